@@ -1,0 +1,176 @@
+//! SHA-256 digests, and the witness that some bytes were hashed to one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 digest (FIPS 180-4): 32 bytes, written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+/// Why a text is not a digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DigestError {
+    /// Not 64 characters long.
+    #[error("a SHA-256 digest has 64 hexadecimal digits, this has {0} characters")]
+    Length(usize),
+    /// A character that is no hexadecimal digit.
+    #[error("a SHA-256 digest is written in hexadecimal digits; {0:?} is none")]
+    Character(char),
+}
+
+impl Digest {
+    /// The digest whose 32 raw bytes are these.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest of `bytes`, computed in one go.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The 32 raw bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Standard base64 with padding, as RFC 9530 byte sequences and S3 checksums write it.
+    pub fn to_base64(&self) -> String {
+        base64::engine::general_purpose::STANDARD.encode(self.0)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
+        }
+        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+impl FromStr for Digest {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        let length = text.chars().count();
+        if length != 64 {
+            return Err(DigestError::Length(length));
+        }
+        let mut bytes = [0; 32];
+        for (index, character) in text.chars().enumerate() {
+            let digit = character.to_digit(16).ok_or(DigestError::Character(character))?;
+            // A hexadecimal digit is at most 15.
+            bytes[index / 2] = bytes[index / 2] << 4 | u8::try_from(digit).unwrap_or_default();
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// Hashes bytes in order and, at the end, says whether they are what they were claimed to be.
+#[derive(Clone, Default)]
+pub struct Verifier {
+    state: Sha256,
+    length: u64,
+}
+
+/// The witness that exactly these bytes (their digest and their number) went through a [`Verifier`].
+///
+/// Only [`Verifier::prove`] makes one, so what asks for a `Proven` cannot be given unhashed bytes by mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    digest: Digest,
+    size: u64,
+}
+
+impl Verifier {
+    /// A verifier that has seen nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hashes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.state.update(bytes);
+        self.length += bytes.len() as u64;
+    }
+
+    /// How many bytes were hashed so far.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The proof, when the bytes hash to `expected`; else the digest that they have.
+    pub fn prove(self, expected: &Digest) -> Result<Proven, Digest> {
+        let found = Digest(self.state.finalize().into());
+        if found == *expected { Ok(Proven { digest: found, size: self.length }) } else { Err(found) }
+    }
+}
+
+impl Proven {
+    /// The digest that the bytes have.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// How many bytes were hashed.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // FIPS 180-4, the one-block example of the NIST test vectors.
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn hashes_the_published_vector() {
+        assert_eq!(Digest::of(b"abc").to_string(), ABC);
+        assert_eq!(Digest::of(b"abc").to_base64(), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
+    }
+
+    #[test]
+    fn reads_either_case_and_writes_lower() {
+        let digest: Digest = ABC.to_uppercase().parse().unwrap();
+        assert_eq!(digest.to_string(), ABC);
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_digest() {
+        assert_eq!(
+            "abc".parse::<Digest>().unwrap_err().to_string(),
+            "a SHA-256 digest has 64 hexadecimal digits, this has 3 characters"
+        );
+        let with_z = ABC.replace('b', "z");
+        assert_eq!(
+            with_z.parse::<Digest>().unwrap_err().to_string(),
+            "a SHA-256 digest is written in hexadecimal digits; 'z' is none"
+        );
+    }
+
+    #[test]
+    fn proves_only_what_was_hashed() {
+        let mut verifier = Verifier::new();
+        verifier.update(b"a");
+        verifier.update(b"bc");
+        let proven = verifier.clone().prove(&ABC.parse().unwrap()).unwrap();
+        assert_eq!((proven.digest().to_string().as_str(), proven.size()), (ABC, 3));
+        verifier.update(b"!");
+        assert_eq!(verifier.prove(&ABC.parse().unwrap()), Err(Digest::of(b"abc!")));
+    }
+}

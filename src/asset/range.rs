@@ -1,0 +1,71 @@
+//! Half-open ranges of bytes.
+
+use std::fmt;
+
+/// The bytes from `start` up to, not including, `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ByteRange {
+    /// The first byte's offset.
+    pub start: u64,
+    /// One past the last byte's offset; never below `start`.
+    pub end: u64,
+}
+
+impl ByteRange {
+    /// The range from `start` up to `end`; empty at `start` when `end` lies below it.
+    pub const fn new(start: u64, end: u64) -> Self {
+        Self { start, end: if end < start { start } else { end } }
+    }
+
+    /// All of something `size` bytes long.
+    pub const fn whole(size: u64) -> Self {
+        Self { start: 0, end: size }
+    }
+
+    /// How many bytes.
+    pub const fn len(&self) -> u64 {
+        self.end - self.start
+    }
+
+    /// Whether it holds no byte.
+    pub const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// What lies in both; empty where they do not meet.
+    pub const fn intersect(&self, other: &Self) -> Self {
+        let start = if self.start > other.start { self.start } else { other.start };
+        let end = if self.end < other.end { self.end } else { other.end };
+        Self::new(start, end)
+    }
+}
+
+impl fmt::Display for ByteRange {
+    /// As RFC 9110 14.1.2 writes it: first and last byte, both included.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() { write!(f, "{}-(empty)", self.start) } else { write!(f, "{}-{}", self.start, self.end - 1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn is_written_with_its_last_byte() {
+        assert_eq!(ByteRange::new(0, 512).to_string(), "0-511");
+        assert_eq!(ByteRange::new(7, 7).to_string(), "7-(empty)");
+    }
+
+    proptest! {
+        #[test]
+        fn an_intersection_holds_what_both_hold(a in 0u64..50, b in 0u64..50, c in 0u64..50, d in 0u64..50, at in 0u64..50) {
+            let (left, right) = (ByteRange::new(a, b), ByteRange::new(c, d));
+            let both = left.intersect(&right);
+            let within = |r: &ByteRange| r.start <= at && at < r.end;
+            prop_assert_eq!(within(&both), within(&left) && within(&right));
+            prop_assert!(both.start <= both.end);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! bootdepot netboots machines straight from S3.
+//!
+//! Firmware asks over TFTP, iPXE and installers over HTTP. Each asset is fetched once, on first demand, into a disk
+//! cache that holds nothing whose SHA-256 is not proven, and is served from there.
+//!
+//! # The map
+//!
+//! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
+//!
+//! `asset ← {catalog, origin, cache} ← depot ← {tftp, http} ← {config, telemetry} ← app ← cli ← main`
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`asset`] | pure values: names, digests, byte ranges, block lists, source URLs |
+//! | [`catalog`] | which name is which digest, and where it may be fetched |
+//! | [`origin`] | one ranged read of one URL: S3, HTTP or a file; errors by meaning |
+//! | [`cache`] | proven blobs on one disk: admit, open, evict, scrub, recover |
+//! | [`depot`] | the one service the front ends know: open a name, stream its bytes; fills |
+//! | [`tftp`] | the TFTP server: packets, sans-IO transfers, batched sockets |
+//! | [`http`] | the HTTP server: asset responses, ranges, conditionals, the admin listener |
+//! | [`config`] | the settings file and its layers, checked as a whole |
+//! | [`telemetry`] | logs and the metrics' names |
+//! | [`app`] | wires the rooms together, runs and stops them |
+//! | [`cli`] | one file a command |
+//!
+//! Siblings do not import each other, and only [`app`] and [`cli`] see the whole [`config::Config`]. A test reads the
+//! `use crate::` lines and fails on an arrow that runs back up.
+
+pub mod asset;
+pub mod cache;
+pub mod catalog;
+pub mod depot;
+pub mod http;
+pub mod origin;
+pub mod tftp;
