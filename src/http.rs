@@ -26,3 +26,6 @@ pub use admin::{AdminServer, Metrics};
 pub use error::HttpError;
 pub use server::HttpServer;
 pub use settings::{HttpSettings, TlsSettings};
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use super::multipart::Multipart;
 use super::range::{self, Selection};
 use crate::asset::ByteRange;
 use crate::catalog::Asset;
-use crate::depot::{ByteStream, Delivery, Depot, Outcome, Protocol, ReadError, Reader, Transfer};
+use crate::depot::{ByteStream, CacheState, Delivery, Depot, Outcome, Protocol, ReadError, Reader, Transfer};
 
 /// Below this many bytes a range is copied rather than mapped: a copy within the CPU's caches costs less than the page
 /// faults of a mapping.
@@ -84,14 +84,13 @@ async fn get(
     depot: &Depot,
     facts: &Facts<'_>,
     range: Option<&[u8]>,
-    mut transfer: Transfer,
+    transfer: Transfer,
     client: &Arc<Client>,
 ) -> Response<Body> {
     let reader = match depot.read(facts.asset).await {
         Ok(reader) => reader,
         Err(error) => return fail(transfer, &error),
     };
-    transfer.set_cache(reader.cache_state());
     let size = reader.size();
     match range.map_or(Selection::Whole, |range| range::select(range, size)) {
         Selection::Whole => match open(&reader, ByteRange::whole(size), client).await {
@@ -112,8 +111,8 @@ async fn get(
             let frame = Multipart::new(ranges, size, &facts.asset.content_type, &boundary);
             let (length, content_type) = (frame.length(), frame.content_type().to_owned());
             match parts(reader, frame, client).await {
-                Ok(bytes) => {
-                    let body = Body::parts(bytes, length, transfer, client);
+                Ok((bytes, state)) => {
+                    let body = Body::parts(bytes, length, state, transfer, client);
                     let mut response = facts.response(StatusCode::PARTIAL_CONTENT, length, body);
                     insert(response.headers_mut(), CONTENT_TYPE, content_type);
                     response
@@ -134,14 +133,7 @@ async fn get(
 /// The bytes of one range, ready to be sent.
 async fn open(reader: &Reader, range: ByteRange, client: &Client) -> Result<ByteStream, ReadError> {
     let delivery = if range.len() < COPY_BELOW { Delivery::Copied } else { client.delivery };
-    let mut bytes = reader.stream(range, delivery).await?;
-    if range.is_empty() {
-        // Nothing of an empty body can be held back until it is proven, so the proof is awaited before the head.
-        if let Some(Err(error)) = bytes.next().await {
-            return Err(error);
-        }
-    }
-    Ok(bytes)
+    reader.stream(range, delivery).await
 }
 
 /// The bytes of a multipart body. The first range is opened now, so that what cannot be had fails before the head is
@@ -150,11 +142,10 @@ async fn parts(
     reader: Reader,
     frame: Multipart,
     client: &Arc<Client>,
-) -> Result<BoxStream<'static, Result<Bytes, ReadError>>, ReadError> {
-    let mut first = match frame.parts.first() {
-        Some((_, range)) => Some(open(&reader, *range, client).await?),
-        None => None,
-    };
+) -> Result<(BoxStream<'static, Result<Bytes, ReadError>>, CacheState), ReadError> {
+    let first = open(&reader, frame.parts.first().map(|(_, range)| *range).unwrap_or_default(), client).await?;
+    let state = first.cache_state();
+    let mut first = Some(first);
     let (reader, client) = (Arc::new(reader), Arc::clone(client));
     let parts = stream::iter(frame.parts).then(move |(head, range)| {
         let (opened, reader, client) = (first.take(), Arc::clone(&reader), Arc::clone(&client));
@@ -170,7 +161,7 @@ async fn parts(
             stream::once(ready(Ok(head))).chain(bytes)
         }
     });
-    Ok(parts.flatten().chain(stream::once(ready(Ok(frame.end)))).boxed())
+    Ok((parts.flatten().chain(stream::once(ready(Ok(frame.end)))).boxed(), state))
 }
 
 /// What is said of an asset whatever the question.

@@ -11,7 +11,7 @@ use futures_util::stream::BoxStream;
 use hyper::body::{Frame, SizeHint};
 
 use super::client::{Client, Owed};
-use crate::depot::{ByteStream, Outcome, ReadError, Transfer};
+use crate::depot::{ByteStream, CacheState, Outcome, ReadError, Transfer};
 
 /// A response's content, of a length that is known from the start.
 pub(super) struct Body {
@@ -61,20 +61,29 @@ impl Body {
 
     /// One range of an asset; its end ends the transfer.
     pub(super) fn range(bytes: ByteStream, transfer: Transfer, client: &Arc<Client>) -> Self {
-        Self::transfer(bytes.remaining(), Content::Range(bytes), transfer, client)
+        let (length, state) = (bytes.remaining(), bytes.cache_state());
+        Self::transfer(length, Content::Range(bytes), state, transfer, client)
     }
 
     /// Several ranges of an asset with what stands between them, `length` bytes in all; its end ends the transfer.
     pub(super) fn parts(
         bytes: BoxStream<'static, Result<Bytes, ReadError>>,
         length: u64,
+        state: CacheState,
         transfer: Transfer,
         client: &Arc<Client>,
     ) -> Self {
-        Self::transfer(length, Content::Parts(bytes), transfer, client)
+        Self::transfer(length, Content::Parts(bytes), state, transfer, client)
     }
 
-    fn transfer(length: u64, content: Content, transfer: Transfer, client: &Arc<Client>) -> Self {
+    fn transfer(
+        length: u64,
+        content: Content,
+        state: CacheState,
+        mut transfer: Transfer,
+        client: &Arc<Client>,
+    ) -> Self {
+        transfer.set_cache(state);
         let tally = Tally {
             transfer: Some(transfer),
             client: Arc::clone(client),
