@@ -32,4 +32,5 @@ pub mod catalog;
 pub mod depot;
 pub mod http;
 pub mod origin;
+pub mod telemetry;
 pub mod tftp;
