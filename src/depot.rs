@@ -15,6 +15,8 @@ mod hashing;
 mod ranges;
 mod settings;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod verdict;
 
