@@ -262,6 +262,15 @@ impl Departures {
         }
     }
 
+    /// Adds a packet that is no part of a row.
+    pub(super) fn push_whole(&mut self, route: &Route, packet: Bytes) {
+        let (first_piece, bytes) = (self.pieces.len(), packet.len());
+        self.pieces.push(Piece::Payload(packet));
+        let name = route.peer.into();
+        let row = Message { route: *route, name, first_piece, packets: 1, bytes, packet_size: bytes, ended: true };
+        self.messages.push(row);
+    }
+
     /// Sends everything; `failed` learns of packets that could not be sent, and to whom. They are lost, like those that
     /// the network loses.
     pub(super) fn flush(&mut self, socket: &UdpSocket, mut failed: impl FnMut(SocketAddr, io::Error)) {
