@@ -87,6 +87,8 @@ pub struct Reader {
     size: u64,
     /// The blob, where it is here.
     entry: Option<Entry>,
+    /// How the fill was found that had to be asked for the size.
+    found: Option<CacheState>,
 }
 
 impl Depot {
@@ -163,9 +165,9 @@ impl Depot {
     /// Where the size is not known without the origin, this begins the fill: its first reply tells.
     pub async fn read(&self, asset: &Arc<Asset>) -> Result<Reader, ReadError> {
         let entry = self.entry(&asset.digest).await;
-        let reader = |size, entry| Reader { depot: self.clone(), asset: Arc::clone(asset), size, entry };
+        let reader = |size, entry, found| Reader { depot: self.clone(), asset: Arc::clone(asset), size, entry, found };
         if let Some(entry) = entry {
-            return Ok(reader(entry.size(), Some(entry)));
+            return Ok(reader(entry.size(), Some(entry), None));
         }
         if let Some(error) = self.shared.failed.get(&asset.name) {
             return Err(error);
@@ -175,16 +177,17 @@ impl Depot {
             None => self.shared.sizes.get(&asset.digest).await,
         };
         if let Some(size) = known {
-            return Ok(reader(size, None));
+            return Ok(reader(size, None, None));
         }
-        let size = match self.join(asset)?.0.begun().await {
+        let (fill, found) = self.join(asset)?;
+        let size = match fill.begun().await {
             Phase::Filling(partial) | Phase::Complete(Proven::Unadmitted(partial)) => partial.size(),
             Phase::Complete(Proven::Stored(entry)) => entry.size(),
             Phase::Starting | Phase::Unstored(_) => self.size(asset).await?,
             Phase::Failed(error) => return Err(error),
         };
         self.shared.sizes.insert(asset.digest, size).await;
-        Ok(reader(size, None))
+        Ok(reader(size, None, Some(found)))
     }
 
     /// The blob of this digest, if it is here.
@@ -341,17 +344,19 @@ impl Reader {
         }
         let (fill, state) = self.depot.join(&self.asset)?;
         let bypass = self.bypass(range);
+        let state = self.found.unwrap_or(state);
         ByteStream::fill(fill, range, delivery, self.depot.shared.settings.release, state, bypass).await
     }
 
     async fn blob_stream(&self, entry: Entry, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
+        let state = self.found.unwrap_or(CacheState::Hit);
         if entry.size() > HOT_BLOB {
-            return Ok(ByteStream::blob(entry, range, delivery, CacheState::Hit));
+            return Ok(ByteStream::blob(entry, range, delivery, state));
         }
         let bytes = self.depot.hot(&entry).await?;
         // Cut to the size above, which is at most `HOT_BLOB`.
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        Ok(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), CacheState::Hit))
+        Ok(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), state))
     }
 
     /// The way around the cache, should it be needed.
