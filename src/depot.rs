@@ -91,8 +91,8 @@ pub struct Reader {
     size: u64,
     /// The blob, where it is here.
     entry: Option<Entry>,
-    /// How the fill was found that had to be asked for the size.
-    found: Option<CacheState>,
+    /// Opening it began the fill.
+    began: bool,
 }
 
 impl Depot {
@@ -169,10 +169,10 @@ impl Depot {
     ///
     /// Where the size is not known without the origin, this begins the fill: its first reply tells.
     pub async fn read(&self, asset: &Arc<Asset>) -> Result<Reader, ReadError> {
-        let reader = |size, entry, found| Reader { depot: self.clone(), asset: Arc::clone(asset), size, entry, found };
+        let reader = |size, entry| Reader { depot: self.clone(), asset: Arc::clone(asset), size, entry, began: false };
         loop {
             if let Some(entry) = self.entry(&asset.digest).await {
-                return Ok(reader(entry.size(), Some(entry), None));
+                return Ok(reader(entry.size(), Some(entry)));
             }
             if let Some(error) = self.shared.failed.get(&asset.name) {
                 return Err(error);
@@ -182,9 +182,9 @@ impl Depot {
                 None => self.shared.sizes.get(&asset.digest).await,
             };
             if let Some(size) = known {
-                return Ok(reader(size, None, None));
+                return Ok(reader(size, None));
             }
-            let Some((fill, found)) = self.join(asset)? else { continue };
+            let Some((fill, state)) = self.join(asset)? else { continue };
             let size = match fill.begun().await {
                 Phase::Filling(partial) | Phase::Complete(Proven::Unadmitted(partial)) => partial.size(),
                 Phase::Complete(Proven::Stored(entry)) => entry.size(),
@@ -192,7 +192,7 @@ impl Depot {
                 Phase::Failed(error) => return Err(error),
             };
             self.shared.sizes.insert(asset.digest, size).await;
-            return Ok(reader(size, None, Some(found)));
+            return Ok(Reader { began: state == CacheState::Miss, ..reader(size, None) });
         }
     }
 
@@ -373,22 +373,21 @@ impl Reader {
                 return ByteStream::bypass(bypass.await, range.len()).await;
             }
             if let Some((fill, state)) = self.depot.join(&self.asset)? {
+                let state = if self.began { CacheState::Miss } else { state };
                 let release = self.depot.shared.settings.release;
-                let state = self.found.unwrap_or(state);
                 return ByteStream::fill(fill, range, delivery, release, state, bypass).await;
             }
         }
     }
 
     async fn blob_stream(&self, entry: Entry, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
-        let state = self.found.unwrap_or(CacheState::Hit);
         if entry.size() > HOT_BLOB {
-            return Ok(ByteStream::blob(entry, range, delivery, state));
+            return Ok(ByteStream::blob(entry, range, delivery, CacheState::Hit));
         }
         let bytes = self.depot.hot(&entry).await?;
         // Cut to the size above, which is at most `HOT_BLOB`.
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        Ok(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), state))
+        Ok(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), CacheState::Hit))
     }
 
     /// The way around the cache, should it be needed.

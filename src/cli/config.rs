@@ -160,10 +160,14 @@ fn wrapped(paragraph: &str, width: usize) -> Vec<String> {
 /// A key without the marks of lists, so that `asset.sha256`, `asset[].sha256` and `asset[3].sha256` are one.
 fn plain(key: &str) -> String {
     let mut within = false;
-    key.trim().to_ascii_lowercase().chars().filter(|c| {
-        within = (within && *c != ']') || *c == '[';
-        !within && *c != ']'
-    }).collect()
+    key.trim()
+        .to_ascii_lowercase()
+        .chars()
+        .filter(|c| {
+            within = (within && *c != ']') || *c == '[';
+            !within && *c != ']'
+        })
+        .collect()
 }
 
 fn is_or_lies_in(key: &str, wanted: &str) -> bool {
