@@ -29,7 +29,10 @@
 pub mod asset;
 pub mod cache;
 pub mod catalog;
+pub mod cli;
+pub mod config;
 pub mod depot;
 pub mod http;
 pub mod origin;
+pub mod telemetry;
 pub mod tftp;
