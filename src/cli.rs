@@ -1,3 +1,34 @@
-//! The operator's commands, one file each. They talk to operators; the work is done in the rooms.
+//! The command line: one file a command.
 
 pub mod config;
+pub mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A boot server: netboots machines from S3 over TFTP and HTTP, through a disk cache that holds only proven bytes.
+#[derive(Debug, Parser)]
+#[command(name = "bootdepot", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the catalog's assets over HTTP and TFTP.
+    Serve(serve::ServeCommand),
+    /// Show, describe or explain the settings.
+    Config(config::ConfigCommand),
+}
+
+impl Cli {
+    /// Carries the command out. The exit status is 0 for done, 1 for failed and 2 for wrong usage or settings.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Serve(command) => command.run(),
+            Command::Config(command) => command.run(),
+        }
+    }
+}

@@ -2,37 +2,54 @@
 //!
 //! It knows nothing of digests or of the cache. A reply is distrusted: its status, `Content-Range`, length and
 //! validator are checked against what was asked before a byte is handed on.
+//!
+//! A read goes `remote` (URL, credentials, redirects) → `exchange` (one request and its answer) → `reply` (what a head
+//! promises) → `body` (exactly that many bytes); what goes wrong becomes an [`OriginError`] in `failure` (no answer) or
+//! `refusal` (an answer that says no). Files have a short way of their own, `file`.
 
+mod body;
+mod client;
+mod document;
 mod error;
+mod exchange;
+mod failure;
+mod file;
+mod keyring;
+mod refusal;
+mod remote;
+mod reply;
+mod s3;
 mod settings;
+mod tls;
+mod validator;
 
-use bytes::Bytes;
+#[cfg(test)]
+mod tests;
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub use body::Body;
 pub use error::OriginError;
 pub use settings::{Addressing, Credentials, OriginSettings, Secret, Timeouts};
+pub use validator::Validator;
 
-use crate::asset::{ByteRange, SourceUrl};
-
-/// What names one state of an object: a strong `ETag`, else `Last-Modified` (RFC 9110 8.8); for a file its identity,
-/// length and time. Opaque; written as text so that a partial fill can remember it over a restart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Validator(String);
-
-impl Validator {
-    /// The validator whose text (as from [`Validator::as_str`]) this is.
-    pub fn from_text(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Its text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+use crate::asset::{ByteRange, Place, SourceUrl};
+use remote::Remote;
 
 /// All configured origins; for each source URL the one whose `match` is its longest prefix is used, else a plain one.
 #[derive(Clone)]
-pub struct Origins {}
+pub struct Origins {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Longest prefix first.
+    remotes: Vec<Remote>,
+    /// For what no `match` names.
+    plain: Remote,
+    timeouts: Timeouts,
+}
 
 /// The answer to a ranged read, its head checked.
 pub struct Reply {
@@ -44,40 +61,60 @@ pub struct Reply {
     /// What to send along so that the next part is of the same object; none if the source gives none.
     pub validator: Option<Validator>,
     /// When the object was last changed, where the source says so.
-    pub last_modified: Option<std::time::SystemTime>,
+    pub last_modified: Option<SystemTime>,
     /// The source sent everything although a range was asked: it can only be read as one stream.
     pub ignored_range: bool,
     /// The bytes.
     pub body: Body,
 }
 
-/// The bytes of a reply. Yields exactly `Reply::range.len()` bytes, or an error: never more, never silently fewer.
-pub struct Body {}
-
-impl Body {
-    /// The next piece; `None` after exactly the promised number of bytes.
-    ///
-    /// Ends with [`OriginError::Truncated`] where the source ended early or sent too much, [`OriginError::Stalled`]
-    /// where it sent nothing for the stall timeout.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, OriginError> {
-        unimplemented!()
-    }
-}
-
 impl Origins {
-    /// The origins of these settings, or what is wrong with them (a CA file that cannot be read, say).
-    pub fn new(_settings: Vec<OriginSettings>, _timeouts: Timeouts) -> Result<Self, OriginError> {
-        unimplemented!()
+    /// The origins of these settings, or what is wrong with them (a CA file that cannot be read, say). Blocks for the
+    /// reading of certificates.
+    pub fn new(settings: Vec<OriginSettings>, timeouts: Timeouts) -> Result<Self, OriginError> {
+        let roots = tls::system_roots();
+        let mut remotes = settings
+            .into_iter()
+            .map(|settings| Remote::new(settings, &roots, timeouts))
+            .collect::<Result<Vec<_>, _>>()?;
+        remotes.sort_by(|a, b| b.prefix().len().cmp(&a.prefix().len()).then_with(|| a.prefix().cmp(b.prefix())));
+        if let Some(twice) = remotes.windows(2).find(|pair| pair[0].prefix() == pair[1].prefix()) {
+            return Err(OriginError::Settings {
+                origin: twice[0].prefix().to_owned(),
+                reason: "two origins have this match; remove one".to_owned(),
+            });
+        }
+        let plain = Remote::plain(&roots, timeouts)?;
+        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts }) })
     }
 
     /// Reads `range` of `source` (all of it where none is given). With `expect`, only of the object that has this
     /// validator: else [`OriginError::Changed`].
+    ///
+    /// A range that begins at or past the object's end gives an empty body and tells the length. Over HTTP a range of no
+    /// bytes costs one byte, which is dropped: requests cannot name nothing.
     pub async fn read(
         &self,
-        _source: &SourceUrl,
-        _range: Option<ByteRange>,
-        _expect: Option<&Validator>,
+        source: &SourceUrl,
+        range: Option<ByteRange>,
+        expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
-        unimplemented!()
+        let remote = self.remote(source);
+        match source.place() {
+            Place::File(path) => {
+                let asked = file::Asked { source, path, range, expect };
+                file::read(asked, &remote.label(source), self.inner.timeouts.stall).await
+            }
+            Place::Http(url) => remote.read_http(source, url, range, expect).await,
+            Place::S3 { bucket, key, version } => {
+                let object = s3::Object { bucket, key, version: version.as_deref() };
+                remote.read_s3(source, object, range, expect).await
+            }
+        }
+    }
+
+    fn remote(&self, source: &SourceUrl) -> &Remote {
+        let text = source.as_str();
+        self.inner.remotes.iter().find(|remote| text.starts_with(remote.prefix())).unwrap_or(&self.inner.plain)
     }
 }

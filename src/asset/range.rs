@@ -33,6 +33,7 @@ impl ByteRange {
     }
 
     /// What lies in both; empty where they do not meet.
+    #[must_use]
     pub const fn intersect(&self, other: &Self) -> Self {
         let start = if self.start > other.start { self.start } else { other.start };
         let end = if self.end < other.end { self.end } else { other.end };

@@ -11,7 +11,7 @@ pub enum ReadError {
     /// Every source says that there is no such object. HTTP 404, TFTP ERROR 1.
     #[error("no source has it: {0}")]
     NotFound(String),
-    /// No source could be reached, or they refuse us. HTTP 503 with `Retry-After`.
+    /// No source could be reached, or they refuse us, or the object keeps changing. HTTP 503 with `Retry-After`.
     #[error("no source could be read: {reason}")]
     Unavailable {
         /// What the last source said.
@@ -19,7 +19,7 @@ pub enum ReadError {
         /// When it makes sense to ask again.
         retry_after: Duration,
     },
-    /// Every source answered with bytes of another digest (or the object kept changing). HTTP 502.
+    /// Every source answered with bytes of another digest. HTTP 502.
     #[error("every source gave wrong bytes: {0}")]
     WrongBytes(String),
     /// The server is stopping. HTTP 503.

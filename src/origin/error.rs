@@ -96,7 +96,7 @@ pub enum OriginError {
     Stalled {
         /// The source URL.
         source_url: String,
-        /// The stall timeout.
+        /// How long nothing came.
         after: Duration,
     },
     /// An answer that does not fit what was asked (a wrong `Content-Range`, say).
@@ -147,6 +147,27 @@ impl OriginError {
             | Self::Io { .. } => true,
             Self::Status { status, .. } => *status >= 500 || *status == 408,
             _ => false,
+        }
+    }
+
+    /// One word for it, as the metrics know it where there is no HTTP status.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not-found",
+            Self::NoSuchBucket { .. } => "no-such-bucket",
+            Self::AccessDenied { .. } => "access-denied",
+            Self::Credentials { .. } => "credentials",
+            Self::Dns { .. } => "dns",
+            Self::Connect { .. } => "connect",
+            Self::Tls { .. } => "tls",
+            Self::Throttled { .. } => "throttled",
+            Self::Changed { .. } => "changed",
+            Self::Truncated { .. } => "truncated",
+            Self::Stalled { .. } => "stalled",
+            Self::BadReply { .. } => "bad-reply",
+            Self::Status { .. } => "status",
+            Self::Io { .. } => "io",
+            Self::Settings { .. } => "settings",
         }
     }
 

@@ -104,7 +104,7 @@ impl std::fmt::Debug for Secret {
 /// How long to wait for an origin. Idle times, never total ones: a large object on a slow link is no failure.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// For a connection, its TLS handshake included.
+    /// For a connection, its TLS handshake included; never longer than `stall`, for it is silence too.
     pub connect: Duration,
     /// For the next byte of a head or a body.
     pub stall: Duration,

@@ -1,0 +1,155 @@
+//! The running server: wires the rooms together, starts them in the right order, and stops them.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::cache::{Cache, CacheError};
+use crate::config::Config;
+use crate::depot::Depot;
+use crate::http::{AdminServer, HttpError, HttpServer};
+use crate::origin::{OriginError, Origins};
+use crate::telemetry::Metrics;
+use crate::tftp::{TftpError, TftpServer};
+
+/// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
+/// Kubernetes give before they kill.
+const GRACE: Duration = Duration::from_secs(25);
+/// How often metrics are folded.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The HTTP or the admin listener.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The TFTP listener.
+    #[error(transparent)]
+    Tftp(#[from] TftpError),
+    /// An origin's settings.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// The cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The system gives no thread.
+    #[error("no thread could be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Where the server listens, with the ports that the system chose.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    /// Plain HTTP.
+    pub http: Vec<SocketAddr>,
+    /// HTTP over TLS.
+    pub https: Vec<SocketAddr>,
+    /// TFTP.
+    pub tftp: Vec<SocketAddr>,
+    /// The admin listener.
+    pub admin: Option<SocketAddr>,
+}
+
+/// A running server.
+pub struct App {
+    addresses: Addresses,
+    depot: Depot,
+    servers: TaskTracker,
+    stop: CancellationToken,
+    /// Ends what goes on until the servers have ended.
+    end: CancellationToken,
+    scrubbing: mpsc::Sender<()>,
+    scrub: JoinHandle<()>,
+}
+
+impl App {
+    /// Binds all listeners, opens the cache and begins to serve.
+    ///
+    /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
+    pub async fn start(config: Config, metrics: Metrics) -> Result<Self, AppError> {
+        let http = HttpServer::bind(config.http).await?;
+        let admin = match config.admin {
+            Some(address) => Some(AdminServer::bind(address).await?),
+            None => None,
+        };
+        let tftp = TftpServer::bind(config.tftp)?;
+        let addresses = Addresses {
+            http: http.addresses(),
+            https: http.tls_addresses(),
+            tftp: tftp.addresses(),
+            admin: admin.as_ref().map(AdminServer::address),
+        };
+
+        let (settings, origins, timeouts) = (config.cache, config.origins, config.timeouts);
+        let opening = tokio::task::spawn_blocking(move || {
+            let origins = Origins::new(origins, timeouts)?;
+            Ok::<_, AppError>((origins, Cache::open(settings)?))
+        });
+        // It is neither aborted nor does it panic.
+        let (origins, cache) = opening.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
+        let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
+
+        let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        servers.spawn(http.serve(depot.clone(), stop.clone(), GRACE));
+        servers.spawn(tftp.serve(depot.clone(), stop.clone(), GRACE));
+        let rendered = metrics.clone();
+        if let Some(admin) = admin {
+            let render = Arc::new(move || rendered.render());
+            servers.spawn(admin.serve(depot.clone(), render, stop.clone()));
+        }
+        tokio::spawn(upkeep(metrics, end.clone()));
+        let (scrubbing, told) = mpsc::channel();
+        let (thread, interval) = (std::thread::Builder::new().name("scrub".to_owned()), config.scrub_interval);
+        // A thread of its own: it reads the disk for as long as the server runs.
+        let scrub = thread.spawn(move || cache.scrub_loop(interval, &told)).map_err(AppError::Thread)?;
+        for (protocol, addresses) in addresses.by_protocol() {
+            for address in addresses {
+                info!(protocol, %address, "listening");
+            }
+        }
+        Ok(Self { addresses, depot, servers, stop, end, scrubbing, scrub })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Takes no more requests, lets running transfers end within the grace period, keeps what fills have, and returns.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.servers.close();
+        self.servers.wait().await;
+        self.depot.close().await;
+        self.end.cancel();
+        drop(self.scrubbing);
+        // It notes the blobs' last uses before it ends; if it panicked there is nothing more to do.
+        let _ = tokio::task::spawn_blocking(|| self.scrub.join()).await;
+    }
+}
+
+impl Addresses {
+    fn by_protocol(&self) -> [(&'static str, Vec<SocketAddr>); 4] {
+        [
+            ("http", self.http.clone()),
+            ("https", self.https.clone()),
+            ("tftp", self.tftp.clone()),
+            ("admin", self.admin.into_iter().collect()),
+        ]
+    }
+}
+
+async fn upkeep(metrics: Metrics, end: CancellationToken) {
+    let mut every = tokio::time::interval(UPKEEP);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while end.run_until_cancelled(every.tick()).await.is_some() {
+        metrics.upkeep();
+    }
+}

@@ -1,0 +1,73 @@
+//! `bootdepot serve`: runs the server until it is told to stop.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use super::config::refuse;
+use crate::app::App;
+use crate::config::{Config, Flags, process_environment};
+use crate::telemetry::{self, Metrics};
+
+/// Serve the catalog's assets over HTTP and TFTP.
+///
+/// Runs in the foreground and logs to standard error: BOOTDEPOT_LOG sets the filter (info, debug,
+/// bootdepot::fill=debug), BOOTDEPOT_LOG_FORMAT=json writes one object a line. SIGTERM or Ctrl-C lets running
+/// transfers end; a second one ends at once.
+#[derive(Debug, clap::Args)]
+pub struct ServeCommand {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl ServeCommand {
+    /// Runs the server until it is told to stop.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match Config::load(&self.flags, process_environment()) {
+            Ok(config) => config,
+            Err(errors) => return Ok(refuse(&errors)),
+        };
+        telemetry::start_logs()?;
+        for warning in &config.warnings {
+            warn!("{warning}");
+        }
+        raise_file_limit();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let served = runtime.block_on(serve(config));
+        // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
+        runtime.shutdown_background();
+        served.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let metrics = Metrics::start()?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let app = App::start(config, metrics).await?;
+    let mut told = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    told().await;
+    info!("stopping; running transfers may end, a second signal ends them");
+    tokio::select! {
+        () = app.stop() => info!("stopped"),
+        () = told() => warn!("stopped at once; transfers were cut"),
+    }
+    Ok(())
+}
+
+/// Takes as many open files as the system allows: each connection and each open blob is one.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
+}

@@ -1,0 +1,173 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::asset::Digest;
+
+fn board(size: u64, part_size: u64) -> Board {
+    let mut board = Board::default();
+    board.begin(size, part_size, None, &[]);
+    board
+}
+
+fn block_list(data: &[u8], block_size: usize) -> BlockList {
+    let blocks: Vec<String> = data.chunks(block_size).map(|c| format!("\"{}\"", Digest::of(c))).collect();
+    let text = format!(
+        r#"{{"version":1,"sha256":"{}","size":{},"block_size":{block_size},"blocks":[{}]}}"#,
+        Digest::of(data),
+        data.len(),
+        blocks.join(",")
+    );
+    BlockList::parse(text.as_bytes(), &Digest::of(text.as_bytes()), &Digest::of(data)).unwrap()
+}
+
+#[test]
+fn parts_are_claimed_in_order_and_once() {
+    let mut board = board(100, 30);
+    let claims: Vec<String> = std::iter::from_fn(|| board.claim()).map(|r| r.to_string()).collect();
+    assert_eq!(claims, ["0-29", "30-59", "60-89", "90-99"]);
+    assert_eq!(board.claim(), None);
+}
+
+#[test]
+fn what_readers_wait_for_comes_first_and_each_has_its_turn() {
+    let mut board = board(1000, 10);
+    board.want(ByteRange::new(505, 600));
+    board.want(ByteRange::new(905, 950));
+    let claims: Vec<u64> = std::iter::from_fn(|| board.claim()).take(4).map(|r| r.start).collect();
+    assert_eq!(claims, [500, 900, 510, 910]);
+}
+
+#[test]
+fn a_reader_that_left_is_not_waited_for() {
+    let mut board = board(1000, 10);
+    let id = board.want(ByteRange::new(500, 600));
+    board.unwant(id);
+    assert_eq!(board.claim(), Some(ByteRange::new(0, 10)));
+}
+
+#[test]
+fn a_released_claim_is_given_again_without_what_was_written_of_it() {
+    let mut board = board(100, 50);
+    let claim = board.claim().unwrap();
+    assert_eq!(board.write(ByteRange::new(0, 20)), Vec::<usize>::new());
+    board.release(claim);
+    assert_eq!(board.claim(), Some(ByteRange::new(20, 50)));
+    assert_eq!(board.write(ByteRange::new(20, 50)), [0]);
+    assert_eq!(board.write(ByteRange::new(20, 50)), Vec::<usize>::new(), "a part becomes whole once");
+}
+
+#[test]
+fn a_resumed_fill_asks_only_for_what_is_missing() {
+    let mut board = Board::default();
+    board.begin(100, 30, None, &[true, false, true, false]);
+    let claims: Vec<String> = std::iter::from_fn(|| board.claim()).map(|r| r.to_string()).collect();
+    assert_eq!(claims, ["30-59", "90-99"]);
+}
+
+#[test]
+fn the_tail_of_what_was_asked_is_held_back() {
+    let mut board = board(1000, 1000);
+    board.write(ByteRange::new(0, 1000));
+    assert_eq!(board.grant(0, 600, 100, false), Grant::Unproven(ByteRange::new(0, 500), 0));
+    assert_eq!(board.grant(500, 600, 100, false), Grant::Wait);
+    assert_eq!(board.grant(0, 600, 100, true), Grant::Wait, "whole: nothing before the proof");
+    assert_eq!(board.grant(0, 50, 50, false), Grant::Wait, "a short range is all tail");
+}
+
+#[test]
+fn a_bad_block_is_asked_for_again_alone() {
+    let data = vec![9; 20_000];
+    let mut board = Board::default();
+    board.begin(20_000, 16_384, Some(block_list(&data, 4096)), &[]);
+    board.write(ByteRange::whole(20_000));
+    assert_eq!(board.grant(0, 20_000, 100, false), Grant::Wait, "with a block list only proven blocks go out");
+    while let Some(block) = board.unproven_block() {
+        board.judge_block(block, block != 2);
+        if block == 2 {
+            break;
+        }
+    }
+    assert_eq!(board.claim(), Some(ByteRange::new(8192, 12_288)));
+    assert_eq!(board.grant(100, 20_000, 100, false), Grant::Proven(ByteRange::new(100, 8192)));
+    assert!(!board.is_full());
+}
+
+#[test]
+fn a_block_that_a_reader_waits_for_is_proven_first() {
+    let data = vec![9; 20_000];
+    let mut board = Board::default();
+    board.begin(20_000, 16_384, Some(block_list(&data, 4096)), &[]);
+    board.write(ByteRange::whole(20_000));
+    board.want(ByteRange::new(13_000, 13_001));
+    assert_eq!(board.unproven_block(), Some(3));
+}
+
+#[test]
+fn proven_blocks_outlive_a_new_generation() {
+    let data = vec![9; 8192];
+    let mut board = Board::default();
+    board.begin(8192, 8192, Some(block_list(&data, 4096)), &[]);
+    board.write(ByteRange::whole(8192));
+    board.judge_block(1, true);
+    board.reset(false, ReadError::Closing);
+    assert!(board.fault_since(0).is_some() && board.fault_since(1).is_none());
+    assert_eq!((board.generation(), board.written()), (1, 4096));
+    assert_eq!(board.claim(), Some(ByteRange::new(0, 4096)));
+    board.reset(true, ReadError::Closing);
+    assert_eq!(board.written(), 0);
+}
+
+proptest! {
+    /// However the claims, failures and readers fall, every byte is fetched, none while another fetches it.
+    #[test]
+    fn every_byte_is_claimed_until_all_are_here(
+        size in 1u64..500,
+        part_size in 1u64..90,
+        wants in proptest::collection::vec((0u64..500, 0u64..500), 0..4),
+        fates in proptest::collection::vec(0u64..100, 1..40),
+    ) {
+        let mut board = board(size, part_size);
+        for (a, b) in wants {
+            board.want(ByteRange::new(a, b));
+        }
+        let mut fates = fates.into_iter().cycle();
+        let mut open: Vec<ByteRange> = Vec::new();
+        for round in 0.. {
+            prop_assert!(round < 20_000, "it comes to an end");
+            if let Some(claim) = board.claim() {
+                prop_assert!(!claim.is_empty() && claim.len() <= part_size && claim.end <= size);
+                prop_assert!(open.iter().all(|other| other.intersect(&claim).is_empty()));
+                open.push(claim);
+            }
+            if open.is_empty() {
+                break;
+            }
+            let fate = fates.next().unwrap_or(0);
+            let claim = open.swap_remove(usize::try_from(fate).unwrap() % open.len());
+            // A fetch brings all of its bytes, or at least one and fails: no fate stands still for ever.
+            let got = if fate % 3 == 0 { 1 + fate % claim.len() } else { claim.len() };
+            board.write(ByteRange::new(claim.start, claim.start + got));
+            board.release(claim);
+        }
+        prop_assert!(board.is_full());
+    }
+
+    #[test]
+    fn no_grant_reaches_into_the_tail_or_past_what_is_here(
+        here in proptest::collection::vec((0u64..300, 0u64..300), 0..5),
+        offset in 0u64..300, end in 0u64..300, tail in 0u64..100,
+    ) {
+        let mut board = board(300, 50);
+        let mut model = [false; 300];
+        for (a, b) in here {
+            let range = ByteRange::new(a, b);
+            board.write(range);
+            (range.start..range.end).for_each(|at| model[usize::try_from(at).unwrap()] = true);
+        }
+        if let Grant::Unproven(range, _) = board.grant(offset, end, tail, false) {
+            prop_assert_eq!(range.start, offset);
+            prop_assert!(range.end + tail <= end);
+            prop_assert!((range.start..range.end).all(|at| model[usize::try_from(at).unwrap()]));
+        }
+    }
+}

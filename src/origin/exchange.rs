@@ -1,0 +1,122 @@
+//! One request to a source and its answer: sent, waited for, checked, counted.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
+use metrics::counter;
+use reqwest::{Client, Response};
+use url::Url;
+
+use super::body::within;
+use super::document::Document;
+use super::failure::{self, Peer};
+use super::refusal;
+use super::reply::{self, Asked, Fault};
+use super::{Body, OriginError, Reply};
+
+/// What the requests of one read have in common.
+pub(super) struct Exchange<'a> {
+    pub(super) client: &'a Client,
+    /// How long a connection may take.
+    pub(super) connect: Duration,
+    /// How long a source may be silent.
+    pub(super) stall: Duration,
+    /// The origin's proxy, as shown.
+    pub(super) proxy: Option<&'a str>,
+    /// The source URL, as shown.
+    pub(super) source_url: &'a str,
+    /// The origin, as metrics and messages name it.
+    pub(super) label: &'a str,
+    pub(super) asked: Asked<'a>,
+}
+
+impl Exchange<'_> {
+    /// Asks `url` with these header fields besides those of the asked range, and waits for the head of the answer.
+    pub(super) async fn send(&self, url: &Url, mut headers: HeaderMap) -> Result<Response, OriginError> {
+        // The bytes as they are stored: a digest is of them, and a range of others would be of no use.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(range) = self.asked.on_the_wire() {
+            let range = HeaderValue::try_from(format!("bytes={range}"));
+            headers.insert(RANGE, range.map_err(|e| self.bad_reply(e.to_string()))?);
+        }
+        if let Some((name, value)) = self.asked.expect.and_then(super::Validator::precondition) {
+            headers.insert(name, value);
+        }
+        let host = host(url);
+        let peer = Peer {
+            source_url: self.source_url,
+            name: url.host_str().unwrap_or_default(),
+            host: &host,
+            proxy: self.proxy,
+            connect: self.connect,
+        };
+        // reqwest does not say when it has a connection, so the time for one is waited too.
+        let request = self.client.get(url.clone()).headers(headers).send();
+        let sent = within(self.connect + self.stall, self.source_url, request)
+            .await
+            .and_then(|sent| sent.map_err(|error| failure::of_request(error, &peer)));
+        let status = match &sent {
+            Ok(response) => response.status().as_str().to_owned(),
+            Err(error) => error.word().to_owned(),
+        };
+        counter!("bootdepot_origin_requests_total", "origin" => self.label.to_owned(), "status" => status).increment(1);
+        sent
+    }
+
+    /// The reply that the answer is, or why it is none. `bucket` is the bucket of an S3 source and its endpoint.
+    pub(super) async fn accept(
+        &self,
+        mut response: Response,
+        identity: &str,
+        bucket: Option<(&str, &str)>,
+    ) -> Result<Reply, OriginError> {
+        let status = response.status();
+        let mut said = Document::default();
+        if !status.is_success() {
+            said = self.document(&mut response).await;
+        }
+        if !matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
+            let host = host(response.url());
+            let request =
+                refusal::Request { source_url: self.source_url, origin: self.label, host: &host, identity, bucket };
+            return Err(refusal::explain(&request, status, response.headers(), &said));
+        }
+        let head = reply::check(&self.asked, status, response.headers(), said.actual_object_size);
+        let head = head.map_err(|fault| match fault {
+            Fault::Changed => OriginError::Changed { source_url: self.source_url.to_owned() },
+            Fault::Bad(reason) => self.bad_reply(reason),
+        })?;
+        let source_url = self.source_url.to_owned();
+        Ok(Reply {
+            range: head.range,
+            total: head.total,
+            validator: head.validator,
+            last_modified: head.last_modified,
+            ignored_range: head.ignored_range,
+            body: Body::of_response(response, source_url, head.range.len(), self.stall, self.label),
+        })
+    }
+
+    /// What the body of an answer that is no reply says, as far as it comes.
+    async fn document(&self, response: &mut Response) -> Document {
+        let mut text = Vec::new();
+        while text.len() < Document::MAX_LENGTH {
+            match within(self.stall, self.source_url, response.chunk()).await {
+                Ok(Ok(Some(piece))) => text.extend_from_slice(&piece[..piece.len().min(Document::MAX_LENGTH - text.len())]),
+                _ => break,
+            }
+        }
+        Document::parse(&text)
+    }
+
+    fn bad_reply(&self, reason: String) -> OriginError {
+        OriginError::BadReply { source_url: self.source_url.to_owned(), reason }
+    }
+}
+
+/// Host and port of a URL.
+pub(super) fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}

@@ -1,0 +1,128 @@
+//! S3 requests: an object's URL at an endpoint, and its signature (AWS Signature Version 4).
+
+use http::header::{HeaderMap, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqsign_aws_v4::{Credential, EMPTY_STRING_SHA256, RequestSigner};
+use reqsign_core::{Context, SignRequest};
+use url::{Host, Url};
+
+use super::Addressing;
+
+/// What the signature's definition leaves as it is (`UriEncode` of "Authenticating Requests: Using the Authorization
+/// Header"), and the slashes of a key.
+const KEY: AsciiSet = QUERY.remove(b'/');
+const QUERY: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The region where neither the settings nor the environment name one, as AWS's own tools have it.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// An object in a bucket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Object<'a> {
+    pub(super) bucket: &'a str,
+    pub(super) key: &'a str,
+    pub(super) version: Option<&'a str>,
+}
+
+/// Where an origin's buckets are.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    url: Url,
+    addressing: Addressing,
+    signer: RequestSigner,
+}
+
+impl Endpoint {
+    /// The endpoint; where none is given, AWS's in `region`. Without a region, that of `AWS_REGION` or
+    /// `AWS_DEFAULT_REGION`. The error is the end of a sentence.
+    pub(super) fn new(url: Option<Url>, addressing: Addressing, region: &str) -> Result<Self, String> {
+        let from_environment = |name| std::env::var(name).ok().filter(|region: &String| !region.is_empty());
+        let region = match region {
+            "" => from_environment("AWS_REGION")
+                .or_else(|| from_environment("AWS_DEFAULT_REGION"))
+                .unwrap_or_else(|| DEFAULT_REGION.to_owned()),
+            region => region.to_owned(),
+        };
+        let url = match url {
+            Some(url) => url,
+            None => aws(&region)?,
+        };
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(format!("its endpoint has the scheme {:?}; use https or http", url.scheme()));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err("its endpoint must be a plain URL, without user, query or fragment".to_owned());
+        }
+        if addressing == Addressing::Virtual && !matches!(url.host(), Some(Host::Domain(_))) {
+            return Err("its endpoint is an IP address, before which no bucket can stand; use addressing = \"path\"".to_owned());
+        }
+        Ok(Self { url, addressing, signer: RequestSigner::new("s3", &region) })
+    }
+
+    /// The endpoint without a trailing slash, as shown.
+    pub(super) fn shown(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
+    }
+
+    /// The URL of an object. The error is the end of a sentence.
+    pub(super) fn object(&self, object: Object<'_>) -> Result<Url, String> {
+        let Object { bucket, key, version } = object;
+        let mut url = self.url.clone();
+        let base = self.url.path().trim_end_matches('/');
+        let key = utf8_percent_encode(key, &KEY);
+        let path = match self.addressing {
+            Addressing::Path => format!("{base}/{}/{key}", utf8_percent_encode(bucket, &QUERY)),
+            Addressing::Virtual => {
+                self.put_before_host(&mut url, bucket)?;
+                format!("{base}/{key}")
+            }
+        };
+        url.set_path(&path);
+        if url.path() != path {
+            return Err("an object whose key has a '.' or '..' segment cannot be asked for: URLs have no such segments".to_owned());
+        }
+        let query = version.map(|version| format!("versionId={}", utf8_percent_encode(version, &QUERY)));
+        url.set_query(query.as_deref());
+        Ok(url)
+    }
+
+    fn put_before_host(&self, url: &mut Url, bucket: &str) -> Result<(), String> {
+        if bucket.contains('.') && url.scheme() == "https" {
+            // A wildcard certificate covers one label (RFC 6125 6.4.3).
+            return Err(format!(
+                "no certificate can cover the bucket {bucket:?} before a host name, for its dots; use addressing = \"path\""
+            ));
+        }
+        let host = format!("{bucket}.{}", self.url.host_str().unwrap_or_default());
+        let is_name = bucket.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+        if !is_name || url.set_host(Some(&host)).is_err() || url.host_str() != Some(&host) {
+            return Err(format!("the bucket {bucket:?} cannot stand before a host name; use addressing = \"path\""));
+        }
+        Ok(())
+    }
+
+    /// The header fields that sign a GET of `url`. Nothing but the host and what AWS adds is signed: proxies and P2P daemons on
+    /// the way may ask for other ranges. The error is the end of a sentence.
+    pub(super) async fn sign(&self, url: &Url, credential: &Credential) -> Result<HeaderMap, String> {
+        let request = http::Request::get(url.as_str()).body(()).map_err(|e| e.to_string())?;
+        let (mut parts, ()) = request.into_parts();
+        parts.headers.insert("x-amz-content-sha256", HeaderValue::from_static(EMPTY_STRING_SHA256));
+        self.signer
+            .sign_request(&Context::new(), &mut parts, Some(credential), None)
+            .await
+            .map_err(|e| format!("the request cannot be signed: {e}"))?;
+        Ok(parts.headers)
+    }
+}
+
+fn aws(region: &str) -> Result<Url, String> {
+    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let is_region = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    is_region
+        .then(|| Url::parse(&format!("https://s3.{region}.{suffix}")).ok())
+        .flatten()
+        .ok_or_else(|| format!("its region {region:?} is none of AWS's; for another store set its endpoint"))
+}
+
+#[cfg(test)]
+mod tests;
