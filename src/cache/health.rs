@@ -118,7 +118,10 @@ mod tests {
         let health = Health::default();
         let root = Path::new("/x");
         assert_eq!(health.trouble(), None);
-        health.worsen(root, &CacheError::io("create", Path::new("/x/partial"))(io::Error::from_raw_os_error(libc::EROFS)));
+        health.worsen(
+            root,
+            &CacheError::io("create", Path::new("/x/partial"))(io::Error::from_raw_os_error(libc::EROFS)),
+        );
         assert_eq!(health.trouble().unwrap(), "[cache] dir /x cannot be written: Read-only file system");
         health.worsen(root, &CacheError::NoSpace { wanted: 1, reason: "3 bytes are free".to_owned() });
         assert_eq!(health.trouble().unwrap(), "[cache] dir /x is full: 3 bytes are free");

@@ -302,9 +302,9 @@ impl<T> Index<T> {
         if size > self.limit {
             return Err(Shortage::Limit { limit: self.limit });
         }
-        self.release(digest);
         let need = self.over_limit(size).max(self.over_disk(size, free));
         let victims = self.evict(need).ok_or_else(|| self.shortage(size, free))?;
+        self.release(digest);
         self.sums.rooms += size;
         self.rooms.insert(*digest, Room { size, missing: size, since: now, filling: true });
         Ok(victims)

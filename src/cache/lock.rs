@@ -97,7 +97,7 @@ mod tests {
         let path = dir.path().join("lock");
         // util-linux's flock(1) holds the lock as long as the shell under it lives: until its input ends.
         let mut holder = Command::new("flock")
-            .args([path.as_os_str(), "sh".as_ref(), "-c".as_ref(), "echo $$ | tee \"$0\"; read end".as_ref()])
+            .args([path.as_os_str(), "sh".as_ref(), "-c".as_ref(), "echo $$ > \"$0\"; echo $$; read end".as_ref()])
             .arg(&path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

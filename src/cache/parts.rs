@@ -57,7 +57,13 @@ pub(super) fn boot() -> String {
 
 impl PartLog {
     /// A new log: no part is here. Written over what is there.
-    pub(super) fn create(dir: &Dir, digest: &Digest, size: u64, part_size: u64, boot: &str) -> Result<Self, CacheError> {
+    pub(super) fn create(
+        dir: &Dir,
+        digest: &Digest,
+        size: u64,
+        part_size: u64,
+        boot: &str,
+    ) -> Result<Self, CacheError> {
         let path = dir.log(digest);
         let file = dir.create(&path)?;
         let parts = vec![Part::Absent; count(size, part_size)];
@@ -162,7 +168,8 @@ impl PartLog {
     fn append(&mut self, dir: &Dir, records: &[Record]) -> Result<(), CacheError> {
         let mut lines = String::new();
         for record in records {
-            let text = serde_json::to_string(record).map_err(|error| CacheError::io("write", &self.path)(error.into()))?;
+            let text =
+                serde_json::to_string(record).map_err(|error| CacheError::io("write", &self.path)(error.into()))?;
             lines.extend([&check(&self.digest, &text), " ", &text, "\n"]);
         }
         dir.write(&self.file, &self.path, self.end, &mut [IoSlice::new(lines.as_bytes())])?;
@@ -201,7 +208,7 @@ mod tests {
     fn dir() -> (tempfile::TempDir, Dir, Digest) {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::new(temp.path().to_owned(), Steps::default());
-        dir.ensure().unwrap();
+        fs::create_dir(dir.partials()).unwrap();
         (temp, dir, Digest::of(b"x"))
     }
 

@@ -74,17 +74,13 @@ impl Cache {
             Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
             Ok(()) | Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(()),
         };
-        loop {
+        while rest(Duration::ZERO).is_continue() {
             self.store.save_uses(USES_AGE);
             // Its answer is kept and logged there.
             let _ = self.store.probe();
-            if let Some(digest) = interval.and_then(|interval| self.scrub_due(interval)) {
-                let mut pace = |worked: Duration| rest(worked * REST);
-                if matches!(self.scrub(&digest, &mut pace), ScrubOutcome::Stopped) {
-                    return;
-                }
-            } else if rest(TICK).is_break() {
-                return;
+            match interval.and_then(|interval| self.scrub_due(interval)) {
+                Some(digest) => drop(self.scrub(&digest, &mut |worked| rest(worked * REST))),
+                None => drop(rest(TICK)),
             }
         }
     }
@@ -138,11 +134,7 @@ fn is_rot(error: &CacheError) -> bool {
 
 /// Hashes all of a file that should be `size` bytes long; `None` when told to stop. Leaves the page cache as it was: what
 /// was not in it does not stay, and what is hot is not pushed out.
-fn hash(
-    file: &File,
-    size: u64,
-    pace: &mut dyn FnMut(Duration) -> ControlFlow<()>,
-) -> io::Result<Option<Verifier>> {
+fn hash(file: &File, size: u64, pace: &mut dyn FnMut(Duration) -> ControlFlow<()>) -> io::Result<Option<Verifier>> {
     // No readahead: what it brings in would look as if it had been there.
     fadvise(file, 0, None, Advice::Random)?;
     let length = file.metadata()?.len();
@@ -161,7 +153,7 @@ fn hash(
             fadvise(file, at, NonZeroU64::new(piece.len() as u64), Advice::DontNeed)?;
         }
         verifier.update(piece);
-        if pace(began.elapsed()).is_break() {
+        if pace(began.elapsed()).is_break() && verifier.length() < length {
             return Ok(None);
         }
     }

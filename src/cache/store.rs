@@ -141,7 +141,11 @@ impl Store {
             Whereabouts::Absent => return None,
         };
         let path = self.dir.blob(digest);
-        match self.dir.open(&path).and_then(|file| Ok((file.metadata().map_err(CacheError::io("stat", &path))?.len(), file))) {
+        match self
+            .dir
+            .open(&path)
+            .and_then(|file| Ok((file.metadata().map_err(CacheError::io("stat", &path))?.len(), file)))
+        {
             Ok((length, file)) if length == size => {
                 let blob = OpenBlob::new(*digest, size, file);
                 let (blob, idle) = {
