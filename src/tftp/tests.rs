@@ -195,7 +195,7 @@ fn serves_files_of_every_shape_cold_and_warm() {
         assert_eq!(client.fetch("\\image", "blksize 1024 windowsize 16", 1024, 16), image());
         assert_eq!(client.fetch("undionly.kpxe", "windowsize 64", 512, 64), image());
         assert_eq!(client.fetch("even", "", 512, 1), [7; 1024]);
-        assert_eq!(client.fetch("empty", "windowsize 4", 512, 4), []);
+        assert_eq!(client.fetch("empty", "windowsize 4", 512, 4), [0u8; 0]);
     }
 }
 
