@@ -2,9 +2,13 @@
 //!
 //! It knows nothing of how bytes travel. A request's name is only ever looked up here.
 
+mod media_type;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+pub use media_type::content_type;
 
 use crate::asset::{AssetName, Digest, SourceUrl};
 

@@ -55,6 +55,8 @@ const HOT_BLOB: u64 = 64 << 10;
 const HOT_TOTAL: u64 = 64 << 20;
 /// Sizes and failures that are remembered: more names than a catalog has.
 const REMEMBERED: u64 = 100_000;
+/// How long to go around the cache before room for a blob is looked for again.
+const ROOM_AGAIN: Duration = Duration::from_secs(10);
 /// The longest block list that is read: 64 MiB name about a million blocks, 4 TiB in blocks of 4 MiB.
 const LONGEST_BLOCK_LIST: u64 = 64 << 20;
 
@@ -76,6 +78,8 @@ struct Shared {
     hot: moka::sync::Cache<Digest, Bytes>,
     sizes: moka::future::Cache<Digest, u64>,
     failed: moka::sync::Cache<AssetName, ReadError>,
+    /// Blobs for which there was no room a moment ago.
+    unstored: moka::sync::Cache<Digest, ()>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -108,6 +112,7 @@ impl Depot {
             hot: moka::sync::Cache::builder().max_capacity(HOT_TOTAL).weigher(weight).build(),
             sizes: moka::future::Cache::new(REMEMBERED),
             failed: failed.build(),
+            unstored: moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(ROOM_AGAIN).build(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             settings,
@@ -162,29 +167,31 @@ impl Depot {
     ///
     /// Where the size is not known without the origin, this begins the fill: its first reply tells.
     pub async fn read(&self, asset: &Arc<Asset>) -> Result<Reader, ReadError> {
-        let entry = self.entry(&asset.digest).await;
         let reader = |size, entry| Reader { depot: self.clone(), asset: Arc::clone(asset), size, entry };
-        if let Some(entry) = entry {
-            return Ok(reader(entry.size(), Some(entry)));
-        }
-        if let Some(error) = self.shared.failed.get(&asset.name) {
-            return Err(error);
-        }
-        let known = match asset.size {
-            Some(size) => Some(size),
-            None => self.shared.sizes.get(&asset.digest).await,
-        };
-        if let Some(size) = known {
+        loop {
+            if let Some(entry) = self.entry(&asset.digest).await {
+                return Ok(reader(entry.size(), Some(entry)));
+            }
+            if let Some(error) = self.shared.failed.get(&asset.name) {
+                return Err(error);
+            }
+            let known = match asset.size {
+                Some(size) => Some(size),
+                None => self.shared.sizes.get(&asset.digest).await,
+            };
+            if let Some(size) = known {
+                return Ok(reader(size, None));
+            }
+            let Some((fill, _)) = self.join(asset)? else { continue };
+            let size = match fill.begun().await {
+                Phase::Filling(partial) | Phase::Complete(Proven::Unadmitted(partial)) => partial.size(),
+                Phase::Complete(Proven::Stored(entry)) => entry.size(),
+                Phase::Starting | Phase::Unstored(_) => self.size(asset).await?,
+                Phase::Failed(error) => return Err(error),
+            };
+            self.shared.sizes.insert(asset.digest, size).await;
             return Ok(reader(size, None));
         }
-        let size = match self.join(asset)?.0.begun().await {
-            Phase::Filling(partial) | Phase::Complete(Proven::Unadmitted(partial)) => partial.size(),
-            Phase::Complete(Proven::Stored(entry)) => entry.size(),
-            Phase::Starting | Phase::Unstored(_) => self.size(asset).await?,
-            Phase::Failed(error) => return Err(error),
-        };
-        self.shared.sizes.insert(asset.digest, size).await;
-        Ok(reader(size, None))
     }
 
     /// The blob of this digest, if it is here.
@@ -202,13 +209,17 @@ impl Depot {
         self.shared.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The fill of this asset: the one under way, else a new one.
-    fn join(&self, asset: &Arc<Asset>) -> Result<(Arc<Fill>, CacheState), ReadError> {
+    /// The fill of this asset: the one under way, else a new one. `None` when the blob has come meanwhile.
+    fn join(&self, asset: &Arc<Asset>) -> Result<Option<(Arc<Fill>, CacheState)>, ReadError> {
+        let shared = &self.shared;
         let mut fills = self.fills();
         if let Some(fill) = fills.get(&asset.digest) {
-            return Ok((Arc::clone(fill), CacheState::Join));
+            return Ok(Some((Arc::clone(fill), CacheState::Join)));
         }
-        let shared = &self.shared;
+        // A fill leaves the map only when its blob is in the cache.
+        if shared.cache.size_of(&asset.digest).is_some() {
+            return Ok(None);
+        }
         if shared.stop.is_cancelled() {
             return Err(ReadError::Closing);
         }
@@ -223,16 +234,13 @@ impl Depot {
             slots: Arc::clone(&shared.slots),
             stop: shared.stop.clone(),
         };
-        let (depot, filling) = (self.clone(), Arc::clone(&fill));
+        let listed = Listed { depot: self.clone(), fill: Arc::clone(&fill) };
         shared.tasks.spawn(async move {
-            let blocks = depot.clone().block_list(Arc::clone(filling.asset()));
+            let blocks = listed.depot.clone().block_list(Arc::clone(listed.fill.asset()));
             driver.run(blocks).await;
-            if let Phase::Failed(error) = filling.phase() {
-                depot.remember(&filling.asset().name, error);
-            }
-            depot.fills().remove(&filling.asset().digest);
+            drop(listed);
         });
-        Ok((fill, CacheState::Miss))
+        Ok(Some((fill, CacheState::Miss)))
     }
 
     /// Keeps an error that asking again soon will not mend.
@@ -319,6 +327,24 @@ impl Depot {
     }
 }
 
+/// A fill's place in the depot's list, left when its task ends, in whichever way.
+struct Listed {
+    depot: Depot,
+    fill: Arc<Fill>,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let asset = self.fill.asset();
+        match self.fill.phase() {
+            Phase::Failed(error) => drop(self.depot.remember(&asset.name, error)),
+            Phase::Unstored(_) => self.depot.shared.unstored.insert(asset.digest, ()),
+            _ => {}
+        }
+        self.depot.fills().remove(&asset.digest);
+    }
+}
+
 impl Reader {
     /// The asset's size in bytes.
     pub fn size(&self) -> u64 {
@@ -331,17 +357,24 @@ impl Reader {
     /// Begins or joins the fill of an asset that is not here; the range's parts move to the front of its queue.
     pub async fn stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
         let range = range.intersect(&ByteRange::whole(self.size));
-        // What was filled since the asset was opened is here now.
-        let entry = match &self.entry {
-            Some(entry) => Some(entry.clone()),
-            None => self.depot.entry(&self.asset.digest).await,
-        };
-        if let Some(entry) = entry {
-            return self.blob_stream(entry, range, delivery).await;
+        loop {
+            // What was filled since the asset was opened is here now.
+            let entry = match &self.entry {
+                Some(entry) => Some(entry.clone()),
+                None => self.depot.entry(&self.asset.digest).await,
+            };
+            if let Some(entry) = entry {
+                return self.blob_stream(entry, range, delivery).await;
+            }
+            let bypass = self.bypass(range);
+            if self.depot.shared.unstored.contains_key(&self.asset.digest) {
+                return ByteStream::bypass(bypass.await, range.len()).await;
+            }
+            if let Some((fill, state)) = self.depot.join(&self.asset)? {
+                let release = self.depot.shared.settings.release;
+                return ByteStream::fill(fill, range, delivery, release, state, bypass).await;
+            }
         }
-        let (fill, state) = self.depot.join(&self.asset)?;
-        let bypass = self.bypass(range);
-        ByteStream::fill(fill, range, delivery, self.depot.shared.settings.release, state, bypass).await
     }
 
     async fn blob_stream(&self, entry: Entry, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {

@@ -29,6 +29,8 @@
 pub mod asset;
 pub mod cache;
 pub mod catalog;
+pub mod cli;
+pub mod config;
 pub mod depot;
 pub mod http;
 pub mod origin;

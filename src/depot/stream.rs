@@ -94,6 +94,11 @@ impl ByteStream {
         Ok(Self::begun(Box::new(stream).step().await?, range.len(), state))
     }
 
+    /// A stream straight from the origin; returns with its first piece in hand.
+    pub(super) async fn bypass(bypass: Bypass, remaining: u64) -> Result<Self, ReadError> {
+        Ok(Self::begun(Box::new(bypass).step().await?, remaining, CacheState::Bypass))
+    }
+
     /// A stream whose first step came to `first`. An empty range ends at once, but not before what it is of is known to
     /// be right.
     fn begun(first: Option<Piece>, remaining: u64, state: CacheState) -> Self {

@@ -1,1 +1,14 @@
+//! The whole server, from the outside: the real binary, real clients, real faults, real machines.
+//!
+//! One binary, linked once. Every test has a server, an origin and a directory of its own, on ports that the system
+//! chose, so all of them may run at once.
 
+mod architecture;
+mod boot;
+mod crash;
+mod http_clients;
+mod origins;
+mod serve;
+mod stampede;
+mod support;
+mod tftp_clients;

@@ -1,0 +1,212 @@
+//! `bootdepot config`: the effective settings, their JSON Schema, and what each key means.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::config::{Config, Explanation, Flags, process_environment, schema};
+
+/// Show and explain the settings.
+#[derive(Debug, clap::Args)]
+pub struct ConfigCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Print the effective settings, each with where it was set; secrets are left out
+    Show {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Print the JSON Schema of the settings file
+    Schema,
+    /// Print the type, default and meaning of every key, or of those under KEY
+    Explain {
+        /// A key or a table, such as `cache.dir`, `cache` or `asset.sha256`
+        key: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The exit status of a command that was given wrong settings or used wrongly.
+pub const WRONG_USE: u8 = 2;
+
+impl ConfigCommand {
+    /// Runs it, printing to standard output; says on standard error what is wrong with the settings.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let printed = match self.action {
+            Action::Show { json, flags } => match Config::load(&flags, process_environment()) {
+                Ok(config) => show(&config, json)?,
+                Err(errors) => return Ok(refuse(&errors)),
+            },
+            Action::Schema => format!("{:#}\n", schema()),
+            Action::Explain { key, json } => match explain(key.as_deref(), json) {
+                Ok(text) => text,
+                Err(error) => return Ok(refuse(&error)),
+            },
+        };
+        match io::stdout().lock().write_all(printed.as_bytes()) {
+            // `config explain | head` is no failure.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+/// Says what is wrong, and gives the exit status for it.
+#[expect(clippy::print_stderr, reason = "a command speaks to its operator")]
+pub fn refuse(wrong: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("bootdepot: {wrong}");
+    ExitCode::from(WRONG_USE)
+}
+
+fn show(config: &Config, json: bool) -> anyhow::Result<String> {
+    let sections = config.show();
+    if json {
+        let settings: Vec<_> = sections.iter().flat_map(|section| &section.settings).collect();
+        return Ok(serde_json::to_string_pretty(&settings)? + "\n");
+    }
+    let mut text = String::new();
+    for warning in &config.warnings {
+        writeln!(text, "# Warning: {warning}")?;
+    }
+    for section in sections {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        write!(text, "{section}")?;
+    }
+    Ok(text)
+}
+
+fn explain(key: Option<&str>, json: bool) -> anyhow::Result<String> {
+    let all = Explanation::all();
+    let chosen: Vec<_> = match key {
+        None => all.iter().collect(),
+        Some(key) => {
+            let wanted = plain(key);
+            all.iter().filter(|one| is_or_lies_in(&plain(&one.key), &wanted)).collect()
+        }
+    };
+    if let (true, Some(key)) = (chosen.is_empty(), key) {
+        let names: Vec<String> = all.iter().map(|one| plain(&one.key)).collect();
+        let nearest = names.iter().max_by(|a, b| alike(key, a).total_cmp(&alike(key, b)));
+        anyhow::bail!("there is no key {key}; the nearest is {}", nearest.map_or("none", String::as_str));
+    }
+    if json {
+        return Ok(serde_json::to_string_pretty(&chosen)? + "\n");
+    }
+    // One key is told in full; of many, the first paragraph each.
+    let whole = key.is_some();
+    let mut text = String::new();
+    for one in chosen {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        explained(&mut text, one, whole)?;
+    }
+    Ok(text)
+}
+
+fn explained(text: &mut String, one: &Explanation, whole: bool) -> std::fmt::Result {
+    if one.table {
+        let name = one.key.strip_suffix("[]").map_or_else(|| format!("[{}]", one.key), |list| format!("[[{list}]]"));
+        writeln!(text, "{name}")?;
+    } else {
+        writeln!(text, "{}", one.key)?;
+        writeln!(text, "    takes    {}", one.takes)?;
+        match &one.default {
+            Some(default) => writeln!(text, "    default  {default}")?,
+            None if one.required => writeln!(text, "    must be set")?,
+            None => writeln!(text, "    default  none")?,
+        }
+        if let (true, Some(variable)) = (whole, one.variable()) {
+            writeln!(text, "    variable {variable}")?;
+        }
+    }
+    for (position, paragraph) in one.meaning.split("\n\n").enumerate() {
+        if position > 0 && !whole {
+            break;
+        }
+        for line in wrapped(paragraph, 100) {
+            writeln!(text, "    {line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// `paragraph` in lines of at most `width` characters, longer words aside.
+fn wrapped(paragraph: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in paragraph.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// A key without the marks of lists, so that `asset.sha256`, `asset[].sha256` and `asset[3].sha256` are one.
+fn plain(key: &str) -> String {
+    let mut within = false;
+    key.trim().to_ascii_lowercase().chars().filter(|c| {
+        within = (within && *c != ']') || *c == '[';
+        !within && *c != ']'
+    }).collect()
+}
+
+fn is_or_lies_in(key: &str, wanted: &str) -> bool {
+    key.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn alike(a: &str, b: &str) -> f64 {
+    // A name without its table is still a good hint.
+    let last = b.rsplit('.').next().unwrap_or(b);
+    strsim::jaro_winkler(a, b).max(strsim::jaro_winkler(a, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_is_explained_in_full() {
+        insta::assert_snapshot!(explain(Some("fill.release"), false).unwrap(), @"");
+        insta::assert_snapshot!(explain(Some("asset[3].sha256"), false).unwrap(), @"");
+    }
+
+    #[test]
+    fn a_table_is_explained_with_what_is_in_it() {
+        let text = explain(Some("http.tls"), false).unwrap();
+        assert!(text.starts_with("[http.tls]\n"), "{text}");
+        for key in ["http.tls.listen", "http.tls.cert", "http.tls.key"] {
+            assert!(text.contains(key), "{text}");
+        }
+        assert!(!text.contains("max_connections"), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let error = explain(Some("blksize"), false).unwrap_err();
+        assert_eq!(error.to_string(), "there is no key blksize; the nearest is tftp.max_blksize");
+    }
+
+    #[test]
+    fn every_key_has_a_meaning() {
+        for one in Explanation::all() {
+            assert!(!one.meaning.is_empty(), "{} has no meaning", one.key);
+            assert!(!one.takes.is_empty(), "{} takes nothing", one.key);
+        }
+    }
+}

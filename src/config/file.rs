@@ -1,0 +1,206 @@
+//! One settings file: read, parsed with the line of each value, and the files that it includes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use figment::value::{Dict, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Problem};
+use super::key::KeyPath;
+use super::layer::{Layer, Place};
+
+/// Reads the settings file at `path`.
+pub(super) fn read(path: &Path) -> Result<Layer, Vec<ConfigError>> {
+    let whole = Place::File { file: path.to_owned(), line: None };
+    let unreadable = |error: std::io::Error| {
+        vec![ConfigError { place: whole.clone(), key: KeyPath::root(), of: None, problem: Problem::unreadable(&error) }]
+    };
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let since = fs::metadata(path).and_then(|metadata| metadata.modified()).map_err(unreadable)?;
+    parse(path, &text, whole_seconds(since))
+}
+
+/// HTTP dates know no fractions (RFC 9110 5.6.7).
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs())
+}
+
+/// Parses the text of the settings file at `path`.
+pub(super) fn parse(path: &Path, text: &str, since: SystemTime) -> Result<Layer, Vec<ConfigError>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader {
+        line_starts: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
+        layer: Layer::new(Place::File { file: path.to_owned(), line: None }, since),
+        errors: errors.iter().map(|error| syntax(path, text, error)).collect(),
+    };
+    let values = reader.table(table.get_ref(), &KeyPath::root());
+    reader.layer.values = values;
+    if reader.errors.is_empty() { Ok(reader.layer) } else { Err(reader.errors) }
+}
+
+fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let (mut line, mut column, mut shown) = (None, 0, String::new());
+    if let Some(span) = error.span() {
+        let before = text.get(..span.start).unwrap_or(text);
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        line = Some(before.matches('\n').count() + 1);
+        column = before[start..].chars().count() + 1;
+        text[start..].lines().next().unwrap_or_default().clone_into(&mut shown);
+    }
+    ConfigError {
+        place: Place::File { file: path.to_owned(), line },
+        key: KeyPath::root(),
+        of: None,
+        problem: Problem::Syntax {
+            column,
+            reason: error.message().trim().replace('\n', ", "),
+            line: Some(shown).filter(|line| !may_hold_a_secret(line)),
+        },
+    }
+}
+
+/// Whether a line should not be repeated in an error message that ends in somebody's log.
+fn may_hold_a_secret(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    ["secret", "token", "password", "authorization", "headers", "credentials", "://"]
+        .iter()
+        .any(|word| line.contains(word))
+}
+
+struct Reader {
+    /// Where the second line begins, the third, and so on.
+    line_starts: Vec<usize>,
+    layer: Layer,
+    errors: Vec<ConfigError>,
+}
+
+impl Reader {
+    fn table(&mut self, table: &DeTable<'_>, path: &KeyPath) -> Dict {
+        let mut values = Dict::new();
+        for (key, value) in table {
+            let path = path.key(key.get_ref());
+            self.note(&path, key.span().start);
+            if let Some(value) = self.value(value, &path) {
+                values.insert(key.get_ref().to_string(), value);
+            }
+        }
+        values
+    }
+
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, path: &KeyPath) -> Option<Value> {
+        Some(match value.get_ref() {
+            DeValue::String(text) => Value::from(text.as_ref()),
+            DeValue::Boolean(flag) => Value::from(*flag),
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => Value::from(number),
+                Err(_) => return self.reject(path, number.to_string(), "a whole number below 2^63"),
+            },
+            DeValue::Float(number) => match number.as_str().parse::<f64>() {
+                Ok(number) => Value::from(number),
+                Err(_) => return self.reject(path, number.to_string(), "a number"),
+            },
+            DeValue::Datetime(time) => return self.reject(path, time.to_string(), "quotes around a text"),
+            DeValue::Array(elements) => {
+                let mut values = Vec::new();
+                for (index, element) in elements.iter().enumerate() {
+                    let path = path.index(index);
+                    self.note(&path, element.span().start);
+                    values.extend(self.value(element, &path));
+                }
+                Value::from(values)
+            }
+            DeValue::Table(table) => Value::from(self.table(table, path)),
+        })
+    }
+
+    fn note(&mut self, path: &KeyPath, offset: usize) {
+        let line = self.line_starts.partition_point(|start| *start <= offset) + 1;
+        let place = match &self.layer.whole {
+            Place::File { file, .. } => Place::File { file: file.clone(), line: Some(line) },
+            whole => whole.clone(),
+        };
+        self.layer.places.insert(path.clone(), place);
+    }
+
+    fn reject(&mut self, path: &KeyPath, found: String, expected: &str) -> Option<Value> {
+        let problem = Problem::Wrong { found, expected: expected.to_owned(), reason: String::new() };
+        self.errors.push(ConfigError { place: self.layer.place(path), key: path.clone(), of: None, problem });
+        None
+    }
+}
+
+/// The files that `pattern` (of an `include` in the settings file `main`) names, in the order of their names.
+pub(super) fn included(main: &Path, pattern: &str) -> std::io::Result<Vec<PathBuf>> {
+    let pattern = main.parent().unwrap_or(Path::new("")).join(pattern);
+    let name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if !is_pattern(name) {
+        return Ok(vec![pattern]);
+    }
+    let directory = pattern.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        // As shells do: a hidden file wants a pattern that says so (editors leave such files behind).
+        let hidden = |name: &str| name.starts_with('.') && !pattern_is_hidden(&pattern);
+        if entry.file_name().to_str().is_some_and(|file| matches(name, file) && !hidden(file)) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn pattern_is_hidden(pattern: &Path) -> bool {
+    pattern.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'))
+}
+
+/// Whether a file name of `include` holds wildcards.
+pub(super) fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
+}
+
+/// Whether `name` fits `pattern`: `*` for any characters, `?` for any one.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut rest = pattern.chars();
+    match rest.next() {
+        None => name.is_empty(),
+        Some('*') => {
+            let rest = rest.as_str();
+            name.char_indices().map(|(at, _)| at).chain([name.len()]).any(|at| matches(rest, &name[at..]))
+        }
+        Some(wanted) => {
+            let mut left = name.chars();
+            left.next().is_some_and(|c| wanted == '?' || wanted == c) && matches(rest.as_str(), left.as_str())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_names() {
+        for (pattern, name, fits) in [
+            ("*.toml", "okd.toml", true),
+            ("*.toml", "okd.toml~", false),
+            ("*.toml", ".toml", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*a*b*", "xaybz", true),
+            ("*", "", true),
+            ("ü?", "üö", true),
+        ] {
+            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+}

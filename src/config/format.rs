@@ -1,0 +1,456 @@
+//! The kinds of text that settings hold, each known under the name that the JSON Schema gives it as `format`.
+//!
+//! One list for three uses: reading a value, saying what was expected instead of it, and explaining its type.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::size::Size;
+use super::span::Span;
+use crate::asset::{AssetName, Digest, SourceUrl};
+use crate::origin::Secret;
+
+/// A kind of text.
+pub(super) trait Format: Sized {
+    /// What [`Format::read`] makes of it.
+    type Value;
+    /// The `format` in the JSON Schema.
+    const NAME: &'static str;
+    /// What to write instead of a wrong value: ends the sentence "expected …".
+    const EXPECTED: &'static str;
+    /// Whether a whole number may stand for the text.
+    const NUMBER: bool = false;
+
+    /// The value of this text, or what is wrong with it; nothing where [`Format::EXPECTED`] says it all.
+    fn read(text: &str) -> Result<Self::Value, String>;
+}
+
+/// A value written as a text of the format `F`; keeps both.
+pub(super) struct Written<F: Format> {
+    pub(super) value: F::Value,
+    text: String,
+}
+
+impl<F: Format> Written<F> {
+    /// The value that was written as `text`.
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(Self { value: F::read(text)?, text: text.to_owned() })
+    }
+}
+
+/// A default: a value of our own, as people would write it.
+pub(super) fn written<F: Format>(value: F::Value, text: impl Into<String>) -> Written<F> {
+    Written { value, text: text.into() }
+}
+
+impl<F: Format> Serialize for Written<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de, F: Format> Deserialize<'de> for Written<F> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<F>(std::marker::PhantomData<F>);
+        impl<F: Format> de::Visitor<'_> for Visitor<F> {
+            type Value = Written<F>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(F::EXPECTED)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Written::read(text).map_err(|reason| E::custom(format!("expected {}: {reason}", F::EXPECTED)))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                if !F::NUMBER {
+                    return Err(E::invalid_type(de::Unexpected::Unsigned(number), &self));
+                }
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                match u64::try_from(number) {
+                    Ok(number) => self.visit_u64(number),
+                    Err(_) => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Visitor(std::marker::PhantomData))
+    }
+}
+
+impl<F: Format> JsonSchema for Written<F> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        F::NAME.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        if F::NUMBER {
+            json_schema!({ "type": ["string", "integer"], "format": F::NAME, "minimum": 0 })
+        } else {
+            json_schema!({ "type": "string", "format": F::NAME })
+        }
+    }
+}
+
+/// What the checks and the explanations know of a format.
+pub(super) struct FormatInfo {
+    pub(super) number: bool,
+    pub(super) name: &'static str,
+    pub(super) expected: &'static str,
+    pub(super) check: fn(&str) -> Result<(), String>,
+}
+
+impl FormatInfo {
+    const fn of<F: Format>() -> Self {
+        Self { number: F::NUMBER, name: F::NAME, expected: F::EXPECTED, check: |text| F::read(text).map(drop) }
+    }
+
+    /// The format of this name.
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        FORMATS.iter().find(|format| format.name == name)
+    }
+}
+
+static FORMATS: [FormatInfo; 15] = [
+    FormatInfo::of::<Size>(),
+    FormatInfo::of::<Span>(),
+    FormatInfo::of::<Timeout>(),
+    FormatInfo::of::<SpanOrOff>(),
+    FormatInfo::of::<Address>(),
+    FormatInfo::of::<AddressOrOff>(),
+    FormatInfo::of::<FilePath>(),
+    FormatInfo::of::<Sha256>(),
+    FormatInfo::of::<Name>(),
+    FormatInfo::of::<Source>(),
+    FormatInfo::of::<SourcePrefix>(),
+    FormatInfo::of::<Endpoint>(),
+    FormatInfo::of::<Proxy>(),
+    FormatInfo::of::<SecretText>(),
+    FormatInfo::of::<MediaType>(),
+];
+
+impl Format for Size {
+    type Value = Self;
+    const NAME: &'static str = "size";
+    const EXPECTED: &'static str = "a size such as \"8 MiB\", or a number of bytes";
+    const NUMBER: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl Format for Span {
+    type Value = Duration;
+    const NAME: &'static str = "time-span";
+    const EXPECTED: &'static str = "a span of time such as \"30s\", \"5m\" or \"1h30m\"";
+
+    fn read(text: &str) -> Result<Duration, String> {
+        text.parse().map(|Self(span)| span)
+    }
+}
+
+/// A span of time that is not zero.
+pub(super) enum Timeout {}
+
+impl Format for Timeout {
+    type Value = Duration;
+    const NAME: &'static str = "timeout";
+    const EXPECTED: &'static str = "a span of time above zero, such as \"500ms\", \"30s\" or \"5m\"";
+
+    fn read(text: &str) -> Result<Duration, String> {
+        match Span::read(text)? {
+            Duration::ZERO => Err("it is zero".to_owned()),
+            span => Ok(span),
+        }
+    }
+}
+
+/// A span of time that is not zero, or `off`.
+pub(super) enum SpanOrOff {}
+
+impl Format for SpanOrOff {
+    type Value = Option<Duration>;
+    const NAME: &'static str = "time-span-or-off";
+    const EXPECTED: &'static str = "a span of time such as \"7d\", or \"off\"";
+
+    fn read(text: &str) -> Result<Option<Duration>, String> {
+        if text == "off" { Ok(None) } else { Timeout::read(text).map(Some) }
+    }
+}
+
+/// An IP address and a port.
+pub(super) enum Address {}
+
+impl Format for Address {
+    type Value = SocketAddr;
+    const NAME: &'static str = "socket-address";
+    const EXPECTED: &'static str = "an IP address and a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"";
+
+    fn read(text: &str) -> Result<SocketAddr, String> {
+        text.parse().map_err(|_| String::new())
+    }
+}
+
+/// An IP address and a port, or `off`.
+pub(super) enum AddressOrOff {}
+
+impl Format for AddressOrOff {
+    type Value = Option<SocketAddr>;
+    const NAME: &'static str = "socket-address-or-off";
+    const EXPECTED: &'static str = "an IP address and a port, such as \"127.0.0.1:8081\", or \"off\"";
+
+    fn read(text: &str) -> Result<Option<SocketAddr>, String> {
+        if text == "off" { Ok(None) } else { Address::read(text).map(Some) }
+    }
+}
+
+/// A path on this machine.
+pub(super) enum FilePath {}
+
+impl Format for FilePath {
+    type Value = std::path::PathBuf;
+    const NAME: &'static str = "path";
+    const EXPECTED: &'static str = "a path on this machine";
+
+    fn read(text: &str) -> Result<Self::Value, String> {
+        match text {
+            "" => Err("it is empty".to_owned()),
+            text if text.contains('\0') => Err("it holds a NUL".to_owned()),
+            text => Ok(text.into()),
+        }
+    }
+}
+
+/// A SHA-256.
+pub(super) enum Sha256 {}
+
+impl Format for Sha256 {
+    type Value = Digest;
+    const NAME: &'static str = "sha256";
+    const EXPECTED: &'static str = "64 hexadecimal digits, as sha256sum prints them";
+
+    fn read(text: &str) -> Result<Digest, String> {
+        text.parse().map_err(|error| match error {
+            crate::asset::DigestError::Length(length) => format!("these are {length} characters"),
+            crate::asset::DigestError::Character(character) => format!("{character:?} is none"),
+        })
+    }
+}
+
+/// The name of an asset.
+pub(super) enum Name {}
+
+impl Format for Name {
+    type Value = AssetName;
+    const NAME: &'static str = "asset-name";
+    const EXPECTED: &'static str = "an asset's name such as \"okd/4.19/rootfs.img\"";
+
+    fn read(text: &str) -> Result<AssetName, String> {
+        AssetName::parse(text).map_err(|error| error.to_string())
+    }
+}
+
+/// A source URL.
+pub(super) enum Source {}
+
+impl Format for Source {
+    type Value = SourceUrl;
+    const NAME: &'static str = "source-url";
+    const EXPECTED: &'static str = "a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH";
+
+    fn read(text: &str) -> Result<SourceUrl, String> {
+        use crate::asset::SourceError;
+        text.parse().map_err(|error| match error {
+            // What they would repeat is in `EXPECTED`, or may be a secret.
+            SourceError::NoScheme => String::new(),
+            SourceError::S3Query(_) => "the only query of an S3 source is ?versionId=…".to_owned(),
+            error => error.to_string(),
+        })
+    }
+}
+
+/// What the source URLs of one origin begin with.
+pub(super) enum SourcePrefix {}
+
+impl Format for SourcePrefix {
+    type Value = String;
+    const NAME: &'static str = "source-prefix";
+    const EXPECTED: &'static str = "the beginning of source URLs: s3://…, https://… or http://…";
+
+    fn read(text: &str) -> Result<String, String> {
+        let known = ["s3://", "https://", "http://"].iter().any(|scheme| text.starts_with(scheme));
+        if known { Ok(text.to_owned()) } else { Err(String::new()) }
+    }
+}
+
+/// The URL of an S3 endpoint.
+pub(super) enum Endpoint {}
+
+impl Format for Endpoint {
+    type Value = url::Url;
+    const NAME: &'static str = "endpoint-url";
+    const EXPECTED: &'static str = "a URL such as \"https://s3.lab:9000\"";
+
+    fn read(text: &str) -> Result<url::Url, String> {
+        let url = url(text, &["https", "http"])?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("an endpoint has no query and no fragment".to_owned());
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("user and password belong in credentials".to_owned());
+        }
+        Ok(url)
+    }
+}
+
+/// The URL of a proxy.
+pub(super) enum Proxy {}
+
+impl Format for Proxy {
+    type Value = url::Url;
+    const NAME: &'static str = "proxy-url";
+    const EXPECTED: &'static str = "a proxy's URL such as \"http://127.0.0.1:4001\" or \"socks5://127.0.0.1:1080\"";
+
+    fn read(text: &str) -> Result<url::Url, String> {
+        url(text, &["http", "https", "socks4", "socks4a", "socks5", "socks5h"])
+    }
+}
+
+fn url(text: &str, schemes: &[&str]) -> Result<url::Url, String> {
+    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    if !schemes.contains(&url.scheme()) {
+        return Err(format!("the scheme is one of {}", schemes.join(", ")));
+    }
+    if url.has_host() { Ok(url) } else { Err("it names no host".to_owned()) }
+}
+
+/// A secret, or where it is.
+pub(super) enum SecretText {}
+
+impl Format for SecretText {
+    type Value = Secret;
+    const NAME: &'static str = "secret";
+    const EXPECTED: &'static str = "the secret itself, \"env:NAME\" or \"file:/path\"";
+
+    fn read(text: &str) -> Result<Secret, String> {
+        match text.split_once(':') {
+            Some(("vault", _)) => Err("vault: is not supported in this version".to_owned()),
+            Some(("env" | "file", "")) => Err("a name is missing after the colon".to_owned()),
+            _ if text.is_empty() => Err("it is empty".to_owned()),
+            _ => Ok(Secret::new(text)),
+        }
+    }
+}
+
+/// A media type.
+pub(super) enum MediaType {}
+
+impl Format for MediaType {
+    type Value = Box<str>;
+    const NAME: &'static str = "media-type";
+    const EXPECTED: &'static str = "a media type such as \"application/octet-stream\"";
+
+    fn read(text: &str) -> Result<Box<str>, String> {
+        let token = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+        };
+        // RFC 9110 8.3.1: type "/" subtype, then parameters.
+        let essence = text.split(';').next().unwrap_or_default().trim_end();
+        let well_formed = essence.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
+        let sendable = http::HeaderValue::from_str(text).is_ok();
+        if well_formed && sendable { Ok(text.into()) } else { Err(String::new()) }
+    }
+}
+
+/// How a text of this format may be shown: secrets and what carries them left out.
+pub(super) fn shown(format: &str, text: &str) -> String {
+    match format {
+        SecretText::NAME => match text.split_once(':') {
+            // Where a secret is found is none.
+            Some(("env" | "file" | "vault", _)) => text.to_owned(),
+            _ => "(secret)".to_owned(),
+        },
+        Source::NAME | SourcePrefix::NAME | Endpoint::NAME | Proxy::NAME => without_secrets(text),
+        _ => text.to_owned(),
+    }
+}
+
+/// A URL, or what was meant to be one, without the user name, password and query in which secrets travel.
+fn without_secrets(text: &str) -> String {
+    let (before_query, query) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
+    let query = match query.strip_prefix("?versionId=") {
+        Some(version) if text.starts_with("s3://") && !version.contains('&') => query,
+        _ if query.is_empty() => "",
+        _ => "?…",
+    };
+    let (scheme, rest) = match before_query.split_once("://") {
+        Some((scheme, rest)) if scheme != "s3" && scheme != "file" => (scheme, rest),
+        _ => return format!("{before_query}{query}"),
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://…@{host}{path}{query}"),
+        None => format!("{scheme}://{rest}{query}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn urls_are_shown_without_secrets() {
+        for (text, expected) in [
+            ("https://h/x?X-Amz-Signature=abc", "https://h/x?…"),
+            ("https://user:pass@h:1/x", "https://…@h:1/x"),
+            ("https://h/x#secret", "https://h/x?…"),
+            ("s3://b/k?versionId=3", "s3://b/k?versionId=3"),
+            ("s3://b/k?versionId=3&sig=4", "s3://b/k?…"),
+            ("s3://b/a@b", "s3://b/a@b"),
+            ("not a url", "not a url"),
+        ] {
+            assert_eq!(shown(Source::NAME, text), expected);
+        }
+        assert_eq!(shown(Proxy::NAME, "socks5://me:pw@p:1"), "socks5://…@p:1");
+    }
+
+    #[test]
+    fn of_secrets_only_the_place_is_shown() {
+        assert_eq!(shown(SecretText::NAME, "hunter2"), "(secret)");
+        assert_eq!(shown(SecretText::NAME, "env:KEY"), "env:KEY");
+        assert_eq!(shown(SecretText::NAME, "file:/run/key"), "file:/run/key");
+    }
+
+    #[test]
+    fn media_types_are_checked() {
+        for good in ["text/plain", "text/plain; charset=utf-8", "application/vnd.efi-iso", "application/x+y"] {
+            assert!(MediaType::read(good).is_ok(), "{good}");
+        }
+        for bad in ["", "text", "text/", "/plain", "te xt/plain", "text/plain\r\nX: y"] {
+            assert!(MediaType::read(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_format_panic(text in "\\PC{0,30}|(https|s3|socks5|file|env)://?[a-z@:?#/]{0,12}") {
+            for format in &FORMATS {
+                let _ = (format.check)(&text);
+                let _ = shown(format.name, &text);
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The layers that settings come from (files, environment, flags), put over each other, and which of them each value is
+//! from.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use figment::value::{Dict, Map, Tag, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde::Serialize;
+
+use super::key::KeyPath;
+use super::schema::{self, Kind};
+
+/// What every environment variable of the settings begins with.
+pub(super) const PREFIX: &str = "BOOTDEPOT_";
+
+/// Variables that begin like settings and are none: the settings file's place, and the log filter.
+const OTHER_VARIABLES: [&str; 2] = ["BOOTDEPOT_CONFIG", "BOOTDEPOT_LOG"];
+
+/// Where a value was set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(tag = "from", rename_all = "kebab-case")]
+pub enum Place {
+    /// In a settings file.
+    File {
+        /// The file.
+        file: PathBuf,
+        /// The line, counted from 1; none for the file as a whole.
+        line: Option<usize>,
+    },
+    /// In an environment variable.
+    Environment {
+        /// Its name.
+        variable: String,
+    },
+    /// By a flag of the command line.
+    Flag {
+        /// The flag as it is written, without its value.
+        flag: String,
+    },
+    /// Nowhere: the program's own.
+    Default,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { file, line: Some(line) } => write!(f, "{}:{line}", file.display()),
+            Self::File { file, line: None } => write!(f, "{}", file.display()),
+            Self::Environment { variable } => f.write_str(variable),
+            Self::Flag { flag } => f.write_str(flag),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// The environment variable that sets the value at `path`.
+pub(super) fn variable(path: &KeyPath) -> String {
+    let keys: Vec<_> = path.keys().map(str::to_ascii_uppercase).collect();
+    format!("{PREFIX}{}", keys.join("__"))
+}
+
+/// Values from one source.
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    /// The source as a whole, which tells it from the other layers.
+    pub(super) whole: Place,
+    /// The values.
+    pub(super) values: Dict,
+    /// Where each of them was set, as far as that is known; what is missing is where its table is.
+    pub(super) places: HashMap<KeyPath, Place>,
+    /// When the source was last changed.
+    pub(super) since: SystemTime,
+}
+
+impl Layer {
+    /// A layer without values.
+    pub(super) fn new(whole: Place, since: SystemTime) -> Self {
+        Self { whole, values: Dict::new(), places: HashMap::new(), since }
+    }
+
+    /// Where the value at `path` was set, or else the nearest table around it.
+    pub(super) fn place(&self, path: &KeyPath) -> Place {
+        let mut path = path.clone();
+        loop {
+            match (self.places.get(&path), path.parent()) {
+                (Some(place), _) => return place.clone(),
+                (None, Some(parent)) => path = parent,
+                (None, None) => return self.whole.clone(),
+            }
+        }
+    }
+
+    /// Sets what was written as `text` at `path`.
+    pub(super) fn set(&mut self, path: &KeyPath, text: &str, place: Place) {
+        insert(&mut self.values, &path.keys().collect::<Vec<_>>(), value(path, text));
+        self.places.insert(path.clone(), place);
+    }
+
+    /// Sets a list of texts at `path`.
+    pub(super) fn set_list(&mut self, path: &KeyPath, texts: &[String], place: Place) {
+        let list: Vec<Value> = texts.iter().map(|text| Value::from(text.as_str())).collect();
+        insert(&mut self.values, &path.keys().collect::<Vec<_>>(), Value::from(list));
+        self.places.insert(path.clone(), place);
+    }
+
+    /// The settings among these environment variables.
+    pub(super) fn environment(variables: impl IntoIterator<Item = (String, String)>, since: SystemTime) -> Self {
+        let mut layer = Self::new(Place::Environment { variable: "the environment".to_owned() }, since);
+        // In order, so that a table comes before what is in it.
+        let variables: BTreeSet<_> = variables.into_iter().collect();
+        for (name, text) in variables {
+            let Some(keys) = name.strip_prefix(PREFIX).filter(|_| !OTHER_VARIABLES.contains(&name.as_str())) else {
+                continue;
+            };
+            let path = KeyPath::of(keys.split("__").map(str::to_ascii_lowercase));
+            layer.set(&path, &text, Place::Environment { variable: name.clone() });
+        }
+        layer
+    }
+}
+
+/// The value that `text` means for the key at `path`: read as figment reads environment variables, and fitted where the
+/// key takes only a text, or a list.
+fn value(path: &KeyPath, text: &str) -> Value {
+    let parsed = match text.parse() {
+        Ok(Value::Char(_, character)) => Value::from(character.to_string()),
+        Ok(value) => value,
+        Err(never) => match never {},
+    };
+    match (schema::at(path).map(Kind::of), &parsed) {
+        (Some(Kind::Text | Kind::Formatted(_) | Kind::Choice(_)), Value::String(..)) => parsed,
+        // A size may be a number; a password of digits is still a text, and so is a name such as "true".
+        (Some(Kind::Formatted(format)), Value::Num(..)) if format.number => parsed,
+        (Some(Kind::Text | Kind::Formatted(_) | Kind::Choice(_)), _) => Value::from(text),
+        (Some(Kind::List(_)), Value::String(..)) => Value::from(vec![parsed]),
+        _ => parsed,
+    }
+}
+
+fn insert(table: &mut Dict, keys: &[&str], value: Value) {
+    match keys {
+        [] => {}
+        [last] => {
+            table.insert((*last).to_owned(), value);
+        }
+        [first, rest @ ..] => {
+            let inner = table.entry((*first).to_owned()).or_insert_with(|| Value::from(Dict::new()));
+            // A value where a table should be stays, for the checks to tell.
+            if let Value::Dict(_, inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.whole.to_string())
+    }
+
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        Ok(Map::from([(Profile::Default, self.values.clone())]))
+    }
+}
+
+/// All layers, over each other.
+#[derive(Debug, Clone)]
+pub(super) struct Layers {
+    layers: Vec<Layer>,
+    figment: Figment,
+    values: Value,
+}
+
+impl Layers {
+    /// Files beside each other, their lists joined, and over them the environment, then the flags.
+    pub(super) fn new(files: Vec<Layer>, environment: Layer, flags: Layer) -> figment::Result<Self> {
+        let mut figment = files.iter().fold(Figment::new(), |figment, file| figment.adjoin(file));
+        figment = figment.merge(&environment).merge(&flags);
+        let values = figment.find_value("")?;
+        let layers = files.into_iter().chain([environment, flags]).collect();
+        Ok(Self { layers, figment, values })
+    }
+
+    /// The effective values.
+    pub(super) fn values(&self) -> &Value {
+        &self.values
+    }
+
+    /// The effective values as `T`.
+    pub(super) fn extract<T: serde::de::DeserializeOwned>(&self) -> figment::Result<T> {
+        self.figment.extract()
+    }
+
+    /// The layers, the lowest first.
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The layer that a value is from.
+    pub(super) fn layer(&self, tag: Tag) -> Option<&Layer> {
+        let metadata = self.figment.get_metadata(tag)?;
+        self.layers.iter().find(|layer| layer.metadata() == *metadata)
+    }
+
+    /// Where the value with this tag, at `path` of its own layer, was set.
+    pub(super) fn place(&self, tag: Tag, path: &KeyPath) -> Place {
+        self.layer(tag).map_or(Place::Default, |layer| layer.place(path))
+    }
+
+    /// The elements of a list, each with its path in the layer that it is from: lists of several files are joined, and
+    /// people count in each file from its beginning.
+    pub(super) fn elements<'v>(
+        &self,
+        path: &KeyPath,
+        elements: &'v [Value],
+    ) -> impl Iterator<Item = (KeyPath, &'v Value)> {
+        let mut seen: HashMap<Tag, usize> = HashMap::new();
+        elements.iter().map(move |element| {
+            let count = seen.entry(element.tag()).or_default();
+            let index = *count;
+            *count += 1;
+            (path.index(index), element)
+        })
+    }
+}

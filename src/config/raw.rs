@@ -1,0 +1,359 @@
+//! The settings as people write them: the one source of the checks, the JSON Schema, the explanations and the defaults.
+//!
+//! The doc comments here are what `config explain` and the schema print, so they address the operator.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::format::{
+    Address, AddressOrOff, Endpoint, FilePath, MediaType, Name, Proxy, SecretText, Sha256, Source, SourcePrefix,
+    SpanOrOff, Timeout, Written, written,
+};
+use super::size::Size;
+use super::span::Span;
+use crate::depot::{FillSettings, Release};
+use crate::origin::Timeouts;
+
+/// The settings of bootdepot: one TOML file, with environment variables and flags over it.
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "bootdepot settings")]
+pub(super) struct Settings {
+    /// More files with tables like these, relative to this file. The file name may hold `*` and `?`; files come in the
+    /// order of their names. Lists of `[[origin]]` and `[[asset]]` add up; any other key may be set in one file only.
+    pub(super) include: Vec<String>,
+    /// The cache on disk.
+    pub(super) cache: Cache,
+    /// The HTTP server.
+    pub(super) http: Http,
+    /// The TFTP server.
+    pub(super) tftp: Tftp,
+    /// The listener for metrics.
+    pub(super) admin: Admin,
+    /// How assets are fetched into the cache.
+    pub(super) fill: Fill,
+    /// How to reach a family of source URLs. For each source the origin with the longest `match` is used; sources that
+    /// none matches are reached plainly.
+    pub(super) origin: Vec<Origin>,
+    /// One asset: a name, the digest that its bytes must have, and where to fetch them.
+    pub(super) asset: Vec<Asset>,
+}
+
+/// The cache on disk.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Cache {
+    /// The directory of the cache. One process at a time uses it.
+    pub(super) dir: Written<FilePath>,
+    /// The most bytes that blobs and fills under way may take. What was not used for the longest time is evicted first.
+    pub(super) max_size: Written<Size>,
+    /// Bytes left free on the file system whatever `max_size` says.
+    pub(super) min_free: Written<Size>,
+    /// Every blob is hashed again once in this time, at idle priority; `off` never does.
+    pub(super) scrub_interval: Written<SpanOrOff>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            dir: written("/var/cache/bootdepot".into(), "/var/cache/bootdepot"),
+            max_size: size(200 << 30),
+            min_free: size(5 << 30),
+            scrub_interval: written(Some(std::time::Duration::from_secs(7 * 86_400)), "7d"),
+        }
+    }
+}
+
+/// The HTTP server.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Http {
+    /// Addresses of the plain listener. Old firmware speaks nothing but plain HTTP.
+    #[schemars(length(min = 1))]
+    pub(super) listen: Vec<Written<Address>>,
+    /// How long a connection may be idle: between requests, within the head of a request, and when a client takes no byte.
+    pub(super) idle_timeout: Written<Timeout>,
+    /// Connections at a time, over all listeners. One more is answered 503.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) max_connections: u32,
+    /// A second listener, with TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tls: Option<Tls>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: vec![address(8080)],
+            idle_timeout: written(std::time::Duration::from_secs(60), "60s"),
+            max_connections: 20_000,
+            tls: None,
+        }
+    }
+}
+
+/// A second listener, with TLS.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// Its addresses.
+    #[serde(default = "tls_listen")]
+    #[schemars(length(min = 1))]
+    pub(super) listen: Vec<Written<Address>>,
+    /// The certificate chain (PEM), the server's own certificate first.
+    pub(super) cert: Written<FilePath>,
+    /// The private key of the certificate (PEM).
+    pub(super) key: Written<FilePath>,
+}
+
+fn tls_listen() -> Vec<Written<Address>> {
+    vec![address(8443)]
+}
+
+/// The TFTP server.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tftp {
+    /// Addresses to take requests on.
+    #[schemars(length(min = 1))]
+    pub(super) listen: Vec<Written<Address>>,
+    /// The largest block granted, in bytes (RFC 2348). 1468 fills an Ethernet frame; blocks are cut to the route's MTU
+    /// in any case.
+    #[schemars(range(min = 8, max = 65464))]
+    pub(super) max_blksize: u16,
+    /// The largest window granted, in blocks (RFC 7440). `max_blksize` times this is at most 4 MiB.
+    #[schemars(range(min = 1, max = 65535))]
+    pub(super) max_windowsize: u16,
+    /// Answer every packet from the port that was asked, for networks that let nothing else through: NAT, Kubernetes,
+    /// and some firmware behind a router.
+    pub(super) single_port: bool,
+    /// Transfers at a time. One more is answered with an error.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) max_transfers: u32,
+    /// The longest wait before the first resend, while the round trip to the client is not known yet.
+    pub(super) timeout: Written<Timeout>,
+    /// Resends without an answer before a client counts as gone.
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) retries: u32,
+    /// How long a request may wait for the first byte of an asset that is not in the cache.
+    pub(super) first_byte_deadline: Written<Timeout>,
+    /// Names that TFTP clients ask for and that are not names of assets, each with the asset it means.
+    pub(super) files: BTreeMap<String, Written<Name>>,
+}
+
+impl Default for Tftp {
+    fn default() -> Self {
+        Self {
+            listen: vec![address(69)],
+            max_blksize: 1468,
+            max_windowsize: 64,
+            single_port: false,
+            max_transfers: 4096,
+            timeout: written(std::time::Duration::from_secs(1), "1s"),
+            retries: 6,
+            first_byte_deadline: written(std::time::Duration::from_secs(30), "30s"),
+            files: BTreeMap::new(),
+        }
+    }
+}
+
+/// The listener for metrics.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Admin {
+    /// Its address; `off` for none. Whoever reaches it may read it, so keep it on the loopback.
+    pub(super) listen: Written<AddressOrOff>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        let listen = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 8081));
+        Self { listen: written(Some(listen), listen.to_string()) }
+    }
+}
+
+/// How assets are fetched into the cache.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Fill {
+    /// Bytes of one ranged request to an origin; from 4 KiB to 1 GiB.
+    #[schemars(range(min = 4096, max = 1_073_741_824))]
+    pub(super) part_size: Written<Size>,
+    /// Connections of one fill.
+    #[schemars(range(min = 1, max = 256))]
+    pub(super) connections: u32,
+    /// Fills at a time; others wait.
+    #[schemars(range(min = 1, max = 1024))]
+    pub(super) max_fills: u32,
+    /// How often a part is asked for again before its source is given up.
+    #[schemars(range(min = 0, max = 100))]
+    pub(super) retries: u32,
+    /// How long an origin may send nothing before a part is asked for again. An idle time, not a total one.
+    pub(super) stall_timeout: Written<Timeout>,
+    /// How long a missing object, or one with wrong bytes, is remembered before its origin is asked again.
+    pub(super) negative_ttl: Written<Span>,
+    /// When bytes of a fill under way may go out to clients.
+    pub(super) release: ReleaseWhen,
+}
+
+impl Default for Fill {
+    fn default() -> Self {
+        let fill = FillSettings::default();
+        let stall = Timeouts::default().stall;
+        Self {
+            part_size: size(fill.part_size),
+            connections: u32::try_from(fill.connections).unwrap_or(u32::MAX),
+            max_fills: u32::try_from(fill.max_fills).unwrap_or(u32::MAX),
+            retries: fill.retries,
+            stall_timeout: written(stall, Span(stall).to_string()),
+            negative_ttl: written(fill.negative_ttl, Span(fill.negative_ttl).to_string()),
+            release: match fill.release {
+                Release::HoldTail => ReleaseWhen::HoldTail,
+                Release::Whole => ReleaseWhen::Whole,
+            },
+        }
+    }
+}
+
+/// When bytes of a fill under way may go out to clients.
+#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ReleaseWhen {
+    /// As they come, but the last piece of what was asked for only when the bytes are proven.
+    HoldTail,
+    /// No byte before the whole is proven.
+    Whole,
+}
+
+/// How to reach a family of source URLs.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Origin {
+    /// What the source URLs begin with, such as `s3://harmony-assets/`. The longest match wins.
+    pub(super) r#match: Written<SourcePrefix>,
+    /// The S3 endpoint. Without it, AWS's own for the region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) endpoint: Option<Written<Endpoint>>,
+    /// The region that S3 requests are signed for.
+    #[serde(default = "region")]
+    #[schemars(length(min = 1))]
+    pub(super) region: String,
+    /// Where the bucket's name goes in an S3 URL.
+    #[serde(default)]
+    pub(super) addressing: Addressing,
+    /// Who we are to the origin (S3 sources).
+    #[serde(default)]
+    pub(super) credentials: Credentials,
+    /// Certificates (PEM) to trust besides the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ca_file: Option<Written<FilePath>>,
+    /// Accept any certificate. For a laboratory; digests still guard the bytes, but nothing guards the credentials.
+    #[serde(default)]
+    pub(super) insecure_skip_verify: bool,
+    /// An HTTP or SOCKS proxy on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) proxy: Option<Written<Proxy>>,
+    /// Header fields to send along (`https` and `http` sources), such as `Authorization`. Each value is a secret.
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, Written<SecretText>>,
+}
+
+fn region() -> String {
+    "us-east-1".to_owned()
+}
+
+/// Where the bucket's name goes in an S3 URL.
+#[derive(Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Addressing {
+    /// In the path: `https://endpoint/bucket/key`.
+    #[default]
+    Path,
+    /// In the host: `https://bucket.endpoint/key`.
+    Virtual,
+}
+
+/// Who we are to an S3 origin.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "from", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) enum Credentials {
+    /// The AWS chain: environment, profile files, web identity, container, instance.
+    Default {},
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` of the environment.
+    Env {},
+    /// The keys given here.
+    Static {
+        /// The access key's id.
+        #[schemars(length(min = 1))]
+        access_key_id: String,
+        /// The access key's secret.
+        secret_access_key: Written<SecretText>,
+        /// The token of temporary credentials.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session_token: Option<Written<SecretText>>,
+    },
+    /// A profile of the AWS configuration files.
+    Profile {
+        /// The profile's name. Without it, `AWS_PROFILE`, else `default`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The credentials file. Without it, `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/credentials`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<Written<FilePath>>,
+    },
+    /// `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`, as Kubernetes service accounts have them.
+    WebIdentity {},
+    /// The role of the EC2 instance.
+    Instance {},
+    /// The role of the ECS or EKS container.
+    Container {},
+    /// Unsigned requests.
+    Anonymous {},
+}
+
+impl Default for Credentials {
+    fn default() -> Self {
+        Self::Default {}
+    }
+}
+
+/// One asset.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("dependentRequired" = { "blocks": ["blocks_sha256"], "blocks_sha256": ["blocks"] }))]
+pub(super) struct Asset {
+    /// The name it is served under: `/assets/NAME` over HTTP, NAME over TFTP.
+    pub(super) name: Written<Name>,
+    /// Where to fetch it, in the order to try.
+    #[schemars(length(min = 1))]
+    pub(super) sources: Vec<Written<Source>>,
+    /// The SHA-256 of its bytes. Nothing else is ever served under the name.
+    pub(super) sha256: Written<Sha256>,
+    /// Its length. When given, a source with another length is in error; without it the first request to an origin
+    /// finds out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<Written<Size>>,
+    /// Its media type. Without it, the suffix of the name decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) content_type: Option<Written<MediaType>>,
+    /// Keep it in the cache against eviction.
+    #[serde(default)]
+    pub(super) pin: bool,
+    /// Where its block list is. With one, ranges of an asset that is not in the cache are proven block by block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) blocks: Option<Written<Source>>,
+    /// The SHA-256 of the block list itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) blocks_sha256: Option<Written<Sha256>>,
+}
+
+fn address(port: u16) -> Written<Address> {
+    let address = std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
+    written(address, address.to_string())
+}
+
+fn size(bytes: u64) -> Written<Size> {
+    written(Size(bytes), Size(bytes).to_string())
+}

@@ -1,0 +1,190 @@
+//! From what people wrote to what the rooms use.
+
+use figment::value::Value;
+
+use super::error::{ConfigError, Problem};
+use super::format::Written;
+use super::key::KeyPath;
+use super::layer::Layers;
+use super::{Config, raw};
+use crate::asset::AssetName;
+use crate::cache::CacheSettings;
+use crate::catalog::{Asset, BlocksSource, Catalog, CatalogError, content_type};
+use crate::depot::{FillSettings, Release};
+use crate::http::{HttpSettings, TlsSettings};
+use crate::origin::{Addressing, Credentials, OriginSettings, Secret, Timeouts};
+use crate::tftp::TftpSettings;
+
+/// The settings of every room. `layers` has passed the checks.
+pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, Vec<ConfigError>> {
+    let raw: raw::Settings = layers.extract().map_err(|errors| {
+        let internal = |error: figment::Error| whole(&layers, Problem::Internal(error.to_string()));
+        errors.into_iter().map(internal).collect::<Vec<_>>()
+    })?;
+    let timeouts = Timeouts { stall: raw.fill.stall_timeout.value, ..Timeouts::default() };
+    let mut errors = Vec::new();
+    let mut origins = Vec::new();
+    for (index, raw) in raw.origin.into_iter().enumerate() {
+        match origin(raw) {
+            Ok(origin) => origins.push(origin),
+            Err(reason) => errors.push(unusable_key_id(&layers, index, reason)),
+        }
+    }
+    let assets = raw.asset.into_iter().zip(since(&layers)).map(|(raw, since)| asset(raw, since)).collect();
+    let catalog = Catalog::new(assets).map_err(|taken| {
+        let internal = |error: CatalogError| whole(&layers, Problem::Internal(error.to_string()));
+        taken.into_iter().map(internal).collect::<Vec<_>>()
+    })?;
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(Config {
+        scrub_interval: raw.cache.scrub_interval.value,
+        cache: CacheSettings {
+            dir: raw.cache.dir.value,
+            max_size: raw.cache.max_size.value.0,
+            min_free: raw.cache.min_free.value.0,
+        },
+        http: http(raw.http),
+        tftp: tftp(raw.tftp),
+        admin: raw.admin.listen.value,
+        fill: fill(&raw.fill),
+        origins,
+        timeouts,
+        catalog,
+        warnings,
+        layers,
+    })
+}
+
+fn whole(layers: &Layers, problem: Problem) -> ConfigError {
+    let place = layers.layers().first().map_or(super::Place::Default, |layer| layer.whole.clone());
+    ConfigError { place, key: KeyPath::root(), of: None, problem }
+}
+
+fn unusable_key_id(layers: &Layers, index: usize, reason: String) -> ConfigError {
+    let origins = layers.values().find_ref("origin").and_then(Value::as_array).unwrap_or_default();
+    let found = layers.elements(&KeyPath::of(["origin"]), origins).nth(index);
+    let problem = Problem::Absent(reason);
+    match found {
+        Some((path, origin)) => {
+            let key = path.key("credentials").key("access_key_id");
+            let place = layers.place(origin.tag(), &key);
+            ConfigError { place, key, of: super::check::name_of(origin), problem }
+        }
+        None => whole(layers, problem),
+    }
+}
+
+/// When the file that declares it was written, for each asset in order.
+fn since(layers: &Layers) -> Vec<std::time::SystemTime> {
+    let assets = layers.values().find_ref("asset").and_then(Value::as_array).unwrap_or_default();
+    let since = |asset: &Value| layers.layer(asset.tag()).map_or(std::time::UNIX_EPOCH, |layer| layer.since);
+    assets.iter().map(since).collect()
+}
+
+fn http(raw: raw::Http) -> HttpSettings {
+    HttpSettings {
+        listen: values(raw.listen),
+        tls: raw.tls.map(|tls| TlsSettings {
+            listen: values(tls.listen),
+            cert: tls.cert.value,
+            key: tls.key.value,
+        }),
+        idle_timeout: raw.idle_timeout.value,
+        max_connections: size(raw.max_connections),
+    }
+}
+
+fn tftp(raw: raw::Tftp) -> TftpSettings {
+    TftpSettings {
+        listen: values(raw.listen),
+        max_blksize: raw.max_blksize,
+        max_windowsize: raw.max_windowsize,
+        single_port: raw.single_port,
+        max_transfers: size(raw.max_transfers),
+        timeout: raw.timeout.value,
+        retries: raw.retries,
+        first_byte_deadline: raw.first_byte_deadline.value,
+        files: raw.files.into_iter().map(|(file, name)| (file, name.value.to_string())).collect(),
+    }
+}
+
+fn fill(raw: &raw::Fill) -> FillSettings {
+    FillSettings {
+        part_size: raw.part_size.value.0,
+        connections: size(raw.connections),
+        max_fills: size(raw.max_fills),
+        retries: raw.retries,
+        negative_ttl: raw.negative_ttl.value,
+        release: match raw.release {
+            raw::ReleaseWhen::HoldTail => Release::HoldTail,
+            raw::ReleaseWhen::Whole => Release::Whole,
+        },
+    }
+}
+
+fn origin(raw: raw::Origin) -> Result<OriginSettings, String> {
+    Ok(OriginSettings {
+        prefix: raw.r#match.value,
+        endpoint: raw.endpoint.map(value),
+        region: raw.region,
+        addressing: match raw.addressing {
+            raw::Addressing::Path => Addressing::Path,
+            raw::Addressing::Virtual => Addressing::Virtual,
+        },
+        credentials: credentials(raw.credentials)?,
+        ca_file: raw.ca_file.map(value),
+        insecure_skip_verify: raw.insecure_skip_verify,
+        proxy: raw.proxy.map(value),
+        headers: raw.headers.into_iter().map(|(name, secret)| (name, secret.value)).collect(),
+    })
+}
+
+fn credentials(raw: raw::Credentials) -> Result<Credentials, String> {
+    Ok(match raw {
+        raw::Credentials::Default {} => Credentials::Default,
+        raw::Credentials::Env {} => Credentials::Env,
+        raw::Credentials::Static { access_key_id, secret_access_key, session_token } => Credentials::Static {
+            // No secret, but people keep it beside one.
+            access_key_id: Secret::new(access_key_id).reveal()?,
+            secret_access_key: secret_access_key.value,
+            session_token: session_token.map(value),
+        },
+        raw::Credentials::Profile { name, file } => Credentials::Profile { name, file: file.map(value) },
+        raw::Credentials::WebIdentity {} => Credentials::WebIdentity,
+        raw::Credentials::Instance {} => Credentials::Instance,
+        raw::Credentials::Container {} => Credentials::Container,
+        raw::Credentials::Anonymous {} => Credentials::Anonymous,
+    })
+}
+
+fn asset(raw: raw::Asset, since: std::time::SystemTime) -> Asset {
+    let name: AssetName = raw.name.value;
+    Asset {
+        digest: raw.sha256.value,
+        sources: values(raw.sources),
+        size: raw.size.map(|size| size.value.0),
+        content_type: raw.content_type.map_or_else(|| content_type(name.as_str()).into(), value),
+        pin: raw.pin,
+        blocks: raw.blocks.zip(raw.blocks_sha256).map(|(source, digest)| BlocksSource {
+            source: source.value,
+            digest: digest.value,
+        }),
+        since,
+        name,
+    }
+}
+
+fn value<F: super::format::Format>(written: Written<F>) -> F::Value {
+    written.value
+}
+
+fn values<F: super::format::Format>(written: Vec<Written<F>>) -> Vec<F::Value> {
+    written.into_iter().map(value).collect()
+}
+
+/// A count that the schema keeps below 2^20.
+fn size(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,189 @@
+//! What a schema cannot say: rules that hold between values, each checked even where other values are wrong.
+
+use std::collections::HashMap;
+
+use figment::value::Value;
+
+use super::check::{name_of, nearest};
+use super::error::{ConfigError, Problem, Size64};
+use super::key::KeyPath;
+use super::layer::{Layer, Layers, Place};
+use super::raw;
+use super::size::Size;
+
+/// A window of more bytes than this would let a few spoofed requests fill the memory of the sockets.
+const LARGEST_WINDOW: u64 = 4 << 20;
+
+/// Every rule that the effective values break.
+pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
+    let mut errors = set_twice(layers.layers());
+    let (assets, origins) = (elements(layers, "asset"), elements(layers, "origin"));
+    errors.extend(unique(&assets, "name"));
+    errors.extend(unique(&origins, "match"));
+    errors.extend(sizes(&assets));
+    errors.extend(origins.iter().flat_map(headers));
+    errors.extend(tftp_files(layers, &assets));
+    errors.extend(window(layers));
+    errors
+}
+
+/// An element of a list of tables.
+struct Element<'v> {
+    layer: &'v Layer,
+    path: KeyPath,
+    value: &'v Value,
+}
+
+impl Element<'_> {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.value.as_dict()?.get(key)?.as_str()
+    }
+
+    fn place(&self, key: &str) -> Place {
+        self.layer.place(&self.path.key(key))
+    }
+
+    fn error(&self, key: &str, problem: Problem) -> ConfigError {
+        ConfigError { place: self.place(key), key: self.path.key(key), of: name_of(self.value), problem }
+    }
+}
+
+fn elements<'l>(layers: &'l Layers, list: &str) -> Vec<Element<'l>> {
+    let Some(values) = layers.values().find_ref(list).and_then(Value::as_array) else { return Vec::new() };
+    layers
+        .elements(&KeyPath::of([list]), values)
+        .filter_map(|(path, value)| Some(Element { layer: layers.layer(value.tag())?, path, value }))
+        .collect()
+}
+
+/// Keys, lists of tables aside, that two files set.
+fn set_twice(layers: &[Layer]) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    let mut seen: HashMap<KeyPath, Place> = HashMap::new();
+    for layer in layers.iter().filter(|layer| matches!(layer.whole, Place::File { .. })) {
+        for path in keys_set(&layer.values, &KeyPath::root()) {
+            let place = layer.place(&path);
+            match seen.get(&path) {
+                Some(other) => {
+                    let problem = Problem::Twice { other: other.clone() };
+                    errors.push(ConfigError { place, key: path, of: None, problem });
+                }
+                None => {
+                    seen.insert(path, place);
+                }
+            }
+        }
+    }
+    errors
+}
+
+fn keys_set(table: &figment::value::Dict, path: &KeyPath) -> Vec<KeyPath> {
+    let mut keys = Vec::new();
+    for (key, value) in table {
+        let path = path.key(key);
+        match value {
+            Value::Dict(_, table) => keys.extend(keys_set(table, &path)),
+            Value::Array(_, elements) if elements.iter().any(|element| element.as_dict().is_some()) => {}
+            _ => keys.push(path),
+        }
+    }
+    keys
+}
+
+fn unique(elements: &[Element<'_>], key: &str) -> Vec<ConfigError> {
+    let mut seen: HashMap<&str, &Element<'_>> = HashMap::new();
+    let mut errors = Vec::new();
+    for element in elements {
+        let Some(name) = element.text(key) else { continue };
+        match seen.get(name) {
+            Some(first) => {
+                let name = name_of(element.value).unwrap_or_default();
+                errors.push(element.error(key, Problem::Taken { name, other: first.place(key) }));
+            }
+            None => {
+                seen.insert(name, element);
+            }
+        }
+    }
+    errors
+}
+
+fn sizes(assets: &[Element<'_>]) -> Vec<ConfigError> {
+    let mut seen: HashMap<String, (u64, &Element<'_>)> = HashMap::new();
+    let mut errors = Vec::new();
+    for asset in assets {
+        let Some((digest, size)) = asset.text("sha256").zip(asset.value.find_ref("size").and_then(bytes)) else {
+            continue;
+        };
+        let (first_size, first) = *seen.entry(digest.to_ascii_lowercase()).or_insert((size, asset));
+        if size != first_size {
+            let (found, size) = (Size64(size), Size64(first_size));
+            errors.push(asset.error("size", Problem::Sizes { found, size, other: first.place("size") }));
+        }
+    }
+    errors
+}
+
+fn headers(origin: &Element<'_>) -> Vec<ConfigError> {
+    let headers = origin.value.find_ref("headers").and_then(Value::as_dict);
+    let names = headers.into_iter().flat_map(|headers| headers.keys());
+    let wrong = names.filter(|name| http::HeaderName::from_bytes(name.as_bytes()).is_err());
+    wrong
+        .map(|name| {
+            let path = origin.path.key("headers").key(name);
+            let problem = Problem::Wrong {
+                found: format!("{name:?}"),
+                expected: "the name of a header field such as \"Authorization\"".to_owned(),
+                reason: String::new(),
+            };
+            ConfigError { place: origin.layer.place(&path), key: path, of: name_of(origin.value), problem }
+        })
+        .collect()
+}
+
+fn bytes(size: &Value) -> Option<u64> {
+    match size {
+        Value::String(_, text) => text.parse().ok().map(|Size(bytes)| bytes),
+        Value::Num(..) => number(size),
+        _ => None,
+    }
+}
+
+fn number(value: &Value) -> Option<u64> {
+    let number = value.to_num()?;
+    number.to_u128().and_then(|n| n.try_into().ok()).or_else(|| number.to_i128().and_then(|n| n.try_into().ok()))
+}
+
+fn tftp_files(layers: &Layers, assets: &[Element<'_>]) -> Vec<ConfigError> {
+    let Some(files) = layers.values().find_ref("tftp.files").and_then(Value::as_dict) else { return Vec::new() };
+    let names: Vec<&str> = assets.iter().filter_map(|asset| asset.text("name")).collect();
+    let mut errors = Vec::new();
+    for (file, target) in files {
+        // A target that is no name at all was told already.
+        let Some(name) = target.as_str().filter(|name| crate::asset::AssetName::parse(name).is_ok()) else { continue };
+        if !names.contains(&name) {
+            let nearest = nearest(name, names.iter().copied()).map(str::to_owned);
+            let key = KeyPath::of(["tftp", "files", file]);
+            let problem = Problem::NoAsset { name: name.to_owned(), nearest };
+            errors.push(ConfigError { place: layers.place(target.tag(), &key), key, of: None, problem });
+        }
+    }
+    errors
+}
+
+fn window(layers: &Layers) -> Option<ConfigError> {
+    let defaults = raw::Tftp::default();
+    let set = |key: &str| layers.values().find_ref("tftp")?.as_dict()?.get(key);
+    let or = |key, default: u16| set(key).map_or(Some(u64::from(default)), number);
+    let blksize = or("max_blksize", defaults.max_blksize)?;
+    let windowsize = or("max_windowsize", defaults.max_windowsize)?;
+    // Each by itself was checked against its own bounds.
+    let each_fits = blksize <= 65_464 && windowsize <= 65_535;
+    if !each_fits || blksize * windowsize <= LARGEST_WINDOW {
+        return None;
+    }
+    let (name, value) = ["max_windowsize", "max_blksize"].into_iter().find_map(|name| Some((name, set(name)?)))?;
+    let key = KeyPath::of(["tftp", name]);
+    let place = layers.place(value.tag(), &key);
+    Some(ConfigError { place, key, of: None, problem: Problem::Window { blksize, windowsize } })
+}

@@ -1,0 +1,300 @@
+//! The JSON Schema of the settings file, and one entry for each key that it describes.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use schemars::generate::SchemaSettings;
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::format::FormatInfo;
+use super::key::{KeyPath, toml_key};
+use super::raw;
+use super::size::Size;
+
+static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
+    let generator = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
+    let mut schema = generator.into_root_schema_for::<raw::Settings>().to_value();
+    drop_nulls(&mut schema);
+    schema
+});
+
+/// The JSON Schema (draft 2020-12) of a settings file, for editors and other checkers.
+pub fn schema() -> &'static Json {
+    &SCHEMA
+}
+
+/// TOML has no null: what is optional is left out.
+fn drop_nulls(schema: &mut Json) {
+    match schema {
+        Json::Object(object) => {
+            if let Some(Json::Array(types)) = object.get_mut("type") {
+                types.retain(|kind| kind != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    object.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Json::Array(any)) = object.get_mut("anyOf") {
+                any.retain(|schema| schema.get("type").is_none_or(|kind| kind != "null"));
+                if let [Json::Object(only)] = any.as_slice() {
+                    let only = only.clone();
+                    object.remove("anyOf");
+                    for (keyword, value) in only {
+                        object.entry(keyword).or_insert(value);
+                    }
+                }
+            }
+            object.retain(|keyword, value| keyword != "default" || !value.is_null());
+            object.values_mut().for_each(drop_nulls);
+        }
+        Json::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// What a schema says a value is.
+pub(super) enum Kind<'s> {
+    /// A table with these keys.
+    Table(&'s serde_json::Map<String, Json>),
+    /// A table whose keys the operator makes up, with values of this schema.
+    Map(&'s Json),
+    /// A table of one of several forms: the key that tells them apart, and the schema of each.
+    Tagged(&'s str, &'s [Json]),
+    /// One of these texts.
+    Choice(Vec<&'s str>),
+    /// A list, each element of this schema.
+    List(&'s Json),
+    /// A text of this format.
+    Formatted(&'static FormatInfo),
+    /// Any text.
+    Text,
+    /// A whole number.
+    Number,
+    /// Yes or no.
+    Flag,
+}
+
+impl<'s> Kind<'s> {
+    /// The kind that this schema describes. What the settings' own schema never says counts as a text.
+    pub(super) fn of(schema: &'s Json) -> Self {
+        if let Some(forms) = schema.get("oneOf").and_then(Json::as_array) {
+            let choices: Vec<&str> = forms.iter().filter_map(constant).collect();
+            if choices.len() == forms.len() {
+                return Self::Choice(choices);
+            }
+            let tag = forms.first().and_then(properties).and_then(|properties| {
+                properties.iter().find(|(_, schema)| constant(schema).is_some()).map(|(name, _)| name.as_str())
+            });
+            if let Some(tag) = tag {
+                return Self::Tagged(tag, forms);
+            }
+        }
+        if let Some(format) = schema.get("format").and_then(Json::as_str).and_then(FormatInfo::named) {
+            return Self::Formatted(format);
+        }
+        match schema.get("type").and_then(Json::as_str) {
+            Some("object") => match (properties(schema), schema.get("additionalProperties")) {
+                (None, Some(values @ Json::Object(_))) => Self::Map(values),
+                (Some(keys), _) => Self::Table(keys),
+                (None, _) => Self::Text,
+            },
+            Some("array") => schema.get("items").map_or(Self::Text, Self::List),
+            Some("integer") => Self::Number,
+            Some("boolean") => Self::Flag,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// The keys of a table's schema.
+pub(super) fn properties(schema: &Json) -> Option<&serde_json::Map<String, Json>> {
+    schema.get("properties").and_then(Json::as_object)
+}
+
+/// The only text that a schema allows.
+pub(super) fn constant(schema: &Json) -> Option<&str> {
+    schema.get("const").and_then(Json::as_str)
+}
+
+/// The one form of a tagged table that has this tag.
+pub(super) fn form<'s>(tag: &str, forms: &'s [Json], value: &str) -> Option<&'s Json> {
+    forms.iter().find(|form| properties(form).and_then(|keys| constant(keys.get(tag)?)) == Some(value))
+}
+
+/// All tags of a tagged table.
+pub(super) fn tags<'s>(tag: &str, forms: &'s [Json]) -> Vec<&'s str> {
+    forms.iter().filter_map(|form| constant(properties(form)?.get(tag)?)).collect()
+}
+
+/// The schema of the value at `path`, where there is one.
+pub(super) fn at(path: &KeyPath) -> Option<&'static Json> {
+    path.keys().try_fold(schema(), |schema, key| match Kind::of(schema) {
+        Kind::Table(keys) => keys.get(key),
+        Kind::Map(values) => Some(values),
+        Kind::List(items) => properties(items)?.get(key),
+        Kind::Tagged(_, forms) => forms.iter().find_map(|form| properties(form)?.get(key)),
+        _ => None,
+    })
+}
+
+/// What a value must be, to end the sentence "expected …".
+pub(super) fn expected(schema: &Json) -> String {
+    let bound = |keyword| schema.get(keyword).and_then(Json::as_u64);
+    match Kind::of(schema) {
+        Kind::Table(_) | Kind::Map(_) | Kind::Tagged(..) => "a table".to_owned(),
+        Kind::Choice(choices) => one_of(&choices),
+        Kind::List(items) => format!("a list, each element {}", expected(items)),
+        Kind::Formatted(format) => match (bound("minimum"), bound("maximum")) {
+            (Some(least), Some(most)) => format!("{}, from {} to {}", format.expected, Size(least), Size(most)),
+            _ => format.expected.to_owned(),
+        },
+        Kind::Text => "a text".to_owned(),
+        Kind::Number => match (bound("minimum"), bound("maximum")) {
+            (Some(least), Some(most)) => format!("a whole number from {least} to {most}"),
+            _ => "a whole number".to_owned(),
+        },
+        Kind::Flag => "true or false".to_owned(),
+    }
+}
+
+/// `"a", "b" or "c"`.
+pub(super) fn one_of(choices: &[&str]) -> String {
+    let mut text = String::new();
+    for (position, choice) in choices.iter().enumerate() {
+        let before = match position {
+            0 => "",
+            last if last + 1 == choices.len() => " or ",
+            _ => ", ",
+        };
+        // Writing to a String does not fail.
+        let _ = write!(text, "{before}{choice:?}");
+    }
+    text
+}
+
+/// `value` as TOML writes it on one line.
+pub(super) fn literal(value: &Json) -> String {
+    match value {
+        Json::Array(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
+        Json::Object(entries) if entries.is_empty() => "{}".to_owned(),
+        Json::Object(entries) => {
+            let entries: Vec<_> =
+                entries.iter().map(|(key, value)| format!("{} = {}", toml_key(key), literal(value))).collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+        scalar => scalar.to_string(),
+    }
+}
+
+/// What there is to know of one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// Its dotted name; `[]` stands for any element of a list, `NAME` for a key that the operator makes up.
+    pub key: String,
+    /// What it takes.
+    pub takes: String,
+    /// What holds where it is not set, as TOML writes it.
+    pub default: Option<String>,
+    /// Whether it must be set wherever its table is.
+    pub required: bool,
+    /// What it means.
+    pub meaning: String,
+    /// Whether it is a table or a list of tables: a heading, and nothing to set on one line.
+    #[serde(skip)]
+    pub table: bool,
+}
+
+impl Explanation {
+    /// Every key of the settings, each table before what is in it.
+    pub fn all() -> Vec<Self> {
+        let mut found = Vec::new();
+        walk(schema(), "", false, &mut found);
+        found
+    }
+
+    /// The environment variable that sets it, unless it lies within a list.
+    pub fn variable(&self) -> Option<String> {
+        let within = self.key.contains("[]") || self.key.ends_with(".NAME");
+        (!within).then(|| super::layer::variable(&KeyPath::of(self.key.split('.'))))
+    }
+}
+
+fn walk(schema: &Json, key: &str, required: bool, found: &mut Vec<Explanation>) {
+    let entry = |key: &str, takes: String, table: bool| Explanation {
+        key: key.to_owned(),
+        takes,
+        default: schema.get("default").filter(|_| !table).map(literal),
+        required,
+        meaning: meaning(schema),
+        table,
+    };
+    let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
+    match Kind::of(schema) {
+        Kind::Table(keys) => {
+            if !key.is_empty() {
+                found.push(entry(key, "a table".to_owned(), true));
+            }
+            for (name, schema_of_key) in keys {
+                walk(schema_of_key, &below(name), requires(schema, name), found);
+            }
+        }
+        Kind::Map(values) => {
+            found.push(entry(&below("NAME"), expected(values), false));
+        }
+        Kind::Tagged(tag, forms) => {
+            found.push(entry(key, "a table".to_owned(), true));
+            let choices = tags(tag, forms);
+            let meanings: Vec<_> = forms
+                .iter()
+                .zip(&choices)
+                .map(|(form, choice)| format!("\n\n`{choice}`: {}", meaning(form)))
+                .collect();
+            found.push(Explanation {
+                key: below(tag),
+                takes: one_of(&choices),
+                default: schema.get("default").and_then(|default| default.get(tag)).map(literal),
+                required: true,
+                meaning: format!("Where they come from.{}", meanings.concat()),
+                table: false,
+            });
+            for (form, choice) in forms.iter().zip(choices) {
+                for (name, schema_of_key) in properties(form).into_iter().flatten().filter(|(name, _)| *name != tag) {
+                    let first = found.len();
+                    walk(schema_of_key, &below(name), requires(form, name), found);
+                    for explanation in &mut found[first..] {
+                        explanation.meaning = format!("With `{tag} = \"{choice}\"`: {}", explanation.meaning);
+                    }
+                }
+            }
+        }
+        Kind::List(items) if properties(items).is_some() => {
+            let list = format!("{key}[]");
+            found.push(entry(&list, "a list of tables".to_owned(), true));
+            for (name, schema_of_key) in properties(items).into_iter().flatten() {
+                walk(schema_of_key, &format!("{list}.{name}"), requires(items, name), found);
+            }
+        }
+        Kind::Choice(choices) => {
+            let mut explanation = entry(key, one_of(&choices), false);
+            let forms = schema.get("oneOf").and_then(Json::as_array);
+            for form in forms.into_iter().flatten() {
+                let choice = constant(form).unwrap_or_default();
+                let _ = write!(explanation.meaning, "\n\n`{choice}`: {}", meaning(form));
+            }
+            found.push(explanation);
+        }
+        _ => found.push(entry(key, expected(schema), false)),
+    }
+}
+
+/// Whether the table of this schema must have the key `name`.
+pub(super) fn requires(schema: &Json, name: &str) -> bool {
+    schema.get("required").and_then(Json::as_array).is_some_and(|keys| keys.iter().any(|key| key == name))
+}
+
+/// A schema's description, its paragraphs on one line each.
+fn meaning(schema: &Json) -> String {
+    let text = schema.get("description").and_then(Json::as_str).unwrap_or_default();
+    text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
+}

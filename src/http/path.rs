@@ -1,0 +1,137 @@
+//! Request paths: which of the server's things a path means. Pure; what it finds in a path is a key for look-ups and
+//! nothing else.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use crate::asset::Digest;
+
+/// What a path means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route<'a> {
+    /// `/assets/NAME`, with the name decoded.
+    Asset(Cow<'a, str>),
+    /// `/blobs/sha256/HEX`.
+    Blob(Digest),
+    /// `/healthz`.
+    Health,
+    /// `/readyz`.
+    Ready,
+    /// `/metrics`.
+    Metrics,
+    /// Nothing that is served.
+    Unknown,
+}
+
+impl<'a> Route<'a> {
+    /// Reads the path of a request target, without its query.
+    ///
+    /// Repeated slashes count as one: firmware joins paths carelessly and does not follow redirects. Percent-encoding is
+    /// undone once, after the path was taken apart, so an encoded slash never makes a segment of its own.
+    pub(super) fn of(path: &'a str) -> Self {
+        let path = collapsed(path);
+        match path {
+            Cow::Borrowed(path) => Self::of_collapsed(path),
+            Cow::Owned(path) => Route::of_collapsed(&path).into_owned(),
+        }
+    }
+
+    fn of_collapsed(path: &'a str) -> Self {
+        if let Some(name) = path.strip_prefix("/assets/") {
+            percent_decode_str(name).decode_utf8().map_or(Self::Unknown, Self::Asset)
+        } else if let Some(hex) = path.strip_prefix("/blobs/sha256/") {
+            hex.parse().map_or(Self::Unknown, Self::Blob)
+        } else {
+            match path {
+                "/healthz" => Self::Health,
+                "/readyz" => Self::Ready,
+                "/metrics" => Self::Metrics,
+                _ => Self::Unknown,
+            }
+        }
+    }
+
+    fn into_owned<'b>(self) -> Route<'b> {
+        match self {
+            Self::Asset(name) => Route::Asset(Cow::Owned(name.into_owned())),
+            Self::Blob(digest) => Route::Blob(digest),
+            Self::Health => Route::Health,
+            Self::Ready => Route::Ready,
+            Self::Metrics => Route::Metrics,
+            Self::Unknown => Route::Unknown,
+        }
+    }
+}
+
+/// `path` with each run of slashes made one; borrowed where there is none.
+fn collapsed(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return Cow::Borrowed(path);
+    }
+    let mut previous = None;
+    Cow::Owned(path.chars().filter(|&c| previous.replace(c) != Some('/') || c != '/').collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn asset(name: &str) -> Route<'_> {
+        Route::Asset(name.into())
+    }
+
+    #[test]
+    fn finds_what_a_path_means() {
+        let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let digest = hex.parse().unwrap();
+        let blob = format!("/blobs/sha256/{hex}");
+        for (path, route) in [
+            ("/assets/vmlinuz", asset("vmlinuz")),
+            ("/assets/okd/4.19/rootfs.img", asset("okd/4.19/rootfs.img")),
+            ("//assets///okd//4.19/rootfs.img", asset("okd/4.19/rootfs.img")),
+            ("/assets/Fedora%2042%20%28x86_64%29.iso", asset("Fedora 42 (x86_64).iso")),
+            ("/assets/a+b", asset("a+b")),
+            // Decoded once, and a bad escape stands for itself.
+            ("/assets/100%2525", asset("100%25")),
+            ("/assets/100%", asset("100%")),
+            ("/assets/%zz", asset("%zz")),
+            // Not a name, which the look-up will say.
+            ("/assets/a%2F%2Fb", asset("a//b")),
+            ("/assets/%2e%2e/passwd", asset("../passwd")),
+            ("/assets/", asset("")),
+            ("/assets/%ff", Route::Unknown),
+            ("/assets", Route::Unknown),
+            (blob.as_str(), Route::Blob(digest)),
+            ("/blobs/sha256/abc", Route::Unknown),
+            ("/blobs/md5/abc", Route::Unknown),
+            ("/healthz", Route::Health),
+            ("//readyz", Route::Ready),
+            ("/metrics", Route::Metrics),
+            ("/", Route::Unknown),
+            ("*", Route::Unknown),
+            ("", Route::Unknown),
+        ] {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_encoded_name_is_found_again(name in "[a-zé %&?#+.-]{1,8}(/[a-z %.]{1,8}){0,3}") {
+            let encoded: String = name.bytes().map(|b| if b == b'/' { "/".to_owned() } else { format!("%{b:02X}") }).collect();
+            let path = format!("/assets/{encoded}");
+            prop_assert_eq!(Route::of(&path), asset(&name));
+        }
+
+        #[test]
+        fn collapsing_leaves_no_pair_and_drops_nothing_else(path in "[/a]{0,20}") {
+            let short = collapsed(&path);
+            prop_assert!(!short.contains("//"));
+            prop_assert_eq!(short.replace('/', ""), path.replace('/', ""));
+            prop_assert_eq!(short.starts_with('/'), path.starts_with('/'));
+            prop_assert_eq!(short.ends_with('/'), path.ends_with('/'));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The HTTP server: its listeners, how many connections they take, and how they stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::client::Client;
+use super::connection::{Conduct, Handler};
+use super::listener::{self, Acceptor};
+use super::site::Site;
+use super::{HttpError, HttpSettings, tls};
+use crate::depot::{Delivery, Depot};
+
+/// What a connection too many is told. iPXE waits and tries again where there is a `Retry-After`.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 46\r\n\
+    Retry-After: 5\r\n\
+    Connection: close\r\n\
+    \r\n\
+    the server has too many connections; try again";
+
+/// Connections that are told so at a time; further ones are closed without a word.
+const MAX_REFUSALS: usize = 64;
+
+/// How long a connection too many may take to hear so.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+
+/// The HTTP server, bound and not yet serving: who connects waits in the backlog.
+pub struct HttpServer {
+    settings: HttpSettings,
+    plain: Vec<TcpListener>,
+    secure: Vec<TcpListener>,
+    tls: Option<TlsAcceptor>,
+}
+
+impl HttpServer {
+    /// Reads the certificate and binds all listeners.
+    pub async fn bind(settings: HttpSettings) -> Result<Self, HttpError> {
+        let tls_settings = settings.tls.clone();
+        let tls = match tls_settings {
+            Some(tls_settings) => {
+                let read = tokio::task::spawn_blocking(move || tls::acceptor(&tls_settings)).await;
+                // It is neither aborted nor does it panic.
+                Some(read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
+            }
+            None => None,
+        };
+        let bind = |addresses: &[SocketAddr]| -> Result<Vec<TcpListener>, HttpError> {
+            addresses.iter().map(|&address| listener::bind(address, addresses)).collect()
+        };
+        let plain = bind(&settings.listen)?;
+        let secure = bind(settings.tls.as_ref().map_or(&[], |tls| &tls.listen))?;
+        Ok(Self { settings, plain, secure, tls })
+    }
+
+    /// The addresses of the plain listeners, with the ports that the system chose.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.plain)
+    }
+
+    /// The addresses of the TLS listeners, with the ports that the system chose.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.secure)
+    }
+
+    /// Serves until `stop`; then takes no more connections, lets running transfers go on for at most `grace`, and returns
+    /// when all have ended.
+    pub async fn serve(self, depot: Depot, stop: CancellationToken, grace: Duration) {
+        let site = Arc::new(Site::new(depot));
+        let limit = Arc::new(Semaphore::new(self.settings.max_connections.min(Semaphore::MAX_PERMITS)));
+        let tasks = TaskTracker::new();
+        let patience = self.settings.idle_timeout;
+        let plain = self.plain.into_iter().map(|listener| (listener, None));
+        let secure = self.secure.into_iter().map(|listener| (listener, self.tls.clone()));
+        for (listener, tls) in plain.chain(secure) {
+            let conduct =
+                Conduct { handler: Arc::clone(&site), tls, tasks: tasks.clone(), stop: stop.clone(), grace, patience };
+            tasks.spawn(accept(listener, Arc::new(conduct), Arc::clone(&limit)));
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+}
+
+/// Accepts connections until the end, each a task of its own, as many at a time as `limit` has permits.
+pub(super) async fn accept<H: Handler>(listener: TcpListener, conduct: Arc<Conduct<H>>, limit: Arc<Semaphore>) {
+    let mut acceptor = Acceptor::new(listener);
+    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    // A secure connection reads what is mapped to encrypt it.
+    let delivery = if conduct.tls.is_some() { Delivery::Copied } else { Delivery::Mapped };
+    while let Some((stream, peer)) = conduct.stop.run_until_cancelled(acceptor.accept()).await {
+        if let Ok(permit) = Arc::clone(&limit).try_acquire_owned() {
+            let conduct = Arc::clone(&conduct);
+            let client = Client::new(peer, delivery, conduct.patience);
+            conduct.tasks.clone().spawn(async move {
+                conduct.serve(stream, client).await;
+                drop(permit);
+            });
+        } else if conduct.tls.is_none()
+            && let Ok(permit) = Arc::clone(&refusals).try_acquire_owned()
+        {
+            conduct.tasks.spawn(async move {
+                let _ = tokio::time::timeout(REFUSAL_TIME, refuse(stream)).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+/// Tells a connection that it is one too many. Failures are the client's own business.
+async fn refuse(mut stream: TcpStream) {
+    let _ = stream.write_all(BUSY).await;
+    let _ = stream.shutdown().await;
+    // A close with the request unread would reset the connection, and the client might never see the answer.
+    let mut unread = [0; 1024];
+    while let Ok(1..) = stream.read(&mut unread).await {}
+}

@@ -1,0 +1,67 @@
+//! What the HTTP listeners serve: assets by name and by digest, and the health checks.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+use tracing::debug;
+
+use super::answer::{self, RequestId};
+use super::asset;
+use super::body::Body;
+use super::client::Client;
+use super::connection::Handler;
+use super::path::Route;
+use crate::depot::Depot;
+
+/// The site of the HTTP listeners.
+pub(super) struct Site {
+    depot: Depot,
+}
+
+impl Site {
+    pub(super) fn new(depot: Depot) -> Self {
+        Self { depot }
+    }
+}
+
+impl Handler for Site {
+    async fn handle(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
+        if let Some(refusal) = other_method(request, client) {
+            return refusal;
+        }
+        match Route::of(request.uri.path()) {
+            Route::Asset(name) => match self.depot.find(&name) {
+                Some(found) => asset::serve(&self.depot, &found, request, client).await,
+                None => asset::missing(&name, client),
+            },
+            Route::Blob(digest) => match self.depot.find_digest(&digest) {
+                Some(found) => asset::serve(&self.depot, &found, request, client).await,
+                None => asset::missing(&format!("sha256:{digest}"), client),
+            },
+            Route::Health => answer::health(),
+            Route::Ready => answer::ready(&self.depot),
+            Route::Metrics | Route::Unknown => unknown(request, client, "assets are at /assets/NAME"),
+        }
+    }
+}
+
+/// The answer to a method that is neither GET nor HEAD.
+pub(super) fn other_method(request: &Parts, client: &Client) -> Option<Response<Body>> {
+    if matches!(request.method, Method::GET | Method::HEAD) {
+        return None;
+    }
+    let id = RequestId::new();
+    debug!(peer = %client.peer, method = %request.method, path = ?request.uri.path(), %id, "method not allowed");
+    let mut response = answer::error(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are served here", id);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Some(response)
+}
+
+/// The answer to a path that means nothing here, with a hint of what does.
+pub(super) fn unknown(request: &Parts, client: &Client, hint: &str) -> Response<Body> {
+    let id = RequestId::new();
+    debug!(peer = %client.peer, path = ?request.uri.path(), %id, "no such path");
+    answer::error(StatusCode::NOT_FOUND, &format!("nothing is served at this path; {hint}"), id)
+}

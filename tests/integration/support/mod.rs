@@ -1,0 +1,36 @@
+//! What the tests stand on: an S3 origin with faults, the server as a child process, clients, a lossy network, machines.
+
+pub(crate) mod client;
+pub(crate) mod machine;
+pub(crate) mod origin;
+pub(crate) mod relay;
+#[path = "../../support/s3.rs"]
+pub(crate) mod s3;
+pub(crate) mod server;
+pub(crate) mod tool;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+pub(crate) use client::Client;
+pub(crate) use origin::{Fault, Object, Origin};
+pub(crate) use server::{Line, Server, Site};
+pub(crate) use tool::Tool;
+
+/// How long anything but a boot may take before its test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The runtime of the origins and relays of all tests.
+pub(crate) fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+        LazyLock::new(|| tokio::runtime::Runtime::new().expect("a runtime can be built"));
+    &RUNTIME
+}
+
+/// `length` bytes without a pattern; the same for the same seed.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut bytes = vec![0; length];
+    rng.fill(&mut bytes);
+    bytes
+}

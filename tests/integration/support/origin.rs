@@ -1,0 +1,340 @@
+//! The origin of a test: the S3 server with a front that counts what goes out and injects faults by rule.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Instant;
+
+use bootdepot::asset::Digest;
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Incoming;
+use s3s::service::S3Service;
+use s3s::{Body, HttpError, HttpResponse};
+use tokio::sync::watch;
+
+use super::s3::{BUCKET, S3Server};
+use super::{PATIENCE, runtime};
+
+/// An S3 server that counts, and can be told to fail.
+pub(crate) struct Origin {
+    server: S3Server,
+    front: Arc<Front>,
+}
+
+/// An object that a test put there.
+#[derive(Clone)]
+pub(crate) struct Object {
+    pub(crate) key: String,
+    pub(crate) bytes: Bytes,
+}
+
+/// What goes wrong with a reply. Offsets and lengths are in bytes.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// The connection ends after this much of the reply's body.
+    Cut(u64),
+    /// After this much of the body nothing comes any more, and the connection stays open.
+    Stall(u64),
+    /// An S3 error document with this status and code.
+    Status(u16, &'static str),
+    /// The reply ends properly, but this much earlier than its `Content-Range` says.
+    Truncate(u64),
+    /// 200 with the whole object, whatever range was asked for.
+    IgnoreRange,
+    /// The reply carries this `ETag`.
+    Etag(&'static str),
+    /// The object's byte at this offset is another one.
+    Flip(u64),
+}
+
+#[derive(Default)]
+struct Front {
+    ledger: Mutex<Ledger>,
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct Ledger {
+    objects: HashMap<String, Account>,
+    rules: Vec<Rule>,
+}
+
+struct Account {
+    bytes: Bytes,
+    /// Each request, as `GET bytes=0-99 206`.
+    seen: Vec<String>,
+    sent: u64,
+    /// How many bytes may go out in all; bodies wait for more.
+    allowance: watch::Sender<u64>,
+}
+
+struct Rule {
+    key: String,
+    fault: Fault,
+    left: usize,
+}
+
+impl Object {
+    /// Its digest, as a catalog writes it.
+    pub(crate) fn sha256(&self) -> String {
+        Digest::of(&self.bytes).to_string()
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+impl Origin {
+    /// Starts one with an empty bucket and no faults.
+    pub(crate) fn start() -> Self {
+        let front = Arc::new(Front::default());
+        let hook = Arc::clone(&front);
+        let server = runtime().block_on(S3Server::start(move |s3, request| Arc::clone(&hook).answer(s3, request)));
+        Self { server: server.expect("the S3 server starts on a free port"), front }
+    }
+
+    /// What an origin's `endpoint` setting is to say.
+    pub(crate) fn endpoint(&self) -> String {
+        self.server.endpoint()
+    }
+
+    /// Stores an object, in the place of what was there.
+    pub(crate) fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Object {
+        let bytes = bytes.into();
+        runtime().block_on(self.server.put(key, bytes.clone())).expect("the object can be stored");
+        let mut ledger = self.front.ledger();
+        let account = ledger.objects.entry(key.to_owned()).or_insert_with(|| Account {
+            bytes: Bytes::new(),
+            seen: Vec::new(),
+            sent: 0,
+            allowance: watch::Sender::new(u64::MAX),
+        });
+        account.bytes = bytes.clone();
+        Object { key: key.to_owned(), bytes }
+    }
+
+    /// From now on every reply for `key` has this fault.
+    pub(crate) fn always(&self, key: &str, fault: Fault) {
+        self.times(usize::MAX, key, fault);
+    }
+
+    /// The next `times` replies for `key` have this fault. Of several rules for a key the first that is left is taken.
+    pub(crate) fn times(&self, times: usize, key: &str, fault: Fault) {
+        self.front.ledger().rules.push(Rule { key: key.to_owned(), fault, left: times });
+    }
+
+    /// Ends all faults.
+    pub(crate) fn heal(&self) {
+        self.front.ledger().rules.clear();
+    }
+
+    /// Lets no more than `bytes` of the object go out in all, counted since the start; replies wait for more.
+    pub(crate) fn allow(&self, key: &str, bytes: u64) {
+        self.front.ledger().account(key).allowance.send_replace(bytes);
+    }
+
+    /// How many bytes of the object went out.
+    pub(crate) fn sent(&self, key: &str) -> u64 {
+        self.front.ledger().account(key).sent
+    }
+
+    /// The requests for the object in the order in which they were answered, each as `GET bytes=0-99 206`.
+    pub(crate) fn seen(&self, key: &str) -> Vec<String> {
+        self.front.ledger().account(key).seen.clone()
+    }
+
+    /// Waits until at least `bytes` of the object went out in all.
+    pub(crate) fn wait_until_sent(&self, key: &str, bytes: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut ledger = self.front.ledger();
+        while ledger.account(key).sent < bytes {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let account = ledger.account(key);
+            assert!(!left.is_zero(), "only {} of {bytes} bytes of {key} went out: {:?}", account.sent, account.seen);
+            ledger = self.front.moved.wait_timeout(ledger, left).expect("no test panics with the ledger").0;
+        }
+    }
+}
+
+impl Front {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().expect("no test panics with the ledger")
+    }
+
+    /// Answers one request: the S3 service's reply, changed by at most one fault.
+    async fn answer(self: Arc<Self>, s3: S3Service, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
+        let path = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
+        let key = path.strip_prefix(&format!("/{BUCKET}/")).unwrap_or_default().to_owned();
+        let (method, headers) = (request.method().clone(), request.headers().clone());
+        let text = |name: &str| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        let fault = self.ledger().take_fault(&key, text("range").as_deref());
+
+        let mut reply = match fault {
+            Some(Fault::Status(status, code)) => error_document(status, code),
+            _ => s3.call(request.map(Body::from)).await?,
+        };
+        match fault {
+            Some(Fault::IgnoreRange) if reply.status() == StatusCode::PARTIAL_CONTENT => {
+                let whole = self.ledger().account(&key).bytes.clone();
+                *reply.status_mut() = StatusCode::OK;
+                reply.headers_mut().remove(CONTENT_RANGE);
+                reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(whole.len()));
+                *reply.body_mut() = Body::from(whole);
+            }
+            Some(Fault::Etag(etag)) => drop(reply.headers_mut().insert(ETAG, HeaderValue::from_static(etag))),
+            Some(Fault::Truncate(bytes)) if reply.status().is_success() => {
+                let length = content_length(&reply).saturating_sub(bytes);
+                reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            // s3s ignores If-Match on reads; S3 does not.
+            None if reply.status().is_success() => {
+                let wanted = headers.get(IF_MATCH);
+                if wanted.is_some_and(|etag| etag != "*" && reply.headers().get(ETAG) != Some(etag)) {
+                    reply = error_document(412, "PreconditionFailed");
+                }
+            }
+            _ => {}
+        }
+
+        let status = reply.status();
+        let mut ledger = self.ledger();
+        let Some(account) = ledger.objects.get_mut(&key) else { return Ok(reply) };
+        account.seen.push(format!("{method} {} {}", text("range").as_deref().unwrap_or("-"), status.as_u16()));
+        let allowance = account.allowance.subscribe();
+        drop(ledger);
+        self.moved.notify_all();
+        if method != Method::GET || !status.is_success() {
+            return Ok(reply);
+        }
+        let end = content_length(&reply);
+        let at = first_byte(reply.headers().get(CONTENT_RANGE));
+        let (head, body) = reply.into_parts();
+        let body = Sending { front: Arc::clone(&self), key, fault, body, at, sent: 0, end, allowance };
+        Ok(Response::from_parts(head, Body::http_body_unsync(StreamBody::new(body.frames()))))
+    }
+}
+
+impl Ledger {
+    fn account(&mut self, key: &str) -> &mut Account {
+        self.objects.get_mut(key).unwrap_or_else(|| panic!("the test put no object {key:?} there"))
+    }
+
+    /// The fault for this request, if a rule that is left has one; a flipped byte only where the range holds it.
+    fn take_fault(&mut self, key: &str, range: Option<&str>) -> Option<Fault> {
+        let holds = |fault: &Fault| match (fault, range.and_then(parse_range)) {
+            (Fault::Flip(at), Some((first, last))) => (first..=last).contains(at),
+            _ => true,
+        };
+        let rule = self.rules.iter_mut().find(|r| r.key == key && r.left > 0 && holds(&r.fault))?;
+        rule.left -= 1;
+        Some(rule.fault.clone())
+    }
+}
+
+/// A reply's body on its way out.
+struct Sending {
+    front: Arc<Front>,
+    key: String,
+    fault: Option<Fault>,
+    body: Body,
+    /// The object's offset of the next byte.
+    at: u64,
+    sent: u64,
+    end: u64,
+    allowance: watch::Receiver<u64>,
+}
+
+impl Sending {
+    fn frames(self) -> impl futures_util::Stream<Item = io::Result<Frame<Bytes>>> {
+        stream::unfold(self, |mut sending| async move { Some((sending.next().await?.map(Frame::data), sending)) })
+    }
+
+    /// The next piece, when the allowance has room for it.
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        let stop = match self.fault {
+            Some(Fault::Cut(after) | Fault::Stall(after)) => after.min(self.end),
+            _ => self.end,
+        };
+        if self.sent == stop {
+            match self.fault {
+                Some(Fault::Cut(_)) => {
+                    // One turn of the connection's task, in which it writes out what it has.
+                    tokio::task::yield_now().await;
+                    return Some(Err(io::Error::other("cut by the test")));
+                }
+                Some(Fault::Stall(_)) => match std::future::pending::<Infallible>().await {},
+                _ => return None,
+            }
+        }
+        let mut piece = loop {
+            match self.body.frame().await? {
+                Ok(frame) => match frame.into_data() {
+                    Ok(piece) if !piece.is_empty() => break piece,
+                    _ => {}
+                },
+                Err(error) => return Some(Err(io::Error::other(error))),
+            }
+        };
+        piece.truncate(usize::try_from(stop - self.sent).unwrap_or(usize::MAX));
+        let length = piece.len() as u64;
+        if let Some(Fault::Flip(at)) = self.fault
+            && (self.at..self.at + length).contains(&at)
+        {
+            let mut bytes = piece.to_vec();
+            bytes[usize::try_from(at - self.at).unwrap_or_default()] ^= 0xff;
+            piece = bytes.into();
+        }
+        loop {
+            let allowed = *self.allowance.borrow_and_update();
+            {
+                let mut ledger = self.front.ledger();
+                let account = ledger.account(&self.key);
+                if account.sent + length <= allowed {
+                    account.sent += length;
+                    break;
+                }
+            }
+            self.allowance.changed().await.ok()?;
+        }
+        self.front.moved.notify_all();
+        (self.at, self.sent) = (self.at + length, self.sent + length);
+        Some(Ok(piece))
+    }
+}
+
+fn error_document(status: u16, code: &str) -> HttpResponse {
+    let body =
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected by the test</Message></Error>");
+    let mut reply = Response::new(Body::from(body));
+    *reply.status_mut() = StatusCode::from_u16(status).expect("a test names a valid status");
+    reply.headers_mut().insert("content-type", HeaderValue::from_static("application/xml"));
+    if status == 503 {
+        // At once: the tests want the retry, not the wait.
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("0"));
+    }
+    reply
+}
+
+fn content_length(reply: &HttpResponse) -> u64 {
+    reply.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok()).unwrap_or(0)
+}
+
+/// The first and the last byte of `bytes=FIRST-LAST`; an open end is the end of everything.
+fn parse_range(text: &str) -> Option<(u64, u64)> {
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().unwrap_or(u64::MAX)))
+}
+
+/// The first byte of `bytes FIRST-LAST/SIZE`; 0 without one.
+fn first_byte(content_range: Option<&HeaderValue>) -> u64 {
+    let first = |v: &HeaderValue| v.to_str().ok()?.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok();
+    content_range.and_then(first).unwrap_or(0)
+}

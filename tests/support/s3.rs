@@ -1,0 +1,93 @@
+//! An S3 server in this process: s3s over a temporary directory, with real `SigV4` checks, on a port of its own.
+//!
+//! Shared by the integration tests, which put faults in front of it, and the quickstart. It knows nothing of bootdepot.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use s3s::auth::SimpleAuth;
+use s3s::dto::{PutObjectInput, StreamingBlob};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, HttpError, HttpResponse, S3, S3Request};
+use s3s_fs::FileSystem;
+use tokio::net::TcpListener;
+
+/// The one bucket there is.
+pub(crate) const BUCKET: &str = "assets";
+/// Who may read it.
+pub(crate) const ACCESS_KEY: &str = "bootdepot";
+/// The secret that goes with it.
+pub(crate) const SECRET_KEY: &str = "not-a-secret";
+
+/// A running S3 server; it ends with the runtime that it was started on.
+pub(crate) struct S3Server {
+    address: SocketAddr,
+    files: FileSystem,
+    _root: tempfile::TempDir,
+}
+
+impl S3Server {
+    /// Starts one on a free port of the loopback. Every request goes to `front`, which hands it on to the S3 service, or
+    /// does not.
+    pub(crate) async fn start<F, R>(front: F) -> io::Result<Self>
+    where
+        F: Fn(S3Service, Request<Incoming>) -> R + Clone + Send + 'static,
+        R: Future<Output = Result<HttpResponse, HttpError>> + Send + 'static,
+    {
+        let root = tempfile::tempdir()?;
+        std::fs::create_dir(root.path().join(BUCKET))?;
+        let open = || FileSystem::new(root.path()).map_err(|e| io::Error::other(format!("{e:?}")));
+        let files = open()?;
+        let mut service = S3ServiceBuilder::new(open()?);
+        service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let service = service.build();
+
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let (service, front) = (service.clone(), front.clone());
+                tokio::spawn(async move {
+                    let handler = service_fn(move |request| front(service.clone(), request));
+                    // An error here is a client that went away, or a connection that the front cut on purpose.
+                    let _ =
+                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), handler).await;
+                });
+            }
+        });
+        Ok(Self { address, files, _root: root })
+    }
+
+    /// What an origin's `endpoint` setting is to say.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stores an object in the bucket, in the place of what was there.
+    pub(crate) async fn put(&self, key: &str, bytes: Bytes) -> io::Result<()> {
+        let input = PutObjectInput {
+            bucket: BUCKET.to_owned(),
+            key: key.to_owned(),
+            body: Some(StreamingBlob::from(Body::from(bytes))),
+            ..PutObjectInput::default()
+        };
+        let request = S3Request {
+            input,
+            method: http::Method::PUT,
+            uri: http::Uri::default(),
+            headers: http::HeaderMap::default(),
+            extensions: http::Extensions::default(),
+            credentials: None,
+            region: None,
+            service: None,
+            trailing_headers: None,
+        };
+        self.files.put_object(request).await.map(drop).map_err(|e| io::Error::other(format!("{e:?}")))
+    }
+}
