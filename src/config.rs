@@ -74,19 +74,18 @@ impl Config {
     /// the flags over it, and checks the whole.
     ///
     /// Blocks for reading the files. Of `environment` only what begins with `BOOTDEPOT_` is looked at.
-    pub fn load(
-        flags: &Flags,
-        environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigErrors> {
-        let environment: Vec<_> =
-            environment.into_iter().filter(|(name, _)| name.starts_with(layer::PREFIX)).collect();
+    pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigErrors> {
+        let environment: Vec<_> = environment.into_iter().filter(|(name, _)| name.starts_with(layer::PREFIX)).collect();
         let (main, hint) = settings_file(flags, &environment);
         let mut errors = Vec::new();
         let mut warnings = Vec::new();
 
         let mut files = Vec::new();
         match file::read(&main) {
-            Ok(layer) => files.push(layer),
+            Ok((layer, found)) => {
+                files.push(layer);
+                errors.extend(found);
+            }
             Err(found) => errors.extend(found.into_iter().map(|error| with_hint(error, hint))),
         }
         let since = files.first().map_or(SystemTime::UNIX_EPOCH, |main| main.since);
@@ -94,17 +93,20 @@ impl Config {
         let (flags, wrong_flags) = flags.layer(since);
         errors.extend(wrong_flags);
 
-        let internal = |error: figment::Error| ConfigErrors::from(ConfigError {
-            place: Place::File { file: main.clone(), line: None },
-            key: KeyPath::root(),
-            of: None,
-            problem: Problem::Internal(error.to_string()),
-        });
+        let internal = |error: figment::Error| {
+            ConfigErrors::from(ConfigError {
+                place: Place::File { file: main.clone(), line: None },
+                key: KeyPath::root(),
+                of: None,
+                problem: Problem::Internal(error.to_string()),
+            })
+        };
         if !files.is_empty() {
             let outline = Layers::new(files.clone(), environment.clone(), flags.clone()).map_err(internal)?;
             includes(&main, &outline, &mut files, &mut errors, &mut warnings);
         }
-        let every_file_is_read = errors.iter().all(|error| !matches!(error.problem, Problem::Unreadable { .. } | Problem::Syntax { .. }));
+        let every_file_is_read =
+            errors.iter().all(|error| !matches!(error.problem, Problem::Unreadable { .. } | Problem::Syntax { .. }));
         let layers = Layers::new(files, environment, flags).map_err(internal)?;
         errors.extend(check::check(&layers));
         errors.extend(rules::check(&layers).into_iter().filter(|error| {
@@ -199,7 +201,8 @@ fn includes(
                 continue;
             }
             match file::read(&path) {
-                Ok(mut layer) => {
+                Ok((mut layer, found)) => {
+                    errors.extend(found);
                     if layer.values.remove("include").is_some() {
                         let key = KeyPath::of(["include"]);
                         let problem = Problem::NestedInclude { main: main.to_owned() };

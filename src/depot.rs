@@ -91,6 +91,8 @@ pub struct Reader {
     size: u64,
     /// The blob, where it is here.
     entry: Option<Entry>,
+    /// Opening it began the fill.
+    began: bool,
 }
 
 impl Depot {
@@ -167,7 +169,7 @@ impl Depot {
     ///
     /// Where the size is not known without the origin, this begins the fill: its first reply tells.
     pub async fn read(&self, asset: &Arc<Asset>) -> Result<Reader, ReadError> {
-        let reader = |size, entry| Reader { depot: self.clone(), asset: Arc::clone(asset), size, entry };
+        let reader = |size, entry| Reader { depot: self.clone(), asset: Arc::clone(asset), size, entry, began: false };
         loop {
             if let Some(entry) = self.entry(&asset.digest).await {
                 return Ok(reader(entry.size(), Some(entry)));
@@ -182,7 +184,7 @@ impl Depot {
             if let Some(size) = known {
                 return Ok(reader(size, None));
             }
-            let Some((fill, _)) = self.join(asset)? else { continue };
+            let Some((fill, state)) = self.join(asset)? else { continue };
             let size = match fill.begun().await {
                 Phase::Filling(partial) | Phase::Complete(Proven::Unadmitted(partial)) => partial.size(),
                 Phase::Complete(Proven::Stored(entry)) => entry.size(),
@@ -190,7 +192,7 @@ impl Depot {
                 Phase::Failed(error) => return Err(error),
             };
             self.shared.sizes.insert(asset.digest, size).await;
-            return Ok(reader(size, None));
+            return Ok(Reader { began: state == CacheState::Miss, ..reader(size, None) });
         }
     }
 
@@ -371,6 +373,7 @@ impl Reader {
                 return ByteStream::bypass(bypass.await, range.len()).await;
             }
             if let Some((fill, state)) = self.depot.join(&self.asset)? {
+                let state = if self.began { CacheState::Miss } else { state };
                 let release = self.depot.shared.settings.release;
                 return ByteStream::fill(fill, range, delivery, release, state, bypass).await;
             }

@@ -26,6 +26,7 @@
 //! Siblings do not import each other, and only [`app`] and [`cli`] see the whole [`config::Config`]. A test reads the
 //! `use crate::` lines and fails on an arrow that runs back up.
 
+pub mod app;
 pub mod asset;
 pub mod cache;
 pub mod catalog;

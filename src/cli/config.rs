@@ -160,10 +160,14 @@ fn wrapped(paragraph: &str, width: usize) -> Vec<String> {
 /// A key without the marks of lists, so that `asset.sha256`, `asset[].sha256` and `asset[3].sha256` are one.
 fn plain(key: &str) -> String {
     let mut within = false;
-    key.trim().to_ascii_lowercase().chars().filter(|c| {
-        within = (within && *c != ']') || *c == '[';
-        !within && *c != ']'
-    }).collect()
+    key.trim()
+        .to_ascii_lowercase()
+        .chars()
+        .filter(|c| {
+            within = (within && *c != ']') || *c == '[';
+            !within && *c != ']'
+        })
+        .collect()
 }
 
 fn is_or_lies_in(key: &str, wanted: &str) -> bool {
@@ -182,8 +186,21 @@ mod tests {
 
     #[test]
     fn one_key_is_explained_in_full() {
-        insta::assert_snapshot!(explain(Some("fill.release"), false).unwrap(), @"");
-        insta::assert_snapshot!(explain(Some("asset[3].sha256"), false).unwrap(), @"");
+        insta::assert_snapshot!(explain(Some("fill.release"), false).unwrap(), @r#"
+            fill.release
+                takes    "hold-tail" or "whole"
+                default  "hold-tail"
+                variable BOOTDEPOT_FILL__RELEASE
+                When bytes of a fill under way may go out to clients.
+                `hold-tail`: As they come, but the last piece of what was asked for only when the bytes are proven.
+                `whole`: No byte before the whole is proven.
+        "#);
+        insta::assert_snapshot!(explain(Some("asset[3].sha256"), false).unwrap(), @r#"
+            asset[].sha256
+                takes    64 hexadecimal digits, as sha256sum prints them
+                must be set
+                The SHA-256 of its bytes. Nothing else is ever served under the name.
+        "#);
     }
 
     #[test]

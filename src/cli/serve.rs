@@ -7,8 +7,9 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
+use super::config::refuse;
 use crate::app::App;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, process_environment};
 use crate::telemetry::{self, Metrics};
 
 /// Serve the catalog's assets over HTTP and TFTP.
@@ -25,12 +26,9 @@ pub struct ServeCommand {
 impl ServeCommand {
     /// Runs the server until it is told to stop.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, std::env::vars()) {
+        let config = match Config::load(&self.flags, process_environment()) {
             Ok(config) => config,
-            Err(errors) => {
-                eprintln!("{errors}");
-                return Ok(ExitCode::from(2));
-            }
+            Err(errors) => return Ok(refuse(&errors)),
         };
         telemetry::start_logs()?;
         for warning in &config.warnings {

@@ -54,7 +54,8 @@ impl Checker<'_> {
                     None => self.wrong(value, schema, path, String::new()),
                 }
             }
-            (Kind::Flag, Value::Bool(..)) => {}
+            // Nothing stands where a value was told to be wrong when its file was read.
+            (Kind::Flag, Value::Bool(..)) | (_, Value::Empty(..)) => {}
             (Kind::Text, Value::String(_, text)) => {
                 if text.is_empty() && minimum(schema, "minLength") {
                     self.wrong(value, schema, path, "it is empty".to_owned());
@@ -128,8 +129,8 @@ impl Checker<'_> {
     /// The bounds of a number, or of a size.
     fn bounds(&mut self, value: &Value, schema: &Json, path: &KeyPath, number: u64) {
         let bound = |keyword| schema.get(keyword).and_then(Json::as_u64);
-        let within = bound("minimum").is_none_or(|least| number >= least)
-            && bound("maximum").is_none_or(|most| number <= most);
+        let within =
+            bound("minimum").is_none_or(|least| number >= least) && bound("maximum").is_none_or(|most| number <= most);
         if !within {
             self.wrong(value, schema, path, String::new());
         }
@@ -145,11 +146,15 @@ impl Checker<'_> {
     }
 
     fn wrong(&mut self, value: &Value, schema: &Json, path: &KeyPath, reason: String) {
-        let format = match Kind::of(schema) {
-            Kind::Formatted(format) => Some(format),
-            _ => None,
+        let found = match (Kind::of(schema), value) {
+            (Kind::Formatted(format), _) => found(value, Some(format)),
+            // It may hold secrets.
+            (Kind::Table(_) | Kind::Map(_) | Kind::Tagged(..) | Kind::List(_), Value::String(..)) => {
+                "a text".to_owned()
+            }
+            _ => found(value, None),
         };
-        let problem = Problem::Wrong { found: found(value, format), expected: schema::expected(schema), reason };
+        let problem = Problem::Wrong { found, expected: schema::expected(schema), reason };
         self.error(self.place(value, path), path.clone(), problem);
     }
 

@@ -106,7 +106,9 @@ pub enum Problem {
         nearest: Option<String>,
     },
     /// A window of the largest blocks is too large.
-    #[error("a window of {windowsize} blocks of {blksize} bytes is more than 4 MiB; lower max_windowsize or max_blksize")]
+    #[error(
+        "a window of {windowsize} blocks of {blksize} bytes is more than 4 MiB; lower max_windowsize or max_blksize"
+    )]
     Window {
         /// `max_blksize`.
         blksize: u64,
@@ -139,7 +141,9 @@ pub struct Size64(pub u64);
 
 impl fmt::Display for Size64 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Size(self.0).fmt(f)
+        let text = Size(self.0).to_string();
+        let unit = if text.ends_with('B') { "" } else { " bytes" };
+        write!(f, "{text}{unit}")
     }
 }
 
@@ -171,7 +175,7 @@ fn syntax(column: usize, reason: &str, line: Option<&str>) -> String {
 fn alternatives(nearest: Option<&str>, known: &[String]) -> String {
     match nearest {
         Some(nearest) => format!("the nearest is {nearest}"),
-        None => format!("there are {}", known.join(", ")),
+        None => format!("known here: {}", known.join(", ")),
     }
 }
 
@@ -182,8 +186,12 @@ fn in_brackets(reason: &str) -> String {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
-        // An unknown variable is its own key.
-        let named_already = matches!(self.problem, Problem::Unknown { variable: true, .. });
+        // An unknown variable is its own key, and --set was followed by it.
+        let named_already = match &self.place {
+            Place::Environment { .. } => matches!(self.problem, Problem::Unknown { variable: true, .. }),
+            Place::Flag { flag } => flag.ends_with(&format!(" {}", self.key)),
+            _ => false,
+        };
         if !self.key.is_root() && !named_already {
             write!(f, "{}", self.key)?;
             if let Some(of) = &self.of {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use figment::value::{Dict, Value};
+use figment::value::{Dict, Empty, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -13,7 +13,9 @@ use super::key::KeyPath;
 use super::layer::{Layer, Place};
 
 /// Reads the settings file at `path`.
-pub(super) fn read(path: &Path) -> Result<Layer, Vec<ConfigError>> {
+///
+/// What is no TOML makes no layer; a value that no setting takes is told, and stands in the layer as nothing.
+pub(super) fn read(path: &Path) -> Result<(Layer, Vec<ConfigError>), Vec<ConfigError>> {
     let whole = Place::File { file: path.to_owned(), line: None };
     let unreadable = |error: std::io::Error| {
         vec![ConfigError { place: whole.clone(), key: KeyPath::root(), of: None, problem: Problem::unreadable(&error) }]
@@ -30,16 +32,19 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 }
 
 /// Parses the text of the settings file at `path`.
-pub(super) fn parse(path: &Path, text: &str, since: SystemTime) -> Result<Layer, Vec<ConfigError>> {
+fn parse(path: &Path, text: &str, since: SystemTime) -> Result<(Layer, Vec<ConfigError>), Vec<ConfigError>> {
     let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(errors.iter().map(|error| syntax(path, text, error)).collect());
+    }
     let mut reader = Reader {
         line_starts: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
         layer: Layer::new(Place::File { file: path.to_owned(), line: None }, since),
-        errors: errors.iter().map(|error| syntax(path, text, error)).collect(),
+        errors: Vec::new(),
     };
     let values = reader.table(table.get_ref(), &KeyPath::root());
     reader.layer.values = values;
-    if reader.errors.is_empty() { Ok(reader.layer) } else { Err(reader.errors) }
+    Ok((reader.layer, reader.errors))
 }
 
 fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
@@ -84,37 +89,37 @@ impl Reader {
         for (key, value) in table {
             let path = path.key(key.get_ref());
             self.note(&path, key.span().start);
-            if let Some(value) = self.value(value, &path) {
-                values.insert(key.get_ref().to_string(), value);
-            }
+            values.insert(key.get_ref().to_string(), self.value(value, &path));
         }
         values
     }
 
-    fn value(&mut self, value: &Spanned<DeValue<'_>>, path: &KeyPath) -> Option<Value> {
-        Some(match value.get_ref() {
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, path: &KeyPath) -> Value {
+        match value.get_ref() {
             DeValue::String(text) => Value::from(text.as_ref()),
             DeValue::Boolean(flag) => Value::from(*flag),
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => Value::from(number),
-                Err(_) => return self.reject(path, number.to_string(), "a whole number below 2^63"),
+                Err(_) => self.reject(path, number.to_string(), "a whole number below 2^63"),
             },
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
                 Ok(number) => Value::from(number),
-                Err(_) => return self.reject(path, number.to_string(), "a number"),
+                Err(_) => self.reject(path, number.to_string(), "a number"),
             },
-            DeValue::Datetime(time) => return self.reject(path, time.to_string(), "quotes around a text"),
+            DeValue::Datetime(time) => {
+                self.reject(path, format!("the date {time}"), "another type; a text is in quotes")
+            }
             DeValue::Array(elements) => {
                 let mut values = Vec::new();
                 for (index, element) in elements.iter().enumerate() {
                     let path = path.index(index);
                     self.note(&path, element.span().start);
-                    values.extend(self.value(element, &path));
+                    values.push(self.value(element, &path));
                 }
                 Value::from(values)
             }
             DeValue::Table(table) => Value::from(self.table(table, path)),
-        })
+        }
     }
 
     fn note(&mut self, path: &KeyPath, offset: usize) {
@@ -126,10 +131,10 @@ impl Reader {
         self.layer.places.insert(path.clone(), place);
     }
 
-    fn reject(&mut self, path: &KeyPath, found: String, expected: &str) -> Option<Value> {
+    fn reject(&mut self, path: &KeyPath, found: String, expected: &str) -> Value {
         let problem = Problem::Wrong { found, expected: expected.to_owned(), reason: String::new() };
         self.errors.push(ConfigError { place: self.layer.place(path), key: path.clone(), of: None, problem });
-        None
+        Value::from(Empty::None)
     }
 }
 

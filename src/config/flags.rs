@@ -49,9 +49,10 @@ impl Flags {
                 }),
             }
         }
-        for (name, key, value) in
-            [("--cache-dir", ["cache", "dir"], &self.cache_dir), ("--admin-listen", ["admin", "listen"], &self.admin_listen)]
-        {
+        for (name, key, value) in [
+            ("--cache-dir", ["cache", "dir"], &self.cache_dir),
+            ("--admin-listen", ["admin", "listen"], &self.admin_listen),
+        ] {
             if let Some(value) = value {
                 layer.set(&KeyPath::of(key), value, flag(name));
             }

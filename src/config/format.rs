@@ -243,7 +243,8 @@ impl Format for Sha256 {
 
     fn read(text: &str) -> Result<Digest, String> {
         text.parse().map_err(|error| match error {
-            crate::asset::DigestError::Length(length) => format!("these are {length} characters"),
+            crate::asset::DigestError::Length(1) => "this has 1 character".to_owned(),
+            crate::asset::DigestError::Length(length) => format!("this has {length} characters"),
             crate::asset::DigestError::Character(character) => format!("{character:?} is none"),
         })
     }

@@ -135,7 +135,9 @@ fn value(path: &KeyPath, text: &str) -> Value {
         // A size may be a number; a password of digits is still a text, and so is a name such as "true".
         (Some(Kind::Formatted(format)), Value::Num(..)) if format.number => parsed,
         (Some(Kind::Text | Kind::Formatted(_) | Kind::Choice(_)), _) => Value::from(text),
-        (Some(Kind::List(_)), Value::String(..)) => Value::from(vec![parsed]),
+        (Some(Kind::List(items)), Value::String(..)) if schema::properties(items).is_none() => {
+            Value::from(vec![parsed])
+        }
         _ => parsed,
     }
 }

@@ -86,11 +86,7 @@ fn since(layers: &Layers) -> Vec<std::time::SystemTime> {
 fn http(raw: raw::Http) -> HttpSettings {
     HttpSettings {
         listen: values(raw.listen),
-        tls: raw.tls.map(|tls| TlsSettings {
-            listen: values(tls.listen),
-            cert: tls.cert.value,
-            key: tls.key.value,
-        }),
+        tls: raw.tls.map(|tls| TlsSettings { listen: values(tls.listen), cert: tls.cert.value, key: tls.key.value }),
         idle_timeout: raw.idle_timeout.value,
         max_connections: size(raw.max_connections),
     }
@@ -167,10 +163,10 @@ fn asset(raw: raw::Asset, since: std::time::SystemTime) -> Asset {
         size: raw.size.map(|size| size.value.0),
         content_type: raw.content_type.map_or_else(|| content_type(name.as_str()).into(), value),
         pin: raw.pin,
-        blocks: raw.blocks.zip(raw.blocks_sha256).map(|(source, digest)| BlocksSource {
-            source: source.value,
-            digest: digest.value,
-        }),
+        blocks: raw
+            .blocks
+            .zip(raw.blocks_sha256)
+            .map(|(source, digest)| BlocksSource { source: source.value, digest: digest.value }),
         since,
         name,
     }

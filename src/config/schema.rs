@@ -245,11 +245,8 @@ fn walk(schema: &Json, key: &str, required: bool, found: &mut Vec<Explanation>) 
         Kind::Tagged(tag, forms) => {
             found.push(entry(key, "a table".to_owned(), true));
             let choices = tags(tag, forms);
-            let meanings: Vec<_> = forms
-                .iter()
-                .zip(&choices)
-                .map(|(form, choice)| format!("\n\n`{choice}`: {}", meaning(form)))
-                .collect();
+            let meanings: Vec<_> =
+                forms.iter().zip(&choices).map(|(form, choice)| format!("\n\n`{choice}`: {}", meaning(form))).collect();
             found.push(Explanation {
                 key: below(tag),
                 takes: one_of(&choices),

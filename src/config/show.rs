@@ -42,7 +42,9 @@ impl fmt::Display for Section {
         let lines: Vec<_> = self
             .settings
             .iter()
-            .map(|setting| (format!("{} = {}", toml_key(&setting.key), schema::literal(&setting.value)), &setting.place))
+            .map(|setting| {
+                (format!("{} = {}", toml_key(&setting.key), schema::literal(&setting.value)), &setting.place)
+            })
             .collect();
         // A few long lines should not push every comment out of sight.
         let width = lines.iter().map(|(line, _)| line.chars().count()).filter(|width| *width <= 60).max();
@@ -76,7 +78,8 @@ impl Shower<'_> {
         let mut settings = Vec::new();
         let mut tables: Vec<(String, Option<Value>, Json)> = Vec::new();
         for (key, set, schema) in entries(value, schema) {
-            let default = schema.get("default");
+            // The tag of a form that is the default is no default itself.
+            let default = schema.get("default").or_else(|| schema.get("const"));
             match (Kind::of(schema), set, default) {
                 (Kind::Table(_) | Kind::Map(_) | Kind::Tagged(..), None, None) => {}
                 (Kind::Table(_) | Kind::Map(_) | Kind::Tagged(..), set, _) => {

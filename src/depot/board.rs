@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ReadError;
 use super::ranges::RangeSet;
 use crate::asset::{BlockList, ByteRange};
 
@@ -33,6 +34,8 @@ pub(super) struct Board {
     part_size: u64,
     /// Counts how often all unproven bytes were thrown away; bytes of an older generation may be wrong.
     generation: u64,
+    /// Why the last of them ended.
+    fault: Option<ReadError>,
     written: RangeSet,
     claimed: RangeSet,
     proven: RangeSet,
@@ -56,6 +59,11 @@ impl Board {
     /// The generation of the bytes that are here.
     pub(super) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Why bytes of an older generation than this one were thrown away.
+    pub(super) fn fault_since(&self, generation: u64) -> Option<ReadError> {
+        self.fault.clone().filter(|_| generation != self.generation)
     }
 
     /// The block list, where there is one.
@@ -181,9 +189,11 @@ impl Board {
         }
     }
 
-    /// Throws away every byte that no block list has proven (`all`: those too), and begins a new generation.
-    pub(super) fn reset(&mut self, all: bool) {
+    /// Throws away every byte that no block list has proven (`all`: those too), because of `fault`, and begins a new
+    /// generation.
+    pub(super) fn reset(&mut self, all: bool, fault: ReadError) {
         self.generation += 1;
+        self.fault = Some(fault);
         if all {
             self.proven.clear();
         }

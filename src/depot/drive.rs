@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::fetch::Fetch;
 use super::fill::{Fill, FillOutcome, Phase, Proven, WriteError};
 use super::hashing::{self, blocking};
-use super::verdict::SourceFailures;
+use super::verdict::{ASK_AGAIN, SourceFailures};
 use super::{FillSettings, ReadError};
 use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Partial};
@@ -49,6 +49,23 @@ enum Setback {
     Origin(OriginError),
     /// The cache cannot take the bytes.
     Disk(CacheError),
+}
+
+impl Setback {
+    /// Whether it makes bytes that are here worthless: all, or those that no block list has proven; and what a reader
+    /// is told that has sent such bytes on.
+    fn spoils(&self, source: &SourceUrl) -> Option<(bool, ReadError)> {
+        let wrong = |reason| ReadError::WrongBytes(format!("{source}: {reason}"));
+        match self {
+            Self::WrongWhole(reason) => Some((true, wrong(reason))),
+            Self::WrongBlock(reason) => Some((false, wrong(reason))),
+            Self::Changed => {
+                let reason = format!("{source} changed while it was read");
+                Some((false, ReadError::Unavailable { reason, retry_after: ASK_AGAIN }))
+            }
+            Self::WrongLength(_) | Self::Origin(_) | Self::Disk(_) => None,
+        }
+    }
 }
 
 impl From<OriginError> for Setback {
@@ -135,13 +152,8 @@ impl Driver {
                 };
                 // Parts of an earlier run or of another source may be what is wrong: this one gets a fair try.
                 let impure = stock.as_ref().is_some_and(|stock| !stock.pure);
-                if let Some(stock) = stock.as_mut() {
-                    let tidied = match setback {
-                        Setback::WrongWhole(_) => self.start_over(stock, true).await,
-                        Setback::WrongBlock(_) | Setback::Changed => self.start_over(stock, false).await,
-                        _ => Ok(()),
-                    };
-                    if let Err(error) = tidied {
+                if let (Some(stock), Some((all, fault))) = (stock.as_mut(), setback.spoils(source)) {
+                    if let Err(error) = self.start_over(stock, all, fault).await {
                         return unstored(&error, Some(stock)).await;
                     }
                 }
@@ -182,8 +194,8 @@ impl Driver {
         (outcome, Phase::Failed(error), Some(detail))
     }
 
-    async fn start_over(&self, stock: &mut Stock, all: bool) -> Result<(), CacheError> {
-        Arc::clone(&self.fill).reset(Arc::clone(&stock.partial), all).await?;
+    async fn start_over(&self, stock: &mut Stock, all: bool, fault: ReadError) -> Result<(), CacheError> {
+        Arc::clone(&self.fill).reset(Arc::clone(&stock.partial), all, fault).await?;
         stock.pure = true;
         stock.reused = 0;
         Ok(())
@@ -243,7 +255,8 @@ impl Driver {
     /// Throws away parts of an object that has changed since, and notes what the parts to come are of.
     async fn check_note(&self, stock: &mut Stock, note: String) -> Result<(), Setback> {
         if stock.partial.note().is_some_and(|had| !same_state(&had, &note)) {
-            self.start_over(stock, false).await?;
+            let reason = "the object is another than an earlier run had begun".to_owned();
+            self.start_over(stock, false, ReadError::Unavailable { reason, retry_after: ASK_AGAIN }).await?;
         }
         let partial = Arc::clone(&stock.partial);
         blocking(move || partial.set_note(&note)).await?;

@@ -201,10 +201,15 @@ impl Fill {
 
     /// Throws the bytes away that no block list has proven (`all`: those too). Readers that have sent such bytes on end
     /// in an error; the others wait for the next ones.
-    pub(super) async fn reset(self: Arc<Self>, partial: Arc<Partial>, all: bool) -> Result<(), CacheError> {
+    pub(super) async fn reset(
+        self: Arc<Self>,
+        partial: Arc<Partial>,
+        all: bool,
+        fault: ReadError,
+    ) -> Result<(), CacheError> {
         let work = move || {
             let alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-            self.board().reset(all);
+            self.board().reset(all, fault);
             let done = partial.reset();
             drop(alone);
             self.changed();

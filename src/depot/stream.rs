@@ -235,8 +235,8 @@ impl Steps for FillStream {
             let mut changes = self.fill.changes();
             loop {
                 changes.mark_unchanged();
-                if self.sent_unproven.is_some_and(|sent| sent != self.fill.board().generation()) {
-                    return Err(ReadError::WrongBytes("bytes that were sent on turned out wrong".to_owned()));
+                if let Some(fault) = self.sent_unproven.and_then(|sent| self.fill.board().fault_since(sent)) {
+                    return Err(fault);
                 }
                 match self.fill.phase() {
                     Phase::Starting => {}

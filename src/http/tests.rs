@@ -251,8 +251,9 @@ impl Reply {
 
 /// Bytes in which no two places look alike.
 fn noise(length: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(7);
-    std::iter::repeat_with(|| random.u8(..)).take(length).collect()
+    let mut bytes = vec![0; length];
+    fastrand::Rng::with_seed(7).fill(&mut bytes);
+    bytes
 }
 
 /// An origin that does with each connection as `script` says.

@@ -16,7 +16,7 @@ use socket2::{SockAddr, SockAddrStorage};
 use super::packet::HEADER;
 
 /// Datagrams of one call. At 64 the call's own cost is below a tenth of the datagrams'.
-pub(super) const BATCH: usize = 64;
+pub const BATCH: usize = 64;
 /// Bytes kept of a datagram: an asset name of the longest, with options. What is longer is cut, and marked as cut.
 const DATAGRAM: usize = 1536;
 /// The most packets the kernel takes as one message (`UDP_MAX_SEGMENTS` of Linux before 6.9).
@@ -28,30 +28,43 @@ const CONTROL: usize = 64;
 
 /// The address of this machine that a peer asked, and that it must be answered from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Source {
+pub struct Source {
     /// The address.
     ip: IpAddr,
     /// The interface, for link-local addresses, which mean nothing without; else 0.
     interface: u32,
 }
 
+impl Source {
+    /// The address.
+    pub fn ip(&self) -> IpAddr {
+        self.ip
+    }
+}
+
+impl From<IpAddr> for Source {
+    fn from(ip: IpAddr) -> Self {
+        Self { ip, interface: 0 }
+    }
+}
+
 /// Where a datagram goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Route {
+pub struct Route {
     /// The peer.
-    pub(super) peer: SocketAddr,
+    pub peer: SocketAddr,
     /// The address to send from, where the socket is bound to any.
-    pub(super) source: Option<Source>,
+    pub source: Option<Source>,
 }
 
 /// A received datagram.
-pub(super) struct Arrival<'a> {
+pub struct Arrival<'a> {
     /// Who sent it, and to which of our addresses.
-    pub(super) route: Route,
+    pub route: Route,
     /// Its bytes.
-    pub(super) datagram: &'a [u8],
+    pub datagram: &'a [u8],
     /// Whether bytes were cut off.
-    pub(super) cut: bool,
+    pub cut: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -59,7 +72,7 @@ pub(super) struct Arrival<'a> {
 struct Control([u8; CONTROL]);
 
 /// Room for the datagrams of one receive call.
-pub(super) struct Arrivals {
+pub struct Arrivals {
     buffers: Box<[[u8; DATAGRAM]]>,
     names: Box<[SockAddrStorage]>,
     controls: Box<[Control]>,
@@ -68,7 +81,7 @@ pub(super) struct Arrivals {
 }
 
 /// Asks the kernel to say, with each datagram, which of this machine's addresses it was sent to.
-pub(super) fn tell_destination(socket: &UdpSocket) -> io::Result<()> {
+pub fn tell_destination(socket: &UdpSocket) -> io::Result<()> {
     let (level, option) = match socket.local_addr()? {
         SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
         SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
@@ -83,7 +96,7 @@ pub(super) fn tell_destination(socket: &UdpSocket) -> io::Result<()> {
 
 impl Arrivals {
     /// Room for [`BATCH`] datagrams.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             buffers: vec![[0; DATAGRAM]; BATCH].into(),
             names: (0..BATCH).map(|_| SockAddrStorage::zeroed()).collect(),
@@ -94,7 +107,7 @@ impl Arrivals {
     }
 
     /// Takes what has arrived, up to [`BATCH`] datagrams, and says how many they are. Never blocks: 0 is nothing.
-    pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+    pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
         self.iovecs.clear();
         self.iovecs.extend(
             self.buffers.iter_mut().map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: DATAGRAM }),
@@ -126,7 +139,7 @@ impl Arrivals {
     }
 
     /// The datagrams of the last call. Those of no IP address are left out.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Arrival<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = Arrival<'_>> {
         self.headers.iter().enumerate().filter_map(|(index, header)| {
             // SAFETY: the kernel wrote an address of this length into the storage, which is large enough for any.
             let name = unsafe { SockAddr::new(ptr::read(&raw const self.names[index]), header.msg_hdr.msg_namelen) };
@@ -170,7 +183,7 @@ fn destination(header: &libc::msghdr) -> Option<Source> {
 }
 
 /// Packets to be sent, gathered until [`Departures::flush`].
-pub(super) struct Departures {
+pub struct Departures {
     messages: Vec<Message>,
     pieces: Vec<Piece>,
     iovecs: Vec<libc::iovec>,
@@ -215,7 +228,7 @@ impl Piece {
 
 impl Departures {
     /// Nothing to be sent.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             messages: Vec::with_capacity(BATCH),
             pieces: Vec::with_capacity(4 * BATCH),
@@ -227,12 +240,12 @@ impl Departures {
     }
 
     /// Whether it is time to flush: a full batch of messages, or so many pieces that the memory grows large.
-    pub(super) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.messages.len() >= BATCH || self.pieces.len() >= 64 * BATCH
     }
 
     /// Adds a packet of `header` and `payload`; `full` is the size of the packets in its row, header included.
-    pub(super) fn push(
+    pub fn push(
         &mut self,
         route: &Route,
         full: usize,
@@ -262,9 +275,18 @@ impl Departures {
         }
     }
 
+    /// Adds a packet that is no part of a row.
+    pub fn push_whole(&mut self, route: &Route, packet: Bytes) {
+        let (first_piece, bytes) = (self.pieces.len(), packet.len());
+        self.pieces.push(Piece::Payload(packet));
+        let name = route.peer.into();
+        let row = Message { route: *route, name, first_piece, packets: 1, bytes, packet_size: bytes, ended: true };
+        self.messages.push(row);
+    }
+
     /// Sends everything; `failed` learns of packets that could not be sent, and to whom. They are lost, like those that
     /// the network loses.
-    pub(super) fn flush(&mut self, socket: &UdpSocket, mut failed: impl FnMut(SocketAddr, io::Error)) {
+    pub fn flush(&mut self, socket: &UdpSocket, mut failed: impl FnMut(SocketAddr, io::Error)) {
         self.lay_out();
         let mut at = 0;
         while at < self.headers.len() {

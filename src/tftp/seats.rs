@@ -17,6 +17,8 @@ pub(super) struct Seats {
     table: Mutex<Table>,
     /// Told when the last seat is given up.
     empty: Notify,
+    /// Cancelled when openings are to be given up.
+    closing: CancellationToken,
 }
 
 #[derive(Default)]
@@ -76,7 +78,7 @@ pub(super) struct Seat {
 impl Seats {
     /// `most` seats, all free.
     pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, table: Mutex::default(), empty: Notify::new() })
+        Arc::new(Self { most, table: Mutex::default(), empty: Notify::new(), closing: CancellationToken::new() })
     }
 
     /// Takes a seat for `request` of `peer`; from now on this is the peer's last request.
@@ -92,7 +94,7 @@ impl Seats {
         *of_address += 1;
         table.taken += 1;
         table.next_id += 1;
-        let (id, cancelled) = (table.next_id, CancellationToken::new());
+        let (id, cancelled) = (table.next_id, self.closing.child_token());
         let place = Place { id, request: request.into(), stage: Stage::Opening(cancelled.clone()) };
         table.by_peer.insert(peer, place);
         Ok(Seat { seats: Arc::clone(self), peer, id, cancelled })
@@ -103,6 +105,11 @@ impl Seats {
         let table = self.lock();
         let place = table.by_peer.get(&peer)?;
         Some(Met { id: place.id, same: *place.request == *request, stage: place.stage.clone() })
+    }
+
+    /// Gives up what is being opened.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
     }
 
     /// Returns when no seat is taken.
@@ -141,19 +148,22 @@ impl Seat {
         &self.cancelled
     }
 
-    /// Says that the transfer runs on data port `port` from now on. Does `hand_over` in the same instant, so that who
-    /// meets the running transfer can speak to its port; returns it undone if the request was given up meanwhile.
-    pub(super) fn run(&self, port: usize, hand_over: impl FnOnce()) {
-        let mut table = self.seats.lock();
+    /// Says that the transfer runs on data port `port` from now on, and does `hand_over` in the same instant, so that
+    /// who meets the running transfer can speak to its port. A seat that was given up meanwhile is handed back.
+    pub(super) fn run(self, port: usize, hand_over: impl FnOnce(Self)) -> Result<(), Self> {
+        let seats = Arc::clone(&self.seats);
+        let mut table = seats.lock();
         if self.cancelled.is_cancelled() {
-            return;
+            drop(table);
+            return Err(self);
         }
         if let Some(place) = table.by_peer.get_mut(&self.peer)
             && place.id == self.id
         {
             place.stage = Stage::Running(port);
         }
-        hand_over();
+        hand_over(self);
+        Ok(())
     }
 }
 

@@ -60,6 +60,7 @@ fn the_reader_of_imports_sees_every_way_to_write_one() {
     assert_eq!(rooms_named_in(line), ["asset", "depot", "http", "tftp"]);
     assert_eq!(rooms_named_in("use crate::{asset::{ByteRange, Digest}, cache::Cache};"), ["asset", "cache"]);
     assert_eq!(rooms_named_in("use bootdepot::app; use super::Digest;"), ["app"]);
+    assert!(rooms_named_in("info!(target: \"bootdepot::fill\")").is_empty());
 }
 
 /// Every Rust file below `src`, with its text.
@@ -119,8 +120,8 @@ fn rooms_named_in(code: &str) -> Vec<String> {
         for (at, _) in code.match_indices(start) {
             let rest = &code[at + start.len()..];
             match rest.strip_prefix('{') {
-                // The target of a log line, which is text.
-                _ if code[..at].ends_with('"') => {}
+                // Within a text, such as the target of a log line.
+                _ if code[..at].matches('"').count() % 2 == 1 => {}
                 Some(group) => rooms.extend(items(group)),
                 None => rooms.push(identifier(rest)),
             }

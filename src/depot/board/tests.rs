@@ -109,10 +109,11 @@ fn proven_blocks_outlive_a_new_generation() {
     board.begin(8192, 8192, Some(block_list(&data, 4096)), &[]);
     board.write(ByteRange::whole(8192));
     board.judge_block(1, true);
-    board.reset(false);
+    board.reset(false, ReadError::Closing);
+    assert!(board.fault_since(0).is_some() && board.fault_since(1).is_none());
     assert_eq!((board.generation(), board.written()), (1, 4096));
     assert_eq!(board.claim(), Some(ByteRange::new(0, 4096)));
-    board.reset(true);
+    board.reset(true, ReadError::Closing);
     assert_eq!(board.written(), 0);
 }
 

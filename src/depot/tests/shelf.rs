@@ -114,6 +114,7 @@ fn answer(request: &Request<Incoming>, shared: &Arc<Mutex<State>>, heal: &watch:
         from: 0,
         sent: 0,
         cut: None,
+        flushed: false,
         stall: None,
         hold: None,
         heal: heal.clone(),
@@ -188,6 +189,7 @@ fn status(code: u16) -> Response<Slow> {
         from: 0,
         sent: 0,
         cut: None,
+        flushed: false,
         stall: None,
         hold: None,
         heal,
@@ -204,6 +206,7 @@ struct Slow {
     from: usize,
     sent: usize,
     cut: Option<usize>,
+    flushed: bool,
     stall: Option<usize>,
     hold: Option<usize>,
     heal: watch::Receiver<bool>,
@@ -236,6 +239,11 @@ impl http_body::Body for Slow {
             return Poll::Ready(None);
         }
         if self.cut.is_some_and(|cut| self.sent >= cut) {
+            // What was sent so far is flushed while the body is pending; without that hyper would drop it too.
+            if !std::mem::replace(&mut self.flushed, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             return Poll::Ready(Some(Err(std::io::Error::other("cut"))));
         }
         if self.stall.is_some_and(|stall| self.sent >= stall) {

@@ -1,0 +1,471 @@
+//! A load generator for TFTP servers: many clients that check every byte, with an emulated network between.
+//!
+//! ```text
+//! cargo bench --bench tftp_load -- --server 127.0.0.1:6969 --file name --compare /path/to/it --clients 500 --windowsize 4
+//! ```
+//!
+//! It works against any TFTP server on loopback and prints one line of JSON a run. All clients share one socket: each has
+//! a source address of its own in 127.0.0.0/8, so that sending and receiving go by the batch and the generator is not
+//! what is measured. Loss and round trip are emulated here, since they cannot be had from the kernel everywhere: packets
+//! are dropped on arrival and before sending, and what a client sends waits for the round trip first.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use bootdepot::tftp::Packet;
+use bootdepot::tftp::batch::{Arrivals, Departures, Route, Source, tell_destination};
+use bytes::Bytes;
+use clap::Parser;
+
+/// How often a client repeats itself before it gives up.
+const RETRIES: u32 = 6;
+/// How often clients' timers are looked at.
+const TICK: Duration = Duration::from_millis(10);
+/// Bytes of datagrams that may wait: the generator must lose nothing by itself.
+const BUFFER: usize = 256 << 20;
+
+/// Asks a TFTP server for one file many times at once.
+#[derive(Parser, Clone)]
+struct Args {
+    /// The server; on loopback.
+    #[arg(long)]
+    server: Option<SocketAddr>,
+    /// The file's name there.
+    #[arg(long, default_value = "file")]
+    file: String,
+    /// The file's bytes here.
+    #[arg(long)]
+    compare: Option<PathBuf>,
+    /// Clients at once.
+    #[arg(long, default_value_t = 1)]
+    clients: usize,
+    /// Asked block size; 0 asks for none.
+    #[arg(long, default_value_t = 1468)]
+    blksize: u16,
+    /// Asked window; 1 asks for none.
+    #[arg(long, default_value_t = 1)]
+    windowsize: u16,
+    /// Percent of packets lost, each way.
+    #[arg(long, default_value_t = 0.0)]
+    loss: f64,
+    /// The round trip, in milliseconds.
+    #[arg(long, default_value_t = 0.0)]
+    rtt: f64,
+    /// Every ACK is sent twice.
+    #[arg(long)]
+    doubled_acks: bool,
+    /// Seconds after which a client repeats itself.
+    #[arg(long, default_value_t = 5.0)]
+    patience: f64,
+    /// Runs, a line each.
+    #[arg(long, default_value_t = 1)]
+    runs: usize,
+    /// Threads, with a socket each; clients are spread over them.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// The server's process, whose CPU time is to be measured.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// What the line says that this was.
+    #[arg(long, default_value = "")]
+    label: String,
+    /// `cargo bench` says so.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let (Some(server), Some(path)) = (args.server, &args.compare) else {
+        eprintln!("nothing to do: give --server and --compare");
+        return Ok(());
+    };
+    ensure!(server.ip().is_loopback() && server.is_ipv4(), "the server must be on IPv4 loopback");
+    let bytes: Bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?.into();
+    for _ in 0..args.runs {
+        let cpu = args.pid.map(cpu_seconds).transpose()?;
+        let began = Instant::now();
+        let threads: Vec<_> = (0..args.threads)
+            .map(|index| {
+                let (args, bytes) = (args.clone(), bytes.clone());
+                thread::spawn(move || Load::new(&args, server, bytes, index)?.run())
+            })
+            .collect();
+        let mut total = Counts::default();
+        for thread in threads {
+            let counts = thread.join().map_err(|_| anyhow::anyhow!("a load thread panicked"))??;
+            total.add(counts);
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        let cpu = match (args.pid, cpu) {
+            (Some(pid), Some(before)) => Some(cpu_seconds(pid)? - before),
+            _ => None,
+        };
+        println!("{}", total.report(&args, bytes.len(), seconds, cpu));
+    }
+    Ok(())
+}
+
+/// The CPU time that a process and its ended children have used.
+fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // After the name in parentheses: utime, stime, cutime and cstime are the 12th to 15th fields (proc_pid_stat(5)).
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: f64 = after_name.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
+    Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// What came of a run.
+#[derive(Default)]
+struct Counts {
+    complete: usize,
+    failed: usize,
+    data: u64,
+    repeats: u64,
+    strays: u64,
+    first_bytes: Vec<Duration>,
+    first_failure: Option<String>,
+}
+
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.complete += other.complete;
+        self.failed += other.failed;
+        self.data += other.data;
+        self.repeats += other.repeats;
+        self.strays += other.strays;
+        self.first_bytes.extend(other.first_bytes);
+        self.first_failure = self.first_failure.take().or(other.first_failure);
+    }
+
+    fn report(mut self, args: &Args, size: usize, seconds: f64, cpu: Option<f64>) -> serde_json::Value {
+        self.first_bytes.sort();
+        let millis = |percent: usize| {
+            let at = (self.first_bytes.len() * percent / 100).min(self.first_bytes.len().saturating_sub(1));
+            self.first_bytes.get(at).map(|latency| round(latency.as_secs_f64() * 1e3, 3))
+        };
+        let bytes = (self.complete * size) as f64;
+        serde_json::json!({
+            "label": args.label,
+            "clients": args.clients,
+            "windowsize": args.windowsize,
+            "blksize": args.blksize,
+            "loss_percent": args.loss,
+            "rtt_ms": args.rtt,
+            "doubled_acks": args.doubled_acks,
+            "file_bytes": size,
+            "seconds": round(seconds, 3),
+            "mb_s": round(bytes / 1e6 / seconds, 1),
+            "complete": self.complete,
+            "failures": self.failed,
+            "first_failure": self.first_failure,
+            "data_packets": self.data,
+            "repeated_packets": self.repeats,
+            "stray_packets": self.strays,
+            "first_byte_p50_ms": millis(50),
+            "first_byte_p99_ms": millis(99),
+            "server_cpu_s_per_gib": cpu.map(|cpu| round(cpu / (bytes / f64::from(1 << 30)), 3)),
+        })
+    }
+}
+
+fn round(value: f64, digits: i32) -> f64 {
+    (value * 10f64.powi(digits)).round() / 10f64.powi(digits)
+}
+
+/// The clients of one thread.
+struct Load {
+    args: Args,
+    server: SocketAddr,
+    bytes: Bytes,
+    socket: UdpSocket,
+    out: Departures,
+    clients: Vec<Client>,
+    /// What clients sent, and when it reaches the server.
+    under_way: VecDeque<(Instant, Route, Bytes)>,
+    counts: Counts,
+    random: fastrand::Rng,
+    thread: usize,
+}
+
+struct Client {
+    route: Route,
+    /// The server's port is known.
+    answered: bool,
+    began: Instant,
+    heard: Instant,
+    repeats: u32,
+    last_sent: Bytes,
+    blksize: usize,
+    window: u16,
+    received: u64,
+    in_window: u16,
+    gap: bool,
+    end: Option<Result<(), String>>,
+}
+
+impl Load {
+    fn new(args: &Args, server: SocketAddr, bytes: Bytes, thread: usize) -> anyhow::Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
+            rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
+        }
+        tell_destination(&socket)?;
+        let now = Instant::now();
+        let share = args.clients / args.threads + usize::from(thread < args.clients % args.threads);
+        let clients = (0..share).map(|index| Client {
+            route: Route { peer: server, source: Some(Source::from(IpAddr::from(address(thread, index)))) },
+            answered: false,
+            began: now,
+            heard: now,
+            repeats: 0,
+            last_sent: Bytes::new(),
+            blksize: 512,
+            window: 1,
+            received: 0,
+            in_window: 0,
+            gap: false,
+            end: None,
+        });
+        Ok(Self {
+            clients: clients.collect(),
+            args: args.clone(),
+            server,
+            bytes,
+            socket,
+            out: Departures::new(),
+            under_way: VecDeque::new(),
+            counts: Counts::default(),
+            random: fastrand::Rng::new(),
+            thread,
+        })
+    }
+
+    fn run(mut self) -> anyhow::Result<Counts> {
+        let request = self.request();
+        let mut now = Instant::now();
+        for index in 0..self.clients.len() {
+            (self.clients[index].began, self.clients[index].heard) = (now, now);
+            self.say(index, request.clone(), now);
+        }
+        let (mut arrivals, mut looked) = (Arrivals::new(), now);
+        let mut running = self.clients.len();
+        while running > 0 {
+            self.depart(now);
+            let count = arrivals.receive(&self.socket)?;
+            now = Instant::now();
+            for arrival in arrivals.iter() {
+                if self.lost() {
+                    continue;
+                }
+                let Some(index) = arrival.route.source.and_then(|to| self.index(to.ip())) else { continue };
+                running -= usize::from(self.take(index, arrival.route.peer, arrival.datagram, now));
+            }
+            if now.duration_since(looked) >= TICK {
+                looked = now;
+                running -= self.tick(now);
+            }
+            self.depart(now);
+            if count == 0 {
+                self.sleep(now)?;
+                now = Instant::now();
+            }
+        }
+        for client in &self.clients {
+            match &client.end {
+                Some(Ok(())) => self.counts.complete += 1,
+                Some(Err(reason)) => {
+                    self.counts.failed += 1;
+                    self.counts.first_failure.get_or_insert_with(|| reason.clone());
+                }
+                None => {}
+            }
+        }
+        Ok(self.counts)
+    }
+
+    fn request(&self) -> Bytes {
+        let mut packet = b"\0\x01".to_vec();
+        let mut texts = vec![self.args.file.clone(), "octet".into()];
+        if self.args.blksize > 0 {
+            texts.extend(["blksize".into(), self.args.blksize.to_string()]);
+        }
+        if self.args.windowsize > 1 {
+            texts.extend(["windowsize".into(), self.args.windowsize.to_string()]);
+        }
+        for text in texts {
+            packet.extend_from_slice(text.as_bytes());
+            packet.push(0);
+        }
+        packet.into()
+    }
+
+    fn lost(&mut self) -> bool {
+        self.args.loss > 0.0 && self.random.f64() * 100.0 < self.args.loss
+    }
+
+    fn index(&self, ip: IpAddr) -> Option<usize> {
+        let IpAddr::V4(ip) = ip else { return None };
+        let index = (u32::from(ip) - u32::from(address(self.thread, 0))) as usize;
+        (index < self.clients.len()).then_some(index)
+    }
+
+    /// Puts a client's packet on its way.
+    fn say(&mut self, index: usize, packet: Bytes, now: Instant) {
+        let client = &mut self.clients[index];
+        client.last_sent = packet.clone();
+        let (route, is_ack) = (client.route, client.answered);
+        for _ in 0..1 + u32::from(self.args.doubled_acks && is_ack) {
+            if !self.lost() {
+                let due = now + Duration::from_secs_f64(self.args.rtt / 1e3);
+                self.under_way.push_back((due, route, packet.clone()));
+            }
+        }
+    }
+
+    /// Sends what has waited for its round trip.
+    fn depart(&mut self, now: Instant) {
+        while let Some((due, ..)) = self.under_way.front()
+            && *due <= now
+            && let Some((_, route, packet)) = self.under_way.pop_front()
+        {
+            self.out.push_whole(&route, packet);
+            if self.out.is_full() {
+                self.out.flush(&self.socket, |_, _| {});
+            }
+        }
+        self.out.flush(&self.socket, |_, _| {});
+    }
+
+    /// Gives a client a datagram. Returns whether that ended it.
+    fn take(&mut self, index: usize, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
+        let client = &mut self.clients[index];
+        if client.answered && client.route.peer != from {
+            self.counts.strays += 1;
+            return false;
+        }
+        let answer = match Packet::parse(datagram) {
+            Ok(Packet::OptionAck { mut options }) if client.received == 0 => {
+                let mut granted = |word: &[u8]| {
+                    let value = options.clone().find(|(name, _)| name.eq_ignore_ascii_case(word))?.1;
+                    std::str::from_utf8(value).ok()?.parse::<u16>().ok()
+                };
+                client.blksize = granted(b"blksize").map_or(512, usize::from);
+                client.window = granted(b"windowsize").unwrap_or(1);
+                options.next();
+                true
+            }
+            Ok(Packet::Data { block, payload }) => {
+                self.counts.data += 1;
+                match client.data(block, payload, &self.bytes) {
+                    Ok(Heard::New { acknowledge }) => {
+                        if client.received == 1 {
+                            self.counts.first_bytes.push(now.duration_since(client.began));
+                        }
+                        acknowledge
+                    }
+                    Ok(Heard::Old { acknowledge }) => {
+                        self.counts.repeats += 1;
+                        acknowledge
+                    }
+                    Err(reason) => {
+                        client.end = Some(Err(reason));
+                        return true;
+                    }
+                }
+            }
+            Ok(Packet::Error { code, message }) if client.end.is_none() => {
+                client.end = Some(Err(format!("ERROR {code}: {}", String::from_utf8_lossy(message))));
+                return true;
+            }
+            _ => return false,
+        };
+        let was_over = client.end.is_some();
+        client.route.peer = from;
+        client.answered = true;
+        client.heard = now;
+        client.repeats = 0;
+        if client.received > 0 && client.received == (self.bytes.len() / client.blksize + 1) as u64 {
+            client.end = Some(Ok(()));
+        }
+        let ended = client.end.is_some() && !was_over;
+        if answer {
+            let [high, low] = (client.received as u16).to_be_bytes();
+            self.say(index, Bytes::copy_from_slice(&[0, 4, high, low]), now);
+        }
+        ended
+    }
+
+    /// Lets those clients repeat themselves that heard nothing. Returns how many gave up.
+    fn tick(&mut self, now: Instant) -> usize {
+        let mut ended = 0;
+        for index in 0..self.clients.len() {
+            let client = &mut self.clients[index];
+            if client.end.is_some() || now.duration_since(client.heard).as_secs_f64() < self.args.patience {
+                continue;
+            }
+            client.heard = now;
+            client.repeats += 1;
+            if client.repeats > RETRIES {
+                let blocks = client.received;
+                client.end = Some(Err(format!("{} fell silent after {blocks} blocks", self.server)));
+                ended += 1;
+            } else {
+                let packet = client.last_sent.clone();
+                self.say(index, packet, now);
+            }
+        }
+        ended
+    }
+
+    fn sleep(&self, now: Instant) -> anyhow::Result<()> {
+        let due = self.under_way.front().map_or(TICK, |(due, ..)| due.saturating_duration_since(now).min(TICK));
+        let mut fds = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut fds, Some(&due.try_into()?))?;
+        Ok(())
+    }
+}
+
+/// What a DATA packet was to its client.
+enum Heard {
+    New { acknowledge: bool },
+    Old { acknowledge: bool },
+}
+
+impl Client {
+    /// Takes a block as RFC 7440 says: acknowledges a window's end, the file's end, and the last good block at a gap.
+    fn data(&mut self, block: u16, payload: &[u8], bytes: &[u8]) -> Result<Heard, String> {
+        let ahead = block.wrapping_sub(self.received as u16);
+        if ahead == 1 {
+            let at = (self.received as usize * self.blksize).min(bytes.len());
+            let expected = &bytes[at..bytes.len().min(at + self.blksize)];
+            if payload != expected {
+                return Err(format!("block {} has the wrong bytes", self.received + 1));
+            }
+            self.received += 1;
+            self.gap = false;
+            self.in_window += 1;
+            let acknowledge = self.in_window >= self.window || payload.len() < self.blksize;
+            if acknowledge {
+                self.in_window = 0;
+            }
+            return Ok(Heard::New { acknowledge });
+        }
+        if ahead == 0 || ahead > u16::MAX / 2 {
+            // The window's end again: its ACK was lost.
+            return Ok(Heard::Old { acknowledge: ahead == 0 && self.in_window == 0 });
+        }
+        self.in_window = 0;
+        Ok(Heard::Old { acknowledge: !std::mem::replace(&mut self.gap, true) })
+    }
+}
+
+/// The source address of a client.
+fn address(thread: usize, index: usize) -> Ipv4Addr {
+    // 127.1.0.1 and on, 65,536 addresses a thread.
+    Ipv4Addr::from(0x7f01_0001 + (thread as u32) * 0x1_0000 + index as u32)
+}

@@ -1,0 +1,19 @@
+//! Whatever a `Range` field holds, the parts that answer it lie within the asset and share no byte.
+#![no_main]
+
+use bootdepot::http::range::{MAX_RANGES, Selection, select};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (u64, &[u8])| {
+    let (size, field) = input;
+    let parts = match select(field, size) {
+        Selection::One(part) => vec![part],
+        Selection::Many(parts) => parts,
+        Selection::Whole | Selection::Unsatisfiable => return,
+    };
+    assert!(parts.len() <= MAX_RANGES);
+    for (index, part) in parts.iter().enumerate() {
+        assert!(!part.is_empty() && part.end <= size, "{part} of {size}");
+        assert!(parts[..index].iter().all(|earlier| earlier.intersect(part).is_empty()), "{parts:?}");
+    }
+});

@@ -1,0 +1,334 @@
+//! The accounts against a model that does everything in the plainest way.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMIT: u64 = 20;
+const FLOOR: u64 = 5;
+
+/// Blobs are called by small numbers here.
+fn digest(name: u8) -> Digest {
+    Digest::from_bytes([name; 32])
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Fill { name: u8, size: u64, free: u64 },
+    Allocated { name: u8, missing: u64 },
+    Admit { name: u8 },
+    Leave { name: u8 },
+    Discard { name: u8 },
+    Open { name: u8 },
+    LetGo { name: u8 },
+    Use { name: u8 },
+    Pin { name: u8 },
+    Unpin { name: u8 },
+    Rot { name: u8 },
+    CloseIdle { most: usize },
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let name = || 0u8..6;
+    let op = prop_oneof![
+        4 => (name(), 0u64..24, 0u64..40).prop_map(|(name, size, free)| Op::Fill { name, size, free }),
+        1 => (name(), 0u64..10).prop_map(|(name, missing)| Op::Allocated { name, missing }),
+        4 => name().prop_map(|name| Op::Admit { name }),
+        1 => name().prop_map(|name| Op::Leave { name }),
+        1 => name().prop_map(|name| Op::Discard { name }),
+        2 => name().prop_map(|name| Op::Open { name }),
+        2 => name().prop_map(|name| Op::LetGo { name }),
+        2 => name().prop_map(|name| Op::Use { name }),
+        1 => name().prop_map(|name| Op::Pin { name }),
+        1 => name().prop_map(|name| Op::Unpin { name }),
+        1 => name().prop_map(|name| Op::Rot { name }),
+        1 => (0usize..4).prop_map(|most| Op::CloseIdle { most }),
+    ];
+    prop::collection::vec(op, 0..60)
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Partial {
+    name: u8,
+    size: u64,
+    missing: u64,
+    filling: bool,
+}
+
+/// Lists in the order in which things go.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Model {
+    quarantined: Vec<(u8, u64)>,
+    partials: Vec<Partial>,
+    blobs: Vec<(u8, u64)>,
+    pinned: HashSet<u8>,
+    held: HashMap<u8, usize>,
+}
+
+impl Model {
+    fn total(&self) -> u64 {
+        let blobs = self.blobs.iter().chain(&self.quarantined).map(|(_, size)| size);
+        blobs.sum::<u64>() + self.partials.iter().map(|it| it.size).sum::<u64>()
+    }
+
+    fn is_held(&self, name: u8) -> bool {
+        self.held.get(&name).is_some_and(|count| *count > 0)
+    }
+
+    /// Takes out one thing after the other until there is room; who went, and `None` where there never is.
+    fn fill(&mut self, name: u8, size: u64, mut free: u64) -> Option<Vec<u8>> {
+        let mut gone = Vec::new();
+        if size > LIMIT {
+            return None;
+        }
+        loop {
+            let promised: u64 = self.partials.iter().map(|it| it.missing).sum();
+            if self.total() + size <= LIMIT && FLOOR + promised + size <= free {
+                break;
+            }
+            if !self.quarantined.is_empty() {
+                let (name, size) = self.quarantined.remove(0);
+                free += size;
+                gone.push(name);
+            } else if let Some(at) = self.partials.iter().position(|it| !it.filling) {
+                let it = self.partials.remove(at);
+                free += it.size - it.missing;
+                gone.push(it.name);
+            } else {
+                let loose = |(name, _): &(u8, u64)| !self.is_held(*name) && !self.pinned.contains(name);
+                let at = self.blobs.iter().position(loose)?;
+                let (name, size) = self.blobs.remove(at);
+                free += size;
+                gone.push(name);
+            }
+        }
+        self.partials.push(Partial { name, size, missing: size, filling: true });
+        Some(gone)
+    }
+
+    fn filling(&mut self, name: u8) -> Option<&mut Partial> {
+        self.partials.iter_mut().find(|it| it.name == name && it.filling)
+    }
+
+    fn used(&mut self, name: u8) {
+        if let Some(at) = self.blobs.iter().position(|it| it.0 == name) {
+            let it = self.blobs.remove(at);
+            self.blobs.push(it);
+        }
+    }
+}
+
+fn name_of(victim: &Victim<u8>) -> u8 {
+    let (Victim::Quarantined(digest, _) | Victim::Partial(digest, _) | Victim::Blob(digest, _)) = victim;
+    digest.as_bytes()[0]
+}
+
+/// The index, and what is held of it.
+struct Tested {
+    index: Index<u8>,
+    handles: HashMap<u8, Vec<Arc<u8>>>,
+    now: SystemTime,
+}
+
+impl Tested {
+    fn apply(&mut self, model: &mut Model, op: &Op) {
+        self.now += Duration::from_secs(1);
+        let now = self.now;
+        match *op {
+            Op::Fill { name, size, free } => {
+                let known = model.partials.iter().find(|it| it.name == name).cloned();
+                let claimed = self.index.claim(&digest(name));
+                match known {
+                    Some(it) if it.filling => assert_eq!(claimed, Claim::Busy),
+                    Some(it) => {
+                        assert_eq!(claimed, Claim::Resumed(it.size));
+                        model.partials.iter_mut().filter(|it| it.name == name).for_each(|it| it.filling = true);
+                    }
+                    None => {
+                        assert_eq!(claimed, Claim::Fresh);
+                        let before = model.clone();
+                        let expected = model.fill(name, size, free);
+                        let reserved = self.index.reserve(&digest(name), size, free, now);
+                        let went = reserved.ok().map(|victims| victims.iter().map(name_of).collect::<Vec<_>>());
+                        assert_eq!(went, expected);
+                        if expected.is_none() {
+                            *model = before;
+                        } else {
+                            assert!(model.total() <= LIMIT);
+                        }
+                    }
+                }
+            }
+            Op::Allocated { name, missing } => {
+                if let Some(it) = model.filling(name) {
+                    it.missing = missing.min(it.size);
+                    self.index.set_missing(&digest(name), missing.min(it.size));
+                }
+            }
+            Op::Admit { name } => {
+                if let Some(it) = model.filling(name).cloned() {
+                    model.partials.retain(|it| it.name != name);
+                    model.blobs.retain(|it| it.0 != name);
+                    model.blobs.push((name, it.size));
+                    // Who holds the replaced file holds nothing of the new one.
+                    model.held.remove(&name);
+                    self.handles.remove(&name);
+                    self.index.admit(&digest(name), it.size, Arc::new(name), now);
+                }
+            }
+            Op::Leave { name } => {
+                if let Some(it) = model.filling(name).cloned() {
+                    model.partials.retain(|it| it.name != name);
+                    model.partials.push(Partial { filling: false, ..it });
+                    self.index.idle(&digest(name), now);
+                }
+            }
+            Op::Discard { name } => {
+                if model.filling(name).is_some() {
+                    model.partials.retain(|it| it.name != name);
+                    self.index.release(&digest(name));
+                }
+            }
+            Op::Open { name } => {
+                let handle = match self.index.find(&digest(name), now) {
+                    Whereabouts::Open(handle) => handle,
+                    Whereabouts::Closed { serial, .. } => self.index.keep_open(&digest(name), serial, Arc::new(name)),
+                    Whereabouts::Absent => return,
+                };
+                self.handles.entry(name).or_default().push(handle);
+                *model.held.entry(name).or_default() += 1;
+                model.used(name);
+            }
+            Op::LetGo { name } => {
+                if model.is_held(name) {
+                    self.handles.entry(name).or_default().pop();
+                    *model.held.entry(name).or_default() -= 1;
+                }
+            }
+            Op::Use { name } => {
+                if self.index.opened(&digest(name), now).is_some() {
+                    model.used(name);
+                }
+            }
+            Op::Pin { name } => {
+                self.index.pin(&digest(name));
+                model.pinned.insert(name);
+            }
+            Op::Unpin { name } => {
+                self.index.unpin(&digest(name));
+                model.pinned.remove(&name);
+            }
+            Op::Rot { name } => {
+                if let Some(at) = model.blobs.iter().position(|it| it.0 == name) {
+                    let (_, size) = model.blobs.remove(at);
+                    model.held.remove(&name);
+                    self.handles.remove(&name);
+                    self.index.remove(&digest(name));
+                    model.quarantined.retain(|it| it.0 != name);
+                    model.quarantined.push((name, size));
+                    self.index.jail(&digest(name), size, now);
+                }
+            }
+            Op::CloseIdle { most } => {
+                let closed = self.index.close_idle(most);
+                assert!(closed.iter().all(|handle| Arc::strong_count(handle) == 1), "what is held stays open");
+            }
+        }
+    }
+
+    fn compare(&self, model: &Model) {
+        let stats = self.index.stats();
+        assert_eq!(stats.proven_bytes, model.blobs.iter().map(|it| it.1).sum::<u64>());
+        assert_eq!(stats.partial_bytes, model.partials.iter().map(|it| it.size).sum::<u64>());
+        assert_eq!(stats.quarantined_bytes, model.quarantined.iter().map(|it| it.1).sum::<u64>());
+        assert_eq!(stats.partial_entries, model.partials.len());
+        assert_eq!(stats.quarantined_entries, model.quarantined.len());
+        let mut listed = self.index.list();
+        listed.sort_by_key(|it| it.used);
+        let listed: Vec<_> = listed.iter().map(|it| (it.digest.as_bytes()[0], it.size, it.held, it.pinned)).collect();
+        let expected = model.blobs.iter();
+        let expected: Vec<_> =
+            expected.map(|&(name, size)| (name, size, model.is_held(name), model.pinned.contains(&name))).collect();
+        assert_eq!(listed, expected);
+        assert_eq!(self.index.open, self.index.blobs.values().filter(|blob| blob.open.is_some()).count());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+    #[test]
+    fn does_what_the_plain_model_does(ops in ops()) {
+        let mut model = Model::default();
+        let mut tested =
+            Tested { index: Index::new(LIMIT, FLOOR), handles: HashMap::new(), now: SystemTime::UNIX_EPOCH };
+        for op in &ops {
+            tested.apply(&mut model, op);
+            tested.compare(&model);
+        }
+        // When all is let go of, nothing is kept for ever.
+        tested.handles.clear();
+        for name in 0..6 {
+            tested.index.unpin(&digest(name));
+            tested.index.idle(&digest(name), tested.now);
+        }
+        prop_assert_eq!(tested.index.evictable(), tested.index.total());
+    }
+}
+
+#[test]
+fn says_why_there_is_no_room() {
+    let mut index = Index::<u8>::new(LIMIT, FLOOR);
+    let now = SystemTime::UNIX_EPOCH;
+    let why = |index: &mut Index<u8>, size, free| index.reserve(&digest(9), size, free, now).unwrap_err().to_string();
+    assert_eq!(why(&mut index, 21, 99), "max_size is 20");
+    assert_eq!(
+        why(&mut index, 20, 24),
+        "24 bytes are free on the disk, min_free keeps 5 of them, and nothing more may be evicted"
+    );
+    index.reserve(&digest(1), 12, 99, now).unwrap();
+    assert_eq!(why(&mut index, 9, 99), "max_size is 20, and 12 bytes are pinned, being read or being filled");
+}
+
+#[test]
+fn uses_are_in_order_though_the_clock_goes_back() {
+    let mut index = Index::new(LIMIT, 0);
+    let late = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+    for (name, now) in [(1, late), (2, SystemTime::UNIX_EPOCH)] {
+        index.reserve(&digest(name), 10, 99, now).unwrap();
+        index.admit(&digest(name), 10, Arc::new(name), now);
+    }
+    let victims = index.reserve(&digest(3), 10, 99, late).unwrap();
+    assert_eq!(victims.iter().map(name_of).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_file_opened_for_a_blob_that_went_is_not_taken_for_the_one_that_came() {
+    let mut index = Index::new(LIMIT, 0);
+    let now = SystemTime::UNIX_EPOCH;
+    let put = |index: &mut Index<&str>, file| {
+        index.reserve(&digest(1), 1, 99, now).unwrap();
+        index.admit(&digest(1), 1, Arc::new(file), now);
+    };
+    put(&mut index, "old");
+    assert_eq!(index.close_idle(0).len(), 1);
+    let Whereabouts::Closed { serial, .. } = index.find(&digest(1), now) else { panic!("it is closed") };
+    index.remove(&digest(1));
+    put(&mut index, "new");
+    assert_eq!(*index.keep_open(&digest(1), serial, Arc::new("old")), "old");
+    assert_eq!(*index.opened(&digest(1), now).unwrap(), "new");
+}
+
+#[test]
+fn uses_are_saved_once_they_are_old_enough() {
+    let mut index = Index::new(LIMIT, 0);
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    index.reserve(&digest(1), 1, 99, start).unwrap();
+    index.admit(&digest(1), 1, Arc::new(1), start);
+    let hour = Duration::from_secs(3600);
+    assert!(index.take_unsaved(Duration::ZERO).is_empty(), "admission wrote it");
+    index.opened(&digest(1), start + hour).unwrap();
+    assert!(index.take_unsaved(hour).is_empty());
+    index.opened(&digest(1), start + hour * 2).unwrap();
+    assert_eq!(index.take_unsaved(hour), [(digest(1), start + hour * 2)]);
+    assert!(index.take_unsaved(hour).is_empty());
+}

@@ -1,0 +1,174 @@
+//! What is on the disk, learnt from names and sizes alone.
+
+use std::collections::HashSet;
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use tracing::warn;
+
+use super::dir::Dir;
+use crate::asset::Digest;
+
+/// What is in a cache's directory.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    pub(super) blobs: Vec<Found>,
+    pub(super) partials: Vec<Found>,
+    pub(super) quarantined: Vec<Found>,
+    /// What a crash left behind and nobody can use.
+    pub(super) leftovers: Vec<(Digest, PathBuf)>,
+    /// Files that are none of the cache's.
+    pub(super) strangers: Vec<PathBuf>,
+}
+
+/// One file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    pub(super) accessed: SystemTime,
+    pub(super) modified: SystemTime,
+}
+
+impl Scan {
+    /// Looks through the directory. What cannot be read is said in the log and taken for absent.
+    pub(super) fn of(dir: &Dir) -> Self {
+        let mut scan = Self::default();
+        let empty = Digest::of(b"");
+        for (path, meta) in files(&dir.blobs()) {
+            if !meta.is_dir() {
+                scan.strangers.push(path);
+                continue;
+            }
+            for (path, meta) in files(&path) {
+                match found(&path, &meta) {
+                    Some(it) if dir.blob(&it.digest) != path => scan.strangers.push(path),
+                    // Nothing is admitted before it is on the disk whole: what is empty now was lost by the file system.
+                    Some(it) if it.size == 0 && it.digest != empty => scan.leftovers.push((it.digest, path)),
+                    Some(it) => scan.blobs.push(it),
+                    None => scan.strangers.push(path),
+                }
+            }
+        }
+        let proven: HashSet<_> = scan.blobs.iter().map(|found| found.digest).collect();
+        scan.partials(dir, &proven);
+        for (path, meta) in files(&dir.quarantine()) {
+            match found(&path, &meta) {
+                Some(it) => scan.quarantined.push(it),
+                None => scan.strangers.push(path),
+            }
+        }
+        scan
+    }
+
+    /// A partial is of use with its log, and as long as there is no blob of its digest.
+    fn partials(&mut self, dir: &Dir, proven: &HashSet<Digest>) {
+        let (mut bytes, mut logs) = (Vec::new(), HashSet::new());
+        for (path, meta) in files(&dir.partials()) {
+            let log = path.extension().is_some_and(|extension| extension == "map");
+            match found(&if log { path.with_extension("") } else { path.clone() }, &meta) {
+                Some(it) if log => drop(logs.insert(it.digest)),
+                Some(it) => bytes.push(it),
+                None => self.strangers.push(path),
+            }
+        }
+        for it in bytes {
+            if logs.remove(&it.digest) && !proven.contains(&it.digest) {
+                self.partials.push(it);
+            } else {
+                self.leftovers.push((it.digest, dir.log(&it.digest)));
+                self.leftovers.push((it.digest, dir.partial(&it.digest)));
+            }
+        }
+        self.leftovers.extend(logs.into_iter().map(|digest| (digest, dir.log(&digest))));
+    }
+}
+
+fn files(path: &Path) -> Vec<(PathBuf, Metadata)> {
+    let listed = fs::read_dir(path).and_then(|entries| {
+        let with_metadata = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            match entry.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                meta => Ok(Some((entry.path(), meta?))),
+            }
+        };
+        entries.filter_map(|entry| with_metadata(entry).transpose()).collect()
+    });
+    match listed {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            warn!(path = %path.display(), %error, "a directory of the cache cannot be read");
+            Vec::new()
+        }
+    }
+}
+
+/// The file, if it is a plain one whose name is a digest in lower case.
+fn found(path: &Path, meta: &Metadata) -> Option<Found> {
+    let name = path.file_name()?.to_str()?;
+    let digest: Digest = name.parse().ok().filter(|digest: &Digest| digest.to_string() == name)?;
+    let epoch = SystemTime::UNIX_EPOCH;
+    let (accessed, modified) = (meta.accessed().unwrap_or(epoch), meta.modified().unwrap_or(epoch));
+    meta.is_file().then_some(Found { digest, size: meta.len(), accessed, modified })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::steps::Steps;
+    use super::*;
+
+    #[test]
+    fn tells_blobs_partials_leftovers_and_strangers_apart() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::new(temp.path().to_owned(), Steps::default());
+        dir.ensure().unwrap();
+        let digests: Vec<_> = (0u8..6).map(|n| Digest::of(&[n])).collect();
+        let put = |path: PathBuf, bytes: &[u8]| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        put(dir.blob(&digests[0]), b"blob");
+        put(dir.blob(&Digest::of(b"")), b"");
+        let lost = put(dir.blob(&digests[1]), b"");
+        put(dir.partial(&digests[2]), b"partial");
+        put(dir.log(&digests[2]), b"log");
+        let without_log = put(dir.partial(&digests[3]), b"");
+        let log_alone = put(dir.log(&digests[4]), b"");
+        let of_a_blob = put(dir.partial(&digests[0]), b"");
+        put(dir.quarantined(&digests[5]), b"rotten");
+        let strangers = [
+            put(dir.blobs().join("README"), b""),
+            put(dir.blob(&digests[0]).with_file_name(digests[1].to_string()), b"in another's place"),
+            put(dir.partials().join("notes.txt"), b""),
+            put(dir.partials().join(digests[5].to_string().to_uppercase()), b""),
+        ];
+        fs::create_dir(dir.quarantined(&digests[4])).unwrap();
+
+        let mut scan = Scan::of(&dir);
+        let digest_and_size = |found: &[Found]| found.iter().map(|it| (it.digest, it.size)).collect::<HashSet<_>>();
+        assert_eq!(digest_and_size(&scan.blobs), [(digests[0], 4), (Digest::of(b""), 0)].into());
+        assert_eq!(digest_and_size(&scan.partials), [(digests[2], 7)].into());
+        assert_eq!(digest_and_size(&scan.quarantined), [(digests[5], 6)].into());
+        let leftovers: HashSet<_> = scan.leftovers.iter().map(|(_, path)| path.clone()).collect();
+        let expected =
+            [lost, dir.log(&digests[3]), without_log, log_alone, dir.log(&digests[0]), of_a_blob].into_iter().collect();
+        assert_eq!(leftovers, expected);
+        scan.strangers.sort();
+        let mut expected = strangers.to_vec();
+        expected.push(dir.quarantined(&digests[4]));
+        expected.sort();
+        assert_eq!(scan.strangers, expected);
+    }
+
+    #[test]
+    fn of_nothing_is_empty() {
+        let scan = Scan::of(&Dir::new("/nowhere/at/all".into(), Steps::default()));
+        assert!(scan.blobs.is_empty() && scan.partials.is_empty() && scan.quarantined.is_empty());
+        assert!(scan.leftovers.is_empty() && scan.strangers.is_empty());
+    }
+}

@@ -1,0 +1,162 @@
+//! The scrub: every blob is hashed again now and then, from its bytes and never from a flag.
+
+use std::fs::{File, FileTimes};
+use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
+
+use metrics::counter;
+use rustix::fs::{Advice, fadvise};
+use rustix::io::ReadWriteFlags;
+use tracing::{info, warn};
+
+use super::{Cache, CacheError};
+use crate::asset::{Digest, Verifier};
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
+/// The scrub rests so many times as long as it works: at a quarter of a core, and of the disk, nobody feels it.
+const REST: u32 = 3;
+/// The longest the loop sleeps before it looks after the cache again.
+const TICK: Duration = Duration::from_secs(60);
+/// How old the disk's knowledge of a blob's last use may get while the cache is open.
+const USES_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// What hashing a blob again came to.
+#[derive(Debug)]
+pub enum ScrubOutcome {
+    /// Its bytes have its digest.
+    Proven,
+    /// Its bytes have another digest, or cannot be read any more. It went to quarantine.
+    Rotted,
+    /// It is not here (any more).
+    Gone,
+    /// It could not be looked at. It stays.
+    Failed(CacheError),
+    /// The scrub was told to stop before the end.
+    Stopped,
+}
+
+impl ScrubOutcome {
+    /// The word for it in logs and metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Rotted => "rotted",
+            Self::Gone => "gone",
+            Self::Failed(_) => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl Cache {
+    /// The blob whose bytes were last hashed the longest ago, if that is `interval` or more.
+    pub fn scrub_due(&self, interval: Duration) -> Option<Digest> {
+        let (digest, verified) = self.store.index().longest_unverified()?;
+        let age = SystemTime::now().duration_since(verified).unwrap_or_default();
+        (age >= interval).then_some(digest)
+    }
+
+    /// Hashes a blob again, as fast as the disk allows; one that rotted goes to quarantine. Blocks.
+    pub fn verify(&self, digest: &Digest) -> ScrubOutcome {
+        self.scrub(digest, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// Hashes each blob once in `interval` (none where there is none), slowly; meanwhile keeps the blobs' last uses on the disk
+    /// and looks whether the directory can be written. Returns when `stop`'s sender is dropped or sends: for a thread of
+    /// its own.
+    pub fn scrub_loop(&self, interval: Option<Duration>, stop: &Receiver<()>) {
+        let rest = |time| match stop.recv_timeout(time) {
+            Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(()),
+        };
+        while rest(Duration::ZERO).is_continue() {
+            self.store.save_uses(USES_AGE);
+            // Its answer is kept and logged there.
+            let _ = self.store.probe();
+            match interval.and_then(|interval| self.scrub_due(interval)) {
+                Some(digest) => drop(self.scrub(&digest, &mut |worked| rest(worked * REST))),
+                None => drop(rest(TICK)),
+            }
+        }
+    }
+
+    /// Hashes a blob again, and calls `pace` after each piece with the time that took.
+    pub(super) fn scrub(&self, digest: &Digest, pace: &mut dyn FnMut(Duration) -> ControlFlow<()>) -> ScrubOutcome {
+        let Some((size, serial)) = self.store.index().peek(digest) else { return ScrubOutcome::Gone };
+        let path = self.store.dir.blob(digest);
+        let hashed = self.store.dir.open(&path).and_then(|file| {
+            let found = hash(&file, size, pace).map_err(CacheError::io("read", &path))?;
+            Ok((file, found))
+        });
+        let outcome = match hashed {
+            Ok((_, None)) => return ScrubOutcome::Stopped,
+            Ok((file, Some(verifier))) => match verifier.prove(digest) {
+                Ok(_) => {
+                    // A read-only disk does not keep it, and is scrubbed again after a restart.
+                    let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
+                    ScrubOutcome::Proven
+                }
+                Err(found) => self.rotted(digest, serial, &format!("its bytes have the digest {found}")),
+            },
+            Err(error) if error.is_absent() => self.rotted(digest, serial, "its file is gone"),
+            Err(error) if is_rot(&error) => self.rotted(digest, serial, &error.to_string()),
+            Err(error) => {
+                warn!(%digest, %error, "a blob could not be scrubbed");
+                ScrubOutcome::Failed(error)
+            }
+        };
+        // One that cannot be looked at has its turn again, too, but not at once.
+        self.store.index().verified(digest, SystemTime::now());
+        counter!("bootdepot_scrub_blobs_total", "outcome" => outcome.as_str()).increment(1);
+        outcome
+    }
+
+    fn rotted(&self, digest: &Digest, serial: u64, why: &str) -> ScrubOutcome {
+        if !self.store.quarantine(digest, Some(serial)) {
+            return ScrubOutcome::Gone;
+        }
+        warn!(%digest, "a blob rotted: {why}; it is in quarantine, and is fetched again when it is asked for");
+        ScrubOutcome::Rotted
+    }
+}
+
+/// Whether an error says that the file's bytes are lost, rather than that the system has trouble: it ends early, or the
+/// disk (or a file system with checksums of its own) gives up on a block.
+fn is_rot(error: &CacheError) -> bool {
+    matches!(error, CacheError::Io { error, .. }
+        if error.kind() == io::ErrorKind::UnexpectedEof || matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN)))
+}
+
+/// Hashes all of a file that should be `size` bytes long; `None` when told to stop. Leaves the page cache as it was: what
+/// was not in it does not stay, and what is hot is not pushed out.
+fn hash(file: &File, size: u64, pace: &mut dyn FnMut(Duration) -> ControlFlow<()>) -> io::Result<Option<Verifier>> {
+    // No readahead: what it brings in would look as if it had been there.
+    fadvise(file, 0, None, Advice::Random)?;
+    let length = file.metadata()?.len();
+    if length < size {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut verifier = Verifier::new();
+    let mut buffer = vec![0; PIECE];
+    while verifier.length() < length {
+        let began = Instant::now();
+        let at = verifier.length();
+        let piece = &mut buffer[..PIECE.min(usize::try_from(length - at).unwrap_or(PIECE))];
+        let at_hand = rustix::io::preadv2(file, &mut [IoSliceMut::new(piece)], at, ReadWriteFlags::NOWAIT);
+        if at_hand != Ok(piece.len()) {
+            file.read_exact_at(piece, at)?;
+            fadvise(file, at, NonZeroU64::new(piece.len() as u64), Advice::DontNeed)?;
+        }
+        verifier.update(piece);
+        if pace(began.elapsed()).is_break() && verifier.length() < length {
+            return Ok(None);
+        }
+    }
+    info!(bytes = length, "scrubbed a blob");
+    Ok(Some(verifier))
+}

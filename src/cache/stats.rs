@@ -1,0 +1,58 @@
+//! What the cache tells of itself.
+
+use std::time::SystemTime;
+
+use metrics::gauge;
+
+use crate::asset::Digest;
+
+/// How full a cache is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheStats {
+    /// The most bytes that blobs, partials and quarantine may take together.
+    pub limit: u64,
+    /// Bytes of proven blobs.
+    pub proven_bytes: u64,
+    /// How many proven blobs.
+    pub proven_entries: usize,
+    /// Bytes reserved for partials, those left from earlier fills included.
+    pub partial_bytes: u64,
+    /// How many partials.
+    pub partial_entries: usize,
+    /// Bytes of blobs that rotted.
+    pub quarantined_bytes: u64,
+    /// How many blobs that rotted.
+    pub quarantined_entries: usize,
+}
+
+/// One proven blob, as a listing shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// When it was last asked for.
+    pub used: SystemTime,
+    /// When its bytes were last hashed: at its admission or by a scrub.
+    pub verified: SystemTime,
+    /// Whether a pin holds it.
+    pub pinned: bool,
+    /// Whether a reader holds it.
+    pub held: bool,
+}
+
+impl CacheStats {
+    /// Sets the gauges `bootdepot_cache_bytes` and `bootdepot_cache_entries`.
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers; 2^53 bytes are 8 PiB")]
+    pub(super) fn report(&self) {
+        for (state, bytes, entries) in [
+            ("proven", self.proven_bytes, self.proven_entries),
+            ("partial", self.partial_bytes, self.partial_entries),
+            ("quarantined", self.quarantined_bytes, self.quarantined_entries),
+        ] {
+            gauge!("bootdepot_cache_bytes", "state" => state).set(bytes as f64);
+            gauge!("bootdepot_cache_entries", "state" => state).set(entries as f64);
+        }
+    }
+}
