@@ -1,11 +1,14 @@
 //! The running server: wires the rooms together, starts them in the right order, and stops them.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
@@ -18,7 +21,7 @@ use crate::tftp::{TftpError, TftpServer};
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.
 const GRACE: Duration = Duration::from_secs(25);
-/// How often metrics are folded and the cache's health is looked at.
+/// How often metrics are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why the server could not start.
@@ -36,6 +39,9 @@ pub enum AppError {
     /// The cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The system gives no thread.
+    #[error("no thread could be started: {0}")]
+    Thread(std::io::Error),
 }
 
 /// Where the server listens, with the ports that the system chose.
@@ -59,6 +65,8 @@ pub struct App {
     stop: CancellationToken,
     /// Ends what goes on until the servers have ended.
     end: CancellationToken,
+    scrubbing: mpsc::Sender<()>,
+    scrub: JoinHandle<()>,
 }
 
 impl App {
@@ -93,24 +101,20 @@ impl App {
         servers.spawn(tftp.serve(depot.clone(), stop.clone(), GRACE));
         let rendered = metrics.clone();
         if let Some(admin) = admin {
-            let render = std::sync::Arc::new(move || rendered.render());
+            let render = Arc::new(move || rendered.render());
             servers.spawn(admin.serve(depot.clone(), render, stop.clone()));
         }
-        tokio::spawn(upkeep(metrics, cache.clone(), end.clone()));
-        if let Some(interval) = config.scrub_interval {
-            let end = end.clone();
-            // A thread of its own: it reads the disk for as long as the server runs.
-            let scrub = std::thread::Builder::new().name("scrub".to_owned());
-            if let Err(error) = scrub.spawn(move || cache.scrub_loop(interval, &end)) {
-                warn!(%error, "blobs are not being scrubbed: no thread could be started");
-            }
-        }
+        tokio::spawn(upkeep(metrics, end.clone()));
+        let (scrubbing, told) = mpsc::channel();
+        let (thread, interval) = (std::thread::Builder::new().name("scrub".to_owned()), config.scrub_interval);
+        // A thread of its own: it reads the disk for as long as the server runs.
+        let scrub = thread.spawn(move || cache.scrub_loop(interval, &told)).map_err(AppError::Thread)?;
         for (protocol, addresses) in addresses.by_protocol() {
             for address in addresses {
                 info!(protocol, %address, "listening");
             }
         }
-        Ok(Self { addresses, depot, servers, stop, end })
+        Ok(Self { addresses, depot, servers, stop, end, scrubbing, scrub })
     }
 
     /// Where it listens.
@@ -125,6 +129,9 @@ impl App {
         self.servers.wait().await;
         self.depot.close().await;
         self.end.cancel();
+        drop(self.scrubbing);
+        // It notes the blobs' last uses before it ends; if it panicked there is nothing more to do.
+        let _ = tokio::task::spawn_blocking(|| self.scrub.join()).await;
     }
 }
 
@@ -139,13 +146,10 @@ impl Addresses {
     }
 }
 
-async fn upkeep(metrics: Metrics, cache: Cache, end: CancellationToken) {
+async fn upkeep(metrics: Metrics, end: CancellationToken) {
     let mut every = tokio::time::interval(UPKEEP);
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while end.run_until_cancelled(every.tick()).await.is_some() {
         metrics.upkeep();
-        // The cache tells of its trouble by itself, in the log and seldom; asking makes it look.
-        let cache = cache.clone();
-        let _ = tokio::task::spawn_blocking(move || cache.writable()).await;
     }
 }
