@@ -273,10 +273,12 @@ fn the_next_source_serves_what_the_first_cannot() {
 
 #[test]
 fn an_object_that_is_replaced_under_way_is_never_mixed() {
-    let (origin, image, site) = rootfs();
+    let (origin, image, mut site) = rootfs();
     // What is there first is wrong; the right one takes its place when a part of the wrong one is here.
     let wrong = origin.put(&image.key, noise(53, 4 << 20));
     origin.allow(&image.key, 2 << 20);
+    // One part after the other: the last are asked for when the object is another one.
+    site = site.set("fill.connections", 1).set("fill.negative_ttl", "0s");
     let server = site.start();
     let opened = server.client().open("GET", PATH, &[]);
     origin.wait_until_sent(&image.key, (2 << 20) - (64 << 10));
@@ -290,6 +292,7 @@ fn an_object_that_is_replaced_under_way_is_never_mixed() {
         assert!(answer.status != 200 || answer.body == wrong.bytes[..begin] || answer.body == image.bytes[..begin]);
     }
     assert!(server.client().compare(PATH, &image.bytes), "the right object is served in the end");
+    assert!(origin.seen(&image.key).iter().any(|request| request.ends_with("412")), "{:?}", origin.seen(&image.key));
     for (digest, bytes) in site.blobs() {
         assert!(digest == image.sha256() && bytes == image.bytes, "only the right one is in the cache");
     }
