@@ -350,7 +350,7 @@ impl Load {
         }
         let answer = match Packet::parse(datagram) {
             Ok(Packet::OptionAck { mut options }) if client.received == 0 => {
-                let mut granted = |word: &[u8]| {
+                let granted = |word: &[u8]| {
                     let value = options.clone().find(|(name, _)| name.eq_ignore_ascii_case(word))?.1;
                     std::str::from_utf8(value).ok()?.parse::<u16>().ok()
                 };
