@@ -75,7 +75,7 @@ impl PartLog {
     /// The log of an earlier fill, if it is there, whole enough, and of parts of the same size.
     pub(super) fn open(dir: &Dir, digest: &Digest, size: u64, part_size: u64, boot: &str) -> Option<Self> {
         let path = dir.log(digest);
-        let file = dir.reopen(&path).ok()?;
+        let file = Dir::reopen(&path).ok()?;
         let bytes = fs::read(&path).ok()?;
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let first = lines.next()?;

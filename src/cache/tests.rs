@@ -405,7 +405,7 @@ fn quarantine_is_bounded_and_goes_first() {
 fn a_scrub_is_due_for_the_one_longest_unverified() {
     let temp = tempfile::tempdir().unwrap();
     let (old, new) = (blob(1, 2_000), blob(2, 2_000));
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     let cache = open(temp.path(), 1 << 20);
     assert_eq!(cache.scrub_due(Duration::ZERO), None);
     fill(&cache, &old).unwrap();
