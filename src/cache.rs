@@ -87,7 +87,7 @@ impl Cache {
     }
 
     /// Room for a blob of `size` bytes, resumed where an earlier fill of the same digest, size and part size left off,
-    /// else new and empty. Evicts what it must. Blocks.
+    /// else new and empty. Evicts what it must. Blocks. It does not look whether the blob is here already.
     ///
     /// [`CacheError::Busy`] while another [`Partial`] of the digest lives and is not ended; [`CacheError::NoSpace`] where
     /// evicting does not help; [`CacheError::Io`] or [`CacheError::Locked`] where the directory cannot be written.

@@ -254,6 +254,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_altered_record_ends_the_log() {
+        let (_temp, dir, digest) = dir();
+        let mut log = PartLog::create(&dir, &digest, SIZE, 10, "boot").unwrap();
+        for index in [1, 4, 2] {
+            log.written(&dir, index).unwrap();
+        }
+        let text = fs::read_to_string(dir.log(&digest)).unwrap();
+        assert!(text.contains("{\"written\":4}"), "{text}");
+        fs::write(dir.log(&digest), text.replace("{\"written\":4}", "{\"written\":3}")).unwrap();
+        let log = PartLog::open(&dir, &digest, SIZE, 10, "boot").unwrap();
+        assert_eq!(log.parts(), [false, true, false, false, false]);
+        // Nor does another digest's log tell anything.
+        fs::copy(dir.log(&digest), dir.log(&Digest::of(b"y"))).unwrap();
+        assert!(PartLog::open(&dir, &Digest::of(b"y"), SIZE, 10, "boot").is_none());
+    }
+
     proptest! {
         #[test]
         fn a_torn_or_altered_log_forgets_and_never_makes_up(

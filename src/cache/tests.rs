@@ -485,7 +485,7 @@ fn threads_that_fill_read_and_evict_leave_the_accounts_right() {
                     match random.u8(0..8) {
                         0 => drop(cache.evict(&digest)),
                         1 => drop(cache.quarantine(&digest)),
-                        2 => drop(cache.partial(&digest, 1_500, PART)),
+                        2 => drop(cache.partial(&Digest::of(b"left"), 1_500, PART)),
                         3 => drop(cache.verify(&digest)),
                         4 => drop(cache.probe()),
                         _ => {}

@@ -1,5 +1,7 @@
 //! Room: what is reserved for partials, and what has to go for it.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::SystemTime;
 
 use super::{Blob, Index, Jailed};
@@ -97,17 +99,14 @@ impl<T> Index<T> {
         let partials = idle.map(|(digest, room)| (1, room.since, *digest, room.size));
         let loose = self.blobs.iter().filter(|(digest, blob)| !blob.is_held() && !self.pins.contains(digest));
         let blobs = loose.map(|(digest, blob)| (2, blob.used, *digest, blob.size));
-        let mut candidates: Vec<_> = quarantined.chain(partials).chain(blobs).collect();
-        if candidates.iter().map(|candidate| candidate.3).sum::<u64>() < need {
+        let mut candidates: BinaryHeap<_> = quarantined.chain(partials).chain(blobs).map(Reverse).collect();
+        if candidates.iter().map(|Reverse(candidate)| candidate.3).sum::<u64>() < need {
             return None;
         }
-        candidates.sort_unstable();
         let mut freed = 0;
         let mut victims = Vec::new();
-        for (kind, _, digest, size) in candidates {
-            if freed >= need {
-                break;
-            }
+        while freed < need {
+            let Some(Reverse((kind, _, digest, size))) = candidates.pop() else { break };
             freed += size;
             victims.extend(match kind {
                 0 => self.unjail(&digest).map(|it| Victim::Quarantined(digest, it)),
