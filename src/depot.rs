@@ -149,7 +149,8 @@ impl Depot {
         {
             return Ok(partial.size());
         }
-        let asked = shared.sizes.try_get_with(asset.digest, self.ask_size(asset)).await;
+        // Boxed: inline it would be 6 KiB of every request's future, which is moved around for each request.
+        let asked = Box::pin(shared.sizes.try_get_with(asset.digest, self.ask_size(asset))).await;
         asked.map_err(|error| self.remember(&asset.name, ReadError::clone(&error)))
     }
 
