@@ -94,6 +94,12 @@ pub fn tell_destination(socket: &UdpSocket) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+impl Default for Arrivals {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Arrivals {
     /// Room for [`BATCH`] datagrams.
     pub fn new() -> Self {
@@ -226,6 +232,12 @@ impl Piece {
     }
 }
 
+impl Default for Departures {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Departures {
     /// Nothing to be sent.
     pub fn new() -> Self {
@@ -245,13 +257,7 @@ impl Departures {
     }
 
     /// Adds a packet of `header` and `payload`; `full` is the size of the packets in its row, header included.
-    pub fn push(
-        &mut self,
-        route: &Route,
-        full: usize,
-        header: [u8; HEADER],
-        payload: impl Iterator<Item = Bytes>,
-    ) {
+    pub fn push(&mut self, route: &Route, full: usize, header: [u8; HEADER], payload: impl Iterator<Item = Bytes>) {
         let first_piece = self.pieces.len();
         self.pieces.push(Piece::Header(header));
         self.pieces.extend(payload.map(Piece::Payload));

@@ -62,12 +62,12 @@ impl Site {
         let cache = Cache::open(cache).unwrap();
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (depot, server) = runtime.block_on(async {
+        let (depot, bound) = runtime.block_on(async {
             let depot = Depot::new(Catalog::new(assets).unwrap(), origins, cache, FillSettings::default());
             (depot, TftpServer::bind(settings).unwrap())
         });
-        let (address, stop) = (server.addresses()[0], CancellationToken::new());
-        let served = runtime.spawn(server.serve(depot, stop.clone(), Duration::ZERO));
+        let (address, stop) = (bound.addresses()[0], CancellationToken::new());
+        let served = runtime.spawn(bound.serve(depot, stop.clone(), Duration::ZERO));
         Self { address, stop, served: Some(served), runtime, _silent: silent, _dir: dir }
     }
 
@@ -141,12 +141,12 @@ impl Client {
     }
 
     fn see(&mut self) -> Seen {
-        let mut buffer = [0; 70_000];
+        let mut buffer = vec![0; 70_000];
         let (length, from) = self.socket.recv_from(&mut buffer).unwrap();
         self.from = from;
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         match Packet::parse(&buffer[..length]).unwrap() {
-            Packet::OptionAck { options } => Seen::OptionAck(options.map(|(n, v)| (text(n), text(v))).collect()),
+            Packet::OptionAck { options } => Seen::OptionAck(options.iter().map(|(n, v)| (text(n), text(v))).collect()),
             Packet::Data { block, payload } => Seen::Data(block, payload.to_vec()),
             Packet::Error { code, message } => Seen::Error(code, text(message)),
             other => panic!("{other:?}"),
@@ -367,10 +367,7 @@ fn an_address_that_cannot_be_had_is_named_with_a_remedy() {
         )
     );
     let error = TftpServer::bind(settings("192.0.2.1:0")).err().unwrap();
-    assert_eq!(
-        error.to_string(),
-        "cannot take TFTP requests on 192.0.2.1:0: this machine has no address 192.0.2.1"
-    );
+    assert_eq!(error.to_string(), "cannot take TFTP requests on 192.0.2.1:0: this machine has no address 192.0.2.1");
 }
 
 #[test]
