@@ -267,6 +267,20 @@ fn a_repeated_request_gets_the_same_transfer_and_another_a_new_one() {
 }
 
 #[test]
+fn a_late_ack_of_an_ended_transfer_is_not_an_error() {
+    for single_port in [false, true] {
+        let site = Site::start(TftpSettings { single_port, ..settings("127.0.0.1:0") });
+        let mut client = Client::of(site.address);
+        assert_eq!(client.fetch("even", "", 512, 1), [7; 1024]);
+        client.ack(3);
+        client.ack(3);
+        // An ERROR for the ACKs would come first: on the data port by its place, on the one port by its order.
+        client.ask("empty", Mode::Octet, "tsize 0");
+        assert_eq!(client.see(), pairs(&[("tsize", "0")]));
+    }
+}
+
+#[test]
 fn strangers_on_a_data_port_are_told_so() {
     let site = Site::start(settings("127.0.0.1:0"));
     let (mut client, mut stranger) = (Client::of(site.address), Client::of(site.address));
