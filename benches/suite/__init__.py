@@ -1,0 +1,1 @@
+"""The benchmarks: one module a part, and what the parts share. Python's standard library only."""

@@ -1,0 +1,31 @@
+"""Medians and Markdown tables."""
+
+import statistics
+
+
+def median(samples):
+    """The median of each figure of several runs, which are dictionaries with the same keys."""
+    return {
+        key: statistics.median(sample[key] for sample in samples)
+        if isinstance(samples[0][key], (int, float))
+        else samples[0][key]
+        for key in samples[0]
+    }
+
+
+def figure(value):
+    """A number with three significant digits at least, as a reader wants it."""
+    if value is None:
+        return "–"
+    if not isinstance(value, (int, float)):
+        return str(value)
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3f}"
+
+
+def markdown(heads, rows):
+    """A table; the first column is text, the others are figures."""
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
+    lines += ["| " + " | ".join(figure(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
