@@ -326,7 +326,8 @@ fn one_port_serves_many_and_begins_anew_after_an_error() {
 #[test]
 fn a_cold_asset_delays_nobody_and_its_repeats_join_until_the_deadline() {
     let deadline = Duration::from_millis(1500);
-    let site = Site::start(TftpSettings { first_byte_deadline: deadline, ..settings("127.0.0.1:0") });
+    let two = TftpSettings { max_transfers: 2, first_byte_deadline: deadline, ..settings("127.0.0.1:0") };
+    let site = Site::start(two);
     let mut waiting = Client::of(site.address);
     for _ in 0..5 {
         waiting.ask("cold", Mode::Octet, "tsize 0");
@@ -334,6 +335,10 @@ fn a_cold_asset_delays_nobody_and_its_repeats_join_until_the_deadline() {
     assert_eq!(Client::of(site.address).fetch("image", "windowsize 16", 512, 16), image());
     let message = "the origin is slow: the file is not here yet; try again later";
     assert_eq!(waiting.see(), Seen::Error(0, message.to_owned()));
+    // Both seats are free again.
+    let mut other = Client::of(site.address);
+    other.ask("even", Mode::Octet, "tsize 0");
+    assert_eq!(other.see(), pairs(&[("tsize", "1024")]));
     // All five asked for one transfer, so nothing else is on its way before this.
     assert_eq!(waiting.fetch("even", "", 512, 1), [7; 1024]);
 }
