@@ -367,10 +367,7 @@ fn an_address_that_cannot_be_had_is_named_with_a_remedy() {
         )
     );
     let error = TftpServer::bind(settings("192.0.2.1:0")).err().unwrap();
-    assert_eq!(
-        error.to_string(),
-        "cannot take TFTP requests on 192.0.2.1:0: this machine has no address 192.0.2.1"
-    );
+    assert_eq!(error.to_string(), "cannot take TFTP requests on 192.0.2.1:0: this machine has no address 192.0.2.1");
 }
 
 #[test]
