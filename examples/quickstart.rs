@@ -80,9 +80,9 @@ async fn upload(s3: &S3Server) -> anyhow::Result<Vec<Sample>> {
         fastrand::Rng::with_seed(length as u64).fill(&mut bytes);
         bytes
     };
-    let mut altered = noise(100_000);
+    let mut altered = noise(50_000);
     let before = Digest::of(&altered);
-    altered[50_000] ^= 1;
+    altered[25_000] ^= 1;
     let mut samples = Vec::new();
     for (name, bytes) in [
         ("demo/boot.ipxe", SCRIPT.as_bytes().to_vec()),
