@@ -34,7 +34,7 @@ def facts(root, peers):
         "revision": _first_line("git", "-C", str(root), "describe", "--always", "--dirty"),
         "rustc": _version(r"rustc (\S+)", "rustc", "--version"),
         "nginx": _version(r"nginx/(\S+)", "nginx", "-v"),
-        "dnsmasq": _version(r"Version (\S+)", "dnsmasq", "--version"),
+        "dnsmasq": _version(r"version (\S+)", "dnsmasq", "--version"),
         "curl": _version(r"curl (\S+)", "curl", "--version"),
         "wrk": _version(r"wrk (?:debian/)?(\S+)", "wrk", "-v"),
         **peers,

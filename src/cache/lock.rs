@@ -4,8 +4,14 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::time::Duration;
 
 use super::CacheError;
+
+/// How often, and after which pauses, the lock is tried again: a second in all. A server that was killed a moment ago
+/// holds it until the system has closed its files, and a child holds what it inherited until it has become its program.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The held lock. The system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -25,7 +31,15 @@ impl Lock {
             Ok(file) => (file, true),
             Err(error) => (File::open(path).map_err(|_| CacheError::io("lock", path)(error))?, false),
         };
-        match file.try_lock() {
+        let mut locked = file.try_lock();
+        for _ in 0..TRIES {
+            if !matches!(locked, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            locked = file.try_lock();
+        }
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(CacheError::Locked { dir: dir.to_owned(), pid: holder(file) }),
             Err(TryLockError::Error(error)) => return Err(CacheError::io("lock", path)(error)),
@@ -36,11 +50,16 @@ impl Lock {
         Ok(Self { file, named })
     }
 
-    /// Whether the lock still stands for what is at `path`: neither was the directory replaced under it, nor can the
-    /// pid be written that could not be before.
-    pub(super) fn is_current(&self, path: &Path) -> bool {
+    /// Whether the lock still stands for what is at `path`: nobody replaced the directory under it. Writes the pid where
+    /// that could not be done before.
+    pub(super) fn is_current(&mut self, path: &Path) -> bool {
         let (Ok(held), Ok(there)) = (self.file.metadata(), fs::metadata(path)) else { return false };
-        self.named && (held.dev(), held.ino()) == (there.dev(), there.ino())
+        let current = (held.dev(), held.ino()) == (there.dev(), there.ino());
+        if current && !self.named {
+            let writable = OpenOptions::new().write(true).open(path);
+            self.named = writable.and_then(|file| name_holder(&file)).is_ok();
+        }
+        current
     }
 }
 
@@ -71,7 +90,7 @@ mod tests {
     fn writes_its_pid_and_lets_go_when_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let lock = Lock::take(&path, dir.path()).unwrap();
+        let mut lock = Lock::take(&path, dir.path()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         assert!(lock.is_current(&path));
         let error = Lock::take(&path, dir.path()).unwrap_err();
@@ -84,7 +103,7 @@ mod tests {
     fn sees_that_the_directory_was_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let lock = Lock::take(&path, dir.path()).unwrap();
+        let mut lock = Lock::take(&path, dir.path()).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(!lock.is_current(&path));
         fs::write(&path, "").unwrap();

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::config::{Config, Explanation, Flags, process_environment, schema};
 
-/// Show and explain the settings.
+/// Show and explain the settings
 #[derive(Debug, clap::Args)]
 pub struct ConfigCommand {
     #[command(subcommand)]
