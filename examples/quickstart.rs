@@ -6,6 +6,7 @@
 #[path = "../tests/support/s3.rs"]
 mod s3;
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};

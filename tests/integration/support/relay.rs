@@ -5,6 +5,7 @@
 //! one port of the relay, so transfer identifiers (RFC 1350 section 4) stay what they are.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -75,12 +76,15 @@ async fn requests(front: Arc<Port>, server: SocketAddr) {
     let mut backs: HashMap<SocketAddr, Arc<Port>> = HashMap::new();
     let mut buffer = vec![0; 1 << 16];
     while let Ok((length, client)) = front.socket.recv_from(&mut buffer).await {
-        if !backs.contains_key(&client) {
-            let back = Port::open(&front.weather).await;
-            tokio::spawn(replies(Arc::clone(&back), client));
-            backs.insert(client, back);
-        }
-        backs[&client].send(&buffer[..length], server);
+        let back = match backs.entry(client) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let back = Port::open(&front.weather).await;
+                tokio::spawn(replies(Arc::clone(&back), client));
+                new.insert(back)
+            }
+        };
+        back.send(&buffer[..length], server);
     }
 }
 
@@ -89,13 +93,16 @@ async fn replies(back: Arc<Port>, client: SocketAddr) {
     let mut ports: HashMap<SocketAddr, Arc<Port>> = HashMap::new();
     let mut buffer = vec![0; 1 << 16];
     while let Ok((length, server)) = back.socket.recv_from(&mut buffer).await {
-        if !ports.contains_key(&server) {
-            let port = Port::open(&back.weather).await;
-            tokio::spawn(acknowledgements(Arc::clone(&port), Arc::clone(&back), server));
-            ports.insert(server, port);
-            back.weather.tally().ports += 1;
-        }
-        ports[&server].send(&buffer[..length], client);
+        let port = match ports.entry(server) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let port = Port::open(&back.weather).await;
+                tokio::spawn(acknowledgements(Arc::clone(&port), Arc::clone(&back), server));
+                back.weather.tally().ports += 1;
+                new.insert(port)
+            }
+        };
+        port.send(&buffer[..length], client);
     }
 }
 
