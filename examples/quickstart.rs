@@ -125,8 +125,8 @@ credentials = {{ from = "static", access_key_id = "{ACCESS_KEY}", secret_access_
         endpoint = s3.endpoint(),
     );
     for Sample { name, digest } in samples {
-        text +=
-            &format!("\n[[asset]]\nname = \"{name}\"\nsources = [\"s3://{BUCKET}/{name}\"]\nsha256 = \"{digest}\"\n");
+        let sources = format!("[\"s3://{BUCKET}/{name}\"]");
+        let _ = writeln!(text, "\n[[asset]]\nname = \"{name}\"\nsources = {sources}\nsha256 = \"{digest}\"");
     }
     text
 }

@@ -7,7 +7,7 @@ use bootdepot::asset::Digest;
 use crate::support::{Origin, Site, noise};
 
 #[test]
-fn twenty_kills_during_a_fill_cost_no_wrong_byte_and_little_of_what_was_here() {
+fn twenty_kills_during_a_fill_cost_no_wrong_byte_and_the_last_fill_reuses_what_is_here() {
     const KILLS: u64 = 20;
     const PART: u64 = 256 << 10;
     const STEP: u64 = 3 << 20;
