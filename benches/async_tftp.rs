@@ -28,7 +28,11 @@ impl Handler for Files {
     type Reader = Cursor<Bytes>;
     type Writer = Sink;
 
-    async fn read_req_open(&mut self, _: &SocketAddr, path: &Path) -> Result<(Self::Reader, Option<u64>), packet::Error> {
+    async fn read_req_open(
+        &mut self,
+        _: &SocketAddr,
+        path: &Path,
+    ) -> Result<(Self::Reader, Option<u64>), packet::Error> {
         let name = path.strip_prefix("/").unwrap_or(path);
         let bytes = self.0.get(name).cloned().ok_or(packet::Error::FileNotFound)?;
         let length = bytes.len() as u64;

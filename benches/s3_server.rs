@@ -27,7 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if files.is_empty() {
         return Ok(()); // `cargo bench` and `cargo test --benches`: `benches/run` is the driver.
     }
-    let server = s3::S3Server::start(|service, request| async move { service.call(request.map(Into::into)).await }).await?;
+    let server =
+        s3::S3Server::start(|service, request| async move { service.call(request.map(Into::into)).await }).await?;
     for file in files {
         let key = file.file_name().ok_or("not a file")?.to_string_lossy().into_owned();
         server.put(&key, Bytes::from(std::fs::read(&file)?)).await?;

@@ -349,14 +349,14 @@ impl Load {
             return false;
         }
         let answer = match Packet::parse(datagram) {
-            Ok(Packet::OptionAck { mut options }) if client.received == 0 => {
+            Ok(Packet::OptionAck { options }) if client.received == 0 => {
                 let granted = |word: &[u8]| {
-                    let value = options.clone().find(|(name, _)| name.eq_ignore_ascii_case(word))?.1;
+                    let mut options = options;
+                    let value = options.find(|(name, _)| name.eq_ignore_ascii_case(word))?.1;
                     std::str::from_utf8(value).ok()?.parse::<u16>().ok()
                 };
                 client.blksize = granted(b"blksize").map_or(512, usize::from);
                 client.window = granted(b"windowsize").unwrap_or(1);
-                options.next();
                 true
             }
             Ok(Packet::Data { block, payload }) => {

@@ -1,5 +1,6 @@
 //! The running server: wires the rooms together, starts them in the right order, and stops them.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -65,7 +66,7 @@ pub struct App {
     stop: CancellationToken,
     /// Ends what goes on until the servers have ended.
     end: CancellationToken,
-    scrubbing: mpsc::Sender<()>,
+    scrubbing: mpsc::Sender<Infallible>,
     scrub: JoinHandle<()>,
 }
 

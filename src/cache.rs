@@ -35,7 +35,6 @@ pub use scrub::ScrubOutcome;
 pub use stats::{CacheStats, Listed};
 
 use crate::asset::Digest;
-use dir::Dir;
 use steps::Steps;
 use store::Store;
 
@@ -63,12 +62,11 @@ impl Cache {
     /// A directory that cannot be written (read-only, full) still opens: what is there is served, and
     /// [`Cache::writable`] says why nothing is added. [`CacheError::Locked`] is the one error.
     pub fn open(settings: CacheSettings) -> Result<Self, CacheError> {
-        Self::open_with(&settings, Steps::default())
+        Self::open_with(settings, Steps::default())
     }
 
-    fn open_with(settings: &CacheSettings, steps: Steps) -> Result<Self, CacheError> {
-        let store = Store::open(settings, Dir::new(settings.dir.clone(), steps))?;
-        Ok(Self { store: Arc::new(store) })
+    fn open_with(settings: CacheSettings, steps: Steps) -> Result<Self, CacheError> {
+        Ok(Self { store: Arc::new(Store::open(settings, steps)?) })
     }
 
     /// Opens the blob of this digest, if it is here, and counts it as used. Blocks for one `open(2)` unless the blob is
@@ -89,7 +87,7 @@ impl Cache {
     }
 
     /// Room for a blob of `size` bytes, resumed where an earlier fill of the same digest, size and part size left off,
-    /// else new and empty. Evicts what it must. Blocks.
+    /// else new and empty. Evicts what it must. Blocks. It does not look whether the blob is here already.
     ///
     /// [`CacheError::Busy`] while another [`Partial`] of the digest lives and is not ended; [`CacheError::NoSpace`] where
     /// evicting does not help; [`CacheError::Io`] or [`CacheError::Locked`] where the directory cannot be written.

@@ -15,11 +15,10 @@ pub struct Cli {
     command: Command,
 }
 
+// What each does is said at its own type.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the catalog's assets over HTTP and TFTP.
     Serve(serve::ServeCommand),
-    /// Show, describe or explain the settings.
     Config(config::ConfigCommand),
 }
 

@@ -5,6 +5,7 @@
 
 mod check;
 mod error;
+mod explain;
 mod file;
 mod flags;
 mod format;
@@ -19,6 +20,7 @@ mod size;
 mod span;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,10 +29,11 @@ use std::time::{Duration, SystemTime};
 use figment::value::Value;
 
 pub use error::{ConfigError, ConfigErrors, Problem, Size64};
+pub use explain::Explanation;
 pub use flags::Flags;
 pub use key::KeyPath;
 pub use layer::Place;
-pub use schema::{Explanation, schema};
+pub use schema::schema;
 pub use show::{Effective, Section};
 
 use crate::cache::CacheSettings;
@@ -93,13 +96,9 @@ impl Config {
         let (flags, wrong_flags) = flags.layer(since);
         errors.extend(wrong_flags);
 
-        let internal = |error: figment::Error| {
-            ConfigErrors::from(ConfigError {
-                place: Place::File { file: main.clone(), line: None },
-                key: KeyPath::root(),
-                of: None,
-                problem: Problem::Internal(error.to_string()),
-            })
+        let internal = |problem| {
+            let place = Place::File { file: main.clone(), line: None };
+            ConfigErrors::from(ConfigError { place, key: KeyPath::root(), of: None, problem })
         };
         if !files.is_empty() {
             let outline = Layers::new(files.clone(), environment.clone(), flags.clone()).map_err(internal)?;
@@ -116,7 +115,7 @@ impl Config {
         ConfigErrors::of(errors)?;
         resolve::resolve(layers, warnings).map_err(|errors| match ConfigErrors::of(errors) {
             Err(errors) => errors,
-            Ok(()) => internal(figment::Error::from("no reason was given".to_owned())),
+            Ok(()) => internal(Problem::Internal("no reason was given".to_owned())),
         })
     }
 
@@ -181,7 +180,7 @@ fn includes(
 ) {
     let patterns = outline.values().find_ref("include").and_then(Value::as_array).unwrap_or_default();
     let key = KeyPath::of(["include"]);
-    for (key, pattern) in outline.elements(&key, patterns) {
+    for (key, pattern) in layer::elements(&key, patterns) {
         // Another type is for the checks to tell.
         let Some(text) = pattern.as_str() else { continue };
         let place = outline.place(pattern.tag(), &key);

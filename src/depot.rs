@@ -41,7 +41,7 @@ pub use transfer::{CacheState, Outcome, Protocol, Transfer};
 use self::bypass::Bypass;
 use self::drive::Driver;
 use self::fetch::Fetch;
-use self::fill::{Fill, Phase, Proven};
+use self::fill::{Fill, Phase};
 use self::hashing::blocking;
 use self::verdict::SourceFailures;
 use crate::asset::{AssetName, BlockList, ByteRange, Digest};
@@ -186,8 +186,8 @@ impl Depot {
             }
             let Some((fill, state)) = self.join(asset)? else { continue };
             let size = match fill.begun().await {
-                Phase::Filling(partial) | Phase::Complete(Proven::Unadmitted(partial)) => partial.size(),
-                Phase::Complete(Proven::Stored(entry)) => entry.size(),
+                Phase::Filling(partial) => partial.size(),
+                Phase::Complete(entry) => entry.size(),
                 Phase::Starting | Phase::Unstored(_) => self.size(asset).await?,
                 Phase::Failed(error) => return Err(error),
             };

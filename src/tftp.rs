@@ -28,3 +28,6 @@ mod transfer;
 pub use packet::Packet;
 pub use server::{TftpError, TftpServer};
 pub use settings::TftpSettings;
+
+#[cfg(test)]
+mod tests;

@@ -115,7 +115,7 @@ impl Dir {
     }
 
     /// Opens what is there to read and write, even where a crash in the midst of its admission left it read-only.
-    pub(super) fn reopen(&self, path: &Path) -> Result<File, CacheError> {
+    pub(super) fn reopen(path: &Path) -> Result<File, CacheError> {
         let action = CacheError::io("open", path);
         let open = || {
             if fs::metadata(path)?.mode() & 0o200 == 0 {
@@ -127,7 +127,7 @@ impl Dir {
     }
 
     /// Opens a file to read, so that reading leaves its access time (which keeps the last use) alone.
-    pub(super) fn open(&self, path: &Path) -> Result<File, CacheError> {
+    pub(super) fn open(path: &Path) -> Result<File, CacheError> {
         let quiet = OpenOptions::new().read(true).custom_flags(libc::O_NOATIME).open(path);
         match quiet {
             // Only a file's owner may ask for that (open(2)).
@@ -146,6 +146,10 @@ impl Dir {
         };
         allocated.and_then(|()| file.set_len(size)).map_err(CacheError::io("allocate", path))?;
         Self::missing(file, path)
+    }
+
+    pub(super) fn length(file: &File, path: &Path) -> Result<u64, CacheError> {
+        Ok(file.metadata().map_err(CacheError::io("stat", path))?.len())
     }
 
     /// How many of a file's bytes have no place on the disk yet.

@@ -103,7 +103,11 @@ impl Entry {
         if self.length(range).ok()? == 0 {
             return Some(Bytes::new());
         }
-        self.blob.mapping().ok()?.is_resident(range).then(|| self.window(range))
+        let mapping = self.blob.mapping().ok()?;
+        // Mapped in one go, which does not wait as the pages are there: cheaper than a fault for every few of them in
+        // the socket's write, and the next question is answered from the page table.
+        let here = mapping.is_resident(range) && mapping.populate(&self.blob.file, range).is_ok();
+        here.then(|| self.window(range))
     }
 
     fn window(&self, range: ByteRange) -> Bytes {

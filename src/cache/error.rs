@@ -32,7 +32,6 @@ pub enum CacheError {
         /// Where.
         path: PathBuf,
         /// The system's words.
-        #[source]
         error: io::Error,
     },
     /// The digest of a partial is being filled already (a caller's mistake: fills are single flight).

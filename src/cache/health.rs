@@ -14,7 +14,7 @@ use super::lock::Lock;
 /// How long an answer is taken for granted before the directory is looked at again.
 const FRESH: Duration = Duration::from_secs(3);
 /// The least time between two lines of the log about one trouble.
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_mins(1);
 
 /// The state of the directory.
 #[derive(Debug, Default)]
@@ -76,10 +76,9 @@ impl Health {
     pub(super) fn relock(&self, dir: &Dir) -> Result<bool, CacheError> {
         let mut state = self.state();
         let path = dir.lock_file();
-        if state.lock.as_ref().is_some_and(|lock| lock.is_current(&path)) {
+        if state.lock.as_mut().is_some_and(|lock| lock.is_current(&path)) {
             return Ok(false);
         }
-        // First let go: it may be of the same file, which can be written only now.
         state.lock = None;
         state.lock = Some(Lock::take(&path, dir.root())?);
         Ok(true)

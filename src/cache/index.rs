@@ -1,6 +1,7 @@
 //! The accounts of the cache, in memory alone: what is here, what is held, what is reserved, and what has to go when
 //! room is wanted. It does no IO and reads no clock; open files are a `T` to it.
 
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -8,12 +9,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use room::Room;
+pub(super) use room::{Claim, Victim};
+
 use super::scan::{Found, Scan};
 use super::stats::{CacheStats, Listed};
 use crate::asset::Digest;
 
-/// The accounts. Every method takes time in proportion to what it touches, only [`Index::reserve`] and its like look at
-/// all blobs: a scan in memory beside an eviction's unlink is nothing, and there is no second order to keep right.
+/// The accounts. There is no list in order of use: who needs one (an eviction, which unlinks files) looks at all blobs,
+/// and every use in between is one look-up.
 #[derive(Debug)]
 pub(super) struct Index<T> {
     limit: u64,
@@ -52,58 +56,11 @@ pub(super) struct Blob<T> {
     open: Option<Arc<T>>,
 }
 
-/// Room reserved for a partial.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
-    size: u64,
-    /// Bytes of it that the file system has not set aside yet.
-    missing: u64,
-    since: SystemTime,
-    /// Being filled now, rather than left from an earlier fill.
-    filling: bool,
-}
-
 /// A blob that rotted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Jailed {
     size: u64,
     since: SystemTime,
-}
-
-/// What has to go. Out of the accounts already; [`Index::restore`] puts it back.
-#[derive(Debug)]
-pub(super) enum Victim<T> {
-    /// A file in quarantine.
-    Quarantined(Digest, Jailed),
-    /// A partial that nobody fills.
-    Partial(Digest, Room),
-    /// A blob that nobody holds.
-    Blob(Digest, Blob<T>),
-}
-
-/// Why there is no room.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Shortage {
-    /// More is wanted than the whole cache may hold.
-    #[error("max_size is {limit}")]
-    Limit { limit: u64 },
-    /// What fills the cache may not go.
-    #[error("max_size is {limit}, and {kept} bytes are pinned, being read or being filled")]
-    Kept { limit: u64, kept: u64 },
-    /// The disk is full of other things.
-    #[error("{free} bytes are free on the disk, min_free keeps {floor} of them, and nothing more may be evicted")]
-    Disk { free: u64, floor: u64 },
-}
-
-/// What a partial of some digest begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Claim {
-    /// Nothing is here.
-    Fresh,
-    /// A partial of this size was left; it is being filled from now on.
-    Resumed(u64),
-    /// It is being filled by another.
-    Busy,
 }
 
 /// Where a blob is.
@@ -190,16 +147,9 @@ impl<T> Index<T> {
     /// Keeps a file open that was opened for the blob of this `serial`, and returns what to read: another may have been
     /// quicker. Where the blob went meanwhile the file is not kept; it is as good to read as it was.
     pub(super) fn keep_open(&mut self, digest: &Digest, serial: u64, file: Arc<T>) -> Arc<T> {
-        match self.blobs.get_mut(digest) {
-            Some(blob) if blob.serial == serial => match &blob.open {
-                Some(open) => Arc::clone(open),
-                None => {
-                    self.open += 1;
-                    Arc::clone(blob.open.insert(file))
-                }
-            },
-            _ => file,
-        }
+        let Some(blob) = self.blobs.get_mut(digest).filter(|blob| blob.serial == serial) else { return file };
+        self.open += usize::from(blob.open.is_none());
+        Arc::clone(blob.open.get_or_insert(file))
     }
 
     /// When more than `most` blobs are open, files to close: the longest unused that nobody holds, until a quarter of
@@ -276,129 +226,6 @@ impl<T> Index<T> {
         self.blobs.get(digest).is_some_and(Blob::is_held)
     }
 
-    // Rooms of partials.
-
-    /// Claims what is left of an earlier fill, if there is something.
-    pub(super) fn claim(&mut self, digest: &Digest) -> Claim {
-        match self.rooms.get_mut(digest) {
-            None => Claim::Fresh,
-            Some(room) if room.filling => Claim::Busy,
-            Some(room) => {
-                room.filling = true;
-                Claim::Resumed(room.size)
-            }
-        }
-    }
-
-    /// Reserves room for a partial, with `free` bytes free on the disk. Returns what has to go for it; changes nothing
-    /// where that would not be enough.
-    pub(super) fn reserve(
-        &mut self,
-        digest: &Digest,
-        size: u64,
-        free: u64,
-        now: SystemTime,
-    ) -> Result<Vec<Victim<T>>, Shortage> {
-        if size > self.limit {
-            return Err(Shortage::Limit { limit: self.limit });
-        }
-        let need = self.over_limit(size).max(self.over_disk(size, free));
-        let victims = self.evict(need).ok_or_else(|| self.shortage(size, free))?;
-        self.release(digest);
-        self.sums.rooms += size;
-        self.rooms.insert(*digest, Room { size, missing: size, since: now, filling: true });
-        Ok(victims)
-    }
-
-    /// Takes out what has to go for `need` more bytes on the disk; nothing, and `None`, where that would not be enough.
-    ///
-    /// First goes what is of no use: quarantine, then partials that nobody fills, then blobs, each oldest first.
-    pub(super) fn evict(&mut self, need: u64) -> Option<Vec<Victim<T>>> {
-        if need == 0 {
-            return Some(Vec::new());
-        }
-        let quarantined = self.quarantined.iter().map(|(digest, it)| (0, it.since, *digest, it.size));
-        let idle = self.rooms.iter().filter(|(_, room)| !room.filling);
-        let partials = idle.map(|(digest, room)| (1, room.since, *digest, room.size));
-        let loose = self.blobs.iter().filter(|(digest, blob)| !blob.is_held() && !self.pins.contains(digest));
-        let blobs = loose.map(|(digest, blob)| (2, blob.used, *digest, blob.size));
-        let mut candidates: Vec<_> = quarantined.chain(partials).chain(blobs).collect();
-        if candidates.iter().map(|candidate| candidate.3).sum::<u64>() < need {
-            return None;
-        }
-        candidates.sort_unstable();
-        let mut freed = 0;
-        let mut victims = Vec::new();
-        for (kind, _, digest, size) in candidates {
-            if freed >= need {
-                break;
-            }
-            freed += size;
-            victims.extend(match kind {
-                0 => self.unjail(&digest).map(|it| Victim::Quarantined(digest, it)),
-                1 => self.take_room(&digest).map(|it| Victim::Partial(digest, it)),
-                _ => self.take(&digest).map(|it| Victim::Blob(digest, it)),
-            });
-        }
-        Some(victims)
-    }
-
-    /// Takes out one blob, whoever holds it.
-    pub(super) fn take_victim(&mut self, digest: &Digest) -> Option<Victim<T>> {
-        self.take(digest).map(|blob| Victim::Blob(*digest, blob))
-    }
-
-    /// Puts back what could not be removed from the disk.
-    pub(super) fn restore(&mut self, victim: Victim<T>) {
-        match victim {
-            Victim::Quarantined(digest, it) => self.jail(&digest, it.size, it.since),
-            Victim::Partial(digest, room) => {
-                self.sums.rooms += room.size;
-                self.rooms.insert(digest, room);
-            }
-            Victim::Blob(digest, it) => {
-                self.insert(digest, it.size, it.used, it.verified, it.open);
-            }
-        }
-    }
-
-    /// Why not a byte more could be added with `free` bytes free on the disk, if that is so because of the disk: a cache
-    /// that its pins fill to the brim is as it should be.
-    pub(super) fn stuck(&self, free: u64) -> Option<Shortage> {
-        let short = self.over_disk(1, free) > self.evictable();
-        short.then_some(Shortage::Disk { free, floor: self.floor })
-    }
-
-    /// Bytes that may go.
-    pub(super) fn evictable(&self) -> u64 {
-        self.total() - self.kept()
-    }
-
-    /// Notes how many bytes of a room the file system has not set aside yet.
-    pub(super) fn set_missing(&mut self, digest: &Digest, missing: u64) {
-        if let Some(room) = self.rooms.get_mut(digest) {
-            room.missing = missing;
-        }
-    }
-
-    /// Leaves a partial to whoever comes next. Until then it may go.
-    pub(super) fn idle(&mut self, digest: &Digest, now: SystemTime) {
-        if let Some(room) = self.rooms.get_mut(digest) {
-            room.filling = false;
-            room.since = now;
-        }
-    }
-
-    /// Gives a room back.
-    pub(super) fn release(&mut self, digest: &Digest) {
-        self.take_room(digest);
-    }
-
-    /// Whether a partial is being filled.
-    pub(super) fn is_filling(&self, digest: &Digest) -> bool {
-        self.rooms.get(digest).is_some_and(|room| room.filling)
-    }
-
     // Quarantine.
 
     /// Counts a file that went to quarantine.
@@ -449,32 +276,6 @@ impl<T> Index<T> {
         self.sums.blobs + self.sums.rooms + self.sums.quarantined
     }
 
-    /// Bytes that may not go.
-    fn kept(&self) -> u64 {
-        let filling = self.rooms.values().filter(|room| room.filling).map(|room| room.size);
-        let kept = self.blobs.iter().filter(|(digest, blob)| blob.is_held() || self.pins.contains(digest));
-        kept.map(|(_, blob)| blob.size).chain(filling).sum()
-    }
-
-    fn over_limit(&self, size: u64) -> u64 {
-        self.total().saturating_add(size).saturating_sub(self.limit)
-    }
-
-    /// What is promised to rooms and not yet taken from the disk counts as taken.
-    fn over_disk(&self, size: u64, free: u64) -> u64 {
-        let promised: u64 = self.rooms.values().map(|room| room.missing).sum();
-        self.floor.saturating_add(promised).saturating_add(size).saturating_sub(free)
-    }
-
-    fn shortage(&self, size: u64, free: u64) -> Shortage {
-        let kept = self.kept();
-        if kept.saturating_add(size) > self.limit {
-            Shortage::Kept { limit: self.limit, kept }
-        } else {
-            Shortage::Disk { free, floor: self.floor }
-        }
-    }
-
     fn insert(
         &mut self,
         digest: Digest,
@@ -496,12 +297,6 @@ impl<T> Index<T> {
         self.sums.blobs -= blob.size;
         self.open -= usize::from(blob.open.is_some());
         Some(blob)
-    }
-
-    fn take_room(&mut self, digest: &Digest) -> Option<Room> {
-        let room = self.rooms.remove(digest)?;
-        self.sums.rooms -= room.size;
-        Some(room)
     }
 
     fn unjail(&mut self, digest: &Digest) -> Option<Jailed> {

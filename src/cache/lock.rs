@@ -36,11 +36,16 @@ impl Lock {
         Ok(Self { file, named })
     }
 
-    /// Whether the lock still stands for what is at `path`: neither was the directory replaced under it, nor can the
-    /// pid be written that could not be before.
-    pub(super) fn is_current(&self, path: &Path) -> bool {
+    /// Whether the lock still stands for what is at `path`: nobody replaced the directory under it. Writes the pid where
+    /// that could not be done before.
+    pub(super) fn is_current(&mut self, path: &Path) -> bool {
         let (Ok(held), Ok(there)) = (self.file.metadata(), fs::metadata(path)) else { return false };
-        self.named && (held.dev(), held.ino()) == (there.dev(), there.ino())
+        let current = (held.dev(), held.ino()) == (there.dev(), there.ino());
+        if current && !self.named {
+            let writable = OpenOptions::new().write(true).open(path);
+            self.named = writable.and_then(|file| name_holder(&file)).is_ok();
+        }
+        current
     }
 }
 
@@ -71,7 +76,7 @@ mod tests {
     fn writes_its_pid_and_lets_go_when_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let lock = Lock::take(&path, dir.path()).unwrap();
+        let mut lock = Lock::take(&path, dir.path()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         assert!(lock.is_current(&path));
         let error = Lock::take(&path, dir.path()).unwrap_err();
@@ -84,7 +89,7 @@ mod tests {
     fn sees_that_the_directory_was_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let lock = Lock::take(&path, dir.path()).unwrap();
+        let mut lock = Lock::take(&path, dir.path()).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(!lock.is_current(&path));
         fs::write(&path, "").unwrap();

@@ -107,7 +107,7 @@ impl Partial {
     fn left(claim: &Claim, left: u64, size: u64, part_size: u64) -> Option<(File, PartLog)> {
         let Claim { store, digest, .. } = claim;
         let path = store.dir.partial(digest);
-        let file = store.dir.reopen(&path).ok().filter(|_| left == size)?;
+        let file = Dir::reopen(&path).ok().filter(|_| left == size)?;
         let log = PartLog::open(&store.dir, digest, size, part_size, &parts::boot())?;
         store.index().set_missing(digest, Dir::missing(&file, &path).ok()?);
         Some((file, log))
@@ -222,6 +222,7 @@ impl Partial {
     ///
     /// Waits for writes under way; there can be none afterwards. After an error it is a partial as before, unless its
     /// bytes were lost (see [`Partial::finish_part`]).
+    #[expect(clippy::needless_pass_by_value, reason = "a proof is spent: it admits one blob")]
     pub fn admit(&self, proof: Proven) -> Result<Entry, CacheError> {
         let digest = self.claim.digest;
         if *proof.digest() != digest {
@@ -237,7 +238,7 @@ impl Partial {
         self.dir().seal(&self.file, &self.path, now).map_err(|error| self.failed(error))?;
         self.dir().sync(&self.file, &self.path).map_err(|error| self.lose(error))?;
         // Opened anew, read-only, and before the rename: from there on nothing may fail.
-        let file = self.dir().open(&self.path).map_err(|error| self.failed(error))?;
+        let file = Dir::open(&self.path).map_err(|error| self.failed(error))?;
         let blob = Arc::new(OpenBlob::new(digest, self.size, file));
         self.rename(&blob, now).map_err(|error| self.failed(error))?;
         *phase = Phase::Ended;

@@ -75,7 +75,7 @@ impl PartLog {
     /// The log of an earlier fill, if it is there, whole enough, and of parts of the same size.
     pub(super) fn open(dir: &Dir, digest: &Digest, size: u64, part_size: u64, boot: &str) -> Option<Self> {
         let path = dir.log(digest);
-        let file = dir.reopen(&path).ok()?;
+        let file = Dir::reopen(&path).ok()?;
         let bytes = fs::read(&path).ok()?;
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let first = lines.next()?;
@@ -252,6 +252,23 @@ mod tests {
         for log in [log, PartLog::open(&dir, &digest, SIZE, 10, "boot").unwrap()] {
             assert_eq!((log.parts(), log.note()), (vec![false; 5], None));
         }
+    }
+
+    #[test]
+    fn an_altered_record_ends_the_log() {
+        let (_temp, dir, digest) = dir();
+        let mut log = PartLog::create(&dir, &digest, SIZE, 10, "boot").unwrap();
+        for index in [1, 4, 2] {
+            log.written(&dir, index).unwrap();
+        }
+        let text = fs::read_to_string(dir.log(&digest)).unwrap();
+        assert!(text.contains("{\"written\":4}"), "{text}");
+        fs::write(dir.log(&digest), text.replace("{\"written\":4}", "{\"written\":3}")).unwrap();
+        let log = PartLog::open(&dir, &digest, SIZE, 10, "boot").unwrap();
+        assert_eq!(log.parts(), [false, true, false, false, false]);
+        // Nor does another digest's log tell anything.
+        fs::copy(dir.log(&digest), dir.log(&Digest::of(b"y"))).unwrap();
+        assert!(PartLog::open(&dir, &Digest::of(b"y"), SIZE, 10, "boot").is_none());
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The scrub: every blob is hashed again now and then, from its bytes and never from a flag.
 
+use std::convert::Infallible;
 use std::fs::{File, FileTimes};
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use metrics::counter;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::ReadWriteFlags;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
+use super::dir::Dir;
 use super::{Cache, CacheError};
 use crate::asset::{Digest, Verifier};
 
@@ -21,9 +23,9 @@ const PIECE: usize = 1 << 20;
 /// The scrub rests so many times as long as it works: at a quarter of a core, and of the disk, nobody feels it.
 const REST: u32 = 3;
 /// The longest the loop sleeps before it looks after the cache again.
-const TICK: Duration = Duration::from_secs(60);
+const TICK: Duration = Duration::from_mins(1);
 /// How old the disk's knowledge of a blob's last use may get while the cache is open.
-const USES_AGE: Duration = Duration::from_secs(60 * 60);
+const USES_AGE: Duration = Duration::from_hours(1);
 
 /// What hashing a blob again came to.
 #[derive(Debug)]
@@ -66,18 +68,20 @@ impl Cache {
         self.scrub(digest, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// Hashes each blob once in `interval` (none where there is none), slowly; meanwhile keeps the blobs' last uses on the disk
-    /// and looks whether the directory can be written. Returns when `stop`'s sender is dropped or sends: for a thread of
-    /// its own.
-    pub fn scrub_loop(&self, interval: Option<Duration>, stop: &Receiver<()>) {
+    /// Hashes each blob once in `interval` (none at all without one), slowly; meanwhile keeps the blobs' last uses on the
+    /// disk and looks whether the directory can be written. For a thread of its own: returns when the sender of `stop`,
+    /// through which nothing can be sent, is dropped.
+    pub fn scrub_loop(&self, interval: Option<Duration>, stop: &Receiver<Infallible>) {
         let rest = |time| match stop.recv_timeout(time) {
             Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(()),
+            Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(()),
         };
         while rest(Duration::ZERO).is_continue() {
             self.store.save_uses(USES_AGE);
-            // Its answer is kept and logged there.
-            let _ = self.store.probe();
+            if self.store.health.is_due() {
+                // Its answer is kept and logged there.
+                let _ = self.store.probe();
+            }
             match interval.and_then(|interval| self.scrub_due(interval)) {
                 Some(digest) => drop(self.scrub(&digest, &mut |worked| rest(worked * REST))),
                 None => drop(rest(TICK)),
@@ -89,7 +93,7 @@ impl Cache {
     pub(super) fn scrub(&self, digest: &Digest, pace: &mut dyn FnMut(Duration) -> ControlFlow<()>) -> ScrubOutcome {
         let Some((size, serial)) = self.store.index().peek(digest) else { return ScrubOutcome::Gone };
         let path = self.store.dir.blob(digest);
-        let hashed = self.store.dir.open(&path).and_then(|file| {
+        let hashed = Dir::open(&path).and_then(|file| {
             let found = hash(&file, size, pace).map_err(CacheError::io("read", &path))?;
             Ok((file, found))
         });
@@ -112,6 +116,7 @@ impl Cache {
         };
         // One that cannot be looked at has its turn again, too, but not at once.
         self.store.index().verified(digest, SystemTime::now());
+        debug!(%digest, size, outcome = outcome.as_str(), "scrubbed");
         counter!("bootdepot_scrub_blobs_total", "outcome" => outcome.as_str()).increment(1);
         outcome
     }
@@ -136,7 +141,7 @@ fn is_rot(error: &CacheError) -> bool {
 /// was not in it does not stay, and what is hot is not pushed out.
 fn hash(file: &File, size: u64, pace: &mut dyn FnMut(Duration) -> ControlFlow<()>) -> io::Result<Option<Verifier>> {
     // No readahead: what it brings in would look as if it had been there.
-    fadvise(file, 0, None, Advice::Random)?;
+    let _ = fadvise(file, 0, None, Advice::Random);
     let length = file.metadata()?.len();
     if length < size {
         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -150,13 +155,12 @@ fn hash(file: &File, size: u64, pace: &mut dyn FnMut(Duration) -> ControlFlow<()
         let at_hand = rustix::io::preadv2(file, &mut [IoSliceMut::new(piece)], at, ReadWriteFlags::NOWAIT);
         if at_hand != Ok(piece.len()) {
             file.read_exact_at(piece, at)?;
-            fadvise(file, at, NonZeroU64::new(piece.len() as u64), Advice::DontNeed)?;
+            let _ = fadvise(file, at, NonZeroU64::new(piece.len() as u64), Advice::DontNeed);
         }
         verifier.update(piece);
         if pace(began.elapsed()).is_break() && verifier.length() < length {
             return Ok(None);
         }
     }
-    info!(bytes = length, "scrubbed a blob");
     Ok(Some(verifier))
 }

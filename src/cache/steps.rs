@@ -8,7 +8,7 @@ use std::path::Path;
 /// The steps of one cache.
 #[cfg(not(test))]
 #[derive(Debug, Clone, Default)]
-pub(super) struct Steps;
+pub(super) struct Steps {}
 
 #[cfg(not(test))]
 impl Steps {

@@ -12,11 +12,12 @@ use super::entry::OpenBlob;
 use super::health::Health;
 use super::index::{Index, Victim, Whereabouts};
 use super::scan::Scan;
+use super::steps::Steps;
 use super::{CacheError, CacheSettings, Entry, EvictError};
 use crate::asset::Digest;
 
-/// How many blobs are kept open, whether they are held or not.
-const MOST_OPEN: usize = 1024;
+/// How many blobs are kept open after their use, where the process may open four times as many files.
+const MOST_OPEN: u64 = 1024;
 /// How many blobs that rotted are kept for whoever wants to know why.
 const MOST_QUARANTINED: usize = 16;
 
@@ -27,15 +28,17 @@ pub(super) struct Store {
     index: Mutex<Index<OpenBlob>>,
     /// Held while names on the disk and the accounts change together, so that no eviction removes what was just admitted.
     names: Mutex<()>,
+    most_open: usize,
 }
 
 impl Store {
     /// Opens the directory, as far as it can be. Blocks.
     ///
     /// Fails with [`CacheError::Locked`] alone; any other trouble is kept in mind.
-    pub(super) fn open(settings: &CacheSettings, dir: Dir) -> Result<Self, CacheError> {
+    pub(super) fn open(settings: CacheSettings, steps: Steps) -> Result<Self, CacheError> {
         let index = Mutex::new(Index::new(settings.max_size, settings.min_free));
-        let store = Self { dir, health: Health::default(), index, names: Mutex::default() };
+        let dir = Dir::new(settings.dir, steps);
+        let store = Self { dir, health: Health::default(), index, names: Mutex::default(), most_open: most_open() };
         let probed = store.probe();
         if let Err(error @ CacheError::Locked { .. }) = probed {
             return Err(error);
@@ -141,16 +144,12 @@ impl Store {
             Whereabouts::Absent => return None,
         };
         let path = self.dir.blob(digest);
-        match self
-            .dir
-            .open(&path)
-            .and_then(|file| Ok((file.metadata().map_err(CacheError::io("stat", &path))?.len(), file)))
-        {
+        match Dir::open(&path).and_then(|file| Ok((Dir::length(&file, &path)?, file))) {
             Ok((length, file)) if length == size => {
                 let blob = OpenBlob::new(*digest, size, file);
                 let (blob, idle) = {
                     let mut index = self.index();
-                    (index.keep_open(digest, serial, blob.into()), index.close_idle(MOST_OPEN))
+                    (index.keep_open(digest, serial, blob.into()), index.close_idle(self.most_open))
                 };
                 drop(idle);
                 Some(Entry::new(blob))
@@ -276,6 +275,12 @@ impl Store {
             }
         }
     }
+}
+
+/// A quarter of the files that this process may open is for idle blobs, the rest for those that clients wait for.
+fn most_open() -> usize {
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(MOST_OPEN.min(allowed / 4)).unwrap_or(usize::MAX)
 }
 
 impl Drop for Store {

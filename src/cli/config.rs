@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::config::{Config, Explanation, Flags, process_environment, schema};
 
-/// Show and explain the settings.
+/// Show and explain the settings
 #[derive(Debug, clap::Args)]
 pub struct ConfigCommand {
     #[command(subcommand)]
@@ -61,7 +61,6 @@ impl ConfigCommand {
 }
 
 /// Says what is wrong, and gives the exit status for it.
-#[expect(clippy::print_stderr, reason = "a command speaks to its operator")]
 pub fn refuse(wrong: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("bootdepot: {wrong}");
     ExitCode::from(WRONG_USE)
@@ -117,7 +116,8 @@ fn explain(key: Option<&str>, json: bool) -> anyhow::Result<String> {
 
 fn explained(text: &mut String, one: &Explanation, whole: bool) -> std::fmt::Result {
     if one.table {
-        let name = one.key.strip_suffix("[]").map_or_else(|| format!("[{}]", one.key), |list| format!("[[{list}]]"));
+        let name =
+            if one.key.ends_with("[]") { format!("[[{}]]", plain(&one.key)) } else { format!("[{}]", plain(&one.key)) };
         writeln!(text, "{name}")?;
     } else {
         writeln!(text, "{}", one.key)?;
@@ -201,6 +201,31 @@ mod tests {
                 must be set
                 The SHA-256 of its bytes. Nothing else is ever served under the name.
         "#);
+    }
+
+    #[test]
+    fn effective_settings_are_printed_as_toml_and_as_json() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.toml");
+        std::fs::write(&path, "include = [\"none/*.toml\"]\n[cache]\ndir = \"/c\"\n").unwrap();
+        let config = Config::load(&Flags { config: Some(path.clone()), ..Flags::default() }, []).unwrap();
+
+        let text = show(&config, false).unwrap();
+        assert!(text.starts_with("# Warning: ") && text.contains("no file matches \"none/*.toml\""), "{text}");
+        assert!(text.contains(&format!("\ndir = \"/c\"             # {}:3\n", path.display())), "{text}");
+
+        let json: serde_json::Value = serde_json::from_str(&show(&config, true).unwrap()).unwrap();
+        let find = |key: &str| json.as_array().unwrap().iter().find(|one| one["path"] == key).unwrap().clone();
+        let place = serde_json::json!({ "from": "file", "file": path, "line": 3 });
+        assert_eq!((&find("cache.dir")["value"], &find("cache.dir")["place"]), (&"/c".into(), &place));
+        assert_eq!(find("tftp.retries")["place"], serde_json::json!({ "from": "default" }));
+    }
+
+    #[test]
+    fn explanations_are_printed_as_json() {
+        let json: serde_json::Value = serde_json::from_str(&explain(Some("cache.dir"), true).unwrap()).unwrap();
+        assert_eq!(json[0]["key"], "cache.dir");
+        assert_eq!(json[0]["default"], "\"/var/cache/bootdepot\"");
     }
 
     #[test]

@@ -12,11 +12,11 @@ use crate::app::App;
 use crate::config::{Config, Flags, process_environment};
 use crate::telemetry::{self, Metrics};
 
-/// Serve the catalog's assets over HTTP and TFTP.
+/// Serve the catalog's assets over HTTP and TFTP
 ///
-/// Runs in the foreground and logs to standard error: BOOTDEPOT_LOG sets the filter (info, debug,
-/// bootdepot::fill=debug), BOOTDEPOT_LOG_FORMAT=json writes one object a line. SIGTERM or Ctrl-C lets running
-/// transfers end; a second one ends at once.
+/// Runs in the foreground and logs to standard error: `BOOTDEPOT_LOG` sets the filter (`info`, `debug`,
+/// `bootdepot::fill=debug`), `BOOTDEPOT_LOG_FORMAT=json` writes one object a line. SIGTERM or Ctrl-C lets running
+/// transfers end within 25 seconds; a second one ends at once.
 #[derive(Debug, clap::Args)]
 pub struct ServeCommand {
     #[command(flatten)]

@@ -103,22 +103,19 @@ impl Checker<'_> {
             return self.error(self.place(value, path), path.key(tag), Problem::Missing { expected: expected() });
         };
         let form = chosen.as_str().and_then(|chosen| schema::form(tag, forms, chosen));
-        match form.and_then(|form| Some((form, schema::properties(form)?))) {
-            Some((form, keys)) => self.table(value, table, form, keys, path),
-            None => {
-                let path = path.key(tag);
-                let problem =
-                    Problem::Wrong { found: found(chosen, None), expected: expected(), reason: String::new() };
-                self.error(self.place(chosen, &path), path, problem);
-            }
+        if let Some((form, keys)) = form.and_then(|form| Some((form, schema::properties(form)?))) {
+            return self.table(value, table, form, keys, path);
         }
+        let path = path.key(tag);
+        let problem = Problem::Wrong { found: found(chosen, None), expected: expected(), reason: String::new() };
+        self.error(self.place(chosen, &path), path, problem);
     }
 
     fn list(&mut self, value: &Value, elements: &[Value], schema: &Json, items: &Json, path: &KeyPath) {
         if elements.is_empty() && minimum(schema, "minItems") {
             self.wrong(value, schema, path, "it is empty".to_owned());
         }
-        for (path, element) in self.layers.elements(path, elements).collect::<Vec<_>>() {
+        for (path, element) in layer::elements(path, elements) {
             let outer = self.of.take();
             self.of = name_of(element).or(outer.clone());
             self.value(element, items, &path);

@@ -154,9 +154,9 @@ pub(super) fn included(main: &Path, pattern: &str) -> std::io::Result<Vec<PathBu
     };
     for entry in entries {
         let entry = entry?;
-        // As shells do: a hidden file wants a pattern that says so (editors leave such files behind).
-        let hidden = |name: &str| name.starts_with('.') && !pattern_is_hidden(&pattern);
-        if entry.file_name().to_str().is_some_and(|file| matches(name, file) && !hidden(file)) {
+        // As in shells, a hidden file wants a pattern that says so: editors leave such files behind.
+        let fits = |file: &str| matches(name, file) && (name.starts_with('.') || !file.starts_with('.'));
+        if entry.file_name().to_str().is_some_and(fits) {
             found.push(entry.path());
         }
     }
@@ -164,12 +164,8 @@ pub(super) fn included(main: &Path, pattern: &str) -> std::io::Result<Vec<PathBu
     Ok(found)
 }
 
-fn pattern_is_hidden(pattern: &Path) -> bool {
-    pattern.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'))
-}
-
 /// Whether a file name of `include` holds wildcards.
-pub(super) fn is_pattern(name: &str) -> bool {
+fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 

@@ -11,22 +11,22 @@ use super::layer::{Layer, Place};
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Settings")]
 pub struct Flags {
-    /// The settings file [default: $BOOTDEPOT_CONFIG, else /etc/bootdepot/bootdepot.toml]
+    /// The settings file (`BOOTDEPOT_CONFIG`, else `/etc/bootdepot/bootdepot.toml`)
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
-    /// The directory of the cache (cache.dir)
+    /// The directory of the cache (`cache.dir`)
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<String>,
-    /// An address of the HTTP listener (http.listen); may be given several times
+    /// An address of the HTTP listener (`http.listen`); may be given several times
     #[arg(long, value_name = "ADDRESS")]
     pub http_listen: Vec<String>,
-    /// An address of the TFTP listener (tftp.listen); may be given several times
+    /// An address of the TFTP listener (`tftp.listen`); may be given several times
     #[arg(long, value_name = "ADDRESS")]
     pub tftp_listen: Vec<String>,
-    /// The address of the admin listener (admin.listen), or "off"
+    /// The address of the admin listener (`admin.listen`), or "off"
     #[arg(long, value_name = "ADDRESS")]
     pub admin_listen: Option<String>,
-    /// Any other setting, such as fill.connections=4; may be given several times
+    /// Any other setting, such as `fill.connections=4`; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }

@@ -10,6 +10,7 @@ use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde::Serialize;
 
+use super::error::Problem;
 use super::key::KeyPath;
 use super::schema::{self, Kind};
 
@@ -62,8 +63,8 @@ pub(super) fn variable(path: &KeyPath) -> String {
     format!("{PREFIX}{}", keys.join("__"))
 }
 
-/// Values from one source.
-#[derive(Debug, Clone)]
+/// Values from one source. Not `Debug`: secrets are plain in it.
+#[derive(Clone)]
 pub(super) struct Layer {
     /// The source as a whole, which tells it from the other layers.
     pub(super) whole: Place,
@@ -168,22 +169,22 @@ impl Provider for Layer {
     }
 }
 
-/// All layers, over each other.
-#[derive(Debug, Clone)]
+/// All layers, over each other. Not `Debug`: secrets are plain in them.
+#[derive(Clone)]
 pub(super) struct Layers {
-    layers: Vec<Layer>,
+    stack: Vec<Layer>,
     figment: Figment,
     values: Value,
 }
 
 impl Layers {
     /// Files beside each other, their lists joined, and over them the environment, then the flags.
-    pub(super) fn new(files: Vec<Layer>, environment: Layer, flags: Layer) -> figment::Result<Self> {
+    pub(super) fn new(files: Vec<Layer>, environment: Layer, flags: Layer) -> Result<Self, Problem> {
         let mut figment = files.iter().fold(Figment::new(), |figment, file| figment.adjoin(file));
         figment = figment.merge(&environment).merge(&flags);
-        let values = figment.find_value("")?;
-        let layers = files.into_iter().chain([environment, flags]).collect();
-        Ok(Self { layers, figment, values })
+        let values = figment.find_value("").map_err(|error| Problem::Internal(error.to_string()))?;
+        let stack = files.into_iter().chain([environment, flags]).collect();
+        Ok(Self { stack, figment, values })
     }
 
     /// The effective values.
@@ -191,40 +192,42 @@ impl Layers {
         &self.values
     }
 
+    /// The effective elements of the list `key`; none where it is no list.
+    pub(super) fn list(&self, key: &str) -> &[Value] {
+        self.values.find_ref(key).and_then(Value::as_array).unwrap_or_default()
+    }
+
     /// The effective values as `T`.
-    pub(super) fn extract<T: serde::de::DeserializeOwned>(&self) -> figment::Result<T> {
-        self.figment.extract()
+    pub(super) fn extract<T: serde::de::DeserializeOwned>(&self) -> Result<T, Vec<Problem>> {
+        let internal = |error: figment::Error| Problem::Internal(error.to_string());
+        self.figment.extract().map_err(|errors| errors.into_iter().map(internal).collect())
     }
 
     /// The layers, the lowest first.
     pub(super) fn layers(&self) -> &[Layer] {
-        &self.layers
+        &self.stack
     }
 
     /// The layer that a value is from.
     pub(super) fn layer(&self, tag: Tag) -> Option<&Layer> {
         let metadata = self.figment.get_metadata(tag)?;
-        self.layers.iter().find(|layer| layer.metadata() == *metadata)
+        self.stack.iter().find(|layer| layer.metadata() == *metadata)
     }
 
     /// Where the value with this tag, at `path` of its own layer, was set.
     pub(super) fn place(&self, tag: Tag, path: &KeyPath) -> Place {
         self.layer(tag).map_or(Place::Default, |layer| layer.place(path))
     }
+}
 
-    /// The elements of a list, each with its path in the layer that it is from: lists of several files are joined, and
-    /// people count in each file from its beginning.
-    pub(super) fn elements<'v>(
-        &self,
-        path: &KeyPath,
-        elements: &'v [Value],
-    ) -> impl Iterator<Item = (KeyPath, &'v Value)> {
-        let mut seen: HashMap<Tag, usize> = HashMap::new();
-        elements.iter().map(move |element| {
-            let count = seen.entry(element.tag()).or_default();
-            let index = *count;
-            *count += 1;
-            (path.index(index), element)
-        })
-    }
+/// The elements of a list, each with its path in the layer that it is from: lists of several files are joined, and
+/// people count in each file from its beginning.
+pub(super) fn elements<'v>(path: &KeyPath, elements: &'v [Value]) -> impl Iterator<Item = (KeyPath, &'v Value)> {
+    let mut seen: HashMap<Tag, usize> = HashMap::new();
+    elements.iter().map(move |element| {
+        let count = seen.entry(element.tag()).or_default();
+        let index = *count;
+        *count += 1;
+        (path.index(index), element)
+    })
 }

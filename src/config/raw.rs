@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::format::{
     Address, AddressOrOff, Endpoint, FilePath, MediaType, Name, Proxy, SecretText, Sha256, Source, SourcePrefix,
-    SpanOrOff, Timeout, Written, written,
+    SpanOrOff, Timeout,
 };
 use super::size::Size;
 use super::span::Span;
+use super::written::{Written, default};
 use crate::depot::{FillSettings, Release};
 use crate::origin::Timeouts;
 
@@ -58,10 +59,10 @@ pub(super) struct Cache {
 impl Default for Cache {
     fn default() -> Self {
         Self {
-            dir: written("/var/cache/bootdepot".into(), "/var/cache/bootdepot"),
-            max_size: size(200 << 30),
-            min_free: size(5 << 30),
-            scrub_interval: written(Some(std::time::Duration::from_secs(7 * 86_400)), "7d"),
+            dir: default("/var/cache/bootdepot"),
+            max_size: default("200 GiB"),
+            min_free: default("5 GiB"),
+            scrub_interval: default("7d"),
         }
     }
 }
@@ -85,12 +86,7 @@ pub(super) struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self {
-            listen: vec![address(8080)],
-            idle_timeout: written(std::time::Duration::from_secs(60), "60s"),
-            max_connections: 20_000,
-            tls: None,
-        }
+        Self { listen: vec![default("[::]:8080")], idle_timeout: default("60s"), max_connections: 20_000, tls: None }
     }
 }
 
@@ -109,7 +105,7 @@ pub(super) struct Tls {
 }
 
 fn tls_listen() -> Vec<Written<Address>> {
-    vec![address(8443)]
+    vec![default("[::]:8443")]
 }
 
 /// The TFTP server.
@@ -146,14 +142,14 @@ pub(super) struct Tftp {
 impl Default for Tftp {
     fn default() -> Self {
         Self {
-            listen: vec![address(69)],
+            listen: vec![default("[::]:69")],
             max_blksize: 1468,
             max_windowsize: 64,
             single_port: false,
             max_transfers: 4096,
-            timeout: written(std::time::Duration::from_secs(1), "1s"),
+            timeout: default("1s"),
             retries: 6,
-            first_byte_deadline: written(std::time::Duration::from_secs(30), "30s"),
+            first_byte_deadline: default("30s"),
             files: BTreeMap::new(),
         }
     }
@@ -169,8 +165,7 @@ pub(super) struct Admin {
 
 impl Default for Admin {
     fn default() -> Self {
-        let listen = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 8081));
-        Self { listen: written(Some(listen), listen.to_string()) }
+        Self { listen: default("127.0.0.1:8081") }
     }
 }
 
@@ -178,7 +173,7 @@ impl Default for Admin {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Fill {
-    /// Bytes of one ranged request to an origin; from 4 KiB to 1 GiB.
+    /// Bytes of one ranged request to an origin.
     #[schemars(range(min = 4096, max = 1_073_741_824))]
     pub(super) part_size: Written<Size>,
     /// Connections of one fill.
@@ -201,14 +196,13 @@ pub(super) struct Fill {
 impl Default for Fill {
     fn default() -> Self {
         let fill = FillSettings::default();
-        let stall = Timeouts::default().stall;
         Self {
-            part_size: size(fill.part_size),
+            part_size: default(&Size(fill.part_size).to_string()),
             connections: u32::try_from(fill.connections).unwrap_or(u32::MAX),
             max_fills: u32::try_from(fill.max_fills).unwrap_or(u32::MAX),
             retries: fill.retries,
-            stall_timeout: written(stall, Span(stall).to_string()),
-            negative_ttl: written(fill.negative_ttl, Span(fill.negative_ttl).to_string()),
+            stall_timeout: default(&Span(Timeouts::default().stall).to_string()),
+            negative_ttl: default(&Span(fill.negative_ttl).to_string()),
             release: match fill.release {
                 Release::HoldTail => ReleaseWhen::HoldTail,
                 Release::Whole => ReleaseWhen::Whole,
@@ -335,25 +329,18 @@ pub(super) struct Asset {
     /// finds out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) size: Option<Written<Size>>,
-    /// Its media type. Without it, the suffix of the name decides.
+    /// Its media type. Without it, the suffix of the name decides: `.efi` is `application/efi`, `.iso` is
+    /// `application/vnd.efi-iso`, `.img` is `application/octet-stream`, and what has no known suffix is that too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) content_type: Option<Written<MediaType>>,
     /// Keep it in the cache against eviction.
     #[serde(default)]
     pub(super) pin: bool,
-    /// Where its block list is. With one, ranges of an asset that is not in the cache are proven block by block.
+    /// Where its block list is. With one, ranges of an asset that is not in the cache are proven block by block. Needs
+    /// `blocks_sha256`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) blocks: Option<Written<Source>>,
-    /// The SHA-256 of the block list itself.
+    /// The SHA-256 of the block list itself, which makes the list trustworthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) blocks_sha256: Option<Written<Sha256>>,
-}
-
-fn address(port: u16) -> Written<Address> {
-    let address = std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
-    written(address, address.to_string())
-}
-
-fn size(bytes: u64) -> Written<Size> {
-    written(Size(bytes), Size(bytes).to_string())
 }

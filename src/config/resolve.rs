@@ -3,13 +3,13 @@
 use figment::value::Value;
 
 use super::error::{ConfigError, Problem};
-use super::format::Written;
 use super::key::KeyPath;
-use super::layer::Layers;
-use super::{Config, raw};
+use super::layer::{self, Layers, Place};
+use super::written::{Format, Written};
+use super::{Config, check, raw};
 use crate::asset::AssetName;
 use crate::cache::CacheSettings;
-use crate::catalog::{Asset, BlocksSource, Catalog, CatalogError, content_type};
+use crate::catalog::{Asset, BlocksSource, Catalog, content_type};
 use crate::depot::{FillSettings, Release};
 use crate::http::{HttpSettings, TlsSettings};
 use crate::origin::{Addressing, Credentials, OriginSettings, Secret, Timeouts};
@@ -17,23 +17,19 @@ use crate::tftp::TftpSettings;
 
 /// The settings of every room. `layers` has passed the checks.
 pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, Vec<ConfigError>> {
-    let raw: raw::Settings = layers.extract().map_err(|errors| {
-        let internal = |error: figment::Error| whole(&layers, Problem::Internal(error.to_string()));
-        errors.into_iter().map(internal).collect::<Vec<_>>()
-    })?;
+    let raw: raw::Settings = layers.extract().map_err(|problems| told(&layers, problems))?;
     let timeouts = Timeouts { stall: raw.fill.stall_timeout.value, ..Timeouts::default() };
-    let mut errors = Vec::new();
+    let mut errors: Vec<ConfigError> = Vec::new();
     let mut origins = Vec::new();
     for (index, raw) in raw.origin.into_iter().enumerate() {
         match origin(raw) {
             Ok(origin) => origins.push(origin),
-            Err(reason) => errors.push(unusable_key_id(&layers, index, reason)),
+            Err(reason) => errors.extend(unusable_key_id(&layers, index, reason)),
         }
     }
     let assets = raw.asset.into_iter().zip(since(&layers)).map(|(raw, since)| asset(raw, since)).collect();
     let catalog = Catalog::new(assets).map_err(|taken| {
-        let internal = |error: CatalogError| whole(&layers, Problem::Internal(error.to_string()));
-        taken.into_iter().map(internal).collect::<Vec<_>>()
+        told(&layers, taken.into_iter().map(|error| Problem::Internal(error.to_string())).collect())
     })?;
     if !errors.is_empty() {
         return Err(errors);
@@ -57,30 +53,24 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
     })
 }
 
-fn whole(layers: &Layers, problem: Problem) -> ConfigError {
-    let place = layers.layers().first().map_or(super::Place::Default, |layer| layer.whole.clone());
-    ConfigError { place, key: KeyPath::root(), of: None, problem }
+/// Problems of the settings as a whole.
+fn told(layers: &Layers, problems: Vec<Problem>) -> Vec<ConfigError> {
+    let place = layers.layers().first().map_or(Place::Default, |layer| layer.whole.clone());
+    let error = |problem| ConfigError { place: place.clone(), key: KeyPath::root(), of: None, problem };
+    problems.into_iter().map(error).collect()
 }
 
-fn unusable_key_id(layers: &Layers, index: usize, reason: String) -> ConfigError {
-    let origins = layers.values().find_ref("origin").and_then(Value::as_array).unwrap_or_default();
-    let found = layers.elements(&KeyPath::of(["origin"]), origins).nth(index);
-    let problem = Problem::Absent(reason);
-    match found {
-        Some((path, origin)) => {
-            let key = path.key("credentials").key("access_key_id");
-            let place = layers.place(origin.tag(), &key);
-            ConfigError { place, key, of: super::check::name_of(origin), problem }
-        }
-        None => whole(layers, problem),
-    }
+fn unusable_key_id(layers: &Layers, index: usize, reason: String) -> Option<ConfigError> {
+    let (path, origin) = layer::elements(&KeyPath::of(["origin"]), layers.list("origin")).nth(index)?;
+    let key = path.key("credentials").key("access_key_id");
+    let place = layers.place(origin.tag(), &key);
+    Some(ConfigError { place, key, of: check::name_of(origin), problem: Problem::Absent(reason) })
 }
 
 /// When the file that declares it was written, for each asset in order.
 fn since(layers: &Layers) -> Vec<std::time::SystemTime> {
-    let assets = layers.values().find_ref("asset").and_then(Value::as_array).unwrap_or_default();
     let since = |asset: &Value| layers.layer(asset.tag()).map_or(std::time::UNIX_EPOCH, |layer| layer.since);
-    assets.iter().map(since).collect()
+    layers.list("asset").iter().map(since).collect()
 }
 
 fn http(raw: raw::Http) -> HttpSettings {
@@ -172,11 +162,11 @@ fn asset(raw: raw::Asset, since: std::time::SystemTime) -> Asset {
     }
 }
 
-fn value<F: super::format::Format>(written: Written<F>) -> F::Value {
+fn value<F: Format>(written: Written<F>) -> F::Value {
     written.value
 }
 
-fn values<F: super::format::Format>(written: Vec<Written<F>>) -> Vec<F::Value> {
+fn values<F: Format>(written: Vec<Written<F>>) -> Vec<F::Value> {
     written.into_iter().map(value).collect()
 }
 

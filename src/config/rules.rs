@@ -7,7 +7,7 @@ use figment::value::Value;
 use super::check::{name_of, nearest};
 use super::error::{ConfigError, Problem, Size64};
 use super::key::KeyPath;
-use super::layer::{Layer, Layers, Place};
+use super::layer::{self, Layer, Layers, Place};
 use super::raw;
 use super::size::Size;
 
@@ -49,9 +49,8 @@ impl Element<'_> {
 }
 
 fn elements<'l>(layers: &'l Layers, list: &str) -> Vec<Element<'l>> {
-    let Some(values) = layers.values().find_ref(list).and_then(Value::as_array) else { return Vec::new() };
-    layers
-        .elements(&KeyPath::of([list]), values)
+    let values = layers.list(list);
+    layer::elements(&KeyPath::of([list]), values)
         .filter_map(|(path, value)| Some(Element { layer: layers.layer(value.tag())?, path, value }))
         .collect()
 }

@@ -1,10 +1,9 @@
-//! The JSON Schema of the settings file, and one entry for each key that it describes.
+//! The JSON Schema of the settings file, and how to read it: the checks, the explanations and `config show` follow it.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use schemars::generate::SchemaSettings;
-use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::format::FormatInfo;
@@ -15,7 +14,7 @@ use super::size::Size;
 static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
     let generator = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
     let mut schema = generator.into_root_schema_for::<raw::Settings>().to_value();
-    drop_nulls(&mut schema);
+    tidy(&mut schema);
     schema
 });
 
@@ -24,8 +23,9 @@ pub fn schema() -> &'static Json {
     &SCHEMA
 }
 
-/// TOML has no null: what is optional is left out.
-fn drop_nulls(schema: &mut Json) {
+/// Takes out what comes from Rust alone: nulls, since in TOML what is optional is left out, and the line ends of doc
+/// comments within a paragraph.
+fn tidy(schema: &mut Json) {
     match schema {
         Json::Object(object) => {
             if let Some(Json::Array(types)) = object.get_mut("type") {
@@ -45,10 +45,14 @@ fn drop_nulls(schema: &mut Json) {
                     }
                 }
             }
+            if let Some(Json::String(text)) = object.get_mut("description") {
+                let paragraphs: Vec<_> = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect();
+                *text = paragraphs.join("\n\n");
+            }
             object.retain(|keyword, value| keyword != "default" || !value.is_null());
-            object.values_mut().for_each(drop_nulls);
+            object.values_mut().for_each(tidy);
         }
-        Json::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Json::Array(items) => items.iter_mut().for_each(tidy),
         _ => {}
     }
 }
@@ -187,111 +191,7 @@ pub(super) fn literal(value: &Json) -> String {
     }
 }
 
-/// What there is to know of one key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Explanation {
-    /// Its dotted name; `[]` stands for any element of a list, `NAME` for a key that the operator makes up.
-    pub key: String,
-    /// What it takes.
-    pub takes: String,
-    /// What holds where it is not set, as TOML writes it.
-    pub default: Option<String>,
-    /// Whether it must be set wherever its table is.
-    pub required: bool,
-    /// What it means.
-    pub meaning: String,
-    /// Whether it is a table or a list of tables: a heading, and nothing to set on one line.
-    #[serde(skip)]
-    pub table: bool,
-}
-
-impl Explanation {
-    /// Every key of the settings, each table before what is in it.
-    pub fn all() -> Vec<Self> {
-        let mut found = Vec::new();
-        walk(schema(), "", false, &mut found);
-        found
-    }
-
-    /// The environment variable that sets it, unless it lies within a list.
-    pub fn variable(&self) -> Option<String> {
-        let within = self.key.contains("[]") || self.key.ends_with(".NAME");
-        (!within).then(|| super::layer::variable(&KeyPath::of(self.key.split('.'))))
-    }
-}
-
-fn walk(schema: &Json, key: &str, required: bool, found: &mut Vec<Explanation>) {
-    let entry = |key: &str, takes: String, table: bool| Explanation {
-        key: key.to_owned(),
-        takes,
-        default: schema.get("default").filter(|_| !table).map(literal),
-        required,
-        meaning: meaning(schema),
-        table,
-    };
-    let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
-    match Kind::of(schema) {
-        Kind::Table(keys) => {
-            if !key.is_empty() {
-                found.push(entry(key, "a table".to_owned(), true));
-            }
-            for (name, schema_of_key) in keys {
-                walk(schema_of_key, &below(name), requires(schema, name), found);
-            }
-        }
-        Kind::Map(values) => {
-            found.push(entry(&below("NAME"), expected(values), false));
-        }
-        Kind::Tagged(tag, forms) => {
-            found.push(entry(key, "a table".to_owned(), true));
-            let choices = tags(tag, forms);
-            let meanings: Vec<_> =
-                forms.iter().zip(&choices).map(|(form, choice)| format!("\n\n`{choice}`: {}", meaning(form))).collect();
-            found.push(Explanation {
-                key: below(tag),
-                takes: one_of(&choices),
-                default: schema.get("default").and_then(|default| default.get(tag)).map(literal),
-                required: true,
-                meaning: format!("Where they come from.{}", meanings.concat()),
-                table: false,
-            });
-            for (form, choice) in forms.iter().zip(choices) {
-                for (name, schema_of_key) in properties(form).into_iter().flatten().filter(|(name, _)| *name != tag) {
-                    let first = found.len();
-                    walk(schema_of_key, &below(name), requires(form, name), found);
-                    for explanation in &mut found[first..] {
-                        explanation.meaning = format!("With `{tag} = \"{choice}\"`: {}", explanation.meaning);
-                    }
-                }
-            }
-        }
-        Kind::List(items) if properties(items).is_some() => {
-            let list = format!("{key}[]");
-            found.push(entry(&list, "a list of tables".to_owned(), true));
-            for (name, schema_of_key) in properties(items).into_iter().flatten() {
-                walk(schema_of_key, &format!("{list}.{name}"), requires(items, name), found);
-            }
-        }
-        Kind::Choice(choices) => {
-            let mut explanation = entry(key, one_of(&choices), false);
-            let forms = schema.get("oneOf").and_then(Json::as_array);
-            for form in forms.into_iter().flatten() {
-                let choice = constant(form).unwrap_or_default();
-                let _ = write!(explanation.meaning, "\n\n`{choice}`: {}", meaning(form));
-            }
-            found.push(explanation);
-        }
-        _ => found.push(entry(key, expected(schema), false)),
-    }
-}
-
 /// Whether the table of this schema must have the key `name`.
 pub(super) fn requires(schema: &Json, name: &str) -> bool {
     schema.get("required").and_then(Json::as_array).is_some_and(|keys| keys.iter().any(|key| key == name))
-}
-
-/// A schema's description, its paragraphs on one line each.
-fn meaning(schema: &Json) -> String {
-    let text = schema.get("description").and_then(Json::as_str).unwrap_or_default();
-    text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
 }

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::format;
 use super::key::{KeyPath, toml_key};
-use super::layer::{Layers, Place};
+use super::layer::{self, Layers, Place};
 use super::schema::{self, Kind};
 
 /// One table of the effective settings.
@@ -109,7 +109,7 @@ impl Shower<'_> {
             match Kind::of(&schema) {
                 Kind::List(items) => {
                     let elements = value.as_ref().and_then(Value::as_array).unwrap_or_default();
-                    for (path, element) in self.layers.elements(&path, elements).collect::<Vec<_>>() {
+                    for (path, element) in layer::elements(&path, elements) {
                         self.table(Some(element), items, &path, &inner, true);
                     }
                 }

@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::fetch::Fetch;
-use super::fill::{Fill, FillOutcome, Phase, Proven, WriteError};
+use super::fill::{Fill, FillOutcome, Phase, WriteError};
 use super::hashing::{self, blocking};
 use super::verdict::{ASK_AGAIN, SourceFailures};
 use super::{FillSettings, ReadError};
 use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
-use crate::cache::{Cache, CacheError, Partial};
+use crate::cache::{Cache, CacheError, Entry, Partial};
 use crate::origin::{OriginError, Origins, Validator};
 
 /// Bytes handed to the disk at a time: few system calls, and a reader waits for little.
@@ -147,15 +147,15 @@ impl Driver {
             let mut again = true;
             loop {
                 let setback = match self.try_source(source, blocks.as_ref(), stock).await {
-                    Ok(proven) => return (FillOutcome::Complete, Phase::Complete(proven), None),
+                    Ok(entry) => return (FillOutcome::Complete, Phase::Complete(entry), None),
                     Err(setback) => setback,
                 };
                 // Parts of an earlier run or of another source may be what is wrong: this one gets a fair try.
                 let impure = stock.as_ref().is_some_and(|stock| !stock.pure);
-                if let (Some(stock), Some((all, fault))) = (stock.as_mut(), setback.spoils(source)) {
-                    if let Err(error) = self.start_over(stock, all, fault).await {
-                        return unstored(&error, Some(stock)).await;
-                    }
+                if let (Some(stock), Some((all, fault))) = (stock.as_mut(), setback.spoils(source))
+                    && let Err(error) = self.start_over(stock, all, fault).await
+                {
+                    return unstored(&error, Some(stock)).await;
                 }
                 match setback {
                     Setback::Disk(error) => return unstored(&error, stock.as_ref()).await,
@@ -206,7 +206,7 @@ impl Driver {
         source: &SourceUrl,
         blocks: Option<&BlockList>,
         stock: &mut Option<Stock>,
-    ) -> Result<Proven, Setback> {
+    ) -> Result<Entry, Setback> {
         let expected = self.fill.asset().size.or(blocks.map(BlockList::size));
         if let (None, Some(size)) = (&stock, expected) {
             *stock = Some(self.take_stock(size, blocks).await?);
@@ -304,20 +304,15 @@ impl Driver {
     }
 
     /// Turns the hash of the whole into the proof, and the partial into a blob.
-    async fn prove(&self, stock: &Stock, verifier: Verifier) -> Result<Proven, Setback> {
+    ///
+    /// A disk that will not take the blob may have lost what was hashed, so the proof is worth nothing then.
+    async fn prove(&self, stock: &Stock, verifier: Verifier) -> Result<Entry, Setback> {
         let expected = self.fill.asset().digest;
         let proof = verifier.prove(&expected).map_err(|found| {
             Setback::WrongWhole(format!("its bytes have the SHA-256 {found}, the catalog says {expected}"))
         })?;
         let partial = Arc::clone(&stock.partial);
-        match blocking(move || partial.admit(proof)).await {
-            Ok(entry) => Ok(Proven::Stored(entry)),
-            Err(error) => {
-                warn!(asset = %self.fill.asset().name, %error, "proven, but the cache cannot take it");
-                discard(stock).await;
-                Ok(Proven::Unadmitted(Arc::clone(&stock.partial)))
-            }
-        }
+        Ok(blocking(move || partial.admit(proof)).await?)
     }
 }
 

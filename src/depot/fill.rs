@@ -21,21 +21,12 @@ pub(super) enum Phase {
     Starting,
     /// Bytes are coming into the partial.
     Filling(Arc<Partial>),
-    /// Every byte is proven. The blob, or the proven partial where the disk would not take it as a blob.
-    Complete(Proven),
+    /// Every byte is proven, and the blob is in the cache.
+    Complete(Entry),
     /// It cannot be stored: whoever wants the bytes streams them through.
     Unstored(String),
     /// It failed.
     Failed(ReadError),
-}
-
-/// Where the proven bytes are.
-#[derive(Clone)]
-pub(super) enum Proven {
-    /// In the cache.
-    Stored(Entry),
-    /// In a file that is gone when the last of its readers is.
-    Unadmitted(Arc<Partial>),
 }
 
 /// How a fill ended; the contract's words, in logs and metrics.

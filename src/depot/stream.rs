@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::board::{Grant, TAIL, WantId};
 use super::bypass::Bypass;
-use super::fill::{Fill, Phase, Proven};
+use super::fill::{Fill, Phase};
 use super::hashing::blocking;
 use super::{CacheState, Delivery, ReadError, Release};
 use crate::asset::ByteRange;
@@ -242,14 +242,9 @@ impl Steps for FillStream {
                     Phase::Starting => {}
                     Phase::Failed(error) => return Err(error),
                     Phase::Unstored(reason) => return self.go_around(reason).await,
-                    Phase::Complete(Proven::Stored(entry)) => {
+                    Phase::Complete(entry) => {
                         let rest = ByteRange::new(self.at, self.end.min(entry.size()));
                         return BlobStream::new(entry, rest, self.delivery).next_step().await;
-                    }
-                    Phase::Complete(Proven::Unadmitted(partial)) => {
-                        let end = self.end.min(partial.size()).min(self.at + FILL_FRAME);
-                        let range = ByteRange::new(self.at, end);
-                        return self.give(partial, range).await;
                     }
                     Phase::Filling(partial) => {
                         self.end = self.end.min(partial.size());
@@ -282,14 +277,6 @@ impl FillStream {
         self.at += bytes.len() as u64;
         self.fill.board().advance(self.want, self.at);
         (bytes, self)
-    }
-
-    async fn give(self: Box<Self>, partial: Arc<Partial>, range: ByteRange) -> Step {
-        if range.is_empty() {
-            return Ok(None);
-        }
-        let bytes = read(partial, range).await?;
-        Ok(Some(self.gave(bytes)))
     }
 
     /// The fill cannot be stored: on from the origin itself, unless unproven bytes went out that nobody can prove now.

@@ -20,22 +20,13 @@ const CREDENTIALS_TOTAL: Duration = Duration::from_secs(10);
 const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16";
 
 /// A client for an origin's objects; the error is the end of a sentence.
-pub(super) fn for_objects(
-    tls: ClientConfig,
-    proxy: Option<&Url>,
-    connect: Duration,
-) -> Result<Client, String> {
-    let proxies = match proxy {
-        Some(url) => vec![configured_proxy(url)?],
-        None => environment_proxies(|name| std::env::var(name).ok())?,
-    };
-    build(basic(tls, &proxies).connect_timeout(connect).pool_idle_timeout(POOL_IDLE))
+pub(super) fn for_objects(tls: ClientConfig, proxies: &[Proxy], connect: Duration) -> Result<Client, String> {
+    build(basic(tls, proxies).connect_timeout(connect).pool_idle_timeout(POOL_IDLE))
 }
 
-/// A client for credential services.
-pub(super) fn for_credentials(tls: ClientConfig) -> Result<Client, String> {
-    let proxies = environment_proxies(|name| std::env::var(name).ok())?;
-    build(basic(tls, &proxies).connect_timeout(CREDENTIALS_CONNECT).timeout(CREDENTIALS_TOTAL))
+/// A client for credential services; the error is the end of a sentence.
+pub(super) fn for_credentials(tls: ClientConfig, proxies: &[Proxy]) -> Result<Client, String> {
+    build(basic(tls, proxies).connect_timeout(CREDENTIALS_CONNECT).timeout(CREDENTIALS_TOTAL))
 }
 
 fn basic(tls: ClientConfig, proxies: &[Proxy]) -> ClientBuilder {
@@ -57,7 +48,8 @@ fn build(builder: ClientBuilder) -> Result<Client, String> {
     builder.build().map_err(|e| format!("its HTTP client cannot be made: {e}"))
 }
 
-fn configured_proxy(url: &Url) -> Result<Proxy, String> {
+/// The proxy of an origin's settings; the error is the end of a sentence.
+pub(super) fn configured_proxy(url: &Url) -> Result<Proxy, String> {
     match url.scheme() {
         "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h" => {
             Proxy::all(url.clone()).map_err(|e| format!("its proxy cannot be used: {}", e.without_url()))
@@ -66,23 +58,27 @@ fn configured_proxy(url: &Url) -> Result<Proxy, String> {
     }
 }
 
-/// The proxies that `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` name, in either case, as curl reads them.
-fn environment_proxies(var: impl Fn(&str) -> Option<String>) -> Result<Vec<Proxy>, String> {
+/// The proxies that `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` name, in either case, as curl reads them; `var`
+/// is the environment. The error is the end of a sentence.
+pub(super) fn environment_proxies(var: impl Fn(&str) -> Option<String>) -> Result<Vec<Proxy>, String> {
     let read = |name: &str| {
         var(&name.to_lowercase()).or_else(|| var(name)).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())
     };
     let exempt = read("NO_PROXY").map_or(NEVER_PROXIED.to_owned(), |more| format!("{NEVER_PROXIED},{more}"));
-    let mut proxies = Vec::new();
     // The first that fits is taken, so the one for all comes last.
-    let kinds: [(&str, fn(String) -> reqwest::Result<Proxy>); 3] =
-        [("HTTP_PROXY", Proxy::http), ("HTTPS_PROXY", Proxy::https), ("ALL_PROXY", Proxy::all)];
-    for (name, make) in kinds {
-        if let Some(url) = read(name) {
-            let proxy = make(url).map_err(|_| format!("the environment variable {name} is no URL of a proxy"))?;
-            proxies.push(proxy.no_proxy(NoProxy::from_string(&exempt)));
-        }
-    }
-    Ok(proxies)
+    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]
+        .into_iter()
+        .filter_map(|name| Some((name, read(name)?)))
+        .map(|(name, url)| {
+            let proxy = match name {
+                "HTTP_PROXY" => Proxy::http(url),
+                "HTTPS_PROXY" => Proxy::https(url),
+                _ => Proxy::all(url),
+            };
+            let proxy = proxy.map_err(|_| format!("the environment variable {name} is no URL of a proxy"))?;
+            Ok(proxy.no_proxy(NoProxy::from_string(&exempt)))
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -78,7 +78,8 @@ mod tests {
         assert_eq!(document.words().as_deref(), Some("PermanentRedirect: Use <that> endpoint."));
         assert_eq!(document.endpoint.as_deref(), Some("b.s3.eu-west-1.amazonaws.com"));
         assert_eq!(document.bucket_name.as_deref(), Some("b"));
-        let document = Document::parse(b"<Error><Code>InvalidRange</Code><ActualObjectSize>5</ActualObjectSize></Error>");
+        let document =
+            Document::parse(b"<Error><Code>InvalidRange</Code><ActualObjectSize>5</ActualObjectSize></Error>");
         assert_eq!(document.actual_object_size, Some(5));
     }
 

@@ -102,10 +102,9 @@ impl Exchange<'_> {
     async fn document(&self, response: &mut Response) -> Document {
         let mut text = Vec::new();
         while text.len() < Document::MAX_LENGTH {
-            match within(self.stall, self.source_url, response.chunk()).await {
-                Ok(Ok(Some(piece))) => text.extend_from_slice(&piece[..piece.len().min(Document::MAX_LENGTH - text.len())]),
-                _ => break,
-            }
+            let Ok(Ok(Some(piece))) = within(self.stall, self.source_url, response.chunk()).await else { break };
+            let room = Document::MAX_LENGTH - text.len();
+            text.extend_from_slice(&piece[..piece.len().min(room)]);
         }
         Document::parse(&text)
     }

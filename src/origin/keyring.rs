@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use super::{Credentials, OriginError, Secret};
 
 /// How long credentials that name no expiry are used before they are read again: files and variables may be rotated.
-const KEEP_UNDATED: Duration = Duration::from_secs(60);
+const KEEP_UNDATED: Duration = Duration::from_mins(1);
 
 /// How long a failure is remembered, so that the parts of many fills do not ask a metadata service that is not there one
 /// after the other.
@@ -48,10 +48,9 @@ impl Keyring {
                 Box::new(DefaultCredentialProvider::builder().no_process().build()),
                 "there are none in the environment, the profile files, a web identity, container or instance metadata",
             ),
-            Credentials::Env => (
-                Box::new(EnvCredentialProvider::new()),
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set",
-            ),
+            Credentials::Env => {
+                (Box::new(EnvCredentialProvider::new()), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set")
+            }
             Credentials::Static { access_key_id, secret_access_key, session_token } => {
                 (Box::new(Given { access_key_id, secret_access_key, session_token }), "none are given")
             }
@@ -100,6 +99,14 @@ impl Keyring {
         }
     }
 
+    /// Makes the kept credentials look as if they were read a while ago.
+    #[cfg(test)]
+    pub(super) async fn age(&self) {
+        if let Some(kept) = &mut *self.kept.lock().await {
+            kept.since -= KEEP_FAILURE;
+        }
+    }
+
     async fn load(&self, kept: &mut Option<Kept>) -> Result<Credential, String> {
         let outcome = match self.provider.provide_credential_dyn(&self.context).await {
             Ok(Some(found)) if found.access_key_id.is_empty() || found.secret_access_key.is_empty() => {
@@ -130,13 +137,8 @@ fn profile(name: Option<String>, file: Option<PathBuf>) -> Provider {
     if let Some(file) = file {
         keys = keys.with_credentials_file(file.to_string_lossy());
     }
-    let mut chain = DefaultCredentialProvider::builder()
-        .no_env()
-        .no_web_identity()
-        .no_process()
-        .no_ecs()
-        .no_imds()
-        .profile(keys);
+    let mut chain =
+        DefaultCredentialProvider::builder().no_env().no_web_identity().no_process().no_ecs().no_imds().profile(keys);
     if let Some(name) = name {
         chain = chain.with_profile(name);
     }
@@ -171,9 +173,8 @@ impl ProvideCredential for Given {
     async fn provide_credential(&self, _context: &Context) -> Result<Option<Credential>, Error> {
         let (secret, token) = (self.secret_access_key.clone(), self.session_token.clone());
         // They may be in files.
-        let revealed = tokio::task::spawn_blocking(move || {
-            Ok((secret.reveal()?, token.map(|token| token.reveal()).transpose()?))
-        });
+        let revealed =
+            tokio::task::spawn_blocking(move || Ok((secret.reveal()?, token.map(|token| token.reveal()).transpose()?)));
         let (secret_access_key, session_token) = revealed
             .await
             .unwrap_or_else(|e| Err(e.to_string()))
@@ -193,7 +194,9 @@ impl Env for ProcessEnv {
     }
 
     fn vars(&self) -> HashMap<String, String> {
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
     }
 
     fn home_dir(&self) -> Option<PathBuf> {

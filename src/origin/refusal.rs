@@ -33,10 +33,12 @@ pub(super) fn explain(request: &Request<'_>, status: StatusCode, headers: &Heade
         identity: request.identity.to_owned(),
         code,
     };
-    let other = |message| OriginError::Status { source_url: request.source_url.to_owned(), status: status.as_u16(), message };
+    let other =
+        |message| OriginError::Status { source_url: request.source_url.to_owned(), status: status.as_u16(), message };
     match (code, status.as_u16()) {
         (Some("NoSuchBucket"), _) => {
-            let (bucket, endpoint) = request.bucket.unwrap_or((said.bucket_name.as_deref().unwrap_or("?"), request.host));
+            let (bucket, endpoint) =
+                request.bucket.unwrap_or((said.bucket_name.as_deref().unwrap_or("?"), request.host));
             OriginError::NoSuchBucket { bucket: bucket.to_owned(), endpoint: endpoint.to_owned() }
         }
         (Some("NoSuchKey" | "NoSuchVersion"), _) | (None, 404 | 410) => OriginError::NotFound { source_url },
@@ -49,7 +51,15 @@ pub(super) fn explain(request: &Request<'_>, status: StatusCode, headers: &Heade
             Some("Request has expired") => denied("AccessDenied: the presigned URL has expired".to_owned()),
             _ => denied("AccessDenied".to_owned()),
         },
-        (Some("PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException"), _)
+        (
+            Some(
+                "PermanentRedirect"
+                | "TemporaryRedirect"
+                | "AuthorizationHeaderMalformed"
+                | "IllegalLocationConstraintException",
+            ),
+            _,
+        )
         | (_, 300..=399) => other(elsewhere(headers, said)),
         (Some("SlowDown" | "TooManyRequests" | "RequestLimitExceeded"), _) | (_, 429 | 503) => OriginError::Throttled {
             host: request.host.to_owned(),

@@ -54,7 +54,11 @@ impl Remote {
     }
 
     /// As configured.
-    pub(super) fn new(settings: OriginSettings, roots: &RootCertStore, timeouts: Timeouts) -> Result<Self, OriginError> {
+    pub(super) fn new(
+        settings: OriginSettings,
+        roots: &RootCertStore,
+        timeouts: Timeouts,
+    ) -> Result<Self, OriginError> {
         let prefix = settings.prefix.clone();
         Self::resolve(settings, roots, timeouts).map_err(|reason| OriginError::Settings { origin: prefix, reason })
     }
@@ -74,12 +78,17 @@ impl Remote {
             Ok(name) => Ok((name, value)),
             Err(_) => Err(format!("{name:?} is no name of a header field")),
         });
+        let environment = client::environment_proxies(|name| std::env::var(name).ok())?;
         let context = Context::new()
             .with_file_read(TokioFileRead)
-            .with_http_send(ReqwestHttpSend::new(client::for_credentials(tls.clone())?))
+            .with_http_send(ReqwestHttpSend::new(client::for_credentials(tls.clone(), &environment)?))
             .with_env(ProcessEnv);
+        let proxies = match &settings.proxy {
+            Some(url) => vec![client::configured_proxy(url)?],
+            None => environment,
+        };
         Ok(Self {
-            client: client::for_objects(tls, settings.proxy.as_ref(), connect)?,
+            client: client::for_objects(tls, &proxies, connect)?,
             connect,
             stall: timeouts.stall,
             proxy: settings.proxy.as_ref().map(host),
@@ -93,6 +102,14 @@ impl Remote {
     /// The `match`.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// Makes the kept credentials look as if they were read a while ago.
+    #[cfg(test)]
+    pub(super) async fn age_credentials(&self) {
+        if let Some(keyring) = &self.keyring {
+            keyring.age().await;
+        }
     }
 
     /// The origin as metrics and messages name it: its `match`, else the source's scheme and host.
@@ -133,10 +150,12 @@ impl Remote {
             let response = exchange.send(&url, headers).await?;
             let identity = format!("access key {}", credential.access_key_id);
             match exchange.accept(response, &identity, bucket).await {
-                Err(denied @ OriginError::AccessDenied { .. }) if !renewed => match keyring.renewed(&credential).await {
-                    Some(other) => (credential, renewed) = (other, true),
-                    None => return Err(denied),
-                },
+                Err(denied @ OriginError::AccessDenied { .. }) if !renewed => {
+                    match keyring.renewed(&credential).await {
+                        Some(other) => (credential, renewed) = (other, true),
+                        None => return Err(denied),
+                    }
+                }
                 done => return done,
             }
         }

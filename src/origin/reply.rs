@@ -57,7 +57,8 @@ pub(super) fn check(
 ) -> Result<Head, Fault> {
     let (range, total) = match (status, asked.on_the_wire()) {
         (StatusCode::OK, _) => {
-            let total = content_length(headers)?.ok_or_else(|| bad("it does not say its length (no Content-Length)"))?;
+            let total =
+                content_length(headers)?.ok_or_else(|| bad("it does not say its length (no Content-Length)"))?;
             (ByteRange::whole(total), total)
         }
         (StatusCode::PARTIAL_CONTENT, Some(wire)) => {

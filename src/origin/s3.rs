@@ -54,7 +54,9 @@ impl Endpoint {
             return Err("its endpoint must be a plain URL, without user, query or fragment".to_owned());
         }
         if addressing == Addressing::Virtual && !matches!(url.host(), Some(Host::Domain(_))) {
-            return Err("its endpoint is an IP address, before which no bucket can stand; use addressing = \"path\"".to_owned());
+            return Err(
+                "its endpoint is an IP address, before which no bucket can stand; use addressing = \"path\"".to_owned()
+            );
         }
         Ok(Self { url, addressing, signer: RequestSigner::new("s3", &region) })
     }
@@ -79,7 +81,10 @@ impl Endpoint {
         };
         url.set_path(&path);
         if url.path() != path {
-            return Err("an object whose key has a '.' or '..' segment cannot be asked for: URLs have no such segments".to_owned());
+            return Err(
+                "an object whose key has a '.' or '..' segment cannot be asked for: URLs have no such segments"
+                    .to_owned(),
+            );
         }
         let query = version.map(|version| format!("versionId={}", utf8_percent_encode(version, &QUERY)));
         url.set_query(query.as_deref());
@@ -94,7 +99,10 @@ impl Endpoint {
             ));
         }
         let host = format!("{bucket}.{}", self.url.host_str().unwrap_or_default());
-        let is_name = bucket.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        let is_name = bucket.split('.').all(is_label);
         if !is_name || url.set_host(Some(&host)).is_err() || url.host_str() != Some(&host) {
             return Err(format!("the bucket {bucket:?} cannot stand before a host name; use addressing = \"path\""));
         }

@@ -245,13 +245,7 @@ impl Departures {
     }
 
     /// Adds a packet of `header` and `payload`; `full` is the size of the packets in its row, header included.
-    pub fn push(
-        &mut self,
-        route: &Route,
-        full: usize,
-        header: [u8; HEADER],
-        payload: impl Iterator<Item = Bytes>,
-    ) {
+    pub fn push(&mut self, route: &Route, full: usize, header: [u8; HEADER], payload: impl Iterator<Item = Bytes>) {
         let first_piece = self.pieces.len();
         self.pieces.push(Piece::Header(header));
         self.pieces.extend(payload.map(Piece::Payload));

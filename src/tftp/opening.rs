@@ -57,7 +57,8 @@ impl Opening {
         match opened {
             Ok(Ok((size, stream))) => self.start(size, stream, mode),
             Ok(Err(error)) => {
-                let code = if matches!(error, ReadError::NotFound(_)) { ErrorCode::NotFound } else { ErrorCode::Undefined };
+                let code =
+                    if matches!(error, ReadError::NotFound(_)) { ErrorCode::NotFound } else { ErrorCode::Undefined };
                 let (outcome, detail) = (error.outcome(), error.to_string());
                 self.refuse(code, error.public(), outcome, &detail);
             }
@@ -83,10 +84,8 @@ impl Opening {
             warn!(peer = %self.asked.route.peer, %error, "the route's MTU is not known");
             self.settings.max_blksize
         });
-        let limits = Limits {
-            blksize: self.settings.max_blksize.min(route_blksize),
-            windowsize: self.settings.max_windowsize,
-        };
+        let limits =
+            Limits { blksize: self.settings.max_blksize.min(route_blksize), windowsize: self.settings.max_windowsize };
         let terms = options::negotiate(request.options, mode, size, limits);
         let patience = Patience { timeout: self.settings.timeout, retries: self.settings.retries };
         self.account.set_cache(stream.cache_state());

@@ -385,10 +385,8 @@ impl Port {
         let timeout = self.alarms.next().map(|due| due.saturating_duration_since(now));
         // A wait of that many seconds is no wait that ends.
         let timeout = timeout.and_then(|wait| wait.try_into().ok());
-        let mut wakers = [
-            PollFd::new(self.door.socket.udp(), PollFlags::IN),
-            PollFd::new(&*self.door.mailbox, PollFlags::IN),
-        ];
+        let mut wakers =
+            [PollFd::new(self.door.socket.udp(), PollFlags::IN), PollFd::new(&*self.door.mailbox, PollFlags::IN)];
         // EINTR is one more turn of the loop.
         let _ = poll(&mut wakers, timeout.as_ref());
     }

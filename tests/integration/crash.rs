@@ -9,21 +9,22 @@ use crate::support::{Origin, Site, noise};
 #[test]
 fn twenty_kills_during_a_fill_cost_no_wrong_byte_and_little_of_what_was_here() {
     const KILLS: u64 = 20;
-    const PART: u64 = 1 << 20;
+    const PART: u64 = 256 << 10;
+    const STEP: u64 = 3 << 20;
     let origin = Origin::start();
     let image = origin.put("rootfs.img", noise(30, 64 << 20));
     // Another range of moments in every run; a failure prints the seed.
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut dice = fastrand::Rng::with_seed(seed);
-    let site = Site::new(&origin).asset(&image).set("fill.part_size", "1 MiB").set("fill.connections", 4);
+    let site = Site::new(&origin).asset(&image).set("fill.part_size", "256 KiB").set("fill.connections", 4);
 
     for kill in 0..KILLS {
         let server = site.start();
         // 3 MiB more than last time, 60 in all, and the end somewhere on the way there.
         let before = origin.sent(&image.key);
-        origin.allow(&image.key, before + 3 * PART);
-        let moment = before + dice.u64(1..3 * PART - (64 << 10));
+        origin.allow(&image.key, before + STEP);
+        let moment = before + dice.u64(1..STEP - (64 << 10));
         let client = server.client();
         let whole = thread::scope(|scope| {
             // Fails on a wrong byte.

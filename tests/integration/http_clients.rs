@@ -107,10 +107,10 @@ fn curl_asks_again_only_if_the_asset_changed() {
         let args = ["--write-out", "%{http_code} %{size_download}", "-o", file, &url];
         curl.succeed(CURL.iter().chain(extra).chain(&args))
     };
-    assert_eq!(ask(&["--etag-save", etag]), format!("200 {}", iso.size()));
+    assert_eq!(ask(&["--etag-save", etag, "--remote-time"]), format!("200 {}", iso.size()));
     assert_eq!(ask(&["--etag-compare", etag]), "304 0");
+    assert_eq!(ask(&["--time-cond", file]), "304 0");
     assert_eq!(ask(&["--header", "If-None-Match: \"another\""]), format!("200 {}", iso.size()));
-    assert_eq!(ask(&["--time-cond", "2099-01-01 00:00:00"]), "304 0");
     assert_eq!(curl.run(CURL.iter().chain(&["--header", "If-Match: \"another\"", &url])).status.code(), Some(22));
 }
 

@@ -135,30 +135,7 @@ impl Tested {
         self.now += Duration::from_secs(1);
         let now = self.now;
         match *op {
-            Op::Fill { name, size, free } => {
-                let known = model.partials.iter().find(|it| it.name == name).cloned();
-                let claimed = self.index.claim(&digest(name));
-                match known {
-                    Some(it) if it.filling => assert_eq!(claimed, Claim::Busy),
-                    Some(it) => {
-                        assert_eq!(claimed, Claim::Resumed(it.size));
-                        model.partials.iter_mut().filter(|it| it.name == name).for_each(|it| it.filling = true);
-                    }
-                    None => {
-                        assert_eq!(claimed, Claim::Fresh);
-                        let before = model.clone();
-                        let expected = model.fill(name, size, free);
-                        let reserved = self.index.reserve(&digest(name), size, free, now);
-                        let went = reserved.ok().map(|victims| victims.iter().map(name_of).collect::<Vec<_>>());
-                        assert_eq!(went, expected);
-                        if expected.is_none() {
-                            *model = before;
-                        } else {
-                            assert!(model.total() <= LIMIT);
-                        }
-                    }
-                }
-            }
+            Op::Fill { name, size, free } => self.fill(model, name, size, free),
             Op::Allocated { name, missing } => {
                 if let Some(it) = model.filling(name) {
                     it.missing = missing.min(it.size);
@@ -232,6 +209,31 @@ impl Tested {
             Op::CloseIdle { most } => {
                 let closed = self.index.close_idle(most);
                 assert!(closed.iter().all(|handle| Arc::strong_count(handle) == 1), "what is held stays open");
+            }
+        }
+    }
+
+    fn fill(&mut self, model: &mut Model, name: u8, size: u64, free: u64) {
+        let known = model.partials.iter().find(|it| it.name == name).cloned();
+        let claimed = self.index.claim(&digest(name));
+        match known {
+            Some(it) if it.filling => assert_eq!(claimed, Claim::Busy),
+            Some(it) => {
+                assert_eq!(claimed, Claim::Resumed(it.size));
+                model.partials.iter_mut().filter(|it| it.name == name).for_each(|it| it.filling = true);
+            }
+            None => {
+                assert_eq!(claimed, Claim::Fresh);
+                let before = model.clone();
+                let expected = model.fill(name, size, free);
+                let reserved = self.index.reserve(&digest(name), size, free, self.now);
+                let went = reserved.ok().map(|victims| victims.iter().map(name_of).collect::<Vec<_>>());
+                assert_eq!(went, expected);
+                if expected.is_none() {
+                    *model = before;
+                } else {
+                    assert!(model.total() <= LIMIT);
+                }
             }
         }
     }
@@ -324,7 +326,7 @@ fn uses_are_saved_once_they_are_old_enough() {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
     index.reserve(&digest(1), 1, 99, start).unwrap();
     index.admit(&digest(1), 1, Arc::new(1), start);
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     assert!(index.take_unsaved(Duration::ZERO).is_empty(), "admission wrote it");
     index.opened(&digest(1), start + hour).unwrap();
     assert!(index.take_unsaved(hour).is_empty());

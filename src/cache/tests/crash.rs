@@ -4,6 +4,11 @@ use super::*;
 
 const LIMIT: u64 = 6_000;
 
+/// A directory in memory where there is such a thing: these tests bring a lot to the disk, and cut no real power.
+fn tempdir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// A bit of everything that changes the directory. Goes on whatever fails, as a server does.
 fn live(cache: &Cache) {
     let (first, second, third) = (blob(1, 2_500), blob(2, 2_500), blob(3, 1_500));
@@ -57,17 +62,17 @@ fn assert_recovered(dir: &Path, at: &str) {
 #[test]
 fn a_crash_after_any_step_leaves_a_valid_cache() {
     let steps = {
-        let temp = tempfile::tempdir().unwrap();
+        let temp = tempdir();
         let steps = Steps::default();
-        live(&Cache::open_with(&settings(temp.path(), LIMIT), steps.clone()).unwrap());
+        live(&Cache::open_with(settings(temp.path(), LIMIT), steps.clone()).unwrap());
         steps.record().len()
     };
     assert!(steps > 60, "{steps} steps are not a life");
     for step in 0..steps {
-        let temp = tempfile::tempdir().unwrap();
+        let temp = tempdir();
         let script = Steps::default();
         script.fail(step..usize::MAX, libc::EIO);
-        let cache = Cache::open_with(&settings(temp.path(), LIMIT), script.clone()).unwrap();
+        let cache = Cache::open_with(settings(temp.path(), LIMIT), script.clone()).unwrap();
         live(&cache);
         drop(cache);
         let last = script.record().swap_remove(step);
@@ -79,9 +84,9 @@ fn a_crash_after_any_step_leaves_a_valid_cache() {
 fn no_single_failure_leaks_room_or_spoils_a_blob() {
     for errno in [libc::EIO, libc::ENOSPC, libc::EROFS] {
         for step in 0.. {
-            let temp = tempfile::tempdir().unwrap();
+            let temp = tempdir();
             let script = Steps::default();
-            let cache = Cache::open_with(&settings(temp.path(), LIMIT), script.clone()).unwrap();
+            let cache = Cache::open_with(settings(temp.path(), LIMIT), script.clone()).unwrap();
             script.record();
             script.fail(step..step + 1, errno);
             live(&cache);
@@ -106,9 +111,9 @@ fn no_single_failure_leaks_room_or_spoils_a_blob() {
 
 #[test]
 fn admission_is_in_the_order_that_survives_a_power_cut() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = tempdir();
     let steps = Steps::default();
-    let cache = Cache::open_with(&settings(temp.path(), LIMIT), steps.clone()).unwrap();
+    let cache = Cache::open_with(settings(temp.path(), LIMIT), steps.clone()).unwrap();
     let bytes = blob(1, 1_500);
     let partial = cache.partial(&Digest::of(&bytes), 1_500, PART).unwrap();
     write_parts(&partial, &bytes).unwrap();
@@ -136,9 +141,9 @@ fn admission_is_in_the_order_that_survives_a_power_cut() {
 
 #[test]
 fn bytes_that_the_disk_lost_are_never_admitted() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = tempdir();
     let steps = Steps::default();
-    let cache = Cache::open_with(&settings(temp.path(), LIMIT), steps.clone()).unwrap();
+    let cache = Cache::open_with(settings(temp.path(), LIMIT), steps.clone()).unwrap();
     let bytes = blob(1, 2_500);
     let digest = Digest::of(&bytes);
     let partial = cache.partial(&digest, 2_500, PART).unwrap();
@@ -159,9 +164,9 @@ fn bytes_that_the_disk_lost_are_never_admitted() {
 
 #[test]
 fn a_failed_admission_can_be_resumed_after_a_restart() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = tempdir();
     let steps = Steps::default();
-    let cache = Cache::open_with(&settings(temp.path(), LIMIT), steps.clone()).unwrap();
+    let cache = Cache::open_with(settings(temp.path(), LIMIT), steps.clone()).unwrap();
     let bytes = blob(1, 2_500);
     let digest = Digest::of(&bytes);
     let partial = cache.partial(&digest, 2_500, PART).unwrap();

@@ -98,7 +98,7 @@ fn a_full_disk_evicts_and_then_says_that_there_is_no_room() {
 fn a_disk_that_fills_up_unseen_evicts_once_more() {
     let temp = tempfile::tempdir().unwrap();
     let steps = Steps::default();
-    let cache = Cache::open_with(&settings(temp.path(), 10_000), steps.clone()).unwrap();
+    let cache = Cache::open_with(settings(temp.path(), 10_000), steps.clone()).unwrap();
     let (old, new) = (blob(1, 2_000), blob(2, 2_000));
     fill(&cache, &old).unwrap();
     // create, then the allocation, which a quota forbids.

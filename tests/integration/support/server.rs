@@ -148,6 +148,11 @@ impl Site {
         let config = self.file("bootdepot.toml");
         std::fs::write(&config, settings.to_string()).expect("the settings can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_bootdepot"));
+        // Only what the test says; the variables of the tests themselves would be errors to the server.
+        let inherited = std::env::vars_os().map(|(name, _)| name);
+        for name in inherited.filter(|name| name.to_string_lossy().starts_with("BOOTDEPOT_")) {
+            command.env_remove(name);
+        }
         command
             .args(["serve", "--config"])
             .arg(&config)

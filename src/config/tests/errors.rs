@@ -1,0 +1,247 @@
+use super::*;
+
+#[test]
+fn all_are_told_at_once() {
+    let site = Site::new(&format!(
+        r#"
+include = ["catalog.d/*.toml"]
+catalogue = "x"
+[cache]
+max_sise = "1 GiB"
+min_free = "5 gigs"
+[http]
+listen = ["8080"]
+max_connections = "many"
+[http.tls]
+cert = "/c.pem"
+[tftp]
+max_blksize = 4
+timeout = "0s"
+[tftp.files]
+"snponly.efi" = "boot/snp.efi"
+[fill]
+release = "tail"
+part_size = 17
+[[origin]]
+match = "harmony-assets"
+credentials = {{ from = "vault", path = "x" }}
+{}
+"#,
+        asset("boot/snponly.efi")
+    ))
+    .file(
+        "catalog.d/okd.toml",
+        &format!(
+            "{}{}\n[[asset]]\nname = \"/x\"\nsources = []\nsha256 = \"abc\"\npin = \"yes\"\nblocks = \"s3://b/x\"\n",
+            asset("okd/kernel"),
+            asset("boot/snponly.efi"),
+        ),
+    )
+    .variable("BOOTDEPOT_CACHE__DIRR", "/x")
+    .variable("BOOTDEPOT_TFTP__RETRIES", "-1")
+    .set("fill.connections=none")
+    .set("nonsense");
+    assert_snapshot!(site.errors(), @r#"
+        the settings have 23 errors
+        bootdepot.toml:3: catalogue: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
+        bootdepot.toml:5: cache.max_sise: there is no such key; the nearest is max_size
+        bootdepot.toml:6: cache.min_free: found "5 gigs", expected a size such as "8 MiB", or a number of bytes ("gigs" is no unit; there are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB)
+        bootdepot.toml:8: http.listen[0]: found "8080", expected an IP address and a port, such as "0.0.0.0:8080" or "[::]:8080"
+        bootdepot.toml:9: http.max_connections: found "many", expected a whole number from 1 to 1000000
+        bootdepot.toml:10: http.tls.key: this is missing; expected a path on this machine
+        bootdepot.toml:13: tftp.max_blksize: found 4, expected a whole number from 8 to 65464
+        bootdepot.toml:14: tftp.timeout: found "0s", expected a span of time above zero, such as "500ms", "30s" or "5m" (it is zero)
+        bootdepot.toml:16: tftp.files."snponly.efi": there is no asset "boot/snp.efi"; the nearest is "boot/snponly.efi"
+        bootdepot.toml:18: fill.release: found "tail", expected "hold-tail" or "whole"
+        bootdepot.toml:19: fill.part_size: found 17, expected a size such as "8 MiB", or a number of bytes, from 4 KiB to 1 GiB
+        bootdepot.toml:21: origin[0].match (harmony-assets): found "harmony-assets", expected the beginning of source URLs: s3://…, https://… or http://…
+        bootdepot.toml:22: origin[0].credentials.from (harmony-assets): found "vault", expected "default", "env", "static", "profile", "web-identity", "instance", "container" or "anonymous"
+        catalog.d/okd.toml:6: asset[1].name (boot/snponly.efi): boot/snponly.efi is taken by bootdepot.toml:24; names are unique
+        catalog.d/okd.toml:11: asset[2].name (/x): found "/x", expected an asset's name such as "okd/4.19/rootfs.img" (an asset name must not begin or end with '/', nor hold '//')
+        catalog.d/okd.toml:12: asset[2].sources (/x): found [], expected a list, each element a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (it is empty)
+        catalog.d/okd.toml:13: asset[2].sha256 (/x): found "abc", expected 64 hexadecimal digits, as sha256sum prints them (this has 3 characters)
+        catalog.d/okd.toml:14: asset[2].pin (/x): found "yes", expected true or false
+        catalog.d/okd.toml:15: asset[2].blocks (/x): this needs blocks_sha256 beside it
+        BOOTDEPOT_CACHE__DIRR: there is no such variable; the nearest is BOOTDEPOT_CACHE__DIR
+        BOOTDEPOT_TFTP__RETRIES: tftp.retries: found -1, expected a whole number from 1 to 100
+        --set: found "nonsense", expected KEY=VALUE such as fill.connections=4
+        --set fill.connections: found "none", expected a whole number from 1 to 256
+    "#);
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_shown() {
+    assert_snapshot!(Site::new("[cache]\n\tdir = /var\nmin_free = 1\nmin_free = 2\n").errors(), @r#"
+        the settings have 2 errors
+        bootdepot.toml:2: this is not TOML: column 8: string values must be quoted, expected literal string
+            	dir = /var
+            	      ^
+        bootdepot.toml:4: this is not TOML: column 1: duplicate key
+            min_free = 2
+            ^
+    "#);
+}
+
+#[test]
+fn a_broken_line_that_may_hold_a_secret_is_not_shown() {
+    let text = Site::new("[[origin]]\nmatch = \"s3://\"\ncredentials = { secret_access_key = \"hunter2 }\n").errors();
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(text.contains("bootdepot.toml:3: this is not TOML: column "), "{text}");
+}
+
+#[test]
+fn a_missing_file_says_how_to_name_another() {
+    let site = Site { flags: Flags { config: Some("/nowhere/b.toml".into()), ..Flags::default() }, ..Site::new("") };
+    assert_snapshot!(site.errors(), @r#"
+        the settings have an error
+        /nowhere/b.toml: this file cannot be read: it does not exist
+    "#);
+    let site = Site::new("").variable("BOOTDEPOT_CONFIG", "/nowhere/c.toml");
+    let site = Site { flags: Flags::default(), ..site };
+    assert_snapshot!(site.errors(), @r#"
+        the settings have an error
+        /nowhere/c.toml: this file cannot be read: it does not exist (BOOTDEPOT_CONFIG names it)
+    "#);
+}
+
+#[test]
+fn an_included_file_must_exist_and_include_no_other() {
+    let site = Site::new("include = [\"none.toml\", \"more.toml\"]").file("more.toml", "include = []\ninclude2 = 1");
+    assert_snapshot!(site.errors(), @r#"
+        the settings have 3 errors
+        bootdepot.toml:1: include[0] (none.toml): this file cannot be read: it does not exist
+        more.toml:1: include: include belongs in bootdepot.toml alone; included files include no others
+        more.toml:2: include2: there is no such key; the nearest is include
+    "#);
+}
+
+#[test]
+fn what_two_files_set_names_both() {
+    let site =
+        Site::new(&format!("include = [\"m.toml\"]\ncache.dir = \"/a\"\nhttp.listen = [\"[::]:1\"]\n{}", asset("a")))
+            .file("m.toml", &format!("[cache]\ndir = \"/b\"\n[http]\nlisten = [\"[::]:2\"]\n{}", asset("a")));
+    assert_snapshot!(site.errors(), @r#"
+        the settings have 3 errors
+        m.toml:2: cache.dir: this is set in bootdepot.toml:2 too; keep one of them
+        m.toml:4: http.listen: this is set in bootdepot.toml:3 too; keep one of them
+        m.toml:6: asset[0].name (a): a is taken by bootdepot.toml:5; names are unique
+    "#);
+}
+
+#[test]
+fn what_does_not_exist_yet_is_unknown() {
+    let site = Site::new(
+        "catalog_url = \"s3://b/c\"\n[http]\nadvertise = \"http://b\"\n[admin]\noperator_token_file = \"/t\"\n\
+         [dhcp]\nmode = \"off\"\n[[collection]]\nprefix = \"isos/\"\n[[release]]\nname = \"r\"\n[[host]]\nname = \"h\"\n",
+    );
+    assert_snapshot!(site.errors(), @r#"
+        the settings have 7 errors
+        bootdepot.toml:1: catalog_url: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
+        bootdepot.toml:3: http.advertise: there is no such key; known here: listen, idle_timeout, max_connections, tls
+        bootdepot.toml:5: admin.operator_token_file: there is no such key; known here: listen
+        bootdepot.toml:6: dhcp: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
+        bootdepot.toml:8: collection: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
+        bootdepot.toml:10: release: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
+        bootdepot.toml:12: host: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
+    "#);
+}
+
+#[test]
+fn a_window_is_bounded_in_bytes() {
+    assert_snapshot!(Site::new("[tftp]\nmax_blksize = 65464\nmax_windowsize = 65\n").errors(), @r#"
+        the settings have an error
+        bootdepot.toml:3: tftp.max_windowsize: a window of 65 blocks of 65464 bytes is more than 4 MiB; lower max_windowsize or max_blksize
+    "#);
+    assert_snapshot!(Site::new("[tftp]\nmax_windowsize = 65535\n").errors(), @r#"
+        the settings have an error
+        bootdepot.toml:2: tftp.max_windowsize: a window of 65535 blocks of 1468 bytes is more than 4 MiB; lower max_windowsize or max_blksize
+    "#);
+}
+
+#[test]
+fn names_are_unique_and_sizes_agree() {
+    let origin = "[[origin]]\nmatch = \"s3://b/\"\n";
+    let first = asset("a") + "size = 5\n";
+    let site = Site::new(&format!("{origin}{origin}{first}{}size = \"1 KiB\"\n", asset("b")));
+    assert_snapshot!(site.errors(), @r#"
+        the settings have 2 errors
+        bootdepot.toml:4: origin[1].match (s3://b/): s3://b/ is taken by bootdepot.toml:2; names are unique
+        bootdepot.toml:14: asset[1].size (b): found 1 KiB, but bootdepot.toml:9 gives 5 bytes to the same sha256
+    "#);
+}
+
+#[test]
+fn secrets_are_never_repeated() {
+    let site = Site::new(
+        r#"
+[[origin]]
+match = "https://user:hunter2@h/"
+endpoint = "https://user:hunter2@h/"
+proxy = "ftp://user:hunter2@h/"
+credentials = { from = "static", access_key_id = "id", secret_access_key = 42, session_token = "vault:kv/boot#token" }
+headers = { "bad name" = "hunter2", ok = "" }
+[[origin]]
+match = "s3://b/"
+headers = "hunter2"
+[[asset]]
+name = "a"
+sources = ["https://user:hunter2@h:99999/?X-Amz-Signature=hunter2", "s3://b/k?X-Amz-Signature=hunter2"]
+sha256 = "0"
+"#,
+    )
+    .variable("BOOTDEPOT_FILL", "{connections = hunter2")
+    .variable("BOOTDEPOT_TFTP__FILES", "[{hunter2");
+    let text = site.errors();
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(!text.contains("42"), "{text}");
+    assert_snapshot!(text, @r#"
+        the settings have 12 errors
+        bootdepot.toml:4: origin[0].endpoint (https://…@h/): found "https://…@h/", expected a URL such as "https://s3.lab:9000" (user and password belong in credentials)
+        bootdepot.toml:5: origin[0].proxy (https://…@h/): found "ftp://…@h/", expected a proxy's URL such as "http://127.0.0.1:4001" or "socks5://127.0.0.1:1080" (the scheme is one of http, https, socks4, socks4a, socks5, socks5h)
+        bootdepot.toml:6: origin[0].credentials.secret_access_key (https://…@h/): found a number, expected the secret itself, "env:NAME" or "file:/path"
+        bootdepot.toml:6: origin[0].credentials.session_token (https://…@h/): found "vault:kv/boot#token", expected the secret itself, "env:NAME" or "file:/path" (vault: is not supported in this version)
+        bootdepot.toml:7: origin[0].headers."bad name" (https://…@h/): found "bad name", expected the name of a header field such as "Authorization"
+        bootdepot.toml:7: origin[0].headers.ok (https://…@h/): found a text, expected the secret itself, "env:NAME" or "file:/path" (it is empty)
+        bootdepot.toml:10: origin[1].headers (s3://b/): found a text, expected a table
+        bootdepot.toml:13: asset[0].sources[0] (a): found "https://…@h:99999/?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (this is not a URL: invalid port number)
+        bootdepot.toml:13: asset[0].sources[1] (a): found "s3://b/k?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (the only query of an S3 source is ?versionId=…)
+        bootdepot.toml:14: asset[0].sha256 (a): found "0", expected 64 hexadecimal digits, as sha256sum prints them (this has 1 character)
+        BOOTDEPOT_FILL: fill: found a text, expected a table
+        BOOTDEPOT_TFTP__FILES: tftp.files: found a text, expected a table
+    "#);
+}
+
+#[test]
+fn what_an_access_key_id_refers_to_must_be_there() {
+    let credentials = "{ from = \"static\", access_key_id = \"file:/nowhere/id\", secret_access_key = \"x\" }";
+    let site = Site::new(&format!("[[origin]]\nmatch = \"s3://b/\"\ncredentials = {credentials}\n"));
+    assert_snapshot!(site.errors(), @r#"
+        the settings have an error
+        bootdepot.toml:3: origin[0].credentials.access_key_id (s3://b/): the file /nowhere/id cannot be read: No such file or directory (os error 2)
+    "#);
+}
+
+#[test]
+fn types_that_no_key_takes_are_told() {
+    let site = Site::new("cache = 5\nhttp = []\nasset = {}\norigin = [3]\ninclude = [2025-01-01]\n");
+    assert_snapshot!(site.errors(), @r#"
+        the settings have 5 errors
+        bootdepot.toml:1: cache: found 5, expected a table
+        bootdepot.toml:2: http: found [], expected a table
+        bootdepot.toml:3: asset: found a table, expected a list, each element a table
+        bootdepot.toml:4: origin[0]: found 3, expected a table
+        bootdepot.toml:5: include[0]: found the date 2025-01-01, expected another type; a text is in quotes
+    "#);
+    let site = Site::new(
+        "cache = 5\nhttp = []\nasset = {}\norigin = [3]\n[tftp]\nretries = 1.5\nmax_blksize = -9223372036854775808\n",
+    );
+    assert_snapshot!(site.errors(), @r#"
+        the settings have 6 errors
+        bootdepot.toml:1: cache: found 5, expected a table
+        bootdepot.toml:2: http: found [], expected a table
+        bootdepot.toml:3: asset: found a table, expected a list, each element a table
+        bootdepot.toml:4: origin[0]: found 3, expected a table
+        bootdepot.toml:6: tftp.retries: found 1.5, expected a whole number from 1 to 100
+        bootdepot.toml:7: tftp.max_blksize: found -9223372036854775808, expected a whole number from 8 to 65464
+    "#);
+}

@@ -1,0 +1,135 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn endpoint(url: &str, addressing: Addressing) -> Result<Endpoint, String> {
+    Endpoint::new(Some(url.parse().unwrap()), addressing, "us-east-1")
+}
+
+fn object<'a>(bucket: &'a str, key: &'a str) -> Object<'a> {
+    Object { bucket, key, version: None }
+}
+
+#[test]
+fn writes_keys_as_signatures_want_them() {
+    let lab = endpoint("http://s3.lab:9000", Addressing::Path).unwrap();
+    for (key, path) in [
+        ("okd/4.19/rootfs.img", "/b/okd/4.19/rootfs.img"),
+        ("a b+c=d&e?f#g%h", "/b/a%20b%2Bc%3Dd%26e%3Ff%23g%25h"),
+        ("ünï~_-.img", "/b/%C3%BCn%C3%AF~_-.img"),
+        ("/lead//double/", "/b//lead//double/"),
+        ("back\\slash", "/b/back%5Cslash"),
+        ("...", "/b/..."),
+    ] {
+        let url = lab.object(object("b", key)).unwrap();
+        assert_eq!(url.as_str(), format!("http://s3.lab:9000{path}"));
+    }
+    let version = Object { bucket: "b", key: "k", version: Some("3/L4+") };
+    assert_eq!(lab.object(version).unwrap().as_str(), "http://s3.lab:9000/b/k?versionId=3%2FL4%2B");
+}
+
+#[test]
+fn keeps_an_endpoints_path() {
+    let nested = endpoint("https://gate.lab/s3/", Addressing::Path).unwrap();
+    assert_eq!(nested.object(object("b", "k")).unwrap().as_str(), "https://gate.lab/s3/b/k");
+    assert_eq!(nested.shown(), "https://gate.lab/s3");
+}
+
+#[test]
+fn refuses_keys_that_a_url_would_rewrite() {
+    let lab = endpoint("http://s3.lab:9000", Addressing::Path).unwrap();
+    for key in ["../other/secret", "a/../b", "a/./b", ".."] {
+        assert_eq!(
+            lab.object(object("b", key)).unwrap_err(),
+            "an object whose key has a '.' or '..' segment cannot be asked for: URLs have no such segments"
+        );
+    }
+    assert!(lab.object(object("..", "k")).is_err());
+}
+
+#[test]
+fn puts_the_bucket_before_the_host() {
+    let lab = endpoint("https://s3.lab:9000", Addressing::Virtual).unwrap();
+    assert_eq!(lab.object(object("bucket-1", "a b")).unwrap().as_str(), "https://bucket-1.s3.lab:9000/a%20b");
+    assert_eq!(
+        lab.object(object("a.b", "k")).unwrap_err(),
+        "no certificate can cover the bucket \"a.b\" before a host name, for its dots; use addressing = \"path\""
+    );
+    let plain = endpoint("http://s3.lab", Addressing::Virtual).unwrap();
+    assert_eq!(plain.object(object("a.b", "k")).unwrap().as_str(), "http://a.b.s3.lab/k");
+    for bucket in ["a@evil.example", "evil.example/", "UPPER", "a b", "."] {
+        assert_eq!(
+            plain.object(object(bucket, "k")).unwrap_err(),
+            format!("the bucket {bucket:?} cannot stand before a host name; use addressing = \"path\"")
+        );
+    }
+}
+
+#[test]
+fn knows_the_endpoints_of_aws() {
+    let shown = |region| Endpoint::new(None, Addressing::Path, region).map(|endpoint| endpoint.shown().to_owned());
+    assert_eq!(shown("eu-west-1").unwrap(), "https://s3.eu-west-1.amazonaws.com");
+    assert_eq!(shown("cn-north-1").unwrap(), "https://s3.cn-north-1.amazonaws.com.cn");
+    assert_eq!(
+        shown("evil.example/").unwrap_err(),
+        "its region \"evil.example/\" is none of AWS's; for another store set its endpoint"
+    );
+}
+
+#[test]
+fn says_what_is_wrong_with_an_endpoint() {
+    for (url, addressing, reason) in [
+        ("ftp://s3.lab", Addressing::Path, "its endpoint has the scheme \"ftp\"; use https or http"),
+        (
+            "https://key:secret@s3.lab",
+            Addressing::Path,
+            "its endpoint must be a plain URL, without user, query or fragment",
+        ),
+        (
+            "https://10.0.0.1:9000",
+            Addressing::Virtual,
+            "its endpoint is an IP address, before which no bucket can stand; use addressing = \"path\"",
+        ),
+    ] {
+        assert_eq!(endpoint(url, addressing).unwrap_err(), reason);
+    }
+}
+
+#[tokio::test]
+async fn signs_the_host_and_its_own_fields_alone() {
+    let lab = endpoint("http://s3.lab:9000", Addressing::Path).unwrap();
+    let url = lab.object(object("b", "a b")).unwrap();
+    let credential = Credential {
+        access_key_id: "AKIAEXAMPLE".into(),
+        secret_access_key: "secret".into(),
+        session_token: Some("token".into()),
+        expires_in: None,
+    };
+    let headers = lab.sign(&url, &credential).await.unwrap();
+    let authorization = headers["authorization"].to_str().unwrap();
+    assert!(authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/"), "{authorization}");
+    assert!(
+        authorization.contains("SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token,"),
+        "{authorization}"
+    );
+    assert_eq!(headers["host"], "s3.lab:9000");
+    assert!(!authorization.contains("secret"));
+}
+
+proptest! {
+    #[test]
+    fn any_key_reaches_its_bucket_unchanged_or_not_at_all(key in "\\PC{1,20}|[./%\\\\ ]{1,12}") {
+        let lab = endpoint("http://s3.lab:9000/s3", Addressing::Path).unwrap();
+        let dots = key.split('/').any(|segment| matches!(segment, "." | ".."));
+        match lab.object(object("bucket", &key)) {
+            Ok(url) => {
+                let sent = url.path().strip_prefix("/s3/bucket/").unwrap();
+                let read = percent_encoding::percent_decode_str(sent).decode_utf8().unwrap();
+                prop_assert_eq!(read, key);
+                prop_assert!(!dots);
+                prop_assert_eq!((url.host_str(), url.port(), url.query()), (Some("s3.lab"), Some(9000), None));
+            }
+            Err(_) => prop_assert!(dots),
+        }
+    }
+}

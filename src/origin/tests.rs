@@ -1,0 +1,112 @@
+//! Whole reads over loopback: a real S3 server in this process, and servers that misbehave in one way each.
+
+mod fake;
+mod http;
+mod s3;
+mod tls;
+
+use std::time::Duration;
+
+use super::{Addressing, Credentials, OriginError, OriginSettings, Origins, Reply, Secret, Timeouts};
+use crate::asset::{ByteRange, SourceUrl};
+
+/// Long for a loopback, short for one who waits for a test.
+const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(5), stall: Duration::from_secs(20) };
+
+/// Short enough to wait for, long enough for a busy machine to get a head across.
+const HASTY: Timeouts = Timeouts { connect: Duration::from_millis(400), stall: Duration::from_millis(400) };
+
+fn settings(prefix: &str) -> OriginSettings {
+    OriginSettings {
+        prefix: prefix.to_owned(),
+        endpoint: None,
+        region: "us-east-1".to_owned(),
+        addressing: Addressing::Path,
+        credentials: Credentials::Anonymous,
+        ca_file: None,
+        insecure_skip_verify: false,
+        proxy: None,
+        headers: Vec::new(),
+    }
+}
+
+fn origins(settings: Vec<OriginSettings>) -> Origins {
+    Origins::new(settings, TIMEOUTS).unwrap()
+}
+
+fn keys(id: &str, secret: &str) -> Credentials {
+    Credentials::Static { access_key_id: id.to_owned(), secret_access_key: Secret::new(secret), session_token: None }
+}
+
+fn source(text: &str) -> SourceUrl {
+    text.parse().unwrap()
+}
+
+async fn collect(reply: &mut Reply) -> Result<Vec<u8>, OriginError> {
+    let mut read = Vec::new();
+    while let Some(piece) = reply.body.chunk().await? {
+        read.extend_from_slice(&piece);
+    }
+    assert_eq!(read.len() as u64, reply.range.len());
+    Ok(read)
+}
+
+async fn read(origins: &Origins, url: &str, range: Option<(u64, u64)>) -> Result<Vec<u8>, OriginError> {
+    let range = range.map(|(start, end)| ByteRange::new(start, end));
+    collect(&mut origins.read(&source(url), range, None).await?).await
+}
+
+async fn error(origins: &Origins, url: &str, range: Option<(u64, u64)>) -> OriginError {
+    match read(origins, url, range).await {
+        Ok(read) => panic!("an error was expected, not {} bytes", read.len()),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn the_longest_match_is_taken() {
+    let origins = origins(["s3://b", "s3://b/long/", "https://h/", "s3://b/"].map(settings).to_vec());
+    for (url, prefix) in [
+        ("s3://b/long/k", "s3://b/long/"),
+        ("s3://b/k", "s3://b/"),
+        ("s3://bucket/k", "s3://b"),
+        ("https://h/k", "https://h/"),
+        ("https://h2/k", ""),
+        ("file:///k", ""),
+    ] {
+        assert_eq!(origins.remote(&source(url)).prefix(), prefix, "{url}");
+    }
+}
+
+#[test]
+fn says_what_is_wrong_with_settings() {
+    let no_ca = tempfile::NamedTempFile::new().unwrap();
+    let message = |change: &dyn Fn(&mut OriginSettings)| {
+        let mut settings = settings("s3://b/");
+        change(&mut settings);
+        match Origins::new(vec![settings], TIMEOUTS) {
+            Err(error @ OriginError::Settings { .. }) => error.to_string(),
+            Err(other) => panic!("a settings error was expected, not {other}"),
+            Ok(_) => panic!("a settings error was expected"),
+        }
+    };
+    let cannot = "the origin s3://b/ cannot be used:";
+    assert_eq!(
+        message(&|s| s.ca_file = Some("/nonexistent/ca.pem".into())),
+        format!("{cannot} its ca_file /nonexistent/ca.pem cannot be read: No such file or directory (os error 2)")
+    );
+    assert_eq!(
+        message(&|s| s.ca_file = Some(no_ca.path().to_owned())),
+        format!("{cannot} its ca_file {} holds no certificate (-----BEGIN CERTIFICATE-----)", no_ca.path().display())
+    );
+    assert_eq!(
+        message(&|s| s.headers = vec![("X Bad".into(), Secret::new("v"))]),
+        format!("{cannot} \"X Bad\" is no name of a header field")
+    );
+    assert_eq!(
+        message(&|s| s.proxy = Some("ftp://proxy".parse().unwrap())),
+        format!("{cannot} its proxy has the scheme \"ftp\"; use http, https or socks5")
+    );
+    let twice = Origins::new(vec![settings("s3://b/"), settings("s3://b/")], TIMEOUTS).err().unwrap();
+    assert_eq!(twice.to_string(), format!("{cannot} two origins have this match; remove one"));
+}

@@ -1,0 +1,287 @@
+//! Reads of web servers, most of which misbehave.
+
+use super::fake::{Act, Scripted};
+use super::*;
+use crate::origin::Validator;
+
+fn plain() -> Origins {
+    origins(Vec::new())
+}
+
+/// What a server says to one read, and what becomes of it. `URL` in `message` is the source's.
+async fn assert_error(answer: &str, range: Option<(u64, u64)>, word: &str, message: &str) -> OriginError {
+    let server = Scripted::saying(answer).await;
+    let url = server.url("/a.img");
+    let error = error(&plain(), &url, range).await;
+    assert_eq!(error.word(), word, "{error}");
+    assert_eq!(error.to_string(), message.replace("URL", &url).replace("HOST", &server.address.to_string()));
+    error
+}
+
+#[tokio::test]
+async fn reads_a_range() {
+    let server = Scripted::saying("HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-4/9\r\nETag: \"a\"\r\n\r\ncde").await;
+    let url = server.url("/a.img");
+    let mut reply = plain().read(&source(&url), Some(ByteRange::new(2, 5)), None).await.unwrap();
+    assert_eq!((reply.range, reply.total, reply.ignored_range), (ByteRange::new(2, 5), 9, false));
+    assert_eq!(reply.validator.as_ref().map(Validator::as_str), Some("etag 9 \"a\""));
+    assert_eq!(collect(&mut reply).await.unwrap(), b"cde");
+    assert!(reply.body.chunk().await.unwrap().is_none(), "an end stays an end");
+    let request = server.requests().remove(0);
+    assert!(request.starts_with("GET /a.img HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("\r\nrange: bytes=2-4\r\n"), "{request}");
+    assert!(!request.contains("authorization"), "{request}");
+}
+
+#[tokio::test]
+async fn a_server_that_ignores_ranges_sends_everything() {
+    let server = Scripted::saying("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabcdefghi").await;
+    let mut reply = plain().read(&source(&server.url("/")), Some(ByteRange::new(2, 5)), None).await.unwrap();
+    assert_eq!((reply.range, reply.total, reply.ignored_range), (ByteRange::whole(9), 9, true));
+    assert_eq!(collect(&mut reply).await.unwrap(), b"abcdefghi");
+}
+
+#[tokio::test]
+async fn a_reply_is_distrusted() {
+    assert_error(
+        "HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-2/9\r\nContent-Length: 3\r\n\r\nabc",
+        Some((2, 5)),
+        "bad-reply",
+        "URL gave an answer that cannot be used: its Content-Range \"bytes 0-2/9\" does not fit the asked bytes 2-4",
+    )
+    .await;
+    assert_error(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        None,
+        "bad-reply",
+        "URL gave an answer that cannot be used: it does not say its length (no Content-Length)",
+    )
+    .await;
+    assert_error(
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        None,
+        "bad-reply",
+        "URL gave an answer that cannot be used: it does not speak HTTP: invalid HTTP version parsed",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_too_short_or_too_long_is_an_error() {
+    for (answer, received) in [
+        ("HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nabc", 3),
+        ("HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\n\r\nabc", 3),
+        (
+            "HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            3,
+        ),
+        ("HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", 3),
+        (
+            "HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+            5,
+        ),
+    ] {
+        let error =
+            assert_error(answer, Some((2, 6)), "truncated", &format!("URL ended after {received} of 4 bytes")).await;
+        assert!(error.is_transient());
+    }
+}
+
+#[tokio::test]
+async fn a_silent_server_is_given_up() {
+    let part = "HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nab";
+    let give_up = async |said: &str, seconds: &str| {
+        let server = Scripted::start([Act::Hang(said.to_owned())]).await;
+        let origins = Origins::new(Vec::new(), HASTY).unwrap();
+        let error = error(&origins, &server.url("/a"), Some((2, 6))).await;
+        assert!(matches!(error, OriginError::Stalled { .. }), "{error}");
+        assert!(error.is_transient());
+        assert_eq!(error.to_string(), format!("{} sent nothing for {seconds} s", server.url("/a")));
+    };
+    // In the body one stall timeout; before the head, that of a connection too.
+    tokio::join!(give_up(part, "0.4"), give_up("HTTP/1.1 206 Par", "0.8"), give_up("", "0.8"));
+}
+
+#[tokio::test]
+async fn statuses_have_meanings() {
+    let error = assert_error(
+        "HTTP/1.1 429 Slow\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n",
+        None,
+        "throttled",
+        "HOST asks to slow down (429)",
+    )
+    .await;
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(9)));
+    let error =
+        assert_error("HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", None, "status", "URL answered 500").await;
+    assert!(error.is_transient());
+    assert_error("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", None, "not-found", "URL does not exist").await;
+    assert_error(
+        "HTTP/1.1 206 P\r\nContent-Length: 0\r\n\r\n",
+        None,
+        "bad-reply",
+        "URL gave an answer that cannot be used: it answered 206 though no range was asked",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_changed_object_is_noticed() {
+    let changed = Scripted::start([
+        Act::Say("HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n".to_owned()),
+        Act::Say("HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-4/9\r\nETag: \"b\"\r\n\r\ncde".to_owned()),
+    ])
+    .await;
+    let url = changed.url("/a");
+    for validator in ["etag 9 \"a\"", "modified 9 Tue, 15 Nov 1994 12:45:26 GMT"] {
+        let expect = Validator::from_text(validator);
+        let error = plain().read(&source(&url), Some(ByteRange::new(2, 5)), Some(&expect)).await.err().unwrap();
+        assert!(matches!(error, OriginError::Changed { .. }), "{error}");
+        assert_eq!(error.to_string(), format!("{url} changed while it was read"));
+    }
+    let requests = changed.requests();
+    assert!(requests[0].contains("\r\nif-match: \"a\"\r\n"), "{requests:?}");
+    assert!(requests[1].contains("\r\nif-unmodified-since: Tue, 15 Nov 1994 12:45:26 GMT\r\n"), "{requests:?}");
+}
+
+#[tokio::test]
+async fn redirects_are_followed_and_secrets_stay_home() {
+    let there = Scripted::saying("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").await;
+    let here = Scripted::start([
+        Act::Say("HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()),
+        Act::Say(format!("HTTP/1.1 307 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", there.url("/c"))),
+    ])
+    .await;
+    let headers = vec![("X-Api-Key".to_owned(), Secret::new("hush"))];
+    let origins = origins(vec![OriginSettings { headers, ..settings(&here.url("/")) }]);
+    assert_eq!(read(&origins, &here.url("/a"), None).await.unwrap(), b"x");
+    let requests = here.requests();
+    assert!(requests[0].starts_with("GET /a ") && requests[0].contains("\r\nx-api-key: hush\r\n"), "{requests:?}");
+    assert!(requests[1].starts_with("GET /b ") && requests[1].contains("\r\nx-api-key: hush\r\n"), "{requests:?}");
+    assert!(!there.requests()[0].contains("hush"), "{:?}", there.requests());
+}
+
+#[tokio::test]
+async fn redirects_have_an_end() {
+    let around = "HTTP/1.1 301 Moved\r\nLocation: /a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let server = Scripted::start(vec![Act::Say(around.to_owned()); 9]).await;
+    let around = error(&plain(), &server.url("/a"), None).await;
+    assert_eq!(
+        around.to_string(),
+        format!("{} gave an answer that cannot be used: it redirects more than 5 times", server.url("/a"))
+    );
+    assert_eq!(server.requests().len(), 6);
+    assert_error(
+        "HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
+        None,
+        "bad-reply",
+        "URL gave an answer that cannot be used: it redirects to the scheme \"file\"",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn secrets_of_a_url_are_never_shown() {
+    let refusal = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
+    let server = Scripted::start([Act::Say(refusal.to_owned()), Act::Say(String::new())]).await;
+    let url = server.url("/a?X-Amz-Credential=AKIA1%2F20250101%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Signature=hush");
+    let refused = error(&plain(), &url, None).await;
+    let shown = server.url("/a?…");
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "http://{} refused {shown} to access key AKIA1, which signed the URL (403); check the origin's credentials and \
+             the bucket's policy",
+            server.address
+        )
+    );
+    let broken = error(&plain(), &url, None).await;
+    assert!(matches!(broken, OriginError::Io { .. }), "{broken}");
+    assert_eq!(broken.to_string(), format!("reading {shown} failed: connection closed before message completed"));
+}
+
+#[tokio::test]
+async fn tells_names_from_connections() {
+    let error_of = async |url: &str| error(&plain(), url, None).await;
+    let dns = error_of("http://nonexistent.invalid/a").await;
+    let OriginError::Dns { host, reason } = &dns else { panic!("{dns}") };
+    assert_eq!(host, "nonexistent.invalid");
+    assert!(reason.starts_with("failed to lookup address information"), "{reason}");
+    assert!(dns.to_string().starts_with("the name nonexistent.invalid cannot be resolved: "), "{dns}");
+
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let refused = error_of(&format!("http://127.0.0.1:{port}/a")).await;
+    assert!(matches!(refused, OriginError::Connect { .. }));
+    assert_eq!(refused.to_string(), format!("cannot connect to 127.0.0.1:{port}: Connection refused (os error 111)"));
+}
+
+#[tokio::test]
+async fn goes_through_the_origins_proxy() {
+    let proxy = Scripted::start([
+        Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx".to_owned()),
+        Act::Say("HTTP/1.1 403 Forbidden\r\n\r\n".to_owned()),
+    ])
+    .await;
+    let through = |endpoint: &str| {
+        let endpoint = Some(endpoint.parse().unwrap());
+        let proxy = Some(proxy.url("").parse().unwrap());
+        origins(vec![OriginSettings { endpoint, proxy, credentials: keys("AKIA1", "s"), ..settings("s3://") }])
+    };
+    // Names that nobody can resolve: it is the proxy that is asked.
+    assert_eq!(read(&through("http://s3.invalid:9000"), "s3://bucket/key", None).await.unwrap(), b"x");
+    let error = error(&through("https://s3.invalid"), "s3://bucket/key", None).await;
+    assert!(matches!(error, OriginError::Connect { .. }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        format!("cannot connect to s3.invalid:443 through the proxy {}: tunnel error: unsuccessful", proxy.address)
+    );
+    let requests = proxy.requests();
+    assert!(requests[0].starts_with("GET http://s3.invalid:9000/bucket/key HTTP/1.1\r\n"), "{requests:?}");
+    assert!(requests[0].contains("\r\nhost: s3.invalid:9000\r\n"), "{requests:?}");
+    assert!(requests[1].starts_with("CONNECT s3.invalid:443 HTTP/1.1\r\n"), "{requests:?}");
+}
+
+#[tokio::test]
+async fn the_environments_proxy_is_not_for_this_machine() {
+    use crate::origin::{client, tls};
+
+    let proxy = Scripted::saying("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nby proxy!").await;
+    let server = Scripted::saying("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ndirectly").await;
+    let variables = [("HTTP_PROXY", proxy.url("")), ("NO_PROXY", "internal.invalid".to_owned())];
+    let var = |asked: &str| variables.iter().find(|(name, _)| *name == asked).map(|(_, value)| value.clone());
+    let proxies = client::environment_proxies(var).unwrap();
+    let tls = tls::config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
+    let client = client::for_objects(tls, &proxies, Duration::from_secs(5)).unwrap();
+    let text = async |url: &str| client.get(url).send().await.unwrap().text().await.unwrap();
+    assert_eq!(text(&server.url("/a")).await, "directly");
+    assert_eq!(text("http://elsewhere.invalid/a").await, "by proxy!");
+    assert!(client.get("http://internal.invalid/a").send().await.is_err());
+}
+
+#[tokio::test]
+async fn requests_and_bytes_are_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let server = Scripted::start([
+        Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc".to_owned()),
+        Act::Say("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n".to_owned()),
+        Act::Say(String::new()),
+    ])
+    .await;
+    let known = origins(vec![settings(&server.url("/known/"))]);
+    read(&known, &server.url("/known/a"), None).await.unwrap();
+    error(&known, &server.url("/known/a"), None).await;
+    error(&known, &server.url("/other"), None).await;
+    let text = metrics.render();
+    let (known, other) = (server.url("/known/"), server.url(""));
+    for line in [
+        format!("bootdepot_origin_requests_total{{origin=\"{known}\",status=\"200\"}} 1"),
+        format!("bootdepot_origin_requests_total{{origin=\"{known}\",status=\"404\"}} 1"),
+        format!("bootdepot_origin_requests_total{{origin=\"{other}\",status=\"io\"}} 1"),
+        format!("bootdepot_origin_received_bytes_total{{origin=\"{known}\"}} 3"),
+    ] {
+        assert!(text.contains(&line), "{line}\nis not in\n{text}");
+    }
+}

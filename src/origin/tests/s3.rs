@@ -1,0 +1,179 @@
+//! Reads of S3 stores.
+
+use super::fake::{Act, RealS3, Scripted};
+use super::*;
+
+fn lab(s3: &RealS3, credentials: Credentials) -> Origins {
+    origins(vec![OriginSettings { endpoint: Some(s3.endpoint.clone()), credentials, ..settings("s3://") }])
+}
+
+fn trusted(s3: &RealS3) -> Origins {
+    lab(s3, keys(RealS3::KEY_ID, RealS3::SECRET))
+}
+
+fn scripted(server: &Scripted, credentials: Credentials) -> Origins {
+    let endpoint = Some(server.url("").parse().unwrap());
+    origins(vec![OriginSettings { endpoint, credentials, ..settings("s3://") }])
+}
+
+fn answer(status: &str, document: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{document}", document.len())
+}
+
+#[tokio::test]
+async fn reads_whole_objects_and_ranges() {
+    let s3 = RealS3::start().await;
+    let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+    s3.put("okd/4.19/rootfs.img", &content);
+    let origins = trusted(&s3);
+    let url = "s3://bucket/okd/4.19/rootfs.img";
+    assert!(read(&origins, url, None).await.unwrap() == content);
+    assert!(read(&origins, url, Some((0, 4))).await.unwrap() == content[..4]);
+    assert!(read(&origins, url, Some((77, 1_000_000))).await.unwrap() == content[77..1_000_000]);
+    assert!(read(&origins, url, Some((1_199_990, 9_000_000))).await.unwrap() == content[1_199_990..]);
+    assert!(read(&origins, url, Some((8, 8))).await.unwrap().is_empty());
+
+    let first = origins.read(&source(url), Some(ByteRange::new(0, 8)), None).await.unwrap();
+    assert_eq!((first.total, first.ignored_range), (1_200_000, false));
+    assert!(first.last_modified.is_some());
+    let validator = first.validator.unwrap();
+    assert!(validator.as_str().starts_with("etag 1200000 \""), "{}", validator.as_str());
+    assert!(origins.read(&source(url), Some(ByteRange::new(8, 16)), Some(&validator)).await.is_ok());
+    s3.put("okd/4.19/rootfs.img", &content[1..]);
+    // This server ignores If-Match; its reply says that it is of another object.
+    let changed = origins.read(&source(url), Some(ByteRange::new(8, 16)), Some(&validator)).await.err().unwrap();
+    assert!(matches!(changed, OriginError::Changed { .. }));
+    assert_eq!(changed.to_string(), format!("{url} changed while it was read"));
+}
+
+#[tokio::test]
+async fn an_empty_object_has_no_first_byte() {
+    let s3 = RealS3::start().await;
+    s3.put("empty", b"");
+    let reply = trusted(&s3).read(&source("s3://bucket/empty"), Some(ByteRange::new(0, 8)), None).await.unwrap();
+    assert_eq!((reply.range, reply.total, reply.ignored_range), (ByteRange::whole(0), 0, false));
+    assert!(read(&trusted(&s3), "s3://bucket/empty", None).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn odd_keys_are_signed_and_read() {
+    let s3 = RealS3::start().await;
+    let origins = trusted(&s3);
+    for key in ["a b+c=d&e", "ünï cödé/~(x)*'!.iso", "100%25.img", "a:b@c,d;e#f", "..."] {
+        s3.put(key, key.as_bytes());
+        assert_eq!(read(&origins, &format!("s3://bucket/{key}"), Some((0, 99))).await.unwrap(), key.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn says_who_was_refused() {
+    let s3 = RealS3::start().await;
+    s3.put("key", b"x");
+    let url = "s3://bucket/key";
+    for (credentials, identity, code) in [
+        (keys(RealS3::KEY_ID, "wrong"), "access key AKIAIOSFODNN7EXAMPLE", "SignatureDoesNotMatch"),
+        (keys("AKIAUNKNOWN", RealS3::SECRET), "access key AKIAUNKNOWN", "NotSignedUp"),
+        (Credentials::Anonymous, "anonymous", "AccessDenied"),
+    ] {
+        let error = error(&lab(&s3, credentials), url, None).await;
+        assert!(matches!(error, OriginError::AccessDenied { .. }), "{error}");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "s3:// refused {url} to {identity} ({code}); check the origin's credentials and the bucket's policy"
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn tells_a_missing_key_from_a_missing_bucket() {
+    let s3 = RealS3::start().await;
+    let missing = error(&trusted(&s3), "s3://bucket/none", Some((0, 8))).await;
+    assert!(missing.is_not_found());
+    assert_eq!(missing.to_string(), "s3://bucket/none does not exist");
+
+    let server = Scripted::saying(answer("404 Not Found", "<Error><Code>NoSuchBucket</Code></Error>")).await;
+    let missing = error(&scripted(&server, keys("AKIA1", "s")), "s3://buket/key", None).await;
+    assert!(matches!(missing, OriginError::NoSuchBucket { .. }));
+    assert_eq!(
+        missing.to_string(),
+        format!(
+            "the bucket \"buket\" does not exist at {}; check the source URL and the origin's endpoint",
+            server.url("")
+        )
+    );
+}
+
+#[tokio::test]
+async fn asks_for_the_key_as_it_is() {
+    let server = Scripted::saying(answer("200 OK", "x")).await;
+    let origins = scripted(&server, keys("AKIA1", "s"));
+    read(&origins, "s3://bucket//a//b c?versionId=v/1", Some((3, 9))).await.unwrap();
+    let request = server.requests().remove(0);
+    assert!(request.starts_with("GET /bucket//a//b%20c?versionId=v%2F1 HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("\r\nrange: bytes=3-8\r\n"), "{request}");
+    assert!(request.contains("\r\naccept-encoding: identity\r\n"), "{request}");
+    assert!(request.contains("SignedHeaders=host;x-amz-content-sha256;x-amz-date,"), "{request}");
+
+    let refused = error(&origins, "s3://bucket/a/../b", None).await;
+    assert!(matches!(refused, OriginError::Settings { .. }));
+    assert_eq!(server.requests().len(), 1, "a rewritten key must not be asked for");
+}
+
+#[tokio::test]
+async fn follows_no_redirect() {
+    let document = "<Error><Code>PermanentRedirect</Code><Endpoint>b.s3.eu.example</Endpoint></Error>";
+    let server = Scripted::saying(
+        answer("301 Moved", document).replace("\r\n\r\n", "\r\nLocation: http://127.0.0.1:1/\r\n\r\n"),
+    )
+    .await;
+    let error = error(&scripted(&server, keys("AKIA1", "s")), "s3://bucket/key", None).await;
+    assert!(matches!(error, OriginError::Status { status: 301, .. }));
+    assert_eq!(
+        error.to_string(),
+        "s3://bucket/key answered 301: the bucket is at the endpoint \"b.s3.eu.example\"; set the origin's endpoint"
+    );
+}
+
+#[tokio::test]
+async fn rotated_credentials_are_read_again_once() {
+    // Refused with what was read some time ago: read again, and asked again.
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "old\n").unwrap();
+    let s3 = RealS3::start().await;
+    s3.put("key", b"x");
+    let from_file = keys(RealS3::KEY_ID, &format!("file:{}", secret.path().display()));
+    let origins = lab(&s3, from_file);
+    assert!(matches!(error(&origins, "s3://bucket/key", None).await, OriginError::AccessDenied { .. }));
+    std::fs::write(secret.path(), RealS3::SECRET).unwrap();
+    origins.inner.remotes[0].age_credentials().await;
+    assert_eq!(read(&origins, "s3://bucket/key", None).await.unwrap(), b"x");
+}
+
+#[tokio::test]
+async fn asks_the_instance_and_the_container_for_credentials() {
+    use crate::origin::keyring::Keyring;
+    use reqsign_core::{Context, StaticEnv};
+
+    let given = r#"{"Code":"Success","AccessKeyId":"ASIA1","SecretAccessKey":"s","Token":"t","Expiration":"2099-01-01T00:00:00Z"}"#;
+    let says = |body: &str| Act::Say(answer("200 OK", body).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+    let metadata = Scripted::start([says("session"), says("role"), says(given), says(given)]).await;
+    let tls = crate::origin::tls::config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
+    let client = crate::origin::client::for_credentials(tls, &[]).unwrap();
+    let envs = [
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT".to_owned(), metadata.url("")),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI".to_owned(), metadata.url("/task")),
+    ];
+    let context = Context::new()
+        .with_http_send(reqsign_http_send_reqwest::ReqwestHttpSend::new(client))
+        .with_env(StaticEnv { home_dir: None, envs: envs.into_iter().collect() });
+    for credentials in [Credentials::Instance, Credentials::Container] {
+        let keyring = Keyring::new(credentials, context.clone()).unwrap();
+        assert_eq!(keyring.current("s3://b/").await.unwrap().access_key_id, "ASIA1");
+    }
+    let requests = metadata.requests();
+    assert!(requests[0].starts_with("PUT /latest/api/token "), "{requests:?}");
+    assert!(requests[2].starts_with("GET /latest/meta-data/iam/security-credentials/role "), "{requests:?}");
+    assert!(requests[3].starts_with("GET /task "), "{requests:?}");
+}
