@@ -3,7 +3,9 @@
 import http.server
 import json
 import statistics
+import subprocess
 import threading
+import time
 
 from .files import MIB, check
 from .process import Failed, run, say
@@ -82,14 +84,19 @@ def measure(bench, server, patient):
 
 
 def load(bench, server, clients=1, window=1, *words, runs=1):
-    """What tftp_load says of some runs, with the server's CPU seconds per GiB."""
+    """What tftp_load says of some runs, with the server's CPU seconds per GiB. A load that does not end in two minutes
+    has failed."""
     file = boot_file(bench)
-    before = server.cpu()
-    said = run([
-        bench.programs["tftp_load"], "--server", server.tftp, "--file", file.name, "--compare", file.file,
-        "--clients", clients, "--windowsize", window, "--blksize", BLKSIZE, "--runs", runs, *words,
-    ])
+    before, begun, longest = server.cpu(), time.monotonic(), bench.pick(120.0, 30.0)
+    try:
+        said = run([
+            bench.programs["tftp_load"], "--server", server.tftp, "--file", file.name, "--compare", file.file,
+            "--clients", clients, "--windowsize", window, "--blksize", BLKSIZE, "--runs", runs, *words,
+        ], timeout=longest)
+    except subprocess.TimeoutExpired:
+        said = json.dumps({"mb_s": 0.0, "seconds": longest, "failures": clients, "complete": 0, "data_packets": 0})
     cpu = server.cpu() - before
+    say(f"  {clients} w{window} {' '.join(words)}: {time.monotonic() - begun:.1f} s")
     lines = [json.loads(line) for line in said.splitlines()]
     done = median([{key: value for key, value in line.items() if value is not None} for line in lines])
     received = sum(line["complete"] for line in lines) * file.size
