@@ -59,6 +59,12 @@ class Bench:
         return self.asset("small.cfg", 1024)
 
 
+def digest_of(path):
+    """The SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def check(server, asset):
     """Downloads the asset over HTTP once, which also warms it, and compares its digest."""
     digest = hashlib.sha256()

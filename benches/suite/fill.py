@@ -1,10 +1,11 @@
 """Cold fills: how long a machine waits for an asset that only S3 has, against one plain curl of the same object."""
 
+import dataclasses
 import json
 import time
 
-from .files import GIB, MIB
-from .process import Failed, run
+from .files import GIB, MIB, digest_of
+from .process import Failed, run, say
 from .servers import S3, Bootdepot, Nginx
 from .table import markdown, median
 
@@ -55,10 +56,10 @@ def over_http(bench, **directives):
 
 def compare(bench, source, curl, origin):
     """The median of some runs, each with an empty cache."""
-    asset, runs = bench.large(), []
-    asset = type(asset)(**{**asset.__dict__, "source": source})
+    asset, runs = dataclasses.replace(bench.large(), source=source), []
     out = bench.dir / "downloaded"
     for number in range(bench.runs):
+        say(f"fill: {source}")
         straight = timed([*curl, "--output", out], out, asset)
         dir = bench.dir / f"fill-{number}"
         with Bootdepot(bench.programs["bootdepot"], dir, [asset], origin, log="warn,bootdepot::fill=info") as server:
@@ -81,8 +82,8 @@ def timed(curl, out, asset):
     start = time.monotonic()
     run(["curl", "--silent", "--show-error", "--fail", *curl])
     seconds = time.monotonic() - start
-    if out.stat().st_size != asset.size:
-        raise Failed(f"curl wrote {out.stat().st_size} bytes of {asset.size}")
+    if digest_of(out) != asset.sha256:
+        raise Failed(f"wrong bytes from {curl[0]}")
     return seconds
 
 

@@ -4,7 +4,7 @@ import json
 import re
 
 from .files import GIB, check, make_cold
-from .process import run
+from .process import run, say
 from .servers import Bootdepot, Nginx, which
 from .table import markdown, median
 
@@ -57,6 +57,7 @@ def rounds(bench, servers, measure, afresh=False):
     samples = {name: [] for name, _ in servers}
     for _ in range(bench.runs):
         for name, start in servers:
+            say(f"http, {measure.__qualname__.split('.')[0]}: {name}")
             with start() as server:
                 for asset in (bench.large(), bench.small()):
                     check(server, asset)

@@ -6,7 +6,7 @@ import time
 
 from .files import MIB, check
 from .http import bootdepot, nginx
-from .process import Failed
+from .process import Failed, say
 from .table import markdown, median
 from .tftp_client import many_open
 
@@ -32,7 +32,8 @@ def run_all(bench):
 
 def measure(bench, starter, hold):
     """Resident memory before, and while the transfers are open."""
-    _, start = starter
+    name, start = starter
+    say(f"memory: {name}")
     runs = []
     for _ in range(bench.runs):
         with start() as server:
@@ -58,6 +59,10 @@ def hold_http(server, asset):
         yield
 
 
+@contextlib.contextmanager
 def hold_tftp(server, asset):
     """Downloads of which each has sent its second block, and whose clients take their time with the ACK."""
-    return many_open(server, asset.name, OPEN)
+    with many_open(server, asset.name, OPEN) as (_, never):
+        if never:
+            raise Failed(f"{server.name}: {never} downloads were not begun")
+        yield

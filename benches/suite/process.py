@@ -5,6 +5,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,11 @@ PATIENCE = 60.0  # seconds that anything here may take to come up or to go away
 
 class Failed(Exception):
     """A benchmark cannot be run or gave a wrong answer; the text says why."""
+
+
+def say(what):
+    """Tells whoever waits what is going on."""
+    print(f"  {what}", file=sys.stderr, flush=True)
 
 
 def raise_file_limit():

@@ -84,7 +84,7 @@ class Client:
 @contextlib.contextmanager
 def many_open(server, name, count):
     """Asks `count` times in one instant, has each transfer go on to its second block, and leaves it there. Gives how
-    many requests had to be repeated because nothing came within a second."""
+    many requests had to be repeated because nothing came within a second, and how many came to nothing at all."""
     with contextlib.ExitStack() as open_ones, selectors.DefaultSelector() as ready:
         silent, waiting, lost = set(), set(), 0
         for _ in range(count):
@@ -93,11 +93,9 @@ def many_open(server, name, count):
             ready.register(client, selectors.EVENT_READ)
             silent.add(client)
             waiting.add(client)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 10
         request = rrq(name, blksize=1468)
-        while waiting:
-            if time.monotonic() > end:
-                raise Failed(f"{server.name}: {count - len(waiting)} of {count} transfers have begun")
+        while waiting and time.monotonic() < end:
             for client in silent:
                 client.sendto(request, address(server))
             pause = time.monotonic() + 1
@@ -107,12 +105,10 @@ def many_open(server, name, count):
                     packet, peer = client.recvfrom(2048)
                     silent.discard(client)
                     kind, number = struct.unpack_from("!HH", packet)
-                    if kind == ERROR:
-                        raise Failed(f"{server.name}: {packet[4:].decode(errors='replace')}")
                     # The second block shows that the first was acknowledged; it waits for its own ACK.
                     if (kind, number) == (DATA, 2):
                         waiting.discard(client)
                     elif kind == OACK or (kind, number) == (DATA, 1):
                         client.sendto(ack(0 if kind == OACK else 1), peer)
             lost += len(silent)
-        yield lost
+        yield lost, len(waiting)
