@@ -60,11 +60,11 @@ impl House {
             part_size: 256 << 10,
             connections: 4,
             retries: 2,
-            negative_ttl: Duration::from_secs(3600),
+            negative_ttl: Duration::from_hours(1),
             ..FillSettings::default()
         };
         let dir = tempfile::tempdir().unwrap();
-        let (max_size, stall) = (1 << 30, Duration::from_secs(60));
+        let (max_size, stall) = (1 << 30, Duration::from_mins(1));
         let depot = depot(&dir, &asset, &settings, max_size, stall);
         let mut house = Self { depot, dir, shelves, data, asset, settings, max_size, stall };
         change(&mut house);

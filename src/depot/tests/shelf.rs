@@ -1,4 +1,4 @@
-//! An HTTP origin in this process: objects with strong ETags, ranged reads, and faults on demand.
+//! An HTTP origin in this process: objects with strong `ETags`, ranged reads, and faults on demand.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -150,9 +150,8 @@ fn answer(request: &Request<Incoming>, shared: &Arc<Mutex<State>>, heal: &watch:
                 *times -= 1;
                 body.stall = Some(*bytes);
             }
-            Fault::CutAfter { .. } | Fault::StallAfter { .. } => {}
             Fault::ChangeAfter { requests: after } if requests > *after => "v2".clone_into(&mut etag),
-            Fault::ChangeAfter { .. } => {}
+            Fault::CutAfter { .. } | Fault::StallAfter { .. } | Fault::ChangeAfter { .. } => {}
             Fault::AlwaysChange => etag = format!("v{requests}"),
             Fault::HoldFrom { at } => body.hold = Some(*at),
         }
