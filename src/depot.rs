@@ -13,7 +13,9 @@ mod error;
 mod fetch;
 mod fill;
 mod hashing;
+mod lists;
 mod ranges;
+mod reader;
 mod settings;
 mod stream;
 #[cfg(test)]
@@ -25,34 +27,28 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures_core::future::BoxFuture;
-use futures_util::StreamExt as _;
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
 
 pub use error::ReadError;
 pub use fill::FillOutcome;
+pub use reader::Reader;
 pub use settings::{Delivery, FillSettings, Release};
 pub use stream::ByteStream;
 pub use transfer::{CacheState, Outcome, Protocol, Transfer};
 
-use self::bypass::Bypass;
 use self::drive::Driver;
 use self::fetch::Fetch;
 use self::fill::{Fill, Phase};
 use self::hashing::blocking;
-use self::stream::Terms;
 use self::verdict::SourceFailures;
-use crate::asset::{AssetName, BlockList, ByteRange, Digest, SourceUrl};
+use crate::asset::{BlockList, ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, Entry};
 use crate::catalog::{Asset, Catalog};
 use crate::origin::Origins;
 
-/// Blobs up to this size are kept in memory once they are asked for: boot scripts, NBPs' configuration, grub.cfg.
-const HOT_BLOB: u64 = 64 << 10;
 /// Memory for such blobs.
 const HOT_TOTAL: u64 = 64 << 20;
 /// Sizes and failures that are remembered: more names than a catalog has.
@@ -61,10 +57,6 @@ const REMEMBERED: u64 = 100_000;
 const ROOM_AGAIN: Duration = Duration::from_secs(10);
 /// Block lists that are kept in memory for streams around the cache; one may be some 30 MiB.
 const BLOCK_LISTS: u64 = 16;
-/// How long a fill waits for its block list before it goes on without: a machine waits for the fill.
-const LIST_PATIENCE: Duration = Duration::from_secs(5);
-/// The longest block list that is read: 64 MiB name about a million blocks, 4 TiB in blocks of 4 MiB.
-const LONGEST_BLOCK_LIST: u64 = 64 << 20;
 
 /// The depot. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -89,17 +81,6 @@ struct Shared {
     unstored: moka::sync::Cache<Digest, ()>,
     tasks: TaskTracker,
     stop: CancellationToken,
-}
-
-/// An asset opened for reading: its size is known, and its bytes are here or can be asked for.
-pub struct Reader {
-    depot: Depot,
-    asset: Arc<Asset>,
-    size: u64,
-    /// The blob, where it is here.
-    entry: Option<Entry>,
-    /// Opening it began the fill.
-    began: bool,
 }
 
 impl Depot {
@@ -288,75 +269,6 @@ impl Depot {
         error
     }
 
-    /// The asset's block list, if it has one that can be had. It is an asset of its own, with its digest in the catalog,
-    /// and so it goes through the cache like any other.
-    fn block_list(self, asset: Arc<Asset>) -> BoxFuture<'static, Option<Arc<BlockList>>> {
-        Box::pin(async move {
-            let source = asset.blocks.as_ref()?;
-            if let Some(remembered) = self.shared.lists.get(&source.digest) {
-                return remembered;
-            }
-            let fetching = tokio::time::timeout(LIST_PATIENCE, self.fetch_block_list(&asset, source));
-            let list = match fetching.await {
-                Ok(Ok(bytes)) => {
-                    let (trusted, digest) = (source.digest, asset.digest);
-                    let parsed = blocking(move || BlockList::parse(&bytes, &trusted, &digest)).await;
-                    parsed.map_err(|error| error.to_string())
-                }
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(format!("it did not come within {} s", LIST_PATIENCE.as_secs())),
-            };
-            let list = list.map(Arc::new).inspect_err(|reason| {
-                warn!(asset = %asset.name, source = %source.source, reason, "going on without the block list");
-            });
-            let list = list.ok();
-            self.shared.lists.insert(source.digest, list.clone());
-            list
-        })
-    }
-
-    async fn fetch_block_list(&self, asset: &Asset, list: &crate::catalog::BlocksSource) -> Result<Bytes, ReadError> {
-        // Only the log shows this name; one that is too long by it stays the asset's.
-        let name = AssetName::parse(&format!("{}.blocks", asset.name)).unwrap_or_else(|_| asset.name.clone());
-        let list = Asset {
-            name,
-            digest: list.digest,
-            sources: vec![list.source.clone()],
-            size: None,
-            content_type: "application/json".into(),
-            pin: false,
-            blocks: None,
-            since: asset.since,
-        };
-        let reader = self.read(&Arc::new(list)).await?;
-        if reader.size() > LONGEST_BLOCK_LIST {
-            return Err(ReadError::WrongBytes(format!("the block list is {} bytes long", reader.size())));
-        }
-        let mut stream = reader.stream(ByteRange::whole(reader.size()), Delivery::Copied).await?;
-        let mut bytes = BytesMut::new();
-        while let Some(piece) = stream.next().await {
-            bytes.extend_from_slice(&piece?);
-        }
-        Ok(bytes.freeze())
-    }
-
-    /// A small blob's bytes, in memory from its first use on.
-    async fn hot(&self, entry: &Entry) -> Result<Bytes, ReadError> {
-        if let Some(bytes) = self.shared.hot.get(entry.digest()) {
-            return Ok(bytes);
-        }
-        let whole = ByteRange::whole(entry.size());
-        let read = if let Some(bytes) = entry.read_resident(whole) {
-            Ok(bytes)
-        } else {
-            let entry = entry.clone();
-            blocking(move || entry.read(whole)).await
-        };
-        let bytes = read.map_err(|error| ReadError::Disk(error.to_string()))?;
-        self.shared.hot.insert(*entry.digest(), bytes.clone());
-        Ok(bytes)
-    }
-
     /// What stands in the way of being ready, a sentence each; empty when nothing does.
     pub fn troubles(&self) -> Vec<String> {
         self.shared.cache.writable().err().into_iter().collect()
@@ -367,11 +279,6 @@ impl Depot {
         self.shared.stop.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
-    }
-
-    /// How long a client that was refused for now should wait.
-    pub fn retry_after(&self) -> Duration {
-        verdict::ASK_AGAIN
     }
 }
 
@@ -398,89 +305,5 @@ impl Drop for Listed {
             _ => {}
         }
         self.depot.fills().remove(&asset.digest);
-    }
-}
-
-impl Reader {
-    /// The asset's size in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Streams `range` (cut to the asset's size). Returns when the first piece is there to be sent, so an asset that
-    /// cannot be had fails here, before a front end has said that all is well.
-    ///
-    /// Begins or joins the fill of an asset that is not here; the range's parts move to the front of its queue.
-    pub async fn stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
-        let range = range.intersect(&ByteRange::whole(self.size));
-        let stream = self.open_stream(range, delivery).await;
-        if stream.is_err() {
-            // It may be the size that was wrong: it is not said again without being asked for anew.
-            self.depot.shared.sizes.invalidate(&self.asset.digest).await;
-        }
-        stream
-    }
-
-    async fn open_stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
-        let terms = Terms { size: self.size, delivery, release: self.depot.shared.settings.release };
-        loop {
-            // What was filled since the asset was opened is here now.
-            let found = match &self.entry {
-                Some(entry) => Found::Blob(entry.clone()),
-                None => self.depot.look(&self.asset.digest).await,
-            };
-            if let Found::Blob(entry) = found {
-                terms.hold(entry.size())?;
-                let state = if self.began { CacheState::Miss } else { CacheState::Hit };
-                return self.blob_stream(entry, range, delivery, state).await;
-            }
-            let bypass = self.bypass(range);
-            let unreadable = matches!(found, Found::Unreadable(_));
-            if unreadable || self.depot.shared.unstored.contains_key(&self.asset.digest) {
-                return ByteStream::bypass(bypass.await, range.len()).await;
-            }
-            if let Some((fill, state)) = self.depot.join(&self.asset)? {
-                let state = if self.began { CacheState::Miss } else { state };
-                return ByteStream::fill(fill, range, terms, state, bypass).await;
-            }
-        }
-    }
-
-    async fn blob_stream(
-        &self,
-        entry: Entry,
-        range: ByteRange,
-        delivery: Delivery,
-        state: CacheState,
-    ) -> Result<ByteStream, ReadError> {
-        if entry.size() > HOT_BLOB {
-            return Ok(ByteStream::blob(entry, range, delivery, state));
-        }
-        let bytes = self.depot.hot(&entry).await?;
-        // Cut to the size above, which is at most `HOT_BLOB`.
-        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        Ok(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), state))
-    }
-
-    /// The way around the cache, should it be needed.
-    fn bypass(&self, range: ByteRange) -> BoxFuture<'static, Bypass> {
-        let (depot, asset, size) = (self.depot.clone(), Arc::clone(&self.asset), self.size);
-        Box::pin(async move {
-            let blocks = depot.clone().block_list(Arc::clone(&asset)).await;
-            // The semaphore is never closed.
-            let slot = Arc::clone(&depot.shared.bypasses).acquire_owned().await.ok();
-            Bypass {
-                sources: depot.sources(&asset).into(),
-                origins: depot.shared.origins.clone(),
-                retries: depot.shared.settings.retries,
-                blocks: blocks.filter(|list| list.size() == size),
-                failures: SourceFailures::default(),
-                run: None,
-                asset,
-                range,
-                size,
-                slot,
-            }
-        })
     }
 }

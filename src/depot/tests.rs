@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 
 use self::shelf::{Fault, Shelf};
 use super::*;
-use crate::asset::SourceUrl;
+use crate::asset::AssetName;
 use crate::cache::CacheSettings;
 use crate::catalog::BlocksSource;
 use crate::origin::Timeouts;

@@ -1,0 +1,132 @@
+//! An asset opened for reading, and the way its bytes are found: in the cache, in a fill, or around both.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+
+use super::bypass::Bypass;
+use super::hashing::blocking;
+use super::stream::Terms;
+use super::verdict::SourceFailures;
+use super::{ByteStream, CacheState, Delivery, Depot, Found, ReadError};
+use crate::asset::ByteRange;
+use crate::cache::Entry;
+use crate::catalog::Asset;
+
+/// Blobs up to this size are kept in memory once they are asked for: boot scripts, NBPs' configuration, grub.cfg.
+const HOT_BLOB: u64 = 64 << 10;
+
+/// An asset opened for reading: its size is known, and its bytes are here or can be asked for.
+pub struct Reader {
+    pub(super) depot: Depot,
+    pub(super) asset: Arc<Asset>,
+    pub(super) size: u64,
+    /// The blob, where it is here.
+    pub(super) entry: Option<Entry>,
+    /// Opening it began the fill.
+    pub(super) began: bool,
+}
+
+impl Reader {
+    /// The asset's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Streams `range` (cut to the asset's size). Returns when the first piece is there to be sent, so an asset that
+    /// cannot be had fails here, before a front end has said that all is well.
+    ///
+    /// Begins or joins the fill of an asset that is not here; the range's parts move to the front of its queue.
+    pub async fn stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
+        let range = range.intersect(&ByteRange::whole(self.size));
+        let stream = self.open_stream(range, delivery).await;
+        if stream.is_err() {
+            // It may be the size that was wrong: it is not said again without being asked for anew.
+            self.depot.shared.sizes.invalidate(&self.asset.digest).await;
+        }
+        stream
+    }
+
+    async fn open_stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
+        let terms = Terms { size: self.size, delivery, release: self.depot.shared.settings.release };
+        loop {
+            // What was filled since the asset was opened is here now.
+            let found = match &self.entry {
+                Some(entry) => Found::Blob(entry.clone()),
+                None => self.depot.look(&self.asset.digest).await,
+            };
+            if let Found::Blob(entry) = found {
+                terms.hold(entry.size())?;
+                let state = if self.began { CacheState::Miss } else { CacheState::Hit };
+                return self.blob_stream(entry, range, delivery, state).await;
+            }
+            let bypass = self.bypass(range);
+            let unreadable = matches!(found, Found::Unreadable(_));
+            if unreadable || self.depot.shared.unstored.contains_key(&self.asset.digest) {
+                return ByteStream::bypass(bypass.await, range.len()).await;
+            }
+            if let Some((fill, state)) = self.depot.join(&self.asset)? {
+                let state = if self.began { CacheState::Miss } else { state };
+                return ByteStream::fill(fill, range, terms, state, bypass).await;
+            }
+        }
+    }
+
+    async fn blob_stream(
+        &self,
+        entry: Entry,
+        range: ByteRange,
+        delivery: Delivery,
+        state: CacheState,
+    ) -> Result<ByteStream, ReadError> {
+        if entry.size() > HOT_BLOB {
+            return Ok(ByteStream::blob(entry, range, delivery, state));
+        }
+        let bytes = self.depot.hot(&entry).await?;
+        // Cut to the size above, which is at most `HOT_BLOB`.
+        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), state))
+    }
+
+    /// The way around the cache, should it be needed.
+    fn bypass(&self, range: ByteRange) -> BoxFuture<'static, Bypass> {
+        let (depot, asset, size) = (self.depot.clone(), Arc::clone(&self.asset), self.size);
+        Box::pin(async move {
+            let blocks = depot.clone().block_list(Arc::clone(&asset)).await;
+            // The semaphore is never closed.
+            let slot = Arc::clone(&depot.shared.bypasses).acquire_owned().await.ok();
+            Bypass {
+                sources: depot.sources(&asset).into(),
+                origins: depot.shared.origins.clone(),
+                retries: depot.shared.settings.retries,
+                blocks: blocks.filter(|list| list.size() == size),
+                failures: SourceFailures::default(),
+                run: None,
+                asset,
+                range,
+                size,
+                slot,
+            }
+        })
+    }
+}
+
+impl Depot {
+    /// A small blob's bytes, in memory from its first use on.
+    async fn hot(&self, entry: &Entry) -> Result<Bytes, ReadError> {
+        if let Some(bytes) = self.shared.hot.get(entry.digest()) {
+            return Ok(bytes);
+        }
+        let whole = ByteRange::whole(entry.size());
+        let read = if let Some(bytes) = entry.read_resident(whole) {
+            Ok(bytes)
+        } else {
+            let entry = entry.clone();
+            blocking(move || entry.read(whole)).await
+        };
+        let bytes = read.map_err(|error| ReadError::Disk(error.to_string()))?;
+        self.shared.hot.insert(*entry.digest(), bytes.clone());
+        Ok(bytes)
+    }
+}
