@@ -110,6 +110,13 @@ fn every_file_of_the_config_directory_parses() {
 }
 
 #[test]
+fn the_settings_in_the_readme_are_settings() {
+    let readme = include_str!("../../README.md");
+    let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(Site::new(example).load().unwrap().catalog.len(), 2);
+}
+
+#[test]
 fn the_defaults_in_the_comments_of_the_file_are_the_defaults() {
     let text = include_str!("../../config/bootdepot.toml");
     let site = Site::new("");
