@@ -26,8 +26,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Binds `address`; `[::]` takes IPv4 too.. A `listener` hears
-    /// to which of this machine's addresses it was spoken, so that the answer can come from there.
+    /// Binds `address`; `[::]` takes IPv4 too. A `listener` hears to which of this machine's addresses it was spoken, so
+    /// that the answer can come from there.
     pub(super) fn bind(address: SocketAddr, listener: bool) -> io::Result<Self> {
         let raw = Raw::new(Domain::for_address(address), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
         if address.is_ipv6() {
