@@ -6,6 +6,9 @@ use std::time::Instant;
 use metrics::{counter, gauge, histogram};
 use tracing::info;
 
+/// Characters of an unknown name that the log shows.
+const UNKNOWN_SHOWN: usize = 200;
+
 /// How a transfer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -99,10 +102,17 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// A transfer of what was asked for as `name` to `peer`, begun now.
+    /// A transfer of the asset `name` to `peer`, begun now.
     pub fn begin(protocol: Protocol, peer: SocketAddr, name: impl Into<String>) -> Self {
         gauge!("bootdepot_transfers_active", "protocol" => protocol.as_str()).increment(1.0);
         Self { protocol, peer, name: name.into(), began: Instant::now(), cache: None, sent: 0, ended: false }
+    }
+
+    /// A transfer of what the catalog does not have. `text` is the client's: it is escaped and cut, so that it writes
+    /// no lines of its own into the log.
+    pub fn begin_unknown(protocol: Protocol, peer: SocketAddr, text: &str) -> Self {
+        let shown: String = text.chars().take(UNKNOWN_SHOWN).flat_map(char::escape_debug).collect();
+        Self::begin(protocol, peer, shown)
     }
 
     /// Says where its bytes come from.
@@ -155,5 +165,18 @@ impl Transfer {
 impl Drop for Transfer {
     fn drop(&mut self) {
         self.end(Outcome::Aborted, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_writes_no_line_of_its_own() {
+        let begin = |text: &str| Transfer::begin_unknown(Protocol::Tftp, "192.0.2.7:4000".parse().unwrap(), text);
+        let forged = begin("x outcome=\"complete\"\n2026-01-01T00:00:00Z  INFO \u{1b}[2J");
+        assert_eq!(forged.name, r#"x outcome=\"complete\"\n2026-01-01T00:00:00Z  INFO \u{1b}[2J"#);
+        assert_eq!(begin(&"ü".repeat(1500)).name, "ü".repeat(200));
     }
 }

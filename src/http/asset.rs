@@ -72,9 +72,7 @@ pub(super) async fn serve(depot: &Depot, asset: &Arc<Asset>, request: &Parts, cl
 
 /// Answers the GET of an asset that there is no such asset. `name` is the client's text.
 pub(super) fn missing(name: &str, client: &Client) -> Response<Body> {
-    // Escaped and cut: what a client sends must not write lines of its own into the log.
-    let shown: String = name.chars().take(200).flat_map(char::escape_debug).collect();
-    let transfer = Transfer::begin(Protocol::Http, client.peer, shown);
+    let transfer = Transfer::begin_unknown(Protocol::Http, client.peer, name);
     let id = RequestId::new();
     transfer.finish(Outcome::NotFound, Some(&format!("not in the catalog; request {id}")));
     answer::error(StatusCode::NOT_FOUND, "the catalog has no asset of this name; names are case-sensitive", id)

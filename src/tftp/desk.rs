@@ -112,11 +112,12 @@ impl Desk {
     pub(super) fn begin(&self, asked: Asked, avoid: Option<usize>) {
         let Some(request) = asked.request() else { return };
         let route = asked.route;
-        let account = Account::begin(Protocol::Tftp, route.peer, String::from_utf8_lossy(request.name));
         let Some(asset) = self.look_up(request.name) else {
-            account.finish(Outcome::NotFound, None);
+            let text = String::from_utf8_lossy(request.name);
+            Account::begin_unknown(Protocol::Tftp, route.peer, &text).finish(Outcome::NotFound, None);
             return self.refuse(&route, ErrorCode::NotFound, "file not found");
         };
+        let account = Account::begin(Protocol::Tftp, route.peer, asset.name.as_str());
         if self.stop.is_cancelled() {
             account.finish(Outcome::Refused, Some("the server is stopping"));
             return self.refuse(&route, ErrorCode::Undefined, "the server is stopping; try again later");

@@ -31,6 +31,10 @@ const REMEMBERED: usize = 64;
 /// ERROR packets a second to peers without a transfer: enough to tell a lost client, too few to be an amplifier.
 const STRANGERS_A_SECOND: u32 = 50;
 
+/// The longest time an alarm is set for. One that is moved forward leaves a void entry behind until it would have rung,
+/// and a transfer's deadline may be days away.
+const LONGEST_ALARM: Duration = Duration::from_secs(10);
+
 /// What a port's loop is told.
 pub(super) enum Post {
     /// A transfer begins.
@@ -250,7 +254,7 @@ impl Port {
                 }
                 Ok(Packet::Error { code, message }) => {
                     let said = String::from_utf8_lossy(message);
-                    debug!(peer = %route.peer, code, %said, "the peer sent an error");
+                    debug!(peer = %route.peer, code, ?said, "the peer sent an error");
                     running.transfer.handle_error(code);
                     return self.advance(route.peer, now);
                 }
@@ -337,7 +341,8 @@ impl Port {
         };
         let Some(ending) = ending else {
             let key = (peer, running.seat.id());
-            self.alarms.set(&mut running.alarm, running.transfer.poll_timeout(), key);
+            let due = running.transfer.poll_timeout().min(now + LONGEST_ALARM);
+            self.alarms.set(&mut running.alarm, due, key);
             if self.out.is_full() {
                 self.flush();
             }

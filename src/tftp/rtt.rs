@@ -19,18 +19,29 @@ pub(super) struct RoundTrip {
     /// The wait while nothing was measured.
     first_wait: Duration,
     doublings: u32,
+    /// The wait was doubled after the last answer.
+    unanswered: bool,
 }
 
 impl RoundTrip {
     /// Nothing measured yet: waits begin at `first_wait`.
     pub(super) fn new(first_wait: Duration) -> Self {
-        Self { smoothed: None, first_wait, doublings: 0 }
+        Self { smoothed: None, first_wait, doublings: 0, unanswered: false }
     }
 
     /// Takes a measured round trip, of packets that were sent once only (Karn's rule), and forgets doublings.
     pub(super) fn measured(&mut self, sample: Duration) {
         self.doublings = 0;
         self.smoothed = Some(self.smoothed.map_or(sample, |smoothed| (smoothed * 7 + sample) / 8));
+    }
+
+    /// Takes an answer that measured nothing. The first after a doubled wait may be a late one, to what was sent before
+    /// (Karn's rule): it leaves the wait as it is. The next one says that packets get through, so doublings are over.
+    /// Without this a network that reorders, where hardly a window goes by without a resend, is waited for ever longer.
+    pub(super) fn answered(&mut self) {
+        if !std::mem::take(&mut self.unanswered) {
+            self.doublings = 0;
+        }
     }
 
     /// How long to wait for an answer now.
@@ -42,6 +53,7 @@ impl RoundTrip {
     /// Doubles the next wait: this one brought no answer.
     pub(super) fn double(&mut self) {
         self.doublings = (self.doublings + 1).min(MAX_DOUBLINGS);
+        self.unanswered = true;
     }
 
     /// Less than this after a burst nothing that arrives can be an answer to it: half the round trip, since single
@@ -69,5 +81,21 @@ mod tests {
         assert_eq!(trip.wait(), MAX_WAIT);
         trip.measured(Duration::from_millis(80));
         assert_eq!(trip.wait(), 4 * (Duration::from_micros(700) + Duration::from_millis(80)) / 8);
+    }
+
+    #[test]
+    fn doublings_end_with_the_second_answer_in_a_row() {
+        let mut trip = RoundTrip::new(Duration::from_secs(1));
+        trip.measured(Duration::from_micros(100));
+        for _ in 0..3 {
+            trip.double();
+        }
+        trip.answered();
+        assert_eq!(trip.wait(), 8 * MIN_WAIT, "it may be the answer to what was sent first");
+        trip.double();
+        trip.answered();
+        assert_eq!(trip.wait(), 16 * MIN_WAIT);
+        trip.answered();
+        assert_eq!(trip.wait(), MIN_WAIT);
     }
 }

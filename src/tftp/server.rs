@@ -75,7 +75,7 @@ impl TftpServer {
         let listeners = settings
             .listen
             .iter()
-            .map(|address| Listener::bind(*address, settings.single_port))
+            .map(|address| Listener::bind(*address, &settings.listen, settings.single_port))
             .collect::<Result<_, _>>()?;
         Ok(Self { settings: Arc::new(settings), listeners })
     }
@@ -122,20 +122,20 @@ impl TftpServer {
 }
 
 impl Listener {
-    fn bind(address: SocketAddr, single_port: bool) -> Result<Self, TftpError> {
-        let door = |address, listener| {
-            let socket = Socket::bind(address, listener).map_err(|error| TftpError::Bind { address, error })?;
+    fn bind(address: SocketAddr, beside: &[SocketAddr], single_port: bool) -> Result<Self, TftpError> {
+        let door = |address, beside: &[SocketAddr], listener| {
+            let socket = Socket::bind(address, beside, listener).map_err(|error| TftpError::Bind { address, error })?;
             let mailbox = Mailbox::new().map_err(TftpError::Resources)?;
             Ok(Door { socket: Arc::new(socket), mailbox: Arc::new(mailbox) })
         };
-        let requests = door(address, true)?;
+        let requests = door(address, beside, true)?;
         let data = if single_port {
             vec![requests.clone()]
         } else {
             let any_port = SocketAddr::new(address.ip(), 0);
             let cores = thread::available_parallelism().map_or(1, NonZero::get);
             (0..cores.clamp(*DATA_PORTS.start(), *DATA_PORTS.end()))
-                .map(|_| door(any_port, false))
+                .map(|_| door(any_port, &[], false))
                 .collect::<Result<_, _>>()?
         };
         Ok(Self { requests, data })

@@ -26,12 +26,14 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Binds `address`; `[::]` takes IPv4 too.. A `listener` hears
-    /// to which of this machine's addresses it was spoken, so that the answer can come from there.
-    pub(super) fn bind(address: SocketAddr, listener: bool) -> io::Result<Self> {
+    /// Binds `address`; `[::]` takes IPv4 too, unless `beside` (all addresses of the settings) has the IPv4 one of the
+    /// same port. A `listener` hears to which of this machine's addresses it was spoken, so that the answer can come from
+    /// there.
+    pub(super) fn bind(address: SocketAddr, beside: &[SocketAddr], listener: bool) -> io::Result<Self> {
         let raw = Raw::new(Domain::for_address(address), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
         if address.is_ipv6() {
-            raw.set_only_v6(!address.ip().is_unspecified())?;
+            let ipv4_beside = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
+            raw.set_only_v6(!address.ip().is_unspecified() || beside.iter().any(ipv4_beside))?;
         }
         raw.bind(&address.into())?;
         raw.set_write_timeout(Some(SEND_WAIT))?;
@@ -80,5 +82,21 @@ fn enlarge(udp: &UdpSocket, address: SocketAddr) {
             "the receive buffer is small, so requests may be lost when many machines boot at once; \
              raise the sysctl net.core.rmem_max to {RECEIVE_BUFFER}"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ipv4_address_beside_the_ipv6_one_can_be_had() {
+        let (six, four): (SocketAddr, SocketAddr) = ("[::]:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap());
+        let port_of = |beside: &[SocketAddr]| {
+            let socket = Socket::bind(six, beside, true).unwrap();
+            UdpSocket::bind((four.ip(), socket.address().port())).map(drop)
+        };
+        port_of(&[six, four]).unwrap();
+        assert_eq!(port_of(&[six]).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -190,8 +190,9 @@ impl Transfer {
             self.unverified += 1;
         }
         self.resent += (self.highest + 1).min(last + 1).saturating_sub(first);
-        if first > self.highest {
-            self.timed = Some((last, now));
+        if last > self.highest {
+            // The first that was never sent before: its ACK can answer nothing else.
+            self.timed = Some((self.highest + 1, now));
         }
         self.highest = self.highest.max(last);
         self.sent(now);
@@ -319,6 +320,7 @@ impl Transfer {
 
     fn progress(&mut self, now: Instant) {
         self.tries = 0;
+        self.trip.answered();
         if let Some((block, at)) = self.timed
             && block <= self.acked
         {

@@ -215,6 +215,17 @@ fn one_percent_loss_costs_little_time() {
 }
 
 #[test]
+fn a_network_that_reorders_every_window_costs_little_time() {
+    // A relay that holds each packet back by 50 to 300 us, and loses and doubles one of a hundred.
+    for seed in 0..20 {
+        let network = Network { loss: 1, duplication: 1, delay: 50, jitter: 250, seed };
+        let outcome = run(700_001, &terms(1432, 8, true), Habit::Windows, &network);
+        assert_eq!(outcome.ending, Ending::Complete);
+        assert!(outcome.took < Duration::from_secs(10), "seed {seed}: {:?}", outcome.took);
+    }
+}
+
+#[test]
 fn an_unverified_peer_gets_six_packets_and_no_window() {
     let deaf = Network { loss: 100, ..QUIET };
     for (window, oack) in [(1, false), (1, true), (64, true)] {
