@@ -136,12 +136,11 @@ fn latency(
             }
         };
         let clients: Vec<_> = (0..clients).map(|number| scope.spawn(client(number))).collect();
-        let download = match beside {
-            Some(path) => Connection::open(target.address).and_then(|mut connection| connection.get(path)),
-            None => {
-                thread::sleep(time);
-                Ok(0)
-            }
+        let download = if let Some(path) = beside {
+            Connection::open(target.address).and_then(|mut connection| connection.get(path))
+        } else {
+            thread::sleep(time);
+            Ok(0)
         };
         let seconds = start.elapsed().as_secs_f64();
         ended.store(true, Ordering::Relaxed);

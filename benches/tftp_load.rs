@@ -9,6 +9,12 @@
 //! what is measured. Loss and round trip are emulated here, since they cannot be had from the kernel everywhere: packets
 //! are dropped on arrival and before sending, and what a client sends waits for the round trip first.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "counts here are small, and block numbers are modulo 65,536"
+)]
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
@@ -250,7 +256,7 @@ impl Load {
         let mut now = Instant::now();
         for index in 0..self.clients.len() {
             (self.clients[index].began, self.clients[index].heard) = (now, now);
-            self.say(index, request.clone(), now);
+            self.say(index, &request, now);
         }
         let (mut arrivals, mut looked) = (Arrivals::new(), now);
         let mut running = self.clients.len();
@@ -315,11 +321,11 @@ impl Load {
     }
 
     /// Puts a client's packet on its way.
-    fn say(&mut self, index: usize, packet: Bytes, now: Instant) {
+    fn say(&mut self, index: usize, packet: &Bytes, now: Instant) {
         let client = &mut self.clients[index];
         client.last_sent = packet.clone();
         let (route, is_ack) = (client.route, client.answered);
-        for _ in 0..1 + u32::from(self.args.doubled_acks && is_ack) {
+        for _ in 0..=u32::from(self.args.doubled_acks && is_ack) {
             if !self.lost() {
                 let due = now + Duration::from_secs_f64(self.args.rtt / 1e3);
                 self.under_way.push_back((due, route, packet.clone()));
@@ -351,8 +357,7 @@ impl Load {
         let answer = match Packet::parse(datagram) {
             Ok(Packet::OptionAck { options }) if client.received == 0 => {
                 let granted = |word: &[u8]| {
-                    let mut options = options;
-                    let value = options.find(|(name, _)| name.eq_ignore_ascii_case(word))?.1;
+                    let value = options.iter().find(|(name, _)| name.eq_ignore_ascii_case(word))?.1;
                     std::str::from_utf8(value).ok()?.parse::<u16>().ok()
                 };
                 client.blksize = granted(b"blksize").map_or(512, usize::from);
@@ -395,7 +400,7 @@ impl Load {
         let ended = client.end.is_some() && !was_over;
         if answer {
             let [high, low] = (client.received as u16).to_be_bytes();
-            self.say(index, Bytes::copy_from_slice(&[0, 4, high, low]), now);
+            self.say(index, &Bytes::copy_from_slice(&[0, 4, high, low]), now);
         }
         ended
     }
@@ -416,7 +421,7 @@ impl Load {
                 ended += 1;
             } else {
                 let packet = client.last_sent.clone();
-                self.say(index, packet, now);
+                self.say(index, &packet, now);
             }
         }
         ended

@@ -6,6 +6,7 @@
 #[path = "../tests/support/s3.rs"]
 mod s3;
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
@@ -80,9 +81,9 @@ async fn upload(s3: &S3Server) -> anyhow::Result<Vec<Sample>> {
         fastrand::Rng::with_seed(length as u64).fill(&mut bytes);
         bytes
     };
-    let mut altered = noise(100_000);
+    let mut altered = noise(50_000);
     let before = Digest::of(&altered);
-    altered[50_000] ^= 1;
+    altered[25_000] ^= 1;
     let mut samples = Vec::new();
     for (name, bytes) in [
         ("demo/boot.ipxe", SCRIPT.as_bytes().to_vec()),
@@ -124,8 +125,8 @@ credentials = {{ from = "static", access_key_id = "{ACCESS_KEY}", secret_access_
         endpoint = s3.endpoint(),
     );
     for Sample { name, digest } in samples {
-        text +=
-            &format!("\n[[asset]]\nname = \"{name}\"\nsources = [\"s3://{BUCKET}/{name}\"]\nsha256 = \"{digest}\"\n");
+        let sources = format!("[\"s3://{BUCKET}/{name}\"]");
+        let _ = writeln!(text, "\n[[asset]]\nname = \"{name}\"\nsources = {sources}\nsha256 = \"{digest}\"");
     }
     text
 }

@@ -55,7 +55,7 @@ pub enum CatalogError {
 #[derive(Debug, Default)]
 pub struct Catalog {
     by_name: HashMap<AssetName, Arc<Asset>>,
-    by_digest: HashMap<Digest, Arc<Asset>>,
+    by_digest: HashMap<Digest, Vec<Arc<Asset>>>,
 }
 
 impl Catalog {
@@ -68,7 +68,7 @@ impl Catalog {
             if catalog.by_name.insert(asset.name.clone(), Arc::clone(&asset)).is_some() {
                 errors.push(CatalogError::Duplicate(asset.name.clone()));
             }
-            catalog.by_digest.entry(asset.digest).or_insert(asset);
+            catalog.by_digest.entry(asset.digest).or_default().push(asset);
         }
         if errors.is_empty() { Ok(catalog) } else { Err(errors) }
     }
@@ -78,9 +78,9 @@ impl Catalog {
         self.by_name.get(name)
     }
 
-    /// An asset whose bytes have this digest.
-    pub fn by_digest(&self, digest: &Digest) -> Option<&Arc<Asset>> {
-        self.by_digest.get(digest)
+    /// The assets whose bytes have this digest, in the order of the settings.
+    pub fn by_digest(&self, digest: &Digest) -> &[Arc<Asset>] {
+        self.by_digest.get(digest).map_or(&[], Vec::as_slice)
     }
 
     /// All assets, in no order.

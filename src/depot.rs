@@ -7,6 +7,7 @@
 
 mod board;
 mod bypass;
+mod crew;
 mod drive;
 mod error;
 mod fetch;
@@ -43,8 +44,9 @@ use self::drive::Driver;
 use self::fetch::Fetch;
 use self::fill::{Fill, Phase};
 use self::hashing::blocking;
+use self::stream::Terms;
 use self::verdict::SourceFailures;
-use crate::asset::{AssetName, BlockList, ByteRange, Digest};
+use crate::asset::{AssetName, BlockList, ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, Entry};
 use crate::catalog::{Asset, Catalog};
 use crate::origin::Origins;
@@ -57,6 +59,10 @@ const HOT_TOTAL: u64 = 64 << 20;
 const REMEMBERED: u64 = 100_000;
 /// How long to go around the cache before room for a blob is looked for again.
 const ROOM_AGAIN: Duration = Duration::from_secs(10);
+/// Block lists that are kept in memory for streams around the cache; one may be some 30 MiB.
+const BLOCK_LISTS: u64 = 16;
+/// How long a fill waits for its block list before it goes on without: a machine waits for the fill.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// The longest block list that is read: 64 MiB name about a million blocks, 4 TiB in blocks of 4 MiB.
 const LONGEST_BLOCK_LIST: u64 = 64 << 20;
 
@@ -77,7 +83,8 @@ struct Shared {
     bypasses: Arc<Semaphore>,
     hot: moka::sync::Cache<Digest, Bytes>,
     sizes: moka::future::Cache<Digest, u64>,
-    failed: moka::sync::Cache<AssetName, ReadError>,
+    failed: moka::sync::Cache<Digest, ReadError>,
+    lists: moka::sync::Cache<Digest, Option<Arc<BlockList>>>,
     /// Blobs for which there was no room a moment ago.
     unstored: moka::sync::Cache<Digest, ()>,
     tasks: TaskTracker,
@@ -100,10 +107,16 @@ impl Depot {
     pub fn new(catalog: Catalog, origins: Origins, cache: Cache, settings: FillSettings) -> Self {
         for asset in catalog.assets().filter(|asset| asset.pin) {
             cache.pin(&asset.digest);
+            if let Some(blocks) = &asset.blocks {
+                cache.pin(&blocks.digest);
+            }
         }
         metrics::gauge!("bootdepot_catalog_assets").set(u32::try_from(catalog.len()).unwrap_or(u32::MAX));
         let weight = |_: &Digest, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let failed = moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(settings.negative_ttl);
+        // What an unproven object said of its length is believed no longer than that one was missing.
+        let sizes = moka::future::Cache::builder().max_capacity(REMEMBERED).time_to_live(settings.negative_ttl);
+        let lists = moka::sync::Cache::builder().max_capacity(BLOCK_LISTS).time_to_live(settings.negative_ttl);
         let shared = Shared {
             catalog,
             origins,
@@ -112,8 +125,9 @@ impl Depot {
             slots: Arc::new(Semaphore::new(settings.max_fills.max(1))),
             bypasses: Arc::new(Semaphore::new(settings.max_fills.max(1).saturating_mul(settings.connections.max(1)))),
             hot: moka::sync::Cache::builder().max_capacity(HOT_TOTAL).weigher(weight).build(),
-            sizes: moka::future::Cache::new(REMEMBERED),
+            sizes: sizes.build(),
             failed: failed.build(),
+            lists: lists.build(),
             unstored: moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(ROOM_AGAIN).build(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -129,7 +143,7 @@ impl Depot {
 
     /// An asset with this digest, if the catalog has it. Memory only.
     pub fn find_digest(&self, digest: &Digest) -> Option<Arc<Asset>> {
-        self.shared.catalog.by_digest(digest).cloned()
+        self.shared.catalog.by_digest(digest).first().cloned()
     }
 
     /// The asset's size in bytes: from the cache, the catalog or memory at once, else by one request to its origin,
@@ -139,23 +153,24 @@ impl Depot {
         if let Some(size) = shared.cache.size_of(&asset.digest).or(asset.size) {
             return Ok(size);
         }
-        if let Some(error) = shared.failed.get(&asset.name) {
+        if let Some(error) = shared.failed.get(&asset.digest) {
             return Err(error);
         }
-        // A fill under way will know in a moment, and asks only once.
-        let under_way = self.fills().get(&asset.digest).cloned();
-        if let Some(fill) = under_way
-            && let Phase::Filling(partial) = fill.begun().await
-        {
-            return Ok(partial.size());
+        let under_way = self.fills().get(&asset.digest).map(|fill| fill.phase());
+        match under_way {
+            Some(Phase::Filling(partial)) => return Ok(partial.size()),
+            Some(Phase::Complete(entry)) => return Ok(entry.size()),
+            // A fill may have to wait for others before it learns the size itself.
+            _ => {}
         }
-        let asked = shared.sizes.try_get_with(asset.digest, self.ask_size(asset)).await;
-        asked.map_err(|error| self.remember(&asset.name, ReadError::clone(&error)))
+        // Boxed: inline it would be 6 KiB of every request's future, which is moved around for each request.
+        let asked = Box::pin(shared.sizes.try_get_with(asset.digest, self.ask_size(asset))).await;
+        asked.map_err(|error| self.remember(asset.digest, ReadError::clone(&error)))
     }
 
     async fn ask_size(&self, asset: &Asset) -> Result<u64, ReadError> {
         let mut failures = SourceFailures::default();
-        for source in &asset.sources {
+        for source in &self.sources(asset) {
             let retries = self.shared.settings.retries;
             match Fetch::open(&self.shared.origins, source, ByteRange::new(0, 1), None, retries).await {
                 Ok(fetch) => return Ok(fetch.total()),
@@ -165,16 +180,29 @@ impl Depot {
         Err(failures.verdict().1)
     }
 
+    /// Where the asset may be fetched: its own sources, and those of others with the same bytes.
+    fn sources(&self, asset: &Asset) -> Vec<SourceUrl> {
+        let mut sources = asset.sources.clone();
+        for source in self.shared.catalog.by_digest(&asset.digest).iter().flat_map(|same| &same.sources) {
+            if !sources.contains(source) {
+                sources.push(source.clone());
+            }
+        }
+        sources
+    }
+
     /// Opens the asset for reading; returns when its size is known.
     ///
     /// Where the size is not known without the origin, this begins the fill: its first reply tells.
     pub async fn read(&self, asset: &Arc<Asset>) -> Result<Reader, ReadError> {
         let reader = |size, entry| Reader { depot: self.clone(), asset: Arc::clone(asset), size, entry, began: false };
         loop {
-            if let Some(entry) = self.entry(&asset.digest).await {
-                return Ok(reader(entry.size(), Some(entry)));
+            match self.look(&asset.digest).await {
+                Found::Blob(entry) => return Ok(reader(entry.size(), Some(entry))),
+                Found::Unreadable(size) => return Ok(reader(size, None)),
+                Found::Nothing => {}
             }
-            if let Some(error) = self.shared.failed.get(&asset.name) {
+            if let Some(error) = self.shared.failed.get(&asset.digest) {
                 return Err(error);
             }
             let known = match asset.size {
@@ -196,15 +224,21 @@ impl Depot {
         }
     }
 
-    /// The blob of this digest, if it is here.
-    async fn entry(&self, digest: &Digest) -> Option<Entry> {
+    /// Looks for a blob in the cache.
+    async fn look(&self, digest: &Digest) -> Found {
         let cache = &self.shared.cache;
         if let Some(entry) = cache.opened(digest) {
-            return Some(entry);
+            return Found::Blob(entry);
         }
-        cache.size_of(digest)?;
-        let (cache, digest) = (cache.clone(), *digest);
-        blocking(move || cache.get(&digest)).await
+        if cache.size_of(digest).is_none() {
+            return Found::Nothing;
+        }
+        let (opening, key) = (cache.clone(), *digest);
+        match (blocking(move || opening.get(&key)).await, cache.size_of(digest)) {
+            (Some(entry), _) => Found::Blob(entry),
+            (None, Some(size)) => Found::Unreadable(size),
+            (None, None) => Found::Nothing,
+        }
     }
 
     fn fills(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Fill>>> {
@@ -218,7 +252,7 @@ impl Depot {
         if let Some(fill) = fills.get(&asset.digest) {
             return Ok(Some((Arc::clone(fill), CacheState::Join)));
         }
-        // A fill leaves the map only when its blob is in the cache.
+        // A fill that ended well leaves the map only when its blob is in the cache.
         if shared.cache.size_of(&asset.digest).is_some() {
             return Ok(None);
         }
@@ -230,6 +264,7 @@ impl Depot {
         drop(fills);
         let driver = Driver {
             fill: Arc::clone(&fill),
+            sources: self.sources(asset),
             origins: shared.origins.clone(),
             cache: shared.cache.clone(),
             settings: shared.settings.clone(),
@@ -246,31 +281,42 @@ impl Depot {
     }
 
     /// Keeps an error that asking again soon will not mend.
-    fn remember(&self, name: &AssetName, error: ReadError) -> ReadError {
+    fn remember(&self, digest: Digest, error: ReadError) -> ReadError {
         if matches!(error, ReadError::NotFound(_) | ReadError::WrongBytes(_)) {
-            self.shared.failed.insert(name.clone(), error.clone());
+            self.shared.failed.insert(digest, error.clone());
         }
         error
     }
 
     /// The asset's block list, if it has one that can be had. It is an asset of its own, with its digest in the catalog,
     /// and so it goes through the cache like any other.
-    fn block_list(self, asset: Arc<Asset>) -> BoxFuture<'static, Option<BlockList>> {
+    fn block_list(self, asset: Arc<Asset>) -> BoxFuture<'static, Option<Arc<BlockList>>> {
         Box::pin(async move {
-            let list = asset.blocks.as_ref()?;
-            let reason = match self.fetch_block_list(&asset, list).await {
-                Ok(bytes) => match BlockList::parse(&bytes, &list.digest, &asset.digest) {
-                    Ok(list) => return Some(list),
-                    Err(error) => error.to_string(),
-                },
-                Err(error) => error.to_string(),
+            let source = asset.blocks.as_ref()?;
+            if let Some(remembered) = self.shared.lists.get(&source.digest) {
+                return remembered;
+            }
+            let fetching = tokio::time::timeout(LIST_PATIENCE, self.fetch_block_list(&asset, source));
+            let list = match fetching.await {
+                Ok(Ok(bytes)) => {
+                    let (trusted, digest) = (source.digest, asset.digest);
+                    let parsed = blocking(move || BlockList::parse(&bytes, &trusted, &digest)).await;
+                    parsed.map_err(|error| error.to_string())
+                }
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("it did not come within {} s", LIST_PATIENCE.as_secs())),
             };
-            warn!(asset = %asset.name, source = %list.source, reason, "going on without the block list");
-            None
+            let list = list.map(Arc::new).inspect_err(|reason| {
+                warn!(asset = %asset.name, source = %source.source, reason, "going on without the block list");
+            });
+            let list = list.ok();
+            self.shared.lists.insert(source.digest, list.clone());
+            list
         })
     }
 
     async fn fetch_block_list(&self, asset: &Asset, list: &crate::catalog::BlocksSource) -> Result<Bytes, ReadError> {
+        // Only the log shows this name; one that is too long by it stays the asset's.
         let name = AssetName::parse(&format!("{}.blocks", asset.name)).unwrap_or_else(|_| asset.name.clone());
         let list = Asset {
             name,
@@ -278,7 +324,7 @@ impl Depot {
             sources: vec![list.source.clone()],
             size: None,
             content_type: "application/json".into(),
-            pin: asset.pin,
+            pin: false,
             blocks: None,
             since: asset.since,
         };
@@ -329,6 +375,14 @@ impl Depot {
     }
 }
 
+/// What the cache has of a digest.
+enum Found {
+    Blob(Entry),
+    /// A blob of this size, which the disk does not let us open.
+    Unreadable(u64),
+    Nothing,
+}
+
 /// A fill's place in the depot's list, left when its task ends, in whichever way.
 struct Listed {
     depot: Depot,
@@ -339,7 +393,7 @@ impl Drop for Listed {
     fn drop(&mut self) {
         let asset = self.fill.asset();
         match self.fill.phase() {
-            Phase::Failed(error) => drop(self.depot.remember(&asset.name, error)),
+            Phase::Failed(error) => drop(self.depot.remember(asset.digest, error)),
             Phase::Unstored(_) => self.depot.shared.unstored.insert(asset.digest, ()),
             _ => {}
         }
@@ -359,35 +413,53 @@ impl Reader {
     /// Begins or joins the fill of an asset that is not here; the range's parts move to the front of its queue.
     pub async fn stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
         let range = range.intersect(&ByteRange::whole(self.size));
+        let stream = self.open_stream(range, delivery).await;
+        if stream.is_err() {
+            // It may be the size that was wrong: it is not said again without being asked for anew.
+            self.depot.shared.sizes.invalidate(&self.asset.digest).await;
+        }
+        stream
+    }
+
+    async fn open_stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
+        let terms = Terms { size: self.size, delivery, release: self.depot.shared.settings.release };
         loop {
             // What was filled since the asset was opened is here now.
-            let entry = match &self.entry {
-                Some(entry) => Some(entry.clone()),
-                None => self.depot.entry(&self.asset.digest).await,
+            let found = match &self.entry {
+                Some(entry) => Found::Blob(entry.clone()),
+                None => self.depot.look(&self.asset.digest).await,
             };
-            if let Some(entry) = entry {
-                return self.blob_stream(entry, range, delivery).await;
+            if let Found::Blob(entry) = found {
+                terms.hold(entry.size())?;
+                let state = if self.began { CacheState::Miss } else { CacheState::Hit };
+                return self.blob_stream(entry, range, delivery, state).await;
             }
             let bypass = self.bypass(range);
-            if self.depot.shared.unstored.contains_key(&self.asset.digest) {
+            let unreadable = matches!(found, Found::Unreadable(_));
+            if unreadable || self.depot.shared.unstored.contains_key(&self.asset.digest) {
                 return ByteStream::bypass(bypass.await, range.len()).await;
             }
             if let Some((fill, state)) = self.depot.join(&self.asset)? {
                 let state = if self.began { CacheState::Miss } else { state };
-                let release = self.depot.shared.settings.release;
-                return ByteStream::fill(fill, range, delivery, release, state, bypass).await;
+                return ByteStream::fill(fill, range, terms, state, bypass).await;
             }
         }
     }
 
-    async fn blob_stream(&self, entry: Entry, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
+    async fn blob_stream(
+        &self,
+        entry: Entry,
+        range: ByteRange,
+        delivery: Delivery,
+        state: CacheState,
+    ) -> Result<ByteStream, ReadError> {
         if entry.size() > HOT_BLOB {
-            return Ok(ByteStream::blob(entry, range, delivery, CacheState::Hit));
+            return Ok(ByteStream::blob(entry, range, delivery, state));
         }
         let bytes = self.depot.hot(&entry).await?;
         // Cut to the size above, which is at most `HOT_BLOB`.
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        Ok(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), CacheState::Hit))
+        Ok(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), state))
     }
 
     /// The way around the cache, should it be needed.
@@ -397,8 +469,18 @@ impl Reader {
             let blocks = depot.clone().block_list(Arc::clone(&asset)).await;
             // The semaphore is never closed.
             let slot = Arc::clone(&depot.shared.bypasses).acquire_owned().await.ok();
-            let shared = &depot.shared;
-            Bypass::new(asset, shared.origins.clone(), shared.settings.retries, range, size, blocks, slot)
+            Bypass {
+                sources: depot.sources(&asset).into(),
+                origins: depot.shared.origins.clone(),
+                retries: depot.shared.settings.retries,
+                blocks: blocks.filter(|list| list.size() == size),
+                failures: SourceFailures::default(),
+                run: None,
+                asset,
+                range,
+                size,
+                slot,
+            }
         })
     }
 }

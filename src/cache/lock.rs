@@ -4,8 +4,14 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::time::Duration;
 
 use super::CacheError;
+
+/// How often, and after which pauses, the lock is tried again: a second in all. A server that was killed a moment ago
+/// holds it until the system has closed its files, and a child holds what it inherited until it has become its program.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The held lock. The system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -25,7 +31,15 @@ impl Lock {
             Ok(file) => (file, true),
             Err(error) => (File::open(path).map_err(|_| CacheError::io("lock", path)(error))?, false),
         };
-        match file.try_lock() {
+        let mut locked = file.try_lock();
+        for _ in 0..TRIES {
+            if !matches!(locked, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            locked = file.try_lock();
+        }
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(CacheError::Locked { dir: dir.to_owned(), pid: holder(file) }),
             Err(TryLockError::Error(error)) => return Err(CacheError::io("lock", path)(error)),

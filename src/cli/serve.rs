@@ -30,7 +30,9 @@ impl ServeCommand {
             Ok(config) => config,
             Err(errors) => return Ok(refuse(&errors)),
         };
-        telemetry::start_logs()?;
+        if let Err(error) = telemetry::start_logs() {
+            return Ok(refuse(&error));
+        }
         for warning in &config.warnings {
             warn!("{warning}");
         }
@@ -47,12 +49,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = Metrics::start()?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
-    let app = App::start(config, metrics).await?;
     let mut told = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+    };
+    // A disk that hangs while the cache is opened must not keep the process from ending.
+    let app = tokio::select! {
+        app = App::start(config, metrics) => app?,
+        () = told() => return Ok(()),
     };
     told().await;
     info!("stopping; running transfers may end, a second signal ends them");

@@ -3,6 +3,7 @@
 //! Pure: no IO and no clock. The fill's tasks and its readers share it under one lock.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ReadError;
 use super::ranges::RangeSet;
@@ -39,7 +40,7 @@ pub(super) struct Board {
     written: RangeSet,
     claimed: RangeSet,
     proven: RangeSet,
-    blocks: Option<BlockList>,
+    blocks: Option<Arc<BlockList>>,
     wants: BTreeMap<WantId, ByteRange>,
     next_want: u64,
     /// The want that was served last, so that all have their turn.
@@ -47,9 +48,11 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// Sets the size of the blob and of its parts, and which bytes are here from an earlier run.
-    pub(super) fn begin(&mut self, size: u64, part_size: u64, blocks: Option<BlockList>, parts: &[bool]) {
+    /// Sets the size of the blob and of its parts, and which bytes are here from an earlier run. Of what was here before
+    /// under another size nothing is.
+    pub(super) fn begin(&mut self, size: u64, part_size: u64, blocks: Option<Arc<BlockList>>, parts: &[bool]) {
         (self.size, self.part_size) = (size, part_size.max(1));
+        (self.written, self.claimed, self.proven) = Default::default();
         self.blocks = blocks.filter(|list| list.size() == size);
         for (index, _) in parts.iter().enumerate().filter(|(_, here)| **here) {
             self.written.insert(self.part(index as u64));
@@ -67,8 +70,19 @@ impl Board {
     }
 
     /// The block list, where there is one.
-    pub(super) fn blocks(&self) -> Option<&BlockList> {
+    pub(super) fn blocks(&self) -> Option<&Arc<BlockList>> {
         self.blocks.as_ref()
+    }
+
+    /// The bytes of `range` that are not here.
+    pub(super) fn missing(&self, range: ByteRange) -> Vec<ByteRange> {
+        let mut gaps = Vec::new();
+        let mut rest = range;
+        while let Some(gap) = self.written.first_gap(rest) {
+            rest = ByteRange::new(gap.end, range.end);
+            gaps.push(gap);
+        }
+        gaps
     }
 
     /// How many bytes are here.
@@ -170,13 +184,19 @@ impl Board {
     /// A block that is here and not proven yet; those that readers wait for first.
     pub(super) fn unproven_block(&self) -> Option<usize> {
         let list = self.blocks.as_ref()?;
-        let ready = |index: &usize| self.written.covers(list.range(*index)) && !self.proven.covers(list.range(*index));
-        let wanted = self.wants.values().filter(|range| !range.is_empty());
-        let wanted = wanted.filter_map(|range| {
+        let here = |index: &usize| self.written.covers(list.range(*index));
+        let wanted = self.wants.values().filter_map(|range| {
             let gap = self.proven.first_gap(range.intersect(&ByteRange::whole(self.size)))?;
             usize::try_from(gap.start / list.block_size()).ok()
         });
-        wanted.chain(0..list.count()).find(ready)
+        // In each run that is here the first block that is not proven: if that one is not here as a whole, none of the
+        // run is.
+        let rest = self.written.runs().filter_map(|run| {
+            let first_whole = run.start.div_ceil(list.block_size()).saturating_mul(list.block_size());
+            let gap = self.proven.first_gap(ByteRange::new(first_whole, run.end))?;
+            usize::try_from(gap.start / list.block_size()).ok()
+        });
+        wanted.chain(rest).find(here)
     }
 
     /// A block was hashed: it is proven, or else its bytes are not here after all.
@@ -203,11 +223,14 @@ impl Board {
 
     /// What may be given to a reader that asked for bytes up to `end` and has come to `offset`.
     pub(super) fn grant(&self, offset: u64, end: u64, tail: u64, whole_only: bool) -> Grant {
+        if whole_only {
+            return Grant::Wait;
+        }
         let proven = self.proven.run_from(offset).min(end);
         if proven > offset {
             return Grant::Proven(ByteRange::new(offset, proven));
         }
-        if whole_only || self.blocks.is_some() {
+        if self.blocks.is_some() {
             return Grant::Wait;
         }
         let here = self.written.run_from(offset).min(end.saturating_sub(tail));

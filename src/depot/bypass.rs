@@ -20,22 +20,28 @@ use crate::origin::{OriginError, Origins};
 
 /// One asset on its way from the origin to one reader.
 pub(super) struct Bypass {
-    asset: Arc<Asset>,
-    origins: Origins,
-    retries: u32,
-    /// No byte before the whole is proven is not to be had without storing it: the tail is held back instead.
-    range: ByteRange,
-    size: u64,
-    blocks: Option<BlockList>,
+    pub(super) asset: Arc<Asset>,
     /// Sources not tried yet.
-    sources: VecDeque<SourceUrl>,
-    failures: SourceFailures,
-    run: Option<Run>,
-    _slot: Option<OwnedSemaphorePermit>,
+    pub(super) sources: VecDeque<SourceUrl>,
+    pub(super) origins: Origins,
+    pub(super) retries: u32,
+    /// What is still to go out.
+    pub(super) range: ByteRange,
+    /// The asset's size in bytes.
+    pub(super) size: u64,
+    /// Its block list, where there is one that fits.
+    pub(super) blocks: Option<Arc<BlockList>>,
+    /// How sources failed so far.
+    pub(super) failures: SourceFailures,
+    /// The source that is being read.
+    pub(super) run: Option<Run>,
+    /// Its place among the streams that may go around the cache at a time.
+    #[expect(dead_code, reason = "it is held, and given back with the stream")]
+    pub(super) slot: Option<OwnedSemaphorePermit>,
 }
 
 /// One source being read.
-struct Run {
+pub(super) struct Run {
     fetch: Fetch,
     source: SourceUrl,
     proof: Proof,
@@ -67,22 +73,6 @@ impl From<OriginError> for End {
 }
 
 impl Bypass {
-    /// A stream of `range` of `asset`, which is `size` bytes long.
-    pub(super) fn new(
-        asset: Arc<Asset>,
-        origins: Origins,
-        retries: u32,
-        range: ByteRange,
-        size: u64,
-        blocks: Option<BlockList>,
-        slot: Option<OwnedSemaphorePermit>,
-    ) -> Self {
-        let sources = asset.sources.iter().cloned().collect();
-        let blocks = blocks.filter(|list| list.size() == size);
-        let failures = SourceFailures::default();
-        Self { asset, origins, retries, range, size, blocks, sources, failures, run: None, _slot: slot }
-    }
-
     /// The same from `offset` on: what lies before went out already, proven.
     pub(super) fn starting_at(mut self, offset: u64) -> Self {
         self.range = ByteRange::new(offset, self.range.end);
@@ -98,7 +88,7 @@ impl Bypass {
                 self.begin().await?;
                 continue;
             };
-            let end = match run.next(&self.asset.digest, self.range, self.blocks.as_ref()).await {
+            let end = match run.next(&self.asset.digest, self.range, self.blocks.as_deref()).await {
                 Ok(Some(bytes)) => {
                     self.range.start += bytes.len() as u64;
                     run.given = true;

@@ -2,18 +2,19 @@
 //! behind them, and then the proof.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt as _;
 use metrics::{counter, gauge, histogram};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::crew::Crew;
 use super::fetch::Fetch;
-use super::fill::{Fill, FillOutcome, Phase, WriteError};
+use super::fill::{Fill, FillOutcome, Phase};
 use super::hashing::{self, blocking};
 use super::verdict::{ASK_AGAIN, SourceFailures};
 use super::{FillSettings, ReadError};
@@ -21,12 +22,15 @@ use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Entry, Partial};
 use crate::origin::{OriginError, Origins, Validator};
 
-/// Bytes handed to the disk at a time: few system calls, and a reader waits for little.
-const BATCH: usize = 1 << 20;
+/// How often and after which pauses a partial is asked for again that a reader of an earlier fill still holds.
+const BUSY_TRIES: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a fill works with.
 pub(super) struct Driver {
     pub(super) fill: Arc<Fill>,
+    /// Where to fetch it, in the order to try.
+    pub(super) sources: Vec<SourceUrl>,
     pub(super) origins: Origins,
     pub(super) cache: Cache,
     pub(super) settings: FillSettings,
@@ -36,7 +40,7 @@ pub(super) struct Driver {
 }
 
 /// Why one source did not do.
-enum Setback {
+pub(super) enum Setback {
     /// The whole has another digest.
     WrongWhole(String),
     /// A block has, even when asked for again.
@@ -92,64 +96,84 @@ struct Stock {
     pure: bool,
 }
 
-/// Sees to it that a fill whose task dies does not leave its readers waiting.
-struct Dead<'a>(&'a Fill);
+impl Stock {
+    async fn discard(&self) {
+        let partial = Arc::clone(&self.partial);
+        blocking(move || partial.discard()).await;
+    }
+}
 
-impl Drop for Dead<'_> {
+/// A fill's end: when it is dropped the fill enters its last phase, and is logged once and counted once. A fill whose
+/// task dies on the way ends as cancelled.
+struct Ending {
+    fill: Arc<Fill>,
+    began: Instant,
+    outcome: FillOutcome,
+    phase: Phase,
+    detail: Option<String>,
+    reused: u64,
+}
+
+impl Ending {
+    fn new(fill: Arc<Fill>) -> Self {
+        gauge!("bootdepot_fills_active").increment(1.0);
+        let (outcome, phase) = (FillOutcome::Cancelled, Phase::Failed(ReadError::Closing));
+        Self { fill, began: Instant::now(), outcome, phase, detail: None, reused: 0 }
+    }
+}
+
+impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.enter(Phase::Failed(ReadError::Closing));
+        self.fill.enter(self.phase.clone());
+        let seconds = self.began.elapsed().as_secs_f64();
+        gauge!("bootdepot_fills_active").decrement(1.0);
+        counter!("bootdepot_fills_total", "outcome" => self.outcome.as_str()).increment(1);
+        histogram!("bootdepot_fill_seconds").record(seconds);
+        let (asset, outcome, bytes) = (&self.fill.asset().name, self.outcome.as_str(), self.fill.received());
+        let (reused, seconds, detail) = (self.reused, format_args!("{seconds:.3}"), self.detail.as_deref());
+        if matches!(self.outcome, FillOutcome::Complete | FillOutcome::Cancelled) {
+            info!(target: "bootdepot::fill", %asset, outcome, bytes, reused, seconds, detail, "fill");
+        } else {
+            warn!(target: "bootdepot::fill", %asset, outcome, bytes, reused, seconds, detail, "fill");
+        }
     }
 }
 
 impl Driver {
-    /// Runs the fill to its end: enters its last phase, logs it once and counts it once.
+    /// Runs the fill to its end.
     ///
     /// `blocks` brings the asset's block list, where it has one that can be had.
-    pub(super) async fn run(self, blocks: BoxFuture<'static, Option<BlockList>>) {
-        let fill = Arc::clone(&self.fill);
-        let dead = Dead(&fill);
-        let began = Instant::now();
-        gauge!("bootdepot_fills_active").increment(1.0);
+    pub(super) async fn run(self, blocks: BoxFuture<'static, Option<Arc<BlockList>>>) {
+        let mut ending = Ending::new(Arc::clone(&self.fill));
         let mut stock = None;
         let work = async {
             let blocks = blocks.await;
             // The semaphore is never closed.
             let _slot = self.slots.acquire().await;
-            self.try_sources(blocks, &mut stock).await
+            self.try_sources(blocks.as_ref(), &mut stock).await
         };
-        let (outcome, phase, detail) = tokio::select! {
-            end = work => end,
-            () = self.stop.cancelled() => (FillOutcome::Cancelled, Phase::Failed(ReadError::Closing), None),
-        };
-        fill.enter(phase);
-        drop(dead);
-
-        let seconds = began.elapsed().as_secs_f64();
-        gauge!("bootdepot_fills_active").decrement(1.0);
-        counter!("bootdepot_fills_total", "outcome" => outcome.as_str()).increment(1);
-        histogram!("bootdepot_fill_seconds").record(seconds);
-        let (asset, bytes, reused) = (&fill.asset().name, fill.received(), stock.map_or(0, |stock| stock.reused));
-        if matches!(outcome, FillOutcome::Complete | FillOutcome::Cancelled) {
-            info!(target: "bootdepot::fill", %asset, %outcome, bytes, reused, seconds = format_args!("{seconds:.3}"), detail, "fill");
-        } else {
-            warn!(target: "bootdepot::fill", %asset, %outcome, bytes, reused, seconds = format_args!("{seconds:.3}"), detail, "fill");
+        if let Some(ended) = self.stop.run_until_cancelled(work).await {
+            (ending.outcome, ending.phase, ending.detail) = ended;
         }
+        self.fill.quiet().await;
+        ending.reused = stock.map_or(0, |stock| stock.reused);
     }
 
     async fn try_sources(
         &self,
-        blocks: Option<BlockList>,
+        blocks: Option<&Arc<BlockList>>,
         stock: &mut Option<Stock>,
     ) -> (FillOutcome, Phase, Option<String>) {
         let mut failures = SourceFailures::default();
         let name = &self.fill.asset().name;
-        for source in &self.fill.asset().sources {
+        for source in &self.sources {
             let mut again = true;
             loop {
-                let setback = match self.try_source(source, blocks.as_ref(), stock).await {
+                let setback = match self.try_source(source, blocks, stock).await {
                     Ok(entry) => return (FillOutcome::Complete, Phase::Complete(entry), None),
                     Err(setback) => setback,
                 };
+                self.fill.quiet().await;
                 // Parts of an earlier run or of another source may be what is wrong: this one gets a fair try.
                 let impure = stock.as_ref().is_some_and(|stock| !stock.pure);
                 if let (Some(stock), Some((all, fault))) = (stock.as_mut(), setback.spoils(source))
@@ -188,14 +212,14 @@ impl Driver {
         }
         let (outcome, error) = failures.verdict();
         if let (Some(stock), FillOutcome::DigestMismatch) = (&stock, outcome) {
-            discard(stock).await;
+            stock.discard().await;
         }
         let detail = error.to_string();
         (outcome, Phase::Failed(error), Some(detail))
     }
 
     async fn start_over(&self, stock: &mut Stock, all: bool, fault: ReadError) -> Result<(), CacheError> {
-        Arc::clone(&self.fill).reset(Arc::clone(&stock.partial), all, fault).await?;
+        self.fill.reset(Arc::clone(&stock.partial), all, fault).await?;
         stock.pure = true;
         stock.reused = 0;
         Ok(())
@@ -204,49 +228,70 @@ impl Driver {
     async fn try_source(
         &self,
         source: &SourceUrl,
-        blocks: Option<&BlockList>,
+        blocks: Option<&Arc<BlockList>>,
         stock: &mut Option<Stock>,
     ) -> Result<Entry, Setback> {
-        let expected = self.fill.asset().size.or(blocks.map(BlockList::size));
+        let expected = self.fill.asset().size.or(blocks.map(|list| list.size()));
         if let (None, Some(size)) = (&stock, expected) {
             *stock = Some(self.take_stock(size, blocks).await?);
         }
-        let first = if stock.is_some() {
-            let claim = self.fill.board().claim();
-            // Nothing to fetch: all is here from an earlier run, and only the proof is missing.
-            claim.unwrap_or_default()
-        } else {
-            ByteRange::new(0, self.settings.part_size)
+        self.fill.board().release_all();
+        let first = match stock {
+            // Nothing may be missing any more: then all that is left to do is the proof.
+            Some(_) => self.fill.board().claim(),
+            // How large it is the answer will tell.
+            None => Some(ByteRange::new(0, self.settings.part_size)),
         };
-        let fetch = if first.is_empty() && stock.is_some() {
-            None
-        } else {
-            let fetch = Fetch::open(&self.origins, source, first, None, self.settings.retries).await;
-            Some(fetch.inspect_err(|_| self.fill.board().release(first))?)
+        let fetch = match first {
+            Some(range) => Some(Fetch::open(&self.origins, source, range, None, self.settings.retries).await?),
+            None => None,
         };
         if let Some(fetch) = &fetch {
-            let expected = stock.as_ref().map(|stock| stock.partial.size()).or(expected);
             let total = fetch.total();
             if let Some(expected) = expected.filter(|expected| *expected != total) {
-                self.fill.board().release_all();
                 return Err(Setback::WrongLength(format!("it is {total} bytes long, {expected} were expected")));
             }
-            if stock.is_none() {
-                *stock = Some(self.take_stock(total, blocks).await?);
-            }
-            if let Some(stock) = stock.as_mut() {
-                self.check_note(stock, note(source, fetch.validator())).await?;
+            if let Some(earlier) = stock.take_if(|stock| stock.partial.size() != total) {
+                // The length was an earlier source's word. It is only kept with bytes that came from there.
+                if self.fill.board().written() > 0 {
+                    let size = earlier.partial.size();
+                    *stock = Some(earlier);
+                    return Err(Setback::WrongLength(format!(
+                        "it is {total} bytes long, an earlier source has {size}"
+                    )));
+                }
+                earlier.discard().await;
             }
         }
-        let Some(stock) = stock.as_ref() else { return Err(Setback::Changed) };
-        let verifier = self.fetch_all(stock, source, fetch).await?;
+        let stock = match (stock, &fetch) {
+            (Some(stock), _) => stock,
+            (slot, Some(fetch)) => slot.insert(self.take_stock(fetch.total(), blocks).await?),
+            // Without a stock something was asked for.
+            (None, None) => return Err(Setback::Changed),
+        };
+        if let Some(fetch) = &fetch {
+            self.check_note(stock, note(source, fetch.validator())).await?;
+        }
+        let validator = fetch.as_ref().and_then(Fetch::validator).cloned();
+        // What was asked for to learn the size may be here from an earlier run: then it is not read again.
+        let fetch = fetch.filter(|fetch| fetch.ignored_range() || !self.fill.board().missing(fetch.rest()).is_empty());
+        let verifier = self.fetch_all(stock, source, validator, fetch).await?;
         self.prove(stock, verifier).await
     }
 
     /// Reserves room, or finds what an earlier run has left, and opens the books.
-    async fn take_stock(&self, size: u64, blocks: Option<&BlockList>) -> Result<Stock, Setback> {
-        let (cache, digest, part_size) = (self.cache.clone(), self.fill.asset().digest, self.settings.part_size);
-        let partial = Arc::new(blocking(move || cache.partial(&digest, size, part_size)).await?);
+    async fn take_stock(&self, size: u64, blocks: Option<&Arc<BlockList>>) -> Result<Stock, Setback> {
+        let (digest, part_size) = (self.fill.asset().digest, self.settings.part_size);
+        let mut tries = 0;
+        let partial = loop {
+            let cache = self.cache.clone();
+            match blocking(move || cache.partial(&digest, size, part_size)).await {
+                // A reader of an earlier fill is in the middle of its last read.
+                Err(CacheError::Busy(_)) if tries < BUSY_TRIES => tokio::time::sleep(BUSY_PAUSE).await,
+                partial => break Arc::new(partial?),
+            }
+            tries += 1;
+        };
         self.fill.begin(Arc::clone(&partial), part_size, blocks.cloned());
         let reused = self.fill.board().written();
         Ok(Stock { partial, reused, pure: reused == 0 })
@@ -264,42 +309,47 @@ impl Driver {
     }
 
     /// Fetches whatever is missing, hashing behind it and proving block by block where there is a list.
-    async fn fetch_all(&self, stock: &Stock, source: &SourceUrl, first: Option<Fetch>) -> Result<Verifier, Setback> {
+    async fn fetch_all(
+        &self,
+        stock: &Stock,
+        source: &SourceUrl,
+        validator: Option<Validator>,
+        first: Option<Fetch>,
+    ) -> Result<Verifier, Setback> {
         let crew = Arc::new(Crew {
             fill: Arc::clone(&self.fill),
             partial: Arc::clone(&stock.partial),
             origins: self.origins.clone(),
             source: source.clone(),
-            validator: first.as_ref().and_then(Fetch::validator).cloned(),
-            stream: first.as_ref().is_some_and(Fetch::ignored_range),
-            generation: self.fill.board().generation(),
+            validator,
             retries: self.settings.retries,
         });
+        let mut connections = self.settings.connections.max(1);
         if let Some(first) = &first {
             let mut board = self.fill.board();
             board.release_all();
             board.claim_range(first.rest());
+            if first.ignored_range() {
+                connections = 1;
+            }
         }
-        let connections = if crew.stream { 1 } else { self.settings.connections.max(1) };
         let mut workers = JoinSet::new();
-        workers.spawn(Arc::clone(&crew).work(first));
+        workers.spawn(self.fill.job(Arc::clone(&crew).work(first)));
         for _ in 1..connections {
-            workers.spawn(Arc::clone(&crew).work(None));
+            workers.spawn(self.fill.job(Arc::clone(&crew).work(None)));
         }
         let fetching = async {
+            let broken = |error: JoinError| {
+                Setback::Origin(OriginError::Io { source_url: source.to_string(), reason: error.to_string() })
+            };
             while let Some(ended) = workers.join_next().await {
-                let broken = |error: tokio::task::JoinError| {
-                    Setback::Origin(OriginError::Io { source_url: source.to_string(), reason: error.to_string() })
-                };
                 ended.map_err(broken)??;
             }
             Ok(())
         };
-        let hashing =
-            hashing::follow(Arc::clone(&self.fill), Arc::clone(&stock.partial)).map(|end| end.map_err(Setback::Disk));
+        let hashing = hashing::follow(Arc::clone(&self.fill), Arc::clone(&stock.partial));
+        let hashing = hashing.map(|end| end.map_err(Setback::Disk));
         let ended = tokio::try_join!(fetching, crew.prove_blocks(), hashing);
-        workers.shutdown().await;
-        self.fill.board().release_all();
         ended.map(|((), (), verifier)| verifier)
     }
 
@@ -312,139 +362,17 @@ impl Driver {
             Setback::WrongWhole(format!("its bytes have the SHA-256 {found}, the catalog says {expected}"))
         })?;
         let partial = Arc::clone(&stock.partial);
-        Ok(blocking(move || partial.admit(proof)).await?)
+        Ok(self.fill.blocking(move || partial.admit(proof)).await?)
     }
 }
 
 /// The cache cannot take the bytes: whoever wants them streams them through.
 async fn unstored(error: &CacheError, stock: Option<&Stock>) -> (FillOutcome, Phase, Option<String>) {
     if let Some(stock) = stock {
-        discard(stock).await;
+        stock.discard().await;
     }
     let reason = error.to_string();
     (FillOutcome::NoSpace, Phase::Unstored(reason.clone()), Some(reason))
-}
-
-async fn discard(stock: &Stock) {
-    let partial = Arc::clone(&stock.partial);
-    blocking(move || partial.discard()).await;
-}
-
-/// What the tasks of one source share.
-struct Crew {
-    fill: Arc<Fill>,
-    partial: Arc<Partial>,
-    origins: Origins,
-    source: SourceUrl,
-    validator: Option<Validator>,
-    /// The source sends everything or nothing: one connection, and no second try of a block.
-    stream: bool,
-    generation: u64,
-    retries: u32,
-}
-
-impl Crew {
-    /// Fetches part after part until none is missing.
-    async fn work(self: Arc<Self>, first: Option<Fetch>) -> Result<(), Setback> {
-        let mut changes = self.fill.changes();
-        if let Some(fetch) = first {
-            self.take_in(fetch).await?;
-        }
-        loop {
-            let claim = {
-                let mut board = self.fill.board();
-                if board.is_full() {
-                    return Ok(());
-                }
-                board.claim()
-            };
-            let Some(range) = claim else {
-                // Another connection has the rest; a bad block or a failed part may still come back.
-                let _ = changes.changed().await;
-                continue;
-            };
-            let fetch = Fetch::open(&self.origins, &self.source, range, self.validator.clone(), self.retries).await?;
-            if fetch.total() != self.partial.size() || fetch.ignored_range() != self.stream {
-                return Err(Setback::Changed);
-            }
-            self.take_in(fetch).await?;
-            self.fill.board().release(range);
-        }
-    }
-
-    /// Writes all that `fetch` brings.
-    async fn take_in(&self, mut fetch: Fetch) -> Result<(), Setback> {
-        let claim = fetch.rest();
-        let (mut pieces, mut length, mut from) = (Vec::new(), 0, claim.start);
-        loop {
-            // More bytes that are there already go along; what is here is not kept waiting for those that are not.
-            let next = if pieces.is_empty() {
-                Some(fetch.chunk().await?)
-            } else {
-                fetch.chunk().now_or_never().transpose()?
-            };
-            match next {
-                Some(Some((offset, bytes))) => {
-                    if pieces.is_empty() {
-                        from = offset;
-                    }
-                    length += bytes.len();
-                    self.fill.add_received(bytes.len() as u64);
-                    pieces.push(bytes);
-                    if length < BATCH {
-                        continue;
-                    }
-                }
-                Some(None) if pieces.is_empty() => break,
-                Some(None) | None => {}
-            }
-            length = 0;
-            let pieces = std::mem::take(&mut pieces);
-            let write = Arc::clone(&self.fill).write(Arc::clone(&self.partial), self.generation, from, pieces);
-            match write.await {
-                Ok(()) => {}
-                Err(WriteError::Stale) => return Err(Setback::Changed),
-                Err(WriteError::Disk(error)) => return Err(error.into()),
-            }
-        }
-        self.fill.board().release(claim);
-        Ok(())
-    }
-
-    /// Proves each block as its bytes come; a bad one is fetched again alone, once.
-    async fn prove_blocks(&self) -> Result<(), Setback> {
-        let mut changes = self.fill.changes();
-        let mut bad = std::collections::HashSet::new();
-        loop {
-            let (next, full) = {
-                let board = self.fill.board();
-                let next = board.unproven_block();
-                let next = next.and_then(|index| {
-                    let list = board.blocks()?;
-                    Some((index, list.range(index), *list.digest(index)?))
-                });
-                (next, board.is_full())
-            };
-            let Some((index, range, expected)) = next else {
-                if full {
-                    return Ok(());
-                }
-                let _ = changes.changed().await;
-                continue;
-            };
-            let right = hashing::is_right(Arc::clone(&self.partial), range, expected).await?;
-            self.fill.board().judge_block(index, right);
-            self.fill.changed();
-            if !right {
-                warn!(asset = %self.fill.asset().name, source = %self.source, block = index, bytes = %range, "a block has wrong bytes");
-                if self.stream || !bad.insert(index) {
-                    return Err(Setback::WrongBlock(format!(
-                        "block {index} (bytes {range}) is not what the block list says"
-                    )));
-                }
-            }
-        }
-    }
 }
 
 /// What a partial remembers: the validator of the object, and the source.

@@ -5,6 +5,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::asset::{ByteRange, SourceUrl};
@@ -31,6 +33,8 @@ pub(super) struct Fetch {
     /// Bytes of the body that lie before `at`, from a source that sent more than was asked.
     skip: u64,
     patience: Patience,
+    /// Not to be asked again before.
+    pause: Option<Instant>,
 }
 
 /// How many failures in a row are still forgiven.
@@ -40,8 +44,8 @@ struct Patience {
 }
 
 impl Patience {
-    /// Waits before the next try, or gives the error back where there is to be none.
-    async fn wait(&mut self, error: OriginError) -> Result<(), OriginError> {
+    /// How long to wait before the next try; the error itself where there is to be none.
+    fn bear(&mut self, error: OriginError) -> Result<Duration, OriginError> {
         if !error.is_transient() || self.failures >= self.retries {
             return Err(error);
         }
@@ -49,13 +53,12 @@ impl Patience {
         self.failures += 1;
         let pause = match (&error, error.retry_after()) {
             (_, Some(asked)) => asked.min(LONGEST_ASKED),
-            // The source is there and this connection is not: another one may do at once.
-            (OriginError::Stalled { .. } | OriginError::Truncated { .. }, None) if self.failures == 1 => Duration::ZERO,
+            // The time was lost already, and another connection may do at once.
+            (OriginError::Stalled { .. }, None) if self.failures == 1 => Duration::ZERO,
             _ => doubled.mul_f64(0.5 + fastrand::f64() / 2.0),
         };
         debug!(%error, ?pause, failures = self.failures, "asking the origin again");
-        tokio::time::sleep(pause).await;
-        Ok(())
+        Ok(pause)
     }
 }
 
@@ -72,7 +75,7 @@ impl Fetch {
         let reply = loop {
             match origins.read(source, Some(range), expect.as_ref()).await {
                 Ok(reply) => break reply,
-                Err(error) => patience.wait(error).await?,
+                Err(error) => tokio::time::sleep(patience.bear(error)?).await,
             }
         };
         let (start, end) = if reply.ignored_range { (0, reply.total) } else { (reply.range.start, reply.range.end) };
@@ -87,7 +90,15 @@ impl Fetch {
             body: Some(reply.body),
             skip: 0,
             patience,
+            pause: None,
         })
+    }
+
+    /// Takes only `range` of what comes, from a source that sends more than it was asked for.
+    pub(super) fn only(&mut self, range: ByteRange) {
+        let range = range.intersect(&self.rest());
+        self.skip += range.start - self.at;
+        (self.at, self.end) = (range.start, range.end);
     }
 
     /// The object's length in bytes.
@@ -112,15 +123,20 @@ impl Fetch {
 
     /// The next bytes and their offset; `None` after the last.
     ///
-    /// Cancel safe: a dropped call loses nothing.
+    /// Cancel safe: a dropped call loses no byte, though perhaps a request that was under way.
     pub(super) async fn chunk(&mut self) -> Result<Option<(u64, Bytes)>, OriginError> {
         while self.at < self.end {
-            let step = match &mut self.body {
-                Some(body) => body.chunk().await,
-                None => match self.reopen().await {
+            let step = if let Some(body) = &mut self.body {
+                body.chunk().await
+            } else {
+                if let Some(pause) = self.pause {
+                    tokio::time::sleep_until(pause).await;
+                    self.pause = None;
+                }
+                match self.reopen().await {
                     Ok(()) => continue,
                     Err(error) => Err(error),
-                },
+                }
             };
             match step {
                 Ok(Some(mut bytes)) => {
@@ -147,16 +163,22 @@ impl Fetch {
                             received: self.at,
                             expected: self.end,
                         };
-                        self.patience.wait(truncated).await?;
+                        self.pause = Some(Instant::now() + self.patience.bear(truncated)?);
                     }
                 }
                 Err(error) => {
                     self.body = None;
-                    self.patience.wait(error).await?;
+                    self.pause = Some(Instant::now() + self.patience.bear(error)?);
                 }
             }
         }
         Ok(None)
+    }
+
+    /// The next bytes if they have come already.
+    pub(super) fn chunk_now(&mut self) -> Option<Result<Option<(u64, Bytes)>, OriginError>> {
+        // Without a body there is a request to be made, which takes its time.
+        self.body.is_some().then(|| self.chunk().now_or_never()).flatten()
     }
 
     async fn reopen(&mut self) -> Result<(), OriginError> {

@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TrackedFuture;
 
 use super::ReadError;
 use super::board::Board;
-use super::hashing::blocking;
+use super::hashing::finished;
 use crate::asset::{BlockList, ByteRange};
 use crate::cache::{CacheError, Entry, Partial};
 use crate::catalog::Asset;
@@ -66,22 +68,13 @@ impl fmt::Display for FillOutcome {
     }
 }
 
-/// What a write came to.
-#[derive(Debug)]
-pub(super) enum WriteError {
-    /// The bytes are of a generation that was thrown away.
-    Stale,
-    /// The disk failed.
-    Disk(CacheError),
-}
-
 /// One blob on its way into the cache.
 pub(super) struct Fill {
     asset: Arc<Asset>,
     phase: Mutex<Phase>,
     board: Mutex<Board>,
-    /// Held shared by each write and alone by a reset, so that no late write lands on a newer generation's bytes.
-    gate: RwLock<()>,
+    /// What works on the partial: connections, writes, hashing.
+    jobs: TaskTracker,
     /// Rises with each change of the phase or the board.
     changes: watch::Sender<u64>,
     received: AtomicU64,
@@ -94,7 +87,7 @@ impl Fill {
             asset,
             phase: Mutex::new(Phase::Starting),
             board: Mutex::default(),
-            gate: RwLock::new(()),
+            jobs: TaskTracker::new(),
             changes: watch::Sender::new(0),
             received: AtomicU64::new(0),
         }
@@ -136,7 +129,7 @@ impl Fill {
     }
 
     /// Opens the books over `partial`: from now on bytes may come.
-    pub(super) fn begin(&self, partial: Arc<Partial>, part_size: u64, blocks: Option<BlockList>) {
+    pub(super) fn begin(&self, partial: Arc<Partial>, part_size: u64, blocks: Option<Arc<BlockList>>) {
         self.board().begin(partial.size(), part_size, blocks, &partial.parts());
         self.enter(Phase::Filling(partial));
     }
@@ -164,48 +157,48 @@ impl Fill {
         }
     }
 
-    /// Writes `pieces`, which belong to `generation`, from `offset` on, and enters them into the books.
+    /// Runs `work` on a blocking thread. It goes on even when nobody waits for it any more, until [`Fill::quiet`] has seen
+    /// its end.
+    pub(super) async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        finished(self.jobs.spawn_blocking(work)).await
+    }
+
+    /// Counts `task` among the jobs that [`Fill::quiet`] waits for.
+    pub(super) fn job<F: Future>(&self, task: F) -> TrackedFuture<F> {
+        self.jobs.track_future(task)
+    }
+
+    /// Waits until nothing works on the partial any more: what comes next finds no late write.
+    pub(super) async fn quiet(&self) {
+        self.jobs.close();
+        self.jobs.wait().await;
+        self.jobs.reopen();
+    }
+
+    /// Writes `pieces` from `offset` on, which must be missing, and enters them into the books.
     pub(super) async fn write(
         self: Arc<Self>,
         partial: Arc<Partial>,
-        generation: u64,
         offset: u64,
         pieces: Vec<Bytes>,
-    ) -> Result<(), WriteError> {
+    ) -> Result<(), CacheError> {
+        let fill = Arc::clone(&self);
         let work = move || {
-            let shared = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-            if self.board().generation() != generation {
-                return Err(WriteError::Stale);
-            }
             let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-            partial.write_at(offset, &pieces).map_err(WriteError::Disk)?;
-            let finished = self.board().write(ByteRange::new(offset, offset + length));
-            self.changed();
-            for part in finished {
-                partial.finish_part(part).map_err(WriteError::Disk)?;
-            }
-            drop(shared);
-            Ok(())
+            partial.write_at(offset, &pieces)?;
+            let finished = fill.board().write(ByteRange::new(offset, offset + length));
+            // Before the parts are noted, which may wait for the disk.
+            fill.changed();
+            finished.into_iter().try_for_each(|part| partial.finish_part(part))
         };
-        blocking(work).await
+        self.blocking(work).await
     }
 
-    /// Throws the bytes away that no block list has proven (`all`: those too). Readers that have sent such bytes on end
-    /// in an error; the others wait for the next ones.
-    pub(super) async fn reset(
-        self: Arc<Self>,
-        partial: Arc<Partial>,
-        all: bool,
-        fault: ReadError,
-    ) -> Result<(), CacheError> {
-        let work = move || {
-            let alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-            self.board().reset(all, fault);
-            let done = partial.reset();
-            drop(alone);
-            self.changed();
-            done
-        };
-        blocking(work).await
+    /// Throws the bytes away that no block list has proven (`all`: those too), because of `fault`. Readers that have sent
+    /// such bytes on end in it; the others wait for the next ones. Nothing may be at work on the partial.
+    pub(super) async fn reset(&self, partial: Arc<Partial>, all: bool, fault: ReadError) -> Result<(), CacheError> {
+        self.board().reset(all, fault);
+        self.changed();
+        self.blocking(move || partial.reset()).await
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+
 use super::fill::Fill;
 use crate::asset::{ByteRange, Digest, Verifier};
 use crate::cache::{CacheError, Partial};
@@ -24,18 +26,24 @@ pub(super) async fn follow(fill: Arc<Fill>, partial: Arc<Partial>) -> Result<Ver
             continue;
         }
         let partial = Arc::clone(&partial);
-        verifier = blocking(move || {
-            read_pieces(&partial, ByteRange::new(at, front), |bytes| verifier.update(bytes))?;
-            Ok(verifier)
-        })
-        .await?;
+        verifier = fill
+            .blocking(move || {
+                read_pieces(&partial, ByteRange::new(at, front), |bytes| verifier.update(bytes))?;
+                Ok(verifier)
+            })
+            .await?;
     }
     Ok(verifier)
 }
 
 /// Whether `range` has the digest `expected`.
-pub(super) async fn is_right(partial: Arc<Partial>, range: ByteRange, expected: Digest) -> Result<bool, CacheError> {
-    let check = blocking(move || {
+pub(super) async fn is_right(
+    fill: &Fill,
+    partial: Arc<Partial>,
+    range: ByteRange,
+    expected: Digest,
+) -> Result<bool, CacheError> {
+    let check = fill.blocking(move || {
         let mut verifier = Verifier::new();
         read_pieces(&partial, range, |bytes| verifier.update(bytes))?;
         Ok(verifier.prove(&expected).is_ok())
@@ -57,7 +65,12 @@ fn read_pieces(partial: &Partial, range: ByteRange, mut each: impl FnMut(&[u8]))
 
 /// Runs `work` on a blocking thread.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+    finished(tokio::task::spawn_blocking(work)).await
+}
+
+/// What a blocking job came to.
+pub(super) async fn finished<T>(job: JoinHandle<T>) -> T {
+    match job.await {
         Ok(value) => value,
         // The job panicked, or the runtime is going down: there is nobody left to tell.
         Err(error) => match error.try_into_panic() {

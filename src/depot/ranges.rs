@@ -77,6 +77,11 @@ impl RangeSet {
         Some(ByteRange::new(start, end))
     }
 
+    /// The runs of bytes, in order.
+    pub(super) fn runs(&self) -> impl Iterator<Item = ByteRange> {
+        self.ranges.iter().map(|(&from, &to)| ByteRange::new(from, to))
+    }
+
     /// How many bytes are in the set.
     pub(super) fn total(&self) -> u64 {
         self.ranges.iter().map(|(from, to)| to - from).sum()

@@ -38,7 +38,8 @@ pub enum Release {
     /// As they come, all but the last piece of what was asked for; that one when the bytes are proven.
     #[default]
     HoldTail,
-    /// Nothing before the whole is proven.
+    /// Nothing before the whole is proven. What cannot be stored for want of room cannot be kept back either: of that the
+    /// tail is.
     Whole,
 }
 

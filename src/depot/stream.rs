@@ -14,6 +14,7 @@ use super::board::{Grant, TAIL, WantId};
 use super::bypass::Bypass;
 use super::fill::{Fill, Phase};
 use super::hashing::blocking;
+use super::verdict::ASK_AGAIN;
 use super::{CacheState, Delivery, ReadError, Release};
 use crate::asset::ByteRange;
 use crate::cache::{Entry, Partial};
@@ -27,7 +28,8 @@ const FILL_FRAME: u64 = 1 << 20;
 
 /// Bytes of one asset in order. Ends (`None`) only after the last byte of the range, and only when the bytes are proven.
 ///
-/// An `Err` is final: whoever sends the bytes on must break the transfer off, never complete it.
+/// An `Err` is final, and comes again when asked again: whoever sends the bytes on must break the transfer off, never
+/// complete it.
 pub struct ByteStream {
     inner: Inner,
     remaining: u64,
@@ -40,6 +42,7 @@ enum Inner {
     Blob(BlobStream),
     /// One step yields the next piece and the way to the one after it.
     Steps(Option<BoxFuture<'static, Step>>),
+    Failed(ReadError),
 }
 
 /// The next bytes, and what makes the step after them.
@@ -70,8 +73,7 @@ impl ByteStream {
     pub(super) async fn fill(
         fill: Arc<Fill>,
         range: ByteRange,
-        delivery: Delivery,
-        release: Release,
+        terms: Terms,
         state: CacheState,
         bypass: BoxFuture<'static, Bypass>,
     ) -> Result<Self, ReadError> {
@@ -82,8 +84,7 @@ impl ByteStream {
             at: range.start,
             end: range.end,
             tail: TAIL.min(range.len()),
-            whole_only: release == Release::Whole,
-            delivery,
+            terms,
             sent_unproven: None,
             bypass: Some(bypass),
         };
@@ -127,6 +128,7 @@ impl Stream for ByteStream {
         let this = &mut *self;
         let item = match &mut this.inner {
             Inner::Ready(bytes) => bytes.take().map(Ok),
+            Inner::Failed(error) => Some(Err(error.clone())),
             Inner::Blob(blob) => ready!(blob.poll_next(cx)),
             Inner::Steps(slot) => match slot {
                 None => None,
@@ -142,8 +144,10 @@ impl Stream for ByteStream {
                 },
             },
         };
-        if let Some(Ok(bytes)) = &item {
-            this.remaining -= bytes.len() as u64;
+        match &item {
+            Some(Ok(bytes)) => this.remaining -= bytes.len() as u64,
+            Some(Err(error)) => this.inner = Inner::Failed(error.clone()),
+            None => {}
         }
         Poll::Ready(item)
     }
@@ -209,6 +213,26 @@ impl BlobStream {
     }
 }
 
+/// What was agreed on before a stream began.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// The size of the asset that the client was told, or will be.
+    pub(super) size: u64,
+    pub(super) delivery: Delivery,
+    pub(super) release: Release,
+}
+
+impl Terms {
+    /// Whether an asset of `size` bytes is what the client was told.
+    pub(super) fn hold(&self, size: u64) -> Result<(), ReadError> {
+        if size == self.size {
+            return Ok(());
+        }
+        let reason = format!("it is {size} bytes long, and was said to be {}", self.size);
+        Err(ReadError::Unavailable { reason, retry_after: ASK_AGAIN })
+    }
+}
+
 /// A stream of a fill under way, and after its end of what it became.
 struct FillStream {
     fill: Arc<Fill>,
@@ -216,8 +240,7 @@ struct FillStream {
     at: u64,
     end: u64,
     tail: u64,
-    whole_only: bool,
-    delivery: Delivery,
+    terms: Terms,
     /// The generation of unproven bytes that were given out. If it is not the fill's any more they may have been wrong.
     sent_unproven: Option<u64>,
     bypass: Option<BoxFuture<'static, Bypass>>,
@@ -243,12 +266,14 @@ impl Steps for FillStream {
                     Phase::Failed(error) => return Err(error),
                     Phase::Unstored(reason) => return self.go_around(reason).await,
                     Phase::Complete(entry) => {
-                        let rest = ByteRange::new(self.at, self.end.min(entry.size()));
-                        return BlobStream::new(entry, rest, self.delivery).next_step().await;
+                        self.terms.hold(entry.size())?;
+                        let rest = ByteRange::new(self.at, self.end);
+                        return BlobStream::new(entry, rest, self.terms.delivery).next_step().await;
                     }
                     Phase::Filling(partial) => {
-                        self.end = self.end.min(partial.size());
-                        let grant = self.fill.board().grant(self.at, self.end, self.tail, self.whole_only);
+                        self.terms.hold(partial.size())?;
+                        let whole_only = self.terms.release == Release::Whole;
+                        let grant = self.fill.board().grant(self.at, self.end, self.tail, whole_only);
                         let (range, generation) = match grant {
                             Grant::Wait => (ByteRange::default(), None),
                             Grant::Proven(range) => (range, None),

@@ -60,7 +60,7 @@ impl<H: Handler> Conduct<H> {
     pub(super) async fn serve(&self, stream: TcpStream, client: Arc<Client>) {
         // The kernel's own default (Nagle) would hold back the end of every small answer until the client's next ACK.
         let _ = stream.set_nodelay(true);
-        let socket = Socket::new(stream, Arc::clone(&client));
+        let socket = Socket::new(stream, Arc::clone(&client), self.tasks.clone());
         let Some(tls) = &self.tls else {
             return self.http1(socket, client).await;
         };

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -15,6 +14,7 @@ use super::client::Client;
 use super::connection::{Conduct, Handler};
 use super::listener::{self, Acceptor};
 use super::site::Site;
+use super::socket::linger;
 use super::{HttpError, HttpSettings, tls};
 use crate::depot::{Delivery, Depot};
 
@@ -29,9 +29,6 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 
 /// Connections that are told so at a time; further ones are closed without a word.
 const MAX_REFUSALS: usize = 64;
-
-/// How long a connection too many may take to hear so.
-const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// The HTTP server, bound and not yet serving: who connects waits in the backlog.
 pub struct HttpServer {
@@ -112,18 +109,17 @@ pub(super) async fn accept<H: Handler>(listener: TcpListener, conduct: Arc<Condu
             && let Ok(permit) = Arc::clone(&refusals).try_acquire_owned()
         {
             conduct.tasks.spawn(async move {
-                let _ = tokio::time::timeout(REFUSAL_TIME, refuse(stream)).await;
+                refuse(stream).await;
                 drop(permit);
             });
         }
     }
 }
 
-/// Tells a connection that it is one too many. Failures are the client's own business.
-async fn refuse(mut stream: TcpStream) {
-    let _ = stream.write_all(BUSY).await;
-    let _ = stream.shutdown().await;
-    // A close with the request unread would reset the connection, and the client might never see the answer.
-    let mut unread = [0; 1024];
-    while let Ok(1..) = stream.read(&mut unread).await {}
+/// Tells a connection that it is one too many.
+async fn refuse(stream: TcpStream) {
+    // A new socket has room for it. Failures are the client's own business.
+    let _ = stream.writable().await;
+    let _ = stream.try_write(BUSY);
+    linger(stream).await;
 }

@@ -144,6 +144,8 @@ impl OriginError {
             | Self::Throttled { .. }
             | Self::Truncated { .. }
             | Self::Stalled { .. }
+            // A proxy on the way may have mixed up answers; a source that always does is given up like any other.
+            | Self::BadReply { .. }
             | Self::Io { .. } => true,
             Self::Status { status, .. } => *status >= 500 || *status == 408,
             _ => false,

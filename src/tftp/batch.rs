@@ -94,6 +94,12 @@ pub fn tell_destination(socket: &UdpSocket) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+impl Default for Arrivals {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Arrivals {
     /// Room for [`BATCH`] datagrams.
     pub fn new() -> Self {
@@ -223,6 +229,12 @@ impl Piece {
     fn iovec(&self) -> libc::iovec {
         let bytes = self.bytes();
         libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+    }
+}
+
+impl Default for Departures {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

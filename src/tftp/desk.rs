@@ -81,9 +81,8 @@ impl Desk {
                     self.let_go(&met.stage, route, met.id);
                 }
             }
-            Ok(Packet::Data { .. } | Packet::Ack { .. } | Packet::OptionAck { .. }) => {
-                self.refuse(&route, ErrorCode::UnknownTransfer, "no such transfer");
-            }
+            // Packets of no transfer; the port's loop answers those.
+            Ok(Packet::Data { .. } | Packet::Ack { .. } | Packet::OptionAck { .. }) => {}
             Err(error) => self.refuse(&route, ErrorCode::IllegalOperation, &error.to_string()),
         }
     }

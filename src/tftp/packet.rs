@@ -75,6 +75,10 @@ pub enum Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options<'a>(&'a [u8]);
 
+/// The pairs of [`Options`], one by one.
+#[derive(Debug, Clone)]
+pub struct Pairs<'a>(&'a [u8]);
+
 /// The error codes that this server sends (RFC 1350 5, RFC 2347).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
@@ -140,7 +144,23 @@ impl<'a> Request<'a> {
     }
 }
 
-impl<'a> Iterator for Options<'a> {
+impl<'a> Options<'a> {
+    /// The pairs, one by one.
+    pub fn iter(self) -> Pairs<'a> {
+        Pairs(self.0)
+    }
+}
+
+impl<'a> IntoIterator for Options<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+    type IntoIter = Pairs<'a>;
+
+    fn into_iter(self) -> Pairs<'a> {
+        self.iter()
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     /// The next pair; `None` at the end, at an empty name (padding), and at a name without a value.
@@ -223,16 +243,16 @@ mod tests {
     fn reads_a_request_with_its_options_as_they_were_written() {
         let request = request(b"\0\x01boot/snponly.efi\0OcTeT\0blksize\x001432\0TSIZE\x000\0");
         assert_eq!((request.name, request.mode), (&b"boot/snponly.efi"[..], Mode::Octet));
-        let pairs: Vec<_> = request.options.collect();
+        let pairs: Vec<_> = request.options.iter().collect();
         assert_eq!(pairs, [(&b"blksize"[..], &b"1432"[..]), (b"TSIZE", b"0")]);
     }
 
     #[test]
     fn survives_what_firmware_gets_wrong() {
         assert_eq!(request(b"\0\x01f\0octet").mode, Mode::Octet, "no NUL at the end");
-        assert_eq!(request(b"\0\x01f\0octet\0\0\0\0\0").options.count(), 0, "NULs after the request");
-        assert_eq!(request(b"\0\x01f\0octet\0blksize\0").options.count(), 0, "a name without a value");
-        assert_eq!(request(b"\0\x01f\0octet\0blksize\x00512\0tsize").options.count(), 1, "half a pair");
+        assert_eq!(request(b"\0\x01f\0octet\0\0\0\0\0").options.iter().count(), 0, "NULs after the request");
+        assert_eq!(request(b"\0\x01f\0octet\0blksize\0").options.iter().count(), 0, "a name without a value");
+        assert_eq!(request(b"\0\x01f\0octet\0blksize\x00512\0tsize").options.iter().count(), 1, "half a pair");
         assert_eq!(request(b"\0\x01\xff\xfe\0octet\0").name, b"\xff\xfe", "a name that is not UTF-8");
         assert_eq!(Packet::parse(b"\0\x04\0\x07padding"), Ok(Packet::Ack { block: 7 }));
         assert_eq!(Packet::parse(b"\0\x05\0\x08no"), Ok(Packet::Error { code: 8, message: b"no" }));
@@ -268,7 +288,7 @@ mod tests {
             let datagram = [&opcode.to_be_bytes()[..], &body].concat();
             if let Ok(Packet::Read(request) | Packet::Write(request)) = Packet::parse(&datagram) {
                 prop_assert!(!request.name.is_empty() && !request.name.contains(&0));
-                prop_assert!(request.options.count() <= datagram.len() / 2);
+                prop_assert!(request.options.iter().count() <= datagram.len() / 2);
             }
             let _ = Packet::parse(&body);
         }
@@ -283,7 +303,7 @@ mod tests {
             prop_assert_eq!(Packet::parse(&packet), Ok(Packet::Data { block, payload: &[] }));
             let packet = option_ack(pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
             let Ok(Packet::OptionAck { options }) = Packet::parse(&packet) else { panic!() };
-            let read: Vec<_> = options.map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+            let read: Vec<_> = options.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
             let written: Vec<_> = pairs.into_iter().map(|(n, v)| (n.into_bytes(), v.into_bytes())).collect();
             prop_assert_eq!(read, written);
             let packet = error(ErrorCode::Undefined, &message);

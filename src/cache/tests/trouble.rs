@@ -1,6 +1,6 @@
 //! Directories that cannot be written, are full, or go away.
 
-use std::process::Command;
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
 use super::*;
 
@@ -10,26 +10,26 @@ struct Tmpfs(tempfile::TempDir);
 impl Tmpfs {
     fn mount(size: &str) -> Option<Self> {
         let temp = tempfile::tempdir().unwrap();
-        let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], temp.path());
-        if !mounted {
-            eprintln!("skipped: this user may not mount a tmpfs");
+        // By system call: while a mount(8) is being started it holds whatever files the other tests have open.
+        let size = std::ffi::CString::new(format!("size={size}")).unwrap();
+        match mount("tmpfs", temp.path(), "tmpfs", MountFlags::empty(), size.as_c_str()) {
+            Ok(()) => Some(Self(temp)),
+            Err(error) => {
+                eprintln!("skipped: no tmpfs can be mounted here: {error}");
+                None
+            }
         }
-        mounted.then_some(Self(temp))
     }
 
-    fn remount(&self, how: &str) {
-        assert!(mount(&["-o", &format!("remount,{how}")], self.0.path()));
+    fn remount(&self, flags: MountFlags) {
+        mount_remount(self.0.path(), flags, c"").unwrap();
     }
 }
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        let _ = unmount(self.0.path(), UnmountFlags::DETACH);
     }
-}
-
-fn mount(arguments: &[&str], path: &Path) -> bool {
-    Command::new("mount").args(arguments).arg(path).output().is_ok_and(|output| output.status.success())
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn what_is_read_only_is_served_and_heals_when_it_can_be_written() {
     let dir = disk.0.path().join("cache");
     let (here, new) = (blob(1, 2_000), blob(2, 2_000));
     fill(&open(&dir, 1 << 20), &here).unwrap();
-    disk.remount("ro");
+    disk.remount(MountFlags::RDONLY);
     let cache = open(&dir, 1 << 20);
     let sentence = format!("[cache] dir {} cannot be written: Read-only file system", dir.display());
     assert_eq!(cache.writable(), Err(sentence.clone()));
@@ -47,7 +47,7 @@ fn what_is_read_only_is_served_and_heals_when_it_can_be_written() {
     assert!(matches!(&error, CacheError::Io { error, .. } if error.raw_os_error() == Some(libc::EROFS)), "{error}");
     assert_eq!(cache.stats().partial_entries, 0);
     assert!(Cache::open(settings(&dir, 1 << 20)).is_err(), "it is locked all the same");
-    disk.remount("rw");
+    disk.remount(MountFlags::empty());
     fill(&cache, &new).unwrap();
     assert_eq!(cache.writable(), Ok(()));
     assert_eq!(fs::read_to_string(dir.join("lock")).unwrap(), format!("{}\n", std::process::id()));
@@ -56,7 +56,7 @@ fn what_is_read_only_is_served_and_heals_when_it_can_be_written() {
 #[test]
 fn an_unmade_directory_on_a_read_only_disk_opens_empty() {
     let Some(disk) = Tmpfs::mount("1m") else { return };
-    disk.remount("ro");
+    disk.remount(MountFlags::RDONLY);
     let dir = disk.0.path().join("cache");
     let cache = open(&dir, 1 << 20);
     assert_eq!(
@@ -64,7 +64,7 @@ fn an_unmade_directory_on_a_read_only_disk_opens_empty() {
         Err(format!("[cache] dir {} cannot be written: Read-only file system", dir.display()))
     );
     assert!(cache.list().is_empty());
-    disk.remount("rw");
+    disk.remount(MountFlags::empty());
     assert_eq!(cache.probe(), Ok(()));
 }
 

@@ -78,7 +78,7 @@ fn the_tail_of_what_was_asked_is_held_back() {
 fn a_bad_block_is_asked_for_again_alone() {
     let data = vec![9; 20_000];
     let mut board = Board::default();
-    board.begin(20_000, 16_384, Some(block_list(&data, 4096)), &[]);
+    board.begin(20_000, 16_384, Some(Arc::new(block_list(&data, 4096))), &[]);
     board.write(ByteRange::whole(20_000));
     assert_eq!(board.grant(0, 20_000, 100, false), Grant::Wait, "with a block list only proven blocks go out");
     while let Some(block) = board.unproven_block() {
@@ -96,7 +96,7 @@ fn a_bad_block_is_asked_for_again_alone() {
 fn a_block_that_a_reader_waits_for_is_proven_first() {
     let data = vec![9; 20_000];
     let mut board = Board::default();
-    board.begin(20_000, 16_384, Some(block_list(&data, 4096)), &[]);
+    board.begin(20_000, 16_384, Some(Arc::new(block_list(&data, 4096))), &[]);
     board.write(ByteRange::whole(20_000));
     board.want(ByteRange::new(13_000, 13_001));
     assert_eq!(board.unproven_block(), Some(3));
@@ -106,7 +106,7 @@ fn a_block_that_a_reader_waits_for_is_proven_first() {
 fn proven_blocks_outlive_a_new_generation() {
     let data = vec![9; 8192];
     let mut board = Board::default();
-    board.begin(8192, 8192, Some(block_list(&data, 4096)), &[]);
+    board.begin(8192, 8192, Some(Arc::new(block_list(&data, 4096))), &[]);
     board.write(ByteRange::whole(8192));
     board.judge_block(1, true);
     board.reset(false, ReadError::Closing);
@@ -115,6 +115,33 @@ fn proven_blocks_outlive_a_new_generation() {
     assert_eq!(board.claim(), Some(ByteRange::new(0, 4096)));
     board.reset(true, ReadError::Closing);
     assert_eq!(board.written(), 0);
+}
+
+/// Finding the next block to prove must not look at all that are proven: they may be a million.
+#[test]
+fn blocks_are_proven_in_whatever_order_they_come() {
+    let data = vec![9; 40_000];
+    let mut board = Board::default();
+    board.begin(40_000, 8192, Some(Arc::new(block_list(&data, 4096))), &[]);
+    for range in [ByteRange::new(3000, 9000), ByteRange::new(20_000, 30_000), ByteRange::new(36_000, 40_000)] {
+        board.write(range);
+    }
+    let mut proven = Vec::new();
+    while let Some(block) = board.unproven_block() {
+        board.judge_block(block, true);
+        proven.push(block);
+    }
+    assert_eq!(proven, [1, 5, 6, 9]);
+}
+
+#[test]
+fn what_is_missing_of_a_range_are_its_gaps() {
+    let mut board = board(100, 100);
+    board.write(ByteRange::new(10, 20));
+    board.write(ByteRange::new(30, 40));
+    let gaps: Vec<String> = board.missing(ByteRange::new(15, 50)).iter().map(ToString::to_string).collect();
+    assert_eq!(gaps, ["20-29", "40-49"]);
+    assert_eq!(board.missing(ByteRange::new(12, 18)), []);
 }
 
 proptest! {
@@ -170,4 +197,13 @@ proptest! {
             prop_assert!((range.start..range.end).all(|at| model[usize::try_from(at).unwrap()]));
         }
     }
+}
+#[test]
+fn with_release_whole_not_even_a_proven_block_goes_out() {
+    let data = vec![9; 8192];
+    let mut board = Board::default();
+    board.begin(8192, 8192, Some(Arc::new(block_list(&data, 4096))), &[]);
+    board.write(ByteRange::whole(8192));
+    board.judge_block(0, true);
+    assert_eq!(board.grant(0, 4096, 4096, true), Grant::Wait, "the second block is not proven yet");
 }

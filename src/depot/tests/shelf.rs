@@ -1,4 +1,4 @@
-//! An HTTP origin in this process: objects with strong ETags, ranged reads, and faults on demand.
+//! An HTTP origin in this process: objects with strong `ETags`, ranged reads, and faults on demand.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -22,6 +22,8 @@ pub(super) enum Fault {
     Status(u16),
     /// Sends the whole whatever range is asked.
     IgnoreRange,
+    /// Does so with one request, after so many others.
+    IgnoreRangeOnce { after: usize },
     /// The byte at this offset is another.
     Flip { at: usize },
     /// The same, in the first answer that holds it.
@@ -84,10 +86,15 @@ impl Shelf {
         self.state.lock().unwrap().objects.insert(name.to_owned(), data.into());
     }
 
+    /// From now on misbehaves like this alone, and lets go of what is held.
+    pub(super) fn turn(&self, faults: &[Fault]) {
+        self.state.lock().unwrap().faults = faults.to_vec();
+        self.healed.send_replace(true);
+    }
+
     /// Forgets all faults, and lets go of what is held.
     pub(super) fn heal(&self) {
-        self.state.lock().unwrap().faults.clear();
-        self.healed.send_replace(true);
+        self.turn(&[]);
     }
 
     /// Requests for `disk.img` so far.
@@ -127,6 +134,7 @@ fn answer(request: &Request<Incoming>, shared: &Arc<Mutex<State>>, heal: &watch:
         match fault {
             Fault::Status(code) => return status(*code),
             Fault::IgnoreRange => ignore = true,
+            Fault::IgnoreRangeOnce { after } => ignore |= requests == *after + 1,
             Fault::Flip { at } => body.flip(*at),
             Fault::FlipOnce { at } => {
                 if range.contains(at) {
@@ -142,9 +150,8 @@ fn answer(request: &Request<Incoming>, shared: &Arc<Mutex<State>>, heal: &watch:
                 *times -= 1;
                 body.stall = Some(*bytes);
             }
-            Fault::CutAfter { .. } | Fault::StallAfter { .. } => {}
             Fault::ChangeAfter { requests: after } if requests > *after => "v2".clone_into(&mut etag),
-            Fault::ChangeAfter { .. } => {}
+            Fault::CutAfter { .. } | Fault::StallAfter { .. } | Fault::ChangeAfter { .. } => {}
             Fault::AlwaysChange => etag = format!("v{requests}"),
             Fault::HoldFrom { at } => body.hold = Some(*at),
         }

@@ -131,19 +131,42 @@ async fn a_slow_client_is_not_a_silent_one() {
 
 #[tokio::test]
 async fn a_slow_origin_is_not_the_clients_silence() {
-    let (finish, finished) = tokio::sync::watch::channel(false);
-    let bytes = noise(100_000);
-    let (digest, served) = (Digest::of(&bytes), bytes.clone());
-    let address = origin(move |stream| ranged(stream, served.clone(), 50_000, finished.clone())).await;
-    let site =
-        Plan::new().source("image", &format!("http://{address}/image"), digest).idle_timeout(SHORT).start().await;
-    let mut wire = site.connect().await;
-    wire.request("GET", "/assets/image", &[]).await;
-    // Meanwhile a client that is really silent comes and goes.
-    assert!(site.connect().await.rest().await.is_empty());
-    assert!(site.connect().await.rest().await.is_empty());
-    finish.send(true).unwrap();
-    assert!(wire.reply("GET").await.body == bytes);
+    let bytes = noise(12 << 20);
+    // Before the head of the answer, and in the midst of its body.
+    for pause in [0, bytes.len() - 100] {
+        let (finish, finished) = tokio::sync::watch::channel(false);
+        let (digest, served) = (Digest::of(&bytes), bytes.clone());
+        let address = origin(move |stream| ranged(stream, served.clone(), pause, finished.clone())).await;
+        let source = format!("http://{address}/image");
+        let site = Plan::new().source("image", &source, digest).idle_timeout(SHORT).start().await;
+        let mut wire = site.connect().await;
+        wire.request("GET", "/assets/image", &[]).await;
+        let mut got = Vec::new();
+        if pause > 0 {
+            wire.head().await;
+            got.resize(1 << 20, 0);
+            wire.0.read_exact(&mut got).await.unwrap();
+        }
+        let mut rest = vec![0; bytes.len() - got.len()];
+        let others = async {
+            // Meanwhile clients that are really silent come and go, in the midst of a request, with all its delays.
+            for _ in 0..2 {
+                let mut half = site.connect().await;
+                half.send("GET / HTTP/1.1\r\nHost:").await;
+                assert!(half.rest().await.is_empty());
+            }
+            finish.send(true).unwrap();
+        };
+        let reading = async {
+            if pause == 0 {
+                wire.head().await;
+            }
+            wire.0.read_exact(&mut rest).await.unwrap();
+        };
+        tokio::join!(others, reading);
+        got.append(&mut rest);
+        assert!(got == bytes, "paused at {pause}");
+    }
 }
 
 #[tokio::test]

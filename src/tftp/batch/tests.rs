@@ -21,7 +21,7 @@ fn flush(out: &mut Departures, socket: &UdpSocket) {
 }
 
 fn take_all(socket: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
-    let mut buffer = [0; 70_000];
+    let mut buffer = vec![0; 70_000];
     (0..count).map(|_| socket.recv(&mut buffer).map(|n| buffer[..n].to_vec()).unwrap()).collect()
 }
 

@@ -107,7 +107,7 @@ fn run(size: u64, terms: &Terms, habit: Habit, network: &Network) -> Outcome {
     loop {
         let mut ways = |random: &mut fastrand::Rng| {
             let mut arrivals = Vec::new();
-            for _ in 0..1 + u32::from(random.u32(0..100) < network.duplication) {
+            for _ in 0..=u32::from(random.u32(0..100) < network.duplication) {
                 if random.u32(0..100) >= network.loss {
                     copies += 1;
                     let micros = network.delay + random.u64(0..=network.jitter);
@@ -155,7 +155,7 @@ fn run(size: u64, terms: &Terms, habit: Habit, network: &Network) -> Outcome {
             Event::ClientTimer { generation: set } => set == generation && !client.done,
         };
         if answer {
-            for later in 0..1 + u64::from(habit == Habit::Doubled) {
+            for later in 0..=u64::from(habit == Habit::Doubled) {
                 copies += 1;
                 let micros = network.delay + random.u64(0..=network.jitter) + later * 30;
                 if random.u32(0..100) >= network.loss {
@@ -271,6 +271,26 @@ fn an_ack_inside_the_window_resends_once_a_round_trip() {
     transfer.handle_ack(2, now);
     assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 3, last: 6 }), "a round trip later");
     assert_eq!(transfer.resent(), 2 + 4);
+}
+
+#[test]
+fn a_needless_resend_is_not_answered_by_another() {
+    let (mut transfer, mut now) = verified(4);
+    transfer.offer(5120, true);
+    transfer.poll_transmit(now);
+    now = transfer.poll_timeout();
+    transfer.handle_timeout(now);
+    assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 1, last: 4 }), "the ACK was only slow");
+    transfer.handle_ack(4, now);
+    assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 5, last: 8 }));
+    now += Duration::from_millis(5);
+    transfer.handle_ack(4, now);
+    assert_eq!(transfer.poll_transmit(now), None, "the second ACK is the repeated blocks'");
+    transfer.handle_ack(8, now);
+    assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 9, last: 11 }));
+    now += Duration::from_millis(5);
+    transfer.handle_ack(8, now);
+    assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 9, last: 11 }), "block 9 was lost");
 }
 
 #[test]

@@ -5,13 +5,21 @@
 //! one port of the relay, so transfer identifiers (RFC 1350 section 4) stay what they are.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::runtime;
+
+/// How long a datagram is on its way.
+const DELAY: Duration = Duration::from_millis(1);
+/// How long one is on its way that others are to overtake.
+const DETOUR: Duration = Duration::from_millis(5);
 
 /// A relay in front of one server.
 pub(crate) struct Relay {
@@ -20,35 +28,39 @@ pub(crate) struct Relay {
     weather: Arc<Weather>,
 }
 
-/// What happens to datagrams, and how often it did.
-struct Weather {
-    dice: Mutex<fastrand::Rng>,
-    tally: Mutex<Tally>,
-}
-
 /// What happened to datagrams so far.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Tally {
     pub(crate) carried: u32,
     pub(crate) dropped: u32,
     pub(crate) doubled: u32,
-    pub(crate) held: u32,
+    pub(crate) overtaken: u32,
     /// From how many ports the server answered.
     pub(crate) ports: u32,
 }
 
+/// What is to happen to datagrams, and how often it did.
+struct Weather {
+    dice: Mutex<fastrand::Rng>,
+    tally: Mutex<Tally>,
+}
+
+/// One of the relay's ports. Datagrams leave it in the order in which they came, all but those on a detour.
+struct Port {
+    socket: Arc<UdpSocket>,
+    road: mpsc::UnboundedSender<(Instant, Vec<u8>, SocketAddr)>,
+    weather: Arc<Weather>,
+}
+
 impl Relay {
-    /// A relay to `server`: 1 % of the datagrams of either direction are lost, 1 % doubled, and 2 % held back so that
-    /// others overtake them; all are delayed a little.
+    /// A relay to `server`: of the datagrams of either direction 1 % are lost, 1 % doubled and 2 % overtaken by others.
     pub(crate) fn start(server: SocketAddr, seed: u64) -> Self {
+        let dice = Mutex::new(fastrand::Rng::with_seed(seed));
+        let weather = Arc::new(Weather { dice, tally: Mutex::default() });
         runtime().block_on(async {
-            let front = free_port().await;
-            let address = front.local_addr().expect("a bound socket has an address");
-            let weather = Arc::new(Weather {
-                dice: Mutex::new(fastrand::Rng::with_seed(seed)),
-                tally: Mutex::new(Tally::default()),
-            });
-            tokio::spawn(accept(front, server, Arc::clone(&weather)));
+            let front = Port::open(&weather).await;
+            let address = front.socket.local_addr().expect("a bound socket has an address");
+            tokio::spawn(requests(front, server));
             Self { address, weather }
         })
     }
@@ -59,64 +71,74 @@ impl Relay {
     }
 }
 
-/// Takes requests: each client gets a socket of its own towards the server.
-async fn accept(front: Arc<UdpSocket>, server: SocketAddr, weather: Arc<Weather>) {
-    let mut clients: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+/// Takes requests: each client gets a port of its own towards the server.
+async fn requests(front: Arc<Port>, server: SocketAddr) {
+    let mut backs: HashMap<SocketAddr, Arc<Port>> = HashMap::new();
     let mut buffer = vec![0; 1 << 16];
-    while let Ok((length, client)) = front.recv_from(&mut buffer).await {
-        let known = clients.get(&client).cloned();
-        let back = if let Some(back) = known {
-            back
-        } else {
-            let back = free_port().await;
-            tokio::spawn(replies(Arc::clone(&back), client, Arc::clone(&weather)));
-            clients.insert(client, Arc::clone(&back));
-            back
+    while let Ok((length, client)) = front.socket.recv_from(&mut buffer).await {
+        let back = match backs.entry(client) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let back = Port::open(&front.weather).await;
+                tokio::spawn(replies(Arc::clone(&back), client));
+                new.insert(back)
+            }
         };
-        weather.carry(&back, &buffer[..length], server);
+        back.send(&buffer[..length], server);
     }
 }
 
 /// Hands the server's packets to the client, each of the server's ports as one port of the relay.
-async fn replies(back: Arc<UdpSocket>, client: SocketAddr, weather: Arc<Weather>) {
-    let mut ports: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+async fn replies(back: Arc<Port>, client: SocketAddr) {
+    let mut ports: HashMap<SocketAddr, Arc<Port>> = HashMap::new();
     let mut buffer = vec![0; 1 << 16];
-    while let Ok((length, server)) = back.recv_from(&mut buffer).await {
-        let known = ports.get(&server).cloned();
-        let port = if let Some(port) = known {
-            port
-        } else {
-            let port = free_port().await;
-            tokio::spawn(acknowledgements(Arc::clone(&port), Arc::clone(&back), server, Arc::clone(&weather)));
-            ports.insert(server, Arc::clone(&port));
-            weather.tally().ports += 1;
-            port
+    while let Ok((length, server)) = back.socket.recv_from(&mut buffer).await {
+        let port = match ports.entry(server) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let port = Port::open(&back.weather).await;
+                tokio::spawn(acknowledgements(Arc::clone(&port), Arc::clone(&back), server));
+                back.weather.tally().ports += 1;
+                new.insert(port)
+            }
         };
-        weather.carry(&port, &buffer[..length], client);
+        port.send(&buffer[..length], client);
     }
 }
 
 /// Hands what the client sends to one of the relay's ports on to the server's port that it stands for.
-async fn acknowledgements(port: Arc<UdpSocket>, back: Arc<UdpSocket>, server: SocketAddr, weather: Arc<Weather>) {
+async fn acknowledgements(port: Arc<Port>, back: Arc<Port>, server: SocketAddr) {
     let mut buffer = vec![0; 1 << 16];
-    while let Ok((length, _)) = port.recv_from(&mut buffer).await {
-        weather.carry(&back, &buffer[..length], server);
+    while let Ok((length, _)) = port.socket.recv_from(&mut buffer).await {
+        back.send(&buffer[..length], server);
     }
-}
-
-async fn free_port() -> Arc<UdpSocket> {
-    Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free"))
 }
 
 impl Weather {
     fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().expect("no test panics with it")
     }
+}
+
+impl Port {
+    async fn open(weather: &Arc<Weather>) -> Arc<Self> {
+        let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free"));
+        let (road, mut arrivals) = mpsc::unbounded_channel::<(Instant, Vec<u8>, SocketAddr)>();
+        let sender = Arc::clone(&socket);
+        tokio::spawn(async move {
+            while let Some((due, datagram, to)) = arrivals.recv().await {
+                tokio::time::sleep_until(due).await;
+                // A client that has gone is no trouble of the network's.
+                let _ = sender.send_to(&datagram, to).await;
+            }
+        });
+        Arc::new(Self { socket, road, weather: Arc::clone(weather) })
+    }
 
     /// Sends a datagram on its way, or not.
-    fn carry(&self, from: &Arc<UdpSocket>, datagram: &[u8], to: SocketAddr) {
-        let mut dice = self.dice.lock().expect("no test panics with it");
-        let mut tally = self.tally();
+    fn send(&self, datagram: &[u8], to: SocketAddr) {
+        let mut dice = self.weather.dice.lock().expect("no test panics with it");
+        let mut tally = self.weather.tally();
         tally.carried += 1;
         if dice.u8(..100) < 1 {
             tally.dropped += 1;
@@ -125,15 +147,17 @@ impl Weather {
         let copies = if dice.u8(..100) < 1 { 2 } else { 1 };
         tally.doubled += copies - 1;
         for _ in 0..copies {
-            let held = dice.u8(..100) < 2;
-            tally.held += u32::from(held);
-            let delay = Duration::from_micros(if held { 5_000 } else { dice.u64(50..300) });
-            let (from, datagram) = (Arc::clone(from), datagram.to_vec());
-            tokio::spawn(async move {
-                tokio::time::sleep(delay).await;
-                // A client that has gone is no trouble of the network's.
-                let _ = from.send_to(&datagram, to).await;
-            });
+            if dice.u8(..100) < 2 {
+                tally.overtaken += 1;
+                let (socket, datagram) = (Arc::clone(&self.socket), datagram.to_vec());
+                tokio::spawn(async move {
+                    tokio::time::sleep(DETOUR).await;
+                    let _ = socket.send_to(&datagram, to).await;
+                });
+            } else {
+                // The road ends with the port.
+                let _ = self.road.send((Instant::now() + DELAY, datagram.to_vec(), to));
+            }
         }
     }
 }
