@@ -9,6 +9,7 @@ import time
 from .process import Failed
 
 DATA, ACK, ERROR, OACK = 3, 4, 5, 6  # RFC 1350 5, RFC 2347
+SILENCE = 10.0  # Seconds after which a client takes silence for an answer.
 
 
 def rrq(name, **options):
@@ -32,7 +33,7 @@ class Client:
     def __init__(self, server):
         self.server = server
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.settimeout(10)
+        self.socket.settimeout(SILENCE)
 
     def __enter__(self):
         return self
@@ -73,10 +74,12 @@ class Client:
         self.ask(name, blksize=1468)
         while True:
             kind, _, rest, peer = self.hear()
-            # What was on its way before the ERROR carries a tsize.
+            seconds = time.perf_counter() - begun
+            if seconds > SILENCE:
+                raise Failed(f"{self.server.name}: no answer after an ERROR")
+            # Only the first request asked for the size: this belongs to it.
             if kind == OACK and b"tsize" in rest:
                 continue
-            seconds = time.perf_counter() - begun
             self.socket.sendto(struct.pack("!HH", ERROR, 0) + b"thank you\0", peer)
             return seconds
 
