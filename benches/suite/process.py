@@ -51,6 +51,8 @@ def until(what, ready, alive=lambda: True):
 class Process:
     """A child in a process group of its own, with its output in a file; a context manager that ends it."""
 
+    waits = True  # For its own children, if it has any.
+
     def __init__(self, name, command, log, env=None):
         self.name = name
         self.log = Path(log)
@@ -91,7 +93,10 @@ class Process:
         return found
 
     def cpu(self):
-        """User and system seconds so far, with all descendants, those that have ended too (proc(5): fields 14 to 17)."""
+        """User and system seconds so far, with all descendants, those that have ended too (proc(5): fields 14 to 17).
+        `None` where a server does not wait for its children, as the system then forgets what they used."""
+        if not self.waits:
+            return None
         ticks = 0
         for pid in self.pids():
             try:

@@ -149,9 +149,6 @@ class Tftpd(Process):
         super().__init__(name, command, log, env)
         self.until("not bound", lambda: f":{port:04X} 00000000:0000" in Path("/proc/net/udp").read_text())
 
-    def name_of(self, file):
-        return file.name
-
 
 def dnsmasq(dir, root, _peers):
     """dnsmasq; it listens on port 69 and no other, so it needs root."""
@@ -173,7 +170,9 @@ def tftpd_hpa(dir, root, peers):
         return None
     port = free_port(socket.SOCK_DGRAM)
     command = [program, "-L", "--address", f"{LOOPBACK}:{port}", "--user", "root", "--secure", root]
-    return Tftpd("tftpd-hpa", command, dir / "tftpd-hpa.log", port, peers.env)
+    server = Tftpd("tftpd-hpa", command, dir / "tftpd-hpa.log", port, peers.env)
+    server.waits = False
+    return server
 
 
 def atftpd(dir, root, peers):

@@ -4,13 +4,15 @@ import statistics
 
 
 def median(samples):
-    """The median of each figure of several runs, which are dictionaries with the same keys."""
-    return {
-        key: statistics.median(sample[key] for sample in samples)
-        if isinstance(samples[0][key], (int, float))
-        else samples[0][key]
-        for key in samples[0]
-    }
+    """The median of each figure of several runs, which are dictionaries with the same keys. What a run does not know
+    is `None`, and then so is the median."""
+    return {key: _median([sample[key] for sample in samples]) for key in samples[0]}
+
+
+def _median(values):
+    if all(isinstance(value, (int, float)) for value in values):
+        return statistics.median(values)
+    return None if None in values else values[0]
 
 
 def figure(value):
