@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -32,6 +33,11 @@ const MAX_HEAD: usize = 16 << 10;
 
 /// HTTP/2 streams of one client at a time: no installer asks for more, and each may hold a reader open.
 const MAX_STREAMS: u32 = 64;
+
+/// Bytes that may wait in a socket's queue without being on their way. The kernel's own queue grows to megabytes
+/// (`net.ipv4.tcp_wmem`) and asks for more when a third of them is gone: a client that takes some 20 KB a second would
+/// pass for a silent one. With this it asks after a quarter of a megabyte; over loopback that cost no throughput.
+const UNSENT: u32 = 512 << 10;
 
 /// How long a silent client has to take the farewell before it is cut off.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -60,6 +66,8 @@ impl<H: Handler> Conduct<H> {
     pub(super) async fn serve(&self, stream: TcpStream, client: Arc<Client>) {
         // The kernel's own default (Nagle) would hold back the end of every small answer until the client's next ACK.
         let _ = stream.set_nodelay(true);
+        // Where it is not to be had, only a slow client's patience is shorter.
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
         let socket = Socket::new(stream, Arc::clone(&client), self.tasks.clone());
         let Some(tls) = &self.tls else {
             return self.http1(socket, client).await;
