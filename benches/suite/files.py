@@ -27,11 +27,11 @@ class Asset:
 class Bench:
     """The setting of one run of the benchmarks."""
 
-    def __init__(self, dir, programs, peers, quick):
+    def __init__(self, dir, programs, peers, quick, runs=None):
         self.dir, self.programs, self.peers, self.quick = dir, programs, peers, quick
         self.root = dir / "files"
         self.root.mkdir()
-        self.runs = 1 if quick else 3
+        self.runs = runs or (1 if quick else 3)
         self._assets = {}
 
     def pick(self, full, quick):
