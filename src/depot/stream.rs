@@ -23,8 +23,9 @@ use crate::cache::{Entry, Partial};
 const MAPPED_FRAME: u64 = 4 << 20;
 /// One frame that is copied: what TLS and netascii turn over.
 const COPIED_FRAME: u64 = 256 << 10;
-/// One frame of a fill under way.
-const FILL_FRAME: u64 = 1 << 20;
+/// One frame of a fill under way. Each reader has one or two in memory of its own: 128 KiB keeps a thousand machines that
+/// wait for one fill within a quarter of a GiB.
+const FILL_FRAME: u64 = 128 << 10;
 
 /// Bytes of one asset in order. Ends (`None`) only after the last byte of the range, and only when the bytes are proven.
 ///
