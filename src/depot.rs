@@ -10,6 +10,7 @@ mod bypass;
 mod crew;
 mod drive;
 mod error;
+mod events;
 mod fetch;
 mod fill;
 mod hashing;
@@ -24,15 +25,17 @@ mod transfer;
 mod verdict;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use error::ReadError;
+pub use events::{TransferEnd, TransferEvent, TransferFacts};
 pub use fill::FillOutcome;
 pub use reader::Reader;
 pub use settings::{Delivery, FillSettings, Release};
@@ -40,6 +43,7 @@ pub use stream::ByteStream;
 pub use transfer::{CacheState, Outcome, Protocol, Transfer};
 
 use self::drive::Driver;
+use self::events::Events;
 use self::fetch::Fetch;
 use self::fill::{Fill, Phase};
 use self::hashing::blocking;
@@ -79,6 +83,7 @@ struct Shared {
     lists: moka::sync::Cache<Digest, Option<Arc<BlockList>>>,
     /// Blobs for which there was no room a moment ago.
     unstored: moka::sync::Cache<Digest, ()>,
+    events: Events,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -110,11 +115,28 @@ impl Depot {
             failed: failed.build(),
             lists: lists.build(),
             unstored: moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(ROOM_AGAIN).build(),
+            events: Events::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             settings,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// A transfer of `name` to `peer`, begun now.
+    pub fn transfer(&self, protocol: Protocol, peer: SocketAddr, name: impl Into<String>) -> Transfer {
+        Transfer::begin(&self.shared.events, protocol, peer, name.into())
+    }
+
+    /// A transfer of what the catalog does not have. `text` is the client's: it is escaped and cut, so that it writes no
+    /// lines of its own into the log.
+    pub fn unknown_transfer(&self, protocol: Protocol, peer: SocketAddr, text: &str) -> Transfer {
+        self.transfer(protocol, peer, transfer::shown(text))
+    }
+
+    /// What happens to transfers from now on.
+    pub fn transfers(&self) -> broadcast::Receiver<TransferEvent> {
+        self.shared.events.subscribe()
     }
 
     /// The asset of this name, if the catalog has it. Memory only.

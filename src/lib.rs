@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `asset ← {catalog, origin, cache} ← depot ← {tftp, http} ← {config, telemetry} ← app ← cli ← main`
+//! `asset ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp} ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
@@ -16,6 +16,7 @@
 //! | [`origin`] | one ranged read of one URL: S3, HTTP or a file; errors by meaning |
 //! | [`cache`] | proven blobs on one disk: admit, open, evict, scrub, recover |
 //! | [`depot`] | the one service the front ends know: open a name, stream its bytes; fills |
+//! | [`boot`] | which host gets which script; what each machine has fetched |
 //! | [`tftp`] | the TFTP server: packets, sans-IO transfers, batched sockets |
 //! | [`http`] | the HTTP server: asset responses, ranges, conditionals, the admin listener |
 //! | [`config`] | the settings file and its layers, checked as a whole |
@@ -28,6 +29,7 @@
 
 pub mod app;
 pub mod asset;
+pub mod boot;
 pub mod cache;
 pub mod catalog;
 pub mod cli;

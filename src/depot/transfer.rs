@@ -1,10 +1,14 @@
 //! One transfer to one client: logged once and counted once, when it ends, whatever its end.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
 
 use metrics::{counter, gauge, histogram};
 use tracing::info;
+
+use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
 
 /// Characters of an unknown name that the log shows.
 const UNKNOWN_SHOWN: usize = 200;
@@ -92,9 +96,8 @@ impl Protocol {
 
 /// A transfer under way. Ends once: by [`Transfer::finish`], or as `aborted` when dropped.
 pub struct Transfer {
-    protocol: Protocol,
-    peer: SocketAddr,
-    name: String,
+    facts: Arc<TransferFacts>,
+    events: Events,
     began: Instant,
     cache: Option<CacheState>,
     sent: u64,
@@ -102,17 +105,14 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// A transfer of the asset `name` to `peer`, begun now.
-    pub fn begin(protocol: Protocol, peer: SocketAddr, name: impl Into<String>) -> Self {
+    /// A transfer of `name` to `peer`, begun now.
+    pub(super) fn begin(events: &Events, protocol: Protocol, peer: SocketAddr, name: String) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         gauge!("bootdepot_transfers_active", "protocol" => protocol.as_str()).increment(1.0);
-        Self { protocol, peer, name: name.into(), began: Instant::now(), cache: None, sent: 0, ended: false }
-    }
-
-    /// A transfer of what the catalog does not have. `text` is the client's: it is escaped and cut, so that it writes
-    /// no lines of its own into the log.
-    pub fn begin_unknown(protocol: Protocol, peer: SocketAddr, text: &str) -> Self {
-        let shown: String = text.chars().take(UNKNOWN_SHOWN).flat_map(char::escape_debug).collect();
-        Self::begin(protocol, peer, shown)
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let facts = Arc::new(TransferFacts { id, protocol, peer, name, began: SystemTime::now() });
+        events.tell(TransferEvent::Began(Arc::clone(&facts)));
+        Self { facts, events: events.clone(), began: Instant::now(), cache: None, sent: 0, ended: false }
     }
 
     /// Says where its bytes come from.
@@ -139,9 +139,10 @@ impl Transfer {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let protocol = self.protocol.as_str();
+        let protocol = self.facts.protocol.as_str();
         let cache = self.cache.map_or("none", CacheState::as_str);
-        let seconds = self.began.elapsed().as_secs_f64();
+        let took = self.began.elapsed();
+        let seconds = took.as_secs_f64();
         gauge!("bootdepot_transfers_active", "protocol" => protocol).decrement(1.0);
         counter!("bootdepot_transfers_total", "protocol" => protocol, "outcome" => outcome.as_str(), "cache" => cache)
             .increment(1);
@@ -150,8 +151,8 @@ impl Transfer {
         info!(
             target: "bootdepot::transfer",
             protocol,
-            peer = %self.peer,
-            asset = %self.name,
+            peer = %self.facts.peer,
+            asset = %self.facts.name,
             outcome = outcome.as_str(),
             cache,
             bytes = self.sent,
@@ -159,6 +160,8 @@ impl Transfer {
             detail,
             "transfer",
         );
+        let end = TransferEnd { outcome, cache: self.cache, sent: self.sent, took };
+        self.events.tell(TransferEvent::Ended(Arc::clone(&self.facts), end));
     }
 }
 
@@ -168,15 +171,38 @@ impl Drop for Transfer {
     }
 }
 
+/// A client's text as a log and a list may show it: escaped, so that it writes no lines of its own, and cut.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(UNKNOWN_SHOWN).flat_map(char::escape_debug).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_unknown_name_writes_no_line_of_its_own() {
-        let begin = |text: &str| Transfer::begin_unknown(Protocol::Tftp, "192.0.2.7:4000".parse().unwrap(), text);
-        let forged = begin("x outcome=\"complete\"\n2026-01-01T00:00:00Z  INFO \u{1b}[2J");
-        assert_eq!(forged.name, r#"x outcome=\"complete\"\n2026-01-01T00:00:00Z  INFO \u{1b}[2J"#);
-        assert_eq!(begin(&"ü".repeat(1500)).name, "ü".repeat(200));
+        let forged = shown("x outcome=\"complete\"\n2026-01-01T00:00:00Z  INFO \u{1b}[2J");
+        assert_eq!(forged, r#"x outcome=\"complete\"\n2026-01-01T00:00:00Z  INFO \u{1b}[2J"#);
+        assert_eq!(shown(&"ü".repeat(1500)), "ü".repeat(200));
+    }
+
+    #[test]
+    fn a_listener_hears_of_the_beginning_and_of_one_end() {
+        let events = Events::new();
+        let mut heard = events.subscribe();
+        let peer = "192.0.2.7:4000".parse().unwrap();
+        let mut transfer = Transfer::begin(&events, Protocol::Tftp, peer, "x".to_owned());
+        transfer.set_cache(CacheState::Hit);
+        transfer.add_sent(7);
+        transfer.finish(Outcome::Complete, None);
+        let TransferEvent::Began(facts) = heard.try_recv().unwrap() else { panic!("it begins first") };
+        assert_eq!((facts.peer, facts.name.as_str()), (peer, "x"));
+        let TransferEvent::Ended(ended, end) = heard.try_recv().unwrap() else { panic!("it ends then") };
+        assert_eq!(
+            (ended.id, end.outcome, end.cache, end.sent),
+            (facts.id, Outcome::Complete, Some(CacheState::Hit), 7)
+        );
+        assert!(heard.try_recv().is_err());
     }
 }

@@ -33,7 +33,7 @@ const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
 /// Answers a GET or HEAD of `asset`. The transfer is logged and counted once, here or when the body is gone.
 pub(super) async fn serve(depot: &Depot, asset: &Arc<Asset>, request: &Parts, client: &Arc<Client>) -> Response<Body> {
-    let transfer = Transfer::begin(Protocol::Http, client.peer, asset.name.as_str());
+    let transfer = depot.transfer(Protocol::Http, client.peer, asset.name.as_str());
     let now = SystemTime::now();
     let facts = Facts::of(asset, now);
     // Before any question to the depot: that the client has it already is known without the bytes.
@@ -71,8 +71,8 @@ pub(super) async fn serve(depot: &Depot, asset: &Arc<Asset>, request: &Parts, cl
 }
 
 /// Answers the GET of an asset that there is no such asset. `name` is the client's text.
-pub(super) fn missing(name: &str, client: &Client) -> Response<Body> {
-    let transfer = Transfer::begin_unknown(Protocol::Http, client.peer, name);
+pub(super) fn missing(depot: &Depot, name: &str, client: &Client) -> Response<Body> {
+    let transfer = depot.unknown_transfer(Protocol::Http, client.peer, name);
     let id = RequestId::new();
     transfer.finish(Outcome::NotFound, Some(&format!("not in the catalog; request {id}")));
     answer::error(StatusCode::NOT_FOUND, "the catalog has no asset of this name; names are case-sensitive", id)

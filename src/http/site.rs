@@ -34,11 +34,11 @@ impl Handler for Site {
         match Route::of(request.uri.path()) {
             Route::Asset(name) => match self.depot.find(&name) {
                 Some(found) => asset::serve(&self.depot, &found, request, client).await,
-                None => asset::missing(&name, client),
+                None => asset::missing(&self.depot, &name, client),
             },
             Route::Blob(digest) => match self.depot.find_digest(&digest) {
                 Some(found) => asset::serve(&self.depot, &found, request, client).await,
-                None => asset::missing(&format!("sha256:{digest}"), client),
+                None => asset::missing(&self.depot, &format!("sha256:{digest}"), client),
             },
             Route::Health => answer::health(),
             Route::Ready => answer::ready(&self.depot),

@@ -15,7 +15,7 @@ use super::seats::{Seats, Stage};
 use super::settings::TftpSettings;
 use super::socket::Socket;
 use crate::catalog::Asset;
-use crate::depot::{Depot, Outcome, Protocol, Transfer as Account};
+use crate::depot::{Depot, Outcome, Protocol};
 
 /// The desk of one listen address.
 pub(super) struct Desk {
@@ -114,10 +114,10 @@ impl Desk {
         let route = asked.route;
         let Some(asset) = self.look_up(request.name) else {
             let text = String::from_utf8_lossy(request.name);
-            Account::begin_unknown(Protocol::Tftp, route.peer, &text).finish(Outcome::NotFound, None);
+            self.depot.unknown_transfer(Protocol::Tftp, route.peer, &text).finish(Outcome::NotFound, None);
             return self.refuse(&route, ErrorCode::NotFound, "file not found");
         };
-        let account = Account::begin(Protocol::Tftp, route.peer, asset.name.as_str());
+        let account = self.depot.transfer(Protocol::Tftp, route.peer, asset.name.as_str());
         if self.stop.is_cancelled() {
             account.finish(Outcome::Refused, Some("the server is stopping"));
             return self.refuse(&route, ErrorCode::Undefined, "the server is stopping; try again later");

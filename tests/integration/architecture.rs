@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
-const ROWS: [&[&str]; 8] = [
+const ROWS: [&[&str]; 9] = [
     &["asset"],
     &["catalog", "origin", "cache"],
     &["depot"],
-    &["tftp", "http"],
+    &["boot"],
+    &["tftp", "http", "dhcp"],
     &["config", "telemetry"],
     &["app"],
     &["cli"],

@@ -1,0 +1,124 @@
+//! Which machine boots what, and how far each has come. It knows the depot and no protocol: the front ends hand it what
+//! a request says of a machine, and send what it answers.
+//!
+//! [`Roster`] is what the operator wrote: hosts and profiles, checked as a whole. [`Releases`] says which assets are live.
+//! [`Boot`] makes scripts and hosts' files of both, and [`Ledger`] keeps the books of what machines did.
+
+mod ledger;
+mod machine;
+mod releases;
+mod roster;
+mod script;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use ledger::{Ledger, Role};
+pub use machine::{Mac, Machine, Uuid};
+pub use releases::{NotLive, Releases};
+pub use roster::{Host, Profile, Roster};
+
+use crate::depot::Depot;
+
+/// Where a request came from, and how this server is reached from there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// The client's address.
+    pub peer: IpAddr,
+    /// The base of URLs for this client, such as `http://boot.lab:8080`, without a slash at its end.
+    pub base: String,
+}
+
+/// What the front ends know of this room. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Boot {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    roster: Roster,
+    releases: Releases,
+    ledger: Ledger,
+    depot: Depot,
+}
+
+/// A file that was made for one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostFile {
+    /// Its bytes.
+    pub content: Bytes,
+    /// Its media type.
+    pub content_type: String,
+}
+
+/// Why a host's file is not given out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// There is no such host, or it has no such file.
+    #[error("no host has this file")]
+    Missing,
+    /// It is for the host alone, and this is not the host, or the token was used or is none.
+    #[error("this file is for its own host alone: {0}")]
+    Refused(String),
+    /// It cannot be made now; the reason is for the log alone.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Boot {
+    /// The room over these.
+    pub fn new(roster: Roster, releases: Releases, ledger: Ledger, depot: Depot) -> Self {
+        Self { shared: Arc::new(Shared { roster, releases, ledger, depot }) }
+    }
+
+    /// The entry script for iPXE (`/boot.ipxe`, TFTP `autoexec.ipxe`): sends a machine on to `/ipxe` with everything that
+    /// iPXE knows of it.
+    pub fn entry(&self, visit: &Visit) -> String {
+        script::entry(visit)
+    }
+
+    /// The script of this machine for iPXE. Always one: where something is wrong, it says so and tries again.
+    pub fn ipxe(&self, machine: &Machine, visit: &Visit) -> String {
+        script::ipxe(&self.shared, machine, visit)
+    }
+
+    /// The configuration of this machine for GRUB: the same in its language.
+    pub fn grub(&self, machine: &Machine, visit: &Visit) -> String {
+        script::grub(&self.shared, machine, visit)
+    }
+
+    /// The file `file` of the host `host`, made for this visit; `token` is what the URL carries.
+    #[expect(clippy::unused_async, reason = "secrets may have to be asked for")]
+    pub async fn file(
+        &self,
+        host: &str,
+        file: &str,
+        token: Option<&str>,
+        visit: &Visit,
+    ) -> Result<HostFile, FileError> {
+        let _ = (host, file, token, visit);
+        Err(FileError::Missing)
+    }
+
+    /// The host that this machine is, if anybody named it.
+    pub fn host(&self, machine: &Machine) -> Option<Arc<Host>> {
+        self.shared.roster.find(machine)
+    }
+
+    /// Which assets are live.
+    pub fn releases(&self) -> &Releases {
+        &self.shared.releases
+    }
+
+    /// What machines did.
+    pub fn ledger(&self) -> &Ledger {
+        &self.shared.ledger
+    }
+
+    /// Where assets come from.
+    pub fn depot(&self) -> &Depot {
+        &self.shared.depot
+    }
+}
