@@ -8,6 +8,7 @@ mod admin;
 mod answer;
 mod asset;
 mod body;
+mod boot;
 mod client;
 mod conditional;
 mod connection;

@@ -59,6 +59,11 @@ pub(super) trait Steps: Send {
 }
 
 impl ByteStream {
+    /// A stream of a text that was made, not fetched.
+    pub fn made(text: Bytes) -> Self {
+        Self::ready(text, CacheState::Hit)
+    }
+
     /// A stream of what is in memory already.
     pub(super) fn ready(bytes: Bytes, state: CacheState) -> Self {
         let remaining = bytes.len() as u64;

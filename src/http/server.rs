@@ -16,7 +16,7 @@ use super::listener::{self, Acceptor};
 use super::site::Site;
 use super::socket::linger;
 use super::{HttpError, HttpSettings, tls};
-use crate::depot::{Delivery, Depot};
+use crate::boot::Boot;
 
 /// What a connection too many is told. iPXE waits and tries again where there is a `Retry-After`.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -70,8 +70,8 @@ impl HttpServer {
 
     /// Serves until `stop`; then takes no more connections, lets running transfers go on for at most `grace`, and returns
     /// when all have ended.
-    pub async fn serve(self, depot: Depot, stop: CancellationToken, grace: Duration) {
-        let site = Arc::new(Site::new(depot));
+    pub async fn serve(self, boot: Boot, stop: CancellationToken, grace: Duration) {
+        let site = Arc::new(Site::new(boot, self.settings.advertise.clone()));
         let limit = Arc::new(Semaphore::new(self.settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let tasks = TaskTracker::new();
         let patience = self.settings.idle_timeout;
@@ -95,12 +95,13 @@ fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
 pub(super) async fn accept<H: Handler>(listener: TcpListener, conduct: Arc<Conduct<H>>, limit: Arc<Semaphore>) {
     let mut acceptor = Acceptor::new(listener);
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
-    // A secure connection reads what is mapped to encrypt it.
-    let delivery = if conduct.tls.is_some() { Delivery::Copied } else { Delivery::Mapped };
+    let secure = conduct.tls.is_some();
     while let Some((stream, peer)) = conduct.stop.run_until_cancelled(acceptor.accept()).await {
         if let Ok(permit) = Arc::clone(&limit).try_acquire_owned() {
             let conduct = Arc::clone(&conduct);
-            let client = Client::new(peer, delivery, conduct.patience);
+            // A connection that was reset already has no address, and asks nothing.
+            let Ok(local) = stream.local_addr() else { continue };
+            let client = Client::new(peer, local, secure, conduct.patience);
             conduct.tasks.clone().spawn(async move {
                 conduct.serve(stream, client).await;
                 drop(permit);

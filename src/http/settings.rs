@@ -11,6 +11,8 @@ pub struct HttpSettings {
     pub listen: Vec<SocketAddr>,
     /// The second listener, with TLS.
     pub tls: Option<TlsSettings>,
+    /// The base of URLs in scripts, without a slash at its end; none: as the client reached the server.
+    pub advertise: Option<String>,
     /// How long a connection may be idle: between requests, within a request's head, and for a client that takes no byte.
     pub idle_timeout: Duration,
     /// Connections at a time over all listeners; one more is answered 503.

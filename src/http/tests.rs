@@ -3,6 +3,7 @@
 mod assets;
 mod clients;
 mod limits;
+mod scripts;
 mod secure;
 
 use std::io;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::asset::{AssetName, Digest};
+use crate::boot::Boot;
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::{Depot, FillSettings};
@@ -53,6 +55,7 @@ impl Plan {
             dir: tempfile::tempdir().unwrap(),
             assets: Vec::new(),
             settings: HttpSettings {
+                advertise: None,
                 listen: vec!["127.0.0.1:0".parse().unwrap()],
                 tls: None,
                 idle_timeout: PATIENCE,
@@ -125,7 +128,7 @@ impl Plan {
         let server = HttpServer::bind(self.settings).await.unwrap();
         let (address, tls_address) = (server.addresses()[0], server.tls_addresses().first().copied());
         let stop = CancellationToken::new();
-        let running = tokio::spawn(server.serve(depot.clone(), stop.clone(), self.grace));
+        let running = tokio::spawn(server.serve(Boot::plain(depot.clone()), stop.clone(), self.grace));
         Site { address, tls_address, depot, stop, running, log, _logging: logging, _dir: self.dir }
     }
 }
