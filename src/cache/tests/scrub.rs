@@ -49,6 +49,46 @@ fn a_blob_that_lost_bytes_or_its_file_is_not_served() {
 }
 
 #[test]
+fn a_blob_that_the_disk_gives_up_on_is_fetched_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let steps = Steps::default();
+    let cache = Cache::open_with(settings(temp.path(), 1 << 20), steps.clone()).unwrap();
+    let bytes = blob(1, 2_000);
+    let digest = Digest::of(&bytes);
+    for errno in [libc::EIO, libc::EUCLEAN] {
+        fill(&cache, &bytes).unwrap();
+        steps.fail(0..1, errno);
+        let outcome = cache.verify(&digest);
+        assert!(matches!(outcome, ScrubOutcome::Unreadable), "{outcome:?}");
+        assert!(cache.get(&digest).is_none() && cache.opened(&digest).is_none());
+        assert!(cache.store.dir.quarantined(&digest).exists());
+    }
+    assert_eq!(read(&fill(&cache, &bytes).unwrap()), bytes);
+    assert_consistent(&cache);
+}
+
+#[test]
+fn a_disk_that_fails_as_a_whole_costs_no_blob() {
+    let temp = tempfile::tempdir().unwrap();
+    let steps = Steps::default();
+    let cache = Cache::open_with(settings(temp.path(), 1 << 20), steps.clone()).unwrap();
+    let bytes = blob(1, 2_000);
+    let digest = Digest::of(&bytes);
+    fill(&cache, &bytes).unwrap();
+    steps.fail(0..usize::MAX, libc::EIO);
+    assert!(matches!(cache.verify(&digest), ScrubOutcome::Failed(CacheError::Io { .. })));
+    assert!(cache.writable().is_err());
+    assert_eq!(read(&cache.get(&digest).unwrap()), bytes, "what can still be read is served");
+    steps.heal();
+    assert!(matches!(cache.verify(&digest), ScrubOutcome::Proven));
+
+    // Trouble of the system says nothing of the blob.
+    steps.fail(0..1, libc::EMFILE);
+    assert!(matches!(cache.verify(&digest), ScrubOutcome::Failed(CacheError::Io { .. })));
+    assert_eq!(cache.stats().quarantined_entries, 0);
+}
+
+#[test]
 fn a_scrub_is_due_for_the_one_longest_unverified() {
     let temp = tempfile::tempdir().unwrap();
     let (old, new) = (blob(1, 2_000), blob(2, 2_000));
