@@ -8,6 +8,7 @@ mod admin;
 mod answer;
 mod asset;
 mod body;
+mod certificate;
 mod client;
 mod conditional;
 mod connection;
