@@ -148,6 +148,17 @@ async fn a_cold_asset_is_filled_in_parts_and_then_served_from_the_cache() {
 }
 
 #[tokio::test]
+async fn wherever_a_reader_begins_its_frames_end_where_those_of_others_do() {
+    let house = House::new(&[&[]]).await;
+    house.get_all().await.1.unwrap();
+    house.settle().await;
+    let reader = house.depot.read(&house.found()).await.unwrap();
+    let stream = reader.stream(ByteRange::new(1000, 600_000), Delivery::Copied).await.unwrap();
+    let frames: Vec<usize> = stream.map(|frame| frame.unwrap().len()).collect().await;
+    assert_eq!(frames, [262_144 - 1000, 262_144, 600_000 - 2 * 262_144]);
+}
+
+#[tokio::test]
 async fn many_readers_at_once_make_one_fill() {
     let house = House::new(&[&[]]).await;
     let ends = futures_util::future::join_all((0..50).map(|_| house.get_all())).await;
