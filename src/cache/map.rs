@@ -95,7 +95,7 @@ impl Mapping {
         rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
         let gone = !self.is_resident(ByteRange::whole(self.bytes.len() as u64));
         if !gone {
-            eprintln!("skipped: the pages of temporary files stay in memory here");
+            super::skip::note("the pages of temporary files stay in memory");
         }
         gone
     }
@@ -168,7 +168,7 @@ mod tests {
         // TMPFS_MAGIC of <linux/magic.h>.
         let in_memory = rustix::fs::fstatfs(&file).unwrap().f_type == 0x0102_1994;
         if in_memory {
-            eprintln!("skipped: the directory for temporary files is a tmpfs");
+            super::super::skip::note("the directory for temporary files is a tmpfs");
         }
         (!in_memory).then_some(file)
     }
