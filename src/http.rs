@@ -9,6 +9,7 @@ mod answer;
 mod asset;
 mod body;
 mod boot;
+mod certificate;
 mod client;
 mod conditional;
 mod connection;

@@ -177,7 +177,10 @@ impl BlobStream {
             Delivery::Mapped => MAPPED_FRAME,
             Delivery::Copied => COPIED_FRAME,
         };
-        let range = ByteRange::new(self.rest.start, self.rest.end.min(self.rest.start.saturating_add(frame)));
+        // Frames end at multiples of their size, so that all readers of a blob have them in common and the cache need not
+        // map the same pages for each.
+        let end = (self.rest.start / frame + 1).saturating_mul(frame);
+        let range = ByteRange::new(self.rest.start, self.rest.end.min(end));
         self.rest.start = range.end;
         (!range.is_empty()).then_some(range)
     }

@@ -10,6 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::certificate::Certificate;
 use super::client::Client;
 use super::connection::{Conduct, Handler};
 use super::listener::{self, Acceptor};
@@ -30,12 +31,17 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// Connections that are told so at a time; further ones are closed without a word.
 const MAX_REFUSALS: usize = 64;
 
+/// How often the certificate's files are looked at: two calls of the system, and those who renew certificates leave days.
+const RENEWAL: Duration = Duration::from_secs(30);
+
 /// The HTTP server, bound and not yet serving: who connects waits in the backlog.
 pub struct HttpServer {
     settings: HttpSettings,
     plain: Vec<TcpListener>,
     secure: Vec<TcpListener>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<(TlsAcceptor, Arc<Certificate>)>,
+    /// How often the certificate's files are looked at.
+    pub(super) renewal: Duration,
 }
 
 impl HttpServer {
@@ -44,9 +50,11 @@ impl HttpServer {
         let tls_settings = settings.tls.clone();
         let tls = match tls_settings {
             Some(tls_settings) => {
-                let read = tokio::task::spawn_blocking(move || tls::acceptor(&tls_settings)).await;
+                let read = tokio::task::spawn_blocking(move || Certificate::read(&tls_settings)).await;
                 // It is neither aborted nor does it panic.
-                Some(read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
+                let read = read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+                let certificate = Arc::new(read);
+                Some((tls::acceptor(&certificate)?, certificate))
             }
             None => None,
         };
@@ -55,7 +63,7 @@ impl HttpServer {
         };
         let plain = bind(&settings.listen)?;
         let secure = bind(settings.tls.as_ref().map_or(&[], |tls| &tls.listen))?;
-        Ok(Self { settings, plain, secure, tls })
+        Ok(Self { settings, plain, secure, tls, renewal: RENEWAL })
     }
 
     /// The addresses of the plain listeners, with the ports that the system chose.
@@ -75,8 +83,12 @@ impl HttpServer {
         let limit = Arc::new(Semaphore::new(self.settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let tasks = TaskTracker::new();
         let patience = self.settings.idle_timeout;
+        let tls = self.tls.map(|(tls, certificate)| {
+            tasks.spawn(certificate.watch(self.renewal, stop.clone()));
+            tls
+        });
         let plain = self.plain.into_iter().map(|listener| (listener, None));
-        let secure = self.secure.into_iter().map(|listener| (listener, self.tls.clone()));
+        let secure = self.secure.into_iter().map(|listener| (listener, tls.clone()));
         for (listener, tls) in plain.chain(secure) {
             let conduct =
                 Conduct { handler: Arc::clone(&site), tls, tasks: tasks.clone(), stop: stop.clone(), grace, patience };

@@ -19,7 +19,7 @@ pub struct HttpSettings {
     pub max_connections: usize,
 }
 
-/// The TLS listener.
+/// The TLS listener. Both files are read again when they change.
 #[derive(Debug, Clone)]
 pub struct TlsSettings {
     /// Its addresses.

@@ -38,7 +38,7 @@ struct Site {
     running: JoinHandle<()>,
     log: Log,
     _logging: tracing::subscriber::DefaultGuard,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What a test serves, and how.
@@ -79,14 +79,8 @@ impl Plan {
 
     fn source(mut self, name: &str, source: &str, digest: Digest) -> Self {
         self.assets.push(Asset {
-            name: AssetName::parse(name).unwrap(),
-            digest,
-            sources: vec![source.parse().unwrap()],
-            size: None,
-            content_type: "application/octet-stream".into(),
-            pin: false,
-            blocks: None,
             since: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
+            ..Asset::new(AssetName::parse(name).unwrap(), digest, vec![source.parse().unwrap()])
         });
         self
     }
@@ -125,11 +119,12 @@ impl Plan {
             Cache::open(cache).unwrap(),
             FillSettings { retries: 0, ..FillSettings::default() },
         );
-        let server = HttpServer::bind(self.settings).await.unwrap();
+        let mut server = HttpServer::bind(self.settings).await.unwrap();
+        server.renewal = Duration::from_millis(1);
         let (address, tls_address) = (server.addresses()[0], server.tls_addresses().first().copied());
         let stop = CancellationToken::new();
         let running = tokio::spawn(server.serve(Boot::plain(depot.clone()), stop.clone(), self.grace));
-        Site { address, tls_address, depot, stop, running, log, _logging: logging, _dir: self.dir }
+        Site { address, tls_address, depot, stop, running, log, _logging: logging, dir: self.dir }
     }
 }
 
