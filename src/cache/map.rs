@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::{Advice, Mmap};
 
@@ -19,6 +20,9 @@ static PAGE: LazyLock<usize> = LazyLock::new(rustix::param::page_size);
 /// How many pages `mincore(2)` is asked for at once: its answers fit on the stack, and cover 4 MiB.
 const PAGES: usize = 1024;
 
+/// Bytes of a mapping of which is remembered together whether they were populated.
+const STRETCH: usize = 1 << 20;
+
 /// A whole file, mapped.
 #[derive(Debug)]
 pub(super) struct Mapping {
@@ -26,6 +30,8 @@ pub(super) struct Mapping {
     /// Whether the kernel tells us the truth of what is in memory: of other users' files it says that all of it is
     /// (mincore(2), since Linux 5.2).
     knows_residence: bool,
+    /// By stretch: whether all of its pages were in the page table once.
+    populated: Box<[AtomicBool]>,
 }
 
 impl Mapping {
@@ -37,7 +43,8 @@ impl Mapping {
         // directory's lock. Should another process change it all the same, nothing here reads these bytes; they go to
         // the kernel by address.
         let bytes = unsafe { Mmap::map(file) }?;
-        Ok(Self { bytes, knows_residence: me.is_root() || me.as_raw() == owner })
+        let populated = (0..bytes.len().div_ceil(STRETCH)).map(|_| AtomicBool::new(false)).collect();
+        Ok(Self { bytes, knows_residence: me.is_root() || me.as_raw() == owner, populated })
     }
 
     /// The pages of `range`, which must lie within the file. Not to be read by user space.
@@ -49,13 +56,29 @@ impl Mapping {
     /// Brings the pages of `range` into memory. Blocks for the disk.
     pub(super) fn populate(&self, file: &File, range: ByteRange) -> io::Result<()> {
         let (start, end) = bounds(range);
-        match self.bytes.advise_range(Advice::PopulateRead, start, end - start) {
+        let populated = match self.bytes.advise_range(Advice::PopulateRead, start, end - start) {
             // Before Linux 5.14.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => read_through(file, range),
             // A page that cannot be read would have killed us, had we touched it (madvise(2)).
             Err(error) if error.raw_os_error() == Some(libc::EFAULT) => Err(io::Error::from_raw_os_error(libc::EIO)),
             other => other,
+        };
+        if populated.is_ok() {
+            let whole =
+                start.div_ceil(STRETCH)..if end == self.bytes.len() { self.populated.len() } else { end / STRETCH };
+            for stretch in self.populated.get(whole).into_iter().flatten() {
+                stretch.store(true, Ordering::Relaxed);
+            }
         }
+        populated
+    }
+
+    /// Whether all pages of `range` were populated once. They cost nothing to send where they still are; where memory
+    /// was short meanwhile, a fault for every few of them.
+    pub(super) fn was_populated(&self, range: ByteRange) -> bool {
+        let (start, end) = bounds(range);
+        let stretches = self.populated.get(start / STRETCH..end.div_ceil(STRETCH));
+        stretches.is_some_and(|stretches| stretches.iter().all(|stretch| stretch.load(Ordering::Relaxed)))
     }
 
     /// Whether all pages of `range` are in memory now. Never blocks.
@@ -142,6 +165,23 @@ mod tests {
         mapping.populate(&file, middle).unwrap();
         assert!(mapping.is_resident(middle));
         assert!(!mapping.is_resident(whole));
+    }
+
+    #[test]
+    fn what_was_populated_is_remembered_by_whole_stretches() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![7; 2 * STRETCH + 5000]).unwrap();
+        let mapping = Mapping::of(&file).unwrap();
+        let mebibyte = STRETCH as u64;
+        let (part, first) = (ByteRange::new(4096, mebibyte), ByteRange::new(0, mebibyte));
+        let (rest, tail) =
+            (ByteRange::new(mebibyte, 2 * mebibyte + 5000), ByteRange::new(2 * mebibyte, 2 * mebibyte + 9));
+        mapping.populate(&file, part).unwrap();
+        assert!(!mapping.was_populated(part), "not all of the stretch");
+        mapping.populate(&file, rest).unwrap();
+        assert!(mapping.was_populated(rest) && mapping.was_populated(tail) && !mapping.was_populated(first));
+        mapping.populate(&file, first).unwrap();
+        assert!(mapping.was_populated(first) && mapping.was_populated(ByteRange::new(0, 2 * mebibyte + 5000)));
     }
 
     #[test]

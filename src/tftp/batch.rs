@@ -314,17 +314,17 @@ impl Departures {
     /// As [`Departures::flush`], by a call that sends some messages, from the first on, and says how many.
     fn flush_by(
         &mut self,
-        mut send: impl FnMut(&mut [libc::mmsghdr]) -> io::Result<usize>,
+        mut call: impl FnMut(&mut [libc::mmsghdr]) -> io::Result<usize>,
         mut troubled: impl FnMut(SocketAddr, Trouble),
     ) {
         self.lay_out();
         let mut at = 0;
         while at < self.headers.len() {
-            let mut outcome = send(&mut self.headers[at..]);
+            let mut outcome = call(&mut self.headers[at..]);
             let peer = self.messages[at].route.peer;
             if self.messages[at].packets > 1 && outcome.as_ref().is_err_and(refuses_rows) {
                 troubled(peer, Trouble::Unsegmented);
-                outcome = self.send_one_by_one(at, &mut send).map(|()| 1);
+                outcome = self.send_one_by_one(at, &mut call).map(|()| 1);
             }
             match outcome {
                 Ok(sent) => at += sent,
@@ -351,7 +351,7 @@ impl Departures {
     fn send_one_by_one(
         &mut self,
         index: usize,
-        send: &mut impl FnMut(&mut [libc::mmsghdr]) -> io::Result<usize>,
+        call: &mut impl FnMut(&mut [libc::mmsghdr]) -> io::Result<usize>,
     ) -> io::Result<()> {
         let (mut header, message) = (self.headers[index], &self.messages[index]);
         let control = &mut self.controls[index];
@@ -359,16 +359,14 @@ impl Departures {
         header.msg_hdr.msg_controllen = write_control(control, message.route.source, None);
         header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
         let end = self.messages.get(index + 1).map_or(self.pieces.len(), |next| next.first_piece);
-        let mut starts: Vec<usize> = (message.first_piece..end)
-            .filter(|at| matches!(self.pieces[*at], Piece::Header(_)))
-            .chain([end])
-            .collect();
+        let mut starts: Vec<usize> =
+            (message.first_piece..end).filter(|at| matches!(self.pieces[*at], Piece::Header(_))).chain([end]).collect();
         starts.dedup();
         for packet in starts.windows(2) {
             let iovecs = &mut self.iovecs[packet[0]..packet[1]];
             header.msg_hdr.msg_iov = iovecs.as_mut_ptr();
             header.msg_hdr.msg_iovlen = iovecs.len();
-            while let Err(error) = send(std::slice::from_mut(&mut header)) {
+            while let Err(error) = call(std::slice::from_mut(&mut header)) {
                 if error.kind() != io::ErrorKind::Interrupted {
                     return Err(error);
                 }

@@ -165,7 +165,7 @@ impl Port {
             Post::Repeat(asked) => self.repeat(asked, now),
             Post::Leave { peer, id } => {
                 if self.transfers.get(&peer).is_some_and(|running| running.id() == id) {
-                    self.end(peer, Over::left("the peer asked for something else"));
+                    self.end(peer, &Over::left("the peer asked for something else"));
                 }
             }
             Post::Wake { peer, id } => self.act(peer, id, now, |running| {
@@ -221,13 +221,13 @@ impl Port {
     /// Sends if there is a batch's worth, and ends a transfer that is over.
     fn advanced(&mut self, peer: SocketAddr, advanced: Result<(), Over>) {
         match advanced {
-            Err(over) => self.end(peer, over),
+            Err(over) => self.end(peer, &over),
             Ok(()) if self.out.is_full() => self.flush(),
             Ok(()) => {}
         }
     }
 
-    fn end(&mut self, peer: SocketAddr, over: Over) {
+    fn end(&mut self, peer: SocketAddr, over: &Over) {
         let Some(running) = self.transfers.remove(&peer) else { return };
         if let Some(message) = over.message {
             self.door.socket.send_error(running.route(), ErrorCode::Undefined, message);
@@ -254,7 +254,7 @@ impl Port {
                 Trouble::Lost(error) if error.raw_os_error() == Some(libc::EFAULT) => {
                     let detail = Some(format!("a page of the blob cannot be read: {error}"));
                     let message = Some("the server cannot read its cache; try again later");
-                    self.end(peer, Over { outcome: Outcome::OriginFailed, detail, message });
+                    self.end(peer, &Over { outcome: Outcome::OriginFailed, detail, message });
                 }
                 // A packet lost, and the timer sees to those.
                 Trouble::Lost(error) => debug!(%peer, %error, "a packet was not sent"),
@@ -268,7 +268,7 @@ impl Port {
         for peer in peers {
             let detail = Some("the server is stopping".to_owned());
             let message = Some("the server is stopping; try again later");
-            self.end(peer, Over { outcome: Outcome::Refused, detail, message });
+            self.end(peer, &Over { outcome: Outcome::Refused, detail, message });
         }
     }
 }

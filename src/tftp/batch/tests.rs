@@ -69,18 +69,18 @@ fn a_route_that_takes_no_rows_gets_single_packets_and_costs_the_others_nothing()
             packet(&mut out, &route, 104, tag, 100);
         }
     }
-    let (mut sent, mut troubles) = (Vec::new(), Vec::new());
+    let (mut gone, mut troubles) = (Vec::new(), Vec::new());
     let send = |headers: &mut [libc::mmsghdr]| {
         // As if the second of the three rows met such a route.
         let (bytes, row) = seen(&headers[0]);
-        if row && sent.len() == 1 {
+        if row && gone.len() == 1 {
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
-        sent.push((bytes.len(), row));
+        gone.push((bytes.len(), row));
         Ok(1)
     };
     out.flush_by(send, |peer, trouble| troubles.push((peer.port(), matches!(trouble, Trouble::Unsegmented))));
-    assert_eq!(sent, [(312, true), (104, false), (104, false), (104, false), (312, true)]);
+    assert_eq!(gone, [(312, true), (104, false), (104, false), (104, false), (312, true)]);
     assert_eq!(troubles, [(2, true)]);
 }
 
