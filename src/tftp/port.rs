@@ -15,7 +15,6 @@ use super::batch::{Arrivals, BATCH, Departures, Route, Trouble};
 use super::desk::{Asked, Desk};
 use super::packet::{ErrorCode, Packet};
 use super::running::{Over, Running};
-use super::socket::Socket;
 use super::worker::Door;
 use crate::depot::Outcome;
 
@@ -87,11 +86,6 @@ impl Port {
             strangers: Strangers::default(),
             retransmits: counter!("bootdepot_tftp_retransmits_total"),
         }
-    }
-
-    /// Its socket.
-    pub(super) fn socket(&self) -> &Socket {
-        &self.door.socket
     }
 
     /// Whether transfers run on it.

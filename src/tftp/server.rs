@@ -17,7 +17,7 @@ use super::port::{Port, Role};
 use super::seats::Seats;
 use super::settings::TftpSettings;
 use super::socket::Socket;
-use super::worker::{Door, Letter, Worker};
+use super::worker::{self, Door, Letter, Worker};
 use crate::depot::Depot;
 
 /// Threads that serve the ports of all listen addresses: one for every two cores within these bounds, as the network
@@ -182,13 +182,15 @@ struct Workers(Vec<(Arc<Mailbox<Letter>>, JoinHandle<()>)>);
 
 impl Workers {
     fn spawn(&mut self, mailbox: Arc<Mailbox<Letter>>, ports: Vec<(Door, Role, Arc<Desk>)>) -> Result<(), TftpError> {
+        let sockets = ports.iter().map(|(door, ..)| &*door.socket);
+        let watch = worker::watch(&mailbox, sockets).map_err(TftpError::Resources)?;
         let (its, runtime) = (Arc::clone(&mailbox), Handle::current());
         // The ports are made where they run: their system call buffers hold pointers.
         let work = move || {
             // Streams spawn their blocking reads on the runtime.
             let _entered = runtime.enter();
             let ports = ports.into_iter().map(|(door, role, desk)| Port::new(door, role, desk)).collect();
-            Worker::new(its, ports).run();
+            Worker::new(its, ports, watch).run();
         };
         let thread = thread::Builder::new().name("tftp".into()).spawn(work).map_err(TftpError::Resources)?;
         self.0.push((mailbox, thread));

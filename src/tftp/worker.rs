@@ -1,11 +1,12 @@
 //! A thread and the ports that it serves. Each turn it takes what has arrived, lets the ports answer, and sleeps until
 //! there is more. It knows neither packets nor transfers.
 
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{Timespec, epoll};
 
 use super::batch::Arrivals;
 use super::mailbox::Mailbox;
@@ -45,12 +46,16 @@ pub(super) struct Worker {
     ports: Vec<Port>,
     /// Whether something may have arrived, by slot.
     ready: Vec<bool>,
+    /// What [`watch`] made of the mailbox and the ports' sockets.
+    watch: OwnedFd,
+    events: Vec<epoll::Event>,
 }
 
 impl Worker {
     /// A worker of `ports`, which are told of by `mailbox`.
-    pub(super) fn new(mailbox: Arc<Mailbox<Letter>>, ports: Vec<Port>) -> Self {
-        Self { mailbox, ready: vec![true; ports.len()], ports }
+    pub(super) fn new(mailbox: Arc<Mailbox<Letter>>, ports: Vec<Port>, watch: OwnedFd) -> Self {
+        let events = Vec::with_capacity(ports.len() + 1);
+        Self { mailbox, ready: vec![true; ports.len()], ports, watch, events }
     }
 
     /// Runs until told to quit.
@@ -95,19 +100,38 @@ impl Worker {
 
     /// Sleeps until something arrives, is posted, or comes due; not at all if there is `more` to receive.
     fn sleep(&mut self, now: Instant, more: bool) {
-        let due = self.ports.iter().filter_map(Port::next_alarm).min();
-        let timeout = match due {
-            _ if more => Some(Timespec::default()),
-            // A wait of more seconds than can be told is no wait that ends.
-            due => due.and_then(|due| due.saturating_duration_since(now).try_into().ok()),
-        };
-        let bell = PollFd::from_borrowed_fd(self.mailbox.as_fd(), PollFlags::IN);
-        let sockets = self.ports.iter().map(|port| PollFd::new(port.socket().udp(), PollFlags::IN));
-        let mut wakers: Vec<PollFd<'_>> = sockets.chain([bell]).collect();
-        // EINTR is one more turn of the loop.
-        let _ = poll(&mut wakers, timeout.as_ref());
-        // An error of the socket is heard by receiving.
-        self.ready.clear();
-        self.ready.extend(wakers[..self.ports.len()].iter().map(|waker| !waker.revents().is_empty()));
+        let due = if more { Some(now) } else { self.ports.iter().filter_map(Port::next_alarm).min() };
+        // Whole milliseconds, rounded up, are all that Linux before 5.11 knows. A wait of more seconds than can be told
+        // is no wait that ends.
+        let timeout = due.and_then(|due| match due.saturating_duration_since(now) {
+            Duration::ZERO => Some(Timespec::default()),
+            wait => Duration::from_secs(wait.as_secs()).saturating_add(whole_millis(wait)).try_into().ok(),
+        });
+        self.events.clear();
+        // EINTR is one more turn.
+        let _ = epoll::wait(&self.watch, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref());
+        for event in &self.events {
+            // The bell has no slot. An error of a socket is heard by receiving.
+            let slot = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+            if let Some(ready) = self.ready.get_mut(slot) {
+                *ready = true;
+            }
+        }
     }
+}
+
+/// The part of a wait below a second, in whole milliseconds, rounded up.
+fn whole_millis(wait: Duration) -> Duration {
+    Duration::from_millis(u64::from(wait.subsec_nanos().div_ceil(1_000_000)))
+}
+
+/// Watches a worker's mailbox and its sockets, which come in the order of their slots. An epoll, since to wait for one
+/// of four with poll(2) costs a lone client 0.6 us more of its round trip of 19 us.
+pub(super) fn watch<'a>(mailbox: &Mailbox<Letter>, sockets: impl Iterator<Item = &'a Socket>) -> io::Result<OwnedFd> {
+    let watch = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&watch, mailbox, epoll::EventData::new_u64(u64::MAX), epoll::EventFlags::IN)?;
+    for (slot, socket) in (0..).zip(sockets) {
+        epoll::add(&watch, socket.udp(), epoll::EventData::new_u64(slot), epoll::EventFlags::IN)?;
+    }
+    Ok(watch)
 }
