@@ -7,13 +7,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::batch::Route;
-use super::mailbox::Mailbox;
 use super::opening;
 use super::packet::{ErrorCode, Mode, Packet, Request};
 use super::port::Post;
 use super::seats::{Seats, Stage};
 use super::settings::TftpSettings;
 use super::socket::Socket;
+use super::worker::Door;
 use crate::catalog::Asset;
 use crate::depot::{Depot, Outcome, Protocol, Transfer as Account};
 
@@ -33,15 +33,8 @@ pub(super) struct Desk {
     pub(super) socket: Arc<Socket>,
     /// The data ports.
     pub(super) doors: Vec<Door>,
-}
-
-/// What others have of a data port: its socket and its mailbox.
-#[derive(Clone)]
-pub(super) struct Door {
-    /// The socket.
-    pub(super) socket: Arc<Socket>,
-    /// The way to its loop.
-    pub(super) mailbox: Arc<Mailbox<Post>>,
+    /// How many of them, from the first on, transfers are spread over.
+    pub(super) spread: usize,
 }
 
 /// A read request, kept.
@@ -99,7 +92,7 @@ impl Desk {
                 };
                 if met.same {
                     // Only its loop knows whether the peer is past the first answer.
-                    self.doors[port].mailbox.post(Post::Repeat(asked));
+                    self.doors[port].post(Post::Repeat(asked));
                 } else {
                     self.let_go(&met.stage, asked.route, met.id);
                     self.begin(asked, Some(port));
@@ -130,12 +123,9 @@ impl Desk {
                 return self.refuse(&route, ErrorCode::Undefined, &reason);
             }
         };
-        let ports = self.doors.len() as u64;
         // One after the other; the peer's last transfer may still be heard on the avoided one.
-        let port = (0..2)
-            .map(|turn| usize::try_from((seat.id() + turn) % ports).unwrap_or_default())
-            .find(|port| Some(*port) != avoid)
-            .unwrap_or_default();
+        let port = usize::try_from(seat.id() % self.spread as u64).unwrap_or_default();
+        let port = if Some(port) == avoid { (port + 1) % self.doors.len() } else { port };
         let opening = opening::Opening {
             asset,
             account,
@@ -160,7 +150,7 @@ impl Desk {
     fn let_go(&self, stage: &Stage, route: Route, id: u64) {
         match stage {
             Stage::Opening(cancel) => cancel.cancel(),
-            Stage::Running(port) => self.doors[*port].mailbox.post(Post::Leave { peer: route.peer, id }),
+            Stage::Running(port) => self.doors[*port].post(Post::Leave { peer: route.peer, id }),
         }
     }
 

@@ -7,16 +7,18 @@ use std::time::Instant;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::desk::{Asked, Door};
+use super::desk::Asked;
 use super::feed::Feed;
 use super::mtu;
 use super::options::{self, Limits};
 use super::packet::{ErrorCode, Mode};
-use super::port::{Post, Running};
+use super::port::Post;
+use super::running::Running;
 use super::seats::Seat;
 use super::settings::TftpSettings;
 use super::socket::Socket;
 use super::transfer::{Patience, Transfer};
+use super::worker::Door;
 use crate::asset::ByteRange;
 use crate::catalog::Asset;
 use crate::depot::{ByteStream, Delivery, Depot, Outcome, ReadError, Transfer as Account};
@@ -94,8 +96,8 @@ impl Opening {
         let feed = Feed::new(stream, mode);
         // Given up in this very moment: dropping all of it says so.
         let _ = seat.run(port, |seat| {
-            let running = Running::new(seat, asked.route, terms, transfer, feed, account, &door.mailbox);
-            door.mailbox.post(Post::Start(Box::new(running)));
+            let running = Running::new(seat, asked.route, terms, transfer, feed, account, &door);
+            door.post(Post::Start(Box::new(running)));
         });
     }
 }
