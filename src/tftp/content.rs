@@ -1,24 +1,17 @@
-//! What a request's name means: an asset, or a script that is made for who asks. Pure.
+//! What a request's name means: an asset, or a script that is made for who asks.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::boot::{Mac, Machine};
+use crate::boot::{Boot, Mac, Machine, Visit};
 use crate::catalog::Asset;
 
 /// What goes out.
 pub(super) enum Content {
     /// An asset.
     Asset(Arc<Asset>),
-    /// A text that was made for this request, and what it is called in the log.
-    Made {
-        /// What the log calls it.
-        name: &'static str,
-        /// The text.
-        text: Bytes,
-    },
+    /// A script, for this visit.
+    Script(Script, Visit),
 }
 
 impl Content {
@@ -26,7 +19,7 @@ impl Content {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Asset(asset) => asset.name.as_str(),
-            Self::Made { name, .. } => name,
+            Self::Script(script, _) => script.name(),
         }
     }
 }
@@ -52,6 +45,14 @@ impl Script {
                 let mac = file.strip_prefix("grub.cfg-01-")?.parse::<Mac>().ok()?;
                 Some(Self::Grub(Box::new(Machine { mac: Some(mac), ..Machine::default() })))
             }
+        }
+    }
+
+    /// Its text for this visit.
+    pub(super) fn text(&self, boot: &Boot, visit: &Visit) -> String {
+        match self {
+            Self::Entry(_) => boot.entry(visit),
+            Self::Grub(machine) => boot.grub(machine, visit),
         }
     }
 

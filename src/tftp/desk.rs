@@ -8,13 +8,13 @@ use tracing::debug;
 
 use super::batch::Route;
 use super::content::{Base, Content, Script};
-use super::mailbox::Mailbox;
 use super::opening;
 use super::packet::{ErrorCode, Mode, Packet, Request};
 use super::port::Post;
 use super::seats::{Seats, Stage};
 use super::settings::TftpSettings;
 use super::socket::Socket;
+use super::worker::Door;
 use crate::boot::{Boot, Visit};
 use crate::depot::{Outcome, Protocol};
 
@@ -36,15 +36,8 @@ pub(super) struct Desk {
     pub(super) socket: Arc<Socket>,
     /// The data ports.
     pub(super) doors: Vec<Door>,
-}
-
-/// What others have of a data port: its socket and its mailbox.
-#[derive(Clone)]
-pub(super) struct Door {
-    /// The socket.
-    pub(super) socket: Arc<Socket>,
-    /// The way to its loop.
-    pub(super) mailbox: Arc<Mailbox<Post>>,
+    /// How many of them, from the first on, transfers are spread over.
+    pub(super) spread: usize,
 }
 
 /// A read request, kept.
@@ -102,7 +95,7 @@ impl Desk {
                 };
                 if met.same {
                     // Only its loop knows whether the peer is past the first answer.
-                    self.doors[port].mailbox.post(Post::Repeat(asked));
+                    self.doors[port].post(Post::Repeat(asked));
                 } else {
                     self.let_go(&met.stage, asked.route, met.id);
                     self.begin(asked, Some(port));
@@ -133,17 +126,14 @@ impl Desk {
                 return self.refuse(&route, ErrorCode::Undefined, &reason);
             }
         };
-        let ports = self.doors.len() as u64;
         // One after the other; the peer's last transfer may still be heard on the avoided one.
-        let port = (0..2)
-            .map(|turn| usize::try_from((seat.id() + turn) % ports).unwrap_or_default())
-            .find(|port| Some(*port) != avoid)
-            .unwrap_or_default();
+        let port = usize::try_from(seat.id() % self.spread as u64).unwrap_or_default();
+        let port = if Some(port) == avoid { (port + 1) % self.doors.len() } else { port };
         let opening = opening::Opening {
             content,
             account,
             settings: Arc::clone(&self.settings),
-            depot: self.boot.depot().clone(),
+            boot: self.boot.clone(),
             refusals: Arc::clone(&self.socket),
             door: self.doors[port].clone(),
             port,
@@ -163,17 +153,13 @@ impl Desk {
         let script = Script::of(&name)?;
         let asked = route.source.map_or_else(|| self.socket.address().ip(), |source| source.ip());
         let visit = Visit { peer: route.peer.ip().to_canonical(), base: self.base.url(asked) };
-        let text = match &script {
-            Script::Entry(_) => self.boot.entry(&visit),
-            Script::Grub(machine) => self.boot.grub(machine, &visit),
-        };
-        Some(Content::Made { name: script.name(), text: text.into() })
+        Some(Content::Script(script, visit))
     }
 
     fn let_go(&self, stage: &Stage, route: Route, id: u64) {
         match stage {
             Stage::Opening(cancel) => cancel.cancel(),
-            Stage::Running(port) => self.doors[*port].mailbox.post(Post::Leave { peer: route.peer, id }),
+            Stage::Running(port) => self.doors[*port].post(Post::Leave { peer: route.peer, id }),
         }
     }
 
