@@ -115,7 +115,7 @@ impl News {
         }
         let changed = told.is_none_or(|told| told.state != boot.state);
         if changed && boot.state != State::Booting {
-            lines.push(format!("{}  {}", clock(boot.since, now, zone), standing(boot, now, zone)));
+            lines.push(format!("{}  {}", clock(now, now, zone), standing(boot, now, zone)));
         }
         lines.into_iter().map(|line| line.replace(|c: char| c.is_control(), "?") + "\n").collect()
     }
@@ -209,6 +209,14 @@ mod tests {
     fn a_boot_is_a_table_of_its_steps() {
         let (machine, now) = machine();
         insta::assert_snapshot!(show(&machine, now, &TimeZone::UTC).unwrap(), @r"
+        r630-01  24:6e:96:00:00:01  192.0.2.7
+
+        boot #17: 14:02:00, 4 min ago, profile okd-worker, 14.0 MiB
+          STEP    NAME              BEGAN      TOOK     BYTES        RATE  CACHE  OUTCOME
+          dhcp    snponly.efi (x2)  14:02:00                                      complete
+          nbp     snponly.efi (x2)  14:02:02  52 ms  98.0 KiB  1.84 MiB/s  hit    complete
+          kernel  okd/kernel        14:02:09  1.4 s  14.0 MiB  10.0 MiB/s  miss   complete
+          stuck since 14:02:11 (4 min): the kernel came, no initrd was asked for (okd/initrd)
         ");
     }
 
@@ -227,6 +235,13 @@ mod tests {
         told += &news.of(&machine, now, &TimeZone::UTC);
         told += &news.of(&machine, now, &TimeZone::UTC);
         insta::assert_snapshot!(told, @r"
+        14:02:00  boot #17 begins, profile okd-worker
+        14:02:01  dhcp    snponly.efi (x2)  complete
+        14:02:03  nbp     snponly.efi (x2)  begins
+        --
+        14:02:03  nbp     snponly.efi (x2)  98.0 KiB  1.84 MiB/s  hit  complete
+        14:02:11  kernel  okd/kernel  14.0 MiB  10.0 MiB/s  miss  complete
+        14:06:11  stuck since 14:02:11 (4 min): the kernel came, no initrd was asked for (okd/initrd)
         ");
     }
 }

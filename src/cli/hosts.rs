@@ -75,6 +75,9 @@ mod tests {
              "last_step":null}]"#;
         let machines: Vec<MachineView> = serde_json::from_str(json).unwrap();
         insta::assert_snapshot!(list(&machines, "2026-11-21T14:06:11Z".parse().unwrap()), @r"
+        HOST     MAC                ADDRESS    PROFILE     STATE     SEEN       LAST STEP
+        r630-01  24:6e:96:00:00:01  192.0.2.7  okd-worker  stuck     4 min ago  kernel okd/kernel
+        r630-02  -                  -          menu        not seen  -          -
         ");
     }
 }

@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn amounts_have_a_unit() {
-        assert_eq!([0, 1023, 1024, 50_541_364].map(bytes), ["0 B", "1023 B", "1.0 KiB", "48.1 MiB"]);
+        assert_eq!([0, 1023, 1024, 50_541_364].map(bytes), ["0 B", "1023 B", "1.0 KiB", "48.2 MiB"]);
         assert_eq!(bytes(u64::MAX), "17179869183.9 GiB");
         assert_eq!([1, 2 << 20, 117 << 20].map(rate), ["<0.01 MiB/s", "2.00 MiB/s", "117.0 MiB/s"]);
         assert_eq!(

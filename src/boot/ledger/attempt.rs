@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Role;
 use super::role::Stage;
 use super::step::{Ending, Step};
-use crate::depot::Protocol;
+use crate::depot::{Outcome, Protocol};
 
 /// Steps of one attempt; what comes to more is added up in the last. Installers ask for a few dozen things.
 pub(super) const MAX_STEPS: usize = 32;
@@ -149,9 +149,11 @@ impl Attempt {
         }
     }
 
-    /// Takes it that none of its transfers is under way.
-    pub(super) fn cut(&mut self) {
-        self.steps.iter_mut().filter(|step| step.open > 0 || step.outcome.is_none()).for_each(Step::cut);
+    /// Takes it that none of its transfers is under way; see [`Step::cut`].
+    pub(super) fn cut(&mut self, outcome: Option<Outcome>) {
+        for step in &mut self.steps {
+            step.cut(outcome);
+        }
     }
 
     /// Whether any of its transfers is under way.

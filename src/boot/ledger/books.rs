@@ -18,7 +18,7 @@ use super::journal::Line;
 use super::role::Stage;
 use super::step::{Ending, kept};
 use crate::boot::Mac;
-use crate::depot::Protocol;
+use crate::depot::{Outcome, Protocol};
 
 /// Attempts that are kept of one machine.
 pub(super) const MAX_ATTEMPTS: usize = 20;
@@ -167,7 +167,7 @@ impl Books {
         let mut cut = Vec::new();
         for (key, page) in &mut self.pages {
             for attempt in page.attempts.iter_mut().filter(|attempt| attempt.is_open()) {
-                attempt.cut();
+                attempt.cut(None);
                 cut.push((attempt.id, *key));
             }
         }
@@ -240,7 +240,8 @@ impl Books {
         });
         for line in found {
             let Line::Boot { machine, host, address, mut boot } = line else { continue };
-            boot.cut();
+            // The process that served it has ended.
+            boot.cut(Some(Outcome::Aborted));
             if let (Key::Mac(mac), Some(address)) = (machine, address) {
                 books.bind(address, mac, later(boot.last, BOUND_BY_SCRIPT));
             }

@@ -35,8 +35,8 @@ pub(super) struct Step {
     pub(super) outcome: Option<Outcome>,
     /// Microseconds in which at least one transfer was under way.
     pub(super) busy: u64,
-    /// Transfers under way. They do not outlive the process.
-    #[serde(skip)]
+    /// Transfers under way.
+    #[serde(default, skip_serializing_if = "is_none_open")]
     pub(super) open: u32,
     #[serde(skip)]
     busy_since: Option<Timestamp>,
@@ -106,14 +106,13 @@ impl Step {
         self.outcome = Some(Outcome::Complete);
     }
 
-    /// Takes it that no transfer is under way, because their ends will not be heard of.
-    pub(super) fn cut(&mut self) {
+    /// Takes it that no transfer is under way, because no end of one will be heard of; `outcome` is how they ended, if
+    /// anybody knows.
+    pub(super) fn cut(&mut self, outcome: Option<Outcome>) {
         if self.open > 0 {
             self.open = 0;
+            self.outcome = outcome.or(self.outcome);
             self.rest(self.last);
-        }
-        if self.outcome.is_none() {
-            self.outcome = Some(Outcome::Aborted);
         }
     }
 
@@ -167,6 +166,11 @@ impl Step {
         let busy = self.busy_since.take().map_or(SignedDuration::ZERO, |since| at.duration_since(since));
         self.busy += u64::try_from(busy.as_micros()).unwrap_or(0);
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_none_open(open: &u32) -> bool {
+    *open == 0
 }
 
 /// A time of the ledger: whole microseconds, which is what transfers differ by.
