@@ -6,6 +6,7 @@
 mod attempt;
 mod books;
 mod journal;
+mod key;
 mod neighbours;
 mod role;
 mod state;
@@ -30,8 +31,9 @@ pub use role::Role;
 pub use state::State;
 pub use view::{BootView, MachineView, StepView};
 
-use self::books::{Begun, Books, Key};
+use self::books::{Begun, Books};
 use self::journal::Journal;
+use self::key::Key;
 use self::step::{Ending, kept, moment};
 use super::{Mac, Machine};
 use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts};

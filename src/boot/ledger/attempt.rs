@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Role;
 use super::role::Stage;
-use super::step::{Ending, Step};
+use super::step::Step;
 use crate::depot::{Outcome, Protocol};
 
 /// Steps of one attempt; what comes to more is added up in the last. Installers ask for a few dozen things.
@@ -75,11 +75,14 @@ impl Attempt {
             return step.role;
         }
         let tftp = protocol == Protocol::Tftp;
-        let first = self.stage < Stage::Script && !self.steps.iter().any(|step| step.role == Role::Nbp);
-        let nbp = if self.stage < Stage::Script { self.was_offered(name) || (tftp && first) } else { false };
-        // After a pause firmware is at work again, with another file than before.
-        let again = tftp && self.stage >= Stage::Script && self.is_quiet(PAUSE, at);
-        if nbp || again { Role::Nbp } else { Role::Asset }
+        let firmware = if self.stage < Stage::Script {
+            let first = !self.steps.iter().any(|step| step.role == Role::Nbp);
+            self.was_offered(name) || (tftp && first)
+        } else {
+            // After a pause it is at work again, with another file than before.
+            tftp && self.is_quiet(PAUSE, at)
+        };
+        if firmware { Role::Nbp } else { Role::Asset }
     }
 
     /// Whether a step of this role belongs to this attempt: mere repeats do, and going back to an earlier stage does not.
@@ -112,11 +115,6 @@ impl Attempt {
             },
         };
         &mut self.steps[index]
-    }
-
-    /// A transfer of the step ended.
-    pub(super) fn end(&mut self, role: Role, name: &str, ending: &Ending, at: Timestamp) {
-        self.step(role, name, at).end(ending, at);
     }
 
     /// A script was made for it.
@@ -154,6 +152,11 @@ impl Attempt {
         for step in &mut self.steps {
             step.cut(outcome);
         }
+    }
+
+    /// What it takes to remember: steps, and names of its plan.
+    pub(super) fn weight(&self) -> usize {
+        self.steps.len() + self.plan.len()
     }
 
     /// Whether any of its transfers is under way.

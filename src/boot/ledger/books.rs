@@ -5,16 +5,14 @@
 //! machine's when its script tells whose it was.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 
 use super::Role;
 use super::attempt::{AFRESH, Attempt};
 use super::journal::Line;
+use super::key::Key;
 use super::role::Stage;
 use super::step::{Ending, kept};
 use crate::boot::Mac;
@@ -24,6 +22,9 @@ use crate::depot::{Outcome, Protocol};
 pub(super) const MAX_ATTEMPTS: usize = 20;
 /// Machines that are kept; the least recently seen go first. A hundred racks.
 pub(super) const MAX_PAGES: usize = 4096;
+/// Steps and planned names of all machines; the least recently seen go first. Some 60 MiB, and 20 boots of each of 1,500
+/// machines.
+const MAX_WEIGHT: usize = 256 << 10;
 /// Addresses that are bound to machines; those whose time is over soonest go first.
 const MAX_BOUND: usize = MAX_PAGES;
 /// How long the address that a script went to is that machine's: a usual lease.
@@ -32,16 +33,6 @@ const BOUND_BY_SCRIPT: SignedDuration = SignedDuration::from_hours(24);
 const BOUND_AS_NEIGHBOUR: SignedDuration = SignedDuration::from_mins(1);
 /// The name that stands for a script before its transfer tells its own.
 const A_SCRIPT: &str = "ipxe";
-
-/// Who a machine is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub(super) enum Key {
-    /// By its network card.
-    Mac(Mac),
-    /// By its address, as long as nobody told its MAC.
-    Address(IpAddr),
-}
 
 /// One machine.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +43,8 @@ pub(super) struct Page {
     pub(super) address: Option<IpAddr>,
     /// In the order of time.
     pub(super) attempts: VecDeque<Attempt>,
+    /// Of its attempts, as of when it was last put in order.
+    weight: usize,
 }
 
 /// A transfer, as far as the books care.
@@ -71,6 +64,8 @@ pub(super) struct Books {
     bound: HashMap<IpAddr, Bound>,
     open: HashMap<u64, Open>,
     last_id: u64,
+    /// Of all pages.
+    weight: usize,
     /// Whether anybody asks for changes.
     kept: bool,
     /// Attempts that changed since [`Books::changes`] was asked, with whose they are; none: they are no more.
@@ -155,7 +150,7 @@ impl Books {
         let attempt = page.and_then(|page| page.attempts.iter_mut().find(|attempt| attempt.id == open.attempt));
         // Its machine or its attempt may have been forgotten since.
         if let Some(attempt) = attempt {
-            attempt.end(open.role, &open.name, ending, at);
+            attempt.step(open.role, &open.name, at).end(ending, at);
             self.mark(open.attempt, Some(open.key));
             self.settle(open.key);
         }
@@ -317,9 +312,7 @@ impl Books {
             return;
         }
         let Some(attempt) = page.attempts.pop_back() else { return };
-        if page.attempts.is_empty() {
-            self.pages.remove(&from);
-        }
+        self.settle(from);
         let moved = attempt.id;
         let target = self.pages.entry(to).or_default();
         let goes_on =
@@ -345,20 +338,29 @@ impl Books {
 
     /// Puts a page that was written on in order, and forgets what is too much.
     fn settle(&mut self, key: Key) {
-        if let Some(page) = self.pages.get_mut(&key) {
-            for attempt in &mut page.attempts {
-                attempt.steps.sort_by_key(|step| step.began);
-            }
-            page.attempts.make_contiguous().sort_by_key(|attempt| attempt.began);
-            while page.attempts.len() > MAX_ATTEMPTS {
-                page.attempts.pop_front();
-            }
+        let Some(page) = self.pages.get_mut(&key) else { return };
+        for attempt in &mut page.attempts {
+            attempt.steps.sort_by_key(|step| step.began);
         }
-        if self.pages.len() > MAX_PAGES {
+        page.attempts.make_contiguous().sort_by_key(|attempt| attempt.began);
+        while page.attempts.len() > MAX_ATTEMPTS {
+            page.attempts.pop_front();
+        }
+        let weight = page.attempts.iter().map(Attempt::weight).sum();
+        self.weight = self.weight - std::mem::replace(&mut page.weight, weight) + weight;
+        if page.attempts.is_empty() {
+            self.forget(key);
+        }
+        while self.pages.len() > MAX_PAGES || self.weight > MAX_WEIGHT {
             let others = self.pages.iter().filter(|(other, _)| **other != key);
-            if let Some(oldest) = others.min_by_key(|(_, page)| page.last()).map(|(other, _)| *other) {
-                self.pages.remove(&oldest);
-            }
+            let Some(oldest) = others.min_by_key(|(_, page)| page.last()).map(|(other, _)| *other) else { break };
+            self.forget(oldest);
+        }
+    }
+
+    fn forget(&mut self, key: Key) {
+        if let Some(page) = self.pages.remove(&key) {
+            self.weight -= page.weight;
         }
     }
 }
@@ -373,39 +375,4 @@ impl Page {
 /// `pause` after `at`, within the times that there are.
 fn later(at: Timestamp, pause: SignedDuration) -> Timestamp {
     at.saturating_add(pause).unwrap_or(at)
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mac(mac) => mac.fmt(f),
-            Self::Address(address) => address.fmt(f),
-        }
-    }
-}
-
-impl FromStr for Key {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // No address is also a MAC in any of its spellings.
-        text.parse()
-            .map(Self::Mac)
-            .or_else(|_| text.parse().map(Self::Address))
-            .map_err(|_| format!("{text:?} is neither a MAC nor an address"))
-    }
-}
-
-impl From<Key> for String {
-    fn from(key: Key) -> Self {
-        key.to_string()
-    }
-}
-
-impl TryFrom<String> for Key {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
-use super::books::Key;
+use super::key::Key;
 
 /// The file's name in the cache's directory.
 const NAME: &str = "ledger.jsonl";

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 
 use super::attempt::Attempt;
-use super::books::{Begun, Books, Key, MAX_ATTEMPTS, MAX_PAGES};
+use super::books::{Begun, Books, MAX_ATTEMPTS, MAX_PAGES};
+use super::key::Key;
 use super::state::{Standing, standing};
 use super::step::Ending;
 use super::*;
@@ -316,6 +317,28 @@ fn the_last_boots_and_the_last_machines_are_kept() {
     assert_eq!(story.books.pages().count(), MAX_PAGES);
     assert!(story.told(Key::Mac(MAC)).is_empty(), "it was seen least recently");
     assert!(!story.told(Key::Mac(Mac([2, 0, 0, 0, 0, 0]))).is_empty());
+}
+
+#[test]
+fn machines_that_ask_for_everything_do_not_fill_the_memory() {
+    let mut story = Story::begin();
+    let plan: Vec<_> = (0..100).map(|number| (Role::Asset, format!("x{number}"))).collect();
+    // A page with 20 such boots weighs some 1,250.
+    for number in 0..400 {
+        let [_, _, high, low] = u32::to_be_bytes(number);
+        for _ in 0..MAX_ATTEMPTS {
+            story.wait(2 * 3600);
+            story.books.scripted(Some(Mac([2, 0, 0, 0, high, low])), ip(HERE), None, None, plan.clone(), story.now);
+            for name in 0..31 {
+                story.http(HERE, &format!("y{name}"));
+            }
+        }
+    }
+    let pages = story.books.pages().count();
+    assert!((200..220).contains(&pages), "{pages} pages are kept");
+    assert!(story.told(Key::Mac(Mac([2, 0, 0, 0, 0, 0]))).is_empty());
+    let last = Key::Mac(Mac([2, 0, 0, 0, 1, 143]));
+    assert_eq!(story.told(last).len(), MAX_ATTEMPTS);
 }
 
 #[test]

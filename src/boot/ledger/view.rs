@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Role;
 use super::attempt::Attempt;
-use super::books::{Key, Page};
+use super::books::Page;
+use super::key::Key;
 use super::state::{State, standing};
 use super::step::Step;
 use crate::depot::{CacheState, Outcome};
