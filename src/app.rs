@@ -18,7 +18,7 @@ use crate::depot::Depot;
 use crate::http::{AdminServer, HttpError, HttpServer};
 use crate::origin::{OriginError, Origins};
 use crate::telemetry::Metrics;
-use crate::tftp::{TftpError, TftpServer};
+use crate::tftp::{Base, TftpError, TftpServer};
 
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.
@@ -77,6 +77,7 @@ impl App {
     ///
     /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
     pub async fn start(config: Config, metrics: Metrics) -> Result<Self, AppError> {
+        let advertise = config.http.advertise.clone();
         let http = HttpServer::bind(config.http).await?;
         let admin = match config.admin {
             Some(address) => Some(AdminServer::bind(address).await?),
@@ -103,11 +104,12 @@ impl App {
         let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
 
         let boot = Boot::new(Roster::default(), Releases::none(depot.clone()), ledger.clone(), depot.clone());
+        let base = advertise.map_or_else(|| Base::Port(addresses.http.first().map_or(80, SocketAddr::port)), Base::Url);
 
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let books = tokio::spawn(keep_books(ledger, depot.clone(), end.clone()));
-        servers.spawn(http.serve(depot.clone(), stop.clone(), GRACE));
-        servers.spawn(tftp.serve(depot.clone(), stop.clone(), GRACE));
+        servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
+        servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let rendered = metrics.clone();
         if let Some(admin) = admin {
             let render = Arc::new(move || rendered.render());

@@ -9,6 +9,8 @@ mod answer;
 mod api;
 mod asset;
 mod body;
+mod boot;
+mod certificate;
 mod client;
 mod conditional;
 mod connection;

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::boot::{Boot, Ledger, Mac, Machine, Releases, Role, Roster};
-use crate::depot::Delivery;
 use crate::http::api;
 use crate::http::client::Client;
 
@@ -27,7 +26,7 @@ async fn the_api_answers_this_machine_alone() {
         ("192.0.2.7:4000", "/metrics", None),
     ] {
         let request = http::Request::get(path).header("host", "127.0.0.1:8081").body(()).unwrap();
-        let client = Client::new(peer.parse().unwrap(), Delivery::Copied, PATIENCE);
+        let client = Client::new(peer.parse().unwrap(), site.address, false, PATIENCE);
         let answer = api::answer(&boot, &request.into_parts().0, &client);
         assert_eq!(answer.map(|answer| answer.status().as_u16()), status, "{peer} {path}");
     }
@@ -52,13 +51,14 @@ async fn a_machine_that_fetched_what_its_script_named_is_done() {
         let asking = async {
             loop {
                 wire.request("GET", &format!("/api/v1/hosts/{who}"), &[]).await;
-                let json: serde_json::Value = serde_json::from_str(&wire.reply("GET").await.text()).unwrap();
+                let json: serde_json::Value = serde_json::from_str(wire.reply("GET").await.text()).unwrap();
+                eprintln!("{json}");
                 if json["state"] == wanted {
                     return json;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{who} is not {wanted}"))
+        tokio::time::timeout(Duration::from_secs(5), asking).await.unwrap_or_else(|_| panic!("{who} is not {wanted}"))
     };
     said("r630-01", "booting").await;
     // A kernel in two parts is a whole one; half an initrd is not.

@@ -1,7 +1,6 @@
 //! How many clients at a time, how the server stops, and the admin listener.
 
 use super::*;
-use crate::boot::{Boot, Ledger, Releases, Roster};
 
 #[tokio::test]
 async fn one_connection_too_many_is_told_to_come_back() {
@@ -29,7 +28,7 @@ async fn who_connects_before_the_server_serves_waits() {
     wire.request("GET", "/healthz", &[]).await;
     let site = plan.start().await;
     let stop = CancellationToken::new();
-    let running = tokio::spawn(server.serve(site.depot.clone(), stop.clone(), PATIENCE));
+    let running = tokio::spawn(server.serve(Boot::plain(site.depot.clone()), stop.clone(), PATIENCE));
     assert_eq!(wire.reply("GET").await.text(), "ok\n");
     stop.cancel();
     running.await.unwrap();
@@ -73,9 +72,7 @@ async fn health_is_told_on_both_listeners_and_metrics_on_one() {
     let address = admin.address();
     let metrics: Metrics = Arc::new(|| "# TYPE up gauge\nup 1\n".to_owned());
     let stop = CancellationToken::new();
-    let depot = site.depot.clone();
-    let boot = Boot::new(Roster::default(), Releases::none(depot.clone()), Ledger::in_memory(), depot);
-    let running = tokio::spawn(admin.serve(boot, metrics, stop.clone()));
+    let running = tokio::spawn(admin.serve(Boot::plain(site.depot.clone()), metrics, stop.clone()));
     for address in [site.address, address] {
         let mut wire = Wire::connect(address).await;
         for (path, text) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
