@@ -50,15 +50,14 @@ async fn a_machine_that_fetched_what_its_script_named_is_done() {
     let mut said = async |who: &str, wanted: &str| {
         let asking = async {
             loop {
-                wire.request("GET", &format!("/api/v1/hosts/{who}"), &[]).await;
+                wire.send(&format!("GET /api/v1/hosts/{who} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
                 let json: serde_json::Value = serde_json::from_str(wire.reply("GET").await.text()).unwrap();
-                eprintln!("{json}");
                 if json["state"] == wanted {
                     return json;
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(5), asking).await.unwrap_or_else(|_| panic!("{who} is not {wanted}"))
+        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{who} is not {wanted}"))
     };
     said("r630-01", "booting").await;
     // A kernel in two parts is a whole one; half an initrd is not.
