@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::boot::Boot;
+use crate::boot::{Boot, Ledger, Releases, Roster};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
 use crate::depot::Depot;
@@ -67,6 +67,7 @@ pub struct App {
     stop: CancellationToken,
     /// Ends what goes on until the servers have ended.
     end: CancellationToken,
+    books: tokio::task::JoinHandle<()>,
     scrubbing: mpsc::Sender<Infallible>,
     scrub: JoinHandle<()>,
 }
@@ -93,22 +94,26 @@ impl App {
         let (settings, origins, timeouts) = (config.cache, config.origins, config.timeouts);
         let opening = tokio::task::spawn_blocking(move || {
             let origins = Origins::new(origins, timeouts)?;
-            Ok::<_, AppError>((origins, Cache::open(settings)?))
+            let dir = settings.dir.clone();
+            let cache = Cache::open(settings)?;
+            // After the cache, which makes the directory and locks it.
+            Ok::<_, AppError>((origins, cache, Ledger::open(&dir)))
         });
         // It is neither aborted nor does it panic.
-        let (origins, cache) = opening.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
+        let (origins, cache, ledger) = opening.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
         let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
 
-        let boot = Boot::plain(depot.clone());
+        let boot = Boot::new(Roster::default(), Releases::none(depot.clone()), ledger.clone(), depot.clone());
         let base = advertise.map_or_else(|| Base::Port(addresses.http.first().map_or(80, SocketAddr::port)), Base::Url);
 
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let books = tokio::spawn(keep_books(ledger, depot.clone(), end.clone()));
         servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
-        servers.spawn(tftp.serve(boot, base, stop.clone(), GRACE));
+        servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let rendered = metrics.clone();
         if let Some(admin) = admin {
             let render = Arc::new(move || rendered.render());
-            servers.spawn(admin.serve(depot.clone(), render, stop.clone()));
+            servers.spawn(admin.serve(boot, render, stop.clone()));
         }
         tokio::spawn(upkeep(metrics, end.clone()));
         let (scrubbing, told) = mpsc::channel();
@@ -120,7 +125,7 @@ impl App {
                 info!(protocol, %address, "listening");
             }
         }
-        Ok(Self { addresses, depot, servers, stop, end, scrubbing, scrub })
+        Ok(Self { addresses, depot, servers, stop, end, books, scrubbing, scrub })
     }
 
     /// Where it listens.
@@ -136,6 +141,8 @@ impl App {
         self.depot.close().await;
         self.end.cancel();
         drop(self.scrubbing);
+        // As with the thread below.
+        let _ = self.books.await;
         // It notes the blobs' last uses before it ends; if it panicked there is nothing more to do.
         let _ = tokio::task::spawn_blocking(|| self.scrub.join()).await;
     }
@@ -150,6 +157,20 @@ impl Addresses {
             ("admin", self.admin.into_iter().collect()),
         ]
     }
+}
+
+/// Takes note of what machines do, and writes it down, until the end.
+async fn keep_books(ledger: Ledger, depot: Depot, end: CancellationToken) {
+    let noted = CancellationToken::new();
+    let note = async {
+        tokio::select! {
+            biased; // What the last transfers told is taken note of first.
+            () = ledger.follow(&depot) => {}
+            () = end.cancelled() => {}
+        }
+        noted.cancel();
+    };
+    tokio::join!(note, ledger.keep(noted.clone()));
 }
 
 async fn upkeep(metrics: Metrics, end: CancellationToken) {

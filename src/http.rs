@@ -6,6 +6,7 @@
 
 mod admin;
 mod answer;
+mod api;
 mod asset;
 mod body;
 mod boot;

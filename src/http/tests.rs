@@ -1,5 +1,6 @@
 //! The server over loopback, byte by byte: a real depot with a cache of its own, and clients that are plain sockets.
 
+mod api;
 mod assets;
 mod clients;
 mod limits;
