@@ -11,9 +11,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::boot::{Boot, Ledger, Releases, Roster};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
+
 use crate::depot::Depot;
+use crate::dhcp::{DhcpError, DhcpServer};
 use crate::http::{AdminServer, HttpError, HttpServer};
 use crate::origin::{OriginError, Origins};
 use crate::telemetry::Metrics;
@@ -34,6 +37,9 @@ pub enum AppError {
     /// The TFTP listener.
     #[error(transparent)]
     Tftp(#[from] TftpError),
+    /// The proxyDHCP server.
+    #[error(transparent)]
+    Dhcp(#[from] DhcpError),
     /// An origin's settings.
     #[error(transparent)]
     Origin(#[from] OriginError),
@@ -81,6 +87,7 @@ impl App {
             None => None,
         };
         let tftp = TftpServer::bind(config.tftp)?;
+        let dhcp = config.dhcp.map(DhcpServer::bind).transpose()?;
         let addresses = Addresses {
             http: http.addresses(),
             https: http.tls_addresses(),
@@ -100,6 +107,11 @@ impl App {
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         servers.spawn(http.serve(depot.clone(), stop.clone(), GRACE));
         servers.spawn(tftp.serve(depot.clone(), stop.clone(), GRACE));
+        if let Some(dhcp) = dhcp {
+            let port = addresses.http.first().map_or(80, SocketAddr::port);
+            let boot = Boot::new(Roster::default(), Releases::none(depot.clone()), Ledger::in_memory(), depot.clone());
+            servers.spawn(dhcp.with_http_port(port).serve(boot, stop.clone()));
+        }
         let rendered = metrics.clone();
         if let Some(admin) = admin {
             let render = Arc::new(move || rendered.render());
