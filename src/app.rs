@@ -11,16 +11,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::boot::{Boot, Ledger, Releases, Roster};
+use crate::boot::Boot;
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
-
 use crate::depot::Depot;
 use crate::dhcp::{DhcpError, DhcpServer};
 use crate::http::{AdminServer, HttpError, HttpServer};
 use crate::origin::{OriginError, Origins};
 use crate::telemetry::Metrics;
-use crate::tftp::{TftpError, TftpServer};
+use crate::tftp::{Base, TftpError, TftpServer};
 
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.
@@ -81,6 +80,7 @@ impl App {
     ///
     /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
     pub async fn start(config: Config, metrics: Metrics) -> Result<Self, AppError> {
+        let advertise = config.http.advertise.clone();
         let http = HttpServer::bind(config.http).await?;
         let admin = match config.admin {
             Some(address) => Some(AdminServer::bind(address).await?),
@@ -104,14 +104,16 @@ impl App {
         let (origins, cache) = opening.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
         let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
 
+        let boot = Boot::plain(depot.clone());
+        let base = advertise.map_or_else(|| Base::Port(addresses.http.first().map_or(80, SocketAddr::port)), Base::Url);
+
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        servers.spawn(http.serve(depot.clone(), stop.clone(), GRACE));
-        servers.spawn(tftp.serve(depot.clone(), stop.clone(), GRACE));
         if let Some(dhcp) = dhcp {
             let port = addresses.http.first().map_or(80, SocketAddr::port);
-            let boot = Boot::new(Roster::default(), Releases::none(depot.clone()), Ledger::in_memory(), depot.clone());
-            servers.spawn(dhcp.with_http_port(port).serve(boot, stop.clone()));
+            servers.spawn(dhcp.with_http_port(port).serve(boot.clone(), stop.clone()));
         }
+        servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
+        servers.spawn(tftp.serve(boot, base, stop.clone(), GRACE));
         let rendered = metrics.clone();
         if let Some(admin) = admin {
             let render = Arc::new(move || rendered.render());

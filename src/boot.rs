@@ -73,6 +73,11 @@ impl Boot {
         Self { shared: Arc::new(Shared { roster, releases, ledger, depot }) }
     }
 
+    /// A room without hosts, profiles and releases: what a server is that only serves assets.
+    pub fn plain(depot: Depot) -> Self {
+        Self::new(Roster::default(), Releases::none(depot.clone()), Ledger::in_memory(), depot)
+    }
+
     /// The entry script for iPXE (`/boot.ipxe`, TFTP `autoexec.ipxe`): sends a machine on to `/ipxe` with everything that
     /// iPXE knows of it.
     pub fn entry(&self, visit: &Visit) -> String {

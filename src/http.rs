@@ -8,6 +8,8 @@ mod admin;
 mod answer;
 mod asset;
 mod body;
+mod boot;
+mod certificate;
 mod client;
 mod conditional;
 mod connection;

@@ -39,7 +39,7 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
     let (http, tftp) = (http(raw.http), tftp(raw.tftp));
     let firmware = dhcp::firmware(&raw.dhcp.nbp, &tftp.files, &catalog);
     Ok(Config {
-        dhcp: dhcp::settings(raw.dhcp, firmware.clone(), &tftp.files, &http.listen),
+        dhcp: dhcp::settings(raw.dhcp, firmware.clone(), &tftp.files, &http),
         firmware,
         scrub_interval: raw.cache.scrub_interval.value,
         cache: CacheSettings {
@@ -83,6 +83,7 @@ fn http(raw: raw::Http) -> HttpSettings {
     HttpSettings {
         listen: values(raw.listen),
         tls: raw.tls.map(|tls| TlsSettings { listen: values(tls.listen), cert: tls.cert.value, key: tls.key.value }),
+        advertise: raw.advertise.map(value),
         idle_timeout: raw.idle_timeout.value,
         max_connections: size(raw.max_connections),
     }

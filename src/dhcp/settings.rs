@@ -26,7 +26,7 @@ impl DhcpSettings {
     /// The base of URLs for a client that reaches this machine at `address`.
     pub fn base(&self, address: Ipv4Addr) -> String {
         match &self.advertise {
-            Some(base) => base.trim_end_matches('/').to_owned(),
+            Some(base) => base.clone(),
             None => format!("http://{address}:{}", self.http_port),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::content::Content;
 use super::desk::{Asked, Door};
 use super::feed::Feed;
 use super::mtu;
@@ -18,13 +19,12 @@ use super::settings::TftpSettings;
 use super::socket::Socket;
 use super::transfer::{Patience, Transfer};
 use crate::asset::ByteRange;
-use crate::catalog::Asset;
 use crate::depot::{ByteStream, Delivery, Depot, Outcome, ReadError, Transfer as Account};
 
 /// A request whose asset is being opened.
 pub(super) struct Opening {
-    /// The asset.
-    pub(super) asset: Arc<Asset>,
+    /// What was asked for.
+    pub(super) content: Content,
     /// What the log will say of it.
     pub(super) account: Account,
     /// The settings.
@@ -52,7 +52,7 @@ impl Opening {
             () = self.seat.cancelled().cancelled() => {
                 return self.account.finish(Outcome::Aborted, Some("let go before the first byte"));
             }
-            opened = timeout(deadline, open(&self.depot, &self.asset, mode)) => opened,
+            opened = timeout(deadline, open(&self.depot, &self.content, mode)) => opened,
         };
         match opened {
             Ok(Ok((size, stream))) => self.start(size, stream, mode),
@@ -88,7 +88,9 @@ impl Opening {
             Limits { blksize: self.settings.max_blksize.min(route_blksize), windowsize: self.settings.max_windowsize };
         let terms = options::negotiate(request.options, mode, size, limits);
         let patience = Patience { timeout: self.settings.timeout, retries: self.settings.retries };
-        self.account.set_cache(stream.cache_state());
+        if matches!(self.content, Content::Asset(_)) {
+            self.account.set_cache(stream.cache_state());
+        }
         let transfer = Transfer::new(&terms, size, patience, now);
         let Self { asked, account, seat, port, door, .. } = self;
         let feed = Feed::new(stream, mode);
@@ -100,7 +102,11 @@ impl Opening {
     }
 }
 
-async fn open(depot: &Depot, asset: &Arc<Asset>, mode: Mode) -> Result<(u64, ByteStream), ReadError> {
+async fn open(depot: &Depot, content: &Content, mode: Mode) -> Result<(u64, ByteStream), ReadError> {
+    let asset = match content {
+        Content::Asset(asset) => asset,
+        Content::Made { text, .. } => return Ok((text.len() as u64, ByteStream::made(text.clone()))),
+    };
     let reader = depot.read(asset).await?;
     let delivery = if mode == Mode::Netascii { Delivery::Copied } else { Delivery::Mapped };
     let stream = reader.stream(ByteRange::whole(reader.size()), delivery).await?;

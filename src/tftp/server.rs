@@ -11,13 +11,14 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::content::Base;
 use super::desk::{Desk, Door, asset_name};
 use super::mailbox::Mailbox;
 use super::port::{Port, Post, Role};
 use super::seats::Seats;
 use super::settings::TftpSettings;
 use super::socket::Socket;
-use crate::depot::Depot;
+use crate::boot::Boot;
 
 /// Data ports of one listen address, each with a thread of its own: one for each core within these bounds. Two, so that
 /// a peer that begins anew is not mistaken for its last transfer. More ports than cores make smaller batches: on two
@@ -85,15 +86,22 @@ impl TftpServer {
         self.listeners.iter().map(|listener| listener.requests.socket.address()).collect()
     }
 
-    /// Serves `depot`'s assets until `stop`; then takes no more requests, and ends when the last transfer has, or when
+    /// Serves `boot`'s scripts and its depot's assets until `stop`; then takes no more requests, and ends when the last transfer has, or when
     /// `grace` is over and those that still run were told so.
-    pub async fn serve(self, depot: Depot, stop: CancellationToken, grace: Duration) -> Result<(), TftpError> {
+    pub async fn serve(
+        self,
+        boot: Boot,
+        base: Base,
+        stop: CancellationToken,
+        grace: Duration,
+    ) -> Result<(), TftpError> {
         let seats = Seats::new(self.settings.max_transfers);
         let mut loops = Loops::default();
         for listener in &self.listeners {
             let desk = Arc::new(Desk {
                 settings: Arc::clone(&self.settings),
-                depot: depot.clone(),
+                boot: boot.clone(),
+                base: base.clone(),
                 seats: Arc::clone(&seats),
                 runtime: Handle::current(),
                 stop: stop.clone(),

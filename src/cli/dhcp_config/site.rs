@@ -20,7 +20,8 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn of(config: &Config, address: Ipv4Addr) -> Self {
         let port = config.http.listen.first().map_or(80, std::net::SocketAddr::port);
-        Self { address, base: format!("http://{address}:{port}"), firmware: config.firmware.clone() }
+        let base = config.http.advertise.clone().unwrap_or_else(|| format!("http://{address}:{port}"));
+        Self { address, base, firmware: config.firmware.clone() }
     }
 
     /// The entry script, for iPXE.

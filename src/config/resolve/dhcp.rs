@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::super::raw;
 use crate::catalog::Catalog;
 use crate::dhcp::{DhcpSettings, Firmware, Nbp, Platform};
+use crate::http::HttpSettings;
 
 /// The boot files that are there: under each platform's name, where TFTP serves it.
 pub(super) fn firmware(raw: &raw::Nbp, files: &HashMap<String, String>, catalog: &Catalog) -> Firmware {
@@ -23,7 +24,7 @@ pub(super) fn settings(
     raw: raw::Dhcp,
     firmware: Firmware,
     files: &HashMap<String, String>,
-    http: &[SocketAddr],
+    http: &HttpSettings,
 ) -> Option<DhcpSettings> {
     match raw.mode {
         raw::Mode::Off => None,
@@ -33,8 +34,8 @@ pub(super) fn settings(
             relays: raw.relays,
             firmware,
             files: files.clone(),
-            advertise: None,
-            http_port: http.first().map_or(80, SocketAddr::port),
+            advertise: http.advertise.clone(),
+            http_port: http.listen.first().map_or(80, SocketAddr::port),
         }),
     }
 }
