@@ -76,10 +76,8 @@ fn remedy(port: u16, error: &io::Error) -> String {
 /// A bound proxyDHCP server.
 pub struct DhcpServer {
     settings: DhcpSettings,
-    /// What clients broadcast to port 67.
-    broadcasts: UdpSocket,
-    /// What relays send to port 67 of our own address.
-    relayed: Option<UdpSocket>,
+    /// Port 67: what clients broadcast, and what relays send to our own address where that is wanted.
+    dhcp: UdpSocket,
     /// Port 4011.
     pxe: UdpSocket,
 }
@@ -101,10 +99,10 @@ impl DhcpServer {
         };
         // Bound to the broadcast address, it takes no packet from a DHCP server on this machine: what is broadcast goes
         // to every socket, but what clients send to the server's own address (to renew a lease, say) goes to one only.
-        let broadcasts = bind(Ipv4Addr::BROADCAST, SERVER_PORT, true)?;
-        let relayed = if settings.relays { Some(bind(Ipv4Addr::UNSPECIFIED, SERVER_PORT, true)?) } else { None };
+        let heard = if settings.relays { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::BROADCAST };
+        let dhcp = bind(heard, SERVER_PORT, true)?;
         let pxe = bind(Ipv4Addr::UNSPECIFIED, PXE_PORT, false)?;
-        Ok(Self { settings, broadcasts, relayed, pxe })
+        Ok(Self { settings, dhcp, pxe })
     }
 
     /// Where URLs lead: the port of the plain HTTP listener, where it is known only now.
@@ -116,7 +114,7 @@ impl DhcpServer {
 
     /// Answers until `stop`.
     pub async fn serve(self, boot: Boot, stop: CancellationToken) {
-        let (interface, relays) = (self.settings.interface.as_str(), self.relayed.is_some());
+        let (interface, relays) = (self.settings.interface.as_str(), self.settings.relays);
         let files: Vec<_> =
             self.settings.firmware.iter().map(|(on, nbp)| format!("{}={}", on.name(), nbp.file)).collect();
         info!(interface, relays, files = files.join(" "), "answering DHCP requests for boot files");
@@ -129,17 +127,7 @@ impl DhcpServer {
             pace: Mutex::new(Pace::new(Instant::now())),
             unanswered: Mutex::new(HashSet::new()),
         };
-        let hear = async {
-            tokio::join!(
-                desk.hear(&self.broadcasts, Port::Dhcp),
-                async {
-                    if let Some(relayed) = &self.relayed {
-                        desk.hear(relayed, Port::Dhcp).await;
-                    }
-                },
-                desk.hear(&self.pxe, Port::Pxe),
-            );
-        };
+        let hear = async { tokio::join!(desk.hear(&self.dhcp, Port::Dhcp), desk.hear(&self.pxe, Port::Pxe)) };
         stop.run_until_cancelled(hear).await;
     }
 }

@@ -116,6 +116,37 @@ fn proxy_client() {
 }
 
 #[test]
+fn a_relay_is_answered_where_relays_are_wanted() {
+    const NAME: &str = "dhcp::a_relay_is_answered_where_relays_are_wanted";
+    match Stage::of(NAME) {
+        None => {}
+        Some(Stage::Site(ip)) => {
+            let origin = Origin::start();
+            let site = site(&origin).set("dhcp.mode", "proxy").set("dhcp.interface", BRIDGE).set("dhcp.relays", true);
+            let server = site.start();
+            server.wait_for(|line| line.text("message") == "answering DHCP requests for boot files");
+            Stage::client(&ip, NAME);
+        }
+        Some(Stage::Client) => {
+            let ip = Tool::find("ip").expect("the site has it");
+            Card::lease(&ip, LEASED);
+            let mut relay = Card::listening(67);
+            let mut passed_on = |options| {
+                let mut message = relay.packet(MessageType::Discover, options);
+                message.set_giaddr(LEASED);
+                relay.send(&message, SocketAddrV4::new(SERVER, 67));
+                message.xid()
+            };
+            let asked = [passed_on(firmware("PXEClient", 7)), passed_on(ipxe(7))];
+            let answers = [relay.hear(), relay.hear()];
+            assert_eq!(answers.each_ref().map(Message::xid), asked, "each once");
+            assert_eq!(answers.each_ref().map(file), ["snponly.efi", SCRIPT]);
+            assert!(answers.iter().all(|answer| answer.giaddr() == LEASED));
+        }
+    }
+}
+
+#[test]
 fn dnsmasq_tells_firmware_its_boot_file_with_our_settings() {
     const NAME: &str = "dhcp::dnsmasq_tells_firmware_its_boot_file_with_our_settings";
     let Some(dnsmasq) = Tool::find("dnsmasq") else { return };
