@@ -154,6 +154,14 @@ fn proxy_dhcp_needs_an_interface_and_files_that_are_there() {
         bootdepot.toml:6: dhcp.nbp.efi-ia32: TFTP serves no file "nothing"; name a key of [tftp.files] or an asset
         bootdepot.toml:7: dhcp.nbp.efi_arm64: there is no such key; the nearest is efi-arm64
     "#);
+    // Whatever else is said of a host.
+    let host = Site::new(&format!(
+        "[[host]]\nname = \"h\"\nnbp = \"ipxe.efi\"\n[[host]]\nname = \"i\"\nnbp = \"a\"\n{}",
+        asset("a")
+    ));
+    let told = r#"bootdepot.toml:3: host[0].nbp (h): TFTP serves no file "ipxe.efi"; name a key"#;
+    assert_eq!(host.errors().matches("TFTP serves no file").count(), 1);
+    assert!(host.errors().contains(told), "{}", host.errors());
     let wrong = Site::new("[dhcp]\nmode = \"on\"\ninterface = \"\"\n");
     assert_snapshot!(wrong.errors(), @r#"
         the settings have 2 errors
