@@ -21,4 +21,4 @@ pub use network::{Network, addresses_of};
 pub use platform::Platform;
 pub use request::{Client, Kind, Request};
 pub use server::{DhcpError, DhcpServer};
-pub use settings::DhcpSettings;
+pub use settings::{DhcpSettings, plain_base};

@@ -27,7 +27,13 @@ impl DhcpSettings {
     pub fn base(&self, address: Ipv4Addr) -> String {
         match &self.advertise {
             Some(base) => base.clone(),
-            None => format!("http://{address}:{}", self.http_port),
+            None => plain_base(address, self.http_port),
         }
     }
+}
+
+/// The base of URLs of a plain HTTP server. HTTP's own port is left out: GRUB before 2.12 takes `ADDRESS:PORT` for a name
+/// that it cannot resolve.
+pub fn plain_base(address: Ipv4Addr, port: u16) -> String {
+    if port == 80 { format!("http://{address}") } else { format!("http://{address}:{port}") }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::config::Config;
-use crate::dhcp::{Firmware, Network};
+use crate::dhcp::{Firmware, Network, plain_base};
 
 /// This server, as machines see it.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn of(config: &Config, address: Ipv4Addr) -> Self {
         let port = config.http.listen.first().map_or(80, std::net::SocketAddr::port);
-        let base = config.http.advertise.clone().unwrap_or_else(|| format!("http://{address}:{port}"));
+        let base = config.http.advertise.clone().unwrap_or_else(|| plain_base(address, port));
         Self { address, base, firmware: config.firmware.clone() }
     }
 

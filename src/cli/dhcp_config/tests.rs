@@ -79,16 +79,12 @@ fn the_files_are_those_of_the_settings() {
         )),
         [10, 0, 0, 1].into(),
     );
-    assert_eq!(site.base, "http://10.0.0.1:80");
+    assert_eq!(site.base, "http://10.0.0.1");
     let told: Vec<_> = site.firmware.iter().map(|(on, nbp)| (on.name(), nbp.told_to(on, &site.base))).collect();
     let told: Vec<_> = told.iter().map(|(on, file)| (*on, file.as_str())).collect();
     assert_eq!(
         told,
-        [
-            ("efi-x64", "snponly.efi"),
-            ("efi-arm64", "boot/arm.efi"),
-            ("http-x64", "http://10.0.0.1:80/assets/boot/x.efi")
-        ]
+        [("efi-x64", "snponly.efi"), ("efi-arm64", "boot/arm.efi"), ("http-x64", "http://10.0.0.1/assets/boot/x.efi")]
     );
 }
 
