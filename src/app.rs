@@ -15,6 +15,7 @@ use crate::boot::{Boot, Ledger, Releases, Roster};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
 use crate::depot::Depot;
+use crate::dhcp::{DhcpError, DhcpServer};
 use crate::http::{AdminServer, HttpError, HttpServer};
 use crate::origin::{OriginError, Origins};
 use crate::telemetry::Metrics;
@@ -35,6 +36,9 @@ pub enum AppError {
     /// The TFTP listener.
     #[error(transparent)]
     Tftp(#[from] TftpError),
+    /// The proxyDHCP server.
+    #[error(transparent)]
+    Dhcp(#[from] DhcpError),
     /// An origin's settings.
     #[error(transparent)]
     Origin(#[from] OriginError),
@@ -84,6 +88,7 @@ impl App {
             None => None,
         };
         let tftp = TftpServer::bind(config.tftp)?;
+        let dhcp = config.dhcp.map(DhcpServer::bind).transpose()?;
         let addresses = Addresses {
             http: http.addresses(),
             https: http.tls_addresses(),
@@ -108,6 +113,10 @@ impl App {
 
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let books = tokio::spawn(keep_books(ledger, depot.clone(), end.clone()));
+        if let Some(dhcp) = dhcp {
+            let port = addresses.http.first().map_or(80, SocketAddr::port);
+            servers.spawn(dhcp.with_http_port(port).serve(boot.clone(), stop.clone()));
+        }
         servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let rendered = metrics.clone();

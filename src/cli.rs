@@ -2,6 +2,7 @@
 
 pub mod boots;
 pub mod config;
+pub mod dhcp_config;
 pub mod hosts;
 pub mod serve;
 mod server;
@@ -28,6 +29,7 @@ enum Command {
     Hosts(hosts::HostsCommand),
     Boots(boots::BootsCommand),
     Config(config::ConfigCommand),
+    DhcpConfig(dhcp_config::DhcpConfigCommand),
 }
 
 impl Cli {
@@ -38,6 +40,7 @@ impl Cli {
             Command::Hosts(command) => command.run(),
             Command::Boots(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::DhcpConfig(command) => command.run(),
         }
     }
 }

@@ -2,10 +2,14 @@
 //!
 //! The doc comments here are what `config explain` and the schema print, so they address the operator.
 
+mod dhcp;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
 
 use super::format::{
     Address, AddressOrOff, BaseUrl, Endpoint, FilePath, MediaType, Name, Proxy, SecretText, Sha256, Source,
@@ -35,6 +39,8 @@ pub(super) struct Settings {
     pub(super) admin: Admin,
     /// How assets are fetched into the cache.
     pub(super) fill: Fill,
+    /// Telling firmware which file to boot.
+    pub(super) dhcp: Dhcp,
     /// How to reach a family of source URLs. For each source the origin with the longest `match` is used; sources that
     /// none matches are reached plainly.
     pub(super) origin: Vec<Origin>,

@@ -6,6 +6,7 @@
 mod architecture;
 mod boot;
 mod crash;
+mod dhcp;
 mod http_clients;
 mod ledger;
 mod origins;

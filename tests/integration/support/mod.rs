@@ -1,6 +1,7 @@
 //! What the tests stand on: an S3 origin with faults, the server as a child process, clients, a lossy network, machines.
 
 pub(crate) mod client;
+pub(crate) mod dhcp;
 pub(crate) mod machine;
 pub(crate) mod origin;
 pub(crate) mod relay;

@@ -145,6 +145,13 @@ impl Site {
 
     /// The command line of a server in this site, with the settings as they are now.
     pub(crate) fn command(&self) -> Command {
+        let mut command = self.command_line(&["serve"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    /// A command line of the program with these arguments, and with the settings of this site as they are now.
+    pub(crate) fn command_line(&self, args: &[&str]) -> Command {
         let mut settings = self.settings.clone();
         settings.insert("asset".to_owned(), self.assets.clone().into());
         let config = self.file("bootdepot.toml");
@@ -156,14 +163,13 @@ impl Site {
             command.env_remove(name);
         }
         command
-            .args(["serve", "--config"])
+            .args(args)
+            .arg("--config")
             .arg(&config)
             .env("BOOTDEPOT_LOG_FORMAT", "json")
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", &self.secret_key)
-            .env_remove("AWS_SESSION_TOKEN")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+            .env_remove("AWS_SESSION_TOKEN");
         command
     }
 
