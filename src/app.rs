@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::boot::{Boot, Ledger, RECORD_FILE, Releases, Roster};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
 use crate::depot::Depot;
@@ -88,14 +89,17 @@ impl App {
             admin: admin.as_ref().map(AdminServer::address),
         };
 
+        let record = config.cache.dir.join(RECORD_FILE);
         let (settings, origins, timeouts) = (config.cache, config.origins, config.timeouts);
-        let opening = tokio::task::spawn_blocking(move || {
+        let opening = blocking(move || {
             let origins = Origins::new(origins, timeouts)?;
             Ok::<_, AppError>((origins, Cache::open(settings)?))
         });
-        // It is neither aborted nor does it panic.
-        let (origins, cache) = opening.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
+        let (origins, cache) = opening.await?;
         let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
+        let (listed, theirs) = (config.releases, depot.clone());
+        let releases = blocking(move || Releases::open(listed, theirs, record)).await;
+        let boot = Boot::new(Roster::default(), releases.clone(), Ledger::in_memory(), depot.clone());
 
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         servers.spawn(http.serve(depot.clone(), stop.clone(), GRACE));
@@ -103,8 +107,10 @@ impl App {
         let rendered = metrics.clone();
         if let Some(admin) = admin {
             let render = Arc::new(move || rendered.render());
-            servers.spawn(admin.serve(depot.clone(), render, stop.clone()));
+            servers.spawn(admin.serve(boot, render, stop.clone()));
         }
+        let keeping = stop.clone();
+        servers.spawn(async move { releases.keep(keeping).await });
         tokio::spawn(upkeep(metrics, end.clone()));
         let (scrubbing, told) = mpsc::channel();
         let (thread, interval) = (std::thread::Builder::new().name("scrub".to_owned()), config.scrub_interval);
@@ -145,6 +151,13 @@ impl Addresses {
             ("admin", self.admin.into_iter().collect()),
         ]
     }
+}
+
+/// Runs `work` on a blocking thread.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let ended = tokio::task::spawn_blocking(work).await;
+    // It is not aborted.
+    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 async fn upkeep(metrics: Metrics, end: CancellationToken) {

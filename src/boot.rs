@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 pub use ledger::{Ledger, Role};
 pub use machine::{Mac, Machine, Uuid};
-pub use releases::{NotLive, Releases};
+pub use releases::{ActivateError, NotLive, RECORD_FILE, ReleaseState, ReleaseView, Releases};
 pub use roster::{Host, Profile, Roster};
 
 use crate::depot::Depot;

@@ -1,6 +1,9 @@
 //! The command line: one file a command.
 
+pub mod activate;
+mod admin;
 pub mod config;
+pub mod releases;
 pub mod serve;
 
 use std::process::ExitCode;
@@ -20,6 +23,8 @@ pub struct Cli {
 enum Command {
     Serve(serve::ServeCommand),
     Config(config::ConfigCommand),
+    Releases(releases::ReleasesCommand),
+    Activate(activate::ActivateCommand),
 }
 
 impl Cli {
@@ -28,6 +33,8 @@ impl Cli {
         match self.command {
             Command::Serve(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Releases(command) => command.run(),
+            Command::Activate(command) => command.run(),
         }
     }
 }

@@ -30,7 +30,7 @@ impl FormatInfo {
     }
 }
 
-static FORMATS: [FormatInfo; 15] = [
+static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<Size>(),
     FormatInfo::of::<Span>(),
     FormatInfo::of::<Timeout>(),
@@ -40,6 +40,7 @@ static FORMATS: [FormatInfo; 15] = [
     FormatInfo::of::<FilePath>(),
     FormatInfo::of::<Sha256>(),
     FormatInfo::of::<Name>(),
+    FormatInfo::of::<Label>(),
     FormatInfo::of::<Source>(),
     FormatInfo::of::<SourcePrefix>(),
     FormatInfo::of::<Endpoint>(),
@@ -168,6 +169,26 @@ impl Format for Name {
 
     fn read(text: &str) -> Result<AssetName, String> {
         AssetName::parse(text).map_err(|error| error.to_string())
+    }
+}
+
+/// The name of something that commands and URLs name: a release, a channel.
+pub(super) enum Label {}
+
+impl Format for Label {
+    type Value = String;
+    const NAME: &'static str = "label";
+    const EXPECTED: &'static str = "a name of letters, digits, '.', '_' and '-' such as \"okd-4.19\"";
+
+    fn read(text: &str) -> Result<String, String> {
+        let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        match text.find(|c| !known(c)) {
+            _ if text.is_empty() => Err("it is empty".to_owned()),
+            _ if text.len() > 64 => Err("it has more than 64 characters".to_owned()),
+            _ if text.starts_with(['.', '-']) => Err("it begins with a letter, a digit or '_'".to_owned()),
+            Some(at) => Err(format!("{:?} is none of them", text[at..].chars().next().unwrap_or_default())),
+            None => Ok(text.to_owned()),
+        }
     }
 }
 
@@ -356,7 +377,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_a_format_panic(text in "\\PC{0,30}|(https|s3|socks5|file|env)://?[a-z@:?#/]{0,12}") {
-            for format in &FORMATS {
+            for format in FORMATS {
                 let _ = (format.check)(&text);
                 let _ = shown(format.name, &text);
             }

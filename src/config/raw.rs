@@ -2,6 +2,8 @@
 //!
 //! The doc comments here are what `config explain` and the schema print, so they address the operator.
 
+mod release;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -14,7 +16,8 @@ use super::format::{
 use super::size::Size;
 use super::span::Span;
 use super::written::{Written, default};
-use crate::depot::{FillSettings, Release};
+pub(super) use release::Release;
+use crate::depot::{self, FillSettings};
 use crate::origin::Timeouts;
 
 /// The settings of bootdepot: one TOML file, with environment variables and flags over it.
@@ -23,7 +26,7 @@ use crate::origin::Timeouts;
 #[schemars(title = "bootdepot settings")]
 pub(super) struct Settings {
     /// More files with tables like these, relative to this file. The file name may hold `*` and `?`; files come in the
-    /// order of their names. Lists of `[[origin]]` and `[[asset]]` add up; any other key may be set in one file only.
+    /// order of their names. Lists of tables such as `[[asset]]` add up; any other key may be set in one file only.
     pub(super) include: Vec<String>,
     /// The cache on disk.
     pub(super) cache: Cache,
@@ -40,6 +43,8 @@ pub(super) struct Settings {
     pub(super) origin: Vec<Origin>,
     /// One asset: a name, the digest that its bytes must have, and where to fetch them.
     pub(super) asset: Vec<Asset>,
+    /// Assets that go live, are kept and are dropped together: a kernel, its initramfs and its root file system.
+    pub(super) release: Vec<Release>,
 }
 
 /// The cache on disk.
@@ -204,8 +209,8 @@ impl Default for Fill {
             stall_timeout: default(&Span(Timeouts::default().stall).to_string()),
             negative_ttl: default(&Span(fill.negative_ttl).to_string()),
             release: match fill.release {
-                Release::HoldTail => ReleaseWhen::HoldTail,
-                Release::Whole => ReleaseWhen::Whole,
+                depot::Release::HoldTail => ReleaseWhen::HoldTail,
+                depot::Release::Whole => ReleaseWhen::Whole,
             },
         }
     }

@@ -9,7 +9,7 @@ use super::written::{Format, Written};
 use super::{Config, check, raw};
 use crate::asset::AssetName;
 use crate::cache::CacheSettings;
-use crate::catalog::{Asset, BlocksSource, Catalog, content_type};
+use crate::catalog::{self, Asset, BlocksSource, Catalog, content_type};
 use crate::depot::{FillSettings, Release};
 use crate::http::{HttpSettings, TlsSettings};
 use crate::origin::{Addressing, Credentials, OriginSettings, Secret, Timeouts};
@@ -48,6 +48,7 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
         origins,
         timeouts,
         catalog,
+        releases: raw.release.into_iter().map(release).collect(),
         warnings,
         layers,
     })
@@ -159,6 +160,15 @@ fn asset(raw: raw::Asset, since: std::time::SystemTime) -> Asset {
             .map(|(source, digest)| BlocksSource { source: source.value, digest: digest.value }),
         since,
         name,
+    }
+}
+
+fn release(raw: raw::Release) -> catalog::Release {
+    catalog::Release {
+        name: raw.name.value,
+        channel: raw.channel.map(value),
+        assets: values(raw.assets),
+        active: raw.active,
     }
 }
 

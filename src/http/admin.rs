@@ -1,4 +1,7 @@
-//! The admin listener: metrics and health checks, for operators' machines rather than booting ones.
+//! The admin listener: metrics, health checks and the API, for operators' machines rather than booting ones.
+
+mod guard;
+mod releases;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +21,7 @@ use super::client::Client;
 use super::connection::{Conduct, Handler};
 use super::path::Route;
 use super::{answer, listener, server, site};
-use crate::depot::Depot;
+use crate::boot::Boot;
 
 /// Connections at a time: a handful of scrapers and probes.
 const MAX_CONNECTIONS: usize = 256;
@@ -59,10 +62,10 @@ impl AdminServer {
     }
 
     /// Serves until `stop`; returns when all connections have ended.
-    pub async fn serve(self, depot: Depot, metrics: Metrics, stop: CancellationToken) {
+    pub async fn serve(self, boot: Boot, metrics: Metrics, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         let conduct = Conduct {
-            handler: Arc::new(Admin { depot, metrics }),
+            handler: Arc::new(Admin { boot, metrics }),
             tls: None,
             tasks: tasks.clone(),
             stop,
@@ -76,24 +79,30 @@ impl AdminServer {
 }
 
 struct Admin {
-    depot: Depot,
+    boot: Boot,
     metrics: Metrics,
 }
 
 impl Handler for Admin {
     async fn handle(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
+        if let Some(answer) = releases::answer(self.boot.releases(), request, client).await {
+            return answer;
+        }
         if let Some(refusal) = site::other_method(request, client) {
             return refusal;
         }
         match Route::of(request.uri.path()) {
             Route::Health => answer::health(),
-            Route::Ready => answer::ready(&self.depot),
+            Route::Ready => {
+                let troubles = [self.boot.depot().troubles(), self.boot.releases().troubles()];
+                answer::ready(&troubles.concat())
+            },
             Route::Metrics => {
                 let mut response = answer::text(StatusCode::OK, (self.metrics)().trim_end());
                 response.headers_mut().insert(CONTENT_TYPE, PROMETHEUS);
                 response
             }
-            _ => site::unknown(request, client, "here are /metrics, /healthz and /readyz"),
+            _ => site::unknown(request, client, "here are /metrics, /healthz, /readyz and /api/v1/releases"),
         }
     }
 }

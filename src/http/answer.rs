@@ -2,15 +2,17 @@
 
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SERVER};
 use hyper::{Response, StatusCode};
+use serde::Serialize;
 
 use super::body::Body;
-use crate::depot::Depot;
 
 /// What every answer says of its sender.
 pub(super) const SERVER_VALUE: HeaderValue = HeaderValue::from_static(concat!("bootdepot/", env!("CARGO_PKG_VERSION")));
 
 /// The media type of every text.
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// When to ask again, in seconds, where nothing better is known.
 pub(super) const RETRY_SECONDS: u64 = 5;
@@ -23,6 +25,15 @@ pub(super) fn text(status: StatusCode, line: &str) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, PLAIN);
     response.headers_mut().insert(SERVER, SERVER_VALUE);
+    response
+}
+
+/// An answer for a program.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    // What is answered has no maps with keys that are not texts, and nothing else cannot be written.
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let mut response = self::text(status, &text);
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
 
@@ -46,9 +57,9 @@ pub(super) fn health() -> Response<Body> {
     text(StatusCode::OK, "ok")
 }
 
-/// `/readyz`: 200, or 503 with what stands in the way, a line each.
-pub(super) fn ready(depot: &Depot) -> Response<Body> {
-    match depot.troubles().as_slice() {
+/// `/readyz`: 200, or 503 with what stands in the way (`troubles`), a line each.
+pub(super) fn ready(troubles: &[String]) -> Response<Body> {
+    match troubles {
         [] => text(StatusCode::OK, "ready"),
         troubles => retry_after(text(StatusCode::SERVICE_UNAVAILABLE, &troubles.join("\n")), RETRY_SECONDS),
     }

@@ -41,7 +41,7 @@ impl Handler for Site {
                 None => asset::missing(&self.depot, &format!("sha256:{digest}"), client),
             },
             Route::Health => answer::health(),
-            Route::Ready => answer::ready(&self.depot),
+            Route::Ready => answer::ready(&self.depot.troubles()),
             Route::Metrics | Route::Unknown => unknown(request, client, "assets are at /assets/NAME"),
         }
     }
