@@ -12,7 +12,7 @@ mod tests;
 mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -65,6 +65,15 @@ pub enum ActivateError {
     },
 }
 
+/// Whether the record could be written. Blocks.
+fn written(record: &Record, path: &Path) -> bool {
+    let result = record.write(path);
+    if let Err(error) = &result {
+        warn!(path = %path.display(), %error, "which releases are live cannot be kept for a restart yet");
+    }
+    result.is_ok()
+}
+
 fn in_words(known: &[String]) -> String {
     if known.is_empty() { "the settings have none".to_owned() } else { format!("there are {}", known.join(", ")) }
 }
@@ -105,7 +114,7 @@ impl Releases {
     }
 
     /// These releases over the assets of `depot`, standing as `record` (a file that need not be there) and the settings
-    /// say. What is proven already is live at once; the rest is fetched by [`Releases::keep`]. Blocks for reading.
+    /// say. What is proven already is live at once; the rest is fetched by [`Releases::keep`]. Blocks for the record.
     pub fn open(releases: Vec<Release>, depot: Depot, record: PathBuf) -> Self {
         Self::open_with(releases, depot, record, Pace::default())
     }
@@ -116,12 +125,17 @@ impl Releases {
         let read = path.as_deref().map_or_else(|| Record::new(&BTreeMap::new()), Record::read);
         let standing = Standing::new(releases, read, SystemTime::now());
         let opened = Self::with(depot, path, standing, pace);
-        opened.advance(&mut opened.state(), SystemTime::now());
+        {
+            let mut state = opened.state();
+            opened.advance(&mut state, SystemTime::now());
+            // Now, so that what the settings said today is known whatever comes.
+            state.unrecorded = opened.shared.record.as_deref().is_some_and(|path| !written(&state.standing.record(), path));
+        }
         opened
     }
 
     fn with(depot: Depot, record: Option<PathBuf>, standing: Standing, pace: Pace) -> Self {
-        let state = Mutex::new(State { standing, unrecorded: record.is_some(), ..State::default() });
+        let state = Mutex::new(State { standing, ..State::default() });
         let (kick, writing) = (Notify::new(), tokio::sync::Mutex::new(()));
         Self { shared: Arc::new(Shared { depot, record, pace, state, kick, writing }) }
     }
@@ -240,12 +254,9 @@ impl Releases {
             let mut state = self.state();
             (std::mem::take(&mut state.unrecorded), state.standing.record())
         };
-        let shown = path.display().to_string();
         // It may have gone with the directory.
-        let write = move || if changed || !path.exists() { record.write(&path) } else { Ok(()) };
-        let written = tokio::task::spawn_blocking(write).await;
-        if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-            warn!(path = shown, %error, "which releases are live cannot be kept for a restart yet");
+        let write = move || (!changed && path.exists()) || written(&record, &path);
+        if !tokio::task::spawn_blocking(write).await.unwrap_or(false) {
             self.state().unrecorded = true;
         }
     }

@@ -1,5 +1,6 @@
 mod errors;
 mod layers;
+mod releases;
 mod schemas;
 mod showing;
 

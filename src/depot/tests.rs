@@ -1,5 +1,6 @@
 //! The depot over a real cache directory and a real HTTP origin in this process, whose misbehaviour each test chooses.
 
+mod preload;
 mod shelf;
 
 use std::sync::Arc;

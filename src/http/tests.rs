@@ -1,6 +1,7 @@
 //! The server over loopback, byte by byte: a real depot with a cache of its own, and clients that are plain sockets.
 
 mod assets;
+mod api;
 mod clients;
 mod limits;
 mod secure;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::asset::{AssetName, Digest};
+use crate::boot::{Boot, Ledger, Releases, Roster};
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::{Depot, FillSettings};
@@ -156,6 +158,11 @@ impl Site {
         let found = tokio::time::timeout(PATIENCE, wait).await;
         assert!(found.is_ok(), "no line with {words:?} in:\n{}", self.log.text());
     }
+}
+
+/// What front ends know of machines, where nobody named one.
+fn boot(releases: Releases, site: &Site) -> Boot {
+    Boot::new(Roster::default(), releases, Ledger::in_memory(), site.depot.clone())
 }
 
 /// What was logged so far.

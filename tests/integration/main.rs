@@ -8,6 +8,7 @@ mod boot;
 mod crash;
 mod http_clients;
 mod origins;
+mod releases;
 mod serve;
 mod stampede;
 mod support;

@@ -43,7 +43,7 @@ credentials = {{ from = "vault", path = "x" }}
     .set("nonsense");
     assert_snapshot!(site.errors(), @r#"
         the settings have 23 errors
-        bootdepot.toml:3: catalogue: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
+        bootdepot.toml:3: catalogue: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset, release
         bootdepot.toml:5: cache.max_sise: there is no such key; the nearest is max_size
         bootdepot.toml:6: cache.min_free: found "5 gigs", expected a size such as "8 MiB", or a number of bytes ("gigs" is no unit; there are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB)
         bootdepot.toml:8: http.listen[0]: found "8080", expected an IP address and a port, such as "0.0.0.0:8080" or "[::]:8080"
@@ -132,17 +132,16 @@ fn what_two_files_set_names_both() {
 fn what_does_not_exist_yet_is_unknown() {
     let site = Site::new(
         "catalog_url = \"s3://b/c\"\n[http]\nadvertise = \"http://b\"\n[admin]\noperator_token_file = \"/t\"\n\
-         [dhcp]\nmode = \"off\"\n[[collection]]\nprefix = \"isos/\"\n[[release]]\nname = \"r\"\n[[host]]\nname = \"h\"\n",
+         [dhcp]\nmode = \"off\"\n[[collection]]\nprefix = \"isos/\"\n[[host]]\nname = \"h\"\n",
     );
     assert_snapshot!(site.errors(), @r#"
-        the settings have 7 errors
-        bootdepot.toml:1: catalog_url: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
+        the settings have 6 errors
+        bootdepot.toml:1: catalog_url: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset, release
         bootdepot.toml:3: http.advertise: there is no such key; known here: listen, idle_timeout, max_connections, tls
         bootdepot.toml:5: admin.operator_token_file: there is no such key; known here: listen
-        bootdepot.toml:6: dhcp: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
-        bootdepot.toml:8: collection: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
-        bootdepot.toml:10: release: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
-        bootdepot.toml:12: host: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
+        bootdepot.toml:6: dhcp: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset, release
+        bootdepot.toml:8: collection: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset, release
+        bootdepot.toml:10: host: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset, release
     "#);
 }
 

@@ -72,7 +72,7 @@ async fn health_is_told_on_both_listeners_and_metrics_on_one() {
     let address = admin.address();
     let metrics: Metrics = Arc::new(|| "# TYPE up gauge\nup 1\n".to_owned());
     let stop = CancellationToken::new();
-    let running = tokio::spawn(admin.serve(site.depot.clone(), metrics, stop.clone()));
+    let running = tokio::spawn(admin.serve(boot(Releases::none(site.depot.clone()), &site), metrics, stop.clone()));
     for address in [site.address, address] {
         let mut wire = Wire::connect(address).await;
         for (path, text) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {

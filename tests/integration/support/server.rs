@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
@@ -30,6 +30,8 @@ pub(crate) struct Server {
     pub(crate) http: SocketAddr,
     /// The TFTP listener.
     pub(crate) tftp: SocketAddr,
+    /// The admin listener.
+    pub(crate) admin: SocketAddr,
 }
 
 /// One line of the server's log; what was no JSON is a string.
@@ -108,6 +110,19 @@ impl Site {
         self
     }
 
+    /// Adds a release of these assets to the channel okd.
+    pub(crate) fn release(mut self, name: &str, active: bool, assets: &[&Object]) -> Self {
+        let assets: Vec<toml::Value> = assets.iter().map(|object| object.key.as_str().into()).collect();
+        let mut release = toml::Table::new();
+        release.insert("name".to_owned(), name.into());
+        release.insert("channel".to_owned(), "okd".into());
+        release.insert("assets".to_owned(), assets.into());
+        release.insert("active".to_owned(), active.into());
+        let releases = self.settings.entry("release").or_insert_with(|| Vec::<toml::Value>::new().into());
+        releases.as_array_mut().expect("a list").push(release.into());
+        self
+    }
+
     /// Another secret than the one that the S3 server knows.
     pub(crate) fn wrong_secret(mut self) -> Self {
         "mistyped".clone_into(&mut self.secret_key);
@@ -143,6 +158,24 @@ impl Site {
 
     /// The command line of a server in this site, with the settings as they are now.
     pub(crate) fn command(&self) -> Command {
+        let mut command = self.program(&["serve"]);
+        command
+            .env("BOOTDEPOT_LOG_FORMAT", "json")
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", &self.secret_key)
+            .env_remove("AWS_SESSION_TOKEN")
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// What an operator's command says to a server of this site that has its admin listener at `admin`.
+    pub(crate) fn ask(&self, admin: SocketAddr, args: &[&str]) -> Output {
+        let mut command = self.program(args);
+        command.args(["--admin-listen", &admin.to_string()]).output().expect("the program can be run")
+    }
+
+    /// The program with these arguments and the settings as they are now.
+    fn program(&self, args: &[&str]) -> Command {
         let mut settings = self.settings.clone();
         settings.insert("asset".to_owned(), self.assets.clone().into());
         let config = self.file("bootdepot.toml");
@@ -153,15 +186,7 @@ impl Site {
         for name in inherited.filter(|name| name.to_string_lossy().starts_with("BOOTDEPOT_")) {
             command.env_remove(name);
         }
-        command
-            .args(["serve", "--config"])
-            .arg(&config)
-            .env("BOOTDEPOT_LOG_FORMAT", "json")
-            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-            .env("AWS_SECRET_ACCESS_KEY", &self.secret_key)
-            .env_remove("AWS_SESSION_TOKEN")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+        command.args(args).arg("--config").arg(&config).stdin(Stdio::null());
         command
     }
 
@@ -173,8 +198,8 @@ impl Site {
             let line = log.wait_for(|l| l.text("message") == "listening" && l.text("protocol") == protocol);
             line.text("address").parse().unwrap_or_else(|e| panic!("{}: {e}", line.text("address")))
         };
-        let (http, tftp) = (listener("http"), listener("tftp"));
-        Server { child, log, http, tftp }
+        let (http, tftp, admin) = (listener("http"), listener("tftp"), listener("admin"));
+        Server { child, log, http, tftp, admin }
     }
 }
 
