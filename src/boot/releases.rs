@@ -23,7 +23,7 @@ pub use view::{ReleaseState, ReleaseView};
 
 use self::keeper::Pace;
 use self::record::Record;
-use self::standing::Standing;
+use self::standing::{InChannel, Standing};
 use crate::asset::AssetName;
 use crate::catalog::{Asset, Release};
 use crate::depot::{Depot, Hold};
@@ -129,7 +129,8 @@ impl Releases {
             let mut state = opened.state();
             opened.advance(&mut state, SystemTime::now());
             // Now, so that what the settings said today is known whatever comes.
-            state.unrecorded = opened.shared.record.as_deref().is_some_and(|path| !written(&state.standing.record(), path));
+            state.unrecorded =
+                opened.shared.record.as_deref().is_some_and(|path| !written(&state.standing.record(), path));
         }
         opened
     }
@@ -159,11 +160,11 @@ impl Releases {
         let (channel, short) = reference.split_once(':').ok_or_else(unknown)?;
         let state = self.state();
         match state.standing.channel(channel).ok_or_else(unknown)? {
-            (Some(live), _) => {
+            InChannel { live: Some(live), .. } => {
                 live.by_short(short).and_then(|name| depot.find(name.as_str())).ok_or_else(unknown)
             }
-            (None, Some(wanted)) => Err(self.fetching(wanted)),
-            (None, None) => Err(NotLive::Inactive(channel.to_owned())),
+            InChannel { wanted: Some(wanted), .. } => Err(self.fetching(wanted)),
+            InChannel { .. } => Err(NotLive::Inactive(channel.to_owned())),
         }
     }
 

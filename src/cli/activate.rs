@@ -74,7 +74,9 @@ impl ActivateCommand {
 fn verdict(view: &ReleaseView) -> Verdict {
     let name = &view.name;
     match (view.state, &view.reason) {
-        (_, _) if !view.active => Verdict::Failed(format!("another release of its channel was activated instead of {name}")),
+        (_, _) if !view.active => {
+            Verdict::Failed(format!("another release of its channel was activated instead of {name}"))
+        }
         (ReleaseState::Live, _) => Verdict::Live,
         (ReleaseState::Failed, Some(reason)) => {
             Verdict::Failed(format!("{name} is not live: {reason}; the server tries on"))

@@ -1,18 +1,17 @@
 //! The client of a running server's API. It knows no command.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use reqwest::{Client, Method, redirect};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::RootCertStore;
 use url::Url;
 
 use crate::config::Config;
+use crate::trust;
 
 /// How long the server may take for an answer: it is on this machine, and answers from memory.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,10 +32,7 @@ impl AdminClient {
             bail!("admin.listen leaves the port to the system; set one, so that the server can be found");
         }
         // Never used, as it is plain HTTP; but the client wants to be able to.
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(RootCertStore::empty())
-            .with_no_client_auth();
+        let tls = trust::config(RootCertStore::empty(), false)?;
         let http = Client::builder()
             .tls_backend_preconfigured(tls)
             .no_proxy()
@@ -97,9 +93,7 @@ mod tests {
 
     #[test]
     fn who_listens_everywhere_is_reached_on_this_machine() {
-        for (listen, reached) in
-            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("127.0.0.9:1", "127.0.0.9:1")]
-        {
+        for (listen, reached) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("127.0.0.9:1", "127.0.0.9:1")] {
             assert_eq!(reachable(listen.parse().unwrap()), reached.parse().unwrap());
         }
     }

@@ -81,7 +81,7 @@ fn amount(bytes: u64) -> String {
     }
     let power = (bytes.ilog2() / 10).min(4);
     // In tenths, so that no digit is made up.
-    let tenths = u128::from(bytes) * 10 >> (10 * power);
+    let tenths = (u128::from(bytes) * 10) >> (10 * power);
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[power as usize - 1])
 }
 

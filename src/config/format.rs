@@ -9,7 +9,7 @@ use super::size::Size;
 use super::span::Span;
 use super::written::Format;
 use crate::asset::{AssetName, Digest, SourceUrl};
-use crate::origin::Secret;
+use crate::secret::{Secret, VaultPath};
 
 /// What the checks and the explanations know of a format.
 pub(super) struct FormatInfo {
@@ -46,6 +46,7 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<Endpoint>(),
     FormatInfo::of::<Proxy>(),
     FormatInfo::of::<SecretText>(),
+    FormatInfo::of::<VaultSecret>(),
     FormatInfo::of::<MediaType>(),
 ];
 
@@ -272,15 +273,24 @@ pub(super) enum SecretText {}
 impl Format for SecretText {
     type Value = Secret;
     const NAME: &'static str = "secret";
-    const EXPECTED: &'static str = "the secret itself, \"env:NAME\" or \"file:/path\"";
+    const EXPECTED: &'static str = "the secret itself, \"env:NAME\", \"file:/path\" or \"vault:MOUNT/PATH#FIELD\"";
 
     fn read(text: &str) -> Result<Secret, String> {
-        match text.split_once(':') {
-            Some(("vault", _)) => Err("vault: is not supported in this version".to_owned()),
-            Some(("env" | "file", "")) => Err("a name is missing after the colon".to_owned()),
-            _ if text.is_empty() => Err("it is empty".to_owned()),
-            _ => Ok(Secret::new(text)),
-        }
+        Secret::check(text)?;
+        Ok(Secret::new(text))
+    }
+}
+
+/// Where a secret with several fields is in Vault.
+pub(super) enum VaultSecret {}
+
+impl Format for VaultSecret {
+    type Value = VaultPath;
+    const NAME: &'static str = "vault-path";
+    const EXPECTED: &'static str = "where a secret is in Vault, MOUNT/PATH, such as \"kv/bootdepot/s3\"";
+
+    fn read(text: &str) -> Result<VaultPath, String> {
+        Ok(VaultPath::parse(text)?)
     }
 }
 

@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::format::{
     Address, AddressOrOff, Endpoint, FilePath, MediaType, Name, Proxy, SecretText, Sha256, Source, SourcePrefix,
-    SpanOrOff, Timeout,
+    SpanOrOff, Timeout, VaultSecret,
 };
 use super::size::Size;
 use super::span::Span;
 use super::written::{Written, default};
-pub(super) use release::Release;
 use crate::depot::{self, FillSettings};
 use crate::origin::Timeouts;
+pub(super) use release::Release;
 
 /// The settings of bootdepot: one TOML file, with environment variables and flags over it.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
@@ -308,6 +308,12 @@ pub(super) enum Credentials {
     Instance {},
     /// The role of the ECS or EKS container.
     Container {},
+    /// A secret in Vault (the key-value engine, version 2) with the fields `access_key_id`, `secret_access_key` and, for
+    /// temporary credentials, `session_token`. `VAULT_ADDR` and the like say how Vault is reached.
+    Vault {
+        /// Where the secret is: MOUNT/PATH.
+        path: Written<VaultSecret>,
+    },
     /// Unsigned requests.
     Anonymous {},
 }

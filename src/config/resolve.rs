@@ -12,7 +12,8 @@ use crate::cache::CacheSettings;
 use crate::catalog::{self, Asset, BlocksSource, Catalog, content_type};
 use crate::depot::{FillSettings, Release};
 use crate::http::{HttpSettings, TlsSettings};
-use crate::origin::{Addressing, Credentials, OriginSettings, Secret, Timeouts};
+use crate::origin::{Addressing, Credentials, OriginSettings, Timeouts};
+use crate::secret::Secret;
 use crate::tftp::TftpSettings;
 
 /// The settings of every room. `layers` has passed the checks.
@@ -134,12 +135,13 @@ fn credentials(raw: raw::Credentials) -> Result<Credentials, String> {
         raw::Credentials::Env {} => Credentials::Env,
         raw::Credentials::Static { access_key_id, secret_access_key, session_token } => Credentials::Static {
             // No secret, but people keep it beside one.
-            access_key_id: Secret::new(access_key_id).reveal()?,
+            access_key_id: Secret::new(access_key_id).reveal_now().map_err(|error| error.to_string())?,
             secret_access_key: secret_access_key.value,
             session_token: session_token.map(value),
         },
         raw::Credentials::Profile { name, file } => Credentials::Profile { name, file: file.map(value) },
         raw::Credentials::WebIdentity {} => Credentials::WebIdentity,
+        raw::Credentials::Vault { path } => Credentials::Vault { path: path.value },
         raw::Credentials::Instance {} => Credentials::Instance,
         raw::Credentials::Container {} => Credentials::Container,
         raw::Credentials::Anonymous {} => Credentials::Anonymous,

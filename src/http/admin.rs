@@ -96,7 +96,7 @@ impl Handler for Admin {
             Route::Ready => {
                 let troubles = [self.boot.depot().troubles(), self.boot.releases().troubles()];
                 answer::ready(&troubles.concat())
-            },
+            }
             Route::Metrics => {
                 let mut response = answer::text(StatusCode::OK, (self.metrics)().trim_end());
                 response.headers_mut().insert(CONTENT_TYPE, PROMETHEUS);

@@ -1,7 +1,7 @@
 //! The server over loopback, byte by byte: a real depot with a cache of its own, and clients that are plain sockets.
 
-mod assets;
 mod api;
+mod assets;
 mod clients;
 mod limits;
 mod secure;

@@ -13,3 +13,4 @@ mod serve;
 mod stampede;
 mod support;
 mod tftp_clients;
+mod vault;

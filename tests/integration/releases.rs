@@ -100,7 +100,10 @@ fn an_activation_shares_its_fills_with_those_who_ask_meanwhile() {
     wait_until_live(&server, "okd-1");
     let site = two_releases(&origin).0;
     let (done, printed, _) = said(&site.ask(server.admin, &["activate", "okd-2"]));
-    assert!(done && printed.contains(" of 2 assets are proven, ") && printed.ends_with("; it goes live when all are\n"), "{printed}");
+    assert!(
+        done && printed.contains(" of 2 assets are proven, ") && printed.ends_with("; it goes live when all are\n"),
+        "{printed}"
+    );
     let reading = server.client().open("GET", "/assets/okd/2/rootfs", &[]);
     assert_eq!(standing(&site, &server, "okd-2")["state"], "fetching");
     origin.allow(&newer.key, u64::MAX);
@@ -115,7 +118,10 @@ fn an_operator_is_told_what_is_in_the_way() {
     let (site, _) = two_releases(&origin);
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
     let (done, _, trouble) = said(&site.ask(free, &["releases"]));
-    assert!(!done && trouble.starts_with(&format!("bootdepot: no server answers at {free} (admin.listen); ")), "{trouble}");
+    assert!(
+        !done && trouble.starts_with(&format!("bootdepot: no server answers at {free} (admin.listen); ")),
+        "{trouble}"
+    );
     let server = site.start();
     let (done, _, trouble) = said(&site.ask(server.admin, &["activate", "okd-3"]));
     assert!(!done);

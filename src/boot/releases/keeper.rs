@@ -139,13 +139,13 @@ impl Releases {
         // Not all at the same moment.
         let again = Instant::now() + pause.mul_f64(1.0 - fastrand::f64() / 4.0);
         errands.setbacks.insert(*digest, Setback { pause, again });
-        self.failed(&asset.name, error.to_string());
+        self.failed(&asset.name, &error.to_string());
     }
 
     /// Keeps the reason, and logs it when it is new.
-    fn failed(&self, asset: &AssetName, reason: String) {
-        let before = self.state().failures.insert(asset.clone(), reason.clone());
-        if before.as_ref() != Some(&reason) {
+    fn failed(&self, asset: &AssetName, reason: &str) {
+        let before = self.state().failures.insert(asset.clone(), reason.to_owned());
+        if before.as_deref() != Some(reason) {
             warn!(%asset, reason, "an asset of a release cannot be fetched; trying on");
         }
     }

@@ -79,7 +79,9 @@ impl Record {
             Ok(()) => {
                 warn!(%path, reason, "which releases were live is no longer legible; going by the settings, and keeping the file as {aside}");
             }
-            Err(error) => warn!(%path, reason, %error, "which releases were live is no longer legible; going by the settings"),
+            Err(error) => {
+                warn!(%path, reason, %error, "which releases were live is no longer legible; going by the settings")
+            }
         }
         nothing()
     }

@@ -34,6 +34,15 @@ pub(super) struct Standing {
     kept: BTreeMap<String, SystemTime>,
 }
 
+/// How a channel stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct InChannel<'s> {
+    /// The release that new scripts name.
+    pub(super) live: Option<&'s Arc<Release>>,
+    /// The one that is to be live.
+    pub(super) wanted: Option<&'s Arc<Release>>,
+}
+
 impl Track {
     fn member(&self, name: &str) -> Option<&Arc<Release>> {
         self.members.iter().find(|release| release.name == name)
@@ -44,7 +53,7 @@ impl Track {
     }
 
     /// Takes up what was recorded, as far as it still makes sense. Returns what was live and is not any more.
-    fn resume(&mut self, record: TrackRecord) -> Option<String> {
+    fn resume(&mut self, record: &TrackRecord) -> Option<String> {
         let still = |name: &Option<String>| name.clone().filter(|name| self.member(name).is_some());
         let (wanted, live) = (still(&record.wanted), still(&record.live));
         // What a command said holds until the settings say something else than they did when it was given.
@@ -90,7 +99,7 @@ impl Standing {
                 (None, Some(release)) => record.alone.remove(&release.name),
                 (None, None) => None,
             };
-            if let Some(before) = recorded.and_then(|recorded| track.resume(recorded)) {
+            if let Some(before) = recorded.and_then(|recorded| track.resume(&recorded)) {
                 kept.insert(before, now + KEEP);
             }
         }
@@ -102,11 +111,8 @@ impl Standing {
     pub(super) fn record(&self) -> Record {
         let mut record = Record::new(&self.kept);
         for track in &self.tracks {
-            let recorded = TrackRecord {
-                wanted: track.wanted.clone(),
-                live: track.live.clone(),
-                settings: track.said.clone(),
-            };
+            let recorded =
+                TrackRecord { wanted: track.wanted.clone(), live: track.live.clone(), settings: track.said.clone() };
             match (&track.channel, track.members.first()) {
                 (Some(channel), _) => drop(record.channels.insert(channel.clone(), recorded)),
                 (None, Some(release)) => drop(record.alone.insert(release.name.clone(), recorded)),
@@ -181,9 +187,9 @@ impl Standing {
     }
 
     /// What is live in a channel and what is to be; `None` where there is no such channel.
-    pub(super) fn channel(&self, channel: &str) -> Option<(Option<&Arc<Release>>, Option<&Arc<Release>>)> {
+    pub(super) fn channel(&self, channel: &str) -> Option<InChannel<'_>> {
         let track = self.tracks.iter().find(|track| track.channel.as_deref() == Some(channel))?;
-        Some((track.get(track.live.as_ref()), track.get(track.wanted.as_ref())))
+        Some(InChannel { live: track.get(track.live.as_ref()), wanted: track.get(track.wanted.as_ref()) })
     }
 }
 

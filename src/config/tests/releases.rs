@@ -7,7 +7,10 @@ fn release(name: &str, rest: &str) -> String {
 #[test]
 fn releases_are_what_is_written() {
     let assets = asset("okd/4.19/kernel") + &asset("okd/4.19/rootfs.img") + &asset("memtest");
-    let okd = release("okd-4.19", "channel = \"okd\"\nactive = true\nassets = [\"okd/4.19/kernel\", \"okd/4.19/rootfs.img\"]");
+    let okd = release(
+        "okd-4.19",
+        "channel = \"okd\"\nactive = true\nassets = [\"okd/4.19/kernel\", \"okd/4.19/rootfs.img\"]",
+    );
     let config = Site::new(&format!("{assets}{okd}{}", release("memtest", "assets = [\"memtest\"]"))).load().unwrap();
     let [okd, memtest] = config.releases.as_slice() else { panic!("{:?}", config.releases) };
     assert_eq!((okd.name.as_str(), okd.channel.as_deref(), okd.active), ("okd-4.19", Some("okd"), true));
@@ -21,7 +24,10 @@ fn all_that_is_wrong_with_releases_is_told() {
         "include = [\"more.toml\"]\n{}{}{}{}{}",
         asset("okd/kernel"),
         asset("okd/rootfs.img"),
-        release("a", "channel = \"okd\"\nactive = true\nassets = [\"okd/kernel\", \"okd/rootfs\", \"okd/kernel\", \"/x\"]"),
+        release(
+            "a",
+            "channel = \"okd\"\nactive = true\nassets = [\"okd/kernel\", \"okd/rootfs\", \"okd/kernel\", \"/x\"]"
+        ),
         release("b c", "assets = []\nchanel = \"okd\""),
         release("", "channel = \"o:k\"\nactive = \"yes\"\nassets = \"okd/kernel\""),
     ))

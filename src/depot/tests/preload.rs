@@ -34,8 +34,8 @@ async fn with_a_block_list_each_block_is_proven_on_the_way() {
 async fn readers_and_fetches_share_one_fill() {
     let house = House::new(&[&[Fault::HoldFrom { at: 1_000_000 }]]).await;
     let asset = house.found();
-    let fetches = (0..8).map(|_| house.depot.fetch(&asset));
-    let (fetched, (got, end), ()) = tokio::join!(futures_util::future::join_all(fetches), house.get_all(), async {
+    let eight = futures_util::future::join_all((0..8).map(|_| house.depot.fetch(&asset)));
+    let (fetched, (got, end), ()) = tokio::join!(eight, house.get_all(), async {
         while house.depot.progress(&asset).bytes == 0 {
             tokio::task::yield_now().await;
         }

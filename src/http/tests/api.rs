@@ -50,7 +50,13 @@ async fn releases_are_listed_and_activated() {
         ("GET", "/api/v1/releases/new/activate", &[], 405, "only POST is served here\n"),
         ("POST", "/api/v1/releases", &[], 405, "only GET, HEAD is served here\n"),
         ("GET", "/api/v1/releases/new", &[], 404, ""),
-        ("POST", "/api/v1/releases/new/activate", &["Origin: http://x"], 403, "the API takes no orders from web pages\n"),
+        (
+            "POST",
+            "/api/v1/releases/new/activate",
+            &["Origin: http://x"],
+            403,
+            "the API takes no orders from web pages\n",
+        ),
     ] {
         let reply = ask(method, path, fields).await;
         assert_eq!(reply.status(), status, "{method} {path}: {}", reply.text());

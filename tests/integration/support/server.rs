@@ -70,12 +70,17 @@ impl Site {
     }
 
     /// The origin's endpoint, in the place of the one before.
-    pub(crate) fn origin(mut self, endpoint: &str) -> Self {
+    pub(crate) fn origin(self, endpoint: &str) -> Self {
+        self.origin_with(endpoint, toml::toml! { from = "env" })
+    }
+
+    /// The same, with these credentials.
+    pub(crate) fn origin_with(mut self, endpoint: &str, credentials: toml::Table) -> Self {
         let mut origin = toml::toml! {
             region = "us-east-1"
             addressing = "path"
-            credentials = { from = "env" }
         };
+        origin.insert("credentials".to_owned(), credentials.into());
         origin.insert("match".to_owned(), format!("s3://{BUCKET}/").into());
         origin.insert("endpoint".to_owned(), endpoint.into());
         self.settings.insert("origin".to_owned(), vec![toml::Value::Table(origin)].into());
@@ -192,7 +197,12 @@ impl Site {
 
     /// Starts the server and waits until it listens.
     pub(crate) fn start(&self) -> Server {
-        let mut child = self.command().stderr(Stdio::piped()).spawn().expect("the server can be started");
+        Self::run(self.command())
+    }
+
+    /// Starts the server by this command and waits until it listens.
+    pub(crate) fn run(mut command: Command) -> Server {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the server can be started");
         let log = Log::of(&mut child);
         let listener = |protocol: &str| {
             let line = log.wait_for(|l| l.text("message") == "listening" && l.text("protocol") == protocol);

@@ -161,9 +161,9 @@ fn channels_do_not_touch_each_other() {
     let mut standing = Standing::new(both, nothing(), at(0));
     standing.activate("a2");
     standing.advance(|release| release.name == "b1", at(0));
-    let (live, wanted) = standing.channel("b").unwrap();
+    let InChannel { live, wanted } = standing.channel("b").unwrap();
     assert_eq!((live.unwrap().name.as_str(), wanted.unwrap().name.as_str()), ("b1", "b1"));
-    let (live, wanted) = standing.channel("a").unwrap();
+    let InChannel { live, wanted } = standing.channel("a").unwrap();
     assert_eq!((live, wanted.unwrap().name.as_str()), (None, "a2"));
     assert!(standing.channel("c").is_none());
 }
