@@ -80,7 +80,7 @@ impl Record {
                 warn!(%path, reason, "which releases were live is no longer legible; going by the settings, and keeping the file as {aside}");
             }
             Err(error) => {
-                warn!(%path, reason, %error, "which releases were live is no longer legible; going by the settings")
+                warn!(%path, reason, %error, "which releases were live is no longer legible; going by the settings");
             }
         }
         nothing()
