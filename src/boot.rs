@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 pub use ledger::{BootView, Ledger, MachineView, Role, State, StepView};
 pub use machine::{Mac, Machine, Uuid};
-pub use releases::{NotLive, Releases};
+pub use releases::{ActivateError, NotLive, RECORD_FILE, ReleaseState, ReleaseView, Releases};
 pub use roster::{Host, Profile, Roster};
 
 use crate::depot::Depot;
@@ -116,6 +116,11 @@ impl Boot {
     /// Which assets are live.
     pub fn releases(&self) -> &Releases {
         &self.shared.releases
+    }
+
+    /// What stands in the way of being ready, a sentence each; empty when nothing does.
+    pub fn troubles(&self) -> Vec<String> {
+        [self.shared.depot.troubles(), self.shared.releases.troubles()].concat()
     }
 
     /// What machines did.

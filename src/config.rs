@@ -37,7 +37,7 @@ pub use schema::schema;
 pub use show::{Effective, Section};
 
 use crate::cache::CacheSettings;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Release};
 use crate::depot::FillSettings;
 use crate::dhcp::{DhcpSettings, Firmware};
 use crate::http::HttpSettings;
@@ -72,6 +72,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// All assets.
     pub catalog: Catalog,
+    /// Which of them belong together.
+    pub releases: Vec<Release>,
     /// What is not wrong, but hardly meant; a sentence each.
     pub warnings: Vec<String>,
     layers: Layers,

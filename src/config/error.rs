@@ -116,6 +116,22 @@ pub enum Problem {
         /// The known one that is written most alike.
         nearest: Option<String>,
     },
+    /// A list names the same thing twice.
+    #[error("{name:?} is in this list already")]
+    Repeated {
+        /// The name.
+        name: String,
+    },
+    /// Two releases of a channel are active.
+    #[error("of the channel {channel} the release {release} is active already ({other}); one at a time can be")]
+    BothActive {
+        /// The channel.
+        channel: String,
+        /// The other release.
+        release: String,
+        /// Where it is made active.
+        other: Place,
+    },
     /// A window of the largest blocks is too large.
     #[error(
         "a window of {windowsize} blocks of {blksize} bytes is more than 4 MiB; lower max_windowsize or max_blksize"

@@ -9,7 +9,7 @@ use super::size::Size;
 use super::span::Span;
 use super::written::Format;
 use crate::asset::{AssetName, Digest, SourceUrl};
-use crate::origin::Secret;
+use crate::secret::{Secret, VaultPath};
 
 /// What the checks and the explanations know of a format.
 pub(super) struct FormatInfo {
@@ -30,7 +30,7 @@ impl FormatInfo {
     }
 }
 
-static FORMATS: [FormatInfo; 16] = [
+static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<Size>(),
     FormatInfo::of::<Span>(),
     FormatInfo::of::<Timeout>(),
@@ -40,12 +40,14 @@ static FORMATS: [FormatInfo; 16] = [
     FormatInfo::of::<FilePath>(),
     FormatInfo::of::<Sha256>(),
     FormatInfo::of::<Name>(),
+    FormatInfo::of::<Label>(),
     FormatInfo::of::<Source>(),
     FormatInfo::of::<SourcePrefix>(),
     FormatInfo::of::<Endpoint>(),
     FormatInfo::of::<BaseUrl>(),
     FormatInfo::of::<Proxy>(),
     FormatInfo::of::<SecretText>(),
+    FormatInfo::of::<VaultSecret>(),
     FormatInfo::of::<MediaType>(),
 ];
 
@@ -172,6 +174,26 @@ impl Format for Name {
     }
 }
 
+/// The name of something that commands and URLs name: a release, a channel.
+pub(super) enum Label {}
+
+impl Format for Label {
+    type Value = String;
+    const NAME: &'static str = "label";
+    const EXPECTED: &'static str = "a name of letters, digits, '.', '_' and '-' such as \"okd-4.19\"";
+
+    fn read(text: &str) -> Result<String, String> {
+        let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        match text.find(|c| !known(c)) {
+            _ if text.is_empty() => Err("it is empty".to_owned()),
+            _ if text.len() > 64 => Err("it has more than 64 characters".to_owned()),
+            _ if text.starts_with(['.', '-']) => Err("it begins with a letter, a digit or '_'".to_owned()),
+            Some(at) => Err(format!("{:?} is none of them", text[at..].chars().next().unwrap_or_default())),
+            None => Ok(text.to_owned()),
+        }
+    }
+}
+
 /// A source URL.
 pub(super) enum Source {}
 
@@ -266,15 +288,24 @@ pub(super) enum SecretText {}
 impl Format for SecretText {
     type Value = Secret;
     const NAME: &'static str = "secret";
-    const EXPECTED: &'static str = "the secret itself, \"env:NAME\" or \"file:/path\"";
+    const EXPECTED: &'static str = "the secret itself, \"env:NAME\", \"file:/path\" or \"vault:MOUNT/PATH#FIELD\"";
 
     fn read(text: &str) -> Result<Secret, String> {
-        match text.split_once(':') {
-            Some(("vault", _)) => Err("vault: is not supported in this version".to_owned()),
-            Some(("env" | "file", "")) => Err("a name is missing after the colon".to_owned()),
-            _ if text.is_empty() => Err("it is empty".to_owned()),
-            _ => Ok(Secret::new(text)),
-        }
+        Secret::check(text)?;
+        Ok(Secret::new(text))
+    }
+}
+
+/// Where a secret with several fields is in Vault.
+pub(super) enum VaultSecret {}
+
+impl Format for VaultSecret {
+    type Value = VaultPath;
+    const NAME: &'static str = "vault-path";
+    const EXPECTED: &'static str = "where a secret is in Vault, MOUNT/PATH, such as \"kv/bootdepot/s3\"";
+
+    fn read(text: &str) -> Result<VaultPath, String> {
+        Ok(VaultPath::parse(text)?)
     }
 }
 
@@ -371,7 +402,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_a_format_panic(text in "\\PC{0,30}|(https|s3|socks5|file|env)://?[a-z@:?#/]{0,12}") {
-            for format in &FORMATS {
+            for format in FORMATS {
                 let _ = (format.check)(&text);
                 let _ = shown(format.name, &text);
             }

@@ -3,6 +3,7 @@
 //! The doc comments here are what `config explain` and the schema print, so they address the operator.
 
 mod dhcp;
+mod release;
 
 use std::collections::BTreeMap;
 
@@ -13,13 +14,14 @@ pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
 
 use super::format::{
     Address, AddressOrOff, BaseUrl, Endpoint, FilePath, MediaType, Name, Proxy, SecretText, Sha256, Source,
-    SourcePrefix, SpanOrOff, Timeout,
+    SourcePrefix, SpanOrOff, Timeout, VaultSecret,
 };
 use super::size::Size;
 use super::span::Span;
 use super::written::{Written, default};
-use crate::depot::{FillSettings, Release};
+use crate::depot::{self, FillSettings};
 use crate::origin::Timeouts;
+pub(super) use release::Release;
 
 /// The settings of bootdepot: one TOML file, with environment variables and flags over it.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
@@ -27,7 +29,7 @@ use crate::origin::Timeouts;
 #[schemars(title = "bootdepot settings")]
 pub(super) struct Settings {
     /// More files with tables like these, relative to this file. The file name may hold `*` and `?`; files come in the
-    /// order of their names. Lists of `[[origin]]` and `[[asset]]` add up; any other key may be set in one file only.
+    /// order of their names. Lists of tables such as `[[asset]]` add up; any other key may be set in one file only.
     pub(super) include: Vec<String>,
     /// The cache on disk.
     pub(super) cache: Cache,
@@ -46,6 +48,8 @@ pub(super) struct Settings {
     pub(super) origin: Vec<Origin>,
     /// One asset: a name, the digest that its bytes must have, and where to fetch them.
     pub(super) asset: Vec<Asset>,
+    /// Assets that go live, are kept and are dropped together: a kernel, its initramfs and its root file system.
+    pub(super) release: Vec<Release>,
 }
 
 /// The cache on disk.
@@ -220,8 +224,8 @@ impl Default for Fill {
             stall_timeout: default(&Span(Timeouts::default().stall).to_string()),
             negative_ttl: default(&Span(fill.negative_ttl).to_string()),
             release: match fill.release {
-                Release::HoldTail => ReleaseWhen::HoldTail,
-                Release::Whole => ReleaseWhen::Whole,
+                depot::Release::HoldTail => ReleaseWhen::HoldTail,
+                depot::Release::Whole => ReleaseWhen::Whole,
             },
         }
     }
@@ -319,6 +323,12 @@ pub(super) enum Credentials {
     Instance {},
     /// The role of the ECS or EKS container.
     Container {},
+    /// A secret in Vault (the key-value engine, version 2) with the fields `access_key_id`, `secret_access_key` and, for
+    /// temporary credentials, `session_token`. `VAULT_ADDR` and the like say how Vault is reached.
+    Vault {
+        /// Where the secret is: MOUNT/PATH.
+        path: Written<VaultSecret>,
+    },
     /// Unsigned requests.
     Anonymous {},
 }

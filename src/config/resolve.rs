@@ -11,10 +11,11 @@ use super::written::{Format, Written};
 use super::{Config, check, raw};
 use crate::asset::AssetName;
 use crate::cache::CacheSettings;
-use crate::catalog::{Asset, BlocksSource, Catalog, content_type};
+use crate::catalog::{self, Asset, BlocksSource, Catalog, content_type};
 use crate::depot::{FillSettings, Release};
 use crate::http::{HttpSettings, TlsSettings};
-use crate::origin::{Addressing, Credentials, OriginSettings, Secret, Timeouts};
+use crate::origin::{Addressing, Credentials, OriginSettings, Timeouts};
+use crate::secret::Secret;
 use crate::tftp::TftpSettings;
 
 /// The settings of every room. `layers` has passed the checks.
@@ -54,6 +55,7 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
         origins,
         timeouts,
         catalog,
+        releases: raw.release.into_iter().map(release).collect(),
         warnings,
         layers,
     })
@@ -140,12 +142,13 @@ fn credentials(raw: raw::Credentials) -> Result<Credentials, String> {
         raw::Credentials::Env {} => Credentials::Env,
         raw::Credentials::Static { access_key_id, secret_access_key, session_token } => Credentials::Static {
             // No secret, but people keep it beside one.
-            access_key_id: Secret::new(access_key_id).reveal()?,
+            access_key_id: Secret::new(access_key_id).reveal_now().map_err(|error| error.to_string())?,
             secret_access_key: secret_access_key.value,
             session_token: session_token.map(value),
         },
         raw::Credentials::Profile { name, file } => Credentials::Profile { name, file: file.map(value) },
         raw::Credentials::WebIdentity {} => Credentials::WebIdentity,
+        raw::Credentials::Vault { path } => Credentials::Vault { path: path.value },
         raw::Credentials::Instance {} => Credentials::Instance,
         raw::Credentials::Container {} => Credentials::Container,
         raw::Credentials::Anonymous {} => Credentials::Anonymous,
@@ -166,6 +169,15 @@ fn asset(raw: raw::Asset, since: std::time::SystemTime) -> Asset {
             .map(|(source, digest)| BlocksSource { source: source.value, digest: digest.value }),
         since,
         name,
+    }
+}
+
+fn release(raw: raw::Release) -> catalog::Release {
+    catalog::Release {
+        name: raw.name.value,
+        channel: raw.channel.map(value),
+        assets: values(raw.assets),
+        active: raw.active,
     }
 }
 

@@ -24,7 +24,7 @@ release = "tail"
 part_size = 17
 [[origin]]
 match = "harmony-assets"
-credentials = {{ from = "vault", path = "x" }}
+credentials = {{ from = "valut", path = "x" }}
 {}
 "#,
         asset("boot/snponly.efi")
@@ -55,7 +55,7 @@ credentials = {{ from = "vault", path = "x" }}
         bootdepot.toml:18: fill.release: found "tail", expected "hold-tail" or "whole"
         bootdepot.toml:19: fill.part_size: found 17, expected a size such as "8 MiB", or a number of bytes, from 4 KiB to 1 GiB
         bootdepot.toml:21: origin[0].match (harmony-assets): found "harmony-assets", expected the beginning of source URLs: s3://…, https://… or http://…
-        bootdepot.toml:22: origin[0].credentials.from (harmony-assets): found "vault", expected "default", "env", "static", "profile", "web-identity", "instance", "container" or "anonymous"
+        bootdepot.toml:22: origin[0].credentials.from (harmony-assets): found "valut", expected "default", "env", "static", "profile", "web-identity", "instance", "container", "vault" or "anonymous"
         catalog.d/okd.toml:6: asset[1].name (boot/snponly.efi): boot/snponly.efi is taken by bootdepot.toml:24; names are unique
         catalog.d/okd.toml:11: asset[2].name (/x): found "/x", expected an asset's name such as "okd/4.19/rootfs.img" (an asset name must not begin or end with '/', nor hold '//')
         catalog.d/okd.toml:12: asset[2].sources (/x): found [], expected a list, each element a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (it is empty)
@@ -202,7 +202,7 @@ fn secrets_are_never_repeated() {
 match = "https://user:hunter2@h/"
 endpoint = "https://user:hunter2@h/"
 proxy = "ftp://user:hunter2@h/"
-credentials = { from = "static", access_key_id = "id", secret_access_key = 42, session_token = "vault:kv/boot#token" }
+credentials = { from = "static", access_key_id = "id", secret_access_key = 42, session_token = "vault:kv/boot" }
 headers = { "bad name" = "hunter2", ok = "" }
 [[origin]]
 match = "s3://b/"
@@ -222,10 +222,10 @@ sha256 = "0"
         the settings have 12 errors
         bootdepot.toml:4: origin[0].endpoint (https://…@h/): found "https://…@h/", expected a URL such as "https://s3.lab:9000" (user and password belong in credentials)
         bootdepot.toml:5: origin[0].proxy (https://…@h/): found "ftp://…@h/", expected a proxy's URL such as "http://127.0.0.1:4001" or "socks5://127.0.0.1:1080" (the scheme is one of http, https, socks4, socks4a, socks5, socks5h)
-        bootdepot.toml:6: origin[0].credentials.secret_access_key (https://…@h/): found a number, expected the secret itself, "env:NAME" or "file:/path"
-        bootdepot.toml:6: origin[0].credentials.session_token (https://…@h/): found "vault:kv/boot#token", expected the secret itself, "env:NAME" or "file:/path" (vault: is not supported in this version)
+        bootdepot.toml:6: origin[0].credentials.secret_access_key (https://…@h/): found a number, expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD"
+        bootdepot.toml:6: origin[0].credentials.session_token (https://…@h/): found "vault:kv/boot", expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD" (#FIELD is missing)
         bootdepot.toml:7: origin[0].headers."bad name" (https://…@h/): found "bad name", expected the name of a header field such as "Authorization"
-        bootdepot.toml:7: origin[0].headers.ok (https://…@h/): found a text, expected the secret itself, "env:NAME" or "file:/path" (it is empty)
+        bootdepot.toml:7: origin[0].headers.ok (https://…@h/): found a text, expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD" (it is empty)
         bootdepot.toml:10: origin[1].headers (s3://b/): found a text, expected a table
         bootdepot.toml:13: asset[0].sources[0] (a): found "https://…@h:99999/?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (this is not a URL: invalid port number)
         bootdepot.toml:13: asset[0].sources[1] (a): found "s3://b/k?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (the only query of an S3 source is ?versionId=…)
