@@ -36,6 +36,7 @@ pub use layer::Place;
 pub use schema::schema;
 pub use show::{Effective, Section};
 
+use crate::boot::Roster;
 use crate::cache::CacheSettings;
 use crate::catalog::Catalog;
 use crate::depot::FillSettings;
@@ -67,6 +68,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// All assets.
     pub catalog: Catalog,
+    /// All hosts and profiles.
+    pub roster: Roster,
     /// What is not wrong, but hardly meant; a sentence each.
     pub warnings: Vec<String>,
     layers: Layers,

@@ -2,8 +2,11 @@
 //!
 //! The doc comments here are what `config explain` and the schema print, so they address the operator.
 
+mod roster;
+
 use std::collections::BTreeMap;
 
+pub(super) use roster::{Defaults, File, Host, Macs, OnlyFrom, Profile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +26,7 @@ use crate::origin::Timeouts;
 #[schemars(title = "bootdepot settings")]
 pub(super) struct Settings {
     /// More files with tables like these, relative to this file. The file name may hold `*` and `?`; files come in the
-    /// order of their names. Lists of `[[origin]]` and `[[asset]]` add up; any other key may be set in one file only.
+    /// order of their names. Lists of tables, such as `[[origin]]` and `[[asset]]`, add up; any other key may be set in one file only.
     pub(super) include: Vec<String>,
     /// The cache on disk.
     pub(super) cache: Cache,
@@ -40,6 +43,13 @@ pub(super) struct Settings {
     pub(super) origin: Vec<Origin>,
     /// One asset: a name, the digest that its bytes must have, and where to fetch them.
     pub(super) asset: Vec<Asset>,
+    /// One way to boot: a kernel with its initramfs, an ISO, another program, an iSCSI disk, the machine's own disks, or a
+    /// script of your own.
+    pub(super) profile: Vec<Profile>,
+    /// One machine: what identifies it, and what it boots.
+    pub(super) host: Vec<Host>,
+    /// What holds for machines that are no host.
+    pub(super) defaults: Defaults,
 }
 
 /// The cache on disk.

@@ -1,5 +1,7 @@
 //! From what people wrote to what the rooms use.
 
+mod roster;
+
 use figment::value::Value;
 
 use super::error::{ConfigError, Problem};
@@ -31,9 +33,10 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
     let catalog = Catalog::new(assets).map_err(|taken| {
         told(&layers, taken.into_iter().map(|error| Problem::Internal(error.to_string())).collect())
     })?;
-    if !errors.is_empty() {
-        return Err(errors);
-    }
+    let roster = roster::roster(&layers, raw.host, raw.profile, raw.defaults, &catalog).map_err(|wrong| {
+        errors.extend(wrong);
+    });
+    let (true, Ok(roster)) = (errors.is_empty(), roster) else { return Err(errors) };
     Ok(Config {
         scrub_interval: raw.cache.scrub_interval.value,
         cache: CacheSettings {
@@ -48,6 +51,7 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
         origins,
         timeouts,
         catalog,
+        roster,
         warnings,
         layers,
     })
