@@ -160,10 +160,10 @@ fn about(name: &str, keys: &Keys, nbp: Option<&str>, vars: Value) -> Value {
         text("serial", keys.serial.clone()),
         text("asset_tag", keys.asset_tag.clone()),
         text("nbp", nbp.map(str::to_owned)),
-        Some(("macs", keys.macs.iter().map(Mac::to_string).collect::<Value>())),
+        Some(("macs", keys.macs.iter().map(|mac| Value::from(mac.to_string())).collect::<Value>())),
         Some(("vars", vars)),
     ];
-    known.into_iter().flatten().collect()
+    Value::from_pairs(known.into_iter().flatten())
 }
 
 /// Whether `name` may be a host's name: labels of letters, digits and inner hyphens with dots between them (RFC 1123 2.1).

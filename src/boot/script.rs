@@ -5,7 +5,7 @@ pub(super) mod grub;
 pub(super) mod ipxe;
 pub(super) mod kernel;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 

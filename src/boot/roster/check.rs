@@ -252,20 +252,22 @@ impl Checker {
         let mut note = |template: String, what: &str, whom: &str, reason: String| {
             let same = failed.iter_mut().find(|one| one.template == template && one.reason == reason && one.what == what);
             match same {
-                Some(same) => same.others += 1,
-                None => failed.push(Failure { template, what: what.to_owned(), whom: whom.to_owned(), reason, others: 0 }),
+                // One host has a script in each language.
+                Some(same) if same.last == whom => {}
+                Some(same) => (same.others, same.last) = (same.others + 1, whom.to_owned()),
+                None => {
+                    let (whom, what) = (whom.to_owned(), what.to_owned());
+                    failed.push(Failure { template, what, last: whom.clone(), whom, reason, others: 0 });
+                }
             }
         };
         let machines = self.roster.hosts.iter().map(|host| (host.name.as_str(), sample(host)));
         let strangers = self.roster.default_profile.iter().map(|_| ("a machine that nobody named", Machine::default()));
         for (whom, machine) in machines.chain(strangers) {
-            for (language, what) in [(Language::Ipxe, "the script for iPXE"), (Language::Grub, "the script for GRUB")] {
-                match self.roster.preview(&machine, &visit, language).trouble {
-                    Some(Trouble::Template { template, reason }) => note(template, what, whom, reason),
-                    Some(Trouble::NotLive(missing)) => {
-                        note(String::new(), what, whom, missing.to_string());
-                    }
-                    _ => {}
+            for language in [Language::Ipxe, Language::Grub] {
+                // That GRUB cannot boot it is nothing wrong, and every reference was checked.
+                if let Some(Trouble::Template { template, reason }) = self.roster.preview(&machine, &visit, language).trouble {
+                    note(template, "the script", whom, reason);
                 }
             }
         }
@@ -294,12 +296,15 @@ impl Checker {
     }
 }
 
+/// What fails for one or more hosts.
 struct Failure {
     template: String,
     what: String,
     whom: String,
     reason: String,
+    /// How many others fail in the same way, and the last of them.
     others: usize,
+    last: String,
 }
 
 /// A machine that is `host`.
