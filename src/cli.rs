@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 pub mod config;
+pub mod render;
 pub mod serve;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ pub struct Cli {
 enum Command {
     Serve(serve::ServeCommand),
     Config(config::ConfigCommand),
+    Render(render::RenderCommand),
 }
 
 impl Cli {
@@ -28,6 +30,7 @@ impl Cli {
         match self.command {
             Command::Serve(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Render(command) => command.run(),
         }
     }
 }

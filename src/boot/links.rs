@@ -127,7 +127,8 @@ impl Links {
 /// A base of URLs in which nothing is a command. It may be what a client called this server (its `Host` field), so what no
 /// such URL holds is left out.
 fn base(text: &str) -> String {
-    let of_a_url = |c: &char| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '.' | '-' | '_' | '~' | '[' | ']' | '%');
+    let of_a_url =
+        |c: &char| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '.' | '-' | '_' | '~' | '[' | ']' | '%');
     let kept: String = text.chars().filter(of_a_url).collect();
     kept.trim_end_matches('/').to_owned()
 }

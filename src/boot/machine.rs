@@ -82,7 +82,9 @@ impl Machine {
             let value = value.replace('+', " ");
             let value = text(&percent_decode_str(&value).decode_utf8_lossy());
             match key {
-                "mac" => machine.mac = machine.mac.or_else(|| value.parse().ok().filter(Mac::is_of_a_card)),
+                "mac" => {
+                    machine.mac = machine.mac.or_else(|| value.parse().ok().filter(|mac: &Mac| mac.is_of_a_card()))
+                }
                 "uuid" => machine.uuid = machine.uuid.or_else(|| value.parse().ok().filter(Uuid::is_of_a_machine)),
                 "serial" => keep(&mut machine.serial, identifying(value)),
                 "asset" => keep(&mut machine.asset_tag, identifying(value)),
@@ -127,7 +129,7 @@ pub(super) fn folded(text: &str) -> String {
 
 impl Mac {
     /// Whether a card could have it: not what is shown for none.
-    fn is_of_a_card(&self) -> bool {
+    fn is_of_a_card(self) -> bool {
         self.0 != [0; 6] && self.0 != [0xff; 6]
     }
 }
@@ -161,16 +163,19 @@ impl FromStr for Mac {
         if !groups.iter().all(complete) {
             return Err(MacError);
         }
-        let digits: String = groups.iter().map(|group| format!("{group:0>width$}")).collect();
-        bytes(&digits).map(Self).ok_or(MacError)
+        let digits: Vec<String> = groups.iter().map(|group| format!("{group:0>width$}")).collect();
+        bytes(&digits.concat()).map(Self).ok_or(MacError)
     }
 }
 
 impl fmt::Display for Mac {
     /// Six pairs of lower-case hex digits with colons between them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        for (at, byte) in self.0.iter().enumerate() {
+            let colon = if at == 0 { "" } else { ":" };
+            write!(f, "{colon}{byte:02x}")?;
+        }
+        Ok(())
     }
 }
 
@@ -178,9 +183,11 @@ impl Uuid {
     /// The same in the other byte order: the first three fields swapped (SMBIOS 2.6, 7.2.1).
     #[must_use]
     pub fn swapped(&self) -> Self {
-        let [a, b, c, d, e, f, g, h, rest @ ..] = self.0;
-        let [i, j, k, l, m, n, o, p] = rest;
-        Self([d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p])
+        let mut bytes = self.0;
+        for field in [0..4, 4..6, 6..8] {
+            bytes[field].reverse();
+        }
+        Self(bytes)
     }
 
     /// Of the two orders the one that stands for both.

@@ -48,7 +48,8 @@ pub(super) fn most_alike<'k>(name: &str, known: impl IntoIterator<Item = &'k str
     // As for keys of the settings: below this, what comes out reads as a guess rather than a hint.
     const ALIKE: f64 = 0.75;
     let scored = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));
-    let best = scored.filter(|(alike, _)| *alike >= ALIKE).max_by(|(a, x), (b, y)| a.total_cmp(b).then_with(|| y.cmp(x)));
+    let best =
+        scored.filter(|(alike, _)| *alike >= ALIKE).max_by(|(a, x), (b, y)| a.total_cmp(b).then_with(|| y.cmp(x)));
     best.map(|(_, known)| known.to_owned())
 }
 

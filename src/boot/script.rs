@@ -122,8 +122,7 @@ struct Ours {
 }
 
 const IPXE: Ours = Ours { entry: "the entry script", boot: "the script of a profile", wait: "the script that waits" };
-const GRUB: Ours =
-    Ours { entry: "GRUB's entry", boot: "GRUB's script of a profile", wait: "GRUB's script that waits" };
+const GRUB: Ours = Ours { entry: "GRUB's entry", boot: "GRUB's script of a profile", wait: "GRUB's script that waits" };
 
 impl Language {
     fn ours(self) -> &'static Ours {

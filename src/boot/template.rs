@@ -73,7 +73,11 @@ fn json(value: &Value) -> Result<String, serde_json::Error> {
 /// One word of a POSIX shell, whatever is in it (POSIX 2.2.2): a single quote ends the quoting, stands alone and begins
 /// it again.
 fn shell(text: &str) -> Result<String, &'static str> {
-    if text.contains('\0') { Err("a NUL is in no word of a shell") } else { Ok(format!("'{}'", text.replace('\'', r"'\''"))) }
+    if text.contains('\0') {
+        Err("a NUL is in no word of a shell")
+    } else {
+        Ok(format!("'{}'", text.replace('\'', r"'\''")))
+    }
 }
 
 /// Writes a value between marks, so that [`pieces`] finds it again.
@@ -118,9 +122,7 @@ fn pieces(rendered: &str) -> Vec<Piece> {
 impl Templates {
     /// Compiles `text` as the template `name`.
     pub(super) fn add(&mut self, name: &str, text: &str) -> Result<(), TemplateError> {
-        self.environment
-            .add_template_owned(name.to_owned(), text.to_owned())
-            .map_err(|error| told(name, &error))
+        self.environment.add_template_owned(name.to_owned(), text.to_owned()).map_err(|error| told(name, &error))
     }
 
     /// Whether there is a template `name`.
@@ -171,14 +173,26 @@ mod tests {
     #[test]
     fn values_are_told_from_what_the_operator_wrote() {
         assert_eq!(render("a={{ a }}\n").unwrap(), [literal("a="), value("x y"), literal("\n")]);
-        assert_eq!(render("{{ n }}{{ list }}").unwrap(), [Piece::Data("3".to_owned()), Piece::Data("[1,2]".to_owned())]);
+        assert_eq!(
+            render("{{ n }}{{ list }}").unwrap(),
+            [Piece::Data("3".to_owned()), Piece::Data("[1,2]".to_owned())]
+        );
         assert_eq!(render("{{ url }}?{{ nested.name }}").unwrap(), [literal("http://b/a?"), value("n")]);
         // However it comes about: joined, changed, captured, from a macro.
         assert_eq!(render("{{ url ~ a }}").unwrap(), [value("http://b/ax y")]);
         assert_eq!(render("{{ a | upper }}").unwrap(), [value("X Y")]);
-        assert_eq!(render("{% set b %}<{{ a }}>{% endset %}{{ b }}").unwrap(), [literal("<"), value("x y"), literal(">")]);
-        assert_eq!(render("{% set b %}<{{ a }}>{% endset %}{{ b | upper }}").unwrap(), [literal("<"), value("X Y"), literal(">")]);
-        assert_eq!(render("{% macro m(x) %}[{{ x }}]{% endmacro %}{{ m(a) }}").unwrap(), [literal("["), value("x y"), literal("]")]);
+        assert_eq!(
+            render("{% set b %}<{{ a }}>{% endset %}{{ b }}").unwrap(),
+            [literal("<"), value("x y"), literal(">")]
+        );
+        assert_eq!(
+            render("{% set b %}<{{ a }}>{% endset %}{{ b | upper }}").unwrap(),
+            [literal("<"), value("X Y"), literal(">")]
+        );
+        assert_eq!(
+            render("{% macro m(x) %}[{{ x }}]{% endmacro %}{{ m(a) }}").unwrap(),
+            [literal("["), value("x y"), literal("]")]
+        );
         assert_eq!(render("{{ evil }}").unwrap(), [value("ab")]);
         assert_eq!(render("{{ 'x' if n == 4 }}").unwrap(), []);
     }
@@ -190,7 +204,8 @@ mod tests {
 
     #[test]
     fn what_fails_says_where_and_why() {
-        let errors = ["\n{{ nope }}", "{{ nested.nope }}", "{% if %}", "{% include 'x' %}", "{{ a | nope }}", "{{ a.b.c }}"];
+        let errors =
+            ["\n{{ nope }}", "{{ nested.nope }}", "{% if %}", "{% include 'x' %}", "{{ a | nope }}", "{{ a.b.c }}"];
         insta::assert_snapshot!(errors.map(|text| render(text).unwrap_err()).join("\n"));
     }
 

@@ -76,7 +76,8 @@ impl Tokens {
     fn mint_at(&self, host: &str, file: &str, peer: IpAddr, now: Instant) -> Result<String, String> {
         let mut random = [0_u8; 16];
         // Up to 256 bytes come whole (getrandom(2)).
-        getrandom(&mut random, GetRandomFlags::empty()).map_err(|error| format!("the system gives no random bytes: {error}"))?;
+        getrandom(&mut random, GetRandomFlags::empty())
+            .map_err(|error| format!("the system gives no random bytes: {error}"))?;
         let token = format!("{:032x}", u128::from_be_bytes(random));
         let peer = peer.to_canonical();
         let kept = Token { host: host.to_owned(), file: file.to_owned(), peer, minted: now, used: None };
@@ -141,7 +142,11 @@ mod tests {
         assert_eq!(admit("a", "config.ign", &token, HOME), Ok(()));
         // The same address as a dual-stack socket shows it.
         let mapped = "::ffff:10.0.0.7".parse().unwrap();
-        assert_eq!(tokens.admit_at("a", "config.ign", Some(&token), mapped, now + AGAIN), Ok(()), "again, a minute later");
+        assert_eq!(
+            tokens.admit_at("a", "config.ign", Some(&token), mapped, now + AGAIN),
+            Ok(()),
+            "again, a minute later"
+        );
         let late = now + AGAIN + Duration::from_millis(1);
         assert_eq!(tokens.admit_at("a", "config.ign", Some(&token), HOME, late), Err(TokenError::Used));
     }

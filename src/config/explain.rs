@@ -65,7 +65,9 @@ fn walk(schema: &Json, key: &str, required: bool, found: &mut Vec<Explanation>) 
         Kind::Map(values) => {
             found.push(Explanation { default: None, ..entry(&below("NAME"), expected(values), false) });
             if let Kind::Either(forms) = Kind::of(values) {
-                forms.iter().for_each(|form| keys_of_form(form, &below("NAME"), found));
+                for form in forms {
+                    keys_of_form(form, &below("NAME"), found);
+                }
             }
         }
         Kind::Tagged(tag, forms) => {

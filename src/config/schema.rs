@@ -161,7 +161,13 @@ pub(super) fn expected(schema: &Json) -> String {
             (Some(least), Some(most)) => format!("{}, from {} to {}", format.expected, Size(least), Size(most)),
             _ => format.expected.to_owned(),
         },
-        Kind::Either(forms) => forms.iter().map(expected).collect::<Vec<_>>().join(", or "),
+        Kind::Either(forms) => {
+            // The one form that is a list is one of the other.
+            let form = |form| {
+                if matches!(Kind::of(form), Kind::List(_)) { "a list of such".to_owned() } else { expected(form) }
+            };
+            forms.iter().map(form).collect::<Vec<_>>().join(", or ")
+        }
         Kind::Any => "any value".to_owned(),
         Kind::Text => "a text".to_owned(),
         Kind::Number => match (bound("minimum"), bound("maximum")) {

@@ -66,7 +66,9 @@ fn a_query_tells_what_ipxe_knows() {
 
 #[test]
 fn what_makers_leave_in_every_board_counts_as_not_given() {
-    for serial in ["", "+", "To+be+filled+by+O.E.M.", "Not%20Specified", "none", "00000000", "FFFF", "Default string", "..."] {
+    for serial in
+        ["", "+", "To+be+filled+by+O.E.M.", "Not%20Specified", "none", "00000000", "FFFF", "Default string", "..."]
+    {
         assert_eq!(Machine::from_query(&format!("serial={serial}&asset={serial}")), Machine::default(), "{serial}");
     }
     for query in [

@@ -250,7 +250,8 @@ impl Checker {
         let visit = Visit { peer: std::net::Ipv4Addr::LOCALHOST.into(), base: "http://boot.example:8080".to_owned() };
         let mut failed: Vec<Failure> = Vec::new();
         let mut note = |template: String, what: &str, whom: &str, reason: String| {
-            let same = failed.iter_mut().find(|one| one.template == template && one.reason == reason && one.what == what);
+            let same =
+                failed.iter_mut().find(|one| one.template == template && one.reason == reason && one.what == what);
             match same {
                 // One host has a script in each language.
                 Some(same) if same.last == whom => {}
@@ -266,7 +267,9 @@ impl Checker {
         for (whom, machine) in machines.chain(strangers) {
             for language in [Language::Ipxe, Language::Grub] {
                 // That GRUB cannot boot it is nothing wrong, and every reference was checked.
-                if let Some(Trouble::Template { template, reason }) = self.roster.preview(&machine, &visit, language).trouble {
+                if let Some(Trouble::Template { template, reason }) =
+                    self.roster.preview(&machine, &visit, language).trouble
+                {
                     note(template, "the script", whom, reason);
                 }
             }

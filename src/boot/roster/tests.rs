@@ -73,7 +73,12 @@ fn of_two_hosts_that_fit_the_mac_decides_then_the_uuid_then_the_serial_number() 
 
 #[test]
 fn everything_that_is_wrong_is_told_at_once() {
-    let both = ProfileSettings { name: "both".to_owned(), iso: Some("isos/f.iso".to_owned()), local: true, ..ProfileSettings::default() };
+    let both = ProfileSettings {
+        name: "both".to_owned(),
+        iso: Some("isos/f.iso".to_owned()),
+        local: true,
+        ..ProfileSettings::default()
+    };
     let typo = ProfileSettings {
         name: "typo".to_owned(),
         kernel: Some("okd/4.19/kernal".to_owned()),
@@ -81,8 +86,14 @@ fn everything_that_is_wrong_is_told_at_once() {
         args: vec!["a={{ host.name".to_owned()],
         ..ProfileSettings::default()
     };
-    let lone = ProfileSettings { name: "lone".to_owned(), chain: Some("http://a b".to_owned()), args: vec!["x".to_owned()], ..ProfileSettings::default() };
-    let files = BTreeMap::from([("../x".to_owned(), FileSettings { template: template("x"), ..FileSettings::default() })]);
+    let lone = ProfileSettings {
+        name: "lone".to_owned(),
+        chain: Some("http://a b".to_owned()),
+        args: vec!["x".to_owned()],
+        ..ProfileSettings::default()
+    };
+    let files =
+        BTreeMap::from([("../x".to_owned(), FileSettings { template: template("x"), ..FileSettings::default() })]);
     let settings = RosterSettings {
         hosts: vec![
             host("a", Keys { serial: Some("S1".to_owned()), ..mac("24:6e:96:00:00:01") }),
@@ -91,7 +102,14 @@ fn everything_that_is_wrong_is_told_at_once() {
             HostSettings { profile: "okd-woker".to_owned(), ..host("c", mac("24:6e:96:00:00:03")) },
             host("d", mac("24:6e:96:00:00:03")),
         ],
-        profiles: vec![okd(), okd(), both, ProfileSettings { name: "none".to_owned(), ..ProfileSettings::default() }, typo, lone],
+        profiles: vec![
+            okd(),
+            okd(),
+            both,
+            ProfileSettings { name: "none".to_owned(), ..ProfileSettings::default() },
+            typo,
+            lone,
+        ],
         default_profile: Some("menu".to_owned()),
     };
     assert_snapshot!(errors(settings));
@@ -101,9 +119,10 @@ fn everything_that_is_wrong_is_told_at_once() {
 fn a_template_that_fails_for_a_host_is_an_error_of_the_settings() {
     let profile = ProfileSettings {
         args: vec!["role={{ host.vars.role }}".to_owned(), "serial={{ host.serial }}".to_owned()],
-        files: BTreeMap::from([
-            ("config.ign".to_owned(), FileSettings { template: template("{\"a\": {{ host.vars.role }}, }"), ..FileSettings::default() }),
-        ]),
+        files: BTreeMap::from([(
+            "config.ign".to_owned(),
+            FileSettings { template: template("{\"a\": {{ host.vars.role }}, }"), ..FileSettings::default() },
+        )]),
         ..okd()
     };
     let with_role = |mut host: HostSettings| {
@@ -126,17 +145,29 @@ fn a_template_that_fails_for_a_host_is_an_error_of_the_settings() {
 #[test]
 fn a_template_names_what_there_is() {
     let with = |text: &str| ProfileSettings { args: vec![text.to_owned()], ..okd() };
-    for text in ["{{ asset_url('okd/4.20/kernel') }}", "{{ file_url('config.ign') }}", "{{ request.nope }}", "{{ secrets.root }}", "{{ [1] }}"] {
+    for text in [
+        "{{ asset_url('okd/4.20/kernel') }}",
+        "{{ file_url('config.ign') }}",
+        "{{ request.nope }}",
+        "{{ secrets.root }}",
+        "{{ [1] }}",
+    ] {
         assert_snapshot!(errors(one_host(with(text), |_| {})));
     }
 }
 
 #[test]
 fn a_hosts_own_go_before_those_of_its_profile() {
-    let file = |text: &str| FileSettings { template: crate::boot::TemplateText { file: text.to_owned(), text: text.to_owned() }, ..FileSettings::default() };
+    let file = |text: &str| FileSettings {
+        template: crate::boot::TemplateText { file: text.to_owned(), text: text.to_owned() },
+        ..FileSettings::default()
+    };
     let profile = ProfileSettings {
         vars: BTreeMap::from([("role".to_owned(), "worker".into()), ("zone".to_owned(), "a".into())]),
-        files: BTreeMap::from([("user-data".to_owned(), file("profile's {{ host.vars.role }} {{ host.vars.zone }}")), ("meta-data".to_owned(), file("both's"))]),
+        files: BTreeMap::from([
+            ("user-data".to_owned(), file("profile's {{ host.vars.role }} {{ host.vars.zone }}")),
+            ("meta-data".to_owned(), file("both's")),
+        ]),
         ..okd()
     };
     let roster = roster(one_host(profile, |host| {

@@ -24,7 +24,8 @@ pub(in crate::boot) fn asset(name: &str) -> Asset {
 }
 
 pub(in crate::boot) fn catalog() -> Catalog {
-    let names = ["kernel", "initrd.img", "rootfs.img"].map(|short| [format!("okd/4.18/{short}"), format!("okd/4.19/{short}")]);
+    let names =
+        ["kernel", "initrd.img", "rootfs.img"].map(|short| [format!("okd/4.18/{short}"), format!("okd/4.19/{short}")]);
     let others = ["isos/Fedora 42 (x86_64).iso", "boot/shell.efi"].map(str::to_owned);
     Catalog::new(names.into_iter().flatten().chain(others).map(|name| asset(&name)).collect()).unwrap()
 }
@@ -126,7 +127,10 @@ fn a_kernel_of_a_channel_is_that_of_the_active_release() {
 
 #[test]
 fn an_iso() {
-    assert_snapshot!(scripts(ProfileSettings { iso: Some("isos/Fedora 42 (x86_64).iso".to_owned()), ..named("fedora") }));
+    assert_snapshot!(scripts(ProfileSettings {
+        iso: Some("isos/Fedora 42 (x86_64).iso".to_owned()),
+        ..named("fedora")
+    }));
 }
 
 #[test]
@@ -136,7 +140,10 @@ fn a_chain_to_an_asset() {
 
 #[test]
 fn a_chain_to_a_url() {
-    assert_snapshot!(scripts(ProfileSettings { chain: Some("https://boot.netboot.xyz/?a=1&b=2".to_owned()), ..named("xyz") }));
+    assert_snapshot!(scripts(ProfileSettings {
+        chain: Some("https://boot.netboot.xyz/?a=1&b=2".to_owned()),
+        ..named("xyz")
+    }));
 }
 
 #[test]
@@ -234,7 +241,11 @@ fn grub_says_what_it_cannot_do() {
     for (profile, base, reason) in [
         (ProfileSettings { args, ..okd() }, "http://b", "its arguments hold a setting of iPXE, ${…}"),
         (okd(), "https://b", "it speaks no HTTPS"),
-        (ProfileSettings { template: Some(template("#!ipxe\n")), ..named("t") }, "http://b", "it has a template for iPXE and no grub_template"),
+        (
+            ProfileSettings { template: Some(template("#!ipxe\n")), ..named("t") },
+            "http://b",
+            "it has a template for iPXE and no grub_template",
+        ),
     ] {
         let roster = roster(one_host(profile, |_| {})).unwrap();
         let visit = Visit { base: base.to_owned(), ..visit() };

@@ -94,7 +94,9 @@ fn with_value(value: &str) -> [Option<Roster>; 2] {
         vars: vars.clone(),
         ..named("own")
     };
-    let args = ["quiet v={{ host.vars.v }} w={{ host.vars.v }}{{ host.name }}", "{{ host.vars.v }}"].map(str::to_owned).to_vec();
+    let args = ["quiet v={{ host.vars.v }} w={{ host.vars.v }}{{ host.name }}", "{{ host.vars.v }}"]
+        .map(str::to_owned)
+        .to_vec();
     let kernel = ProfileSettings { args, vars, ..okd() };
     [own, kernel].map(|profile| roster(one_host(profile, |_| {})).ok())
 }
@@ -102,15 +104,42 @@ fn with_value(value: &str) -> [Option<Roster>; 2] {
 /// Texts that are made to break out.
 fn nasty() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        Just("${net0/mac}"), Just("$"), Just("{"), Just("}"), Just("||"), Just("&&"), Just(";"), Just("#"), Just(":"),
-        Just("\\"), Just("\n"), Just("\r"), Just("\t"), Just(" "), Just("'"), Just("\""), Just("|"), Just("&"), Just("<"),
-        Just(">"), Just("reboot"), Just("`id`"), Just("$(id)"), Just("%0a"), Just("{{ 7 }}"), Just("{% raw %}"), Just("\0"),
-        Just("\u{fdd0}"), Just("\u{fdd2}"), Just("\u{a0}"), Just("à"), Just("--x"), Just("/"), Just("="),
+        Just("${net0/mac}"),
+        Just("$"),
+        Just("{"),
+        Just("}"),
+        Just("||"),
+        Just("&&"),
+        Just(";"),
+        Just("#"),
+        Just(":"),
+        Just("\\"),
+        Just("\n"),
+        Just("\r"),
+        Just("\t"),
+        Just(" "),
+        Just("'"),
+        Just("\""),
+        Just("|"),
+        Just("&"),
+        Just("<"),
+        Just(">"),
+        Just("reboot"),
+        Just("`id`"),
+        Just("$(id)"),
+        Just("%0a"),
+        Just("{{ 7 }}"),
+        Just("{% raw %}"),
+        Just("\0"),
+        Just("\u{fdd0}"),
+        Just("\u{fdd2}"),
+        Just("\u{a0}"),
+        Just("à"),
+        Just("--x"),
+        Just("/"),
+        Just("="),
     ];
-    prop_oneof![
-        proptest::collection::vec(piece, 1..6).prop_map(|pieces| pieces.concat()),
-        "\\PC{1,20}",
-    ]
+    prop_oneof![proptest::collection::vec(piece, 1..6).prop_map(|pieces| pieces.concat()), "\\PC{1,20}",]
 }
 
 proptest! {
@@ -144,7 +173,7 @@ proptest! {
 
     #[test]
     fn no_request_breaks_out_of_a_script(mac in nasty(), serial in nasty(), hostname in nasty(), base in nasty()) {
-        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let encode = |text: &str| percent_encoding::percent_encode(text.as_bytes(), percent_encoding::NON_ALPHANUMERIC).to_string();
         let hostile = Machine::from_query(&format!(
             "mac={}&serial={}&asset={}&hostname={}&platform={}",
             encode(&mac), encode(&serial), encode(&serial), encode(&hostname), encode(&hostname),
@@ -181,19 +210,26 @@ fn what_no_script_can_say_is_refused_when_the_settings_are_loaded() {
         ("${net0/mac}", "a value makes \"${\", which iPXE would expand"),
     ] {
         let vars = BTreeMap::from([("v".to_owned(), serde_json::Value::from(value))]);
-        let profile = ProfileSettings { template: Some(template("#!ipxe\necho {{ host.vars.v }}\n")), vars, ..named("own") };
+        let profile =
+            ProfileSettings { template: Some(template("#!ipxe\necho {{ host.vars.v }}\n")), vars, ..named("own") };
         let errors = roster(one_host(profile, |_| {})).unwrap_err();
         assert_eq!(errors[0].problem.to_string(), format!("the script for r630-01 fails: {reason}"));
     }
-    for (value, reason) in [("a\"b", "a value holds a double quote; a kernel's arguments cannot"), ("à", "a value holds 'à', which the kernel takes for a space")] {
+    for (value, reason) in [
+        ("a\"b", "a value holds a double quote; a kernel's arguments cannot"),
+        ("à", "a value holds 'à', which the kernel takes for a space"),
+    ] {
         let vars = BTreeMap::from([("v".to_owned(), serde_json::Value::from(value))]);
-        let errors = roster(one_host(ProfileSettings { args: vec!["a={{ host.vars.v }}".to_owned()], vars, ..okd() }, |_| {})).unwrap_err();
+        let errors =
+            roster(one_host(ProfileSettings { args: vec!["a={{ host.vars.v }}".to_owned()], vars, ..okd() }, |_| {}))
+                .unwrap_err();
         assert!(errors[0].problem.to_string().ends_with(reason), "{}", errors[0].problem);
     }
     // Halves of it from two values, or from a value and the operator's text.
     for text in ["{{ host.vars.d }}{{ host.vars.o }}", "{{ host.vars.d }}{x}", "${{ host.vars.o }}"] {
         let vars = BTreeMap::from([("d".to_owned(), "a$".into()), ("o".to_owned(), "{x}".into())]);
-        let profile = ProfileSettings { template: Some(template(&format!("#!ipxe\necho {text}\n"))), vars, ..named("own") };
+        let profile =
+            ProfileSettings { template: Some(template(&format!("#!ipxe\necho {text}\n"))), vars, ..named("own") };
         assert!(roster(one_host(profile, |_| {})).is_err(), "{text}");
     }
 }
