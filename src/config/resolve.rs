@@ -81,6 +81,7 @@ fn http(raw: raw::Http) -> HttpSettings {
     HttpSettings {
         listen: values(raw.listen),
         tls: raw.tls.map(|tls| TlsSettings { listen: values(tls.listen), cert: tls.cert.value, key: tls.key.value }),
+        advertise: raw.advertise.map(value),
         idle_timeout: raw.idle_timeout.value,
         max_connections: size(raw.max_connections),
     }

@@ -7,6 +7,7 @@ mod architecture;
 mod boot;
 mod crash;
 mod http_clients;
+mod ledger;
 mod origins;
 mod serve;
 mod stampede;

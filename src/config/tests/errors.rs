@@ -131,18 +131,13 @@ fn what_two_files_set_names_both() {
 #[test]
 fn what_does_not_exist_yet_is_unknown() {
     let site = Site::new(
-        "catalog_url = \"s3://b/c\"\n[http]\nadvertise = \"http://b\"\n[admin]\noperator_token_file = \"/t\"\n\
-         [dhcp]\nmode = \"off\"\n[[collection]]\nprefix = \"isos/\"\n[[release]]\nname = \"r\"\n",
+        "catalog_url = \"s3://b/c\"\n[admin]\noperator_token_file = \"/t\"\n[[collection]]\nprefix = \"isos/\"\n",
     );
-    assert_snapshot!(site.errors(), @r#"
-        the settings have 6 errors
-        bootdepot.toml:1: catalog_url: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset, profile, host, defaults
-        bootdepot.toml:3: http.advertise: there is no such key; known here: listen, idle_timeout, max_connections, tls
-        bootdepot.toml:5: admin.operator_token_file: there is no such key; known here: listen
-        bootdepot.toml:6: dhcp: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset, profile, host, defaults
-        bootdepot.toml:8: collection: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset, profile, host, defaults
-        bootdepot.toml:10: release: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset, profile, host, defaults
-    "#);
+    let errors = site.errors();
+    for key in ["catalog_url", "admin.operator_token_file", "collection"] {
+        assert!(errors.contains(&format!("{key}: there is no such key; known here: ")), "{key}:\n{errors}");
+    }
+    assert_eq!(errors.lines().count(), 4, "{errors}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ pub(crate) mod relay;
 #[path = "../../support/s3.rs"]
 pub(crate) mod s3;
 pub(crate) mod server;
+#[path = "../../support/skip.rs"]
+mod skip;
 pub(crate) mod tool;
 
 use std::sync::LazyLock;
