@@ -83,7 +83,7 @@ impl Machine {
             let value = text(&percent_decode_str(&value).decode_utf8_lossy());
             match key {
                 "mac" => {
-                    machine.mac = machine.mac.or_else(|| value.parse().ok().filter(|mac: &Mac| mac.is_of_a_card()))
+                    machine.mac = machine.mac.or_else(|| value.parse().ok().filter(|mac: &Mac| mac.is_of_a_card()));
                 }
                 "uuid" => machine.uuid = machine.uuid.or_else(|| value.parse().ok().filter(Uuid::is_of_a_machine)),
                 "serial" => keep(&mut machine.serial, identifying(value)),
