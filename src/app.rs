@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::boot::{Boot, Ledger, RECORD_FILE, Releases, Roster};
+use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
 use crate::depot::Depot;
@@ -109,7 +109,7 @@ impl App {
         let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
         let (listed, theirs) = (config.releases, depot.clone());
         let releases = blocking(move || Releases::open(listed, theirs, record)).await;
-        let boot = Boot::new(Roster::default(), releases.clone(), ledger.clone(), depot.clone());
+        let boot = Boot::new(config.roster, releases.clone(), ledger.clone(), depot.clone());
         let base = advertise.map_or_else(|| Base::Port(addresses.http.first().map_or(80, SocketAddr::port)), Base::Url);
 
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());

@@ -6,6 +6,7 @@ pub mod config;
 pub mod dhcp_config;
 pub mod hosts;
 pub mod releases;
+pub mod render;
 pub mod serve;
 mod server;
 mod table;
@@ -35,6 +36,7 @@ enum Command {
     DhcpConfig(dhcp_config::DhcpConfigCommand),
     Releases(releases::ReleasesCommand),
     Activate(activate::ActivateCommand),
+    Render(render::RenderCommand),
 }
 
 impl Cli {
@@ -48,6 +50,7 @@ impl Cli {
             Command::DhcpConfig(command) => command.run(),
             Command::Releases(command) => command.run(),
             Command::Activate(command) => command.run(),
+            Command::Render(command) => command.run(),
         }
     }
 }

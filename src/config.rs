@@ -36,6 +36,7 @@ pub use layer::Place;
 pub use schema::schema;
 pub use show::{Effective, Section};
 
+use crate::boot::Roster;
 use crate::cache::CacheSettings;
 use crate::catalog::{Catalog, Release};
 use crate::depot::FillSettings;
@@ -74,6 +75,8 @@ pub struct Config {
     pub catalog: Catalog,
     /// Which of them belong together.
     pub releases: Vec<Release>,
+    /// All hosts and profiles.
+    pub roster: Roster,
     /// What is not wrong, but hardly meant; a sentence each.
     pub warnings: Vec<String>,
     layers: Layers,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::key::KeyPath;
 use super::layer::Place;
 use super::size::Size;
+use crate::boot::RosterProblem;
 
 /// One thing that is wrong with the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +149,9 @@ pub enum Problem {
         /// The settings file.
         main: PathBuf,
     },
+    /// A host or a profile that is wrong.
+    #[error(transparent)]
+    Roster(RosterProblem),
     /// A flag without `=`.
     #[error("found {found:?}, expected KEY=VALUE such as fill.connections=4")]
     Set {

@@ -9,6 +9,7 @@ use super::size::Size;
 use super::span::Span;
 use super::written::Format;
 use crate::asset::{AssetName, Digest, SourceUrl};
+use crate::boot::{Mac, Uuid};
 use crate::secret::{Secret, VaultPath};
 
 /// What the checks and the explanations know of a format.
@@ -49,6 +50,8 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<SecretText>(),
     FormatInfo::of::<VaultSecret>(),
     FormatInfo::of::<MediaType>(),
+    FormatInfo::of::<MacAddress>(),
+    FormatInfo::of::<SmbiosUuid>(),
 ];
 
 impl Format for Size {
@@ -326,6 +329,32 @@ impl Format for MediaType {
         let well_formed = essence.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
         let sendable = http::HeaderValue::from_str(text).is_ok();
         if well_formed && sendable { Ok(text.into()) } else { Err(String::new()) }
+    }
+}
+
+/// A MAC address.
+pub(super) enum MacAddress {}
+
+impl Format for MacAddress {
+    type Value = Mac;
+    const NAME: &'static str = "mac-address";
+    const EXPECTED: &'static str = "a MAC address such as \"24:6e:96:00:00:01\", in any spelling";
+
+    fn read(text: &str) -> Result<Mac, String> {
+        text.parse().map_err(|_| String::new())
+    }
+}
+
+/// A UUID.
+pub(super) enum SmbiosUuid {}
+
+impl Format for SmbiosUuid {
+    type Value = Uuid;
+    const NAME: &'static str = "smbios-uuid";
+    const EXPECTED: &'static str = "a UUID such as \"4c4c4544-0042-3110-8043-b2c04f564232\"";
+
+    fn read(text: &str) -> Result<Uuid, String> {
+        text.parse().map_err(|_| String::new())
     }
 }
 

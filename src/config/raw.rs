@@ -4,9 +4,11 @@
 
 mod dhcp;
 mod release;
+mod roster;
 
 use std::collections::BTreeMap;
 
+pub(super) use roster::{Defaults, File, Host, Macs, OnlyFrom, Profile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,13 @@ pub(super) struct Settings {
     pub(super) asset: Vec<Asset>,
     /// Assets that go live, are kept and are dropped together: a kernel, its initramfs and its root file system.
     pub(super) release: Vec<Release>,
+    /// One way to boot: a kernel with its initramfs, an ISO, another program, an iSCSI disk, the machine's own disks, or a
+    /// script of your own.
+    pub(super) profile: Vec<Profile>,
+    /// One machine: what identifies it, and what it boots.
+    pub(super) host: Vec<Host>,
+    /// What holds for machines that are no host.
+    pub(super) defaults: Defaults,
 }
 
 /// The cache on disk.

@@ -1,6 +1,7 @@
 //! From what people wrote to what the rooms use.
 
 mod dhcp;
+mod roster;
 
 use figment::value::Value;
 
@@ -34,9 +35,11 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
     let catalog = Catalog::new(assets).map_err(|taken| {
         told(&layers, taken.into_iter().map(|error| Problem::Internal(error.to_string())).collect())
     })?;
-    if !errors.is_empty() {
-        return Err(errors);
-    }
+    let releases: Vec<_> = raw.release.into_iter().map(release).collect();
+    let roster = roster::roster(&layers, raw.host, raw.profile, raw.defaults, &catalog, &releases).map_err(|wrong| {
+        errors.extend(wrong);
+    });
+    let (true, Ok(roster)) = (errors.is_empty(), roster) else { return Err(errors) };
     let (http, tftp) = (http(raw.http), tftp(raw.tftp));
     let firmware = dhcp::firmware(&raw.dhcp.nbp, &tftp.files, &catalog);
     Ok(Config {
@@ -55,7 +58,8 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
         origins,
         timeouts,
         catalog,
-        releases: raw.release.into_iter().map(release).collect(),
+        releases,
+        roster,
         warnings,
         layers,
     })
