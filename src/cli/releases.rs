@@ -97,11 +97,10 @@ mod tests {
         let alone = ReleaseView { channel: None, size: None, ..view("memtest", ReleaseState::Idle, false, 0, 0) };
         let views = [view("okd-4.19", ReleaseState::Live, false, 3, 1_200_000_000), failed, alone];
         insta::assert_snapshot!(table(&views), @r"
-        NAME      CHANNEL  STATE   PROVEN  HERE
-        okd-4.19  okd      live    3 of 3  1.1 GiB
-        okd-4.20  okd      failed  2 of 3  143.0 MiB of 1.1 GiB
-            okd/4.20/rootfs.img: no source has it: s3://b/k does not exist
-        memtest   -        idle    0 of 3  0 B
+        NAME      CHANNEL  STATE   PROVEN                  HERE  WHY
+        okd-4.19  okd      live    3 of 3               1.1 GiB
+        okd-4.20  okd      failed  2 of 3  143.0 MiB of 1.1 GiB  okd/4.20/rootfs.img: no source has it: s3://b/k does not exist
+        memtest   -        idle    0 of 3                   0 B
         ");
     }
 }
