@@ -84,9 +84,10 @@ impl Ledger {
     }
 
     /// A DHCP answer went out to this machine: the architecture it said it has (RFC 4578 2.1) and the file it was given.
-    pub fn offered(&self, machine: &Machine, arch: u16, file: &str) {
+    /// An answer that only `confirms` what was offered before is part of the same answer.
+    pub fn offered(&self, machine: &Machine, arch: u16, file: &str, confirms: bool) {
         if let Some(mac) = machine.mac {
-            self.books().offered(mac, arch, file, now());
+            self.books().offered(mac, arch, file, confirms, now());
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Reply {
     pub packet: Vec<u8>,
     /// The boot file that it names.
     pub file: String,
+    /// Whether it confirms an offer, of ours or of a server that named us, and is none itself.
+    pub confirms: bool,
 }
 
 /// The answer to a request, if it gets one from us.
@@ -78,7 +80,7 @@ pub fn answer(request: &Request, facts: &Facts<'_>) -> Option<Reply> {
         Client::Unknown => return None,
     };
     let packet = packet(request, facts, kind, &file)?;
-    Some(Reply { to: to(request, facts.port), packet, file })
+    Some(Reply { to: to(request, facts.port), packet, file, confirms: kind == MessageType::Ack })
 }
 
 /// Which message answers this one.

@@ -89,11 +89,11 @@ struct Open {
 
 impl Books {
     /// DHCP told a machine what to boot.
-    pub(super) fn offered(&mut self, mac: Mac, arch: u16, file: &str, at: Timestamp) {
+    pub(super) fn offered(&mut self, mac: Mac, arch: u16, file: &str, confirms: bool, at: Timestamp) {
         let file = kept(file);
         self.write(Key::Mac(mac), Role::Dhcp, &file, at, |attempt| {
             attempt.arch = Some(arch);
-            attempt.step(Role::Dhcp, &file, at).answer(at);
+            attempt.step(Role::Dhcp, &file, at).answer(confirms, at);
         });
     }
 

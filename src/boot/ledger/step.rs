@@ -98,11 +98,13 @@ impl Step {
         }
     }
 
-    /// An answer that is made in one go.
-    pub(super) fn answer(&mut self, at: Timestamp) {
+    /// An answer that is made in one go. One that only `confirms` another counts where that one is not known.
+    pub(super) fn answer(&mut self, confirms: bool, at: Timestamp) {
         self.touch(at);
-        self.requests += 1;
-        self.completed += 1;
+        if !confirms || self.requests == 0 {
+            self.requests += 1;
+            self.completed += 1;
+        }
         self.outcome = Some(Outcome::Complete);
     }
 

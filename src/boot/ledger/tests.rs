@@ -41,7 +41,13 @@ impl Story {
 
     fn dhcp(&mut self, mac: Mac, file: &str) {
         self.wait(1);
-        self.books.offered(mac, 7, file, self.now);
+        self.books.offered(mac, 7, file, false, self.now);
+    }
+
+    /// UEFI asks the proxy again on port 4011 once it has its address.
+    fn dhcp_again(&mut self, mac: Mac, file: &str) {
+        self.wait(1);
+        self.books.offered(mac, 7, file, true, self.now);
     }
 
     fn script(&mut self, mac: Option<Mac>, peer: &str, plan: &[(Role, &str)]) {
@@ -145,6 +151,21 @@ fn ipxes_own_dhcp_is_part_of_the_boot() {
     story.http(HERE, "ipxe");
     let told = "dhcp:snponly.efi nbp:snponly.efi dhcp:http://boot.lab/boot.ipxe script:boot.ipxe script:ipxe";
     assert_eq!(story.told(Key::Mac(MAC)), [told]);
+}
+
+#[test]
+fn an_offer_and_its_confirmation_are_one_answer() {
+    let mut story = Story::begin();
+    story.dhcp(MAC, "snponly.efi");
+    story.dhcp_again(MAC, "snponly.efi");
+    assert_eq!(story.told(Key::Mac(MAC)), ["dhcp:snponly.efi"]);
+    let boot = story.boot(Key::Mac(MAC));
+    assert_eq!((boot.steps[0].last, boot.steps[0].completed), (story.now, 1));
+    story.dhcp(MAC, "snponly.efi");
+    assert_eq!(story.told(Key::Mac(MAC)), ["dhcp:snponly.efi*2"], "it has forgotten the first");
+    // Another server made the offer, or this one has been started since.
+    story.dhcp_again(OTHER, "snponly.efi");
+    assert_eq!(story.told(Key::Mac(OTHER)), ["dhcp:snponly.efi"]);
 }
 
 #[test]
@@ -357,7 +378,7 @@ fn a_machine_that_asks_for_everything_fills_one_step() {
 fn machines_are_found_by_name_by_mac_in_any_spelling_and_by_address() {
     let ledger = Ledger::in_memory();
     let machine = Machine { mac: Some(MAC), ..Machine::default() };
-    ledger.offered(&machine, 7, "snponly.efi");
+    ledger.offered(&machine, 7, "snponly.efi", false);
     ledger.scripted(&machine, ip("::ffff:192.0.2.7"), Some("r630-01"), Some("worker"), &[]);
     for who in ["r630-01", "24:6e:96:00:00:01", "24-6E-96-00-00-01", "246e.9600.0001", "246E96000001", HERE] {
         let found = ledger.machine(who).unwrap_or_else(|| panic!("{who} is found"));

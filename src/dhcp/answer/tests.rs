@@ -120,6 +120,7 @@ fn each_kind_of_firmware_is_offered_its_file() {
     ] {
         let (reply, message) = Packet::discover(architecture).answered();
         assert_eq!((reply.file.as_str(), reply.to), (file, To::Broadcast), "architecture {architecture}");
+        assert!(!reply.confirms);
         assert_eq!(message.opts().msg_type(), Some(MessageType::Offer));
         assert_eq!(text(&message, OptionCode::BootfileName), Some(format!("{file}\0")));
         assert_eq!(message.fname().map(|name| name.strip_suffix(&[0]).unwrap_or(name)), Some(file.as_bytes()));
@@ -144,7 +145,7 @@ fn each_kind_of_firmware_is_offered_its_file() {
 fn firmware_that_has_an_address_asks_again_on_4011() {
     let asked = Packet::request(7);
     let (reply, message) = asked.answered_on(Port::Pxe).unwrap();
-    assert_eq!((reply.file.as_str(), reply.to), ("snponly.efi", To::Sender));
+    assert_eq!((reply.file.as_str(), reply.to, reply.confirms), ("snponly.efi", To::Sender, true));
     assert_eq!((message.opts().msg_type(), message.ciaddr()), (Some(MessageType::Ack), LEASED));
     let named = |server| Packet::request(0).with(DhcpOption::ServerIdentifier(server)).answered_on(Port::Pxe);
     assert!(named(OURS).is_some(), "as iPXE does");

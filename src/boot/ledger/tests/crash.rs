@@ -17,7 +17,7 @@ fn write(ledger: &Ledger) {
 /// A ledger in `dir` with a machine's boot, and what its books say.
 fn story(ledger: &Ledger, mac: Mac) {
     let machine = Machine { mac: Some(mac), ..Machine::default() };
-    ledger.offered(&machine, 7, "snponly.efi");
+    ledger.offered(&machine, 7, "snponly.efi", false);
     write(ledger);
     let named = [(Role::Kernel, "k".to_owned())];
     ledger.scripted(&machine, ip(HERE), Some("r630-01"), Some("worker"), &named);
@@ -90,7 +90,7 @@ fn a_boot_that_moved_is_where_it_moved_to() {
     let ledger = Ledger::open(dir.path());
     let begun = Begun { id: 1, protocol: Protocol::Tftp, peer: ip(HERE), name: "snponly.efi", at: now() };
     let machine = Machine { mac: Some(MAC), ..Machine::default() };
-    ledger.offered(&machine, 7, "snponly.efi");
+    ledger.offered(&machine, 7, "snponly.efi", false);
     ledger.books().began(&begun);
     write(&ledger);
     assert_eq!(read(dir.path()).pages().count(), 2);
@@ -107,7 +107,7 @@ fn a_file_that_has_grown_is_written_anew() {
     let machine = Machine { mac: Some(MAC), ..Machine::default() };
     let mut largest = 0;
     for _ in 0..2000 {
-        ledger.offered(&machine, 7, "snponly.efi");
+        ledger.offered(&machine, 7, "snponly.efi", false);
         write(&ledger);
         largest = largest.max(fs::metadata(dir.path().join("ledger.jsonl")).unwrap().len());
     }
@@ -138,7 +138,7 @@ fn without_a_disk_it_goes_on_in_memory_and_is_kept_again_when_that_is_mended() {
     story(&ledger, MAC);
     fs::rename(&home, dir.path().join("away")).unwrap();
     let machine = Machine { mac: Some(OTHER), ..Machine::default() };
-    ledger.offered(&machine, 7, "snponly.efi");
+    ledger.offered(&machine, 7, "snponly.efi", false);
     let error = ledger.write().unwrap_err().to_string();
     assert!(error.contains("cache/ledger.jsonl: "), "{error}");
     assert!(ledger.write().is_err());
@@ -153,7 +153,7 @@ fn a_file_that_cannot_be_read_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("ledger.jsonl")).unwrap();
     let ledger = Ledger::open(dir.path());
-    ledger.offered(&Machine { mac: Some(MAC), ..Machine::default() }, 7, "x");
+    ledger.offered(&Machine { mac: Some(MAC), ..Machine::default() }, 7, "x", false);
     write(&ledger);
     assert!(dir.path().join("ledger.jsonl").is_dir());
     assert_eq!(ledger.machines().len(), 1);

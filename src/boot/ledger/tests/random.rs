@@ -88,7 +88,7 @@ fn happen(events: &[Event]) -> (Books, Timestamp, Vec<Line>, u64) {
     for (number, event) in events.iter().enumerate() {
         let id = number as u64;
         match event {
-            Event::Offered { mac } => books.offered(Mac([*mac; 6]), 7, "a", now),
+            Event::Offered { mac } => books.offered(Mac([*mac; 6]), 7, "a", false, now),
             Event::Scripted { mac, peer: at, plan } => {
                 books.scripted(mac.map(|mac| Mac([mac; 6])), peer(*at), None, Some("p"), plan.clone(), now);
             }
