@@ -19,10 +19,12 @@ impl Network {
         network(self.address) == network(other)
     }
 
-    /// Of `networks`, the one to use towards a client at `client`: the one it is in, else the first, which is the
-    /// interface's primary one.
-    pub fn towards(networks: &[Self], client: Ipv4Addr) -> Option<Self> {
-        networks.iter().find(|network| network.holds(client)).or(networks.first()).copied()
+    /// Of `networks`, the one to use towards a client at `client`: the one whose address it `named`, else the one it is
+    /// in, else the first, which is the interface's primary one. A client holds on to the server whose offer it took, and
+    /// may have been given an address in another network since.
+    pub fn towards(networks: &[Self], client: Ipv4Addr, named: Option<Ipv4Addr>) -> Option<Self> {
+        let named = networks.iter().find(|network| Some(network.address) == named);
+        named.or_else(|| networks.iter().find(|network| network.holds(client))).or(networks.first()).copied()
     }
 }
 
@@ -48,11 +50,16 @@ mod tests {
     fn a_client_is_told_the_address_in_its_own_network() {
         let of = |address: [u8; 4]| Network { address: address.into(), mask: [255, 255, 255, 0].into() };
         let ours = [of([10, 0, 0, 1]), of([10, 0, 1, 1])];
-        let towards = |client: [u8; 4]| Network::towards(&ours, client.into()).unwrap().address;
+        let towards = |client: [u8; 4]| Network::towards(&ours, client.into(), None).unwrap().address;
         assert_eq!(towards([10, 0, 1, 77]), Ipv4Addr::new(10, 0, 1, 1));
         assert_eq!(towards([10, 0, 0, 77]), Ipv4Addr::new(10, 0, 0, 1));
         assert_eq!(towards([0, 0, 0, 0]), Ipv4Addr::new(10, 0, 0, 1), "one without an address hears the first");
-        assert_eq!(Network::towards(&[], Ipv4Addr::UNSPECIFIED), None);
+        let named = |server: [u8; 4]| {
+            Network::towards(&ours, [10, 0, 1, 77].into(), Some(server.into())).map(|network| network.address)
+        };
+        assert_eq!(named([10, 0, 0, 1]), Some(ours[0].address), "it goes on with the server whose offer it took");
+        assert_eq!(named([10, 0, 0, 2]), Some(ours[1].address), "another's name means nothing");
+        assert_eq!(Network::towards(&[], Ipv4Addr::UNSPECIFIED, None), None);
     }
 
     #[test]

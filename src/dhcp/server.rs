@@ -28,6 +28,9 @@ const PXE_PORT: u16 = 4011;
 const LONGEST: usize = 2048;
 /// How long a socket that fails is let alone: an interface that is down tells so at once, again and again.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// How old the interface's addresses may be that a client is told: asking the system takes milliseconds on a machine with
+/// many interfaces.
+const ADDRESSES_FRESH: Duration = Duration::from_secs(1);
 /// Architectures that are named in the log as unanswered, once each. Whoever makes them up fills no memory.
 const NAMED_AT_MOST: usize = 64;
 
@@ -126,6 +129,7 @@ impl DhcpServer {
             boot: &boot,
             pace: Mutex::new(Pace::new(Instant::now())),
             unanswered: Mutex::new(HashSet::new()),
+            addresses: Mutex::default(),
         };
         let hear = async { tokio::join!(desk.hear(&self.dhcp, Port::Dhcp), desk.hear(&self.pxe, Port::Pxe)) };
         stop.run_until_cancelled(hear).await;
@@ -155,6 +159,36 @@ struct Desk<'s> {
     boot: &'s Boot,
     pace: Mutex<Pace>,
     unanswered: Mutex<HashSet<u16>>,
+    addresses: Mutex<Addresses>,
+}
+
+/// The interface's addresses as they were last read.
+#[derive(Default)]
+struct Addresses {
+    networks: Vec<Network>,
+    read: Option<Instant>,
+    /// The log was told that there are none.
+    lacking: bool,
+}
+
+impl Addresses {
+    /// What the interface has now, but for a second; `read` asks the system.
+    fn now(&mut self, interface: &str, now: Instant, read: impl FnOnce() -> io::Result<Vec<Network>>) -> &[Network] {
+        if self.read.is_none_or(|at| now.saturating_duration_since(at) >= ADDRESSES_FRESH) {
+            let found = read();
+            let error = found.as_ref().err().map(ToString::to_string);
+            self.networks = found.unwrap_or_default();
+            self.read = Some(now);
+            let lacking = self.networks.is_empty();
+            if lacking && !self.lacking {
+                warn!(interface, error, "no IPv4 address to be reached at; nobody is answered until there is one");
+            } else if self.lacking && !lacking {
+                info!(interface, "there is an IPv4 address again; machines are answered");
+            }
+            self.lacking = lacking;
+        }
+        &self.networks
+    }
 }
 
 impl Desk<'_> {
@@ -182,12 +216,7 @@ impl Desk<'_> {
     fn take(&self, datagram: &[u8], port: Port, sender: SocketAddrV4) -> Option<(Reply, SocketAddrV4)> {
         let request = Request::parse(datagram)?;
         let client = [request.address, request.relay].into_iter().find(|address| !address.is_unspecified());
-        let networks = addresses_of(Some(&self.settings.interface));
-        let ours = networks.ok().and_then(|all| Network::towards(&all, client.unwrap_or(Ipv4Addr::UNSPECIFIED)));
-        let Some(Network { address, .. }) = ours else {
-            debug!(interface = self.settings.interface, "no IPv4 address to be reached at; nobody is answered");
-            return None;
-        };
+        let Network { address, .. } = self.ours(client.unwrap_or(Ipv4Addr::UNSPECIFIED), request.server)?;
         let host = self.boot.host(&request.machine);
         let own = host.as_ref().and_then(|host| self.own_nbp(&host.name, host.nbp.as_deref()?));
         let nbp = match request.client {
@@ -220,6 +249,13 @@ impl Desk<'_> {
             To::Sender => sender,
         };
         Some((reply, to))
+    }
+
+    /// Our address towards a client.
+    fn ours(&self, client: Ipv4Addr, named: Option<Ipv4Addr>) -> Option<Network> {
+        let interface = self.settings.interface.as_str();
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        Network::towards(addresses.now(interface, Instant::now(), || addresses_of(Some(interface))), client, named)
     }
 
     /// The boot file that a host has for itself.
@@ -272,6 +308,26 @@ mod tests {
         // Longer than any name can be.
         assert!(DhcpServer::bind(settings("a-name-that-no-interface-can-have")).is_err());
         assert!(matches!(DhcpServer::bind(settings("no-such-one")), Err(DhcpError::Interface { .. })));
+    }
+
+    #[test]
+    fn addresses_are_asked_for_once_a_second_at_most() {
+        let mut addresses = Addresses::default();
+        let begin = Instant::now();
+        let ours = Network { address: Ipv4Addr::new(10, 0, 0, 1), mask: Ipv4Addr::new(255, 0, 0, 0) };
+        let mut reads = 0;
+        let mut after = |millis, found: io::Result<Vec<Network>>| {
+            let read = || {
+                reads += 1;
+                found
+            };
+            addresses.now("eno1", begin + Duration::from_millis(millis), read).to_vec()
+        };
+        assert_eq!(after(0, Ok(vec![ours])), [ours]);
+        assert_eq!(after(999, Ok(Vec::new())), [ours]);
+        assert_eq!(after(1000, Err(io::ErrorKind::OutOfMemory.into())), []);
+        assert_eq!(after(2000, Ok(vec![ours])), [ours], "the DHCP server gave it one at last");
+        assert_eq!(reads, 3);
     }
 
     fn settings(interface: &str) -> DhcpSettings {
