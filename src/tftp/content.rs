@@ -75,11 +75,14 @@ pub enum Base {
 }
 
 impl Base {
-    /// The base for a client that asked this address.
+    /// The base for a client that asked this address. HTTP's own port is left out: GRUB before 2.12 takes `ADDRESS:PORT`
+    /// for a name that it cannot resolve.
     pub(super) fn url(&self, asked: IpAddr) -> String {
-        match self {
-            Self::Url(url) => url.clone(),
-            Self::Port(port) => format!("http://{}", SocketAddr::new(asked.to_canonical(), *port)),
+        match (self, asked.to_canonical()) {
+            (Self::Url(url), _) => url.clone(),
+            (Self::Port(80), IpAddr::V4(asked)) => format!("http://{asked}"),
+            (Self::Port(80), IpAddr::V6(asked)) => format!("http://[{asked}]"),
+            (Self::Port(port), asked) => format!("http://{}", SocketAddr::new(asked, *port)),
         }
     }
 }
@@ -109,9 +112,11 @@ mod tests {
 
     #[test]
     fn urls_lead_to_the_address_that_was_asked() {
-        let url = |asked: &str| Base::Port(8080).url(asked.parse().unwrap());
-        assert_eq!(url("::ffff:10.0.0.1"), "http://10.0.0.1:8080");
-        assert_eq!(url("fd00::1"), "http://[fd00::1]:8080");
+        let url = |asked: &str, port| Base::Port(port).url(asked.parse().unwrap());
+        assert_eq!(url("::ffff:10.0.0.1", 8080), "http://10.0.0.1:8080");
+        assert_eq!(url("fd00::1", 8080), "http://[fd00::1]:8080");
+        assert_eq!(url("::ffff:10.0.0.1", 80), "http://10.0.0.1");
+        assert_eq!(url("fd00::1", 80), "http://[fd00::1]");
         assert_eq!(Base::Url("http://boot.lab".into()).url([10, 0, 0, 1].into()), "http://boot.lab");
     }
 }
