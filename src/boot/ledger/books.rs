@@ -20,9 +20,10 @@ use crate::depot::{Outcome, Protocol};
 
 /// Attempts that are kept of one machine.
 pub(super) const MAX_ATTEMPTS: usize = 20;
-/// Machines that are kept; the least recently seen go first. A hundred racks.
+/// Machines that are kept. A hundred racks. Those go first that are no host of the settings, whom anybody on the network
+/// can make up, and of them the least recently seen.
 pub(super) const MAX_PAGES: usize = 4096;
-/// Steps and planned names of all machines; the least recently seen go first. Some 60 MiB, and 20 boots of each of 1,500
+/// Steps and planned names of all machines; the same go first. Some 60 MiB, and 20 boots of each of 1,500
 /// machines.
 const MAX_WEIGHT: usize = 256 << 10;
 /// Addresses that are bound to machines; those whose time is over soonest go first.
@@ -35,7 +36,7 @@ const BOUND_AS_NEIGHBOUR: SignedDuration = SignedDuration::from_mins(1);
 const A_SCRIPT: &str = "ipxe";
 
 /// One machine.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Page {
     /// The host's name, if anybody gave it one.
     pub(super) host: Option<String>,
@@ -45,6 +46,8 @@ pub(super) struct Page {
     pub(super) attempts: VecDeque<Attempt>,
     /// Of its attempts, as of when it was last put in order.
     weight: usize,
+    /// When anything of it last happened, as of then.
+    last: Timestamp,
 }
 
 /// A transfer, as far as the books care.
@@ -346,6 +349,7 @@ impl Books {
         while page.attempts.len() > MAX_ATTEMPTS {
             page.attempts.pop_front();
         }
+        page.last = page.attempts.iter().map(|attempt| attempt.last).max().unwrap_or(Timestamp::MIN);
         let weight = page.attempts.iter().map(Attempt::weight).sum();
         self.weight = self.weight - std::mem::replace(&mut page.weight, weight) + weight;
         if page.attempts.is_empty() {
@@ -353,8 +357,9 @@ impl Books {
         }
         while self.pages.len() > MAX_PAGES || self.weight > MAX_WEIGHT {
             let others = self.pages.iter().filter(|(other, _)| **other != key);
-            let Some(oldest) = others.min_by_key(|(_, page)| page.last()).map(|(other, _)| *other) else { break };
-            self.forget(oldest);
+            let first = others.min_by_key(|(_, page)| (page.host.is_some(), page.last)).map(|(other, _)| *other);
+            let Some(first) = first else { break };
+            self.forget(first);
         }
     }
 
@@ -368,7 +373,13 @@ impl Books {
 impl Page {
     /// When anything of it last happened.
     pub(super) fn last(&self) -> Timestamp {
-        self.attempts.iter().map(|attempt| attempt.last).max().unwrap_or(Timestamp::MIN)
+        self.last
+    }
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { host: None, address: None, attempts: VecDeque::new(), weight: 0, last: Timestamp::MIN }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The journal: the ledger's file, `ledger.jsonl` in the cache's directory. One line for each attempt that changed, the
-//! last one counts; written anew now and then, so that it stays small. It may lose its last second, and nothing else.
+//! last one counts; written anew now and then, so that it stays small. A process that is killed loses its last second; a
+//! power cut takes besides what the system had not yet written, some half a minute.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};

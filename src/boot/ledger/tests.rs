@@ -331,13 +331,28 @@ fn the_last_boots_and_the_last_machines_are_kept() {
         story.ipxe(MAC, HERE);
     }
     assert_eq!(story.told(Key::Mac(MAC)).len(), MAX_ATTEMPTS);
-    for number in 0..MAX_PAGES {
+    story.dhcp(OTHER, "x");
+    for number in 0..MAX_PAGES - 1 {
         let [_, _, high, low] = u32::try_from(number).unwrap().to_be_bytes();
         story.dhcp(Mac([2, 0, 0, 0, high, low]), "x");
     }
     assert_eq!(story.books.pages().count(), MAX_PAGES);
-    assert!(story.told(Key::Mac(MAC)).is_empty(), "it was seen least recently");
+    assert!(story.told(Key::Mac(OTHER)).is_empty(), "it was seen least recently");
     assert!(!story.told(Key::Mac(Mac([2, 0, 0, 0, 0, 0]))).is_empty());
+}
+
+#[test]
+fn machines_that_anybody_can_make_up_are_forgotten_before_hosts() {
+    let mut story = Story::begin();
+    story.ipxe(MAC, HERE);
+    for number in 0..MAX_PAGES + 5 {
+        let [_, _, high, low] = u32::try_from(number).unwrap().to_be_bytes();
+        story.wait(1);
+        story.books.scripted(Some(Mac([2, 0, 0, 0, high, low])), ip(THERE), None, None, Vec::new(), story.now);
+    }
+    assert_eq!(story.books.pages().count(), MAX_PAGES);
+    assert_eq!(story.told(Key::Mac(MAC)), [BY_IPXE]);
+    assert!(story.told(Key::Mac(Mac([2, 0, 0, 0, 0, 0]))).is_empty(), "the first of the others went");
 }
 
 #[test]
