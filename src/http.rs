@@ -28,7 +28,7 @@ mod tls;
 pub use admin::{AdminServer, Metrics};
 pub use error::HttpError;
 pub use server::HttpServer;
-pub use settings::{HttpSettings, TlsSettings};
+pub use settings::{HttpSettings, TlsSettings, plain_port};
 
 #[cfg(test)]
 mod tests;

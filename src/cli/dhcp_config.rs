@@ -8,11 +8,11 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 use super::config::refuse;
+use super::print;
 use crate::config::{Config, Flags, process_environment};
 use crate::dhcp::addresses_of;
 use site::{Site, here};
@@ -37,13 +37,13 @@ pub struct DhcpConfigCommand {
 /// A DHCP server that settings can be printed for.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Server {
-    /// dnsmasq: a file for /etc/dnsmasq.d
+    /// A file for /etc/dnsmasq.d
     Dnsmasq,
-    /// Kea: JSON to merge into kea-dhcp4.conf
+    /// JSON to merge into kea-dhcp4.conf
     Kea,
-    /// ISC dhcpd: lines for dhcpd.conf
+    /// Lines for the dhcpd.conf of ISC dhcpd
     Isc,
-    /// `OPNsense`: what to enter where
+    /// What to enter where
     Opnsense,
 }
 
@@ -61,7 +61,10 @@ impl DhcpConfigCommand {
                 Err(doubt) => return Ok(refuse(&doubt)),
             },
         };
-        let site = Site::of(&config, address);
+        let site = match Site::of(&config, address) {
+            Ok(site) => site,
+            Err(doubt) => return Ok(refuse(&doubt)),
+        };
         if site.firmware.iter().next().is_none() {
             eprintln!(
                 "bootdepot: no file of [dhcp.nbp] is a key of [tftp.files] or an asset, so only iPXE finds its way here"
@@ -73,10 +76,7 @@ impl DhcpConfigCommand {
             Server::Isc => isc::settings(&site),
             Server::Opnsense => opnsense::settings(&site),
         };
-        match io::stdout().lock().write_all(printed.as_bytes()) {
-            // `dhcp-config isc | head` is no failure.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(ExitCode::SUCCESS),
-        }
+        print(&printed)?;
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,6 +1,6 @@
 //! What the room needs of the settings file, resolved.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,4 +28,29 @@ pub struct TlsSettings {
     pub cert: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
+}
+
+/// The port of the plain listener that machines are sent to: of the one at the address that they are told, else of the
+/// first that is not this machine's alone, else of the first.
+pub fn plain_port(listen: &[SocketAddr], told: Option<IpAddr>) -> u16 {
+    let there = listen.iter().find(|listener| Some(listener.ip()) == told);
+    let found = there.or_else(|| listen.iter().find(|listener| !listener.ip().is_loopback())).or(listen.first());
+    found.map_or(80, SocketAddr::port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_are_sent_to_a_listener_that_they_can_reach() {
+        let port = |listen: &[&str], told: Option<&str>| {
+            let listen: Vec<_> = listen.iter().map(|address| address.parse().unwrap()).collect();
+            plain_port(&listen, told.map(|address| address.parse().unwrap()))
+        };
+        assert_eq!(port(&["0.0.0.0:8080"], None), 8080);
+        assert_eq!(port(&["127.0.0.1:8000", "10.0.0.1:80", "10.1.0.1:8080"], None), 80);
+        assert_eq!(port(&["127.0.0.1:8000", "10.0.0.1:80", "10.1.0.1:8080"], Some("10.1.0.1")), 8080);
+        assert_eq!(port(&["127.0.0.1:8000"], Some("10.1.0.1")), 8000);
+    }
 }

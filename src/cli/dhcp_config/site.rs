@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::config::Config;
 use crate::dhcp::{Firmware, Network, plain_base};
+use crate::http::plain_port;
 
 /// This server, as machines see it.
 #[derive(Debug)]
@@ -18,10 +19,13 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn of(config: &Config, address: Ipv4Addr) -> Self {
-        let port = config.http.listen.first().map_or(80, std::net::SocketAddr::port);
-        let base = config.http.advertise.clone().unwrap_or_else(|| plain_base(address, port));
-        Self { address, base, firmware: config.firmware.clone() }
+    pub(super) fn of(config: &Config, address: Ipv4Addr) -> Result<Self, Doubt> {
+        let base = match (&config.http.advertise, plain_port(&config.http.listen, Some(address.into()))) {
+            (Some(base), _) => base.clone(),
+            (None, 0) => return Err(Doubt::Port),
+            (None, port) => plain_base(address, port),
+        };
+        Ok(Self { address, base, firmware: config.firmware.clone() })
     }
 
     /// The entry script, for iPXE.
@@ -30,10 +34,18 @@ impl Site {
     }
 }
 
-/// Which address of this machine to name is in doubt.
+/// Where machines reach this server is in doubt.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("which address do machines reach this server at? Say so with --address; this machine has {}", list(.0))]
-pub(super) struct Doubt(Vec<Ipv4Addr>);
+pub(super) enum Doubt {
+    /// At which of these addresses.
+    #[error("which address do machines reach this server at? Say so with --address; this machine has {}", list(.0))]
+    Address(Vec<Ipv4Addr>),
+    /// At which port.
+    #[error(
+        "http.listen leaves the port to the system; set one, or http.advertise, so that machines can be sent there"
+    )]
+    Port,
+}
 
 fn list(addresses: &[Ipv4Addr]) -> String {
     let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
@@ -57,5 +69,5 @@ pub(super) fn here(
         _ => None,
     };
     let found = interface.map(|network| network.address).or(listened).or(only);
-    found.ok_or_else(|| Doubt(all.iter().map(|network| network.address).collect()))
+    found.ok_or_else(|| Doubt::Address(all.iter().map(|network| network.address).collect()))
 }

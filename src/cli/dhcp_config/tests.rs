@@ -78,7 +78,8 @@ fn the_files_are_those_of_the_settings() {
             asset("boot/arm.efi")
         )),
         [10, 0, 0, 1].into(),
-    );
+    )
+    .unwrap();
     assert_eq!(site.base, "http://10.0.0.1");
     let told: Vec<_> = site.firmware.iter().map(|(on, nbp)| (on.name(), nbp.told_to(on, &site.base))).collect();
     let told: Vec<_> = told.iter().map(|(on, file)| (*on, file.as_str())).collect();
@@ -86,6 +87,14 @@ fn the_files_are_those_of_the_settings() {
         told,
         [("efi-x64", "snponly.efi"), ("efi-arm64", "boot/arm.efi"), ("http-x64", "http://10.0.0.1/assets/boot/x.efi")]
     );
+}
+
+#[test]
+fn urls_have_the_port_of_the_listener_at_their_address() {
+    let base = |settings: &str| Site::of(&config(settings), [10, 0, 0, 8].into()).map(|site| site.base);
+    assert_eq!(base("[http]\nlisten = [\"127.0.0.1:80\", \"10.0.0.8:8080\"]\n").unwrap(), "http://10.0.0.8:8080");
+    assert_eq!(base("[http]\nlisten = [\"[::]:0\"]\nadvertise = \"http://b\"\n").unwrap(), "http://b");
+    assert_snapshot!(base("[http]\nlisten = [\"[::]:0\"]\n").unwrap_err(), @"http.listen leaves the port to the system; set one, or http.advertise, so that machines can be sent there");
 }
 
 #[test]

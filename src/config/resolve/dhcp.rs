@@ -1,12 +1,11 @@
 //! `[dhcp]`, as the room uses it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use super::super::raw;
 use crate::catalog::Catalog;
 use crate::dhcp::{DhcpSettings, Firmware, Nbp, Platform};
-use crate::http::HttpSettings;
+use crate::http::{HttpSettings, plain_port};
 
 /// The boot files that are there: under each platform's name, where TFTP serves it.
 pub(super) fn firmware(raw: &raw::Nbp, files: &HashMap<String, String>, catalog: &Catalog) -> Firmware {
@@ -35,7 +34,7 @@ pub(super) fn settings(
             firmware,
             files: files.clone(),
             advertise: http.advertise.clone(),
-            http_port: http.listen.first().map_or(80, SocketAddr::port),
+            http_port: plain_port(&http.listen, None),
         }),
     }
 }
