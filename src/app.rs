@@ -16,7 +16,7 @@ use crate::cache::{Cache, CacheError};
 use crate::config::Config;
 use crate::depot::Depot;
 use crate::dhcp::{DhcpError, DhcpServer};
-use crate::http::{AdminServer, HttpError, HttpServer};
+use crate::http::{AdminServer, HttpError, HttpServer, plain_port};
 use crate::origin::{OriginError, Origins};
 use crate::telemetry::Metrics;
 use crate::tftp::{Base, TftpError, TftpServer};
@@ -110,13 +110,13 @@ impl App {
         let (listed, theirs) = (config.releases, depot.clone());
         let releases = blocking(move || Releases::open(listed, theirs, record)).await;
         let boot = Boot::new(config.roster, releases.clone(), ledger.clone(), depot.clone());
-        let base = advertise.map_or_else(|| Base::Port(addresses.http.first().map_or(80, SocketAddr::port)), Base::Url);
+        let http_port = plain_port(&addresses.http, None);
+        let base = advertise.map_or(Base::Port(http_port), Base::Url);
 
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let books = tokio::spawn(keep_books(ledger, depot.clone(), end.clone()));
         if let Some(dhcp) = dhcp {
-            let port = addresses.http.first().map_or(80, SocketAddr::port);
-            servers.spawn(dhcp.with_http_port(port).serve(boot.clone(), stop.clone()));
+            servers.spawn(dhcp.with_http_port(http_port).serve(boot.clone(), stop.clone()));
         }
         servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
@@ -175,11 +175,7 @@ impl Addresses {
 async fn keep_books(ledger: Ledger, depot: Depot, end: CancellationToken) {
     let noted = CancellationToken::new();
     let note = async {
-        tokio::select! {
-            biased; // What the last transfers told is taken note of first.
-            () = ledger.follow(&depot) => {}
-            () = end.cancelled() => {}
-        }
+        ledger.follow(&depot, &end).await;
         noted.cancel();
     };
     tokio::join!(note, ledger.keep(noted.clone()));

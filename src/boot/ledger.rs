@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -104,12 +104,21 @@ impl Ledger {
         self.books().scripted(machine.mac, peer.to_canonical(), host, profile, plan, now());
     }
 
-    /// Takes note of transfers until the depot is gone.
-    pub async fn follow(&self, depot: &Depot) {
+    /// Takes note of transfers until `end` or until the depot is gone, and of all that it told of before.
+    pub async fn follow(&self, depot: &Depot, end: &CancellationToken) {
         let mut transfers = depot.transfers();
         let mut neighbours = Neighbours::default();
         loop {
-            match transfers.recv().await {
+            let told = match end.run_until_cancelled(transfers.recv()).await {
+                Some(told) => told,
+                // What the last transfers told waits to be read.
+                None => match transfers.try_recv() {
+                    Ok(event) => Ok(event),
+                    Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+                },
+            };
+            match told {
                 Ok(TransferEvent::Began(facts)) => {
                     let begun = begun(&facts);
                     if self.books().is_stranger(begun.peer, begun.at)

@@ -65,8 +65,9 @@ pub(super) async fn answer(boot: &Boot, request: &Parts, client: &Arc<Client>) -
 
 /// What is against a request, whatever it asks for.
 fn objection(request: &Parts, client: &Client) -> Option<&'static str> {
-    if !client.peer.ip().to_canonical().is_loopback() {
-        return Some("the API has no tokens yet and answers only this machine itself: ask from 127.0.0.1 or ::1");
+    // A packet from outside never has an address of this machine as its source: the system drops it.
+    if !client.peer.ip().is_loopback() && client.peer.ip() != client.local.ip() {
+        return Some("the API has no tokens yet and answers only this machine itself: ask from here");
     }
     if !is_asked_by_address(request) {
         return Some(
@@ -89,6 +90,7 @@ fn not_allowed(methods: &[Method], client: &Client) -> Response<Body> {
     }
     response
 }
+
 fn nowhere(client: &Client) -> Response<Body> {
     let hint = "the API has nothing at this path; it has hosts, hosts/{name, MAC or address}, releases and \
                 releases/{name}/activate";
@@ -113,7 +115,7 @@ fn is_address(host: &str) -> bool {
 
 fn found(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     match serde_json::to_string(value) {
-        Ok(text) => json_answer(status, JSON, &text),
+        Ok(text) => json_answer(answer::text(status, &text), JSON),
         // Views are plain structs with texts as keys.
         Err(error) => answer::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), RequestId::new()),
     }
@@ -127,11 +129,10 @@ fn problem(status: StatusCode, detail: &str, client: &Client) -> Response<Body> 
     let body = json!({
         "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "instance": format!("urn:request:{id}"),
     });
-    json_answer(status, PROBLEM, &body.to_string())
+    json_answer(answer::error(status, &body.to_string(), id), PROBLEM)
 }
 
-fn json_answer(status: StatusCode, content_type: HeaderValue, text: &str) -> Response<Body> {
-    let mut response = answer::text(status, text);
+fn json_answer(mut response: Response<Body>, content_type: HeaderValue) -> Response<Body> {
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::boot::{Boot, Ledger, Mac, Machine, Releases, Role, Roster};
+use crate::depot::{Outcome, Protocol};
 use crate::http::api;
 use crate::http::client::Client;
 
@@ -28,8 +29,40 @@ async fn the_api_answers_this_machine_alone() {
         let request = http::Request::get(path).header("host", "127.0.0.1:8081").body(()).unwrap();
         let client = Client::new(peer.parse().unwrap(), site.address, false, PATIENCE);
         let answer = api::answer(&boot, &request.into_parts().0, &client).await;
+        let failed = status.is_some_and(|status| status >= 400);
+        let named = answer.as_ref().is_some_and(|answer| answer.headers().contains_key("x-request-id"));
+        assert_eq!(named, failed, "what went wrong has a name in the log");
         assert_eq!(answer.map(|answer| answer.status().as_u16()), status, "{peer} {path}");
     }
+    // Where the listener has an address of its own, this machine comes from that.
+    for (peer, local, status) in [
+        ("192.0.2.7:4000", "192.0.2.7:8081", 200),
+        ("[::ffff:192.0.2.7]:4000", "192.0.2.7:8081", 200),
+        ("192.0.2.8:4000", "192.0.2.7:8081", 403),
+    ] {
+        let request = http::Request::get("/api/v1/hosts").header("host", local).body(()).unwrap();
+        let client = Client::new(peer.parse().unwrap(), local.parse().unwrap(), false, PATIENCE);
+        let answer = api::answer(&boot, &request.into_parts().0, &client).await;
+        assert_eq!(answer.map(|answer| answer.status().as_u16()), Some(status), "{peer} {local}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_told_before_the_end_is_taken_note_of() {
+    let site = Plan::new().start().await;
+    let (ledger, end) = (Ledger::in_memory(), CancellationToken::new());
+    let (follower, depot, its) = (ledger.clone(), site.depot.clone(), end.clone());
+    let following = tokio::spawn(async move { follower.follow(&depot, &its).await });
+    // It listens from its first turn on.
+    tokio::task::yield_now().await;
+    for _ in 0..1000 {
+        let transfer = site.depot.transfer(Protocol::Http, "127.0.0.1:4000".parse().unwrap(), "x");
+        transfer.finish(Outcome::Complete, None);
+    }
+    end.cancel();
+    following.await.unwrap();
+    let step = ledger.machine("127.0.0.1").unwrap().last_step.unwrap();
+    assert_eq!((step.requests, step.open), (1000, 0));
 }
 
 #[tokio::test]
@@ -38,7 +71,7 @@ async fn a_machine_that_fetched_what_its_script_named_is_done() {
     let ledger = Ledger::in_memory();
     let boot = boot(&site, &ledger);
     let (follower, depot) = (ledger.clone(), site.depot.clone());
-    let following = tokio::spawn(async move { follower.follow(&depot).await });
+    let following = tokio::spawn(async move { follower.follow(&depot, &CancellationToken::new()).await });
     let machine = Machine { mac: Some(Mac([2, 0, 0, 0, 0, 1])), ..Machine::default() };
     let named = [(Role::Kernel, "okd/kernel".to_owned()), (Role::Initrd, "okd/initrd".to_owned())];
     ledger.scripted(&machine, "127.0.0.1".parse().unwrap(), Some("r630-01"), Some("worker"), &named);
