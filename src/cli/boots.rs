@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::config::refuse;
 use super::print;
+use super::server::Server;
 use super::table::Table;
 use super::witness::Witness;
 use super::words::{ago, bytes, clock, rate, span, took};
@@ -43,13 +44,11 @@ impl BootsCommand {
             Ok(config) => config,
             Err(errors) => return Ok(refuse(&errors)),
         };
-        let witness = Witness::of(&config)?;
         let zone = TimeZone::system();
         if self.follow {
-            anyhow::ensure!(matches!(witness, Witness::Server(_)), "there is nothing to follow without a server");
-            return follow(&witness, &self.host, &zone);
+            return follow(&Witness::Server(Server::of(&config)?), &self.host, &zone);
         }
-        match witness.machine(&self.host)? {
+        match Witness::of(&config)?.machine(&self.host)? {
             Err(reason) => anyhow::bail!("{}: {reason}", self.host),
             Ok(machine) if self.json => print(&(serde_json::to_string_pretty(&machine)? + "\n"))?,
             Ok(machine) => print(&show(&machine, Timestamp::now(), &zone)?)?,
@@ -68,6 +67,8 @@ fn follow(witness: &Witness, host: &str, zone: &TimeZone) -> anyhow::Result<Exit
                 if first && done {
                     eprintln!("bootdepot: the last boot of {host} is done; this waits for the next");
                     news.skip(&machine);
+                } else if first && machine.boots.is_empty() {
+                    eprintln!("bootdepot: {host} was not seen yet; this waits for it");
                 }
                 print(&news.of(&machine, Timestamp::now(), zone))?;
                 if done && !first && !news.is_skipped(&machine) {
