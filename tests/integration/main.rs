@@ -5,6 +5,7 @@
 
 mod architecture;
 mod boot;
+mod boots;
 mod crash;
 mod http_clients;
 mod origins;

@@ -1,6 +1,8 @@
 //! What the tests stand on: an S3 origin with faults, the server as a child process, clients, a lossy network, machines.
 
 pub(crate) mod client;
+pub(crate) mod guest;
+pub(crate) mod lab;
 pub(crate) mod machine;
 pub(crate) mod origin;
 pub(crate) mod relay;
@@ -13,6 +15,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 pub(crate) use client::Client;
+pub(crate) use guest::Guest;
 pub(crate) use origin::{Fault, Object, Origin};
 pub(crate) use server::{Line, Server, Site};
 pub(crate) use tool::Tool;

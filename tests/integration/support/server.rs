@@ -92,6 +92,12 @@ impl Site {
         self
     }
 
+    /// Sets whole tables, such as the `[[host]]` of TOML.
+    pub(crate) fn tables(mut self, tables: toml::Table) -> Self {
+        self.settings.extend(tables);
+        self
+    }
+
     /// Adds an asset: the object under its own key.
     pub(crate) fn asset(self, object: &Object) -> Self {
         let source = format!("s3://{BUCKET}/{}", object.key);
@@ -106,6 +112,15 @@ impl Site {
         asset.insert("sources".to_owned(), sources.to_vec().into());
         self.assets.push(asset.into());
         self
+    }
+
+    /// Adds an asset, the object under its own key, whose block list is `list`.
+    pub(crate) fn asset_in_blocks(self, object: &Object, list: &Object) -> Self {
+        let mut site = self.asset(object);
+        let asset = site.assets.last_mut().and_then(toml::Value::as_table_mut).expect("it was just added");
+        asset.insert("blocks".to_owned(), format!("s3://{BUCKET}/{}", list.key).into());
+        asset.insert("blocks_sha256".to_owned(), list.sha256().into());
+        site
     }
 
     /// Another secret than the one that the S3 server knows.
@@ -143,6 +158,13 @@ impl Site {
 
     /// The command line of a server in this site, with the settings as they are now.
     pub(crate) fn command(&self) -> Command {
+        let mut command = self.command_line(&["serve"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    /// A command line of the program with these arguments, and with the settings of this site as they are now.
+    pub(crate) fn command_line(&self, args: &[&str]) -> Command {
         let mut settings = self.settings.clone();
         settings.insert("asset".to_owned(), self.assets.clone().into());
         let config = self.file("bootdepot.toml");
@@ -154,14 +176,13 @@ impl Site {
             command.env_remove(name);
         }
         command
-            .args(["serve", "--config"])
+            .args(args)
+            .arg("--config")
             .arg(&config)
             .env("BOOTDEPOT_LOG_FORMAT", "json")
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", &self.secret_key)
-            .env_remove("AWS_SESSION_TOKEN")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+            .env_remove("AWS_SESSION_TOKEN");
         command
     }
 
