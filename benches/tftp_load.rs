@@ -224,7 +224,11 @@ impl Load {
         let now = Instant::now();
         let share = args.clients / args.threads + usize::from(thread < args.clients % args.threads);
         let clients = (0..share).map(|index| Client {
-            route: Route { peer: server, source: Some(Source::from(IpAddr::from(address(thread, index)))) },
+            route: Route {
+                peer: server,
+                source: Some(Source::from(IpAddr::from(address(thread, index)))),
+                segments: true,
+            },
             answered: false,
             began: now,
             heard: now,

@@ -11,13 +11,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::boot::{Boot, Ledger, Releases, Roster};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
 use crate::depot::Depot;
+use crate::dhcp::{DhcpError, DhcpServer};
 use crate::http::{AdminServer, HttpError, HttpServer};
 use crate::origin::{OriginError, Origins};
 use crate::telemetry::Metrics;
-use crate::tftp::{TftpError, TftpServer};
+use crate::tftp::{Base, TftpError, TftpServer};
 
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.
@@ -34,6 +36,9 @@ pub enum AppError {
     /// The TFTP listener.
     #[error(transparent)]
     Tftp(#[from] TftpError),
+    /// The proxyDHCP server.
+    #[error(transparent)]
+    Dhcp(#[from] DhcpError),
     /// An origin's settings.
     #[error(transparent)]
     Origin(#[from] OriginError),
@@ -66,6 +71,7 @@ pub struct App {
     stop: CancellationToken,
     /// Ends what goes on until the servers have ended.
     end: CancellationToken,
+    books: tokio::task::JoinHandle<()>,
     scrubbing: mpsc::Sender<Infallible>,
     scrub: JoinHandle<()>,
 }
@@ -75,12 +81,14 @@ impl App {
     ///
     /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
     pub async fn start(config: Config, metrics: Metrics) -> Result<Self, AppError> {
+        let advertise = config.http.advertise.clone();
         let http = HttpServer::bind(config.http).await?;
         let admin = match config.admin {
             Some(address) => Some(AdminServer::bind(address).await?),
             None => None,
         };
         let tftp = TftpServer::bind(config.tftp)?;
+        let dhcp = config.dhcp.map(DhcpServer::bind).transpose()?;
         let addresses = Addresses {
             http: http.addresses(),
             https: http.tls_addresses(),
@@ -91,19 +99,30 @@ impl App {
         let (settings, origins, timeouts) = (config.cache, config.origins, config.timeouts);
         let opening = tokio::task::spawn_blocking(move || {
             let origins = Origins::new(origins, timeouts)?;
-            Ok::<_, AppError>((origins, Cache::open(settings)?))
+            let dir = settings.dir.clone();
+            let cache = Cache::open(settings)?;
+            // After the cache, which makes the directory and locks it.
+            Ok::<_, AppError>((origins, cache, Ledger::open(&dir)))
         });
         // It is neither aborted nor does it panic.
-        let (origins, cache) = opening.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
+        let (origins, cache, ledger) = opening.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
         let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
 
+        let boot = Boot::new(Roster::default(), Releases::none(depot.clone()), ledger.clone(), depot.clone());
+        let base = advertise.map_or_else(|| Base::Port(addresses.http.first().map_or(80, SocketAddr::port)), Base::Url);
+
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        servers.spawn(http.serve(depot.clone(), stop.clone(), GRACE));
-        servers.spawn(tftp.serve(depot.clone(), stop.clone(), GRACE));
+        let books = tokio::spawn(keep_books(ledger, depot.clone(), end.clone()));
+        if let Some(dhcp) = dhcp {
+            let port = addresses.http.first().map_or(80, SocketAddr::port);
+            servers.spawn(dhcp.with_http_port(port).serve(boot.clone(), stop.clone()));
+        }
+        servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
+        servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let rendered = metrics.clone();
         if let Some(admin) = admin {
             let render = Arc::new(move || rendered.render());
-            servers.spawn(admin.serve(depot.clone(), render, stop.clone()));
+            servers.spawn(admin.serve(boot, render, stop.clone()));
         }
         tokio::spawn(upkeep(metrics, end.clone()));
         let (scrubbing, told) = mpsc::channel();
@@ -115,7 +134,7 @@ impl App {
                 info!(protocol, %address, "listening");
             }
         }
-        Ok(Self { addresses, depot, servers, stop, end, scrubbing, scrub })
+        Ok(Self { addresses, depot, servers, stop, end, books, scrubbing, scrub })
     }
 
     /// Where it listens.
@@ -131,6 +150,8 @@ impl App {
         self.depot.close().await;
         self.end.cancel();
         drop(self.scrubbing);
+        // As with the thread below.
+        let _ = self.books.await;
         // It notes the blobs' last uses before it ends; if it panicked there is nothing more to do.
         let _ = tokio::task::spawn_blocking(|| self.scrub.join()).await;
     }
@@ -145,6 +166,20 @@ impl Addresses {
             ("admin", self.admin.into_iter().collect()),
         ]
     }
+}
+
+/// Takes note of what machines do, and writes it down, until the end.
+async fn keep_books(ledger: Ledger, depot: Depot, end: CancellationToken) {
+    let noted = CancellationToken::new();
+    let note = async {
+        tokio::select! {
+            biased; // What the last transfers told is taken note of first.
+            () = ledger.follow(&depot) => {}
+            () = end.cancelled() => {}
+        }
+        noted.cancel();
+    };
+    tokio::join!(note, ledger.keep(noted.clone()));
 }
 
 async fn upkeep(metrics: Metrics, end: CancellationToken) {

@@ -10,12 +10,13 @@ mod releases;
 mod roster;
 mod script;
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use ledger::{Ledger, Role};
+pub use ledger::{BootView, Ledger, MachineView, Role, State, StepView};
 pub use machine::{Mac, Machine, Uuid};
 pub use releases::{NotLive, Releases};
 pub use roster::{Host, Profile, Roster};
@@ -73,6 +74,11 @@ impl Boot {
         Self { shared: Arc::new(Shared { roster, releases, ledger, depot }) }
     }
 
+    /// A room without hosts, profiles and releases: what a server is that only serves assets.
+    pub fn plain(depot: Depot) -> Self {
+        Self::new(Roster::default(), Releases::none(depot.clone()), Ledger::in_memory(), depot)
+    }
+
     /// The entry script for iPXE (`/boot.ipxe`, TFTP `autoexec.ipxe`): sends a machine on to `/ipxe` with everything that
     /// iPXE knows of it.
     pub fn entry(&self, visit: &Visit) -> String {
@@ -120,5 +126,45 @@ impl Boot {
     /// Where assets come from.
     pub fn depot(&self) -> &Depot {
         &self.shared.depot
+    }
+
+    /// Every machine that was seen, the last seen first, and then every host that was not.
+    pub fn machines(&self) -> Vec<MachineView> {
+        let mut machines = self.shared.ledger.machines();
+        for machine in &mut machines {
+            self.name(machine);
+        }
+        let seen: HashSet<_> = machines.iter().filter_map(|machine| machine.name.clone()).collect();
+        let unseen = self.shared.roster.hosts().iter().filter(|host| !seen.contains(&host.name));
+        machines.extend(unseen.map(|host| MachineView {
+            name: Some(host.name.clone()),
+            profile: Some(host.profile.name.clone()),
+            ..MachineView::default()
+        }));
+        machines
+    }
+
+    /// The machine of this host name, MAC in any spelling, or address, with its boots.
+    pub fn machine(&self, who: &str) -> Option<MachineView> {
+        let mut found = self.shared.ledger.machine(who).or_else(|| {
+            // A host that only DHCP has seen so far is in the ledger by its MAC alone.
+            let known = self.machines().into_iter().find(|machine| machine.name.as_deref() == Some(who))?;
+            match &known.mac {
+                Some(mac) => self.shared.ledger.machine(mac),
+                None => Some(known),
+            }
+        })?;
+        self.name(&mut found);
+        Some(found)
+    }
+
+    /// Gives a machine the name that the settings have for its MAC, where no script has given it one.
+    fn name(&self, machine: &mut MachineView) {
+        if machine.name.is_none()
+            && let Some(mac) = machine.mac.as_ref().and_then(|mac| mac.parse().ok())
+            && let Some(host) = self.host(&Machine { mac: Some(mac), ..Machine::default() })
+        {
+            machine.name = Some(host.name.clone());
+        }
     }
 }

@@ -34,6 +34,23 @@ pub struct Asset {
     pub since: SystemTime,
 }
 
+impl Asset {
+    /// An asset of which no more is known: its media type goes by its suffix, and its bytes are as old as time.
+    pub fn new(name: AssetName, digest: Digest, sources: Vec<SourceUrl>) -> Self {
+        let content_type = content_type(name.as_str()).into();
+        Self {
+            name,
+            digest,
+            sources,
+            size: None,
+            content_type,
+            pin: false,
+            blocks: None,
+            since: SystemTime::UNIX_EPOCH,
+        }
+    }
+}
+
 /// Where a block list is, and what it must hash to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlocksSource {

@@ -1,8 +1,15 @@
 //! The command line: one file a command.
 
+pub mod boots;
 pub mod config;
+pub mod dhcp_config;
+pub mod hosts;
 pub mod serve;
+mod server;
+mod table;
+mod words;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -19,7 +26,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeCommand),
+    Hosts(hosts::HostsCommand),
+    Boots(boots::BootsCommand),
     Config(config::ConfigCommand),
+    DhcpConfig(dhcp_config::DhcpConfigCommand),
 }
 
 impl Cli {
@@ -27,7 +37,19 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(command) => command.run(),
+            Command::Hosts(command) => command.run(),
+            Command::Boots(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::DhcpConfig(command) => command.run(),
         }
+    }
+}
+
+/// Prints to standard output.
+fn print(text: &str) -> std::io::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // `config explain | head` is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
     }
 }

@@ -39,6 +39,7 @@ pub use show::{Effective, Section};
 use crate::cache::CacheSettings;
 use crate::catalog::Catalog;
 use crate::depot::FillSettings;
+use crate::dhcp::{DhcpSettings, Firmware};
 use crate::http::HttpSettings;
 use crate::origin::{OriginSettings, Timeouts};
 use crate::tftp::TftpSettings;
@@ -59,6 +60,10 @@ pub struct Config {
     pub tftp: TftpSettings,
     /// Where the admin listener is; none: nowhere.
     pub admin: Option<SocketAddr>,
+    /// The proxyDHCP server; none: it is off.
+    pub dhcp: Option<DhcpSettings>,
+    /// The boot file of each kind of firmware, whoever names it.
+    pub firmware: Firmware,
     /// How fills go about it.
     pub fill: FillSettings,
     /// How origins are reached.
@@ -110,7 +115,7 @@ impl Config {
         errors.extend(check::check(&layers));
         errors.extend(rules::check(&layers).into_iter().filter(|error| {
             // What a name refers to may be in a file that could not be read.
-            every_file_is_read || !matches!(error.problem, Problem::NoAsset { .. })
+            every_file_is_read || !matches!(error.problem, Problem::NoAsset { .. } | Problem::NoFile { .. })
         }));
         ConfigErrors::of(errors)?;
         resolve::resolve(layers, warnings).map_err(|errors| match ConfigErrors::of(errors) {

@@ -149,11 +149,16 @@ impl Depot {
         self.shared.catalog.by_digest(digest).first().cloned()
     }
 
+    /// The asset's size in bytes, where the cache or the catalog has it. Memory only.
+    pub fn known_size(&self, asset: &Asset) -> Option<u64> {
+        self.shared.cache.size_of(&asset.digest).or(asset.size)
+    }
+
     /// The asset's size in bytes: from the cache, the catalog or memory at once, else by one request to its origin,
     /// which begins no fill.
     pub async fn size(&self, asset: &Arc<Asset>) -> Result<u64, ReadError> {
         let shared = &self.shared;
-        if let Some(size) = shared.cache.size_of(&asset.digest).or(asset.size) {
+        if let Some(size) = self.known_size(asset) {
             return Ok(size);
         }
         if let Some(error) = shared.failed.get(&asset.digest) {

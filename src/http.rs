@@ -6,8 +6,11 @@
 
 mod admin;
 mod answer;
+mod api;
 mod asset;
 mod body;
+mod boot;
+mod certificate;
 mod client;
 mod conditional;
 mod connection;

@@ -19,6 +19,7 @@
 //! | [`boot`] | which host gets which script; what each machine has fetched |
 //! | [`tftp`] | the TFTP server: packets, sans-IO transfers, batched sockets |
 //! | [`http`] | the HTTP server: asset responses, ranges, conditionals, the admin listener |
+//! | [`dhcp`] | the proxyDHCP server: which firmware is told which boot file |
 //! | [`config`] | the settings file and its layers, checked as a whole |
 //! | [`telemetry`] | logs and the metrics' names |
 //! | [`app`] | wires the rooms together, runs and stops them |
@@ -35,6 +36,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod depot;
+pub mod dhcp;
 pub mod http;
 pub mod origin;
 pub mod telemetry;

@@ -90,6 +90,7 @@ fn describe() {
     describe_counter!("bootdepot_evictions_total", "Blobs evicted to make room");
     describe_counter!("bootdepot_scrub_blobs_total", "Blobs hashed again, by what was found");
     describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets sent again");
+    describe_counter!("bootdepot_dhcp_answers_total", "Boot files named to firmware by DHCP, by architecture");
     describe_gauge!("bootdepot_catalog_assets", "Assets in the catalog");
     describe_gauge!("bootdepot_build_info", "Always 1; the labels tell the build");
 }

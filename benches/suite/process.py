@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -105,6 +106,26 @@ class Process:
                 continue
             ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
         return ticks / TICKS
+
+    @contextmanager
+    def on_one_core(self):
+        """Keeps the process, its descendants and whatever is started from here on one core for a while."""
+        before = os.sched_getaffinity(0)
+
+        def place(cores):
+            os.sched_setaffinity(0, cores)
+            for pid in self.pids():
+                for task in Path(f"/proc/{pid}/task").glob("*"):
+                    try:
+                        os.sched_setaffinity(int(task.name), cores)
+                    except OSError:
+                        pass  # It ended between the listing and the placing.
+
+        place({min(before)})
+        try:
+            yield
+        finally:
+            place(before)
 
     def memory(self):
         """Bytes resident: all of it, what is its own (anonymous), and what is mapped files; summed over descendants."""

@@ -37,6 +37,20 @@ impl Machine {
     }
 }
 
+impl std::str::FromStr for Mac {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits: Vec<u8> = text.bytes().filter(|b| !b":-.".contains(b)).collect();
+        let mut mac = [0; 6];
+        for (byte, pair) in mac.iter_mut().zip(digits.chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|e| e.to_string())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|e| e.to_string())?;
+        }
+        if digits.len() == 12 { Ok(Self(mac)) } else { Err("not twelve hex digits".to_owned()) }
+    }
+}
+
 impl fmt::Display for Mac {
     /// Six pairs of lower-case hex digits with colons between them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,7 @@
 use super::{Machine, Shared, Visit};
 
 pub(super) fn entry(visit: &Visit) -> String {
-    format!("#!ipxe\nchain {}/ipxe\n", visit.base)
+    format!("#!ipxe\nchain {}/ipxe?\n", visit.base)
 }
 
 pub(super) fn ipxe(shared: &Shared, machine: &Machine, visit: &Visit) -> String {

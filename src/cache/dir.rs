@@ -240,7 +240,8 @@ impl Dir {
         file.read_exact_at(buffer, offset).map_err(CacheError::io("read", path))
     }
 
-    fn step(&self, action: &'static str, path: &Path) -> Result<(), CacheError> {
+    /// Takes a step that tests may have fail.
+    pub(super) fn step(&self, action: &'static str, path: &Path) -> Result<(), CacheError> {
         self.steps.take(action, path).map_err(CacheError::io(action, path))
     }
 }

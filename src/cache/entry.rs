@@ -104,9 +104,12 @@ impl Entry {
             return Some(Bytes::new());
         }
         let mapping = self.blob.mapping().ok()?;
-        // Mapped in one go, which does not wait as the pages are there: cheaper than a fault for every few of them in
-        // the socket's write, and the next question is answered from the page table.
-        let here = mapping.is_resident(range) && mapping.populate(&self.blob.file, range).is_ok();
+        // Residence is asked for each time, as memory may have been wanted elsewhere since; the page table is filled once,
+        // which does not wait as the pages are there. One go is cheaper than a fault for every few of them in the
+        // socket's write, and the next question is answered from the table. Where the kernel emptied it meanwhile and
+        // the pages are back in memory, those faults are the cost.
+        let mapped = || mapping.was_populated(range) || mapping.populate(&self.blob.file, range).is_ok();
+        let here = mapping.is_resident(range) && mapped();
         here.then(|| self.window(range))
     }
 
@@ -148,5 +151,30 @@ impl AsRef<[u8]> for Window {
     fn as_ref(&self) -> &[u8] {
         // A window is made of a blob that is mapped already.
         self.blob.mapping.get().map_or(&[], |mapping| mapping.slice(self.range))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn pages_that_left_memory_after_they_were_mapped_are_not_taken_for_resident() {
+        let bytes = vec![7; 5 << 20];
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let entry = Entry::new(OpenBlob::new(Digest::of(&bytes), bytes.len() as u64, file).into());
+        let whole = ByteRange::whole(bytes.len() as u64);
+        entry.map(whole).unwrap();
+        let mapping = entry.blob.mapping().unwrap();
+        assert!(mapping.was_populated(whole));
+        if !mapping.page_out(&entry.blob.file) {
+            return;
+        }
+        assert!(entry.map_resident(whole).is_none(), "whoever sent from it would wait for the disk");
+        entry.map(whole).unwrap();
+        assert!(entry.map_resident(whole).is_some());
     }
 }

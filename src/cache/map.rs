@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{Advice, Mmap};
 
@@ -19,10 +20,16 @@ static PAGE: LazyLock<usize> = LazyLock::new(rustix::param::page_size);
 /// How many pages `mincore(2)` is asked for at once: its answers fit on the stack, and cover 4 MiB.
 const PAGES: usize = 1024;
 
+/// Bytes whose pages go into the page table together: what one bit of [`Mapping::entered`] stands for.
+const WINDOW: u64 = 4 << 20;
+
 /// A whole file, mapped.
 #[derive(Debug)]
 pub(super) struct Mapping {
     bytes: Mmap,
+    /// A bit for each window, set once all of its pages went into the page table. The kernel takes pages out of there
+    /// again when it wants their memory, and tells nobody: a set bit saves work, and promises nothing.
+    entered: Box<[AtomicU64]>,
     /// Whether the kernel tells us the truth of what is in memory: of other users' files it says that all of it is
     /// (mincore(2), since Linux 5.2).
     knows_residence: bool,
@@ -37,7 +44,9 @@ impl Mapping {
         // directory's lock. Should another process change it all the same, nothing here reads these bytes; they go to
         // the kernel by address.
         let bytes = unsafe { Mmap::map(file) }?;
-        Ok(Self { bytes, knows_residence: me.is_root() || me.as_raw() == owner })
+        let count = (bytes.len() as u64).div_ceil(WINDOW);
+        let entered = (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { bytes, entered, knows_residence: me.is_root() || me.as_raw() == owner })
     }
 
     /// The pages of `range`, which must lie within the file. Not to be read by user space.
@@ -55,7 +64,45 @@ impl Mapping {
             // A page that cannot be read would have killed us, had we touched it (madvise(2)).
             Err(error) if error.raw_os_error() == Some(libc::EFAULT) => Err(io::Error::from_raw_os_error(libc::EIO)),
             other => other,
+        }?;
+        let last = self.bytes.len() as u64;
+        for window in windows(range) {
+            let whole = ByteRange::new(window * WINDOW, last.min((window + 1) * WINDOW));
+            if whole.intersect(&range) == whole {
+                let (word, bit) = self.bit(window);
+                word.fetch_or(bit, Ordering::Relaxed);
+            }
         }
+        Ok(())
+    }
+
+    /// Whether the pages of `range` went into the page table since the file was mapped, and may still be there. Says
+    /// nothing of whether they are in memory.
+    pub(super) fn was_populated(&self, range: ByteRange) -> bool {
+        windows(range).all(|window| {
+            let (word, bit) = self.bit(window);
+            word.load(Ordering::Relaxed) & bit != 0
+        })
+    }
+
+    /// Has the kernel take all pages out of the page table and out of memory, as it does when it wants their memory.
+    /// Returns whether it did: files on a tmpfs have nowhere else to be.
+    #[cfg(test)]
+    pub(super) fn page_out(&self, file: &File) -> bool {
+        file.sync_all().unwrap();
+        // SAFETY: the mapping is of a file, shared: what is dropped from it comes back from there.
+        unsafe { self.bytes.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) }.unwrap();
+        rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let gone = !self.is_resident(ByteRange::whole(self.bytes.len() as u64));
+        if !gone {
+            super::skip::note("the pages of temporary files stay in memory");
+        }
+        gone
+    }
+
+    fn bit(&self, window: u64) -> (&AtomicU64, u64) {
+        let word = usize::try_from(window / 64).unwrap_or(usize::MAX);
+        (&self.entered[word], 1 << (window % 64))
     }
 
     /// Whether all pages of `range` are in memory now. Never blocks.
@@ -89,6 +136,11 @@ fn bounds(range: ByteRange) -> (usize, usize) {
     (position(range.start), position(range.end))
 }
 
+/// The windows that a range has bytes of.
+fn windows(range: ByteRange) -> std::ops::Range<u64> {
+    range.start / WINDOW..range.end.div_ceil(WINDOW)
+}
+
 /// Reads the range for the sake of the page cache alone.
 fn read_through(file: &File, range: ByteRange) -> io::Result<()> {
     let mut scratch = vec![0; 128 << 10];
@@ -116,7 +168,7 @@ mod tests {
         // TMPFS_MAGIC of <linux/magic.h>.
         let in_memory = rustix::fs::fstatfs(&file).unwrap().f_type == 0x0102_1994;
         if in_memory {
-            eprintln!("skipped: the directory for temporary files is a tmpfs");
+            super::super::skip::note("the directory for temporary files is a tmpfs");
         }
         (!in_memory).then_some(file)
     }
@@ -142,6 +194,23 @@ mod tests {
         mapping.populate(&file, middle).unwrap();
         assert!(mapping.is_resident(middle));
         assert!(!mapping.is_resident(whole));
+    }
+
+    #[test]
+    fn a_window_counts_as_populated_when_all_of_it_was() {
+        let size = 2 * WINDOW + 10_000;
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(size).unwrap();
+        let mapping = Mapping::of(&file).unwrap();
+        let populated = || [0, WINDOW, 2 * WINDOW].map(|at| mapping.was_populated(ByteRange::new(at, at + 1)));
+        mapping.populate(&file, ByteRange::new(0, WINDOW - 1)).unwrap();
+        assert_eq!(populated(), [false, false, false]);
+        mapping.populate(&file, ByteRange::new(1, 2 * WINDOW)).unwrap();
+        assert_eq!(populated(), [false, true, false]);
+        mapping.populate(&file, ByteRange::new(2 * WINDOW, size)).unwrap();
+        assert_eq!(populated(), [false, true, true]);
+        assert!(mapping.was_populated(ByteRange::new(WINDOW + 5, size)));
+        assert!(!mapping.was_populated(ByteRange::new(WINDOW - 1, size)));
     }
 
     #[test]

@@ -32,8 +32,11 @@ const USES_AGE: Duration = Duration::from_hours(1);
 pub enum ScrubOutcome {
     /// Its bytes have its digest.
     Proven,
-    /// Its bytes have another digest, or cannot be read any more. It went to quarantine.
+    /// Its bytes have another digest, or are not all here. It went to quarantine.
     Rotted,
+    /// The disk gives up on some of its bytes. It went to quarantine, as those who ask for it would be cut off there; a
+    /// new copy takes another place.
+    Unreadable,
     /// It is not here (any more).
     Gone,
     /// It could not be looked at. It stays.
@@ -48,6 +51,7 @@ impl ScrubOutcome {
         match self {
             Self::Proven => "proven",
             Self::Rotted => "rotted",
+            Self::Unreadable => "unreadable",
             Self::Gone => "gone",
             Self::Failed(_) => "failed",
             Self::Stopped => "stopped",
@@ -63,7 +67,7 @@ impl Cache {
         (age >= interval).then_some(digest)
     }
 
-    /// Hashes a blob again, as fast as the disk allows; one that rotted goes to quarantine. Blocks.
+    /// Hashes a blob again, as fast as the disk allows; one that rotted or cannot be read goes to quarantine. Blocks.
     pub fn verify(&self, digest: &Digest) -> ScrubOutcome {
         self.scrub(digest, &mut |_| ControlFlow::Continue(()))
     }
@@ -93,7 +97,7 @@ impl Cache {
     pub(super) fn scrub(&self, digest: &Digest, pace: &mut dyn FnMut(Duration) -> ControlFlow<()>) -> ScrubOutcome {
         let Some((size, serial)) = self.store.index().peek(digest) else { return ScrubOutcome::Gone };
         let path = self.store.dir.blob(digest);
-        let hashed = Dir::open(&path).and_then(|file| {
+        let hashed = self.store.dir.step("hash", &path).and_then(|()| Dir::open(&path)).and_then(|file| {
             let found = hash(&file, size, pace).map_err(CacheError::io("read", &path))?;
             Ok((file, found))
         });
@@ -105,10 +109,19 @@ impl Cache {
                     let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
                     ScrubOutcome::Proven
                 }
-                Err(found) => self.rotted(digest, serial, &format!("its bytes have the digest {found}")),
+                Err(found) => {
+                    self.lost(digest, serial, ScrubOutcome::Rotted, &format!("its bytes have the digest {found}"))
+                }
             },
-            Err(error) if error.is_absent() => self.rotted(digest, serial, "its file is gone"),
-            Err(error) if is_rot(&error) => self.rotted(digest, serial, &error.to_string()),
+            Err(error) if error.is_absent() => self.lost(digest, serial, ScrubOutcome::Rotted, "its file is gone"),
+            Err(error) if is_short(&error) => {
+                self.lost(digest, serial, ScrubOutcome::Rotted, "its file is shorter than it was")
+            }
+            // A disk that takes nothing either is in trouble as a whole: what it holds may be as good as ever when it is
+            // back, and one by one the blobs would be thrown away over it.
+            Err(error) if is_unreadable(&error) && self.store.probe().is_ok() => {
+                self.lost(digest, serial, ScrubOutcome::Unreadable, &error.to_string())
+            }
             Err(error) => {
                 warn!(%digest, %error, "a blob could not be scrubbed");
                 ScrubOutcome::Failed(error)
@@ -121,20 +134,26 @@ impl Cache {
         outcome
     }
 
-    fn rotted(&self, digest: &Digest, serial: u64, why: &str) -> ScrubOutcome {
+    /// Puts a blob whose bytes are not (all) to be had away.
+    fn lost(&self, digest: &Digest, serial: u64, outcome: ScrubOutcome, why: &str) -> ScrubOutcome {
         if !self.store.quarantine(digest, Some(serial)) {
             return ScrubOutcome::Gone;
         }
-        warn!(%digest, "a blob rotted: {why}; it is in quarantine, and is fetched again when it is asked for");
-        ScrubOutcome::Rotted
+        let word = outcome.as_str();
+        warn!(%digest, outcome = word, "a blob was lost: {why}; it is in quarantine, and is fetched again when it is asked for");
+        outcome
     }
 }
 
-/// Whether an error says that the file's bytes are lost, rather than that the system has trouble: it ends early, or the
-/// disk (or a file system with checksums of its own) gives up on a block.
-fn is_rot(error: &CacheError) -> bool {
-    matches!(error, CacheError::Io { error, .. }
-        if error.kind() == io::ErrorKind::UnexpectedEof || matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN)))
+/// Whether a file ended before its end.
+fn is_short(error: &CacheError) -> bool {
+    matches!(error, CacheError::Io { error, .. } if error.kind() == io::ErrorKind::UnexpectedEof)
+}
+
+/// Whether an error says that the disk (or a file system with checksums of its own) gives up on a block, rather than that
+/// the system has trouble.
+fn is_unreadable(error: &CacheError) -> bool {
+    matches!(error, CacheError::Io { error, .. } if matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN)))
 }
 
 /// Hashes all of a file that should be `size` bytes long; `None` when told to stop. Leaves the page cache as it was: what

@@ -1,4 +1,5 @@
-//! The seam at which tests cut the power: every change of the file system takes one step first.
+//! The seam at which tests cut the power: every change of the file system takes one step first, and so does the scrub's
+//! reading of a blob.
 //!
 //! Outside of tests a step is nothing, and costs nothing.
 

@@ -1,9 +1,9 @@
 //! `bootdepot config`: the effective settings, their JSON Schema, and what each key means.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
+use super::print;
 use crate::config::{Config, Explanation, Flags, process_environment, schema};
 
 /// Show and explain the settings
@@ -52,11 +52,8 @@ impl ConfigCommand {
                 Err(error) => return Ok(refuse(&error)),
             },
         };
-        match io::stdout().lock().write_all(printed.as_bytes()) {
-            // `config explain | head` is no failure.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(ExitCode::SUCCESS),
-        }
+        print(&printed)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

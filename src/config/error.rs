@@ -105,6 +105,17 @@ pub enum Problem {
         /// The known one that is written most alike.
         nearest: Option<String>,
     },
+    /// TFTP serves no file of this name.
+    #[error(
+        "TFTP serves no file {name:?}{}; name a key of [tftp.files] or an asset",
+        .nearest.as_ref().map(|n| format!(" (the nearest is {n:?})")).unwrap_or_default()
+    )]
+    NoFile {
+        /// The name.
+        name: String,
+        /// The known one that is written most alike.
+        nearest: Option<String>,
+    },
     /// A window of the largest blocks is too large.
     #[error(
         "a window of {windowsize} blocks of {blksize} bytes is more than 4 MiB; lower max_windowsize or max_blksize"

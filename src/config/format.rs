@@ -30,7 +30,7 @@ impl FormatInfo {
     }
 }
 
-static FORMATS: [FormatInfo; 15] = [
+static FORMATS: [FormatInfo; 16] = [
     FormatInfo::of::<Size>(),
     FormatInfo::of::<Span>(),
     FormatInfo::of::<Timeout>(),
@@ -43,6 +43,7 @@ static FORMATS: [FormatInfo; 15] = [
     FormatInfo::of::<Source>(),
     FormatInfo::of::<SourcePrefix>(),
     FormatInfo::of::<Endpoint>(),
+    FormatInfo::of::<BaseUrl>(),
     FormatInfo::of::<Proxy>(),
     FormatInfo::of::<SecretText>(),
     FormatInfo::of::<MediaType>(),
@@ -224,6 +225,20 @@ impl Format for Endpoint {
     }
 }
 
+/// The base of this server's own URLs.
+pub(super) enum BaseUrl {}
+
+impl Format for BaseUrl {
+    type Value = String;
+    const NAME: &'static str = "base-url";
+    const EXPECTED: &'static str = "a URL such as \"http://boot.lab:8080\"";
+
+    fn read(text: &str) -> Result<String, String> {
+        let url = Endpoint::read(text)?;
+        Ok(url.as_str().trim_end_matches('/').to_owned())
+    }
+}
+
 /// The URL of a proxy.
 pub(super) enum Proxy {}
 
@@ -291,7 +306,7 @@ pub(super) fn shown(format: &str, text: &str) -> String {
             Some(("env" | "file" | "vault", _)) => text.to_owned(),
             _ => "(secret)".to_owned(),
         },
-        Source::NAME | SourcePrefix::NAME | Endpoint::NAME | Proxy::NAME => without_secrets(text),
+        Source::NAME | SourcePrefix::NAME | Endpoint::NAME | BaseUrl::NAME | Proxy::NAME => without_secrets(text),
         _ => text.to_owned(),
     }
 }

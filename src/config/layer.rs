@@ -126,7 +126,9 @@ impl Layer {
 /// The value that `text` means for the key at `path`: read as figment reads environment variables, and fitted where the
 /// key takes only a text, or a list.
 fn value(path: &KeyPath, text: &str) -> Value {
-    let parsed = match text.parse() {
+    // figment 0.10.19 counts characters for bytes when it undoes escapes, and panics: such a text is what it is.
+    let literal = !text.is_ascii() && text.contains('\\');
+    let parsed = match if literal { Ok(Value::from(text)) } else { text.parse() } {
         Ok(Value::Char(_, character)) => Value::from(character.to_string()),
         Ok(value) => value,
         Err(never) => match never {},

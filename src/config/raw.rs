@@ -2,14 +2,18 @@
 //!
 //! The doc comments here are what `config explain` and the schema print, so they address the operator.
 
+mod dhcp;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
+
 use super::format::{
-    Address, AddressOrOff, Endpoint, FilePath, MediaType, Name, Proxy, SecretText, Sha256, Source, SourcePrefix,
-    SpanOrOff, Timeout,
+    Address, AddressOrOff, BaseUrl, Endpoint, FilePath, MediaType, Name, Proxy, SecretText, Sha256, Source,
+    SourcePrefix, SpanOrOff, Timeout,
 };
 use super::size::Size;
 use super::span::Span;
@@ -35,6 +39,8 @@ pub(super) struct Settings {
     pub(super) admin: Admin,
     /// How assets are fetched into the cache.
     pub(super) fill: Fill,
+    /// Telling firmware which file to boot.
+    pub(super) dhcp: Dhcp,
     /// How to reach a family of source URLs. For each source the origin with the longest `match` is used; sources that
     /// none matches are reached plainly.
     pub(super) origin: Vec<Origin>,
@@ -74,6 +80,10 @@ pub(super) struct Http {
     /// Addresses of the plain listener. Old firmware speaks nothing but plain HTTP.
     #[schemars(length(min = 1))]
     pub(super) listen: Vec<Written<Address>>,
+    /// The base of the URLs in scripts, such as `http://boot.lab:8080`. Without it, clients are sent back the way they came:
+    /// by the name or the address that they used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) advertise: Option<Written<BaseUrl>>,
     /// How long a connection may be idle: between requests, within the head of a request, and when a client takes no byte.
     pub(super) idle_timeout: Written<Timeout>,
     /// Connections at a time, over all listeners. One more is answered 503.
@@ -86,7 +96,13 @@ pub(super) struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: vec![default("[::]:8080")], idle_timeout: default("60s"), max_connections: 20_000, tls: None }
+        Self {
+            listen: vec![default("[::]:8080")],
+            advertise: None,
+            idle_timeout: default("60s"),
+            max_connections: 20_000,
+            tls: None,
+        }
     }
 }
 

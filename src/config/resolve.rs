@@ -1,5 +1,7 @@
 //! From what people wrote to what the rooms use.
 
+mod dhcp;
+
 use figment::value::Value;
 
 use super::error::{ConfigError, Problem};
@@ -34,15 +36,19 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
     if !errors.is_empty() {
         return Err(errors);
     }
+    let (http, tftp) = (http(raw.http), tftp(raw.tftp));
+    let firmware = dhcp::firmware(&raw.dhcp.nbp, &tftp.files, &catalog);
     Ok(Config {
+        dhcp: dhcp::settings(raw.dhcp, firmware.clone(), &tftp.files, &http),
+        firmware,
         scrub_interval: raw.cache.scrub_interval.value,
         cache: CacheSettings {
             dir: raw.cache.dir.value,
             max_size: raw.cache.max_size.value.0,
             min_free: raw.cache.min_free.value.0,
         },
-        http: http(raw.http),
-        tftp: tftp(raw.tftp),
+        http,
+        tftp,
         admin: raw.admin.listen.value,
         fill: fill(&raw.fill),
         origins,
@@ -77,6 +83,7 @@ fn http(raw: raw::Http) -> HttpSettings {
     HttpSettings {
         listen: values(raw.listen),
         tls: raw.tls.map(|tls| TlsSettings { listen: values(tls.listen), cert: tls.cert.value, key: tls.key.value }),
+        advertise: raw.advertise.map(value),
         idle_timeout: raw.idle_timeout.value,
         max_connections: size(raw.max_connections),
     }

@@ -1,5 +1,7 @@
 //! What a schema cannot say: rules that hold between values, each checked even where other values are wrong.
 
+mod dhcp;
+
 use std::collections::HashMap;
 
 use figment::value::Value;
@@ -24,6 +26,7 @@ pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     errors.extend(origins.iter().flat_map(headers));
     errors.extend(tftp_files(layers, &assets));
     errors.extend(window(layers));
+    errors.extend(dhcp::check(layers, &assets));
     errors
 }
 

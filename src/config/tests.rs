@@ -110,6 +110,25 @@ fn every_file_of_the_config_directory_parses() {
 }
 
 #[test]
+fn each_catalog_of_firmware_has_files_for_bios_and_uefi() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/firmware");
+    let told = |name: &str, extra: &str| {
+        let site = Site::new(&format!("include = [{:?}]\n{extra}", directory.join(name)));
+        let config = site.load().unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(config.warnings, Vec::<String>::new());
+        // shim asks for these beside itself, over TFTP by the one name and over HTTP by the other.
+        assert_eq!(config.tftp.files["grubx64.efi"], "firmware/grubx64.efi");
+        assert_eq!(config.tftp.files["shimx64.efi"], "firmware/shimx64.efi");
+        config.firmware.iter().map(|(platform, _)| platform.name()).collect::<Vec<_>>()
+    };
+    assert_eq!(told("debian.toml", ""), ["bios", "efi-x64", "http-x64"]);
+    assert_eq!(told("s3.toml", ""), ["bios", "efi-x64", "efi-arm64", "http-x64", "http-arm64"]);
+    let secure = "[dhcp.nbp]\nefi-x64 = \"shimx64.efi\"\nhttp-x64 = \"shimx64.efi\"\n";
+    assert_eq!(told("debian.toml", secure), ["bios", "efi-x64", "http-x64"]);
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 2, "both of them");
+}
+
+#[test]
 fn the_settings_in_the_readme_are_settings() {
     let readme = include_str!("../../README.md");
     let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
@@ -197,6 +216,30 @@ fn everything_that_may_be_written_is_taken() {
     assert_eq!((asset.size, asset.pin, &*asset.content_type), (Some(1024), true, "application/efi"));
     assert_eq!(asset.sources.len(), 2);
     assert_eq!(asset.blocks.as_ref().unwrap().digest.to_string(), DIGEST);
+}
+
+#[test]
+fn firmware_is_given_the_files_that_are_there() {
+    let settings =
+        format!("[tftp.files]\n\"snponly.efi\" = \"boot/x.efi\"\n{}{}", asset("boot/x.efi"), asset("undionly.kpxe"));
+    let off = Site::new(&settings).load().unwrap();
+    assert!(off.dhcp.is_none());
+    let files: Vec<_> =
+        off.firmware.iter().map(|(on, nbp)| (on.name(), nbp.file.as_str(), nbp.asset.as_str())).collect();
+    assert_eq!(
+        files,
+        [
+            ("bios", "undionly.kpxe", "undionly.kpxe"),
+            ("efi-x64", "snponly.efi", "boot/x.efi"),
+            ("http-x64", "snponly.efi", "boot/x.efi"),
+        ]
+    );
+
+    let proxy = "[dhcp]\nmode = \"proxy\"\ninterface = \"eno1\"\nrelays = true\nnbp = { efi-arm64 = \"undionly.kpxe\" }\n[http]\nlisten = [\"[::]:81\"]\n";
+    let dhcp = Site::new(&format!("{proxy}{settings}")).load().unwrap().dhcp.unwrap();
+    assert_eq!((dhcp.interface.as_str(), dhcp.relays, dhcp.http_port), ("eno1", true, 81));
+    assert_eq!((dhcp.firmware.iter().count(), dhcp.files["snponly.efi"].as_str()), (4, "boot/x.efi"));
+    assert_eq!(dhcp.base([10, 0, 0, 1].into()), "http://10.0.0.1:81");
 }
 
 #[test]

@@ -48,16 +48,7 @@ impl Depot {
     async fn fetch_block_list(&self, asset: &Asset, list: &BlocksSource) -> Result<Bytes, ReadError> {
         // Only the log shows this name; one that is too long by it stays the asset's.
         let name = AssetName::parse(&format!("{}.blocks", asset.name)).unwrap_or_else(|_| asset.name.clone());
-        let list = Asset {
-            name,
-            digest: list.digest,
-            sources: vec![list.source.clone()],
-            size: None,
-            content_type: "application/json".into(),
-            pin: false,
-            blocks: None,
-            since: asset.since,
-        };
+        let list = Asset::new(name, list.digest, vec![list.source.clone()]);
         let reader = self.read(&Arc::new(list)).await?;
         if reader.size() > LONGEST_BLOCK_LIST {
             return Err(ReadError::WrongBytes(format!("the block list is {} bytes long", reader.size())));

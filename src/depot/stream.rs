@@ -59,6 +59,11 @@ pub(super) trait Steps: Send {
 }
 
 impl ByteStream {
+    /// A stream of a text that was made, not fetched.
+    pub fn made(text: Bytes) -> Self {
+        Self::ready(text, CacheState::Hit)
+    }
+
     /// A stream of what is in memory already.
     pub(super) fn ready(bytes: Bytes, state: CacheState) -> Self {
         let remaining = bytes.len() as u64;
@@ -172,7 +177,10 @@ impl BlobStream {
             Delivery::Mapped => MAPPED_FRAME,
             Delivery::Copied => COPIED_FRAME,
         };
-        let range = ByteRange::new(self.rest.start, self.rest.end.min(self.rest.start.saturating_add(frame)));
+        // Frames end at multiples of their size, so that all readers of a blob have them in common and the cache need not
+        // map the same pages for each.
+        let end = (self.rest.start / frame + 1).saturating_mul(frame);
+        let range = ByteRange::new(self.rest.start, self.rest.end.min(end));
         self.rest.start = range.end;
         (!range.is_empty()).then_some(range)
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use metrics::{counter, gauge, histogram};
+use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
@@ -14,7 +15,8 @@ use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
 const UNKNOWN_SHOWN: usize = 200;
 
 /// How a transfer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// All that was asked for went out, proven.
     Complete,
@@ -34,8 +36,9 @@ pub enum Outcome {
     NotFound,
 }
 
-/// Where a transfer's bytes came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Where a transfer's bytes came from, in the order of how far that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CacheState {
     /// The cache.
     Hit,

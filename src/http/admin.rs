@@ -1,4 +1,4 @@
-//! The admin listener: metrics and health checks, for operators' machines rather than booting ones.
+//! The admin listener: metrics, health checks and the API, for operators' machines rather than booting ones.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use super::body::Body;
 use super::client::Client;
 use super::connection::{Conduct, Handler};
 use super::path::Route;
-use super::{answer, listener, server, site};
-use crate::depot::Depot;
+use super::{answer, api, listener, server, site};
+use crate::boot::Boot;
 
 /// Connections at a time: a handful of scrapers and probes.
 const MAX_CONNECTIONS: usize = 256;
@@ -59,10 +59,10 @@ impl AdminServer {
     }
 
     /// Serves until `stop`; returns when all connections have ended.
-    pub async fn serve(self, depot: Depot, metrics: Metrics, stop: CancellationToken) {
+    pub async fn serve(self, boot: Boot, metrics: Metrics, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         let conduct = Conduct {
-            handler: Arc::new(Admin { depot, metrics }),
+            handler: Arc::new(Admin { boot, metrics }),
             tls: None,
             tasks: tasks.clone(),
             stop,
@@ -76,7 +76,7 @@ impl AdminServer {
 }
 
 struct Admin {
-    depot: Depot,
+    boot: Boot,
     metrics: Metrics,
 }
 
@@ -85,15 +85,18 @@ impl Handler for Admin {
         if let Some(refusal) = site::other_method(request, client) {
             return refusal;
         }
+        if let Some(answer) = api::answer(&self.boot, request, client) {
+            return answer;
+        }
         match Route::of(request.uri.path()) {
             Route::Health => answer::health(),
-            Route::Ready => answer::ready(&self.depot),
+            Route::Ready => answer::ready(self.boot.depot()),
             Route::Metrics => {
                 let mut response = answer::text(StatusCode::OK, (self.metrics)().trim_end());
                 response.headers_mut().insert(CONTENT_TYPE, PROMETHEUS);
                 response
             }
-            _ => site::unknown(request, client, "here are /metrics, /healthz and /readyz"),
+            _ => site::unknown(request, client, "here are /metrics, /healthz, /readyz and /api/v1/hosts"),
         }
     }
 }

@@ -59,10 +59,15 @@ impl Body {
         Self { left: text.len() as u64, content: Content::Text(text), tally: None, owed: None }
     }
 
+    /// A text that was made for this client; its end ends the transfer.
+    pub(super) fn made(text: Bytes, transfer: Transfer, client: &Arc<Client>) -> Self {
+        Self::transfer(text.len() as u64, Content::Text(text), None, transfer, client)
+    }
+
     /// One range of an asset; its end ends the transfer.
     pub(super) fn range(bytes: ByteStream, transfer: Transfer, client: &Arc<Client>) -> Self {
         let (length, state) = (bytes.remaining(), bytes.cache_state());
-        Self::transfer(length, Content::Range(bytes), state, transfer, client)
+        Self::transfer(length, Content::Range(bytes), Some(state), transfer, client)
     }
 
     /// Several ranges of an asset with what stands between them, `length` bytes in all; its end ends the transfer.
@@ -73,17 +78,19 @@ impl Body {
         transfer: Transfer,
         client: &Arc<Client>,
     ) -> Self {
-        Self::transfer(length, Content::Parts(bytes), state, transfer, client)
+        Self::transfer(length, Content::Parts(bytes), Some(state), transfer, client)
     }
 
     fn transfer(
         length: u64,
         content: Content,
-        state: CacheState,
+        state: Option<CacheState>,
         mut transfer: Transfer,
         client: &Arc<Client>,
     ) -> Self {
-        transfer.set_cache(state);
+        if let Some(state) = state {
+            transfer.set_cache(state);
+        }
         let tally = Tally {
             transfer: Some(transfer),
             client: Arc::clone(client),

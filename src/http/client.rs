@@ -18,6 +18,10 @@ use crate::depot::{Delivery, Outcome};
 pub(super) struct Client {
     /// Its address; an IPv4 client of a dual-stack listener has its IPv4 address.
     pub(super) peer: SocketAddr,
+    /// The address of ours that it reached; IPv4 as IPv4.
+    pub(super) local: SocketAddr,
+    /// Whether its connection is encrypted.
+    pub(super) secure: bool,
     /// How its connection wants the bytes of blobs.
     pub(super) delivery: Delivery,
     patience: Duration,
@@ -48,10 +52,14 @@ pub(super) struct Owed(Arc<Client>);
 
 impl Client {
     /// A client that has just connected, and may be silent for `patience`.
-    pub(super) fn new(peer: SocketAddr, delivery: Delivery, patience: Duration) -> Arc<Self> {
+    pub(super) fn new(peer: SocketAddr, local: SocketAddr, secure: bool, patience: Duration) -> Arc<Self> {
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         Arc::new(Self {
-            peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
-            delivery,
+            peer: canonical(peer),
+            local: canonical(local),
+            secure,
+            // A secure connection reads what is mapped to encrypt it.
+            delivery: if secure { Delivery::Copied } else { Delivery::Mapped },
             patience,
             born: Instant::now(),
             turned: AtomicU64::new(0),
@@ -132,7 +140,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_mins(1);
 
     fn client() -> Arc<Client> {
-        Client::new("[::ffff:192.0.2.7]:4000".parse().unwrap(), Delivery::Copied, PATIENCE)
+        Client::new("[::ffff:192.0.2.7]:4000".parse().unwrap(), "[::1]:8080".parse().unwrap(), false, PATIENCE)
     }
 
     fn silent_after(client: &Client, wait: Duration) -> bool {

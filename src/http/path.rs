@@ -14,6 +14,19 @@ pub(super) enum Route<'a> {
     Asset(Cow<'a, str>),
     /// `/blobs/sha256/HEX`.
     Blob(Digest),
+    /// `/boot.ipxe`.
+    Entry,
+    /// `/ipxe`.
+    Ipxe,
+    /// `/grub.cfg`.
+    Grub,
+    /// `/hosts/HOST/FILE`, both decoded.
+    HostFile {
+        /// The host's name.
+        host: Cow<'a, str>,
+        /// The file's.
+        file: Cow<'a, str>,
+    },
     /// `/healthz`.
     Health,
     /// `/readyz`.
@@ -42,8 +55,16 @@ impl<'a> Route<'a> {
             percent_decode_str(name).decode_utf8().map_or(Self::Unknown, Self::Asset)
         } else if let Some(hex) = path.strip_prefix("/blobs/sha256/") {
             hex.parse().map_or(Self::Unknown, Self::Blob)
+        } else if let Some((host, file)) = path.strip_prefix("/hosts/").and_then(|rest| rest.split_once('/')) {
+            match (percent_decode_str(host).decode_utf8(), percent_decode_str(file).decode_utf8()) {
+                (Ok(host), Ok(file)) => Self::HostFile { host, file },
+                _ => Self::Unknown,
+            }
         } else {
             match path {
+                "/boot.ipxe" => Self::Entry,
+                "/ipxe" => Self::Ipxe,
+                "/grub.cfg" => Self::Grub,
                 "/healthz" => Self::Health,
                 "/readyz" => Self::Ready,
                 "/metrics" => Self::Metrics,
@@ -56,6 +77,12 @@ impl<'a> Route<'a> {
         match self {
             Self::Asset(name) => Route::Asset(Cow::Owned(name.into_owned())),
             Self::Blob(digest) => Route::Blob(digest),
+            Self::Entry => Route::Entry,
+            Self::Ipxe => Route::Ipxe,
+            Self::Grub => Route::Grub,
+            Self::HostFile { host, file } => {
+                Route::HostFile { host: Cow::Owned(host.into_owned()), file: Cow::Owned(file.into_owned()) }
+            }
             Self::Health => Route::Health,
             Self::Ready => Route::Ready,
             Self::Metrics => Route::Metrics,
@@ -106,6 +133,14 @@ mod tests {
             (blob.as_str(), Route::Blob(digest)),
             ("/blobs/sha256/abc", Route::Unknown),
             ("/blobs/md5/abc", Route::Unknown),
+            ("/boot.ipxe", Route::Entry),
+            ("//boot.ipxe", Route::Entry),
+            ("/ipxe", Route::Ipxe),
+            ("/grub.cfg", Route::Grub),
+            ("/hosts/r630-01/config.ign", Route::HostFile { host: "r630-01".into(), file: "config.ign".into() }),
+            ("/hosts//a/cloud%2Fuser-data", Route::HostFile { host: "a".into(), file: "cloud/user-data".into() }),
+            ("/hosts/a/cloud/user-data", Route::HostFile { host: "a".into(), file: "cloud/user-data".into() }),
+            ("/hosts/a", Route::Unknown),
             ("/healthz", Route::Health),
             ("//readyz", Route::Ready),
             ("/metrics", Route::Metrics),

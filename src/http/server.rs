@@ -10,13 +10,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::certificate::Certificate;
 use super::client::Client;
 use super::connection::{Conduct, Handler};
 use super::listener::{self, Acceptor};
 use super::site::Site;
 use super::socket::linger;
 use super::{HttpError, HttpSettings, tls};
-use crate::depot::{Delivery, Depot};
+use crate::boot::Boot;
 
 /// What a connection too many is told. iPXE waits and tries again where there is a `Retry-After`.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -30,12 +31,17 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// Connections that are told so at a time; further ones are closed without a word.
 const MAX_REFUSALS: usize = 64;
 
+/// How often the certificate's files are looked at: two calls of the system, and those who renew certificates leave days.
+const RENEWAL: Duration = Duration::from_secs(30);
+
 /// The HTTP server, bound and not yet serving: who connects waits in the backlog.
 pub struct HttpServer {
     settings: HttpSettings,
     plain: Vec<TcpListener>,
     secure: Vec<TcpListener>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<(TlsAcceptor, Arc<Certificate>)>,
+    /// How often the certificate's files are looked at.
+    pub(super) renewal: Duration,
 }
 
 impl HttpServer {
@@ -44,9 +50,11 @@ impl HttpServer {
         let tls_settings = settings.tls.clone();
         let tls = match tls_settings {
             Some(tls_settings) => {
-                let read = tokio::task::spawn_blocking(move || tls::acceptor(&tls_settings)).await;
+                let read = tokio::task::spawn_blocking(move || Certificate::read(&tls_settings)).await;
                 // It is neither aborted nor does it panic.
-                Some(read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
+                let read = read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+                let certificate = Arc::new(read);
+                Some((tls::acceptor(&certificate)?, certificate))
             }
             None => None,
         };
@@ -55,7 +63,7 @@ impl HttpServer {
         };
         let plain = bind(&settings.listen)?;
         let secure = bind(settings.tls.as_ref().map_or(&[], |tls| &tls.listen))?;
-        Ok(Self { settings, plain, secure, tls })
+        Ok(Self { settings, plain, secure, tls, renewal: RENEWAL })
     }
 
     /// The addresses of the plain listeners, with the ports that the system chose.
@@ -70,13 +78,17 @@ impl HttpServer {
 
     /// Serves until `stop`; then takes no more connections, lets running transfers go on for at most `grace`, and returns
     /// when all have ended.
-    pub async fn serve(self, depot: Depot, stop: CancellationToken, grace: Duration) {
-        let site = Arc::new(Site::new(depot));
+    pub async fn serve(self, boot: Boot, stop: CancellationToken, grace: Duration) {
+        let site = Arc::new(Site::new(boot, self.settings.advertise.clone()));
         let limit = Arc::new(Semaphore::new(self.settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let tasks = TaskTracker::new();
         let patience = self.settings.idle_timeout;
+        let tls = self.tls.map(|(tls, certificate)| {
+            tasks.spawn(certificate.watch(self.renewal, stop.clone()));
+            tls
+        });
         let plain = self.plain.into_iter().map(|listener| (listener, None));
-        let secure = self.secure.into_iter().map(|listener| (listener, self.tls.clone()));
+        let secure = self.secure.into_iter().map(|listener| (listener, tls.clone()));
         for (listener, tls) in plain.chain(secure) {
             let conduct =
                 Conduct { handler: Arc::clone(&site), tls, tasks: tasks.clone(), stop: stop.clone(), grace, patience };
@@ -95,12 +107,13 @@ fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
 pub(super) async fn accept<H: Handler>(listener: TcpListener, conduct: Arc<Conduct<H>>, limit: Arc<Semaphore>) {
     let mut acceptor = Acceptor::new(listener);
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
-    // A secure connection reads what is mapped to encrypt it.
-    let delivery = if conduct.tls.is_some() { Delivery::Copied } else { Delivery::Mapped };
+    let secure = conduct.tls.is_some();
     while let Some((stream, peer)) = conduct.stop.run_until_cancelled(acceptor.accept()).await {
         if let Ok(permit) = Arc::clone(&limit).try_acquire_owned() {
             let conduct = Arc::clone(&conduct);
-            let client = Client::new(peer, delivery, conduct.patience);
+            // A connection that was reset already has no address, and asks nothing.
+            let Ok(local) = stream.local_addr() else { continue };
+            let client = Client::new(peer, local, secure, conduct.patience);
             conduct.tasks.clone().spawn(async move {
                 conduct.serve(stream, client).await;
                 drop(permit);

@@ -11,13 +11,15 @@ pub struct HttpSettings {
     pub listen: Vec<SocketAddr>,
     /// The second listener, with TLS.
     pub tls: Option<TlsSettings>,
+    /// The base of URLs in scripts, without a slash at its end; none: as the client reached the server.
+    pub advertise: Option<String>,
     /// How long a connection may be idle: between requests, within a request's head, and for a client that takes no byte.
     pub idle_timeout: Duration,
     /// Connections at a time over all listeners; one more is answered 503.
     pub max_connections: usize,
 }
 
-/// The TLS listener.
+/// The TLS listener. Both files are read again when they change.
 #[derive(Debug, Clone)]
 pub struct TlsSettings {
     /// Its addresses.

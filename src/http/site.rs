@@ -1,4 +1,4 @@
-//! What the HTTP listeners serve: assets by name and by digest, and the health checks.
+//! What the HTTP listeners serve: assets by name and by digest, scripts and hosts' files, and the health checks.
 
 use std::sync::Arc;
 
@@ -10,19 +10,22 @@ use tracing::debug;
 use super::answer::{self, RequestId};
 use super::asset;
 use super::body::Body;
+use super::boot::BootPages;
 use super::client::Client;
 use super::connection::Handler;
 use super::path::Route;
-use crate::depot::Depot;
+use crate::boot::Boot;
 
 /// The site of the HTTP listeners.
 pub(super) struct Site {
-    depot: Depot,
+    boot: Boot,
+    /// The base of URLs in scripts, where the operator set one.
+    advertise: Option<String>,
 }
 
 impl Site {
-    pub(super) fn new(depot: Depot) -> Self {
-        Self { depot }
+    pub(super) fn new(boot: Boot, advertise: Option<String>) -> Self {
+        Self { boot, advertise }
     }
 }
 
@@ -31,18 +34,26 @@ impl Handler for Site {
         if let Some(refusal) = other_method(request, client) {
             return refusal;
         }
+        let depot = self.boot.depot();
+        let pages = BootPages { boot: &self.boot, advertise: self.advertise.as_deref() };
         match Route::of(request.uri.path()) {
-            Route::Asset(name) => match self.depot.find(&name) {
-                Some(found) => asset::serve(&self.depot, &found, request, client).await,
-                None => asset::missing(&self.depot, &name, client),
+            Route::Asset(name) => match depot.find(&name) {
+                Some(found) => asset::serve(depot, &found, request, client).await,
+                None => asset::missing(depot, &name, client),
             },
-            Route::Blob(digest) => match self.depot.find_digest(&digest) {
-                Some(found) => asset::serve(&self.depot, &found, request, client).await,
-                None => asset::missing(&self.depot, &format!("sha256:{digest}"), client),
+            Route::Blob(digest) => match depot.find_digest(&digest) {
+                Some(found) => asset::serve(depot, &found, request, client).await,
+                None => asset::missing(depot, &format!("sha256:{digest}"), client),
             },
+            Route::Entry => pages.entry(request, client),
+            Route::Ipxe => pages.ipxe(request, client),
+            Route::Grub => pages.grub(request, client),
+            Route::HostFile { host, file } => pages.file(&host, &file, request, client).await,
             Route::Health => answer::health(),
-            Route::Ready => answer::ready(&self.depot),
-            Route::Metrics | Route::Unknown => unknown(request, client, "assets are at /assets/NAME"),
+            Route::Ready => answer::ready(depot),
+            Route::Metrics | Route::Unknown => {
+                unknown(request, client, "assets are at /assets/NAME, the entry script at /boot.ipxe")
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The server over loopback, byte by byte: a real depot with a cache of its own, and clients that are plain sockets.
 
+mod api;
 mod assets;
 mod clients;
 mod limits;
+mod scripts;
 mod secure;
 
 use std::io;
@@ -19,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::asset::{AssetName, Digest};
+use crate::boot::Boot;
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::{Depot, FillSettings};
@@ -36,7 +39,7 @@ struct Site {
     running: JoinHandle<()>,
     log: Log,
     _logging: tracing::subscriber::DefaultGuard,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What a test serves, and how.
@@ -53,6 +56,7 @@ impl Plan {
             dir: tempfile::tempdir().unwrap(),
             assets: Vec::new(),
             settings: HttpSettings {
+                advertise: None,
                 listen: vec!["127.0.0.1:0".parse().unwrap()],
                 tls: None,
                 idle_timeout: PATIENCE,
@@ -76,14 +80,8 @@ impl Plan {
 
     fn source(mut self, name: &str, source: &str, digest: Digest) -> Self {
         self.assets.push(Asset {
-            name: AssetName::parse(name).unwrap(),
-            digest,
-            sources: vec![source.parse().unwrap()],
-            size: None,
-            content_type: "application/octet-stream".into(),
-            pin: false,
-            blocks: None,
             since: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
+            ..Asset::new(AssetName::parse(name).unwrap(), digest, vec![source.parse().unwrap()])
         });
         self
     }
@@ -122,11 +120,12 @@ impl Plan {
             Cache::open(cache).unwrap(),
             FillSettings { retries: 0, ..FillSettings::default() },
         );
-        let server = HttpServer::bind(self.settings).await.unwrap();
+        let mut server = HttpServer::bind(self.settings).await.unwrap();
+        server.renewal = Duration::from_millis(1);
         let (address, tls_address) = (server.addresses()[0], server.tls_addresses().first().copied());
         let stop = CancellationToken::new();
-        let running = tokio::spawn(server.serve(depot.clone(), stop.clone(), self.grace));
-        Site { address, tls_address, depot, stop, running, log, _logging: logging, _dir: self.dir }
+        let running = tokio::spawn(server.serve(Boot::plain(depot.clone()), stop.clone(), self.grace));
+        Site { address, tls_address, depot, stop, running, log, _logging: logging, dir: self.dir }
     }
 }
 

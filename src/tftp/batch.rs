@@ -55,6 +55,17 @@ pub struct Route {
     pub peer: SocketAddr,
     /// The address to send from, where the socket is bound to any.
     pub source: Option<Source>,
+    /// Whether a row of packets may go as one message: until the kernel says that this route cannot.
+    pub segments: bool,
+}
+
+/// What became of a packet that was to be sent.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It was not sent. It is lost, like those that the network loses.
+    Lost(io::Error),
+    /// It was part of a row, and its route takes no rows (see [`Route::segments`]). The row's packets went one by one.
+    Unsegmented,
 }
 
 /// A received datagram.
@@ -155,7 +166,7 @@ impl Arrivals {
             }
             let datagram = self.buffers[index].get(..header.msg_len as usize)?;
             let cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-            Some(Arrival { route: Route { peer, source: destination(&header.msg_hdr) }, datagram, cut })
+            Some(Arrival { route: Route { peer, source: destination(&header.msg_hdr), segments: true }, datagram, cut })
         })
     }
 }
@@ -195,8 +206,6 @@ pub struct Departures {
     iovecs: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
     controls: Vec<Control>,
-    /// Whether the kernel and the route take rows of packets as one message.
-    segments: bool,
 }
 
 /// One message: one packet, or a row of packets of equal length of which the last may be shorter.
@@ -247,7 +256,6 @@ impl Departures {
             iovecs: Vec::with_capacity(4 * BATCH),
             headers: Vec::with_capacity(BATCH),
             controls: Vec::with_capacity(BATCH),
-            segments: true,
         }
     }
 
@@ -262,9 +270,8 @@ impl Departures {
         self.pieces.push(Piece::Header(header));
         self.pieces.extend(payload.map(Piece::Payload));
         let size = self.pieces[first_piece..].iter().map(|piece| piece.bytes().len()).sum();
-        let segments = self.segments;
         match self.messages.last_mut() {
-            Some(row) if segments && row.takes(route, full, size) => {
+            Some(row) if row.takes(route, full, size) => {
                 row.packets += 1;
                 row.bytes += size;
                 row.ended = size < full;
@@ -290,60 +297,79 @@ impl Departures {
         self.messages.push(row);
     }
 
-    /// Sends everything; `failed` learns of packets that could not be sent, and to whom. They are lost, like those that
-    /// the network loses.
-    pub fn flush(&mut self, socket: &UdpSocket, mut failed: impl FnMut(SocketAddr, io::Error)) {
+    /// Sends everything; `troubled` learns of packets that were not sent as they should, and to whom.
+    pub fn flush(&mut self, socket: &UdpSocket, troubled: impl FnMut(SocketAddr, Trouble)) {
+        let descriptor = socket.as_raw_fd();
+        self.flush_by(
+            |headers| {
+                // SAFETY: the headers point into `messages`, `pieces` (through `iovecs`) and `controls`, which are not
+                // touched before the next `lay_out`. The kernel only reads; a page that cannot be read is EFAULT.
+                let sent = unsafe { libc::sendmmsg(descriptor, headers.as_mut_ptr(), length(headers.len()), 0) };
+                usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+            },
+            troubled,
+        );
+    }
+
+    /// As [`Departures::flush`], by a call that sends some messages, from the first on, and says how many.
+    fn flush_by(
+        &mut self,
+        mut call: impl FnMut(&mut [libc::mmsghdr]) -> io::Result<usize>,
+        mut troubled: impl FnMut(SocketAddr, Trouble),
+    ) {
         self.lay_out();
         let mut at = 0;
         while at < self.headers.len() {
-            // SAFETY: the headers point into `messages`, `pieces` (through `iovecs`) and `controls`, which are not
-            // touched before the next `lay_out`. The kernel only reads; a page that cannot be read is EFAULT.
-            let sent = unsafe {
-                let rest = &mut self.headers[at..];
-                libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), length(rest.len()), 0)
-            };
-            if let Ok(sent @ 1..) = usize::try_from(sent) {
-                at += sent;
-                continue;
+            let mut outcome = call(&mut self.headers[at..]);
+            let peer = self.messages[at].route.peer;
+            if self.messages[at].packets > 1 && outcome.as_ref().is_err_and(refuses_rows) {
+                troubled(peer, Trouble::Unsegmented);
+                outcome = self.send_one_by_one(at, &mut call).map(|()| 1);
             }
-            let error = io::Error::last_os_error();
-            if error.kind() == io::ErrorKind::Interrupted {
-                continue;
-            }
-            let row = &self.messages[at];
-            if row.packets > 1 && matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE)) {
-                // This route or kernel knows no segmentation: nor will it know it for the next row.
-                self.segments = false;
-                if let Err(error) = self.send_one_by_one(socket, at) {
-                    failed(self.messages[at].route.peer, error);
+            match outcome {
+                Ok(sent) => at += sent,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // The send buffer stayed full for as long as may be waited. As long again for each of the rest
+                    // would hold up all transfers.
+                    for message in &self.messages[at..] {
+                        troubled(message.route.peer, Trouble::Lost(io::ErrorKind::WouldBlock.into()));
+                    }
+                    break;
                 }
-            } else {
-                failed(row.route.peer, error);
+                Err(error) => {
+                    troubled(peer, Trouble::Lost(error));
+                    at += 1;
+                }
             }
-            at += 1;
         }
         self.messages.clear();
         self.pieces.clear();
     }
 
     /// Sends the packets of one row as a message each.
-    fn send_one_by_one(&mut self, socket: &UdpSocket, index: usize) -> io::Result<()> {
-        let mut header = self.headers[index].msg_hdr;
-        self.controls[index] = Control([0; CONTROL]);
-        header.msg_control = self.controls[index].0.as_mut_ptr().cast();
-        header.msg_controllen = write_control(&mut self.controls[index], self.messages[index].route.source, None);
-        let first = self.messages[index].first_piece;
+    fn send_one_by_one(
+        &mut self,
+        index: usize,
+        call: &mut impl FnMut(&mut [libc::mmsghdr]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        let (mut header, message) = (self.headers[index], &self.messages[index]);
+        let control = &mut self.controls[index];
+        *control = Control([0; CONTROL]);
+        header.msg_hdr.msg_controllen = write_control(control, message.route.source, None);
+        header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
         let end = self.messages.get(index + 1).map_or(self.pieces.len(), |next| next.first_piece);
         let mut starts: Vec<usize> =
-            (first..end).filter(|at| matches!(self.pieces[*at], Piece::Header(_))).chain([end]).collect();
+            (message.first_piece..end).filter(|at| matches!(self.pieces[*at], Piece::Header(_))).chain([end]).collect();
         starts.dedup();
         for packet in starts.windows(2) {
             let iovecs = &mut self.iovecs[packet[0]..packet[1]];
-            header.msg_iov = iovecs.as_mut_ptr();
-            header.msg_iovlen = iovecs.len();
-            // SAFETY: as in `flush`; the header's pointers are those of the message, its iovecs a part of the message's.
-            if unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, 0) } < 0 {
-                return Err(io::Error::last_os_error());
+            header.msg_hdr.msg_iov = iovecs.as_mut_ptr();
+            header.msg_hdr.msg_iovlen = iovecs.len();
+            while let Err(error) = call(std::slice::from_mut(&mut header)) {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
             }
         }
         Ok(())
@@ -378,12 +404,18 @@ impl Departures {
 impl Message {
     /// Whether a packet of `size` bytes to `route`, in a row of packets of `full` bytes, can go with this message.
     fn takes(&self, route: &Route, full: usize, size: usize) -> bool {
-        !self.ended
+        route.segments
+            && !self.ended
             && self.route == *route
             && self.packet_size == full
             && self.packets < MAX_SEGMENTS
             && self.bytes + size <= MAX_MESSAGE
     }
+}
+
+/// Whether an error can mean that a route or kernel knows no segmentation.
+fn refuses_rows(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE))
 }
 
 /// Writes the control messages of a datagram and returns their length.

@@ -7,22 +7,25 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::batch::Route;
-use super::mailbox::Mailbox;
+use super::content::{Base, Content, Script};
 use super::opening;
 use super::packet::{ErrorCode, Mode, Packet, Request};
 use super::port::Post;
 use super::seats::{Seats, Stage};
 use super::settings::TftpSettings;
 use super::socket::Socket;
-use crate::catalog::Asset;
-use crate::depot::{Depot, Outcome, Protocol};
+use super::worker::Door;
+use crate::boot::{Boot, Visit};
+use crate::depot::{Outcome, Protocol};
 
 /// The desk of one listen address.
 pub(super) struct Desk {
     /// The settings.
     pub(super) settings: Arc<TftpSettings>,
-    /// Where assets come from.
-    pub(super) depot: Depot,
+    /// What is served.
+    pub(super) boot: Boot,
+    /// The base of the URLs in scripts.
+    pub(super) base: Base,
     /// Seats of all listen addresses.
     pub(super) seats: Arc<Seats>,
     /// Where assets are opened.
@@ -33,15 +36,8 @@ pub(super) struct Desk {
     pub(super) socket: Arc<Socket>,
     /// The data ports.
     pub(super) doors: Vec<Door>,
-}
-
-/// What others have of a data port: its socket and its mailbox.
-#[derive(Clone)]
-pub(super) struct Door {
-    /// The socket.
-    pub(super) socket: Arc<Socket>,
-    /// The way to its loop.
-    pub(super) mailbox: Arc<Mailbox<Post>>,
+    /// How many of them, from the first on, transfers are spread over.
+    pub(super) spread: usize,
 }
 
 /// A read request, kept.
@@ -99,7 +95,7 @@ impl Desk {
                 };
                 if met.same {
                     // Only its loop knows whether the peer is past the first answer.
-                    self.doors[port].mailbox.post(Post::Repeat(asked));
+                    self.doors[port].post(Post::Repeat(asked));
                 } else {
                     self.let_go(&met.stage, asked.route, met.id);
                     self.begin(asked, Some(port));
@@ -112,12 +108,12 @@ impl Desk {
     pub(super) fn begin(&self, asked: Asked, avoid: Option<usize>) {
         let Some(request) = asked.request() else { return };
         let route = asked.route;
-        let Some(asset) = self.look_up(request.name) else {
+        let Some(content) = self.look_up(&request, &route) else {
             let text = String::from_utf8_lossy(request.name);
-            self.depot.unknown_transfer(Protocol::Tftp, route.peer, &text).finish(Outcome::NotFound, None);
+            self.boot.depot().unknown_transfer(Protocol::Tftp, route.peer, &text).finish(Outcome::NotFound, None);
             return self.refuse(&route, ErrorCode::NotFound, "file not found");
         };
-        let account = self.depot.transfer(Protocol::Tftp, route.peer, asset.name.as_str());
+        let account = self.boot.depot().transfer(Protocol::Tftp, route.peer, content.name());
         if self.stop.is_cancelled() {
             account.finish(Outcome::Refused, Some("the server is stopping"));
             return self.refuse(&route, ErrorCode::Undefined, "the server is stopping; try again later");
@@ -130,17 +126,14 @@ impl Desk {
                 return self.refuse(&route, ErrorCode::Undefined, &reason);
             }
         };
-        let ports = self.doors.len() as u64;
         // One after the other; the peer's last transfer may still be heard on the avoided one.
-        let port = (0..2)
-            .map(|turn| usize::try_from((seat.id() + turn) % ports).unwrap_or_default())
-            .find(|port| Some(*port) != avoid)
-            .unwrap_or_default();
+        let port = usize::try_from(seat.id() % self.spread as u64).unwrap_or_default();
+        let port = if Some(port) == avoid { (port + 1) % self.doors.len() } else { port };
         let opening = opening::Opening {
-            asset,
+            content,
             account,
             settings: Arc::clone(&self.settings),
-            depot: self.depot.clone(),
+            boot: self.boot.clone(),
             refusals: Arc::clone(&self.socket),
             door: self.doors[port].clone(),
             port,
@@ -150,17 +143,23 @@ impl Desk {
         self.runtime.spawn(opening.run());
     }
 
-    /// The asset that a request's name means: by the settings' table, else by the catalog's names.
-    fn look_up(&self, name: &[u8]) -> Option<Arc<Asset>> {
-        let name = asset_name(std::str::from_utf8(name).ok()?);
-        let name = self.settings.files.get(name.as_str()).map_or(name.as_str(), String::as_str);
-        self.depot.find(name)
+    /// What a request's name means: by the settings' table, else by the catalog's names, else a script.
+    fn look_up(&self, request: &Request<'_>, route: &Route) -> Option<Content> {
+        let name = asset_name(std::str::from_utf8(request.name).ok()?);
+        let mapped = self.settings.files.get(name.as_str()).map_or(name.as_str(), String::as_str);
+        if let Some(asset) = self.boot.depot().find(mapped) {
+            return Some(Content::Asset(asset));
+        }
+        let script = Script::of(&name)?;
+        let asked = route.source.map_or_else(|| self.socket.address().ip(), |source| source.ip());
+        let visit = Visit { peer: route.peer.ip().to_canonical(), base: self.base.url(asked) };
+        Some(Content::Script(script, visit))
     }
 
     fn let_go(&self, stage: &Stage, route: Route, id: u64) {
         match stage {
             Stage::Opening(cancel) => cancel.cancel(),
-            Stage::Running(port) => self.doors[*port].mailbox.post(Post::Leave { peer: route.peer, id }),
+            Stage::Running(port) => self.doors[*port].post(Post::Leave { peer: route.peer, id }),
         }
     }
 

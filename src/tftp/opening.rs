@@ -7,30 +7,33 @@ use std::time::Instant;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::desk::{Asked, Door};
+use super::content::Content;
+use super::desk::Asked;
 use super::feed::Feed;
 use super::mtu;
 use super::options::{self, Limits};
 use super::packet::{ErrorCode, Mode};
-use super::port::{Post, Running};
+use super::port::Post;
+use super::running::Running;
 use super::seats::Seat;
 use super::settings::TftpSettings;
 use super::socket::Socket;
 use super::transfer::{Patience, Transfer};
+use super::worker::Door;
 use crate::asset::ByteRange;
-use crate::catalog::Asset;
-use crate::depot::{ByteStream, Delivery, Depot, Outcome, ReadError, Transfer as Account};
+use crate::boot::Boot;
+use crate::depot::{ByteStream, Delivery, Outcome, ReadError, Transfer as Account};
 
 /// A request whose asset is being opened.
 pub(super) struct Opening {
-    /// The asset.
-    pub(super) asset: Arc<Asset>,
+    /// What was asked for.
+    pub(super) content: Content,
     /// What the log will say of it.
     pub(super) account: Account,
     /// The settings.
     pub(super) settings: Arc<TftpSettings>,
     /// Where the asset comes from.
-    pub(super) depot: Depot,
+    pub(super) boot: Boot,
     /// What refusals go out from.
     pub(super) refusals: Arc<Socket>,
     /// The data port that will serve it.
@@ -52,7 +55,7 @@ impl Opening {
             () = self.seat.cancelled().cancelled() => {
                 return self.account.finish(Outcome::Aborted, Some("let go before the first byte"));
             }
-            opened = timeout(deadline, open(&self.depot, &self.asset, mode)) => opened,
+            opened = timeout(deadline, open(&self.boot, &self.content, mode)) => opened,
         };
         match opened {
             Ok(Ok((size, stream))) => self.start(size, stream, mode),
@@ -88,20 +91,29 @@ impl Opening {
             Limits { blksize: self.settings.max_blksize.min(route_blksize), windowsize: self.settings.max_windowsize };
         let terms = options::negotiate(request.options, mode, size, limits);
         let patience = Patience { timeout: self.settings.timeout, retries: self.settings.retries };
-        self.account.set_cache(stream.cache_state());
+        if matches!(self.content, Content::Asset(_)) {
+            self.account.set_cache(stream.cache_state());
+        }
         let transfer = Transfer::new(&terms, size, patience, now);
         let Self { asked, account, seat, port, door, .. } = self;
         let feed = Feed::new(stream, mode);
         // Given up in this very moment: dropping all of it says so.
         let _ = seat.run(port, |seat| {
-            let running = Running::new(seat, asked.route, terms, transfer, feed, account, &door.mailbox);
-            door.mailbox.post(Post::Start(Box::new(running)));
+            let running = Running::new(seat, asked.route, terms, transfer, feed, account, &door);
+            door.post(Post::Start(Box::new(running)));
         });
     }
 }
 
-async fn open(depot: &Depot, asset: &Arc<Asset>, mode: Mode) -> Result<(u64, ByteStream), ReadError> {
-    let reader = depot.read(asset).await?;
+async fn open(boot: &Boot, content: &Content, mode: Mode) -> Result<(u64, ByteStream), ReadError> {
+    let asset = match content {
+        Content::Asset(asset) => asset,
+        Content::Script(script, visit) => {
+            let stream = ByteStream::made(script.text(boot, visit).into());
+            return Ok((stream.remaining(), stream));
+        }
+    };
+    let reader = boot.depot().read(asset).await?;
     let delivery = if mode == Mode::Netascii { Delivery::Copied } else { Delivery::Mapped };
     let stream = reader.stream(ByteRange::whole(reader.size()), delivery).await?;
     Ok((reader.size(), stream))

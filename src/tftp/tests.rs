@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use super::packet::Mode;
-use super::{Packet, TftpServer, TftpSettings};
+use super::{Base, Packet, TftpServer, TftpSettings};
 use crate::asset::{AssetName, Digest};
+use crate::boot::Boot;
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::{Depot, FillSettings};
@@ -67,7 +68,7 @@ impl Site {
             (depot, TftpServer::bind(settings).unwrap())
         });
         let (address, stop) = (bound.addresses()[0], CancellationToken::new());
-        let served = runtime.spawn(bound.serve(depot, stop.clone(), Duration::ZERO));
+        let served = runtime.spawn(bound.serve(Boot::plain(depot), Base::Port(8080), stop.clone(), Duration::ZERO));
         Self { address, stop, served: Some(served), runtime, _silent: silent, _dir: dir }
     }
 
@@ -402,4 +403,16 @@ fn hundreds_of_requests_in_one_instant_are_all_answered() {
         client.ack(0);
         assert_eq!(client.receive(512, 1).len(), 1024);
     }
+}
+
+#[test]
+fn scripts_are_made_for_who_asks() {
+    let site = Site::start(settings("127.0.0.1:0"));
+    for name in ["autoexec.ipxe", "/boot/autoexec.ipxe", "boot.ipxe"] {
+        let script = String::from_utf8(Client::of(site.address).fetch(name, "", 512, 1)).unwrap();
+        assert!(script.starts_with("#!ipxe\n"), "{script}");
+        // The address that was asked, with the port of the HTTP server.
+        assert!(script.contains("http://127.0.0.1:8080/ipxe?"), "{script}");
+    }
+    Client::of(site.address).fetch("grub/grub.cfg", "blksize 1024", 1024, 1);
 }

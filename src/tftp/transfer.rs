@@ -10,6 +10,9 @@ use super::rtt::RoundTrip;
 
 /// The most packets that an unverified peer gets: its address may be forged, and what it gets amplifies an attack.
 const UNVERIFIED_PACKETS: u32 = 6;
+/// Whole windows that a peer gets which has acknowledged the options but no block: that ACK is the same for everyone, so
+/// whoever forged the request can forge it too. What is sent again after them is one block at a time.
+const UNPROVEN_WINDOWS: u32 = 2;
 /// The time any transfer has, and on top of it a second for each [`SLOWEST`] bytes.
 const SHORTEST_DEADLINE: Duration = Duration::from_mins(5);
 /// Bytes a second below which a transfer only holds a seat: a tenth of 512-byte blocks at 50 ms a round trip.
@@ -66,7 +69,7 @@ pub(super) struct Transfer {
     phase: Phase,
     /// The OACK is to be sent.
     owes_oack: bool,
-    /// Packets sent before the first answer.
+    /// Bursts sent in this phase; packets, while the peer has not answered.
     unverified: u32,
     /// All blocks up to this one are acknowledged.
     acked: u64,
@@ -101,7 +104,9 @@ enum Phase {
     Agreeing,
     /// The first block, sent without an OACK, waits for its ACK.
     Opening,
-    /// The peer has answered: it is where it says it is.
+    /// The OACK is acknowledged, but no block is.
+    Agreed,
+    /// The peer has acknowledged a block: it is where it says it is.
     Verified,
 }
 
@@ -179,14 +184,14 @@ impl Transfer {
             self.sent(now);
             return Some(Transmit::OptionAck);
         }
-        let end = self.acked + self.window;
+        let end = self.acked + if self.is_unproven() { 1 } else { self.window };
         let last = self.last.map_or(end, |last| last.min(end));
         let here = self.last.is_some_and(|known| known <= last) || last * self.blksize <= self.available;
         if self.next > last || !here {
             return None;
         }
         let first = std::mem::replace(&mut self.next, last + 1);
-        if self.phase == Phase::Opening {
+        if self.phase != Phase::Verified {
             self.unverified += 1;
         }
         self.resent += (self.highest + 1).min(last + 1).saturating_sub(first);
@@ -206,7 +211,8 @@ impl Transfer {
         }
         if self.phase == Phase::Agreeing {
             if number == 0 && self.unverified > 0 {
-                self.phase = Phase::Verified;
+                self.phase = Phase::Agreed;
+                self.unverified = 0;
                 self.progress(now);
             }
             return;
@@ -226,9 +232,9 @@ impl Transfer {
                 self.ending = Some(Ending::Complete);
                 return;
             }
-        } else if self.window == 1 || (block > 0 && block == self.recovered) {
+        } else if self.window == 1 || (block > 0 && block == self.recovered) || self.is_unproven() {
             // Answering what a repeated block brought about would repeat all blocks from here on (the sorcerer's
-            // apprentice, RFC 1123 4.2.3.1).
+            // apprentice, RFC 1123 4.2.3.1), and whoever has not proven to be there gets what time brings and no more.
             return;
         }
         // Blocks after the acknowledged one are under way: the client misses the next one (RFC 7440 4), unless this ACK
@@ -242,7 +248,7 @@ impl Transfer {
     /// Takes the same request again: the peer has not seen the answer. Returns whether that can be: a verified peer
     /// that asks anew begins anew.
     pub(super) fn handle_repeat(&mut self) -> bool {
-        if self.phase == Phase::Verified || self.ending.is_some() {
+        if self.has_answered() || self.ending.is_some() {
             return false;
         }
         if self.unverified < UNVERIFIED_PACKETS {
@@ -256,7 +262,7 @@ impl Transfer {
         let ending = match self.phase {
             Phase::Agreeing if self.tells_size => Ending::Probe,
             // The client has closed its port behind the last block.
-            Phase::Verified if code == UNKNOWN_TRANSFER && self.last_is_out() => Ending::Complete,
+            _ if code == UNKNOWN_TRANSFER && self.last_is_out() => Ending::Complete,
             _ => Ending::Aborted,
         };
         self.ending.get_or_insert(ending);
@@ -279,7 +285,7 @@ impl Transfer {
         if self.trip.wait() >= self.patience.timeout {
             self.tries += 1;
         }
-        let spent = self.phase != Phase::Verified && self.unverified >= UNVERIFIED_PACKETS;
+        let spent = !self.has_answered() && self.unverified >= UNVERIFIED_PACKETS;
         if spent || self.tries > self.patience.retries {
             self.ending = Some(if self.last_is_out() { Ending::Complete } else { Ending::Timeout });
             return;
@@ -308,9 +314,19 @@ impl Transfer {
         self.resent
     }
 
-    /// Whether the peer may have all of a verified transfer: the last block went out.
+    /// Whether the peer has answered at all.
+    fn has_answered(&self) -> bool {
+        matches!(self.phase, Phase::Agreed | Phase::Verified)
+    }
+
+    /// Whether the peer has had all whole windows that it gets unproven.
+    fn is_unproven(&self) -> bool {
+        self.phase == Phase::Agreed && self.unverified >= UNPROVEN_WINDOWS
+    }
+
+    /// Whether a peer that has answered may have all of the transfer: the last block went out.
     fn last_is_out(&self) -> bool {
-        self.phase == Phase::Verified && self.last.is_some_and(|last| last == self.highest)
+        self.has_answered() && self.last.is_some_and(|last| last == self.highest)
     }
 
     fn sent(&mut self, now: Instant) {

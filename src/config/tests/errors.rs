@@ -43,7 +43,7 @@ credentials = {{ from = "vault", path = "x" }}
     .set("nonsense");
     assert_snapshot!(site.errors(), @r#"
         the settings have 23 errors
-        bootdepot.toml:3: catalogue: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
+        bootdepot.toml:3: catalogue: there is no such key; known here: include, cache, http, tftp, admin, fill, dhcp, origin, asset
         bootdepot.toml:5: cache.max_sise: there is no such key; the nearest is max_size
         bootdepot.toml:6: cache.min_free: found "5 gigs", expected a size such as "8 MiB", or a number of bytes ("gigs" is no unit; there are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB)
         bootdepot.toml:8: http.listen[0]: found "8080", expected an IP address and a port, such as "0.0.0.0:8080" or "[::]:8080"
@@ -131,18 +131,42 @@ fn what_two_files_set_names_both() {
 #[test]
 fn what_does_not_exist_yet_is_unknown() {
     let site = Site::new(
-        "catalog_url = \"s3://b/c\"\n[http]\nadvertise = \"http://b\"\n[admin]\noperator_token_file = \"/t\"\n\
-         [dhcp]\nmode = \"off\"\n[[collection]]\nprefix = \"isos/\"\n[[release]]\nname = \"r\"\n[[host]]\nname = \"h\"\n",
+        "catalog_url = \"s3://b/c\"\n[admin]\noperator_token_file = \"/t\"\n[[collection]]\nprefix = \"isos/\"\n",
     );
+    let errors = site.errors();
+    for key in ["catalog_url", "admin.operator_token_file", "collection"] {
+        assert!(errors.contains(&format!("{key}: there is no such key; known here: ")), "{key}:\n{errors}");
+    }
+    assert_eq!(errors.lines().count(), 4, "{errors}");
+}
+
+#[test]
+fn proxy_dhcp_needs_an_interface_and_files_that_are_there() {
+    let site = Site::new(&format!(
+        "[dhcp]\nmode = \"proxy\"\n[dhcp.nbp]\nbios = \"undionly.kpx\"\nefi-x64 = \"a\"\nefi-ia32 = \"nothing\"\nefi_arm64 = \"a\"\n\
+         [tftp.files]\n\"undionly.kpxe\" = \"a\"\n{}",
+        asset("a")
+    ));
     assert_snapshot!(site.errors(), @r#"
-        the settings have 7 errors
-        bootdepot.toml:1: catalog_url: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
-        bootdepot.toml:3: http.advertise: there is no such key; known here: listen, idle_timeout, max_connections, tls
-        bootdepot.toml:5: admin.operator_token_file: there is no such key; known here: listen
-        bootdepot.toml:6: dhcp: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
-        bootdepot.toml:8: collection: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
-        bootdepot.toml:10: release: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
-        bootdepot.toml:12: host: there is no such key; known here: include, cache, http, tftp, admin, fill, origin, asset
+        the settings have 4 errors
+        bootdepot.toml:2: dhcp.mode: this needs interface beside it
+        bootdepot.toml:4: dhcp.nbp.bios: TFTP serves no file "undionly.kpx" (the nearest is "undionly.kpxe"); name a key of [tftp.files] or an asset
+        bootdepot.toml:6: dhcp.nbp.efi-ia32: TFTP serves no file "nothing"; name a key of [tftp.files] or an asset
+        bootdepot.toml:7: dhcp.nbp.efi_arm64: there is no such key; the nearest is efi-arm64
+    "#);
+    // Whatever else is said of a host.
+    let host = Site::new(&format!(
+        "[[host]]\nname = \"h\"\nnbp = \"ipxe.efi\"\n[[host]]\nname = \"i\"\nnbp = \"a\"\n{}",
+        asset("a")
+    ));
+    let told = r#"bootdepot.toml:3: host[0].nbp (h): TFTP serves no file "ipxe.efi"; name a key"#;
+    assert_eq!(host.errors().matches("TFTP serves no file").count(), 1);
+    assert!(host.errors().contains(told), "{}", host.errors());
+    let wrong = Site::new("[dhcp]\nmode = \"on\"\ninterface = \"\"\n");
+    assert_snapshot!(wrong.errors(), @r#"
+        the settings have 2 errors
+        bootdepot.toml:2: dhcp.mode: found "on", expected "off" or "proxy"
+        bootdepot.toml:3: dhcp.interface: found "", expected a text (it is empty)
     "#);
 }
 

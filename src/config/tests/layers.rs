@@ -35,6 +35,9 @@ fn the_environment_holds_values_of_every_type() {
 
 #[test]
 fn a_text_stays_a_text_whatever_it_looks_like() {
+    // figment would panic on this one.
+    let config = Site::new("").variable("BOOTDEPOT_CACHE__DIR", "\"/ₑ=\\ \"").load().unwrap();
+    assert_eq!(config.cache.dir, Path::new("\"/ₑ=\\ \""));
     let config = Site::new("").variable("BOOTDEPOT_CACHE__DIR", "123").load().unwrap();
     assert_eq!(config.cache.dir, Path::new("123"));
     let config = Site::new("").variable("BOOTDEPOT_CACHE__DIR", "true").load().unwrap();

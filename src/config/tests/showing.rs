@@ -60,6 +60,21 @@ headers = {{ Authorization = "hunter2" }}
         negative_ttl = "30s"   # default
         release = "hold-tail"  # default
 
+        [dhcp]
+        mode = "off"    # default
+        relays = false  # default
+
+        [dhcp.nbp]
+        bios = "undionly.kpxe"            # default
+        efi-ia32 = "snponly-ia32.efi"     # default
+        efi-x64 = "snponly.efi"           # default
+        efi-arm32 = "snponly-arm32.efi"   # default
+        efi-arm64 = "snponly-arm64.efi"   # default
+        http-ia32 = "snponly-ia32.efi"    # default
+        http-x64 = "snponly.efi"          # default
+        http-arm32 = "snponly-arm32.efi"  # default
+        http-arm64 = "snponly-arm64.efi"  # default
+
         [[origin]]
         match = "s3://b/"             # bootdepot.toml:8
         region = "us-east-1"          # default

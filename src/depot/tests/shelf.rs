@@ -40,6 +40,7 @@ pub(super) enum Fault {
     HoldFrom { at: usize },
 }
 
+#[derive(Default)]
 struct State {
     objects: HashMap<String, Bytes>,
     faults: Vec<Fault>,
@@ -57,7 +58,7 @@ pub(super) struct Shelf {
 impl Shelf {
     pub(super) async fn start(data: Vec<u8>, faults: &[Fault]) -> Self {
         let objects = HashMap::from([("disk.img".to_owned(), Bytes::from(data))]);
-        let state = State { objects, faults: faults.to_vec(), sent: HashMap::new(), requests: 0 };
+        let state = State { objects, faults: faults.to_vec(), ..State::default() };
         let state = Arc::new(Mutex::new(state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, healed) = (listener.local_addr().unwrap(), watch::Sender::new(false));
@@ -115,19 +116,7 @@ fn answer(request: &Request<Incoming>, shared: &Arc<Mutex<State>>, heal: &watch:
     state.requests += usize::from(ours);
     let requests = state.requests;
     let Some(data) = state.objects.get(&name).cloned() else { return status(404) };
-    let mut body = Slow {
-        name,
-        data: data.clone(),
-        from: 0,
-        sent: 0,
-        cut: None,
-        flushed: false,
-        stall: None,
-        hold: None,
-        heal: heal.clone(),
-        waiting: None,
-        shared: Arc::clone(shared),
-    };
+    let mut body = Slow { heal: heal.clone(), ..Slow::new(name, data.clone(), Arc::clone(shared)) };
     let (mut etag, mut ignore, mut once) = ("v1".to_owned(), false, None);
     let range = asked(request.headers(), data.len());
     for fault in state.faults.iter_mut().filter(|_| ours) {
@@ -188,21 +177,7 @@ fn asked(headers: &HeaderMap, total: usize) -> std::ops::Range<usize> {
 }
 
 fn status(code: u16) -> Response<Slow> {
-    let (_, heal) = watch::channel(false);
-    let shared = State { objects: HashMap::new(), faults: Vec::new(), sent: HashMap::new(), requests: 0 };
-    let body = Slow {
-        name: String::new(),
-        data: Bytes::new(),
-        from: 0,
-        sent: 0,
-        cut: None,
-        flushed: false,
-        stall: None,
-        hold: None,
-        heal,
-        waiting: None,
-        shared: Arc::new(Mutex::new(shared)),
-    };
+    let body = Slow::new(String::new(), Bytes::new(), Arc::default());
     Response::builder().status(code).header(header::CONTENT_LENGTH, 0).body(body).unwrap()
 }
 
@@ -222,6 +197,23 @@ struct Slow {
 }
 
 impl Slow {
+    /// A body without faults, of the object `name`.
+    fn new(name: String, data: Bytes, shared: Arc<Mutex<State>>) -> Self {
+        Self {
+            name,
+            data,
+            from: 0,
+            sent: 0,
+            cut: None,
+            flushed: false,
+            stall: None,
+            hold: None,
+            heal: watch::channel(true).1,
+            waiting: None,
+            shared,
+        }
+    }
+
     fn flip(&mut self, at: usize) {
         let mut data = self.data.to_vec();
         data[at] ^= 0x20;

@@ -171,8 +171,8 @@ async fn what_is_not_there_is_said_so() {
         ("/assets/..%2f..%2fetc%2fpasswd", "the catalog has no asset of this name; names are case-sensitive\n"),
         ("/assets/gone", "the origin does not have this asset\n"),
         (unnamed.as_str(), "the catalog has no asset of this name; names are case-sensitive\n"),
-        ("/metrics", "nothing is served at this path; assets are at /assets/NAME\n"),
-        ("/", "nothing is served at this path; assets are at /assets/NAME\n"),
+        ("/metrics", "nothing is served at this path; assets are at /assets/NAME, the entry script at /boot.ipxe\n"),
+        ("/", "nothing is served at this path; assets are at /assets/NAME, the entry script at /boot.ipxe\n"),
     ] {
         let reply = site.get(path, &[]).await;
         assert_eq!((reply.status(), reply.text()), (404, text), "{path}");

@@ -28,7 +28,7 @@ async fn who_connects_before_the_server_serves_waits() {
     wire.request("GET", "/healthz", &[]).await;
     let site = plan.start().await;
     let stop = CancellationToken::new();
-    let running = tokio::spawn(server.serve(site.depot.clone(), stop.clone(), PATIENCE));
+    let running = tokio::spawn(server.serve(Boot::plain(site.depot.clone()), stop.clone(), PATIENCE));
     assert_eq!(wire.reply("GET").await.text(), "ok\n");
     stop.cancel();
     running.await.unwrap();
@@ -72,7 +72,7 @@ async fn health_is_told_on_both_listeners_and_metrics_on_one() {
     let address = admin.address();
     let metrics: Metrics = Arc::new(|| "# TYPE up gauge\nup 1\n".to_owned());
     let stop = CancellationToken::new();
-    let running = tokio::spawn(admin.serve(site.depot.clone(), metrics, stop.clone()));
+    let running = tokio::spawn(admin.serve(Boot::plain(site.depot.clone()), metrics, stop.clone()));
     for address in [site.address, address] {
         let mut wire = Wire::connect(address).await;
         for (path, text) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {

@@ -6,11 +6,17 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion
 
 /// A site with TLS, and its certificate.
 async fn site(plan: Plan) -> (Site, rustls_pki_types::CertificateDer<'static>) {
-    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let certificate = write_pair(plan.dir.path());
     let (cert, key) = (plan.dir.path().join("cert.pem"), plan.dir.path().join("key.pem"));
-    std::fs::write(&cert, pair.cert.pem()).unwrap();
-    std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-    (plan.tls(&cert, &key).start().await, pair.cert.der().clone())
+    (plan.tls(&cert, &key).start().await, certificate)
+}
+
+/// Writes a new certificate and its key, in the place of what was there.
+fn write_pair(dir: &Path) -> rustls_pki_types::CertificateDer<'static> {
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(dir.join("cert.pem"), pair.cert.pem()).unwrap();
+    std::fs::write(dir.join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
+    pair.cert.der().clone()
 }
 
 fn client(
@@ -56,6 +62,23 @@ async fn both_versions_of_both_protocols_serve_the_same() {
             assert_eq!(reply.headers()["content-length"], "0");
         }
     }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_served_without_a_restart() {
+    let bytes = noise(3 << 20);
+    let (site, old) = site(Plan::new().file("image", &bytes)).await;
+    let url = format!("https://{}/assets/image", site.tls_address.unwrap());
+    let running = client(&old, &version::TLS13, &["h2"]).get(&url).send().await.unwrap();
+    std::fs::write(site.dir.path().join("key.pem"), "half of a ke").unwrap();
+    site.logged(&["WARN", "the one before stays in use", "key.pem holds no private key"]).await;
+    assert_eq!(client(&old, &version::TLS13, &["h2"]).get(&url).send().await.unwrap().status(), 200);
+
+    let new = write_pair(site.dir.path());
+    site.logged(&["INFO", "the TLS certificate was read again"]).await;
+    assert_eq!(client(&new, &version::TLS12, &["http/1.1"]).get(&url).send().await.unwrap().status(), 200);
+    assert!(client(&old, &version::TLS13, &["h2"]).get(&url).send().await.is_err());
+    assert!(running.bytes().await.unwrap() == bytes, "what was running goes on");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ fn pair() -> (UdpSocket, UdpSocket) {
 }
 
 fn route(to: &UdpSocket) -> Route {
-    Route { peer: to.local_addr().unwrap(), source: None }
+    Route { peer: to.local_addr().unwrap(), source: None, segments: true }
 }
 
 fn packet(out: &mut Departures, route: &Route, full: usize, tag: u8, size: usize) {
@@ -17,7 +17,7 @@ fn packet(out: &mut Departures, route: &Route, full: usize, tag: u8, size: usize
 }
 
 fn flush(out: &mut Departures, socket: &UdpSocket) {
-    out.flush(socket, |peer, error| panic!("{peer}: {error}"));
+    out.flush(socket, |peer, trouble| panic!("{peer}: {trouble:?}"));
 }
 
 fn take_all(socket: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
@@ -30,12 +30,12 @@ fn a_row_arrives_as_packets_of_their_own() {
     let (server, client) = pair();
     for segments in [true, false] {
         let mut out = Departures::new();
-        out.segments = segments;
+        let route = Route { segments, ..route(&client) };
         for tag in 0..70 {
-            packet(&mut out, &route(&client), 104, tag, 100);
+            packet(&mut out, &route, 104, tag, 100);
         }
-        packet(&mut out, &route(&client), 104, 70, 9);
-        packet(&mut out, &route(&client), 104, 71, 100);
+        packet(&mut out, &route, 104, 70, 9);
+        packet(&mut out, &route, 104, 71, 100);
         assert_eq!(out.messages.len(), if segments { 3 } else { 72 }, "64, 7 ended by the short one, 1");
         flush(&mut out, &server);
         for (tag, datagram) in (0..72).zip(take_all(&client, 72)) {
@@ -44,17 +44,90 @@ fn a_row_arrives_as_packets_of_their_own() {
     }
 }
 
+/// The bytes of a message and whether it is a row, as the kernel would see them.
+fn seen(message: &libc::mmsghdr) -> (Vec<u8>, bool) {
+    let header = &message.msg_hdr;
+    // SAFETY: the header is one of those that `flush_by` lays out: its iovecs and what they point at are there.
+    let bytes = unsafe {
+        std::slice::from_raw_parts(header.msg_iov, header.msg_iovlen)
+            .iter()
+            .flat_map(|piece| std::slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len).to_vec())
+            .collect()
+    };
+    (bytes, header.msg_controllen > 0)
+}
+
+fn peers(count: u16) -> impl Iterator<Item = Route> {
+    (1..=count).map(|port| Route { peer: ([127, 0, 0, 1], port).into(), source: None, segments: true })
+}
+
 #[test]
-fn a_row_that_cannot_be_segmented_goes_out_packet_by_packet() {
+fn a_route_that_takes_no_rows_gets_single_packets_and_costs_the_others_nothing() {
+    let mut out = Departures::new();
+    for route in peers(3) {
+        for tag in 0..3 {
+            packet(&mut out, &route, 104, tag, 100);
+        }
+    }
+    let (mut gone, mut troubles) = (Vec::new(), Vec::new());
+    let send = |headers: &mut [libc::mmsghdr]| {
+        // As if the second of the three rows met such a route.
+        let (bytes, row) = seen(&headers[0]);
+        if row && gone.len() == 1 {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        gone.push((bytes.len(), row));
+        Ok(1)
+    };
+    out.flush_by(send, |peer, trouble| troubles.push((peer.port(), matches!(trouble, Trouble::Unsegmented))));
+    assert_eq!(gone, [(312, true), (104, false), (104, false), (104, false), (312, true)]);
+    assert_eq!(troubles, [(2, true)]);
+}
+
+#[test]
+fn a_socket_that_segments_nothing_loses_nothing() {
     let (server, client) = pair();
+    let on: libc::c_int = 1;
+    // SAFETY: the option's value is one int, which lives through the call.
+    let set = unsafe {
+        let (level, option, size) = (libc::SOL_SOCKET, libc::SO_NO_CHECK, length(size_of::<libc::c_int>()));
+        libc::setsockopt(server.as_raw_fd(), level, option, (&raw const on).cast(), size)
+    };
+    assert_eq!(set, 0);
     let mut out = Departures::new();
     for tag in 0..3 {
         packet(&mut out, &route(&client), 104, tag, 100);
     }
-    // What a route that refuses segmentation makes of it, whatever this kernel does.
-    out.lay_out();
-    out.send_one_by_one(&server, 0).unwrap();
+    let mut troubled = 0;
+    out.flush(&server, |_, trouble| troubled += u32::from(matches!(trouble, Trouble::Unsegmented)));
     assert_eq!(take_all(&client, 3), [[0; 104], [1; 104], [2; 104]]);
+    assert_eq!(troubled, 1, "without checksums the kernel does not segment");
+}
+
+#[test]
+fn a_full_send_buffer_is_waited_for_once() {
+    for packets in [1, 3] {
+        let mut out = Departures::new();
+        for route in peers(40) {
+            for tag in 0..packets {
+                packet(&mut out, &route, 104, tag, 100);
+            }
+        }
+        let (mut waits, mut lost) = (0, Vec::new());
+        let send = |headers: &mut [libc::mmsghdr]| {
+            if headers.len() == 40 {
+                return Ok(5);
+            }
+            waits += 1;
+            Err(io::ErrorKind::WouldBlock.into())
+        };
+        out.flush_by(send, |peer, trouble| {
+            assert!(matches!(trouble, Trouble::Lost(error) if error.kind() == io::ErrorKind::WouldBlock));
+            lost.push(peer.port());
+        });
+        assert_eq!((waits, lost), (1, (6..=40).collect()));
+        assert!(out.messages.is_empty() && out.pieces.is_empty());
+    }
 }
 
 #[test]
@@ -74,7 +147,7 @@ fn peers_of_one_batch_get_their_own_packets_in_order() {
 fn one_peer_that_cannot_be_reached_costs_the_others_nothing() {
     let (server, client) = pair();
     let mut out = Departures::new();
-    let nowhere = Route { peer: "127.0.0.1:0".parse().unwrap(), source: None };
+    let nowhere = Route { peer: "127.0.0.1:0".parse().unwrap(), source: None, segments: true };
     packet(&mut out, &nowhere, 64, 1, 8);
     packet(&mut out, &route(&client), 64, 2, 8);
     let mut lost = Vec::new();

@@ -240,6 +240,46 @@ fn an_unverified_peer_gets_six_packets_and_no_window() {
     assert_eq!(sent, 6, "repeated requests count too");
 }
 
+#[test]
+fn a_peer_that_proves_nothing_but_its_request_gets_two_windows_and_drips() {
+    for acks in [1, 1000] {
+        let (patience, start) = (Patience { timeout: Duration::from_secs(1), retries: 6 }, Instant::now());
+        let mut transfer = Transfer::new(&terms(1468, 64, true), 1 << 20, patience, start);
+        transfer.offer(1 << 20, true);
+        transfer.poll_transmit(start);
+        let (mut now, mut sent, mut acks_left) = (start + Duration::from_millis(1), 0, acks);
+        while transfer.ending().is_none() {
+            if acks_left > 0 {
+                acks_left -= 1;
+                transfer.handle_ack(0, now);
+            }
+            while let Some(Transmit::Blocks { first, last }) = transfer.poll_transmit(now) {
+                sent += last + 1 - first;
+            }
+            now = if acks_left > 0 { now + Duration::from_millis(7) } else { transfer.poll_timeout() };
+            transfer.handle_timeout(now);
+        }
+        assert_eq!(transfer.ending(), Some(Ending::Timeout));
+        assert!((128..=128 + 15).contains(&sent), "{sent} blocks for {acks} forged ACKs");
+    }
+}
+
+#[test]
+fn a_peer_that_missed_its_first_windows_is_served_when_it_answers() {
+    let (mut transfer, mut now) = verified(4);
+    transfer.offer(5120, true);
+    let mut bursts = Vec::new();
+    for _ in 0..4 {
+        bursts.extend(transfer.poll_transmit(now));
+        now = transfer.poll_timeout();
+        transfer.handle_timeout(now);
+    }
+    let blocks = |first, last| Transmit::Blocks { first, last };
+    assert_eq!(bursts, [blocks(1, 4), blocks(1, 4), blocks(1, 1), blocks(1, 1)]);
+    transfer.handle_ack(1, now);
+    assert_eq!(transfer.poll_transmit(now), Some(blocks(2, 5)));
+}
+
 /// A transfer of ten 512-byte blocks and an empty one, the OACK acknowledged.
 fn verified(window: u16) -> (Transfer, Instant) {
     let now = Instant::now();
@@ -417,7 +457,8 @@ proptest! {
             transfer.handle_ack(number % 200, now);
             transfer.handle_timeout(now);
             if let Some(Transmit::Blocks { first, last }) = transfer.poll_transmit(now) {
-                prop_assert_eq!(last - transfer.acked, u64::from(window));
+                let end = if transfer.is_unproven() { 1 } else { u64::from(window) };
+                prop_assert!([end, u64::from(window)].contains(&(last - transfer.acked)));
                 prop_assert!(first > transfer.acked && first <= last);
             }
         }

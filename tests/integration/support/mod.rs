@@ -1,6 +1,7 @@
 //! What the tests stand on: an S3 origin with faults, the server as a child process, clients, a lossy network, machines.
 
 pub(crate) mod client;
+pub(crate) mod dhcp;
 pub(crate) mod guest;
 pub(crate) mod lab;
 pub(crate) mod machine;
@@ -9,6 +10,8 @@ pub(crate) mod relay;
 #[path = "../../support/s3.rs"]
 pub(crate) mod s3;
 pub(crate) mod server;
+#[path = "../../support/skip.rs"]
+mod skip;
 pub(crate) mod tool;
 
 use std::sync::LazyLock;

@@ -30,6 +30,8 @@ pub(crate) struct Server {
     pub(crate) http: SocketAddr,
     /// The TFTP listener.
     pub(crate) tftp: SocketAddr,
+    /// The admin listener.
+    pub(crate) admin: SocketAddr,
 }
 
 /// One line of the server's log; what was no JSON is a string.
@@ -194,8 +196,8 @@ impl Site {
             let line = log.wait_for(|l| l.text("message") == "listening" && l.text("protocol") == protocol);
             line.text("address").parse().unwrap_or_else(|e| panic!("{}: {e}", line.text("address")))
         };
-        let (http, tftp) = (listener("http"), listener("tftp"));
-        Server { child, log, http, tftp }
+        let (http, tftp, admin) = (listener("http"), listener("tftp"), listener("admin"));
+        Server { child, log, http, tftp, admin }
     }
 }
 

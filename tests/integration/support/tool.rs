@@ -1,7 +1,6 @@
 //! External clients: found in PATH and run with an end to our patience, or the test that needs one is named as skipped.
 
 use std::ffi::OsStr;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
@@ -72,14 +71,8 @@ impl Tool {
     }
 }
 
-/// Names the running test as skipped, in the file that `BOOTDEPOT_SKIPPED` names; where `CI` is set, fails it instead.
+/// Names the running test as skipped; where `CI` is set, fails it instead.
 pub(crate) fn skip(reason: &str) {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "{test}: {reason}, and in CI nothing is skipped");
-    println!("skipped: {test}: {reason}");
-    if let Some(file) = std::env::var_os("BOOTDEPOT_SKIPPED") {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(file);
-        file.and_then(|mut f| f.write_all(format!("{test}: {reason}\n").as_bytes())).expect("the skip can be noted");
-    }
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "{reason}, and in CI nothing is skipped");
+    super::skip::note(reason);
 }

@@ -1,0 +1,247 @@
+//! `bootdepot boots HOST`: the last boots of one machine, step by step.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::config::refuse;
+use super::print;
+use super::server::Witness;
+use super::table::Table;
+use super::words::{ago, bytes, clock, rate, span, took};
+use crate::boot::{BootView, MachineView, State, StepView};
+use crate::config::{Config, Flags, process_environment};
+use crate::depot::Outcome;
+
+/// How often a server is asked what is new.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
+
+/// Show the last boots of a machine, step by step
+///
+/// Asks the running server (`admin.listen`); where none answers, reads the ledger that the last one left.
+#[derive(Debug, clap::Args)]
+pub struct BootsCommand {
+    /// The host's name, a MAC in any spelling, or an address
+    host: String,
+    /// Print JSON
+    #[arg(long, conflicts_with = "follow")]
+    json: bool,
+    /// Print each step of the boot under way, or of the next, as it comes, until it is done or Ctrl-C
+    #[arg(long)]
+    follow: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl BootsCommand {
+    /// Runs it, printing to standard output.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match Config::load(&self.flags, process_environment()) {
+            Ok(config) => config,
+            Err(errors) => return Ok(refuse(&errors)),
+        };
+        let witness = Witness::of(&config)?;
+        let zone = TimeZone::system();
+        if self.follow {
+            anyhow::ensure!(matches!(witness, Witness::Server(_)), "there is nothing to follow without a server");
+            return follow(&witness, &self.host, &zone);
+        }
+        match witness.machine(&self.host)? {
+            Err(reason) => anyhow::bail!("{}: {reason}", self.host),
+            Ok(machine) if self.json => print(&(serde_json::to_string_pretty(&machine)? + "\n"))?,
+            Ok(machine) => print(&show(&machine, Timestamp::now(), &zone)?)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn follow(witness: &Witness, host: &str, zone: &TimeZone) -> anyhow::Result<ExitCode> {
+    let mut news = News::default();
+    let mut first = true;
+    loop {
+        match witness.machine(host)? {
+            Ok(machine) => {
+                let done = machine.boots.first().is_some_and(|boot| boot.state == State::Done);
+                if first && done {
+                    eprintln!("bootdepot: the last boot of {host} is done; this waits for the next");
+                    news.skip(&machine);
+                }
+                print(&news.of(&machine, Timestamp::now(), zone))?;
+                if done && !first && !news.is_skipped(&machine) {
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
+            Err(reason) if first => eprintln!("bootdepot: {host}: {reason}; this waits for it"),
+            Err(_) => {}
+        }
+        first = false;
+        std::thread::sleep(ASKED_EVERY);
+    }
+}
+
+/// What was told already of a machine's newest boot.
+#[derive(Default)]
+struct News {
+    skipped: Option<u64>,
+    boot: Option<BootView>,
+}
+
+impl News {
+    /// The newest boot is none of interest.
+    fn skip(&mut self, machine: &MachineView) {
+        self.skipped = machine.boots.first().map(|boot| boot.id);
+    }
+
+    fn is_skipped(&self, machine: &MachineView) -> bool {
+        machine.boots.first().map(|boot| boot.id) == self.skipped
+    }
+
+    /// A line for each step that is new or has changed, and one for how the boot stands where that has changed.
+    fn of(&mut self, machine: &MachineView, now: Timestamp, zone: &TimeZone) -> String {
+        let Some(boot) = machine.boots.first().filter(|_| !self.is_skipped(machine)) else { return String::new() };
+        let told = self.boot.replace(boot.clone());
+        let told = told.filter(|told| told.id == boot.id);
+        let mut lines = Vec::new();
+        if told.is_none() {
+            let profile = boot.profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
+            lines.push(format!("{}  boot #{} begins{profile}", clock(boot.began, now, zone), boot.id));
+        }
+        let known = told.as_ref().map_or(&[][..], |told| &told.steps);
+        for step in boot.steps.iter().filter(|step| !known.contains(step)) {
+            lines.push(line(step, now, zone));
+        }
+        let changed = told.is_none_or(|told| told.state != boot.state);
+        if changed && boot.state != State::Booting {
+            lines.push(format!("{}  {}", clock(now, now, zone), standing(boot, now, zone)));
+        }
+        lines.into_iter().map(|line| line.replace(|c: char| c.is_control(), "?") + "\n").collect()
+    }
+}
+
+/// One step as a line.
+fn line(step: &StepView, now: Timestamp, zone: &TimeZone) -> String {
+    let mut words = vec![clock(step.last, now, zone), format!("{:<6}", step.role.as_str()), name(step)];
+    if step.open > 0 {
+        words.push("begins".to_owned());
+    } else {
+        words.extend((step.bytes > 0).then(|| bytes(step.bytes)));
+        words.extend(step.rate.map(rate));
+        words.extend(step.cache.map(|cache| cache.as_str().to_owned()));
+        words.extend(step.outcome.map(|outcome| outcome.as_str().to_owned()));
+    }
+    words.join("  ")
+}
+
+fn name(step: &StepView) -> String {
+    if step.requests > 1 { format!("{} (x{})", step.name, step.requests) } else { step.name.clone() }
+}
+
+fn show(machine: &MachineView, now: Timestamp, zone: &TimeZone) -> Result<String, std::fmt::Error> {
+    let address = machine.address.map(|address| address.to_string());
+    let who = [&machine.name, &machine.mac, &address].into_iter().flatten().cloned().collect::<Vec<_>>();
+    let mut text = who.join("  ") + "\n";
+    // The newest stands last, above the prompt.
+    for boot in machine.boots.iter().rev() {
+        let profile = boot.profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
+        let (began, age) = (clock(boot.began, now, zone), ago(boot.began, now));
+        writeln!(text, "\nboot #{}: {began}, {age}{profile}, {}", boot.id, bytes(boot.bytes))?;
+        let mut table = Table::new(&["STEP", "NAME", "BEGAN", ">TOOK", ">BYTES", ">RATE", "CACHE", "OUTCOME"]);
+        let optional = |text: Option<String>| text.unwrap_or_default();
+        for step in &boot.steps {
+            let outcome = if step.open > 0 { Some("under way") } else { step.outcome.map(Outcome::as_str) };
+            table.row([
+                step.role.as_str().to_owned(),
+                name(step),
+                clock(step.began, now, zone),
+                optional((step.milliseconds > 0).then(|| took(Duration::from_millis(step.milliseconds)))),
+                optional((step.bytes > 0).then(|| bytes(step.bytes))),
+                optional(step.rate.map(rate)),
+                optional(step.cache.map(|cache| cache.as_str().to_owned())),
+                outcome.unwrap_or_default().to_owned(),
+            ]);
+        }
+        text += &table.print("  ");
+        writeln!(text, "  {}", standing(boot, now, zone))?;
+    }
+    if machine.boots.is_empty() {
+        text += "not seen yet\n";
+    }
+    Ok(text)
+}
+
+/// How a boot stands: `stuck since 14:02:11 (4 min): the kernel came, no initrd was asked for`.
+fn standing(boot: &BootView, now: Timestamp, zone: &TimeZone) -> String {
+    let note = boot.note.replace(|c: char| c.is_control(), "?");
+    match boot.state {
+        State::Stuck | State::Quiet | State::Waiting => {
+            let age = span(now.duration_since(boot.since));
+            format!("{} since {} ({age}): {note}", boot.state.as_str(), clock(boot.since, now, zone))
+        }
+        _ => format!("{}: {note}", boot.state.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MACHINE: &str = r#"{"name":"r630-01","mac":"24:6e:96:00:00:01","address":"192.0.2.7","profile":"okd-worker",
+        "seen":"2026-11-21T14:02:11Z","state":"stuck","since":"2026-11-21T14:02:11Z","note":"n","last_step":null,
+        "boots":[{"id":17,"began":"2026-11-21T14:02:00Z","last":"2026-11-21T14:02:11Z","state":"stuck",
+          "since":"2026-11-21T14:02:11Z","note":"the kernel came, no initrd was asked for (okd/initrd)",
+          "profile":"okd-worker","arch":7,"bytes":14780416,"steps":[
+          {"role":"dhcp","name":"snponly.efi","began":"2026-11-21T14:02:00Z","last":"2026-11-21T14:02:01Z","open":0,
+           "requests":2,"bytes":0,"size":null,"milliseconds":0,"rate":null,"cache":null,"outcome":"complete"},
+          {"role":"nbp","name":"snponly.efi","began":"2026-11-21T14:02:02Z","last":"2026-11-21T14:02:03Z","open":0,
+           "requests":2,"bytes":100352,"size":100352,"milliseconds":52,"rate":1929846,"cache":"hit","outcome":"complete"},
+          {"role":"kernel","name":"okd/kernel","began":"2026-11-21T14:02:09Z","last":"2026-11-21T14:02:11Z","open":0,
+           "requests":1,"bytes":14680064,"size":14680064,"milliseconds":1400,"rate":10485760,"cache":"miss",
+           "outcome":"complete"}]}]}"#;
+
+    fn machine() -> (MachineView, Timestamp) {
+        (serde_json::from_str(MACHINE).unwrap(), "2026-11-21T14:06:11Z".parse().unwrap())
+    }
+
+    #[test]
+    fn a_boot_is_a_table_of_its_steps() {
+        let (machine, now) = machine();
+        insta::assert_snapshot!(show(&machine, now, &TimeZone::UTC).unwrap(), @r"
+        r630-01  24:6e:96:00:00:01  192.0.2.7
+
+        boot #17: 14:02:00, 4 min ago, profile okd-worker, 14.0 MiB
+          STEP    NAME              BEGAN      TOOK     BYTES        RATE  CACHE  OUTCOME
+          dhcp    snponly.efi (x2)  14:02:00                                      complete
+          nbp     snponly.efi (x2)  14:02:02  52 ms  98.0 KiB  1.84 MiB/s  hit    complete
+          kernel  okd/kernel        14:02:09  1.4 s  14.0 MiB  10.0 MiB/s  miss   complete
+          stuck since 14:02:11 (4 min): the kernel came, no initrd was asked for (okd/initrd)
+        ");
+    }
+
+    #[test]
+    fn what_is_new_is_told_once() {
+        let (mut machine, now) = machine();
+        let mut news = News::default();
+        let stuck = machine.boots[0].clone();
+        machine.boots[0].state = State::Booting;
+        machine.boots[0].steps.pop();
+        machine.boots[0].steps[1].open = 1;
+        let mut told = news.of(&machine, now, &TimeZone::UTC);
+        told += &news.of(&machine, now, &TimeZone::UTC);
+        machine.boots[0] = stuck;
+        told += "--\n";
+        told += &news.of(&machine, now, &TimeZone::UTC);
+        told += &news.of(&machine, now, &TimeZone::UTC);
+        insta::assert_snapshot!(told, @r"
+        14:02:00  boot #17 begins, profile okd-worker
+        14:02:01  dhcp    snponly.efi (x2)  complete
+        14:02:03  nbp     snponly.efi (x2)  begins
+        --
+        14:02:03  nbp     snponly.efi (x2)  98.0 KiB  1.84 MiB/s  hit  complete
+        14:02:11  kernel  okd/kernel  14.0 MiB  10.0 MiB/s  miss  complete
+        14:06:11  stuck since 14:02:11 (4 min): the kernel came, no initrd was asked for (okd/initrd)
+        ");
+    }
+}

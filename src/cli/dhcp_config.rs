@@ -1,0 +1,82 @@
+//! `bootdepot dhcp-config`: what to write into the settings of a DHCP server that names the boot files itself.
+
+mod dnsmasq;
+mod isc;
+mod kea;
+mod opnsense;
+mod site;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+use std::net::Ipv4Addr;
+use std::process::ExitCode;
+
+use super::config::refuse;
+use crate::config::{Config, Flags, process_environment};
+use crate::dhcp::addresses_of;
+use site::{Site, here};
+
+/// Print settings for your own DHCP server
+///
+/// For those who leave [dhcp] mode = "off" and let their DHCP server send machines here. The addresses and the boot files
+/// are those of the settings: a kind of firmware is left out whose file in [dhcp.nbp] is neither a key of [tftp.files] nor
+/// an asset.
+#[derive(Debug, clap::Args)]
+pub struct DhcpConfigCommand {
+    /// The DHCP server
+    server: Server,
+    /// The address at which machines reach this server; without it, the one that the settings or this machine's network
+    /// interfaces leave no doubt about
+    #[arg(long)]
+    address: Option<Ipv4Addr>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// A DHCP server that settings can be printed for.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Server {
+    /// dnsmasq: a file for /etc/dnsmasq.d
+    Dnsmasq,
+    /// Kea: JSON to merge into kea-dhcp4.conf
+    Kea,
+    /// ISC dhcpd: lines for dhcpd.conf
+    Isc,
+    /// `OPNsense`: what to enter where
+    Opnsense,
+}
+
+impl DhcpConfigCommand {
+    /// Runs it, printing to standard output; says on standard error what is missing.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match Config::load(&self.flags, process_environment()) {
+            Ok(config) => config,
+            Err(errors) => return Ok(refuse(&errors)),
+        };
+        let address = match self.address {
+            Some(address) => address,
+            None => match here(&config, &addresses_of(None)?, |interface| addresses_of(Some(interface))) {
+                Ok(address) => address,
+                Err(doubt) => return Ok(refuse(&doubt)),
+            },
+        };
+        let site = Site::of(&config, address);
+        if site.firmware.iter().next().is_none() {
+            eprintln!(
+                "bootdepot: no file of [dhcp.nbp] is a key of [tftp.files] or an asset, so only iPXE finds its way here"
+            );
+        }
+        let printed = match self.server {
+            Server::Dnsmasq => dnsmasq::settings(&site),
+            Server::Kea => kea::settings(&site),
+            Server::Isc => isc::settings(&site),
+            Server::Opnsense => opnsense::settings(&site),
+        };
+        match io::stdout().lock().write_all(printed.as_bytes()) {
+            // `dhcp-config isc | head` is no failure.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use clap::Parser as _;
+use insta::assert_snapshot;
+
+use super::*;
+use crate::cli::Cli;
+use crate::dhcp::{Nbp, Network, Platform};
+
+fn site() -> Site {
+    let nbp = |file: &str, asset: &str| Nbp { file: file.to_owned(), asset: asset.to_owned() };
+    let files = [
+        (Platform::Bios, nbp("undionly.kpxe", "boot/undionly.kpxe")),
+        (Platform::EfiX64, nbp("snponly.efi", "boot/snponly.efi")),
+        (Platform::EfiArm64, nbp("snponly-arm64.efi", "boot/arm64/snponly.efi")),
+        (Platform::HttpX64, nbp("snponly.efi", "boot/snponly.efi")),
+    ];
+    Site {
+        address: Ipv4Addr::new(10, 77, 0, 1),
+        base: "http://10.77.0.1:8080".to_owned(),
+        firmware: files.into_iter().collect(),
+    }
+}
+
+#[test]
+fn each_server_is_told_in_its_own_words() {
+    assert_snapshot!("dnsmasq", dnsmasq::settings(&site()));
+    assert_snapshot!("kea", kea::settings(&site()));
+    assert_snapshot!("isc", isc::settings(&site()));
+    assert_snapshot!("opnsense", opnsense::settings(&site()));
+}
+
+#[test]
+fn what_is_for_kea_is_json() {
+    let settings: serde_json::Value = serde_json::from_str(&kea::settings(&site())).unwrap();
+    assert_eq!(settings["Dhcp4"]["client-classes"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn odd_names_stay_one_value() {
+    let nbp = Nbp { file: "a \"b\",c\\d.efi".to_owned(), asset: "a".to_owned() };
+    let site = Site { firmware: [(Platform::EfiX64, nbp)].into_iter().collect(), ..site() };
+    let (dnsmasq, isc) = (dnsmasq::settings(&site), isc::settings(&site));
+    assert!(dnsmasq.contains(r#",tag:!bootdepot-ipxe,"a \"b\",c\\d.efi",,10.77.0.1"#), "{dnsmasq}");
+    assert!(isc.contains(r#"filename "a \"b\",c\\d.efi";"#), "{isc}");
+}
+
+fn config(settings: &str) -> Config {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b.toml");
+    std::fs::write(&path, settings).unwrap();
+    Config::load(&Flags { config: Some(path), ..Flags::default() }, []).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn the_address_is_the_one_that_is_not_in_doubt() {
+    let of = |last: u8| Network { address: [10, 0, 0, last].into(), mask: [255, 255, 255, 0].into() };
+    let named = |settings: &str, all: &[Network]| {
+        here(&config(settings), all, |name| Ok(if name == "eno1" { vec![of(7)] } else { Vec::new() }))
+    };
+    let proxy = "[dhcp]\nmode = \"proxy\"\ninterface = \"eno1\"\n";
+    assert_eq!(named(proxy, &[of(1), of(2)]), Ok([10, 0, 0, 7].into()));
+    assert_eq!(named("[tftp]\nlisten = [\"10.0.0.9:69\"]\n", &[of(1), of(2)]), Ok([10, 0, 0, 9].into()));
+    assert_eq!(named("[http]\nlisten = [\"127.0.0.1:80\", \"10.0.0.8:80\"]\n", &[]), Ok([10, 0, 0, 8].into()));
+    assert_eq!(named("", &[of(1)]), Ok([10, 0, 0, 1].into()));
+    assert_snapshot!(named("", &[of(1), of(2)]).unwrap_err(), @"which address do machines reach this server at? Say so with --address; this machine has 10.0.0.1, 10.0.0.2");
+    assert_snapshot!(named("", &[]).unwrap_err(), @"which address do machines reach this server at? Say so with --address; this machine has none but the loopback's");
+}
+
+#[test]
+fn the_files_are_those_of_the_settings() {
+    let digest = "0".repeat(64);
+    let asset =
+        |name: &str| format!("[[asset]]\nname = \"{name}\"\nsources = [\"s3://b/{name}\"]\nsha256 = \"{digest}\"\n");
+    let site = Site::of(
+        &config(&format!(
+            "[http]\nlisten = [\"[::]:80\"]\n[tftp.files]\n\"snponly.efi\" = \"boot/x.efi\"\n\
+             [dhcp.nbp]\nefi-arm64 = \"boot/arm.efi\"\n{}{}",
+            asset("boot/x.efi"),
+            asset("boot/arm.efi")
+        )),
+        [10, 0, 0, 1].into(),
+    );
+    assert_eq!(site.base, "http://10.0.0.1");
+    let told: Vec<_> = site.firmware.iter().map(|(on, nbp)| (on.name(), nbp.told_to(on, &site.base))).collect();
+    let told: Vec<_> = told.iter().map(|(on, file)| (*on, file.as_str())).collect();
+    assert_eq!(
+        told,
+        [("efi-x64", "snponly.efi"), ("efi-arm64", "boot/arm.efi"), ("http-x64", "http://10.0.0.1/assets/boot/x.efi")]
+    );
+}
+
+#[test]
+fn the_server_must_be_one_that_is_known() {
+    assert!(Cli::try_parse_from(["bootdepot", "dhcp-config", "kea", "--address", "10.0.0.1"]).is_ok());
+    for wrong in [&["bootdepot", "dhcp-config"][..], &["bootdepot", "dhcp-config", "udhcpd"]] {
+        assert!(Cli::try_parse_from(wrong).is_err(), "{wrong:?}");
+    }
+}

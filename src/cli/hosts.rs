@@ -1,0 +1,83 @@
+//! `bootdepot hosts`: every machine, and how its last boot stands.
+
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+
+use super::config::refuse;
+use super::print;
+use super::server::Witness;
+use super::table::Table;
+use super::words::ago;
+use crate::boot::MachineView;
+use crate::config::{Config, Flags, process_environment};
+
+/// List the machines that were seen, and how the last boot of each stands
+///
+/// Asks the running server (`admin.listen`); where none answers, reads the ledger that the last one left.
+#[derive(Debug, clap::Args)]
+pub struct HostsCommand {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl HostsCommand {
+    /// Runs it, printing to standard output.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match Config::load(&self.flags, process_environment()) {
+            Ok(config) => config,
+            Err(errors) => return Ok(refuse(&errors)),
+        };
+        let machines = Witness::of(&config)?.machines()?;
+        let printed = match self.json {
+            true => serde_json::to_string_pretty(&machines)? + "\n",
+            false if machines.is_empty() => "no machine was seen yet\n".to_owned(),
+            false => list(&machines, Timestamp::now()),
+        };
+        print(&printed)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn list(machines: &[MachineView], now: Timestamp) -> String {
+    let mut table = Table::new(&["HOST", "MAC", "ADDRESS", "PROFILE", "STATE", "SEEN", "LAST STEP"]);
+    let text = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    for machine in machines {
+        let step = machine.last_step.as_ref().map(|step| format!("{} {}", step.role.as_str(), step.name));
+        table.row([
+            text(machine.name.clone()),
+            text(machine.mac.clone()),
+            text(machine.address.map(|address| address.to_string())),
+            text(machine.profile.clone()),
+            machine.state.map_or("not seen", |state| state.as_str()).to_owned(),
+            text(machine.seen.map(|seen| ago(seen, now))),
+            text(step),
+        ]);
+    }
+    table.print("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_are_lines_of_a_table() {
+        let json = r#"[
+            {"name":"r630-01","mac":"24:6e:96:00:00:01","address":"192.0.2.7","profile":"okd-worker",
+             "seen":"2026-11-21T14:02:11Z","state":"stuck","since":"2026-11-21T14:02:11Z","note":"n","last_step":
+             {"role":"kernel","name":"okd/kernel","began":"2026-11-21T14:02:10Z","last":"2026-11-21T14:02:11Z","open":0,
+              "requests":1,"bytes":9,"size":9,"milliseconds":1000,"rate":9,"cache":"hit","outcome":"complete"}},
+            {"name":"r630-02","mac":null,"address":null,"profile":"menu","seen":null,"state":null,"since":null,"note":null,
+             "last_step":null}]"#;
+        let machines: Vec<MachineView> = serde_json::from_str(json).unwrap();
+        insta::assert_snapshot!(list(&machines, "2026-11-21T14:06:11Z".parse().unwrap()), @r"
+        HOST     MAC                ADDRESS    PROFILE     STATE     SEEN       LAST STEP
+        r630-01  24:6e:96:00:00:01  192.0.2.7  okd-worker  stuck     4 min ago  kernel okd/kernel
+        r630-02  -                  -          menu        not seen  -          -
+        ");
+    }
+}

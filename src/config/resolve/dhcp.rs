@@ -1,0 +1,41 @@
+//! `[dhcp]`, as the room uses it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::super::raw;
+use crate::catalog::Catalog;
+use crate::dhcp::{DhcpSettings, Firmware, Nbp, Platform};
+use crate::http::HttpSettings;
+
+/// The boot files that are there: under each platform's name, where TFTP serves it.
+pub(super) fn firmware(raw: &raw::Nbp, files: &HashMap<String, String>, catalog: &Catalog) -> Firmware {
+    let nbp = |platform: Platform| {
+        let file = raw.of(platform);
+        let asset = files.get(file).map_or(file, String::as_str);
+        catalog.by_name(asset)?;
+        Some((platform, Nbp { file: file.to_owned(), asset: asset.to_owned() }))
+    };
+    Platform::ALL.into_iter().filter_map(nbp).collect()
+}
+
+/// The room's settings, where it has anything to do.
+pub(super) fn settings(
+    raw: raw::Dhcp,
+    firmware: Firmware,
+    files: &HashMap<String, String>,
+    http: &HttpSettings,
+) -> Option<DhcpSettings> {
+    match raw.mode {
+        raw::Mode::Off => None,
+        raw::Mode::Proxy => Some(DhcpSettings {
+            // The checks want one.
+            interface: raw.interface?,
+            relays: raw.relays,
+            firmware,
+            files: files.clone(),
+            advertise: http.advertise.clone(),
+            http_port: http.listen.first().map_or(80, SocketAddr::port),
+        }),
+    }
+}
