@@ -5,6 +5,7 @@ pub(crate) mod dhcp;
 pub(crate) mod guest;
 pub(crate) mod lab;
 pub(crate) mod machine;
+mod namespace;
 pub(crate) mod origin;
 pub(crate) mod relay;
 #[path = "../../support/s3.rs"]
