@@ -36,8 +36,13 @@ struct Boots {
 impl Boots {
     /// Where the test `name` goes on; `None` as for [`Lab::enter`].
     fn enter(name: &str) -> Option<Self> {
+        Self::enter_beside(name, &[])
+    }
+
+    /// The same, beside a DHCP server that is told this, too.
+    fn enter_beside(name: &str, dhcp: &[&str]) -> Option<Self> {
         let guest = Guest::small()?;
-        let lab = Lab::enter(&format!("{}::{name}", module_path!().rsplit("::").next().expect("a module has a name")))?;
+        let lab = Lab::enter(&format!("boots::{name}"), dhcp)?;
         Some(Self { lab, origin: Origin::start(), guest })
     }
 
@@ -219,6 +224,46 @@ fn a_uefi_machine_boots_by_grub() {
     assert_eq!(state, "done");
     for (asset, protocol) in [(nbp.key.as_str(), "tftp"), ("debian/linux", "http"), ("debian/initrd", "http")] {
         assert_eq!(server.wait_for_transfer(asset, "complete").text("protocol"), protocol, "{asset}");
+    }
+}
+
+/// The distribution's own chain: shim, which Microsoft signed, then Debian's GRUB, which it signed itself, then its kernel.
+/// That GRUB has no `http` and loads no module here, so everything comes over TFTP; and the DHCP server has to name us as
+/// its `next-server`.
+#[test]
+fn a_uefi_machine_boots_with_secure_boot() {
+    const NAME: &str = "a_uefi_machine_boots_with_secure_boot";
+    let Some(boots) = Boots::enter_beside(NAME, &[&format!("--dhcp-boot=,,{SERVER}")]) else { return };
+    let shim = boots.file("boot/shimx64.efi", "/usr/lib/shim/shimx64.efi.signed");
+    let grub = boots.file("boot/grubx64.efi", "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed");
+    let (Some(shim), Some(grub)) = (shim, grub) else { return };
+    let host = host("secure-1", "mac", &mac(8), "linux") + "nbp = \"shimx64.efi\"\n";
+    let site = boots.site(&host).asset(&shim).asset(&grub);
+    let files = toml::toml! {
+        "shimx64.efi" = "boot/shimx64.efi"
+        "grubx64.efi" = "boot/grubx64.efi"
+    };
+    let site = site.set("tftp.files", files);
+    let server = start(&site);
+    let Some(machine) = boots.lab.machine(&site, 8, Firmware::Secure) else { return };
+    let shown = machine.wait_for(&up("secure-1"));
+
+    assert!(shown.contains("Secure boot enabled"), "the kernel says that it was not:\n{shown}");
+    let (steps, state) = ledger("secure-1");
+    assert_eq!(
+        steps.iter().filter(|step| !step.ends_with(" not-found")).collect::<Vec<_>>(),
+        [
+            "dhcp shimx64.efi complete",
+            "nbp boot/shimx64.efi complete",
+            "nbp boot/grubx64.efi complete",
+            "script grub.cfg complete",
+            "kernel debian/linux complete",
+            "initrd debian/initrd complete",
+        ]
+    );
+    assert_eq!(state, "done");
+    for asset in [&*shim.key, &*grub.key, "debian/linux", "debian/initrd"] {
+        assert_eq!(server.wait_for_transfer(asset, "complete").text("protocol"), "tftp", "{asset}");
     }
 }
 

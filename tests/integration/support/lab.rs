@@ -14,8 +14,10 @@ pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The bridge that all wires end at.
 pub(crate) const BRIDGE: &str = "br0";
 
-const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+/// OVMF, and its variables as they come from the factory.
+const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"];
+/// The same with Secure Boot and Microsoft's keys.
+const OVMF_SECURE: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"];
 
 /// What runs in the DHCP server's namespace: says that it is there, waits for its end of the wire, and becomes dnsmasq.
 /// It announces an IPv6 prefix, too: without a router's word iPXE waits for one for 13 s, whatever DHCP said.
@@ -24,7 +26,7 @@ echo there && read -r _ &&
 ip link set dhcp1 up && ip address add 10.77.0.2/24 dev dhcp1 && ip address add fd77::2/64 dev dhcp1 nodad &&
 exec \"$0\" --keep-in-foreground --conf-file=/dev/null --port=0 --user=root --pid-file= --no-ping --leasefile-ro \
     --interface=dhcp1 --bind-interfaces --log-facility=- --log-dhcp \
-    --dhcp-range=10.77.0.50,10.77.0.99,255.255.255.0 --dhcp-range=fd77::,ra-only --enable-ra
+    --dhcp-range=10.77.0.50,10.77.0.99,255.255.255.0 --dhcp-range=fd77::,ra-only --enable-ra \"$@\"
 ";
 
 /// The network that the running test is inside of.
@@ -43,20 +45,23 @@ pub(crate) enum Firmware {
     Pxe,
     /// OVMF by HTTP Boot.
     Http,
+    /// OVMF by PXE, with Secure Boot and Microsoft's keys.
+    Secure,
 }
 
 impl Lab {
-    /// Where the test `name` (with its module) is to go on. `None`: all of it was done in there, or it is skipped.
+    /// Where the test `name` (with its module) is to go on, beside a DHCP server that is told this, too. `None`: all of it
+    /// was done in there, or it is skipped.
     ///
     /// A test in here has the machine's turn, so it may start as many as it wants.
-    pub(crate) fn enter(name: &str) -> Option<Self> {
+    pub(crate) fn enter(name: &str, dhcp: &[&str]) -> Option<Self> {
         let [Some(qemu), Some(dnsmasq), Some(ip), Some(unshare)] =
             ["qemu-system-x86_64", "dnsmasq", "ip", "unshare"].map(Tool::find)
         else {
             return None;
         };
         if namespace::stage().is_some() {
-            return Some(Self::build(qemu, &dnsmasq, ip, &unshare));
+            return Some(Self::build(qemu, &dnsmasq, ip, &unshare, dhcp));
         }
         if namespace::can_be_had(&unshare, &["--net"]) {
             let _turn = machine::turn();
@@ -65,11 +70,11 @@ impl Lab {
         None
     }
 
-    fn build(qemu: Tool, dnsmasq: &Tool, ip: Tool, unshare: &Tool) -> Self {
+    fn build(qemu: Tool, dnsmasq: &Tool, ip: Tool, unshare: &Tool, told: &[&str]) -> Self {
         // A namespace of its own, so that it is another machine to everybody: a broadcast reaches both servers, and what is
         // meant for one of them no other.
         let mut dhcp = unshare.command();
-        dhcp.args(["--net", "sh", "-c", DHCP]).arg(dnsmasq.path());
+        dhcp.args(["--net", "sh", "-c", DHCP]).arg(dnsmasq.path()).args(told);
         let mut dhcp = dhcp.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("unshare can be started");
         let mut there = String::new();
         let mut said = BufReader::new(dhcp.stdout.take().expect("stdout is piped"));
@@ -115,7 +120,7 @@ impl Lab {
         } else {
             // Without a ROM of its own the card is the firmware's to drive.
             args.push(card + ",romfile=");
-            args.extend(uefi(&site.file(&format!("{tap}.fd")))?);
+            args.extend(uefi(firmware, &site.file(&format!("{tap}.fd")))?);
         }
         if firmware == Firmware::Http {
             // HTTP Boot comes after PXE in its order, and PXE gives up after a minute without an answer.
@@ -136,14 +141,25 @@ impl Drop for Lab {
 }
 
 /// OVMF with variables of its own in this file.
-fn uefi(variables: &Path) -> Option<Vec<String>> {
-    let [Some(code), Some(fresh)] = [CODE, VARIABLES].map(Tool::file) else { return None };
+fn uefi(firmware: Firmware, variables: &Path) -> Option<Vec<String>> {
+    let secure = firmware == Firmware::Secure;
+    let files = if secure { OVMF_SECURE } else { OVMF };
+    let [Some(code), Some(fresh)] = files.map(Tool::file) else { return None };
     std::fs::copy(fresh, variables).expect("the firmware's variables can be copied");
     let code = format!("if=pflash,format=raw,readonly=on,file={}", code.display());
     let variables = format!("if=pflash,format=raw,file={}", variables.display());
+    // The keys are guarded by a mode of the processor that only this firmware enters.
+    let (machine, guard) = if secure { ("q35,smm=on", "on") } else { ("q35", "off") };
+    let guard = format!("driver=cfi.pflash01,property=secure,value={guard}");
     // Newer firmware has no network without a source of randomness.
-    let args = ["-machine", "q35", "-drive", &code, "-drive", &variables, "-device", "virtio-rng-pci"];
-    Some(args.map(str::to_owned).to_vec())
+    let args = [
+        ["-machine", machine],
+        ["-global", &guard],
+        ["-drive", &code],
+        ["-drive", &variables],
+        ["-device", "virtio-rng-pci"],
+    ];
+    Some(args.concat().into_iter().map(str::to_owned).collect())
 }
 
 /// The MAC of the machine with this number.
