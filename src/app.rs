@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::boot::{Boot, Ledger, Releases, Roster};
+use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
 use crate::depot::Depot;
@@ -96,19 +96,20 @@ impl App {
             admin: admin.as_ref().map(AdminServer::address),
         };
 
+        let record = config.cache.dir.join(RECORD_FILE);
         let (settings, origins, timeouts) = (config.cache, config.origins, config.timeouts);
-        let opening = tokio::task::spawn_blocking(move || {
+        let opening = blocking(move || {
             let origins = Origins::new(origins, timeouts)?;
             let dir = settings.dir.clone();
             let cache = Cache::open(settings)?;
             // After the cache, which makes the directory and locks it.
             Ok::<_, AppError>((origins, cache, Ledger::open(&dir)))
         });
-        // It is neither aborted nor does it panic.
-        let (origins, cache, ledger) = opening.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
+        let (origins, cache, ledger) = opening.await?;
         let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
-
-        let boot = Boot::new(Roster::default(), Releases::none(depot.clone()), ledger.clone(), depot.clone());
+        let (listed, theirs) = (config.releases, depot.clone());
+        let releases = blocking(move || Releases::open(listed, theirs, record)).await;
+        let boot = Boot::new(config.roster, releases.clone(), ledger.clone(), depot.clone());
         let base = advertise.map_or_else(|| Base::Port(addresses.http.first().map_or(80, SocketAddr::port)), Base::Url);
 
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
@@ -124,6 +125,8 @@ impl App {
             let render = Arc::new(move || rendered.render());
             servers.spawn(admin.serve(boot, render, stop.clone()));
         }
+        let keeping = stop.clone();
+        servers.spawn(async move { releases.keep(keeping).await });
         tokio::spawn(upkeep(metrics, end.clone()));
         let (scrubbing, told) = mpsc::channel();
         let (thread, interval) = (std::thread::Builder::new().name("scrub".to_owned()), config.scrub_interval);
@@ -180,6 +183,13 @@ async fn keep_books(ledger: Ledger, depot: Depot, end: CancellationToken) {
         noted.cancel();
     };
     tokio::join!(note, ledger.keep(noted.clone()));
+}
+
+/// Runs `work` on a blocking thread.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let ended = tokio::task::spawn_blocking(work).await;
+    // It is not aborted.
+    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 async fn upkeep(metrics: Metrics, end: CancellationToken) {

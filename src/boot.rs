@@ -4,11 +4,20 @@
 //! [`Roster`] is what the operator wrote: hosts and profiles, checked as a whole. [`Releases`] says which assets are live.
 //! [`Boot`] makes scripts and hosts' files of both, and [`Ledger`] keeps the books of what machines did.
 
+mod file;
+mod host;
 mod ledger;
+mod links;
 mod machine;
+mod references;
 mod releases;
 mod roster;
 mod script;
+mod settings;
+mod template;
+#[cfg(test)]
+mod tests;
+mod token;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -16,11 +25,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use host::{Host, Profile};
 pub use ledger::{BootView, Ledger, MachineView, Role, State, StepView};
-pub use machine::{Mac, Machine, Uuid};
-pub use releases::{NotLive, Releases};
-pub use roster::{Host, Profile, Roster};
+pub use machine::{Mac, MacError, Machine, Uuid, UuidError};
+pub use references::ReferenceError;
+pub use releases::{ActivateError, NotLive, RECORD_FILE, ReleaseState, ReleaseView, Releases};
+pub use roster::{Roster, RosterError, RosterProblem, Subject};
+pub use script::{Language, Script, Trouble};
+pub use settings::{FileSettings, HostSettings, IscsiSettings, Keys, ProfileSettings, RosterSettings, TemplateText};
 
+use self::file::MakeError;
+use self::links::{Mint, Resolve};
+use self::script::Making;
+use self::token::Tokens;
 use crate::depot::Depot;
 
 /// Where a request came from, and how this server is reached from there.
@@ -43,6 +60,7 @@ struct Shared {
     releases: Releases,
     ledger: Ledger,
     depot: Depot,
+    tokens: Arc<Tokens>,
 }
 
 /// A file that was made for one host.
@@ -71,7 +89,7 @@ pub enum FileError {
 impl Boot {
     /// The room over these.
     pub fn new(roster: Roster, releases: Releases, ledger: Ledger, depot: Depot) -> Self {
-        Self { shared: Arc::new(Shared { roster, releases, ledger, depot }) }
+        Self { shared: Arc::new(Shared { roster, releases, ledger, depot, tokens: Arc::default() }) }
     }
 
     /// A room without hosts, profiles and releases: what a server is that only serves assets.
@@ -82,21 +100,49 @@ impl Boot {
     /// The entry script for iPXE (`/boot.ipxe`, TFTP `autoexec.ipxe`): sends a machine on to `/ipxe` with everything that
     /// iPXE knows of it.
     pub fn entry(&self, visit: &Visit) -> String {
-        script::entry(visit)
+        self.shared.roster.entry(visit, Language::Ipxe)
     }
 
     /// The script of this machine for iPXE. Always one: where something is wrong, it says so and tries again.
     pub fn ipxe(&self, machine: &Machine, visit: &Visit) -> String {
-        script::ipxe(&self.shared, machine, visit)
+        self.script(machine, visit, Language::Ipxe)
     }
 
-    /// The configuration of this machine for GRUB: the same in its language.
+    /// The configuration of this machine for GRUB: the same in its language. Of a request that says nothing, the entry
+    /// configuration, which asks again with everything that GRUB knows.
     pub fn grub(&self, machine: &Machine, visit: &Visit) -> String {
-        script::grub(&self.shared, machine, visit)
+        if *machine == Machine::default() {
+            return self.shared.roster.entry(visit, Language::Grub);
+        }
+        self.script(machine, visit, Language::Grub)
+    }
+
+    fn script(&self, machine: &Machine, visit: &Visit, language: Language) -> String {
+        let Shared { roster, ledger, tokens, .. } = &*self.shared;
+        let mint = Mint::For(Arc::clone(tokens), visit.peer);
+        let script = Making::new(roster, machine, visit, language, self.resolve(), mint).make();
+        let (host, profile) = (script.host.as_deref(), script.profile.as_deref());
+        match &script.trouble {
+            None => tracing::debug!(peer = %visit.peer, host, profile, "script"),
+            Some(trouble @ (Trouble::Unknown | Trouble::NotLive(NotLive::Fetching { .. } | NotLive::Inactive(_)))) => {
+                tracing::info!(peer = %visit.peer, ?machine, host, profile, "a machine has to wait: {trouble}");
+            }
+            Some(trouble) => tracing::warn!(peer = %visit.peer, host, profile, "no script: {trouble}"),
+        }
+        if let Some(host) = host {
+            tokens.went_to(host, visit.peer);
+        }
+        ledger.scripted(machine, visit.peer, host, profile, &script.named);
+        script.text
+    }
+
+    /// What references mean now.
+    fn resolve(&self) -> Resolve {
+        let releases = self.shared.releases.clone();
+        Arc::new(move |reference| releases.find(reference).map(|asset| asset.name.clone()))
     }
 
     /// The file `file` of the host `host`, made for this visit; `token` is what the URL carries.
-    #[expect(clippy::unused_async, reason = "secrets may have to be asked for")]
     pub async fn file(
         &self,
         host: &str,
@@ -104,8 +150,21 @@ impl Boot {
         token: Option<&str>,
         visit: &Visit,
     ) -> Result<HostFile, FileError> {
-        let _ = (host, file, token, visit);
-        Err(FileError::Missing)
+        let Shared { roster, tokens, .. } = &*self.shared;
+        let host = roster.host(host).ok_or(FileError::Missing)?;
+        let spec = host.files.get(file).ok_or(FileError::Missing)?;
+        if spec.only_from_host {
+            let admitted = tokens.admit(&host.name, file, token, visit.peer);
+            admitted.map_err(|error| FileError::Refused(error.to_string()))?;
+        }
+        let secrets = file::reveal(&host.secrets).await.map_err(FileError::Failed)?;
+        let mint = Mint::For(Arc::clone(tokens), visit.peer);
+        let made = file::render(roster, host, file, visit, self.resolve(), mint, &secrets);
+        match made {
+            Ok(text) => Ok(HostFile { content: text.into(), content_type: spec.content_type.clone() }),
+            Err(MakeError::Missing) => Err(FileError::Missing),
+            Err(error) => Err(FileError::Failed(error.to_string())),
+        }
     }
 
     /// The host that this machine is, if anybody named it.
@@ -116,6 +175,11 @@ impl Boot {
     /// Which assets are live.
     pub fn releases(&self) -> &Releases {
         &self.shared.releases
+    }
+
+    /// What stands in the way of being ready, a sentence each; empty when nothing does.
+    pub fn troubles(&self) -> Vec<String> {
+        [self.shared.depot.troubles(), self.shared.releases.troubles()].concat()
     }
 
     /// What machines did.

@@ -98,12 +98,13 @@ impl Cache {
         Partial::begin(&self.store, digest, size, part_size)
     }
 
-    /// Holds the blob of this digest against eviction, whether it is here already or not.
+    /// Holds the blob of this digest against eviction, whether it is here already or not. Pins add up: it is held until
+    /// each was let go of.
     pub fn pin(&self, digest: &Digest) {
         self.store.index().pin(digest);
     }
 
-    /// Lets go of a pin.
+    /// Lets go of one pin.
     pub fn unpin(&self, digest: &Digest) {
         self.store.index().unpin(digest);
     }

@@ -1,14 +1,16 @@
-//! The catalog: which name is which digest, and from which sources its bytes may be fetched.
+//! The catalog: which name is which digest, from which sources its bytes may be fetched, and which belong together.
 //!
 //! It knows nothing of how bytes travel. A request's name is only ever looked up here.
 
 mod media_type;
+mod release;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use media_type::content_type;
+pub use release::Release;
 
 use crate::asset::{AssetName, Digest, SourceUrl};
 

@@ -1,12 +1,16 @@
 //! The command line: one file a command.
 
+pub mod activate;
 pub mod boots;
 pub mod config;
 pub mod dhcp_config;
 pub mod hosts;
+pub mod releases;
+pub mod render;
 pub mod serve;
 mod server;
 mod table;
+mod witness;
 mod words;
 
 use std::io::Write as _;
@@ -30,6 +34,9 @@ enum Command {
     Boots(boots::BootsCommand),
     Config(config::ConfigCommand),
     DhcpConfig(dhcp_config::DhcpConfigCommand),
+    Releases(releases::ReleasesCommand),
+    Activate(activate::ActivateCommand),
+    Render(render::RenderCommand),
 }
 
 impl Cli {
@@ -41,6 +48,9 @@ impl Cli {
             Command::Boots(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::DhcpConfig(command) => command.run(),
+            Command::Releases(command) => command.run(),
+            Command::Activate(command) => command.run(),
+            Command::Render(command) => command.run(),
         }
     }
 }

@@ -36,8 +36,9 @@ pub use layer::Place;
 pub use schema::schema;
 pub use show::{Effective, Section};
 
+use crate::boot::Roster;
 use crate::cache::CacheSettings;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Release};
 use crate::depot::FillSettings;
 use crate::dhcp::{DhcpSettings, Firmware};
 use crate::http::HttpSettings;
@@ -72,6 +73,10 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// All assets.
     pub catalog: Catalog,
+    /// Which of them belong together.
+    pub releases: Vec<Release>,
+    /// All hosts and profiles.
+    pub roster: Roster,
     /// What is not wrong, but hardly meant; a sentence each.
     pub warnings: Vec<String>,
     layers: Layers,

@@ -7,11 +7,13 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `asset ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp} ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp} ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
 //! | [`asset`] | pure values: names, digests, byte ranges, block lists, source URLs |
+//! | `trust` | which certificates clients of remote services trust |
+//! | [`secret`] | texts that are never shown, in the environment, in files, in Vault |
 //! | [`catalog`] | which name is which digest, and where it may be fetched |
 //! | [`origin`] | one ranged read of one URL: S3, HTTP or a file; errors by meaning |
 //! | [`cache`] | proven blobs on one disk: admit, open, evict, scrub, recover |
@@ -39,5 +41,7 @@ pub mod depot;
 pub mod dhcp;
 pub mod http;
 pub mod origin;
+pub mod secret;
 pub mod telemetry;
 pub mod tftp;
+mod trust;

@@ -20,7 +20,6 @@ mod remote;
 mod reply;
 mod s3;
 mod settings;
-mod tls;
 mod validator;
 
 #[cfg(test)]
@@ -31,10 +30,11 @@ use std::time::SystemTime;
 
 pub use body::Body;
 pub use error::OriginError;
-pub use settings::{Addressing, Credentials, OriginSettings, Secret, Timeouts};
+pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
 pub use validator::Validator;
 
 use crate::asset::{ByteRange, Place, SourceUrl};
+use crate::trust;
 use remote::Remote;
 
 /// All configured origins; for each source URL the one whose `match` is its longest prefix is used, else a plain one.
@@ -72,7 +72,7 @@ impl Origins {
     /// The origins of these settings, or what is wrong with them (a CA file that cannot be read, say). Blocks for the
     /// reading of certificates.
     pub fn new(settings: Vec<OriginSettings>, timeouts: Timeouts) -> Result<Self, OriginError> {
-        let roots = tls::system_roots();
+        let roots = trust::system_roots();
         let mut remotes = settings
             .into_iter()
             .map(|settings| Remote::new(settings, &roots, timeouts))

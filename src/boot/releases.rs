@@ -1,9 +1,35 @@
 //! Which assets are live: releases go live whole, and only when every blob is proven.
+//!
+//! `standing` is the pure part: which release of each channel is wanted, which is live, and what is kept for machines
+//! that began with an older one. `keeper` brings the blobs into the cache, `record` remembers the standing across
+//! restarts, and `view` is what operators see of it all.
 
-use std::sync::Arc;
+mod keeper;
+mod record;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod view;
 
-use crate::catalog::Asset;
-use crate::depot::Depot;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+pub use view::{ReleaseState, ReleaseView};
+
+use self::keeper::Pace;
+use self::record::Record;
+use self::standing::{InChannel, Standing};
+use crate::asset::AssetName;
+use crate::catalog::{Asset, Release};
+use crate::depot::{Depot, Hold};
+
+/// The file in the cache's directory that remembers which releases are live.
+pub const RECORD_FILE: &str = "releases.json";
 
 /// Why a reference names no asset now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +37,9 @@ pub enum NotLive {
     /// There is no such asset, channel, or asset in the channel.
     #[error("the catalog has no asset {0:?}")]
     Unknown(String),
+    /// No release of the channel is active.
+    #[error("no release of the channel {0} is active; activate one")]
+    Inactive(String),
     /// The release that is to be live is not proven yet, and none before it is live.
     #[error("the release {release} is not here yet: {proven} of {total} assets are proven")]
     Fetching {
@@ -23,26 +52,223 @@ pub enum NotLive {
     },
 }
 
+/// Why a release cannot be activated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActivateError {
+    /// There is none of this name.
+    #[error("there is no release {name:?}; {}", in_words(.known))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+}
+
+/// Whether the record could be written. Blocks.
+fn written(record: &Record, path: &Path) -> bool {
+    let result = record.write(path);
+    if let Err(error) = &result {
+        warn!(path = %path.display(), %error, "which releases are live cannot be kept for a restart yet");
+    }
+    result.is_ok()
+}
+
+fn in_words(known: &[String]) -> String {
+    if known.is_empty() { "the settings have none".to_owned() } else { format!("there are {}", known.join(", ")) }
+}
+
 /// The releases, and which of them is live in each channel. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Releases {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     depot: Depot,
+    /// Where the standing is recorded; none: nowhere.
+    record: Option<PathBuf>,
+    pace: Pace,
+    state: Mutex<State>,
+    /// Wakes the keeper: what is wanted has changed.
+    kick: Notify,
+    /// Held while the record is written, so that the last one written is the last one there was.
+    writing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    standing: Standing,
+    /// What keeps the assets of each held release in the cache.
+    holds: HashMap<String, Vec<Hold>>,
+    /// Why assets could not be fetched when that was last tried.
+    failures: HashMap<AssetName, String>,
+    /// The record does not say all of it yet.
+    unrecorded: bool,
 }
 
 impl Releases {
     /// No releases: every asset of the catalog is live.
     pub fn none(depot: Depot) -> Self {
-        Self { depot }
+        Self::with(depot, None, Standing::default(), Pace::default())
+    }
+
+    /// These releases over the assets of `depot`, standing as `record` (a file that need not be there) and the settings
+    /// say. What is proven already is live at once; the rest is fetched by [`Releases::keep`]. Blocks for the record.
+    pub fn open(releases: Vec<Release>, depot: Depot, record: PathBuf) -> Self {
+        Self::open_with(releases, depot, record, Pace::default())
+    }
+
+    fn open_with(releases: Vec<Release>, depot: Depot, record: PathBuf, pace: Pace) -> Self {
+        // Without releases nothing is to be remembered, and an old record is left for when they come back.
+        let path = Some(record).filter(|_| !releases.is_empty());
+        let read = path.as_deref().map_or_else(|| Record::new(&BTreeMap::new()), Record::read);
+        let standing = Standing::new(releases, read, SystemTime::now());
+        let opened = Self::with(depot, path, standing, pace);
+        {
+            let mut state = opened.state();
+            opened.advance(&mut state, SystemTime::now());
+            // Now, so that what the settings said today is known whatever comes.
+            state.unrecorded =
+                opened.shared.record.as_deref().is_some_and(|path| !written(&state.standing.record(), path));
+        }
+        opened
+    }
+
+    fn with(depot: Depot, record: Option<PathBuf>, standing: Standing, pace: Pace) -> Self {
+        let state = Mutex::new(State { standing, ..State::default() });
+        let (kick, writing) = (Notify::new(), tokio::sync::Mutex::new(()));
+        Self { shared: Arc::new(Shared { depot, record, pace, state, kick, writing }) }
     }
 
     /// The asset that `reference` means for a new script: an asset's NAME, or CHANNEL:SHORT, which is the asset SHORT of
     /// the release that is live in CHANNEL.
+    ///
+    /// A NAME that only releases have which are to be live and are not yet is [`NotLive::Fetching`]; one in no such release
+    /// is always there, and is fetched when a machine asks for it.
     pub fn find(&self, reference: &str) -> Result<Arc<Asset>, NotLive> {
-        self.depot.find(reference).ok_or_else(|| NotLive::Unknown(reference.to_owned()))
+        let unknown = || NotLive::Unknown(reference.to_owned());
+        let depot = &self.shared.depot;
+        if let Some(asset) = depot.find(reference) {
+            let state = self.state();
+            let having = || state.standing.active().filter(|release| release.assets.contains(&asset.name));
+            return match having().next() {
+                Some(first) if !having().any(|release| state.standing.is_live(release)) => Err(self.fetching(first)),
+                _ => Ok(asset),
+            };
+        }
+        let (channel, short) = reference.split_once(':').ok_or_else(unknown)?;
+        let state = self.state();
+        match state.standing.channel(channel).ok_or_else(unknown)? {
+            InChannel { live: Some(live), .. } => {
+                live.by_short(short).and_then(|name| depot.find(name.as_str())).ok_or_else(unknown)
+            }
+            InChannel { wanted: Some(wanted), .. } => Err(self.fetching(wanted)),
+            InChannel { .. } => Err(NotLive::Inactive(channel.to_owned())),
+        }
     }
 
-    /// What stands in the way of every active release being live, a sentence each.
+    fn fetching(&self, release: &Release) -> NotLive {
+        let proven = self.assets(release).filter(|asset| self.shared.depot.is_proven(&asset.digest)).count();
+        NotLive::Fetching { release: release.name.clone(), proven, total: release.assets.len() }
+    }
+
+    /// What stands in the way of every active release being proven, a sentence for each asset.
     pub fn troubles(&self) -> Vec<String> {
-        Vec::new()
+        let depot = &self.shared.depot;
+        let mut troubles = Vec::new();
+        for release in self.state().standing.wanted() {
+            let missing: Vec<_> = self.assets(release).filter(|asset| !depot.is_proven(&asset.digest)).collect();
+            let (proven, total) = (release.assets.len() - missing.len(), release.assets.len());
+            let trouble = |asset: &Arc<Asset>| {
+                format!("release {}: {} is not proven ({proven} of {total})", release.name, asset.name)
+            };
+            troubles.extend(missing.iter().map(trouble));
+        }
+        troubles
+    }
+
+    /// Wants the release `name` live in its channel from now on, whatever the settings say, until they say something
+    /// else than they do now.
+    ///
+    /// New scripts go over to it, all of it at once, when its last blob is proven: now, if they all are. Until then the
+    /// one before stays live. That is how to go back, too. What takes the choice across a restart is written when this
+    /// returns, or else as soon as the cache's directory can be written.
+    pub async fn activate(&self, name: &str) -> Result<ReleaseView, ActivateError> {
+        {
+            let mut state = self.state();
+            let Some(release) = state.standing.activate(name) else {
+                let known = state.standing.all().map(|release| release.name.clone()).collect();
+                return Err(ActivateError::Unknown { name: name.to_owned(), known });
+            };
+            info!(release = name, channel = release.channel, "activated");
+            release.assets.iter().for_each(|asset| drop(state.failures.remove(asset)));
+            state.unrecorded = self.shared.record.is_some();
+            self.advance(&mut state, SystemTime::now());
+        }
+        self.shared.kick.notify_one();
+        self.write_record().await;
+        let view = self.list().into_iter().find(|view| view.name == name);
+        view.ok_or_else(|| ActivateError::Unknown { name: name.to_owned(), known: Vec::new() })
+    }
+
+    /// All releases, in the order of the settings.
+    pub fn list(&self) -> Vec<ReleaseView> {
+        let state = self.state();
+        let views = state.standing.all().map(|release| {
+            let assets = self.assets(release).map(|asset| {
+                let failure = state.failures.get(&asset.name).map(|reason| format!("{}: {reason}", asset.name));
+                (self.shared.depot.progress(&asset), failure)
+            });
+            ReleaseView::of(release, &state.standing, assets)
+        });
+        views.collect()
+    }
+
+    /// Makes live what is wanted and proven, and holds what must stay.
+    fn advance(&self, state: &mut State, now: SystemTime) {
+        let is_proven =
+            |release: &Release| self.assets(release).all(|asset| self.shared.depot.is_proven(&asset.digest));
+        let ends = state.standing.next_end();
+        let switched = state.standing.advance(is_proven, now);
+        for release in &switched {
+            info!(release = release.name, channel = release.channel, "live: new scripts name its assets");
+        }
+        if self.shared.record.is_some() && (!switched.is_empty() || ends != state.standing.next_end()) {
+            state.unrecorded = true;
+        }
+        let held: HashSet<&str> = state.standing.held().map(|release| release.name.as_str()).collect();
+        state.holds.retain(|name, _| held.contains(name.as_str()));
+        for release in state.standing.held() {
+            if !state.holds.contains_key(&release.name) {
+                let holds = self.assets(release).map(|asset| self.shared.depot.hold(&asset)).collect();
+                state.holds.insert(release.name.clone(), holds);
+            }
+        }
+    }
+
+    /// Writes the record, if there is something new to say or it is gone. What cannot be written now is tried again by the keeper.
+    async fn write_record(&self) {
+        let Some(path) = self.shared.record.clone() else { return };
+        let _writing = self.shared.writing.lock().await;
+        let (changed, record) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.unrecorded), state.standing.record())
+        };
+        // It may have gone with the directory.
+        let write = move || (!changed && path.exists()) || written(&record, &path);
+        if !tokio::task::spawn_blocking(write).await.unwrap_or(false) {
+            self.state().unrecorded = true;
+        }
+    }
+
+    /// The assets of a release.
+    fn assets<'r>(&'r self, release: &'r Release) -> impl Iterator<Item = Arc<Asset>> + 'r {
+        // The settings name none that the catalog lacks.
+        release.assets.iter().filter_map(|name| self.shared.depot.find(name.as_str()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -25,7 +25,8 @@ pub(super) struct Index<T> {
     blobs: HashMap<Digest, Blob<T>>,
     rooms: HashMap<Digest, Room>,
     quarantined: HashMap<Digest, Jailed>,
-    pins: HashSet<Digest>,
+    /// How many hold each blob.
+    pins: HashMap<Digest, usize>,
     sums: Sums,
     /// How many blobs are open.
     open: usize,
@@ -88,7 +89,7 @@ impl<T> Index<T> {
             blobs: HashMap::new(),
             rooms: HashMap::new(),
             quarantined: HashMap::new(),
-            pins: HashSet::new(),
+            pins: HashMap::new(),
             sums: Sums::default(),
             open: 0,
             clock: SystemTime::UNIX_EPOCH,
@@ -210,15 +211,20 @@ impl<T> Index<T> {
     // Pins.
 
     pub(super) fn pin(&mut self, digest: &Digest) {
-        self.pins.insert(*digest);
+        *self.pins.entry(*digest).or_default() += 1;
     }
 
     pub(super) fn unpin(&mut self, digest: &Digest) {
-        self.pins.remove(digest);
+        if let Some(count) = self.pins.get_mut(digest) {
+            *count -= 1;
+            if *count == 0 {
+                self.pins.remove(digest);
+            }
+        }
     }
 
     pub(super) fn is_pinned(&self, digest: &Digest) -> bool {
-        self.pins.contains(digest)
+        self.pins.contains_key(digest)
     }
 
     /// Whether an [`Arc`] of the blob's file is out.
@@ -264,7 +270,7 @@ impl<T> Index<T> {
             size: blob.size,
             used: blob.used,
             verified: blob.verified,
-            pinned: self.pins.contains(digest),
+            pinned: self.pins.contains_key(digest),
             held: blob.is_held(),
         };
         self.blobs.iter().map(listed).collect()

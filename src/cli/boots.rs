@@ -9,8 +9,8 @@ use jiff::tz::TimeZone;
 
 use super::config::refuse;
 use super::print;
-use super::server::Witness;
 use super::table::Table;
+use super::witness::Witness;
 use super::words::{ago, bytes, clock, rate, span, took};
 use crate::boot::{BootView, MachineView, State, StepView};
 use crate::config::{Config, Flags, process_environment};

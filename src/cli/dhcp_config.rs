@@ -19,9 +19,9 @@ use site::{Site, here};
 
 /// Print settings for your own DHCP server
 ///
-/// For those who leave [dhcp] mode = "off" and let their DHCP server send machines here. The addresses and the boot files
-/// are those of the settings: a kind of firmware is left out whose file in [dhcp.nbp] is neither a key of [tftp.files] nor
-/// an asset.
+/// For those who leave `[dhcp] mode` at `off` and let their DHCP server send machines here. The addresses and the boot files
+/// are those of the settings: a kind of firmware is left out whose file in `[dhcp.nbp]` is neither a key of `[tftp.files]`
+/// nor an asset.
 #[derive(Debug, clap::Args)]
 pub struct DhcpConfigCommand {
     /// The DHCP server

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::config::refuse;
 use super::print;
-use super::server::Witness;
 use super::table::Table;
+use super::witness::Witness;
 use super::words::ago;
 use crate::boot::MachineView;
 use crate::config::{Config, Flags, process_environment};

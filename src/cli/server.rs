@@ -1,44 +1,70 @@
-//! The running server, as commands see it: the API of its admin listener. Where none runs, its ledger's file.
+//! The client of a running server's API. It knows no command.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::header::{ACCEPT, CONNECTION, HOST};
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
-use crate::boot::{Ledger, MachineView};
 use crate::config::Config;
 
-/// How long an answer of a server on this machine may take.
+/// How long a server on this machine, which answers from memory, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where a command learns what machines did.
-pub(super) enum Witness {
-    /// A running server.
-    Server(Server),
-    /// The file that the last one left.
-    File(Ledger),
-}
-
-/// A running server's API.
+/// Asks the server that runs with some settings.
 pub(super) struct Server {
     address: SocketAddr,
     runtime: Runtime,
 }
 
-/// All machines.
-#[derive(Deserialize)]
-struct Machines {
-    hosts: Vec<MachineView>,
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    /// The settings have no admin listener.
+    #[error("admin.listen is \"off\"; without it a running server cannot be asked")]
+    Off,
+    /// The listener's port is not known.
+    #[error("admin.listen leaves the port to the system; set one, so that the server can be found")]
+    AnyPort,
+    /// Nobody listens.
+    #[error(
+        "no server answers at {address} (admin.listen): {reason}; start it with `bootdepot serve`, or say with --config \
+         which settings it runs with"
+    )]
+    Silent {
+        /// Where it was looked for.
+        address: SocketAddr,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It says that there is no such thing.
+    #[error("{0}")]
+    Missing(String),
+    /// It will not.
+    #[error("the server at {address} answers {status}: {detail}")]
+    Refused {
+        /// Where it is.
+        address: SocketAddr,
+        /// What it answers.
+        status: StatusCode,
+        /// Why.
+        detail: String,
+    },
+    /// Its answer is not understood.
+    #[error("what answers at {0} is no bootdepot of this version")]
+    Foreign(SocketAddr),
+    /// There is no runtime to be had.
+    #[error("the system is out of resources: {0}")]
+    System(#[from] std::io::Error),
 }
 
 /// What RFC 9457 calls a problem, as far as people read it.
@@ -47,71 +73,46 @@ struct Problem {
     detail: String,
 }
 
-impl Witness {
-    /// The server that runs with these settings; where none answers, its file, which standard error is told of. Blocks.
-    pub(super) fn of(config: &Config) -> anyhow::Result<Self> {
-        let why = match config.admin {
-            None => "the settings have no admin listener".to_owned(),
-            Some(address) => {
-                let server = Server { address: reachable(address), runtime: runtime()? };
-                match server.runtime.block_on(connect(server.address)) {
-                    Ok(_) => return Ok(Self::Server(server)),
-                    Err(error) => format!("no server answers on {}: {error:#}", server.address),
-                }
-            }
-        };
-        let dir = &config.cache.dir;
-        eprintln!("bootdepot: {why}; this is what the ledger in {} says", dir.display());
-        let ledger = Ledger::read(dir).with_context(|| format!("cannot read the ledger in {}", dir.display()))?;
-        Ok(Self::File(ledger))
-    }
-
-    /// Every machine.
-    pub(super) fn machines(&self) -> anyhow::Result<Vec<MachineView>> {
-        match self {
-            Self::File(ledger) => Ok(ledger.machines()),
-            Self::Server(server) => match server.get::<Machines>("/api/v1/hosts")? {
-                Ok(machines) => Ok(machines.hosts),
-                Err(reason) => bail!(reason),
-            },
-        }
-    }
-
-    /// The machine of this name, MAC or address, with its boots; else why there is none.
-    pub(super) fn machine(&self, who: &str) -> anyhow::Result<Result<MachineView, String>> {
-        match self {
-            Self::File(ledger) => {
-                let none = || "no machine with this name, MAC or address is in the ledger".to_owned();
-                Ok(ledger.machine(who).ok_or_else(none))
-            }
-            Self::Server(server) => {
-                server.get(&format!("/api/v1/hosts/{}", utf8_percent_encode(who, NON_ALPHANUMERIC)))
-            }
-        }
-    }
-}
-
 impl Server {
-    /// What is at `path`; the inner error is why there is nothing.
-    fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Result<T, String>> {
-        let asked = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(self.address, path)).await });
-        let at = || format!("the server on {}", self.address);
-        let (status, body) = asked.with_context(|| format!("{} does not answer", at()))?.with_context(at)?;
-        match status {
-            StatusCode::OK => serde_json::from_slice(&body)
-                .map(Ok)
-                .with_context(|| format!("{} is no bootdepot of this version", at())),
-            _ => match serde_json::from_slice::<Problem>(&body) {
-                Ok(problem) if status == StatusCode::NOT_FOUND => Ok(Err(problem.detail)),
-                Ok(problem) => bail!("{} answers {status}: {}", at(), problem.detail),
-                Err(_) => bail!("{} answers {status}; is it a bootdepot?", at()),
-            },
+    /// The server that runs with these settings. Whether it does is seen when it is asked.
+    pub(super) fn of(config: &Config) -> Result<Self, AskError> {
+        let address = reachable(config.admin.ok_or(AskError::Off)?);
+        if address.port() == 0 {
+            return Err(AskError::AnyPort);
+        }
+        Ok(Self { address, runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()? })
+    }
+
+    /// What it answers to a GET of `/api/v1/` and these segments. Blocks.
+    pub(super) fn get<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, AskError> {
+        self.ask(Method::GET, segments)
+    }
+
+    /// What it answers to a POST of the same. Blocks.
+    pub(super) fn post<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, AskError> {
+        self.ask(Method::POST, segments)
+    }
+
+    fn ask<T: DeserializeOwned>(&self, method: Method, segments: &[&str]) -> Result<T, AskError> {
+        let silent = |reason: String| AskError::Silent { address: self.address, reason };
+        let path = segments.iter().fold("/api/v1".to_owned(), |path, segment| {
+            format!("{path}/{}", utf8_percent_encode(segment, NON_ALPHANUMERIC))
+        });
+        let asking = async { timeout(PATIENCE, exchange(self.address, method, &path)).await };
+        let (status, body) = match self.runtime.block_on(asking) {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(silent(error.to_string())),
+            Err(_) => return Err(silent(format!("no answer within {} s", PATIENCE.as_secs()))),
+        };
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|_| AskError::Foreign(self.address));
+        }
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(Problem { detail }) if status == StatusCode::NOT_FOUND => Err(AskError::Missing(detail)),
+            Ok(Problem { detail }) => Err(AskError::Refused { address: self.address, status, detail }),
+            Err(_) => Err(AskError::Foreign(self.address)),
         }
     }
-}
-
-fn runtime() -> anyhow::Result<Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 /// A listener on every address of the machine answers on its loopback too.
@@ -124,15 +125,14 @@ fn reachable(mut listener: SocketAddr) -> SocketAddr {
     listener
 }
 
-async fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
-    Ok(tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await??)
-}
-
-async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
-    let socket = TokioIo::new(connect(address).await?);
+/// One request on a connection of its own.
+async fn exchange(address: SocketAddr, method: Method, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+    let socket = TokioIo::new(TcpStream::connect(address).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(socket).await?;
     tokio::spawn(connection);
-    let request = Request::get(path)
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header(HOST, address.to_string())
         .header(ACCEPT, "application/json")
         .header(CONNECTION, "close")

@@ -35,6 +35,10 @@ impl Checker<'_> {
             }
             (Kind::Tagged(tag, forms), Value::Dict(_, table)) => self.tagged(value, table, tag, forms, path),
             (Kind::List(items), Value::Array(_, elements)) => self.list(value, elements, schema, items, path),
+            (Kind::Either(forms), value) => match forms.iter().find(|form| takes(&Kind::of(form), value)) {
+                Some(form) => self.value(value, form, path),
+                None => self.wrong(value, schema, path, String::new()),
+            },
             (Kind::Choice(choices), Value::String(_, text)) => {
                 if !choices.contains(&text.as_str()) {
                     self.wrong(value, schema, path, String::new());
@@ -55,7 +59,7 @@ impl Checker<'_> {
                 }
             }
             // Nothing stands where a value was told to be wrong when its file was read.
-            (Kind::Flag, Value::Bool(..)) | (_, Value::Empty(..)) => {}
+            (Kind::Flag, Value::Bool(..)) | (Kind::Any, _) | (_, Value::Empty(..)) => {}
             (Kind::Text, Value::String(_, text)) => {
                 if text.is_empty() && minimum(schema, "minLength") {
                     self.wrong(value, schema, path, "it is empty".to_owned());
@@ -161,6 +165,19 @@ impl Checker<'_> {
 
     fn error(&mut self, place: Place, key: KeyPath, problem: Problem) {
         self.errors.push(ConfigError { place, key, of: self.of.clone(), problem });
+    }
+}
+
+/// Whether a value is of the type that a kind takes, whatever is in it.
+fn takes(kind: &Kind<'_>, value: &Value) -> bool {
+    match kind {
+        Kind::Table(_) | Kind::Map(_) | Kind::Tagged(..) => value.as_dict().is_some(),
+        Kind::List(_) => value.as_array().is_some(),
+        Kind::Text | Kind::Formatted(_) | Kind::Choice(_) => value.as_str().is_some(),
+        Kind::Number => value.to_num().is_some(),
+        Kind::Flag => value.to_bool().is_some(),
+        Kind::Either(forms) => forms.iter().any(|form| takes(&Kind::of(form), value)),
+        Kind::Any => true,
     }
 }
 

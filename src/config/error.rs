@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::key::KeyPath;
 use super::layer::Place;
 use super::size::Size;
+use crate::boot::RosterProblem;
 
 /// One thing that is wrong with the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +117,22 @@ pub enum Problem {
         /// The known one that is written most alike.
         nearest: Option<String>,
     },
+    /// A list names the same thing twice.
+    #[error("{name:?} is in this list already")]
+    Repeated {
+        /// The name.
+        name: String,
+    },
+    /// Two releases of a channel are active.
+    #[error("of the channel {channel} the release {release} is active already ({other}); one at a time can be")]
+    BothActive {
+        /// The channel.
+        channel: String,
+        /// The other release.
+        release: String,
+        /// Where it is made active.
+        other: Place,
+    },
     /// A window of the largest blocks is too large.
     #[error(
         "a window of {windowsize} blocks of {blksize} bytes is more than 4 MiB; lower max_windowsize or max_blksize"
@@ -132,6 +149,9 @@ pub enum Problem {
         /// The settings file.
         main: PathBuf,
     },
+    /// A host or a profile that is wrong.
+    #[error(transparent)]
+    Roster(RosterProblem),
     /// A flag without `=`.
     #[error("found {found:?}, expected KEY=VALUE such as fill.connections=4")]
     Set {

@@ -64,6 +64,11 @@ fn walk(schema: &Json, key: &str, required: bool, found: &mut Vec<Explanation>) 
         }
         Kind::Map(values) => {
             found.push(Explanation { default: None, ..entry(&below("NAME"), expected(values), false) });
+            if let Kind::Either(forms) = Kind::of(values) {
+                for form in forms {
+                    keys_of_form(form, &below("NAME"), found);
+                }
+            }
         }
         Kind::Tagged(tag, forms) => {
             found.push(entry(key, "a table".to_owned(), true));
@@ -105,6 +110,13 @@ fn walk(schema: &Json, key: &str, required: bool, found: &mut Vec<Explanation>) 
             found.push(explanation);
         }
         _ => found.push(entry(key, expected(schema), false)),
+    }
+}
+
+/// The keys of the form that is a table, where a shorter form may stand for it.
+fn keys_of_form(form: &Json, key: &str, found: &mut Vec<Explanation>) {
+    for (name, schema) in properties(form).into_iter().flatten() {
+        walk(schema, &format!("{key}.{name}"), requires(form, name), found);
     }
 }
 

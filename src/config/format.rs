@@ -9,7 +9,8 @@ use super::size::Size;
 use super::span::Span;
 use super::written::Format;
 use crate::asset::{AssetName, Digest, SourceUrl};
-use crate::origin::Secret;
+use crate::boot::{Mac, Uuid};
+use crate::secret::{Secret, VaultPath};
 
 /// What the checks and the explanations know of a format.
 pub(super) struct FormatInfo {
@@ -30,7 +31,7 @@ impl FormatInfo {
     }
 }
 
-static FORMATS: [FormatInfo; 16] = [
+static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<Size>(),
     FormatInfo::of::<Span>(),
     FormatInfo::of::<Timeout>(),
@@ -40,13 +41,17 @@ static FORMATS: [FormatInfo; 16] = [
     FormatInfo::of::<FilePath>(),
     FormatInfo::of::<Sha256>(),
     FormatInfo::of::<Name>(),
+    FormatInfo::of::<Label>(),
     FormatInfo::of::<Source>(),
     FormatInfo::of::<SourcePrefix>(),
     FormatInfo::of::<Endpoint>(),
     FormatInfo::of::<BaseUrl>(),
     FormatInfo::of::<Proxy>(),
     FormatInfo::of::<SecretText>(),
+    FormatInfo::of::<VaultSecret>(),
     FormatInfo::of::<MediaType>(),
+    FormatInfo::of::<MacAddress>(),
+    FormatInfo::of::<SmbiosUuid>(),
 ];
 
 impl Format for Size {
@@ -172,6 +177,26 @@ impl Format for Name {
     }
 }
 
+/// The name of something that commands and URLs name: a release, a channel.
+pub(super) enum Label {}
+
+impl Format for Label {
+    type Value = String;
+    const NAME: &'static str = "label";
+    const EXPECTED: &'static str = "a name of letters, digits, '.', '_' and '-' such as \"okd-4.19\"";
+
+    fn read(text: &str) -> Result<String, String> {
+        let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        match text.find(|c| !known(c)) {
+            _ if text.is_empty() => Err("it is empty".to_owned()),
+            _ if text.len() > 64 => Err("it has more than 64 characters".to_owned()),
+            _ if text.starts_with(['.', '-']) => Err("it begins with a letter, a digit or '_'".to_owned()),
+            Some(at) => Err(format!("{:?} is none of them", text[at..].chars().next().unwrap_or_default())),
+            None => Ok(text.to_owned()),
+        }
+    }
+}
+
 /// A source URL.
 pub(super) enum Source {}
 
@@ -266,15 +291,24 @@ pub(super) enum SecretText {}
 impl Format for SecretText {
     type Value = Secret;
     const NAME: &'static str = "secret";
-    const EXPECTED: &'static str = "the secret itself, \"env:NAME\" or \"file:/path\"";
+    const EXPECTED: &'static str = "the secret itself, \"env:NAME\", \"file:/path\" or \"vault:MOUNT/PATH#FIELD\"";
 
     fn read(text: &str) -> Result<Secret, String> {
-        match text.split_once(':') {
-            Some(("vault", _)) => Err("vault: is not supported in this version".to_owned()),
-            Some(("env" | "file", "")) => Err("a name is missing after the colon".to_owned()),
-            _ if text.is_empty() => Err("it is empty".to_owned()),
-            _ => Ok(Secret::new(text)),
-        }
+        Secret::check(text)?;
+        Ok(Secret::new(text))
+    }
+}
+
+/// Where a secret with several fields is in Vault.
+pub(super) enum VaultSecret {}
+
+impl Format for VaultSecret {
+    type Value = VaultPath;
+    const NAME: &'static str = "vault-path";
+    const EXPECTED: &'static str = "where a secret is in Vault, MOUNT/PATH, such as \"kv/bootdepot/s3\"";
+
+    fn read(text: &str) -> Result<VaultPath, String> {
+        Ok(VaultPath::parse(text)?)
     }
 }
 
@@ -295,6 +329,32 @@ impl Format for MediaType {
         let well_formed = essence.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
         let sendable = http::HeaderValue::from_str(text).is_ok();
         if well_formed && sendable { Ok(text.into()) } else { Err(String::new()) }
+    }
+}
+
+/// A MAC address.
+pub(super) enum MacAddress {}
+
+impl Format for MacAddress {
+    type Value = Mac;
+    const NAME: &'static str = "mac-address";
+    const EXPECTED: &'static str = "a MAC address such as \"24:6e:96:00:00:01\", in any spelling";
+
+    fn read(text: &str) -> Result<Mac, String> {
+        text.parse().map_err(|_| String::new())
+    }
+}
+
+/// A UUID.
+pub(super) enum SmbiosUuid {}
+
+impl Format for SmbiosUuid {
+    type Value = Uuid;
+    const NAME: &'static str = "smbios-uuid";
+    const EXPECTED: &'static str = "a UUID such as \"4c4c4544-0042-3110-8043-b2c04f564232\"";
+
+    fn read(text: &str) -> Result<Uuid, String> {
+        text.parse().map_err(|_| String::new())
     }
 }
 
@@ -371,7 +431,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_a_format_panic(text in "\\PC{0,30}|(https|s3|socks5|file|env)://?[a-z@:?#/]{0,12}") {
-            for format in &FORMATS {
+            for format in FORMATS {
                 let _ = (format.check)(&text);
                 let _ = shown(format.name, &text);
             }

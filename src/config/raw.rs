@@ -3,9 +3,12 @@
 //! The doc comments here are what `config explain` and the schema print, so they address the operator.
 
 mod dhcp;
+mod release;
+mod roster;
 
 use std::collections::BTreeMap;
 
+pub(super) use roster::{Defaults, File, Host, Macs, OnlyFrom, Profile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +16,14 @@ pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
 
 use super::format::{
     Address, AddressOrOff, BaseUrl, Endpoint, FilePath, MediaType, Name, Proxy, SecretText, Sha256, Source,
-    SourcePrefix, SpanOrOff, Timeout,
+    SourcePrefix, SpanOrOff, Timeout, VaultSecret,
 };
 use super::size::Size;
 use super::span::Span;
 use super::written::{Written, default};
-use crate::depot::{FillSettings, Release};
+use crate::depot::{self, FillSettings};
 use crate::origin::Timeouts;
+pub(super) use release::Release;
 
 /// The settings of bootdepot: one TOML file, with environment variables and flags over it.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
@@ -27,7 +31,7 @@ use crate::origin::Timeouts;
 #[schemars(title = "bootdepot settings")]
 pub(super) struct Settings {
     /// More files with tables like these, relative to this file. The file name may hold `*` and `?`; files come in the
-    /// order of their names. Lists of `[[origin]]` and `[[asset]]` add up; any other key may be set in one file only.
+    /// order of their names. Lists of tables such as `[[asset]]` add up; any other key may be set in one file only.
     pub(super) include: Vec<String>,
     /// The cache on disk.
     pub(super) cache: Cache,
@@ -46,6 +50,15 @@ pub(super) struct Settings {
     pub(super) origin: Vec<Origin>,
     /// One asset: a name, the digest that its bytes must have, and where to fetch them.
     pub(super) asset: Vec<Asset>,
+    /// Assets that go live, are kept and are dropped together: a kernel, its initramfs and its root file system.
+    pub(super) release: Vec<Release>,
+    /// One way to boot: a kernel with its initramfs, an ISO, another program, an iSCSI disk, the machine's own disks, or a
+    /// script of your own.
+    pub(super) profile: Vec<Profile>,
+    /// One machine: what identifies it, and what it boots.
+    pub(super) host: Vec<Host>,
+    /// What holds for machines that are no host.
+    pub(super) defaults: Defaults,
 }
 
 /// The cache on disk.
@@ -220,8 +233,8 @@ impl Default for Fill {
             stall_timeout: default(&Span(Timeouts::default().stall).to_string()),
             negative_ttl: default(&Span(fill.negative_ttl).to_string()),
             release: match fill.release {
-                Release::HoldTail => ReleaseWhen::HoldTail,
-                Release::Whole => ReleaseWhen::Whole,
+                depot::Release::HoldTail => ReleaseWhen::HoldTail,
+                depot::Release::Whole => ReleaseWhen::Whole,
             },
         }
     }
@@ -319,6 +332,12 @@ pub(super) enum Credentials {
     Instance {},
     /// The role of the ECS or EKS container.
     Container {},
+    /// A secret in Vault (the key-value engine, version 2) with the fields `access_key_id`, `secret_access_key` and, for
+    /// temporary credentials, `session_token`. `VAULT_ADDR` and the like say how Vault is reached.
+    Vault {
+        /// Where the secret is: MOUNT/PATH.
+        path: Written<VaultSecret>,
+    },
     /// Unsigned requests.
     Anonymous {},
 }

@@ -1,6 +1,7 @@
 //! From what people wrote to what the rooms use.
 
 mod dhcp;
+mod roster;
 
 use figment::value::Value;
 
@@ -11,10 +12,11 @@ use super::written::{Format, Written};
 use super::{Config, check, raw};
 use crate::asset::AssetName;
 use crate::cache::CacheSettings;
-use crate::catalog::{Asset, BlocksSource, Catalog, content_type};
+use crate::catalog::{self, Asset, BlocksSource, Catalog, content_type};
 use crate::depot::{FillSettings, Release};
 use crate::http::{HttpSettings, TlsSettings};
-use crate::origin::{Addressing, Credentials, OriginSettings, Secret, Timeouts};
+use crate::origin::{Addressing, Credentials, OriginSettings, Timeouts};
+use crate::secret::Secret;
 use crate::tftp::TftpSettings;
 
 /// The settings of every room. `layers` has passed the checks.
@@ -33,9 +35,11 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
     let catalog = Catalog::new(assets).map_err(|taken| {
         told(&layers, taken.into_iter().map(|error| Problem::Internal(error.to_string())).collect())
     })?;
-    if !errors.is_empty() {
-        return Err(errors);
-    }
+    let releases: Vec<_> = raw.release.into_iter().map(release).collect();
+    let roster = roster::roster(&layers, raw.host, raw.profile, raw.defaults, &catalog, &releases).map_err(|wrong| {
+        errors.extend(wrong);
+    });
+    let (true, Ok(roster)) = (errors.is_empty(), roster) else { return Err(errors) };
     let (http, tftp) = (http(raw.http), tftp(raw.tftp));
     let firmware = dhcp::firmware(&raw.dhcp.nbp, &tftp.files, &catalog);
     Ok(Config {
@@ -54,6 +58,8 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
         origins,
         timeouts,
         catalog,
+        releases,
+        roster,
         warnings,
         layers,
     })
@@ -140,12 +146,13 @@ fn credentials(raw: raw::Credentials) -> Result<Credentials, String> {
         raw::Credentials::Env {} => Credentials::Env,
         raw::Credentials::Static { access_key_id, secret_access_key, session_token } => Credentials::Static {
             // No secret, but people keep it beside one.
-            access_key_id: Secret::new(access_key_id).reveal()?,
+            access_key_id: Secret::new(access_key_id).reveal_now().map_err(|error| error.to_string())?,
             secret_access_key: secret_access_key.value,
             session_token: session_token.map(value),
         },
         raw::Credentials::Profile { name, file } => Credentials::Profile { name, file: file.map(value) },
         raw::Credentials::WebIdentity {} => Credentials::WebIdentity,
+        raw::Credentials::Vault { path } => Credentials::Vault { path: path.value },
         raw::Credentials::Instance {} => Credentials::Instance,
         raw::Credentials::Container {} => Credentials::Container,
         raw::Credentials::Anonymous {} => Credentials::Anonymous,
@@ -166,6 +173,15 @@ fn asset(raw: raw::Asset, since: std::time::SystemTime) -> Asset {
             .map(|(source, digest)| BlocksSource { source: source.value, digest: digest.value }),
         since,
         name,
+    }
+}
+
+fn release(raw: raw::Release) -> catalog::Release {
+    catalog::Release {
+        name: raw.name.value,
+        channel: raw.channel.map(value),
+        assets: values(raw.assets),
+        active: raw.active,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a schema cannot say: rules that hold between values, each checked even where other values are wrong.
 
 mod dhcp;
+mod release;
 
 use std::collections::HashMap;
 
@@ -25,6 +26,7 @@ pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     errors.extend(sizes(&assets));
     errors.extend(origins.iter().flat_map(headers));
     errors.extend(tftp_files(layers, &assets));
+    errors.extend(release::check(&elements(layers, "release"), &names(&assets)));
     errors.extend(window(layers));
     errors.extend(dhcp::check(layers, &assets));
     errors
@@ -156,9 +158,13 @@ fn number(value: &Value) -> Option<u64> {
     number.to_u128().and_then(|n| n.try_into().ok()).or_else(|| number.to_i128().and_then(|n| n.try_into().ok()))
 }
 
+fn names<'a>(elements: &'a [Element<'_>]) -> Vec<&'a str> {
+    elements.iter().filter_map(|element| element.text("name")).collect()
+}
+
 fn tftp_files(layers: &Layers, assets: &[Element<'_>]) -> Vec<ConfigError> {
     let Some(files) = layers.values().find_ref("tftp.files").and_then(Value::as_dict) else { return Vec::new() };
-    let names: Vec<&str> = assets.iter().filter_map(|asset| asset.text("name")).collect();
+    let names = names(assets);
     let mut errors = Vec::new();
     for (file, target) in files {
         // A target that is no name at all was told already.

@@ -69,6 +69,10 @@ pub(super) enum Kind<'s> {
     Choice(Vec<&'s str>),
     /// A list, each element of this schema.
     List(&'s Json),
+    /// What fits one of these schemas, of which no two take the same type.
+    Either(&'s [Json]),
+    /// Anything at all.
+    Any,
     /// A text of this format.
     Formatted(&'static FormatInfo),
     /// Any text.
@@ -94,18 +98,22 @@ impl<'s> Kind<'s> {
                 return Self::Tagged(tag, forms);
             }
         }
+        if let Some(forms) = schema.get("anyOf").and_then(Json::as_array) {
+            return Self::Either(forms);
+        }
         if let Some(format) = schema.get("format").and_then(Json::as_str).and_then(FormatInfo::named) {
             return Self::Formatted(format);
         }
         match schema.get("type").and_then(Json::as_str) {
             Some("object") => match (properties(schema), schema.get("additionalProperties")) {
-                (None, Some(values @ Json::Object(_))) => Self::Map(values),
+                (None, Some(values @ (Json::Object(_) | Json::Bool(true)))) => Self::Map(values),
                 (Some(keys), _) => Self::Table(keys),
                 (None, _) => Self::Text,
             },
             Some("array") => schema.get("items").map_or(Self::Text, Self::List),
             Some("integer") => Self::Number,
             Some("boolean") => Self::Flag,
+            None if *schema == Json::Bool(true) => Self::Any,
             _ => Self::Text,
         }
     }
@@ -153,6 +161,14 @@ pub(super) fn expected(schema: &Json) -> String {
             (Some(least), Some(most)) => format!("{}, from {} to {}", format.expected, Size(least), Size(most)),
             _ => format.expected.to_owned(),
         },
+        Kind::Either(forms) => {
+            // The one form that is a list is one of the other.
+            let form = |form| {
+                if matches!(Kind::of(form), Kind::List(_)) { "a list of such".to_owned() } else { expected(form) }
+            };
+            forms.iter().map(form).collect::<Vec<_>>().join(", or ")
+        }
+        Kind::Any => "any value".to_owned(),
         Kind::Text => "a text".to_owned(),
         Kind::Number => match (bound("minimum"), bound("maximum")) {
             (Some(least), Some(most)) => format!("a whole number from {least} to {most}"),

@@ -1,5 +1,6 @@
 mod errors;
 mod layers;
+mod releases;
 mod schemas;
 mod showing;
 
@@ -209,7 +210,7 @@ fn everything_that_may_be_written_is_taken() {
     let Credentials::Static { access_key_id, secret_access_key, session_token } = &origin.credentials else {
         panic!("static credentials")
     };
-    assert_eq!((access_key_id.as_str(), secret_access_key.reveal()), ("id", Ok("hush".to_owned())));
+    assert_eq!((access_key_id.as_str(), secret_access_key.reveal_now()), ("id", Ok("hush".to_owned())));
     assert!(session_token.is_some());
     assert_eq!(origin.headers[0].0, "X-Token");
     let asset = config.catalog.by_name("boot/snponly.efi").unwrap();
@@ -240,6 +241,58 @@ fn firmware_is_given_the_files_that_are_there() {
     assert_eq!((dhcp.interface.as_str(), dhcp.relays, dhcp.http_port), ("eno1", true, 81));
     assert_eq!((dhcp.firmware.iter().count(), dhcp.files["snponly.efi"].as_str()), (4, "boot/x.efi"));
     assert_eq!(dhcp.base([10, 0, 0, 1].into()), "http://10.0.0.1:81");
+}
+
+#[test]
+fn every_way_to_write_a_host_and_a_profile_is_taken() {
+    let site = Site::new(&format!(
+        r#"
+        {}
+        [[profile]]
+        name = "okd"
+        kernel = "kernel"
+        initrd = ["kernel"]
+        args = ["role={{{{ host.vars.role }}}}"]
+        files = {{ "config.ign" = "t/worker.ign.j2", "cloud/user-data" = {{ template = "t/u.j2", only_from = "host", content_type = "text/x" }} }}
+        vars = {{ role = "worker", n = 1, deep = {{ list = [1.5, true] }} }}
+        secrets = {{ root = "env:ROOT" }}
+        [[profile]]
+        name = "disk"
+        iscsi = {{ portal = "10.0.0.5", port = 3261, target = "iqn.2026-01.lab:{{{{ host.name }}}}", lun = 1, initiator = "iqn.x:y" }}
+        [[profile]]
+        name = "local"
+        local = true
+        grub_template = "t/g.j2"
+        [[host]]
+        name = "r630-01"
+        match = {{ mac = ["24:6e:96:00:00:01", "246e.9600.0002"], serial = "ABC", uuid = "4c4c4544-0042-3110-8043-b2c04f564232", asset_tag = "T" }}
+        profile = "okd"
+        nbp = "snponly.efi"
+        args = ["quiet"]
+        files = {{ "a" = "t/u.j2" }}
+        secrets = {{ own = "x" }}
+        [[host]]
+        name = "r630-02"
+        match.mac = "24-6e-96-00-00-03"
+        profile = "disk"
+        [defaults]
+        profile = "local"
+        "#,
+        asset("kernel")
+    ))
+    .file("t/worker.ign.j2", "{\"root\": {{ secrets.root }} }")
+    .file("t/u.j2", "{{ host.vars.deep.list[0] }}")
+    .file("t/g.j2", "echo {{ request.mac }}");
+    let config = site.load().unwrap_or_else(|errors| panic!("{errors}"));
+    let names: Vec<_> =
+        config.roster.hosts().iter().map(|host| (host.name.as_str(), host.profile.name.as_str())).collect();
+    assert_eq!(names, [("r630-01", "okd"), ("r630-02", "disk")]);
+    assert_eq!(config.roster.hosts()[0].nbp.as_deref(), Some("snponly.efi"));
+    assert_eq!(config.roster.hosts()[0].keys.macs.len(), 2);
+    assert_eq!(config.roster.default_profile().map(|profile| profile.name.as_str()), Some("local"));
+    let shown = site.shown();
+    assert!(shown.contains("own = \"(secret)\"") && !shown.contains("\"x\""), "{shown}");
+    assert!(shown.contains("root = \"env:ROOT\""), "{shown}");
 }
 
 #[test]

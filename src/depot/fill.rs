@@ -146,11 +146,21 @@ impl Fill {
 
     /// Waits until more is known than that it is starting.
     pub(super) async fn begun(&self) -> Phase {
+        self.past(|phase| matches!(phase, Phase::Starting)).await
+    }
+
+    /// Waits until it has ended, in whichever way.
+    pub(super) async fn ended(&self) -> Phase {
+        self.past(|phase| matches!(phase, Phase::Starting | Phase::Filling(_))).await
+    }
+
+    /// Waits until it has left the phases that are `early`.
+    async fn past(&self, early: impl Fn(&Phase) -> bool) -> Phase {
         let mut changes = self.changes();
         loop {
-            match self.phase() {
-                Phase::Starting => {}
-                phase => return phase,
+            let phase = self.phase();
+            if !early(&phase) {
+                return phase;
             }
             // The sender is part of `self`, so this cannot fail.
             let _ = changes.changed().await;

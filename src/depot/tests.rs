@@ -2,6 +2,7 @@
 
 mod blocks;
 mod bypass;
+mod preload;
 mod resume;
 mod shelf;
 mod sources;

@@ -1,4 +1,4 @@
-//! The sockets: hears requests on one interface, and sends what [`answer`](super::answer) says.
+//! The sockets: hears requests on one interface, and sends what [`answer()`](super::answer()) says.
 
 use std::collections::HashSet;
 use std::io;

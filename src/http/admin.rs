@@ -82,21 +82,21 @@ struct Admin {
 
 impl Handler for Admin {
     async fn handle(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
+        if let Some(answer) = api::answer(&self.boot, request, client).await {
+            return answer;
+        }
         if let Some(refusal) = site::other_method(request, client) {
             return refusal;
         }
-        if let Some(answer) = api::answer(&self.boot, request, client) {
-            return answer;
-        }
         match Route::of(request.uri.path()) {
             Route::Health => answer::health(),
-            Route::Ready => answer::ready(self.boot.depot()),
+            Route::Ready => answer::ready(&self.boot.troubles()),
             Route::Metrics => {
                 let mut response = answer::text(StatusCode::OK, (self.metrics)().trim_end());
                 response.headers_mut().insert(CONTENT_TYPE, PROMETHEUS);
                 response
             }
-            _ => site::unknown(request, client, "here are /metrics, /healthz, /readyz and /api/v1/hosts"),
+            _ => site::unknown(request, client, "here are /metrics, /healthz, /readyz and /api/v1"),
         }
     }
 }

@@ -4,7 +4,6 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SERVER};
 use hyper::{Response, StatusCode};
 
 use super::body::Body;
-use crate::depot::Depot;
 
 /// What every answer says of its sender.
 pub(super) const SERVER_VALUE: HeaderValue = HeaderValue::from_static(concat!("bootdepot/", env!("CARGO_PKG_VERSION")));
@@ -46,9 +45,9 @@ pub(super) fn health() -> Response<Body> {
     text(StatusCode::OK, "ok")
 }
 
-/// `/readyz`: 200, or 503 with what stands in the way, a line each.
-pub(super) fn ready(depot: &Depot) -> Response<Body> {
-    match depot.troubles().as_slice() {
+/// `/readyz`: 200, or 503 with what stands in the way (`troubles`), a line each.
+pub(super) fn ready(troubles: &[String]) -> Response<Body> {
+    match troubles {
         [] => text(StatusCode::OK, "ready"),
         troubles => retry_after(text(StatusCode::SERVICE_UNAVAILABLE, &troubles.join("\n")), RETRY_SECONDS),
     }

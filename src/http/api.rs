@@ -1,13 +1,13 @@
-//! The admin API: JSON about machines and their boots. It changes nothing, and asks for no token; so it answers only this
-//! machine, and no page of the web that a browser here has open.
+//! The admin API: JSON about machines, their boots and releases. It asks for no token; so it answers only this machine,
+//! and no page of the web that a browser here has open.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
 use http::uri::Authority;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use hyper::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::json;
@@ -26,36 +26,72 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// The answer to a request of the API; none where the path is none of its paths.
-pub(super) fn answer(boot: &Boot, request: &Parts, client: &Arc<Client>) -> Option<Response<Body>> {
+pub(super) async fn answer(boot: &Boot, request: &Parts, client: &Arc<Client>) -> Option<Response<Body>> {
     let path = request.uri.path().strip_prefix(ROOT)?;
-    if !client.peer.ip().to_canonical().is_loopback() {
-        let why = "the API has no tokens yet and answers only this machine itself: ask from 127.0.0.1 or ::1";
+    if let Some(why) = objection(request, client) {
         return Some(problem(StatusCode::FORBIDDEN, why, client));
     }
-    if !is_asked_by_address(request) {
-        let why =
-            "the Host field is neither an IP address nor localhost: a web page may have been bound to this address";
-        return Some(problem(StatusCode::FORBIDDEN, why, client));
+    let segments: Option<Vec<_>> =
+        path.split('/').map(|segment| percent_decode_str(segment).decode_utf8().ok()).collect();
+    let segments = segments.unwrap_or_default();
+    let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+    let allowed = match segments.as_slice() {
+        ["hosts" | "releases"] | ["hosts", _] => [Method::GET, Method::HEAD].as_slice(),
+        ["releases", _, "activate"] => &[Method::POST],
+        _ => return Some(nowhere(client)),
+    };
+    if !allowed.contains(&request.method) {
+        return Some(not_allowed(allowed, client));
     }
-    Some(match path.strip_prefix("hosts") {
-        Some("") => found(&json!({ "hosts": boot.machines() })),
-        Some(rest) => match rest.strip_prefix('/').map(|who| percent_decode_str(who).decode_utf8()) {
-            Some(Ok(who)) => match boot.machine(&who) {
-                Some(machine) => found(&machine),
-                None => problem(
-                    StatusCode::NOT_FOUND,
-                    "no host has this name, and no machine with this MAC or address was seen",
-                    client,
-                ),
-            },
-            _ => nowhere(client),
+    Some(match segments.as_slice() {
+        ["hosts"] => found(StatusCode::OK, &json!({ "hosts": boot.machines() })),
+        ["hosts", who] => match boot.machine(who) {
+            Some(machine) => found(StatusCode::OK, &machine),
+            None => problem(
+                StatusCode::NOT_FOUND,
+                "no host has this name, and no machine with this MAC or address was seen",
+                client,
+            ),
         },
-        None => nowhere(client),
+        ["releases"] => found(StatusCode::OK, &json!({ "releases": boot.releases().list() })),
+        ["releases", name, ..] => match boot.releases().activate(name).await {
+            // It is under way; the view says how far.
+            Ok(view) => found(StatusCode::ACCEPTED, &view),
+            Err(error) => problem(StatusCode::NOT_FOUND, &error.to_string(), client),
+        },
+        _ => nowhere(client),
     })
 }
 
+/// What is against a request, whatever it asks for.
+fn objection(request: &Parts, client: &Client) -> Option<&'static str> {
+    if !client.peer.ip().to_canonical().is_loopback() {
+        return Some("the API has no tokens yet and answers only this machine itself: ask from 127.0.0.1 or ::1");
+    }
+    if !is_asked_by_address(request) {
+        return Some(
+            "the Host field is neither an IP address nor localhost: a web page may have been bound to this address",
+        );
+    }
+    // Browsers say of each such request which page it is from; nothing else says so.
+    if !matches!(request.method, Method::GET | Method::HEAD) && request.headers.contains_key(ORIGIN) {
+        return Some("the API takes no orders from web pages");
+    }
+    None
+}
+
+fn not_allowed(methods: &[Method], client: &Client) -> Response<Body> {
+    let methods = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    let mut response =
+        problem(StatusCode::METHOD_NOT_ALLOWED, &format!("this path of the API takes only {methods}"), client);
+    if let Ok(methods) = HeaderValue::try_from(methods) {
+        response.headers_mut().insert(ALLOW, methods);
+    }
+    response
+}
 fn nowhere(client: &Client) -> Response<Body> {
-    let hint = "the API has nothing at this path; it has /api/v1/hosts and /api/v1/hosts/{name, MAC or address}";
+    let hint = "the API has nothing at this path; it has hosts, hosts/{name, MAC or address}, releases and \
+                releases/{name}/activate";
     problem(StatusCode::NOT_FOUND, hint, client)
 }
 
@@ -75,9 +111,9 @@ fn is_address(host: &str) -> bool {
     bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
-fn found(value: &impl Serialize) -> Response<Body> {
+fn found(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     match serde_json::to_string(value) {
-        Ok(text) => json_answer(StatusCode::OK, JSON, &text),
+        Ok(text) => json_answer(status, JSON, &text),
         // Views are plain structs with texts as keys.
         Err(error) => answer::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), RequestId::new()),
     }

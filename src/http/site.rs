@@ -50,7 +50,7 @@ impl Handler for Site {
             Route::Grub => pages.grub(request, client),
             Route::HostFile { host, file } => pages.file(&host, &file, request, client).await,
             Route::Health => answer::health(),
-            Route::Ready => answer::ready(depot),
+            Route::Ready => answer::ready(&self.boot.troubles()),
             Route::Metrics | Route::Unknown => {
                 unknown(request, client, "assets are at /assets/NAME, the entry script at /boot.ipxe")
             }

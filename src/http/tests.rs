@@ -4,6 +4,7 @@ mod api;
 mod assets;
 mod clients;
 mod limits;
+mod releases;
 mod scripts;
 mod secure;
 
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::asset::{AssetName, Digest};
-use crate::boot::Boot;
+use crate::boot::{Boot, Ledger, Releases, Roster};
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::{Depot, FillSettings};
@@ -155,6 +156,11 @@ impl Site {
         let found = tokio::time::timeout(PATIENCE, wait).await;
         assert!(found.is_ok(), "no line with {words:?} in:\n{}", self.log.text());
     }
+}
+
+/// What front ends know of machines, where nobody named one.
+fn boot(releases: Releases, site: &Site) -> Boot {
+    Boot::new(Roster::default(), releases, Ledger::in_memory(), site.depot.clone())
 }
 
 /// What was logged so far.

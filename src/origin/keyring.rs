@@ -12,7 +12,8 @@ use reqsign_aws_v4::{
 use reqsign_core::{Context, Env, Error, ProvideCredential, ProvideCredentialDyn, SigningCredential};
 use tokio::sync::Mutex;
 
-use super::{Credentials, OriginError, Secret};
+use super::{Credentials, OriginError};
+use crate::secret::{Secret, SecretError, VaultError, VaultPath};
 
 /// How long credentials that name no expiry are used before they are read again: files and variables may be rotated.
 const KEEP_UNDATED: Duration = Duration::from_mins(1);
@@ -54,6 +55,7 @@ impl Keyring {
             Credentials::Static { access_key_id, secret_access_key, session_token } => {
                 (Box::new(Given { access_key_id, secret_access_key, session_token }), "none are given")
             }
+            Credentials::Vault { path } => (Box::new(InVault { path }), "Vault has none"),
             Credentials::Profile { name, file } => {
                 (profile(name, file), "the profile is in neither the credentials nor the config file, or names no keys")
             }
@@ -171,15 +173,41 @@ impl ProvideCredential for Given {
     type Credential = Credential;
 
     async fn provide_credential(&self, _context: &Context) -> Result<Option<Credential>, Error> {
-        let (secret, token) = (self.secret_access_key.clone(), self.session_token.clone());
-        // They may be in files.
-        let revealed =
-            tokio::task::spawn_blocking(move || Ok((secret.reveal()?, token.map(|token| token.reveal()).transpose()?)));
-        let (secret_access_key, session_token) = revealed
-            .await
-            .unwrap_or_else(|e| Err(e.to_string()))
-            .map_err(|reason: String| Error::config_invalid(format!("the secret cannot be read: {reason}")))?;
+        let secret_access_key = reveal(&self.secret_access_key).await?;
+        let session_token = match &self.session_token {
+            Some(token) => Some(reveal(token).await?),
+            None => None,
+        };
         let access_key_id = self.access_key_id.clone();
+        Ok(Some(Credential { access_key_id, secret_access_key, session_token, expires_in: None }))
+    }
+}
+
+async fn reveal(secret: &Secret) -> Result<String, Error> {
+    let revealed = secret.reveal().await;
+    revealed.map_err(|error| Error::config_invalid(format!("the secret cannot be read: {error}")))
+}
+
+/// Credentials of a secret in Vault.
+#[derive(Debug)]
+struct InVault {
+    path: VaultPath,
+}
+
+impl ProvideCredential for InVault {
+    type Credential = Credential;
+
+    async fn provide_credential(&self, _context: &Context) -> Result<Option<Credential>, Error> {
+        let field = |name| Secret::in_vault(&self.path, name);
+        let access_key_id = reveal(&field("access_key_id")).await?;
+        let secret_access_key = reveal(&field("secret_access_key")).await?;
+        let session_token = match field("session_token").reveal().await {
+            Ok(token) => Some(token),
+            // Keys that last have none.
+            Err(SecretError::Vault { error: VaultError::NoField(_), .. }) => None,
+            Err(error) => return Err(Error::config_invalid(format!("the secret cannot be read: {error}"))),
+        };
+        // Undated, so they are read again soon: from Vault's memory of a minute, or anew.
         Ok(Some(Credential { access_key_id, secret_access_key, session_token, expires_in: None }))
     }
 }

@@ -16,8 +16,10 @@ use super::exchange::{Exchange, host};
 use super::keyring::{Keyring, ProcessEnv};
 use super::reply::Asked;
 use super::s3::{Endpoint, Object};
-use super::{Credentials, OriginError, OriginSettings, Reply, Secret, Timeouts, Validator, client, tls};
+use super::{Credentials, OriginError, OriginSettings, Reply, Timeouts, Validator, client};
 use crate::asset::{ByteRange, Place, SourceUrl};
+use crate::secret::Secret;
+use crate::trust;
 
 /// How often a web server may send us on: enough for a mirror director and a host that moved.
 const MAX_REDIRECTS: usize = 5;
@@ -64,7 +66,8 @@ impl Remote {
     }
 
     fn resolve(settings: OriginSettings, roots: &RootCertStore, timeouts: Timeouts) -> Result<Self, String> {
-        let roots = tls::with_ca_file(roots, settings.ca_file.as_deref())?;
+        let roots = trust::with_ca_file(roots, settings.ca_file.as_deref())
+            .map_err(|reason| format!("its ca_file {reason}"))?;
         let insecure = settings.insecure_skip_verify;
         if insecure {
             warn!(
@@ -72,7 +75,7 @@ impl Remote {
                 "insecure_skip_verify is set: anyone on the way can pose as this origin; set its ca_file instead"
             );
         }
-        let tls = tls::config(roots, insecure).map_err(|e| format!("its TLS cannot be set up: {e}"))?;
+        let tls = trust::config(roots, insecure).map_err(|e| format!("its TLS cannot be set up: {e}"))?;
         let connect = timeouts.connect.min(timeouts.stall);
         let headers = settings.headers.into_iter().map(|(name, value)| match HeaderName::try_from(&name) {
             Ok(name) => Ok((name, value)),
@@ -205,26 +208,22 @@ impl Remote {
 
     /// The configured header fields, their secrets read anew.
     async fn reveal_headers(&self, label: &str) -> Result<HeaderMap, OriginError> {
-        if self.headers.is_empty() {
-            return Ok(HeaderMap::new());
+        let mut revealed = HeaderMap::new();
+        for (name, secret) in &self.headers {
+            let value = reveal_header(name, secret).await;
+            let value = value.map_err(|reason| OriginError::Credentials { origin: label.to_owned(), reason })?;
+            revealed.append(name, value);
         }
-        let headers = self.headers.clone();
-        // The secrets may be in files.
-        let revealing = tokio::task::spawn_blocking(move || {
-            let reveal = |(name, secret): (HeaderName, Secret)| {
-                let value = secret.reveal().map_err(|reason| format!("the header field {name}: {reason}"))?;
-                let mut value = HeaderValue::try_from(value)
-                    .map_err(|_| format!("the header field {name} holds characters that no header field may hold"))?;
-                value.set_sensitive(true);
-                Ok((name, value))
-            };
-            headers.into_iter().map(reveal).collect::<Result<HeaderMap, String>>()
-        });
-        revealing
-            .await
-            .unwrap_or_else(|e| Err(e.to_string()))
-            .map_err(|reason| OriginError::Credentials { origin: label.to_owned(), reason })
+        Ok(revealed)
     }
+}
+
+async fn reveal_header(name: &HeaderName, secret: &Secret) -> Result<HeaderValue, String> {
+    let value = secret.reveal().await.map_err(|error| format!("the header field {name}: {error}"))?;
+    let mut value = HeaderValue::try_from(value)
+        .map_err(|_| format!("the header field {name} holds characters that no header field may hold"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Where the response sends us on, if it does; or why it cannot be followed.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::secret::{Secret, VaultPath};
+
 /// How to reach the source URLs that begin with `prefix`.
 #[derive(Debug, Clone)]
 pub struct OriginSettings {
@@ -66,39 +68,13 @@ pub enum Credentials {
     Instance,
     /// The ECS or EKS container's role.
     Container,
+    /// The fields `access_key_id`, `secret_access_key` and, where there is one, `session_token` of a secret in Vault.
+    Vault {
+        /// Where it is.
+        path: VaultPath,
+    },
     /// Unsigned requests.
     Anonymous,
-}
-
-/// A text that is never shown: `env:NAME` and `file:/path` are read when it is used, anything else is the text itself.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The secret that `text` names or is.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The secret itself, read anew from the environment or the file where it names one.
-    pub fn reveal(&self) -> Result<String, String> {
-        if let Some(name) = self.0.strip_prefix("env:") {
-            std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"))
-        } else if let Some(path) = self.0.strip_prefix("file:") {
-            match std::fs::read_to_string(path) {
-                Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-                Err(e) => Err(format!("the file {path} cannot be read: {e}")),
-            }
-        } else {
-            Ok(self.0.clone())
-        }
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 /// How long to wait for an origin. Idle times, never total ones: a large object on a slow link is no failure.

@@ -7,8 +7,9 @@ mod tls;
 
 use std::time::Duration;
 
-use super::{Addressing, Credentials, OriginError, OriginSettings, Origins, Reply, Secret, Timeouts};
+use super::{Addressing, Credentials, OriginError, OriginSettings, Origins, Reply, Timeouts};
 use crate::asset::{ByteRange, SourceUrl};
+use crate::secret::Secret;
 
 /// Long for a loopback, short for one who waits for a test.
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(5), stall: Duration::from_secs(20) };

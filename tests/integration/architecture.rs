@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
-const ROWS: [&[&str]; 9] = [
-    &["asset"],
+const ROWS: [&[&str]; 10] = [
+    &["asset", "trust"],
+    &["secret"],
     &["catalog", "origin", "cache"],
     &["depot"],
     &["boot"],

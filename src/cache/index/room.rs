@@ -97,7 +97,7 @@ impl<T> Index<T> {
         let quarantined = self.quarantined.iter().map(|(digest, it)| (0, it.since, *digest, it.size));
         let idle = self.rooms.iter().filter(|(_, room)| !room.filling);
         let partials = idle.map(|(digest, room)| (1, room.since, *digest, room.size));
-        let loose = self.blobs.iter().filter(|(digest, blob)| !blob.is_held() && !self.pins.contains(digest));
+        let loose = self.blobs.iter().filter(|(digest, blob)| !blob.is_held() && !self.pins.contains_key(digest));
         let blobs = loose.map(|(digest, blob)| (2, blob.used, *digest, blob.size));
         let mut candidates: BinaryHeap<_> = quarantined.chain(partials).chain(blobs).map(Reverse).collect();
         if candidates.iter().map(|Reverse(candidate)| candidate.3).sum::<u64>() < need {
@@ -176,7 +176,7 @@ impl<T> Index<T> {
     /// Bytes that may not go.
     fn kept(&self) -> u64 {
         let filling = self.rooms.values().filter(|room| room.filling).map(|room| room.size);
-        let kept = self.blobs.iter().filter(|(digest, blob)| blob.is_held() || self.pins.contains(digest));
+        let kept = self.blobs.iter().filter(|(digest, blob)| blob.is_held() || self.pins.contains_key(digest));
         kept.map(|(_, blob)| blob.size).chain(filling).sum()
     }
 

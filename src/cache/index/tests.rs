@@ -61,7 +61,8 @@ struct Model {
     quarantined: Vec<(u8, u64)>,
     partials: Vec<Partial>,
     blobs: Vec<(u8, u64)>,
-    pinned: HashSet<u8>,
+    /// Once for each pin.
+    pinned: Vec<u8>,
     held: HashMap<u8, usize>,
 }
 
@@ -189,11 +190,13 @@ impl Tested {
             }
             Op::Pin { name } => {
                 self.index.pin(&digest(name));
-                model.pinned.insert(name);
+                model.pinned.push(name);
             }
             Op::Unpin { name } => {
                 self.index.unpin(&digest(name));
-                model.pinned.remove(&name);
+                if let Some(at) = model.pinned.iter().position(|it| *it == name) {
+                    model.pinned.swap_remove(at);
+                }
             }
             Op::Rot { name } => {
                 if let Some(at) = model.blobs.iter().position(|it| it.0 == name) {
@@ -270,7 +273,7 @@ proptest! {
         // When all is let go of, nothing is kept for ever.
         tested.handles.clear();
         for name in 0..6 {
-            tested.index.unpin(&digest(name));
+            model.pinned.iter().filter(|it| **it == name).for_each(|_| tested.index.unpin(&digest(name)));
             tested.index.idle(&digest(name), tested.now);
         }
         prop_assert_eq!(tested.index.evictable(), tested.index.total());

@@ -24,7 +24,7 @@ release = "tail"
 part_size = 17
 [[origin]]
 match = "harmony-assets"
-credentials = {{ from = "vault", path = "x" }}
+credentials = {{ from = "valut", path = "x" }}
 {}
 "#,
         asset("boot/snponly.efi")
@@ -43,7 +43,7 @@ credentials = {{ from = "vault", path = "x" }}
     .set("nonsense");
     assert_snapshot!(site.errors(), @r#"
         the settings have 23 errors
-        bootdepot.toml:3: catalogue: there is no such key; known here: include, cache, http, tftp, admin, fill, dhcp, origin, asset
+        bootdepot.toml:3: catalogue: there is no such key; known here: include, cache, http, tftp, admin, fill, dhcp, origin, asset, release, profile, host, defaults
         bootdepot.toml:5: cache.max_sise: there is no such key; the nearest is max_size
         bootdepot.toml:6: cache.min_free: found "5 gigs", expected a size such as "8 MiB", or a number of bytes ("gigs" is no unit; there are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB)
         bootdepot.toml:8: http.listen[0]: found "8080", expected an IP address and a port, such as "0.0.0.0:8080" or "[::]:8080"
@@ -55,7 +55,7 @@ credentials = {{ from = "vault", path = "x" }}
         bootdepot.toml:18: fill.release: found "tail", expected "hold-tail" or "whole"
         bootdepot.toml:19: fill.part_size: found 17, expected a size such as "8 MiB", or a number of bytes, from 4 KiB to 1 GiB
         bootdepot.toml:21: origin[0].match (harmony-assets): found "harmony-assets", expected the beginning of source URLs: s3://…, https://… or http://…
-        bootdepot.toml:22: origin[0].credentials.from (harmony-assets): found "vault", expected "default", "env", "static", "profile", "web-identity", "instance", "container" or "anonymous"
+        bootdepot.toml:22: origin[0].credentials.from (harmony-assets): found "valut", expected "default", "env", "static", "profile", "web-identity", "instance", "container", "vault" or "anonymous"
         catalog.d/okd.toml:6: asset[1].name (boot/snponly.efi): boot/snponly.efi is taken by bootdepot.toml:24; names are unique
         catalog.d/okd.toml:11: asset[2].name (/x): found "/x", expected an asset's name such as "okd/4.19/rootfs.img" (an asset name must not begin or end with '/', nor hold '//')
         catalog.d/okd.toml:12: asset[2].sources (/x): found [], expected a list, each element a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (it is empty)
@@ -202,7 +202,7 @@ fn secrets_are_never_repeated() {
 match = "https://user:hunter2@h/"
 endpoint = "https://user:hunter2@h/"
 proxy = "ftp://user:hunter2@h/"
-credentials = { from = "static", access_key_id = "id", secret_access_key = 42, session_token = "vault:kv/boot#token" }
+credentials = { from = "static", access_key_id = "id", secret_access_key = 42, session_token = "vault:kv/boot" }
 headers = { "bad name" = "hunter2", ok = "" }
 [[origin]]
 match = "s3://b/"
@@ -222,10 +222,10 @@ sha256 = "0"
         the settings have 12 errors
         bootdepot.toml:4: origin[0].endpoint (https://…@h/): found "https://…@h/", expected a URL such as "https://s3.lab:9000" (user and password belong in credentials)
         bootdepot.toml:5: origin[0].proxy (https://…@h/): found "ftp://…@h/", expected a proxy's URL such as "http://127.0.0.1:4001" or "socks5://127.0.0.1:1080" (the scheme is one of http, https, socks4, socks4a, socks5, socks5h)
-        bootdepot.toml:6: origin[0].credentials.secret_access_key (https://…@h/): found a number, expected the secret itself, "env:NAME" or "file:/path"
-        bootdepot.toml:6: origin[0].credentials.session_token (https://…@h/): found "vault:kv/boot#token", expected the secret itself, "env:NAME" or "file:/path" (vault: is not supported in this version)
+        bootdepot.toml:6: origin[0].credentials.secret_access_key (https://…@h/): found a number, expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD"
+        bootdepot.toml:6: origin[0].credentials.session_token (https://…@h/): found "vault:kv/boot", expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD" (#FIELD is missing)
         bootdepot.toml:7: origin[0].headers."bad name" (https://…@h/): found "bad name", expected the name of a header field such as "Authorization"
-        bootdepot.toml:7: origin[0].headers.ok (https://…@h/): found a text, expected the secret itself, "env:NAME" or "file:/path" (it is empty)
+        bootdepot.toml:7: origin[0].headers.ok (https://…@h/): found a text, expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD" (it is empty)
         bootdepot.toml:10: origin[1].headers (s3://b/): found a text, expected a table
         bootdepot.toml:13: asset[0].sources[0] (a): found "https://…@h:99999/?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (this is not a URL: invalid port number)
         bootdepot.toml:13: asset[0].sources[1] (a): found "s3://b/k?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (the only query of an S3 source is ?versionId=…)
@@ -267,5 +267,65 @@ fn types_that_no_key_takes_are_told() {
         bootdepot.toml:4: origin[0]: found 3, expected a table
         bootdepot.toml:6: tftp.retries: found 1.5, expected a whole number from 1 to 100
         bootdepot.toml:7: tftp.max_blksize: found -9223372036854775808, expected a whole number from 8 to 65464
+    "#);
+}
+
+#[test]
+fn hosts_and_profiles_are_told_with_their_places() {
+    let site = Site::new(&format!(
+        r#"include = ["hosts.d/*.toml"]
+{}
+[[profile]]
+name = "okd"
+kernel = "kernal"
+files = {{ "config.ign" = "worker.ign.j2", "user-data" = {{ template = "none.j2", only_from = "host" }} }}
+vars = {{ n = 1, list = [1, {{ a = true }}] }}
+[defaults]
+profile = "menu"
+"#,
+        asset("kernel")
+    ))
+    .file("worker.ign.j2", "{{ host.nope }}")
+    .file(
+        "hosts.d/1.toml",
+        "[[host]]\nname = \"a\"\nmatch = { mac = \"24-6e-96-00-00-01\" }\nprofile = \"okd\"\n\
+         [[host]]\nname = \"b\"\nmatch = { mac = [\"246e.9600.0001\"] }\nprofile = \"okd\"\n",
+    );
+    assert_snapshot!(site.errors(), @r#"
+        the settings have 4 errors
+        bootdepot.toml:9: profile[0].kernel (okd): there is no asset "kernal"; the nearest is "kernel"
+        bootdepot.toml:10: profile[0].files.user-data.template (none.j2): this file cannot be read: it does not exist
+        bootdepot.toml:13: defaults.profile: there is no profile "menu"
+        hosts.d/1.toml:7: host[1].match.mac (b): the MAC address 24:6e:96:00:00:01 is claimed by the host a too; a machine is one host
+    "#);
+}
+
+#[test]
+fn a_template_that_fails_is_told_where_it_is_named() {
+    let profile = "[[profile]]\nname = \"p\"\ntemplate = \"t/a.ipxe.j2\"\n";
+    let host = "[[host]]\nname = \"a\"\nmatch = { serial = \"S\" }\nprofile = \"p\"\n";
+    let site = Site::new(&format!("{profile}{host}")).file("t/a.ipxe.j2", "#!ipxe\necho {{ host.mac }}\n");
+    assert_snapshot!(site.errors(), @r#"
+        the settings have an error
+        bootdepot.toml:3: profile[0].template (p): the script for a fails: line 2: undefined value: `host.mac` is undefined
+    "#);
+}
+
+#[test]
+fn a_value_of_two_possible_types_says_both() {
+    let site = Site::new(
+        "[[host]]\nname = \"a\"\nmatch = { mac = 5, uuid = \"x\", seriel = \"s\" }\nprofile = \"p\"\n\
+         files = { a = 1, b = { tempalte = \"x\", only_from = \"all\" } }\n[[host]]\nname = \"b\"\nmatch.mac = [\"zz\"]\nprofile = \"p\"\n",
+    );
+    assert_snapshot!(site.errors(), @r#"
+        the settings have 8 errors
+        bootdepot.toml:3: host[0].match.mac (a): found 5, expected a MAC address such as "24:6e:96:00:00:01", in any spelling, or a list of such
+        bootdepot.toml:3: host[0].match.seriel (a): there is no such key; the nearest is serial
+        bootdepot.toml:3: host[0].match.uuid (a): found "x", expected a UUID such as "4c4c4544-0042-3110-8043-b2c04f564232"
+        bootdepot.toml:5: host[0].files.a (a): found 1, expected a path on this machine, or a table
+        bootdepot.toml:5: host[0].files.b.only_from (a): found "all", expected "host"
+        bootdepot.toml:5: host[0].files.b.tempalte (a): there is no such key; the nearest is template
+        bootdepot.toml:5: host[0].files.b.template (a): this is missing; expected a path on this machine
+        bootdepot.toml:8: host[1].match.mac[0] (b): found "zz", expected a MAC address such as "24:6e:96:00:00:01", in any spelling
     "#);
 }

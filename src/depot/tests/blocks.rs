@@ -10,7 +10,7 @@ fn block_list(data: &[u8], block_size: usize) -> String {
 }
 
 /// Gives the house's asset a block list on its first shelf.
-fn with_block_list(house: &mut House) {
+pub(super) fn with_block_list(house: &mut House) {
     let list = block_list(&house.data, 100_000);
     house.asset.blocks =
         Some(BlocksSource { source: house.shelves[0].url("disk.img.blocks"), digest: Digest::of(list.as_bytes()) });

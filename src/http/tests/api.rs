@@ -27,7 +27,7 @@ async fn the_api_answers_this_machine_alone() {
     ] {
         let request = http::Request::get(path).header("host", "127.0.0.1:8081").body(()).unwrap();
         let client = Client::new(peer.parse().unwrap(), site.address, false, PATIENCE);
-        let answer = api::answer(&boot, &request.into_parts().0, &client);
+        let answer = api::answer(&boot, &request.into_parts().0, &client).await;
         assert_eq!(answer.map(|answer| answer.status().as_u16()), status, "{peer} {path}");
     }
 }

@@ -244,14 +244,14 @@ async fn goes_through_the_origins_proxy() {
 
 #[tokio::test]
 async fn the_environments_proxy_is_not_for_this_machine() {
-    use crate::origin::{client, tls};
+    use crate::origin::client;
 
     let proxy = Scripted::saying("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nby proxy!").await;
     let server = Scripted::saying("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ndirectly").await;
     let variables = [("HTTP_PROXY", proxy.url("")), ("NO_PROXY", "internal.invalid".to_owned())];
     let var = |asked: &str| variables.iter().find(|(name, _)| *name == asked).map(|(_, value)| value.clone());
     let proxies = client::environment_proxies(var).unwrap();
-    let tls = tls::config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
+    let tls = crate::trust::config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
     let client = client::for_objects(tls, &proxies, Duration::from_secs(5)).unwrap();
     let text = async |url: &str| client.get(url).send().await.unwrap().text().await.unwrap();
     assert_eq!(text(&server.url("/a")).await, "directly");

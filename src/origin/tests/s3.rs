@@ -159,7 +159,7 @@ async fn asks_the_instance_and_the_container_for_credentials() {
     let given = r#"{"Code":"Success","AccessKeyId":"ASIA1","SecretAccessKey":"s","Token":"t","Expiration":"2099-01-01T00:00:00Z"}"#;
     let says = |body: &str| Act::Say(answer("200 OK", body).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
     let metadata = Scripted::start([says("session"), says("role"), says(given), says(given)]).await;
-    let tls = crate::origin::tls::config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
+    let tls = crate::trust::config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
     let client = crate::origin::client::for_credentials(tls, &[]).unwrap();
     let envs = [
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT".to_owned(), metadata.url("")),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
@@ -70,12 +70,17 @@ impl Site {
     }
 
     /// The origin's endpoint, in the place of the one before.
-    pub(crate) fn origin(mut self, endpoint: &str) -> Self {
+    pub(crate) fn origin(self, endpoint: &str) -> Self {
+        self.origin_with(endpoint, toml::toml! { from = "env" })
+    }
+
+    /// The same, with these credentials.
+    pub(crate) fn origin_with(mut self, endpoint: &str, credentials: toml::Table) -> Self {
         let mut origin = toml::toml! {
             region = "us-east-1"
             addressing = "path"
-            credentials = { from = "env" }
         };
+        origin.insert("credentials".to_owned(), credentials.into());
         origin.insert("match".to_owned(), format!("s3://{BUCKET}/").into());
         origin.insert("endpoint".to_owned(), endpoint.into());
         self.settings.insert("origin".to_owned(), vec![toml::Value::Table(origin)].into());
@@ -125,6 +130,19 @@ impl Site {
         site
     }
 
+    /// Adds a release of these assets to the channel okd.
+    pub(crate) fn release(mut self, name: &str, active: bool, assets: &[&Object]) -> Self {
+        let assets: Vec<toml::Value> = assets.iter().map(|object| object.key.as_str().into()).collect();
+        let mut release = toml::Table::new();
+        release.insert("name".to_owned(), name.into());
+        release.insert("channel".to_owned(), "okd".into());
+        release.insert("assets".to_owned(), assets.into());
+        release.insert("active".to_owned(), active.into());
+        let releases = self.settings.entry("release").or_insert_with(|| Vec::<toml::Value>::new().into());
+        releases.as_array_mut().expect("a list").push(release.into());
+        self
+    }
+
     /// Another secret than the one that the S3 server knows.
     pub(crate) fn wrong_secret(mut self) -> Self {
         "mistyped".clone_into(&mut self.secret_key);
@@ -165,6 +183,12 @@ impl Site {
         command
     }
 
+    /// What an operator's command says to a server of this site that has its admin listener at `admin`.
+    pub(crate) fn ask(&self, admin: SocketAddr, args: &[&str]) -> Output {
+        let mut command = self.command_line(args);
+        command.args(["--admin-listen", &admin.to_string()]).output().expect("the program can be run")
+    }
+
     /// A command line of the program with these arguments, and with the settings of this site as they are now.
     pub(crate) fn command_line(&self, args: &[&str]) -> Command {
         let mut settings = self.settings.clone();
@@ -190,7 +214,12 @@ impl Site {
 
     /// Starts the server and waits until it listens.
     pub(crate) fn start(&self) -> Server {
-        let mut child = self.command().stderr(Stdio::piped()).spawn().expect("the server can be started");
+        Self::run(self.command())
+    }
+
+    /// Starts the server by this command and waits until it listens.
+    pub(crate) fn run(mut command: Command) -> Server {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the server can be started");
         let log = Log::of(&mut child);
         let listener = |protocol: &str| {
             let line = log.wait_for(|l| l.text("message") == "listening" && l.text("protocol") == protocol);

@@ -1,4 +1,4 @@
-//! The TLS configuration of an origin's client: which certificates it trusts.
+//! Which certificates the clients of remote services trust. It knows none of the services.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertS
 use tracing::debug;
 
 /// The system's trusted certificates; none on a machine without a bundle, where plain HTTP and a `ca_file` still work.
-pub(super) fn system_roots() -> RootCertStore {
+pub(crate) fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         debug!(%error, "a system certificate cannot be read");
@@ -23,10 +23,10 @@ pub(super) fn system_roots() -> RootCertStore {
 }
 
 /// These roots and the certificates (PEM) of `ca_file`; the error is the end of a sentence.
-pub(super) fn with_ca_file(roots: &RootCertStore, ca_file: Option<&Path>) -> Result<RootCertStore, String> {
+pub(crate) fn with_ca_file(roots: &RootCertStore, ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots = roots.clone();
     let Some(path) = ca_file else { return Ok(roots) };
-    let trouble = |reason: String| format!("its ca_file {} {reason}", path.display());
+    let trouble = |reason: String| format!("{} {reason}", path.display());
     let pem = std::fs::read(path).map_err(|e| trouble(format!("cannot be read: {e}")))?;
     let mut added = 0;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -41,7 +41,7 @@ pub(super) fn with_ca_file(roots: &RootCertStore, ca_file: Option<&Path>) -> Res
 }
 
 /// A client's configuration that trusts these roots, or anyone.
-pub(super) fn config(roots: RootCertStore, trust_anyone: bool) -> Result<ClientConfig, Error> {
+pub(crate) fn config(roots: RootCertStore, trust_anyone: bool) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let config = if trust_anyone {

@@ -1,0 +1,140 @@
+//! Scripts and files as the front ends ask for them.
+
+use std::collections::BTreeMap;
+
+use super::script::tests::{catalog, okd, one_host, roster, template, visit};
+use super::*;
+use crate::cache::{Cache, CacheSettings};
+use crate::depot::FillSettings;
+use crate::origin::{Origins, Timeouts};
+use crate::secret::Secret;
+
+/// The room over a depot in a directory of its own, with one host whose files these are.
+struct Room {
+    boot: Boot,
+    _dir: tempfile::TempDir,
+}
+
+fn room(files: &[(&str, FileSettings)], secrets: &[(&str, &str)]) -> Room {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = CacheSettings { dir: dir.path().to_owned(), max_size: 1 << 20, min_free: 0 };
+    let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
+    let depot = Depot::new(catalog(), origins, Cache::open(settings).unwrap(), FillSettings::default());
+    let roster = roster(one_host(okd(), |host| {
+        for (name, file) in files {
+            let mut file = file.clone();
+            file.template.file = format!("{name}.j2");
+            host.files.insert((*name).to_owned(), file);
+        }
+        host.secrets = secrets.iter().map(|(name, text)| ((*name).to_owned(), Secret::new(*text))).collect();
+        host.args = host.files.keys().map(|name| format!("f={{{{ file_url('{name}') }}}}")).collect();
+    }));
+    let boot = Boot::new(roster.unwrap(), Releases::none(depot.clone()), Ledger::in_memory(), depot);
+    Room { boot, _dir: dir }
+}
+
+fn file(text: &str) -> FileSettings {
+    FileSettings { template: template(text), ..FileSettings::default() }
+}
+
+fn own(text: &str) -> FileSettings {
+    FileSettings { only_from_host: true, ..file(text) }
+}
+
+impl Room {
+    /// The file, for the client at 10.0.0.7.
+    async fn file(&self, name: &str, token: Option<&str>) -> Result<HostFile, FileError> {
+        self.boot.file("r630-01", name, token, &visit()).await
+    }
+
+    async fn text(&self, name: &str) -> String {
+        String::from_utf8(self.file(name, None).await.unwrap().content.to_vec()).unwrap()
+    }
+
+    /// The token in the script of the host, that goes to 10.0.0.7.
+    fn token(&self) -> String {
+        let script = self.boot.ipxe(&Machine::from_query("mac=246e96000001"), &visit());
+        script.split("?token=").nth(1).unwrap().split(' ').next().unwrap().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_made_from_its_template_with_secrets() {
+    let files = [
+        ("ks.cfg", file("rootpw --plaintext {{ secrets.root }}\nurl {{ asset_url('okd/4.19/kernel') }}\n")),
+        ("cloud/user-data", file("#cloud-config\nhostname: {{ host.name }}\n")),
+    ];
+    let room = room(&files, &[("root", "hunter2")]);
+    assert_eq!(
+        room.text("ks.cfg").await,
+        "rootpw --plaintext hunter2\nurl http://10.0.0.1:8080/assets/okd/4.19/kernel\n"
+    );
+    assert_eq!(room.text("cloud/user-data").await, "#cloud-config\nhostname: r630-01\n");
+    assert_eq!(room.file("cloud/user-data", None).await.unwrap().content_type, "text/plain; charset=utf-8");
+    for name in ["", "ks", "user-data", "cloud/../ks.cfg", "../r630-01/ks.cfg", "/ks.cfg"] {
+        assert_eq!(room.file(name, None).await, Err(FileError::Missing), "{name}");
+    }
+    assert_eq!(room.boot.file("other", "ks.cfg", None, &visit()).await, Err(FileError::Missing));
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_there_fails_the_file_and_tells_the_log_why() {
+    let room = room(&[("a", file("{{ secrets.root }}"))], &[("root", "file:/nowhere/secret")]);
+    let Err(FileError::Failed(reason)) = room.file("a", None).await else { panic!("it fails") };
+    assert!(reason.starts_with("the secret root: the file /nowhere/secret cannot be read"), "{reason}");
+}
+
+#[tokio::test]
+async fn no_value_breaks_out_of_json() {
+    let ignition = r#"{"ignition": {"version": "3.4.0"}, "hostname": "{{ host.name }}", "in": "a {{ secrets.s }}\" {{ secrets.s }}",
+        "out": {{ secrets.s }}, "filter": {{ secrets.s | json }}, "number": {{ 1 + 1 }}, "list": {{ ["a"] }}}"#;
+    for secret in ["plain", "\", \"x\": \"", "\\", "a\nb\t\u{1}", "}]{[", "{{ host.name }}", "null"] {
+        let room = room(&[("config.ign", file(ignition))], &[("s", secret)]);
+        let made = room.file("config.ign", None).await.unwrap();
+        assert_eq!(made.content_type, "application/json");
+        let json: serde_json::Value = serde_json::from_slice(&made.content).unwrap();
+        let expected = serde_json::json!({
+            "ignition": {"version": "3.4.0"}, "hostname": "r630-01", "in": format!("a {secret}\" {secret}"),
+            "out": secret, "filter": secret, "number": 2, "list": ["a"],
+        });
+        assert_eq!(json, expected, "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_the_host_alone_wants_its_address_and_its_token_once() {
+    let room = room(&[("config.ign", own("{\"s\": {{ secrets.s }}}"))], &[("s", "hunter2")]);
+    let refused = |result: Result<HostFile, FileError>| matches!(result, Err(FileError::Refused(_)));
+    assert!(refused(room.file("config.ign", None).await), "no script yet");
+    let token = room.token();
+    assert!(refused(room.file("config.ign", None).await), "no token");
+    assert!(refused(room.file("config.ign", Some("0123456789abcdef0123456789abcdef")).await), "another token");
+    let elsewhere = Visit { peer: "10.0.0.8".parse().unwrap(), ..visit() };
+    assert!(refused(room.boot.file("r630-01", "config.ign", Some(&token), &elsewhere).await), "another address");
+    assert_eq!(&room.file("config.ign", Some(&token)).await.unwrap().content[..], b"{\"s\": \"hunter2\"}");
+    // A client whose download broke off asks again at once.
+    assert!(room.file("config.ign", Some(&token)).await.is_ok());
+    // Each script has a token of its own, and a script that goes elsewhere ends the right of this address.
+    assert_ne!(room.token(), token);
+    let _ = room.boot.ipxe(&Machine::from_query("mac=246e96000001"), &elsewhere);
+    assert!(refused(room.file("config.ign", Some(&token)).await), "the host is elsewhere now");
+}
+
+#[tokio::test]
+async fn no_script_sees_a_secret() {
+    let errors = roster(one_host(ProfileSettings { args: vec!["p={{ secrets.root }}".to_owned()], ..okd() }, |host| {
+        host.secrets = BTreeMap::from([("root".to_owned(), Secret::new("hunter2"))]);
+    }))
+    .unwrap_err();
+    let text = format!("{errors:?}");
+    assert!(text.contains("undefined") && !text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn grub_that_says_nothing_gets_the_entry_and_one_without_an_address_a_word() {
+    let room = room(&[], &[]);
+    let grub = |query: &str| room.boot.grub(&Machine::from_query(query), &visit());
+    assert!(grub("").contains("for pause in"), "the entry");
+    assert!(grub("mac=&platform=efi").contains("nobody named this machine"), "it must not be sent on for ever");
+    assert!(grub("mac=24:6e:96:00:00:01").contains("linux (http,10.0.0.1:8080)/assets/okd/4.19/kernel"));
+}

@@ -1,0 +1,106 @@
+//! `bootdepot releases`: which releases there are, and how each stands.
+
+use std::process::ExitCode;
+
+use serde::Deserialize;
+
+use super::config::refuse;
+use super::print;
+use super::server::{AskError, Server};
+use super::table::Table;
+use super::words::bytes;
+use crate::boot::ReleaseView;
+use crate::config::{Config, Flags, process_environment};
+
+/// List the releases of the running server, and how each stands
+///
+/// Of each channel one release is active. It is live, so that new scripts name its assets, once all of them are in the
+/// cache; until then the one before stays live.
+#[derive(Debug, clap::Args)]
+pub struct ReleasesCommand {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl ReleasesCommand {
+    /// Asks the server and prints what it says.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match Config::load(&self.flags, process_environment()) {
+            Ok(config) => config,
+            Err(errors) => return Ok(refuse(&errors)),
+        };
+        let views = ask(&Server::of(&config)?)?;
+        let printed = if self.json { serde_json::to_string_pretty(&views)? + "\n" } else { table(&views) };
+        print(&printed)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Every release of the server.
+pub(super) fn ask(server: &Server) -> Result<Vec<ReleaseView>, AskError> {
+    #[derive(Deserialize)]
+    struct Releases {
+        releases: Vec<ReleaseView>,
+    }
+    server.get::<Releases>(&["releases"]).map(|all| all.releases)
+}
+
+fn table(views: &[ReleaseView]) -> String {
+    let mut table = Table::new(&["NAME", "CHANNEL", "STATE", ">PROVEN", ">HERE", "WHY"]);
+    for view in views {
+        table.row([
+            view.name.clone(),
+            view.channel.clone().unwrap_or_else(|| "-".to_owned()),
+            view.state.as_str().to_owned(),
+            format!("{} of {}", view.proven, view.total),
+            here(view),
+            view.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    table.print("")
+}
+
+/// How much of a release is here, of how much.
+pub(super) fn here(view: &ReleaseView) -> String {
+    match view.size {
+        Some(size) if size != view.bytes => format!("{} of {}", bytes(view.bytes), bytes(size)),
+        _ => bytes(view.bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::ReleaseState;
+
+    #[test]
+    fn releases_are_a_table() {
+        let view = |name: &str, state, active, proven, bytes| ReleaseView {
+            name: name.to_owned(),
+            channel: Some("okd".to_owned()),
+            state,
+            active,
+            reason: None,
+            proven,
+            total: 3,
+            bytes,
+            size: Some(1_200_000_000),
+            kept_until: None,
+        };
+        let failed = ReleaseView {
+            reason: Some("okd/4.20/rootfs.img: no source has it: s3://b/k does not exist".to_owned()),
+            ..view("okd-4.20", ReleaseState::Failed, true, 2, 150_000_000)
+        };
+        let alone = ReleaseView { channel: None, size: None, ..view("memtest", ReleaseState::Idle, false, 0, 0) };
+        let views = [view("okd-4.19", ReleaseState::Live, false, 3, 1_200_000_000), failed, alone];
+        insta::assert_snapshot!(table(&views), @r"
+        NAME      CHANNEL  STATE   PROVEN                  HERE  WHY
+        okd-4.19  okd      live    3 of 3               1.1 GiB
+        okd-4.20  okd      failed  2 of 3  143.0 MiB of 1.1 GiB  okd/4.20/rootfs.img: no source has it: s3://b/k does not exist
+        memtest   -        idle    0 of 3                   0 B
+        ");
+    }
+}

@@ -1,0 +1,234 @@
+//! `bootdepot render`: the script or the file that a machine would get.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::config::refuse;
+use crate::boot::{Language, Mac, Machine, Role, Roster, Script, Trouble, Uuid, Visit};
+use crate::config::{Config, Flags, process_environment};
+
+/// Print the script that a machine would get, as if every active release were live
+///
+/// Nothing is asked for and nothing is noted: tokens in URLs are samples, and each secret in a file is shown as `(secret)`.
+/// Exits with status 1 where the machine would get nothing to boot; the script that says so to the machine is printed all
+/// the same.
+#[derive(Debug, clap::Args)]
+pub struct RenderCommand {
+    /// The MAC address of the card that it boots from, in any spelling
+    #[arg(long, value_name = "MAC", required_unless_present_any = ["uuid", "serial", "asset", "entry"])]
+    mac: Option<Mac>,
+    /// Its SMBIOS UUID
+    #[arg(long, value_name = "UUID")]
+    uuid: Option<Uuid>,
+    /// Its serial number
+    #[arg(long, value_name = "TEXT")]
+    serial: Option<String>,
+    /// Its asset tag
+    #[arg(long, value_name = "TEXT")]
+    asset: Option<String>,
+    /// The name that DHCP gives it
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// The script for GRUB instead of the one for iPXE
+    #[arg(long)]
+    grub: bool,
+    /// The entry script, that sends every machine on to its own
+    #[arg(long, conflicts_with = "file")]
+    entry: bool,
+    /// A file of the host instead of its script
+    #[arg(long, value_name = "NAME", conflicts_with = "grub")]
+    file: Option<String>,
+    /// The base of URLs (without it, this machine's name is left for you to fill in)
+    #[arg(long, value_name = "URL", default_value = "http://localhost:8080")]
+    base: String,
+    /// Print JSON: the script, whose it is, and what it names
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl RenderCommand {
+    /// Runs it, printing to standard output; says on standard error why a machine would have nothing to boot.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match Config::load(&self.flags, process_environment()) {
+            Ok(config) => config,
+            Err(errors) => return Ok(refuse(&errors)),
+        };
+        let rendered = self.rendered(&config.roster);
+        match std::io::stdout().lock().write_all(rendered.output.as_bytes()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
+            _ => {}
+        }
+        if let Some(note) = &rendered.note {
+            eprintln!("bootdepot: {note}");
+        }
+        Ok(if rendered.boots { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn rendered(&self, roster: &Roster) -> Rendered {
+        let visit = Visit { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), base: self.base.clone() };
+        let language = if self.grub { Language::Grub } else { Language::Ipxe };
+        if self.entry {
+            let text = roster.entry(&visit, language);
+            let script = Script { text, host: None, profile: None, named: Vec::new(), trouble: None };
+            return Rendered { output: self.output(&script), note: None, boots: true };
+        }
+        let machine = self.machine();
+        if let Some(file) = &self.file {
+            return file_of(roster, &machine, file, &visit);
+        }
+        let script = roster.preview(&machine, &visit, language);
+        let note = match (&script.trouble, &script.host, &script.profile) {
+            (Some(trouble @ Trouble::Unknown), ..) => {
+                Some(format!("{trouble}; this is the script that asks again until there is one"))
+            }
+            (Some(trouble), ..) => Some(format!("{trouble}; this is the script that asks again")),
+            (None, None, Some(profile)) => Some(format!("no [[host]] matches; this is the default profile {profile}")),
+            (None, ..) => None,
+        };
+        Rendered { output: self.output(&script), note, boots: script.trouble.is_none() }
+    }
+
+    fn machine(&self) -> Machine {
+        Machine {
+            mac: self.mac,
+            uuid: self.uuid,
+            serial: self.serial.clone(),
+            asset_tag: self.asset.clone(),
+            hostname: self.hostname.clone(),
+            ..Machine::default()
+        }
+    }
+
+    fn output(&self, script: &Script) -> String {
+        if !self.json {
+            return script.text.clone();
+        }
+        let named = script.named.iter().map(|(role, name)| json!({ "role": role_name(*role), "name": name }));
+        let shown = json!({
+            "host": script.host,
+            "profile": script.profile,
+            "names": named.collect::<Vec<_>>(),
+            "trouble": script.trouble.as_ref().map(ToString::to_string),
+            "script": script.text,
+        });
+        format!("{shown:#}\n")
+    }
+}
+
+/// The file `file` of the host that `machine` is.
+fn file_of(roster: &Roster, machine: &Machine, file: &str, visit: &Visit) -> Rendered {
+    let made = match roster.find(machine) {
+        None => Err("no [[host]] matches this machine, and only hosts have files".to_owned()),
+        Some(host) => roster.preview_file(&host, file, visit).map_err(|reason| format!("{}: {reason}", host.name)),
+    };
+    match made {
+        Ok(text) => Rendered { output: text, note: None, boots: true },
+        Err(reason) => Rendered { output: String::new(), note: Some(reason), boots: false },
+    }
+}
+
+/// What a command comes to.
+struct Rendered {
+    output: String,
+    note: Option<String>,
+    boots: bool,
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Dhcp => "dhcp",
+        Role::Nbp => "nbp",
+        Role::Script => "script",
+        Role::Kernel => "kernel",
+        Role::Initrd => "initrd",
+        Role::Asset => "asset",
+        Role::File => "file",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        render: RenderCommand,
+    }
+
+    const SETTINGS: &str = r#"
+        [[asset]]
+        name = "kernel"
+        sources = ["s3://b/kernel"]
+        sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        [[profile]]
+        name = "linux"
+        kernel = "kernel"
+        args = ["ks={{ file_url('ks.cfg') }}"]
+        files = { "ks.cfg" = { template = "ks.j2", only_from = "host" } }
+        secrets = { root = "hunter2" }
+        [[host]]
+        name = "r630-01"
+        match = { mac = "24:6e:96:00:00:01" }
+        profile = "linux"
+    "#;
+
+    fn render(arguments: &[&str]) -> Rendered {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.toml");
+        std::fs::write(&path, SETTINGS).unwrap();
+        std::fs::write(dir.path().join("ks.j2"), "rootpw {{ secrets.root }}\n").unwrap();
+        let config =
+            Config::load(&Flags { config: Some(path), ..Flags::default() }, []).unwrap_or_else(|e| panic!("{e}"));
+        let cli = Cli::try_parse_from(["render"].iter().chain(arguments)).unwrap_or_else(|e| panic!("{e}"));
+        cli.render.rendered(&config.roster)
+    }
+
+    #[test]
+    fn a_hosts_script_is_printed_with_a_sample_of_a_token() {
+        let rendered = render(&["--mac", "246e.9600.0001", "--base", "http://boot.lab"]);
+        assert!(rendered.boots && rendered.note.is_none());
+        let argument = "ks=http://boot.lab/hosts/r630-01/ks.cfg?token=made-for-each-script";
+        assert!(rendered.output.contains(argument), "{}", rendered.output);
+        assert!(
+            render(&["--mac", "246e.9600.0001", "--grub"]).output.contains("linux (http,localhost:8080)/assets/kernel")
+        );
+        assert!(render(&["--entry"]).output.contains("chain --replace --autofree http://localhost:8080/ipxe?mac="));
+    }
+
+    #[test]
+    fn as_json_it_says_whose_it_is_and_what_it_names() {
+        let rendered = render(&["--mac", "246e.9600.0001", "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&rendered.output).unwrap();
+        assert_eq!(
+            (&json["host"], &json["profile"], &json["trouble"]),
+            (&"r630-01".into(), &"linux".into(), &serde_json::Value::Null)
+        );
+        let names = json!([{ "role": "kernel", "name": "kernel" }, { "role": "file", "name": "hosts/r630-01/ks.cfg" }]);
+        assert_eq!(json["names"], names);
+    }
+
+    #[test]
+    fn a_machine_that_nobody_named_is_a_failure_that_is_printed() {
+        let rendered = render(&["--serial", "ABC1234"]);
+        assert!(!rendered.boots && rendered.output.contains("serial number ABC1234"), "{}", rendered.output);
+        let note = "no [[host]] matches this machine, and [defaults] has no profile; this is the script that asks again until there is one";
+        assert_eq!(rendered.note.as_deref(), Some(note));
+    }
+
+    #[test]
+    fn a_file_is_printed_without_its_secrets() {
+        let rendered = render(&["--mac", "246e96000001", "--file", "ks.cfg"]);
+        assert_eq!((rendered.output.as_str(), rendered.boots), ("rootpw (secret)\n", true));
+        let rendered = render(&["--mac", "246e96000001", "--file", "none"]);
+        assert_eq!(rendered.note.as_deref(), Some("r630-01: the host has no file of this name"));
+        assert!(!render(&["--mac", "246e96000002", "--file", "ks.cfg"]).boots);
+    }
+}

@@ -1,0 +1,62 @@
+//! Where commands learn what machines did: the running server; where none runs, the file that the last one left.
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use super::server::{AskError, Server};
+use crate::boot::{Ledger, MachineView};
+use crate::config::Config;
+
+/// Who tells what machines did.
+pub(super) enum Witness {
+    /// A running server.
+    Server(Server),
+    /// The file that the last one left.
+    File(Ledger),
+}
+
+/// All machines.
+#[derive(Deserialize)]
+struct Machines {
+    hosts: Vec<MachineView>,
+}
+
+impl Witness {
+    /// The server that runs with these settings; where none answers, its file, which standard error is told of. Blocks.
+    pub(super) fn of(config: &Config) -> anyhow::Result<Self> {
+        let asked = Server::of(config).and_then(|server| server.get::<Machines>(&["hosts"]).map(|_| server));
+        let why = match asked {
+            Ok(server) => return Ok(Self::Server(server)),
+            Err(AskError::Silent { address, reason }) => format!("no server answers at {address}: {reason}"),
+            Err(error @ (AskError::Off | AskError::AnyPort)) => error.to_string(),
+            Err(error) => return Err(error.into()),
+        };
+        let dir = &config.cache.dir;
+        eprintln!("bootdepot: {why}; this is what the ledger in {} says", dir.display());
+        let ledger = Ledger::read(dir).with_context(|| format!("cannot read the ledger in {}", dir.display()))?;
+        Ok(Self::File(ledger))
+    }
+
+    /// Every machine.
+    pub(super) fn machines(&self) -> anyhow::Result<Vec<MachineView>> {
+        match self {
+            Self::File(ledger) => Ok(ledger.machines()),
+            Self::Server(server) => Ok(server.get::<Machines>(&["hosts"])?.hosts),
+        }
+    }
+
+    /// The machine of this name, MAC or address, with its boots; else why there is none.
+    pub(super) fn machine(&self, who: &str) -> anyhow::Result<Result<MachineView, String>> {
+        match self {
+            Self::File(ledger) => {
+                let none = || "no machine with this name, MAC or address is in the ledger".to_owned();
+                Ok(ledger.machine(who).ok_or_else(none))
+            }
+            Self::Server(server) => match server.get(&["hosts", who]) {
+                Ok(machine) => Ok(Ok(machine)),
+                Err(AskError::Missing(reason)) => Ok(Err(reason)),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+}
