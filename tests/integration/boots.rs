@@ -255,7 +255,7 @@ fn a_uefi_machine_boots_with_secure_boot() {
         [
             "dhcp shimx64.efi complete",
             "nbp boot/shimx64.efi complete",
-            "nbp boot/grubx64.efi complete",
+            "asset boot/grubx64.efi complete",
             "script grub.cfg complete",
             "kernel debian/linux complete",
             "initrd debian/initrd complete",
