@@ -198,7 +198,9 @@ mod tests {
         let argument = "ks=http://boot.lab/hosts/r630-01/ks.cfg?token=made-for-each-script";
         assert!(rendered.output.contains(argument), "{}", rendered.output);
         assert!(
-            render(&["--mac", "246e.9600.0001", "--grub"]).output.contains("linux (http,localhost:8080)/assets/kernel")
+            render(&["--mac", "246e.9600.0001", "--grub"])
+                .output
+                .contains("set kernel=(http,localhost:8080)/assets/kernel")
         );
         assert!(render(&["--entry"]).output.contains("chain --replace --autofree http://localhost:8080/ipxe?mac="));
     }
