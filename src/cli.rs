@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// A boot server: netboots machines from S3 over TFTP and HTTP, through a disk cache that holds only proven bytes.
+/// A boot server: netboots machines from S3 over TFTP and HTTP, through a disk cache of proven bytes.
 #[derive(Debug, Parser)]
 #[command(name = "bootdepot", version, max_term_width = 100)]
 pub struct Cli {
@@ -32,11 +32,11 @@ enum Command {
     Serve(serve::ServeCommand),
     Hosts(hosts::HostsCommand),
     Boots(boots::BootsCommand),
-    Config(config::ConfigCommand),
-    DhcpConfig(dhcp_config::DhcpConfigCommand),
+    Render(render::RenderCommand),
     Releases(releases::ReleasesCommand),
     Activate(activate::ActivateCommand),
-    Render(render::RenderCommand),
+    DhcpConfig(dhcp_config::DhcpConfigCommand),
+    Config(config::ConfigCommand),
 }
 
 impl Cli {
@@ -46,11 +46,11 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Hosts(command) => command.run(),
             Command::Boots(command) => command.run(),
-            Command::Config(command) => command.run(),
-            Command::DhcpConfig(command) => command.run(),
+            Command::Render(command) => command.run(),
             Command::Releases(command) => command.run(),
             Command::Activate(command) => command.run(),
-            Command::Render(command) => command.run(),
+            Command::DhcpConfig(command) => command.run(),
+            Command::Config(command) => command.run(),
         }
     }
 }

@@ -118,15 +118,22 @@ impl Config {
             errors.iter().all(|error| !matches!(error.problem, Problem::Unreadable { .. } | Problem::Syntax { .. }));
         let layers = Layers::new(files, environment, flags).map_err(internal)?;
         errors.extend(check::check(&layers));
+        // Each value is one; what is wrong between them does not keep the hosts and profiles from being checked, too.
+        let every_value_is_one = errors.is_empty();
         errors.extend(rules::check(&layers).into_iter().filter(|error| {
             // What a name refers to may be in a file that could not be read.
             every_file_is_read || !matches!(error.problem, Problem::NoAsset { .. } | Problem::NoFile { .. })
         }));
+        let resolved = match every_value_is_one.then(|| resolve::resolve(layers, warnings)) {
+            Some(Ok(config)) => Some(config),
+            Some(Err(found)) => {
+                errors.extend(found);
+                None
+            }
+            None => None,
+        };
         ConfigErrors::of(errors)?;
-        resolve::resolve(layers, warnings).map_err(|errors| match ConfigErrors::of(errors) {
-            Err(errors) => errors,
-            Ok(()) => internal(Problem::Internal("no reason was given".to_owned())),
-        })
+        resolved.ok_or_else(|| internal(Problem::Internal("no reason was given".to_owned())))
     }
 
     /// The effective settings as text, each with where it was set, and secrets left out.

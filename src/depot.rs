@@ -151,12 +151,20 @@ impl Depot {
         self.shared.catalog.by_digest(digest).first().cloned()
     }
 
-    /// The asset's size in bytes, where the cache or the catalog has it. Memory only.
+    /// The asset's size in bytes, where the cache, the catalog or a fill under way has it. Memory only.
     pub fn known_size(&self, asset: &Asset) -> Option<u64> {
-        self.shared.cache.size_of(&asset.digest).or(asset.size)
+        let of_fill = || {
+            let phase = self.fills().get(&asset.digest).map(|fill| fill.phase());
+            match phase? {
+                Phase::Filling(partial) => Some(partial.size()),
+                Phase::Complete(entry) => Some(entry.size()),
+                _ => None,
+            }
+        };
+        self.shared.cache.size_of(&asset.digest).or(asset.size).or_else(of_fill)
     }
 
-    /// The asset's size in bytes: from the cache, the catalog or memory at once, else by one request to its origin,
+    /// The asset's size in bytes: from the cache, the catalog, a fill or memory at once, else by one request to its origin,
     /// which begins no fill.
     pub async fn size(&self, asset: &Arc<Asset>) -> Result<u64, ReadError> {
         let shared = &self.shared;
@@ -166,13 +174,7 @@ impl Depot {
         if let Some(error) = shared.failed.get(&asset.digest) {
             return Err(error);
         }
-        let under_way = self.fills().get(&asset.digest).map(|fill| fill.phase());
-        match under_way {
-            Some(Phase::Filling(partial)) => return Ok(partial.size()),
-            Some(Phase::Complete(entry)) => return Ok(entry.size()),
-            // A fill may have to wait for others before it learns the size itself.
-            _ => {}
-        }
+        // Even of a fill that was begun: it may have to wait for others before it learns the size itself.
         // Boxed: inline it would be 6 KiB of every request's future, which is moved around for each request.
         let asked = Box::pin(shared.sizes.try_get_with(asset.digest, self.ask_size(asset))).await;
         asked.map_err(|error| self.remember(asset.digest, ReadError::clone(&error)))

@@ -136,5 +136,5 @@ async fn grub_that_says_nothing_gets_the_entry_and_one_without_an_address_a_word
     let grub = |query: &str| room.boot.grub(&Machine::from_query(query), &visit());
     assert!(grub("").contains("for pause in"), "the entry");
     assert!(grub("mac=&platform=efi").contains("nobody named this machine"), "it must not be sent on for ever");
-    assert!(grub("mac=24:6e:96:00:00:01").contains("linux (http,10.0.0.1:8080)/assets/okd/4.19/kernel"));
+    assert!(grub("mac=24:6e:96:00:00:01").contains("set kernel=(http,10.0.0.1:8080)/assets/okd/4.19/kernel"));
 }

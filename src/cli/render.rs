@@ -10,9 +10,9 @@ use super::config::refuse;
 use crate::boot::{Language, Mac, Machine, Role, Roster, Script, Trouble, Uuid, Visit};
 use crate::config::{Config, Flags, process_environment};
 
-/// Print the script that a machine would get, as if every active release were live
+/// Print the script that a machine would get, or a file of it
 ///
-/// Nothing is asked for and nothing is noted: tokens in URLs are samples, and each secret in a file is shown as `(secret)`.
+/// Every active release counts as live. Nothing is asked for and nothing is noted: tokens in URLs are samples, and each secret in a file is shown as `(secret)`.
 /// Exits with status 1 where the machine would get nothing to boot; the script that says so to the machine is printed all
 /// the same.
 #[derive(Debug, clap::Args)]
@@ -198,7 +198,9 @@ mod tests {
         let argument = "ks=http://boot.lab/hosts/r630-01/ks.cfg?token=made-for-each-script";
         assert!(rendered.output.contains(argument), "{}", rendered.output);
         assert!(
-            render(&["--mac", "246e.9600.0001", "--grub"]).output.contains("linux (http,localhost:8080)/assets/kernel")
+            render(&["--mac", "246e.9600.0001", "--grub"])
+                .output
+                .contains("set kernel=(http,localhost:8080)/assets/kernel")
         );
         assert!(render(&["--entry"]).output.contains("chain --replace --autofree http://localhost:8080/ipxe?mac="));
     }

@@ -3,6 +3,8 @@
 mod dhcp;
 mod roster;
 
+use std::collections::HashSet;
+
 use figment::value::Value;
 
 use super::error::{ConfigError, Problem};
@@ -31,7 +33,10 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
             Err(reason) => errors.extend(unusable_key_id(&layers, index, reason)),
         }
     }
-    let assets = raw.asset.into_iter().zip(since(&layers)).map(|(raw, since)| asset(raw, since)).collect();
+    let mut assets: Vec<_> = raw.asset.into_iter().zip(since(&layers)).map(|(raw, since)| asset(raw, since)).collect();
+    // The rules have told of a name that is taken twice.
+    let mut seen = HashSet::new();
+    assets.retain(|asset| seen.insert(asset.name.clone()));
     let catalog = Catalog::new(assets).map_err(|taken| {
         told(&layers, taken.into_iter().map(|error| Problem::Internal(error.to_string())).collect())
     })?;

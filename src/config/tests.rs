@@ -100,12 +100,15 @@ fn every_file_of_the_config_directory_parses() {
     let config = Config::load(&Flags { config: Some(main.clone()), ..Flags::default() }, []).unwrap();
     assert_eq!(config.warnings, Vec::<String>::new());
     let mut wanted = vec![main];
-    wanted.extend(fs::read_dir(directory.join("catalog.d")).unwrap().map(|entry| entry.unwrap().path()));
+    for included in ["catalog.d", "machines.d"] {
+        wanted.extend(fs::read_dir(directory.join(included)).unwrap().map(|entry| entry.unwrap().path()));
+    }
     wanted.sort();
     let mut read: Vec<_> = config.files().map(Path::to_owned).collect();
     read.sort();
     assert_eq!(read, wanted);
     assert_eq!(config.catalog.len(), 5);
+    assert_eq!((config.roster.hosts().len(), config.releases.len()), (2, 1));
     let iso = config.catalog.by_name("okd/4.20/agent.x86_64.iso").unwrap();
     assert_eq!(&*iso.content_type, "application/vnd.efi-iso");
 }
@@ -132,8 +135,9 @@ fn each_catalog_of_firmware_has_files_for_bios_and_uefi() {
 #[test]
 fn the_settings_in_the_readme_are_settings() {
     let readme = include_str!("../../README.md");
-    let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_eq!(Site::new(example).load().unwrap().catalog.len(), 2);
+    let examples: String = readme.split("```toml\n").skip(1).filter_map(|text| text.split("```").next()).collect();
+    let config = Site::new(&examples).load().unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!((config.catalog.len(), config.roster.hosts().len()), (2, 1));
 }
 
 #[test]
@@ -144,8 +148,23 @@ fn the_defaults_in_the_comments_of_the_file_are_the_defaults() {
     let mut seen = 0;
     for line in text.lines().filter_map(|line| line.strip_prefix("# ")) {
         let Some((key, value)) = line.split_once(" = ").filter(|(key, _)| !key.contains([' ', '"'])) else { continue };
-        if ["cert", "key", "listen", "ca_file", "proxy", "match", "headers", "name", "sources", "sha256", "credentials"]
-            .contains(&key)
+        if [
+            "cert",
+            "key",
+            "listen",
+            "ca_file",
+            "proxy",
+            "match",
+            "headers",
+            "name",
+            "sources",
+            "sha256",
+            "credentials",
+            "advertise",
+            "mode",
+            "interface",
+        ]
+        .contains(&key)
         {
             continue;
         }

@@ -97,12 +97,31 @@ pub fn tell_destination(socket: &UdpSocket) -> io::Result<()> {
         SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
         SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
     };
+    switch_on(socket, level, option)
+}
+
+/// Sets an option that is a flag.
+fn switch_on(socket: &UdpSocket, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the option's value is one int, which lives through the call.
     let result = unsafe {
         libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), length(size_of::<libc::c_int>()))
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The bytes of a message that [`Departures`] laid out, and whether it is a row, as the kernel would see them.
+#[cfg(test)]
+fn seen(message: &libc::mmsghdr) -> (Vec<u8>, bool) {
+    let header = &message.msg_hdr;
+    // SAFETY: the header is one of those that `flush_by` lays out: its iovecs and what they point at are there.
+    let bytes = unsafe {
+        std::slice::from_raw_parts(header.msg_iov, header.msg_iovlen)
+            .iter()
+            .flat_map(|piece| std::slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len).to_vec())
+            .collect()
+    };
+    (bytes, header.msg_controllen > 0)
 }
 
 impl Default for Arrivals {

@@ -5,6 +5,7 @@
 
 mod architecture;
 mod boot;
+mod boots;
 mod crash;
 mod dhcp;
 mod http_clients;

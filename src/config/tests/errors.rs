@@ -171,6 +171,20 @@ fn proxy_dhcp_needs_an_interface_and_files_that_are_there() {
 }
 
 #[test]
+fn hosts_are_checked_beside_what_else_is_wrong() {
+    let errors = Site::new(
+        "[[profile]]\nname = \"p\"\nlocal = true\n[[host]]\nname = \"h\"\nmatch.serial = \"S\"\nprofile = \"q\"\n\
+         [[release]]\nname = \"r\"\nassets = [\"none\"]\n",
+    )
+    .errors();
+    assert_snapshot!(errors, @r#"
+    the settings have 2 errors
+    bootdepot.toml:7: host[0].profile (h): there is no profile "q"
+    bootdepot.toml:10: release[0].assets[0] (r): there is no asset "none"
+    "#);
+}
+
+#[test]
 fn a_window_is_bounded_in_bytes() {
     assert_snapshot!(Site::new("[tftp]\nmax_blksize = 65464\nmax_windowsize = 65\n").errors(), @r#"
         the settings have an error

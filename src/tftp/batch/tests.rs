@@ -44,19 +44,6 @@ fn a_row_arrives_as_packets_of_their_own() {
     }
 }
 
-/// The bytes of a message and whether it is a row, as the kernel would see them.
-fn seen(message: &libc::mmsghdr) -> (Vec<u8>, bool) {
-    let header = &message.msg_hdr;
-    // SAFETY: the header is one of those that `flush_by` lays out: its iovecs and what they point at are there.
-    let bytes = unsafe {
-        std::slice::from_raw_parts(header.msg_iov, header.msg_iovlen)
-            .iter()
-            .flat_map(|piece| std::slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len).to_vec())
-            .collect()
-    };
-    (bytes, header.msg_controllen > 0)
-}
-
 fn peers(count: u16) -> impl Iterator<Item = Route> {
     (1..=count).map(|port| Route { peer: ([127, 0, 0, 1], port).into(), source: None, segments: true })
 }
@@ -87,13 +74,7 @@ fn a_route_that_takes_no_rows_gets_single_packets_and_costs_the_others_nothing()
 #[test]
 fn a_socket_that_segments_nothing_loses_nothing() {
     let (server, client) = pair();
-    let on: libc::c_int = 1;
-    // SAFETY: the option's value is one int, which lives through the call.
-    let set = unsafe {
-        let (level, option, size) = (libc::SOL_SOCKET, libc::SO_NO_CHECK, length(size_of::<libc::c_int>()));
-        libc::setsockopt(server.as_raw_fd(), level, option, (&raw const on).cast(), size)
-    };
-    assert_eq!(set, 0);
+    switch_on(&server, libc::SOL_SOCKET, libc::SO_NO_CHECK).unwrap();
     let mut out = Departures::new();
     for tag in 0..3 {
         packet(&mut out, &route(&client), 104, tag, 100);

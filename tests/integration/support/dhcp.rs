@@ -3,14 +3,13 @@
 //! A test that needs the namespaces runs itself again inside of them, so it has three stages (see [`Stage`]).
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::process::Stdio;
 
 use dhcproto::v4::{Architecture, DhcpOption, Flags, Message, MessageType, OptionCode, UnknownOption};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
 use rustix::mount::MountFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{PATIENCE, Tool, tool};
+use super::{PATIENCE, Tool, namespace};
 
 /// Where the site's server is.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -20,8 +19,6 @@ pub(crate) const BRIDGE: &str = "br0";
 const WIRE: &str = "wire0";
 /// The client's namespace.
 const NAMESPACE: &str = "client";
-/// Tells a test in which of its stages it runs.
-const STAGE: &str = "BOOTDEPOT_TEST_STAGE";
 
 /// Which part of itself a test runs.
 pub(crate) enum Stage {
@@ -36,8 +33,8 @@ impl Stage {
     /// namespaces cannot be had and the test is skipped.
     pub(crate) fn of(test: &str) -> Option<Self> {
         let [Some(ip), Some(unshare)] = ["ip", "unshare"].map(Tool::find) else { return None };
-        match std::env::var(STAGE).as_deref() {
-            Ok("site") => {
+        match namespace::stage().as_deref() {
+            Some("site") => {
                 // The names of namespaces are files; those of this one are seen here alone.
                 let names = "/var/run/netns";
                 std::fs::create_dir_all(names).expect("/run can be written");
@@ -58,14 +55,13 @@ impl Stage {
                 }
                 Some(Self::Site(ip))
             }
-            Ok(_) => Some(Self::Client),
-            Err(_) => {
+            Some(_) => Some(Self::Client),
+            None => {
                 // A mount namespace too: the name of a network namespace is a mount.
-                if !unshare.run(["--net", "--mount", "true"]).status.success() {
-                    tool::skip("this user may make no network namespace");
-                    return None;
+                let kinds = ["--net", "--mount"];
+                if namespace::can_be_had(&unshare, &kinds) {
+                    namespace::again(&unshare, &kinds, test, "site");
                 }
-                again(&unshare, &["--net", "--mount"], test, "site");
                 None
             }
         }
@@ -73,17 +69,8 @@ impl Stage {
 
     /// Runs the test's last stage, at the client's end of the wire.
     pub(crate) fn client(ip: &Tool, test: &str) {
-        again(ip, &["netns", "exec", NAMESPACE], test, "client");
+        namespace::again(ip, &["netns", "exec", NAMESPACE], test, "client");
     }
-}
-
-fn again(wrapper: &Tool, args: &[&str], test: &str, stage: &str) {
-    let mut inner = wrapper.command();
-    inner.args(args).arg(std::env::current_exe().expect("a test has a path"));
-    inner.args(["--exact", test, "--nocapture"]).env(STAGE, stage).stdin(Stdio::null());
-    let output = inner.output().expect("the test can be started again");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "the {stage}'s part ended with {}:\n{out}\n{err}", output.status);
 }
 
 /// A network card that asks.

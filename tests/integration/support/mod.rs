@@ -2,7 +2,10 @@
 
 pub(crate) mod client;
 pub(crate) mod dhcp;
+pub(crate) mod guest;
+pub(crate) mod lab;
 pub(crate) mod machine;
+mod namespace;
 pub(crate) mod origin;
 pub(crate) mod relay;
 #[path = "../../support/s3.rs"]
@@ -16,6 +19,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 pub(crate) use client::Client;
+pub(crate) use guest::Guest;
 pub(crate) use origin::{Fault, Object, Origin};
 pub(crate) use server::{Line, Server, Site};
 pub(crate) use tool::Tool;

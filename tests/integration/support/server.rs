@@ -99,6 +99,12 @@ impl Site {
         self
     }
 
+    /// Sets whole tables, such as the `[[host]]` of TOML.
+    pub(crate) fn tables(mut self, tables: toml::Table) -> Self {
+        self.settings.extend(tables);
+        self
+    }
+
     /// Adds an asset: the object under its own key.
     pub(crate) fn asset(self, object: &Object) -> Self {
         let source = format!("s3://{BUCKET}/{}", object.key);
@@ -113,6 +119,15 @@ impl Site {
         asset.insert("sources".to_owned(), sources.to_vec().into());
         self.assets.push(asset.into());
         self
+    }
+
+    /// Adds an asset, the object under its own key, whose block list is `list`.
+    pub(crate) fn asset_in_blocks(self, object: &Object, list: &Object) -> Self {
+        let mut site = self.asset(object);
+        let asset = site.assets.last_mut().and_then(toml::Value::as_table_mut).expect("it was just added");
+        asset.insert("blocks".to_owned(), format!("s3://{BUCKET}/{}", list.key).into());
+        asset.insert("blocks_sha256".to_owned(), list.sha256().into());
+        site
     }
 
     /// Adds a release of these assets to the channel okd.

@@ -34,6 +34,11 @@ impl Tool {
         Some(Path::new(path))
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A command line that begins with the program.
     pub(crate) fn command(&self) -> Command {
         Command::new(&self.path)

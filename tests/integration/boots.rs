@@ -1,0 +1,347 @@
+//! Every way of booting, from the firmware's first broadcast to the guest's own init: beside a DHCP server that gives
+//! addresses alone, and with nothing but hosts and profiles in the settings. The ledger has every step.
+
+use std::ffi::OsStr;
+use std::process::Stdio;
+
+use bootdepot::asset::Digest;
+use serde_json::Value;
+
+use crate::support::guest::up;
+use crate::support::lab::{Firmware, Lab, SERVER, mac, serial, uuid};
+use crate::support::{Client, Guest, Object, Origin, Server, Site, Tool, noise};
+
+/// The settings of a profile that boots the small guest.
+const LINUX: &str = r#"
+[[profile]]
+name = "linux"
+kernel = "debian/linux"
+initrd = ["debian/initrd"]
+args = ["console=ttyS0", "hostname={{ host.name }}"]
+"#;
+
+const SNPONLY: &str = "/usr/lib/ipxe/snponly.efi";
+const GRUB_HTTP: &str = "/usr/lib/grub/x86_64-efi/http.mod";
+/// What GRUB needs of its modules for our configuration, and to come to it.
+const GRUB_MODULES: &str =
+    "normal configfile efinet http linux chain boot echo test sleep regexp smbios minicmd all_video";
+
+/// A network with a server in it that is to boot the small guest.
+struct Boots {
+    lab: Lab,
+    origin: Origin,
+    guest: Guest,
+}
+
+impl Boots {
+    /// Where the test `name` goes on; `None` as for [`Lab::enter`].
+    fn enter(name: &str) -> Option<Self> {
+        Self::enter_beside(name, &[])
+    }
+
+    /// The same, beside a DHCP server that is told this, too.
+    fn enter_beside(name: &str, dhcp: &[&str]) -> Option<Self> {
+        let guest = Guest::small()?;
+        let lab = Lab::enter(&format!("boots::{name}"), dhcp)?;
+        Some(Self { lab, origin: Origin::start(), guest })
+    }
+
+    /// A site with the guest, the profile `linux` and these further tables.
+    fn site(&self, tables: &str) -> Site {
+        let [kernel, initrd] = self.guest.upload(&self.origin, "debian/linux", "debian/initrd");
+        let site = self.lab.site(Site::new(&self.origin)).asset(&kernel).asset(&initrd);
+        site.tables(toml::from_str(&format!("{LINUX}{tables}")).expect("the test's own settings"))
+    }
+
+    /// Puts a file of a package there. `None` skips the test, where it is missing.
+    fn file(&self, key: &str, path: &str) -> Option<Object> {
+        Some(self.origin.put(key, std::fs::read(Tool::file(path)?).expect("it can be read")))
+    }
+}
+
+/// Starts the site's server, and waits until it hears firmware.
+fn start(site: &Site) -> Server {
+    let server = site.start();
+    server.wait_for(|line| line.text("message") == "answering DHCP requests for boot files");
+    server
+}
+
+/// A `[[host]]` of this name with one key and a profile.
+fn host(name: &str, key: &str, value: &str, profile: &str) -> String {
+    format!("[[host]]\nname = \"{name}\"\nmatch = {{ {key} = \"{value}\" }}\nprofile = \"{profile}\"\n")
+}
+
+/// What the ledger has of the last boot of a host: its steps in order, and how it stands.
+fn ledger(host: &str) -> (Vec<String>, String) {
+    let answer = Client::of(([127, 0, 0, 1], 8081).into()).get(&format!("/api/v1/hosts/{host}"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let machine: Value = serde_json::from_slice(&answer.body).expect("it is JSON");
+    let boot = &machine["boots"][0];
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let step = |step: &Value| ["role", "name", "outcome"].map(|key| text(&step[key])).join(" ");
+    (boot["steps"].as_array().map_or_else(Vec::new, |steps| steps.iter().map(step).collect()), text(&boot["state"]))
+}
+
+/// `bootdepot boots HOST --follow`, begun before the machine is on.
+struct Follower(std::process::Child);
+
+impl Follower {
+    fn of(site: &Site, host: &str) -> Self {
+        let mut command = site.command_line(&["boots", host, "--follow"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        Self(command.spawn().expect("the program can be started"))
+    }
+
+    /// What it printed, when it has seen everything come that the machine's script named.
+    fn finish(self) -> String {
+        let output = self.0.wait_with_output().expect("it can be waited for");
+        assert!(output.status.success(), "it ended with {}", output.status);
+        String::from_utf8(output.stdout).expect("it prints text")
+    }
+}
+
+#[test]
+fn a_bios_machine_boots_by_the_pxe_rom_of_its_card() {
+    let Some(boots) = Boots::enter("a_bios_machine_boots_by_the_pxe_rom_of_its_card") else { return };
+    let site = boots.site(&host("bios-1", "mac", &mac(1).replace(':', "-").to_uppercase(), "linux"));
+    let _server = start(&site);
+    let follower = Follower::of(&site, "bios-1");
+    let Some(machine) = boots.lab.machine(&site, 1, Firmware::Bios) else { return };
+    machine.wait_for(&up("bios-1"));
+
+    let told = follower.finish();
+    let (steps, state) = ledger("bios-1");
+    assert_eq!(
+        steps,
+        [
+            "dhcp http://10.77.0.1:8080/boot.ipxe complete",
+            "script boot.ipxe complete",
+            "script ipxe complete",
+            "kernel debian/linux complete",
+            "initrd debian/initrd complete",
+        ]
+    );
+    assert_eq!(state, "done");
+    for step in &steps {
+        let name = step.split(' ').nth(1).expect("a step has a name");
+        assert!(told.contains(name), "nobody was told of {name}:\n{told}");
+    }
+    let shown = site.command_line(&["boots", "bios-1"]).output().expect("the program can be started");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("debian/initrd") && shown.contains("done: "), "{shown}");
+}
+
+#[test]
+fn a_uefi_machine_boots_by_pxe() {
+    let Some(boots) = Boots::enter("a_uefi_machine_boots_by_pxe") else { return };
+    let Some(nbp) = boots.file("boot/snponly.efi", SNPONLY) else { return };
+    let site = boots.site(&host("pxe-1", "serial", &serial(2), "linux")).asset(&nbp);
+    let site = site.set("tftp.files", toml::toml! { "snponly.efi" = "boot/snponly.efi" });
+    let server = start(&site);
+    let Some(machine) = boots.lab.machine(&site, 2, Firmware::Pxe) else { return };
+    machine.wait_for(&up("pxe-1"));
+
+    let (steps, state) = ledger("pxe-1");
+    assert_eq!(
+        steps,
+        [
+            "dhcp snponly.efi complete",
+            "nbp boot/snponly.efi complete",
+            "dhcp http://10.77.0.1:8080/boot.ipxe complete",
+            "script boot.ipxe complete",
+            "script ipxe complete",
+            "kernel debian/linux complete",
+            "initrd debian/initrd complete",
+        ]
+    );
+    assert_eq!(state, "done");
+    // The firmware asks for the size, lets go, and asks again.
+    let probe = server.wait_for_transfer(&nbp.key, "probe");
+    let whole = server.wait_for_transfer(&nbp.key, "complete");
+    assert_eq!([&probe, &whole].map(|line| line.text("protocol")), ["tftp", "tftp"]);
+    assert_eq!(whole.number("bytes"), nbp.size());
+}
+
+#[test]
+fn a_uefi_machine_boots_by_http() {
+    let Some(boots) = Boots::enter("a_uefi_machine_boots_by_http") else { return };
+    let Some(nbp) = boots.file("boot/snponly.efi", SNPONLY) else { return };
+    let site = boots.site(&host("http-1", "uuid", &uuid(3), "linux")).asset(&nbp);
+    let site = site.set("tftp.files", toml::toml! { "snponly.efi" = "boot/snponly.efi" });
+    let server = start(&site);
+    let Some(machine) = boots.lab.machine(&site, 3, Firmware::Http) else { return };
+    machine.wait_for(&up("http-1"));
+
+    let (steps, state) = ledger("http-1");
+    assert_eq!(
+        steps,
+        [
+            "dhcp http://10.77.0.1:8080/assets/boot/snponly.efi complete",
+            "nbp boot/snponly.efi complete",
+            "dhcp http://10.77.0.1:8080/boot.ipxe complete",
+            "script boot.ipxe complete",
+            "script ipxe complete",
+            "kernel debian/linux complete",
+            "initrd debian/initrd complete",
+        ]
+    );
+    assert_eq!(state, "done");
+    let whole = server.wait_for_transfer(&nbp.key, "complete");
+    assert_eq!((whole.text("protocol").as_str(), whole.number("bytes")), ("http", nbp.size()));
+}
+
+/// The image is the operator's own, with the server's address in it. Debian's signed one has no `http`, and looks for its
+/// configuration and for that module over TFTP on the server that the DHCP server's own answer names (its `next-server`): of
+/// what proxyDHCP says GRUB reads nothing.
+#[test]
+fn a_uefi_machine_boots_by_grub() {
+    let Some(boots) = Boots::enter("a_uefi_machine_boots_by_grub") else { return };
+    let (Some(mkimage), Some(_)) = (Tool::find("grub-mkimage"), Tool::file(GRUB_HTTP)) else { return };
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let image = dir.path().join("grubnetx64.efi");
+    let prefix = format!("(http,{SERVER}:8080)");
+    let to = ["-O", "x86_64-efi", "-p", &prefix, "-o"].map(OsStr::new).into_iter().chain([image.as_os_str()]);
+    mkimage.succeed(to.chain(GRUB_MODULES.split(' ').map(OsStr::new)));
+    let nbp = boots.origin.put("boot/grubnetx64.efi", std::fs::read(image).expect("it can be read"));
+    let host = host("grub-1", "mac", &mac(4), "linux") + "nbp = \"grubnetx64.efi\"\n";
+    let site = boots.site(&host).asset(&nbp);
+    let site = site.set("tftp.files", toml::toml! { "grubnetx64.efi" = "boot/grubnetx64.efi" });
+    let server = start(&site);
+    let Some(machine) = boots.lab.machine(&site, 4, Firmware::Pxe) else { return };
+    machine.wait_for(&up("grub-1"));
+
+    let (steps, state) = ledger("grub-1");
+    assert_eq!(
+        steps,
+        [
+            "dhcp grubnetx64.efi complete",
+            "nbp boot/grubnetx64.efi complete",
+            "script grub.cfg complete",
+            "kernel debian/linux complete",
+            "initrd debian/initrd complete",
+        ]
+    );
+    assert_eq!(state, "done");
+    for (asset, protocol) in [(nbp.key.as_str(), "tftp"), ("debian/linux", "http"), ("debian/initrd", "http")] {
+        assert_eq!(server.wait_for_transfer(asset, "complete").text("protocol"), protocol, "{asset}");
+    }
+}
+
+/// The distribution's own chain: shim, which Microsoft signed, then Debian's GRUB, which it signed itself, then its kernel.
+/// That GRUB has no `http` and loads no module here, so everything comes over TFTP; and the DHCP server has to name us as
+/// its `next-server`.
+#[test]
+fn a_uefi_machine_boots_with_secure_boot() {
+    const NAME: &str = "a_uefi_machine_boots_with_secure_boot";
+    let Some(boots) = Boots::enter_beside(NAME, &[&format!("--dhcp-boot=,,{SERVER}")]) else { return };
+    let shim = boots.file("boot/shimx64.efi", "/usr/lib/shim/shimx64.efi.signed");
+    let grub = boots.file("boot/grubx64.efi", "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed");
+    let (Some(shim), Some(grub)) = (shim, grub) else { return };
+    let host = host("secure-1", "mac", &mac(8), "linux") + "nbp = \"shimx64.efi\"\n";
+    let site = boots.site(&host).asset(&shim).asset(&grub);
+    let files = toml::toml! {
+        "shimx64.efi" = "boot/shimx64.efi"
+        "grubx64.efi" = "boot/grubx64.efi"
+    };
+    let site = site.set("tftp.files", files);
+    let server = start(&site);
+    let Some(machine) = boots.lab.machine(&site, 8, Firmware::Secure) else { return };
+    let shown = machine.wait_for(&up("secure-1"));
+
+    assert!(shown.contains("Secure boot enabled"), "the kernel says that it was not:\n{shown}");
+    let (steps, state) = ledger("secure-1");
+    assert_eq!(
+        steps.iter().filter(|step| !step.ends_with(" not-found")).collect::<Vec<_>>(),
+        [
+            "dhcp shimx64.efi complete",
+            "nbp boot/shimx64.efi complete",
+            "asset boot/grubx64.efi complete",
+            "script grub.cfg complete",
+            "kernel debian/linux complete",
+            "initrd debian/initrd complete",
+        ]
+    );
+    assert_eq!(state, "done");
+    for asset in [&*shim.key, &*grub.key, "debian/linux", "debian/initrd"] {
+        assert_eq!(server.wait_for_transfer(asset, "complete").text("protocol"), "tftp", "{asset}");
+    }
+}
+
+/// The end of the ISO, which no boot loader reads, stays with the origin until the machine is up: what the machine read
+/// was proven block by block.
+#[test]
+fn a_bios_machine_boots_an_iso_that_is_not_here_yet() {
+    const PART: usize = 1 << 20;
+    let Some(boots) = Boots::enter("a_bios_machine_boots_an_iso_that_is_not_here_yet") else { return };
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let Some(mut iso) = boots.guest.iso(dir.path(), "console=ttyS0 hostname=iso-1") else { return };
+    iso.resize(iso.len().next_multiple_of(PART), 0);
+    let read = iso.len() as u64;
+    iso.extend(noise(4, 4 * PART));
+    let list = boots.origin.put("isos/small.iso.blocks", block_list(&iso, 256 << 10));
+    let iso = boots.origin.put("isos/small.iso", iso);
+    // One more for the question of its size.
+    boots.origin.allow(&iso.key, read + 1);
+
+    let profile = "[[profile]]\nname = \"iso\"\niso = \"isos/small.iso\"\n";
+    let site = boots.site(&(profile.to_owned() + &host("iso-1", "mac", &mac(5), "iso"))).asset_in_blocks(&iso, &list);
+    // One connection fetches part after part, those that are waited for first.
+    let site = site.set("fill.connections", 1).set("fill.part_size", "1 MiB").set("fill.stall_timeout", "10m");
+    let server = start(&site);
+    let Some(machine) = boots.lab.machine(&site, 5, Firmware::Bios) else { return };
+    machine.wait_for(&up("iso-1"));
+
+    assert!(site.blobs().iter().all(|(digest, _)| *digest != iso.sha256()), "the ISO cannot be whole");
+    let (steps, state) = ledger("iso-1");
+    assert_eq!(
+        steps,
+        [
+            "dhcp http://10.77.0.1:8080/boot.ipxe complete",
+            "script boot.ipxe complete",
+            "script ipxe complete",
+            "asset isos/small.iso complete",
+        ]
+    );
+    // It read parts, and only the machine knows whether it needs more.
+    assert_eq!(state, "booting");
+    let ranges = server.lines(|l| l.is("bootdepot::transfer") && l.text("asset") == iso.key);
+    assert!(ranges.len() > 50, "iPXE reads an ISO by small ranges, not {} times", ranges.len());
+    boots.origin.allow(&iso.key, u64::MAX);
+    server.wait_for_fill(&iso.key, "complete");
+    assert_eq!(boots.origin.sent(&iso.key), iso.size() + 1, "it crossed the origin once");
+}
+
+/// One is known by its serial number and the other by its UUID, so each has to say who it is.
+#[test]
+fn two_machines_boot_different_profiles_at_once() {
+    let Some(boots) = Boots::enter("two_machines_boot_different_profiles_at_once") else { return };
+    let Some(nbp) = boots.file("boot/snponly.efi", SNPONLY) else { return };
+    let other = boots.origin.put("other/initrd", [&boots.guest.initrd[..], &[0; 512]].concat());
+    let profile = LINUX.replace("\"linux\"", "\"other\"").replace("debian/initrd", "other/initrd");
+    let hosts = host("red", "serial", &serial(6), "linux") + &host("blue", "uuid", &uuid(7), "other");
+    let site = boots.site(&(profile + &hosts)).asset(&nbp).asset(&other);
+    let site = site.set("tftp.files", toml::toml! { "snponly.efi" = "boot/snponly.efi" });
+    let _server = start(&site);
+    let lab = &boots.lab;
+    let machines = (lab.machine(&site, 6, Firmware::Bios), lab.machine(&site, 7, Firmware::Pxe));
+    let (Some(red), Some(blue)) = machines else { return };
+    red.wait_for(&up("red"));
+    blue.wait_for(&up("blue"));
+
+    for (host, initrd) in [("red", "initrd debian/initrd complete"), ("blue", "initrd other/initrd complete")] {
+        let (steps, state) = ledger(host);
+        assert_eq!((steps.last().map(String::as_str), state.as_str()), (Some(initrd), "done"), "{host}: {steps:#?}");
+        assert!(steps.contains(&"kernel debian/linux complete".to_owned()), "{host}: {steps:#?}");
+        assert_eq!(steps.iter().filter(|step| step.starts_with("initrd")).count(), 1, "{host}: {steps:#?}");
+    }
+}
+
+/// A block list as `bootdepot publish` writes it.
+fn block_list(bytes: &[u8], block_size: usize) -> String {
+    let blocks: Vec<String> = bytes.chunks(block_size).map(|block| Digest::of(block).to_string()).collect();
+    let sha256 = Digest::of(bytes).to_string();
+    serde_json::json!({
+        "version": 1, "sha256": sha256, "size": bytes.len(), "block_size": block_size, "blocks": blocks,
+    })
+    .to_string()
+}

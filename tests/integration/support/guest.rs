@@ -1,0 +1,129 @@
+//! What machines boot: kernels, initrds and an ISO of Debian's parts, whose first process says on the console that it is up.
+
+use super::{Object, Origin, Tool};
+
+/// What the booted machine's first process prints, and after it ` as ` and the `hostname` of its kernel's arguments.
+pub(crate) const UP: &str = "bootdepot: the machine is up";
+/// What every Linux kernel prints first.
+pub(crate) const KERNEL: &str = "Linux version";
+
+const INSTALLER: &str = "/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64";
+/// Every package brings one. The program itself may be that of the package `busybox`, which needs libraries.
+const BUSYBOX_STATIC: &str = "/usr/share/doc/busybox-static/copyright";
+
+/// The mode of a program, a directory and a symbolic link.
+const PROGRAM: u32 = 0o100_755;
+const DIRECTORY: u32 = 0o040_755;
+const LINK: u32 = 0o120_777;
+
+/// A kernel and an initrd.
+pub(crate) struct Guest {
+    pub(crate) kernel: Vec<u8>,
+    pub(crate) initrd: Vec<u8>,
+}
+
+impl Guest {
+    /// Debian's kernel, and an initrd of 2 MB that holds a shell.
+    ///
+    /// `None` skips the test, where a package is missing.
+    pub(crate) fn small() -> Option<Self> {
+        let kernel = installer("linux");
+        let files = [&kernel, "/bin/busybox", BUSYBOX_STATIC].map(Tool::file);
+        let [Some(kernel), Some(busybox), Some(_)] = files else { return None };
+        let [kernel, busybox] = [kernel, busybox].map(|path| std::fs::read(path).expect("it can be read"));
+        let mut files = vec![("bin", DIRECTORY, &b""[..]), ("dev", DIRECTORY, b""), ("proc", DIRECTORY, b"")];
+        files.push(("bin/busybox", PROGRAM, &busybox));
+        files.extend(["bin/sh", "bin/mount", "bin/cat", "bin/sleep"].map(|name| (name, LINK, &b"busybox"[..])));
+        let init = init();
+        files.push(("init", PROGRAM, init.as_bytes()));
+        Some(Self { kernel, initrd: cpio(&files) })
+    }
+
+    /// Debian's installer: its kernel, and its initrd of 40 MB with an `/init` in front of everything.
+    ///
+    /// `None` skips the test, where the package `debian-installer-12-netboot-amd64` is missing.
+    pub(crate) fn installer() -> Option<Self> {
+        let read = |name| Some(std::fs::read(Tool::file(&installer(name))?).expect("it can be read"));
+        let (kernel, mut initrd) = (read("linux")?, read("initrd.gz")?);
+        initrd.resize(initrd.len().next_multiple_of(4), 0);
+        initrd.extend(cpio(&[("init", PROGRAM, init().as_bytes())]));
+        Some(Self { kernel, initrd })
+    }
+
+    /// An ISO that a BIOS boots, with ISOLINUX, this kernel and initrd, and `arguments` for the kernel. `dir` is for its
+    /// parts.
+    ///
+    /// `None` skips the test, where a package is missing.
+    pub(crate) fn iso(&self, dir: &std::path::Path, arguments: &str) -> Option<Vec<u8>> {
+        let xorriso = Tool::find("xorriso")?;
+        let loader = ["/usr/lib/ISOLINUX/isolinux.bin", "/usr/lib/syslinux/modules/bios/ldlinux.c32"].map(Tool::file);
+        let [Some(isolinux), Some(library)] = loader else { return None };
+        let read = |path| std::fs::read(path).expect("it can be read");
+        let settings =
+            format!("default linux\nprompt 0\nlabel linux\nkernel /linux\ninitrd /initrd\nappend {arguments}\n");
+        let tree = dir.join("tree");
+        std::fs::create_dir_all(tree.join("isolinux")).expect("a directory can be made");
+        for (name, bytes) in [
+            ("linux", &self.kernel),
+            ("initrd", &self.initrd),
+            ("isolinux/isolinux.bin", &read(isolinux)),
+            ("isolinux/ldlinux.c32", &read(library)),
+            ("isolinux/isolinux.cfg", &settings.into_bytes()),
+        ] {
+            std::fs::write(tree.join(name), bytes).expect("a file can be written");
+        }
+        let iso = dir.join("made.iso");
+        // The loader is no image of a floppy; of it the BIOS reads four sectors of 512 bytes, and it finds the rest by the
+        // table that is written into it.
+        let boot = ["-b", "isolinux/isolinux.bin", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"];
+        let output =
+            ["-as", "mkisofs", "-quiet", "-o"].map(Into::into).into_iter().chain([iso.clone().into_os_string()]);
+        xorriso.succeed(output.chain(boot.map(Into::into)).chain([tree.into_os_string()]));
+        Some(std::fs::read(iso).expect("it can be read"))
+    }
+
+    /// Puts both under these keys.
+    pub(crate) fn upload(&self, origin: &Origin, kernel: &str, initrd: &str) -> [Object; 2] {
+        [origin.put(kernel, self.kernel.clone()), origin.put(initrd, self.initrd.clone())]
+    }
+}
+
+/// What the console shows when a machine is up whose kernel was told this `hostname`.
+pub(crate) fn up(name: &str) -> String {
+    format!("{UP} as {name}\r\n")
+}
+
+/// What the first process does.
+fn init() -> String {
+    format!(
+        "#!/bin/sh
+mount -t devtmpfs none /dev
+mount -t proc none /proc
+for word in $(cat /proc/cmdline); do case $word in hostname=*) name=${{word#hostname=}} ;; esac; done
+echo '{UP}' as $name >/dev/console
+exec sleep 1000
+"
+    )
+}
+
+fn installer(name: &str) -> String {
+    format!("{INSTALLER}/{name}")
+}
+
+/// An archive in the kernel's "newc" form (Documentation/driver-api/early-userspace/buffer-format.rst), of which the kernel
+/// unpacks any number one after the other, later files in the place of earlier ones.
+fn cpio(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (inode, (name, mode, bytes)) in (1_usize..).zip(files.iter().chain([&("TRAILER!!!", 0, &b""[..])])) {
+        let (mode, links) = (*mode as usize, 1);
+        // inode, mode, uid, gid, links, mtime, size, device (2), the device it stands for (2), length of the name, sum
+        let fields = [inode, mode, 0, 0, links, 0, bytes.len(), 0, 0, 0, 0, name.len() + 1, 0];
+        archive.extend(b"070701");
+        archive.extend(fields.iter().flat_map(|field| format!("{field:08X}").into_bytes()));
+        archive.extend(name.bytes().chain([0]));
+        archive.resize(archive.len().next_multiple_of(4), 0);
+        archive.extend(*bytes);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+    }
+    archive
+}
