@@ -32,8 +32,9 @@ pub struct Roster {
     default_profile: Option<Arc<Profile>>,
     templates: Templates,
     references: Arc<References>,
-    /// Pairs of hosts that one machine fitted both, of which the log was told.
-    told: Mutex<HashSet<(usize, usize)>>,
+    /// Hosts that fitted a machine beside another one, of which the log was told: once each, for whoever makes up requests
+    /// can pair any host with any other.
+    told: Mutex<HashSet<usize>>,
 }
 
 /// One thing that identifies a host.
@@ -100,8 +101,7 @@ impl Roster {
         let mut fitting = Key::of_machine(machine).filter_map(|key| self.by_key.get(&key).copied());
         let first = fitting.next()?;
         for other in fitting.filter(|other| *other != first) {
-            let pair = (first, other);
-            if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(pair) {
+            if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(first) {
                 let (host, other) = (&self.hosts[first].name, &self.hosts[other].name);
                 tracing::warn!(%host, %other, "a machine fits two hosts and counts as the first; correct their match");
             }
