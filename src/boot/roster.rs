@@ -5,7 +5,7 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -137,6 +137,19 @@ impl Roster {
         let resolve = Arc::new(move |reference: &str| references.preview(reference));
         let secrets = host.secrets.keys().map(|name| (name.clone(), "(secret)".to_owned())).collect();
         file::render(self, host, file, visit, resolve, Mint::Sample, &secrets).map_err(|error| error.to_string())
+    }
+
+    /// Templates with secrets whose files are given to whoever asks, each with a host and its file that is made from it.
+    pub fn open_secrets(&self) -> BTreeMap<&str, (&str, &str)> {
+        let files = self.hosts.iter().flat_map(|host| host.files.iter().map(move |(name, file)| (host, name, file)));
+        let mut open = BTreeMap::new();
+        for (host, name, file) in files.filter(|(_, _, file)| !file.only_from_host) {
+            let template = file.template.as_str();
+            if !open.contains_key(template) && self.templates.mentions(template, "secrets") {
+                open.insert(template, (host.name.as_str(), name.as_str()));
+            }
+        }
+        open
     }
 
     /// The script that sends a machine on to its own.
