@@ -105,7 +105,9 @@ impl Standing {
         }
         kept.retain(|name, _| tracks.iter().any(|it| it.member(name).is_some() && it.live.as_ref() != Some(name)));
         // A clock that was wrong when this was recorded must not keep a release for years.
-        kept.values_mut().for_each(|until| *until = (*until).min(now + KEEP));
+        for until in kept.values_mut() {
+            *until = (*until).min(now + KEEP);
+        }
         Self { tracks, kept }
     }
 
