@@ -300,9 +300,10 @@ async fn a_record_is_written_to_its_end_though_nobody_waits_for_it() {
     let mut waiting = Box::pin(releases.write_record());
     assert!(std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending())).await);
     drop(waiting);
-    assert!(releases.shared.writing.try_lock().is_err(), "no other may write beside it");
+    let held = releases.shared.writing.try_lock().is_err();
     let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(new)).await.unwrap().unwrap();
     assert!(read.contains("\"alone\""), "{read}");
+    assert!(held, "no other may write beside it");
     // A pipe is no file that lasts, so it is to be written again.
     let _written = releases.shared.writing.lock().await;
     assert!(releases.state().unrecorded);
