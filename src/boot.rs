@@ -161,7 +161,12 @@ impl Boot {
         let mint = Mint::For(Arc::clone(tokens), visit.peer);
         let made = file::render(roster, host, file, visit, self.resolve(), mint, &secrets);
         match made {
-            Ok(text) => Ok(HostFile { content: text.into(), content_type: spec.content_type.clone() }),
+            Ok(text) => {
+                if let Some(token) = token.filter(|_| spec.only_from_host) {
+                    tokens.used(token);
+                }
+                Ok(HostFile { content: text.into(), content_type: spec.content_type.clone() })
+            }
             Err(MakeError::Missing) => Err(FileError::Missing),
             Err(error) => Err(FileError::Failed(error.to_string())),
         }

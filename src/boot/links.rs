@@ -1,7 +1,7 @@
 //! The URLs that scripts and hosts' files may name, and a note of which they did.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::{Error, ErrorKind, Value};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -42,6 +42,14 @@ struct Noted {
     missing: Option<NotLive>,
 }
 
+impl Noted {
+    fn name(&mut self, role: Role, name: &str) {
+        if !self.named.iter().any(|(_, named)| named == name) {
+            self.named.push((role, name.to_owned()));
+        }
+    }
+}
+
 impl Links {
     /// Links for `host`, where it is one, and for a client that made this visit.
     pub(super) fn new(visit: &Visit, host: Option<Arc<Host>>, resolve: Resolve, mint: Mint) -> Arc<Self> {
@@ -56,14 +64,9 @@ impl Links {
     /// The asset that `reference` names now; noted as `role`.
     pub(super) fn asset(&self, role: Role, reference: &str) -> Result<AssetName, NotLive> {
         let found = (self.resolve)(reference);
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         match &found {
-            Ok(name) => {
-                if !noted.named.iter().any(|(_, named)| named == name.as_str()) {
-                    noted.named.push((role, name.to_string()));
-                }
-            }
-            Err(error) => noted.missing = Some(error.clone()),
+            Ok(name) => self.noted().name(role, name.as_str()),
+            Err(error) => self.noted().missing = Some(error.clone()),
         }
         found
     }
@@ -87,19 +90,22 @@ impl Links {
             Mint::For(tokens, peer) => format!("?token={}", tokens.mint(&host.name, file, *peer)?),
             Mint::Sample => "?token=made-for-each-script".to_owned(),
         };
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.named.push((Role::File, format!("hosts/{}/{file}", host.name)));
+        self.noted().name(Role::File, &format!("hosts/{}/{file}", host.name));
         Ok(format!("{}/{path}{token}", self.base))
     }
 
-    /// What was named so far, each asset once.
+    /// What was named so far, each asset and each file once.
     pub(super) fn named(&self) -> Vec<(Role, String)> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner).named.clone()
+        self.noted().named.clone()
     }
 
     /// Why a reference named nothing, if one did.
     pub(super) fn missing(&self) -> Option<NotLive> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner).missing.clone()
+        self.noted().missing.clone()
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The functions that templates have: `asset_url()`, `asset_path()` (GRUB's way to name it) and `file_url()`.

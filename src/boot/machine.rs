@@ -122,6 +122,12 @@ fn identifying(value: String) -> Option<String> {
     (!filler && !PLACEHOLDERS.contains(&folded.as_str())).then_some(value)
 }
 
+/// Whether a machine can ever say `text` of itself as its serial number or asset tag: what is cut or passed over in a request
+/// identifies nobody.
+pub(super) fn can_identify(text: &str) -> bool {
+    identifying(self::text(text)).is_some_and(|kept| folded(&kept) == folded(text))
+}
+
 /// How serial numbers and asset tags are compared: trimmed, whatever their case.
 pub(super) fn folded(text: &str) -> String {
     text.trim().to_lowercase()
@@ -129,7 +135,7 @@ pub(super) fn folded(text: &str) -> String {
 
 impl Mac {
     /// Whether a card could have it: not what is shown for none.
-    fn is_of_a_card(self) -> bool {
+    pub(super) fn is_of_a_card(self) -> bool {
         self.0 != [0; 6] && self.0 != [0xff; 6]
     }
 }
@@ -196,7 +202,7 @@ impl Uuid {
     }
 
     /// Whether a machine could have it: not what is shown for none.
-    fn is_of_a_machine(&self) -> bool {
+    pub(super) fn is_of_a_machine(&self) -> bool {
         self.0 != [0; 16] && self.0 != [0xff; 16]
     }
 }

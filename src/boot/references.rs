@@ -86,8 +86,10 @@ impl References {
         }
     }
 
-    /// The asset that `reference` means once everything active is live.
+    /// The asset that `reference` means once everything that the settings make active is live; of a channel of which nothing
+    /// is, its last release counts. A reference that would mean nothing with another release live means nothing here.
     pub(super) fn preview(&self, reference: &str) -> Result<AssetName, NotLive> {
+        self.check(reference)?;
         let named = self.assets.get(reference).cloned();
         let of_channel = || {
             let (_, short, releases) = self.channel(reference)?;

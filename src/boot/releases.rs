@@ -24,6 +24,7 @@ pub use view::{ReleaseState, ReleaseView};
 use self::keeper::Pace;
 use self::record::Record;
 use self::standing::{InChannel, Standing};
+use super::ReferenceError;
 use crate::asset::AssetName;
 use crate::catalog::{Asset, Release};
 use crate::depot::{Depot, Hold};
@@ -37,6 +38,9 @@ pub enum NotLive {
     /// There is no such asset, channel, or asset in the channel.
     #[error("the catalog has no asset {0:?}")]
     Unknown(String),
+    /// It means nothing in the settings as they are.
+    #[error(transparent)]
+    Meaningless(#[from] ReferenceError),
     /// No release of the channel is active.
     #[error("no release of the channel {0} is active; activate one")]
     Inactive(String),
@@ -92,8 +96,9 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes the keeper: what is wanted has changed.
     kick: Notify,
-    /// Held while the record is written, so that the last one written is the last one there was.
-    writing: tokio::sync::Mutex<()>,
+    /// Held while the record is written, so that the last one written is the last one there was. The writing thread holds
+    /// it: whoever waits for the thread may go away before it is done.
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -137,7 +142,7 @@ impl Releases {
 
     fn with(depot: Depot, record: Option<PathBuf>, standing: Standing, pace: Pace) -> Self {
         let state = Mutex::new(State { standing, ..State::default() });
-        let (kick, writing) = (Notify::new(), tokio::sync::Mutex::new(()));
+        let (kick, writing) = (Notify::new(), Arc::default());
         Self { shared: Arc::new(Shared { depot, record, pace, state, kick, writing }) }
     }
 
@@ -247,19 +252,25 @@ impl Releases {
         }
     }
 
-    /// Writes the record, if there is something new to say or it is gone. What cannot be written now is tried again by the keeper.
+    /// Writes the record, if there is something new to say or it is gone. What cannot be written now is tried again by the
+    /// keeper. The writing goes on to its end when this is dropped.
     async fn write_record(&self) {
         let Some(path) = self.shared.record.clone() else { return };
-        let _writing = self.shared.writing.lock().await;
-        let (changed, record) = {
-            let mut state = self.state();
-            (std::mem::take(&mut state.unrecorded), state.standing.record())
+        let writing = Arc::clone(&self.shared.writing).lock_owned().await;
+        let releases = self.clone();
+        let write = move || {
+            let _writing = writing;
+            let (changed, record) = {
+                let mut state = releases.state();
+                (std::mem::take(&mut state.unrecorded), state.standing.record())
+            };
+            // It may have gone with the directory.
+            if (changed || !path.exists()) && !written(&record, &path) {
+                releases.state().unrecorded = true;
+            }
         };
-        // It may have gone with the directory.
-        let write = move || (!changed && path.exists()) || written(&record, &path);
-        if !tokio::task::spawn_blocking(write).await.unwrap_or(false) {
-            self.state().unrecorded = true;
-        }
+        // It does not panic; it is aborted only when there is no next time.
+        let _ = tokio::task::spawn_blocking(write).await;
     }
 
     /// The assets of a release.

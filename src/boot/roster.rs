@@ -5,7 +5,7 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,8 +32,9 @@ pub struct Roster {
     default_profile: Option<Arc<Profile>>,
     templates: Templates,
     references: Arc<References>,
-    /// Pairs of hosts that one machine fitted both, of which the log was told.
-    told: Mutex<HashSet<(usize, usize)>>,
+    /// Hosts that fitted a machine beside another one, of which the log was told: once each, for whoever makes up requests
+    /// can pair any host with any other.
+    told: Mutex<HashSet<usize>>,
 }
 
 /// One thing that identifies a host.
@@ -100,8 +101,7 @@ impl Roster {
         let mut fitting = Key::of_machine(machine).filter_map(|key| self.by_key.get(&key).copied());
         let first = fitting.next()?;
         for other in fitting.filter(|other| *other != first) {
-            let pair = (first, other);
-            if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(pair) {
+            if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(first) {
                 let (host, other) = (&self.hosts[first].name, &self.hosts[other].name);
                 tracing::warn!(%host, %other, "a machine fits two hosts and counts as the first; correct their match");
             }
@@ -137,6 +137,19 @@ impl Roster {
         let resolve = Arc::new(move |reference: &str| references.preview(reference));
         let secrets = host.secrets.keys().map(|name| (name.clone(), "(secret)".to_owned())).collect();
         file::render(self, host, file, visit, resolve, Mint::Sample, &secrets).map_err(|error| error.to_string())
+    }
+
+    /// Templates with secrets whose files are given to whoever asks, each with a host and its file that is made from it.
+    pub fn open_secrets(&self) -> BTreeMap<&str, (&str, &str)> {
+        let files = self.hosts.iter().flat_map(|host| host.files.iter().map(move |(name, file)| (host, name, file)));
+        let mut open = BTreeMap::new();
+        for (host, name, file) in files.filter(|(_, _, file)| !file.only_from_host) {
+            let template = file.template.as_str();
+            if !open.contains_key(template) && self.templates.mentions(template, "secrets") {
+                open.insert(template, (host.name.as_str(), name.as_str()));
+            }
+        }
+        open
     }
 
     /// The script that sends a machine on to its own.

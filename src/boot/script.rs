@@ -330,7 +330,9 @@ impl<'r> Making<'r> {
             }
             Trouble::NotLive(NotLive::Inactive(channel)) => context! { why => "inactive", channel },
             Trouble::Language(reason) => context! { why => "language", reason => *reason },
-            Trouble::NotLive(NotLive::Unknown(_)) | Trouble::Template { .. } => context! { why => "broken" },
+            Trouble::NotLive(NotLive::Unknown(_) | NotLive::Meaningless(_)) | Trouble::Template { .. } => {
+                context! { why => "broken" }
+            }
         };
         let profile = self.profile.as_ref().map(|profile| profile.name.as_str());
         let context = context! {

@@ -130,6 +130,11 @@ impl Templates {
         self.environment.get_template(name).is_ok()
     }
 
+    /// Whether the template `name` says `variable` without giving it a value itself.
+    pub(super) fn mentions(&self, name: &str, variable: &str) -> bool {
+        self.environment.get_template(name).is_ok_and(|it| it.undeclared_variables(false).contains(variable))
+    }
+
     /// Renders the template `name`.
     pub(super) fn render(&self, name: &str, context: Value) -> Result<Vec<Piece>, TemplateError> {
         let rendered = self.environment.get_template(name).and_then(|template| template.render(context));

@@ -121,6 +121,20 @@ async fn a_file_of_the_host_alone_wants_its_address_and_its_token_once() {
 }
 
 #[tokio::test]
+async fn a_token_is_not_used_up_by_a_file_that_could_not_be_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    let place = format!("file:{}", path.display());
+    let room = room(&[("a", own("{{ secrets.s }}"))], &[("s", &place)]);
+    let token = room.token();
+    assert!(matches!(room.file("a", Some(&token)).await, Err(FileError::Failed(_))));
+    assert!(!room.boot.shared.tokens.is_used(&token));
+    std::fs::write(&path, "hunter2").unwrap();
+    assert_eq!(&room.file("a", Some(&token)).await.unwrap().content[..], b"hunter2");
+    assert!(room.boot.shared.tokens.is_used(&token));
+}
+
+#[tokio::test]
 async fn no_script_sees_a_secret() {
     let errors = roster(one_host(ProfileSettings { args: vec!["p={{ secrets.root }}".to_owned()], ..okd() }, |host| {
         host.secrets = BTreeMap::from([("root".to_owned(), Secret::new("hunter2"))]);

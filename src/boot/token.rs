@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::asset::Digest;
@@ -54,14 +56,23 @@ pub(super) enum TokenError {
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self {
-            out: moka::sync::Cache::builder().max_capacity(MOST).time_to_live(LIFETIME + AGAIN).build(),
-            homes: Mutex::default(),
-        }
+        Self::at_most(MOST)
     }
 }
 
 impl Tokens {
+    fn at_most(most: u64) -> Self {
+        Self {
+            out: moka::sync::Cache::builder()
+                .max_capacity(most)
+                // Else a new token could be the one that goes.
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_live(LIFETIME + AGAIN)
+                .build(),
+            homes: Mutex::default(),
+        }
+    }
+
     /// Takes note that a script for `host` went to `peer`.
     pub(super) fn went_to(&self, host: &str, peer: IpAddr) {
         let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +96,7 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Whether `peer` may have `file` of `host` with this token, which is used by it.
+    /// Whether `peer` may have `file` of `host` with this token. It counts as used when [`Self::used`] says so.
     pub(super) fn admit(&self, host: &str, file: &str, token: Option<&str>, peer: IpAddr) -> Result<(), TokenError> {
         self.admit_at(host, file, token, peer, Instant::now())
     }
@@ -99,23 +110,38 @@ impl Tokens {
         now: Instant,
     ) -> Result<(), TokenError> {
         let peer = peer.to_canonical();
-        // Held until the end, so that of two uses at once one is the first.
-        let homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
-        if homes.get(host) != Some(&peer) {
+        if self.homes.lock().unwrap_or_else(PoisonError::into_inner).get(host) != Some(&peer) {
             return Err(TokenError::Elsewhere);
         }
-        let key = Digest::of(token.ok_or(TokenError::None)?.as_bytes());
-        let found = self.out.get(&key).filter(|token| token.host == host && token.file == file && token.peer == peer);
+        let found = self.out.get(&Digest::of(token.ok_or(TokenError::None)?.as_bytes()));
+        let found = found.filter(|token| token.host == host && token.file == file && token.peer == peer);
         let token = found.ok_or(TokenError::None)?;
         match token.used {
             Some(used) if now.saturating_duration_since(used) > AGAIN => Err(TokenError::Used),
-            Some(_) => Ok(()),
             None if now.saturating_duration_since(token.minted) > LIFETIME => Err(TokenError::Expired),
-            None => {
-                self.out.insert(key, Token { used: Some(now), ..token });
-                Ok(())
-            }
+            Some(_) | None => Ok(()),
         }
+    }
+
+    /// The token had its use: the file was made for it. Before that it is good for another try, or a secret that could not
+    /// be had for two minutes would cost the machine another boot.
+    pub(super) fn used(&self, token: &str) {
+        self.used_at(token, Instant::now());
+    }
+
+    fn used_at(&self, token: &str, now: Instant) {
+        let key = Digest::of(token.as_bytes());
+        self.out.entry(key).and_compute_with(|entry| match entry.map(moka::Entry::into_value) {
+            Some(token @ Token { used: None, .. }) => Op::Put(Token { used: Some(now), ..token }),
+            _ => Op::Nop,
+        });
+    }
+}
+
+#[cfg(test)]
+impl Tokens {
+    pub(super) fn is_used(&self, token: &str) -> bool {
+        self.out.get(&Digest::of(token.as_bytes())).is_some_and(|token| token.used.is_some())
     }
 }
 
@@ -140,6 +166,11 @@ mod tests {
         assert_eq!(admit("a", "config.ign", &token[1..], HOME), Err(TokenError::None));
         assert_eq!(tokens.admit_at("a", "config.ign", None, HOME, now), Err(TokenError::None));
         assert_eq!(admit("a", "config.ign", &token, HOME), Ok(()));
+        let late = now + AGAIN + AGAIN;
+        assert_eq!(tokens.admit_at("a", "config.ign", Some(&token), HOME, late), Ok(()), "nothing was made of it yet");
+        tokens.used_at(&token, now);
+        // The first use counts.
+        tokens.used_at(&token, now + AGAIN);
         // The same address as a dual-stack socket shows it.
         let mapped = "::ffff:10.0.0.7".parse().unwrap();
         assert_eq!(
@@ -169,6 +200,17 @@ mod tests {
         tokens.went_to("a", OTHER);
         assert_eq!(tokens.admit_at("a", "f", Some(&token), HOME, now), Err(TokenError::Elsewhere));
         assert_eq!(tokens.admit_at("a", "f", Some(&token), OTHER, now), Err(TokenError::None));
+    }
+
+    #[test]
+    fn of_too_many_tokens_the_oldest_go() {
+        let tokens = Tokens::at_most(10);
+        tokens.went_to("a", HOME);
+        let all: Vec<_> =
+            (0..50).map(|_| tokens.mint("a", "f", HOME).unwrap()).inspect(|_| tokens.out.run_pending_tasks()).collect();
+        let good = |token: &String| tokens.admit("a", "f", Some(token), HOME).is_ok();
+        assert!(all[40..].iter().all(good));
+        assert!(!all[..40].iter().any(good));
     }
 
     #[test]

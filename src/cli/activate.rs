@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::config::refuse;
+use super::print;
 use super::releases::{self, here};
 use super::server::Server;
 use crate::boot::{ReleaseState, ReleaseView};
@@ -50,7 +51,7 @@ impl ActivateCommand {
             match verdict(&view) {
                 Verdict::Live => {
                     shown.end();
-                    println!("{} is live", self.name);
+                    print(&format!("{} is live\n", self.name))?;
                     return Ok(ExitCode::SUCCESS);
                 }
                 Verdict::Failed(reason) => {
@@ -59,7 +60,7 @@ impl ActivateCommand {
                 }
                 Verdict::Waiting(text) if self.wait => shown.show(&text),
                 Verdict::Waiting(text) => {
-                    println!("{text}; it goes live when all are");
+                    print(&format!("{text}; it goes live when all are\n"))?;
                     return Ok(ExitCode::SUCCESS);
                 }
             }

@@ -1,18 +1,21 @@
 //! `bootdepot render`: the script or the file that a machine would get.
 
-use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use serde_json::json;
 
 use super::config::refuse;
-use crate::boot::{Language, Mac, Machine, Role, Roster, Script, Trouble, Uuid, Visit};
+use super::print;
+use crate::boot::{Language, Mac, Machine, Roster, Script, Trouble, Uuid, Visit};
 use crate::config::{Config, Flags, process_environment};
 
 /// Print the script that a machine would get, or a file of it
 ///
-/// Every active release counts as live. Nothing is asked for and nothing is noted: tokens in URLs are samples, and each secret in a file is shown as `(secret)`.
+/// Every release that the settings make active counts as live, and of a channel without one its last; what the running server
+/// was told to activate is for `bootdepot releases` to say. Nothing is asked for and nothing is noted: tokens in URLs are
+/// samples, and each secret in a file is shown as `(secret)`.
+///
 /// Exits with status 1 where the machine would get nothing to boot; the script that says so to the machine is printed all
 /// the same.
 #[derive(Debug, clap::Args)]
@@ -39,11 +42,12 @@ pub struct RenderCommand {
     #[arg(long, conflicts_with = "file")]
     entry: bool,
     /// A file of the host instead of its script
-    #[arg(long, value_name = "NAME", conflicts_with = "grub")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["grub", "json"])]
     file: Option<String>,
-    /// The base of URLs (without it, this machine's name is left for you to fill in)
-    #[arg(long, value_name = "URL", default_value = "http://localhost:8080")]
-    base: String,
+    /// The base of URLs; without it `http.advertise`, else localhost with the port of `http.listen`, in whose place each
+    /// machine finds the address that it asked
+    #[arg(long, value_name = "URL")]
+    base: Option<String>,
     /// Print JSON: the script, whose it is, and what it names
     #[arg(long)]
     json: bool,
@@ -58,19 +62,20 @@ impl RenderCommand {
             Ok(config) => config,
             Err(errors) => return Ok(refuse(&errors)),
         };
-        let rendered = self.rendered(&config.roster);
-        match std::io::stdout().lock().write_all(rendered.output.as_bytes()) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
-            _ => {}
-        }
+        let rendered = self.rendered(&config);
+        print(&rendered.output)?;
         if let Some(note) = &rendered.note {
             eprintln!("bootdepot: {note}");
         }
         Ok(if rendered.boots { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn rendered(&self, roster: &Roster) -> Rendered {
-        let visit = Visit { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), base: self.base.clone() };
+    fn rendered(&self, config: &Config) -> Rendered {
+        let roster = &config.roster;
+        let port = config.http.listen.first().map_or(80, SocketAddr::port);
+        let base = self.base.clone().or_else(|| config.http.advertise.clone());
+        let base = base.unwrap_or_else(|| format!("http://localhost:{port}"));
+        let visit = Visit { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), base };
         let language = if self.grub { Language::Grub } else { Language::Ipxe };
         if self.entry {
             let text = roster.entry(&visit, language);
@@ -108,7 +113,7 @@ impl RenderCommand {
         if !self.json {
             return script.text.clone();
         }
-        let named = script.named.iter().map(|(role, name)| json!({ "role": role_name(*role), "name": name }));
+        let named = script.named.iter().map(|(role, name)| json!({ "role": role.as_str(), "name": name }));
         let shown = json!({
             "host": script.host,
             "profile": script.profile,
@@ -137,18 +142,6 @@ struct Rendered {
     output: String,
     note: Option<String>,
     boots: bool,
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Dhcp => "dhcp",
-        Role::Nbp => "nbp",
-        Role::Script => "script",
-        Role::Kernel => "kernel",
-        Role::Initrd => "initrd",
-        Role::Asset => "asset",
-        Role::File => "file",
-    }
 }
 
 #[cfg(test)]
@@ -181,14 +174,19 @@ mod tests {
     "#;
 
     fn render(arguments: &[&str]) -> Rendered {
+        render_with(arguments, &[])
+    }
+
+    fn render_with(arguments: &[&str], set: &[&str]) -> Rendered {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("b.toml");
         std::fs::write(&path, SETTINGS).unwrap();
         std::fs::write(dir.path().join("ks.j2"), "rootpw {{ secrets.root }}\n").unwrap();
-        let config =
-            Config::load(&Flags { config: Some(path), ..Flags::default() }, []).unwrap_or_else(|e| panic!("{e}"));
+        let set = set.iter().map(|text| (*text).to_owned()).collect();
+        let flags = Flags { config: Some(path), set, ..Flags::default() };
+        let config = Config::load(&flags, []).unwrap_or_else(|e| panic!("{e}"));
         let cli = Cli::try_parse_from(["render"].iter().chain(arguments)).unwrap_or_else(|e| panic!("{e}"));
-        cli.render.rendered(&config.roster)
+        cli.render.rendered(&config)
     }
 
     #[test]
@@ -203,6 +201,18 @@ mod tests {
                 .contains("set kernel=(http,localhost:8080)/assets/kernel")
         );
         assert!(render(&["--entry"]).output.contains("chain --replace --autofree http://localhost:8080/ipxe?mac="));
+    }
+
+    #[test]
+    fn urls_begin_as_the_server_would_begin_them() {
+        let kernel = |arguments: &[&str], set: &[&str]| {
+            let output = render_with(&[&["--mac", "246e96000001"], arguments].concat(), set).output;
+            output.lines().find_map(|line| Some(line.strip_prefix("kernel ")?.split(' ').next()?.to_owned())).unwrap()
+        };
+        let advertise = "http.advertise=http://boot.lab:8080";
+        assert_eq!(kernel(&[], &["http.listen=[::]:9000"]), "http://localhost:9000/assets/kernel");
+        assert_eq!(kernel(&[], &[advertise]), "http://boot.lab:8080/assets/kernel");
+        assert_eq!(kernel(&["--base", "http://10.0.0.1"], &[advertise]), "http://10.0.0.1/assets/kernel");
     }
 
     #[test]

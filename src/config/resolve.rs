@@ -22,7 +22,7 @@ use crate::secret::Secret;
 use crate::tftp::TftpSettings;
 
 /// The settings of every room. `layers` has passed the checks.
-pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, Vec<ConfigError>> {
+pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>) -> Result<Config, Vec<ConfigError>> {
     let raw: raw::Settings = layers.extract().map_err(|problems| told(&layers, problems))?;
     let timeouts = Timeouts { stall: raw.fill.stall_timeout.value, ..Timeouts::default() };
     let mut errors: Vec<ConfigError> = Vec::new();
@@ -45,6 +45,11 @@ pub(super) fn resolve(layers: Layers, warnings: Vec<String>) -> Result<Config, V
         errors.extend(wrong);
     });
     let (true, Ok(roster)) = (errors.is_empty(), roster) else { return Err(errors) };
+    warnings.extend(roster.open_secrets().into_iter().map(|(template, (host, file))| {
+        format!(
+            "{template}: whoever asks for /hosts/{host}/{file} is given its secrets; only_from = \"host\" keeps them"
+        )
+    }));
     let (http, tftp) = (http(raw.http), tftp(raw.tftp));
     let firmware = dhcp::firmware(&raw.dhcp.nbp, &tftp.files, &catalog);
     Ok(Config {

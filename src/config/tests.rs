@@ -309,6 +309,9 @@ fn every_way_to_write_a_host_and_a_profile_is_taken() {
     assert_eq!(config.roster.hosts()[0].nbp.as_deref(), Some("snponly.efi"));
     assert_eq!(config.roster.hosts()[0].keys.macs.len(), 2);
     assert_eq!(config.roster.default_profile().map(|profile| profile.name.as_str()), Some("local"));
+    let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
+    let said = "t/worker.ign.j2: whoever asks for /hosts/r630-01/config.ign is given its secrets; only_from = \"host\" keeps them";
+    assert!(warning.ends_with(said), "{warning}");
     let shown = site.shown();
     assert!(shown.contains("own = \"(secret)\"") && !shown.contains("\"x\""), "{shown}");
     assert!(shown.contains("root = \"env:ROOT\""), "{shown}");

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::sync::OnceCell;
 
 use self::session::Session;
 use self::settings::VaultSettings;
@@ -140,7 +141,8 @@ struct Versioned {
 
 /// Vault, as one process knows it.
 pub(super) struct Vault {
-    session: Result<Arc<Session>, VaultError>,
+    settings: VaultSettings,
+    session: OnceCell<Arc<Session>>,
     known: moka::future::Cache<VaultPath, Known>,
 }
 
@@ -154,7 +156,7 @@ impl Vault {
 
     fn new(settings: VaultSettings) -> Self {
         let known = moka::future::Cache::builder().max_capacity(REMEMBERED).expire_after(Expiry).build();
-        Self { session: Session::new(settings).map(Arc::new), known }
+        Self { settings, session: OnceCell::new(), known }
     }
 
     /// The secret that `MOUNT/PATH#FIELD` names.
@@ -180,8 +182,18 @@ impl Vault {
         }
     }
 
+    /// The session, begun by whoever is first. Where that fails it is tried anew: the certificates may come later.
+    async fn session(&self) -> Result<&Arc<Session>, VaultError> {
+        let begin = || async {
+            let settings = self.settings.clone();
+            let begun = tokio::task::spawn_blocking(move || Session::new(settings)).await;
+            begun.unwrap_or_else(|error| Err(VaultError::Settings(error.to_string()))).map(Arc::new)
+        };
+        self.session.get_or_try_init(begin).await
+    }
+
     async fn read(&self, path: &VaultPath) -> Result<Known, VaultError> {
-        let session = self.session.as_ref().map_err(VaultError::clone)?;
+        let session = self.session().await?;
         let segments: Vec<&str> = [path.mount.as_str(), "data"].into_iter().chain(path.path.split('/')).collect();
         let body = session.get(&segments).await?;
         let answer: Answer = serde_json::from_slice(&body).map_err(|_| VaultError::NotUnderstood)?;

@@ -57,10 +57,12 @@ struct Errands {
 }
 
 impl Releases {
-    /// Brings the assets of all active releases into the cache and keeps them there, until `stop`.
+    /// Brings the assets of all active releases into the cache and keeps them there, until `stop`. What went live is
+    /// recorded when this returns.
     pub async fn keep(&self, stop: CancellationToken) {
         // A stop leaves the fills to the depot, which ends them its own way.
         stop.run_until_cancelled(self.keep_going()).await;
+        self.write_record().await;
     }
 
     async fn keep_going(&self) {

@@ -104,6 +104,10 @@ impl Standing {
             }
         }
         kept.retain(|name, _| tracks.iter().any(|it| it.member(name).is_some() && it.live.as_ref() != Some(name)));
+        // A clock that was wrong when this was recorded must not keep a release for years.
+        for until in kept.values_mut() {
+            *until = (*until).min(now + KEEP);
+        }
         Self { tracks, kept }
     }
 

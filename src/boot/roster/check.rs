@@ -11,8 +11,9 @@ use serde_json::Value as Json;
 use super::{Key, Roster, RosterError, RosterProblem, Subject, about, is_host_name};
 use crate::asset::AssetName;
 use crate::boot::host::{FileSpec, Host, Kind, Profile};
+use crate::boot::machine::can_identify;
 use crate::boot::references::{References, most_alike};
-use crate::boot::script::{Language, Trouble};
+use crate::boot::script::{Language, Trouble, ipxe};
 use crate::boot::settings::{FileSettings, HostSettings, ProfileSettings, RosterSettings, TemplateText};
 use crate::boot::{Machine, Visit, file};
 
@@ -76,6 +77,10 @@ impl Checker {
 
     fn profile(&mut self, index: usize, mut settings: ProfileSettings) -> Draft {
         let subject = Subject::Profile(index);
+        // Every script names it, the one that waits as well.
+        if ipxe::value(&settings.name).is_err() {
+            self.error(subject, ["name"], RosterProblem::ProfileName(settings.name.clone()));
+        }
         let kind = self.kind(subject, &settings);
         let args = std::mem::take(&mut settings.args);
         if settings.kernel.is_none() {
@@ -209,6 +214,10 @@ impl Checker {
         }
         self.names.push(name.clone());
         for (key, field) in Key::of_host(keys) {
+            if !key.can_be_shown() {
+                self.error(subject, ["match", field], RosterProblem::Filler(key.to_string()));
+                continue;
+            }
             match self.roster.by_key.entry(key) {
                 Entry::Occupied(taken) if *taken.get() != index => {
                     let other = self.names[*taken.get()].clone();
@@ -318,6 +327,17 @@ fn sample(host: &Host) -> Machine {
         serial: host.keys.serial.clone(),
         asset_tag: host.keys.asset_tag.clone(),
         ..Machine::default()
+    }
+}
+
+impl Key {
+    /// Whether a machine can have it: not what stands for none, or what makers leave in every board.
+    fn can_be_shown(&self) -> bool {
+        match self {
+            Self::Mac(mac) => mac.is_of_a_card(),
+            Self::Uuid(uuid) => uuid.is_of_a_machine(),
+            Self::Serial(text) | Self::AssetTag(text) => can_identify(text),
+        }
     }
 }
 

@@ -30,6 +30,9 @@ pub enum RosterProblem {
     /// A name that no host may have.
     #[error("{0:?} is no host name: letters, digits and hyphens, and dots between such labels (RFC 1123)")]
     HostName(String),
+    /// A name that no script can say.
+    #[error("{0:?} is no name of a profile: scripts show it, and no line of one can hold control characters or ${{")]
+    ProfileName(String),
     /// A name that another has.
     #[error("{0:?} is taken by another; names are unique")]
     Taken(String),
@@ -44,6 +47,11 @@ pub enum RosterProblem {
     /// A host that nothing identifies.
     #[error("nothing identifies this host; give match one of mac, serial, uuid and asset_tag")]
     Anonymous,
+    /// What no machine says of itself, or every board whose maker filled nothing in.
+    #[error(
+        "{0} identifies no machine: it is empty, longer than 128 characters, or what stands for none; leave it out"
+    )]
+    Filler(String),
     /// There is no such profile.
     #[error("there is no profile {name:?}{}", or_nearest(.nearest.as_deref()))]
     NoProfile {

@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::boot::script::tests::{okd, one_host, roster, template, visit};
-use crate::boot::{FileSettings, HostSettings, ProfileSettings};
+use crate::asset::AssetName;
+use crate::boot::script::tests::{catalog, okd, one_host, roster, template, visit};
+use crate::boot::{FileSettings, HostSettings, ProfileSettings, TemplateText};
 
 fn host(name: &str, keys: Keys) -> HostSettings {
     HostSettings { name: name.to_owned(), keys, profile: "okd-worker".to_owned(), ..HostSettings::default() }
@@ -113,6 +114,68 @@ fn everything_that_is_wrong_is_told_at_once() {
         default_profile: Some("menu".to_owned()),
     };
     assert_snapshot!(errors(settings));
+}
+
+#[test]
+fn what_no_machine_says_of_itself_names_no_host() {
+    let serial = |text: &str| Keys { serial: Some(text.to_owned()), ..Keys::default() };
+    let keys = [
+        serial(" "),
+        serial("To Be Filled By O.E.M."),
+        Keys { asset_tag: Some("x".repeat(129)), ..Keys::default() },
+        mac("00:00:00:00:00:00"),
+        Keys { uuid: "ffffffff-ffff-ffff-ffff-ffffffffffff".parse().ok(), ..Keys::default() },
+    ];
+    for keys in keys {
+        let told =
+            errors(RosterSettings { hosts: vec![host("a", keys)], profiles: vec![okd()], default_profile: None });
+        assert!(told.starts_with("Host(0) match.") && told.contains(" identifies no machine: "), "{told}");
+    }
+}
+
+#[test]
+fn a_profile_that_no_script_could_name_is_refused() {
+    let script = TemplateText { file: "a.j2".to_owned(), text: "#!ipxe\nshell\n".to_owned() };
+    for name in ["a\nb", "${x}"] {
+        let profile = ProfileSettings { name: name.to_owned(), template: Some(script.clone()), ..Default::default() };
+        let told = errors(one_host(profile, |_| {}));
+        assert!(told.starts_with("Profile(0) name: ") && told.contains("is no name of a profile"), "{told}");
+    }
+}
+
+#[test]
+fn a_template_names_what_every_release_of_a_channel_has() {
+    let assets = |names: &[&str]| names.iter().map(|name| AssetName::parse(name).unwrap()).collect();
+    let release = |name: &str, assets| Release {
+        name: name.to_owned(),
+        channel: Some("okd".to_owned()),
+        assets,
+        active: name == "old",
+    };
+    let releases = [
+        release("old", assets(&["okd/4.18/kernel", "okd/4.18/rootfs.img"])),
+        release("new", assets(&["okd/4.19/kernel", "okd/4.19/initrd.img"])),
+    ];
+    let with = |text: &str| {
+        let settings = one_host(ProfileSettings { args: vec![text.to_owned()], ..okd() }, |_| {});
+        Roster::new(settings, &catalog(), &releases)
+    };
+    assert!(with("a={{ asset_url('okd:kernel') }}").is_ok());
+    let told = with("a={{ asset_url('okd:rootfs.img') }}").unwrap_err()[0].problem.to_string();
+    assert!(told.contains("the release \"new\" of the channel \"okd\" has no asset \"rootfs.img\""), "{told}");
+}
+
+#[test]
+fn who_makes_up_machines_does_not_fill_the_memory() {
+    let with =
+        |n: u32| host(&format!("node{n}"), Keys { serial: Some(format!("S{n}")), ..mac(&format!("0200{n:08x}")) });
+    let roster = hosts((0..20).map(with).collect());
+    for first in 0..20_u32 {
+        for second in 0..20 {
+            assert!(found(&roster, &format!("mac=0200{first:08x}&serial=S{second}")).is_some());
+        }
+    }
+    assert!(roster.told.lock().unwrap().len() <= 20);
 }
 
 #[test]

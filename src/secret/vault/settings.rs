@@ -47,9 +47,10 @@ impl std::fmt::Debug for Login {
 }
 
 impl VaultSettings {
-    /// The settings of the environment that `var` reads. What is empty is not set.
+    /// The settings of the environment that `var` reads. What is empty is not set; a line's end, which comes along where a
+    /// file was made a variable, is no part of any.
     pub(super) fn read(var: impl Fn(&str) -> Option<String>, home: Option<PathBuf>) -> Self {
-        let var = |name: &str| var(name).filter(|value| !value.is_empty());
+        let var = |name: &str| var(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let kubernetes = || {
             Some(Login::Kubernetes {
                 role: var("VAULT_K8S_ROLE")?,

@@ -235,6 +235,16 @@ async fn what_is_missing_to_ask_at_all_is_named() {
 }
 
 #[tokio::test]
+async fn certificates_that_come_late_are_looked_for_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.pem");
+    let vault = Vault::new(VaultSettings { ca_file: Some(path.clone()), ..settings("http://127.0.0.1:9", given()) });
+    assert!(message(&vault, "kv/x#f").await.contains("cannot be read"));
+    std::fs::write(&path, "").unwrap();
+    assert!(message(&vault, "kv/x#f").await.contains("holds no certificate"));
+}
+
+#[tokio::test]
 async fn a_token_in_a_file_is_read_each_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("token");
@@ -352,7 +362,7 @@ fn the_environment_is_read_as_vaults_own_tools_do() {
         ("VAULT_ADDR", "https://vault.lab:8200"),
         ("VAULT_NAMESPACE", ""),
         ("VAULT_CACERT", "/ca.pem"),
-        ("VAULT_TOKEN", "t"),
+        ("VAULT_TOKEN", "t\n"),
         ("VAULT_TOKEN_FILE", "/t"),
         ("VAULT_K8S_ROLE", "r"),
     ];

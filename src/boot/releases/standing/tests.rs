@@ -98,6 +98,17 @@ fn a_change_of_mind_drops_what_never_went_live() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_keeps_nothing_for_years() {
+    let year = Duration::from_hours(24 * 365);
+    let mut okd = Standing::new(settings("4.18", false), nothing(), at(0) + year);
+    okd.advance(ALL, at(0) + year);
+    okd.activate("4.19");
+    okd.advance(ALL, at(0) + year);
+    let again = Standing::new(settings("4.18", false), okd.record(), at(0));
+    assert_eq!((names(again.held()), again.next_end()), (vec!["4.18", "4.19"], Some(at(0) + KEEP)));
+}
+
+#[test]
 fn a_restart_changes_nothing() {
     let mut okd = Standing::new(settings("4.18", false), nothing(), at(0));
     okd.advance(ALL, at(0));
