@@ -98,7 +98,7 @@ fn what_a_client_fetches_is_a_boot_by_its_address_and_outlives_the_server() {
     assert!(server.stop().success());
     let (table, told) = run(&site, admin, &["boots", "127.0.0.1"]);
     assert!(
-        told.contains(&format!("no server answers on {admin}")) && told.contains("this is what the ledger"),
+        told.contains(&format!("no server answers at {admin}")) && told.contains("this is what the ledger"),
         "{told}"
     );
     let steps =

@@ -119,7 +119,7 @@ fn an_operator_is_told_what_is_in_the_way() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
     let (done, _, trouble) = said(&site.ask(free, &["releases"]));
     assert!(
-        !done && trouble.starts_with(&format!("bootdepot: no server answers at {free} (admin.listen); ")),
+        !done && trouble.starts_with(&format!("bootdepot: no server answers at {free} (admin.listen): ")),
         "{trouble}"
     );
     let server = site.start();
