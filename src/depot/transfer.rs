@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use metrics::{counter, gauge, histogram};
 use serde::{Deserialize, Serialize};
 use tracing::info;
+use utoipa::ToSchema;
 
 use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
 
@@ -15,7 +16,7 @@ use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
 const UNKNOWN_SHOWN: usize = 200;
 
 /// How a transfer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// All that was asked for went out, proven.
@@ -37,7 +38,7 @@ pub enum Outcome {
 }
 
 /// Where a transfer's bytes came from, in the order of how far that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheState {
     /// The cache.
