@@ -9,7 +9,7 @@ const ROWS: [&[&str]; 10] = [
     &["catalog", "origin", "cache"],
     &["depot"],
     &["boot"],
-    &["tftp", "http", "dhcp"],
+    &["tftp", "http", "dhcp", "jobs"],
     &["config", "telemetry"],
     &["app"],
     &["cli"],
