@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `{asset, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp} ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
@@ -22,6 +22,7 @@
 //! | [`tftp`] | the TFTP server: packets, sans-IO transfers, batched sockets |
 //! | [`http`] | the HTTP server: asset responses, ranges, conditionals |
 //! | [`dhcp`] | the proxyDHCP server: which firmware is told which boot file |
+//! | [`jobs`] | long work that operators order: what to preload or verify, how far that is |
 //! | [`admin`] | the admin listener: the operators' API, the dashboard, metrics and health checks |
 //! | [`config`] | the settings file and its layers, checked as a whole |
 //! | [`telemetry`] | logs and the metrics' names |
@@ -42,6 +43,7 @@ pub mod config;
 pub mod depot;
 pub mod dhcp;
 pub mod http;
+pub mod jobs;
 pub mod origin;
 pub mod secret;
 pub mod telemetry;

@@ -1,5 +1,7 @@
 //! What the API says of machines.
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::boot::{Ledger, Mac, Machine, Releases, Role, Roster};
 use crate::depot::{Outcome, Protocol};
@@ -23,7 +25,7 @@ async fn what_was_told_before_the_end_is_taken_note_of() {
     }
     end.cancel();
     following.await.unwrap();
-    let step = ledger.machine("127.0.0.1").unwrap().last_step.unwrap();
+    let step = ledger.machine("127.0.0.1", &HashMap::new()).unwrap().last_step.unwrap();
     assert_eq!((step.requests, step.open), (1000, 0));
 }
 
