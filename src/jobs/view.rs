@@ -9,6 +9,7 @@ use super::Selection;
 /// An order to preload: the body of `POST preload`. What is left out is empty or as [`PreloadOrder::default`] says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of one another, as the JSON is")]
 pub struct PreloadOrder {
     /// Assets' names, or globs of them: `*` stands for anything but a slash, `**` for anything.
     pub assets: Vec<String>,
@@ -189,6 +190,7 @@ pub enum JobEvent {
 
 impl JobView {
     /// The same as lists show it.
+    #[must_use]
     pub fn without_items(&self) -> Self {
         Self { items: Vec::new(), what: self.what.clone(), ..*self }
     }
