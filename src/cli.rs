@@ -5,6 +5,7 @@ pub mod boots;
 pub mod config;
 pub mod dhcp_config;
 pub mod hosts;
+pub mod preload;
 pub mod releases;
 pub mod render;
 pub mod serve;
@@ -30,6 +31,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeCommand),
+    Preload(preload::PreloadCommand),
     Hosts(hosts::HostsCommand),
     Boots(boots::BootsCommand),
     Render(render::RenderCommand),
@@ -44,6 +46,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(command) => command.run(),
+            Command::Preload(command) => command.run(),
             Command::Hosts(command) => command.run(),
             Command::Boots(command) => command.run(),
             Command::Render(command) => command.run(),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Selection;
+use super::{Selection, Task};
 
 /// An order to preload: the body of `POST preload`. What is left out is empty or as [`PreloadOrder::default`] says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +41,12 @@ impl Default for PreloadOrder {
             keep_going: true,
             dry_run: false,
         }
+    }
+}
+
+impl From<&PreloadOrder> for Task {
+    fn from(order: &PreloadOrder) -> Self {
+        Self::Preload { selection: order.selection(), verify: order.verify, keep_going: order.keep_going }
     }
 }
 
