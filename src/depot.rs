@@ -25,7 +25,7 @@ mod reader;
 mod settings;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod traffic;
 mod transfer;
 mod verdict;

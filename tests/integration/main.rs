@@ -11,6 +11,7 @@ mod dhcp;
 mod http_clients;
 mod ledger;
 mod origins;
+mod preload;
 mod releases;
 mod serve;
 mod stampede;
