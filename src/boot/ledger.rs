@@ -172,6 +172,19 @@ impl Ledger {
         machines
     }
 
+    /// How many machines' last boots stand in each state.
+    pub(super) fn count(&self) -> [(State, u32); 6] {
+        let now = now();
+        let mut counts = State::ALL.map(|state| (state, 0));
+        for (_, page) in self.books().pages() {
+            if let Some(last) = page.attempts.back() {
+                let state = state::standing(last, now).state;
+                counts.iter_mut().filter(|(counted, _)| *counted == state).for_each(|(_, count)| *count += 1);
+            }
+        }
+        counts
+    }
+
     /// The machine of this host name, MAC in any spelling, or address, with its boots.
     pub fn machine(&self, who: &str) -> Option<MachineView> {
         let books = self.books();

@@ -21,6 +21,7 @@ use super::{FillSettings, ReadError};
 use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Entry, Partial};
 use crate::origin::{OriginError, Origins, Validator};
+use crate::span::{self, Kind, Span};
 
 /// How often and after which pauses a partial is asked for again that a reader of an earlier fill still holds.
 const BUSY_TRIES: u32 = 20;
@@ -112,13 +113,15 @@ struct Ending {
     phase: Phase,
     detail: Option<String>,
     reused: u64,
+    span: Arc<Span>,
 }
 
 impl Ending {
     fn new(fill: Arc<Fill>) -> Self {
         gauge!("bootdepot_fills_active").increment(1.0);
         let (outcome, phase) = (FillOutcome::Cancelled, Phase::Failed(ReadError::Closing));
-        Self { fill, began: Instant::now(), outcome, phase, detail: None, reused: 0 }
+        let span = Arc::new(Span::begin("fill", Kind::Internal));
+        Self { fill, began: Instant::now(), outcome, phase, detail: None, reused: 0, span }
     }
 }
 
@@ -131,9 +134,14 @@ impl Drop for Ending {
         histogram!("bootdepot_fill_seconds").record(seconds);
         let (asset, outcome, bytes) = (&self.fill.asset().name, self.outcome.as_str(), self.fill.received());
         let (reused, seconds, detail) = (self.reused, format_args!("{seconds:.3}"), self.detail.as_deref());
+        self.span.text("bootdepot.asset", asset);
+        self.span.text("bootdepot.outcome", outcome);
+        self.span.number("bootdepot.received_bytes", bytes);
+        self.span.number("bootdepot.reused_bytes", reused);
         if matches!(self.outcome, FillOutcome::Complete | FillOutcome::Cancelled) {
             info!(target: "bootdepot::fill", %asset, outcome, bytes, reused, seconds, detail, "fill");
         } else {
+            self.span.fail(outcome, detail.unwrap_or_default());
             warn!(target: "bootdepot::fill", %asset, outcome, bytes, reused, seconds, detail, "fill");
         }
     }
@@ -145,6 +153,7 @@ impl Driver {
     /// `blocks` brings the asset's block list, where it has one that can be had.
     pub(super) async fn run(self, blocks: BoxFuture<'static, Option<Arc<BlockList>>>) {
         let mut ending = Ending::new(Arc::clone(&self.fill));
+        let span = Arc::clone(&ending.span);
         let mut stock = None;
         let work = async {
             let blocks = blocks.await;
@@ -152,7 +161,7 @@ impl Driver {
             let _slot = self.slots.acquire().await;
             self.try_sources(blocks.as_ref(), &mut stock).await
         };
-        if let Some(ended) = self.stop.run_until_cancelled(work).await {
+        if let Some(ended) = self.stop.run_until_cancelled(span.around(work)).await {
             (ending.outcome, ending.phase, ending.detail) = ended;
         }
         self.fill.quiet().await;
@@ -334,9 +343,9 @@ impl Driver {
             }
         }
         let mut workers = JoinSet::new();
-        workers.spawn(self.fill.job(Arc::clone(&crew).work(first)));
+        workers.spawn(self.fill.job(span::carry(Arc::clone(&crew).work(first))));
         for _ in 1..connections {
-            workers.spawn(self.fill.job(Arc::clone(&crew).work(None)));
+            workers.spawn(self.fill.job(span::carry(Arc::clone(&crew).work(None))));
         }
         let fetching = async {
             let broken = |error: JoinError| {

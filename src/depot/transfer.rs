@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
+use crate::span::{Kind, Span};
 
 /// Characters of an unknown name that the log shows.
 const UNKNOWN_SHOWN: usize = 200;
@@ -105,6 +106,7 @@ pub struct Transfer {
     cache: Option<CacheState>,
     sent: u64,
     ended: bool,
+    span: Span,
 }
 
 impl Transfer {
@@ -115,7 +117,8 @@ impl Transfer {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let facts = Arc::new(TransferFacts { id, protocol, peer, name, began: SystemTime::now() });
         events.tell(TransferEvent::Began(Arc::clone(&facts)));
-        Self { facts, events: events.clone(), began: Instant::now(), cache: None, sent: 0, ended: false }
+        let span = Span::begin("transfer", Kind::Server);
+        Self { facts, events: events.clone(), began: Instant::now(), cache: None, sent: 0, ended: false, span }
     }
 
     /// Says where its bytes come from.
@@ -131,6 +134,11 @@ impl Transfer {
     /// Payload bytes that went out so far.
     pub fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// What it took, for what is a part of it.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
     }
 
     /// Ends it, with what the log should say besides the outcome.
@@ -163,8 +171,24 @@ impl Transfer {
             detail,
             "transfer",
         );
+        self.trace(outcome, cache, detail);
         let end = TransferEnd { outcome, cache: self.cache, sent: self.sent, took };
         self.events.tell(TransferEvent::Ended(Arc::clone(&self.facts), end));
+    }
+
+    fn trace(&self, outcome: Outcome, cache: &'static str, detail: Option<&str>) {
+        let Self { facts, span, sent, .. } = self;
+        span.text("network.protocol.name", facts.protocol.as_str());
+        span.text("client.address", &facts.peer.ip().to_canonical());
+        span.number("client.port", facts.peer.port().into());
+        span.text("bootdepot.asset", &facts.name);
+        span.text("bootdepot.outcome", outcome.as_str());
+        span.text("bootdepot.cache", cache);
+        span.number("bootdepot.sent_bytes", *sent);
+        // What a client does or wants is no failure of ours.
+        if matches!(outcome, Outcome::DigestMismatch | Outcome::OriginFailed) {
+            span.fail(outcome.as_str(), detail.unwrap_or_default());
+        }
     }
 }
 
