@@ -85,6 +85,9 @@ impl Origins {
                 reason: "two origins have this match; remove one".to_owned(),
             });
         }
+        for remote in &remotes {
+            exchange::begin_counting(remote.prefix());
+        }
         let plain = Remote::plain(&roots, timeouts)?;
         Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts }) })
     }

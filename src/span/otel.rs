@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::OnceLock;
 
 use opentelemetry::context::{FutureExt as _, WithContext};
-use opentelemetry::trace::{SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{SpanBuilder, SpanKind, SpanRef, Status, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
 
@@ -67,7 +67,7 @@ impl Span {
 
     fn note(&self, note: impl FnOnce() -> KeyValue) {
         let span = self.0.as_ref().map(|context| context.span());
-        if let Some(span) = span.filter(|span| span.is_recording()) {
+        if let Some(span) = span.filter(SpanRef::is_recording) {
             span.set_attribute(note());
         }
     }
