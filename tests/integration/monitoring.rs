@@ -12,7 +12,7 @@ use crate::support::Tool;
 /// Labels whose values are not a closed set.
 const OPEN: [&str; 4] = ["origin", "status", "version", "revision"];
 /// Labels that Prometheus adds.
-const ADDED: [&str; 3] = ["instance", "job", "le"];
+const ADDED: [&str; 4] = ["instance", "job", "le", "alertname"];
 
 fn deploy(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)
