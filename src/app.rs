@@ -24,7 +24,7 @@ use crate::tftp::{Base, TftpError, TftpServer};
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.
 const GRACE: Duration = Duration::from_secs(25);
-/// How often metrics are folded.
+/// How often metrics are folded, and gauges set of what nobody counts.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why the server could not start.
@@ -120,14 +120,14 @@ impl App {
         }
         servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
-        let rendered = metrics.clone();
+        let (rendered, watched) = (metrics.clone(), boot.clone());
         if let Some(admin) = admin {
             let render = Arc::new(move || rendered.render());
             servers.spawn(admin.serve(boot, render, stop.clone()));
         }
         let keeping = stop.clone();
         servers.spawn(async move { releases.keep(keeping).await });
-        tokio::spawn(upkeep(metrics, end.clone()));
+        tokio::spawn(upkeep(metrics, watched, end.clone()));
         let (scrubbing, told) = mpsc::channel();
         let (thread, interval) = (std::thread::Builder::new().name("scrub".to_owned()), config.scrub_interval);
         // A thread of its own: it reads the disk for as long as the server runs.
@@ -188,10 +188,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-async fn upkeep(metrics: Metrics, end: CancellationToken) {
+async fn upkeep(metrics: Metrics, boot: Boot, end: CancellationToken) {
     let mut every = tokio::time::interval(UPKEEP);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while end.run_until_cancelled(every.tick()).await.is_some() {
         metrics.upkeep();
+        boot.report();
     }
 }

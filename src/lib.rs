@@ -7,11 +7,12 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `{asset, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, span, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
 //! | [`asset`] | pure values: names, digests, byte ranges, block lists, source URLs |
+//! | `span` | what took how long, for OpenTelemetry; nothing without the feature `otel` |
 //! | `trust` | which certificates clients of remote services trust |
 //! | [`secret`] | texts that are never shown, in the environment, in files, in Vault |
 //! | [`catalog`] | which name is which digest, and where it may be fetched |
@@ -24,7 +25,7 @@
 //! | [`dhcp`] | the proxyDHCP server: which firmware is told which boot file |
 //! | [`jobs`] | long work that operators order: what to preload or verify, how far that is |
 //! | [`config`] | the settings file and its layers, checked as a whole |
-//! | [`telemetry`] | logs and the metrics' names |
+//! | [`telemetry`] | logs, the metrics' names, traces |
 //! | [`app`] | wires the rooms together, runs and stops them |
 //! | [`cli`] | one file a command |
 //!
@@ -44,6 +45,7 @@ pub mod http;
 pub mod jobs;
 pub mod origin;
 pub mod secret;
+mod span;
 pub mod telemetry;
 pub mod tftp;
 mod trust;

@@ -34,6 +34,7 @@ pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
 pub use validator::Validator;
 
 use crate::asset::{ByteRange, Place, SourceUrl};
+use crate::span::{Kind, Span};
 use crate::trust;
 use remote::Remote;
 
@@ -84,6 +85,9 @@ impl Origins {
                 reason: "two origins have this match; remove one".to_owned(),
             });
         }
+        for remote in &remotes {
+            exchange::begin_counting(remote.prefix());
+        }
         let plain = Remote::plain(&roots, timeouts)?;
         Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts }) })
     }
@@ -99,16 +103,30 @@ impl Origins {
         range: Option<ByteRange>,
         expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
+        let span = Span::begin("origin.read", Kind::Client);
+        span.text("url.full", source);
+        if let Some(range) = &range {
+            span.text("bootdepot.range", range);
+        }
         let remote = self.remote(source);
-        match source.place() {
-            Place::File(path) => {
-                let asked = file::Asked { source, path, range, expect };
-                file::read(asked, &remote.label(source), self.inner.timeouts.stall).await
+        let read = async {
+            match source.place() {
+                Place::File(path) => {
+                    let asked = file::Asked { source, path, range, expect };
+                    file::read(asked, &remote.label(source), self.inner.timeouts.stall).await
+                }
+                Place::Http(url) => remote.read_http(source, url, range, expect).await,
+                Place::S3 { bucket, key, version } => {
+                    let object = s3::Object { bucket, key, version: version.as_deref() };
+                    remote.read_s3(source, object, range, expect).await
+                }
             }
-            Place::Http(url) => remote.read_http(source, url, range, expect).await,
-            Place::S3 { bucket, key, version } => {
-                let object = s3::Object { bucket, key, version: version.as_deref() };
-                remote.read_s3(source, object, range, expect).await
+        };
+        match read.await {
+            Ok(reply) => Ok(Reply { body: reply.body.with_span(span), ..reply }),
+            Err(error) => {
+                span.fail(error.word(), &error);
+                Err(error)
             }
         }
     }
