@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use bootdepot::app::{Addresses, App};
 use bootdepot::asset::Digest;
 use bootdepot::config::{Config, Flags};
+use bootdepot::sockets::Inherited;
 use bootdepot::telemetry::{self, Metrics};
 use s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 
@@ -60,7 +61,7 @@ async fn quickstart(check: bool) -> anyhow::Result<ExitCode> {
     }
     let flags = Flags { config: Some(settings.clone()), ..Flags::default() };
     let config = Config::load(&flags, std::iter::empty::<(String, String)>()).context("the settings are wrong")?;
-    let app = App::start(config, Metrics::start()?).await?;
+    let app = App::start(config, Metrics::start()?, Inherited::default()).await?;
     let tries = tries(app.addresses(), &samples).context("a listener has no address")?;
 
     let done = if check {

@@ -2,9 +2,11 @@
 
 pub mod activate;
 pub mod boots;
+pub mod completions;
 pub mod config;
 pub mod dhcp_config;
 pub mod hosts;
+pub mod man;
 pub mod releases;
 pub mod render;
 pub mod serve;
@@ -37,6 +39,8 @@ enum Command {
     Activate(activate::ActivateCommand),
     DhcpConfig(dhcp_config::DhcpConfigCommand),
     Config(config::ConfigCommand),
+    Completions(completions::CompletionsCommand),
+    Man(man::ManCommand),
 }
 
 impl Cli {
@@ -51,6 +55,8 @@ impl Cli {
             Command::Activate(command) => command.run(),
             Command::DhcpConfig(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     }
 }

@@ -7,12 +7,13 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `{asset, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp} ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, trust, sockets} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp} ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
 //! | [`asset`] | pure values: names, digests, byte ranges, block lists, source URLs |
 //! | `trust` | which certificates clients of remote services trust |
+//! | [`sockets`] | listening sockets that a service manager bound beforehand |
 //! | [`secret`] | texts that are never shown, in the environment, in files, in Vault |
 //! | [`catalog`] | which name is which digest, and where it may be fetched |
 //! | [`origin`] | one ranged read of one URL: S3, HTTP or a file; errors by meaning |
@@ -42,6 +43,7 @@ pub mod dhcp;
 pub mod http;
 pub mod origin;
 pub mod secret;
+pub mod sockets;
 pub mod telemetry;
 pub mod tftp;
 mod trust;

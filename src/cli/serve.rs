@@ -8,8 +8,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use super::config::refuse;
-use crate::app::App;
+use crate::app::{App, service};
 use crate::config::{Config, Flags, process_environment};
+use crate::sockets::Inherited;
 use crate::telemetry::{self, Metrics};
 
 /// Serve the catalog's assets over HTTP and TFTP
@@ -37,15 +38,16 @@ impl ServeCommand {
             warn!("{warning}");
         }
         raise_file_limit();
+        let inherited = Inherited::from_environment()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let served = runtime.block_on(serve(config));
+        let served = runtime.block_on(serve(config, inherited));
         // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
         runtime.shutdown_background();
         served.map(|()| ExitCode::SUCCESS)
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, inherited: Inherited) -> anyhow::Result<()> {
     let metrics = Metrics::start()?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
@@ -57,10 +59,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     // A disk that hangs while the cache is opened must not keep the process from ending.
     let app = tokio::select! {
-        app = App::start(config, metrics) => app?,
+        app = App::start(config, metrics, inherited) => app?,
         () = told() => return Ok(()),
     };
     told().await;
+    service::stopping();
     info!("stopping; running transfers may end, a second signal ends them");
     tokio::select! {
         () = app.stop() => info!("stopped"),
