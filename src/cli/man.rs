@@ -72,10 +72,13 @@ fn write(command: &Command, first: bool, dir: &Path) -> anyhow::Result<()> {
 }
 
 /// The page of `command`; the first has what all commands share.
-fn page(command: &Command, first: bool) -> std::io::Result<Vec<u8>> {
+fn page(command: &Command, first: bool) -> anyhow::Result<Vec<u8>> {
+    let source = concat!("bootdepot ", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(command.clone()).source(source).manual("bootdepot manual");
     let mut page = Vec::new();
-    let man = Man::new(command.clone()).source(concat!("bootdepot ", env!("CARGO_PKG_VERSION"))).manual("bootdepot");
     man.render(&mut page)?;
+    // The empty date is written as nothing at all, which makes a date of what follows it.
+    let mut page = String::from_utf8(page)?.replacen(" 1  \"", " 1 \"\" \"", 1).into_bytes();
     if first {
         let mut roff = Roff::default();
         for (heading, entries) in SECTIONS {
