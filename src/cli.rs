@@ -2,9 +2,11 @@
 
 pub mod activate;
 pub mod boots;
+pub mod completions;
 pub mod config;
 pub mod dhcp_config;
 pub mod hosts;
+pub mod man;
 pub mod preload;
 pub mod releases;
 pub mod render;
@@ -39,6 +41,8 @@ enum Command {
     Activate(activate::ActivateCommand),
     DhcpConfig(dhcp_config::DhcpConfigCommand),
     Config(config::ConfigCommand),
+    Completions(completions::CompletionsCommand),
+    Man(man::ManCommand),
 }
 
 impl Cli {
@@ -54,6 +58,8 @@ impl Cli {
             Command::Activate(command) => command.run(),
             Command::DhcpConfig(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     }
 }

@@ -78,7 +78,7 @@ async fn a_machine_that_fetched_what_its_script_named_is_done() {
     let named = [(Role::Kernel, "okd/kernel".to_owned()), (Role::Initrd, "okd/initrd".to_owned())];
     ledger.scripted(&machine, "127.0.0.1".parse().unwrap(), Some("r630-01"), Some("worker"), &named);
 
-    let admin = AdminServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let admin = AdminServer::bind("127.0.0.1:0".parse().unwrap(), &mut Inherited::default()).await.unwrap();
     let (address, stop) = (admin.address(), CancellationToken::new());
     let running = tokio::spawn(admin.serve(boot, Arc::new(String::new), stop.clone()));
     let mut wire = Wire::connect(address).await;
