@@ -1,5 +1,7 @@
 //! The running server: wires the rooms together, starts them in the right order, and stops them.
 
+pub mod service;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -18,6 +20,7 @@ use crate::depot::Depot;
 use crate::dhcp::{DhcpError, DhcpServer};
 use crate::http::{AdminServer, HttpError, HttpServer, plain_port};
 use crate::origin::{OriginError, Origins};
+use crate::sockets::{Inherited, SocketsError};
 use crate::telemetry::Metrics;
 use crate::tftp::{Base, TftpError, TftpServer};
 
@@ -45,6 +48,9 @@ pub enum AppError {
     /// The cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The sockets that were inherited.
+    #[error(transparent)]
+    Sockets(#[from] SocketsError),
     /// The system gives no thread.
     #[error("no thread could be started: {0}")]
     Thread(std::io::Error),
@@ -77,17 +83,18 @@ pub struct App {
 }
 
 impl App {
-    /// Binds all listeners, opens the cache and begins to serve.
+    /// Binds all listeners whose sockets are not `inherited`, opens the cache and begins to serve.
     ///
     /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
-    pub async fn start(config: Config, metrics: Metrics) -> Result<Self, AppError> {
+    pub async fn start(config: Config, metrics: Metrics, mut inherited: Inherited) -> Result<Self, AppError> {
         let advertise = config.http.advertise.clone();
-        let http = HttpServer::bind(config.http).await?;
+        let http = HttpServer::bind(config.http, &mut inherited).await?;
         let admin = match config.admin {
-            Some(address) => Some(AdminServer::bind(address).await?),
+            Some(address) => Some(AdminServer::bind(address, &mut inherited).await?),
             None => None,
         };
-        let tftp = TftpServer::bind(config.tftp)?;
+        let tftp = TftpServer::bind(config.tftp, &mut inherited)?;
+        inherited.finish()?;
         let dhcp = config.dhcp.map(DhcpServer::bind).transpose()?;
         let addresses = Addresses {
             http: http.addresses(),
@@ -118,6 +125,7 @@ impl App {
         if let Some(dhcp) = dhcp {
             servers.spawn(dhcp.with_http_port(http_port).serve(boot.clone(), stop.clone()));
         }
+        tokio::spawn(service::keep(boot.clone(), addresses.clone(), tftp.pulse(), stop.clone(), end.clone()));
         servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let (rendered, watched) = (metrics.clone(), boot.clone());
@@ -137,6 +145,7 @@ impl App {
                 info!(protocol, %address, "listening");
             }
         }
+        service::ready();
         Ok(Self { addresses, depot, servers, stop, end, books, scrubbing, scrub })
     }
 

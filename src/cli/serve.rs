@@ -8,8 +8,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::config::refuse;
-use crate::app::App;
+use crate::app::{App, service};
 use crate::config::{Config, Flags, process_environment};
+use crate::sockets::Inherited;
 #[cfg(feature = "otel")]
 use crate::telemetry::Traces;
 use crate::telemetry::{Logs, LostLines, Metrics};
@@ -45,8 +46,9 @@ impl ServeCommand {
             warn!("{warning}");
         }
         raise_file_limit();
+        let inherited = Inherited::from_environment()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let served = runtime.block_on(serve(config, logs.lost()));
+        let served = runtime.block_on(serve(config, inherited, logs.lost()));
         // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
         runtime.shutdown_background();
         Ok(match served {
@@ -60,7 +62,7 @@ impl ServeCommand {
     }
 }
 
-async fn serve(config: Config, lost: LostLines) -> anyhow::Result<()> {
+async fn serve(config: Config, inherited: Inherited, lost: LostLines) -> anyhow::Result<()> {
     let metrics = Metrics::start(Some(lost))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
@@ -72,10 +74,11 @@ async fn serve(config: Config, lost: LostLines) -> anyhow::Result<()> {
     };
     // A disk that hangs while the cache is opened must not keep the process from ending.
     let app = tokio::select! {
-        app = App::start(config, metrics) => app?,
+        app = App::start(config, metrics, inherited) => app?,
         () = told() => return Ok(()),
     };
     told().await;
+    service::stopping();
     info!("stopping; running transfers may end, a second signal ends them");
     tokio::select! {
         () = app.stop() => info!("stopped"),

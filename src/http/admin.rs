@@ -19,6 +19,7 @@ use super::connection::{Conduct, Handler};
 use super::path::Route;
 use super::{answer, api, listener, server, site};
 use crate::boot::Boot;
+use crate::sockets::{self, Inherited};
 
 /// Connections at a time: a handful of scrapers and probes.
 const MAX_CONNECTIONS: usize = 256;
@@ -42,13 +43,13 @@ pub struct AdminServer {
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 impl AdminServer {
-    /// Binds the listener.
+    /// Binds the listener, unless its socket is `inherited`.
     #[expect(
         clippy::unused_async,
         reason = "a listener is registered with the runtime, which a caller outside of one lacks"
     )]
-    pub async fn bind(address: SocketAddr) -> Result<Self, HttpError> {
-        let listener = listener::bind(address, &[])?;
+    pub async fn bind(address: SocketAddr, inherited: &mut Inherited) -> Result<Self, HttpError> {
+        let listener = listener::inherit_or_bind(inherited, sockets::ADMIN, address, &[])?;
         let address = listener.local_addr().map_err(|error| HttpError::Listen { address, error })?;
         Ok(Self { listener, address })
     }

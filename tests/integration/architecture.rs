@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
 const ROWS: [&[&str]; 10] = [
-    &["asset", "span", "trust"],
+    &["asset", "sockets", "span", "trust"],
     &["secret"],
     &["catalog", "origin", "cache"],
     &["depot"],
     &["boot"],
-    &["tftp", "http", "dhcp"],
+    &["tftp", "http", "dhcp", "jobs"],
     &["config", "telemetry"],
     &["app"],
     &["cli"],

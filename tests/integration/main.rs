@@ -14,6 +14,7 @@ mod logs;
 mod metrics;
 mod monitoring;
 mod origins;
+mod preload;
 mod releases;
 mod serve;
 mod stampede;

@@ -1,5 +1,7 @@
 //! The admin API: who may ask it, and what it says of machines.
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::boot::{Boot, Ledger, Mac, Machine, Releases, Role, Roster};
 use crate::depot::{Outcome, Protocol};
@@ -61,7 +63,7 @@ async fn what_was_told_before_the_end_is_taken_note_of() {
     }
     end.cancel();
     following.await.unwrap();
-    let step = ledger.machine("127.0.0.1").unwrap().last_step.unwrap();
+    let step = ledger.machine("127.0.0.1", &HashMap::new()).unwrap().last_step.unwrap();
     assert_eq!((step.requests, step.open), (1000, 0));
 }
 
@@ -76,7 +78,7 @@ async fn a_machine_that_fetched_what_its_script_named_is_done() {
     let named = [(Role::Kernel, "okd/kernel".to_owned()), (Role::Initrd, "okd/initrd".to_owned())];
     ledger.scripted(&machine, "127.0.0.1".parse().unwrap(), Some("r630-01"), Some("worker"), &named);
 
-    let admin = AdminServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let admin = AdminServer::bind("127.0.0.1:0".parse().unwrap(), &mut Inherited::default()).await.unwrap();
     let (address, stop) = (admin.address(), CancellationToken::new());
     let running = tokio::spawn(admin.serve(boot, Arc::new(String::new), stop.clone()));
     let mut wire = Wire::connect(address).await;

@@ -23,7 +23,7 @@ async fn one_connection_too_many_is_told_to_come_back() {
 #[tokio::test]
 async fn who_connects_before_the_server_serves_waits() {
     let plan = Plan::new();
-    let server = HttpServer::bind(plan.settings.clone()).await.unwrap();
+    let server = HttpServer::bind(plan.settings.clone(), &mut Inherited::default()).await.unwrap();
     let mut wire = Wire::connect(server.addresses()[0]).await;
     wire.request("GET", "/healthz", &[]).await;
     let site = plan.start().await;
@@ -68,7 +68,7 @@ async fn the_grace_period_ends() {
 #[tokio::test]
 async fn health_is_told_on_both_listeners_and_metrics_on_one() {
     let site = Plan::new().start().await;
-    let admin = AdminServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let admin = AdminServer::bind("127.0.0.1:0".parse().unwrap(), &mut Inherited::default()).await.unwrap();
     let address = admin.address();
     let metrics: Metrics = Arc::new(|| "# TYPE up gauge\nup 1\n".to_owned());
     let stop = CancellationToken::new();

@@ -15,7 +15,7 @@ async fn releases_are_listed_and_activated() {
     let missing = format!("file://{}/nowhere", plan.dir.path().display());
     let site = plan.source("okd/old", &missing, Digest::of(b"old")).start().await;
     let releases = Releases::open(vec![release("old", true), release("new", false)], site.depot.clone(), record);
-    let admin = AdminServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let admin = AdminServer::bind("127.0.0.1:0".parse().unwrap(), &mut Inherited::default()).await.unwrap();
     let (address, stop) = (admin.address(), CancellationToken::new());
     let metrics: Metrics = Arc::new(String::new);
     let running = tokio::spawn(admin.serve(boot(releases.clone(), &site), metrics, stop.clone()));
