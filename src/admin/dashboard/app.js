@@ -253,7 +253,10 @@ function route() {
     item = null;
     page = next;
     for (const one of document.querySelectorAll("main > .page")) one.hidden = one.id !== `page-${next.id}`;
-    for (const one of document.querySelectorAll("nav.pages a")) attribute(one, "aria-current", one.dataset.page === next.id ? "page" : null);
+    for (const one of document.querySelectorAll("nav.pages a")) {
+      attribute(one, "aria-current", one.dataset.page === next.id ? "page" : null);
+      if (one.dataset.page === next.id) one.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
     byId("main").scrollTop = 0;
     page.enter?.(new URLSearchParams(query));
     drawAll();
