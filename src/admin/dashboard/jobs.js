@@ -111,7 +111,7 @@ function jobPanel(id) {
   async function ask() {
     try {
       const job = await get(`jobs/${encodeURIComponent(id)}`);
-      job.items.forEach(take);
+      (job.items ?? []).forEach(take);
       store.jobs.set(id, { ...job, items: undefined });
     } catch (error) {
       setText(trouble, error.message);
