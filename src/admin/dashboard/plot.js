@@ -15,6 +15,8 @@ const LEFT = 68;
 const BOTTOM = 22;
 const TOP = 10;
 const LINES = 4;
+/** The least time that is shown, in milliseconds. */
+const SHORTEST = 2 * 60_000;
 
 export class Plot {
   constructor(canvas, legend, history) {
@@ -57,7 +59,8 @@ export class Plot {
     const paint = colours();
     const peak = points.reduce((most, point) => Math.max(most, point.http + point.tftp, point.received), 0);
     const top = nice(peak * 1.08);
-    const x = (at) => LEFT + (1 - (end - at) / LENGTH) * (width - LEFT - 2);
+    const length = (this.length = window(points, end));
+    const x = (at) => LEFT + (1 - (end - at) / length) * (width - LEFT - 2);
     const y = (value) => height - BOTTOM - (value / top) * (height - BOTTOM - TOP);
 
     this.grid(paint, top, end, x, y);
@@ -71,14 +74,14 @@ export class Plot {
       context.fillStyle = paint["ink-3"];
       context.fillRect(Math.round(x(shown.at)), TOP, 1, height - BOTTOM - TOP);
     }
-    const words = `Throughput, last 15 minutes. Now ${SERIES.map((one) => `${one.label} ${rate(this.history.newest[one.key])}`).join(", ")}. Peak ${rate(peak)}.`;
+    const words = `Throughput of the last minutes. Now ${SERIES.map((one) => `${one.label} ${rate(this.history.newest[one.key])}`).join(", ")}. Peak ${rate(peak)}.`;
     if (this.words !== words) this.canvas.setAttribute("aria-label", (this.words = words));
   }
 
   /** The figures under the pointer, or the newest. */
   pointed(points, end) {
     if (this.pointer === null || this.pointer === undefined || points.length === 0) return { ...this.history.newest, at: 0 };
-    const at = end - (1 - (this.pointer - LEFT) / (this.width - LEFT - 2)) * LENGTH;
+    const at = end - (1 - (this.pointer - LEFT) / (this.width - LEFT - 2)) * this.length;
     return points.reduce((best, point) => (Math.abs(point.at - at) < Math.abs(best.at - at) ? point : best));
   }
 
@@ -96,11 +99,12 @@ export class Plot {
       context.fillText(at === 0 ? "0" : `${short(value)}/s`, LEFT - 8, line);
     }
     context.textAlign = "center";
-    const step = width < 520 ? 300_000 : 180_000;
-    for (let at = Math.ceil((end - LENGTH) / step) * step; at <= end; at += step) {
+    const most = Math.max(2, Math.floor((width - LEFT) / 90));
+    const step = [15_000, 30_000, 60_000, 120_000, 180_000, 300_000].find((step) => this.length / step <= most) ?? 300_000;
+    for (let at = Math.ceil((end - this.length) / step) * step; at <= end; at += step) {
       const place = x(at);
-      if (place < LEFT + 16 || place > width - 18) continue;
-      context.fillText(clock(new Date(at).toISOString()).slice(-8, -3), place, height - 8);
+      if (place < LEFT + 20 || place > width - 22) continue;
+      context.fillText(clock(new Date(at).toISOString()).slice(-8, step < 60_000 ? undefined : -3), place, height - 8);
     }
   }
 
@@ -136,6 +140,12 @@ function legendItem(one) {
   const value = el("b");
   const node = el("li", {}, el("i", { class: `swatch ${one.colour}`, "aria-hidden": "true" }), `${one.label} `, value);
   return { node, update() {}, value: (text) => setText(value, text) };
+}
+
+/** How much time is shown: as much as is known, up to all of it. */
+function window(points, end) {
+  const known = points.length > 0 ? end - points[0].since : 0;
+  return Math.min(LENGTH, Math.max(SHORTEST, known));
 }
 
 /** The points without the gaps among them. */
