@@ -14,8 +14,8 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::admin::{
-    AdminError, AdminParts, AdminServer, CatalogView, LastReload, LastReloadOutcome, ReloadTrigger, Reloading,
-    SourceKind, SourceView,
+    AdminError, AdminParts, AdminServer, CatalogView, LastReload, LastReloadOutcome, Listener, ReloadTrigger,
+    Reloading, SourceKind, SourceView,
 };
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::depot::Depot;
 use crate::dhcp::{DhcpError, DhcpServer};
 use crate::http::{HttpError, HttpServer, plain_port};
+use crate::jobs::Jobs;
 use crate::origin::{OriginError, Origins};
 use crate::telemetry::Metrics;
 use crate::tftp::{Base, TftpError, TftpServer};
@@ -91,6 +92,7 @@ impl App {
     /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
     pub async fn start(config: Config, metrics: Metrics) -> Result<Self, AppError> {
         let advertise = config.http.advertise.clone();
+        let started = Timestamp::now();
         let sources = config.files().map(source).collect();
         let http = HttpServer::bind(config.http).await?;
         let admin = match config.admin {
@@ -147,9 +149,12 @@ impl App {
         let rendered = metrics.clone();
         if let Some(admin) = admin {
             let parts = AdminParts {
-                boot,
+                boot: boot.clone(),
                 metrics: Arc::new(move || rendered.render()),
                 reloading: Reloading::never(standing),
+                jobs: Jobs::new(boot.clone()),
+                listeners: addresses.listeners(),
+                started,
             };
             servers.spawn(admin.serve(parts, stop.clone()));
         }
@@ -189,6 +194,13 @@ impl App {
 }
 
 impl Addresses {
+    fn listeners(&self) -> Vec<Listener> {
+        let listener = |protocol: &str, address| Listener { protocol: protocol.to_owned(), address };
+        let each = self.by_protocol().into_iter();
+        each.flat_map(|(protocol, addresses)| addresses.into_iter().map(move |address| listener(protocol, address)))
+            .collect()
+    }
+
     fn by_protocol(&self) -> [(&'static str, Vec<SocketAddr>); 4] {
         [
             ("http", self.http.clone()),

@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod failure;
 mod file;
+mod health;
 mod keyring;
 mod refusal;
 mod remote;
@@ -30,11 +31,13 @@ use std::time::SystemTime;
 
 pub use body::Body;
 pub use error::OriginError;
+pub use health::{OriginTrouble, OriginView};
 pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
 pub use validator::Validator;
 
 use crate::asset::{ByteRange, Place, SourceUrl};
 use crate::trust;
+use health::Health;
 use remote::Remote;
 
 /// All configured origins; for each source URL the one whose `match` is its longest prefix is used, else a plain one.
@@ -49,6 +52,7 @@ struct Inner {
     /// For what no `match` names.
     plain: Remote,
     timeouts: Timeouts,
+    health: Health,
 }
 
 /// The answer to a ranged read, its head checked.
@@ -85,7 +89,7 @@ impl Origins {
             });
         }
         let plain = Remote::plain(&roots, timeouts)?;
-        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts }) })
+        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts, health: Health::default() }) })
     }
 
     /// Reads `range` of `source` (all of it where none is given). With `expect`, only of the object that has this
@@ -100,17 +104,29 @@ impl Origins {
         expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
         let remote = self.remote(source);
-        match source.place() {
+        let label = remote.label(source);
+        let record = self.inner.health.of(&label);
+        let mut read = match source.place() {
             Place::File(path) => {
                 let asked = file::Asked { source, path, range, expect };
-                file::read(asked, &remote.label(source), self.inner.timeouts.stall).await
+                file::read(asked, &label, self.inner.timeouts.stall).await
             }
             Place::Http(url) => remote.read_http(source, url, range, expect).await,
             Place::S3 { bucket, key, version } => {
                 let object = s3::Object { bucket, key, version: version.as_deref() };
                 remote.read_s3(source, object, range, expect).await
             }
+        };
+        record.asked(&read);
+        if let Ok(reply) = &mut read {
+            reply.body.keep_record(record);
         }
+        read
+    }
+
+    /// How the origins that were asked for anything fared, in the order of their names.
+    pub fn health(&self) -> Vec<OriginView> {
+        self.inner.health.list()
     }
 
     fn remote(&self, source: &SourceUrl) -> &Remote {

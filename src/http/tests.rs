@@ -178,7 +178,7 @@ impl io::Write for Log {
 }
 
 /// A client's end of a connection.
-pub(crate) struct Wire(BufStream<TcpStream>);
+pub(crate) struct Wire(pub(crate) BufStream<TcpStream>);
 
 /// An answer as it came over the wire.
 #[derive(Debug)]
@@ -255,7 +255,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 /// An origin that does with each connection as `script` says.
-async fn origin<F, T>(script: F) -> SocketAddr
+pub(crate) async fn origin<F, T>(script: F) -> SocketAddr
 where
     F: Fn(TcpStream) -> T + Send + 'static,
     T: Future<Output = io::Result<()>> + Send + 'static,

@@ -1,12 +1,14 @@
 //! The bytes of a reply, counted: exactly as many as its head promised, or an error.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::Counter;
 
 use super::file::FilePieces;
+use super::health::Record;
 use super::{OriginError, failure};
 
 /// The bytes of a reply. Yields exactly `Reply::range.len()` bytes, or an error: never more, never silently fewer.
@@ -17,6 +19,7 @@ pub struct Body {
     received: u64,
     stall: Duration,
     counter: Counter,
+    record: Option<Arc<Record>>,
 }
 
 enum Source {
@@ -49,7 +52,12 @@ impl Body {
         let counter = metrics::counter!("bootdepot_origin_received_bytes_total", "origin" => label.to_owned());
         // Whatever a source sends along with nothing (the document of a 416, say) is of no concern.
         let source = if expected == 0 { Source::Done } else { source };
-        Self { source, source_url, expected, received: 0, stall, counter }
+        Self { source, source_url, expected, received: 0, stall, counter, record: None }
+    }
+
+    /// Keeps the book of its origin from now on.
+    pub(super) fn keep_record(&mut self, record: Arc<Record>) {
+        self.record = Some(record);
     }
 
     /// The next piece; `None` after exactly the promised number of bytes. An error is final: asked again, it comes again.
@@ -65,6 +73,9 @@ impl Body {
                 Ok(None)
             }
             Err(error) => {
+                if let Some(record) = self.record.take() {
+                    record.failed(&error);
+                }
                 self.source = Source::Failed(error.clone());
                 Err(error)
             }
@@ -87,6 +98,9 @@ impl Body {
             let length = piece.as_ref().map_or(0, |piece| piece.len() as u64);
             self.received += length;
             self.counter.increment(length);
+            if let Some(record) = &self.record {
+                record.received(length);
+            }
             let short = piece.is_none() && self.received < self.expected;
             if short || self.received > self.expected {
                 return Err(OriginError::Truncated {

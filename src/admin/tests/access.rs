@@ -73,7 +73,7 @@ async fn every_refusal_is_a_problem() {
         ("GET", "/api/v1/hosts/x", 404, "no host has this name, and no machine with this MAC or address was seen"),
         ("POST", "/metrics", 405, "this path does not take this method; the field Allow has those it takes"),
         ("DELETE", "/api/v1/hosts", 405, "this path does not take this method; the field Allow has those it takes"),
-        ("GET", "/api/v1/hosts/%ff", 400, "Invalid URL: Invalid UTF-8 in `name`"),
+        ("GET", "/api/v1/hosts/%ff", 404, "Invalid URL: Invalid UTF-8 in `name`"),
     ] {
         let reply = desk.ask(method, path, &[]).await;
         assert_eq!((reply.status(), problem(&reply).detail.as_str()), (status, detail), "{method} {path}");
