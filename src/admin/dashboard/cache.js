@@ -111,7 +111,9 @@ export function cache({ open }) {
     const { status } = store;
     if (!status) return;
     const { limit, free, min_free: floor, proven, partial } = status.cache;
-    const room = Math.max(limit ?? proven.bytes + partial.bytes + Math.max(0, free - floor), 1);
+    // What the disk has left may be less than the limit.
+    const most = free === null ? limit : Math.min(limit, proven.bytes + partial.bytes + Math.max(0, free - floor));
+    const room = Math.max(most, 1);
     const here = [...store.assets.values()].filter((asset) => asset.state === "proven" && asset.size > 0);
     const counted = new Set();
     const groups = new Map();
@@ -163,7 +165,7 @@ export function cache({ open }) {
         },
       };
     });
-    setText(byId("use-words"), `${bytes(proven.bytes)} of ${many(proven.entries, "blob")}${limit ? `, ${percent(proven.bytes / limit)} of ${bytes(limit)}` : ""}; ${bytes(free)} free on the disk`);
+    setText(byId("use-words"), `${bytes(proven.bytes)} of ${many(proven.entries, "blob")}, ${percent(proven.bytes / limit)} of ${bytes(limit)}${free === null ? "" : `; ${bytes(free)} free on the disk`}`);
 
     const next = here.filter((asset) => asset.evicted_next).sort((a, b) => a.evicted_next - b.evicted_next).slice(0, MOST_NEXT);
     byId("next-none").hidden = next.length > 0 || store.assetsState.phase !== "loaded";

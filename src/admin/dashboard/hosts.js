@@ -178,7 +178,7 @@ function bootView(boot) {
     el("summary", {}, lamp, title, about),
     note,
     el("table", { class: "steps", "aria-label": `Steps of boot ${boot.id}` },
-      el("thead", {}, el("tr", {}, ["Step", "When", "Took", "Bytes", "Rate", "Cache", "Outcome"].map((label, at) => el("th", { scope: "col", class: at > 1 && at < 5 ? "num" : null }, label)))),
+      el("thead", {}, el("tr", {}, ["Step", "When", "Bytes", "Outcome"].map((label, at) => el("th", { scope: "col", class: at === 2 ? "num" : null }, label)))),
       rows));
   return {
     node,
@@ -196,12 +196,14 @@ function bootView(boot) {
 }
 
 function stepRow() {
-  const [role, name] = [el("b"), el("span", { class: "mono cut" })];
+  const [role, name, time, amount, speed, how, cache] = ["b", "small", "small", "span", "small", "span", "small"].map((tag) => el(tag));
+  name.classList.add("mono", "cut");
   const bar = el("i");
-  const when = el("div", { class: "when", "aria-hidden": "true" }, bar);
-  const cells = ["took", "bytes", "rate"].map(() => el("td", { class: "num" }));
-  const [cache, outcome] = [el("td"), el("td")];
-  const node = el("tr", {}, el("td", { class: "what" }, role, name), el("td", {}, when), cells, cache, outcome);
+  const node = el("tr", {},
+    el("td", { class: "what" }, role, name),
+    el("td", {}, el("div", { class: "when", "aria-hidden": "true" }, bar), time),
+    el("td", { class: "num" }, amount, speed),
+    el("td", { class: "how" }, how, cache));
   let current = null;
   return {
     node,
@@ -210,19 +212,17 @@ function stepRow() {
       setText(role, one.role);
       setText(name, one.requests > 1 ? `${one.name} (×${one.requests})` : one.name);
       attribute(name, "title", one.name);
-      setText(cells[0], one.milliseconds > 0 ? took(one.milliseconds) : "");
-      setText(cells[1], one.bytes > 0 ? (one.open > 0 && one.size ? `${bytes(one.bytes)} of ${bytes(one.size)}` : bytes(one.bytes)) : "");
-      setText(cells[2], one.rate === null ? "" : rate(one.rate));
+      setText(time, one.milliseconds > 0 ? took(one.milliseconds) : "");
+      setText(amount, one.bytes > 0 ? (one.open > 0 && one.size ? `${bytes(one.bytes)} of ${bytes(one.size)}` : bytes(one.bytes)) : "");
+      setText(speed, one.rate === null ? "" : rate(one.rate));
       setText(cache, one.cache ?? "");
-      const how = one.open > 0 ? "under way" : (one.outcome ?? "");
-      setText(outcome, how);
-      attribute(outcome, "data-tone", one.open > 0 ? "busy" : tone(one.outcome ?? ""));
+      setText(how, one.open > 0 ? "under way" : (one.outcome ?? ""));
       attribute(node, "data-tone", one.open > 0 ? "busy" : tone(one.outcome ?? ""));
     },
     set(begin, length) {
       const [from, to] = [Date.parse(current.began), Date.parse(current.last)];
-      bar.style.left = `${Math.max(0, Math.min(98, ((from - begin) / length) * 100))}%`;
-      bar.style.width = `${Math.max(2, Math.min(100, ((to - from) / length) * 100))}%`;
+      bar.style.left = `${Math.max(0, Math.min(97, ((from - begin) / length) * 100))}%`;
+      bar.style.width = `${Math.max(3, Math.min(100, ((to - from) / length) * 100))}%`;
     },
   };
 }

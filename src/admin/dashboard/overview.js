@@ -49,7 +49,7 @@ const FIGURES = [
   ["attention", "Stuck or failed", () => { const found = tally(store.hosts.values()); return [count(found.stuck + found.failed), `${count(found.stuck)} stuck, ${count(found.failed)} failed`, found.failed > 0 ? "bad" : found.stuck > 0 ? "warn" : null]; }],
   ["sent", "Sending", () => { const { http, tftp } = store.history.newest; return [rate(http + tftp), `${many(store.status.transfers.active, "transfer")}`]; }],
   ["received", "From origins", () => [rate(store.history.newest.received), `${many(store.status.fills.active, "fill")} under way`]],
-  ["cache", "Cache", () => { const { proven, limit } = store.status.cache; return [bytes(proven.bytes), limit ? `${percent(proven.bytes / limit)} of ${bytes(limit)}` : many(proven.entries, "blob")]; }],
+  ["cache", "Cache", () => { const { proven, limit } = store.status.cache; return [bytes(proven.bytes), `${percent(proven.bytes / limit)} of ${bytes(limit)}`]; }],
   ["saved", "Sent for each byte fetched", () => { const { sent, received } = store.status.totals; const ratio = (sent.http + sent.tftp) / received; return [received > 0 ? `${ratio >= 10 ? count(Math.floor(ratio)) : ratio.toFixed(1)} ×` : "–", `${bytes(sent.http + sent.tftp)} since the start`]; }],
 ];
 

@@ -54,7 +54,7 @@ export function system() {
       ["Directory", cache.dir],
       ["Writable", cache.writable ? "yes" : "no", cache.writable ? null : "bad"],
       ["Trouble", cache.trouble, "bad"],
-      ["Proven", `${bytes(cache.proven.bytes)} in ${many(cache.proven.entries, "blob")}${cache.limit ? `, ${percent(cache.proven.bytes / cache.limit)} of ${bytes(cache.limit)}` : ""}`],
+      ["Proven", `${bytes(cache.proven.bytes)} in ${many(cache.proven.entries, "blob")}, ${percent(cache.proven.bytes / cache.limit)} of ${bytes(cache.limit)}`],
       ["Partial", `${bytes(cache.partial.bytes)} in ${many(cache.partial.entries, "file")}`],
       ["Quarantined", `${bytes(cache.quarantined.bytes)} in ${many(cache.quarantined.entries, "file")}`, cache.quarantined.entries > 0 ? "warn" : null],
       ["Free", `${bytes(cache.free)}; ${bytes(cache.min_free)} are left free`],
