@@ -36,6 +36,7 @@ pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
 pub use validator::Validator;
 
 use crate::asset::{ByteRange, Place, SourceUrl};
+use crate::span::{Kind, Span};
 use crate::trust;
 use health::Health;
 use remote::Remote;
@@ -88,6 +89,9 @@ impl Origins {
                 reason: "two origins have this match; remove one".to_owned(),
             });
         }
+        for remote in &remotes {
+            exchange::begin_counting(remote.prefix());
+        }
         let plain = Remote::plain(&roots, timeouts)?;
         Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts, health: Health::default() }) })
     }
@@ -103,25 +107,36 @@ impl Origins {
         range: Option<ByteRange>,
         expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
+        let span = Span::begin("origin.read", Kind::Client);
+        span.text("url.full", source);
+        if let Some(range) = &range {
+            span.text("bootdepot.range", range);
+        }
         let remote = self.remote(source);
         let label = remote.label(source);
-        let record = self.inner.health.of(&label);
-        let mut read = match source.place() {
-            Place::File(path) => {
-                let asked = file::Asked { source, path, range, expect };
-                file::read(asked, &label, self.inner.timeouts.stall).await
-            }
-            Place::Http(url) => remote.read_http(source, url, range, expect).await,
-            Place::S3 { bucket, key, version } => {
-                let object = s3::Object { bucket, key, version: version.as_deref() };
-                remote.read_s3(source, object, range, expect).await
+        let read = async {
+            match source.place() {
+                Place::File(path) => {
+                    let asked = file::Asked { source, path, range, expect };
+                    file::read(asked, &label, self.inner.timeouts.stall).await
+                }
+                Place::Http(url) => remote.read_http(source, url, range, expect).await,
+                Place::S3 { bucket, key, version } => {
+                    let object = s3::Object { bucket, key, version: version.as_deref() };
+                    remote.read_s3(source, object, range, expect).await
+                }
             }
         };
+        let record = self.inner.health.of(&label);
+        let read = read.await;
         record.asked(&read);
-        if let Ok(reply) = &mut read {
-            reply.body.keep_record(record);
+        match read {
+            Ok(reply) => Ok(Reply { body: reply.body.with_record(record).with_span(span), ..reply }),
+            Err(error) => {
+                span.fail(error.word(), &error);
+                Err(error)
+            }
         }
-        read
     }
 
     /// How the origins that were asked for anything fared, in the order of their names.

@@ -31,6 +31,7 @@ use super::{AdminError, AdminSettings, Listener, Problem, Reloading, api, dashbo
 use crate::boot::Boot;
 use crate::http::{self, Client, Conduct, Handler, HttpError, RETRY_SECONDS, SERVER_VALUE};
 use crate::jobs::Jobs;
+use crate::sockets::{self, Inherited};
 
 /// Connections at a time: a handful of scrapers and probes, and operators' browsers.
 const MAX_CONNECTIONS: usize = 256;
@@ -99,14 +100,14 @@ impl Deref for Served {
 }
 
 impl AdminServer {
-    /// Reads the tokens and binds the listener.
-    pub async fn bind(settings: AdminSettings) -> Result<Self, AdminError> {
+    /// Reads the tokens and binds the listener, unless its socket is `inherited`.
+    pub async fn bind(settings: AdminSettings, inherited: &mut Inherited) -> Result<Self, AdminError> {
         let reading = settings.clone();
         let read = tokio::task::spawn_blocking(move || Tokens::read(&reading)).await;
         // It is neither aborted nor does it panic.
         let tokens = read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?.map(Arc::new);
         let address = settings.listen;
-        let listener = http::bind(address, &[])?;
+        let listener = http::inherit_or_bind(inherited, sockets::ADMIN, address, &[])?;
         let address = listener.local_addr().map_err(|error| HttpError::Listen { address, error })?;
         Ok(Self { listener, address, settings, tokens })
     }

@@ -18,6 +18,7 @@ use super::*;
 use crate::boot::Boot;
 use crate::http::tests::{Reply, Wire};
 use crate::jobs::Jobs;
+use crate::sockets::Inherited;
 
 /// An admin listener under test.
 struct Desk {
@@ -33,7 +34,7 @@ impl Desk {
     }
 
     async fn with(settings: AdminSettings, boot: Boot) -> Self {
-        let admin = AdminServer::bind(settings).await.unwrap();
+        let admin = AdminServer::bind(settings, &mut Inherited::default()).await.unwrap();
         let (address, stop) = (admin.address(), CancellationToken::new());
         let parts = AdminParts {
             boot: boot.clone(),

@@ -4,8 +4,10 @@ mod blocks;
 mod bypass;
 mod preload;
 mod resume;
-mod shelf;
+pub(crate) mod shelf;
 mod sources;
+mod watching;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;

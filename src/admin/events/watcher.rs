@@ -206,13 +206,13 @@ impl Watcher {
     }
 
     fn look_at_assets(&mut self, news: &mut News) {
-        let shelf = Shelf::look(&self.site.boot);
+        let stock = Shelf::look(&self.site.boot);
         let assets = sorted(self.site.boot.depot(), "");
         let mut seen = HashMap::with_capacity(assets.len());
         for asset in assets {
-            let state = (shelf.state(&asset), shelf.is_pinned(&asset));
+            let state = (stock.state(&asset), stock.is_pinned(&asset));
             if self.assets.get(&asset.name) != Some(&state) {
-                news.tell(Topic::Asset, "asset", &shelf.view(&asset));
+                news.tell(Topic::Asset, "asset", &stock.view(&asset));
             }
             seen.insert(asset.name.clone(), state);
         }
