@@ -65,6 +65,9 @@ impl utoipa::Modify for Schemes {
     }
 }
 
+/// What is done to an asset, as the last segment of a path says it.
+const ACTIONS: [&str; 5] = ["preload", "verify", "pin", "unpin", "evict"];
+
 /// All routes of the API, with their documentation.
 pub(super) fn routes() -> OpenApiRouter<Site> {
     let nested = OpenApiRouter::new()
@@ -98,11 +101,12 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
 }
 
 /// The target of a request that names an asset, with the slashes of the name encoded: names hold slashes, and the routes take
-/// a name for one segment. Of a POST the last segment is what to do. `None` where there is nothing to encode.
+/// a name for one segment. But for a GET, the last segment is what to do, if it is one of [`ACTIONS`] or the request is a POST.
+/// `None` where there is nothing to encode.
 pub(super) fn with_whole_names(method: &Method, uri: &Uri) -> Option<Uri> {
     let rest = uri.path().strip_prefix(API)?.strip_prefix("/assets/")?;
     let (name, action) = match rest.rsplit_once('/') {
-        Some((name, action)) if *method == Method::POST => (name, format!("/{action}")),
+        Some((name, action)) if takes_action(method, action) => (name, format!("/{action}")),
         _ => (rest, String::new()),
     };
     if !name.contains('/') {
@@ -110,6 +114,14 @@ pub(super) fn with_whole_names(method: &Method, uri: &Uri) -> Option<Uri> {
     }
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     format!("{API}/assets/{}{action}{query}", name.replace('/', "%2F")).parse().ok()
+}
+
+fn takes_action(method: &Method, last: &str) -> bool {
+    match *method {
+        Method::GET | Method::HEAD => false,
+        Method::POST => true,
+        _ => ACTIONS.contains(&last),
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +135,9 @@ mod tests {
             ("GET", "/api/v1/assets/okd/pin?x=/", Some("/api/v1/assets/okd%2Fpin?x=/")),
             ("POST", "/api/v1/assets/okd/4.19/kernel/pin", Some("/api/v1/assets/okd%2F4.19%2Fkernel/pin")),
             ("POST", "/api/v1/assets/okd/pin/pin", Some("/api/v1/assets/okd%2Fpin/pin")),
+            ("OPTIONS", "/api/v1/assets/okd/kernel/pin", Some("/api/v1/assets/okd%2Fkernel/pin")),
+            ("DELETE", "/api/v1/assets/okd/kernel", Some("/api/v1/assets/okd%2Fkernel")),
+            ("PUT", "/api/v1/assets/kernel/pin", None),
             ("POST", "/api/v1/assets/okd%2Fkernel/pin", None),
             ("GET", "/api/v1/assets/kernel", None),
             ("GET", "/api/v1/assets", None),

@@ -23,7 +23,7 @@ pub(super) use self::ring::Ring;
 use self::ring::{News, Seat};
 pub(super) use self::topic::{Topic, Topics};
 use self::watcher::Watcher;
-use super::server::Site;
+use super::server::{Site, blocking};
 
 /// How often to look for what is new.
 const TICK: Duration = Duration::from_millis(250);
@@ -38,14 +38,21 @@ pub(super) async fn watch(site: Site, stop: CancellationToken) {
     let watching = async {
         loop {
             ring.wanted().await;
-            let mut watcher = Watcher::begin(&site);
+            let beginning = Arc::clone(&site);
+            let mut watcher = blocking(move || Watcher::begin(&beginning)).await;
             ring.awake();
             let mut tick = interval(TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut alone_since = None;
             while !alone_since.is_some_and(|since: Instant| since.elapsed() >= LINGER && ring.sleep()) {
                 tick.tick().await;
-                ring.add(watcher.look().await);
+                let found;
+                (watcher, found) = blocking(move || {
+                    let found = watcher.look();
+                    (watcher, found)
+                })
+                .await;
+                ring.add(found);
                 alone_since = if ring.readers() == 0 { alone_since.or_else(|| Some(Instant::now())) } else { None };
             }
         }

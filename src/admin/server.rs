@@ -103,9 +103,7 @@ impl AdminServer {
     /// Reads the tokens and binds the listener, unless its socket is `inherited`.
     pub async fn bind(settings: AdminSettings, inherited: &mut Inherited) -> Result<Self, AdminError> {
         let reading = settings.clone();
-        let read = tokio::task::spawn_blocking(move || Tokens::read(&reading)).await;
-        // It is neither aborted nor does it panic.
-        let tokens = read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?.map(Arc::new);
+        let tokens = blocking(move || Tokens::read(&reading)).await?.map(Arc::new);
         let address = settings.listen;
         let listener = http::inherit_or_bind(inherited, sockets::ADMIN, address, &[])?;
         let address = listener.local_addr().map_err(|error| HttpError::Listen { address, error })?;
@@ -214,6 +212,13 @@ impl Admin {
             }
         }
     }
+}
+
+/// Runs `work` on a blocking thread: what may wait for a disk, and what takes some milliseconds of a large site.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let ended = tokio::task::spawn_blocking(work).await;
+    // It is not aborted.
+    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// A request's content, whole.

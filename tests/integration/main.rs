@@ -3,6 +3,7 @@
 //! One binary, linked once. Every test has a server, an origin and a directory of its own, on ports that the system
 //! chose, so all of them may run at once.
 
+mod api;
 mod architecture;
 mod boot;
 mod boots;
@@ -17,6 +18,7 @@ mod monitoring;
 mod origins;
 mod preload;
 mod releases;
+mod schema;
 mod serve;
 mod stampede;
 mod support;

@@ -13,7 +13,7 @@ use super::refusals::Refusals;
 use crate::admin::Problem;
 use crate::admin::extract::{Name, Query};
 use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
+use crate::admin::server::{Site, blocking};
 use crate::admin::shelf::{AssetState, AssetView, Shelf, sorted};
 use crate::asset::AssetName;
 use crate::catalog::Asset;
@@ -70,17 +70,19 @@ pub(super) async fn list(State(site): State<Site>, Query(wanted): Query<Wanted>)
     if !(1..=MOST).contains(&limit) {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("limit is {limit}; it may be 1 to {MOST}")));
     }
-    let shelf = Shelf::look(&site.boot);
-    let mut assets = sorted(site.boot.depot(), prefix.as_deref().unwrap_or_default());
-    if let Some(state) = state {
-        assets.retain(|asset| shelf.state(asset) == state);
-    }
-    let first = after.map_or(0, |after| assets.partition_point(|asset| asset.name.as_str() <= after.as_str()));
-    let page = &assets[first..assets.len().min(first + usize::from(limit))];
-    let more = first + page.len() < assets.len();
-    let next = page.last().filter(|_| more).map(|last| last.name.to_string());
-    let views = page.iter().map(|asset| shelf.view(asset)).collect();
-    Ok(Json(AssetList { assets: views, total: assets.len(), next }))
+    let look = move || {
+        let stock = Shelf::look(&site.boot);
+        let mut assets = sorted(site.boot.depot(), prefix.as_deref().unwrap_or_default());
+        if let Some(state) = state {
+            assets.retain(|asset| stock.state(asset) == state);
+        }
+        let first = after.map_or(0, |after| assets.partition_point(|asset| asset.name.as_str() <= after.as_str()));
+        let page = &assets[first..assets.len().min(first + usize::from(limit))];
+        let more = first + page.len() < assets.len();
+        let next = page.last().filter(|_| more).map(|last| last.name.to_string());
+        AssetList { assets: page.iter().map(|asset| stock.view(asset)).collect(), total: assets.len(), next }
+    };
+    Ok(Json(blocking(look).await))
 }
 
 /// One asset
@@ -95,7 +97,7 @@ pub(super) async fn list(State(site): State<Site>, Query(wanted): Query<Wanted>)
     )
 )]
 pub(super) async fn one(State(site): State<Site>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
-    find(&site, &name).map(|asset| Json(Shelf::look(&site.boot).view(&asset)))
+    Ok(view(&site, find(&site, &name)?).await)
 }
 
 /// Brings an asset into the cache
@@ -178,7 +180,7 @@ pub(super) async fn unpin(State(site): State<Site>, Name(name): Name) -> Result<
         Some(Arc::new(Asset::new(name, digest, Vec::new())))
     });
     match depot.find(&name).or(former) {
-        Some(asset) => Ok(Json(Shelf::look(&site.boot).view(&asset))),
+        Some(asset) => Ok(view(&site, asset).await),
         None => Err(unknown(&name)),
     }
 }
@@ -205,6 +207,11 @@ pub(super) async fn evict(State(site): State<Site>, Name(name): Name) -> Result<
         Err(error @ EvictRefusal::Failed(_)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
         Err(error) => Err(Refusal::new(StatusCode::CONFLICT, error.to_string())),
     }
+}
+
+async fn view(site: &Site, asset: Arc<Asset>) -> Json<AssetView> {
+    let site = Arc::clone(site);
+    Json(blocking(move || Shelf::look(&site.boot).view(&asset)).await)
 }
 
 fn find(site: &Site, name: &str) -> Result<Arc<Asset>, Refusal> {

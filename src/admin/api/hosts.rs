@@ -10,7 +10,7 @@ use super::refusals::Refusals;
 use crate::admin::Problem;
 use crate::admin::extract::Name;
 use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
+use crate::admin::server::{Site, blocking};
 use crate::boot::MachineView;
 
 /// All machines.
@@ -27,7 +27,7 @@ pub struct HostList {
     responses((status = 200, description = "The machines", body = HostList), Refusals)
 )]
 pub(super) async fn list(State(site): State<Site>) -> Json<HostList> {
-    Json(HostList { hosts: site.boot.machines() })
+    Json(HostList { hosts: blocking(move || site.boot.machines()).await })
 }
 
 /// One machine with its boots

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::refusals::Refusals;
 use crate::admin::CatalogView;
-use crate::admin::server::Site;
+use crate::admin::server::{Site, blocking};
 use crate::depot::ByProtocol;
 use crate::origin::OriginView;
 
@@ -112,16 +112,13 @@ pub struct Totals {
     responses((status = 200, description = "How it is", body = Status), Refusals)
 )]
 pub(super) async fn status(State(site): State<Site>) -> Json<Status> {
-    Json(look(&site).await)
+    Json(blocking(move || look(&site)).await)
 }
 
-/// How the server is now.
-pub(in crate::admin) async fn look(site: &Site) -> Status {
+/// How the server is now. Blocks for one system call, which a disk that hangs does not answer.
+pub(in crate::admin) fn look(site: &Site) -> Status {
     let (boot, depot) = (&site.boot, site.boot.depot());
     let cache = depot.cache();
-    // One system call, which a disk that hangs does not answer.
-    let disk = cache.clone();
-    let free = tokio::task::spawn_blocking(move || disk.free()).await.ok().filter(|free| *free != u64::MAX);
     let (stats, trouble) = (cache.stats(), cache.writable().err());
     let amount = |bytes, entries: usize| Amount { bytes, entries: entries as u64 };
     let (origins, totals, troubles) = (depot.origins(), depot.transfer_totals(), boot.troubles());
@@ -136,7 +133,7 @@ pub(in crate::admin) async fn look(site: &Site) -> Status {
         cache: CacheView {
             dir: cache.dir().display().to_string(),
             limit: stats.limit,
-            free,
+            free: Some(cache.free()).filter(|free| *free != u64::MAX),
             min_free: cache.min_free(),
             proven: amount(stats.proven_bytes, stats.proven_entries),
             partial: amount(stats.partial_bytes, stats.partial_entries),

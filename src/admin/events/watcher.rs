@@ -13,7 +13,7 @@ use super::ring::Event;
 use crate::admin::LastReload;
 use crate::admin::api::look_at_status;
 use crate::admin::server::Site;
-use crate::admin::shelf::{AssetState, Shelf, sorted};
+use crate::admin::shelf::{AssetState, Shelf};
 use crate::asset::AssetName;
 use crate::boot::{MachineView, ReleaseView};
 use crate::depot::{FillEvent, FillView, TransferEvent, TransferFacts};
@@ -77,8 +77,8 @@ impl Watcher {
         watcher
     }
 
-    /// All that is new.
-    pub(super) async fn look(&mut self) -> Vec<Event> {
+    /// All that is new. Takes some milliseconds where there are thousands of assets, and blocks for a look at the disk.
+    pub(super) fn look(&mut self) -> Vec<Event> {
         let mut news = News::default();
         self.drain_transfers(&mut news);
         self.drain_fills(&mut news);
@@ -93,7 +93,7 @@ impl Watcher {
             self.look_at_assets(&mut news);
         }
         if self.looks.is_multiple_of(WHOLE) {
-            news.tell(Topic::Status, "status", &look_at_status(&self.site).await);
+            news.tell(Topic::Status, "status", &look_at_status(&self.site));
         }
         self.looks += 1;
         news.0
@@ -206,13 +206,12 @@ impl Watcher {
     }
 
     fn look_at_assets(&mut self, news: &mut News) {
-        let stock = Shelf::look(&self.site.boot);
-        let assets = sorted(self.site.boot.depot(), "");
-        let mut seen = HashMap::with_capacity(assets.len());
-        for asset in assets {
-            let state = (stock.state(&asset), stock.is_pinned(&asset));
+        let (stock, catalog) = (Shelf::look(&self.site.boot), self.site.boot.depot().catalog());
+        let mut seen = HashMap::with_capacity(catalog.len());
+        for asset in catalog.assets() {
+            let state = (stock.state(asset), stock.is_pinned(asset));
             if self.assets.get(&asset.name) != Some(&state) {
-                news.tell(Topic::Asset, "asset", &stock.view(&asset));
+                news.tell(Topic::Asset, "asset", &stock.view(asset));
             }
             seen.insert(asset.name.clone(), state);
         }

@@ -1,0 +1,142 @@
+//! The admin API of the real server: who it lets in, and what it tells while things happen.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
+use crate::support::{Client, Origin, PATIENCE, Server, Site, noise};
+
+fn site() -> (Origin, Site) {
+    let origin = Origin::start();
+    let object = origin.put("okd/kernel", noise(1, 5000));
+    let site = Site::new(&origin).asset(&object);
+    (origin, site)
+}
+
+/// GET with a token: the status, and the content as JSON.
+fn get(server: &Server, path: &str, token: &str) -> (u16, Value) {
+    let answer = Client::of(server.admin).request("GET", path, &[("Authorization", &format!("Bearer {token}"))]);
+    (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+}
+
+#[test]
+fn tokens_are_asked_for_and_their_file_is_read_again() {
+    let (_origin, site) = site();
+    let (operators, viewers) = (site.file("operators"), site.file("viewers"));
+    std::fs::write(&operators, "change-1\n").expect("it can be written");
+    std::fs::write(&viewers, "look-1\n").expect("it can be written");
+    let site = site
+        .set("admin.operator_token_file", operators.display().to_string())
+        .set("admin.viewer_token_file", viewers.display().to_string());
+    let server = site.start();
+    assert_eq!(Client::of(server.admin).get("/api/v1/status").status, 401);
+    assert_eq!(Client::of(server.admin).get("/metrics").status, 200);
+    assert_eq!(get(&server, "/api/v1/status", "look-1").0, 200);
+    let order = |token: &str| {
+        let fields = [("Authorization", &*format!("Bearer {token}"))];
+        Client::of(server.admin).request("POST", "/api/v1/assets/okd/kernel/pin", &fields).status
+    };
+    assert_eq!((order("look-1"), order("change-1")), (403, 200));
+    assert_eq!(get(&server, "/api/v1/assets/okd/kernel", "look-1").1["pinned_by"], serde_json::json!(["operator"]));
+
+    // A command on this machine takes a token that it can read.
+    let listed = site.ask(server.admin, &["hosts", "--json"]);
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    // One that is told a token takes that.
+    let mut command = site.command_line(&["hosts", "--json", "--admin-listen", &server.admin.to_string()]);
+    let refused = command.env("BOOTDEPOT_TOKEN", "none").output().expect("the program can be run");
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("this token is none of those that are good now"), "{told}");
+
+    std::fs::write(&operators, "change-2\n").expect("it can be written");
+    let since = Instant::now();
+    while order("change-2") != 200 {
+        assert!(since.elapsed() < PATIENCE, "the file is read again");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(order("change-1"), 401);
+    // A file that lost its tokens changes nothing.
+    std::fs::write(&operators, "").expect("it can be written");
+    server.wait_for(|line| line.text("message").starts_with("the tokens changed and cannot be used"));
+    assert_eq!(order("change-2"), 200);
+}
+
+#[test]
+fn a_token_file_that_cannot_be_read_ends_it_with_a_sentence() {
+    let (_origin, site) = site();
+    let missing = site.file("nowhere").display().to_string();
+    let output = site.set("admin.operator_token_file", missing.clone()).command().output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains(&format!("cannot read the token file {missing} (admin.operator_token_file)")), "{told}");
+}
+
+/// A reader of events whose socket takes little that is not read.
+fn follow(admin: SocketAddr, topics: &str, last: Option<&str>) -> BufReader<TcpStream> {
+    let socket = Socket::new(Domain::for_address(admin), Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("it can be small");
+    socket.connect(&admin.into()).expect("the server listens");
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).expect("it can be set");
+    let last = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+    let request = format!("GET /api/v1/events?topics={topics} HTTP/1.1\r\nHost: {admin}\r\n{last}\r\n");
+    stream.write_all(request.as_bytes()).expect("it is sent");
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        reader.read_line(&mut head).expect("a head comes");
+    }
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    reader
+}
+
+#[test]
+fn a_reader_who_does_not_read_is_dropped_and_nobody_waits_for_it() {
+    const REQUESTS: usize = 9000;
+    let (_origin, site) = site();
+    let server = site.start();
+    let slow = follow(server.admin, "transfer", None);
+    let mut quick = follow(server.admin, "transfer", None);
+    let counting = std::thread::spawn(move || {
+        let (mut ended, mut line) = (0, String::new());
+        while ended < REQUESTS {
+            line.clear();
+            assert!(quick.read_line(&mut line).expect("it goes on") > 0, "it was dropped after {ended}");
+            ended += usize::from(line.starts_with("event: transfer-ended"));
+        }
+    });
+    // The log of each names what was asked for, and so does its event: half a kilobyte.
+    let path = format!("/assets/{}", "x".repeat(200));
+    let mut socket = BufReader::new(TcpStream::connect(server.http).expect("it listens"));
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", server.http);
+    for _ in 0..REQUESTS {
+        socket.get_mut().write_all(request.as_bytes()).expect("it is sent");
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") {
+            let from = head.len();
+            socket.read_line(&mut head).expect("an answer comes");
+            if let Some(value) = head[from..].strip_prefix("Content-Length: ") {
+                length = value.trim().parse().expect("a number");
+            }
+        }
+        socket.read_exact(&mut vec![0; length]).expect("all of it comes");
+    }
+    counting.join().expect("who reads hears of everything");
+    assert_eq!(Client::of(server.admin).get("/api/v1/status").status, 200);
+
+    // It finds what was on its way to it, and then the end.
+    let (mut heard, mut last) = (0, None);
+    for line in slow.lines() {
+        let line = line.expect("the end is a clean one");
+        heard += usize::from(line.starts_with("event: transfer-ended"));
+        last = line.strip_prefix("id: ").map(str::to_owned).or(last);
+    }
+    assert!(heard > 0 && heard < REQUESTS, "{heard}");
+    // Where it was is gone: it is told to begin anew.
+    let again = follow(server.admin, "transfer", last.as_deref());
+    let event = again.lines().map(|line| line.expect("it goes on")).find(|line| line.starts_with("event: "));
+    assert_eq!(event.as_deref(), Some("event: reset"));
+}
