@@ -21,7 +21,7 @@ mod token;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 
@@ -63,6 +63,8 @@ struct Shared {
     ledger: Ledger,
     depot: Depot,
     tokens: Arc<Tokens>,
+    /// Why what the settings say is not all of it, as a sentence.
+    trouble: Mutex<Option<String>>,
 }
 
 /// A file that was made for one host.
@@ -92,7 +94,16 @@ impl Boot {
     /// The room over these.
     pub fn new(roster: Roster, releases: Releases, ledger: Ledger, depot: Depot) -> Self {
         let roster = RwLock::new(Arc::new(roster));
-        Self { shared: Arc::new(Shared { roster, releases, ledger, depot, tokens: Arc::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                roster,
+                releases,
+                ledger,
+                depot,
+                tokens: Arc::default(),
+                trouble: Mutex::default(),
+            }),
+        }
     }
 
     /// Goes over to other settings, the depot's stock included: whoever asks for a script gets all of it from before or all of
@@ -219,7 +230,13 @@ impl Boot {
 
     /// What stands in the way of being ready, a sentence each; empty when nothing does.
     pub fn troubles(&self) -> Vec<String> {
-        [self.shared.depot.troubles(), self.shared.releases.troubles()].concat()
+        let own = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        [Vec::from_iter(own), self.shared.depot.troubles(), self.shared.releases.troubles()].concat()
+    }
+
+    /// Says why what the settings say is not all of it, as a sentence; nothing when it is. Not ready until then.
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// What machines did.

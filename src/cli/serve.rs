@@ -4,19 +4,20 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::config::refuse;
-use crate::app::App;
-use crate::config::{Config, Flags, process_environment};
+use crate::app::{self, App, Loaded, ReloadTrigger, Reloader};
+use crate::config::{Flags, Inputs, process_environment};
 use crate::telemetry::{self, Metrics};
 
 /// Serve the catalog's assets over HTTP and TFTP
 ///
 /// Runs in the foreground and logs to standard error: `BOOTDEPOT_LOG` sets the filter (`info`, `debug`,
 /// `bootdepot::fill=debug`), `BOOTDEPOT_LOG_FORMAT=json` writes one object a line. SIGTERM or Ctrl-C lets running
-/// transfers end within 25 seconds; a second one ends at once.
+/// transfers end within 25 seconds; a second one ends at once. SIGHUP loads settings and catalog again: all of it if
+/// nothing is wrong with it, else nothing.
 #[derive(Debug, clap::Args)]
 pub struct ServeCommand {
     #[command(flatten)]
@@ -26,29 +27,32 @@ pub struct ServeCommand {
 impl ServeCommand {
     /// Runs the server until it is told to stop.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let inputs = Inputs::new(&self.flags, process_environment());
+        let loaded = match runtime.block_on(app::load(&inputs)) {
+            Ok(loaded) => loaded,
             Err(errors) => return Ok(refuse(&errors)),
         };
         if let Err(error) = telemetry::start_logs() {
             return Ok(refuse(&error));
         }
-        for warning in &config.warnings {
+        for warning in &loaded.config.warnings {
             warn!("{warning}");
         }
         raise_file_limit();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let served = runtime.block_on(serve(config));
+        let served = runtime.block_on(serve(loaded));
         // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
         runtime.shutdown_background();
         served.map(|()| ExitCode::SUCCESS)
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let metrics = Metrics::start()?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    // From here on: it would end a process that does not listen for it.
+    let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut told = async || {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -57,16 +61,26 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     // A disk that hangs while the cache is opened must not keep the process from ending.
     let app = tokio::select! {
-        app = App::start(config, metrics) => app?,
+        app = App::start(loaded, metrics) => app?,
         () = told() => return Ok(()),
     };
+    let reloading = tokio::spawn(reload_on(hangup, app.reloader().clone()));
     told().await;
+    reloading.abort();
     info!("stopping; running transfers may end, a second signal ends them");
     tokio::select! {
         () = app.stop() => info!("stopped"),
         () = told() => warn!("stopped at once; transfers were cut"),
     }
     Ok(())
+}
+
+/// Loads settings and catalog again at each SIGHUP.
+async fn reload_on(mut hangup: Signal, reloader: Reloader) {
+    while hangup.recv().await.is_some() {
+        // The log says how it went.
+        let _ = reloader.reload(ReloadTrigger::Signal).await;
+    }
 }
 
 /// Takes as many open files as the system allows: each connection and each open blob is one.
