@@ -120,9 +120,9 @@ impl Draft {
         let layers = layers.map_err(|problem| internal(&self.main, problem))?;
         let partial = text.is_none() && layers.values().find_ref("catalog_url").is_some();
         errors.extend(check::check(&layers));
-        errors.extend(shared::check(&layers));
         // Each value is one; what is wrong between them does not keep the hosts and profiles from being checked, too.
         let every_value_is_one = errors.is_empty();
+        errors.extend(shared::check(&layers));
         errors.extend(rules::check(&layers).into_iter().filter(|error| {
             // What a name refers to may be in a file that could not be read.
             (every_file_is_read && !partial)
