@@ -15,18 +15,15 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 pub use catalog::{CatalogError, LoadError, Loaded, Look, fetch, load, load_now};
-pub use reload::{
-    CatalogView, LastReload, LastReloadOutcome, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloader,
-    Reloading, SourceKind, SourceView,
-};
+pub use reload::Reloader;
 
 use self::reload::Seed;
-
+use crate::admin::{AdminError, AdminParts, AdminServer};
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
 use crate::depot::Depot;
 use crate::dhcp::{DhcpError, DhcpServer};
-use crate::http::{AdminServer, HttpError, HttpServer, plain_port};
+use crate::http::{HttpError, HttpServer, plain_port};
 use crate::origin::{OriginError, Origins};
 use crate::telemetry::Metrics;
 use crate::tftp::{Base, TftpError, TftpServer};
@@ -40,9 +37,12 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The HTTP or the admin listener.
+    /// The HTTP listener.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The admin listener.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The TFTP listener.
     #[error(transparent)]
     Tftp(#[from] TftpError),
@@ -98,7 +98,7 @@ impl App {
         let advertise = config.http.advertise.clone();
         let http = HttpServer::bind(config.http).await?;
         let admin = match config.admin {
-            Some(address) => Some(AdminServer::bind(address).await?),
+            Some(settings) => Some(AdminServer::bind(settings).await?),
             None => None,
         };
         let tftp = TftpServer::bind(config.tftp)?;
@@ -137,8 +137,9 @@ impl App {
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let rendered = metrics.clone();
         if let Some(admin) = admin {
-            let render = Arc::new(move || rendered.render());
-            servers.spawn(admin.serve(boot, render, stop.clone()));
+            let parts =
+                AdminParts { boot, metrics: Arc::new(move || rendered.render()), reloading: reloader.reloading() };
+            servers.spawn(admin.serve(parts, stop.clone()));
         }
         let keeping = stop.clone();
         servers.spawn(async move { releases.keep(keeping).await });

@@ -25,7 +25,6 @@ mod summary;
 mod tests;
 mod written;
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +40,7 @@ pub use shared::{CatalogText, SharedCatalog, copy_path};
 pub use show::{Effective, Section};
 pub use summary::{Changes, Summary};
 
+use crate::admin::AdminSettings;
 use crate::asset::Digest;
 use crate::boot::Roster;
 use crate::cache::CacheSettings;
@@ -65,8 +65,8 @@ pub struct Config {
     pub http: HttpSettings,
     /// The TFTP server.
     pub tftp: TftpSettings,
-    /// Where the admin listener is; none: nowhere.
-    pub admin: Option<SocketAddr>,
+    /// The admin listener; none: it is off.
+    pub admin: Option<AdminSettings>,
     /// The proxyDHCP server; none: it is off.
     pub dhcp: Option<DhcpSettings>,
     /// The boot file of each kind of firmware, whoever names it.

@@ -14,18 +14,25 @@ mod events;
 mod fetch;
 mod fill;
 mod hashing;
-mod hold;
+mod held;
+mod history;
+mod holds;
 mod lists;
+mod pins;
 mod preload;
 mod ranges;
+mod rate;
 mod reader;
 mod settings;
 mod stock;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod transfer;
 mod verdict;
+mod views;
+mod wishes;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -34,28 +41,34 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use error::ReadError;
-pub use events::{TransferEnd, TransferEvent, TransferFacts};
+pub use events::{FillEvent, TransferEnd, TransferEvent, TransferFacts};
 pub use fill::FillOutcome;
-pub use hold::Hold;
+pub use holds::{EvictRefusal, Hold, Holder};
+pub use pins::{PINS_FILE, PinError, PinView};
 pub use preload::{FetchError, Progress};
+pub use rate::Rate;
 pub use reader::Reader;
 pub use settings::{Delivery, FillSettings, Release};
 pub use stock::Stock;
 pub use stream::ByteStream;
 pub use transfer::{CacheState, Outcome, Protocol, Transfer};
+pub(crate) use views::moment;
+pub use views::{FillPhase, FillView, PastFill, PastTransfer, TransferView};
 
 use self::drive::Driver;
-use self::events::Events;
 use self::fetch::Fetch;
 use self::fill::{Fill, Phase};
 use self::hashing::blocking;
-use self::hold::Held;
-use self::stock::{Pins, Supply, Whence};
+use self::held::Held;
+use self::history::History;
+use self::holds::Holders;
+use self::pins::Pins;
+use self::stock::{Supply, Whence};
+use self::traffic::Traffic;
 use self::verdict::SourceFailures;
 use crate::asset::{ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, Entry};
@@ -79,53 +92,76 @@ pub struct Depot {
 
 struct Shared {
     supply: ArcSwap<Supply>,
-    /// What the settings pin. Held while the supply is exchanged.
-    pins: Mutex<Pins>,
+    /// Held while the supply is exchanged.
+    restocking: Mutex<()>,
     held: Arc<Held>,
     cache: Cache,
     fills: Mutex<HashMap<Digest, Arc<Fill>>>,
     hot: moka::sync::Cache<Digest, Bytes>,
     /// Blobs for which there was no room a moment ago.
     unstored: moka::sync::Cache<Digest, ()>,
-    events: Events,
+    traffic: Arc<Traffic>,
+    history: Arc<History>,
+    holders: Arc<Holders>,
+    /// What the settings pin.
+    pinned: Mutex<Vec<Hold>>,
+    /// What operators pin.
+    pins: Pins,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Depot {
-    /// A depot of this catalog over these origins and this cache.
+    /// A depot of this catalog over these origins and this cache, with the pins that operators left in the cache's
+    /// directory. Blocks for reading those.
     pub fn new(catalog: Catalog, origins: Origins, cache: Cache, settings: FillSettings) -> Self {
         let supply = Supply::new(catalog, origins, settings);
-        let mut pins = Pins::default();
-        pins.replace(&cache, &supply);
+        let (catalog, pins) = (Arc::clone(&supply.catalog), Pins::new(cache.dir().join(PINS_FILE)));
         let weight = |_: &Digest, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let shared = Shared {
             supply: ArcSwap::from_pointee(supply),
-            pins: Mutex::new(pins),
+            restocking: Mutex::default(),
             held: Arc::default(),
             cache,
             fills: Mutex::default(),
             hot: moka::sync::Cache::builder().max_capacity(HOT_TOTAL).weigher(weight).build(),
             unstored: moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(ROOM_AGAIN).build(),
-            events: Events::new(),
+            traffic: Arc::new(Traffic::new()),
+            history: Arc::new(History::new()),
+            holders: Arc::default(),
+            pinned: Mutex::default(),
+            pins,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
-        Self { shared: Arc::new(shared) }
+        let depot = Self { shared: Arc::new(shared) };
+        depot.read_pins(&catalog);
+        depot.apply_pins(&catalog);
+        depot
+    }
+
+    /// The catalog as it is now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.shared.supply.load().catalog)
+    }
+
+    /// The cache that it fills and reads.
+    pub fn cache(&self) -> &Cache {
+        &self.shared.cache
+    }
+
+    /// How many fills run at a time; others wait.
+    pub fn max_fills(&self) -> usize {
+        self.shared.supply.load().settings.max_fills.max(1)
     }
 
     /// Deals in `stock` from now on, all of it at once. Whoever has found an asset keeps it, and fills under way go on as they
-    /// began; what was remembered of blobs holds as long as their sources are the same.
+    /// began; what was remembered of blobs holds as long as their sources are the same. Blocks for the operators' pins.
     pub fn restock(&self, stock: Stock) {
-        let mut pins = self.shared.pins.lock().unwrap_or_else(PoisonError::into_inner);
-        let supply = self.supply().followed_by(stock);
-        pins.replace(&self.shared.cache, &supply);
-        self.shared.supply.store(Arc::new(supply));
-    }
-
-    /// All assets, as the settings have them now.
-    pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.shared.supply.load().catalog)
+        let _restocking = self.shared.restocking.lock().unwrap_or_else(PoisonError::into_inner);
+        let supply = Arc::new(self.supply().followed_by(stock));
+        self.shared.supply.store(Arc::clone(&supply));
+        self.apply_pins(&supply.catalog);
     }
 
     fn supply(&self) -> Arc<Supply> {
@@ -134,18 +170,13 @@ impl Depot {
 
     /// A transfer of `name` to `peer`, begun now.
     pub fn transfer(&self, protocol: Protocol, peer: SocketAddr, name: impl Into<String>) -> Transfer {
-        Transfer::begin(&self.shared.events, protocol, peer, name.into())
+        Transfer::begin(&self.shared.traffic, protocol, peer, name.into())
     }
 
     /// A transfer of what the catalog does not have. `text` is the client's: it is escaped and cut, so that it writes no
     /// lines of its own into the log.
     pub fn unknown_transfer(&self, protocol: Protocol, peer: SocketAddr, text: &str) -> Transfer {
         self.transfer(protocol, peer, transfer::shown(text))
-    }
-
-    /// What happens to transfers from now on.
-    pub fn transfers(&self) -> broadcast::Receiver<TransferEvent> {
-        self.shared.events.subscribe()
     }
 
     /// The asset of this name, if the catalog has it, or else a [`Hold`]. Memory only.
@@ -163,7 +194,7 @@ impl Depot {
     /// The asset's size in bytes, where the cache, the catalog or a fill under way has it. Memory only.
     pub fn known_size(&self, asset: &Asset) -> Option<u64> {
         let of_fill = || {
-            let phase = self.fills().get(&asset.digest).map(|fill| fill.phase());
+            let phase = self.filling().get(&asset.digest).map(|fill| fill.phase());
             match phase? {
                 Phase::Filling(partial) => Some(partial.size()),
                 Phase::Complete(entry) => Some(entry.size()),
@@ -214,7 +245,7 @@ impl Depot {
             if let Some(size) = known {
                 return Ok(reader(size, None));
             }
-            let Some((fill, state)) = self.join(asset)? else { continue };
+            let Some((fill, state)) = self.join(asset, Wanting::Lasting)? else { continue };
             let size = match fill.begun().await {
                 Phase::Filling(partial) => partial.size(),
                 Phase::Complete(entry) => entry.size(),
@@ -243,16 +274,23 @@ impl Depot {
         }
     }
 
-    fn fills(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Fill>>> {
+    fn filling(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Fill>>> {
         self.shared.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The fill of this asset: the one under way, else a new one. `None` when the blob has come meanwhile.
-    fn join(&self, asset: &Arc<Asset>) -> Result<Option<(Arc<Fill>, CacheState)>, ReadError> {
+    fn join(&self, asset: &Arc<Asset>, wanting: Wanting) -> Result<Option<(Arc<Fill>, CacheState)>, ReadError> {
         let shared = &self.shared;
-        let mut fills = self.fills();
-        if let Some(fill) = fills.get(&asset.digest) {
-            return Ok(Some((Arc::clone(fill), CacheState::Join)));
+        let mut fills = self.filling();
+        // One that nobody wanted any more is on its way out, and the next waits for it.
+        let under_way = fills.get(&asset.digest).cloned();
+        let (under_way, before) = match under_way {
+            Some(fill) if fill.stop().is_cancelled() => (None, Some(fill)),
+            under_way => (under_way, None),
+        };
+        if let Some(fill) = under_way {
+            wanting.note(&fill);
+            return Ok(Some((fill, CacheState::Join)));
         }
         // A fill that ended well leaves the map only when its blob is in the cache.
         if shared.cache.size_of(&asset.digest).is_some() {
@@ -262,6 +300,7 @@ impl Depot {
             return Err(ReadError::Closing);
         }
         let fill = Arc::new(Fill::new(Arc::clone(asset)));
+        wanting.note(&fill);
         fills.insert(asset.digest, Arc::clone(&fill));
         drop(fills);
         let supply = self.supply();
@@ -273,6 +312,8 @@ impl Depot {
             settings: supply.settings.clone(),
             slots: Arc::clone(&supply.slots),
             stop: shared.stop.clone(),
+            history: Arc::clone(&shared.history),
+            before,
         };
         let whence = supply.whence(&asset.digest, &driver.sources);
         let listed = Listed { depot: self.clone(), fill: Arc::clone(&fill), supply, whence };
@@ -328,6 +369,24 @@ fn remember(supply: &Supply, whence: Whence, error: ReadError) -> ReadError {
     error
 }
 
+/// How somebody wants a fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanting {
+    /// It goes on whether they wait for it or not.
+    Lasting,
+    /// They may take it back.
+    Revocable,
+}
+
+impl Wanting {
+    fn note(self, fill: &Fill) {
+        match self {
+            Self::Lasting => fill.wishes().lasting(),
+            Self::Revocable => fill.wishes().revocable(),
+        }
+    }
+}
+
 /// What the cache has of a digest.
 enum Found {
     Blob(Entry),
@@ -353,6 +412,10 @@ impl Drop for Listed {
             Phase::Unstored(_) => self.depot.shared.unstored.insert(asset.digest, ()),
             _ => {}
         }
-        self.depot.fills().remove(&asset.digest);
+        let mut fills = self.depot.filling();
+        // Another may have taken the place of one that was cancelled.
+        if fills.get(&asset.digest).is_some_and(|listed| Arc::ptr_eq(listed, &self.fill)) {
+            fills.remove(&asset.digest);
+        }
     }
 }

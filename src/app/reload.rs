@@ -5,7 +5,6 @@
 
 mod news;
 mod standing;
-mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +14,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use view::{
-    CatalogView, LastReload, LastReloadOutcome, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloading,
-    SourceKind, SourceView,
-};
-
 use self::news::News;
 use self::standing::Standing;
 use super::blocking;
 use super::catalog::{self, Loaded, Look};
+use crate::admin::{CatalogView, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloading};
 use crate::boot::Boot;
 use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary};
 use crate::depot::Stock;
@@ -242,7 +237,7 @@ impl Reloads {
             Ok(ReloadView { outcome: ReloadOutcome::Unchanged, .. }) => "unchanged",
             Err(failure) => {
                 for reason in &failure.errors {
-                    error!(%trigger, reason, "settings and catalog stay as they were");
+                    error!(trigger = trigger.as_str(), reason, "settings and catalog stay as they were");
                 }
                 "failed"
             }
@@ -312,9 +307,9 @@ impl Reloads {
             warn!("{warning}");
         }
         if same {
-            info!(%trigger, "settings and catalog are what they were");
+            info!(trigger = trigger.as_str(), "settings and catalog are what they were");
         } else {
-            info!(%trigger, "settings and catalog are loaded again: {news}");
+            info!(trigger = trigger.as_str(), "settings and catalog are loaded again: {news}");
         }
         let outcome = if same { ReloadOutcome::Unchanged } else { ReloadOutcome::Ok };
         news.view(outcome, warnings)

@@ -8,7 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::config::refuse;
-use crate::app::{self, App, Loaded, ReloadTrigger, Reloader};
+use crate::admin::ReloadTrigger;
+use crate::app::{self, App, Loaded, Reloader};
 use crate::config::{Flags, Inputs, process_environment};
 use crate::telemetry::{self, Metrics};
 

@@ -9,7 +9,6 @@ use tokio::sync::Semaphore;
 
 use super::{BLOCK_LISTS, FillSettings, REMEMBERED, ReadError};
 use crate::asset::{BlockList, Digest, SourceUrl};
-use crate::cache::Cache;
 use crate::catalog::Catalog;
 use crate::origin::Origins;
 
@@ -87,19 +86,14 @@ impl Supply {
         Self { catalog: Arc::new(catalog), origins, epoch, settings, slots, bypasses, memory }
     }
 
-    /// The blob of this digest as these sources have it.
+    /// The blob of this digest as these sources have it, in whatever order.
     pub(super) fn whence(&self, digest: &Digest, sources: &[SourceUrl]) -> Whence {
+        let mut sources: Vec<_> = sources.iter().map(SourceUrl::as_str).collect();
+        sources.sort_unstable();
         // The same within a process, which is all that anything is remembered for.
         let mut hasher = std::hash::DefaultHasher::new();
-        self.epoch.hash(&mut hasher);
-        sources.iter().for_each(|source| source.as_str().hash(&mut hasher));
+        (self.epoch, sources).hash(&mut hasher);
         Whence { digest: *digest, sources: hasher.finish() }
-    }
-
-    /// The blobs that the settings keep in the cache, block lists included: once for each asset that says so.
-    pub(super) fn pins(&self) -> Vec<Digest> {
-        let pinned = self.catalog.assets().filter(|asset| asset.pin);
-        pinned.flat_map(|asset| [Some(asset.digest), asset.blocks.as_ref().map(|list| list.digest)]).flatten().collect()
     }
 }
 
@@ -112,18 +106,4 @@ fn next_epoch() -> u64 {
 fn permits(settings: &FillSettings) -> (Arc<Semaphore>, Arc<Semaphore>) {
     let fills = settings.max_fills.max(1);
     (Arc::new(Semaphore::new(fills)), Arc::new(Semaphore::new(fills.saturating_mul(settings.connections.max(1)))))
-}
-
-/// Holds the blobs that the settings pin, and tells of how many assets there are.
-#[derive(Default)]
-pub(super) struct Pins(Vec<Digest>);
-
-impl Pins {
-    /// Pins what `supply` wants pinned, and then lets go of what the one before did: what both want is never loose.
-    pub(super) fn replace(&mut self, cache: &Cache, supply: &Supply) {
-        let wanted = supply.pins();
-        wanted.iter().for_each(|digest| cache.pin(digest));
-        std::mem::replace(&mut self.0, wanted).iter().for_each(|digest| cache.unpin(digest));
-        metrics::gauge!("bootdepot_catalog_assets").set(u32::try_from(supply.catalog.len()).unwrap_or(u32::MAX));
-    }
 }

@@ -4,9 +4,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::{
-    CatalogView, LastReload, LastReloadOutcome, Loaded, Look, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView,
-    SourceKind, SourceView,
+use super::{Loaded, Look};
+use crate::admin::{
+    CatalogView, LastReload, LastReloadOutcome, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind,
+    SourceView,
 };
 use crate::config::Config;
 

@@ -130,9 +130,9 @@ fn what_two_files_set_names_both() {
 
 #[test]
 fn what_does_not_exist_yet_is_unknown() {
-    let site = Site::new("[admin]\noperator_token_file = \"/t\"\n[[collection]]\nprefix = \"isos/\"\n");
+    let site = Site::new("[[collection]]\nprefix = \"isos/\"\n");
     let errors = site.errors();
-    for key in ["admin.operator_token_file", "collection"] {
+    for key in ["collection"] {
         assert!(errors.contains(&format!("{key}: there is no such key; known here: ")), "{key}:\n{errors}");
     }
     assert_eq!(errors.lines().count(), 3, "{errors}");

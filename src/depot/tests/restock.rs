@@ -74,7 +74,7 @@ async fn other_origins_are_asked_again() {
 async fn what_is_held_is_found_by_its_name_until_it_is_let_go() {
     let house = House::new(&[&[]]).await;
     let asset = house.found();
-    let (first, second) = (house.depot.hold(&asset), house.depot.hold(&asset));
+    let (first, second) = (house.depot.hold(&asset, Holder::Operator), house.depot.hold(&asset, Holder::Job(1)));
     house.restock(Vec::new());
     assert!(Arc::ptr_eq(&house.found(), &asset));
     assert_eq!(house.depot.find_digest(&asset.digest).unwrap().name, asset.name);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How to load settings and catalog again, and how they stand.
 #[derive(Clone)]
@@ -30,7 +31,7 @@ impl Reloading {
 }
 
 /// What loading settings and catalog again came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadView {
     /// Whether anything is new.
     pub outcome: ReloadOutcome,
@@ -45,7 +46,7 @@ pub struct ReloadView {
 }
 
 /// Whether loading again brought anything new.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReloadOutcome {
     /// It did, and that is in force.
@@ -63,7 +64,7 @@ pub struct ReloadFailure {
 }
 
 /// The catalog that is in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CatalogView {
     /// How many assets it has.
     pub assets: usize,
@@ -82,7 +83,7 @@ pub struct CatalogView {
 }
 
 /// One place that the catalog comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SourceView {
     /// What it is.
     pub kind: SourceKind,
@@ -97,7 +98,7 @@ pub struct SourceView {
 }
 
 /// What a catalog comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceKind {
     /// A file on this machine.
@@ -107,7 +108,7 @@ pub enum SourceKind {
 }
 
 /// How loading the catalog last went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastReload {
     /// When.
     pub at: Timestamp,
@@ -120,7 +121,7 @@ pub struct LastReload {
 }
 
 /// How loading the catalog ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LastReloadOutcome {
     /// With a new one.
@@ -132,7 +133,7 @@ pub enum LastReloadOutcome {
 }
 
 /// Who wanted the catalog loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReloadTrigger {
     /// The server's start.
@@ -145,13 +146,14 @@ pub enum ReloadTrigger {
     Poll,
 }
 
-impl std::fmt::Display for ReloadTrigger {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl ReloadTrigger {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Start => "start",
             Self::Signal => "signal",
             Self::Api => "api",
             Self::Poll => "poll",
-        })
+        }
     }
 }
