@@ -2,6 +2,7 @@
 
 mod catalog;
 mod reload;
+pub mod service;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,20 +20,22 @@ pub use catalog::{CatalogError, LoadError, Loaded, Look, fetch, load, load_now};
 pub use reload::Reloader;
 
 use self::reload::Seed;
-use crate::admin::{AdminError, AdminParts, AdminServer};
+use crate::admin::{AdminError, AdminParts, AdminServer, Listener};
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
 use crate::depot::Depot;
 use crate::dhcp::{DhcpError, DhcpServer};
 use crate::http::{HttpError, HttpServer, plain_port};
+use crate::jobs::Jobs;
 use crate::origin::{OriginError, Origins};
+use crate::sockets::{Inherited, SocketsError};
 use crate::telemetry::Metrics;
 use crate::tftp::{Base, TftpError, TftpServer};
 
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.
 const GRACE: Duration = Duration::from_secs(25);
-/// How often metrics are folded.
+/// How often metrics are folded, and gauges set of what nobody counts.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why the server could not start.
@@ -55,6 +59,9 @@ pub enum AppError {
     /// The cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The sockets that were inherited.
+    #[error(transparent)]
+    Sockets(#[from] SocketsError),
     /// The system gives no thread.
     #[error("no thread could be started: {0}")]
     Thread(std::io::Error),
@@ -88,20 +95,26 @@ pub struct App {
 }
 
 impl App {
-    /// Binds all listeners, opens the cache and begins to serve.
+    /// Binds all listeners whose sockets are not `inherited`, opens the cache and begins to serve.
     ///
     /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
-    pub async fn start(loaded: impl Into<Loaded>, metrics: Metrics) -> Result<Self, AppError> {
+    pub async fn start(
+        loaded: impl Into<Loaded>,
+        metrics: Metrics,
+        mut inherited: Inherited,
+    ) -> Result<Self, AppError> {
         let loaded = loaded.into();
         let seed = Seed::of(&loaded);
         let config = loaded.config;
         let advertise = config.http.advertise.clone();
-        let http = HttpServer::bind(config.http).await?;
+        let started = Timestamp::now();
+        let http = HttpServer::bind(config.http, &mut inherited).await?;
         let admin = match config.admin {
-            Some(settings) => Some(AdminServer::bind(settings).await?),
+            Some(settings) => Some(AdminServer::bind(settings, &mut inherited).await?),
             None => None,
         };
-        let tftp = TftpServer::bind(config.tftp)?;
+        let tftp = TftpServer::bind(config.tftp, &mut inherited)?;
+        inherited.finish()?;
         let dhcp = config.dhcp.map(DhcpServer::bind).transpose()?;
         let addresses = Addresses {
             http: http.addresses(),
@@ -133,18 +146,25 @@ impl App {
         if let Some(dhcp) = dhcp {
             servers.spawn(dhcp.with_http_port(http_port).serve(boot.clone(), stop.clone()));
         }
+        tokio::spawn(service::keep(boot.clone(), addresses.clone(), tftp.pulse(), stop.clone(), end.clone()));
         servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
-        let rendered = metrics.clone();
+        let (rendered, watched) = (metrics.clone(), boot.clone());
         if let Some(admin) = admin {
-            let parts =
-                AdminParts { boot, metrics: Arc::new(move || rendered.render()), reloading: reloader.reloading() };
+            let parts = AdminParts {
+                boot: boot.clone(),
+                metrics: Arc::new(move || rendered.render()),
+                reloading: reloader.reloading(),
+                jobs: Jobs::new(boot.clone()),
+                listeners: addresses.listeners(),
+                started,
+            };
             servers.spawn(admin.serve(parts, stop.clone()));
         }
         let keeping = stop.clone();
         servers.spawn(async move { releases.keep(keeping).await });
         servers.spawn(reloads.run(stop.clone()));
-        tokio::spawn(upkeep(metrics, end.clone()));
+        tokio::spawn(upkeep(metrics, watched, end.clone()));
         let (scrubbing, told) = mpsc::channel();
         let (thread, interval) = (std::thread::Builder::new().name("scrub".to_owned()), config.scrub_interval);
         // A thread of its own: it reads the disk for as long as the server runs.
@@ -154,6 +174,7 @@ impl App {
                 info!(protocol, %address, "listening");
             }
         }
+        service::ready();
         Ok(Self { addresses, depot, reloader, servers, stop, end, books, scrubbing, scrub })
     }
 
@@ -183,6 +204,13 @@ impl App {
 }
 
 impl Addresses {
+    fn listeners(&self) -> Vec<Listener> {
+        let listener = |protocol: &str, address| Listener { protocol: protocol.to_owned(), address };
+        let each = self.by_protocol().into_iter();
+        each.flat_map(|(protocol, addresses)| addresses.into_iter().map(move |address| listener(protocol, address)))
+            .collect()
+    }
+
     fn by_protocol(&self) -> [(&'static str, Vec<SocketAddr>); 4] {
         [
             ("http", self.http.clone()),
@@ -210,10 +238,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-async fn upkeep(metrics: Metrics, end: CancellationToken) {
+async fn upkeep(metrics: Metrics, boot: Boot, end: CancellationToken) {
     let mut every = tokio::time::interval(UPKEEP);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while end.run_until_cancelled(every.tick()).await.is_some() {
         metrics.upkeep();
+        boot.report();
     }
 }

@@ -42,6 +42,7 @@ use self::script::Making;
 use self::token::Tokens;
 use crate::catalog::Release;
 use crate::depot::{Depot, PastTransfer, Stock, TransferView};
+use crate::span::{Kind, Span};
 
 /// Where a request came from, and how this server is reached from there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +156,7 @@ impl Boot {
     }
 
     fn script(&self, machine: &Machine, visit: &Visit, language: Language) -> String {
+        let span = Span::begin("script", Kind::Internal);
         let Shared { ledger, tokens, .. } = &*self.shared;
         let mint = Mint::For(Arc::clone(tokens), visit.peer);
         let script = {
@@ -162,6 +164,11 @@ impl Boot {
             Making::new(&roster, machine, visit, language, self.resolve(), mint).make()
         };
         let (host, profile) = (script.host.as_deref(), script.profile.as_deref());
+        span.text("bootdepot.host", host.unwrap_or_default());
+        span.text("bootdepot.profile", profile.unwrap_or_default());
+        if let Some(trouble) = &script.trouble {
+            span.text("bootdepot.trouble", trouble);
+        }
         match &script.trouble {
             None => tracing::debug!(peer = %visit.peer, host, profile, "script"),
             Some(trouble @ (Trouble::Unknown | Trouble::NotLive(NotLive::Fetching { .. } | NotLive::Inactive(_)))) => {
@@ -239,6 +246,14 @@ impl Boot {
     /// Says why what the settings say is not all of it, as a sentence; nothing when it is. Not ready until then.
     pub fn set_trouble(&self, trouble: Option<String>) {
         *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Sets the gauges `bootdepot_ready` and `bootdepot_boots`.
+    pub fn report(&self) {
+        metrics::gauge!("bootdepot_ready").set(if self.troubles().is_empty() { 1.0 } else { 0.0 });
+        for (state, machines) in self.shared.ledger.count() {
+            metrics::gauge!("bootdepot_boots", "state" => state.as_str()).set(machines);
+        }
     }
 
     /// What machines did.

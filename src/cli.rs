@@ -2,9 +2,12 @@
 
 pub mod activate;
 pub mod boots;
+pub mod completions;
 pub mod config;
 pub mod dhcp_config;
 pub mod hosts;
+pub mod man;
+pub mod preload;
 pub mod releases;
 pub mod render;
 pub mod serve;
@@ -30,6 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeCommand),
+    Preload(preload::PreloadCommand),
     Hosts(hosts::HostsCommand),
     Boots(boots::BootsCommand),
     Render(render::RenderCommand),
@@ -37,6 +41,8 @@ enum Command {
     Activate(activate::ActivateCommand),
     DhcpConfig(dhcp_config::DhcpConfigCommand),
     Config(config::ConfigCommand),
+    Completions(completions::CompletionsCommand),
+    Man(man::ManCommand),
 }
 
 impl Cli {
@@ -44,6 +50,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(command) => command.run(),
+            Command::Preload(command) => command.run(),
             Command::Hosts(command) => command.run(),
             Command::Boots(command) => command.run(),
             Command::Render(command) => command.run(),
@@ -51,6 +58,8 @@ impl Cli {
             Command::Activate(command) => command.run(),
             Command::DhcpConfig(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     }
 }

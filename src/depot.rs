@@ -27,7 +27,7 @@ mod settings;
 mod stock;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod traffic;
 mod transfer;
 mod verdict;
@@ -55,6 +55,7 @@ pub use reader::Reader;
 pub use settings::{Delivery, FillSettings, Release};
 pub use stock::Stock;
 pub use stream::ByteStream;
+pub use traffic::{ByProtocol, TransferTotals};
 pub use transfer::{CacheState, Outcome, Protocol, Transfer};
 pub(crate) use views::moment;
 pub use views::{FillPhase, FillView, PastFill, PastTransfer, TransferView};
@@ -73,7 +74,7 @@ use self::verdict::SourceFailures;
 use crate::asset::{ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, Entry};
 use crate::catalog::{Asset, Catalog};
-use crate::origin::Origins;
+use crate::origin::{OriginView, Origins};
 
 /// Memory for such blobs.
 const HOT_TOTAL: u64 = 64 << 20;
@@ -148,6 +149,11 @@ impl Depot {
     /// The cache that it fills and reads.
     pub fn cache(&self) -> &Cache {
         &self.shared.cache
+    }
+
+    /// How the origins that were asked for anything fared.
+    pub fn origins(&self) -> Vec<OriginView> {
+        self.shared.supply.load().origins.health()
     }
 
     /// How many fills run at a time; others wait.
@@ -299,7 +305,7 @@ impl Depot {
         if shared.stop.is_cancelled() {
             return Err(ReadError::Closing);
         }
-        let fill = Arc::new(Fill::new(Arc::clone(asset)));
+        let fill = Arc::new(Fill::new(Arc::clone(asset), shared.stop.child_token()));
         wanting.note(&fill);
         fills.insert(asset.digest, Arc::clone(&fill));
         drop(fills);

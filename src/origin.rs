@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod failure;
 mod file;
+mod health;
 mod keyring;
 mod refusal;
 mod remote;
@@ -30,17 +31,21 @@ use std::time::SystemTime;
 
 pub use body::Body;
 pub use error::OriginError;
+pub use health::{OriginTrouble, OriginView};
 pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
 pub use validator::Validator;
 
 use crate::asset::{ByteRange, Place, SourceUrl};
+use crate::span::{Kind, Span};
 use crate::trust;
+use health::Health;
 use remote::Remote;
 
 /// All configured origins; for each source URL the one whose `match` is its longest prefix is used, else a plain one.
 #[derive(Clone)]
 pub struct Origins {
     inner: Arc<Inner>,
+    health: Arc<Health>,
 }
 
 struct Inner {
@@ -95,8 +100,17 @@ impl Origins {
                 reason: "two origins have this match; remove one".to_owned(),
             });
         }
+        for remote in &remotes {
+            exchange::begin_counting(remote.prefix());
+        }
         let plain = Remote::plain(&roots, timeouts)?;
-        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts }) })
+        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts }), health: Arc::default() })
+    }
+
+    /// The same, which go on with the books that `before` kept of how each fared.
+    #[must_use]
+    pub fn following(self, before: &Self) -> Self {
+        Self { health: Arc::clone(&before.health), ..self }
     }
 
     /// Reads `range` of `source` (all of it where none is given). With `expect`, only of the object that has this
@@ -129,20 +143,43 @@ impl Origins {
     }
 
     async fn ask(&self, source: &SourceUrl, wanted: Wanted<'_>) -> Result<Option<Reply>, OriginError> {
+        let span = Span::begin("origin.read", Kind::Client);
+        span.text("url.full", source);
+        if let Some(range) = &wanted.range {
+            span.text("bootdepot.range", range);
+        }
         let remote = self.remote(source);
-        match source.place() {
-            Place::File(path) => {
-                let asked = file::Asked { source, path, range: wanted.range, expect: wanted.expect };
-                let reply = file::read(asked, &remote.label(source), self.inner.timeouts.stall).await?;
-                let known = wanted.unless.is_some() && reply.validator.as_ref() == wanted.unless;
-                Ok(Some(reply).filter(|_| !known))
+        let label = remote.label(source);
+        let read = async {
+            match source.place() {
+                Place::File(path) => {
+                    let asked = file::Asked { source, path, range: wanted.range, expect: wanted.expect };
+                    let reply = file::read(asked, &label, self.inner.timeouts.stall).await?;
+                    let known = wanted.unless.is_some() && reply.validator.as_ref() == wanted.unless;
+                    Ok(Some(reply).filter(|_| !known))
+                }
+                Place::Http(url) => remote.read_http(source, url, wanted).await,
+                Place::S3 { bucket, key, version } => {
+                    let object = s3::Object { bucket, key, version: version.as_deref() };
+                    remote.read_s3(source, object, wanted).await
+                }
             }
-            Place::Http(url) => remote.read_http(source, url, wanted).await,
-            Place::S3 { bucket, key, version } => {
-                let object = s3::Object { bucket, key, version: version.as_deref() };
-                remote.read_s3(source, object, wanted).await
+        };
+        let record = self.health.of(&label);
+        let read = read.await;
+        record.asked(&read);
+        match read {
+            Ok(reply) => Ok(reply.map(|reply| Reply { body: reply.body.with_record(record).with_span(span), ..reply })),
+            Err(error) => {
+                span.fail(error.word(), &error);
+                Err(error)
             }
         }
+    }
+
+    /// How the origins that were asked for anything fared, in the order of their names.
+    pub fn health(&self) -> Vec<OriginView> {
+        self.health.list()
     }
 
     fn remote(&self, source: &SourceUrl) -> &Remote {

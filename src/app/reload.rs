@@ -16,8 +16,8 @@ use tracing::{error, info, warn};
 
 use self::news::News;
 use self::standing::Standing;
-use super::blocking;
 use super::catalog::{self, Loaded, Look};
+use super::{blocking, service};
 use crate::admin::{CatalogView, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloading};
 use crate::boot::Boot;
 use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary};
@@ -224,13 +224,13 @@ impl Reloads {
         self.tell_boot(Some(error));
     }
 
-    /// The one way in which settings are loaded again: every trigger comes through here, and whoever wants to know when that
-    /// begins and ends (a service manager) is told here.
+    /// The one way in which settings are loaded again: every trigger comes through here.
     async fn reload(
         &mut self,
         trigger: ReloadTrigger,
         found: Option<Arc<CatalogText>>,
     ) -> Result<ReloadView, ReloadFailure> {
+        let _told = service::reloading();
         let outcome = self.load(trigger, found).await;
         let word = match &outcome {
             Ok(ReloadView { outcome: ReloadOutcome::Ok, .. }) => "ok",
@@ -274,8 +274,14 @@ impl Reloads {
             return Err(ReloadFailure { errors: warnings });
         }
         // Even with the same settings: certificates in files may be others.
-        let (settings, timeouts) = (config.origins.clone(), config.timeouts);
-        let origins = blocking(move || Origins::new(settings, timeouts)).await.map_err(|error| failed(&error))?;
+        let origins = match origins {
+            Some(origins) => origins,
+            None => {
+                let (settings, timeouts) = (config.origins.clone(), config.timeouts);
+                blocking(move || Origins::new(settings, timeouts)).await.map_err(|error| failed(&error))?
+            }
+        };
+        let origins = origins.following(&self.origins);
         if let (Some(reach), Some(text)) = (&reach, text.filter(|text| !self.is_in_force(text))) {
             catalog::keep(reach, text).await;
         }

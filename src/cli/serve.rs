@@ -5,13 +5,16 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::config::refuse;
 use crate::admin::ReloadTrigger;
-use crate::app::{self, App, Loaded, Reloader};
+use crate::app::{self, App, Loaded, Reloader, service};
 use crate::config::{Flags, Inputs, process_environment};
-use crate::telemetry::{self, Metrics};
+use crate::sockets::Inherited;
+#[cfg(feature = "otel")]
+use crate::telemetry::Traces;
+use crate::telemetry::{Logs, LostLines, Metrics};
 
 /// Serve the catalog's assets over HTTP and TFTP
 ///
@@ -34,22 +37,36 @@ impl ServeCommand {
             Ok(loaded) => loaded,
             Err(errors) => return Ok(refuse(&errors)),
         };
-        if let Err(error) = telemetry::start_logs() {
-            return Ok(refuse(&error));
-        }
+        let logs = match Logs::start() {
+            Ok(logs) => logs,
+            Err(error) => return Ok(refuse(&error)),
+        };
+        #[cfg(feature = "otel")]
+        let _traces = match Traces::start() {
+            Ok(traces) => traces,
+            Err(error) => return Ok(refuse(&error)),
+        };
         for warning in &loaded.config.warnings {
             warn!("{warning}");
         }
         raise_file_limit();
-        let served = runtime.block_on(serve(loaded));
+        let inherited = Inherited::from_environment()?;
+        let served = runtime.block_on(serve(loaded, inherited, logs.lost()));
         // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
         runtime.shutdown_background();
-        served.map(|()| ExitCode::SUCCESS)
+        Ok(match served {
+            Ok(()) => ExitCode::SUCCESS,
+            // In the log: what it is printed to otherwise may be what nobody reads.
+            Err(error) => {
+                error!("{error:#}");
+                ExitCode::FAILURE
+            }
+        })
     }
 }
 
-async fn serve(loaded: Loaded) -> anyhow::Result<()> {
-    let metrics = Metrics::start()?;
+async fn serve(loaded: Loaded, inherited: Inherited, lost: LostLines) -> anyhow::Result<()> {
+    let metrics = Metrics::start(Some(lost))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     // From here on: it would end a process that does not listen for it.
@@ -62,12 +79,13 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     };
     // A disk that hangs while the cache is opened must not keep the process from ending.
     let app = tokio::select! {
-        app = App::start(loaded, metrics) => app?,
+        app = App::start(loaded, metrics, inherited) => app?,
         () = told() => return Ok(()),
     };
     let reloading = tokio::spawn(reload_on(hangup, app.reloader().clone()));
     told().await;
     reloading.abort();
+    service::stopping();
     info!("stopping; running transfers may end, a second signal ends them");
     tokio::select! {
         () = app.stop() => info!("stopped"),

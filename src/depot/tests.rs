@@ -5,8 +5,10 @@ mod bypass;
 mod preload;
 mod restock;
 mod resume;
-mod shelf;
+pub(crate) mod shelf;
 mod sources;
+mod watching;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;
