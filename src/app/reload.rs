@@ -376,3 +376,6 @@ fn failure(errors: &ConfigErrors) -> ReloadFailure {
 fn failed(error: &dyn std::fmt::Display) -> ReloadFailure {
     ReloadFailure { errors: vec![error.to_string()] }
 }
+
+#[cfg(test)]
+mod tests;

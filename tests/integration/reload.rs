@@ -84,10 +84,23 @@ fn a_good_change_is_taken_whole_and_a_bad_one_not_at_all() {
     );
     assert!(reasons.iter().any(|reason| reason.contains("asset[1].sha256: this is missing")), "{reasons:?}");
     assert!(server.client().compare("/assets/second", &second.bytes));
+    let admin = Client::of(server.admin);
+    let answer = admin.request("POST", "/api/v1/reload", &[]);
+    assert_eq!((answer.status, answer.header("content-type")), (422, "application/problem+json"));
+    assert!(answer.text().contains("cache.dri: there is no such key"), "{}", answer.text());
+    let status: serde_json::Value = serde_json::from_slice(&admin.get("/api/v1/status").body).unwrap();
+    let last = &status["catalog"]["last_reload"];
+    assert_eq!((&last["outcome"], &last["trigger"]), (&"failed".into(), &"api".into()), "{status}");
+    assert!(reasons.iter().all(|it| last["errors"].as_array().unwrap().contains(&it.as_str().into())), "{last}");
+    site.write();
+    let answer = admin.request("POST", "/api/v1/reload", &[]);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let view: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((&view["outcome"], &view["added"]), (&"unchanged".into(), &0.into()), "{view}");
     for line in [
         "bootdepot_reload_total{outcome=\"ok\"} 1",
-        "bootdepot_reload_total{outcome=\"unchanged\"} 1",
-        "bootdepot_reload_total{outcome=\"failed\"} 1",
+        "bootdepot_reload_total{outcome=\"unchanged\"} 2",
+        "bootdepot_reload_total{outcome=\"failed\"} 2",
         "bootdepot_catalog_assets 1",
     ] {
         assert!(metric(&server, line), "{line}");
