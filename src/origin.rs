@@ -45,6 +45,7 @@ use remote::Remote;
 #[derive(Clone)]
 pub struct Origins {
     inner: Arc<Inner>,
+    health: Arc<Health>,
 }
 
 struct Inner {
@@ -53,7 +54,17 @@ struct Inner {
     /// For what no `match` names.
     plain: Remote,
     timeouts: Timeouts,
-    health: Health,
+}
+
+/// What is wanted of an object.
+#[derive(Clone, Copy, Default)]
+struct Wanted<'a> {
+    /// These of its bytes; none: all.
+    range: Option<ByteRange>,
+    /// Only in this state.
+    expect: Option<&'a Validator>,
+    /// In any state but this.
+    unless: Option<&'a Validator>,
 }
 
 /// The answer to a ranged read, its head checked.
@@ -93,7 +104,13 @@ impl Origins {
             exchange::begin_counting(remote.prefix());
         }
         let plain = Remote::plain(&roots, timeouts)?;
-        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts, health: Health::default() }) })
+        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts }), health: Arc::default() })
+    }
+
+    /// The same, which go on with the books that `before` kept of how each fared.
+    #[must_use]
+    pub fn following(self, before: &Self) -> Self {
+        Self { health: Arc::clone(&before.health), ..self }
     }
 
     /// Reads `range` of `source` (all of it where none is given). With `expect`, only of the object that has this
@@ -107,9 +124,28 @@ impl Origins {
         range: Option<ByteRange>,
         expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
+        let reply = self.ask(source, Wanted { range, expect, unless: None }).await?;
+        let unasked = || OriginError::BadReply {
+            source_url: source.to_string(),
+            reason: "it answered that nothing has changed, which was not asked".to_owned(),
+        };
+        reply.ok_or_else(unasked)
+    }
+
+    /// Reads all of `source`, unless it is still in the state that `known` names: then nothing, for one request without a
+    /// body.
+    pub async fn read_changed(
+        &self,
+        source: &SourceUrl,
+        known: Option<&Validator>,
+    ) -> Result<Option<Reply>, OriginError> {
+        self.ask(source, Wanted { unless: known, ..Wanted::default() }).await
+    }
+
+    async fn ask(&self, source: &SourceUrl, wanted: Wanted<'_>) -> Result<Option<Reply>, OriginError> {
         let span = Span::begin("origin.read", Kind::Client);
         span.text("url.full", source);
-        if let Some(range) = &range {
+        if let Some(range) = &wanted.range {
             span.text("bootdepot.range", range);
         }
         let remote = self.remote(source);
@@ -117,21 +153,23 @@ impl Origins {
         let read = async {
             match source.place() {
                 Place::File(path) => {
-                    let asked = file::Asked { source, path, range, expect };
-                    file::read(asked, &label, self.inner.timeouts.stall).await
+                    let asked = file::Asked { source, path, range: wanted.range, expect: wanted.expect };
+                    let reply = file::read(asked, &label, self.inner.timeouts.stall).await?;
+                    let known = wanted.unless.is_some() && reply.validator.as_ref() == wanted.unless;
+                    Ok(Some(reply).filter(|_| !known))
                 }
-                Place::Http(url) => remote.read_http(source, url, range, expect).await,
+                Place::Http(url) => remote.read_http(source, url, wanted).await,
                 Place::S3 { bucket, key, version } => {
                     let object = s3::Object { bucket, key, version: version.as_deref() };
-                    remote.read_s3(source, object, range, expect).await
+                    remote.read_s3(source, object, wanted).await
                 }
             }
         };
-        let record = self.inner.health.of(&label);
+        let record = self.health.of(&label);
         let read = read.await;
         record.asked(&read);
         match read {
-            Ok(reply) => Ok(Reply { body: reply.body.with_record(record).with_span(span), ..reply }),
+            Ok(reply) => Ok(reply.map(|reply| Reply { body: reply.body.with_record(record).with_span(span), ..reply })),
             Err(error) => {
                 span.fail(error.word(), &error);
                 Err(error)
@@ -141,7 +179,7 @@ impl Origins {
 
     /// How the origins that were asked for anything fared, in the order of their names.
     pub fn health(&self) -> Vec<OriginView> {
-        self.inner.health.list()
+        self.health.list()
     }
 
     fn remote(&self, source: &SourceUrl) -> &Remote {

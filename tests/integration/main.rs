@@ -17,6 +17,7 @@ mod monitoring;
 mod origins;
 mod preload;
 mod releases;
+mod reload;
 mod serve;
 mod stampede;
 mod support;
