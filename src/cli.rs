@@ -2,6 +2,7 @@
 
 pub mod activate;
 pub mod boots;
+pub mod check;
 pub mod config;
 pub mod dhcp_config;
 pub mod hosts;
@@ -30,6 +31,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeCommand),
+    Check(check::CheckCommand),
     Hosts(hosts::HostsCommand),
     Boots(boots::BootsCommand),
     Render(render::RenderCommand),
@@ -44,6 +46,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(command) => command.run(),
+            Command::Check(command) => command.run(),
             Command::Hosts(command) => command.run(),
             Command::Boots(command) => command.run(),
             Command::Render(command) => command.run(),

@@ -1,6 +1,6 @@
 //! Origins: one ranged read of one source URL, with the validator of what was read. Errors are told apart by meaning.
 //!
-//! It knows nothing of digests or of the cache. A reply is distrusted: its status, `Content-Range`, length and
+//! It proves no digests and knows nothing of the cache. A reply is distrusted: its status, `Content-Range`, length and
 //! validator are checked against what was asked before a byte is handed on.
 //!
 //! A read goes `remote` (URL, credentials, redirects) → `exchange` (one request and its answer) → `reply` (what a head
@@ -19,7 +19,9 @@ mod refusal;
 mod remote;
 mod reply;
 mod s3;
+mod route;
 mod settings;
+mod stat;
 mod validator;
 
 #[cfg(test)]
@@ -29,13 +31,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use body::Body;
-pub use error::OriginError;
+pub use error::{OriginError, TlsFault};
+pub use route::{Route, Server};
 pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
+pub use stat::{Advertised, Answer, Stat};
 pub use validator::Validator;
 
 use crate::asset::{ByteRange, Place, SourceUrl};
 use crate::trust;
-use remote::Remote;
+use http::Method;
+use remote::{Question, Remote};
 
 /// All configured origins; for each source URL the one whose `match` is its longest prefix is used, else a plain one.
 #[derive(Clone)]
@@ -64,6 +69,8 @@ pub struct Reply {
     pub last_modified: Option<SystemTime>,
     /// The source sent everything although a range was asked: it can only be read as one stream.
     pub ignored_range: bool,
+    /// The digest that the source says it has. A claim: nobody has hashed the bytes for it now.
+    pub advertised: Option<Advertised>,
     /// The bytes.
     pub body: Body,
 }
@@ -99,16 +106,21 @@ impl Origins {
         range: Option<ByteRange>,
         expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
+        self.put(Question { source, method: Method::GET, range, expect, seen: None }).await
+    }
+
+    async fn put(&self, question: Question<'_>) -> Result<Reply, OriginError> {
+        let source = question.source;
         let remote = self.remote(source);
         match source.place() {
             Place::File(path) => {
-                let asked = file::Asked { source, path, range, expect };
+                let asked = file::Asked { source, path, range: question.range, expect: question.expect };
                 file::read(asked, &remote.label(source), self.inner.timeouts.stall).await
             }
-            Place::Http(url) => remote.read_http(source, url, range, expect).await,
+            Place::Http(url) => remote.ask_http(question, url).await,
             Place::S3 { bucket, key, version } => {
                 let object = s3::Object { bucket, key, version: version.as_deref() };
-                remote.read_s3(source, object, range, expect).await
+                remote.ask_s3(question, object).await
             }
         }
     }

@@ -6,6 +6,7 @@
 mod architecture;
 mod boot;
 mod boots;
+mod check;
 mod crash;
 mod dhcp;
 mod http_clients;
