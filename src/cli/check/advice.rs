@@ -63,39 +63,44 @@ pub(super) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// A setting of the origin, and where it is.
-    pub(super) fn of_origin(&self, key: &str) -> String {
-        match (&self.route.origin, &self.route.bucket) {
-            (Some(prefix), _) => {
+    /// What to do about a setting of the origin, and where it is.
+    fn mend_origin(&self, key: &str) -> String {
+        match &self.route.origin {
+            Some(prefix) => {
                 let place = self.config.place_in("origin", prefix, key);
-                format!("`{key}` of [[origin]] match = {prefix:?} ({place})")
+                format!("correct `{key}` of [[origin]] match = {prefix:?} ({place})")
             }
-            (None, Some(bucket)) => {
-                format!("`{key}` in an [[origin]] with match = \"s3://{bucket}/\" (none is for it now)")
-            }
-            (None, None) => {
-                format!("`{key}` in an [[origin]] with match = \"{}/\" (none is for it now)", self.route.label)
-            }
+            None => format!("add an [[origin]] with match = \"{}/\" and the right `{key}`", self.route.label),
         }
     }
 
-    /// A setting of the asset, and where it is.
-    pub(super) fn of_asset(&self, key: &str) -> String {
+    fn name_ca_file(&self) -> String {
+        match &self.route.origin {
+            Some(prefix) => {
+                let place = self.config.place_in("origin", prefix, "ca_file");
+                format!("name it with `ca_file` in [[origin]] match = {prefix:?} ({place})")
+            }
+            None => self.mend_origin("ca_file"),
+        }
+    }
+
+    /// What to do about a setting of the asset, and where it is.
+    pub(super) fn mend_asset(&self, key: &str) -> String {
         let name = self.asset.name.as_str();
-        format!("`{key}` of [[asset]] {name:?} ({})", self.config.place_in("asset", name, key))
+        format!("correct `{key}` of [[asset]] {name:?} ({})", self.config.place_in("asset", name, key))
     }
 
-    /// The setting that names the source.
-    fn source(&self) -> String {
-        self.of_asset(if self.blocks { "blocks" } else { "sources" })
+    /// What to do about the setting that names the source.
+    fn mend_source(&self) -> String {
+        self.mend_asset(if self.blocks { "blocks" } else { "sources" })
     }
 
-    /// The setting that names the server.
-    fn server(&self) -> String {
+    /// What to do about the setting that names the server.
+    fn mend_server(&self) -> String {
         match (&self.route.server, &self.route.bucket) {
-            (Some(server), _) if server.proxy.is_some() => self.of_origin("proxy"),
-            (_, Some(_)) => self.of_origin("endpoint"),
-            (_, None) => self.source(),
+            (Some(server), _) if server.proxy.is_some() => self.mend_origin("proxy"),
+            (_, Some(_)) => self.mend_origin("endpoint"),
+            (_, None) => self.mend_source(),
         }
     }
 
@@ -108,13 +113,13 @@ impl Subject<'_> {
                 "cannot connect",
                 step(Step::Dns),
                 format!("the name {host} cannot be resolved ({reason})"),
-                format!("correct {}, or mend this machine's DNS until `getent hosts {host}` answers", self.server()),
+                format!("{}, or mend this machine's DNS until `getent hosts {host}` answers", self.mend_server()),
             ),
             OriginError::Connect { host, reason } => trouble(
                 "cannot connect",
                 step(Step::Tcp),
                 format!("{host}: {reason}"),
-                format!("see that the store runs there and no firewall is in the way; else correct {}", self.server()),
+                format!("see that the store runs there and no firewall is in the way; else {}", self.mend_server()),
             ),
             OriginError::Tls { host, fault, reason } => trouble(
                 "cannot connect",
@@ -126,7 +131,7 @@ impl Subject<'_> {
                 "cannot connect",
                 step(Step::Http),
                 format!("it takes connections and says nothing for {} s", after.as_secs()),
-                format!("see what the store is busy with, or whether {} is a store at all", self.server()),
+                format!("see what the store is busy with; if it is another server, {}", self.mend_server()),
             ),
             OriginError::Credentials { reason, .. } => {
                 let key = if self.route.bucket.is_some() { "credentials" } else { "headers" };
@@ -134,7 +139,7 @@ impl Subject<'_> {
                     "no credentials",
                     step(Step::Credentials),
                     reason.clone(),
-                    format!("correct {}", self.of_origin(key)),
+                    format!("set what is missing, or {}", self.mend_origin(key)),
                 )
             }
             OriginError::AccessDenied { source_url, identity, code, .. } => self.denied(source_url, identity, code),
@@ -142,16 +147,16 @@ impl Subject<'_> {
                 "no such bucket",
                 Reach::Bucket,
                 format!("{bucket} does not exist at {endpoint}"),
-                format!("correct the bucket in {}, or {}, or make the bucket", self.source(), self.of_origin("endpoint")),
+                format!("make the bucket, or {}, or {}", self.mend_source(), self.mend_origin("endpoint")),
             ),
             OriginError::NotFound { source_url } => trouble(
                 if self.route.server.is_some() { "no such object" } else { "no such file" },
                 Reach::Object,
                 format!("{source_url} does not exist"),
-                format!("put it there, or correct {}", self.source()),
+                format!("put it there, or {}", self.mend_source()),
             ),
             OriginError::Settings { reason, .. } => {
-                trouble("settings", Reach::Object, reason.clone(), format!("correct {}", self.source()))
+                trouble("settings", Reach::Object, reason.clone(), self.mend_source())
             }
             OriginError::Throttled { code, .. } => trouble(
                 "throttled",
@@ -163,20 +168,20 @@ impl Subject<'_> {
                 "cannot connect",
                 step(Step::Http),
                 format!("the connection broke: {reason}"),
-                format!("see that {} names a store, and whether it speaks TLS (https) or not (http)", self.server()),
+                format!("see that a store is there, and whether it speaks TLS (https) or not (http); else {}", self.mend_server()),
             ),
             // Such as another region's.
             OriginError::Status { status: status @ 300..=399, message, .. } => trouble(
                 "elsewhere",
                 Reach::Bucket,
                 message.clone().unwrap_or_else(|| format!("it answers {status}")),
-                format!("correct {} or {}", self.of_origin("region"), self.of_origin("endpoint")),
+                format!("{}, or {}", self.mend_origin("region"), self.mend_origin("endpoint")),
             ),
             other => trouble(
                 "bad answer",
                 Reach::Object,
                 other.to_string(),
-                format!("look at the store's log; else correct {}", self.source()),
+                format!("look at the store's log; else {}", self.mend_source()),
             ),
         }
     }
@@ -188,19 +193,19 @@ impl Subject<'_> {
         });
         match (fault, own_ca) {
             (TlsFault::UnknownIssuer, None) => {
-                format!("write the certificate (PEM) of the store's CA into a file and name it as {}", self.of_origin("ca_file"))
+                format!("write the certificate (PEM) of the store's CA into a file, and {}", self.name_ca_file())
             }
             (TlsFault::UnknownIssuer, Some(file)) => format!(
-                "{} does not hold the CA that signed the store's certificate; put the right one into it, or correct {}",
+                "{} does not hold the CA that signed the store's certificate; put the right one into it, or {}",
                 file.display(),
-                self.of_origin("ca_file")
+                self.mend_origin("ca_file")
             ),
             (TlsFault::Dates, _) => {
                 "renew the store's certificate; if it is good, this machine's clock is wrong (`timedatectl`)".to_owned()
             }
-            (TlsFault::Name, _) => format!("use a name that is in the store's certificate: correct {}", self.server()),
-            (TlsFault::NoTls, _) => format!("write http:// or another port: correct {}", self.server()),
-            (TlsFault::Other, _) => format!("see the store's TLS settings, or correct {}", self.server()),
+            (TlsFault::Name, _) => format!("use a name that is in the store's certificate: {}", self.mend_server()),
+            (TlsFault::NoTls, _) => format!("write http:// or another port: {}", self.mend_server()),
+            (TlsFault::Other, _) => format!("see the store's TLS settings, or {}", self.mend_server()),
         }
     }
 
@@ -209,7 +214,7 @@ impl Subject<'_> {
         let trouble = |reach, found: String, remedy: String| Trouble { kind, found, remedy, reach };
         let credentials = Reach::Origin(Step::Credentials);
         let code = said.split(':').next().unwrap_or(said);
-        let correct = || format!("correct {}", self.of_origin("credentials"));
+        let correct = || self.mend_origin("credentials");
         match code {
             _ if self.route.server.is_none() => trouble(
                 Reach::Object,
@@ -222,7 +227,7 @@ impl Subject<'_> {
             "SignatureDoesNotMatch" => trouble(
                 credentials,
                 format!("the secret of the {identity} is not the one that the store has ({code})"),
-                format!("{}; if the secret is right, {}", correct(), self.of_origin("region")),
+                format!("{}; if the secret is right, {}", correct(), self.mend_origin("region")),
             ),
             "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => trouble(
                 credentials,
@@ -240,14 +245,14 @@ impl Subject<'_> {
             _ if self.route.bucket.is_none() => trouble(
                 Reach::Object,
                 format!("{identity} may not read it ({said})"),
-                format!("correct {}, or a URL that was signed and has expired: {}", self.of_origin("headers"), self.source()),
+                format!("{}, or {} where the URL was signed and has expired", self.mend_origin("headers"), self.mend_source()),
             ),
             _ if self.route.anonymous => trouble(
                 Reach::Object,
                 format!("without credentials it may not be read, or is not there ({code})"),
-                format!("set {}, or let everyone read the bucket", self.of_origin("credentials")),
+                format!("{}, or let everyone read the bucket", correct()),
             ),
-            _ => trouble(
+            "AccessDenied" | "AllAccessDisabled" | "Forbidden" | "401" | "403" => trouble(
                 Reach::Object,
                 format!("the {identity} may not read it, or it is not there ({code})"),
                 format!(
@@ -257,6 +262,8 @@ impl Subject<'_> {
                     correct()
                 ),
             ),
+            // What is left is about who asks, not about what is asked for.
+            _ => trouble(credentials, format!("the store does not take the {identity} ({said})"), correct()),
         }
     }
 }

@@ -24,10 +24,7 @@ pub(super) fn compare(subject: &Subject<'_>, stat: &Stat) -> Outcome {
         return wrong(
             "wrong size",
             format!("it is {} bytes long there, and {size} in the catalog", stat.size),
-            format!(
-                "upload the right object; if it is the right one, correct {} and `sha256`",
-                subject.of_asset("size")
-            ),
+            format!("upload the right object; if it is the right one, {} and `sha256`", subject.mend_asset("size")),
         );
     }
     checksum(subject, stat, &asset.digest, "sha256")
@@ -40,7 +37,7 @@ fn checksum(subject: &Subject<'_>, stat: &Stat, digest: &Digest, key: &str) -> O
         Some(told) if told.digest != *digest => wrong(
             "wrong checksum",
             format!("it has the SHA-256 {} there ({}), and {digest} in the catalog", told.digest, told.field),
-            format!("upload the right object; if it is the right one, correct {}", subject.of_asset(key)),
+            format!("upload the right object; if it is the right one, {}", subject.mend_asset(key)),
         ),
         Some(told) => Outcome::Good {
             size: stat.size,
@@ -56,7 +53,7 @@ pub(super) async fn block_list(subject: &Subject<'_>, origins: &Origins, source:
     let asset = subject.asset;
     let Some(blocks) = &asset.blocks else { return checksum(subject, stat, &asset.digest, "sha256") };
     let remedy = |key: &str| {
-        format!("make the list anew from the right object; if it is the right list, correct {}", subject.of_asset(key))
+        format!("make the list anew from the right object; if it is the right list, {}", subject.mend_asset(key))
     };
     if stat.size > LONGEST_LIST {
         let found = format!("it is {} long, and no list is longer than {}", bytes(stat.size), bytes(LONGEST_LIST));

@@ -251,6 +251,15 @@ impl Look<'_> {
             let address = connect(host, *port, &addresses).await?;
             steps.push(Finding::ok("tcp", format!("{address} takes connections")));
         }
+        let insecure = |origin: &&OriginSettings| {
+            Some(&origin.prefix) == family.route.origin.as_ref() && origin.insecure_skip_verify && server.tls
+        };
+        if let Some(origin) = self.config.origins.iter().find(insecure) {
+            let place = self.config.place_in("origin", &origin.prefix, "insecure_skip_verify");
+            let found = "insecure_skip_verify is set: anyone on the way can pose as this origin";
+            let remedy = format!("set `ca_file` instead ({place})");
+            steps.push(Finding::wrong(Verdict::Warning, "tls", "insecure", found, remedy));
+        }
         facts.extend(server.proxy.as_ref().map(|proxy| format!("through the proxy {proxy}")));
         let loading = timeout(CREDENTIALS, self.origins.identity(&family.items[0].source));
         let identity = loading.await.unwrap_or_else(|_| {

@@ -40,11 +40,21 @@ pub(super) fn check(config: &Config, survey: &Survey) -> Group {
             Err(error) => dhcp_in_use(&error, survey, config),
         });
     }
-    let running = findings.iter().any(|finding| finding.found.contains("running bootdepot"));
-    let state = if running { "held by the running bootdepot, or free" } else { "free" };
-    let summary = format!("{} {state}", super::origins::count(findings.len(), "listener"));
-    let places: Vec<_> = findings.iter().map(|finding| finding.what.clone()).collect();
-    Group { what: "ports", place: places.join(", "), summary, findings }
+    let summary = summary(&findings);
+    Group { what: "ports", place: "this machine".to_owned(), summary, findings }
+}
+
+fn summary(findings: &[Finding]) -> String {
+    let bad = findings.iter().filter(|finding| finding.result > Verdict::Ok).count();
+    let all: Vec<_> = findings.iter().map(|finding| finding.what.as_str()).collect();
+    let running = |finding: &Finding| finding.found.contains("running bootdepot");
+    if bad > 0 {
+        format!("{bad} of {} in trouble", super::origins::count(all.len(), "listener"))
+    } else if findings.iter().any(running) {
+        format!("{}: held by the running bootdepot", all.join(", "))
+    } else {
+        format!("{}: free", all.join(", "))
+    }
 }
 
 type Setting = (String, Place);

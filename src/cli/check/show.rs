@@ -61,7 +61,8 @@ fn below(findings: &[Finding], verbose: bool) -> String {
 }
 
 fn one(finding: &Finding, verdict: bool) -> String {
-    let trouble = finding.trouble.map_or(String::new(), |trouble| format!("{trouble}: "));
+    let trouble = finding.trouble.filter(|trouble| *trouble != finding.what);
+    let trouble = trouble.map_or(String::new(), |trouble| format!("{trouble}: "));
     let verdict = if verdict { format!("{:<7}  ", finding.result.word()) } else { String::new() };
     let mut text = lines(&format!("{verdict}{}: {trouble}{}", finding.what, finding.found), "");
     if let Some(remedy) = &finding.remedy {
