@@ -74,7 +74,13 @@ async fn look(config: &Config) -> Report {
 fn wrong_settings(errors: &ConfigErrors) -> serde_json::Value {
     let findings = errors.iter().map(|error| {
         let (place, message) = (error.place.to_string(), error.to_string());
-        report::Finding::wrong(report::Verdict::Failed, place, "settings", message, "correct it; nothing else was looked at")
+        report::Finding::wrong(
+            report::Verdict::Failed,
+            place,
+            "settings",
+            message,
+            "correct it; nothing else was looked at",
+        )
     });
     let group = report::Group {
         what: "settings",

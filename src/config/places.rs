@@ -26,3 +26,31 @@ impl Config {
         found.map_or(Place::Default, |(path, element)| self.layers.place(element.tag(), &path.key(key)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Flags;
+
+    #[test]
+    fn says_where_to_change_what() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.toml");
+        let digest = crate::asset::Digest::of(b"");
+        let text = format!(
+            "[cache]\ndir = \"/c\"\n[[origin]]\nmatch = \"s3://a/\"\n[[origin]]\nmatch = \"s3://b/\"\nregion = \"lab\"\n\
+             [[asset]]\nname = \"k\"\nsha256 = \"{digest}\"\nsources = [\"s3://b/k\"]\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        let set = vec!["cache.min_free=0".to_owned()];
+        let config = Config::load(&Flags { config: Some(path.clone()), set, ..Flags::default() }, []).unwrap();
+        let line = |line| Place::File { file: path.clone(), line: Some(line) };
+        assert_eq!(config.place(&["cache", "dir"]), line(2));
+        assert_eq!(config.place(&["cache", "min_free"]).to_string(), "--set cache.min_free");
+        assert_eq!(config.place(&["cache", "max_size"]), Place::Default);
+        assert_eq!(config.place_in("origin", "s3://b/", "region"), line(7));
+        assert_eq!(config.place_in("origin", "s3://b/", "endpoint"), line(5));
+        assert_eq!(config.place_in("asset", "k", "sources"), line(11));
+        assert_eq!(config.place_in("asset", "l", "sources"), Place::Default);
+    }
+}

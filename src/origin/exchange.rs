@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
+use http::{Method, StatusCode};
 use metrics::counter;
 use reqwest::{Client, Response};
 use url::Url;

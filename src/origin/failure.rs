@@ -92,9 +92,7 @@ fn tls(error: &rustls::Error) -> (TlsFault, String) {
             }
             other => (TlsFault::Other, other.to_string()),
         },
-        rustls::Error::InvalidMessage(_) => {
-            (TlsFault::NoTls, format!("it does not speak TLS on this port ({error})"))
-        }
+        rustls::Error::InvalidMessage(_) => (TlsFault::NoTls, format!("it does not speak TLS on this port ({error})")),
         other => (TlsFault::Other, other.to_string()),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
 use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+use http::{Method, StatusCode};
 use reqsign_core::Context;
 use reqsign_file_read_tokio::TokioFileRead;
 use reqsign_http_send_reqwest::ReqwestHttpSend;

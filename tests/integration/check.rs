@@ -96,7 +96,11 @@ fn a_rack_that_is_well_is_a_few_lines() {
     assert_eq!(checked.status, 0, "{}", checked.text);
     assert!(checked.text.lines().count() < 10, "{}", checked.text);
     assert_eq!(checked.sum(), "all 6 checks are well");
-    insta::assert_snapshot!(checked.said(&site, &["settings", "ports", "firmware", "origin", "objects"], address(&origin)));
+    insta::assert_snapshot!(checked.said(
+        &site,
+        &["settings", "ports", "firmware", "origin", "objects"],
+        address(&origin)
+    ));
     assert!(checked.text.contains("390.6 KiB still to be fetched"), "{}", checked.text);
     assert_eq!(origin.seen(&objects[0].key), ["HEAD - 200"], "nothing is read");
 
@@ -263,7 +267,10 @@ fn a_certificate_that_soon_expires_is_a_warning() {
 #[test]
 fn a_clock_that_differs_is_measured() {
     for (behind, words) in [
-        (Duration::from_secs(20 * 60 + 30), "clock: the store's clock is 20 min behind this machine's; S3 refuses from 15 minutes on"),
+        (
+            Duration::from_secs(20 * 60 + 30),
+            "clock: the store's clock is 20 min behind this machine's; S3 refuses from 15 minutes on",
+        ),
         (Duration::from_secs(3 * 60 + 30), "clock: the store's clock is 3 min behind this machine's"),
     ] {
         let (_, _, objects) = rack();
@@ -303,7 +310,9 @@ fn a_port_in_use_names_who_has_it() {
     assert_eq!(checked.status, 1, "{}", checked.text);
     let said = checked.said(&site, &["ports"], there);
     let (name, pid) = (comm(), std::process::id());
-    let said = said.replace(&format!("{name} (pid {pid})"), "integration (pid 7)").replace(&format!("stop {name}"), "stop integration");
+    let said = said
+        .replace(&format!("{name} (pid {pid})"), "integration (pid 7)")
+        .replace(&format!("stop {name}"), "stop integration");
     insta::assert_snapshot!(said.replace(&there.port().to_string(), "9000"));
 }
 
@@ -379,7 +388,8 @@ fn scripted(answer: impl Fn() -> String + Send + 'static) -> SocketAddr {
     std::thread::spawn(move || {
         for mut socket in listener.incoming().flatten() {
             let Ok(reading) = socket.try_clone() else { continue };
-            let head = BufReader::new(reading).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).count();
+            let head =
+                BufReader::new(reading).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).count();
             if head > 0 {
                 // The client may have gone.
                 let _ = socket.write_all(answer().as_bytes());

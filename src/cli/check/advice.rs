@@ -168,7 +168,10 @@ impl Subject<'_> {
                 "cannot connect",
                 step(Step::Http),
                 format!("the connection broke: {reason}"),
-                format!("see that a store is there, and whether it speaks TLS (https) or not (http); else {}", self.mend_server()),
+                format!(
+                    "see that a store is there, and whether it speaks TLS (https) or not (http); else {}",
+                    self.mend_server()
+                ),
             ),
             // Such as another region's.
             OriginError::Status { status: status @ 300..=399, message, .. } => trouble(
@@ -245,7 +248,11 @@ impl Subject<'_> {
             _ if self.route.bucket.is_none() => trouble(
                 Reach::Object,
                 format!("{identity} may not read it ({said})"),
-                format!("{}, or {} where the URL was signed and has expired", self.mend_origin("headers"), self.mend_source()),
+                format!(
+                    "{}, or {} where the URL was signed and has expired",
+                    self.mend_origin("headers"),
+                    self.mend_source()
+                ),
             ),
             _ if self.route.anonymous => trouble(
                 Reach::Object,

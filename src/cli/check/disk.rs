@@ -97,7 +97,9 @@ fn room(config: &Config, survey: &Survey, sizes: &HashMap<Digest, u64>) -> (Find
     let summary = match (all, to_come) {
         (0, _) if wanted.unknown == 0 => format!("no active release or pinned asset; {} of room", bytes(unfilled)),
         (_, 0) if wanted.unknown == 0 => format!("{} are here, nothing is missing", bytes(wanted.here)),
-        _ => format!("{} are here, {} still to be fetched, {} of room", bytes(wanted.here), bytes(to_come), bytes(space)),
+        _ => {
+            format!("{} are here, {} still to be fetched, {} of room", bytes(wanted.here), bytes(to_come), bytes(space))
+        }
     };
     let finding = if all > max_size {
         wrong(
@@ -108,7 +110,11 @@ fn room(config: &Config, survey: &Survey, sizes: &HashMap<Digest, u64>) -> (Find
     } else if to_come > space {
         wrong(
             Verdict::Failed,
-            format!("{} of {releases} are still to be fetched, and there is room for {} ({free})", bytes(to_come), bytes(space)),
+            format!(
+                "{} of {releases} are still to be fetched, and there is room for {} ({free})",
+                bytes(to_come),
+                bytes(space)
+            ),
             format!(
                 "free {} on the file system of `cache.dir` ({}), move it to a larger one, lower `cache.min_free` ({}), or \
                  make fewer releases active",

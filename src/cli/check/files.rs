@@ -27,7 +27,10 @@ pub(super) fn firmware(config: &Config) -> Group {
         config.firmware.iter().map(|(platform, nbp)| Finding::ok(platform.name(), nbp.file.clone())).collect();
     let summary = match findings.len() {
         0 => "no boot file is in the catalog, so only iPXE finds its way here".to_owned(),
-        some => format!("a boot file for {} of firmware", if some == 1 { "1 kind".to_owned() } else { format!("{some} kinds") }),
+        some => format!(
+            "a boot file for {} of firmware",
+            if some == 1 { "1 kind".to_owned() } else { format!("{some} kinds") }
+        ),
     };
     if let (true, Some(dhcp)) = (findings.is_empty(), &config.dhcp) {
         findings.push(Finding::wrong(

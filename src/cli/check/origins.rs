@@ -159,7 +159,8 @@ fn families(config: &Config, origins: &Origins, unusable: &HashSet<&str>) -> (Ve
         let bytes = asset.sources.iter().map(|source| (source, false));
         for (source, blocks) in bytes.chain(asset.blocks.iter().map(|list| (&list.source, true))) {
             let longest = config.origins.iter().map(|origin| origin.prefix.as_str());
-            let longest = longest.filter(|prefix| source.as_str().starts_with(prefix)).max_by_key(|prefix| prefix.len());
+            let longest =
+                longest.filter(|prefix| source.as_str().starts_with(prefix)).max_by_key(|prefix| prefix.len());
             if let Some(prefix) = longest.filter(|prefix| unusable.contains(prefix)) {
                 lost.push(Finding::skipped(asset.name.as_str(), format!("the origin {prefix} cannot be used")));
                 continue;
@@ -412,7 +413,8 @@ impl Looked {
         let mut findings = Vec::new();
         let all = self.outcomes.len();
         for (item, outcome) in self.family.items.iter().zip(self.outcomes) {
-            let name = if item.blocks { format!("{} (block list)", item.asset.name) } else { item.asset.name.to_string() };
+            let name =
+                if item.blocks { format!("{} (block list)", item.asset.name) } else { item.asset.name.to_string() };
             findings.push(match outcome {
                 Outcome::Good { found, checksum, .. } => {
                     good += 1;

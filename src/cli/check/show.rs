@@ -55,7 +55,7 @@ fn below(findings: &[Finding], verbose: bool) -> String {
     }
     for (trouble, _, count) in kinds.into_iter().filter(|(.., count)| *count > SHOWN) {
         let more = count - SHOWN;
-        text += &format!("{INDENT}{}: {more} more; --verbose shows each\n", trouble.unwrap_or("the same"));
+        text += &lines(&format!("{}: {more} more; --verbose shows each", trouble.unwrap_or("the same")), "");
     }
     text
 }
@@ -87,14 +87,11 @@ fn sum(report: &Report) -> String {
         let count = report.count(verdict);
         (count > 0).then(|| format!("{count} {words}"))
     };
-    let said: Vec<_> = [
-        of(Verdict::Failed, "failed"),
-        of(Verdict::Warning, "with a warning"),
-        of(Verdict::Skipped, "skipped"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let said: Vec<_> =
+        [of(Verdict::Failed, "failed"), of(Verdict::Warning, "with a warning"), of(Verdict::Skipped, "skipped")]
+            .into_iter()
+            .flatten()
+            .collect();
     match said.as_slice() {
         [] => format!("all {all} checks are well"),
         said => format!("of {all} checks: {}", said.join(", ")),
