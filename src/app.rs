@@ -2,21 +2,27 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::admin::{
+    AdminError, AdminParts, AdminServer, CatalogView, LastReload, LastReloadOutcome, ReloadTrigger, Reloading,
+    SourceKind, SourceView,
+};
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
 use crate::depot::Depot;
 use crate::dhcp::{DhcpError, DhcpServer};
-use crate::http::{AdminServer, HttpError, HttpServer, plain_port};
+use crate::http::{HttpError, HttpServer, plain_port};
 use crate::origin::{OriginError, Origins};
 use crate::telemetry::Metrics;
 use crate::tftp::{Base, TftpError, TftpServer};
@@ -30,9 +36,12 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The HTTP or the admin listener.
+    /// The HTTP listener.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The admin listener.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The TFTP listener.
     #[error(transparent)]
     Tftp(#[from] TftpError),
@@ -82,9 +91,10 @@ impl App {
     /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
     pub async fn start(config: Config, metrics: Metrics) -> Result<Self, AppError> {
         let advertise = config.http.advertise.clone();
+        let sources = config.files().map(source).collect();
         let http = HttpServer::bind(config.http).await?;
         let admin = match config.admin {
-            Some(address) => Some(AdminServer::bind(address).await?),
+            Some(settings) => Some(AdminServer::bind(settings).await?),
             None => None,
         };
         let tftp = TftpServer::bind(config.tftp)?;
@@ -106,6 +116,20 @@ impl App {
             Ok::<_, AppError>((origins, cache, Ledger::open(&dir)))
         });
         let (origins, cache, ledger) = opening.await?;
+        let standing = CatalogView {
+            assets: config.catalog.len(),
+            releases: config.releases.len(),
+            hosts: config.roster.hosts().len(),
+            loaded: Timestamp::now(),
+            generation: 1,
+            sources,
+            last_reload: Some(LastReload {
+                at: Timestamp::now(),
+                outcome: LastReloadOutcome::Ok,
+                trigger: ReloadTrigger::Start,
+                errors: Vec::new(),
+            }),
+        };
         let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
         let (listed, theirs) = (config.releases, depot.clone());
         let releases = blocking(move || Releases::open(listed, theirs, record)).await;
@@ -122,8 +146,12 @@ impl App {
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let rendered = metrics.clone();
         if let Some(admin) = admin {
-            let render = Arc::new(move || rendered.render());
-            servers.spawn(admin.serve(boot, render, stop.clone()));
+            let parts = AdminParts {
+                boot,
+                metrics: Arc::new(move || rendered.render()),
+                reloading: Reloading::never(standing),
+            };
+            servers.spawn(admin.serve(parts, stop.clone()));
         }
         let keeping = stop.clone();
         servers.spawn(async move { releases.keep(keeping).await });
@@ -179,6 +207,12 @@ async fn keep_books(ledger: Ledger, depot: Depot, end: CancellationToken) {
         noted.cancel();
     };
     tokio::join!(note, ledger.keep(noted.clone()));
+}
+
+/// A file of the settings, as a source of the catalog.
+fn source(path: &Path) -> SourceView {
+    let place = path.display().to_string();
+    SourceView { kind: SourceKind::File, place, etag: None, checked: Some(Timestamp::now()), error: None }
 }
 
 /// Runs `work` on a blocking thread.

@@ -9,6 +9,7 @@ mod host;
 mod ledger;
 mod links;
 mod machine;
+mod needs;
 mod references;
 mod releases;
 mod roster;
@@ -29,6 +30,7 @@ pub use host::{Host, Profile};
 pub use ledger::{BootView, Ledger, MachineView, Role, State, StepView};
 pub use machine::{Mac, MacError, Machine, Uuid, UuidError};
 pub use references::ReferenceError;
+pub(crate) use references::most_alike;
 pub use releases::{ActivateError, NotLive, RECORD_FILE, ReleaseState, ReleaseView, Releases};
 pub use roster::{Roster, RosterError, RosterProblem, Subject};
 pub use script::{Language, Script, Trouble};
@@ -38,7 +40,7 @@ use self::file::MakeError;
 use self::links::{Mint, Resolve};
 use self::script::Making;
 use self::token::Tokens;
-use crate::depot::Depot;
+use crate::depot::{Depot, PastTransfer, TransferView};
 
 /// Where a request came from, and how this server is reached from there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,9 +199,32 @@ impl Boot {
         &self.shared.depot
     }
 
+    /// The transfers under way, the oldest first, each with what it has sent by now and the host that it is to.
+    pub fn open_transfers(&self) -> Vec<TransferView> {
+        let mut open = self.shared.depot.open_transfers();
+        self.name_hosts(open.iter_mut());
+        open
+    }
+
+    /// The last transfers that ended, the newest first, each with the host that it was to.
+    pub fn past_transfers(&self) -> Vec<PastTransfer> {
+        let mut past = self.shared.depot.past_transfers();
+        self.name_hosts(past.iter_mut().map(|past| &mut past.transfer));
+        past
+    }
+
+    /// Gives each of these transfers the name of the host at its peer's address.
+    pub fn name_hosts<'t>(&self, transfers: impl Iterator<Item = &'t mut TransferView>) {
+        let transfers: Vec<_> = transfers.collect();
+        let hosts = self.shared.ledger.hosts_at(transfers.iter().map(|transfer| transfer.peer.ip()));
+        for transfer in transfers {
+            transfer.host = hosts.get(&transfer.peer.ip().to_canonical()).cloned();
+        }
+    }
+
     /// Every machine that was seen, the last seen first, and then every host that was not.
     pub fn machines(&self) -> Vec<MachineView> {
-        let mut machines = self.shared.ledger.machines();
+        let mut machines = self.shared.ledger.machines(&self.shared.depot.sent_so_far());
         for machine in &mut machines {
             self.name(machine);
         }
@@ -215,11 +240,12 @@ impl Boot {
 
     /// The machine of this host name, MAC in any spelling, or address, with its boots.
     pub fn machine(&self, who: &str) -> Option<MachineView> {
-        let mut found = self.shared.ledger.machine(who).or_else(|| {
+        let sent = self.shared.depot.sent_so_far();
+        let mut found = self.shared.ledger.machine(who, &sent).or_else(|| {
             // A host that only DHCP has seen so far is in the ledger by its MAC alone.
             let known = self.machines().into_iter().find(|machine| machine.name.as_deref() == Some(who))?;
             match &known.mac {
-                Some(mac) => self.shared.ledger.machine(mac),
+                Some(mac) => self.shared.ledger.machine(mac, &sent),
                 None => Some(known),
             }
         })?;

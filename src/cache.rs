@@ -27,7 +27,8 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
@@ -148,6 +149,28 @@ impl Cache {
         // The answer is kept as a sentence.
         let _ = self.store.probe();
         self.store.health.trouble().map_or(Ok(()), Err)
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        self.store.dir.root()
+    }
+
+    /// Bytes that the file system still gives this process; `u64::MAX` where it does not say. One system call.
+    pub fn free(&self) -> u64 {
+        self.store.dir.free()
+    }
+
+    /// Bytes that are left free on the file system.
+    pub fn min_free(&self) -> u64 {
+        self.store.index().floor()
+    }
+
+    /// How many bytes of blobs of these digests could be in the cache, those that are here included, if none of them were
+    /// to go for another: what is pinned, read or being filled for others stays. One system call.
+    pub fn room_for(&self, digests: &HashSet<Digest>) -> u64 {
+        let free = self.free();
+        self.store.index().room_for(digests, free)
     }
 
     /// How full it is. Never blocks.

@@ -14,16 +14,23 @@ mod events;
 mod fetch;
 mod fill;
 mod hashing;
+mod history;
+mod holds;
 mod lists;
+mod pins;
 mod preload;
 mod ranges;
+mod rate;
 mod reader;
 mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod transfer;
 mod verdict;
+mod views;
+mod wishes;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -31,24 +38,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use error::ReadError;
-pub use events::{TransferEnd, TransferEvent, TransferFacts};
+pub use events::{FillEvent, TransferEnd, TransferEvent, TransferFacts};
 pub use fill::FillOutcome;
-pub use preload::{FetchError, Hold, Progress};
+pub use holds::{EvictRefusal, Hold, Holder};
+pub use pins::{PINS_FILE, PinError, PinView};
+pub use preload::{FetchError, Progress};
+pub use rate::Rate;
 pub use reader::Reader;
 pub use settings::{Delivery, FillSettings, Release};
 pub use stream::ByteStream;
 pub use transfer::{CacheState, Outcome, Protocol, Transfer};
+pub(crate) use views::moment;
+pub use views::{FillPhase, FillView, PastFill, PastTransfer, TransferView};
 
 use self::drive::Driver;
-use self::events::Events;
 use self::fetch::Fetch;
 use self::fill::{Fill, Phase};
 use self::hashing::blocking;
+use self::history::History;
+use self::holds::Holders;
+use self::pins::Pins;
+use self::traffic::Traffic;
 use self::verdict::SourceFailures;
 use crate::asset::{BlockList, ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, Entry};
@@ -71,7 +86,7 @@ pub struct Depot {
 }
 
 struct Shared {
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     origins: Origins,
     cache: Cache,
     settings: FillSettings,
@@ -85,20 +100,22 @@ struct Shared {
     lists: moka::sync::Cache<Digest, Option<Arc<BlockList>>>,
     /// Blobs for which there was no room a moment ago.
     unstored: moka::sync::Cache<Digest, ()>,
-    events: Events,
+    traffic: Arc<Traffic>,
+    history: Arc<History>,
+    holders: Arc<Holders>,
+    /// What the settings pin.
+    pinned: Mutex<Vec<Hold>>,
+    /// What operators pin.
+    pins: Pins,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Depot {
-    /// A depot of this catalog over these origins and this cache.
+    /// A depot of this catalog over these origins and this cache, with the pins that operators left in the cache's
+    /// directory. Blocks for reading those.
     pub fn new(catalog: Catalog, origins: Origins, cache: Cache, settings: FillSettings) -> Self {
-        for asset in catalog.assets().filter(|asset| asset.pin) {
-            cache.pin(&asset.digest);
-            if let Some(blocks) = &asset.blocks {
-                cache.pin(&blocks.digest);
-            }
-        }
+        let (catalog, pins) = (Arc::new(catalog), Pins::new(cache.dir().join(PINS_FILE)));
         metrics::gauge!("bootdepot_catalog_assets").set(u32::try_from(catalog.len()).unwrap_or(u32::MAX));
         let weight = |_: &Digest, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let failed = moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(settings.negative_ttl);
@@ -106,7 +123,7 @@ impl Depot {
         let sizes = moka::future::Cache::builder().max_capacity(REMEMBERED).time_to_live(settings.negative_ttl);
         let lists = moka::sync::Cache::builder().max_capacity(BLOCK_LISTS).time_to_live(settings.negative_ttl);
         let shared = Shared {
-            catalog,
+            catalog: Arc::clone(&catalog),
             origins,
             cache,
             fills: Mutex::default(),
@@ -117,28 +134,45 @@ impl Depot {
             failed: failed.build(),
             lists: lists.build(),
             unstored: moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(ROOM_AGAIN).build(),
-            events: Events::new(),
+            traffic: Arc::new(Traffic::new()),
+            history: Arc::new(History::new()),
+            holders: Arc::default(),
+            pinned: Mutex::default(),
+            pins,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             settings,
         };
-        Self { shared: Arc::new(shared) }
+        let depot = Self { shared: Arc::new(shared) };
+        depot.read_pins(&catalog);
+        depot.apply_pins(&catalog);
+        depot
+    }
+
+    /// The catalog as it is now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.shared.catalog)
+    }
+
+    /// The cache that it fills and reads.
+    pub fn cache(&self) -> &Cache {
+        &self.shared.cache
+    }
+
+    /// How many fills run at a time; others wait.
+    pub fn max_fills(&self) -> usize {
+        self.shared.settings.max_fills.max(1)
     }
 
     /// A transfer of `name` to `peer`, begun now.
     pub fn transfer(&self, protocol: Protocol, peer: SocketAddr, name: impl Into<String>) -> Transfer {
-        Transfer::begin(&self.shared.events, protocol, peer, name.into())
+        Transfer::begin(&self.shared.traffic, protocol, peer, name.into())
     }
 
     /// A transfer of what the catalog does not have. `text` is the client's: it is escaped and cut, so that it writes no
     /// lines of its own into the log.
     pub fn unknown_transfer(&self, protocol: Protocol, peer: SocketAddr, text: &str) -> Transfer {
         self.transfer(protocol, peer, transfer::shown(text))
-    }
-
-    /// What happens to transfers from now on.
-    pub fn transfers(&self) -> broadcast::Receiver<TransferEvent> {
-        self.shared.events.subscribe()
     }
 
     /// The asset of this name, if the catalog has it. Memory only.
@@ -154,7 +188,7 @@ impl Depot {
     /// The asset's size in bytes, where the cache, the catalog or a fill under way has it. Memory only.
     pub fn known_size(&self, asset: &Asset) -> Option<u64> {
         let of_fill = || {
-            let phase = self.fills().get(&asset.digest).map(|fill| fill.phase());
+            let phase = self.filling().get(&asset.digest).map(|fill| fill.phase());
             match phase? {
                 Phase::Filling(partial) => Some(partial.size()),
                 Phase::Complete(entry) => Some(entry.size()),
@@ -224,7 +258,7 @@ impl Depot {
             if let Some(size) = known {
                 return Ok(reader(size, None));
             }
-            let Some((fill, state)) = self.join(asset)? else { continue };
+            let Some((fill, state)) = self.join(asset, Wanting::Lasting)? else { continue };
             let size = match fill.begun().await {
                 Phase::Filling(partial) => partial.size(),
                 Phase::Complete(entry) => entry.size(),
@@ -253,16 +287,23 @@ impl Depot {
         }
     }
 
-    fn fills(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Fill>>> {
+    fn filling(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Fill>>> {
         self.shared.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The fill of this asset: the one under way, else a new one. `None` when the blob has come meanwhile.
-    fn join(&self, asset: &Arc<Asset>) -> Result<Option<(Arc<Fill>, CacheState)>, ReadError> {
+    fn join(&self, asset: &Arc<Asset>, wanting: Wanting) -> Result<Option<(Arc<Fill>, CacheState)>, ReadError> {
         let shared = &self.shared;
-        let mut fills = self.fills();
-        if let Some(fill) = fills.get(&asset.digest) {
-            return Ok(Some((Arc::clone(fill), CacheState::Join)));
+        let mut fills = self.filling();
+        // One that nobody wanted any more is on its way out, and the next waits for it.
+        let under_way = fills.get(&asset.digest).cloned();
+        let (under_way, before) = match under_way {
+            Some(fill) if fill.stop().is_cancelled() => (None, Some(fill)),
+            under_way => (under_way, None),
+        };
+        if let Some(fill) = under_way {
+            wanting.note(&fill);
+            return Ok(Some((fill, CacheState::Join)));
         }
         // A fill that ended well leaves the map only when its blob is in the cache.
         if shared.cache.size_of(&asset.digest).is_some() {
@@ -272,6 +313,7 @@ impl Depot {
             return Err(ReadError::Closing);
         }
         let fill = Arc::new(Fill::new(Arc::clone(asset)));
+        wanting.note(&fill);
         fills.insert(asset.digest, Arc::clone(&fill));
         drop(fills);
         let driver = Driver {
@@ -282,6 +324,8 @@ impl Depot {
             settings: shared.settings.clone(),
             slots: Arc::clone(&shared.slots),
             stop: shared.stop.clone(),
+            history: Arc::clone(&shared.history),
+            before,
         };
         let listed = Listed { depot: self.clone(), fill: Arc::clone(&fill) };
         shared.tasks.spawn(async move {
@@ -313,6 +357,24 @@ impl Depot {
     }
 }
 
+/// How somebody wants a fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanting {
+    /// It goes on whether they wait for it or not.
+    Lasting,
+    /// They may take it back.
+    Revocable,
+}
+
+impl Wanting {
+    fn note(self, fill: &Fill) {
+        match self {
+            Self::Lasting => fill.wishes().lasting(),
+            Self::Revocable => fill.wishes().revocable(),
+        }
+    }
+}
+
 /// What the cache has of a digest.
 enum Found {
     Blob(Entry),
@@ -335,6 +397,10 @@ impl Drop for Listed {
             Phase::Unstored(_) => self.depot.shared.unstored.insert(asset.digest, ()),
             _ => {}
         }
-        self.depot.fills().remove(&asset.digest);
+        let mut fills = self.depot.filling();
+        // Another may have taken the place of one that was cancelled.
+        if fills.get(&asset.digest).is_some_and(|listed| Arc::ptr_eq(listed, &self.fill)) {
+            fills.remove(&asset.digest);
+        }
     }
 }

@@ -15,7 +15,7 @@ mod step;
 mod tests;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -31,12 +31,12 @@ pub use role::Role;
 pub use state::State;
 pub use view::{BootView, MachineView, StepView};
 
-use self::books::{Begun, Books};
+use self::books::{Begun, Books, UnderWay};
 use self::journal::Journal;
 use self::key::Key;
-use self::step::{Ending, kept, moment};
+use self::step::{Ending, kept};
 use super::{Mac, Machine};
-use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts};
+use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, moment};
 
 /// How long changes are gathered before they are written.
 const GATHERED: Duration = Duration::from_secs(1);
@@ -126,7 +126,10 @@ impl Ledger {
                     {
                         self.books().neighbour(begun.peer, mac, begun.at);
                     }
-                    self.books().began(&begun);
+                    let size = depot.find(&facts.name).and_then(|asset| depot.known_size(&asset));
+                    let mut books = self.books();
+                    books.began(&begun);
+                    books.sized(facts.id, size);
                 }
                 Ok(TransferEvent::Ended(facts, end)) => {
                     let size = depot.find(&facts.name).and_then(|asset| depot.known_size(&asset));
@@ -164,16 +167,21 @@ impl Ledger {
         }
     }
 
-    /// Every machine that was seen, as it stands now; the last seen first.
-    pub fn machines(&self) -> Vec<MachineView> {
+    /// Every machine that was seen, as it stands now; the last seen first. `sent` is what each transfer under way has sent
+    /// by now, by its id.
+    pub fn machines(&self, sent: &HashMap<u64, u64>) -> Vec<MachineView> {
         let now = now();
-        let mut machines: Vec<_> = self.books().pages().map(|(key, page)| MachineView::of(key, page, now)).collect();
+        let books = self.books();
+        let under_way = books.under_way(sent);
+        let mut machines: Vec<_> =
+            books.pages().map(|(key, page)| MachineView::of(key, page, &under_way, now)).collect();
         machines.sort_by(|a, b| (b.seen, &a.mac, &a.address).cmp(&(a.seen, &b.mac, &b.address)));
         machines
     }
 
-    /// The machine of this host name, MAC in any spelling, or address, with its boots.
-    pub fn machine(&self, who: &str) -> Option<MachineView> {
+    /// The machine of this host name, MAC in any spelling, or address, with its boots; `sent` as for
+    /// [`Ledger::machines`].
+    pub fn machine(&self, who: &str, sent: &HashMap<u64, u64>) -> Option<MachineView> {
         let books = self.books();
         let key = match who.parse() {
             Ok(Key::Address(address)) => books.at_address(address.to_canonical()),
@@ -183,7 +191,22 @@ impl Ledger {
                 named.max_by_key(|(_, page)| page.last()).map(|(key, _)| *key)
             }
         }?;
-        books.page(&key).map(|page| MachineView::with_boots(&key, page, now()))
+        let under_way: UnderWay = books.under_way(sent);
+        books.page(&key).map(|page| MachineView::with_boots(&key, page, &under_way, now()))
+    }
+
+    /// The host that was last seen at each of these addresses, where one was.
+    pub fn hosts_at(&self, addresses: impl IntoIterator<Item = IpAddr>) -> HashMap<IpAddr, String> {
+        let wanted: HashSet<IpAddr> = addresses.into_iter().map(|address| address.to_canonical()).collect();
+        let books = self.books();
+        let mut found: HashMap<IpAddr, (Timestamp, String)> = HashMap::new();
+        for (_, page) in books.pages() {
+            let (Some(address), Some(host)) = (page.address, &page.host) else { continue };
+            if wanted.contains(&address) && found.get(&address).is_none_or(|(last, _)| *last < page.last()) {
+                found.insert(address, (page.last(), host.clone()));
+            }
+        }
+        found.into_iter().map(|(address, (_, host))| (address, host)).collect()
     }
 
     fn ended(&self, facts: &TransferFacts, end: &TransferEnd, size: Option<u64>) {

@@ -44,7 +44,7 @@ pub(super) fn or_nearest(nearest: Option<&str>) -> String {
 }
 
 /// Of `known` the one that is written most like `name`, if one is alike enough to be meant.
-pub(super) fn most_alike<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
+pub(crate) fn most_alike<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
     // As for keys of the settings: below this, what comes out reads as a guess rather than a hint.
     const ALIKE: f64 = 0.75;
     let scored = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));

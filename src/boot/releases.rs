@@ -27,7 +27,7 @@ use self::standing::{InChannel, Standing};
 use super::ReferenceError;
 use crate::asset::AssetName;
 use crate::catalog::{Asset, Release};
-use crate::depot::{Depot, Hold};
+use crate::depot::{Depot, Hold, Holder};
 
 /// The file in the cache's directory that remembers which releases are live.
 pub const RECORD_FILE: &str = "releases.json";
@@ -173,6 +173,25 @@ impl Releases {
         }
     }
 
+    /// The asset that `reference` will mean once everything that is active is live.
+    pub fn find_coming(&self, reference: &str) -> Result<Arc<Asset>, NotLive> {
+        let unknown = || NotLive::Unknown(reference.to_owned());
+        let depot = &self.shared.depot;
+        if let Some(asset) = depot.find(reference) {
+            return Ok(asset);
+        }
+        let (channel, short) = reference.split_once(':').ok_or_else(unknown)?;
+        let state = self.state();
+        let InChannel { live, wanted } = state.standing.channel(channel).ok_or_else(unknown)?;
+        let coming = wanted.or(live).ok_or_else(|| NotLive::Inactive(channel.to_owned()))?;
+        coming.by_short(short).and_then(|name| depot.find(name.as_str())).ok_or_else(unknown)
+    }
+
+    /// The names of a release's assets; `None` where there is no such release.
+    pub fn assets_of(&self, name: &str) -> Option<Vec<AssetName>> {
+        self.state().standing.all().find(|release| release.name == name).map(|release| release.assets.clone())
+    }
+
     fn fetching(&self, release: &Release) -> NotLive {
         let proven = self.assets(release).filter(|asset| self.shared.depot.is_proven(&asset.digest)).count();
         NotLive::Fetching { release: release.name.clone(), proven, total: release.assets.len() }
@@ -246,7 +265,8 @@ impl Releases {
         state.holds.retain(|name, _| held.contains(name.as_str()));
         for release in state.standing.held() {
             if !state.holds.contains_key(&release.name) {
-                let holds = self.assets(release).map(|asset| self.shared.depot.hold(&asset)).collect();
+                let holder = || Holder::Release(release.name.clone());
+                let holds = self.assets(release).map(|asset| self.shared.depot.hold(&asset, holder())).collect();
                 state.holds.insert(release.name.clone(), holds);
             }
         }

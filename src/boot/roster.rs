@@ -29,6 +29,7 @@ pub struct Roster {
     hosts: Vec<Arc<Host>>,
     by_name: HashMap<String, usize>,
     by_key: HashMap<Key, usize>,
+    profiles: Vec<Arc<Profile>>,
     default_profile: Option<Arc<Profile>>,
     templates: Templates,
     references: Arc<References>,
@@ -79,6 +80,7 @@ impl Default for Roster {
             hosts: Vec::new(),
             by_name: HashMap::new(),
             by_key: HashMap::new(),
+            profiles: Vec::new(),
             default_profile: None,
             templates,
             references: Arc::default(),
@@ -117,6 +119,11 @@ impl Roster {
     /// All hosts, in the order of the settings.
     pub fn hosts(&self) -> &[Arc<Host>] {
         &self.hosts
+    }
+
+    /// All profiles, in the order of the settings.
+    pub fn profiles(&self) -> impl Iterator<Item = &Arc<Profile>> {
+        self.profiles.iter()
     }
 
     /// The profile of machines that are no host.

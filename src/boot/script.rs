@@ -204,6 +204,15 @@ impl<'r> Making<'r> {
         Self { roster, language, links, request: request(machine, visit), title, about, host, profile }
     }
 
+    /// The same as if the machine booted this profile.
+    pub(super) fn with_profile(mut self, profile: Arc<Profile>) -> Self {
+        if self.host.is_none() {
+            self.about = context! { name => self.title.as_str(), vars => profile.vars.clone() };
+        }
+        self.profile = Some(profile);
+        self
+    }
+
     /// The script: the profile's, or one that says why there is none and asks again.
     pub(super) fn make(self) -> Script {
         let (text, trouble) = match self.of_profile() {

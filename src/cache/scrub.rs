@@ -69,7 +69,12 @@ impl Cache {
 
     /// Hashes a blob again, as fast as the disk allows; one that rotted or cannot be read goes to quarantine. Blocks.
     pub fn verify(&self, digest: &Digest) -> ScrubOutcome {
-        self.scrub(digest, &mut |_| ControlFlow::Continue(()))
+        self.verify_watched(digest, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// The same for whoever wants to see how many bytes are hashed, or to stop it: `watch` is told after each piece.
+    pub fn verify_watched(&self, digest: &Digest, watch: &mut dyn FnMut(u64) -> ControlFlow<()>) -> ScrubOutcome {
+        self.scrub(digest, &mut |_, hashed| watch(hashed))
     }
 
     /// Hashes each blob once in `interval` (none at all without one), slowly; meanwhile keeps the blobs' last uses on the
@@ -87,14 +92,18 @@ impl Cache {
                 let _ = self.store.probe();
             }
             match interval.and_then(|interval| self.scrub_due(interval)) {
-                Some(digest) => drop(self.scrub(&digest, &mut |worked| rest(worked * REST))),
+                Some(digest) => drop(self.scrub(&digest, &mut |worked, _| rest(worked * REST))),
                 None => drop(rest(TICK)),
             }
         }
     }
 
-    /// Hashes a blob again, and calls `pace` after each piece with the time that took.
-    pub(super) fn scrub(&self, digest: &Digest, pace: &mut dyn FnMut(Duration) -> ControlFlow<()>) -> ScrubOutcome {
+    /// Hashes a blob again, and calls `pace` after each piece with the time that took and how many bytes are hashed.
+    pub(super) fn scrub(
+        &self,
+        digest: &Digest,
+        pace: &mut dyn FnMut(Duration, u64) -> ControlFlow<()>,
+    ) -> ScrubOutcome {
         let Some((size, serial)) = self.store.index().peek(digest) else { return ScrubOutcome::Gone };
         let path = self.store.dir.blob(digest);
         let hashed = self.store.dir.step("hash", &path).and_then(|()| Dir::open(&path)).and_then(|file| {
@@ -158,7 +167,11 @@ fn is_unreadable(error: &CacheError) -> bool {
 
 /// Hashes all of a file that should be `size` bytes long; `None` when told to stop. Leaves the page cache as it was: what
 /// was not in it does not stay, and what is hot is not pushed out.
-fn hash(file: &File, size: u64, pace: &mut dyn FnMut(Duration) -> ControlFlow<()>) -> io::Result<Option<Verifier>> {
+fn hash(
+    file: &File,
+    size: u64,
+    pace: &mut dyn FnMut(Duration, u64) -> ControlFlow<()>,
+) -> io::Result<Option<Verifier>> {
     // No readahead: what it brings in would look as if it had been there.
     let _ = fadvise(file, 0, None, Advice::Random);
     let length = file.metadata()?.len();
@@ -177,7 +190,7 @@ fn hash(file: &File, size: u64, pace: &mut dyn FnMut(Duration) -> ControlFlow<()
             let _ = fadvise(file, at, NonZeroU64::new(piece.len() as u64), Advice::DontNeed);
         }
         verifier.update(piece);
-        if pace(began.elapsed()).is_break() && verifier.length() < length {
+        if pace(began.elapsed(), verifier.length()).is_break() && verifier.length() < length {
             return Ok(None);
         }
     }

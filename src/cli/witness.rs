@@ -1,5 +1,7 @@
 //! Where commands learn what machines did: the running server; where none runs, the file that the last one left.
 
+use std::collections::HashMap;
+
 use anyhow::Context as _;
 use serde::Deserialize;
 
@@ -40,7 +42,7 @@ impl Witness {
     /// Every machine.
     pub(super) fn machines(&self) -> anyhow::Result<Vec<MachineView>> {
         match self {
-            Self::File(ledger) => Ok(ledger.machines()),
+            Self::File(ledger) => Ok(ledger.machines(&HashMap::new())),
             Self::Server(server) => Ok(server.get::<Machines>(&["hosts"])?.hosts),
         }
     }
@@ -50,7 +52,7 @@ impl Witness {
         match self {
             Self::File(ledger) => {
                 let none = || "no machine with this name, MAC or address is in the ledger".to_owned();
-                Ok(ledger.machine(who).ok_or_else(none))
+                Ok(ledger.machine(who, &HashMap::new()).ok_or_else(none))
             }
             Self::Server(server) => match server.get(&["hosts", who]) {
                 Ok(machine) => Ok(Ok(machine)),

@@ -2,7 +2,7 @@
 //! behind them, and then the proof.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt as _;
@@ -16,8 +16,10 @@ use super::crew::Crew;
 use super::fetch::Fetch;
 use super::fill::{Fill, FillOutcome, Phase};
 use super::hashing::{self, blocking};
+use super::history::History;
 use super::verdict::{ASK_AGAIN, SourceFailures};
-use super::{FillSettings, ReadError};
+use super::views::moment;
+use super::{FillSettings, PastFill, ReadError};
 use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Entry, Partial};
 use crate::origin::{OriginError, Origins, Validator};
@@ -37,6 +39,9 @@ pub(super) struct Driver {
     /// One permit a fill at work.
     pub(super) slots: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
+    pub(super) history: Arc<History>,
+    /// An earlier fill of the same blob that is on its way out: its partial is free when it has ended.
+    pub(super) before: Option<Arc<Fill>>,
 }
 
 /// Why one source did not do.
@@ -112,18 +117,30 @@ struct Ending {
     phase: Phase,
     detail: Option<String>,
     reused: u64,
+    history: Arc<History>,
 }
 
 impl Ending {
-    fn new(fill: Arc<Fill>) -> Self {
+    fn new(fill: Arc<Fill>, history: Arc<History>) -> Self {
         gauge!("bootdepot_fills_active").increment(1.0);
+        history.began(&fill);
         let (outcome, phase) = (FillOutcome::Cancelled, Phase::Failed(ReadError::Closing));
-        Self { fill, began: Instant::now(), outcome, phase, detail: None, reused: 0 }
+        Self { fill, began: Instant::now(), outcome, phase, detail: None, reused: 0, history }
     }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        // Before those who wait hear of it: they find it among the past ones.
+        self.history.ended(PastFill {
+            name: self.fill.asset().name.to_string(),
+            digest: self.fill.asset().digest.to_string(),
+            ended: moment(SystemTime::now()),
+            seconds: self.began.elapsed().as_secs_f64(),
+            outcome: self.outcome,
+            received: self.fill.received(),
+            detail: self.detail.clone(),
+        });
         self.fill.enter(self.phase.clone());
         let seconds = self.began.elapsed().as_secs_f64();
         gauge!("bootdepot_fills_active").decrement(1.0);
@@ -144,16 +161,22 @@ impl Driver {
     ///
     /// `blocks` brings the asset's block list, where it has one that can be had.
     pub(super) async fn run(self, blocks: BoxFuture<'static, Option<Arc<BlockList>>>) {
-        let mut ending = Ending::new(Arc::clone(&self.fill));
+        let mut ending = Ending::new(Arc::clone(&self.fill), Arc::clone(&self.history));
         let mut stock = None;
         let work = async {
+            if let Some(before) = &self.before {
+                before.ended().await;
+            }
             let blocks = blocks.await;
             // The semaphore is never closed.
             let _slot = self.slots.acquire().await;
             self.try_sources(blocks.as_ref(), &mut stock).await
         };
-        if let Some(ended) = self.stop.run_until_cancelled(work).await {
-            (ending.outcome, ending.phase, ending.detail) = ended;
+        match self.fill.stop().run_until_cancelled(self.stop.run_until_cancelled(work)).await {
+            Some(Some(ended)) => (ending.outcome, ending.phase, ending.detail) = ended,
+            // The server stops.
+            Some(None) => {}
+            None => ending.detail = Some("nobody wants it any more".to_owned()),
         }
         self.fill.quiet().await;
         ending.reused = stock.map_or(0, |stock| stock.reused);

@@ -1,4 +1,4 @@
-//! What the depot tells of transfers while they happen, for whoever keeps books of them. It knows nobody who listens.
+//! What the depot tells of transfers and fills while they happen, for whoever keeps books of them. It knows nobody who listens.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::broadcast;
 
-use super::{CacheState, Outcome, Protocol};
+use super::{CacheState, FillView, Outcome, PastFill, Protocol};
 
 /// Events that a slow listener may be behind before it misses some: more than a rack of a thousand machines makes in the
 /// time that a listener may be kept from running.
@@ -49,23 +49,32 @@ pub enum TransferEvent {
     Ended(Arc<TransferFacts>, TransferEnd),
 }
 
+/// One event of a fill.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FillEvent {
+    /// It was begun; whoever wants to know how far it is asks [`super::Depot::fills`].
+    Began(FillView),
+    /// It ended, once.
+    Ended(PastFill),
+}
+
 /// Where events go. Without a listener they cost nothing but their making.
 #[derive(Clone)]
-pub(super) struct Events(broadcast::Sender<TransferEvent>);
+pub(super) struct Events<T>(broadcast::Sender<T>);
 
-impl Events {
+impl<T: Clone> Events<T> {
     /// Events with no listener yet.
     pub(super) fn new() -> Self {
         Self(broadcast::Sender::new(BACKLOG))
     }
 
     /// All events from now on.
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<TransferEvent> {
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<T> {
         self.0.subscribe()
     }
 
     /// Tells whoever listens.
-    pub(super) fn tell(&self, event: TransferEvent) {
+    pub(super) fn tell(&self, event: T) {
         // Nobody listens: nobody misses it.
         let _ = self.0.send(event);
     }

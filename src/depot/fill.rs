@@ -3,15 +3,23 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TrackedFuture;
+
+use utoipa::ToSchema;
 
 use super::ReadError;
 use super::board::Board;
 use super::hashing::finished;
+use super::rate::Rate;
+use super::views::{FillPhase, FillView, moment};
+use super::wishes::Wishes;
 use crate::asset::{BlockList, ByteRange};
 use crate::cache::{CacheError, Entry, Partial};
 use crate::catalog::Asset;
@@ -32,7 +40,8 @@ pub(super) enum Phase {
 }
 
 /// How a fill ended; the contract's words, in logs and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum FillOutcome {
     /// The blob is proven and in the cache.
     Complete,
@@ -44,7 +53,7 @@ pub enum FillOutcome {
     NoSpace,
     /// The object changed, and changed again.
     Changed,
-    /// The server stopped.
+    /// The server stopped, or the job that alone wanted it was cancelled.
     Cancelled,
 }
 
@@ -78,12 +87,26 @@ pub(super) struct Fill {
     /// Rises with each change of the phase or the board.
     changes: watch::Sender<u64>,
     received: AtomicU64,
+    rate: Mutex<Rate>,
+    /// Tells it from every other, in the order in which they were begun.
+    id: u64,
+    began: SystemTime,
+    /// Who wants it; under the lock of the depot's list of fills.
+    wishes: Mutex<Wishes>,
+    /// Ends it: nobody wants it any more.
+    stop: CancellationToken,
 }
 
 impl Fill {
-    /// A fill that has not begun.
+    /// A fill that has not begun, and that nobody wants yet.
     pub(super) fn new(asset: Arc<Asset>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
+            rate: Mutex::new(Rate::new(Instant::now(), 0)),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            began: SystemTime::now(),
+            wishes: Mutex::default(),
+            stop: CancellationToken::new(),
             asset,
             phase: Mutex::new(Phase::Starting),
             board: Mutex::default(),
@@ -96,6 +119,37 @@ impl Fill {
     /// The asset that it is of.
     pub(super) fn asset(&self) -> &Arc<Asset> {
         &self.asset
+    }
+
+    /// Tells it from every other, in the order in which they were begun.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Who wants it.
+    pub(super) fn wishes(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cancelled when nobody wants it any more.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// How it stands; none: it has ended.
+    pub(super) fn view(&self) -> Option<FillView> {
+        let (bytes, size, phase) = match self.phase() {
+            Phase::Starting => (0, self.asset.size, FillPhase::Waiting),
+            Phase::Filling(partial) => {
+                let (bytes, size) = (self.board().written(), partial.size());
+                (bytes, Some(size), if bytes < size { FillPhase::Filling } else { FillPhase::Proving })
+            }
+            Phase::Complete(_) | Phase::Unstored(_) | Phase::Failed(_) => return None,
+        };
+        let received = self.received();
+        let rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner).at(Instant::now(), received);
+        let (name, digest) = (self.asset.name.to_string(), self.asset.digest.to_string());
+        Some(FillView { name, digest, began: moment(self.began), phase, bytes, size, received, rate })
     }
 
     /// How far it has come.

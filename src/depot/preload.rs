@@ -1,11 +1,10 @@
-//! Bringing assets into the cache for no client, and keeping them there.
+//! Bringing assets into the cache for no client.
 
 use std::sync::Arc;
 
-use super::fill::Phase;
-use super::{Depot, ReadError};
+use super::fill::{Fill, Phase};
+use super::{Depot, ReadError, Wanting};
 use crate::asset::Digest;
-use crate::cache::Cache;
 use crate::catalog::Asset;
 
 /// Why an asset cannot be brought into the cache.
@@ -30,17 +29,19 @@ pub struct Progress {
     pub size: Option<u64>,
 }
 
-/// Holds an asset's blob, and its block list's, against eviction for as long as this lives, whether they are here
-/// already or not.
-pub struct Hold {
-    cache: Cache,
-    digests: Vec<Digest>,
+/// A wish for a fill that ends with its owner. When the last wish for a fill ends and no client has asked for it, the fill
+/// ends, too, and keeps what it has for a later one.
+struct Wish<'d> {
+    depot: &'d Depot,
+    fill: Arc<Fill>,
 }
 
-impl Drop for Hold {
+impl Drop for Wish<'_> {
     fn drop(&mut self) {
-        for digest in &self.digests {
-            self.cache.unpin(digest);
+        // Whoever joins the fill does it under this lock, and so before this or not at all.
+        let _fills = self.depot.filling();
+        if self.fill.wishes().revoke() {
+            self.fill.stop().cancel();
         }
     }
 }
@@ -51,18 +52,44 @@ impl Depot {
     /// It begins or joins the blob's one fill, which needs no client and goes on to its end when this is dropped. A failure
     /// that was seen within the `negative_ttl` is told again without asking.
     pub async fn fetch(&self, asset: &Arc<Asset>) -> Result<(), FetchError> {
+        match self.ask_for(asset, Wanting::Lasting)? {
+            Some(fill) => outcome(&fill).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same for whoever may change its mind: when this is dropped before its end and nobody else wants the fill, the
+    /// fill is ended as `cancelled`. A client that came meanwhile is somebody, whether it still waits or not.
+    pub async fn fetch_while_wanted(&self, asset: &Arc<Asset>) -> Result<(), FetchError> {
+        match self.ask_for(asset, Wanting::Revocable)? {
+            Some(fill) => {
+                let wish = Wish { depot: self, fill };
+                outcome(&wish.fill).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The fill that brings the asset; none when it is here.
+    fn ask_for(&self, asset: &Arc<Asset>, wanting: Wanting) -> Result<Option<Arc<Fill>>, FetchError> {
         if self.is_proven(&asset.digest) {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(error) = self.shared.failed.get(&asset.digest) {
             return Err(error.into());
         }
-        let Some((fill, _)) = self.join(asset)? else { return Ok(()) };
-        match fill.ended().await {
-            Phase::Failed(error) => Err(error.into()),
-            Phase::Unstored(reason) => Err(FetchError::Unstored(reason)),
-            Phase::Complete(_) | Phase::Starting | Phase::Filling(_) => Ok(()),
-        }
+        Ok(self.join(asset, wanting)?.map(|(fill, _)| fill))
+    }
+
+    /// Why the asset could not be had when that was last tried, as long as that is remembered. Memory only.
+    pub fn failure(&self, digest: &Digest) -> Option<ReadError> {
+        self.shared.failed.get(digest)
+    }
+
+    /// Forgets that the asset could not be had: the next who wants it asks its origins again.
+    pub fn forget_failure(&self, digest: &Digest) {
+        self.shared.failed.invalidate(digest);
+        self.shared.unstored.invalidate(digest);
     }
 
     /// Whether the blob of this digest is in the cache, where nothing is that is not proven. Memory only.
@@ -75,7 +102,7 @@ impl Depot {
         if let Some(size) = self.shared.cache.size_of(&asset.digest) {
             return Progress { proven: true, bytes: size, size: Some(size) };
         }
-        let fill = self.fills().get(&asset.digest).cloned();
+        let fill = self.filling().get(&asset.digest).cloned();
         match fill.as_ref().map(|fill| (fill, fill.phase())) {
             Some((fill, Phase::Filling(partial))) => {
                 Progress { proven: false, bytes: fill.board().written(), size: Some(partial.size()) }
@@ -83,13 +110,13 @@ impl Depot {
             _ => Progress { proven: false, bytes: 0, size: asset.size },
         }
     }
+}
 
-    /// Holds the asset's blob in the cache from now on.
-    pub fn hold(&self, asset: &Asset) -> Hold {
-        let digests: Vec<_> = [asset.digest].into_iter().chain(asset.blocks.as_ref().map(|list| list.digest)).collect();
-        for digest in &digests {
-            self.shared.cache.pin(digest);
-        }
-        Hold { cache: self.shared.cache.clone(), digests }
+/// What a fill came to.
+async fn outcome(fill: &Fill) -> Result<(), FetchError> {
+    match fill.ended().await {
+        Phase::Failed(error) => Err(error.into()),
+        Phase::Unstored(reason) => Err(FetchError::Unstored(reason)),
+        Phase::Complete(_) | Phase::Starting | Phase::Filling(_) => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use super::bypass::Bypass;
 use super::hashing::blocking;
 use super::stream::Terms;
 use super::verdict::SourceFailures;
-use super::{ByteStream, CacheState, Delivery, Depot, Found, ReadError};
+use super::{ByteStream, CacheState, Delivery, Depot, Found, ReadError, Wanting};
 use crate::asset::ByteRange;
 use crate::cache::Entry;
 use crate::catalog::Asset;
@@ -66,7 +66,7 @@ impl Reader {
             if unreadable || self.depot.shared.unstored.contains_key(&self.asset.digest) {
                 return ByteStream::bypass(bypass.await, range.len()).await;
             }
-            if let Some((fill, state)) = self.depot.join(&self.asset)? {
+            if let Some((fill, state)) = self.depot.join(&self.asset, Wanting::Lasting)? {
                 let state = if self.began { CacheState::Miss } else { state };
                 return ByteStream::fill(fill, range, terms, state, bypass).await;
             }

@@ -95,7 +95,7 @@ impl House {
 
     /// Waits until no fill is under way.
     async fn settle(&self) {
-        while !self.depot.fills().is_empty() {
+        while !self.depot.filling().is_empty() {
             tokio::task::yield_now().await;
         }
     }
@@ -177,7 +177,7 @@ async fn a_size_is_known_from_one_request_and_begins_no_fill() {
         assert_eq!(house.depot.size(&house.found()).await.unwrap(), SIZE as u64);
     }
     assert_eq!(house.shelves[0].requests(), 1);
-    assert!(house.depot.fills().is_empty());
+    assert!(house.depot.filling().is_empty());
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn a_size_is_told_while_the_fill_waits_for_its_turn() {
     let _slot = depot.shared.slots.acquire().await.unwrap();
     let waiting = house.depot.clone();
     tokio::spawn(async move { get(&waiting, ByteRange::whole(u64::MAX)).await });
-    while house.depot.fills().is_empty() {
+    while house.depot.filling().is_empty() {
         tokio::task::yield_now().await;
     }
     assert_eq!(house.depot.size(&house.found()).await.unwrap(), SIZE as u64);

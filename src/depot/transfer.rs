@@ -8,14 +8,16 @@ use std::time::{Instant, SystemTime};
 use metrics::{counter, gauge, histogram};
 use serde::{Deserialize, Serialize};
 use tracing::info;
+use utoipa::ToSchema;
 
-use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
+use super::events::{TransferEnd, TransferFacts};
+use super::traffic::{Open, Traffic};
 
 /// Characters of an unknown name that the log shows.
 const UNKNOWN_SHOWN: usize = 200;
 
 /// How a transfer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// All that was asked for went out, proven.
@@ -37,7 +39,7 @@ pub enum Outcome {
 }
 
 /// Where a transfer's bytes came from, in the order of how far that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheState {
     /// The cache.
@@ -51,7 +53,8 @@ pub enum CacheState {
 }
 
 /// The protocol a transfer speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// HTTP, over TLS or not.
     Http,
@@ -99,38 +102,40 @@ impl Protocol {
 
 /// A transfer under way. Ends once: by [`Transfer::finish`], or as `aborted` when dropped.
 pub struct Transfer {
-    facts: Arc<TransferFacts>,
-    events: Events,
+    open: Arc<Open>,
+    traffic: Arc<Traffic>,
     began: Instant,
-    cache: Option<CacheState>,
-    sent: u64,
     ended: bool,
 }
 
 impl Transfer {
     /// A transfer of `name` to `peer`, begun now.
-    pub(super) fn begin(events: &Events, protocol: Protocol, peer: SocketAddr, name: String) -> Self {
+    pub(super) fn begin(traffic: &Arc<Traffic>, protocol: Protocol, peer: SocketAddr, name: String) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         gauge!("bootdepot_transfers_active", "protocol" => protocol.as_str()).increment(1.0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let facts = Arc::new(TransferFacts { id, protocol, peer, name, began: SystemTime::now() });
-        events.tell(TransferEvent::Began(Arc::clone(&facts)));
-        Self { facts, events: events.clone(), began: Instant::now(), cache: None, sent: 0, ended: false }
+        let open = traffic.begin(TransferFacts { id, protocol, peer, name, began: SystemTime::now() });
+        Self { open, traffic: Arc::clone(traffic), began: Instant::now(), ended: false }
     }
 
     /// Says where its bytes come from.
     pub fn set_cache(&mut self, state: CacheState) {
-        self.cache = Some(state);
+        self.open.set_cache(state);
     }
 
-    /// Counts payload bytes that went out, repeats not included.
-    pub fn add_sent(&mut self, bytes: u64) {
-        self.sent += bytes;
+    /// Counts payload bytes that went out, repeats not included. Whoever looks sees them at once; it costs one addition.
+    pub fn add_sent(&self, bytes: u64) {
+        self.open.add_sent(bytes);
+    }
+
+    /// Says how many payload bytes went out in all, for an owner that counts by itself.
+    pub fn set_sent(&self, bytes: u64) {
+        self.open.set_sent(bytes);
     }
 
     /// Payload bytes that went out so far.
     pub fn sent(&self) -> u64 {
-        self.sent
+        self.open.sent()
     }
 
     /// Ends it, with what the log should say besides the outcome.
@@ -142,29 +147,29 @@ impl Transfer {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let protocol = self.facts.protocol.as_str();
-        let cache = self.cache.map_or("none", CacheState::as_str);
+        let facts = &self.open.facts;
+        let (protocol, state, sent) = (facts.protocol.as_str(), self.open.cache(), self.open.sent());
+        let cache = state.map_or("none", CacheState::as_str);
         let took = self.began.elapsed();
         let seconds = took.as_secs_f64();
         gauge!("bootdepot_transfers_active", "protocol" => protocol).decrement(1.0);
         counter!("bootdepot_transfers_total", "protocol" => protocol, "outcome" => outcome.as_str(), "cache" => cache)
             .increment(1);
-        counter!("bootdepot_sent_bytes_total", "protocol" => protocol).increment(self.sent);
+        counter!("bootdepot_sent_bytes_total", "protocol" => protocol).increment(sent);
         histogram!("bootdepot_transfer_seconds", "protocol" => protocol).record(seconds);
         info!(
             target: "bootdepot::transfer",
             protocol,
-            peer = %self.facts.peer,
-            asset = %self.facts.name,
+            peer = %facts.peer,
+            asset = %facts.name,
             outcome = outcome.as_str(),
             cache,
-            bytes = self.sent,
+            bytes = sent,
             seconds = format_args!("{seconds:.3}"),
             detail,
             "transfer",
         );
-        let end = TransferEnd { outcome, cache: self.cache, sent: self.sent, took };
-        self.events.tell(TransferEvent::Ended(Arc::clone(&self.facts), end));
+        self.traffic.end(facts, TransferEnd { outcome, cache: state, sent, took });
     }
 }
 
@@ -182,6 +187,7 @@ pub(super) fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::depot::TransferEvent;
 
     #[test]
     fn an_unknown_name_writes_no_line_of_its_own() {
@@ -192,10 +198,10 @@ mod tests {
 
     #[test]
     fn a_listener_hears_of_the_beginning_and_of_one_end() {
-        let events = Events::new();
-        let mut heard = events.subscribe();
+        let traffic = Arc::new(Traffic::new());
+        let mut heard = traffic.subscribe();
         let peer = "192.0.2.7:4000".parse().unwrap();
-        let mut transfer = Transfer::begin(&events, Protocol::Tftp, peer, "x".to_owned());
+        let mut transfer = Transfer::begin(&traffic, Protocol::Tftp, peer, "x".to_owned());
         transfer.set_cache(CacheState::Hit);
         transfer.add_sent(7);
         transfer.finish(Outcome::Complete, None);

@@ -1,7 +1,6 @@
 //! Response bodies: bytes of the depot on their way to hyper, uncopied, and the count of what the socket took of them.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -36,7 +35,6 @@ pub(super) struct Tally {
     transfer: Option<Transfer>,
     client: Arc<Client>,
     length: u64,
-    sent: AtomicU64,
     failure: OnceLock<ReadError>,
 }
 
@@ -91,13 +89,7 @@ impl Body {
         if let Some(state) = state {
             transfer.set_cache(state);
         }
-        let tally = Tally {
-            transfer: Some(transfer),
-            client: Arc::clone(client),
-            length,
-            sent: AtomicU64::new(0),
-            failure: OnceLock::new(),
-        };
+        let tally = Tally { transfer: Some(transfer), client: Arc::clone(client), length, failure: OnceLock::new() };
         Self { content, left: length, tally: Some(Arc::new(tally)), owed: None }
     }
 }
@@ -163,10 +155,8 @@ fn short() -> ReadError {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        let Some(mut transfer) = self.transfer.take() else { return };
-        let sent = *self.sent.get_mut();
-        transfer.add_sent(sent);
-        if sent == self.length {
+        let Some(transfer) = self.transfer.take() else { return };
+        if transfer.sent() == self.length {
             transfer.finish(Outcome::Complete, None);
         } else if let Some(error) = self.failure.get() {
             transfer.finish(error.outcome(), Some(&error.to_string()));
@@ -188,8 +178,8 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
-        if let Some(tally) = &self.tally {
-            tally.sent.fetch_add(count as u64, Ordering::Relaxed);
+        if let Some(transfer) = self.tally.as_ref().and_then(|tally| tally.transfer.as_ref()) {
+            transfer.add_sent(count as u64);
         }
     }
 }

@@ -28,7 +28,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Listens on `address`. An unspecified IPv6 address takes IPv4 clients too, unless `beside` (the other addresses of the
 /// same settings) has the IPv4 one of the same port.
-pub(super) fn bind(address: SocketAddr, beside: &[SocketAddr]) -> Result<TcpListener, HttpError> {
+pub(crate) fn bind(address: SocketAddr, beside: &[SocketAddr]) -> Result<TcpListener, HttpError> {
     listen(address, beside).map_err(|error| HttpError::listen(address, error))
 }
 

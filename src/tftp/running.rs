@@ -172,15 +172,16 @@ impl Running {
                 }
             }
         }
+        self.account.set_sent(self.transfer.payload_sent());
         let due = self.transfer.poll_timeout().min(now + LONGEST_ALARM);
         alarms.set(&mut self.alarm, due, (self.route.peer, self.seat.id()));
         Ok(())
     }
 
     /// Accounts for the transfer, which is over.
-    pub(super) fn end(mut self, outcome: Outcome, detail: Option<&str>, retransmits: &Counter) {
+    pub(super) fn end(self, outcome: Outcome, detail: Option<&str>, retransmits: &Counter) {
         retransmits.increment(self.transfer.resent());
-        self.account.add_sent(self.transfer.payload_sent());
+        self.account.set_sent(self.transfer.payload_sent());
         self.account.finish(outcome, detail);
     }
 }

@@ -1,5 +1,7 @@
 //! One attempt of a machine to boot: its steps, and what of the machine's next doing is part of it.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +117,21 @@ impl Attempt {
             },
         };
         &mut self.steps[index]
+    }
+
+    /// The step of this role and name, where it is one of its own.
+    pub(super) fn own_step(&mut self, role: Role, name: &str) -> Option<&mut Step> {
+        self.steps.iter_mut().find(|step| step.role == role && step.name == name)
+    }
+
+    /// What of `sent` is of this step of its own. What a step was called when its transfer began may be another name now.
+    pub(super) fn sent_of(&self, step: &Step, sent: &HashMap<(Role, String), u64>) -> u64 {
+        let own = |role: Role, name: &str| self.steps.iter().find(|step| step.role == role && step.name == name);
+        let mine = |(role, name): &(Role, String)| match own(*role, name) {
+            Some(found) => std::ptr::eq(found, step),
+            None => step.name == OTHERS,
+        };
+        sent.iter().filter(|(named, _)| mine(named)).map(|(_, bytes)| bytes).sum()
     }
 
     /// A script was made for it.

@@ -90,6 +90,9 @@ struct Open {
     name: String,
 }
 
+/// What the transfers under way have sent by now: by the attempt, then by the step.
+pub(super) type UnderWay = HashMap<u64, HashMap<(Role, String), u64>>;
+
 impl Books {
     /// DHCP told a machine what to boot.
     pub(super) fn offered(&mut self, mac: Mac, arch: u16, file: &str, confirms: bool, at: Timestamp) {
@@ -141,6 +144,17 @@ impl Books {
             page.address = Some(begun.peer);
         }
         self.open.insert(begun.id, Open { key, attempt, role, name });
+    }
+
+    /// What a transfer under way is of is so large as a whole, if anybody knows.
+    pub(super) fn sized(&mut self, transfer: u64, size: Option<u64>) {
+        let Some(open) = self.open.get(&transfer).filter(|_| size.is_some()) else { return };
+        let page = self.pages.get_mut(&open.key);
+        let attempt = page.and_then(|page| page.attempts.iter_mut().find(|attempt| attempt.id == open.attempt));
+        let step = attempt.and_then(|attempt| attempt.own_step(open.role, &open.name));
+        if let Some(step) = step {
+            step.size = size.or(step.size);
+        }
     }
 
     /// A transfer ended.
@@ -201,6 +215,17 @@ impl Books {
     pub(super) fn at_address(&self, address: IpAddr) -> Option<Key> {
         let there = self.pages.iter().filter(|(_, page)| page.address == Some(address));
         there.max_by_key(|(_, page)| page.last()).map(|(key, _)| *key)
+    }
+
+    /// What each step under way has sent by now, of what each transfer has.
+    pub(super) fn under_way(&self, sent: &HashMap<u64, u64>) -> UnderWay {
+        let mut all = UnderWay::new();
+        for (id, open) in &self.open {
+            if let Some(bytes) = sent.get(id) {
+                *all.entry(open.attempt).or_default().entry((open.role, open.name.clone())).or_default() += bytes;
+            }
+        }
+        all
     }
 
     /// What changed since this was last asked.

@@ -1,6 +1,6 @@
 //! One step of a boot: a thing that the machine was given, however many requests it took.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -159,6 +159,16 @@ impl Step {
         Duration::from_micros(self.busy)
     }
 
+    /// The same as it stands at `now`, when its transfers under way have sent `sent` bytes.
+    pub(super) fn so_far(&self, sent: u64, now: Timestamp) -> Self {
+        let mut step = self.clone();
+        if step.open > 0 {
+            step.bytes += sent;
+            step.rest(now.max(step.last));
+        }
+        step
+    }
+
     fn touch(&mut self, at: Timestamp) {
         self.began = self.began.min(at);
         self.last = self.last.max(at);
@@ -173,12 +183,6 @@ impl Step {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn is_none_open(open: &u32) -> bool {
     *open == 0
-}
-
-/// A time of the ledger: whole microseconds, which is what transfers differ by.
-pub(super) fn moment(time: SystemTime) -> Timestamp {
-    let micros = |time: Timestamp| Timestamp::from_microsecond(time.as_microsecond());
-    Timestamp::try_from(time).and_then(micros).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// A name as the ledger keeps it.
@@ -225,9 +229,18 @@ mod tests {
     }
 
     #[test]
+    fn a_step_under_way_shows_what_was_sent_by_now_and_how_fast() {
+        let mut step = Step::new(Role::Kernel, "kernel".to_owned(), at(0));
+        step.begin(at(0));
+        let shown = step.so_far(50, at(500_000));
+        assert_eq!((shown.bytes, shown.rate(), shown.open), (50, Some(100), 1));
+        step.end(&ending(Outcome::Complete, 100), at(1_000_000));
+        assert_eq!(step.so_far(70, at(9_000_000)), step, "what ended is told by its end");
+    }
+
+    #[test]
     fn a_name_is_cut_between_characters() {
         assert_eq!(kept(&"ü".repeat(300)).len(), 200);
         assert_eq!(kept(&format!("a{}", "ü".repeat(300))).len(), 199);
-        assert_eq!(moment(SystemTime::UNIX_EPOCH + Duration::from_nanos(1_234_567)), at(1234));
     }
 }

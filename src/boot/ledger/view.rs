@@ -4,23 +4,25 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Role;
 use super::attempt::Attempt;
-use super::books::Page;
+use super::books::{Page, UnderWay};
 use super::key::Key;
 use super::state::{State, standing};
 use super::step::Step;
 use crate::depot::{CacheState, Outcome};
 
 /// A machine, and how its last boot stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MachineView {
     /// The host's name, where it has one.
     pub name: Option<String>,
     /// Its MAC, where it is known, as six pairs of lower-case hex digits with colons.
     pub mac: Option<String>,
     /// The address where it was last.
+    #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
     /// The profile of its last script, or of its host where it was not seen yet.
     pub profile: Option<String>,
@@ -40,7 +42,7 @@ pub struct MachineView {
 }
 
 /// One attempt of a machine to boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BootView {
     /// Tells it from every other of this server.
     pub id: u64,
@@ -65,7 +67,7 @@ pub struct BootView {
 }
 
 /// One step of a boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StepView {
     /// What it is for.
     pub role: Role,
@@ -95,10 +97,13 @@ pub struct StepView {
 
 impl MachineView {
     /// A machine as it stands at `now`, without its boots.
-    pub(super) fn of(key: &Key, page: &Page, now: Timestamp) -> Self {
+    pub(super) fn of(key: &Key, page: &Page, under_way: &UnderWay, now: Timestamp) -> Self {
         let last = page.attempts.back();
         let standing = last.map(|attempt| standing(attempt, now));
-        let step = last.and_then(|attempt| attempt.steps.iter().max_by_key(|step| step.last));
+        let step = last.and_then(|attempt| {
+            let step = attempt.steps.iter().max_by_key(|step| step.last)?;
+            Some(StepView::now(step, attempt, under_way, now))
+        });
         let (mac, address) = match key {
             Key::Mac(mac) => (Some(mac.to_string()), page.address),
             Key::Address(address) => (None, Some(*address)),
@@ -112,21 +117,22 @@ impl MachineView {
             state: standing.as_ref().map(|standing| standing.state),
             since: standing.as_ref().map(|standing| standing.since),
             note: standing.map(|standing| standing.note),
-            last_step: step.map(StepView::of),
+            last_step: step,
             boots: Vec::new(),
         }
     }
 
     /// The same with its boots.
-    pub(super) fn with_boots(key: &Key, page: &Page, now: Timestamp) -> Self {
-        let boots = page.attempts.iter().rev().map(|attempt| BootView::of(attempt, now)).collect();
-        Self { boots, ..Self::of(key, page, now) }
+    pub(super) fn with_boots(key: &Key, page: &Page, under_way: &UnderWay, now: Timestamp) -> Self {
+        let boots = page.attempts.iter().rev().map(|attempt| BootView::of(attempt, under_way, now)).collect();
+        Self { boots, ..Self::of(key, page, under_way, now) }
     }
 }
 
 impl BootView {
-    fn of(attempt: &Attempt, now: Timestamp) -> Self {
+    fn of(attempt: &Attempt, under_way: &UnderWay, now: Timestamp) -> Self {
         let standing = standing(attempt, now);
+        let steps: Vec<_> = attempt.steps.iter().map(|step| StepView::now(step, attempt, under_way, now)).collect();
         Self {
             id: attempt.id,
             began: attempt.began,
@@ -136,13 +142,19 @@ impl BootView {
             note: standing.note,
             profile: attempt.profile.clone(),
             arch: attempt.arch,
-            bytes: attempt.steps.iter().map(|step| step.bytes).sum(),
-            steps: attempt.steps.iter().map(StepView::of).collect(),
+            bytes: steps.iter().map(|step| step.bytes).sum(),
+            steps,
         }
     }
 }
 
 impl StepView {
+    /// A step with what its transfers under way have sent by `now`.
+    fn now(step: &Step, attempt: &Attempt, under_way: &UnderWay, now: Timestamp) -> Self {
+        let sent = under_way.get(&attempt.id).map_or(0, |sent| attempt.sent_of(step, sent));
+        Self::of(&step.so_far(sent, now))
+    }
+
     fn of(step: &Step) -> Self {
         Self {
             role: step.role,

@@ -42,7 +42,10 @@ pub(super) fn build(settings: RosterSettings, references: References) -> Result<
         let name = settings.name.clone();
         let draft = checker.profile(index, settings);
         match profiles.entry(name) {
-            Entry::Vacant(free) => drop(free.insert(draft)),
+            Entry::Vacant(free) => {
+                checker.roster.profiles.push(Arc::clone(&draft.profile));
+                free.insert(draft);
+            }
             Entry::Occupied(taken) => {
                 let problem = RosterProblem::Taken(taken.key().clone());
                 checker.error(Subject::Profile(index), ["name"], problem);

@@ -1,7 +1,7 @@
 //! Room: what is reserved for partials, and what has to go for it.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::time::SystemTime;
 
 use super::{Blob, Index, Jailed};
@@ -171,6 +171,25 @@ impl<T> Index<T> {
     /// Whether a partial is being filled.
     pub(in crate::cache) fn is_filling(&self, digest: &Digest) -> bool {
         self.rooms.get(digest).is_some_and(|room| room.filling)
+    }
+
+    /// How many bytes of blobs of these digests there is room for, those that are here included, with `free` bytes free on
+    /// the disk: all but what others keep.
+    pub(in crate::cache) fn room_for(&self, digests: &HashSet<Digest>, free: u64) -> u64 {
+        let others = |digest: &Digest| !digests.contains(digest);
+        let filling = self.rooms.iter().filter(|(digest, room)| room.filling && others(digest));
+        let blobs = self.blobs.iter().filter(|(digest, _)| others(digest));
+        let blobs = blobs.filter(|(digest, blob)| blob.is_held() || self.pins.contains_key(digest));
+        let kept: u64 = filling.map(|(_, room)| room.size).chain(blobs.map(|(_, blob)| blob.size)).sum();
+        let promised: u64 = self.rooms.values().map(|room| room.missing).sum();
+        // All that could go counts as free, and so do the blobs themselves, wherever they are now.
+        let on_disk = free.saturating_add(self.total()).saturating_sub(promised).saturating_sub(self.floor);
+        self.limit.min(on_disk).saturating_sub(kept)
+    }
+
+    /// Bytes of the disk that are left free.
+    pub(in crate::cache) fn floor(&self) -> u64 {
+        self.floor
     }
 
     /// Bytes that may not go.

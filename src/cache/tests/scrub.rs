@@ -120,7 +120,7 @@ fn a_scrub_stops_when_told() {
     partial.write_at(0, &[bytes.clone().into()]).unwrap();
     partial.admit(prove(&bytes)).unwrap();
     let mut pieces = 0;
-    let outcome = cache.scrub(&digest, &mut |_| {
+    let outcome = cache.scrub(&digest, &mut |_, _| {
         pieces += 1;
         ControlFlow::Break(())
     });

@@ -82,7 +82,7 @@ async fn a_stream_does_not_write_over_proven_blocks() {
     end.unwrap();
     assert!(got == house.part(range), "from the first source");
     house.shelves[0].turn(&[Fault::Status(403)]);
-    while !house.depot.fills().values().any(|fill| fill.board().written() >= 1_400_000) {
+    while !house.depot.filling().values().any(|fill| fill.board().written() >= 1_400_000) {
         tokio::task::yield_now().await;
     }
     let (got, end) = house.get(range).await;

@@ -2,7 +2,7 @@
 
 use super::blocks::with_block_list;
 use super::*;
-use crate::depot::FetchError;
+use crate::depot::{FetchError, Holder};
 
 #[tokio::test]
 async fn what_is_fetched_is_proven_in_the_cache() {
@@ -94,13 +94,13 @@ async fn an_asset_is_held_until_all_who_hold_it_let_go() {
     let asset = house.found();
     let list = asset.blocks.as_ref().unwrap().digest;
     let cache = &house.depot.shared.cache;
-    let (first, second) = (house.depot.hold(&asset), house.depot.hold(&asset));
+    let (first, second) = (house.depot.hold(&asset, Holder::Operator), house.depot.hold(&asset, Holder::Job(1)));
     drop(first);
     drop(second);
     assert!(cache.is_pinned(&asset.digest) && cache.is_pinned(&list), "the settings still pin it");
     let house = House::with(&[&[]], with_block_list).await;
     let (asset, cache) = (house.found(), &house.depot.shared.cache);
-    let (first, second) = (house.depot.hold(&asset), house.depot.hold(&asset));
+    let (first, second) = (house.depot.hold(&asset, Holder::Operator), house.depot.hold(&asset, Holder::Job(1)));
     drop(first);
     assert!(cache.is_pinned(&asset.digest) && cache.is_pinned(&list));
     drop(second);

@@ -10,7 +10,7 @@ async fn a_stopped_fill_goes_on_where_it_was() {
     while house.shelves[0].sent("disk.img") < 1_900_000 {
         tokio::task::yield_now().await;
     }
-    while !house.depot.fills().values().any(|fill| fill.board().written() >= 1_800_000) {
+    while !house.depot.filling().values().any(|fill| fill.board().written() >= 1_800_000) {
         tokio::task::yield_now().await;
     }
     house.depot.close().await;
@@ -30,7 +30,7 @@ async fn what_an_earlier_run_left_is_proven_anew() {
     let mut house = House::with(&[&[Fault::HoldFrom { at: 2_000_000 }]], |h| h.asset.size = Some(SIZE as u64)).await;
     let depot = house.depot.clone();
     tokio::spawn(async move { get(&depot, ByteRange::whole(SIZE as u64)).await });
-    while !house.depot.fills().values().any(|fill| fill.board().written() >= 1_800_000) {
+    while !house.depot.filling().values().any(|fill| fill.board().written() >= 1_800_000) {
         tokio::task::yield_now().await;
     }
     house.depot.close().await;

@@ -34,15 +34,16 @@ fn a_restart_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path());
     story(&ledger, MAC);
-    let before = ledger.machine("r630-01").unwrap();
+    let before = ledger.machine("r630-01", &HashMap::new()).unwrap();
     for again in [Ledger::open(dir.path()), Ledger::read(dir.path()).unwrap()] {
-        assert_eq!(again.machine("r630-01").unwrap(), before);
+        assert_eq!(again.machine("r630-01", &HashMap::new()).unwrap(), before);
         assert!(!again.books().is_stranger(ip(HERE), now()), "the address is still the machine's");
     }
     // And what comes next has an id of its own.
     let ledger = Ledger::open(dir.path());
     story(&ledger, OTHER);
-    let ids: Vec<_> = [MAC, OTHER].map(|mac| ledger.machine(&mac.to_string()).unwrap().boots[0].id).into();
+    let ids: Vec<_> =
+        [MAC, OTHER].map(|mac| ledger.machine(&mac.to_string(), &HashMap::new()).unwrap().boots[0].id).into();
     assert!(ids[1] > ids[0], "{ids:?}");
 }
 
@@ -79,7 +80,7 @@ fn a_transfer_that_was_under_way_at_the_end_was_cut_off() {
     ledger.books().ended(&begun, &ending(Outcome::Probe, 0), now());
     ledger.books().began(&begun);
     write(&ledger);
-    let found = Ledger::open(dir.path()).machine(HERE).unwrap();
+    let found = Ledger::open(dir.path()).machine(HERE, &HashMap::new()).unwrap();
     assert_eq!(found.boots[0].steps[0].outcome, Some(Outcome::Aborted));
     assert_eq!(found.boots[0].steps[0].open, 0);
 }
@@ -112,8 +113,11 @@ fn a_file_that_has_grown_is_written_anew() {
         largest = largest.max(fs::metadata(dir.path().join("ledger.jsonl")).unwrap().len());
     }
     assert!((256 << 10..300 << 10).contains(&largest), "{largest} bytes at most");
-    assert_eq!(ledger.machine(&MAC.to_string()).unwrap().boots[0].steps[0].requests, 2000);
-    assert_eq!(Ledger::open(dir.path()).machine(&MAC.to_string()).unwrap().boots[0].steps[0].requests, 2000);
+    assert_eq!(ledger.machine(&MAC.to_string(), &HashMap::new()).unwrap().boots[0].steps[0].requests, 2000);
+    assert_eq!(
+        Ledger::open(dir.path()).machine(&MAC.to_string(), &HashMap::new()).unwrap().boots[0].steps[0].requests,
+        2000
+    );
 }
 
 #[test]
@@ -142,7 +146,7 @@ fn without_a_disk_it_goes_on_in_memory_and_is_kept_again_when_that_is_mended() {
     let error = ledger.write().unwrap_err().to_string();
     assert!(error.contains("cache/ledger.jsonl: "), "{error}");
     assert!(ledger.write().is_err());
-    assert_eq!(ledger.machines().len(), 2);
+    assert_eq!(ledger.machines(&HashMap::new()).len(), 2);
     fs::create_dir(&home).unwrap();
     write(&ledger);
     assert_eq!(read(&home).pages().count(), 2, "all of it");
@@ -156,7 +160,7 @@ fn a_file_that_cannot_be_read_is_left_alone() {
     ledger.offered(&Machine { mac: Some(MAC), ..Machine::default() }, 7, "x", false);
     write(&ledger);
     assert!(dir.path().join("ledger.jsonl").is_dir());
-    assert_eq!(ledger.machines().len(), 1);
+    assert_eq!(ledger.machines(&HashMap::new()).len(), 1);
 }
 
 #[test]

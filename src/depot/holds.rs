@@ -1,0 +1,176 @@
+//! What holds blobs in the cache, and who: so that a refusal to evict can say it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Depot;
+use super::hashing::blocking;
+use crate::asset::{AssetName, Digest};
+use crate::cache::{Cache, CacheError, EvictError};
+use crate::catalog::Asset;
+
+/// Who holds a blob in the cache.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Holder {
+    /// The settings: `pin = true`.
+    Settings,
+    /// An operator, by a pin.
+    Operator,
+    /// The release of this name, which is live, is to be, or was until a while ago.
+    Release(String),
+    /// The job of this number, until it ends.
+    Job(u64),
+}
+
+impl fmt::Display for Holder {
+    /// The API's word for it: `settings`, `operator`, `release okd-4.19`, `job 7`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settings => f.write_str("settings"),
+            Self::Operator => f.write_str("operator"),
+            Self::Release(name) => write!(f, "release {name}"),
+            Self::Job(id) => write!(f, "job {id}"),
+        }
+    }
+}
+
+impl Holder {
+    /// Who it is and what lets go, in words.
+    fn in_words(&self) -> String {
+        match self {
+            Self::Settings => "the settings pin it (pin = true)".to_owned(),
+            Self::Operator => "an operator pinned it; unpin it first".to_owned(),
+            Self::Release(name) => format!("the release {name} needs it; activate another"),
+            Self::Job(id) => format!("job {id} holds it until it ends; wait, or cancel it"),
+        }
+    }
+}
+
+/// Why an operator's wish to evict an asset is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum EvictRefusal {
+    /// It is not here.
+    #[error("{0} is not in the cache")]
+    Absent(AssetName),
+    /// Its bytes are held, for this asset or another that has the same; the holders, each once.
+    #[error("{name} stays: {}", in_words(.by))]
+    Held {
+        /// The asset.
+        name: AssetName,
+        /// Who holds it.
+        by: Vec<Holder>,
+    },
+    /// It is being read.
+    #[error("{0} stays: it is being read; try again when its transfers have ended")]
+    InUse(AssetName),
+    /// The disk would not remove it.
+    #[error(transparent)]
+    Failed(#[from] CacheError),
+}
+
+fn in_words(by: &[Holder]) -> String {
+    if by.is_empty() {
+        // It was let go of just now.
+        return "it was held a moment ago; try again".to_owned();
+    }
+    by.iter().map(Holder::in_words).collect::<Vec<_>>().join("; ")
+}
+
+/// Who holds which blob; one entry a hold.
+#[derive(Debug, Default)]
+pub(super) struct Holders(Mutex<HashMap<Digest, Vec<Holder>>>);
+
+impl Holders {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Vec<Holder>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who holds it, each once, in order.
+    fn of(&self, digest: &Digest) -> Vec<Holder> {
+        let mut holders = self.lock().get(digest).cloned().unwrap_or_default();
+        holders.sort_unstable();
+        holders.dedup();
+        holders
+    }
+}
+
+/// Holds an asset's blob, and its block list's, against eviction for as long as this lives, whether they are here
+/// already or not.
+pub struct Hold {
+    cache: Cache,
+    holders: Arc<Holders>,
+    digests: Vec<Digest>,
+    holder: Holder,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        for digest in &self.digests {
+            let mut holders = self.holders.lock();
+            if let Some(list) = holders.get_mut(digest) {
+                if let Some(index) = list.iter().position(|holder| *holder == self.holder) {
+                    list.swap_remove(index);
+                }
+                if list.is_empty() {
+                    holders.remove(digest);
+                }
+            }
+            drop(holders);
+            self.cache.unpin(digest);
+        }
+    }
+}
+
+impl Depot {
+    /// Holds the asset's blob in the cache from now on, in this name.
+    pub fn hold(&self, asset: &Asset, holder: Holder) -> Hold {
+        let blocks = asset.blocks.as_ref().map(|list| list.digest);
+        self.hold_digests([asset.digest].into_iter().chain(blocks).collect(), holder)
+    }
+
+    /// The same of these blobs.
+    pub(super) fn hold_digests(&self, digests: Vec<Digest>, holder: Holder) -> Hold {
+        let (cache, holders) = (self.shared.cache.clone(), Arc::clone(&self.shared.holders));
+        for digest in &digests {
+            cache.pin(digest);
+            holders.lock().entry(*digest).or_default().push(holder.clone());
+        }
+        Hold { cache, holders, digests, holder }
+    }
+
+    /// Who holds the blob of this digest, each once. Memory only.
+    pub fn holders(&self, digest: &Digest) -> Vec<Holder> {
+        self.shared.holders.of(digest)
+    }
+
+    /// Removes the asset's blob from the cache because an operator asked for it. Returns the bytes that this freed.
+    pub async fn evict(&self, asset: &Asset) -> Result<u64, EvictRefusal> {
+        let (cache, digest) = (self.shared.cache.clone(), asset.digest);
+        let evicted = blocking(move || cache.evict(&digest)).await;
+        evicted.inspect(|_| self.shared.hot.invalidate(&digest)).map_err(|error| match error {
+            EvictError::Absent(_) => EvictRefusal::Absent(asset.name.clone()),
+            EvictError::Pinned(_) => EvictRefusal::Held { name: asset.name.clone(), by: self.holders(&digest) },
+            EvictError::Held(_) => EvictRefusal::InUse(asset.name.clone()),
+            EvictError::Failed(error) => EvictRefusal::Failed(error),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_who_holds_it_and_what_lets_go() {
+        let name = || AssetName::parse("okd/rootfs.img").unwrap();
+        let by = vec![Holder::Settings, Holder::Operator, Holder::Release("okd-4.19".to_owned()), Holder::Job(7)];
+        assert_eq!(
+            by.iter().map(Holder::to_string).collect::<Vec<_>>(),
+            ["settings", "operator", "release okd-4.19", "job 7"]
+        );
+        insta::assert_snapshot!(EvictRefusal::Held { name: name(), by }, @"okd/rootfs.img stays: the settings pin it (pin = true); an operator pinned it; unpin it first; the release okd-4.19 needs it; activate another; job 7 holds it until it ends; wait, or cancel it");
+        insta::assert_snapshot!(EvictRefusal::Absent(name()), @"okd/rootfs.img is not in the cache");
+        insta::assert_snapshot!(EvictRefusal::InUse(name()), @"okd/rootfs.img stays: it is being read; try again when its transfers have ended");
+    }
+}

@@ -1,0 +1,157 @@
+//! The transfers under way, and the last that ended: for whoever wants to look. A transfer's own cost is one entry in a
+//! list when it begins and one when it ends; what it sends it counts by itself.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::broadcast;
+
+use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
+use super::views::{PastTransfer, TransferView, moment};
+use super::{CacheState, Depot};
+
+/// Lists of transfers under way: so many threads can begin one at a time without waiting for one another.
+const SHARDS: usize = 16;
+/// Transfers that ended and are remembered.
+const REMEMBERED: usize = 500;
+
+/// One transfer under way, as its owner and whoever looks share it.
+pub(super) struct Open {
+    pub(super) facts: Arc<TransferFacts>,
+    sent: AtomicU64,
+    cache: Mutex<Option<CacheState>>,
+}
+
+/// All transfers.
+pub(super) struct Traffic {
+    open: [Mutex<HashMap<u64, Arc<Open>>>; SHARDS],
+    past: Mutex<VecDeque<(Arc<TransferFacts>, TransferEnd)>>,
+    events: Events<TransferEvent>,
+}
+
+impl Open {
+    /// Counts payload bytes that went out.
+    pub(super) fn add_sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Says how many payload bytes went out in all.
+    pub(super) fn set_sent(&self, bytes: u64) {
+        self.sent.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Payload bytes that went out so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Says where its bytes come from.
+    pub(super) fn set_cache(&self, state: CacheState) {
+        *self.cache.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    }
+
+    /// Where its bytes come from.
+    pub(super) fn cache(&self) -> Option<CacheState> {
+        *self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Traffic {
+    /// No transfers.
+    pub(super) fn new() -> Self {
+        Self { open: std::array::from_fn(|_| Mutex::default()), past: Mutex::default(), events: Events::new() }
+    }
+
+    /// What happens to transfers from now on.
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<TransferEvent> {
+        self.events.subscribe()
+    }
+
+    /// A transfer begins.
+    pub(super) fn begin(&self, facts: TransferFacts) -> Arc<Open> {
+        let facts = Arc::new(facts);
+        let open = Open { facts: Arc::clone(&facts), sent: AtomicU64::new(0), cache: Mutex::default() };
+        let open = Arc::new(open);
+        self.shard(facts.id).insert(facts.id, Arc::clone(&open));
+        self.events.tell(TransferEvent::Began(facts));
+        open
+    }
+
+    /// A transfer ended.
+    pub(super) fn end(&self, facts: &Arc<TransferFacts>, end: TransferEnd) {
+        self.shard(facts.id).remove(&facts.id);
+        {
+            let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+            if past.len() == REMEMBERED {
+                past.pop_back();
+            }
+            past.push_front((Arc::clone(facts), end.clone()));
+        }
+        self.events.tell(TransferEvent::Ended(Arc::clone(facts), end));
+    }
+
+    /// Those under way, the oldest first.
+    fn open(&self) -> Vec<Arc<Open>> {
+        let mut open: Vec<_> =
+            (0..SHARDS as u64).flat_map(|shard| self.shard(shard).values().cloned().collect::<Vec<_>>()).collect();
+        open.sort_unstable_by_key(|open| open.facts.id);
+        open
+    }
+
+    fn shard(&self, id: u64) -> MutexGuard<'_, HashMap<u64, Arc<Open>>> {
+        // Below SHARDS, a usize.
+        let index = usize::try_from(id % SHARDS as u64).unwrap_or_default();
+        self.open[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Depot {
+    /// What happens to transfers from now on.
+    pub fn transfers(&self) -> broadcast::Receiver<TransferEvent> {
+        self.shared.traffic.subscribe()
+    }
+
+    /// The transfers under way, the oldest first, each with what it has sent by now.
+    pub fn open_transfers(&self) -> Vec<TransferView> {
+        let open = self.shared.traffic.open();
+        open.iter().map(|open| self.transfer_view(&open.facts, open.sent(), open.cache())).collect()
+    }
+
+    /// What each transfer under way has sent by now, by its id: payload bytes.
+    pub fn sent_so_far(&self) -> HashMap<u64, u64> {
+        self.shared.traffic.open().iter().map(|open| (open.facts.id, open.sent())).collect()
+    }
+
+    /// The last 500 transfers that ended, the newest first.
+    pub fn past_transfers(&self) -> Vec<PastTransfer> {
+        let past = self.shared.traffic.past.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        past.iter().map(|(facts, end)| self.past_transfer(facts, end)).collect()
+    }
+
+    /// The transfer of these facts as it was at its end.
+    pub fn past_transfer(&self, facts: &TransferFacts, end: &TransferEnd) -> PastTransfer {
+        PastTransfer {
+            transfer: self.transfer_view(facts, end.sent, end.cache),
+            outcome: end.outcome,
+            ended: moment(facts.began.checked_add(end.took).unwrap_or_else(SystemTime::now)),
+            seconds: end.took.as_secs_f64(),
+        }
+    }
+
+    /// The transfer of these facts, which has sent so much.
+    pub fn transfer_view(&self, facts: &TransferFacts, sent: u64, cache: Option<CacheState>) -> TransferView {
+        TransferView {
+            id: facts.id,
+            protocol: facts.protocol,
+            peer: facts.peer,
+            host: None,
+            name: facts.name.clone(),
+            began: moment(facts.began),
+            sent,
+            size: self.find(&facts.name).and_then(|asset| self.known_size(&asset)),
+            cache,
+        }
+    }
+}

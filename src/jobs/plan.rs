@@ -1,0 +1,125 @@
+//! What bringing some assets into the cache will mean: what is here, what is missing, and whether there is room.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::PlannedState;
+use crate::catalog::Asset;
+use crate::depot::Depot;
+
+/// Origins that are asked for a size at a time.
+const ASKED_AT_A_TIME: usize = 16;
+
+/// What bringing some assets into the cache will mean. Bytes that several assets have in common count once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Plan {
+    /// How many assets there are.
+    pub assets: usize,
+    /// Those that are here.
+    pub proven: Proven,
+    /// Those that are not.
+    pub missing: Missing,
+    /// Whether there is room for them.
+    pub room: Room,
+    /// Each asset.
+    pub items: Vec<PlanItem>,
+}
+
+/// What is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Proven {
+    /// How many assets.
+    pub assets: usize,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// What is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Missing {
+    /// How many assets.
+    pub assets: usize,
+    /// How many bytes, of those whose size is known.
+    pub bytes: u64,
+    /// Of how many the size is not known.
+    pub unknown_sizes: usize,
+}
+
+/// Whether all of it can be in the cache at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Room {
+    /// Bytes that the missing ones could take, when everything has gone that may go for them.
+    pub available: u64,
+    /// Whether that is enough, as far as sizes are known. Where it is not, what comes last fails: nothing that this very
+    /// preload brought in goes for it.
+    pub fits: bool,
+}
+
+/// One asset of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlanItem {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes, where it is known.
+    pub size: Option<u64>,
+    /// Where it is.
+    pub state: PlannedState,
+}
+
+impl Plan {
+    /// The plan for these assets, from what is known. Memory only, but for one question to the file system.
+    pub fn of(assets: &[Arc<Asset>], depot: &Depot) -> Self {
+        let filling: HashSet<String> = depot.fills().into_iter().map(|fill| fill.digest).collect();
+        let item = |asset: &Arc<Asset>| {
+            let progress = depot.progress(asset);
+            let state = match progress.proven {
+                true => PlannedState::Proven,
+                false if filling.contains(&asset.digest.to_string()) => PlannedState::Filling,
+                false => PlannedState::Missing,
+            };
+            PlanItem { name: asset.name.to_string(), size: progress.size, state }
+        };
+        let items = assets.iter().map(item).collect();
+        let digests = assets.iter().map(|asset| asset.digest).collect();
+        Self::sum(assets, items, depot.cache().room_for(&digests))
+    }
+
+    /// The same, when the origins were asked for the sizes that are not known. What they do not say stays unknown.
+    pub async fn with_sizes(assets: &[Arc<Asset>], depot: &Depot) -> Self {
+        let unknown = assets.iter().filter(|asset| depot.known_size(asset).is_none());
+        let asked = stream::iter(unknown).map(|asset| async { (asset.name.to_string(), depot.size(asset).await.ok()) });
+        let sizes: std::collections::HashMap<_, _> = asked.buffer_unordered(ASKED_AT_A_TIME).collect().await;
+        let mut plan = Self::of(assets, depot);
+        for item in plan.items.iter_mut().filter(|item| item.size.is_none()) {
+            item.size = sizes.get(&item.name).copied().flatten();
+        }
+        let room = plan.proven.bytes + plan.room.available;
+        Self::sum(assets, plan.items, room)
+    }
+
+    /// The sums of these items of these assets, with room for `room` bytes of them in all.
+    fn sum(assets: &[Arc<Asset>], items: Vec<PlanItem>, room: u64) -> Self {
+        let (mut proven, mut missing) = (Proven::default(), Missing::default());
+        let mut counted = HashSet::new();
+        for (asset, item) in assets.iter().zip(&items) {
+            let first = counted.insert(asset.digest);
+            let bytes = item.size.filter(|_| first).unwrap_or(0);
+            if item.state == PlannedState::Proven {
+                proven.assets += 1;
+                proven.bytes += bytes;
+            } else {
+                missing.assets += 1;
+                missing.bytes += bytes;
+                missing.unknown_sizes += usize::from(first && item.size.is_none());
+            }
+        }
+        let available = room.saturating_sub(proven.bytes);
+        let room = Room { available, fits: missing.bytes <= available };
+        Self { assets: items.len(), proven, missing, room, items }
+    }
+}
