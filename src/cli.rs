@@ -6,6 +6,7 @@ pub mod check;
 pub mod config;
 pub mod dhcp_config;
 pub mod hosts;
+pub mod preload;
 pub mod releases;
 pub mod render;
 pub mod serve;
@@ -32,6 +33,7 @@ pub struct Cli {
 enum Command {
     Serve(serve::ServeCommand),
     Check(check::CheckCommand),
+    Preload(preload::PreloadCommand),
     Hosts(hosts::HostsCommand),
     Boots(boots::BootsCommand),
     Render(render::RenderCommand),
@@ -47,6 +49,7 @@ impl Cli {
         match self.command {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
+            Command::Preload(command) => command.run(),
             Command::Hosts(command) => command.run(),
             Command::Boots(command) => command.run(),
             Command::Render(command) => command.run(),

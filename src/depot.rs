@@ -312,7 +312,7 @@ impl Depot {
         if shared.stop.is_cancelled() {
             return Err(ReadError::Closing);
         }
-        let fill = Arc::new(Fill::new(Arc::clone(asset)));
+        let fill = Arc::new(Fill::new(Arc::clone(asset), shared.stop.child_token()));
         wanting.note(&fill);
         fills.insert(asset.digest, Arc::clone(&fill));
         drop(fills);

@@ -40,7 +40,7 @@ impl Boot {
         let roster = &self.shared.roster;
         let profile = Arc::clone(roster.profiles().find(|profile| profile.name == name)?);
         let hosts: Vec<_> = roster.hosts().iter().filter(|host| host.profile.name == name).collect();
-        let alone = self.of_script(roster, &Machine::default(), Some(profile));
+        let alone = self.of_script(roster, &Machine::default(), Some(&profile));
         // A template may need what only hosts have.
         let mut needs = match alone {
             Ok(needs) => needs,
@@ -77,30 +77,29 @@ impl Boot {
         &self,
         roster: &Roster,
         machine: &Machine,
-        profile: Option<Arc<Profile>>,
+        profile: Option<&Arc<Profile>>,
     ) -> Result<BTreeSet<AssetName>, Trouble> {
         let (resolve, named) = self.noting();
         let mut troubles = Vec::new();
         for language in LANGUAGES {
             let making = Making::new(roster, machine, &visit(), language, Arc::clone(&resolve), Mint::Sample);
-            let making = match &profile {
+            let making = match profile {
                 Some(profile) => making.with_profile(Arc::clone(profile)),
                 None => making,
             };
             troubles.extend(making.make().trouble);
         }
-        // One language that has no words for it is no trouble; both failing is.
-        match troubles.into_iter().next() {
-            Some(trouble @ Trouble::NotLive(_)) => return Err(trouble),
-            Some(trouble) if named.lock().unwrap_or_else(PoisonError::into_inner).is_empty() => {
-                if !matches!(trouble, Trouble::Language(_)) {
-                    return Err(trouble);
-                }
-            }
-            _ => {}
-        }
         let needs = std::mem::take(&mut *named.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(needs)
+        // That one language has no words for it is no trouble.
+        let serious = |trouble: &Trouble| match trouble {
+            Trouble::NotLive(_) => true,
+            Trouble::Language(_) => false,
+            Trouble::Unknown | Trouble::Template { .. } => needs.is_empty(),
+        };
+        match troubles.into_iter().find(serious) {
+            Some(trouble) => Err(trouble),
+            None => Ok(needs),
+        }
     }
 
     /// What references mean once everything active is live, and the list in which each that was asked for is noted.

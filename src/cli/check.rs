@@ -61,6 +61,7 @@ impl CheckCommand {
 async fn look(config: &Config) -> Report {
     let mut groups = vec![files::settings(config)];
     groups.extend(files::tls(config));
+    groups.extend(files::tokens(config));
     let survey = Survey::of(&config.cache.dir);
     groups.push(ports::check(config, &survey));
     groups.push(files::firmware(config));

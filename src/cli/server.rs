@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST};
+use http_body_util::{BodyExt as _, Full};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -92,20 +92,42 @@ impl Server {
 
     /// What it answers to a GET of `/api/v1/` and these segments. Blocks.
     pub(super) fn get<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, AskError> {
-        self.ask(Method::GET, segments)
+        self.ask(Method::GET, segments, Bytes::new())
     }
 
     /// What it answers to a POST of the same. Blocks.
     pub(super) fn post<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, AskError> {
-        self.ask(Method::POST, segments)
+        self.ask(Method::POST, segments, Bytes::new())
     }
 
-    fn ask<T: DeserializeOwned>(&self, method: Method, segments: &[&str]) -> Result<T, AskError> {
+    /// What it answers to a POST of this body as JSON. Blocks.
+    pub(super) fn send<T: DeserializeOwned>(&self, segments: &[&str], body: &impl Serialize) -> Result<T, AskError> {
+        let body = serde_json::to_vec(body).map_err(std::io::Error::from)?;
+        self.ask(Method::POST, segments, body.into())
+    }
+
+    /// What it answers to a DELETE. Blocks.
+    pub(super) fn delete<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, AskError> {
+        self.ask(Method::DELETE, segments, Bytes::new())
+    }
+
+    /// Whether anybody listens there. Blocks.
+    pub(super) fn is_there(&self) -> Result<(), AskError> {
+        let silent = |reason: String| AskError::Silent { address: self.address, reason };
+        match self.runtime.block_on(timeout(PATIENCE, TcpStream::connect(self.address))) {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(silent(error.to_string())),
+            Err(_) => Err(silent(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    fn ask<T: DeserializeOwned>(&self, method: Method, segments: &[&str], body: Bytes) -> Result<T, AskError> {
         let silent = |reason: String| AskError::Silent { address: self.address, reason };
         let path = segments.iter().fold("/api/v1".to_owned(), |path, segment| {
             format!("{path}/{}", utf8_percent_encode(segment, NON_ALPHANUMERIC))
         });
-        let asking = async { timeout(PATIENCE, exchange(self.address, self.token.as_deref(), method, &path)).await };
+        let exchanging = exchange(self.address, self.token.as_deref(), method, &path, body);
+        let asking = async { timeout(PATIENCE, exchanging).await };
         let (status, body) = match self.runtime.block_on(asking) {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(silent(error.to_string())),
@@ -144,6 +166,7 @@ async fn exchange(
     token: Option<&str>,
     method: Method,
     path: &str,
+    body: Bytes,
 ) -> anyhow::Result<(StatusCode, Bytes)> {
     let socket = TokioIo::new(TcpStream::connect(address).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(socket).await?;
@@ -157,7 +180,10 @@ async fn exchange(
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
-    let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
+    if !body.is_empty() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let response = sender.send_request(request.body(Full::new(body))?).await?;
     let status = response.status();
     Ok((status, response.into_body().collect().await?.to_bytes()))
 }

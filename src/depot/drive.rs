@@ -38,6 +38,7 @@ pub(super) struct Driver {
     pub(super) settings: FillSettings,
     /// One permit a fill at work.
     pub(super) slots: Arc<Semaphore>,
+    /// The depot's: cancelled when it closes.
     pub(super) stop: CancellationToken,
     pub(super) history: Arc<History>,
     /// An earlier fill of the same blob that is on its way out: its partial is free when it has ended.
@@ -172,10 +173,9 @@ impl Driver {
             let _slot = self.slots.acquire().await;
             self.try_sources(blocks.as_ref(), &mut stock).await
         };
-        match self.fill.stop().run_until_cancelled(self.stop.run_until_cancelled(work)).await {
-            Some(Some(ended)) => (ending.outcome, ending.phase, ending.detail) = ended,
-            // The server stops.
-            Some(None) => {}
+        match self.fill.stop().run_until_cancelled(work).await {
+            Some(ended) => (ending.outcome, ending.phase, ending.detail) = ended,
+            None if self.stop.is_cancelled() => {}
             None => ending.detail = Some("nobody wants it any more".to_owned()),
         }
         self.fill.quiet().await;

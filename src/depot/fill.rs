@@ -93,20 +93,20 @@ pub(super) struct Fill {
     began: SystemTime,
     /// Who wants it; under the lock of the depot's list of fills.
     wishes: Mutex<Wishes>,
-    /// Ends it: nobody wants it any more.
+    /// Ends it: nobody wants it any more, or the depot closes.
     stop: CancellationToken,
 }
 
 impl Fill {
-    /// A fill that has not begun, and that nobody wants yet.
-    pub(super) fn new(asset: Arc<Asset>) -> Self {
+    /// A fill that has not begun, that nobody wants yet, and that `stop` ends.
+    pub(super) fn new(asset: Arc<Asset>, stop: CancellationToken) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             rate: Mutex::new(Rate::new(Instant::now(), 0)),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             began: SystemTime::now(),
             wishes: Mutex::default(),
-            stop: CancellationToken::new(),
+            stop,
             asset,
             phase: Mutex::new(Phase::Starting),
             board: Mutex::default(),
@@ -131,7 +131,7 @@ impl Fill {
         self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Cancelled when nobody wants it any more.
+    /// Cancelled when nobody wants it any more, or the depot closes.
     pub(super) fn stop(&self) -> &CancellationToken {
         &self.stop
     }

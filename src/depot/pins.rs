@@ -126,11 +126,11 @@ impl Depot {
     /// Makes `name` pinned as `to`, or not at all: on the disk first, then here. Goes on to its end when this is dropped.
     async fn change_pins(&self, name: String, to: Option<Pinned>) -> Result<bool, PinError> {
         let depot = self.clone();
-        blocking(move || depot.change_now(name, to)).await
+        blocking(move || depot.change_now(&name, to)).await
     }
 
     /// Blocks.
-    fn change_now(&self, name: String, to: Option<Pinned>) -> Result<bool, PinError> {
+    fn change_now(&self, name: &str, to: Option<Pinned>) -> Result<bool, PinError> {
         let pins = &self.shared.pins;
         let _changing = pins.changing();
         if pins.state().illegible.is_some() {
@@ -144,20 +144,20 @@ impl Depot {
             }
             state.pinned.iter().map(|(name, (pinned, _))| (name.clone(), *pinned)).collect()
         };
-        if all.get(&name).copied() == to {
+        if all.get(name).copied() == to {
             return Ok(false);
         }
-        let news = all.contains_key(&name) != to.is_some();
+        let news = all.contains_key(name) != to.is_some();
         match to {
-            Some(pinned) => all.insert(name.clone(), pinned),
-            None => all.remove(&name),
+            Some(pinned) => all.insert(name.to_owned(), pinned),
+            None => all.remove(name),
         };
         let written = pins.file.write(&all);
         written.map_err(|error| PinError::Unwritten { path: pins.file.path().to_owned(), error })?;
         let held = to.map(|pinned| (pinned, self.hold_pin(pinned)));
         let before = match held {
-            Some(held) => pins.state().pinned.insert(name.clone(), held),
-            None => pins.state().pinned.remove(&name),
+            Some(held) => pins.state().pinned.insert(name.to_owned(), held),
+            None => pins.state().pinned.remove(name),
         };
         // Not under the lock.
         drop(before);

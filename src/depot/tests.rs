@@ -6,6 +6,8 @@ mod preload;
 mod resume;
 mod shelf;
 mod sources;
+mod watching;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -89,11 +89,11 @@ impl fmt::Display for Kind {
 
 impl fmt::Display for UnknownName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Kind::Glob => {
-                write!(f, "no asset's name fits {:?} (* stands for anything but a slash, ** for anything)", self.name)?
-            }
-            kind => write!(f, "there is no {kind} {:?}", self.name)?,
+        let name = &self.name;
+        if self.kind == Kind::Glob {
+            write!(f, "no asset's name fits {name:?} (* stands for anything but a slash, ** for anything)")?;
+        } else {
+            write!(f, "there is no {} {name:?}", self.kind)?;
         }
         match &self.nearest {
             Some(nearest) => write!(f, "; the nearest is {nearest:?}"),
@@ -141,12 +141,11 @@ impl Selection {
             names.iter().filter_map(|name| catalog.by_name(name.as_str()).cloned()).collect()
         };
         for name in &self.releases {
-            match boot.releases().assets_of(name) {
-                Some(names) => add(&mut of_names(&names).into_iter()),
-                None => {
-                    let known: Vec<_> = boot.releases().list().into_iter().map(|view| view.name).collect();
-                    unknown.push(UnknownName::new(Kind::Release, name, &known));
-                }
+            if let Some(names) = boot.releases().assets_of(name) {
+                add(&mut of_names(&names).into_iter());
+            } else {
+                let known: Vec<_> = boot.releases().list().into_iter().map(|view| view.name).collect();
+                unknown.push(UnknownName::new(Kind::Release, name, &known));
             }
         }
         let mut unresolved = None;

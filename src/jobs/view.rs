@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Selection;
+use super::{Selection, Task};
 
 /// An order to preload: the body of `POST preload`. What is left out is empty or as [`PreloadOrder::default`] says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of one another, as the JSON is")]
 pub struct PreloadOrder {
     /// Assets' names, or globs of them: `*` stands for anything but a slash, `**` for anything.
     pub assets: Vec<String>,
@@ -40,6 +41,12 @@ impl Default for PreloadOrder {
             keep_going: true,
             dry_run: false,
         }
+    }
+}
+
+impl From<&PreloadOrder> for Task {
+    fn from(order: &PreloadOrder) -> Self {
+        Self::Preload { selection: order.selection(), verify: order.verify, keep_going: order.keep_going }
     }
 }
 
@@ -189,6 +196,7 @@ pub enum JobEvent {
 
 impl JobView {
     /// The same as lists show it.
+    #[must_use]
     pub fn without_items(&self) -> Self {
         Self { items: Vec::new(), what: self.what.clone(), ..*self }
     }

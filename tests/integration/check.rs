@@ -343,6 +343,26 @@ fn a_port_below_1024_needs_a_right() {
 }
 
 #[test]
+fn files_of_the_server_are_read_as_it_would() {
+    let (_origin, site, _) = rack();
+    let (tokens, cert) = (site.file("tokens").display().to_string(), site.file("cert.pem").display().to_string());
+    let site = site.set("admin.operator_token_file", tokens);
+    let site = site.set("http.tls.cert", cert.clone()).set("http.tls.key", cert);
+    let site = site.set("http.tls.listen", vec!["127.0.0.1:0"]);
+    std::fs::write(site.file("cert.pem"), "no PEM").expect("a file can be written");
+    let checked = Checked::of(&site, &[]);
+    assert_eq!(checked.status, 1, "{}", checked.text);
+    insta::assert_snapshot!(checked.said(&site, &["tls", "tokens"], nobody()));
+
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a pair");
+    let both = pair.cert.pem() + &pair.signing_key.serialize_pem();
+    std::fs::write(site.file("cert.pem"), both).expect("a file can be written");
+    std::fs::write(site.file("tokens"), "a-token-of-some-length-0123456789\n").expect("a file can be written");
+    let checked = Checked::of(&site, &[]);
+    assert_eq!(checked.status, 0, "{}", checked.text);
+}
+
+#[test]
 fn programs_are_told_the_same() {
     let (_origin, site, _) = rack();
     let gone = Object { key: "okd/initramfs".to_owned(), bytes: noise(9, 10).into() };

@@ -21,6 +21,23 @@ pub(super) fn tls(config: &Config) -> Option<Group> {
     Some(Group { what: "tls", place: tls.cert.display().to_string(), summary, findings: vec![finding] })
 }
 
+/// The token files of the admin listener, as the server would read them. None where the settings name none. Blocks.
+pub(super) fn tokens(config: &Config) -> Option<Group> {
+    let admin = config.admin.as_ref().filter(|admin| admin.has_tokens())?;
+    let files = [&admin.operator_token_file, &admin.viewer_token_file];
+    let files: Vec<_> = files.into_iter().flatten().map(|file| file.display().to_string()).collect();
+    let (finding, summary) = match admin.check() {
+        Ok(()) => (Finding::ok("token files", "they hold tokens"), "they can be read".to_owned()),
+        Err(error) => {
+            let place = config.place(&["admin"]);
+            let remedy = format!("let the user that runs bootdepot read the file, or correct [admin] ({place})");
+            let wrong = Finding::wrong(Verdict::Failed, "token files", "cannot be used", error.to_string(), remedy);
+            (wrong, "they cannot be used".to_owned())
+        }
+    };
+    Some(Group { what: "tokens", place: files.join(", "), summary, findings: vec![finding] })
+}
+
 /// The boot files: which kinds of firmware find one, and whether those are there that hosts are to get.
 pub(super) fn firmware(config: &Config) -> Group {
     let mut findings: Vec<_> =

@@ -25,7 +25,7 @@ pub(super) fn check(config: &Config, survey: &Survey) -> Group {
             place(&["http", "tls", "listen"]),
         ),
         ("tftp", Type::DGRAM, config.tftp.listen.clone(), place(&["tftp", "listen"])),
-        ("admin", Type::STREAM, config.admin.into_iter().collect(), place(&["admin", "listen"])),
+        ("admin", Type::STREAM, config.admin.iter().map(|admin| admin.listen).collect(), place(&["admin", "listen"])),
     ];
     // Kept until all are looked at: two that are in each other's way are found.
     let mut held = Vec::new();

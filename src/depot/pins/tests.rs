@@ -1,1 +1,209 @@
+//! Pins over restarts, power cuts and catalogs that change.
 
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::asset::Digest;
+use crate::cache::{Cache, CacheSettings};
+use crate::depot::{FillSettings, Holder};
+use crate::origin::{Origins, Timeouts};
+
+fn digest(seed: u8) -> Digest {
+    Digest::from_bytes([seed; 32])
+}
+
+fn asset(name: &str, seed: u8) -> Asset {
+    let source = format!("file:///nowhere/{name}").parse().unwrap();
+    Asset::new(AssetName::parse(name).unwrap(), digest(seed), vec![source])
+}
+
+fn catalog(assets: &[(&str, u8)]) -> Catalog {
+    Catalog::new(assets.iter().map(|(name, seed)| asset(name, *seed)).collect()).unwrap()
+}
+
+fn depot(dir: &Path, assets: &[(&str, u8)]) -> Depot {
+    let settings = CacheSettings { dir: dir.to_owned(), max_size: 1 << 20, min_free: 0 };
+    let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
+    Depot::new(catalog(assets), origins, Cache::open(settings).unwrap(), FillSettings::default())
+}
+
+/// The names that are pinned, those that the catalog does not have in brackets.
+fn pinned(depot: &Depot) -> Vec<String> {
+    let name = |pin: PinView| if pin.known { pin.name } else { format!("({})", pin.name) };
+    depot.pins().into_iter().map(name).collect()
+}
+
+fn is_held(depot: &Depot, seed: u8) -> bool {
+    let held = depot.cache().is_pinned(&digest(seed));
+    assert_eq!(held, depot.holders(&digest(seed)).contains(&Holder::Operator));
+    held
+}
+
+#[tokio::test]
+async fn a_pin_outlives_a_restart_and_holds_what_is_not_here_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = [("okd/kernel", 1), ("okd/rootfs.img", 2)];
+    let before = depot(dir.path(), &all);
+    assert!(before.pin("okd/rootfs.img").await.unwrap());
+    assert!(!before.pin("okd/rootfs.img").await.unwrap(), "no news");
+    assert!(is_held(&before, 2) && !is_held(&before, 1));
+    insta::assert_snapshot!(fs::read_to_string(dir.path().join(PINS_FILE)).unwrap(), @r#"
+    {
+      "version": 1,
+      "pins": {
+        "okd/rootfs.img": {
+          "sha256": "0202020202020202020202020202020202020202020202020202020202020202"
+        }
+      }
+    }
+    "#);
+    drop(before);
+    let after = depot(dir.path(), &all);
+    assert_eq!(pinned(&after), ["okd/rootfs.img"]);
+    assert!(is_held(&after, 2));
+    assert!(after.unpin("okd/rootfs.img").await.unwrap());
+    assert!(!after.unpin("okd/rootfs.img").await.unwrap());
+    assert!(!is_held(&after, 2));
+    drop(after);
+    assert!(pinned(&depot(dir.path(), &all)).is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_the_catalog_forgets_stays_pinned_with_what_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = depot(dir.path(), &[("a", 1), ("b", 2)]);
+    first.pin("a").await.unwrap();
+    drop(first);
+    let without = depot(dir.path(), &[("b", 2)]);
+    assert_eq!(pinned(&without), ["(a)"]);
+    assert!(is_held(&without, 1), "its bytes are still what a machine may boot tomorrow");
+    without.pin("b").await.unwrap();
+    drop(without);
+    let again = depot(dir.path(), &[("a", 1), ("b", 2)]);
+    assert_eq!(pinned(&again), ["a", "b"]);
+    drop(again);
+    let without = depot(dir.path(), &[("b", 2)]);
+    assert!(without.unpin("a").await.unwrap(), "it can be let go of by its name");
+    assert_eq!(pinned(&without), ["b"]);
+}
+
+#[tokio::test]
+async fn a_pin_follows_its_name_to_other_bytes_without_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let depot = depot(dir.path(), &[("a", 1)]);
+    depot.pin("a").await.unwrap();
+    depot.apply_pins(&catalog(&[("a", 9)]));
+    assert!(is_held(&depot, 9) && !is_held(&depot, 1));
+    depot.apply_pins(&catalog(&[]));
+    assert!(is_held(&depot, 9));
+    let text = fs::read_to_string(dir.path().join(PINS_FILE)).unwrap();
+    assert!(text.contains(&digest(9).to_string()), "{text}");
+}
+
+#[tokio::test]
+async fn what_the_settings_pin_is_let_go_of_when_they_do_and_operators_pins_are_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let depot = depot(dir.path(), &[("a", 1)]);
+    depot.pin("a").await.unwrap();
+    let by_settings = Catalog::new(vec![Asset { pin: true, ..asset("a", 1) }]).unwrap();
+    depot.apply_pins(&by_settings);
+    assert_eq!(depot.holders(&digest(1)), [Holder::Settings, Holder::Operator]);
+    depot.unpin("a").await.unwrap();
+    assert_eq!(depot.holders(&digest(1)), [Holder::Settings]);
+    depot.apply_pins(&catalog(&[("a", 1)]));
+    assert_eq!(depot.holders(&digest(1)), []);
+    assert!(!depot.cache().is_pinned(&digest(1)));
+}
+
+#[tokio::test]
+async fn only_names_that_are_known_can_be_pinned_or_unpinned() {
+    let dir = tempfile::tempdir().unwrap();
+    let depot = depot(dir.path(), &[("a", 1)]);
+    for refused in [depot.pin("b").await, depot.unpin("b").await] {
+        assert_eq!(refused.unwrap_err().to_string(), "the catalog has no asset \"b\"");
+    }
+    assert!(!dir.path().join(PINS_FILE).exists());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_never_overwritten_and_counts_again_once_mended() {
+    for bad in ["", "{", r#"{"version":2,"pins":{}}"#, r#"{"version":1,"pins":{"/a":{"sha256":""}}}"#] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(PINS_FILE);
+        fs::write(&path, bad).unwrap();
+        let depot = depot(dir.path(), &[("a", 1), ("b", 2)]);
+        let trouble = depot.pin_trouble().unwrap();
+        assert!(trouble.contains("cannot be read") && trouble.contains("mend the file"), "{trouble}");
+        assert!(matches!(depot.pin("a").await, Err(PinError::Illegible { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), bad);
+        let mended = format!(r#"{{"version":1,"pins":{{"b":{{"sha256":"{}"}}}}}}"#, digest(2));
+        fs::write(&path, mended).unwrap();
+        depot.pin("a").await.unwrap();
+        assert_eq!(pinned(&depot), ["a", "b"]);
+        assert_eq!(depot.pin_trouble(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_pin_that_the_disk_does_not_take_is_not_promised() {
+    let dir = tempfile::tempdir().unwrap();
+    let depot = depot(dir.path(), &[("a", 1)]);
+    // Root writes whatever the mode says; a directory in the way stops everybody.
+    fs::create_dir(dir.path().join("pins.json.new")).unwrap();
+    let error = depot.pin("a").await.unwrap_err();
+    assert!(error.to_string().starts_with("nothing was changed: "), "{error}");
+    assert!(!is_held(&depot, 1) && pinned(&depot).is_empty());
+}
+
+/// All pins, each of which survives a power cut at any step of another's change: the file is the old one or the new.
+#[test]
+fn a_crash_at_any_step_leaves_the_old_pins_or_the_new() {
+    let pin = |seed| Pinned { digest: digest(seed), blocks: Some(digest(seed + 100)) };
+    let old = BTreeMap::from([("a".to_owned(), pin(1)), ("b".to_owned(), pin(2))]);
+    let mut new = old.clone();
+    new.insert("c".to_owned(), pin(3));
+    let mut cut = 0;
+    for step in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(PINS_FILE);
+        PinFile::new(path.clone()).write(&old).unwrap();
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&taken);
+        let power = Box::new(move |_: &'static str| match counted.fetch_add(1, Ordering::Relaxed) == step {
+            true => Err(io::Error::from_raw_os_error(libc::EIO)),
+            false => Ok(()),
+        });
+        let written = PinFile::with_steps(path.clone(), power).write(&new);
+        let read = PinFile::new(path.clone()).read().unwrap();
+        match written {
+            Ok(()) => {
+                assert_eq!(read, new);
+                assert_eq!(cut, taken.load(Ordering::Relaxed), "every step was cut once");
+                break;
+            }
+            Err(_) => assert!(read == old || read == new, "step {step}: {read:?}"),
+        }
+        // What was left of the try is in nobody's way.
+        PinFile::new(path.clone()).write(&new).unwrap();
+        assert_eq!(PinFile::new(path).read().unwrap(), new);
+        cut += 1;
+    }
+    assert!(cut >= 6, "{cut} steps are not the whole way");
+}
+
+#[test]
+fn pins_go_to_the_disk_in_the_order_that_survives_a_power_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&steps);
+    let note = Box::new(move |step| {
+        seen.lock().unwrap().push(step);
+        Ok(())
+    });
+    let file = PinFile::with_steps(dir.path().join(PINS_FILE), note);
+    file.write(&BTreeMap::new()).unwrap();
+    assert_eq!(*steps.lock().unwrap(), ["create", "write", "write", "fsync", "rename", "fsync directory"]);
+}
