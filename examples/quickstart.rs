@@ -15,7 +15,8 @@ use anyhow::Context as _;
 use bootdepot::app::{Addresses, App};
 use bootdepot::asset::Digest;
 use bootdepot::config::{Config, Flags};
-use bootdepot::telemetry::{self, Metrics};
+use bootdepot::sockets::Inherited;
+use bootdepot::telemetry::{Logs, Metrics};
 use s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 
 const SCRIPT: &str = "#!ipxe
@@ -55,12 +56,10 @@ async fn quickstart(check: bool) -> anyhow::Result<ExitCode> {
     let settings = dir.path().join("bootdepot.toml");
     std::fs::write(&settings, settings_file(&s3, &samples, &dir.path().join("cache")))?;
 
-    if !check {
-        telemetry::start_logs()?;
-    }
+    let logs = if check { None } else { Some(Logs::start()?) };
     let flags = Flags { config: Some(settings.clone()), ..Flags::default() };
     let config = Config::load(&flags, std::iter::empty::<(String, String)>()).context("the settings are wrong")?;
-    let app = App::start(config, Metrics::start()?).await?;
+    let app = App::start(config, Metrics::start(logs.as_ref().map(Logs::lost))?, Inherited::default()).await?;
     let tries = tries(app.addresses(), &samples).context("a listener has no address")?;
 
     let done = if check {

@@ -2,11 +2,13 @@
 //! server does and how to say it; it knows no settings file, and nothing of how machines are served.
 //!
 //! A request's way: `server` asks `guard` whether it is let in at all (by `tokens`, from where, at what `pace`), reads what
-//! content it has, and hands it to the routes of `api`, `probes` and `dashboard`. What is refused anywhere is a [`Problem`].
+//! content it has, and hands it to the routes of `api`, `probes` and `dashboard`. What is refused anywhere is a [`Problem`]. `events`
+//! tells what happens while it happens; `shelf` is assets as operators see them.
 
 mod api;
 mod dashboard;
 mod error;
+mod events;
 mod extract;
 mod guard;
 mod pace;
@@ -15,10 +17,15 @@ mod problem;
 mod reload;
 mod server;
 mod settings;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
+pub use api::{
+    Active, Amount, AssetList, CacheView, Evicted, FillList, HostList, JobList, Listener, ReleaseList, Status, Totals,
+    TransferList,
+};
 pub use error::AdminError;
 pub use problem::Problem;
 pub use reload::{
@@ -27,4 +34,5 @@ pub use reload::{
 };
 pub use server::{AdminParts, AdminServer, Metrics};
 pub use settings::AdminSettings;
+pub use shelf::{AssetState, AssetView, Shelf, sorted};
 pub use tokens::{TokenError, plain_token};

@@ -1,5 +1,7 @@
 //! The running server: wires the rooms together, starts them in the right order, and stops them.
 
+pub mod service;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,8 +16,8 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::admin::{
-    AdminError, AdminParts, AdminServer, CatalogView, LastReload, LastReloadOutcome, ReloadTrigger, Reloading,
-    SourceKind, SourceView,
+    AdminError, AdminParts, AdminServer, CatalogView, LastReload, LastReloadOutcome, Listener, ReloadTrigger,
+    Reloading, SourceKind, SourceView,
 };
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
@@ -23,14 +25,16 @@ use crate::config::Config;
 use crate::depot::Depot;
 use crate::dhcp::{DhcpError, DhcpServer};
 use crate::http::{HttpError, HttpServer, plain_port};
+use crate::jobs::Jobs;
 use crate::origin::{OriginError, Origins};
+use crate::sockets::{Inherited, SocketsError};
 use crate::telemetry::Metrics;
 use crate::tftp::{Base, TftpError, TftpServer};
 
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.
 const GRACE: Duration = Duration::from_secs(25);
-/// How often metrics are folded.
+/// How often metrics are folded, and gauges set of what nobody counts.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why the server could not start.
@@ -54,6 +58,9 @@ pub enum AppError {
     /// The cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The sockets that were inherited.
+    #[error(transparent)]
+    Sockets(#[from] SocketsError),
     /// The system gives no thread.
     #[error("no thread could be started: {0}")]
     Thread(std::io::Error),
@@ -86,18 +93,20 @@ pub struct App {
 }
 
 impl App {
-    /// Binds all listeners, opens the cache and begins to serve.
+    /// Binds all listeners whose sockets are not `inherited`, opens the cache and begins to serve.
     ///
     /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
-    pub async fn start(config: Config, metrics: Metrics) -> Result<Self, AppError> {
+    pub async fn start(config: Config, metrics: Metrics, mut inherited: Inherited) -> Result<Self, AppError> {
         let advertise = config.http.advertise.clone();
+        let started = Timestamp::now();
         let sources = config.files().map(source).collect();
-        let http = HttpServer::bind(config.http).await?;
+        let http = HttpServer::bind(config.http, &mut inherited).await?;
         let admin = match config.admin {
-            Some(settings) => Some(AdminServer::bind(settings).await?),
+            Some(settings) => Some(AdminServer::bind(settings, &mut inherited).await?),
             None => None,
         };
-        let tftp = TftpServer::bind(config.tftp)?;
+        let tftp = TftpServer::bind(config.tftp, &mut inherited)?;
+        inherited.finish()?;
         let dhcp = config.dhcp.map(DhcpServer::bind).transpose()?;
         let addresses = Addresses {
             http: http.addresses(),
@@ -142,20 +151,24 @@ impl App {
         if let Some(dhcp) = dhcp {
             servers.spawn(dhcp.with_http_port(http_port).serve(boot.clone(), stop.clone()));
         }
+        tokio::spawn(service::keep(boot.clone(), addresses.clone(), tftp.pulse(), stop.clone(), end.clone()));
         servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
-        let rendered = metrics.clone();
+        let (rendered, watched) = (metrics.clone(), boot.clone());
         if let Some(admin) = admin {
             let parts = AdminParts {
-                boot,
+                boot: boot.clone(),
                 metrics: Arc::new(move || rendered.render()),
                 reloading: Reloading::never(standing),
+                jobs: Jobs::new(boot.clone()),
+                listeners: addresses.listeners(),
+                started,
             };
             servers.spawn(admin.serve(parts, stop.clone()));
         }
         let keeping = stop.clone();
         servers.spawn(async move { releases.keep(keeping).await });
-        tokio::spawn(upkeep(metrics, end.clone()));
+        tokio::spawn(upkeep(metrics, watched, end.clone()));
         let (scrubbing, told) = mpsc::channel();
         let (thread, interval) = (std::thread::Builder::new().name("scrub".to_owned()), config.scrub_interval);
         // A thread of its own: it reads the disk for as long as the server runs.
@@ -165,6 +178,7 @@ impl App {
                 info!(protocol, %address, "listening");
             }
         }
+        service::ready();
         Ok(Self { addresses, depot, servers, stop, end, books, scrubbing, scrub })
     }
 
@@ -189,6 +203,13 @@ impl App {
 }
 
 impl Addresses {
+    fn listeners(&self) -> Vec<Listener> {
+        let listener = |protocol: &str, address| Listener { protocol: protocol.to_owned(), address };
+        let each = self.by_protocol().into_iter();
+        each.flat_map(|(protocol, addresses)| addresses.into_iter().map(move |address| listener(protocol, address)))
+            .collect()
+    }
+
     fn by_protocol(&self) -> [(&'static str, Vec<SocketAddr>); 4] {
         [
             ("http", self.http.clone()),
@@ -222,10 +243,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-async fn upkeep(metrics: Metrics, end: CancellationToken) {
+async fn upkeep(metrics: Metrics, boot: Boot, end: CancellationToken) {
     let mut every = tokio::time::interval(UPKEEP);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while end.run_until_cancelled(every.tick()).await.is_some() {
         metrics.upkeep();
+        boot.report();
     }
 }

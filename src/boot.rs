@@ -41,6 +41,7 @@ use self::links::{Mint, Resolve};
 use self::script::Making;
 use self::token::Tokens;
 use crate::depot::{Depot, PastTransfer, TransferView};
+use crate::span::{Kind, Span};
 
 /// Where a request came from, and how this server is reached from there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,10 +121,16 @@ impl Boot {
     }
 
     fn script(&self, machine: &Machine, visit: &Visit, language: Language) -> String {
+        let span = Span::begin("script", Kind::Internal);
         let Shared { roster, ledger, tokens, .. } = &*self.shared;
         let mint = Mint::For(Arc::clone(tokens), visit.peer);
         let script = Making::new(roster, machine, visit, language, self.resolve(), mint).make();
         let (host, profile) = (script.host.as_deref(), script.profile.as_deref());
+        span.text("bootdepot.host", host.unwrap_or_default());
+        span.text("bootdepot.profile", profile.unwrap_or_default());
+        if let Some(trouble) = &script.trouble {
+            span.text("bootdepot.trouble", trouble);
+        }
         match &script.trouble {
             None => tracing::debug!(peer = %visit.peer, host, profile, "script"),
             Some(trouble @ (Trouble::Unknown | Trouble::NotLive(NotLive::Fetching { .. } | NotLive::Inactive(_)))) => {
@@ -187,6 +194,14 @@ impl Boot {
     /// What stands in the way of being ready, a sentence each; empty when nothing does.
     pub fn troubles(&self) -> Vec<String> {
         [self.shared.depot.troubles(), self.shared.releases.troubles()].concat()
+    }
+
+    /// Sets the gauges `bootdepot_ready` and `bootdepot_boots`.
+    pub fn report(&self) {
+        metrics::gauge!("bootdepot_ready").set(if self.troubles().is_empty() { 1.0 } else { 0.0 });
+        for (state, machines) in self.shared.ledger.count() {
+            metrics::gauge!("bootdepot_boots", "state" => state.as_str()).set(machines);
+        }
     }
 
     /// What machines did.

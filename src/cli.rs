@@ -3,6 +3,7 @@
 pub mod activate;
 pub mod boots;
 pub mod check;
+pub mod completions;
 pub mod config;
 mod deeds;
 pub mod dhcp_config;
@@ -11,6 +12,7 @@ mod here;
 pub mod hosts;
 pub mod list;
 mod live;
+pub mod man;
 pub mod pin;
 pub mod preload;
 pub mod releases;
@@ -57,6 +59,8 @@ enum Command {
     Activate(activate::ActivateCommand),
     DhcpConfig(dhcp_config::DhcpConfigCommand),
     Config(config::ConfigCommand),
+    Completions(completions::CompletionsCommand),
+    Man(man::ManCommand),
 }
 
 impl Cli {
@@ -79,6 +83,8 @@ impl Cli {
             Command::Activate(command) => command.run(),
             Command::DhcpConfig(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     }
 }

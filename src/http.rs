@@ -28,7 +28,7 @@ pub(crate) use answer::{RETRY_SECONDS, RequestId, SERVER_VALUE, X_REQUEST_ID};
 pub(crate) use client::Client;
 pub(crate) use connection::{Conduct, Handler};
 pub use error::HttpError;
-pub(crate) use listener::bind;
+pub(crate) use listener::inherit_or_bind;
 pub use server::HttpServer;
 pub(crate) use server::accept;
 pub use settings::{HttpSettings, TlsSettings, plain_port};

@@ -7,12 +7,14 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `{asset, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, sockets, span, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
 //! | [`asset`] | pure values: names, digests, byte ranges, block lists, source URLs |
+//! | `span` | what took how long, for OpenTelemetry; nothing without the feature `otel` |
 //! | `trust` | which certificates clients of remote services trust |
+//! | [`sockets`] | listening sockets that a service manager bound beforehand |
 //! | [`secret`] | texts that are never shown, in the environment, in files, in Vault |
 //! | [`catalog`] | which name is which digest, and where it may be fetched |
 //! | [`origin`] | one ranged read of one URL: S3, HTTP or a file; errors by meaning |
@@ -25,7 +27,7 @@
 //! | [`jobs`] | long work that operators order: what to preload or verify, how far that is |
 //! | [`admin`] | the admin listener: the operators' API, the dashboard, metrics and health checks |
 //! | [`config`] | the settings file and its layers, checked as a whole |
-//! | [`telemetry`] | logs and the metrics' names |
+//! | [`telemetry`] | logs, the metrics' names, traces |
 //! | [`app`] | wires the rooms together, runs and stops them |
 //! | [`cli`] | one file a command |
 //!
@@ -46,6 +48,8 @@ pub mod http;
 pub mod jobs;
 pub mod origin;
 pub mod secret;
+pub mod sockets;
+mod span;
 pub mod telemetry;
 pub mod tftp;
 mod trust;

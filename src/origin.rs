@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod failure;
 mod file;
+mod health;
 mod keyring;
 mod refusal;
 mod remote;
@@ -32,13 +33,16 @@ use std::time::SystemTime;
 
 pub use body::Body;
 pub use error::{OriginError, TlsFault};
+pub use health::{OriginTrouble, OriginView};
 pub use route::{Route, Server};
 pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
 pub use stat::{Advertised, Answer, Stat};
 pub use validator::Validator;
 
 use crate::asset::{ByteRange, Place, SourceUrl};
+use crate::span::{Kind, Span};
 use crate::trust;
+use health::Health;
 use http::Method;
 use remote::{Question, Remote};
 
@@ -54,6 +58,7 @@ struct Inner {
     /// For what no `match` names.
     plain: Remote,
     timeouts: Timeouts,
+    health: Health,
 }
 
 /// The answer to a ranged read, its head checked.
@@ -91,8 +96,11 @@ impl Origins {
                 reason: "two origins have this match; remove one".to_owned(),
             });
         }
+        for remote in &remotes {
+            exchange::begin_counting(remote.prefix());
+        }
         let plain = Remote::plain(&roots, timeouts)?;
-        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts }) })
+        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts, health: Health::default() }) })
     }
 
     /// Reads `range` of `source` (all of it where none is given). With `expect`, only of the object that has this
@@ -106,7 +114,21 @@ impl Origins {
         range: Option<ByteRange>,
         expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
-        self.put(Question { source, method: Method::GET, range, expect, seen: None }).await
+        let span = Span::begin("origin.read", Kind::Client);
+        span.text("url.full", source);
+        if let Some(range) = &range {
+            span.text("bootdepot.range", range);
+        }
+        let record = self.inner.health.of(&self.remote(source).label(source));
+        let read = self.put(Question { source, method: Method::GET, range, expect, seen: None }).await;
+        record.asked(&read);
+        match read {
+            Ok(reply) => Ok(Reply { body: reply.body.with_record(record).with_span(span), ..reply }),
+            Err(error) => {
+                span.fail(error.word(), &error);
+                Err(error)
+            }
+        }
     }
 
     async fn put(&self, question: Question<'_>) -> Result<Reply, OriginError> {
@@ -123,6 +145,11 @@ impl Origins {
                 remote.ask_s3(question, object).await
             }
         }
+    }
+
+    /// How the origins that were asked for anything fared, in the order of their names.
+    pub fn health(&self) -> Vec<OriginView> {
+        self.inner.health.list()
     }
 
     fn remote(&self, source: &SourceUrl) -> &Remote {

@@ -32,7 +32,7 @@ mod worker;
 
 pub use content::Base;
 pub use packet::Packet;
-pub use server::{TftpError, TftpServer};
+pub use server::{Pulse, TftpError, TftpServer};
 pub use settings::TftpSettings;
 
 #[cfg(test)]

@@ -1,9 +1,22 @@
 //! The API: its routes, and the document that describes them. Handlers are in a file for each thing that they are about.
 
+mod assets;
+mod events;
 mod hosts;
+mod jobs;
 mod refusals;
 mod releases;
 mod reload;
+mod status;
+mod traffic;
+
+pub use assets::{AssetList, Evicted};
+pub use hosts::HostList;
+pub use jobs::JobList;
+pub use releases::ReleaseList;
+pub(super) use status::look as look_at_status;
+pub use status::{Active, Amount, CacheView, Listener, Status, Totals};
+pub use traffic::{FillList, TransferList};
 
 use hyper::{Method, Uri};
 use utoipa::OpenApi;
@@ -25,6 +38,9 @@ use super::server::{API, Site};
     ),
     modifiers(&Schemes, &Refusals),
     tags(
+        (name = "assets", description = "What may be served, and what of it is in the cache"),
+        (name = "jobs", description = "Long work that operators order"),
+        (name = "traffic", description = "What comes into the cache and goes out of it"),
         (name = "hosts", description = "Machines and their boots"),
         (name = "releases", description = "Assets that go live together"),
         (name = "server", description = "The server as a whole"),
@@ -52,6 +68,21 @@ impl utoipa::Modify for Schemes {
 /// All routes of the API, with their documentation.
 pub(super) fn routes() -> OpenApiRouter<Site> {
     let nested = OpenApiRouter::new()
+        .routes(routes!(status::status))
+        .routes(routes!(events::follow))
+        .routes(routes!(assets::list))
+        .routes(routes!(assets::one))
+        .routes(routes!(assets::preload))
+        .routes(routes!(assets::verify))
+        .routes(routes!(assets::pin))
+        .routes(routes!(assets::unpin))
+        .routes(routes!(assets::evict))
+        .routes(routes!(jobs::preload))
+        .routes(routes!(jobs::scrub))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::one, jobs::cancel))
+        .routes(routes!(traffic::fills))
+        .routes(routes!(traffic::transfers))
         .routes(routes!(hosts::list))
         .routes(routes!(hosts::one))
         .routes(routes!(releases::list))

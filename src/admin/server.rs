@@ -1,6 +1,7 @@
 //! The admin listener itself: which connections and requests it takes, and how what is refused is told.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER, SERVER};
 use hyper::{Request, Response, StatusCode, Uri};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -21,12 +23,15 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::debug;
 
+use super::events::Ring;
 use super::guard::Guard;
 use super::problem::Refusal;
 use super::tokens::Tokens;
-use super::{AdminError, AdminSettings, Problem, Reloading, api, dashboard, probes};
+use super::{AdminError, AdminSettings, Listener, Problem, Reloading, api, dashboard, events, probes};
 use crate::boot::Boot;
 use crate::http::{self, Client, Conduct, Handler, HttpError, RETRY_SECONDS, SERVER_VALUE};
+use crate::jobs::Jobs;
+use crate::sockets::{self, Inherited};
 
 /// Connections at a time: a handful of scrapers and probes, and operators' browsers.
 const MAX_CONNECTIONS: usize = 256;
@@ -68,20 +73,41 @@ pub struct AdminParts {
     pub metrics: Metrics,
     /// The catalog, and how to load it again.
     pub reloading: Reloading,
+    /// Long work.
+    pub jobs: Jobs,
+    /// Where the server listens.
+    pub listeners: Vec<Listener>,
+    /// When it started.
+    pub started: Timestamp,
 }
 
 /// What every handler is given. Cheap to clone.
-pub(super) type Site = Arc<AdminParts>;
+pub(super) type Site = Arc<Served>;
+
+/// What is served, and the events of it.
+pub(super) struct Served {
+    parts: AdminParts,
+    pub(super) ring: Arc<Ring>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Deref for Served {
+    type Target = AdminParts;
+
+    fn deref(&self) -> &AdminParts {
+        &self.parts
+    }
+}
 
 impl AdminServer {
-    /// Reads the tokens and binds the listener.
-    pub async fn bind(settings: AdminSettings) -> Result<Self, AdminError> {
+    /// Reads the tokens and binds the listener, unless its socket is `inherited`.
+    pub async fn bind(settings: AdminSettings, inherited: &mut Inherited) -> Result<Self, AdminError> {
         let reading = settings.clone();
         let read = tokio::task::spawn_blocking(move || Tokens::read(&reading)).await;
         // It is neither aborted nor does it panic.
         let tokens = read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?.map(Arc::new);
         let address = settings.listen;
-        let listener = http::bind(address, &[])?;
+        let listener = http::inherit_or_bind(inherited, sockets::ADMIN, address, &[])?;
         let address = listener.local_addr().map_err(|error| HttpError::Listen { address, error })?;
         Ok(Self { listener, address, settings, tokens })
     }
@@ -98,8 +124,10 @@ impl AdminServer {
             tasks.spawn(Arc::clone(tokens).watch(stop.clone()));
         }
         let guard = Guard::new(&self.settings, self.tokens);
+        let site = Arc::new(Served { parts, ring: Arc::new(Ring::new()), stop: stop.clone() });
+        tasks.spawn(events::watch(Arc::clone(&site), stop.clone()));
         let conduct = Conduct {
-            handler: Arc::new(Admin { guard, routes: routes(Arc::new(parts)) }),
+            handler: Arc::new(Admin { guard, routes: routes(site) }),
             tls: None,
             tasks: tasks.clone(),
             stop,

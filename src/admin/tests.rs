@@ -1,7 +1,10 @@
 //! The admin listener over loopback, byte by byte.
 
 mod access;
+mod assets;
 mod document;
+mod events;
+mod jobs;
 mod machines;
 mod releases;
 
@@ -14,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::boot::Boot;
 use crate::http::tests::{Reply, Wire};
+use crate::jobs::Jobs;
+use crate::sockets::Inherited;
 
 /// An admin listener under test.
 struct Desk {
@@ -29,12 +34,15 @@ impl Desk {
     }
 
     async fn with(settings: AdminSettings, boot: Boot) -> Self {
-        let admin = AdminServer::bind(settings).await.unwrap();
+        let admin = AdminServer::bind(settings, &mut Inherited::default()).await.unwrap();
         let (address, stop) = (admin.address(), CancellationToken::new());
         let parts = AdminParts {
-            boot,
+            boot: boot.clone(),
             metrics: Arc::new(|| "# TYPE up gauge\nup 1\n".to_owned()),
             reloading: Reloading::never(standing()),
+            jobs: Jobs::new(boot.clone()),
+            listeners: vec![Listener { protocol: "admin".to_owned(), address }],
+            started: jiff::Timestamp::UNIX_EPOCH,
         };
         let running = tokio::spawn(admin.serve(parts, stop.clone()));
         Self { address, stop, running }

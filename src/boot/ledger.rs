@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -42,6 +42,8 @@ use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, moment};
 const GATHERED: Duration = Duration::from_secs(1);
 /// How long to wait with the next try after the journal could not be written.
 const MENDED: Duration = Duration::from_secs(10);
+/// For how long after its last step a boot is counted.
+const COUNTED: SignedDuration = SignedDuration::from_hours(24);
 /// How old the neighbour table may be that a new address is looked up in.
 const NEIGHBOURS_FRESH: Duration = Duration::from_secs(1);
 
@@ -177,6 +179,20 @@ impl Ledger {
             books.pages().map(|(key, page)| MachineView::of(key, page, &under_way, now)).collect();
         machines.sort_by(|a, b| (b.seen, &a.mac, &a.address).cmp(&(a.seen, &b.mac, &b.address)));
         machines
+    }
+
+    /// How many machines' last boots stand in each state, of those that were seen within the last day: what was taken out
+    /// of its rack is stuck for ever, and concerns nobody.
+    pub(super) fn count(&self) -> [(State, u32); 6] {
+        let now = now();
+        let mut counts = State::ALL.map(|state| (state, 0));
+        for (_, page) in self.books().pages() {
+            if let Some(last) = page.attempts.back().filter(|last| !last.is_quiet(COUNTED, now)) {
+                let state = state::standing(last, now).state;
+                counts.iter_mut().filter(|(counted, _)| *counted == state).for_each(|(_, count)| *count += 1);
+            }
+        }
+        counts
     }
 
     /// The machine of this host name, MAC in any spelling, or address, with its boots; `sent` as for

@@ -43,7 +43,7 @@ pub struct Listed {
 }
 
 impl CacheStats {
-    /// Sets the gauges `bootdepot_cache_bytes` and `bootdepot_cache_entries`.
+    /// Sets the gauges `bootdepot_cache_bytes`, `bootdepot_cache_entries` and `bootdepot_cache_limit_bytes`.
     #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers; 2^53 bytes are 8 PiB")]
     pub(super) fn report(&self) {
         for (state, bytes, entries) in [
@@ -54,5 +54,6 @@ impl CacheStats {
             gauge!("bootdepot_cache_bytes", "state" => state).set(bytes as f64);
             gauge!("bootdepot_cache_entries", "state" => state).set(entries as f64);
         }
+        gauge!("bootdepot_cache_limit_bytes").set(self.limit as f64);
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{File, FileTimes};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use metrics::counter;
+use metrics::{counter, gauge};
 use tracing::{debug, info, warn};
 
 use super::dir::Dir;
@@ -82,6 +82,7 @@ impl Store {
             Err(error) => self.health.worsen(self.dir.root(), error),
         }
         self.health.looked();
+        gauge!("bootdepot_cache_writable").set(if answer.is_ok() { 1.0 } else { 0.0 });
         answer
     }
 
@@ -99,7 +100,10 @@ impl Store {
             Err(error) if error.is_full() && self.index().evictable() > 0 => {}
             other => other?,
         }
-        match self.index().stuck(self.dir.free()) {
+        let free = self.dir.free();
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers; 2^53 bytes are 8 PiB")]
+        gauge!("bootdepot_cache_free_bytes").set(free as f64);
+        match self.index().stuck(free) {
             Some(shortage) => Err(CacheError::NoSpace { wanted: 1, reason: shortage.to_string() }),
             None => Ok(()),
         }

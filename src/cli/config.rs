@@ -1,5 +1,7 @@
 //! `bootdepot config`: the effective settings, their JSON Schema, and what each key means.
 
+mod markdown;
+
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -33,6 +35,9 @@ enum Action {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Print all keys as a page of documentation
+        #[arg(long, conflicts_with_all = ["json", "key"])]
+        markdown: bool,
     },
 }
 
@@ -48,7 +53,8 @@ impl ConfigCommand {
                 Err(errors) => return Ok(refuse(&errors)),
             },
             Action::Schema => format!("{:#}\n", schema()),
-            Action::Explain { key, json } => match explain(key.as_deref(), json) {
+            Action::Explain { markdown: true, .. } => markdown::page(&Explanation::all())?,
+            Action::Explain { key, json, .. } => match explain(key.as_deref(), json) {
                 Ok(text) => text,
                 Err(error) => return Ok(refuse(&error)),
             },

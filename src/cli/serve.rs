@@ -5,12 +5,15 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::config::refuse;
-use crate::app::App;
+use crate::app::{App, service};
 use crate::config::{Config, Flags, process_environment};
-use crate::telemetry::{self, Metrics};
+use crate::sockets::Inherited;
+#[cfg(feature = "otel")]
+use crate::telemetry::Traces;
+use crate::telemetry::{Logs, LostLines, Metrics};
 
 /// Serve the catalog's assets over HTTP and TFTP
 ///
@@ -30,23 +33,37 @@ impl ServeCommand {
             Ok(config) => config,
             Err(errors) => return Ok(refuse(&errors)),
         };
-        if let Err(error) = telemetry::start_logs() {
-            return Ok(refuse(&error));
-        }
+        let logs = match Logs::start() {
+            Ok(logs) => logs,
+            Err(error) => return Ok(refuse(&error)),
+        };
+        #[cfg(feature = "otel")]
+        let _traces = match Traces::start() {
+            Ok(traces) => traces,
+            Err(error) => return Ok(refuse(&error)),
+        };
         for warning in &config.warnings {
             warn!("{warning}");
         }
         raise_file_limit();
+        let inherited = Inherited::from_environment()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let served = runtime.block_on(serve(config));
+        let served = runtime.block_on(serve(config, inherited, logs.lost()));
         // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
         runtime.shutdown_background();
-        served.map(|()| ExitCode::SUCCESS)
+        Ok(match served {
+            Ok(()) => ExitCode::SUCCESS,
+            // In the log: what it is printed to otherwise may be what nobody reads.
+            Err(error) => {
+                error!("{error:#}");
+                ExitCode::FAILURE
+            }
+        })
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
-    let metrics = Metrics::start()?;
+async fn serve(config: Config, inherited: Inherited, lost: LostLines) -> anyhow::Result<()> {
+    let metrics = Metrics::start(Some(lost))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut told = async || {
@@ -57,10 +74,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     // A disk that hangs while the cache is opened must not keep the process from ending.
     let app = tokio::select! {
-        app = App::start(config, metrics) => app?,
+        app = App::start(config, metrics, inherited) => app?,
         () = told() => return Ok(()),
     };
     told().await;
+    service::stopping();
     info!("stopping; running transfers may end, a second signal ends them");
     tokio::select! {
         () = app.stop() => info!("stopped"),

@@ -137,11 +137,6 @@ impl Server {
         self.exchange(Method::GET, &format!("{}?{query}", path(segments)), Bytes::new())
     }
 
-    /// Where it is.
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// What it answers to a POST of the same. Blocks.
     pub(super) fn post<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, AskError> {
         self.ask(Method::POST, segments, Bytes::new())

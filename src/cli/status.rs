@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::config::refuse;

@@ -23,6 +23,7 @@ use super::{FillSettings, PastFill, ReadError};
 use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Entry, Partial};
 use crate::origin::{OriginError, Origins, Validator};
+use crate::span::{self, Kind, Span};
 
 /// How often and after which pauses a partial is asked for again that a reader of an earlier fill still holds.
 const BUSY_TRIES: u32 = 20;
@@ -119,6 +120,7 @@ struct Ending {
     detail: Option<String>,
     reused: u64,
     history: Arc<History>,
+    span: Arc<Span>,
 }
 
 impl Ending {
@@ -126,7 +128,8 @@ impl Ending {
         gauge!("bootdepot_fills_active").increment(1.0);
         history.began(&fill);
         let (outcome, phase) = (FillOutcome::Cancelled, Phase::Failed(ReadError::Closing));
-        Self { fill, began: Instant::now(), outcome, phase, detail: None, reused: 0, history }
+        let span = Arc::new(Span::begin("fill", Kind::Internal));
+        Self { fill, began: Instant::now(), outcome, phase, detail: None, reused: 0, history, span }
     }
 }
 
@@ -149,9 +152,14 @@ impl Drop for Ending {
         histogram!("bootdepot_fill_seconds").record(seconds);
         let (asset, outcome, bytes) = (&self.fill.asset().name, self.outcome.as_str(), self.fill.received());
         let (reused, seconds, detail) = (self.reused, format_args!("{seconds:.3}"), self.detail.as_deref());
+        self.span.text("bootdepot.asset", asset);
+        self.span.text("bootdepot.outcome", outcome);
+        self.span.number("bootdepot.received_bytes", bytes);
+        self.span.number("bootdepot.reused_bytes", reused);
         if matches!(self.outcome, FillOutcome::Complete | FillOutcome::Cancelled) {
             info!(target: "bootdepot::fill", %asset, outcome, bytes, reused, seconds, detail, "fill");
         } else {
+            self.span.fail(outcome, detail.unwrap_or_default());
             warn!(target: "bootdepot::fill", %asset, outcome, bytes, reused, seconds, detail, "fill");
         }
     }
@@ -163,6 +171,7 @@ impl Driver {
     /// `blocks` brings the asset's block list, where it has one that can be had.
     pub(super) async fn run(self, blocks: BoxFuture<'static, Option<Arc<BlockList>>>) {
         let mut ending = Ending::new(Arc::clone(&self.fill), Arc::clone(&self.history));
+        let span = Arc::clone(&ending.span);
         let mut stock = None;
         let work = async {
             if let Some(before) = &self.before {
@@ -173,7 +182,7 @@ impl Driver {
             let _slot = self.slots.acquire().await;
             self.try_sources(blocks.as_ref(), &mut stock).await
         };
-        match self.fill.stop().run_until_cancelled(work).await {
+        match self.fill.stop().run_until_cancelled(span.around(work)).await {
             Some(ended) => (ending.outcome, ending.phase, ending.detail) = ended,
             None if self.stop.is_cancelled() => {}
             None => ending.detail = Some("nobody wants it any more".to_owned()),
@@ -357,9 +366,9 @@ impl Driver {
             }
         }
         let mut workers = JoinSet::new();
-        workers.spawn(self.fill.job(Arc::clone(&crew).work(first)));
+        workers.spawn(self.fill.job(span::carry(Arc::clone(&crew).work(first))));
         for _ in 1..connections {
-            workers.spawn(self.fill.job(Arc::clone(&crew).work(None)));
+            workers.spawn(self.fill.job(span::carry(Arc::clone(&crew).work(None))));
         }
         let fetching = async {
             let broken = |error: JoinError| {

@@ -4,7 +4,7 @@ mod blocks;
 mod bypass;
 mod preload;
 mod resume;
-mod shelf;
+pub(crate) mod shelf;
 mod sources;
 mod watching;
 mod wishes;

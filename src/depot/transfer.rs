@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::events::{TransferEnd, TransferFacts};
 use super::traffic::{Open, Traffic};
+use crate::span::{Kind, Span};
 
 /// Characters of an unknown name that the log shows.
 const UNKNOWN_SHOWN: usize = 200;
@@ -106,6 +107,7 @@ pub struct Transfer {
     traffic: Arc<Traffic>,
     began: Instant,
     ended: bool,
+    span: Span,
 }
 
 impl Transfer {
@@ -115,7 +117,8 @@ impl Transfer {
         gauge!("bootdepot_transfers_active", "protocol" => protocol.as_str()).increment(1.0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let open = traffic.begin(TransferFacts { id, protocol, peer, name, began: SystemTime::now() });
-        Self { open, traffic: Arc::clone(traffic), began: Instant::now(), ended: false }
+        let span = Span::begin("transfer", Kind::Server);
+        Self { open, traffic: Arc::clone(traffic), began: Instant::now(), ended: false, span }
     }
 
     /// Says where its bytes come from.
@@ -136,6 +139,11 @@ impl Transfer {
     /// Payload bytes that went out so far.
     pub fn sent(&self) -> u64 {
         self.open.sent()
+    }
+
+    /// What it took, for what is a part of it.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
     }
 
     /// Ends it, with what the log should say besides the outcome.
@@ -169,7 +177,23 @@ impl Transfer {
             detail,
             "transfer",
         );
+        self.trace(outcome, cache, detail);
         self.traffic.end(facts, TransferEnd { outcome, cache: state, sent, took });
+    }
+
+    fn trace(&self, outcome: Outcome, cache: &'static str, detail: Option<&str>) {
+        let (facts, span) = (&self.open.facts, &self.span);
+        span.text("network.protocol.name", facts.protocol.as_str());
+        span.text("client.address", &facts.peer.ip().to_canonical());
+        span.number("client.port", facts.peer.port().into());
+        span.text("bootdepot.asset", &facts.name);
+        span.text("bootdepot.outcome", outcome.as_str());
+        span.text("bootdepot.cache", cache);
+        span.number("bootdepot.sent_bytes", self.open.sent());
+        // What a client does or wants is no failure of ours.
+        if matches!(outcome, Outcome::DigestMismatch | Outcome::OriginFailed) {
+            span.fail(outcome.as_str(), detail.unwrap_or_default());
+        }
     }
 }
 

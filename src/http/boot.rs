@@ -38,14 +38,18 @@ impl BootPages<'_> {
     pub(super) fn ipxe(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
         let transfer = self.begin(client, "ipxe");
         let machine = Machine::from_query(request.uri.query().unwrap_or_default());
-        script(self.boot.ipxe(&machine, &self.visit(request, client)), transfer, request, client)
+        let visit = self.visit(request, client);
+        let made = transfer.span().within(|| self.boot.ipxe(&machine, &visit));
+        script(made, transfer, request, client)
     }
 
     /// `/grub.cfg`.
     pub(super) fn grub(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
         let transfer = self.begin(client, "grub.cfg");
         let machine = Machine::from_query(request.uri.query().unwrap_or_default());
-        script(self.boot.grub(&machine, &self.visit(request, client)), transfer, request, client)
+        let visit = self.visit(request, client);
+        let made = transfer.span().within(|| self.boot.grub(&machine, &visit));
+        script(made, transfer, request, client)
     }
 
     /// `/hosts/HOST/FILE`.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::HttpError;
+use crate::sockets::Inherited;
 
 /// Connections that the kernel completes ahead of us: a rack that powers on at once, and what it asks while the cache is
 /// still being read. The kernel caps it at `net.core.somaxconn` (4096 by default).
@@ -26,9 +27,22 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// How often such a failure is logged at most.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
+/// Listens on `address` as the listener called `name`, by the socket of that address where one was inherited.
+pub(crate) fn inherit_or_bind(
+    inherited: &mut Inherited,
+    name: &str,
+    address: SocketAddr,
+    beside: &[SocketAddr],
+) -> Result<TcpListener, HttpError> {
+    match inherited.take_tcp(name, address) {
+        Some(socket) => accepting(socket).map_err(|error| HttpError::listen(address, error)),
+        None => bind(address, beside),
+    }
+}
+
 /// Listens on `address`. An unspecified IPv6 address takes IPv4 clients too, unless `beside` (the other addresses of the
 /// same settings) has the IPv4 one of the same port.
-pub(crate) fn bind(address: SocketAddr, beside: &[SocketAddr]) -> Result<TcpListener, HttpError> {
+fn bind(address: SocketAddr, beside: &[SocketAddr]) -> Result<TcpListener, HttpError> {
     listen(address, beside).map_err(|error| HttpError::listen(address, error))
 }
 
@@ -40,10 +54,15 @@ fn listen(address: SocketAddr, beside: &[SocketAddr]) -> io::Result<TcpListener>
     }
     // A restart must not wait for the connections of the process before to leave TIME_WAIT.
     socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    accepting(socket)
+}
+
+/// Lets a bound socket accept; one that does already keeps who waits in its backlog.
+fn accepting(socket: Socket) -> io::Result<TcpListener> {
     // Accepted sockets inherit it.
     socket.set_tcp_keepalive(&KEEPALIVE)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }

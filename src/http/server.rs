@@ -18,6 +18,7 @@ use super::site::Site;
 use super::socket::linger;
 use super::{HttpError, HttpSettings, tls};
 use crate::boot::Boot;
+use crate::sockets::{self, Inherited};
 
 /// What a connection too many is told. iPXE waits and tries again where there is a `Retry-After`.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -45,8 +46,8 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Reads the certificate and binds all listeners.
-    pub async fn bind(settings: HttpSettings) -> Result<Self, HttpError> {
+    /// Reads the certificate and binds all listeners, those aside whose sockets are `inherited`.
+    pub async fn bind(settings: HttpSettings, inherited: &mut Inherited) -> Result<Self, HttpError> {
         let tls_settings = settings.tls.clone();
         let tls = match tls_settings {
             Some(tls_settings) => {
@@ -58,11 +59,12 @@ impl HttpServer {
             }
             None => None,
         };
-        let bind = |addresses: &[SocketAddr]| -> Result<Vec<TcpListener>, HttpError> {
-            addresses.iter().map(|&address| listener::bind(address, addresses)).collect()
+        let mut bind = |name, addresses: &[SocketAddr]| -> Result<Vec<TcpListener>, HttpError> {
+            let bind = |&address| listener::inherit_or_bind(inherited, name, address, addresses);
+            addresses.iter().map(bind).collect()
         };
-        let plain = bind(&settings.listen)?;
-        let secure = bind(settings.tls.as_ref().map_or(&[], |tls| &tls.listen))?;
+        let plain = bind(sockets::HTTP, &settings.listen)?;
+        let secure = bind(sockets::HTTPS, settings.tls.as_ref().map_or(&[], |tls| &tls.listen))?;
         Ok(Self { settings, plain, secure, tls, renewal: RENEWAL })
     }
 

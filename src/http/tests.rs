@@ -25,6 +25,7 @@ use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::{Depot, FillSettings};
 use crate::origin::{Origins, Timeouts};
+use crate::sockets::Inherited;
 
 /// Longer than any test takes: a client that waits this long has found a server that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -119,7 +120,7 @@ impl Plan {
             Cache::open(cache).unwrap(),
             FillSettings { retries: 0, ..FillSettings::default() },
         );
-        let mut server = HttpServer::bind(self.settings).await.unwrap();
+        let mut server = HttpServer::bind(self.settings, &mut Inherited::default()).await.unwrap();
         server.renewal = Duration::from_millis(1);
         let (address, tls_address) = (server.addresses()[0], server.tls_addresses().first().copied());
         let stop = CancellationToken::new();
@@ -178,7 +179,7 @@ impl io::Write for Log {
 }
 
 /// A client's end of a connection.
-pub(crate) struct Wire(BufStream<TcpStream>);
+pub(crate) struct Wire(pub(crate) BufStream<TcpStream>);
 
 /// An answer as it came over the wire.
 #[derive(Debug)]
@@ -255,7 +256,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 /// An origin that does with each connection as `script` says.
-async fn origin<F, T>(script: F) -> SocketAddr
+pub(crate) async fn origin<F, T>(script: F) -> SocketAddr
 where
     F: Fn(TcpStream) -> T + Send + 'static,
     T: Future<Output = io::Result<()>> + Send + 'static,

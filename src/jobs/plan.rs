@@ -91,8 +91,9 @@ impl Plan {
 
     /// The same, when the origins were asked for the sizes that are not known. What they do not say stays unknown.
     pub async fn with_sizes(assets: &[Arc<Asset>], depot: &Depot) -> Self {
-        let unknown = assets.iter().filter(|asset| depot.known_size(asset).is_none());
-        let asked = stream::iter(unknown).map(|asset| async { (asset.name.to_string(), depot.size(asset).await.ok()) });
+        let unknown: Vec<_> = assets.iter().filter(|asset| depot.known_size(asset).is_none()).cloned().collect();
+        let asked =
+            stream::iter(unknown).map(|asset| async move { (asset.name.to_string(), depot.size(&asset).await.ok()) });
         let sizes: std::collections::HashMap<_, _> = asked.buffer_unordered(ASKED_AT_A_TIME).collect().await;
         let mut plan = Self::of(assets, depot);
         for item in plan.items.iter_mut().filter(|item| item.size.is_none()) {

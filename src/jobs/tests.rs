@@ -1,1 +1,418 @@
+//! Jobs over a real cache directory, whose assets come from files that each test puts there, and one from an HTTP origin
+//! that can hold it back.
 
+mod selecting;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use super::*;
+use crate::asset::{AssetName, ByteRange, Digest};
+use crate::boot::{
+    FileSettings, HostSettings, Keys, Ledger, ProfileSettings, Releases, Roster, RosterSettings, TemplateText,
+};
+use crate::cache::{Cache, CacheSettings};
+use crate::catalog::{Asset, Catalog, Release};
+use crate::depot::tests::shelf::{Fault, Shelf};
+use crate::depot::{Delivery, Depot, FillOutcome, FillSettings, Holder};
+use crate::origin::{Origins, Timeouts};
+
+const NAMES: [&str; 4] = ["okd/1/kernel", "okd/1/rootfs", "okd/2/kernel", "okd/2/rootfs"];
+/// The asset that comes over HTTP, and how large it is.
+const IMAGE: &str = "disk.img";
+const IMAGE_SIZE: usize = 3_000_000;
+/// Bytes of each of the others.
+const SIZE: usize = 1000;
+
+struct House {
+    dir: tempfile::TempDir,
+    shelf: Shelf,
+    boot: Boot,
+    jobs: Jobs,
+}
+
+fn content(name: &str) -> Vec<u8> {
+    name.bytes().cycle().take(SIZE).collect()
+}
+
+fn image() -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(1);
+    std::iter::repeat_with(|| random.u8(..)).take(IMAGE_SIZE).collect()
+}
+
+impl House {
+    /// A house whose image comes with these faults, with all other objects in their place.
+    async fn new(faults: &[Fault]) -> Self {
+        Self::sized(faults, 1 << 30).await
+    }
+
+    async fn sized(faults: &[Fault], max_size: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::start(image(), faults).await;
+        let path = |name: &str| dir.path().join(name.replace('/', "_"));
+        let name = |name: &str| AssetName::parse(name).unwrap();
+        let mut assets: Vec<_> = NAMES
+            .iter()
+            .map(|asset| {
+                fs::write(path(asset), content(asset)).unwrap();
+                let source = format!("file://{}", path(asset).display()).parse().unwrap();
+                Asset::new(name(asset), Digest::of(&content(asset)), vec![source])
+            })
+            .collect();
+        assets.push(Asset::new(name(IMAGE), Digest::of(&image()), vec![shelf.url(IMAGE)]));
+        let catalog = Catalog::new(assets).unwrap();
+        let release = |version: &str, active| Release {
+            name: format!("okd-{version}"),
+            channel: Some("okd".to_owned()),
+            assets: ["kernel", "rootfs"].map(|short| name(&format!("okd/{version}/{short}"))).to_vec(),
+            active,
+        };
+        let releases = vec![release("1", true), release("2", false)];
+        let roster = Roster::new(roster(), &catalog, &releases).unwrap();
+        let cache = Cache::open(CacheSettings { dir: dir.path().join("cache"), max_size, min_free: 0 }).unwrap();
+        let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
+        let settings = FillSettings { part_size: 256 << 10, max_fills: 4, retries: 0, ..FillSettings::default() };
+        let depot = Depot::new(catalog, origins, cache, settings);
+        let releases = Releases::open(releases, depot.clone(), dir.path().join("releases.json"));
+        let boot = Boot::new(roster, releases, Ledger::in_memory(), depot);
+        Self { jobs: Jobs::new(boot.clone()), boot, shelf, dir }
+    }
+
+    fn depot(&self) -> &Depot {
+        self.boot.depot()
+    }
+
+    fn source(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name.replace('/', "_"))
+    }
+
+    fn blob(&self, name: &str) -> PathBuf {
+        let hex = self.depot().find(name).unwrap().digest.to_string();
+        self.depot().cache().dir().join("blobs/sha256").join(&hex[..2]).join(hex)
+    }
+
+    /// Makes the blob in the cache another.
+    fn rot(&self, name: &str) {
+        let mut bytes = fs::read(self.blob(name)).unwrap();
+        bytes[SIZE / 2] ^= 1;
+        fs::set_permissions(self.blob(name), fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(self.blob(name), bytes).unwrap();
+    }
+
+    fn is_here(&self, name: &str) -> bool {
+        self.depot().is_proven(&self.depot().find(name).unwrap().digest)
+    }
+
+    fn preload(&self, assets: &[&str], change: impl FnOnce(&mut PreloadOrder)) -> JobView {
+        let assets = assets.iter().map(|name| (*name).to_owned()).collect();
+        let mut order = PreloadOrder { assets, ..PreloadOrder::default() };
+        change(&mut order);
+        self.jobs.start(Task::from(&order)).unwrap()
+    }
+
+    /// The job when it has ended.
+    async fn ended(&self, id: u64) -> JobView {
+        let mut events = self.jobs.subscribe();
+        loop {
+            let view = self.jobs.get(id).unwrap();
+            // Its end is told when it is among the ended.
+            if view.state != JobState::Running && self.jobs.lists().ended.iter().any(|job| job.id() == id) {
+                return view;
+            }
+            events.recv().await.unwrap();
+        }
+    }
+
+    /// Waits until the fill of the image has some of it.
+    async fn until_image_flows(&self) {
+        while !self.depot().fills().iter().any(|fill| fill.name == IMAGE && fill.bytes >= 500_000) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A worker that boots what is live of the channel okd, with a file that names the image.
+fn roster() -> RosterSettings {
+    let template = |text: &str| TemplateText { file: "t.j2".to_owned(), text: text.to_owned() };
+    let profile = ProfileSettings {
+        name: "worker".to_owned(),
+        kernel: Some("okd:kernel".to_owned()),
+        args: vec!["root={{ asset_url('okd:rootfs') }}".to_owned()],
+        ..ProfileSettings::default()
+    };
+    let spare = ProfileSettings {
+        name: "spare".to_owned(),
+        kernel: Some("okd/2/kernel".to_owned()),
+        ..ProfileSettings::default()
+    };
+    let file = FileSettings { template: template("url={{ asset_url('disk.img') }}"), ..FileSettings::default() };
+    let host = HostSettings {
+        name: "r630-01".to_owned(),
+        keys: Keys { macs: vec!["24:6e:96:00:00:01".parse().unwrap()], ..Keys::default() },
+        profile: "worker".to_owned(),
+        files: BTreeMap::from([("config.txt".to_owned(), file)]),
+        ..HostSettings::default()
+    };
+    RosterSettings { hosts: vec![host], profiles: vec![profile, spare], default_profile: None }
+}
+
+fn states(job: &JobView) -> Vec<(&str, ItemState)> {
+    job.items.iter().map(|item| (item.name.as_str(), item.state)).collect()
+}
+
+#[tokio::test]
+async fn a_preload_brings_what_is_missing_and_costs_nothing_again() {
+    let house = House::new(&[]).await;
+    let mut events = house.jobs.subscribe();
+    let begun = house.preload(&[], |order| order.all = true);
+    assert_eq!((begun.id, begun.state, begun.assets.total), (1, JobState::Running, 5));
+    let ended = house.ended(1).await;
+    assert_eq!(ended.state, JobState::Done);
+    assert!(ended.items.iter().all(|item| item.state == ItemState::Done && item.size == Some(item.bytes)), "{ended:?}");
+    let all = (IMAGE_SIZE + 4 * SIZE) as u64;
+    assert_eq!(ended.bytes, Bytes { total: Some(all), done: all });
+    assert!(ended.ended.unwrap() >= ended.began && ended.rate == 0);
+    assert!(NAMES.iter().chain([&IMAGE]).all(|name| house.is_here(name)));
+    assert_eq!(house.depot().holders(&house.depot().find(IMAGE).unwrap().digest), [], "let go of at the end");
+
+    let JobEvent::Job(first) = events.try_recv().unwrap() else { panic!("the job begins first") };
+    assert_eq!(first, begun.without_items());
+    let mut told = Vec::new();
+    let last = loop {
+        match events.try_recv() {
+            Ok(JobEvent::Item { job: 1, item }) => told.push((item.name, item.state)),
+            Ok(JobEvent::Job(view)) if view.state == JobState::Done => break view,
+            Ok(_) => {}
+            Err(error) => panic!("the end is told: {error}"),
+        }
+    };
+    assert_eq!(last, ended.without_items());
+    for name in NAMES.iter().chain([&IMAGE]) {
+        let of_it: Vec<_> = told.iter().filter(|(told, _)| told == name).map(|(_, state)| *state).collect();
+        assert_eq!(of_it, [ItemState::Running, ItemState::Done], "{name}");
+    }
+
+    let requests = house.shelf.requests();
+    let again = house.preload(&[], |order| order.all = true);
+    assert_eq!((again.id, again.assets.done, again.bytes.done), (2, 5, all), "done before it begins");
+    assert_eq!(house.ended(2).await.state, JobState::Done);
+    assert_eq!(house.shelf.requests(), requests);
+    let listed: Vec<_> = house.jobs.list().iter().map(|job| (job.id, job.items.len())).collect();
+    assert_eq!(listed, [(2, 0), (1, 0)], "the newest first, without items");
+}
+
+#[tokio::test]
+async fn a_job_is_told_to_the_api_in_its_own_words() {
+    let house = House::new(&[]).await;
+    let id = house.preload(&["okd/1/kernel"], |_| {}).id;
+    let mut view = serde_json::to_value(house.ended(id).await).unwrap();
+    for unsteady in ["began", "ended"] {
+        assert!(view[unsteady].as_str().unwrap().ends_with('Z'));
+        view[unsteady] = "…".into();
+    }
+    insta::assert_snapshot!(serde_json::to_string_pretty(&view).unwrap(), @r#"
+    {
+      "id": 1,
+      "kind": "preload",
+      "what": "okd/1/kernel",
+      "state": "done",
+      "began": "…",
+      "ended": "…",
+      "assets": {
+        "total": 1,
+        "done": 1,
+        "failed": 0
+      },
+      "bytes": {
+        "total": 1000,
+        "done": 1000
+      },
+      "rate": 0,
+      "items": [
+        {
+          "name": "okd/1/kernel",
+          "state": "done",
+          "bytes": 1000,
+          "size": 1000,
+          "error": null
+        }
+      ]
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn after_a_failure_it_goes_on_or_stops_as_it_was_told() {
+    let house = House::new(&[Fault::HoldFrom { at: 0 }]).await;
+    fs::remove_file(house.source("okd/1/kernel")).unwrap();
+    // Half of four fills run at a time: the image, which never comes, and the kernel, which fails.
+    let stopped = house.preload(&[], |order| (order.all, order.keep_going) = (true, false)).id;
+    let stopped = house.ended(stopped).await;
+    assert_eq!(stopped.state, JobState::Failed);
+    let cut =
+        [ItemState::Cancelled, ItemState::Failed, ItemState::Cancelled, ItemState::Cancelled, ItemState::Cancelled];
+    assert_eq!(stopped.items.iter().map(|item| item.state).collect::<Vec<_>>(), cut);
+    let error = stopped.items[1].error.as_ref().unwrap();
+    assert!(error.starts_with("no source has it: "), "{error}");
+    while !house.depot().fills().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(house.depot().past_fills()[0].outcome, FillOutcome::Cancelled, "it was the job's alone");
+
+    house.shelf.heal();
+    let went_on = house.preload(&[], |order| order.all = true).id;
+    let went_on = house.ended(went_on).await;
+    assert_eq!((went_on.state, went_on.assets), (JobState::Failed, Assets { total: 5, done: 4, failed: 1 }));
+
+    // The failure is fresh, and yet an operator who says so is believed.
+    fs::write(house.source("okd/1/kernel"), content("okd/1/kernel")).unwrap();
+    let mended = house.preload(&["okd/1/kernel"], |_| {}).id;
+    assert_eq!(house.ended(mended).await.state, JobState::Done);
+}
+
+#[tokio::test]
+async fn cancelling_ends_what_the_job_alone_wants() {
+    let house = House::new(&[Fault::HoldFrom { at: 1_000_000 }]).await;
+    let id = house.preload(&[], |order| order.all = true).id;
+    house.until_image_flows().await;
+    let flowing = house.jobs.get(id).unwrap();
+    let image = flowing.items.iter().find(|item| item.name == IMAGE).unwrap();
+    assert!(image.state == ItemState::Running && image.bytes >= 500_000 && image.size == Some(IMAGE_SIZE as u64));
+    let digest = house.depot().find(IMAGE).unwrap().digest;
+    assert_eq!(house.depot().holders(&digest), [Holder::Job(id)]);
+    let cancelled = house.jobs.cancel(id).unwrap();
+    assert_eq!(cancelled.state, JobState::Cancelled);
+    let refused = house.jobs.cancel(id).unwrap_err();
+    assert_eq!(refused.to_string(), "job 1 has ended already: it is cancelled");
+    assert_eq!(house.jobs.cancel(7), Err(CancelError::Unknown(7)));
+    let ended = house.ended(id).await;
+    let image = ended.items.iter().find(|item| item.name == IMAGE).unwrap();
+    assert_eq!(image.state, ItemState::Cancelled);
+    while !house.depot().fills().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(house.depot().past_fills().iter().any(|fill| fill.name == IMAGE && fill.outcome == FillOutcome::Cancelled));
+    assert_eq!(house.depot().holders(&digest), []);
+    house.shelf.heal();
+    let again = house.preload(&[IMAGE], |_| {}).id;
+    assert_eq!(house.ended(again).await.state, JobState::Done);
+    assert!(house.shelf.sent(IMAGE) < 2 * IMAGE_SIZE as u64, "it went on where it was");
+}
+
+#[tokio::test]
+async fn a_client_of_a_cancelled_jobs_fill_gets_everything() {
+    let house = House::new(&[Fault::HoldFrom { at: 1_000_000 }]).await;
+    let id = house.preload(&[IMAGE], |_| {}).id;
+    house.until_image_flows().await;
+    let reader = house.depot().read(&house.depot().find(IMAGE).unwrap()).await.unwrap();
+    let stream = reader.stream(ByteRange::whole(IMAGE_SIZE as u64), Delivery::Copied).await.unwrap();
+    house.jobs.cancel(id).unwrap();
+    house.ended(id).await;
+    house.shelf.heal();
+    let pieces: Vec<_> = futures_util::StreamExt::collect(stream).await;
+    let got: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.unwrap()).collect();
+    assert!(got == image());
+    assert_eq!(house.shelf.sent(IMAGE), IMAGE_SIZE as u64, "every byte crossed once");
+}
+
+#[tokio::test]
+async fn what_a_job_brought_in_does_not_go_for_its_own_later_items() {
+    let house = House::sized(&[], 2 * SIZE as u64 + 500).await;
+    let plan = house.jobs.plan(&Selection::of_assets(vec!["okd/*/*".to_owned()])).await.unwrap();
+    let room = Room { available: 2 * SIZE as u64 + 500, fits: false };
+    assert_eq!((plan.missing.bytes, plan.room), (4 * SIZE as u64, room));
+    let id = house.preload(&["okd/*/*"], |_| {}).id;
+    let ended = house.ended(id).await;
+    assert_eq!((ended.state, ended.assets), (JobState::Failed, Assets { total: 4, done: 2, failed: 2 }));
+    let error = ended.items.iter().find_map(|item| item.error.as_ref()).unwrap();
+    assert!(error.starts_with("the cache cannot take it: no room for 1000 bytes"), "{error}");
+    let here = NAMES.iter().filter(|name| house.is_here(name)).count();
+    assert_eq!(here, 2);
+}
+
+#[tokio::test]
+async fn verifying_finds_what_rotted_and_a_preload_that_verifies_mends_it() {
+    let house = House::new(&[]).await;
+    let id = house.preload(&["okd/**"], |_| {}).id;
+    house.ended(id).await;
+    house.rot("okd/1/rootfs");
+    let id = house.preload(&["okd/1/*"], |order| order.verify = true).id;
+    let mended = house.ended(id).await;
+    assert_eq!((mended.state, mended.bytes.done), (JobState::Done, 2 * SIZE as u64));
+    assert_eq!(fs::read(house.blob("okd/1/rootfs")).unwrap(), content("okd/1/rootfs"));
+
+    house.rot("okd/2/rootfs");
+    let id = house.jobs.start(Task::Verify { assets: vec!["**".to_owned()] }).unwrap().id;
+    let verified = house.ended(id).await;
+    assert_eq!((verified.kind, verified.state), (JobKind::Verify, JobState::Failed));
+    assert_eq!(
+        verified.assets,
+        Assets { total: 4, done: 3, failed: 1 },
+        "the image is not here, and a glob does not mind"
+    );
+    let rotted = verified.items.iter().find(|item| item.name == "okd/2/rootfs").unwrap();
+    assert!(rotted.error.as_ref().unwrap().contains("in quarantine"), "{rotted:?}");
+    assert!(!house.is_here("okd/2/rootfs"));
+    let id = house.jobs.start(Task::Verify { assets: vec![IMAGE.to_owned()] }).unwrap().id;
+    let absent = house.ended(id).await;
+    assert_eq!(absent.items[0].error.as_deref(), Some("it is not in the cache"), "one that is named does");
+}
+
+#[tokio::test]
+async fn a_scrub_looks_at_every_blob_whoever_knows_it() {
+    let house = House::new(&[]).await;
+    let id = house.preload(&["okd/**"], |_| {}).id;
+    house.ended(id).await;
+    let stranger = Digest::of(b"stranger");
+    let partial = house.depot().cache().partial(&stranger, 8, 1 << 20).unwrap();
+    partial.write_at(0, &[bytes::Bytes::from_static(b"stranger")]).unwrap();
+    partial.finish_part(0).unwrap();
+    let mut verifier = crate::asset::Verifier::new();
+    verifier.update(b"stranger");
+    drop(partial.admit(verifier.prove(&stranger).unwrap()).unwrap());
+    let id = house.jobs.start(Task::Scrub).unwrap().id;
+    let scrubbed = house.ended(id).await;
+    assert_eq!((scrubbed.state, scrubbed.assets.done), (JobState::Done, 5));
+    assert_eq!(scrubbed.bytes, Bytes { total: Some(4008), done: 4008 });
+    let names: std::collections::BTreeSet<_> = scrubbed.items.iter().map(|item| item.name.clone()).collect();
+    assert!(names.contains("okd/1/kernel") && names.contains(&stranger.to_string()), "{names:?}");
+}
+
+#[tokio::test]
+async fn the_last_hundred_jobs_are_remembered() {
+    let house = House::new(&[]).await;
+    for id in 1..=103 {
+        assert_eq!(house.preload(&["okd/1/kernel"], |_| {}).id, id);
+        house.ended(id).await;
+    }
+    let listed: Vec<_> = house.jobs.list().iter().map(|job| job.id).collect();
+    assert_eq!(listed, (4..=103).rev().collect::<Vec<_>>());
+    assert!(house.jobs.get(3).is_none() && house.jobs.get(4).is_some());
+}
+
+#[tokio::test]
+async fn assets_with_the_same_bytes_count_once_and_are_fetched_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = Shelf::start(image(), &[]).await;
+    let name = |name: &str| AssetName::parse(name).unwrap();
+    let twins = ["a", "b", "c"].map(|twin| Asset::new(name(twin), Digest::of(&image()), vec![shelf.url(IMAGE)]));
+    let cache = Cache::open(CacheSettings { dir: dir.path().to_owned(), max_size: 1 << 30, min_free: 0 }).unwrap();
+    let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
+    let depot = Depot::new(Catalog::new(twins.into()).unwrap(), origins, cache, FillSettings::default());
+    let jobs = Jobs::new(Boot::plain(depot));
+    let selection = Selection { all: true, ..Selection::default() };
+    let plan = jobs.plan(&selection).await.unwrap();
+    assert_eq!(plan.missing, Missing { assets: 3, bytes: IMAGE_SIZE as u64, unknown_sizes: 0 }, "the origin was asked");
+    let mut events = jobs.subscribe();
+    let id = jobs.start(Task::Preload { selection, verify: false, keep_going: true }).unwrap().id;
+    while jobs.get(id).unwrap().state == JobState::Running {
+        events.recv().await.unwrap();
+    }
+    let ended = jobs.get(id).unwrap();
+    assert_eq!(ended.bytes, Bytes { total: Some(IMAGE_SIZE as u64), done: IMAGE_SIZE as u64 });
+    assert_eq!(states(&ended), ["a", "b", "c"].map(|name| (name, ItemState::Done)));
+    // One byte more told the size.
+    assert!(shelf.sent(IMAGE) <= IMAGE_SIZE as u64 + 1);
+}

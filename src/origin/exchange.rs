@@ -124,6 +124,12 @@ impl Exchange<'_> {
     }
 }
 
+/// Begins the counters of an origin at zero: an alert on their increase sees the first of its requests, too.
+pub(super) fn begin_counting(label: &str) {
+    counter!("bootdepot_origin_requests_total", "origin" => label.to_owned(), "status" => "206").absolute(0);
+    counter!("bootdepot_origin_received_bytes_total", "origin" => label.to_owned()).absolute(0);
+}
+
 /// Host and port of a URL.
 pub(super) fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();

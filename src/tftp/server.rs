@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -20,6 +21,7 @@ use super::settings::TftpSettings;
 use super::socket::Socket;
 use super::worker::{self, Door, Letter, Worker};
 use crate::boot::Boot;
+use crate::sockets::{self, Inherited};
 
 /// Threads that serve the ports of all listen addresses: one for every two cores within these bounds, as the network
 /// stack and everything else want cores too. On two cores with clients on the same machine, one thread against two is
@@ -68,6 +70,23 @@ pub struct TftpServer {
     mailboxes: Vec<Arc<Mailbox<Letter>>>,
 }
 
+/// Feels whether every worker of a server still turns.
+pub struct Pulse(Vec<Arc<Mailbox<Letter>>>);
+
+impl Pulse {
+    /// Returns when each worker has come to the end of its turn; one that hangs or has panicked never does. The workers
+    /// are there from [`TftpServer::serve`] to its end.
+    pub async fn beat(&self) {
+        for mailbox in &self.0 {
+            let (sender, answered) = oneshot::channel();
+            mailbox.post(Letter::Pulse(sender));
+            if answered.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
 /// One listen address.
 struct Listener {
     requests: Door,
@@ -84,8 +103,8 @@ struct Slots {
 }
 
 impl TftpServer {
-    /// Binds every listen address and its data ports.
-    pub fn bind(mut settings: TftpSettings) -> Result<Self, TftpError> {
+    /// Binds every listen address, those aside whose sockets are `inherited`, and the data ports of each.
+    pub fn bind(mut settings: TftpSettings, inherited: &mut Inherited) -> Result<Self, TftpError> {
         settings.files = settings.files.into_iter().map(|(name, asset)| (asset_name(&name), asset)).collect();
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let mut workers = (0..(cores / 2).clamp(*WORKERS.start(), *WORKERS.end()))
@@ -94,7 +113,14 @@ impl TftpServer {
         let listeners = settings
             .listen
             .iter()
-            .map(|address| Listener::bind(*address, &settings.listen, settings.single_port, &mut workers))
+            .map(|&address| {
+                let requests = match inherited.take_udp(sockets::TFTP, address) {
+                    Some(socket) => Socket::inherit(socket),
+                    None => Socket::bind(address, &settings.listen, true),
+                };
+                let requests = requests.map_err(|error| TftpError::Bind { address, error })?;
+                Listener::bind(address, requests, settings.single_port, &mut workers)
+            })
             .collect::<Result<_, _>>()?;
         let mailboxes = workers.into_iter().map(|worker| worker.mailbox).collect();
         Ok(Self { settings: Arc::new(settings), listeners, mailboxes })
@@ -103,6 +129,11 @@ impl TftpServer {
     /// The addresses that requests are taken on, in the settings' order.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|listener| listener.requests.socket.address()).collect()
+    }
+
+    /// Whether its workers are alive, for whoever watches over them.
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.mailboxes.clone())
     }
 
     /// Serves `boot`'s scripts and its depot's assets until `stop`; then takes no more requests, and ends when the last
@@ -159,27 +190,30 @@ impl TftpServer {
 }
 
 impl Listener {
+    /// The listener that hears `requests` on `address`, with its data ports.
     fn bind(
         address: SocketAddr,
-        beside: &[SocketAddr],
+        requests: Socket,
         single_port: bool,
         workers: &mut [Slots],
     ) -> Result<Self, TftpError> {
         let spread = workers.len();
-        let mut door = |address, beside: &[SocketAddr], requests, worker: usize| {
-            let socket = Socket::bind(address, beside, requests).map_err(|error| TftpError::Bind { address, error })?;
+        let mut door = |socket, worker: usize| {
             let worker = &mut workers[worker % spread];
             let slot = worker.taken;
             worker.taken += 1;
-            Ok(Door { socket: Arc::new(socket), mailbox: Arc::clone(&worker.mailbox), slot })
+            Door { socket: Arc::new(socket), mailbox: Arc::clone(&worker.mailbox), slot }
         };
-        let requests = door(address, beside, true, 0)?;
+        let requests = door(requests, 0);
         if single_port {
             return Ok(Self { data: vec![requests.clone()], requests, spread: 1 });
         }
-        let any_port = SocketAddr::new(address.ip(), 0);
-        let ports = spread.max(FEWEST_PORTS);
-        let data = (0..ports).map(|index| door(any_port, &[], false, index)).collect::<Result<_, _>>()?;
+        let address = SocketAddr::new(address.ip(), 0);
+        let mut data = Vec::new();
+        for index in 0..spread.max(FEWEST_PORTS) {
+            let socket = Socket::bind(address, &[], false).map_err(|error| TftpError::Bind { address, error })?;
+            data.push(door(socket, index));
+        }
         Ok(Self { requests, data, spread })
     }
 }

@@ -36,6 +36,17 @@ impl Socket {
             raw.set_only_v6(!address.ip().is_unspecified() || beside.iter().any(ipv4_beside))?;
         }
         raw.bind(&address.into())?;
+        Self::of(raw, listener)
+    }
+
+    /// A listener's socket that another process bound.
+    pub(super) fn inherit(raw: Raw) -> io::Result<Self> {
+        // Reading asks each time not to wait; writing waits as long as it is told below.
+        raw.set_nonblocking(false)?;
+        Self::of(raw, true)
+    }
+
+    fn of(raw: Raw, listener: bool) -> io::Result<Self> {
         raw.set_write_timeout(Some(SEND_WAIT))?;
         let udp = UdpSocket::from(raw);
         let address = udp.local_addr()?;
@@ -66,16 +77,19 @@ impl Socket {
     }
 }
 
-/// Asks for large buffers: with the privilege beyond the system's limit, else up to it.
+/// Asks for large buffers: with the privilege beyond the system's limit, else up to it. Who bound an inherited socket may
+/// have had the privilege: its buffers are never made smaller.
 fn enlarge(udp: &UdpSocket, address: SocketAddr) {
-    if sockopt::set_socket_recv_buffer_size_force(udp, RECEIVE_BUFFER).is_err() {
+    // Linux doubles what is asked for its own bookkeeping, and tells the double.
+    let receive = || sockopt::socket_recv_buffer_size(udp).unwrap_or_default() / 2;
+    let send = || sockopt::socket_send_buffer_size(udp).unwrap_or_default() / 2;
+    if receive() < RECEIVE_BUFFER && sockopt::set_socket_recv_buffer_size_force(udp, RECEIVE_BUFFER).is_err() {
         let _ = sockopt::set_socket_recv_buffer_size(udp, RECEIVE_BUFFER);
     }
-    if sockopt::set_socket_send_buffer_size_force(udp, SEND_BUFFER).is_err() {
+    if send() < SEND_BUFFER && sockopt::set_socket_send_buffer_size_force(udp, SEND_BUFFER).is_err() {
         let _ = sockopt::set_socket_send_buffer_size(udp, SEND_BUFFER);
     }
-    // Linux doubles what is asked for its own bookkeeping, and tells the double.
-    let granted = sockopt::socket_recv_buffer_size(udp).unwrap_or_default() / 2;
+    let granted = receive();
     if granted < RECEIVE_BUFFER {
         warn!(
             %address, granted, wanted = RECEIVE_BUFFER,

@@ -13,6 +13,7 @@ use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::{Depot, FillSettings};
 use crate::origin::{Origins, Timeouts};
+use crate::sockets::Inherited;
 
 /// A server with the assets `image` (70,001 bytes), `even` (1024 bytes), `empty`, `text`, and `cold`, whose origin takes
 /// connections and never answers.
@@ -65,7 +66,7 @@ impl Site {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (depot, bound) = runtime.block_on(async {
             let depot = Depot::new(Catalog::new(assets).unwrap(), origins, cache, FillSettings::default());
-            (depot, TftpServer::bind(settings).unwrap())
+            (depot, TftpServer::bind(settings, &mut Inherited::default()).unwrap())
         });
         let (address, stop) = (bound.addresses()[0], CancellationToken::new());
         let served = runtime.spawn(bound.serve(Boot::plain(depot), Base::Port(8080), stop.clone(), Duration::ZERO));
@@ -377,7 +378,7 @@ fn a_server_that_stops_tells_those_it_breaks_off() {
 fn an_address_that_cannot_be_had_is_named_with_a_remedy() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let error = TftpServer::bind(settings(&address.to_string())).err().unwrap();
+    let error = TftpServer::bind(settings(&address.to_string()), &mut Inherited::default()).err().unwrap();
     let port = address.port();
     assert_eq!(
         error.to_string(),
@@ -386,7 +387,7 @@ fn an_address_that_cannot_be_had_is_named_with_a_remedy() {
              [tftp] listen"
         )
     );
-    let error = TftpServer::bind(settings("192.0.2.1:0")).err().unwrap();
+    let error = TftpServer::bind(settings("192.0.2.1:0"), &mut Inherited::default()).err().unwrap();
     assert_eq!(error.to_string(), "cannot take TFTP requests on 192.0.2.1:0: this machine has no address 192.0.2.1");
 }
 

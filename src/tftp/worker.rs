@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
+use tokio::sync::oneshot;
 
 use super::batch::Arrivals;
 use super::mailbox::Mailbox;
@@ -17,6 +18,8 @@ use super::socket::Socket;
 pub(super) enum Letter {
     /// Something for the port of this slot.
     To(usize, Post),
+    /// Somebody asks whether the worker still turns.
+    Pulse(oneshot::Sender<()>),
     /// The server ends: so do all transfers.
     Quit,
 }
@@ -76,6 +79,8 @@ impl Worker {
             for letter in letters.drain(..) {
                 match letter {
                     Letter::To(slot, post) => self.ports[slot].take(post, now),
+                    // Who asked may have lost patience.
+                    Letter::Pulse(answer) => drop(answer.send(())),
                     Letter::Quit => return self.ports.into_iter().for_each(Port::quit),
                 }
             }

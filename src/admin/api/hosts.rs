@@ -15,19 +15,19 @@ use crate::boot::MachineView;
 
 /// All machines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Hosts {
+pub struct HostList {
     /// Those that were seen, the last seen first, and then the hosts that were not.
-    pub(crate) hosts: Vec<MachineView>,
+    pub hosts: Vec<MachineView>,
 }
 
 /// All machines, without their boots
 #[utoipa::path(
     get, path = "/hosts", tag = "hosts", operation_id = "hosts",
     security(("viewer" = []), ("operator" = [])),
-    responses((status = 200, description = "The machines", body = Hosts), Refusals)
+    responses((status = 200, description = "The machines", body = HostList), Refusals)
 )]
-pub(super) async fn list(State(site): State<Site>) -> Json<Hosts> {
-    Json(Hosts { hosts: site.boot.machines() })
+pub(super) async fn list(State(site): State<Site>) -> Json<HostList> {
+    Json(HostList { hosts: site.boot.machines() })
 }
 
 /// One machine with its boots

@@ -15,19 +15,19 @@ use crate::boot::ReleaseView;
 
 /// All releases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Releases {
+pub struct ReleaseList {
     /// In the order of the settings.
-    pub(crate) releases: Vec<ReleaseView>,
+    pub releases: Vec<ReleaseView>,
 }
 
 /// All releases
 #[utoipa::path(
     get, path = "/releases", tag = "releases", operation_id = "releases",
     security(("viewer" = []), ("operator" = [])),
-    responses((status = 200, description = "The releases", body = Releases), Refusals)
+    responses((status = 200, description = "The releases", body = ReleaseList), Refusals)
 )]
-pub(super) async fn list(State(site): State<Site>) -> Json<Releases> {
-    Json(Releases { releases: site.boot.releases().list() })
+pub(super) async fn list(State(site): State<Site>) -> Json<ReleaseList> {
+    Json(ReleaseList { releases: site.boot.releases().list() })
 }
 
 /// Wants a release live

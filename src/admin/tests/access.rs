@@ -73,7 +73,7 @@ async fn every_refusal_is_a_problem() {
         ("GET", "/api/v1/hosts/x", 404, "no host has this name, and no machine with this MAC or address was seen"),
         ("POST", "/metrics", 405, "this path does not take this method; the field Allow has those it takes"),
         ("DELETE", "/api/v1/hosts", 405, "this path does not take this method; the field Allow has those it takes"),
-        ("GET", "/api/v1/hosts/%ff", 400, "Invalid URL: Invalid UTF-8 in `name`"),
+        ("GET", "/api/v1/hosts/%ff", 404, "Invalid URL: Invalid UTF-8 in `name`"),
     ] {
         let reply = desk.ask(method, path, &[]).await;
         assert_eq!((reply.status(), problem(&reply).detail.as_str()), (status, detail), "{method} {path}");
@@ -158,7 +158,7 @@ async fn a_listener_without_a_readable_token_file_does_not_start() {
         viewer_token_file: Some("/nowhere/tokens".into()),
         ..AdminSettings::at("127.0.0.1:0".parse().unwrap())
     };
-    let error = AdminServer::bind(settings).await.err().unwrap();
+    let error = AdminServer::bind(settings, &mut Inherited::default()).await.err().unwrap();
     assert_eq!(
         error.to_string(),
         "cannot read the token file /nowhere/tokens (admin.viewer_token_file): No such file or directory (os error 2)"

@@ -42,6 +42,10 @@ pub(super) struct Standing {
 }
 
 impl State {
+    /// All of them.
+    pub(super) const ALL: [Self; 6] =
+        [Self::Booting, Self::Waiting, Self::Done, Self::Quiet, Self::Failed, Self::Stuck];
+
     /// The word for it in tables and JSON.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -161,3 +161,125 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::*;
+    use crate::jobs::{Assets, Bytes, JobKind, Missing, PlanItem, Proven, Room};
+
+    const GIB: u64 = 1 << 30;
+
+    fn plan_of(items: &[(&str, Option<u64>, PlannedState)], available: u64) -> Plan {
+        let (mut proven, mut missing) = (Proven::default(), Missing::default());
+        for (_, size, state) in items {
+            if *state == PlannedState::Proven {
+                proven.assets += 1;
+                proven.bytes += size.unwrap_or(0);
+            } else {
+                missing.assets += 1;
+                missing.bytes += size.unwrap_or(0);
+                missing.unknown_sizes += usize::from(size.is_none());
+            }
+        }
+        let item =
+            |(name, size, state): &(&str, _, _)| PlanItem { name: (*name).to_owned(), size: *size, state: *state };
+        let room = Room { available, fits: missing.bytes <= available };
+        Plan { assets: items.len(), proven, missing, room, items: items.iter().map(item).collect() }
+    }
+
+    fn item(name: &str, state: ItemState, bytes: u64, error: Option<&str>) -> ItemView {
+        ItemView { name: name.to_owned(), state, bytes, size: Some(GIB), error: error.map(str::to_owned) }
+    }
+
+    fn job(state: JobState, items: Vec<ItemView>) -> JobView {
+        let count = |state| items.iter().filter(|item| item.state == state).count();
+        let began = Timestamp::UNIX_EPOCH;
+        JobView {
+            id: 1,
+            kind: JobKind::Preload,
+            what: "all assets".to_owned(),
+            state,
+            began,
+            ended: (state != JobState::Running).then(|| began + SignedDuration::from_millis(35_200)),
+            assets: Assets { total: items.len(), done: count(ItemState::Done), failed: count(ItemState::Failed) },
+            bytes: Bytes {
+                total: Some(items.iter().map(|_| GIB).sum()),
+                done: items.iter().map(|item| item.bytes).sum(),
+            },
+            rate: if state == JobState::Running { 117 << 20 } else { 0 },
+            items,
+        }
+    }
+
+    use PlannedState::{Filling, Missing as Absent, Proven as Here};
+
+    #[test]
+    fn a_plan_says_what_is_here_and_what_is_missing() {
+        let some = [("a", Some(GIB), Here), ("b", Some(GIB), Absent), ("c", None, Filling)];
+        insta::assert_snapshot!(plan(&plan_of(&some, 2 * GIB), false), @"3 assets, 1 here (1.0 GiB); 2 to fetch: 1.0 GiB and 1 of unknown size");
+        insta::assert_snapshot!(missing(&plan_of(&some, GIB)), @"
+             1.0 GiB  b
+                   ?  c (on its way)
+        ");
+        insta::assert_snapshot!(plan(&plan_of(&some[..1], 0), true), @"
+        1 asset, which is here (1.0 GiB)
+        what is here is hashed again
+        ");
+        insta::assert_snapshot!(plan(&plan_of(&some[1..2], 1 << 20), false), @"
+        1 asset, none here; 1 to fetch: 1.0 GiB
+        there is room for 1.0 MiB of it (cache.max_size, cache.min_free, and what is held): what comes last will fail
+        ");
+        insta::assert_snapshot!(plan(&plan_of(&some[2..], GIB), false), @"1 asset, none here; 1 to fetch: how much is not known");
+        insta::assert_snapshot!(plan(&plan_of(&[some[0], some[0]], GIB), false), @"2 assets, all here (2.0 GiB)");
+    }
+
+    #[test]
+    fn the_total_says_how_fast_and_how_long() {
+        let running = vec![
+            item("a", ItemState::Done, GIB, None),
+            item("b", ItemState::Running, GIB / 2, None),
+            item("c", ItemState::Failed, 0, Some("no source has it")),
+        ];
+        let mut job = job(JobState::Running, running);
+        insta::assert_snapshot!(total(&job), @"2 of 3 assets  1.5 GiB of 3.0 GiB  117.0 MiB/s  13.0 s left  1 failed");
+        (job.rate, job.bytes.total) = (0, None);
+        insta::assert_snapshot!(total(&job), @"2 of 3 assets  1.5 GiB  1 failed");
+        assert_eq!(ended(&job.items[0]).unwrap(), "done    a (1.0 GiB)");
+        assert_eq!(ended(&job.items[2]).unwrap(), "failed  c: no source has it");
+        assert_eq!(ended(&job.items[1]), None);
+        assert_eq!(super::item(&job.items[1]), "512.0 MiB of 1.0 GiB");
+    }
+
+    #[test]
+    fn the_summary_tells_what_was_fetched_from_what_was_here() {
+        let some = plan_of(&[("a", Some(GIB), Here), ("b", Some(GIB), Absent), ("c", None, Absent)], 4 * GIB);
+        let came = |state, last| {
+            job(state, vec![item("a", ItemState::Done, GIB, None), item("b", ItemState::Done, GIB, None), last])
+        };
+        let all = came(JobState::Done, item("c", ItemState::Done, GIB, None));
+        insta::assert_snapshot!(summary(&all, &some), @"done: 2 assets fetched (2.0 GiB) in 35.2 s, 1 here before");
+        let failed = came(JobState::Failed, item("c", ItemState::Failed, 0, Some("no source has it")));
+        insta::assert_snapshot!(summary(&failed, &some), @"
+        failed: 1 asset fetched (1.0 GiB) in 35.2 s, 1 here before, 1 failed
+        run it again to go on where it was
+        ");
+        let cancelled = came(JobState::Cancelled, item("c", ItemState::Cancelled, 7, None));
+        insta::assert_snapshot!(summary(&cancelled, &some), @"
+        cancelled: 1 asset fetched (1.0 GiB) in 35.2 s, 1 here before, 1 not done
+        run it again to go on where it was
+        ");
+        let nothing = job(JobState::Done, vec![item("a", ItemState::Done, GIB, None)]);
+        insta::assert_snapshot!(summary(&nothing, &plan_of(&[("a", Some(GIB), Here)], 0)), @"done: nothing was fetched, 1 here before");
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_end_and_no_name_steers_the_terminal() {
+        assert_eq!(name("okd/4.19/rootfs.img"), format!("{:<32}", "okd/4.19/rootfs.img"));
+        let long = name("isos/openshift/4.19.0-okd-scos.0/agent.x86_64.iso");
+        assert_eq!((long.chars().count(), long.as_str()), (32, "…9.0-okd-scos.0/agent.x86_64.iso"));
+        let evil = item("a", ItemState::Failed, 0, Some("\u{1b}[2J\nforged"));
+        assert_eq!(ended(&evil).unwrap(), "failed  a: ?[2J?forged");
+    }
+}

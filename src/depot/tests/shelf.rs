@@ -17,7 +17,7 @@ use crate::asset::SourceUrl;
 
 /// How an origin misbehaves, towards `disk.img` alone.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Every answer has this status.
     Status(u16),
     /// Sends the whole whatever range is asked.
@@ -49,14 +49,14 @@ struct State {
 }
 
 /// The origin. Its task ends with the test's runtime.
-pub(super) struct Shelf {
+pub(crate) struct Shelf {
     address: std::net::SocketAddr,
     state: Arc<Mutex<State>>,
     healed: watch::Sender<bool>,
 }
 
 impl Shelf {
-    pub(super) async fn start(data: Vec<u8>, faults: &[Fault]) -> Self {
+    pub(crate) async fn start(data: Vec<u8>, faults: &[Fault]) -> Self {
         let objects = HashMap::from([("disk.img".to_owned(), Bytes::from(data))]);
         let state = State { objects, faults: faults.to_vec(), ..State::default() };
         let state = Arc::new(Mutex::new(state));
@@ -79,32 +79,32 @@ impl Shelf {
         Self { address, state, healed }
     }
 
-    pub(super) fn url(&self, name: &str) -> SourceUrl {
+    pub(crate) fn url(&self, name: &str) -> SourceUrl {
         format!("http://{}/{name}", self.address).parse().unwrap()
     }
 
-    pub(super) fn put(&self, name: &str, data: Vec<u8>) {
+    pub(crate) fn put(&self, name: &str, data: Vec<u8>) {
         self.state.lock().unwrap().objects.insert(name.to_owned(), data.into());
     }
 
     /// From now on misbehaves like this alone, and lets go of what is held.
-    pub(super) fn turn(&self, faults: &[Fault]) {
+    pub(crate) fn turn(&self, faults: &[Fault]) {
         self.state.lock().unwrap().faults = faults.to_vec();
         self.healed.send_replace(true);
     }
 
     /// Forgets all faults, and lets go of what is held.
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.turn(&[]);
     }
 
     /// Requests for `disk.img` so far.
-    pub(super) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.state.lock().unwrap().requests
     }
 
     /// Bytes of the object sent so far.
-    pub(super) fn sent(&self, name: &str) -> u64 {
+    pub(crate) fn sent(&self, name: &str) -> u64 {
         self.state.lock().unwrap().sent.get(name).copied().unwrap_or_default()
     }
 }

@@ -288,6 +288,13 @@ impl Server {
         self.child.wait().expect("the server ends");
     }
 
+    /// Asks it to end, by SIGTERM, and waits until it has. Returns all that it logged.
+    pub(crate) fn stop_and_read(self) -> Vec<Line> {
+        let log = Arc::clone(&self.log);
+        self.stop();
+        log.lines()
+    }
+
     /// Asks it to end, by SIGTERM, and waits until it has.
     pub(crate) fn stop(mut self) -> ExitStatus {
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
@@ -327,6 +334,11 @@ impl Line {
     /// A field as a number; 0 where there is none.
     pub(crate) fn number(&self, name: &str) -> u64 {
         self.text(name).parse().unwrap_or(0)
+    }
+
+    /// The names of its fields.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
     }
 
     fn field(&self, name: &str) -> &Value {

@@ -1,0 +1,82 @@
+//! What selections are of, and what is said of those that are of nothing.
+
+use super::*;
+
+fn names(house: &House, selection: &Selection) -> Vec<String> {
+    selection.resolve(&house.boot).unwrap().iter().map(|asset| asset.name.to_string()).collect()
+}
+
+fn list(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn assets_are_selected_by_what_they_are_called_or_part_of() {
+    let house = House::new(&[]).await;
+    let of = |change: &dyn Fn(&mut Selection)| {
+        let mut selection = Selection::default();
+        change(&mut selection);
+        names(&house, &selection)
+    };
+    assert_eq!(of(&|it| it.assets = list(&["disk.img", "okd/1/kernel", "disk.img"])), ["disk.img", "okd/1/kernel"]);
+    assert_eq!(of(&|it| it.assets = list(&["okd/*/kernel"])), ["okd/1/kernel", "okd/2/kernel"]);
+    assert_eq!(of(&|it| it.assets = list(&["*"])), ["disk.img"], "a star stands for no slash");
+    assert_eq!(of(&|it| it.assets = list(&["**"])).len(), 5);
+    assert_eq!(of(&|it| it.assets = list(&["okd/[12]/{kernel,rootfs}"])), NAMES);
+    assert_eq!(of(&|it| it.releases = list(&["okd-2"])), ["okd/2/kernel", "okd/2/rootfs"]);
+    assert_eq!(of(&|it| it.hosts = list(&["r630-01"])), ["disk.img", "okd/1/kernel", "okd/1/rootfs"]);
+    assert_eq!(of(&|it| it.profiles = list(&["worker"])), ["disk.img", "okd/1/kernel", "okd/1/rootfs"]);
+    assert_eq!(of(&|it| it.profiles = list(&["spare"])), ["okd/2/kernel"], "a profile that no host has");
+    assert_eq!(of(&|it| it.all = true).len(), 5);
+}
+
+#[tokio::test]
+async fn what_a_host_needs_is_that_of_the_release_that_is_to_be_live() {
+    let house = House::new(&[]).await;
+    let host = Selection { hosts: list(&["r630-01"]), ..Selection::default() };
+    assert_eq!(names(&house, &host), ["disk.img", "okd/1/kernel", "okd/1/rootfs"], "nothing is live yet");
+    house.boot.releases().activate("okd-2").await.unwrap();
+    assert_eq!(names(&house, &host), ["disk.img", "okd/2/kernel", "okd/2/rootfs"]);
+}
+
+#[tokio::test]
+async fn all_unknown_names_are_told_at_once_with_the_nearest() {
+    let house = House::new(&[]).await;
+    let selection = Selection {
+        assets: list(&["okd/1/kernal", "nothing/like/it", "okd/3/*", "[", "disk.img"]),
+        releases: list(&["okd-3"]),
+        profiles: list(&["workers"]),
+        hosts: list(&["r630-02"]),
+        all: false,
+    };
+    let error = selection.resolve(&house.boot).unwrap_err();
+    insta::assert_snapshot!(error, @r#"
+    there is no asset "okd/1/kernal"; the nearest is "okd/1/kernel"
+    there is no asset "nothing/like/it"
+    no asset's name fits "okd/3/*" (* stands for anything but a slash, ** for anything)
+    no asset's name fits "[" (* stands for anything but a slash, ** for anything)
+    there is no release "okd-3"; the nearest is "okd-1"
+    there is no profile "workers"; the nearest is "worker"
+    there is no host "r630-02"; the nearest is "r630-01"
+    "#);
+    let empty = Selection::default().resolve(&house.boot).unwrap_err();
+    insta::assert_snapshot!(empty, @"nothing is selected; name assets, releases, profiles or hosts, or select all");
+}
+
+#[test]
+fn a_selection_is_told_in_words() {
+    let words = |assets: &[&str], releases: &[&str], all| {
+        Selection { assets: list(assets), releases: list(releases), all, ..Selection::default() }.in_words()
+    };
+    assert_eq!(words(&["a"], &[], false), "a");
+    assert_eq!(words(&["a", "b", "c"], &["okd-1", "okd-2"], false), "release okd-1, release okd-2, a and 2 more");
+    assert_eq!(words(&["a"], &[], true), "all assets");
+}
+
+#[test]
+fn an_order_that_names_what_there_is_not_is_none() {
+    let order: PreloadOrder = serde_json::from_str(r#"{"releases":["okd-1"]}"#).unwrap();
+    assert_eq!((order.keep_going, order.verify, order.dry_run), (true, false, false));
+    assert_eq!(order.selection().releases, ["okd-1"]);
+    assert!(serde_json::from_str::<PreloadOrder>(r#"{"release":["okd-1"]}"#).is_err());
+}

@@ -1,0 +1,120 @@
+//! The metrics: their names, what they mean, and those that begin at zero. It knows no listener.
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use super::{LostLines, TelemetryError};
+use crate::depot::{CacheState, FillOutcome, Outcome, Protocol};
+
+/// Seconds that a transfer or a fill may take: from a boot script out of memory to an ISO over a slow link.
+const SECONDS: [f64; 14] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0];
+
+/// The process's metrics, from which `/metrics` is written.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+    lost: Option<LostLines>,
+}
+
+impl Metrics {
+    /// Begins to record; once a process. `lost` is the log's, where there is one.
+    pub fn start(lost: Option<LostLines>) -> Result<Self, TelemetryError> {
+        let seconds = Matcher::Suffix("_seconds".to_owned());
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &SECONDS);
+        let handle = builder.and_then(PrometheusBuilder::install_recorder);
+        let handle = handle.map_err(|e| TelemetryError::Twice(e.to_string()))?;
+        describe();
+        begin();
+        Ok(Self { handle, lost })
+    }
+
+    /// All metrics in the Prometheus text format.
+    pub fn render(&self) -> String {
+        if let Some(lost) = &self.lost {
+            lost.report();
+        }
+        self.handle.render()
+    }
+
+    /// Folds what was recorded since the last time, and tells of lost log lines; to be called every few seconds, or
+    /// histograms grow.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+        if let Some(lost) = &self.lost {
+            lost.tell();
+        }
+    }
+}
+
+fn describe() {
+    describe_counter!("bootdepot_transfers_total", "Transfers to clients that ended, by how");
+    describe_counter!("bootdepot_sent_bytes_total", Unit::Bytes, "Payload sent to clients");
+    describe_gauge!("bootdepot_transfers_active", "Transfers to clients under way");
+    describe_histogram!("bootdepot_transfer_seconds", Unit::Seconds, "How long transfers took");
+    describe_counter!("bootdepot_fills_total", "Fills that ended, by how");
+    describe_gauge!("bootdepot_fills_active", "Fills under way or waiting for their turn");
+    describe_histogram!("bootdepot_fill_seconds", Unit::Seconds, "How long fills took");
+    describe_counter!("bootdepot_origin_requests_total", "Requests to origins, by answer");
+    describe_counter!("bootdepot_origin_received_bytes_total", Unit::Bytes, "Bytes of bodies received from origins");
+    describe_gauge!("bootdepot_cache_bytes", Unit::Bytes, "Bytes in the cache, by state");
+    describe_gauge!("bootdepot_cache_entries", "Blobs in the cache, by state");
+    describe_gauge!("bootdepot_cache_limit_bytes", Unit::Bytes, "The most bytes that the cache may take");
+    describe_gauge!("bootdepot_cache_free_bytes", Unit::Bytes, "Bytes free on the cache's file system");
+    describe_gauge!("bootdepot_cache_writable", "1 while blobs can be added to the cache, else 0");
+    describe_counter!("bootdepot_evictions_total", "Blobs evicted to make room");
+    describe_counter!("bootdepot_scrub_blobs_total", "Blobs hashed again, by what was found");
+    describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets sent again");
+    describe_counter!("bootdepot_dhcp_answers_total", "Boot files named to firmware by DHCP, by architecture");
+    describe_gauge!("bootdepot_catalog_assets", "Assets in the catalog");
+    describe_counter!("bootdepot_reload_total", "Settings and catalogs loaded again, by how that ended");
+    describe_gauge!("bootdepot_boots", "Machines, by how their last boot stands");
+    describe_gauge!("bootdepot_ready", "1 while /readyz answers 200, else 0");
+    describe_counter!("bootdepot_log_lines_dropped_total", "Log lines lost because nobody read the log");
+    describe_gauge!("bootdepot_build_info", "Always 1; the labels tell the build");
+}
+
+/// Begins counters at zero that an alert asks for before anything of the kind has happened: a rate knows no increase from
+/// nothing to one.
+fn begin() {
+    use Outcome::{Aborted, Complete, DigestMismatch, NotFound, OriginFailed, Probe, Refused, Timeout};
+    for protocol in [Protocol::Http.as_str(), Protocol::Tftp.as_str()] {
+        gauge!("bootdepot_transfers_active", "protocol" => protocol).set(0.0);
+        counter!("bootdepot_sent_bytes_total", "protocol" => protocol).absolute(0);
+        // Registered, it is shown with nothing in it.
+        drop(histogram!("bootdepot_transfer_seconds", "protocol" => protocol));
+        let ended = |outcome: Outcome, cache: &'static str| {
+            let outcome = outcome.as_str();
+            counter!("bootdepot_transfers_total", "protocol" => protocol, "outcome" => outcome, "cache" => cache)
+                .absolute(0);
+        };
+        for cache in [CacheState::Hit, CacheState::Join, CacheState::Miss, CacheState::Bypass] {
+            ended(Complete, cache.as_str());
+        }
+        for outcome in [Complete, Probe, Aborted, Timeout, DigestMismatch, OriginFailed, Refused, NotFound] {
+            ended(outcome, "none");
+        }
+    }
+    for outcome in [
+        FillOutcome::Complete,
+        FillOutcome::DigestMismatch,
+        FillOutcome::OriginFailed,
+        FillOutcome::NoSpace,
+        FillOutcome::Changed,
+        FillOutcome::Cancelled,
+    ] {
+        counter!("bootdepot_fills_total", "outcome" => outcome.as_str()).absolute(0);
+    }
+    gauge!("bootdepot_fills_active").set(0.0);
+    drop(histogram!("bootdepot_fill_seconds"));
+    counter!("bootdepot_evictions_total").absolute(0);
+    for outcome in ["proven", "rotted", "unreadable", "gone", "failed"] {
+        counter!("bootdepot_scrub_blobs_total", "outcome" => outcome).absolute(0);
+    }
+    counter!("bootdepot_tftp_retransmits_total").absolute(0);
+    for outcome in ["ok", "unchanged", "failed"] {
+        counter!("bootdepot_reload_total", "outcome" => outcome).absolute(0);
+    }
+    counter!("bootdepot_log_lines_dropped_total").absolute(0);
+    let revision = option_env!("BOOTDEPOT_REVISION").unwrap_or("unknown");
+    gauge!("bootdepot_build_info", "version" => env!("CARGO_PKG_VERSION"), "revision" => revision).set(1.0);
+}

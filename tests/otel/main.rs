@@ -1,0 +1,303 @@
+//! Traces, from outside: the program with the feature `otel`, and a collector that decodes what it is sent.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use bootdepot::asset::Digest;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
+use prost::Message as _;
+use serde_json::Value as Json;
+
+/// The asset's bytes.
+const KERNEL: &[u8] = &[7; 40_000];
+
+static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
+
+/// A collector, and the origin besides.
+#[derive(Clone)]
+struct Remote {
+    address: SocketAddr,
+    received: Arc<Mutex<Vec<Received>>>,
+}
+
+/// One export.
+struct Received {
+    path: String,
+    authorization: String,
+    request: ExportTraceServiceRequest,
+}
+
+impl Remote {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let remote = Self { address: listener.local_addr().unwrap(), received: Arc::default() };
+        let theirs = remote.clone();
+        RUNTIME.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let remote = theirs.clone();
+                let service = service_fn(move |request| remote.clone().answer(request));
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), service));
+            }
+        });
+        remote
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let mut response = Response::new(Full::new(Bytes::new()));
+        match head.uri.path() {
+            "/vmlinuz" => *response.body_mut() = Full::new(Bytes::from_static(KERNEL)),
+            "/gone" => *response.status_mut() = http::StatusCode::NOT_FOUND,
+            path => {
+                assert_eq!(head.headers["content-type"], "application/x-protobuf");
+                let authorization = head.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+                let request = ExportTraceServiceRequest::decode(body).expect("it is a request");
+                let authorization = authorization.unwrap_or_default();
+                self.received.lock().unwrap().push(Received { path: path.to_owned(), authorization, request });
+            }
+        }
+        Ok(response)
+    }
+
+    /// All spans that came.
+    fn spans(&self) -> Vec<Span> {
+        let received = self.received.lock().unwrap();
+        let resources = received.iter().flat_map(|received| &received.request.resource_spans);
+        resources.flat_map(|resource| &resource.scope_spans).flat_map(|scope| scope.spans.clone()).collect()
+    }
+}
+
+/// The program, with all that it logs.
+struct Server {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    http: SocketAddr,
+    tftp: SocketAddr,
+    _dir: tempfile::TempDir,
+}
+
+fn command(dir: &Path, origin: SocketAddr, variables: &[(&str, &str)]) -> Command {
+    let config = dir.join("bootdepot.toml");
+    let asset = |name: &str| {
+        format!(
+            "[[asset]]\nname = \"{name}\"\nsources = [\"http://{origin}/{name}\"]\nsha256 = \"{}\"\n",
+            Digest::of(if name == "gone" { b"gone" } else { KERNEL })
+        )
+    };
+    let settings = format!(
+        "[cache]\ndir = \"{}\"\nmin_free = 0\n[http]\nlisten = [\"127.0.0.1:0\"]\n[tftp]\nlisten = [\"127.0.0.1:0\"]\n\
+         [admin]\nlisten = \"off\"\n[fill]\nretries = 0\n{}{}",
+        dir.join("cache").display(),
+        asset("vmlinuz"),
+        asset("gone"),
+    );
+    std::fs::write(&config, settings).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bootdepot"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BOOTDEPOT_") || name.starts_with("OTEL_")) {
+        command.env_remove(name);
+    }
+    command.arg("serve").arg("--config").arg(config).envs(variables.iter().copied());
+    command.env("BOOTDEPOT_LOG_FORMAT", "json").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+impl Server {
+    fn start(origin: SocketAddr, variables: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = command(dir.path(), origin, variables).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut listening = HashMap::new();
+        while listening.len() < 2 {
+            let line = next_line(&mut log).expect("it says where it listens");
+            if line["message"] == "listening" {
+                let address: SocketAddr = line["address"].as_str().unwrap().parse().unwrap();
+                listening.insert(line["protocol"].as_str().unwrap().to_owned(), address);
+            }
+        }
+        Self { child, log, http: listening["http"], tftp: listening["tftp"], _dir: dir }
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut socket = TcpStream::connect(self.http).unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Ends it by SIGTERM, which must do; what it logged until then.
+    fn stop(mut self) -> Vec<Json> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let lines = std::iter::from_fn(|| next_line(&mut self.log)).collect();
+        assert!(self.child.wait().unwrap().success());
+        lines
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn next_line(log: &mut impl BufRead) -> Option<Json> {
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}")))
+}
+
+/// An attribute as text.
+fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
+    let found = attributes.iter().find(|attribute| attribute.key == key)?;
+    match &found.value {
+        Some(AnyValue { value: Some(Value::StringValue(text)) }) => Some(text.clone()),
+        Some(AnyValue { value: Some(Value::IntValue(number)) }) => Some(number.to_string()),
+        other => panic!("{key} is {other:?}"),
+    }
+}
+
+fn of<'s>(spans: &'s [Span], name: &str, asset: &str) -> &'s Span {
+    let mut found = spans.iter().filter(|span| {
+        span.name == name && attribute(&span.attributes, "bootdepot.asset").is_none_or(|of| of == asset)
+    });
+    let first = found.next().unwrap_or_else(|| panic!("no span {name} of {asset}: {spans:#?}"));
+    assert!(found.next().is_none(), "two spans {name} of {asset}");
+    first
+}
+
+#[test]
+fn what_took_how_long_is_told_to_the_collector() {
+    let remote = Remote::start();
+    let endpoint = format!("http://{}", remote.address);
+    let server = Server::start(
+        remote.address,
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20sesame"),
+            ("OTEL_SERVICE_NAME", "rack-7"),
+        ],
+    );
+    assert!(server.get("/assets/vmlinuz").starts_with("HTTP/1.1 200"));
+    assert!(server.get("/ipxe?mac=52:54:00:12:34:56").contains("#!ipxe"));
+    assert!(server.get("/assets/gone").starts_with("HTTP/1.1 404"));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(b"\0\x01nothing\0octet\0", server.tftp).unwrap();
+    socket.recv(&mut [0; 100]).unwrap();
+    // What was gathered is sent before the end.
+    let log = server.stop();
+    assert!(log.iter().all(|line| line["level"] == "INFO" || line["target"] != "opentelemetry"), "{log:#?}");
+
+    {
+        let received = remote.received.lock().unwrap();
+        assert!(received.iter().all(|one| one.path == "/v1/traces" && one.authorization == "Bearer sesame"));
+        let resource = received[0].request.resource_spans[0].resource.as_ref().unwrap();
+        assert_eq!(attribute(&resource.attributes, "service.name").as_deref(), Some("rack-7"));
+        assert_eq!(attribute(&resource.attributes, "service.version").as_deref(), Some(env!("CARGO_PKG_VERSION")));
+    }
+    let spans = remote.spans();
+    let text =
+        |span: &Span, key: &str| attribute(&span.attributes, key).unwrap_or_else(|| panic!("no {key}: {span:?}"));
+
+    let transfer = of(&spans, "transfer", "vmlinuz");
+    assert_eq!((transfer.kind(), transfer.parent_span_id.len()), (SpanKind::Server, 0));
+    assert_eq!(text(transfer, "network.protocol.name"), "http");
+    assert_eq!(text(transfer, "client.address"), "127.0.0.1");
+    assert_eq!(text(transfer, "bootdepot.outcome"), "complete");
+    assert_eq!(text(transfer, "bootdepot.cache"), "miss");
+    assert_eq!(text(transfer, "bootdepot.sent_bytes"), KERNEL.len().to_string());
+    assert!(transfer.end_time_unix_nano > transfer.start_time_unix_nano);
+    assert_eq!(text(of(&spans, "transfer", "nothing"), "network.protocol.name"), "tftp");
+    assert_eq!(text(of(&spans, "transfer", "gone"), "bootdepot.outcome"), "not-found");
+
+    let fill = of(&spans, "fill", "vmlinuz");
+    assert_eq!((text(fill, "bootdepot.outcome").as_str(), fill.parent_span_id.len()), ("complete", 0));
+    assert_eq!(text(fill, "bootdepot.received_bytes"), KERNEL.len().to_string());
+    let failed = of(&spans, "fill", "gone");
+    assert_eq!(failed.status.as_ref().unwrap().code(), StatusCode::Error);
+
+    for (fill, url) in [(fill, "vmlinuz"), (failed, "gone")] {
+        let url = format!("http://{}/{url}", remote.address);
+        let reads: Vec<_> = spans
+            .iter()
+            .filter(|span| span.name == "origin.read" && text(span, "url.full") == url)
+            .filter(|span| span.parent_span_id == fill.span_id && span.trace_id == fill.trace_id)
+            .collect();
+        assert!(!reads.is_empty(), "the reads of {url} are part of its fill: {spans:#?}");
+        assert!(reads.iter().all(|read| read.kind() == SpanKind::Client));
+        let wrong = reads.iter().filter(|read| attribute(&read.attributes, "error.type").is_some()).count();
+        assert_eq!(wrong, usize::from(url.ends_with("gone")), "{reads:#?}");
+    }
+
+    let script = of(&spans, "script", "");
+    let asked = of(&spans, "transfer", "ipxe");
+    assert_eq!((&script.parent_span_id, &script.trace_id), (&asked.span_id, &asked.trace_id));
+    assert_eq!(text(script, "bootdepot.host"), "");
+}
+
+#[test]
+fn the_sampler_is_the_environments() {
+    let remote = Remote::start();
+    let endpoint = format!("http://{}/v1/traces", remote.address);
+    let server = Server::start(
+        remote.address,
+        &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &endpoint), ("OTEL_TRACES_SAMPLER", "always_off")],
+    );
+    assert!(server.get("/assets/vmlinuz").starts_with("HTTP/1.1 200"));
+    server.stop();
+    assert_eq!(remote.spans().len(), 0);
+}
+
+#[test]
+fn without_a_collector_nothing_is_sent() {
+    let remote = Remote::start();
+    let server = Server::start(remote.address, &[]);
+    assert!(server.get("/assets/vmlinuz").starts_with("HTTP/1.1 200"));
+    let log = server.stop();
+    assert!(log.iter().all(|line| line["level"] != "WARN" && line["level"] != "ERROR"), "{log:#?}");
+}
+
+#[test]
+fn a_collector_that_says_nothing_holds_up_neither_transfers_nor_the_end() {
+    let remote = Remote::start();
+    // It takes connections, and there it ends.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let server =
+        Server::start(remote.address, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")]);
+    for _ in 0..5 {
+        assert!(server.get("/assets/vmlinuz").starts_with("HTTP/1.1 200"));
+    }
+    server.stop();
+}
+
+#[test]
+fn another_protocol_is_refused_with_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
+    let output = command(dir.path(), "127.0.0.1:1".parse().unwrap(), &variables).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("the protocol grpc is not built in, http/protobuf is"), "{text}");
+}
