@@ -165,7 +165,7 @@ impl Server {
     /// Whether anybody listens there. Blocks.
     pub(super) fn is_there(&self) -> Result<(), AskError> {
         let silent = |reason: String| AskError::Silent { address: self.address, reason };
-        match self.runtime.block_on(timeout(PATIENCE, TcpStream::connect(self.address))) {
+        match self.runtime.block_on(async { timeout(PATIENCE, TcpStream::connect(self.address)).await }) {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(silent(error.to_string())),
             Err(_) => Err(silent(format!("no answer within {} s", PATIENCE.as_secs()))),
