@@ -127,6 +127,11 @@ mod tests {
         };
         let unknown = AssetView { size: None, ..asset("okd/4.20/rootfs.img", AssetState::Missing, 0) };
         let assets = [held, asset("okd/4.19/kernel", AssetState::Filling, 42 << 20), unknown];
-        insta::assert_snapshot!(table(&assets, now), @"");
+        insta::assert_snapshot!(table(&assets, now), @r"
+        NAME                      SIZE  STATE         HELD BY                               LAST USED
+        okd/4.19/rootfs.img  100.0 MiB  proven        operator, release okd-4.19, a reader  4 min ago
+        okd/4.19/kernel      100.0 MiB  filling 42 %  -                                     -
+        okd/4.20/rootfs.img          -  missing       -                                     -
+        ");
     }
 }
