@@ -37,9 +37,33 @@ macro_rules! files {
 /// All of them.
 static FILES: &[File] = &files! {
     "/" => "index.html", "text/html; charset=utf-8";
-    "/app.js" => "app.js", "text/javascript; charset=utf-8";
     "/style.css" => "style.css", "text/css; charset=utf-8";
     "/icon.svg" => "icon.svg", "image/svg+xml";
+    "/actions.js" => "actions.js", "text/javascript; charset=utf-8";
+    "/api.js" => "api.js", "text/javascript; charset=utf-8";
+    "/app.js" => "app.js", "text/javascript; charset=utf-8";
+    "/cache.js" => "cache.js", "text/javascript; charset=utf-8";
+    "/cells.js" => "cells.js", "text/javascript; charset=utf-8";
+    "/colours.js" => "colours.js", "text/javascript; charset=utf-8";
+    "/dialogs.js" => "dialogs.js", "text/javascript; charset=utf-8";
+    "/dom.js" => "dom.js", "text/javascript; charset=utf-8";
+    "/events.js" => "events.js", "text/javascript; charset=utf-8";
+    "/history.js" => "history.js", "text/javascript; charset=utf-8";
+    "/hosts.js" => "hosts.js", "text/javascript; charset=utf-8";
+    "/jobs.js" => "jobs.js", "text/javascript; charset=utf-8";
+    "/journal.js" => "journal.js", "text/javascript; charset=utf-8";
+    "/overview.js" => "overview.js", "text/javascript; charset=utf-8";
+    "/panel.js" => "panel.js", "text/javascript; charset=utf-8";
+    "/plot.js" => "plot.js", "text/javascript; charset=utf-8";
+    "/rack.js" => "rack.js", "text/javascript; charset=utf-8";
+    "/releases.js" => "releases.js", "text/javascript; charset=utf-8";
+    "/store.js" => "store.js", "text/javascript; charset=utf-8";
+    "/stream.js" => "stream.js", "text/javascript; charset=utf-8";
+    "/system.js" => "system.js", "text/javascript; charset=utf-8";
+    "/table.js" => "table.js", "text/javascript; charset=utf-8";
+    "/theme.js" => "theme.js", "text/javascript; charset=utf-8";
+    "/traffic.js" => "traffic.js", "text/javascript; charset=utf-8";
+    "/words.js" => "words.js", "text/javascript; charset=utf-8";
 };
 
 /// What a browser is told of every file.

@@ -152,3 +152,38 @@ async fn grub_that_says_nothing_gets_the_entry_and_one_without_an_address_a_word
     assert!(grub("mac=&platform=efi").contains("nobody named this machine"), "it must not be sent on for ever");
     assert!(grub("mac=24:6e:96:00:00:01").contains("set kernel=(http,10.0.0.1:8080)/assets/okd/4.19/kernel"));
 }
+
+#[tokio::test]
+async fn a_boot_shows_what_was_sent_by_now() {
+    let room = room(&[], &[]);
+    let (boot, end) = (room.boot.clone(), tokio_util::sync::CancellationToken::new());
+    let following = {
+        let (boot, end) = (boot.clone(), end.clone());
+        tokio::spawn(async move { boot.ledger().follow(boot.depot(), &end).await })
+    };
+    // It listens once it was polled.
+    tokio::task::yield_now().await;
+    boot.ipxe(&Machine::from_query("mac=246e96000001"), &visit());
+    let transfer =
+        boot.depot().transfer(crate::depot::Protocol::Http, "10.0.0.7:4000".parse().unwrap(), "okd/4.19/kernel");
+    let step = || boot.machine("r630-01").and_then(|machine| machine.last_step).filter(|step| step.open == 1);
+    while step().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(step().unwrap().bytes, 0);
+    transfer.add_sent(4096);
+    let shown = step().unwrap();
+    assert_eq!((shown.name.as_str(), shown.bytes, shown.requests), ("okd/4.19/kernel", 4096, 1));
+    assert_eq!(boot.machine("r630-01").unwrap().boots[0].bytes, 4096);
+    assert_eq!(boot.machines()[0].last_step.as_ref().unwrap().bytes, 4096);
+    let open = boot.open_transfers();
+    assert_eq!((open[0].host.as_deref(), open[0].sent), (Some("r630-01"), 4096));
+    transfer.finish(crate::depot::Outcome::Complete, None);
+    while boot.machine("r630-01").unwrap().last_step.unwrap().open > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(boot.machine("r630-01").unwrap().boots[0].bytes, 4096, "it is not counted twice");
+    assert_eq!(boot.past_transfers()[0].transfer.host.as_deref(), Some("r630-01"));
+    end.cancel();
+    following.await.unwrap();
+}

@@ -1,7 +1,8 @@
 //! What bringing some assets into the cache will mean: what is here, what is missing, and whether there is room.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -14,6 +15,8 @@ use crate::depot::Depot;
 
 /// Origins that are asked for a size at a time.
 const ASKED_AT_A_TIME: usize = 16;
+/// How long they may take in all: an operator waits for the plan, which can do without.
+const ASKED_FOR: Duration = Duration::from_secs(5);
 
 /// What bringing some assets into the cache will mean. Bytes that several assets have in common count once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -89,12 +92,14 @@ impl Plan {
         Self::sum(assets, items, depot.cache().room_for(&digests))
     }
 
-    /// The same, when the origins were asked for the sizes that are not known. What they do not say stays unknown.
+    /// The same, when the origins were asked for the sizes that are not known. What they do not say within five seconds
+    /// stays unknown.
     pub async fn with_sizes(assets: &[Arc<Asset>], depot: &Depot) -> Self {
         let unknown: Vec<_> = assets.iter().filter(|asset| depot.known_size(asset).is_none()).cloned().collect();
         let asked =
             stream::iter(unknown).map(|asset| async move { (asset.name.to_string(), depot.size(&asset).await.ok()) });
-        let sizes: std::collections::HashMap<_, _> = asked.buffer_unordered(ASKED_AT_A_TIME).collect().await;
+        let told = asked.buffer_unordered(ASKED_AT_A_TIME).take_until(Box::pin(tokio::time::sleep(ASKED_FOR)));
+        let sizes: HashMap<_, _> = told.collect().await;
         let mut plan = Self::of(assets, depot);
         for item in plan.items.iter_mut().filter(|item| item.size.is_none()) {
             item.size = sizes.get(&item.name).copied().flatten();

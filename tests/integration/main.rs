@@ -9,6 +9,7 @@ mod boots;
 mod check;
 mod commands;
 mod crash;
+mod dashboard;
 mod dhcp;
 mod http_clients;
 mod ledger;

@@ -1,13 +1,10 @@
 //! Jobs: long work, begun, looked at and ended.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::refusals::Refusals;
@@ -16,9 +13,6 @@ use crate::admin::extract::{Content, Name};
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
 use crate::jobs::{CancelError, JobView, Plan, PreloadOrder, SelectionError, StartError, Task};
-
-/// How long origins may take to say how large assets are, for a plan that can do without.
-const SIZES_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A job that was begun.
 pub(super) type Started = (StatusCode, Json<JobView>);
@@ -56,10 +50,7 @@ pub(super) async fn preload(
         let task = Task::Preload { selection, verify: order.verify, keep_going: order.keep_going };
         return start(&site, task).map(axum::response::IntoResponse::into_response);
     }
-    let plan = match timeout(SIZES_PATIENCE, site.jobs.plan(&selection)).await {
-        Ok(plan) => plan,
-        Err(_) => selection.resolve(&site.boot).map(|assets| Plan::of(&assets, site.boot.depot())),
-    };
+    let plan = site.jobs.plan(&selection).await;
     plan.map(|plan| Json(plan).into_response()).map_err(|error| unselected(&error))
 }
 
