@@ -6,6 +6,8 @@
 mod architecture;
 mod boot;
 mod boots;
+mod check;
+mod commands;
 mod crash;
 mod dashboard;
 mod dhcp;
