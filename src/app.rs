@@ -4,21 +4,28 @@ pub mod service;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::admin::{
+    AdminError, AdminParts, AdminServer, CatalogView, LastReload, LastReloadOutcome, Listener, ReloadTrigger,
+    Reloading, SourceKind, SourceView,
+};
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
 use crate::depot::Depot;
 use crate::dhcp::{DhcpError, DhcpServer};
-use crate::http::{AdminServer, HttpError, HttpServer, plain_port};
+use crate::http::{HttpError, HttpServer, plain_port};
+use crate::jobs::Jobs;
 use crate::origin::{OriginError, Origins};
 use crate::sockets::{Inherited, SocketsError};
 use crate::telemetry::Metrics;
@@ -33,9 +40,12 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The HTTP or the admin listener.
+    /// The HTTP listener.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The admin listener.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The TFTP listener.
     #[error(transparent)]
     Tftp(#[from] TftpError),
@@ -88,9 +98,11 @@ impl App {
     /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
     pub async fn start(config: Config, metrics: Metrics, mut inherited: Inherited) -> Result<Self, AppError> {
         let advertise = config.http.advertise.clone();
+        let started = Timestamp::now();
+        let sources = config.files().map(source).collect();
         let http = HttpServer::bind(config.http, &mut inherited).await?;
         let admin = match config.admin {
-            Some(address) => Some(AdminServer::bind(address, &mut inherited).await?),
+            Some(settings) => Some(AdminServer::bind(settings, &mut inherited).await?),
             None => None,
         };
         let tftp = TftpServer::bind(config.tftp, &mut inherited)?;
@@ -113,6 +125,20 @@ impl App {
             Ok::<_, AppError>((origins, cache, Ledger::open(&dir)))
         });
         let (origins, cache, ledger) = opening.await?;
+        let standing = CatalogView {
+            assets: config.catalog.len(),
+            releases: config.releases.len(),
+            hosts: config.roster.hosts().len(),
+            loaded: Timestamp::now(),
+            generation: 1,
+            sources,
+            last_reload: Some(LastReload {
+                at: Timestamp::now(),
+                outcome: LastReloadOutcome::Ok,
+                trigger: ReloadTrigger::Start,
+                errors: Vec::new(),
+            }),
+        };
         let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
         let (listed, theirs) = (config.releases, depot.clone());
         let releases = blocking(move || Releases::open(listed, theirs, record)).await;
@@ -130,8 +156,15 @@ impl App {
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let (rendered, watched) = (metrics.clone(), boot.clone());
         if let Some(admin) = admin {
-            let render = Arc::new(move || rendered.render());
-            servers.spawn(admin.serve(boot, render, stop.clone()));
+            let parts = AdminParts {
+                boot: boot.clone(),
+                metrics: Arc::new(move || rendered.render()),
+                reloading: Reloading::never(standing),
+                jobs: Jobs::new(boot.clone()),
+                listeners: addresses.listeners(),
+                started,
+            };
+            servers.spawn(admin.serve(parts, stop.clone()));
         }
         let keeping = stop.clone();
         servers.spawn(async move { releases.keep(keeping).await });
@@ -170,6 +203,13 @@ impl App {
 }
 
 impl Addresses {
+    fn listeners(&self) -> Vec<Listener> {
+        let listener = |protocol: &str, address| Listener { protocol: protocol.to_owned(), address };
+        let each = self.by_protocol().into_iter();
+        each.flat_map(|(protocol, addresses)| addresses.into_iter().map(move |address| listener(protocol, address)))
+            .collect()
+    }
+
     fn by_protocol(&self) -> [(&'static str, Vec<SocketAddr>); 4] {
         [
             ("http", self.http.clone()),
@@ -188,6 +228,12 @@ async fn keep_books(ledger: Ledger, depot: Depot, end: CancellationToken) {
         noted.cancel();
     };
     tokio::join!(note, ledger.keep(noted.clone()));
+}
+
+/// A file of the settings, as a source of the catalog.
+fn source(path: &Path) -> SourceView {
+    let place = path.display().to_string();
+    SourceView { kind: SourceKind::File, place, etag: None, checked: Some(Timestamp::now()), error: None }
 }
 
 /// Runs `work` on a blocking thread.

@@ -22,7 +22,6 @@ mod span;
 mod tests;
 mod written;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -36,6 +35,7 @@ pub use layer::Place;
 pub use schema::schema;
 pub use show::{Effective, Section};
 
+use crate::admin::AdminSettings;
 use crate::boot::Roster;
 use crate::cache::CacheSettings;
 use crate::catalog::{Catalog, Release};
@@ -59,8 +59,8 @@ pub struct Config {
     pub http: HttpSettings,
     /// The TFTP server.
     pub tftp: TftpSettings,
-    /// Where the admin listener is; none: nowhere.
-    pub admin: Option<SocketAddr>,
+    /// The admin listener; none: it is off.
+    pub admin: Option<AdminSettings>,
     /// The proxyDHCP server; none: it is off.
     pub dhcp: Option<DhcpSettings>,
     /// The boot file of each kind of firmware, whoever names it.

@@ -52,6 +52,7 @@ pub use rate::Rate;
 pub use reader::Reader;
 pub use settings::{Delivery, FillSettings, Release};
 pub use stream::ByteStream;
+pub use traffic::{ByProtocol, TransferTotals};
 pub use transfer::{CacheState, Outcome, Protocol, Transfer};
 pub(crate) use views::moment;
 pub use views::{FillPhase, FillView, PastFill, PastTransfer, TransferView};
@@ -68,7 +69,7 @@ use self::verdict::SourceFailures;
 use crate::asset::{BlockList, ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, Entry};
 use crate::catalog::{Asset, Catalog};
-use crate::origin::Origins;
+use crate::origin::{OriginView, Origins};
 
 /// Memory for such blobs.
 const HOT_TOTAL: u64 = 64 << 20;
@@ -157,6 +158,11 @@ impl Depot {
     /// The cache that it fills and reads.
     pub fn cache(&self) -> &Cache {
         &self.shared.cache
+    }
+
+    /// How the origins that were asked for anything fared.
+    pub fn origins(&self) -> Vec<OriginView> {
+        self.shared.origins.health()
     }
 
     /// How many fills run at a time; others wait.

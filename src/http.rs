@@ -4,9 +4,7 @@
 //! falls silent, `Site` finds what a path means, `asset` answers with bytes of the depot, and `Body` counts what the
 //! socket took of them.
 
-mod admin;
 mod answer;
-mod api;
 mod asset;
 mod body;
 mod boot;
@@ -23,12 +21,18 @@ mod server;
 mod settings;
 mod site;
 mod socket;
+mod stamp;
 mod tls;
 
-pub use admin::{AdminServer, Metrics};
+pub(crate) use answer::{RETRY_SECONDS, RequestId, SERVER_VALUE, X_REQUEST_ID};
+pub(crate) use client::Client;
+pub(crate) use connection::{Conduct, Handler};
 pub use error::HttpError;
+pub(crate) use listener::inherit_or_bind;
 pub use server::HttpServer;
+pub(crate) use server::accept;
 pub use settings::{HttpSettings, TlsSettings, plain_port};
+pub(crate) use stamp::Stamp;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `{asset, sockets, span, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, sockets, span, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
@@ -22,9 +22,10 @@
 //! | [`depot`] | the one service the front ends know: open a name, stream its bytes; fills |
 //! | [`boot`] | which host gets which script; what each machine has fetched |
 //! | [`tftp`] | the TFTP server: packets, sans-IO transfers, batched sockets |
-//! | [`http`] | the HTTP server: asset responses, ranges, conditionals, the admin listener |
+//! | [`http`] | the HTTP server: asset responses, ranges, conditionals |
 //! | [`dhcp`] | the proxyDHCP server: which firmware is told which boot file |
 //! | [`jobs`] | long work that operators order: what to preload or verify, how far that is |
+//! | [`admin`] | the admin listener: the operators' API, the dashboard, metrics and health checks |
 //! | [`config`] | the settings file and its layers, checked as a whole |
 //! | [`telemetry`] | logs, the metrics' names, traces |
 //! | [`app`] | wires the rooms together, runs and stops them |
@@ -33,6 +34,7 @@
 //! Siblings do not import each other, and only [`app`] and [`cli`] see the whole [`config::Config`]. A test reads the
 //! `use crate::` lines and fails on an arrow that runs back up.
 
+pub mod admin;
 pub mod app;
 pub mod asset;
 pub mod boot;

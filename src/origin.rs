@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod failure;
 mod file;
+mod health;
 mod keyring;
 mod refusal;
 mod remote;
@@ -30,12 +31,14 @@ use std::time::SystemTime;
 
 pub use body::Body;
 pub use error::OriginError;
+pub use health::{OriginTrouble, OriginView};
 pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
 pub use validator::Validator;
 
 use crate::asset::{ByteRange, Place, SourceUrl};
 use crate::span::{Kind, Span};
 use crate::trust;
+use health::Health;
 use remote::Remote;
 
 /// All configured origins; for each source URL the one whose `match` is its longest prefix is used, else a plain one.
@@ -50,6 +53,7 @@ struct Inner {
     /// For what no `match` names.
     plain: Remote,
     timeouts: Timeouts,
+    health: Health,
 }
 
 /// The answer to a ranged read, its head checked.
@@ -89,7 +93,7 @@ impl Origins {
             exchange::begin_counting(remote.prefix());
         }
         let plain = Remote::plain(&roots, timeouts)?;
-        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts }) })
+        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts, health: Health::default() }) })
     }
 
     /// Reads `range` of `source` (all of it where none is given). With `expect`, only of the object that has this
@@ -109,11 +113,12 @@ impl Origins {
             span.text("bootdepot.range", range);
         }
         let remote = self.remote(source);
+        let label = remote.label(source);
         let read = async {
             match source.place() {
                 Place::File(path) => {
                     let asked = file::Asked { source, path, range, expect };
-                    file::read(asked, &remote.label(source), self.inner.timeouts.stall).await
+                    file::read(asked, &label, self.inner.timeouts.stall).await
                 }
                 Place::Http(url) => remote.read_http(source, url, range, expect).await,
                 Place::S3 { bucket, key, version } => {
@@ -122,13 +127,21 @@ impl Origins {
                 }
             }
         };
-        match read.await {
-            Ok(reply) => Ok(Reply { body: reply.body.with_span(span), ..reply }),
+        let record = self.inner.health.of(&label);
+        let read = read.await;
+        record.asked(&read);
+        match read {
+            Ok(reply) => Ok(Reply { body: reply.body.with_record(record).with_span(span), ..reply }),
             Err(error) => {
                 span.fail(error.word(), &error);
                 Err(error)
             }
         }
+    }
+
+    /// How the origins that were asked for anything fared, in the order of their names.
+    pub fn health(&self) -> Vec<OriginView> {
+        self.inner.health.list()
     }
 
     fn remote(&self, source: &SourceUrl) -> &Remote {

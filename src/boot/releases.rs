@@ -236,6 +236,18 @@ impl Releases {
         view.ok_or_else(|| ActivateError::Unknown { name: name.to_owned(), known: Vec::new() })
     }
 
+    /// Which releases each asset is of, by the asset's name.
+    pub fn by_asset(&self) -> HashMap<AssetName, Vec<String>> {
+        let releases: Vec<_> = self.state().standing.all().cloned().collect();
+        let mut found: HashMap<_, Vec<_>> = HashMap::new();
+        for release in releases {
+            for asset in &release.assets {
+                found.entry(asset.clone()).or_default().push(release.name.clone());
+            }
+        }
+        found
+    }
+
     /// All releases, in the order of the settings.
     pub fn list(&self) -> Vec<ReleaseView> {
         let state = self.state();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -15,14 +15,19 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
+use crate::admin::{AdminSettings, plain_token};
 use crate::config::Config;
 
 /// How long a server on this machine, which answers from memory, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The variable that holds a token for the API.
+const TOKEN: &str = "BOOTDEPOT_TOKEN";
+
 /// Asks the server that runs with some settings.
 pub(super) struct Server {
     address: SocketAddr,
+    token: Option<String>,
     runtime: Runtime,
 }
 
@@ -76,11 +81,13 @@ struct Problem {
 impl Server {
     /// The server that runs with these settings. Whether it does is seen when it is asked.
     pub(super) fn of(config: &Config) -> Result<Self, AskError> {
-        let address = reachable(config.admin.ok_or(AskError::Off)?);
+        let admin = config.admin.as_ref().ok_or(AskError::Off)?;
+        let address = reachable(admin.listen);
         if address.port() == 0 {
             return Err(AskError::AnyPort);
         }
-        Ok(Self { address, runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()? })
+        let token = std::env::var(TOKEN).ok().or_else(|| token_of(admin));
+        Ok(Self { address, token, runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()? })
     }
 
     /// What it answers to a GET of `/api/v1/` and these segments. Blocks.
@@ -119,7 +126,8 @@ impl Server {
         let path = segments.iter().fold("/api/v1".to_owned(), |path, segment| {
             format!("{path}/{}", utf8_percent_encode(segment, NON_ALPHANUMERIC))
         });
-        let asking = async { timeout(PATIENCE, exchange(self.address, method, &path, body)).await };
+        let token = self.token.as_deref();
+        let asking = async { timeout(PATIENCE, exchange(self.address, token, method, &path, body)).await };
         let (status, body) = match self.runtime.block_on(asking) {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(silent(error.to_string())),
@@ -136,6 +144,12 @@ impl Server {
     }
 }
 
+/// A token that the settings name and whoever runs the command may read: the one that may do more, if there is a choice.
+fn token_of(admin: &AdminSettings) -> Option<String> {
+    let files = [&admin.operator_token_file, &admin.viewer_token_file];
+    files.into_iter().flatten().find_map(|file| plain_token(file))
+}
+
 /// A listener on every address of the machine answers on its loopback too.
 fn reachable(mut listener: SocketAddr) -> SocketAddr {
     match listener.ip() {
@@ -147,7 +161,13 @@ fn reachable(mut listener: SocketAddr) -> SocketAddr {
 }
 
 /// One request on a connection of its own.
-async fn exchange(address: SocketAddr, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn exchange(
+    address: SocketAddr,
+    token: Option<&str>,
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> anyhow::Result<(StatusCode, Bytes)> {
     let socket = TokioIo::new(TcpStream::connect(address).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(socket).await?;
     tokio::spawn(connection);
@@ -157,6 +177,9 @@ async fn exchange(address: SocketAddr, method: Method, path: &str, body: Bytes) 
         .header(HOST, address.to_string())
         .header(ACCEPT, "application/json")
         .header(CONNECTION, "close");
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
     if !body.is_empty() {
         request = request.header(CONTENT_TYPE, "application/json");
     }

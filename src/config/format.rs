@@ -39,6 +39,7 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<Address>(),
     FormatInfo::of::<AddressOrOff>(),
     FormatInfo::of::<FilePath>(),
+    FormatInfo::of::<HostName>(),
     FormatInfo::of::<Sha256>(),
     FormatInfo::of::<Name>(),
     FormatInfo::of::<Label>(),
@@ -143,6 +144,24 @@ impl Format for FilePath {
             "" => Err("it is empty".to_owned()),
             text if text.contains('\0') => Err("it holds a NUL".to_owned()),
             text => Ok(text.into()),
+        }
+    }
+}
+
+/// The name of a machine in the network.
+pub(super) enum HostName {}
+
+impl Format for HostName {
+    type Value = String;
+    const NAME: &'static str = "host-name";
+    const EXPECTED: &'static str = "a name without scheme and port, such as \"boot.lab\"";
+
+    fn read(text: &str) -> Result<String, String> {
+        let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        match text.find(|c| !known(c)) {
+            _ if text.trim_matches('.').is_empty() => Err("it is empty".to_owned()),
+            Some(at) => Err(format!("{:?} is in no name", text[at..].chars().next().unwrap_or_default())),
+            None => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::schema::{self, Kind};
 pub(super) const PREFIX: &str = "BOOTDEPOT_";
 
 /// Variables that begin like settings and are none: the settings file's place, and the log filter.
-const OTHER_VARIABLES: [&str; 3] = ["BOOTDEPOT_CONFIG", "BOOTDEPOT_LOG", "BOOTDEPOT_LOG_FORMAT"];
+const OTHER_VARIABLES: [&str; 4] = ["BOOTDEPOT_CONFIG", "BOOTDEPOT_LOG", "BOOTDEPOT_LOG_FORMAT", "BOOTDEPOT_TOKEN"];
 
 /// Where a value was set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

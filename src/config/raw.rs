@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
 
 use super::format::{
-    Address, AddressOrOff, BaseUrl, Endpoint, FilePath, MediaType, Name, Proxy, SecretText, Sha256, Source,
+    Address, AddressOrOff, BaseUrl, Endpoint, FilePath, HostName, MediaType, Name, Proxy, SecretText, Sha256, Source,
     SourcePrefix, SpanOrOff, Timeout, VaultSecret,
 };
 use super::size::Size;
@@ -39,7 +39,7 @@ pub(super) struct Settings {
     pub(super) http: Http,
     /// The TFTP server.
     pub(super) tftp: Tftp,
-    /// The listener for metrics.
+    /// The listener for operators: API, dashboard, metrics and health checks.
     pub(super) admin: Admin,
     /// How assets are fetched into the cache.
     pub(super) fill: Fill,
@@ -184,17 +184,32 @@ impl Default for Tftp {
     }
 }
 
-/// The listener for metrics.
+/// The listener for operators: API, dashboard, metrics and health checks.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Admin {
-    /// Its address; `off` for none. Whoever reaches it may read it, so keep it on the loopback.
+    /// Its address; `off` for none. Whoever reaches it may read the metrics. The API answers this machine alone, unless there
+    /// is a token file.
     pub(super) listen: Written<AddressOrOff>,
+    /// The tokens of those who may change things: a token a line, or `sha256:` and its digest. Read again when it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) operator_token_file: Option<Written<FilePath>>,
+    /// The tokens of those who may look, in the same way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) viewer_token_file: Option<Written<FilePath>>,
+    /// Names that this listener is reached by, besides addresses and `localhost`. The API refuses requests by other names,
+    /// which may come of web pages whose names were made to point here.
+    pub(super) hosts: Vec<Written<HostName>>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: default("127.0.0.1:8081") }
+        Self {
+            listen: default("127.0.0.1:8081"),
+            operator_token_file: None,
+            viewer_token_file: None,
+            hosts: Vec::new(),
+        }
     }
 }
 

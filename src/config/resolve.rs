@@ -12,6 +12,7 @@ use super::key::KeyPath;
 use super::layer::{self, Layers, Place};
 use super::written::{Format, Written};
 use super::{Config, check, raw};
+use crate::admin::AdminSettings;
 use crate::asset::AssetName;
 use crate::cache::CacheSettings;
 use crate::catalog::{self, Asset, BlocksSource, Catalog, content_type};
@@ -50,7 +51,8 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>) -> Result<Confi
             "{template}: whoever asks for /hosts/{host}/{file} is given its secrets; only_from = \"host\" keeps them"
         )
     }));
-    let (http, tftp) = (http(raw.http), tftp(raw.tftp));
+    let (http, tftp, admin) = (http(raw.http), tftp(raw.tftp), admin(raw.admin));
+    warnings.extend(admin.as_ref().and_then(open_listener));
     let firmware = dhcp::firmware(&raw.dhcp.nbp, &tftp.files, &catalog);
     Ok(Config {
         dhcp: dhcp::settings(raw.dhcp, firmware.clone(), &tftp.files, &http),
@@ -63,7 +65,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>) -> Result<Confi
         },
         http,
         tftp,
-        admin: raw.admin.listen.value,
+        admin,
         fill: fill(&raw.fill),
         origins,
         timeouts,
@@ -103,6 +105,28 @@ fn http(raw: raw::Http) -> HttpSettings {
         idle_timeout: raw.idle_timeout.value,
         max_connections: size(raw.max_connections),
     }
+}
+
+fn admin(raw: raw::Admin) -> Option<AdminSettings> {
+    Some(AdminSettings {
+        listen: raw.listen.value?,
+        operator_token_file: raw.operator_token_file.map(value),
+        viewer_token_file: raw.viewer_token_file.map(value),
+        hosts: values(raw.hosts),
+    })
+}
+
+/// What to say of a listener that others reach and that knows no tokens. No error: metrics and health checks are for those
+/// others, and the API answers them nothing.
+fn open_listener(admin: &AdminSettings) -> Option<String> {
+    let open = !admin.has_tokens() && !admin.listen.ip().to_canonical().is_loopback();
+    open.then(|| {
+        format!(
+            "admin.listen: whoever reaches {} may read the metrics; the API answers this machine alone, as neither \
+             admin.operator_token_file nor admin.viewer_token_file is set",
+            admin.listen
+        )
+    })
 }
 
 fn tftp(raw: raw::Tftp) -> TftpSettings {

@@ -85,7 +85,7 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!(config.tftp.timeout, Duration::from_secs(1));
     assert_eq!(config.tftp.first_byte_deadline, Duration::from_secs(30));
     assert!(!config.tftp.single_port && config.tftp.files.is_empty());
-    assert_eq!(config.admin, Some("127.0.0.1:8081".parse().unwrap()));
+    assert_eq!(config.admin, Some(AdminSettings::at("127.0.0.1:8081".parse().unwrap())));
     assert_eq!((config.fill.part_size, config.fill.connections, config.fill.max_fills), (8 << 20, 8, 8));
     assert_eq!((config.fill.retries, config.fill.release), (5, Release::HoldTail));
     assert_eq!(config.fill.negative_ttl, Duration::from_secs(30));
@@ -163,6 +163,9 @@ fn the_defaults_in_the_comments_of_the_file_are_the_defaults() {
             "advertise",
             "mode",
             "interface",
+            "operator_token_file",
+            "viewer_token_file",
+            "hosts",
         ]
         .contains(&key)
         {

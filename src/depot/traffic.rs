@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+use utoipa::ToSchema;
 
 use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
 use super::views::{PastTransfer, TransferView, moment};
-use super::{CacheState, Depot};
+use super::{CacheState, Depot, Protocol};
 
 /// Lists of transfers under way: so many threads can begin one at a time without waiting for one another.
 const SHARDS: usize = 16;
@@ -24,10 +26,39 @@ pub(super) struct Open {
     cache: Mutex<Option<CacheState>>,
 }
 
+/// The sums of the transfers of one protocol that ended.
+#[derive(Default)]
+struct Ended {
+    transfers: AtomicU64,
+    sent: AtomicU64,
+}
+
+/// A sum for each protocol.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ByProtocol {
+    /// HTTP, over TLS or not.
+    pub http: u64,
+    /// TFTP.
+    pub tftp: u64,
+}
+
+/// The sums of all transfers since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TransferTotals {
+    /// How many are under way.
+    pub active: u64,
+    /// How many there were, those under way included.
+    pub transfers: ByProtocol,
+    /// Payload bytes that they sent, repeats not included.
+    pub sent: ByProtocol,
+}
+
 /// All transfers.
 pub(super) struct Traffic {
     open: [Mutex<HashMap<u64, Arc<Open>>>; SHARDS],
     past: Mutex<VecDeque<(Arc<TransferFacts>, TransferEnd)>>,
+    /// Of those that ended: how many, and what they sent.
+    ended: [Ended; 2],
     events: Events<TransferEvent>,
 }
 
@@ -61,7 +92,12 @@ impl Open {
 impl Traffic {
     /// No transfers.
     pub(super) fn new() -> Self {
-        Self { open: std::array::from_fn(|_| Mutex::default()), past: Mutex::default(), events: Events::new() }
+        Self {
+            open: std::array::from_fn(|_| Mutex::default()),
+            past: Mutex::default(),
+            ended: Default::default(),
+            events: Events::new(),
+        }
     }
 
     /// What happens to transfers from now on.
@@ -82,6 +118,9 @@ impl Traffic {
     /// A transfer ended.
     pub(super) fn end(&self, facts: &Arc<TransferFacts>, end: TransferEnd) {
         self.shard(facts.id).remove(&facts.id);
+        let sums = &self.ended[usize::from(facts.protocol == Protocol::Tftp)];
+        sums.transfers.fetch_add(1, Ordering::Relaxed);
+        sums.sent.fetch_add(end.sent, Ordering::Relaxed);
         {
             let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
             if past.len() == REMEMBERED {
@@ -122,6 +161,24 @@ impl Depot {
     /// What each transfer under way has sent by now, by its id: payload bytes.
     pub fn sent_so_far(&self) -> HashMap<u64, u64> {
         self.shared.traffic.open().iter().map(|open| (open.facts.id, open.sent())).collect()
+    }
+
+    /// The sums of all transfers, those under way included.
+    pub fn transfer_totals(&self) -> TransferTotals {
+        let traffic = &self.shared.traffic;
+        let of = |ended: &Ended| (ended.transfers.load(Ordering::Relaxed), ended.sent.load(Ordering::Relaxed));
+        let [mut http, mut tftp] = traffic.ended.each_ref().map(of);
+        let open = traffic.open();
+        for transfer in &open {
+            let (transfers, sent) = if transfer.facts.protocol == Protocol::Tftp { &mut tftp } else { &mut http };
+            *transfers += 1;
+            *sent += transfer.sent();
+        }
+        TransferTotals {
+            active: open.len() as u64,
+            transfers: ByProtocol { http: http.0, tftp: tftp.0 },
+            sent: ByProtocol { http: http.1, tftp: tftp.1 },
+        }
     }
 
     /// The last 500 transfers that ended, the newest first.

@@ -6,15 +6,15 @@ use hyper::{Response, StatusCode};
 use super::body::Body;
 
 /// What every answer says of its sender.
-pub(super) const SERVER_VALUE: HeaderValue = HeaderValue::from_static(concat!("bootdepot/", env!("CARGO_PKG_VERSION")));
+pub(crate) const SERVER_VALUE: HeaderValue = HeaderValue::from_static(concat!("bootdepot/", env!("CARGO_PKG_VERSION")));
 
 /// The media type of every text.
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// When to ask again, in seconds, where nothing better is known.
-pub(super) const RETRY_SECONDS: u64 = 5;
+pub(crate) const RETRY_SECONDS: u64 = 5;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// An answer with a line of text.
 pub(super) fn text(status: StatusCode, line: &str) -> Response<Body> {
@@ -55,10 +55,10 @@ pub(super) fn ready(troubles: &[String]) -> Response<Body> {
 
 /// Names one failed request in its answer and in the log. Random: it need only tell one from another.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RequestId(u32);
+pub(crate) struct RequestId(u32);
 
 impl RequestId {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(fastrand::u32(..))
     }
 }

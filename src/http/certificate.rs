@@ -1,8 +1,6 @@
 //! The certificate and the private key of the TLS listener: read at start, and again when their files change. It knows no
 //! sockets.
 
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +15,7 @@ use tokio_rustls::rustls::{self, InconsistentKeys};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::stamp::Stamp;
 use super::{HttpError, TlsSettings};
 
 /// The certificate that new connections are shown.
@@ -39,16 +38,6 @@ struct Looks {
 
 /// The certificate's file and the key's; `None` for one that cannot be looked at.
 type Stamps = [Option<Stamp>; 2];
-
-/// What changes when a file is written, replaced, or is behind another link: all but the bytes themselves.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    /// Seconds and nanoseconds of the change time, which unlike the modification time nobody can set back.
-    changed: (i64, i64),
-}
 
 impl Certificate {
     /// Reads both files. Blocks.
@@ -118,12 +107,7 @@ impl ResolvesServerCert for Certificate {
 }
 
 fn stamps(cert: &Path, key: &Path) -> Stamps {
-    let stamp = |path: &Path| -> io::Result<Stamp> {
-        let meta = path.metadata()?;
-        let changed = (meta.ctime(), meta.ctime_nsec());
-        Ok(Stamp { device: meta.dev(), inode: meta.ino(), length: meta.len(), changed })
-    };
-    [stamp(cert).ok(), stamp(key).ok()]
+    [Stamp::of(cert), Stamp::of(key)]
 }
 
 /// The pair that the files hold now.

@@ -15,11 +15,11 @@ use crate::depot::{Delivery, Outcome};
 /// socket or a flow-control window. While the server itself owes the next bytes (a slow origin), it is not. One
 /// rule covers requests that trickle in, idle keep-alive, and readers that stopped reading, and needs one timer
 /// a connection, which is not touched by the traffic.
-pub(super) struct Client {
+pub(crate) struct Client {
     /// Its address; an IPv4 client of a dual-stack listener has its IPv4 address.
-    pub(super) peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// The address of ours that it reached; IPv4 as IPv4.
-    pub(super) local: SocketAddr,
+    pub(crate) local: SocketAddr,
     /// Whether its connection is encrypted.
     pub(super) secure: bool,
     /// How its connection wants the bytes of blobs.
@@ -52,7 +52,7 @@ pub(super) struct Owed(Arc<Client>);
 
 impl Client {
     /// A client that has just connected, and may be silent for `patience`.
-    pub(super) fn new(peer: SocketAddr, local: SocketAddr, secure: bool, patience: Duration) -> Arc<Self> {
+    pub(crate) fn new(peer: SocketAddr, local: SocketAddr, secure: bool, patience: Duration) -> Arc<Self> {
         let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         Arc::new(Self {
             peer: canonical(peer),

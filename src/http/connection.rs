@@ -5,13 +5,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::request::Parts;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_LENGTH, HeaderValue};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
 use socket2::SockRef;
@@ -23,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::body::Body;
 use super::client::{Client, End};
 use super::socket::Socket;
 use super::tls::HTTP2;
@@ -43,22 +40,29 @@ const UNSENT: u32 = 512 << 10;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What answers the requests of a listener.
-pub(super) trait Handler: Send + Sync + 'static {
-    /// Answers one request. Its content, if it has any, is not read: none of the methods served has one.
-    fn handle(&self, request: &Parts, client: &Arc<Client>) -> impl Future<Output = Response<Body>> + Send;
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// The content of its answers.
+    type Body: hyper::body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+
+    /// Answers one request. A client is not silent while that takes: who reads a request's content limits the time.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        client: &Arc<Client>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
 /// What the connections of a listener have in common.
-pub(super) struct Conduct<H> {
-    pub(super) handler: Arc<H>,
-    pub(super) tls: Option<TlsAcceptor>,
+pub(crate) struct Conduct<H> {
+    pub(crate) handler: Arc<H>,
+    pub(crate) tls: Option<TlsAcceptor>,
     /// All tasks, the streams of HTTP/2 connections included.
-    pub(super) tasks: TaskTracker,
-    pub(super) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
     /// How long transfers may go on after `stop`.
-    pub(super) grace: Duration,
+    pub(crate) grace: Duration,
     /// How long a client may be silent.
-    pub(super) patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 impl<H: Handler> Conduct<H> {
@@ -117,7 +121,7 @@ impl<H: Handler> Conduct<H> {
         &self,
         request: Request<Incoming>,
         client: Arc<Client>,
-    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<H> {
+    ) -> impl Future<Output = Result<Response<H::Body>, Infallible>> + use<H> {
         answer(Arc::clone(&self.handler), request, client)
     }
 
@@ -175,15 +179,9 @@ async fn answer<H: Handler>(
     handler: Arc<H>,
     request: Request<Incoming>,
     client: Arc<Client>,
-) -> Result<Response<Body>, Infallible> {
+) -> Result<Response<H::Body>, Infallible> {
     let owed = client.owe();
-    let (parts, _content) = request.into_parts();
-    let mut response = handler.handle(&parts, &client).await;
-    if parts.method == Method::HEAD && !response.body().is_end_stream() {
-        // HTTP/1 would leave the content out by itself, HTTP/2 would not.
-        let length = std::mem::replace(response.body_mut(), Body::empty()).size_hint().lower();
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
+    let response = handler.handle(request, &client).await;
     drop(owed);
     Ok(response)
 }

@@ -28,7 +28,7 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Listens on `address` as the listener called `name`, by the socket of that address where one was inherited.
-pub(super) fn inherit_or_bind(
+pub(crate) fn inherit_or_bind(
     inherited: &mut Inherited,
     name: &str,
     address: SocketAddr,
@@ -42,7 +42,7 @@ pub(super) fn inherit_or_bind(
 
 /// Listens on `address`. An unspecified IPv6 address takes IPv4 clients too, unless `beside` (the other addresses of the
 /// same settings) has the IPv4 one of the same port.
-pub(super) fn bind(address: SocketAddr, beside: &[SocketAddr]) -> Result<TcpListener, HttpError> {
+fn bind(address: SocketAddr, beside: &[SocketAddr]) -> Result<TcpListener, HttpError> {
     listen(address, beside).map_err(|error| HttpError::listen(address, error))
 }
 

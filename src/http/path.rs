@@ -31,8 +31,6 @@ pub(super) enum Route<'a> {
     Health,
     /// `/readyz`.
     Ready,
-    /// `/metrics`.
-    Metrics,
     /// Nothing that is served.
     Unknown,
 }
@@ -67,7 +65,6 @@ impl<'a> Route<'a> {
                 "/grub.cfg" => Self::Grub,
                 "/healthz" => Self::Health,
                 "/readyz" => Self::Ready,
-                "/metrics" => Self::Metrics,
                 _ => Self::Unknown,
             }
         }
@@ -85,7 +82,6 @@ impl<'a> Route<'a> {
             }
             Self::Health => Route::Health,
             Self::Ready => Route::Ready,
-            Self::Metrics => Route::Metrics,
             Self::Unknown => Route::Unknown,
         }
     }
@@ -143,7 +139,7 @@ mod tests {
             ("/hosts/a", Route::Unknown),
             ("/healthz", Route::Health),
             ("//readyz", Route::Ready),
-            ("/metrics", Route::Metrics),
+            ("/metrics", Route::Unknown),
             ("/", Route::Unknown),
             ("*", Route::Unknown),
             ("", Route::Unknown),

@@ -106,7 +106,7 @@ fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
 }
 
 /// Accepts connections until the end, each a task of its own, as many at a time as `limit` has permits.
-pub(super) async fn accept<H: Handler>(listener: TcpListener, conduct: Arc<Conduct<H>>, limit: Arc<Semaphore>) {
+pub(crate) async fn accept<H: Handler>(listener: TcpListener, conduct: Arc<Conduct<H>>, limit: Arc<Semaphore>) {
     let mut acceptor = Acceptor::new(listener);
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let secure = conduct.tls.is_some();

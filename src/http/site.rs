@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use hyper::header::{ALLOW, HeaderValue};
-use hyper::{Method, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
 use tracing::debug;
 
 use super::answer::{self, RequestId};
@@ -30,7 +31,23 @@ impl Site {
 }
 
 impl Handler for Site {
-    async fn handle(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>, client: &Arc<Client>) -> Response<Body> {
+        // None of the methods served has content.
+        let (parts, _content) = request.into_parts();
+        let mut response = self.answer(&parts, client).await;
+        if parts.method == Method::HEAD && !response.body().is_end_stream() {
+            // HTTP/1 would leave the content out by itself, HTTP/2 would not.
+            let length = std::mem::replace(response.body_mut(), Body::empty()).size_hint().lower();
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        response
+    }
+}
+
+impl Site {
+    async fn answer(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
         if let Some(refusal) = other_method(request, client) {
             return refusal;
         }
@@ -51,15 +68,13 @@ impl Handler for Site {
             Route::HostFile { host, file } => pages.file(&host, &file, request, client).await,
             Route::Health => answer::health(),
             Route::Ready => answer::ready(&self.boot.troubles()),
-            Route::Metrics | Route::Unknown => {
-                unknown(request, client, "assets are at /assets/NAME, the entry script at /boot.ipxe")
-            }
+            Route::Unknown => unknown(request, client, "assets are at /assets/NAME, the entry script at /boot.ipxe"),
         }
     }
 }
 
 /// The answer to a method that is neither GET nor HEAD.
-pub(super) fn other_method(request: &Parts, client: &Client) -> Option<Response<Body>> {
+fn other_method(request: &Parts, client: &Client) -> Option<Response<Body>> {
     if matches!(request.method, Method::GET | Method::HEAD) {
         return None;
     }
@@ -71,7 +86,7 @@ pub(super) fn other_method(request: &Parts, client: &Client) -> Option<Response<
 }
 
 /// The answer to a path that means nothing here, with a hint of what does.
-pub(super) fn unknown(request: &Parts, client: &Client, hint: &str) -> Response<Body> {
+fn unknown(request: &Parts, client: &Client, hint: &str) -> Response<Body> {
     let id = RequestId::new();
     debug!(peer = %client.peer, path = ?request.uri.path(), %id, "no such path");
     answer::error(StatusCode::NOT_FOUND, &format!("nothing is served at this path; {hint}"), id)

@@ -1,10 +1,8 @@
 //! The server over loopback, byte by byte: a real depot with a cache of its own, and clients that are plain sockets.
 
-mod api;
 mod assets;
 mod clients;
 mod limits;
-mod releases;
 mod scripts;
 mod secure;
 
@@ -22,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::asset::{AssetName, Digest};
-use crate::boot::{Boot, Ledger, Releases, Roster};
+use crate::boot::Boot;
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::{Depot, FillSettings};
@@ -30,30 +28,30 @@ use crate::origin::{Origins, Timeouts};
 use crate::sockets::Inherited;
 
 /// Longer than any test takes: a client that waits this long has found a server that hangs.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server under test. What it logs is kept; its cache goes when it is dropped.
-struct Site {
-    address: SocketAddr,
-    tls_address: Option<SocketAddr>,
-    depot: Depot,
+pub(crate) struct Site {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls_address: Option<SocketAddr>,
+    pub(crate) depot: Depot,
     stop: CancellationToken,
     running: JoinHandle<()>,
     log: Log,
     _logging: tracing::subscriber::DefaultGuard,
-    dir: TempDir,
+    pub(crate) dir: TempDir,
 }
 
 /// What a test serves, and how.
-struct Plan {
-    dir: TempDir,
+pub(crate) struct Plan {
+    pub(crate) dir: TempDir,
     assets: Vec<Asset>,
     settings: HttpSettings,
     grace: Duration,
 }
 
 impl Plan {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
             assets: Vec::new(),
@@ -69,18 +67,18 @@ impl Plan {
     }
 
     /// An asset with a file as its source.
-    fn file(self, name: &str, bytes: &[u8]) -> Self {
+    pub(crate) fn file(self, name: &str, bytes: &[u8]) -> Self {
         self.claimed(name, bytes, Digest::of(bytes))
     }
 
     /// An asset whose source is a file that should have this digest.
-    fn claimed(self, name: &str, bytes: &[u8], digest: Digest) -> Self {
+    pub(crate) fn claimed(self, name: &str, bytes: &[u8], digest: Digest) -> Self {
         let path = self.dir.path().join(format!("source-{}", self.assets.len()));
         std::fs::write(&path, bytes).unwrap();
         self.source(name, &format!("file://{}", path.display()), digest)
     }
 
-    fn source(mut self, name: &str, source: &str, digest: Digest) -> Self {
+    pub(crate) fn source(mut self, name: &str, source: &str, digest: Digest) -> Self {
         self.assets.push(Asset {
             since: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
             ..Asset::new(AssetName::parse(name).unwrap(), digest, vec![source.parse().unwrap()])
@@ -88,28 +86,28 @@ impl Plan {
         self
     }
 
-    fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
+    pub(crate) fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
         self.settings.idle_timeout = idle_timeout;
         self
     }
 
-    fn max_connections(mut self, max_connections: usize) -> Self {
+    pub(crate) fn max_connections(mut self, max_connections: usize) -> Self {
         self.settings.max_connections = max_connections;
         self
     }
 
-    fn grace(mut self, grace: Duration) -> Self {
+    pub(crate) fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    fn tls(mut self, cert: &Path, key: &Path) -> Self {
+    pub(crate) fn tls(mut self, cert: &Path, key: &Path) -> Self {
         let listen = self.settings.listen.clone();
         self.settings.tls = Some(TlsSettings { listen, cert: cert.to_owned(), key: key.to_owned() });
         self
     }
 
-    async fn start(self) -> Site {
+    pub(crate) async fn start(self) -> Site {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
@@ -132,23 +130,23 @@ impl Plan {
 }
 
 impl Site {
-    async fn connect(&self) -> Wire {
+    pub(crate) async fn connect(&self) -> Wire {
         Wire::connect(self.address).await
     }
 
     /// One request on a connection of its own; `fields` are whole lines without their ends.
-    async fn ask(&self, method: &str, path: &str, fields: &[&str]) -> Reply {
+    pub(crate) async fn ask(&self, method: &str, path: &str, fields: &[&str]) -> Reply {
         let mut wire = self.connect().await;
         wire.request(method, path, fields).await;
         wire.reply(method).await
     }
 
-    async fn get(&self, path: &str, fields: &[&str]) -> Reply {
+    pub(crate) async fn get(&self, path: &str, fields: &[&str]) -> Reply {
         self.ask("GET", path, fields).await
     }
 
     /// Waits until a transfer has ended that the log has `words` of.
-    async fn logged(&self, words: &[&str]) {
+    pub(crate) async fn logged(&self, words: &[&str]) {
         let wait = async {
             while !self.log.text().lines().any(|line| words.iter().all(|word| line.contains(word))) {
                 tokio::task::yield_now().await;
@@ -159,14 +157,9 @@ impl Site {
     }
 }
 
-/// What front ends know of machines, where nobody named one.
-fn boot(releases: Releases, site: &Site) -> Boot {
-    Boot::new(Roster::default(), releases, Ledger::in_memory(), site.depot.clone())
-}
-
 /// What was logged so far.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn text(&self) -> String {
@@ -186,31 +179,31 @@ impl io::Write for Log {
 }
 
 /// A client's end of a connection.
-struct Wire(BufStream<TcpStream>);
+pub(crate) struct Wire(pub(crate) BufStream<TcpStream>);
 
 /// An answer as it came over the wire.
 #[derive(Debug)]
-struct Reply {
-    head: String,
-    body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Wire {
-    async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self(BufStream::new(TcpStream::connect(address).await.unwrap()))
     }
 
-    async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).await.unwrap();
         self.0.flush().await.unwrap();
     }
 
-    async fn request(&mut self, method: &str, path: &str, fields: &[&str]) {
+    pub(crate) async fn request(&mut self, method: &str, path: &str, fields: &[&str]) {
         let fields = [&["Host: boot"], fields, &["", ""]].concat().join("\r\n");
         self.send(&format!("{method} {path} HTTP/1.1\r\n{fields}")).await;
     }
 
-    async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(tokio::time::timeout(PATIENCE, self.0.read_u8()).await.unwrap().unwrap());
@@ -219,7 +212,7 @@ impl Wire {
     }
 
     /// The next answer, whole.
-    async fn reply(&mut self, method: &str) -> Reply {
+    pub(crate) async fn reply(&mut self, method: &str) -> Reply {
         let mut reply = Reply { head: self.head().await, body: Vec::new() };
         if method != "HEAD" && reply.status() != 304 {
             let length = reply.field("Content-Length").unwrap().parse().unwrap();
@@ -230,7 +223,7 @@ impl Wire {
     }
 
     /// What comes until the server closes the connection, by whatever means.
-    async fn rest(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         match tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("the server closes") {
             Ok(_) => {}
@@ -241,16 +234,16 @@ impl Wire {
 }
 
 impl Reply {
-    fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.head.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
     /// The value of a field whose name is spelled just so.
-    fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
@@ -263,7 +256,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 /// An origin that does with each connection as `script` says.
-async fn origin<F, T>(script: F) -> SocketAddr
+pub(crate) async fn origin<F, T>(script: F) -> SocketAddr
 where
     F: Fn(TcpStream) -> T + Send + 'static,
     T: Future<Output = io::Result<()>> + Send + 'static,

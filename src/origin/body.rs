@@ -1,12 +1,14 @@
 //! The bytes of a reply, counted: exactly as many as its head promised, or an error.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::Counter;
 
 use super::file::FilePieces;
+use super::health::Record;
 use super::{OriginError, failure};
 use crate::span::Span;
 
@@ -18,6 +20,7 @@ pub struct Body {
     received: u64,
     stall: Duration,
     counter: Counter,
+    record: Option<Arc<Record>>,
     /// What the read took, until its last byte.
     span: Option<Span>,
 }
@@ -52,7 +55,12 @@ impl Body {
         let counter = metrics::counter!("bootdepot_origin_received_bytes_total", "origin" => label.to_owned());
         // Whatever a source sends along with nothing (the document of a 416, say) is of no concern.
         let source = if expected == 0 { Source::Done } else { source };
-        Self { source, source_url, expected, received: 0, stall, counter, span: None }
+        Self { source, source_url, expected, received: 0, stall, counter, record: None, span: None }
+    }
+
+    /// The same, which keeps this book of its origin.
+    pub(super) fn with_record(self, record: Arc<Record>) -> Self {
+        Self { record: Some(record), ..self }
     }
 
     /// The same, a part of what `span` tells.
@@ -74,6 +82,9 @@ impl Body {
                 Ok(None)
             }
             Err(error) => {
+                if let Some(record) = self.record.take() {
+                    record.failed(&error);
+                }
                 self.source = Source::Failed(error.clone());
                 self.end_span(Some(&error));
                 Err(error)
@@ -105,6 +116,9 @@ impl Body {
             let length = piece.as_ref().map_or(0, |piece| piece.len() as u64);
             self.received += length;
             self.counter.increment(length);
+            if let Some(record) = &self.record {
+                record.received(length);
+            }
             let short = piece.is_none() && self.received < self.expected;
             if short || self.received > self.expected {
                 return Err(OriginError::Truncated {

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
-const ROWS: [&[&str]; 10] = [
+const ROWS: [&[&str]; 11] = [
     &["asset", "sockets", "span", "trust"],
     &["secret"],
     &["catalog", "origin", "cache"],
     &["depot"],
     &["boot"],
     &["tftp", "http", "dhcp", "jobs"],
+    &["admin"],
     &["config", "telemetry"],
     &["app"],
     &["cli"],

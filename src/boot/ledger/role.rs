@@ -1,9 +1,10 @@
 //! What a step of a boot is for, and how far a boot is that has come to it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What a step of a boot is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// A DHCP answer.

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Role;
 use super::attempt::Attempt;
@@ -14,7 +15,7 @@ use crate::depot::Outcome;
 const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(3);
 
 /// How a boot stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// It is under way.

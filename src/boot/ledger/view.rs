@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Role;
 use super::attempt::Attempt;
@@ -14,13 +15,14 @@ use super::step::Step;
 use crate::depot::{CacheState, Outcome};
 
 /// A machine, and how its last boot stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MachineView {
     /// The host's name, where it has one.
     pub name: Option<String>,
     /// Its MAC, where it is known, as six pairs of lower-case hex digits with colons.
     pub mac: Option<String>,
     /// The address where it was last.
+    #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
     /// The profile of its last script, or of its host where it was not seen yet.
     pub profile: Option<String>,
@@ -40,7 +42,7 @@ pub struct MachineView {
 }
 
 /// One attempt of a machine to boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BootView {
     /// Tells it from every other of this server.
     pub id: u64,
@@ -65,7 +67,7 @@ pub struct BootView {
 }
 
 /// One step of a boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StepView {
     /// What it is for.
     pub role: Role,

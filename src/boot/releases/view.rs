@@ -1,13 +1,14 @@
 //! What operators see of a release.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::standing::Standing;
 use crate::catalog::Release;
 use crate::depot::Progress;
 
 /// A release as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReleaseView {
     /// Its name.
     pub name: String,
@@ -33,7 +34,7 @@ pub struct ReleaseView {
 }
 
 /// How a release stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReleaseState {
     /// New scripts name its assets.

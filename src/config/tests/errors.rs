@@ -130,14 +130,12 @@ fn what_two_files_set_names_both() {
 
 #[test]
 fn what_does_not_exist_yet_is_unknown() {
-    let site = Site::new(
-        "catalog_url = \"s3://b/c\"\n[admin]\noperator_token_file = \"/t\"\n[[collection]]\nprefix = \"isos/\"\n",
-    );
+    let site = Site::new("catalog_url = \"s3://b/c\"\n[[collection]]\nprefix = \"isos/\"\n");
     let errors = site.errors();
-    for key in ["catalog_url", "admin.operator_token_file", "collection"] {
+    for key in ["catalog_url", "collection"] {
         assert!(errors.contains(&format!("{key}: there is no such key; known here: ")), "{key}:\n{errors}");
     }
-    assert_eq!(errors.lines().count(), 4, "{errors}");
+    assert_eq!(errors.lines().count(), 3, "{errors}");
 }
 
 #[test]

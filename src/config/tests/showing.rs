@@ -50,6 +50,7 @@ headers = {{ Authorization = "hunter2" }}
 
         [admin]
         listen = "127.0.0.1:8081"  # default
+        hosts = []                 # default
 
         [fill]
         part_size = "8 MiB"    # default

@@ -1,5 +1,6 @@
 //! What the tests stand on: an S3 origin with faults, the server as a child process, clients, a lossy network, machines.
 
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod dhcp;
 pub(crate) mod guest;
@@ -22,6 +23,7 @@ pub(crate) use client::Client;
 pub(crate) use guest::Guest;
 pub(crate) use origin::{Fault, Object, Origin};
 pub(crate) use server::{Line, Server, Site};
+pub(crate) use skip::note as note_skipped;
 pub(crate) use tool::Tool;
 
 /// How long anything but a boot may take before its test fails.

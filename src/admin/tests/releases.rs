@@ -1,7 +1,10 @@
 //! The API of releases.
 
 use super::*;
+use crate::asset::{AssetName, Digest};
+use crate::boot::{Ledger, Releases, Roster};
 use crate::catalog::Release;
+use crate::http::tests::Plan;
 
 fn release(name: &str, active: bool) -> Release {
     let assets = vec![AssetName::parse(&format!("okd/{name}")).unwrap()];
@@ -15,16 +18,10 @@ async fn releases_are_listed_and_activated() {
     let missing = format!("file://{}/nowhere", plan.dir.path().display());
     let site = plan.source("okd/old", &missing, Digest::of(b"old")).start().await;
     let releases = Releases::open(vec![release("old", true), release("new", false)], site.depot.clone(), record);
-    let admin = AdminServer::bind("127.0.0.1:0".parse().unwrap(), &mut Inherited::default()).await.unwrap();
-    let (address, stop) = (admin.address(), CancellationToken::new());
-    let metrics: Metrics = Arc::new(String::new);
-    let running = tokio::spawn(admin.serve(boot(releases.clone(), &site), metrics, stop.clone()));
-    let ask = async |method: &str, path: &str, fields: &[&str]| {
-        let mut wire = Wire::connect(address).await;
-        let fields = [&["Host: localhost"], fields, &["", ""]].concat().join("\r\n");
-        wire.send(&format!("{method} {path} HTTP/1.1\r\n{fields}")).await;
-        wire.reply(method).await
-    };
+    let boot = Boot::new(Roster::default(), releases.clone(), Ledger::in_memory(), site.depot.clone());
+    let desk = Desk::open(boot).await;
+    let stop = desk.stop.clone();
+    let ask = async |method: &str, path: &str, fields: &[&str]| desk.ask(method, path, fields).await;
 
     let reply = ask("GET", "/readyz", &[]).await;
     assert_eq!((reply.status(), reply.text()), (503, "release old: okd/old is not proven (0 of 1)\n"));
@@ -47,20 +44,25 @@ async fn releases_are_listed_and_activated() {
     for (method, path, fields, status, text) in [
         ("POST", "/api/v1/releases/ne%77/activate", &[][..], 202, ""),
         ("POST", "/api/v1/releases/newer/activate", &[], 404, "there is no release \\\"newer\\\"; there are old, new"),
-        ("GET", "/api/v1/releases/new/activate", &[], 405, "this path of the API takes only POST"),
-        ("POST", "/api/v1/releases", &[], 405, "this path of the API takes only GET, HEAD"),
+        ("GET", "/api/v1/releases/new/activate", &[], 405, "this path does not take this method"),
+        ("POST", "/api/v1/releases", &[], 405, "this path does not take this method"),
         ("GET", "/api/v1/releases/new", &[], 404, ""),
-        ("POST", "/api/v1/releases/new/activate", &["Origin: http://x"], 403, "the API takes no orders from web pages"),
+        (
+            "POST",
+            "/api/v1/releases/new/activate",
+            &["Origin: http://x"],
+            403,
+            "the API takes no orders from web pages other than its own",
+        ),
     ] {
         let reply = ask(method, path, fields).await;
         assert_eq!(reply.status(), status, "{method} {path}: {}", reply.text());
         assert!(reply.text().contains(text), "{}", reply.text());
     }
-    // This one says `Host: boot`, as who was led here by a name does.
-    let mut wire = Wire::connect(address).await;
-    wire.request("GET", "/api/v1/releases", &[]).await;
-    assert_eq!(wire.reply("GET").await.status(), 403);
-    stop.cancel();
-    running.await.unwrap();
+    // As who was led here by a name does.
+    assert_eq!(desk.send("GET", "/api/v1/releases", &["Host: boot"], "").await.status(), 403);
+    let reply = ask("PUT", "/api/v1/releases/new/activate", &[]).await;
+    assert_eq!((reply.status(), reply.field("Allow")), (405, Some("POST")));
+    desk.close().await;
     keeping.await.unwrap();
 }

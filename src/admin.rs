@@ -1,0 +1,38 @@
+//! The admin listener: the API that operators' commands and the dashboard ask, metrics and health checks. It knows what the
+//! server does and how to say it; it knows no settings file, and nothing of how machines are served.
+//!
+//! A request's way: `server` asks `guard` whether it is let in at all (by `tokens`, from where, at what `pace`), reads what
+//! content it has, and hands it to the routes of `api`, `probes` and `dashboard`. What is refused anywhere is a [`Problem`]. `events`
+//! tells what happens while it happens; `shelf` is assets as operators see them.
+
+mod api;
+mod dashboard;
+mod error;
+mod events;
+mod extract;
+mod guard;
+mod pace;
+mod probes;
+mod problem;
+mod reload;
+mod server;
+mod settings;
+mod shelf;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+pub use api::{
+    Active, Amount, AssetList, CacheView, Evicted, FillList, HostList, JobList, Listener, ReleaseList, Status, Totals,
+    TransferList,
+};
+pub use error::AdminError;
+pub use problem::Problem;
+pub use reload::{
+    CatalogView, LastReload, LastReloadOutcome, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloading,
+    SourceKind, SourceView,
+};
+pub use server::{AdminParts, AdminServer, Metrics};
+pub use settings::AdminSettings;
+pub use shelf::{AssetState, AssetView};
+pub use tokens::{TokenError, plain_token};

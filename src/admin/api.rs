@@ -1,0 +1,136 @@
+//! The API: its routes, and the document that describes them. Handlers are in a file for each thing that they are about.
+
+mod assets;
+mod events;
+mod hosts;
+mod jobs;
+mod refusals;
+mod releases;
+mod reload;
+mod status;
+mod traffic;
+
+pub use assets::{AssetList, Evicted};
+pub use hosts::HostList;
+pub use jobs::JobList;
+pub use releases::ReleaseList;
+pub(super) use status::look as look_at_status;
+pub use status::{Active, Amount, CacheView, Listener, Status, Totals};
+pub use traffic::{FillList, TransferList};
+
+use hyper::{Method, Uri};
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::refusals::Refusals;
+use super::server::{API, Site};
+
+/// What the document says of the API as a whole.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "bootdepot",
+        description = "The admin API of a bootdepot server: what is in its cache, which machines boot from it, and how \
+            operators act on both. Every refusal is a problem document (RFC 9457). Without token files in its settings the \
+            server asks for no token and answers only the machine that it runs on.",
+    ),
+    modifiers(&Schemes, &Refusals),
+    tags(
+        (name = "assets", description = "What may be served, and what of it is in the cache"),
+        (name = "jobs", description = "Long work that operators order"),
+        (name = "traffic", description = "What comes into the cache and goes out of it"),
+        (name = "hosts", description = "Machines and their boots"),
+        (name = "releases", description = "Assets that go live together"),
+        (name = "server", description = "The server as a whole"),
+    )
+)]
+struct Document;
+
+/// The two kinds of tokens.
+struct Schemes;
+
+impl utoipa::Modify for Schemes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        for (name, description) in [
+            ("viewer", "A token of admin.viewer_token_file: may look."),
+            ("operator", "A token of admin.operator_token_file: may look and change."),
+        ] {
+            let mut scheme = Http::new(HttpAuthScheme::Bearer);
+            scheme.description = Some(description.to_owned());
+            components.add_security_scheme(name, SecurityScheme::Http(scheme));
+        }
+    }
+}
+
+/// All routes of the API, with their documentation.
+pub(super) fn routes() -> OpenApiRouter<Site> {
+    let nested = OpenApiRouter::new()
+        .routes(routes!(status::status))
+        .routes(routes!(events::follow))
+        .routes(routes!(assets::list))
+        .routes(routes!(assets::one))
+        .routes(routes!(assets::preload))
+        .routes(routes!(assets::verify))
+        .routes(routes!(assets::pin))
+        .routes(routes!(assets::unpin))
+        .routes(routes!(assets::evict))
+        .routes(routes!(jobs::preload))
+        .routes(routes!(jobs::scrub))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::one, jobs::cancel))
+        .routes(routes!(traffic::fills))
+        .routes(routes!(traffic::transfers))
+        .routes(routes!(hosts::list))
+        .routes(routes!(hosts::one))
+        .routes(routes!(releases::list))
+        .routes(routes!(releases::activate))
+        .routes(routes!(reload::reload));
+    OpenApiRouter::with_openapi(Document::openapi()).nest(API, nested)
+}
+
+/// The document.
+#[cfg(test)]
+pub(super) fn document() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
+/// The target of a request that names an asset, with the slashes of the name encoded: names hold slashes, and the routes take
+/// a name for one segment. Of a POST the last segment is what to do. `None` where there is nothing to encode.
+pub(super) fn with_whole_names(method: &Method, uri: &Uri) -> Option<Uri> {
+    let rest = uri.path().strip_prefix(API)?.strip_prefix("/assets/")?;
+    let (name, action) = match rest.rsplit_once('/') {
+        Some((name, action)) if *method == Method::POST => (name, format!("/{action}")),
+        _ => (rest, String::new()),
+    };
+    if !name.contains('/') {
+        return None;
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{API}/assets/{}{action}{query}", name.replace('/', "%2F")).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_belong_to_the_name_but_for_the_last_before_what_to_do() {
+        for (method, target, whole) in [
+            ("GET", "/api/v1/assets/okd/4.19/kernel", Some("/api/v1/assets/okd%2F4.19%2Fkernel")),
+            ("GET", "/api/v1/assets/okd/pin?x=/", Some("/api/v1/assets/okd%2Fpin?x=/")),
+            ("POST", "/api/v1/assets/okd/4.19/kernel/pin", Some("/api/v1/assets/okd%2F4.19%2Fkernel/pin")),
+            ("POST", "/api/v1/assets/okd/pin/pin", Some("/api/v1/assets/okd%2Fpin/pin")),
+            ("POST", "/api/v1/assets/okd%2Fkernel/pin", None),
+            ("GET", "/api/v1/assets/kernel", None),
+            ("GET", "/api/v1/assets", None),
+            ("GET", "/api/v1/hosts/a/b", None),
+            ("GET", "/assets/a/b", None),
+        ] {
+            let found = with_whole_names(&method.parse().unwrap(), &target.parse().unwrap());
+            assert_eq!(found.map(|uri| uri.to_string()).as_deref(), whole, "{method} {target}");
+        }
+    }
+}

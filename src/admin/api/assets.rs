@@ -1,0 +1,224 @@
+//! Assets, one by one: what there is, and what operators do with each.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::jobs::{self, Started};
+use super::refusals::Refusals;
+use crate::admin::Problem;
+use crate::admin::extract::{Name, Query};
+use crate::admin::problem::Refusal;
+use crate::admin::server::Site;
+use crate::admin::shelf::{AssetState, AssetView, Shelf, sorted};
+use crate::asset::AssetName;
+use crate::catalog::Asset;
+use crate::depot::{EvictRefusal, PinError};
+use crate::jobs::{JobView, Selection, Task};
+
+/// The most assets of one answer.
+const MOST: u16 = 1000;
+
+/// Which assets are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// Those whose names begin with this.
+    prefix: Option<String>,
+    /// Those in this state.
+    #[param(inline)]
+    state: Option<AssetState>,
+    /// At most so many: 1 to 1000, which is what it is where nothing is said.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+    /// Those that come after this name.
+    after: Option<String>,
+}
+
+/// Some assets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AssetList {
+    /// In the order of their names.
+    pub assets: Vec<AssetView>,
+    /// How many there are in all, before and after these included.
+    pub total: usize,
+    /// What to ask for as `after`, where more come after these.
+    pub next: Option<String>,
+}
+
+/// What evicting freed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Evicted {
+    /// In bytes.
+    pub freed: u64,
+}
+
+/// Assets by name
+#[utoipa::path(
+    get, path = "/assets", tag = "assets", operation_id = "assets", params(Wanted),
+    security(("viewer" = []), ("operator" = [])),
+    responses((status = 200, description = "The assets", body = AssetList), Refusals)
+)]
+pub(super) async fn list(State(site): State<Site>, Query(wanted): Query<Wanted>) -> Result<Json<AssetList>, Refusal> {
+    let Wanted { prefix, state, limit, after } = wanted;
+    let limit = limit.unwrap_or(MOST);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("limit is {limit}; it may be 1 to {MOST}")));
+    }
+    let shelf = Shelf::look(&site.boot);
+    let mut assets = sorted(site.boot.depot(), prefix.as_deref().unwrap_or_default());
+    if let Some(state) = state {
+        assets.retain(|asset| shelf.state(asset) == state);
+    }
+    let first = after.map_or(0, |after| assets.partition_point(|asset| asset.name.as_str() <= after.as_str()));
+    let page = &assets[first..assets.len().min(first + usize::from(limit))];
+    let more = first + page.len() < assets.len();
+    let next = page.last().filter(|_| more).map(|last| last.name.to_string());
+    let views = page.iter().map(|asset| shelf.view(asset)).collect();
+    Ok(Json(AssetList { assets: views, total: assets.len(), next }))
+}
+
+/// One asset
+#[utoipa::path(
+    get, path = "/assets/{name}", tag = "assets", operation_id = "asset",
+    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    security(("viewer" = []), ("operator" = [])),
+    responses(
+        (status = 200, description = "The asset", body = AssetView),
+        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn one(State(site): State<Site>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
+    find(&site, &name).map(|asset| Json(Shelf::look(&site.boot).view(&asset)))
+}
+
+/// Brings an asset into the cache
+#[utoipa::path(
+    post, path = "/assets/{name}/preload", tag = "assets", operation_id = "preload_asset",
+    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    security(("operator" = [])),
+    responses(
+        (status = 202, description = "The job that does it", body = JobView),
+        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn preload(State(site): State<Site>, Name(name): Name) -> Result<Started, Refusal> {
+    let asset = find(&site, &name)?;
+    let selection = Selection::of_assets(vec![asset.name.to_string()]);
+    jobs::start(&site, Task::Preload { selection, verify: false, keep_going: true })
+}
+
+/// Hashes an asset's bytes again
+///
+/// What rotted goes to quarantine, and is fetched again when it is next asked for.
+#[utoipa::path(
+    post, path = "/assets/{name}/verify", tag = "assets", operation_id = "verify_asset",
+    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    security(("operator" = [])),
+    responses(
+        (status = 202, description = "The job that does it", body = JobView),
+        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn verify(State(site): State<Site>, Name(name): Name) -> Result<Started, Refusal> {
+    let asset = find(&site, &name)?;
+    jobs::start(&site, Task::Verify { assets: vec![asset.name.to_string()] })
+}
+
+/// Holds an asset in the cache
+///
+/// Whether it is here already or not, until it is unpinned; restarts and reloads do not change that.
+#[utoipa::path(
+    post, path = "/assets/{name}/pin", tag = "assets", operation_id = "pin_asset",
+    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    security(("operator" = [])),
+    responses(
+        (status = 200, description = "The asset as it is now", body = AssetView),
+        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "The pin cannot be kept on the disk, and is not set", body = Problem,
+            content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn pin(State(site): State<Site>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
+    site.boot.depot().pin(&name).await.map_err(|error| unpinned(&error))?;
+    one(State(site), Name(name)).await
+}
+
+/// Lets go of an asset that an operator pinned
+///
+/// The name need not be in the catalog any more. What the settings or a release hold stays held.
+#[utoipa::path(
+    post, path = "/assets/{name}/unpin", tag = "assets", operation_id = "unpin_asset",
+    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    security(("operator" = [])),
+    responses(
+        (status = 200, description = "The asset as it is now", body = AssetView),
+        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "The change cannot be kept on the disk, and is not made", body = Problem,
+            content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn unpin(State(site): State<Site>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
+    let depot = site.boot.depot();
+    let pinned = depot.pins().into_iter().find(|pin| pin.name == name);
+    depot.unpin(&name).await.map_err(|error| unpinned(&error))?;
+    // The catalog may have it no more: what is left is what was pinned.
+    let former = pinned.and_then(|pin| {
+        let (name, digest) = (AssetName::parse(&pin.name).ok()?, pin.digest.parse().ok()?);
+        Some(Arc::new(Asset::new(name, digest, Vec::new())))
+    });
+    match depot.find(&name).or(former) {
+        Some(asset) => Ok(Json(Shelf::look(&site.boot).view(&asset))),
+        None => Err(unknown(&name)),
+    }
+}
+
+/// Removes an asset's bytes from the cache
+#[utoipa::path(
+    post, path = "/assets/{name}/evict", tag = "assets", operation_id = "evict_asset",
+    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    security(("operator" = [])),
+    responses(
+        (status = 200, description = "It is gone", body = Evicted),
+        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is not here, or somebody holds it: the problem says who", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 500, description = "The disk does not let it go", body = Problem,
+            content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn evict(State(site): State<Site>, Name(name): Name) -> Result<Json<Evicted>, Refusal> {
+    let asset = find(&site, &name)?;
+    match site.boot.depot().evict(&asset).await {
+        Ok(freed) => Ok(Json(Evicted { freed })),
+        Err(error @ EvictRefusal::Failed(_)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+        Err(error) => Err(Refusal::new(StatusCode::CONFLICT, error.to_string())),
+    }
+}
+
+fn find(site: &Site, name: &str) -> Result<Arc<Asset>, Refusal> {
+    site.boot.depot().find(name).ok_or_else(|| unknown(name))
+}
+
+fn unknown(name: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("the catalog has no asset {name:?}"))
+}
+
+fn unpinned(error: &PinError) -> Refusal {
+    let status = match error {
+        PinError::Unknown(_) => StatusCode::NOT_FOUND,
+        PinError::Unwritten { .. } | PinError::Illegible { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Refusal::new(status, error.to_string())
+}

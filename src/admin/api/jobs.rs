@@ -1,0 +1,136 @@
+//! Jobs: long work, begun, looked at and ended.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::refusals::Refusals;
+use crate::admin::Problem;
+use crate::admin::extract::{Content, Name};
+use crate::admin::problem::Refusal;
+use crate::admin::server::Site;
+use crate::jobs::{CancelError, JobView, Plan, PreloadOrder, SelectionError, StartError, Task};
+
+/// A job that was begun.
+pub(super) type Started = (StatusCode, Json<JobView>);
+
+/// All jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobList {
+    /// Those that run, the newest first, and then the last 100 that ended; without their items.
+    pub jobs: Vec<JobView>,
+}
+
+/// Brings assets into the cache, or says what that would mean
+#[utoipa::path(
+    post, path = "/preload", tag = "jobs", operation_id = "preload", request_body = PreloadOrder,
+    security(("operator" = [])),
+    responses(
+        (status = 200, description = "With `dry_run`: what it would mean", body = Plan),
+        (status = 202, description = "The job that does it", body = JobView),
+        (status = 404, description = "There are no such assets, releases, profiles or hosts; `errors` names them all",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A host or profile names what is not to be had now", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 415, description = "The content is no JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The content is no order, or one of nothing", body = Problem,
+            content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn preload(
+    State(site): State<Site>,
+    Content(order): Content<PreloadOrder>,
+) -> Result<Response, Refusal> {
+    let selection = order.selection();
+    if !order.dry_run {
+        let task = Task::Preload { selection, verify: order.verify, keep_going: order.keep_going };
+        return start(&site, task).map(axum::response::IntoResponse::into_response);
+    }
+    let plan = site.jobs.plan(&selection).await;
+    plan.map(|plan| Json(plan).into_response()).map_err(|error| unselected(&error))
+}
+
+/// Hashes every blob of the cache again
+#[utoipa::path(
+    post, path = "/scrub", tag = "jobs", operation_id = "scrub",
+    security(("operator" = [])),
+    responses((status = 202, description = "The job that does it", body = JobView), Refusals)
+)]
+pub(super) async fn scrub(State(site): State<Site>) -> Result<Started, Refusal> {
+    start(&site, Task::Scrub)
+}
+
+/// All jobs, without their items
+#[utoipa::path(
+    get, path = "/jobs", tag = "jobs", operation_id = "jobs",
+    security(("viewer" = []), ("operator" = [])),
+    responses((status = 200, description = "The jobs", body = JobList), Refusals)
+)]
+pub(super) async fn list(State(site): State<Site>) -> Json<JobList> {
+    Json(JobList { jobs: site.jobs.list() })
+}
+
+/// One job
+#[utoipa::path(
+    get, path = "/jobs/{id}", tag = "jobs", operation_id = "job",
+    params(("id" = u64, Path, description = "The job's number")),
+    security(("viewer" = []), ("operator" = [])),
+    responses(
+        (status = 200, description = "The job", body = JobView),
+        (status = 404, description = "There is no such job, or none any more", body = Problem,
+            content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn one(State(site): State<Site>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
+    let unknown = || Refusal::new(StatusCode::NOT_FOUND, CancelError::Unknown(id).to_string());
+    site.jobs.get(id).map(Json).ok_or_else(unknown)
+}
+
+/// Ends a job
+///
+/// What clients or releases want as well goes on.
+#[utoipa::path(
+    delete, path = "/jobs/{id}", tag = "jobs", operation_id = "cancel_job",
+    params(("id" = u64, Path, description = "The job's number")),
+    security(("operator" = [])),
+    responses(
+        (status = 200, description = "The job, which ends", body = JobView),
+        (status = 404, description = "There is no such job, or none any more", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "It has ended already", body = Problem, content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn cancel(State(site): State<Site>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
+    site.jobs.cancel(id).map(Json).map_err(|error| {
+        let status = match error {
+            CancelError::Unknown(_) => StatusCode::NOT_FOUND,
+            CancelError::Ended { .. } => StatusCode::CONFLICT,
+        };
+        Refusal::new(status, error.to_string())
+    })
+}
+
+/// Begins a job.
+pub(super) fn start(site: &Site, task: Task) -> Result<Started, Refusal> {
+    match site.jobs.start(task) {
+        Ok(job) => Ok((StatusCode::ACCEPTED, Json(job))),
+        Err(StartError::Selection(error)) => Err(unselected(&error)),
+    }
+}
+
+fn unselected(error: &SelectionError) -> Refusal {
+    match error {
+        SelectionError::Empty => Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        SelectionError::Unresolved { .. } => Refusal::new(StatusCode::CONFLICT, error.to_string()),
+        SelectionError::Unknown(unknown) => {
+            let errors = unknown.iter().map(ToString::to_string).collect();
+            Refusal::new(StatusCode::NOT_FOUND, error.to_string()).with_errors(errors)
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Releases.
+
+use axum::Json;
+use axum::extract::State;
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::refusals::Refusals;
+use crate::admin::Problem;
+use crate::admin::extract::Name;
+use crate::admin::problem::Refusal;
+use crate::admin::server::Site;
+use crate::boot::ReleaseView;
+
+/// All releases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReleaseList {
+    /// In the order of the settings.
+    pub releases: Vec<ReleaseView>,
+}
+
+/// All releases
+#[utoipa::path(
+    get, path = "/releases", tag = "releases", operation_id = "releases",
+    security(("viewer" = []), ("operator" = [])),
+    responses((status = 200, description = "The releases", body = ReleaseList), Refusals)
+)]
+pub(super) async fn list(State(site): State<Site>) -> Json<ReleaseList> {
+    Json(ReleaseList { releases: site.boot.releases().list() })
+}
+
+/// Wants a release live
+///
+/// New scripts go over to it, all of it at once, when its last asset is proven. Until then the one before it in its channel
+/// stays live.
+#[utoipa::path(
+    post, path = "/releases/{name}/activate", tag = "releases", operation_id = "activate",
+    params(("name" = String, Path, description = "The release's name")),
+    security(("operator" = [])),
+    responses(
+        (status = 202, description = "It is under way; the release says how far", body = ReleaseView),
+        (status = 404, description = "There is no such release", body = Problem, content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn activate(
+    State(site): State<Site>,
+    Name(name): Name,
+) -> Result<(StatusCode, Json<ReleaseView>), Refusal> {
+    match site.boot.releases().activate(&name).await {
+        Ok(view) => Ok((StatusCode::ACCEPTED, Json(view))),
+        Err(error) => Err(Refusal::new(StatusCode::NOT_FOUND, error.to_string())),
+    }
+}

@@ -1,0 +1,243 @@
+//! Looks for what is new since the last look, and makes events of it. What changes often is told at most twice a second: it is
+//! looked at that often, and told if it is another than before.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::TryRecvError;
+
+use super::Topic;
+use super::ring::Event;
+use crate::admin::LastReload;
+use crate::admin::api::look_at_status;
+use crate::admin::server::Site;
+use crate::admin::shelf::{AssetState, Shelf, sorted};
+use crate::asset::AssetName;
+use crate::boot::{MachineView, ReleaseView};
+use crate::depot::{FillEvent, FillView, TransferEvent, TransferFacts};
+use crate::jobs::{JobEvent, JobView};
+
+/// Looks between two looks at what changes often, at what takes longer to look at, and at the whole.
+const OFTEN: u64 = 2;
+const SELDOM: u64 = 4;
+const WHOLE: u64 = 8;
+
+/// What tells one machine from another.
+type MachineKey = (Option<String>, Option<String>, Option<IpAddr>);
+
+/// What was seen at the last look.
+pub(super) struct Watcher {
+    site: Site,
+    looks: u64,
+    transfers: broadcast::Receiver<TransferEvent>,
+    fill_events: broadcast::Receiver<FillEvent>,
+    job_events: broadcast::Receiver<JobEvent>,
+    fills: HashMap<String, FillView>,
+    jobs: HashMap<u64, JobView>,
+    machines: HashMap<MachineKey, MachineView>,
+    releases: HashMap<String, ReleaseView>,
+    assets: HashMap<AssetName, (AssetState, bool)>,
+    reload: Option<LastReload>,
+}
+
+/// What there is to tell.
+#[derive(Default)]
+struct News(Vec<Event>);
+
+impl News {
+    fn tell(&mut self, topic: Topic, name: &str, data: &impl serde::Serialize) {
+        self.0.extend(Event::new(topic, name, data));
+    }
+}
+
+impl Watcher {
+    /// Begins with how everything is now.
+    pub(super) fn begin(site: &Site) -> Self {
+        let depot = site.boot.depot();
+        let mut watcher = Self {
+            site: Arc::clone(site),
+            looks: 0,
+            // Before everything else: what changes meanwhile is told twice rather than never.
+            transfers: depot.transfers(),
+            fill_events: depot.fill_events(),
+            job_events: site.jobs.subscribe(),
+            fills: HashMap::new(),
+            jobs: HashMap::new(),
+            machines: HashMap::new(),
+            releases: HashMap::new(),
+            assets: HashMap::new(),
+            reload: (site.reloading.standing)().last_reload,
+        };
+        let mut known = News::default();
+        watcher.look_at_machines(&mut known);
+        watcher.look_at_releases(&mut known);
+        watcher.look_at_assets(&mut known);
+        watcher
+    }
+
+    /// All that is new.
+    pub(super) async fn look(&mut self) -> Vec<Event> {
+        let mut news = News::default();
+        self.drain_transfers(&mut news);
+        self.drain_fills(&mut news);
+        self.drain_jobs(&mut news);
+        if self.looks.is_multiple_of(OFTEN) {
+            self.look_at_fills(&mut news);
+            self.look_at_machines(&mut news);
+            self.look_at_releases(&mut news);
+            self.look_at_reload(&mut news);
+        }
+        if self.looks.is_multiple_of(SELDOM) {
+            self.look_at_assets(&mut news);
+        }
+        if self.looks.is_multiple_of(WHOLE) {
+            news.tell(Topic::Status, "status", &look_at_status(&self.site).await);
+        }
+        self.looks += 1;
+        news.0
+    }
+
+    /// Of a transfer that began and ended since the last look only the end is told, which says all.
+    fn drain_transfers(&mut self, news: &mut News) {
+        let (mut began, mut ended): (Vec<Arc<TransferFacts>>, Vec<_>) = (Vec::new(), Vec::new());
+        for event in drain(&mut self.transfers, news) {
+            match event {
+                TransferEvent::Began(facts) => began.push(facts),
+                TransferEvent::Ended(facts, end) => ended.push((facts, end)),
+            }
+        }
+        let ids: HashSet<_> = ended.iter().map(|(facts, _)| facts.id).collect();
+        began.retain(|facts| !ids.contains(&facts.id));
+        let (boot, depot) = (&self.site.boot, self.site.boot.depot());
+        let mut views: Vec<_> = began.iter().map(|facts| depot.transfer_view(facts, 0, None)).collect();
+        let mut past: Vec<_> = ended.iter().map(|(facts, end)| depot.past_transfer(facts, end)).collect();
+        boot.name_hosts(views.iter_mut().chain(past.iter_mut().map(|past| &mut past.transfer)));
+        for view in &views {
+            news.tell(Topic::Transfer, "transfer", view);
+        }
+        for view in &past {
+            news.tell(Topic::Transfer, "transfer-ended", view);
+        }
+    }
+
+    fn drain_fills(&mut self, news: &mut News) {
+        for event in drain(&mut self.fill_events, news) {
+            match event {
+                FillEvent::Began(fill) => {
+                    news.tell(Topic::Fill, "fill", &fill);
+                    self.fills.insert(fill.digest.clone(), fill);
+                }
+                FillEvent::Ended(fill) => {
+                    self.fills.remove(&fill.digest);
+                    news.tell(Topic::Fill, "fill-ended", &fill);
+                }
+            }
+        }
+    }
+
+    fn look_at_fills(&mut self, news: &mut News) {
+        let fills: HashMap<_, _> =
+            self.site.boot.depot().fills().into_iter().map(|fill| (fill.digest.clone(), fill)).collect();
+        for (digest, fill) in &fills {
+            if self.fills.get(digest) != Some(fill) {
+                news.tell(Topic::Fill, "fill", fill);
+            }
+        }
+        self.fills = fills;
+    }
+
+    /// Jobs tell of themselves no more often than they should; of what they told since the last look the last counts.
+    fn drain_jobs(&mut self, news: &mut News) {
+        #[derive(serde::Serialize)]
+        struct Item<'a> {
+            job: u64,
+            item: &'a crate::jobs::ItemView,
+        }
+        let mut last: Vec<JobView> = Vec::new();
+        for event in drain(&mut self.job_events, news) {
+            match event {
+                JobEvent::Item { job, item } => news.tell(Topic::Job, "job-item", &Item { job, item: &item }),
+                JobEvent::Job(job) => match last.iter_mut().find(|known| known.id == job.id) {
+                    Some(known) => *known = job,
+                    None => last.push(job),
+                },
+            }
+        }
+        for job in last {
+            if self.jobs.get(&job.id) != Some(&job) {
+                news.tell(Topic::Job, "job", &job);
+            }
+            if job.ended.is_some() {
+                self.jobs.remove(&job.id);
+            } else {
+                self.jobs.insert(job.id, job);
+            }
+        }
+    }
+
+    fn look_at_machines(&mut self, news: &mut News) {
+        let key = |machine: &MachineView| {
+            // A machine that is known by its MAC is the same wherever it is, and whatever it is called.
+            let address = if machine.mac.is_none() { machine.address } else { None };
+            let name = if machine.mac.is_none() && address.is_none() { machine.name.clone() } else { None };
+            (name, machine.mac.clone(), address)
+        };
+        let machines: HashMap<_, _> =
+            self.site.boot.machines().into_iter().map(|machine| (key(&machine), machine)).collect();
+        for (key, machine) in &machines {
+            if self.machines.get(key) != Some(machine) {
+                news.tell(Topic::Host, "host", machine);
+            }
+        }
+        self.machines = machines;
+    }
+
+    fn look_at_releases(&mut self, news: &mut News) {
+        let releases: HashMap<_, _> =
+            self.site.boot.releases().list().into_iter().map(|view| (view.name.clone(), view)).collect();
+        for (name, release) in &releases {
+            if self.releases.get(name) != Some(release) {
+                news.tell(Topic::Release, "release", release);
+            }
+        }
+        self.releases = releases;
+    }
+
+    fn look_at_assets(&mut self, news: &mut News) {
+        let stock = Shelf::look(&self.site.boot);
+        let assets = sorted(self.site.boot.depot(), "");
+        let mut seen = HashMap::with_capacity(assets.len());
+        for asset in assets {
+            let state = (stock.state(&asset), stock.is_pinned(&asset));
+            if self.assets.get(&asset.name) != Some(&state) {
+                news.tell(Topic::Asset, "asset", &stock.view(&asset));
+            }
+            seen.insert(asset.name.clone(), state);
+        }
+        self.assets = seen;
+    }
+
+    fn look_at_reload(&mut self, news: &mut News) {
+        let last = (self.site.reloading.standing)().last_reload;
+        if last != self.reload {
+            if let Some(last) = &last {
+                news.tell(Topic::Reload, "reload", last);
+            }
+            self.reload = last;
+        }
+    }
+}
+
+/// All that waits in a channel. Where some of it was missed, readers are told to look at everything again.
+fn drain<T: Clone>(channel: &mut broadcast::Receiver<T>, news: &mut News) -> Vec<T> {
+    let mut found = Vec::new();
+    loop {
+        match channel.try_recv() {
+            Ok(event) => found.push(event),
+            Err(TryRecvError::Lagged(_)) => news.0.push(Event::reset()),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return found,
+        }
+    }
+}

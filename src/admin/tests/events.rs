@@ -1,0 +1,126 @@
+//! The stream of events, as a client reads it.
+
+use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+
+use super::*;
+use crate::http::tests::{PATIENCE, Plan, Site};
+
+/// A reader of the stream.
+struct Reader {
+    wire: Wire,
+    text: String,
+}
+
+/// One event: its id, its name, and its data.
+type Event = (Option<u64>, String, Value);
+
+impl Reader {
+    async fn open(desk: &Desk, query: &str, fields: &str) -> Self {
+        let mut wire = Wire::connect(desk.address).await;
+        wire.send(&format!("GET /api/v1/events{query} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")).await;
+        let head = wire.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("Content-Type: text/event-stream\r\n"), "{head}");
+        Self { wire, text: String::new() }
+    }
+
+    /// The next piece of the chunked body, `None` at its end.
+    async fn piece(&mut self) -> Option<String> {
+        let mut size = String::new();
+        while !size.ends_with("\r\n") {
+            size.push(char::from(self.wire.0.read_u8().await.ok()?));
+        }
+        let mut piece = vec![0; usize::from_str_radix(size.trim_end(), 16).unwrap() + 2];
+        self.wire.0.read_exact(&mut piece).await.ok()?;
+        piece.truncate(piece.len() - 2);
+        (!piece.is_empty()).then(|| String::from_utf8(piece).unwrap())
+    }
+
+    /// The next event of this name.
+    async fn next(&mut self, wanted: &str) -> Event {
+        let reading = async {
+            loop {
+                while let Some((event, rest)) = self.text.split_once("\n\n") {
+                    let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                    let (id, name) = (field("id").map(|id| id.parse().unwrap()), field("event").unwrap_or_default());
+                    let event = (id, name.to_owned(), serde_json::from_str(field("data").unwrap_or("null")).unwrap());
+                    self.text = rest.to_owned();
+                    if event.1 == wanted {
+                        return event;
+                    }
+                }
+                let piece = self.piece().await.expect("the stream goes on");
+                self.text.push_str(&piece);
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("no event {wanted}"))
+    }
+}
+
+async fn desk(site: &Site) -> Desk {
+    Desk::open(Boot::plain(site.depot.clone())).await
+}
+
+#[tokio::test]
+async fn what_happens_is_told_and_a_reader_who_comes_back_hears_the_rest() {
+    let site = Plan::new().file("okd/kernel", b"kernel").file("okd/initrd", b"initrd").start().await;
+    let desk = desk(&site).await;
+    let mut all = Reader::open(&desk, "", "").await;
+    let mut some = Reader::open(&desk, "?topics=asset,job", "").await;
+    let (_, _, status) = all.next("status").await;
+    assert_eq!((&status["ready"], &status["cache"]["proven"]["entries"]), (&Value::from(true), &Value::from(0)));
+
+    assert_eq!(site.get("/assets/okd/kernel", &[]).await.status(), 200);
+    let (transfer, _, ended) = all.next("transfer-ended").await;
+    assert_eq!(
+        (&ended["name"], &ended["outcome"], &ended["sent"]),
+        (&"okd/kernel".into(), &"complete".into(), &6.into())
+    );
+    let (_, _, fill) = all.next("fill-ended").await;
+    assert_eq!((&fill["name"], &fill["outcome"]), (&"okd/kernel".into(), &"complete".into()));
+    let (asset, _, view) = some.next("asset").await;
+    assert_eq!((&view["name"], &view["state"]), (&"okd/kernel".into(), &"proven".into()));
+    assert!(asset > transfer, "ids grow");
+
+    assert_eq!(desk.ask("POST", "/api/v1/assets/okd/initrd/preload", &[]).await.status(), 202);
+    let (_, _, item) = some.next("job-item").await;
+    assert_eq!(item["item"]["name"], "okd/initrd");
+    loop {
+        let (_, _, job) = some.next("job").await;
+        if job["state"] == "done" {
+            assert_eq!((&job["bytes"]["done"], &job["items"]), (&6.into(), &Value::Null));
+            break;
+        }
+    }
+    drop(some);
+
+    let last = format!("Last-Event-ID: {}\r\n", asset.unwrap());
+    let mut again = Reader::open(&desk, "?topics=asset,job", &last).await;
+    assert_eq!(again.next("job-item").await.2, item, "it goes on where it was");
+    let mut stranger = Reader::open(&desk, "?topics=asset", "Last-Event-ID: 7\r\n").await;
+    let (tip, ..) = stranger.next("reset").await;
+    assert!(tip >= asset);
+    desk.close().await;
+    // The end of the server is the end of the stream.
+    while again.piece().await.is_some() {}
+}
+
+#[tokio::test]
+async fn an_unknown_topic_is_refused_and_so_is_one_reader_too_many() {
+    let site = Plan::new().start().await;
+    let desk = desk(&site).await;
+    let reply = desk.ask("GET", "/api/v1/events?topics=status,hosts", &[]).await;
+    let detail = "there is no topic \"hosts\"; there are status, transfer, fill, job, host, release, asset, reload";
+    assert_eq!((reply.status(), problem(&reply).detail.as_str()), (400, detail));
+    let mut readers = Vec::new();
+    for _ in 0..64 {
+        readers.push(Reader::open(&desk, "", "").await);
+    }
+    let reply = desk.ask("GET", "/api/v1/events", &[]).await;
+    assert_eq!((reply.status(), reply.field("Retry-After")), (503, Some("5")));
+    problem(&reply);
+    drop(readers);
+    let free = async { while desk.send("HEAD", "/api/v1/events", &["Host: localhost"], "").await.status() == 503 {} };
+    tokio::time::timeout(PATIENCE, free).await.expect("a seat that is left is free");
+    desk.close().await;
+}

@@ -1,0 +1,511 @@
+//! The dashboard in a browser: what operators see of a server at work, and what they do with it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::browser::{Browser, DOWN, ENTER, ESCAPE};
+use crate::support::{Client, Object, Origin, PATIENCE, Server, Site, noise, runtime};
+
+const MIB: usize = 1 << 20;
+const VIEWER: &str = "viewer-token-of-the-dashboard-test-0001";
+const OPERATOR: &str = "operator-token-of-the-dashboard-test-01";
+
+/// What the API says at this path.
+fn api(admin: SocketAddr, path: &str) -> Value {
+    let fields = [("Authorization", format!("Bearer {OPERATOR}"))];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let answer = Client::of(admin).request("GET", &format!("/api/v1/{path}"), &fields);
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    serde_json::from_slice(&answer.body).expect("the API answers with JSON")
+}
+
+/// Waits until the API says of `path` what is wanted.
+fn wait_for_api(admin: SocketAddr, path: &str, wanted: impl Fn(&Value) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let said = api(admin, path);
+        if wanted(&said) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the API still says of {path}: {said:#}");
+        std::thread::yield_now();
+    }
+}
+
+/// A profile of a kernel, an initramfs and a root file system, and hosts from 1 on with MACs that end in their number.
+fn rack(hosts: u8) -> toml::Table {
+    let mut tables = r#"
+        [[profile]]
+        name = "okd-worker"
+        kernel = "okd/4.19/kernel"
+        initrd = ["okd/4.19/initramfs.img"]
+        args = ["coreos.live.rootfs_url={{ asset_url('okd/4.19/rootfs.img') }}"]
+    "#
+    .to_owned();
+    for number in 1..=hosts {
+        tables += &format!(
+            "[[host]]\nname = \"r630-{number:02}\"\nmatch = {{ mac = [\"24:6e:96:00:00:{number:02x}\"] }}\nprofile = \"okd-worker\"\n"
+        );
+    }
+    toml::from_str(&tables).expect("the test's own settings")
+}
+
+/// A site with a rack of this many hosts, and what they boot: 6, 3 and 12 MiB.
+fn site(origin: &Origin, hosts: u8) -> (Site, [Object; 3]) {
+    site_of(origin, hosts, [6, 3, 12])
+}
+
+/// The same with a kernel, an initramfs and a root file system of so many MiB.
+fn site_of(origin: &Origin, hosts: u8, sizes: [usize; 3]) -> (Site, [Object; 3]) {
+    let object = |name: &str, at: usize| origin.put(&format!("okd/4.19/{name}"), noise(at as u64, sizes[at] * MIB));
+    let objects = [object("kernel", 0), object("initramfs.img", 1), object("rootfs.img", 2)];
+    // One connection, so that parts come one after the other; and a fill that waits is no fill that stalls.
+    let site = Site::new(origin).set("fill.connections", 1).set("fill.stall_timeout", "10m").tables(rack(hosts));
+    (objects.iter().fold(site, Site::asset), objects)
+}
+
+/// The browser said nothing that a page without faults does not say, and asked nobody but `server`.
+fn check_conduct(browser: &Browser, admin: SocketAddr) {
+    let said = browser.console();
+    assert!(said.is_empty(), "the console: {said:#?}");
+    let asked = browser.requests();
+    let own = format!("http://{admin}/");
+    assert!(asked.iter().any(|url| url.starts_with(&own)), "{asked:#?}");
+    // Chromium shows its blank page by that.
+    let strangers: Vec<_> = asked.iter().filter(|url| !url.starts_with(&own) && !url.starts_with("data:")).collect();
+    assert!(strangers.is_empty(), "requests left for {strangers:#?}");
+    // What was never asked for of the network counts as well, and what a worker or a frame loaded.
+    let loaded = browser.run("return performance.getEntriesByType('resource').map((entry) => entry.name)");
+    let loaded: Vec<&str> = loaded.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert!(loaded.iter().all(|url| url.starts_with(&own)), "{loaded:#?}");
+}
+
+/// The percentage that the one bar of progress under `place` shows, as soon as it fits.
+fn wait_for_bar(browser: &Browser, place: &str, wanted: &str) -> u64 {
+    let bar = format!("Number(document.querySelector('{place} [role=progressbar]').getAttribute('aria-valuenow'))");
+    browser.wait_for(&format!("((now) => {wanted} && now)({bar})")).as_u64().expect("a percentage")
+}
+
+#[test]
+fn a_cold_preload_is_seen_moving() {
+    let origin = Origin::start();
+    let (site, [kernel, ..]) = site(&origin, 1);
+    origin.allow(&kernel.key, 2 * MIB as u64 + MIB as u64 / 2);
+    let server = site.start();
+    let Some(browser) = Browser::start(server.admin) else { return };
+    browser.open("#/cache/okd%2F4.19%2Fkernel");
+    browser.wait_for_text("missing");
+    browser.click("Preload");
+
+    browser.go("#/");
+    let first = wait_for_bar(&browser, "#overview-fills", "now > 0 && now < 60");
+    origin.allow(&kernel.key, 4 * MIB as u64 + MIB as u64 / 2);
+    let second = wait_for_bar(&browser, "#overview-fills", &format!("now > {first}"));
+    assert!(second < 100, "{second} % of what the origin holds back");
+    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "filling");
+    origin.allow(&kernel.key, u64::MAX);
+    browser.wait_for_text("Nothing is being fetched.");
+    browser.wait_for_text("okd/4.19/kernel is proven: 6.0 MiB in ");
+    browser.go("#/jobs");
+    browser.wait_for_text("1 of 1 asset · 6.0 MiB of 6.0 MiB");
+    browser.go("#/cache/okd%2F4.19%2Fkernel");
+    browser.wait_for("document.querySelector('.standing').textContent === 'proven'");
+    check_conduct(&browser, server.admin);
+}
+
+#[test]
+fn a_machine_that_boots_appears_step_by_step() {
+    let origin = Origin::start();
+    let (site, [kernel, initrd, rootfs]) = site(&origin, 2);
+    origin.allow(&initrd.key, MIB as u64 + MIB as u64 / 2);
+    let server = site.start();
+    let Some(browser) = Browser::start(server.admin) else { return };
+    browser.open("#/hosts");
+    browser.wait_for("document.querySelector('.hosts-table table').getAttribute('aria-rowcount') === '3'");
+    browser.wait_for("[...document.querySelectorAll('.hosts-table tbody tr')].some((row) => /r630-01.*not seen/s.test(row.innerText))");
+
+    // As iPXE asks.
+    let machine = server.client();
+    assert_eq!(machine.get("/boot.ipxe").status, 200);
+    let script = machine.get("/ipxe?mac=24:6e:96:00:00:01&buildarch=x86_64&platform=efi").text();
+    assert!(script.contains("okd/4.19/kernel"), "{script}");
+    assert!(machine.compare("/assets/okd/4.19/kernel", &kernel.bytes));
+    let opened = machine.open("GET", "/assets/okd/4.19/initramfs.img", &[]);
+
+    browser.wait_for("[...document.querySelectorAll('.hosts-table tbody tr')].some((row) => /r630-01.*booting/s.test(row.innerText))");
+    browser.click("r630-01");
+    browser.wait_for_text("the initrd okd/4.19/initramfs.img is on its way");
+    let row = |role: &str, words: &str| {
+        format!(
+            "[...document.querySelectorAll('.steps tbody tr')].some((row) => row.innerText.startsWith('{role}') && /{words}/s.test(row.innerText))"
+        )
+    };
+    browser.wait_for(&row("kernel", "okd/4.19/kernel.*6.0 MiB.*complete".replace('/', "\\/").as_str()));
+    browser.wait_for(&row("initrd", "of 3.0 MiB.*under way"));
+    // The stages before it are whole, and its own is not.
+    browser.wait_for(
+        "/^initrd, [1-9][0-9]? %$/.test(document.querySelector('[data-tone=busy].stages').getAttribute('aria-label'))",
+    );
+
+    origin.allow(&initrd.key, u64::MAX);
+    assert!(opened.compare(&initrd.bytes));
+    assert!(machine.compare("/assets/okd/4.19/rootfs.img", &rootfs.bytes));
+    browser.wait_for("/^Done since .*everything that its script named came$/i.test(document.querySelector('#panel .standing').textContent)");
+    browser.wait_for(&row("asset", "12.0 MiB.*complete"));
+    browser.go("#/events");
+    browser.wait_for_text("r630-01 has everything that its script named");
+    check_conduct(&browser, server.admin);
+}
+
+/// No pointer is touched.
+#[test]
+fn an_asset_is_pinned_and_evicted_by_the_keyboard() {
+    let origin = Origin::start();
+    let (site, [kernel, ..]) = site(&origin, 1);
+    let server = site.start();
+    assert!(server.client().compare("/assets/okd/4.19/kernel", &kernel.bytes));
+    let Some(browser) = Browser::start(server.admin) else { return };
+    browser.open("#/cache");
+    browser.wait_for("document.querySelector('.assets-table table').getAttribute('aria-rowcount') === '4'");
+
+    browser.tab_to("it.closest('.assets-table')");
+    browser.press(&[DOWN, DOWN]);
+    browser.wait_for("document.activeElement.textContent === 'okd/4.19/kernel'");
+    browser.press(&[ENTER]);
+    browser.wait_for("document.activeElement.id === 'panel-title'");
+    browser.wait_for_text("SHA-256");
+    browser.tab_to("it.textContent === 'Pin'");
+    browser.press(&[ENTER]);
+    wait_for_api(server.admin, "assets/okd/4.19/kernel", |asset| asset["pinned_by"] == serde_json::json!(["operator"]));
+    browser.wait_for("document.activeElement.textContent === 'Unpin'");
+
+    // What is pinned is not evicted, and the page says why.
+    browser.tab_to("it.textContent === 'Evict…'");
+    browser.press(&[ENTER]);
+    browser.wait_for("document.activeElement.id === 'confirm-no'");
+    browser.tab_to("it.id === 'confirm-yes'");
+    browser.press(&[ENTER]);
+    browser.wait_for("document.querySelector('.toast[data-tone=bad]').textContent.includes('pin')");
+    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "proven");
+
+    browser.run("document.getElementById('panel-title').focus()");
+    browser.tab_to("it.textContent === 'Unpin'");
+    browser.press(&[ENTER]);
+    wait_for_api(server.admin, "assets/okd/4.19/kernel", |asset| asset["pinned"] == false);
+    browser.tab_to("it.textContent === 'Evict…'");
+    browser.press(&[ENTER]);
+    browser.wait_for("document.activeElement.id === 'confirm-no'");
+    browser.press(&[ENTER]);
+    browser.wait_for("!document.getElementById('confirm-dialog').open");
+    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "proven", "a no is a no");
+    browser.press(&[ENTER]);
+    browser.tab_to("it.id === 'confirm-yes'");
+    browser.press(&[ENTER]);
+    wait_for_api(server.admin, "assets/okd/4.19/kernel", |asset| asset["state"] == "missing");
+    browser.wait_for("document.querySelector('#panel .standing').textContent === 'missing'");
+    browser.press(&[ESCAPE]);
+    browser.wait_for(
+        "document.activeElement.textContent === 'okd/4.19/kernel' && document.getElementById('panel').hidden",
+    );
+}
+
+#[test]
+fn who_holds_no_token_is_asked_and_who_may_look_is_told_so() {
+    let origin = Origin::start();
+    let (site, [kernel, ..]) = site(&origin, 1);
+    for (name, token) in [("viewer", VIEWER), ("operator", OPERATOR)] {
+        std::fs::write(site.file(name), format!("{token}\n")).expect("a token can be written");
+    }
+    let path = |name: &str| site.file(name).display().to_string();
+    let (viewer, operator) = (path("viewer"), path("operator"));
+    let site = site.set("admin.viewer_token_file", viewer).set("admin.operator_token_file", operator);
+    let server = site.start();
+    assert!(server.client().compare("/assets/okd/4.19/kernel", &kernel.bytes));
+    let Some(browser) = Browser::start(server.admin) else { return };
+    let give = |token: &str| {
+        browser.wait_for("document.getElementById('token-dialog').open && document.activeElement.id === 'token-input'");
+        browser.type_text(token);
+        browser.press(&[ENTER]);
+    };
+
+    browser.open("#/cache/okd%2F4.19%2Fkernel");
+    give("of-another-server-or-of-another-time-1");
+    browser.wait_for("document.getElementById('token-why').textContent.includes('none of those')");
+    browser.screenshot("token");
+    give(VIEWER);
+    browser.wait_for("document.getElementById('session-button').textContent === 'Viewer'");
+    browser.wait_for_text("SHA-256");
+    browser.wait_for("[...document.querySelectorAll('#panel .actions button')].every((one) => one.getAttribute('aria-disabled') === 'true' && document.getElementById(one.getAttribute('aria-describedby')).textContent.includes('may only look'))");
+    browser.click("Pin");
+    browser.wait_for("document.querySelector('.toast').textContent.includes('may only look')");
+    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["pinned"], false);
+
+    browser.click("Viewer");
+    give(OPERATOR);
+    browser.wait_for("document.getElementById('session-button').textContent === 'Operator'");
+    browser.click("Pin");
+    wait_for_api(server.admin, "assets/okd/4.19/kernel", |asset| asset["pinned"] == true);
+    // The token is where the tab forgets it, and nowhere else.
+    assert_eq!(browser.run("return sessionStorage.getItem('bootdepot.token')"), OPERATOR);
+    assert_eq!(
+        browser
+            .run("return JSON.stringify({ ...localStorage }) + document.cookie + location.href")
+            .as_str()
+            .map(|all| all.contains("token-of")),
+        Some(false)
+    );
+    let asked = browser.requests();
+    assert!(!asked.iter().any(|url| url.contains("token-of")), "{asked:#?}");
+    // Chromium notes each refusal, and nothing else is wrong.
+    let said = browser.console();
+    assert!(
+        said.iter().all(|line| line.contains("401 (Unauthorized)") || line.contains("403 (Forbidden)")),
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn a_lost_connection_is_told_of_and_taken_up_again() {
+    let origin = Origin::start();
+    let (site, _) = site(&origin, 3);
+    let server = site.start();
+    let admin = server.admin;
+    let site = site.set("admin.listen", admin.to_string());
+    let Some(browser) = Browser::start(admin) else { return };
+    browser.open("#/hosts");
+    browser.wait_for("document.getElementById('link-state').dataset.state === 'live'");
+    browser.wait_for("!document.getElementById('lost').checkVisibility()");
+
+    server.kill();
+    browser.wait_for("document.getElementById('lost').checkVisibility()");
+    browser.wait_for(
+        "/Connection lost since [0-9:]{8}\\. .* Next try within/.test(document.getElementById('lost').innerText)",
+    );
+    browser.wait_for_text("r630-02");
+    browser.screenshot("lost");
+
+    let server = site.start();
+    browser.click("Try now");
+    browser.wait_for("document.getElementById('link-state').dataset.state === 'live' && !document.getElementById('lost').checkVisibility()");
+    // The new server's events are followed.
+    assert_eq!(server.client().get("/ipxe?mac=24:6e:96:00:00:03").status, 200);
+    browser.wait_for("[...document.querySelectorAll('.hosts-table tbody tr')].some((row) => /r630-03.*booting/s.test(row.innerText))");
+}
+
+/// A rack in the middle of its morning, every page of it, by day and by night, and on a phone.
+#[test]
+fn every_page_is_without_fault_in_light_and_dark() {
+    let origin = Origin::start();
+    let morning = Morning::begin(&origin);
+    let Some(browser) = Browser::start(morning.server.admin) else { return };
+    browser.open("#/");
+    browser.wait_for("Number(document.querySelector('#figures li strong').textContent) > 3");
+    browser.wait_for_text("is being fetched");
+    for dark in [false, true] {
+        let theme = if dark { "dark" } else { "light" };
+        browser.dark(dark);
+        for page in [
+            "hosts/r630-01",
+            "cache",
+            "cache/okd%2F4.19%2Fkernel",
+            "releases",
+            "traffic",
+            "jobs",
+            "events",
+            "system",
+            "",
+        ] {
+            browser.go(&format!("#/{page}"));
+            let name = page.split('/').next().filter(|name| !name.is_empty()).unwrap_or("overview");
+            browser.wait_for(&format!("document.getElementById('page-{name}').checkVisibility()"));
+            browser.wait_for("document.getElementById('link-state').dataset.state === 'live'");
+            browser.wait_for(
+                "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))",
+            );
+            let side = if page.contains('/') { "-panel" } else { "" };
+            let png = browser.screenshot(&format!("{name}{side}-{theme}"));
+            if name == "overview" && std::env::var_os("BOOTDEPOT_SCREENSHOTS").is_some() {
+                let docs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs");
+                std::fs::write(docs.join(format!("dashboard-{theme}.png")), png).expect("a screenshot can be kept");
+            }
+        }
+    }
+    browser.dark(false);
+    browser.resize(390, 844);
+    for page in ["", "hosts", "cache", "releases", "traffic"] {
+        browser.go(&format!("#/{page}"));
+        browser.wait_for("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))");
+        browser.screenshot(&format!("phone-{}", if page.is_empty() { "overview" } else { page }));
+        let wide = browser.run("return document.documentElement.scrollWidth - innerWidth");
+        assert_eq!(wide, 0, "{page} is wider than a phone");
+    }
+    check_conduct(&browser, morning.server.admin);
+}
+
+/// By axe-core, where npm has it: it is a checker, and comes with no package of the system.
+#[test]
+fn every_page_passes_the_accessibility_checker() {
+    let Some(axe) = axe() else { return };
+    let origin = Origin::start();
+    let morning = Morning::begin(&origin);
+    let Some(browser) = Browser::start(morning.server.admin) else { return };
+    browser.open("#/");
+    browser.wait_for("Number(document.querySelector('#figures li strong').textContent) > 3");
+    browser.run(&axe);
+    let mut faults = Vec::new();
+    for dark in [false, true] {
+        browser.dark(dark);
+        for page in [
+            "",
+            "hosts",
+            "hosts/r630-01",
+            "cache",
+            "cache/okd%2F4.19%2Fkernel",
+            "releases",
+            "traffic",
+            "jobs",
+            "events",
+            "system",
+        ] {
+            browser.go(&format!("#/{page}"));
+            browser.wait_for(
+                "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))",
+            );
+            let found = browser.wait_for(
+                "axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice'] }).then((told) => told.violations.flatMap((one) => \
+                 one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 160)}: ${node.failureSummary}`)))",
+            );
+            faults
+                .extend(found.as_array().into_iter().flatten().map(|fault| format!("#/{page}, dark {dark}: {fault}")));
+        }
+    }
+    assert!(faults.is_empty(), "{} faults: {faults:#?}", faults.len());
+}
+
+/// The checker's program; fetched once. `None` names the test as skipped: it is no part of what a machine for tests has.
+fn axe() -> Option<String> {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/.cache/axe");
+    let file = dir.join("node_modules/axe-core/axe.min.js");
+    if !file.is_file() {
+        std::fs::create_dir_all(&dir).expect("the cache of the tests can be made");
+        let mut npm = std::process::Command::new("npm");
+        npm.args(["install", "--silent", "--no-save", "--ignore-scripts", "--prefix"]).arg(&dir).arg("axe-core@4");
+        // Without npm, or without a network, there is no file.
+        let _ = npm.output();
+    }
+    let program = std::fs::read_to_string(&file).ok();
+    if program.is_none() {
+        crate::support::note_skipped("axe-core is not in tests/.cache and cannot be had from npm");
+    }
+    program
+}
+
+/// A server with a rack of which some machines have booted, some boot, some let go, and others are off.
+struct Morning {
+    server: Server,
+}
+
+/// How a machine goes about its boot.
+#[derive(Clone, Copy)]
+enum Way {
+    /// As fast as it can, to the end.
+    Whole,
+    /// In this step it becomes slow.
+    Slow(usize),
+    /// In this step it lets go.
+    Ends(usize),
+}
+
+impl Morning {
+    fn begin(origin: &Origin) -> Self {
+        let (site, objects) = site_of(origin, 48, [12, 24, 48]);
+        let [kernel, initrd, rootfs] = &objects;
+        let iso = origin.put("isos/agent.x86_64.iso", noise(7, 24 * MIB));
+        let small = ["boot/snponly.efi", "boot/grubx64.efi", "firmware/bios-2.19.exe", "firmware/idrac-2.86.exe"];
+        let small = small.map(|key| origin.put(key, noise(key.len() as u64, key.len() * 40_000)));
+        let gone = Object { key: "okd/4.20/kernel".to_owned(), bytes: noise(9, 100).into() };
+        let site = small.iter().chain([&iso, &gone]).fold(site, Site::asset);
+        let site =
+            site.release("okd-4.19", true, &[kernel, initrd, rootfs]).release("okd-4.20", false, &[&gone, initrd]);
+        origin.allow(&iso.key, 9 * MIB as u64);
+        let server = site.set("fill.connections", 2).start();
+        server.wait_for(|line| line.text("message").starts_with("live: "));
+        for object in &small {
+            assert_eq!(server.client().get(&format!("/assets/{}", object.key)).status, 200);
+        }
+        let (http, path) = (server.http, format!("/assets/{}", iso.key));
+        runtime().spawn(async move { Machine::of(http, 200).read(&path, usize::MAX).await });
+        for number in 1..=40_u8 {
+            let step = usize::from(number / 2) % 3;
+            let way = match number % 3 {
+                _ if number % 13 == 4 => Way::Ends(step),
+                0 => Way::Whole,
+                _ => Way::Slow(step),
+            };
+            runtime().spawn(Machine::of(http, number).boot(number, way));
+        }
+        wait_for_api(server.admin, "hosts", |said| {
+            let hosts = said["hosts"].as_array().expect("a list");
+            let how_many = |state: &str| hosts.iter().filter(|host| host["state"] == state).count();
+            how_many("done") >= 12 && how_many("booting") >= 12 && how_many("failed") >= 2
+        });
+        Self { server }
+    }
+}
+
+/// A machine with an address of its own on the loopback.
+struct Machine {
+    client: reqwest::Client,
+    http: SocketAddr,
+}
+
+impl Machine {
+    fn of(http: SocketAddr, number: u8) -> Self {
+        let address = IpAddr::V4(Ipv4Addr::new(127, 0, 7, number));
+        let client = reqwest::Client::builder().local_address(address).no_proxy().build();
+        Self { client: client.expect("a client can be built"), http }
+    }
+
+    /// Boots its way.
+    async fn boot(self, number: u8, way: Way) {
+        self.read("/boot.ipxe", usize::MAX).await;
+        self.read(&format!("/ipxe?mac=24:6e:96:00:00:{number:02x}&platform=efi"), usize::MAX).await;
+        for (step, name) in ["kernel", "initramfs.img", "rootfs.img"].into_iter().enumerate() {
+            let path = format!("/assets/okd/4.19/{name}");
+            let first = (usize::from(number) * MIB) / 8;
+            match way {
+                Way::Slow(slow) if slow == step => self.read_slowly(&path, first).await,
+                Way::Ends(end) if end == step => return self.read(&path, 1).await,
+                _ => self.read(&path, usize::MAX).await,
+            }
+        }
+    }
+
+    /// Reads this much of the answer at `path`, or all of it, and lets go.
+    async fn read(&self, path: &str, most: usize) {
+        let Ok(mut answer) = self.client.get(format!("http://{}{path}", self.http)).send().await else { return };
+        let mut read = 0;
+        while let Ok(Some(piece)) = answer.chunk().await {
+            read += piece.len();
+            if read >= most {
+                return;
+            }
+        }
+    }
+
+    /// Reads all of the answer at `path`, but `first`, as slowly as an old management controller.
+    async fn read_slowly(&self, path: &str, first: usize) {
+        let Ok(mut answer) = self.client.get(format!("http://{}{path}", self.http)).send().await else { return };
+        let (mut read, mut due) = (0, first);
+        while let Ok(Some(piece)) = answer.chunk().await {
+            read += piece.len();
+            if read >= due {
+                due = read + MIB / 8;
+                tokio::time::sleep(Duration::from_millis(400)).await;
+            }
+        }
+    }
+}
