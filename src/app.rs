@@ -1,5 +1,7 @@
 //! The running server: wires the rooms together, starts them in the right order, and stops them.
 
+mod catalog;
+mod reload;
 pub mod service;
 
 use std::convert::Infallible;
@@ -13,9 +15,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+pub use catalog::{CatalogError, LoadError, Loaded, Look, fetch, load, load_now};
+pub use reload::{
+    CatalogView, LastReload, LastReloadOutcome, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloader,
+    Reloading, SourceKind, SourceView,
+};
+
+use self::reload::Seed;
+
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
-use crate::config::Config;
 use crate::depot::Depot;
 use crate::dhcp::{DhcpError, DhcpServer};
 use crate::http::{AdminServer, HttpError, HttpServer, plain_port};
@@ -73,6 +82,7 @@ pub struct Addresses {
 pub struct App {
     addresses: Addresses,
     depot: Depot,
+    reloader: Reloader,
     servers: TaskTracker,
     stop: CancellationToken,
     /// Ends what goes on until the servers have ended.
@@ -86,7 +96,14 @@ impl App {
     /// Binds all listeners whose sockets are not `inherited`, opens the cache and begins to serve.
     ///
     /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
-    pub async fn start(config: Config, metrics: Metrics, mut inherited: Inherited) -> Result<Self, AppError> {
+    pub async fn start(
+        loaded: impl Into<Loaded>,
+        metrics: Metrics,
+        mut inherited: Inherited,
+    ) -> Result<Self, AppError> {
+        let loaded = loaded.into();
+        let seed = Seed::of(&loaded);
+        let config = loaded.config;
         let advertise = config.http.advertise.clone();
         let http = HttpServer::bind(config.http, &mut inherited).await?;
         let admin = match config.admin {
@@ -113,10 +130,11 @@ impl App {
             Ok::<_, AppError>((origins, cache, Ledger::open(&dir)))
         });
         let (origins, cache, ledger) = opening.await?;
-        let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
+        let depot = Depot::new(config.catalog, origins.clone(), cache.clone(), config.fill);
         let (listed, theirs) = (config.releases, depot.clone());
         let releases = blocking(move || Releases::open(listed, theirs, record)).await;
         let boot = Boot::new(config.roster, releases.clone(), ledger.clone(), depot.clone());
+        let (reloader, reloads) = Reloader::new(seed, boot.clone(), origins);
         let http_port = plain_port(&addresses.http, None);
         let base = advertise.map_or(Base::Port(http_port), Base::Url);
 
@@ -135,6 +153,7 @@ impl App {
         }
         let keeping = stop.clone();
         servers.spawn(async move { releases.keep(keeping).await });
+        servers.spawn(reloads.run(stop.clone()));
         tokio::spawn(upkeep(metrics, end.clone()));
         let (scrubbing, told) = mpsc::channel();
         let (thread, interval) = (std::thread::Builder::new().name("scrub".to_owned()), config.scrub_interval);
@@ -146,12 +165,17 @@ impl App {
             }
         }
         service::ready();
-        Ok(Self { addresses, depot, servers, stop, end, books, scrubbing, scrub })
+        Ok(Self { addresses, depot, reloader, servers, stop, end, books, scrubbing, scrub })
     }
 
     /// Where it listens.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// Has settings and catalog loaded again, and says how they stand.
+    pub fn reloader(&self) -> &Reloader {
+        &self.reloader
     }
 
     /// Takes no more requests, lets running transfers end within the grace period, keeps what fills have, and returns.

@@ -157,4 +157,10 @@ impl Cache {
     pub fn list(&self) -> Vec<Listed> {
         self.store.index().list()
     }
+
+    /// How many pins each digest has.
+    #[cfg(test)]
+    pub(crate) fn pins(&self) -> std::collections::BTreeMap<Digest, usize> {
+        self.store.index().pins()
+    }
 }

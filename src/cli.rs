@@ -5,6 +5,7 @@ pub mod boots;
 pub mod completions;
 pub mod config;
 pub mod dhcp_config;
+pub mod health;
 pub mod hosts;
 pub mod man;
 pub mod releases;
@@ -39,6 +40,7 @@ enum Command {
     Activate(activate::ActivateCommand),
     DhcpConfig(dhcp_config::DhcpConfigCommand),
     Config(config::ConfigCommand),
+    Health(health::HealthCommand),
     Completions(completions::CompletionsCommand),
     Man(man::ManCommand),
 }
@@ -55,6 +57,7 @@ impl Cli {
             Command::Activate(command) => command.run(),
             Command::DhcpConfig(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Health(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         }

@@ -51,6 +51,17 @@ struct Inner {
     timeouts: Timeouts,
 }
 
+/// What is wanted of an object.
+#[derive(Clone, Copy, Default)]
+struct Wanted<'a> {
+    /// These of its bytes; none: all.
+    range: Option<ByteRange>,
+    /// Only in this state.
+    expect: Option<&'a Validator>,
+    /// In any state but this.
+    unless: Option<&'a Validator>,
+}
+
 /// The answer to a ranged read, its head checked.
 pub struct Reply {
     /// What the body holds: the asked range cut to the object's end, or the whole object from 0 when the source
@@ -99,16 +110,37 @@ impl Origins {
         range: Option<ByteRange>,
         expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
+        let reply = self.ask(source, Wanted { range, expect, unless: None }).await?;
+        let unasked = || OriginError::BadReply {
+            source_url: source.to_string(),
+            reason: "it answered that nothing has changed, which was not asked".to_owned(),
+        };
+        reply.ok_or_else(unasked)
+    }
+
+    /// Reads all of `source`, unless it is still in the state that `known` names: then nothing, for one request without a
+    /// body.
+    pub async fn read_changed(
+        &self,
+        source: &SourceUrl,
+        known: Option<&Validator>,
+    ) -> Result<Option<Reply>, OriginError> {
+        self.ask(source, Wanted { unless: known, ..Wanted::default() }).await
+    }
+
+    async fn ask(&self, source: &SourceUrl, wanted: Wanted<'_>) -> Result<Option<Reply>, OriginError> {
         let remote = self.remote(source);
         match source.place() {
             Place::File(path) => {
-                let asked = file::Asked { source, path, range, expect };
-                file::read(asked, &remote.label(source), self.inner.timeouts.stall).await
+                let asked = file::Asked { source, path, range: wanted.range, expect: wanted.expect };
+                let reply = file::read(asked, &remote.label(source), self.inner.timeouts.stall).await?;
+                let known = wanted.unless.is_some() && reply.validator.as_ref() == wanted.unless;
+                Ok(Some(reply).filter(|_| !known))
             }
-            Place::Http(url) => remote.read_http(source, url, range, expect).await,
+            Place::Http(url) => remote.read_http(source, url, wanted).await,
             Place::S3 { bucket, key, version } => {
                 let object = s3::Object { bucket, key, version: version.as_deref() };
-                remote.read_s3(source, object, range, expect).await
+                remote.read_s3(source, object, wanted).await
             }
         }
     }

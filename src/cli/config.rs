@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::print;
-use crate::config::{Config, Explanation, Flags, process_environment, schema};
+use crate::app;
+use crate::config::{Config, Explanation, Flags, schema};
 
 /// Show and explain the settings
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ impl ConfigCommand {
     /// Runs it, printing to standard output; says on standard error what is wrong with the settings.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let printed = match self.action {
-            Action::Show { json, flags } => match Config::load(&flags, process_environment()) {
+            Action::Show { json, flags } => match app::load_now(&flags) {
                 Ok(config) => show(&config, json)?,
                 Err(errors) => return Ok(refuse(&errors)),
             },

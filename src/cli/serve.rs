@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::config::refuse;
-use crate::app::{App, service};
-use crate::config::{Config, Flags, process_environment};
+use crate::app::{self, App, Loaded, ReloadTrigger, Reloader, service};
+use crate::config::{Flags, Inputs, process_environment};
 use crate::sockets::Inherited;
 use crate::telemetry::{self, Metrics};
 
@@ -17,7 +17,8 @@ use crate::telemetry::{self, Metrics};
 ///
 /// Runs in the foreground and logs to standard error: `BOOTDEPOT_LOG` sets the filter (`info`, `debug`,
 /// `bootdepot::fill=debug`), `BOOTDEPOT_LOG_FORMAT=json` writes one object a line. SIGTERM or Ctrl-C lets running
-/// transfers end within 25 seconds; a second one ends at once.
+/// transfers end within 25 seconds; a second one ends at once. SIGHUP loads settings and catalog again: all of it if
+/// nothing is wrong with it, else nothing.
 #[derive(Debug, clap::Args)]
 pub struct ServeCommand {
     #[command(flatten)]
@@ -27,30 +28,33 @@ pub struct ServeCommand {
 impl ServeCommand {
     /// Runs the server until it is told to stop.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let inputs = Inputs::new(&self.flags, process_environment());
+        let loaded = match runtime.block_on(app::load(&inputs)) {
+            Ok(loaded) => loaded,
             Err(errors) => return Ok(refuse(&errors)),
         };
         if let Err(error) = telemetry::start_logs() {
             return Ok(refuse(&error));
         }
-        for warning in &config.warnings {
+        for warning in &loaded.config.warnings {
             warn!("{warning}");
         }
         raise_file_limit();
         let inherited = Inherited::from_environment()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let served = runtime.block_on(serve(config, inherited));
+        let served = runtime.block_on(serve(loaded, inherited));
         // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
         runtime.shutdown_background();
         served.map(|()| ExitCode::SUCCESS)
     }
 }
 
-async fn serve(config: Config, inherited: Inherited) -> anyhow::Result<()> {
+async fn serve(loaded: Loaded, inherited: Inherited) -> anyhow::Result<()> {
     let metrics = Metrics::start()?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    // From here on: it would end a process that does not listen for it.
+    let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut told = async || {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -59,10 +63,12 @@ async fn serve(config: Config, inherited: Inherited) -> anyhow::Result<()> {
     };
     // A disk that hangs while the cache is opened must not keep the process from ending.
     let app = tokio::select! {
-        app = App::start(config, metrics, inherited) => app?,
+        app = App::start(loaded, metrics, inherited) => app?,
         () = told() => return Ok(()),
     };
+    let reloading = tokio::spawn(reload_on(hangup, app.reloader().clone()));
     told().await;
+    reloading.abort();
     service::stopping();
     info!("stopping; running transfers may end, a second signal ends them");
     tokio::select! {
@@ -70,6 +76,14 @@ async fn serve(config: Config, inherited: Inherited) -> anyhow::Result<()> {
         () = told() => warn!("stopped at once; transfers were cut"),
     }
     Ok(())
+}
+
+/// Loads settings and catalog again at each SIGHUP.
+async fn reload_on(mut hangup: Signal, reloader: Reloader) {
+    while hangup.recv().await.is_some() {
+        // The log says how it went.
+        let _ = reloader.reload(ReloadTrigger::Signal).await;
+    }
 }
 
 /// Takes as many open files as the system allows: each connection and each open blob is one.

@@ -1,11 +1,10 @@
-//! Bringing assets into the cache for no client, and keeping them there.
+//! Bringing assets into the cache for no client.
 
 use std::sync::Arc;
 
 use super::fill::Phase;
-use super::{Depot, ReadError};
+use super::{Depot, ReadError, sources};
 use crate::asset::Digest;
-use crate::cache::Cache;
 use crate::catalog::Asset;
 
 /// Why an asset cannot be brought into the cache.
@@ -30,21 +29,6 @@ pub struct Progress {
     pub size: Option<u64>,
 }
 
-/// Holds an asset's blob, and its block list's, against eviction for as long as this lives, whether they are here
-/// already or not.
-pub struct Hold {
-    cache: Cache,
-    digests: Vec<Digest>,
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        for digest in &self.digests {
-            self.cache.unpin(digest);
-        }
-    }
-}
-
 impl Depot {
     /// Brings the asset's blob into the cache; when this returns well, it is there and proven.
     ///
@@ -54,7 +38,8 @@ impl Depot {
         if self.is_proven(&asset.digest) {
             return Ok(());
         }
-        if let Some(error) = self.shared.failed.get(&asset.digest) {
+        let supply = self.supply();
+        if let Some(error) = supply.memory.failed.get(&supply.whence(&asset.digest, &sources(&supply, asset))) {
             return Err(error.into());
         }
         let Some((fill, _)) = self.join(asset)? else { return Ok(()) };
@@ -82,14 +67,5 @@ impl Depot {
             }
             _ => Progress { proven: false, bytes: 0, size: asset.size },
         }
-    }
-
-    /// Holds the asset's blob in the cache from now on.
-    pub fn hold(&self, asset: &Asset) -> Hold {
-        let digests: Vec<_> = [asset.digest].into_iter().chain(asset.blocks.as_ref().map(|list| list.digest)).collect();
-        for digest in &digests {
-            self.shared.cache.pin(digest);
-        }
-        Hold { cache: self.shared.cache.clone(), digests }
     }
 }

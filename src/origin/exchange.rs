@@ -40,9 +40,8 @@ impl Exchange<'_> {
             let range = HeaderValue::try_from(format!("bytes={range}"));
             headers.insert(RANGE, range.map_err(|e| self.bad_reply(e.to_string()))?);
         }
-        if let Some((name, value)) = self.asked.expect.and_then(super::Validator::precondition) {
-            headers.insert(name, value);
-        }
+        let expect = self.asked.expect.and_then(super::Validator::precondition);
+        headers.extend(expect.into_iter().chain(self.asked.unless.and_then(super::Validator::exclusion)));
         let host = host(url);
         let peer = Peer {
             source_url: self.source_url,
@@ -64,14 +63,18 @@ impl Exchange<'_> {
         sent
     }
 
-    /// The reply that the answer is, or why it is none. `bucket` is the bucket of an S3 source and its endpoint.
+    /// The reply that the answer is, none where the object is in the state in which it is not wanted; or why it is none.
+    /// `bucket` is the bucket of an S3 source and its endpoint.
     pub(super) async fn accept(
         &self,
         mut response: Response,
         identity: &str,
         bucket: Option<(&str, &str)>,
-    ) -> Result<Reply, OriginError> {
+    ) -> Result<Option<Reply>, OriginError> {
         let status = response.status();
+        if status == StatusCode::NOT_MODIFIED && self.asked.unless.is_some() {
+            return Ok(None);
+        }
         let mut said = Document::default();
         if !status.is_success() {
             said = self.document(&mut response).await;
@@ -87,15 +90,19 @@ impl Exchange<'_> {
             Fault::Changed => OriginError::Changed { source_url: self.source_url.to_owned() },
             Fault::Bad(reason) => self.bad_reply(reason),
         })?;
+        // Not every source minds the condition.
+        if self.asked.unless.is_some() && head.validator.as_ref() == self.asked.unless {
+            return Ok(None);
+        }
         let source_url = self.source_url.to_owned();
-        Ok(Reply {
+        Ok(Some(Reply {
             range: head.range,
             total: head.total,
             validator: head.validator,
             last_modified: head.last_modified,
             ignored_range: head.ignored_range,
             body: Body::of_response(response, source_url, head.range.len(), self.stall, self.label),
-        })
+        }))
     }
 
     /// What the body of an answer that is no reply says, as far as it comes.

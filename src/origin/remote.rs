@@ -16,8 +16,8 @@ use super::exchange::{Exchange, host};
 use super::keyring::{Keyring, ProcessEnv};
 use super::reply::Asked;
 use super::s3::{Endpoint, Object};
-use super::{Credentials, OriginError, OriginSettings, Reply, Timeouts, Validator, client};
-use crate::asset::{ByteRange, Place, SourceUrl};
+use super::{Credentials, OriginError, OriginSettings, Reply, Timeouts, Wanted, client};
+use crate::asset::{Place, SourceUrl};
 use crate::secret::Secret;
 use crate::trust;
 
@@ -132,12 +132,12 @@ impl Remote {
         &self,
         source: &SourceUrl,
         object: Object<'_>,
-        range: Option<ByteRange>,
-        expect: Option<&Validator>,
-    ) -> Result<Reply, OriginError> {
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Reply>, OriginError> {
         let label = self.label(source);
         let source_url = source.to_string();
-        let asked = Asked { range, expect, stored_encoding: true };
+        let Wanted { range, expect, unless } = wanted;
+        let asked = Asked { range, expect, unless, stored_encoding: true };
         let exchange = self.exchange(&label, &source_url, asked);
         let unusable = |reason| OriginError::Settings { origin: label.clone(), reason };
         let url = self.endpoint.object(object).map_err(unusable)?;
@@ -169,12 +169,12 @@ impl Remote {
         &self,
         source: &SourceUrl,
         url: &Url,
-        range: Option<ByteRange>,
-        expect: Option<&Validator>,
-    ) -> Result<Reply, OriginError> {
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Reply>, OriginError> {
         let label = self.label(source);
         let source_url = source.to_string();
-        let asked = Asked { range, expect, stored_encoding: false };
+        let Wanted { range, expect, unless } = wanted;
+        let asked = Asked { range, expect, unless, stored_encoding: false };
         let exchange = self.exchange(&label, &source_url, asked);
         let mut headers = self.reveal_headers(&label).await?;
         let mut url = url.clone();

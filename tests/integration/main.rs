@@ -12,6 +12,7 @@ mod http_clients;
 mod ledger;
 mod origins;
 mod releases;
+mod reload;
 mod serve;
 mod stampede;
 mod support;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bootdepot::asset::Digest;
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -194,8 +194,14 @@ impl Front {
                 let length = content_length(&reply).saturating_sub(bytes);
                 reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
             }
-            // s3s ignores If-Match on reads; S3 does not.
+            // s3s ignores these conditions on reads; S3 does not.
             None if reply.status().is_success() => {
+                let known = headers.get(IF_NONE_MATCH);
+                if known.is_some() && reply.headers().get(ETAG) == known {
+                    *reply.status_mut() = StatusCode::NOT_MODIFIED;
+                    *reply.body_mut() = Body::empty();
+                    reply.headers_mut().remove(CONTENT_LENGTH);
+                }
                 let wanted = headers.get(IF_MATCH);
                 if wanted.is_some_and(|etag| etag != "*" && reply.headers().get(ETAG) != Some(etag)) {
                     reply = error_document(412, "PreconditionFailed");
