@@ -7,6 +7,7 @@ mod architecture;
 mod boot;
 mod boots;
 mod crash;
+mod deploy;
 mod dhcp;
 mod http_clients;
 mod ledger;
