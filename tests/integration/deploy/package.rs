@@ -107,14 +107,11 @@ fn the_package_is_built_installed_run_upgraded_and_purged() {
 }
 
 fn install(package: &Path) {
-    let root = Root::new(package.parent().unwrap());
-    let package = {
-        // The directory that it was in is under the root's file system now.
-        let inside = root.file("tmp/bootdepot.deb");
-        std::fs::copy(package, &inside).unwrap();
-        inside.display().to_string()
-    };
-    root.dpkg(&["--install", &package]);
+    let at = package.with_extension("root");
+    std::fs::create_dir(&at).unwrap();
+    let root = Root::new(&at);
+    let package = package.to_str().expect("a path of ASCII");
+    root.dpkg(&["--install", package]);
     for file in [
         "usr/lib/systemd/system/bootdepot.service",
         "usr/lib/systemd/system/bootdepot-tftp.socket",
@@ -142,7 +139,7 @@ fn install(package: &Path) {
     let mut written = std::fs::read_to_string(&settings).unwrap();
     written.push_str("# ours\n");
     std::fs::write(&settings, &written).unwrap();
-    root.dpkg(&["--install", &package]);
+    root.dpkg(&["--install", package]);
     assert_eq!(std::fs::read_to_string(&settings).unwrap(), written);
     root.dpkg(&["--remove", "bootdepot"]);
     assert!(settings.exists() && !root.file("usr/bin/bootdepot").exists());

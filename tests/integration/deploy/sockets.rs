@@ -121,8 +121,8 @@ fn ports_69_and_80_are_served_without_a_privilege() {
 
     let ((_, other), (_, another)) = (stream("127.0.0.1:0"), datagrams("127.0.0.1:0"));
     let output = with_sockets(&site.command(), &powerless, "http:tftp", (other, another)).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("no permission to listen on 127.0.0.1:80"), "without its sockets it may not: {text}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no permission to listen on 127.0.0.1:80"), "without its sockets it may not: {said}");
 
     let ((http, first), (tftp, second)) = (stream("127.0.0.1:80"), datagrams("127.0.0.1:69"));
     let server = Site::run(with_sockets(&site.command(), &powerless, "http:tftp", (first, second)));
