@@ -8,6 +8,7 @@ pub mod config;
 mod deeds;
 pub mod dhcp_config;
 pub mod evict;
+pub mod health;
 mod here;
 pub mod hosts;
 pub mod list;
@@ -59,6 +60,7 @@ enum Command {
     Activate(activate::ActivateCommand),
     DhcpConfig(dhcp_config::DhcpConfigCommand),
     Config(config::ConfigCommand),
+    Health(health::HealthCommand),
     Completions(completions::CompletionsCommand),
     Man(man::ManCommand),
 }
@@ -83,6 +85,7 @@ impl Cli {
             Command::Activate(command) => command.run(),
             Command::DhcpConfig(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Health(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         }

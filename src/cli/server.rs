@@ -213,7 +213,7 @@ fn token_of(admin: &AdminSettings) -> Option<String> {
 }
 
 /// A listener on every address of the machine answers on its loopback too.
-fn reachable(mut listener: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut listener: SocketAddr) -> SocketAddr {
     match listener.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => listener.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => listener.set_ip(Ipv6Addr::LOCALHOST.into()),

@@ -10,6 +10,7 @@ mod check;
 mod commands;
 mod crash;
 mod dashboard;
+mod deploy;
 mod dhcp;
 mod http_clients;
 mod ledger;
