@@ -114,7 +114,9 @@ impl Server {
     /// Whether anybody listens there. Blocks.
     pub(super) fn is_there(&self) -> Result<(), AskError> {
         let silent = |reason: String| AskError::Silent { address: self.address, reason };
-        match self.runtime.block_on(timeout(PATIENCE, TcpStream::connect(self.address))) {
+        // Within the runtime, whose clock the timeout goes by.
+        let connecting = async { timeout(PATIENCE, TcpStream::connect(self.address)).await };
+        match self.runtime.block_on(connecting) {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(silent(error.to_string())),
             Err(_) => Err(silent(format!("no answer within {} s", PATIENCE.as_secs()))),
