@@ -4,6 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use crate::support::browser::{Browser, DOWN, ENTER, ESCAPE};
@@ -303,7 +308,7 @@ fn every_page_is_without_fault_in_light_and_dark() {
     let Some(browser) = Browser::start(morning.server.admin) else { return };
     browser.open("#/");
     browser.wait_for("Number(document.querySelector('#figures li strong').textContent) > 3");
-    browser.wait_for_text("is being fetched");
+    browser.wait_for("document.querySelector('#overview-fills li')");
     for dark in [false, true] {
         let theme = if dark { "dark" } else { "light" };
         browser.dark(dark);
@@ -458,15 +463,16 @@ impl Morning {
 
 /// A machine with an address of its own on the loopback.
 struct Machine {
-    client: reqwest::Client,
+    client: hyper_util::client::legacy::Client<HttpConnector, Empty<Bytes>>,
     http: SocketAddr,
 }
 
 impl Machine {
     fn of(http: SocketAddr, number: u8) -> Self {
-        let address = IpAddr::V4(Ipv4Addr::new(127, 0, 7, number));
-        let client = reqwest::Client::builder().local_address(address).no_proxy().build();
-        Self { client: client.expect("a client can be built"), http }
+        let mut connector = HttpConnector::new();
+        connector.set_local_address(Some(IpAddr::V4(Ipv4Addr::new(127, 0, 7, number))));
+        let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
+        Self { client, http }
     }
 
     /// Boots its way.
@@ -486,26 +492,37 @@ impl Machine {
 
     /// Reads this much of the answer at `path`, or all of it, and lets go.
     async fn read(&self, path: &str, most: usize) {
-        let Ok(mut answer) = self.client.get(format!("http://{}{path}", self.http)).send().await else { return };
         let mut read = 0;
-        while let Ok(Some(piece)) = answer.chunk().await {
-            read += piece.len();
+        let Some(mut body) = self.get(path).await else { return };
+        while let Some(length) = piece(&mut body).await {
+            read += length;
             if read >= most {
                 return;
             }
         }
     }
 
-    /// Reads all of the answer at `path`, but `first`, as slowly as an old management controller.
+    /// Reads all of the answer at `path`: the first bytes at once, and then as slowly as an old management controller.
     async fn read_slowly(&self, path: &str, first: usize) {
-        let Ok(mut answer) = self.client.get(format!("http://{}{path}", self.http)).send().await else { return };
         let (mut read, mut due) = (0, first);
-        while let Ok(Some(piece)) = answer.chunk().await {
-            read += piece.len();
+        let Some(mut body) = self.get(path).await else { return };
+        while let Some(length) = piece(&mut body).await {
+            read += length;
             if read >= due {
                 due = read + MIB / 8;
                 tokio::time::sleep(Duration::from_millis(400)).await;
             }
         }
     }
+
+    async fn get(&self, path: &str) -> Option<Incoming> {
+        let url = format!("http://{}{path}", self.http).parse().expect("a URL");
+        self.client.get(url).await.ok().map(http::Response::into_body)
+    }
+}
+
+/// The length of the next piece; none at the end, or where the server has gone.
+async fn piece(body: &mut Incoming) -> Option<usize> {
+    let frame = body.frame().await?.ok()?;
+    Some(frame.data_ref().map_or(0, Bytes::len))
 }

@@ -185,20 +185,19 @@ export function cache({ open }) {
       if (topics.has("assets")) list(false);
       else if (topics.has("clock")) table.render();
       if ((topics.has("assets") || topics.has("status")) && performance.now() - dividedAt > DIVIDED_EVERY) divide();
-      const { phase, at } = store.assetsState;
+      const { phase, at, error } = store.assetsState;
+      // When it is first looked at: the list may be long.
+      if (phase === "none" && error === null && store.status !== null) loadAssets();
       const old = store.assets.size > 2_000 ? FRESH.many : FRESH.few;
       if (topics.has("clock") && phase === "loaded" && Date.now() - at > old) {
         store.assetsState.at = Date.now();
         loadAssets();
       }
     },
-    async enter() {
+    enter() {
+      store.assetsState.error = null;
       list(true);
       divide();
-      if (store.assetsState.phase === "none") {
-        await loadAssets();
-        divide();
-      }
     },
     panel: (name) => assetPanel(name),
     select(name) {

@@ -80,7 +80,11 @@ impl Browser {
             client.update_timeouts(patience).await.expect("a browser can be told to be patient");
             client
         });
-        Some(Self { client, driver, base: format!("http://{address}/"), _profile: profile })
+        let browser = Self { client, driver, base: format!("http://{address}/"), _profile: profile };
+        // It opens with a page of its maker.
+        browser.wait(browser.client.goto("about:blank"));
+        browser.requests();
+        Some(browser)
     }
 
     /// Opens the page at this path and fragment, anew.
