@@ -52,7 +52,7 @@ export function cache({ open }) {
     empty: () => {
       const { phase, error } = store.assetsState;
       if (error) return `The list cannot be read: ${error.message}`;
-      if (phase === "loading") return "The list is on its way.";
+      if (phase !== "loaded") return "The list is on its way.";
       return store.assets.size === 0 ? "The catalog has no assets." : "No asset is like that.";
     },
     columns: [
@@ -102,7 +102,7 @@ export function cache({ open }) {
     for (const key in FILTERS) states.count(key, tally[key]);
     table.show(shown, now);
     const { phase, total, at, error } = store.assetsState;
-    setText(byId("assets-loaded"), error ? "the list may be old" : phase === "loading" ? (total ? `reading ${many(total, "asset")}` : "reading") : `as of ${clock(new Date(at).toISOString()).slice(-8)}`);
+    setText(byId("assets-loaded"), error ? "the list may be old" : phase !== "loaded" ? (total ? `reading ${many(total, "asset")}` : "reading") : `as of ${clock(new Date(at).toISOString()).slice(-8)}`);
   }
 
   /** The strip: what fills the cache, each part as wide as its bytes. */
