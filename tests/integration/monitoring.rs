@@ -114,7 +114,7 @@ fn every_alert_says_what_to_do_and_is_tested() {
             assert!(alert.contains(part), "{name} has no {part}");
         }
         let link = alert.split_once("docs/troubleshooting.md#").unwrap_or_else(|| panic!("{name} links nowhere")).1;
-        let link = link.split(char::is_whitespace).next().unwrap();
+        let link = link.split('"').next().unwrap();
         assert!(anchors.contains(link), "{name}: docs/troubleshooting.md has no #{link}, but {anchors:?}");
         let tested = [format!("alertname: {name}\n"), format!("{{alertname=\"{name}\"}}")];
         assert!(tested.iter().any(|text| tests.contains(text)), "{name} has no test");
