@@ -13,7 +13,8 @@ use std::process::ExitCode;
 
 use super::config::refuse;
 use super::print;
-use crate::config::{Config, Flags, process_environment};
+use crate::app;
+use crate::config::Flags;
 use crate::dhcp::addresses_of;
 use site::{Site, here};
 
@@ -50,7 +51,7 @@ enum Server {
 impl DhcpConfigCommand {
     /// Runs it, printing to standard output; says on standard error what is missing.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
+        let config = match app::load_now(&self.flags) {
             Ok(config) => config,
             Err(errors) => return Ok(refuse(&errors)),
         };

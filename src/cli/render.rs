@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::config::refuse;
 use super::print;
+use crate::app;
 use crate::boot::{Language, Mac, Machine, Roster, Script, Trouble, Uuid, Visit};
-use crate::config::{Config, Flags, process_environment};
+use crate::config::{Config, Flags};
 
 /// Print the script that a machine would get, or a file of it
 ///
@@ -58,7 +59,7 @@ pub struct RenderCommand {
 impl RenderCommand {
     /// Runs it, printing to standard output; says on standard error why a machine would have nothing to boot.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
+        let config = match app::load_now(&self.flags) {
             Ok(config) => config,
             Err(errors) => return Ok(refuse(&errors)),
         };

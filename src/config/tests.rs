@@ -2,6 +2,7 @@ mod errors;
 mod layers;
 mod releases;
 mod schemas;
+mod shared;
 mod showing;
 
 use std::fs;
