@@ -333,6 +333,7 @@ impl Reloads {
         let here = |text: &Arc<CatalogText>| text.url == url.to_string();
         if let Some(found) = found.filter(here) {
             self.complaint = None;
+            self.standing.looked(Some(Look::good(&found)));
             return Some(found);
         }
         let before = match self.current.text.clone().filter(here) {
