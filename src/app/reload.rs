@@ -22,6 +22,7 @@ use crate::admin::{CatalogView, ReloadFailure, ReloadOutcome, ReloadTrigger, Rel
 use crate::boot::Boot;
 use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary};
 use crate::depot::Stock;
+use crate::dhcp::Firmware;
 use crate::origin::Origins;
 
 /// The first pause before a shared catalog is looked for again that could not be had and has no copy; it doubles up to
@@ -44,6 +45,8 @@ struct Memory {
     shared: Option<SharedCatalog>,
     text: Option<Arc<CatalogText>>,
     partial: bool,
+    /// What DHCP clients are told, where they are told anything: it goes by the catalog, too.
+    firmware: Option<Firmware>,
 }
 
 /// The settings that a server starts with, as far as it takes to load them again.
@@ -63,6 +66,8 @@ pub(super) struct Reloads {
     inputs: Inputs,
     /// The settings at the start: of some keys the values hold until the next.
     started: Summary,
+    /// What DHCP clients are told until the next start.
+    firmware: Option<Firmware>,
     current: Memory,
     /// The state of the shared catalog that was last read, whether it could be taken or not.
     seen: Option<String>,
@@ -79,6 +84,7 @@ impl Memory {
             shared: config.shared.clone(),
             text: config.text().cloned(),
             partial: config.partial,
+            firmware: config.dhcp.as_ref().map(|dhcp| dhcp.firmware.clone()),
         }
     }
 }
@@ -105,6 +111,7 @@ impl Reloader {
             origins,
             inputs: seed.inputs,
             started: seed.memory.summary.clone(),
+            firmware: seed.memory.firmware.clone(),
             seen: seed.look.as_ref().and_then(|look| look.validator.clone()),
             complaint: seed.look.as_ref().and_then(|look| look.error.clone()),
             current: seed.memory,
@@ -301,6 +308,12 @@ impl Reloads {
         let same = self.current.summary.is_same(&memory.summary) && self.current.partial == memory.partial;
         let waiting = self.started.waiting(&memory.summary);
         warnings.extend(waiting.iter().map(|key| format!("{key} is taken when the server starts again")));
+        if self.firmware.is_some() && memory.firmware.is_some() && self.firmware != memory.firmware {
+            warnings.push(
+                "DHCP clients are told of the boot files that are in the catalog now when the server starts again"
+                    .to_owned(),
+            );
+        }
         let news = News::between(&self.current.summary, &memory.summary);
         let standing = self.standing.taking(&config, !same);
         let stock = Stock { catalog: config.catalog, origins: Some(origins.clone()), settings: config.fill };
