@@ -172,7 +172,7 @@ impl Boot {
         match &script.trouble {
             None => tracing::debug!(peer = %visit.peer, host, profile, "script"),
             Some(trouble @ (Trouble::Unknown | Trouble::NotLive(NotLive::Fetching { .. } | NotLive::Inactive(_)))) => {
-                tracing::info!(peer = %visit.peer, ?machine, host, profile, "a machine has to wait: {trouble}");
+                tracing::info!(peer = %visit.peer, %machine, host, profile, "a machine has to wait: {trouble}");
             }
             Some(trouble) => tracing::warn!(peer = %visit.peer, host, profile, "no script: {trouble}"),
         }

@@ -2,19 +2,31 @@
 
 pub mod activate;
 pub mod boots;
+pub mod check;
 pub mod completions;
 pub mod config;
+mod deeds;
 pub mod dhcp_config;
+pub mod evict;
+pub mod health;
+mod here;
 pub mod hosts;
+pub mod list;
+mod live;
 pub mod man;
+pub mod pin;
 pub mod preload;
 pub mod releases;
 pub mod render;
 pub mod serve;
 mod server;
+pub mod status;
 mod table;
+pub mod unpin;
+pub mod verify;
 mod witness;
 mod words;
+mod worker;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -33,7 +45,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeCommand),
+    Check(check::CheckCommand),
     Preload(preload::PreloadCommand),
+    List(list::ListCommand),
+    Status(status::StatusCommand),
+    Verify(verify::VerifyCommand),
+    Pin(pin::PinCommand),
+    Unpin(unpin::UnpinCommand),
+    Evict(evict::EvictCommand),
     Hosts(hosts::HostsCommand),
     Boots(boots::BootsCommand),
     Render(render::RenderCommand),
@@ -41,6 +60,7 @@ enum Command {
     Activate(activate::ActivateCommand),
     DhcpConfig(dhcp_config::DhcpConfigCommand),
     Config(config::ConfigCommand),
+    Health(health::HealthCommand),
     Completions(completions::CompletionsCommand),
     Man(man::ManCommand),
 }
@@ -50,7 +70,14 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(command) => command.run(),
+            Command::Check(command) => command.run(),
             Command::Preload(command) => command.run(),
+            Command::List(command) => command.run(),
+            Command::Status(command) => command.run(),
+            Command::Verify(command) => command.run(),
+            Command::Pin(command) => command.run(),
+            Command::Unpin(command) => command.run(),
+            Command::Evict(command) => command.run(),
             Command::Hosts(command) => command.run(),
             Command::Boots(command) => command.run(),
             Command::Render(command) => command.run(),
@@ -58,6 +85,7 @@ impl Cli {
             Command::Activate(command) => command.run(),
             Command::DhcpConfig(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Health(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         }

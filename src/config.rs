@@ -12,6 +12,7 @@ mod flags;
 mod format;
 mod key;
 mod layer;
+mod places;
 mod raw;
 mod resolve;
 mod rules;

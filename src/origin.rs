@@ -1,6 +1,6 @@
 //! Origins: one ranged read of one source URL, with the validator of what was read. Errors are told apart by meaning.
 //!
-//! It knows nothing of digests or of the cache. A reply is distrusted: its status, `Content-Range`, length and
+//! It proves no digests and knows nothing of the cache. A reply is distrusted: its status, `Content-Range`, length and
 //! validator are checked against what was asked before a byte is handed on.
 //!
 //! A read goes `remote` (URL, credentials, redirects) → `exchange` (one request and its answer) → `reply` (what a head
@@ -19,8 +19,10 @@ mod keyring;
 mod refusal;
 mod remote;
 mod reply;
+mod route;
 mod s3;
 mod settings;
+mod stat;
 mod validator;
 
 #[cfg(test)]
@@ -30,16 +32,19 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use body::Body;
-pub use error::OriginError;
+pub use error::{OriginError, TlsFault};
 pub use health::{OriginTrouble, OriginView};
+pub use route::{Route, Server};
 pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
+pub use stat::{Advertised, Answer, Stat};
 pub use validator::Validator;
 
 use crate::asset::{ByteRange, Place, SourceUrl};
 use crate::span::{Kind, Span};
 use crate::trust;
 use health::Health;
-use remote::Remote;
+use http::Method;
+use remote::{Question, Remote};
 
 /// All configured origins; for each source URL the one whose `match` is its longest prefix is used, else a plain one.
 #[derive(Clone)]
@@ -56,17 +61,6 @@ struct Inner {
     timeouts: Timeouts,
 }
 
-/// What is wanted of an object.
-#[derive(Clone, Copy, Default)]
-struct Wanted<'a> {
-    /// These of its bytes; none: all.
-    range: Option<ByteRange>,
-    /// Only in this state.
-    expect: Option<&'a Validator>,
-    /// In any state but this.
-    unless: Option<&'a Validator>,
-}
-
 /// The answer to a ranged read, its head checked.
 pub struct Reply {
     /// What the body holds: the asked range cut to the object's end, or the whole object from 0 when the source
@@ -80,6 +74,8 @@ pub struct Reply {
     pub last_modified: Option<SystemTime>,
     /// The source sent everything although a range was asked: it can only be read as one stream.
     pub ignored_range: bool,
+    /// The digest that the source says it has. A claim: nobody has hashed the bytes for it now.
+    pub advertised: Option<Advertised>,
     /// The bytes.
     pub body: Body,
 }
@@ -124,12 +120,8 @@ impl Origins {
         range: Option<ByteRange>,
         expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
-        let reply = self.ask(source, Wanted { range, expect, unless: None }).await?;
-        let unasked = || OriginError::BadReply {
-            source_url: source.to_string(),
-            reason: "it answered that nothing has changed, which was not asked".to_owned(),
-        };
-        reply.ok_or_else(unasked)
+        let question = Question { source, method: Method::GET, range, expect, unless: None, seen: None };
+        wanted(source, self.observed(question).await?)
     }
 
     /// Reads all of `source`, unless it is still in the state that `known` names: then nothing, for one request without a
@@ -139,40 +131,43 @@ impl Origins {
         source: &SourceUrl,
         known: Option<&Validator>,
     ) -> Result<Option<Reply>, OriginError> {
-        self.ask(source, Wanted { unless: known, ..Wanted::default() }).await
+        let question = Question { source, method: Method::GET, range: None, expect: None, unless: known, seen: None };
+        self.observed(question).await
     }
 
-    async fn ask(&self, source: &SourceUrl, wanted: Wanted<'_>) -> Result<Option<Reply>, OriginError> {
+    /// The same, with books kept of it.
+    async fn observed(&self, question: Question<'_>) -> Result<Option<Reply>, OriginError> {
         let span = Span::begin("origin.read", Kind::Client);
-        span.text("url.full", source);
-        if let Some(range) = &wanted.range {
+        span.text("url.full", question.source);
+        if let Some(range) = &question.range {
             span.text("bootdepot.range", range);
         }
-        let remote = self.remote(source);
-        let label = remote.label(source);
-        let read = async {
-            match source.place() {
-                Place::File(path) => {
-                    let asked = file::Asked { source, path, range: wanted.range, expect: wanted.expect };
-                    let reply = file::read(asked, &label, self.inner.timeouts.stall).await?;
-                    let known = wanted.unless.is_some() && reply.validator.as_ref() == wanted.unless;
-                    Ok(Some(reply).filter(|_| !known))
-                }
-                Place::Http(url) => remote.read_http(source, url, wanted).await,
-                Place::S3 { bucket, key, version } => {
-                    let object = s3::Object { bucket, key, version: version.as_deref() };
-                    remote.read_s3(source, object, wanted).await
-                }
-            }
-        };
-        let record = self.health.of(&label);
-        let read = read.await;
+        let record = self.health.of(&self.remote(question.source).label(question.source));
+        let read = self.put(question).await;
         record.asked(&read);
         match read {
             Ok(reply) => Ok(reply.map(|reply| Reply { body: reply.body.with_record(record).with_span(span), ..reply })),
             Err(error) => {
                 span.fail(error.word(), &error);
                 Err(error)
+            }
+        }
+    }
+
+    async fn put(&self, question: Question<'_>) -> Result<Option<Reply>, OriginError> {
+        let source = question.source;
+        let remote = self.remote(source);
+        match source.place() {
+            Place::File(path) => {
+                let asked = file::Asked { source, path, range: question.range, expect: question.expect };
+                let reply = file::read(asked, &remote.label(source), self.inner.timeouts.stall).await?;
+                let known = question.unless.is_some() && reply.validator.as_ref() == question.unless;
+                Ok(Some(reply).filter(|_| !known))
+            }
+            Place::Http(url) => remote.ask_http(question, url).await,
+            Place::S3 { bucket, key, version } => {
+                let object = s3::Object { bucket, key, version: version.as_deref() };
+                remote.ask_s3(question, object).await
             }
         }
     }
@@ -186,4 +181,12 @@ impl Origins {
         let text = source.as_str();
         self.inner.remotes.iter().find(|remote| text.starts_with(remote.prefix())).unwrap_or(&self.inner.plain)
     }
+}
+
+/// The reply, where one was asked for in whatever state the object is.
+fn wanted(source: &SourceUrl, reply: Option<Reply>) -> Result<Reply, OriginError> {
+    reply.ok_or_else(|| OriginError::BadReply {
+        source_url: source.to_string(),
+        reason: "it answered that nothing has changed, which was not asked".to_owned(),
+    })
 }

@@ -237,8 +237,9 @@ impl Reloads {
         trigger: ReloadTrigger,
         found: Option<Arc<CatalogText>>,
     ) -> Result<ReloadView, ReloadFailure> {
-        let _told = service::reloading();
+        let telling = service::reloading();
         let outcome = self.load(trigger, found).await;
+        drop(telling);
         let word = match &outcome {
             Ok(ReloadView { outcome: ReloadOutcome::Ok, .. }) => "ok",
             Ok(ReloadView { outcome: ReloadOutcome::Unchanged, .. }) => "unchanged",

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::print;
+use super::words::wrapped;
 use crate::app;
 use crate::config::{Config, Explanation, Flags, schema};
 
@@ -144,21 +145,6 @@ fn explained(text: &mut String, one: &Explanation, whole: bool) -> std::fmt::Res
         }
     }
     Ok(())
-}
-
-/// `paragraph` in lines of at most `width` characters, longer words aside.
-fn wrapped(paragraph: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in paragraph.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// A key without the marks of lists, so that `asset.sha256`, `asset[].sha256` and `asset[3].sha256` are one.

@@ -2,11 +2,9 @@
 //! none runs, by itself.
 
 mod bars;
-mod here;
 mod interrupt;
 mod report;
 mod words;
-mod worker;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -16,9 +14,9 @@ use anyhow::Context as _;
 
 use self::interrupt::Interrupts;
 use self::report::Report;
-use self::worker::Worker;
 use super::config::refuse;
 use super::print;
+use super::worker::Worker;
 use crate::config::{Config, Flags, process_environment};
 use crate::jobs::{JobState, JobView, PreloadOrder};
 

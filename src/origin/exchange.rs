@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
+use http::{Method, StatusCode};
 use metrics::counter;
 use reqwest::{Client, Response};
 use url::Url;
@@ -13,7 +13,8 @@ use super::document::Document;
 use super::failure::{self, Peer};
 use super::refusal;
 use super::reply::{self, Asked, Fault};
-use super::{Body, OriginError, Reply};
+use super::stat::Seen;
+use super::{Advertised, Body, OriginError, Reply};
 
 /// What the requests of one read have in common.
 pub(super) struct Exchange<'a> {
@@ -28,7 +29,11 @@ pub(super) struct Exchange<'a> {
     pub(super) source_url: &'a str,
     /// The origin, as metrics and messages name it.
     pub(super) label: &'a str,
+    /// GET, or HEAD where nothing is to be read.
+    pub(super) method: Method,
     pub(super) asked: Asked<'a>,
+    /// Where to note what the answers say of the server itself.
+    pub(super) seen: Option<&'a Seen>,
 }
 
 impl Exchange<'_> {
@@ -51,7 +56,7 @@ impl Exchange<'_> {
             connect: self.connect,
         };
         // reqwest does not say when it has a connection, so the time for one is waited too.
-        let request = self.client.get(url.clone()).headers(headers).send();
+        let request = self.client.request(self.method.clone(), url.clone()).headers(headers).send();
         let sent = within(self.connect + self.stall, self.source_url, request)
             .await
             .and_then(|sent| sent.map_err(|error| failure::of_request(error, &peer)));
@@ -60,6 +65,9 @@ impl Exchange<'_> {
             Err(error) => error.word().to_owned(),
         };
         counter!("bootdepot_origin_requests_total", "origin" => self.label.to_owned(), "status" => status).increment(1);
+        if let (Ok(response), Some(seen)) = (&sent, self.seen) {
+            seen.note(response);
+        }
         sent
     }
 
@@ -95,13 +103,15 @@ impl Exchange<'_> {
             return Ok(None);
         }
         let source_url = self.source_url.to_owned();
+        let length = if self.method == Method::HEAD { 0 } else { head.range.len() };
         Ok(Some(Reply {
             range: head.range,
             total: head.total,
             validator: head.validator,
             last_modified: head.last_modified,
             ignored_range: head.ignored_range,
-            body: Body::of_response(response, source_url, head.range.len(), self.stall, self.label),
+            advertised: Advertised::of_head(response.headers()),
+            body: Body::of_response(response, source_url, length, self.stall, self.label),
         }))
     }
 

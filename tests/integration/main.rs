@@ -6,8 +6,11 @@
 mod architecture;
 mod boot;
 mod boots;
+mod check;
+mod commands;
 mod crash;
 mod dashboard;
+mod deploy;
 mod dhcp;
 mod http_clients;
 mod ledger;

@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     Etag(&'static str),
     /// The object's byte at this offset is another one.
     Flip(u64),
+    /// The reply carries this header field.
+    Field(&'static str, String),
 }
 
 #[derive(Default)]
@@ -84,6 +86,12 @@ impl Object {
     /// Its digest, as a catalog writes it.
     pub(crate) fn sha256(&self) -> String {
         Digest::of(&self.bytes).to_string()
+    }
+
+    /// The same bytes under another key.
+    pub(crate) fn named(mut self, key: &str) -> Self {
+        key.clone_into(&mut self.key);
+        self
     }
 
     /// Its length in bytes.
@@ -190,6 +198,10 @@ impl Front {
                 *reply.body_mut() = Body::from(whole);
             }
             Some(Fault::Etag(etag)) => drop(reply.headers_mut().insert(ETAG, HeaderValue::from_static(etag))),
+            Some(Fault::Field(name, ref value)) => {
+                let value = HeaderValue::from_str(value).expect("a test names a valid value");
+                reply.headers_mut().insert(name, value);
+            }
             Some(Fault::Truncate(bytes)) if reply.status().is_success() => {
                 let length = content_length(&reply).saturating_sub(bytes);
                 reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));

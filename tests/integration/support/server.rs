@@ -87,6 +87,21 @@ impl Site {
         self
     }
 
+    /// Sets one key of the origin.
+    pub(crate) fn set_origin(mut self, key: &str, value: &str) -> Self {
+        let origins = self.settings.get_mut("origin").and_then(toml::Value::as_array_mut);
+        let origin = origins.and_then(|origins| origins[0].as_table_mut()).expect("a site has an origin");
+        origin.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Sets the size of the asset that was added last, in bytes.
+    pub(crate) fn size_of_last(mut self, size: i64) -> Self {
+        let asset = self.assets.last_mut().and_then(toml::Value::as_table_mut).expect("an asset was added");
+        asset.insert("size".to_owned(), size.into());
+        self
+    }
+
     /// Sets one key, such as `fill.retries`.
     pub(crate) fn set(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
         let (path, last) = key.rsplit_once('.').expect("a key has a table");
