@@ -207,7 +207,7 @@ impl Reloads {
         let Some(shared) = self.current.shared.clone() else { return };
         let found = catalog::fetch(&self.origins, &shared.url, self.seen.as_deref()).await;
         let text = match found {
-            Ok(None) => return self.standing.looked(None),
+            Ok(None) => return self.unchanged(),
             Ok(Some(text)) => text,
             Err(error) => return self.complain(&error.to_string()),
         };
@@ -219,6 +219,19 @@ impl Reloads {
         }
         // What it comes to is told there.
         let _ = self.reload(ReloadTrigger::Poll, Some(text)).await;
+    }
+
+    /// The shared catalog is what was last read of it.
+    fn unchanged(&mut self) {
+        if self.complaint.take().is_none() {
+            return self.standing.looked(None);
+        }
+        info!("the shared catalog can be read again");
+        match &self.current.text {
+            Some(text) if text.validator == self.seen => self.standing.looked(Some(Look::good(text))),
+            // Read again, so that what is wrong with it is told again.
+            _ => self.seen = None,
+        }
     }
 
     /// Says that the shared catalog cannot be had; once, until something else is wrong or nothing.
