@@ -17,7 +17,8 @@ use self::report::Report;
 use super::config::refuse;
 use super::print;
 use super::worker::Worker;
-use crate::config::{Config, Flags, process_environment};
+use crate::app;
+use crate::config::Flags;
 use crate::jobs::{JobState, JobView, PreloadOrder};
 
 /// How often to look how far it is.
@@ -82,7 +83,7 @@ impl PreloadCommand {
         if order.selection().is_empty() {
             return Ok(refuse(&"nothing to preload; name assets, or say --release, --profile, --host or --all"));
         }
-        let config = match Config::load(&self.flags, process_environment()) {
+        let config = match app::load_at_hand(&self.flags) {
             Ok(config) => config,
             Err(errors) => return Ok(refuse(&errors)),
         };
