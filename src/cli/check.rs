@@ -27,6 +27,9 @@ use report::Report;
 ///
 /// Exits with status 1 where something fails, and with 0 where there are only warnings.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bootdepot check\n  bootdepot check --verbose --config ./bootdepot.toml\n  bootdepot check --json | jq '.checks[] | select(.result != \"ok\")'"
+)]
 pub struct CheckCommand {
     /// Show each thing that was looked at, not only what is wrong
     #[arg(long, short, conflicts_with = "json")]

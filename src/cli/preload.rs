@@ -34,6 +34,9 @@ const MANY: usize = 1000;
 /// What is proven already costs nothing, so it can be repeated; what was begun goes on where it was. Ctrl-C ends it cleanly
 /// and keeps what came; a second one leaves at once.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bootdepot preload --release okd-4.19\n  bootdepot preload 'okd/4.19/*' --dry-run\n  bootdepot preload --all --verify --keep-going"
+)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line are independent of one another")]
 pub struct PreloadCommand {
     /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
