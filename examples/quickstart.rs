@@ -8,6 +8,7 @@ mod s3;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
@@ -65,7 +66,7 @@ async fn quickstart(check: bool) -> anyhow::Result<ExitCode> {
     let done = if check {
         tokio::task::spawn_blocking(move || run_all(&tries)).await??
     } else {
-        print(&s3, &settings, &tries)?;
+        print(&s3, &settings, app.addresses().admin, &tries)?;
         tokio::signal::ctrl_c().await?;
         true
     };
@@ -177,11 +178,14 @@ fn tries(addresses: &Addresses, samples: &[Sample]) -> Option<Vec<Try>> {
     ])
 }
 
-fn print(s3: &S3Server, settings: &Path, tries: &[Try]) -> anyhow::Result<()> {
+fn print(s3: &S3Server, settings: &Path, admin: Option<SocketAddr>, tries: &[Try]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "\nbootdepot is up.")?;
     writeln!(out, "  S3        {} (in this process; bucket {BUCKET:?}, signatures are checked)", s3.endpoint())?;
     writeln!(out, "  settings  {}", settings.display())?;
+    if let Some(admin) = admin {
+        writeln!(out, "  dashboard http://{admin}/ (in a browser: what follows happens there)")?;
+    }
     writeln!(out, "\nTry, in another terminal:")?;
     for Try { about, command, shows } in tries {
         writeln!(out, "\n# {about}.\n# It shows: {shows}\n{command}")?;

@@ -34,5 +34,5 @@ pub use reload::{
 };
 pub use server::{AdminParts, AdminServer, Metrics};
 pub use settings::AdminSettings;
-pub use shelf::{AssetState, AssetView};
+pub use shelf::{AssetState, AssetView, Shelf, sorted};
 pub use tokens::{TokenError, plain_token};

@@ -1,10 +1,11 @@
 //! The running server: wires the rooms together, starts them in the right order, and stops them.
 
+mod catalog;
+mod reload;
 pub mod service;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::admin::{
-    AdminError, AdminParts, AdminServer, CatalogView, LastReload, LastReloadOutcome, Listener, ReloadTrigger,
-    Reloading, SourceKind, SourceView,
-};
+pub use catalog::{CatalogError, LoadError, Loaded, Look, fetch, load, load_at_hand, load_now};
+pub use reload::Reloader;
+
+use self::reload::Seed;
+use crate::admin::{AdminError, AdminParts, AdminServer, Listener};
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
-use crate::config::Config;
 use crate::depot::Depot;
 use crate::dhcp::{DhcpError, DhcpServer};
 use crate::http::{HttpError, HttpServer, plain_port};
@@ -83,6 +84,7 @@ pub struct Addresses {
 pub struct App {
     addresses: Addresses,
     depot: Depot,
+    reloader: Reloader,
     servers: TaskTracker,
     stop: CancellationToken,
     /// Ends what goes on until the servers have ended.
@@ -96,10 +98,16 @@ impl App {
     /// Binds all listeners whose sockets are not `inherited`, opens the cache and begins to serve.
     ///
     /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
-    pub async fn start(config: Config, metrics: Metrics, mut inherited: Inherited) -> Result<Self, AppError> {
+    pub async fn start(
+        loaded: impl Into<Loaded>,
+        metrics: Metrics,
+        mut inherited: Inherited,
+    ) -> Result<Self, AppError> {
+        let loaded = loaded.into();
+        let seed = Seed::of(&loaded);
+        let config = loaded.config;
         let advertise = config.http.advertise.clone();
         let started = Timestamp::now();
-        let sources = config.files().map(source).collect();
         let http = HttpServer::bind(config.http, &mut inherited).await?;
         let admin = match config.admin {
             Some(settings) => Some(AdminServer::bind(settings, &mut inherited).await?),
@@ -125,24 +133,16 @@ impl App {
             Ok::<_, AppError>((origins, cache, Ledger::open(&dir)))
         });
         let (origins, cache, ledger) = opening.await?;
-        let standing = CatalogView {
-            assets: config.catalog.len(),
-            releases: config.releases.len(),
-            hosts: config.roster.hosts().len(),
-            loaded: Timestamp::now(),
-            generation: 1,
-            sources,
-            last_reload: Some(LastReload {
-                at: Timestamp::now(),
-                outcome: LastReloadOutcome::Ok,
-                trigger: ReloadTrigger::Start,
-                errors: Vec::new(),
-            }),
-        };
-        let depot = Depot::new(config.catalog, origins, cache.clone(), config.fill);
-        let (listed, theirs) = (config.releases, depot.clone());
-        let releases = blocking(move || Releases::open(listed, theirs, record)).await;
+        let (catalog, theirs, held, fill) = (config.catalog, origins.clone(), cache.clone(), config.fill);
+        let listed = config.releases;
+        let opening = blocking(move || {
+            let depot = Depot::new(catalog, theirs, held, fill);
+            let releases = Releases::open(listed, depot.clone(), record);
+            (depot, releases)
+        });
+        let (depot, releases) = opening.await;
         let boot = Boot::new(config.roster, releases.clone(), ledger.clone(), depot.clone());
+        let (reloader, reloads) = Reloader::new(seed, boot.clone(), origins);
         let http_port = plain_port(&addresses.http, None);
         let base = advertise.map_or(Base::Port(http_port), Base::Url);
 
@@ -159,7 +159,7 @@ impl App {
             let parts = AdminParts {
                 boot: boot.clone(),
                 metrics: Arc::new(move || rendered.render()),
-                reloading: Reloading::never(standing),
+                reloading: reloader.reloading(),
                 jobs: Jobs::new(boot.clone()),
                 listeners: addresses.listeners(),
                 started,
@@ -168,6 +168,7 @@ impl App {
         }
         let keeping = stop.clone();
         servers.spawn(async move { releases.keep(keeping).await });
+        servers.spawn(reloads.run(stop.clone()));
         tokio::spawn(upkeep(metrics, watched, end.clone()));
         let (scrubbing, told) = mpsc::channel();
         let (thread, interval) = (std::thread::Builder::new().name("scrub".to_owned()), config.scrub_interval);
@@ -179,12 +180,17 @@ impl App {
             }
         }
         service::ready();
-        Ok(Self { addresses, depot, servers, stop, end, books, scrubbing, scrub })
+        Ok(Self { addresses, depot, reloader, servers, stop, end, books, scrubbing, scrub })
     }
 
     /// Where it listens.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// Has settings and catalog loaded again, and says how they stand.
+    pub fn reloader(&self) -> &Reloader {
+        &self.reloader
     }
 
     /// Takes no more requests, lets running transfers end within the grace period, keeps what fills have, and returns.
@@ -228,12 +234,6 @@ async fn keep_books(ledger: Ledger, depot: Depot, end: CancellationToken) {
         noted.cancel();
     };
     tokio::join!(note, ledger.keep(noted.clone()));
-}
-
-/// A file of the settings, as a source of the catalog.
-fn source(path: &Path) -> SourceView {
-    let place = path.display().to_string();
-    SourceView { kind: SourceKind::File, place, etag: None, checked: Some(Timestamp::now()), error: None }
 }
 
 /// Runs `work` on a blocking thread.

@@ -22,7 +22,7 @@ mod token;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 
@@ -40,7 +40,8 @@ use self::file::MakeError;
 use self::links::{Mint, Resolve};
 use self::script::Making;
 use self::token::Tokens;
-use crate::depot::{Depot, PastTransfer, TransferView};
+use crate::catalog::Release;
+use crate::depot::{Depot, PastTransfer, Stock, TransferView};
 use crate::span::{Kind, Span};
 
 /// Where a request came from, and how this server is reached from there.
@@ -59,11 +60,14 @@ pub struct Boot {
 }
 
 struct Shared {
-    roster: Roster,
+    /// Held by whoever makes a script or a file, so that all that it names is of one state of the settings.
+    roster: RwLock<Arc<Roster>>,
     releases: Releases,
     ledger: Ledger,
     depot: Depot,
     tokens: Arc<Tokens>,
+    /// Why what the settings say is not all of it, as a sentence.
+    trouble: Mutex<Option<String>>,
 }
 
 /// A file that was made for one host.
@@ -92,7 +96,38 @@ pub enum FileError {
 impl Boot {
     /// The room over these.
     pub fn new(roster: Roster, releases: Releases, ledger: Ledger, depot: Depot) -> Self {
-        Self { shared: Arc::new(Shared { roster, releases, ledger, depot, tokens: Arc::default() }) }
+        let roster = RwLock::new(Arc::new(roster));
+        Self {
+            shared: Arc::new(Shared {
+                roster,
+                releases,
+                ledger,
+                depot,
+                tokens: Arc::default(),
+                trouble: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Goes over to other settings, the depot's stock included: whoever asks for a script gets all of it from before or all of
+    /// it from after. What machines did, and the tokens they hold, stay.
+    pub fn change(&self, stock: Stock, releases: Vec<Release>, roster: Roster) {
+        let roster = Arc::new(roster);
+        let mut current = self.shared.roster.write().unwrap_or_else(PoisonError::into_inner);
+        self.shared.depot.restock(stock);
+        self.shared.releases.set(releases);
+        let before = std::mem::replace(&mut *current, roster);
+        drop(current);
+        drop(before);
+    }
+
+    fn settled(&self) -> RwLockReadGuard<'_, Arc<Roster>> {
+        self.shared.roster.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The hosts and profiles, as the settings have them now.
+    pub fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.settled())
     }
 
     /// A room without hosts, profiles and releases: what a server is that only serves assets.
@@ -103,7 +138,7 @@ impl Boot {
     /// The entry script for iPXE (`/boot.ipxe`, TFTP `autoexec.ipxe`): sends a machine on to `/ipxe` with everything that
     /// iPXE knows of it.
     pub fn entry(&self, visit: &Visit) -> String {
-        self.shared.roster.entry(visit, Language::Ipxe)
+        self.roster().entry(visit, Language::Ipxe)
     }
 
     /// The script of this machine for iPXE. Always one: where something is wrong, it says so and tries again.
@@ -115,16 +150,19 @@ impl Boot {
     /// configuration, which asks again with everything that GRUB knows.
     pub fn grub(&self, machine: &Machine, visit: &Visit) -> String {
         if *machine == Machine::default() {
-            return self.shared.roster.entry(visit, Language::Grub);
+            return self.roster().entry(visit, Language::Grub);
         }
         self.script(machine, visit, Language::Grub)
     }
 
     fn script(&self, machine: &Machine, visit: &Visit, language: Language) -> String {
         let span = Span::begin("script", Kind::Internal);
-        let Shared { roster, ledger, tokens, .. } = &*self.shared;
+        let Shared { ledger, tokens, .. } = &*self.shared;
         let mint = Mint::For(Arc::clone(tokens), visit.peer);
-        let script = Making::new(roster, machine, visit, language, self.resolve(), mint).make();
+        let script = {
+            let roster = self.settled();
+            Making::new(&roster, machine, visit, language, self.resolve(), mint).make()
+        };
         let (host, profile) = (script.host.as_deref(), script.profile.as_deref());
         span.text("bootdepot.host", host.unwrap_or_default());
         span.text("bootdepot.profile", profile.unwrap_or_default());
@@ -134,7 +172,7 @@ impl Boot {
         match &script.trouble {
             None => tracing::debug!(peer = %visit.peer, host, profile, "script"),
             Some(trouble @ (Trouble::Unknown | Trouble::NotLive(NotLive::Fetching { .. } | NotLive::Inactive(_)))) => {
-                tracing::info!(peer = %visit.peer, ?machine, host, profile, "a machine has to wait: {trouble}");
+                tracing::info!(peer = %visit.peer, %machine, host, profile, "a machine has to wait: {trouble}");
             }
             Some(trouble) => tracing::warn!(peer = %visit.peer, host, profile, "no script: {trouble}"),
         }
@@ -159,16 +197,24 @@ impl Boot {
         token: Option<&str>,
         visit: &Visit,
     ) -> Result<HostFile, FileError> {
-        let Shared { roster, tokens, .. } = &*self.shared;
-        let host = roster.host(host).ok_or(FileError::Missing)?;
-        let spec = host.files.get(file).ok_or(FileError::Missing)?;
-        if spec.only_from_host {
-            let admitted = tokens.admit(&host.name, file, token, visit.peer);
-            admitted.map_err(|error| FileError::Refused(error.to_string()))?;
-        }
-        let secrets = file::reveal(&host.secrets).await.map_err(FileError::Failed)?;
-        let mint = Mint::For(Arc::clone(tokens), visit.peer);
-        let made = file::render(roster, host, file, visit, self.resolve(), mint, &secrets);
+        let tokens = &self.shared.tokens;
+        let (made, spec) = loop {
+            let roster = self.roster();
+            let host = roster.host(host).ok_or(FileError::Missing)?;
+            let spec = host.files.get(file).ok_or(FileError::Missing)?;
+            if spec.only_from_host {
+                let admitted = tokens.admit(&host.name, file, token, visit.peer);
+                admitted.map_err(|error| FileError::Refused(error.to_string()))?;
+            }
+            let secrets = file::reveal(&host.secrets).await.map_err(FileError::Failed)?;
+            let mint = Mint::For(Arc::clone(tokens), visit.peer);
+            let settled = self.settled();
+            // Else the settings changed while Vault was asked.
+            if Arc::ptr_eq(&roster, &settled) {
+                let made = file::render(&roster, host, file, visit, self.resolve(), mint, &secrets);
+                break (made, spec.clone());
+            }
+        };
         match made {
             Ok(text) => {
                 if let Some(token) = token.filter(|_| spec.only_from_host) {
@@ -183,7 +229,7 @@ impl Boot {
 
     /// The host that this machine is, if anybody named it.
     pub fn host(&self, machine: &Machine) -> Option<Arc<Host>> {
-        self.shared.roster.find(machine)
+        self.roster().find(machine)
     }
 
     /// Which assets are live.
@@ -193,7 +239,13 @@ impl Boot {
 
     /// What stands in the way of being ready, a sentence each; empty when nothing does.
     pub fn troubles(&self) -> Vec<String> {
-        [self.shared.depot.troubles(), self.shared.releases.troubles()].concat()
+        let own = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        [Vec::from_iter(own), self.shared.depot.troubles(), self.shared.releases.troubles()].concat()
+    }
+
+    /// Says why what the settings say is not all of it, as a sentence; nothing when it is. Not ready until then.
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// Sets the gauges `bootdepot_ready` and `bootdepot_boots`.
@@ -241,10 +293,11 @@ impl Boot {
     pub fn machines(&self) -> Vec<MachineView> {
         let mut machines = self.shared.ledger.machines(&self.shared.depot.sent_so_far());
         for machine in &mut machines {
-            self.name(machine);
+            self.complete(machine);
         }
         let seen: HashSet<_> = machines.iter().filter_map(|machine| machine.name.clone()).collect();
-        let unseen = self.shared.roster.hosts().iter().filter(|host| !seen.contains(&host.name));
+        let roster = self.roster();
+        let unseen = roster.hosts().iter().filter(|host| !seen.contains(&host.name));
         machines.extend(unseen.map(|host| MachineView {
             name: Some(host.name.clone()),
             profile: Some(host.profile.name.clone()),
@@ -264,8 +317,18 @@ impl Boot {
                 None => Some(known),
             }
         })?;
-        self.name(&mut found);
+        self.complete(&mut found);
         Some(found)
+    }
+
+    /// Says of a machine what the ledger cannot know: its name, and how much there is of what it fetches right now.
+    fn complete(&self, machine: &mut MachineView) {
+        self.name(machine);
+        let depot = &self.shared.depot;
+        let steps = machine.boots.iter_mut().flat_map(|boot| &mut boot.steps).chain(&mut machine.last_step);
+        for step in steps.filter(|step| step.open > 0 && step.size.is_none()) {
+            step.size = depot.find(&step.name).and_then(|asset| depot.progress(&asset).size);
+        }
     }
 
     /// Gives a machine the name that the settings have for its MAC, where no script has given it one.

@@ -23,6 +23,7 @@ mod skip;
 mod stats;
 mod steps;
 mod store;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ pub use error::{CacheError, EvictError};
 pub use partial::Partial;
 pub use scrub::ScrubOutcome;
 pub use stats::{CacheStats, Listed};
+pub use survey::Survey;
 
 use crate::asset::Digest;
 use steps::Steps;
@@ -179,5 +181,11 @@ impl Cache {
     /// All proven blobs, in no order. Never blocks.
     pub fn list(&self) -> Vec<Listed> {
         self.store.index().list()
+    }
+
+    /// How many pins each digest has.
+    #[cfg(test)]
+    pub(crate) fn pins(&self) -> std::collections::BTreeMap<Digest, usize> {
+        self.store.index().pins()
     }
 }

@@ -14,6 +14,7 @@ mod events;
 mod fetch;
 mod fill;
 mod hashing;
+mod held;
 mod history;
 mod holds;
 mod lists;
@@ -23,6 +24,7 @@ mod ranges;
 mod rate;
 mod reader;
 mod settings;
+mod stock;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -37,8 +39,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,6 +53,7 @@ pub use preload::{FetchError, Progress};
 pub use rate::Rate;
 pub use reader::Reader;
 pub use settings::{Delivery, FillSettings, Release};
+pub use stock::Stock;
 pub use stream::ByteStream;
 pub use traffic::{ByProtocol, TransferTotals};
 pub use transfer::{CacheState, Outcome, Protocol, Transfer};
@@ -61,12 +64,14 @@ use self::drive::Driver;
 use self::fetch::Fetch;
 use self::fill::{Fill, Phase};
 use self::hashing::blocking;
+use self::held::Held;
 use self::history::History;
 use self::holds::Holders;
 use self::pins::Pins;
+use self::stock::{Supply, Whence};
 use self::traffic::Traffic;
 use self::verdict::SourceFailures;
-use crate::asset::{BlockList, ByteRange, Digest, SourceUrl};
+use crate::asset::{ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, Entry};
 use crate::catalog::{Asset, Catalog};
 use crate::origin::{OriginView, Origins};
@@ -87,18 +92,13 @@ pub struct Depot {
 }
 
 struct Shared {
-    catalog: Arc<Catalog>,
-    origins: Origins,
+    supply: ArcSwap<Supply>,
+    /// Held while the supply is exchanged.
+    restocking: Mutex<()>,
+    held: Arc<Held>,
     cache: Cache,
-    settings: FillSettings,
     fills: Mutex<HashMap<Digest, Arc<Fill>>>,
-    /// One permit a fill at work, and one a stream around the cache.
-    slots: Arc<Semaphore>,
-    bypasses: Arc<Semaphore>,
     hot: moka::sync::Cache<Digest, Bytes>,
-    sizes: moka::future::Cache<Digest, u64>,
-    failed: moka::sync::Cache<Digest, ReadError>,
-    lists: moka::sync::Cache<Digest, Option<Arc<BlockList>>>,
     /// Blobs for which there was no room a moment ago.
     unstored: moka::sync::Cache<Digest, ()>,
     traffic: Arc<Traffic>,
@@ -116,24 +116,16 @@ impl Depot {
     /// A depot of this catalog over these origins and this cache, with the pins that operators left in the cache's
     /// directory. Blocks for reading those.
     pub fn new(catalog: Catalog, origins: Origins, cache: Cache, settings: FillSettings) -> Self {
-        let (catalog, pins) = (Arc::new(catalog), Pins::new(cache.dir().join(PINS_FILE)));
-        metrics::gauge!("bootdepot_catalog_assets").set(u32::try_from(catalog.len()).unwrap_or(u32::MAX));
+        let supply = Supply::new(catalog, origins, settings);
+        let (catalog, pins) = (Arc::clone(&supply.catalog), Pins::new(cache.dir().join(PINS_FILE)));
         let weight = |_: &Digest, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let failed = moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(settings.negative_ttl);
-        // What an unproven object said of its length is believed no longer than that one was missing.
-        let sizes = moka::future::Cache::builder().max_capacity(REMEMBERED).time_to_live(settings.negative_ttl);
-        let lists = moka::sync::Cache::builder().max_capacity(BLOCK_LISTS).time_to_live(settings.negative_ttl);
         let shared = Shared {
-            catalog: Arc::clone(&catalog),
-            origins,
+            supply: ArcSwap::from_pointee(supply),
+            restocking: Mutex::default(),
+            held: Arc::default(),
             cache,
             fills: Mutex::default(),
-            slots: Arc::new(Semaphore::new(settings.max_fills.max(1))),
-            bypasses: Arc::new(Semaphore::new(settings.max_fills.max(1).saturating_mul(settings.connections.max(1)))),
             hot: moka::sync::Cache::builder().max_capacity(HOT_TOTAL).weigher(weight).build(),
-            sizes: sizes.build(),
-            failed: failed.build(),
-            lists: lists.build(),
             unstored: moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(ROOM_AGAIN).build(),
             traffic: Arc::new(Traffic::new()),
             history: Arc::new(History::new()),
@@ -142,7 +134,6 @@ impl Depot {
             pins,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            settings,
         };
         let depot = Self { shared: Arc::new(shared) };
         depot.read_pins(&catalog);
@@ -152,7 +143,7 @@ impl Depot {
 
     /// The catalog as it is now.
     pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.shared.catalog)
+        Arc::clone(&self.shared.supply.load().catalog)
     }
 
     /// The cache that it fills and reads.
@@ -162,12 +153,25 @@ impl Depot {
 
     /// How the origins that were asked for anything fared.
     pub fn origins(&self) -> Vec<OriginView> {
-        self.shared.origins.health()
+        self.shared.supply.load().origins.health()
     }
 
     /// How many fills run at a time; others wait.
     pub fn max_fills(&self) -> usize {
-        self.shared.settings.max_fills.max(1)
+        self.shared.supply.load().settings.max_fills.max(1)
+    }
+
+    /// Deals in `stock` from now on, all of it at once. Whoever has found an asset keeps it, and fills under way go on as they
+    /// began; what was remembered of blobs holds as long as their sources are the same. Blocks for the operators' pins.
+    pub fn restock(&self, stock: Stock) {
+        let _restocking = self.shared.restocking.lock().unwrap_or_else(PoisonError::into_inner);
+        let supply = Arc::new(self.supply().followed_by(stock));
+        self.shared.supply.store(Arc::clone(&supply));
+        self.apply_pins(&supply.catalog);
+    }
+
+    fn supply(&self) -> Arc<Supply> {
+        self.shared.supply.load_full()
     }
 
     /// A transfer of `name` to `peer`, begun now.
@@ -181,14 +185,16 @@ impl Depot {
         self.transfer(protocol, peer, transfer::shown(text))
     }
 
-    /// The asset of this name, if the catalog has it. Memory only.
+    /// The asset of this name, if the catalog has it, or else a [`Hold`]. Memory only.
     pub fn find(&self, name: &str) -> Option<Arc<Asset>> {
-        self.shared.catalog.by_name(name).cloned()
+        let found = self.shared.supply.load().catalog.by_name(name).cloned();
+        found.or_else(|| self.shared.held.by_name(name))
     }
 
-    /// An asset with this digest, if the catalog has it. Memory only.
+    /// An asset with this digest, if the catalog has it, or else a [`Hold`]. Memory only.
     pub fn find_digest(&self, digest: &Digest) -> Option<Arc<Asset>> {
-        self.shared.catalog.by_digest(digest).first().cloned()
+        let found = self.shared.supply.load().catalog.by_digest(digest).first().cloned();
+        found.or_else(|| self.shared.held.by_digest(digest))
     }
 
     /// The asset's size in bytes, where the cache, the catalog or a fill under way has it. Memory only.
@@ -207,40 +213,19 @@ impl Depot {
     /// The asset's size in bytes: from the cache, the catalog, a fill or memory at once, else by one request to its origin,
     /// which begins no fill.
     pub async fn size(&self, asset: &Arc<Asset>) -> Result<u64, ReadError> {
-        let shared = &self.shared;
         if let Some(size) = self.known_size(asset) {
             return Ok(size);
         }
-        if let Some(error) = shared.failed.get(&asset.digest) {
+        let supply = self.supply();
+        let sources = sources(&supply, asset);
+        let whence = supply.whence(&asset.digest, &sources);
+        if let Some(error) = supply.memory.failed.get(&whence) {
             return Err(error);
         }
         // Even of a fill that was begun: it may have to wait for others before it learns the size itself.
         // Boxed: inline it would be 6 KiB of every request's future, which is moved around for each request.
-        let asked = Box::pin(shared.sizes.try_get_with(asset.digest, self.ask_size(asset))).await;
-        asked.map_err(|error| self.remember(asset.digest, ReadError::clone(&error)))
-    }
-
-    async fn ask_size(&self, asset: &Asset) -> Result<u64, ReadError> {
-        let mut failures = SourceFailures::default();
-        for source in &self.sources(asset) {
-            let retries = self.shared.settings.retries;
-            match Fetch::open(&self.shared.origins, source, ByteRange::new(0, 1), None, retries).await {
-                Ok(fetch) => return Ok(fetch.total()),
-                Err(error) => failures.origin(&error),
-            }
-        }
-        Err(failures.verdict().1)
-    }
-
-    /// Where the asset may be fetched: its own sources, and those of others with the same bytes.
-    fn sources(&self, asset: &Asset) -> Vec<SourceUrl> {
-        let mut sources = asset.sources.clone();
-        for source in self.shared.catalog.by_digest(&asset.digest).iter().flat_map(|same| &same.sources) {
-            if !sources.contains(source) {
-                sources.push(source.clone());
-            }
-        }
-        sources
+        let asked = Box::pin(supply.memory.sizes.try_get_with(whence, ask_size(&supply, &sources))).await;
+        asked.map_err(|error| remember(&supply, whence, ReadError::clone(&error)))
     }
 
     /// Opens the asset for reading; returns when its size is known.
@@ -254,12 +239,14 @@ impl Depot {
                 Found::Unreadable(size) => return Ok(reader(size, None)),
                 Found::Nothing => {}
             }
-            if let Some(error) = self.shared.failed.get(&asset.digest) {
+            let supply = self.supply();
+            let whence = supply.whence(&asset.digest, &sources(&supply, asset));
+            if let Some(error) = supply.memory.failed.get(&whence) {
                 return Err(error);
             }
             let known = match asset.size {
                 Some(size) => Some(size),
-                None => self.shared.sizes.get(&asset.digest).await,
+                None => supply.memory.sizes.get(&whence).await,
             };
             if let Some(size) = known {
                 return Ok(reader(size, None));
@@ -271,7 +258,7 @@ impl Depot {
                 Phase::Starting | Phase::Unstored(_) => self.size(asset).await?,
                 Phase::Failed(error) => return Err(error),
             };
-            self.shared.sizes.insert(asset.digest, size).await;
+            supply.memory.sizes.insert(whence, size).await;
             return Ok(Reader { began: state == CacheState::Miss, ..reader(size, None) });
         }
     }
@@ -322,32 +309,26 @@ impl Depot {
         wanting.note(&fill);
         fills.insert(asset.digest, Arc::clone(&fill));
         drop(fills);
+        let supply = self.supply();
         let driver = Driver {
             fill: Arc::clone(&fill),
-            sources: self.sources(asset),
-            origins: shared.origins.clone(),
+            sources: sources(&supply, asset),
+            origins: supply.origins.clone(),
             cache: shared.cache.clone(),
-            settings: shared.settings.clone(),
-            slots: Arc::clone(&shared.slots),
+            settings: supply.settings.clone(),
+            slots: Arc::clone(&supply.slots),
             stop: shared.stop.clone(),
             history: Arc::clone(&shared.history),
             before,
         };
-        let listed = Listed { depot: self.clone(), fill: Arc::clone(&fill) };
+        let whence = supply.whence(&asset.digest, &driver.sources);
+        let listed = Listed { depot: self.clone(), fill: Arc::clone(&fill), supply, whence };
         shared.tasks.spawn(async move {
             let blocks = listed.depot.clone().block_list(Arc::clone(listed.fill.asset()));
             driver.run(blocks).await;
             drop(listed);
         });
         Ok(Some((fill, CacheState::Miss)))
-    }
-
-    /// Keeps an error that asking again soon will not mend.
-    fn remember(&self, digest: Digest, error: ReadError) -> ReadError {
-        if matches!(error, ReadError::NotFound(_) | ReadError::WrongBytes(_)) {
-            self.shared.failed.insert(digest, error.clone());
-        }
-        error
     }
 
     /// What stands in the way of being ready, a sentence each; empty when nothing does.
@@ -361,6 +342,37 @@ impl Depot {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
     }
+}
+
+/// Where the asset may be fetched: its own sources, and those of others with the same bytes.
+fn sources(supply: &Supply, asset: &Asset) -> Vec<SourceUrl> {
+    let mut sources = asset.sources.clone();
+    for source in supply.catalog.by_digest(&asset.digest).iter().flat_map(|same| &same.sources) {
+        if !sources.contains(source) {
+            sources.push(source.clone());
+        }
+    }
+    sources
+}
+
+/// Asks the origins for the size.
+async fn ask_size(supply: &Supply, sources: &[SourceUrl]) -> Result<u64, ReadError> {
+    let mut failures = SourceFailures::default();
+    for source in sources {
+        match Fetch::open(&supply.origins, source, ByteRange::new(0, 1), None, supply.settings.retries).await {
+            Ok(fetch) => return Ok(fetch.total()),
+            Err(error) => failures.origin(&error),
+        }
+    }
+    Err(failures.verdict().1)
+}
+
+/// Keeps an error that asking again soon will not mend.
+fn remember(supply: &Supply, whence: Whence, error: ReadError) -> ReadError {
+    if matches!(error, ReadError::NotFound(_) | ReadError::WrongBytes(_)) {
+        supply.memory.failed.insert(whence, error.clone());
+    }
+    error
 }
 
 /// How somebody wants a fill.
@@ -393,13 +405,16 @@ enum Found {
 struct Listed {
     depot: Depot,
     fill: Arc<Fill>,
+    /// What it began with.
+    supply: Arc<Supply>,
+    whence: Whence,
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
         let asset = self.fill.asset();
         match self.fill.phase() {
-            Phase::Failed(error) => drop(self.depot.remember(asset.digest, error)),
+            Phase::Failed(error) => drop(remember(&self.supply, self.whence, error)),
             Phase::Unstored(_) => self.depot.shared.unstored.insert(asset.digest, ()),
             _ => {}
         }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast};
 
 pub use plan::{Missing, Plan, PlanItem, Proven, Room};
-pub use selection::{Kind as SelectedKind, Selection, SelectionError, UnknownName};
+pub use selection::{Kind as SelectedKind, Selection, SelectionError, UnknownName, is_glob, matcher};
 pub use view::{Assets, Bytes, ItemState, ItemView, JobEvent, JobKind, JobState, JobView, PlannedState, PreloadOrder};
 
 use self::job::Job;

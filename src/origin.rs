@@ -1,6 +1,6 @@
 //! Origins: one ranged read of one source URL, with the validator of what was read. Errors are told apart by meaning.
 //!
-//! It knows nothing of digests or of the cache. A reply is distrusted: its status, `Content-Range`, length and
+//! It proves no digests and knows nothing of the cache. A reply is distrusted: its status, `Content-Range`, length and
 //! validator are checked against what was asked before a byte is handed on.
 //!
 //! A read goes `remote` (URL, credentials, redirects) → `exchange` (one request and its answer) → `reply` (what a head
@@ -19,8 +19,10 @@ mod keyring;
 mod refusal;
 mod remote;
 mod reply;
+mod route;
 mod s3;
 mod settings;
+mod stat;
 mod validator;
 
 #[cfg(test)]
@@ -30,21 +32,25 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use body::Body;
-pub use error::OriginError;
+pub use error::{OriginError, TlsFault};
 pub use health::{OriginTrouble, OriginView};
+pub use route::{Route, Server};
 pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
+pub use stat::{Advertised, Answer, Stat};
 pub use validator::Validator;
 
 use crate::asset::{ByteRange, Place, SourceUrl};
 use crate::span::{Kind, Span};
 use crate::trust;
 use health::Health;
-use remote::Remote;
+use http::Method;
+use remote::{Question, Remote};
 
 /// All configured origins; for each source URL the one whose `match` is its longest prefix is used, else a plain one.
 #[derive(Clone)]
 pub struct Origins {
     inner: Arc<Inner>,
+    health: Arc<Health>,
 }
 
 struct Inner {
@@ -53,7 +59,6 @@ struct Inner {
     /// For what no `match` names.
     plain: Remote,
     timeouts: Timeouts,
-    health: Health,
 }
 
 /// The answer to a ranged read, its head checked.
@@ -69,6 +74,8 @@ pub struct Reply {
     pub last_modified: Option<SystemTime>,
     /// The source sent everything although a range was asked: it can only be read as one stream.
     pub ignored_range: bool,
+    /// The digest that the source says it has. A claim: nobody has hashed the bytes for it now.
+    pub advertised: Option<Advertised>,
     /// The bytes.
     pub body: Body,
 }
@@ -93,7 +100,13 @@ impl Origins {
             exchange::begin_counting(remote.prefix());
         }
         let plain = Remote::plain(&roots, timeouts)?;
-        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts, health: Health::default() }) })
+        Ok(Self { inner: Arc::new(Inner { remotes, plain, timeouts }), health: Arc::default() })
+    }
+
+    /// The same, which go on with the books that `before` kept of how each fared.
+    #[must_use]
+    pub fn following(self, before: &Self) -> Self {
+        Self { health: Arc::clone(&before.health), ..self }
     }
 
     /// Reads `range` of `source` (all of it where none is given). With `expect`, only of the object that has this
@@ -107,31 +120,33 @@ impl Origins {
         range: Option<ByteRange>,
         expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
+        let question = Question { source, method: Method::GET, range, expect, unless: None, seen: None };
+        wanted(source, self.observed(question).await?)
+    }
+
+    /// Reads all of `source`, unless it is still in the state that `known` names: then nothing, for one request without a
+    /// body.
+    pub async fn read_changed(
+        &self,
+        source: &SourceUrl,
+        known: Option<&Validator>,
+    ) -> Result<Option<Reply>, OriginError> {
+        let question = Question { source, method: Method::GET, range: None, expect: None, unless: known, seen: None };
+        self.observed(question).await
+    }
+
+    /// The same, with books kept of it.
+    async fn observed(&self, question: Question<'_>) -> Result<Option<Reply>, OriginError> {
         let span = Span::begin("origin.read", Kind::Client);
-        span.text("url.full", source);
-        if let Some(range) = &range {
+        span.text("url.full", question.source);
+        if let Some(range) = &question.range {
             span.text("bootdepot.range", range);
         }
-        let remote = self.remote(source);
-        let label = remote.label(source);
-        let read = async {
-            match source.place() {
-                Place::File(path) => {
-                    let asked = file::Asked { source, path, range, expect };
-                    file::read(asked, &label, self.inner.timeouts.stall).await
-                }
-                Place::Http(url) => remote.read_http(source, url, range, expect).await,
-                Place::S3 { bucket, key, version } => {
-                    let object = s3::Object { bucket, key, version: version.as_deref() };
-                    remote.read_s3(source, object, range, expect).await
-                }
-            }
-        };
-        let record = self.inner.health.of(&label);
-        let read = read.await;
+        let record = self.health.of(&self.remote(question.source).label(question.source));
+        let read = self.put(question).await;
         record.asked(&read);
         match read {
-            Ok(reply) => Ok(Reply { body: reply.body.with_record(record).with_span(span), ..reply }),
+            Ok(reply) => Ok(reply.map(|reply| Reply { body: reply.body.with_record(record).with_span(span), ..reply })),
             Err(error) => {
                 span.fail(error.word(), &error);
                 Err(error)
@@ -139,13 +154,39 @@ impl Origins {
         }
     }
 
+    async fn put(&self, question: Question<'_>) -> Result<Option<Reply>, OriginError> {
+        let source = question.source;
+        let remote = self.remote(source);
+        match source.place() {
+            Place::File(path) => {
+                let asked = file::Asked { source, path, range: question.range, expect: question.expect };
+                let reply = file::read(asked, &remote.label(source), self.inner.timeouts.stall).await?;
+                let known = question.unless.is_some() && reply.validator.as_ref() == question.unless;
+                Ok(Some(reply).filter(|_| !known))
+            }
+            Place::Http(url) => remote.ask_http(question, url).await,
+            Place::S3 { bucket, key, version } => {
+                let object = s3::Object { bucket, key, version: version.as_deref() };
+                remote.ask_s3(question, object).await
+            }
+        }
+    }
+
     /// How the origins that were asked for anything fared, in the order of their names.
     pub fn health(&self) -> Vec<OriginView> {
-        self.inner.health.list()
+        self.health.list()
     }
 
     fn remote(&self, source: &SourceUrl) -> &Remote {
         let text = source.as_str();
         self.inner.remotes.iter().find(|remote| text.starts_with(remote.prefix())).unwrap_or(&self.inner.plain)
     }
+}
+
+/// The reply, where one was asked for in whatever state the object is.
+fn wanted(source: &SourceUrl, reply: Option<Reply>) -> Result<Reply, OriginError> {
+    reply.ok_or_else(|| OriginError::BadReply {
+        source_url: source.to_string(),
+        reason: "it answered that nothing has changed, which was not asked".to_owned(),
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -9,6 +10,8 @@ use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVe
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tracing::debug;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 /// The system's trusted certificates; none on a machine without a bundle, where plain HTTP and a `ca_file` still work.
 pub(crate) fn system_roots() -> RootCertStore {
@@ -50,6 +53,12 @@ pub(crate) fn config(roots: RootCertStore, trust_anyone: bool) -> Result<ClientC
         builder.with_root_certificates(roots)
     };
     Ok(config.with_no_client_auth())
+}
+
+/// Until when a certificate (DER) is good, if it can be read.
+pub(crate) fn good_until(certificate: &[u8]) -> Option<SystemTime> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    Some(certificate.tbs_certificate().validity().not_after.to_system_time())
 }
 
 /// Takes any certificate for `insecure_skip_verify`. The handshake's signatures are still checked: they cost the

@@ -145,3 +145,15 @@ pub enum ReloadTrigger {
     /// A look at the catalog's URL.
     Poll,
 }
+
+impl ReloadTrigger {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Signal => "signal",
+            Self::Api => "api",
+            Self::Poll => "poll",
+        }
+    }
+}

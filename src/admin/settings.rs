@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::TokenError;
+use super::tokens::Tokens;
+
 /// Where the admin listener is, and who may ask it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminSettings {
@@ -21,6 +24,11 @@ impl AdminSettings {
     /// A listener at this address that asks for no token, and so answers only this machine.
     pub fn at(listen: SocketAddr) -> Self {
         Self { listen, operator_token_file: None, viewer_token_file: None, hosts: Vec::new() }
+    }
+
+    /// Reads the token files as the listener would. Blocks.
+    pub fn check(&self) -> Result<(), TokenError> {
+        Tokens::read(self).map(drop)
     }
 
     /// Whether the API asks for tokens.

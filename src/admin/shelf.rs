@@ -60,8 +60,19 @@ pub enum AssetState {
     Missing,
 }
 
+impl AssetState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Filling => "filling",
+            Self::Missing => "missing",
+        }
+    }
+}
+
 /// What is in the cache at one moment, and on its way there.
-pub(super) struct Shelf {
+pub struct Shelf {
     depot: Depot,
     blobs: HashMap<Digest, (Listed, Option<u64>)>,
     fills: HashMap<String, FillView>,
@@ -70,7 +81,7 @@ pub(super) struct Shelf {
 
 impl Shelf {
     /// As it is now. Each lock is held for as long as its list takes to copy.
-    pub(super) fn look(boot: &Boot) -> Self {
+    pub fn look(boot: &Boot) -> Self {
         let depot = boot.depot().clone();
         let mut listed = depot.cache().list();
         // In the order in which the cache evicts them.
@@ -87,7 +98,7 @@ impl Shelf {
     }
 
     /// Whether the asset is here.
-    pub(super) fn state(&self, asset: &Asset) -> AssetState {
+    pub fn state(&self, asset: &Asset) -> AssetState {
         if self.blobs.contains_key(&asset.digest) {
             AssetState::Proven
         } else if !self.fills.is_empty() && self.fills.contains_key(&asset.digest.to_string()) {
@@ -106,7 +117,7 @@ impl Shelf {
     }
 
     /// The asset as operators see it.
-    pub(super) fn view(&self, asset: &Asset) -> AssetView {
+    pub fn view(&self, asset: &Asset) -> AssetView {
         let (state, digest) = (self.state(asset), asset.digest.to_string());
         let (blob, fill) = (self.blobs.get(&asset.digest), self.fills.get(&digest));
         let (size, bytes) = match (blob, fill) {
@@ -138,7 +149,7 @@ impl Shelf {
 }
 
 /// All assets whose names begin with `prefix`, in the order of their names.
-pub(super) fn sorted(depot: &Depot, prefix: &str) -> Vec<Arc<Asset>> {
+pub fn sorted(depot: &Depot, prefix: &str) -> Vec<Arc<Asset>> {
     let catalog = depot.catalog();
     let mut assets: Vec<_> =
         catalog.assets().filter(|asset| asset.name.as_str().starts_with(prefix)).cloned().collect();

@@ -41,6 +41,12 @@ impl Digest {
     pub fn to_base64(&self) -> String {
         base64::engine::general_purpose::STANDARD.encode(self.0)
     }
+
+    /// The digest that is written so; `None` for a text that is none.
+    pub fn from_base64(text: &str) -> Option<Self> {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
+        Some(Self(bytes.try_into().ok()?))
+    }
 }
 
 impl fmt::Display for Digest {

@@ -71,6 +71,30 @@ pub struct Machine {
     pub platform: Option<String>,
 }
 
+impl fmt::Display for Machine {
+    /// What is known of it, as the query of a request says it: `mac=24:6e:96:00:00:01 serial=ABC1234`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mac, uuid) = (self.mac.map(|mac| mac.to_string()), self.uuid.map(|uuid| uuid.to_string()));
+        let keys = [
+            ("mac", &mac),
+            ("uuid", &uuid),
+            ("serial", &self.serial),
+            ("asset", &self.asset_tag),
+            ("hostname", &self.hostname),
+            ("buildarch", &self.buildarch),
+            ("platform", &self.platform),
+        ];
+        let mut known = keys.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).peekable();
+        if known.peek().is_none() {
+            return f.write_str("nothing");
+        }
+        let mut between = "";
+        known.try_for_each(|(key, value)| {
+            write!(f, "{}{key}={}", std::mem::replace(&mut between, " "), value.escape_debug())
+        })
+    }
+}
+
 impl Machine {
     /// What the query of a request target says: `mac=`, `uuid=`, `serial=`, `asset=`, `hostname=`, `buildarch=`, `platform=`.
     ///

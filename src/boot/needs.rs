@@ -18,18 +18,18 @@ const LANGUAGES: [Language; 2] = [Language::Ipxe, Language::Grub];
 impl Boot {
     /// The names of all profiles.
     pub fn profile_names(&self) -> Vec<String> {
-        self.shared.roster.profiles().map(|profile| profile.name.clone()).collect()
+        self.roster().profiles().map(|profile| profile.name.clone()).collect()
     }
 
     /// The names of all hosts, in the order of the settings.
     pub fn host_names(&self) -> Vec<String> {
-        self.shared.roster.hosts().iter().map(|host| host.name.clone()).collect()
+        self.roster().hosts().iter().map(|host| host.name.clone()).collect()
     }
 
     /// The assets that the host's script and files name once everything active is live, and its firmware file where that is
     /// one; `None` where there is no such host.
     pub fn needs_of_host(&self, name: &str) -> Option<Result<BTreeSet<AssetName>, Trouble>> {
-        let roster = &self.shared.roster;
+        let roster = &self.roster();
         let host = roster.host(name)?;
         Some(self.of_host(roster, host))
     }
@@ -37,7 +37,7 @@ impl Boot {
     /// The assets that the profile's script names by itself and for each of its hosts; `None` where there is no such
     /// profile.
     pub fn needs_of_profile(&self, name: &str) -> Option<Result<BTreeSet<AssetName>, Trouble>> {
-        let roster = &self.shared.roster;
+        let roster = &self.roster();
         let profile = Arc::clone(roster.profiles().find(|profile| profile.name == name)?);
         let hosts: Vec<_> = roster.hosts().iter().filter(|host| host.profile.name == name).collect();
         let alone = self.of_script(roster, &Machine::default(), Some(&profile));

@@ -11,7 +11,7 @@ mod standing;
 mod tests;
 mod view;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -125,19 +125,42 @@ impl Releases {
     }
 
     fn open_with(releases: Vec<Release>, depot: Depot, record: PathBuf, pace: Pace) -> Self {
-        // Without releases nothing is to be remembered, and an old record is left for when they come back.
-        let path = Some(record).filter(|_| !releases.is_empty());
-        let read = path.as_deref().map_or_else(|| Record::new(&BTreeMap::new()), Record::read);
-        let standing = Standing::new(releases, read, SystemTime::now());
-        let opened = Self::with(depot, path, standing, pace);
-        {
-            let mut state = opened.state();
-            opened.advance(&mut state, SystemTime::now());
-            // Now, so that what the settings said today is known whatever comes.
-            state.unrecorded =
-                opened.shared.record.as_deref().is_some_and(|path| !written(&state.standing.record(), path));
+        let opened = Self::with(depot, Some(record), Standing::default(), pace);
+        opened.set(releases);
+        let mut state = opened.state();
+        // Now, so that what the settings said today is known whatever comes.
+        if let Some(path) = opened.shared.record.as_deref().filter(|_| !state.standing.is_empty()) {
+            state.unrecorded = !written(&state.standing.record(), path);
         }
+        drop(state);
         opened
+    }
+
+    /// Goes over to these releases, over the assets that the depot has now. The first ones block for the record.
+    ///
+    /// What was activated since the settings last changed their mind stays so, as over a restart. A release that the
+    /// settings have no more stays live until one that is wanted in its place is proven; where none is, and after that, it is
+    /// kept for machines that began with it like any that was replaced, its assets by their names as well.
+    pub fn set(&self, releases: Vec<Release>) {
+        let now = SystemTime::now();
+        let mut state = self.state();
+        // Without releases nothing is to be remembered, and an old record is left for when they come back.
+        let record = match &self.shared.record {
+            Some(path) if state.standing.is_empty() && !releases.is_empty() => Record::read(path),
+            _ => state.standing.record(),
+        };
+        state.standing.replace(releases, record, now);
+        // Assets of the same name may have other bytes now. Of what the settings have no more, only what is held is known.
+        let mut before = std::mem::take(&mut state.holds);
+        let gone: Vec<_> = state.standing.held().filter(|it| !state.standing.has(&it.name)).cloned().collect();
+        state.holds = gone.iter().filter_map(|it| before.remove_entry(&it.name)).collect();
+        state.failures.clear();
+        self.advance(&mut state, now);
+        // Not sooner: what both hold is never loose.
+        drop(before);
+        state.unrecorded = self.shared.record.is_some();
+        drop(state);
+        self.shared.kick.notify_one();
     }
 
     fn with(depot: Depot, record: Option<PathBuf>, standing: Standing, pace: Pace) -> Self {
@@ -165,8 +188,11 @@ impl Releases {
         let (channel, short) = reference.split_once(':').ok_or_else(unknown)?;
         let state = self.state();
         match state.standing.channel(channel).ok_or_else(unknown)? {
-            InChannel { live: Some(live), .. } => {
-                live.by_short(short).and_then(|name| depot.find(name.as_str())).ok_or_else(unknown)
+            InChannel { live: Some(live), wanted } => {
+                let found = live.by_short(short).and_then(|name| depot.find(name.as_str()));
+                // One that the settings have no more may lack what they speak of.
+                let later = || wanted.filter(|wanted| wanted.name != live.name);
+                found.ok_or_else(|| later().map_or_else(unknown, |wanted| self.fetching(wanted)))
             }
             InChannel { wanted: Some(wanted), .. } => Err(self.fetching(wanted)),
             InChannel { .. } => Err(NotLive::Inactive(channel.to_owned())),
@@ -248,10 +274,10 @@ impl Releases {
         found
     }
 
-    /// All releases, in the order of the settings.
+    /// All releases, in the order of the settings, and then what they have no more and is still live.
     pub fn list(&self) -> Vec<ReleaseView> {
         let state = self.state();
-        let views = state.standing.all().map(|release| {
+        let views = state.standing.all().chain(state.standing.former()).map(|release| {
             let assets = self.assets(release).map(|asset| {
                 let failure = state.failures.get(&asset.name).map(|reason| format!("{}: {reason}", asset.name));
                 (self.shared.depot.progress(&asset), failure)
@@ -292,12 +318,13 @@ impl Releases {
         let releases = self.clone();
         let write = move || {
             let _writing = writing;
-            let (changed, record) = {
+            let (changed, record, empty) = {
                 let mut state = releases.state();
-                (std::mem::take(&mut state.unrecorded), state.standing.record())
+                let empty = state.standing.is_empty();
+                (std::mem::take(&mut state.unrecorded), state.standing.record(), empty)
             };
-            // It may have gone with the directory.
-            if (changed || !path.exists()) && !written(&record, &path) {
+            // It may have gone with the directory. Without releases nothing is to be remembered.
+            if (changed || !path.exists()) && !empty && !written(&record, &path) {
                 releases.state().unrecorded = true;
             }
         };
@@ -307,7 +334,7 @@ impl Releases {
 
     /// The assets of a release.
     fn assets<'r>(&'r self, release: &'r Release) -> impl Iterator<Item = Arc<Asset>> + 'r {
-        // The settings name none that the catalog lacks.
+        // The settings name none that the catalog lacks, and of others the assets are held.
         release.assets.iter().filter_map(|name| self.shared.depot.find(name.as_str()))
     }
 

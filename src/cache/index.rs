@@ -223,6 +223,12 @@ impl<T> Index<T> {
         }
     }
 
+    /// How many pins each digest has.
+    #[cfg(test)]
+    pub(super) fn pins(&self) -> std::collections::BTreeMap<Digest, usize> {
+        self.pins.iter().map(|(digest, count)| (*digest, *count)).collect()
+    }
+
     pub(super) fn is_pinned(&self, digest: &Digest) -> bool {
         self.pins.contains_key(digest)
     }

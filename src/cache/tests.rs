@@ -4,6 +4,7 @@ mod crash;
 mod eviction;
 mod partials;
 mod scrub;
+mod survey;
 mod trouble;
 
 use std::collections::HashSet;

@@ -1,10 +1,10 @@
 //! `bootdepot activate`: makes a release live, and says how far that is.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::config::refuse;
+use super::live::Live;
 use super::print;
 use super::releases::{self, here};
 use super::server::Server;
@@ -19,6 +19,7 @@ const ASK: Duration = Duration::from_millis(500);
 /// Until then the release before stays live, and it is kept for two hours more for the machines that began with it.
 /// Activate that one to go back. The choice holds until the settings name another release as active than they do now.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  bootdepot activate okd-4.20 --wait")]
 pub struct ActivateCommand {
     /// The release
     name: String,
@@ -46,7 +47,7 @@ impl ActivateCommand {
         };
         let server = Server::of(&config)?;
         let mut view: ReleaseView = server.post(&["releases", &self.name, "activate"])?;
-        let mut shown = Progress::default();
+        let mut shown = Live::new();
         loop {
             match verdict(&view) {
                 Verdict::Live => {
@@ -82,31 +83,6 @@ fn verdict(view: &ReleaseView) -> Verdict {
             Verdict::Failed(format!("{name} is not live: {reason}; the server tries on"))
         }
         _ => Verdict::Waiting(format!("{name}: {} of {} assets are proven, {}", view.proven, view.total, here(view))),
-    }
-}
-
-/// One line that changes on a terminal; a line for each change elsewhere.
-#[derive(Default)]
-struct Progress {
-    last: String,
-}
-
-impl Progress {
-    fn show(&mut self, text: &str) {
-        if self.last == text {
-            return;
-        }
-        text.clone_into(&mut self.last);
-        let mut out = std::io::stderr().lock();
-        // Where nobody reads it, nobody misses it.
-        let _ = if out.is_terminal() { write!(out, "\r\x1b[K{text}") } else { writeln!(out, "{text}") };
-        let _ = out.flush();
-    }
-
-    fn end(&self) {
-        if !self.last.is_empty() && std::io::stderr().is_terminal() {
-            eprintln!();
-        }
     }
 }
 

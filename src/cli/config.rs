@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::print;
-use crate::config::{Config, Explanation, Flags, process_environment, schema};
+use super::words::wrapped;
+use crate::app;
+use crate::config::{Config, Explanation, Flags, schema};
 
 /// Show and explain the settings
 #[derive(Debug, clap::Args)]
@@ -47,7 +49,7 @@ impl ConfigCommand {
     /// Runs it, printing to standard output; says on standard error what is wrong with the settings.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let printed = match self.action {
-            Action::Show { json, flags } => match Config::load(&flags, process_environment()) {
+            Action::Show { json, flags } => match app::load_now(&flags) {
                 Ok(config) => show(&config, json)?,
                 Err(errors) => return Ok(refuse(&errors)),
             },
@@ -143,21 +145,6 @@ fn explained(text: &mut String, one: &Explanation, whole: bool) -> std::fmt::Res
         }
     }
     Ok(())
-}
-
-/// `paragraph` in lines of at most `width` characters, longer words aside.
-fn wrapped(paragraph: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in paragraph.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// A key without the marks of lists, so that `asset.sha256`, `asset[].sha256` and `asset[3].sha256` are one.

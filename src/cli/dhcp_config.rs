@@ -13,7 +13,8 @@ use std::process::ExitCode;
 
 use super::config::refuse;
 use super::print;
-use crate::config::{Config, Flags, process_environment};
+use crate::app;
+use crate::config::Flags;
 use crate::dhcp::addresses_of;
 use site::{Site, here};
 
@@ -23,6 +24,9 @@ use site::{Site, here};
 /// are those of the settings: a kind of firmware is left out whose file in `[dhcp.nbp]` is neither a key of `[tftp.files]`
 /// nor an asset.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bootdepot dhcp-config dnsmasq > /etc/dnsmasq.d/bootdepot.conf\n  bootdepot dhcp-config kea --address 10.0.0.5"
+)]
 pub struct DhcpConfigCommand {
     /// The DHCP server
     server: Server,
@@ -50,7 +54,7 @@ enum Server {
 impl DhcpConfigCommand {
     /// Runs it, printing to standard output; says on standard error what is missing.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
+        let config = match app::load_now(&self.flags) {
             Ok(config) => config,
             Err(errors) => return Ok(refuse(&errors)),
         };

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::config::refuse;
 use super::print;
+use crate::app;
 use crate::boot::{Language, Mac, Machine, Roster, Script, Trouble, Uuid, Visit};
-use crate::config::{Config, Flags, process_environment};
+use crate::config::{Config, Flags};
 
 /// Print the script that a machine would get, or a file of it
 ///
@@ -19,6 +20,9 @@ use crate::config::{Config, Flags, process_environment};
 /// Exits with status 1 where the machine would get nothing to boot; the script that says so to the machine is printed all
 /// the same.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bootdepot render --mac 24:6e:96:00:00:01\n  bootdepot render --serial ABC1234 --file config.ign"
+)]
 pub struct RenderCommand {
     /// The MAC address of the card that it boots from, in any spelling
     #[arg(long, value_name = "MAC", required_unless_present_any = ["uuid", "serial", "asset", "entry"])]
@@ -58,7 +62,7 @@ pub struct RenderCommand {
 impl RenderCommand {
     /// Runs it, printing to standard output; says on standard error why a machine would have nothing to boot.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
+        let config = match app::load_now(&self.flags) {
             Ok(config) => config,
             Err(errors) => return Ok(refuse(&errors)),
         };

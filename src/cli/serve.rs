@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::config::refuse;
-use crate::app::{App, service};
-use crate::config::{Config, Flags, process_environment};
+use crate::admin::ReloadTrigger;
+use crate::app::{self, App, Loaded, Reloader, service};
+use crate::config::{Flags, Inputs, process_environment};
 use crate::sockets::Inherited;
 #[cfg(feature = "otel")]
 use crate::telemetry::Traces;
@@ -19,7 +20,8 @@ use crate::telemetry::{Logs, LostLines, Metrics};
 ///
 /// Runs in the foreground and logs to standard error: `BOOTDEPOT_LOG` sets the filter (`info`, `debug`,
 /// `bootdepot::fill=debug`), `BOOTDEPOT_LOG_FORMAT=json` writes one object a line. SIGTERM or Ctrl-C lets running
-/// transfers end within 25 seconds; a second one ends at once.
+/// transfers end within 25 seconds; a second one ends at once. SIGHUP loads settings and catalog again: all of it if
+/// nothing is wrong with it, else nothing.
 #[derive(Debug, clap::Args)]
 pub struct ServeCommand {
     #[command(flatten)]
@@ -29,8 +31,10 @@ pub struct ServeCommand {
 impl ServeCommand {
     /// Runs the server until it is told to stop.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let inputs = Inputs::new(&self.flags, process_environment());
+        let loaded = match runtime.block_on(app::load(&inputs)) {
+            Ok(loaded) => loaded,
             Err(errors) => return Ok(refuse(&errors)),
         };
         let logs = match Logs::start() {
@@ -42,13 +46,12 @@ impl ServeCommand {
             Ok(traces) => traces,
             Err(error) => return Ok(refuse(&error)),
         };
-        for warning in &config.warnings {
+        for warning in &loaded.config.warnings {
             warn!("{warning}");
         }
         raise_file_limit();
         let inherited = Inherited::from_environment()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let served = runtime.block_on(serve(config, inherited, logs.lost()));
+        let served = runtime.block_on(serve(loaded, inherited, logs.lost()));
         // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
         runtime.shutdown_background();
         Ok(match served {
@@ -62,10 +65,12 @@ impl ServeCommand {
     }
 }
 
-async fn serve(config: Config, inherited: Inherited, lost: LostLines) -> anyhow::Result<()> {
+async fn serve(loaded: Loaded, inherited: Inherited, lost: LostLines) -> anyhow::Result<()> {
     let metrics = Metrics::start(Some(lost))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    // From here on: it would end a process that does not listen for it.
+    let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut told = async || {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -74,10 +79,12 @@ async fn serve(config: Config, inherited: Inherited, lost: LostLines) -> anyhow:
     };
     // A disk that hangs while the cache is opened must not keep the process from ending.
     let app = tokio::select! {
-        app = App::start(config, metrics, inherited) => app?,
+        app = App::start(loaded, metrics, inherited) => app?,
         () = told() => return Ok(()),
     };
+    let reloading = tokio::spawn(reload_on(hangup, app.reloader().clone()));
     told().await;
+    reloading.abort();
     service::stopping();
     info!("stopping; running transfers may end, a second signal ends them");
     tokio::select! {
@@ -85,6 +92,14 @@ async fn serve(config: Config, inherited: Inherited, lost: LostLines) -> anyhow:
         () = told() => warn!("stopped at once; transfers were cut"),
     }
     Ok(())
+}
+
+/// Loads settings and catalog again at each SIGHUP.
+async fn reload_on(mut hangup: Signal, reloader: Reloader) {
+    while hangup.recv().await.is_some() {
+        // The log says how it went.
+        let _ = reloader.reload(ReloadTrigger::Signal).await;
+    }
 }
 
 /// Takes as many open files as the system allows: each connection and each open blob is one.

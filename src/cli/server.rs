@@ -1,6 +1,7 @@
 //! The client of a running server's API. It knows no command.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,10 @@ const TOKEN: &str = "BOOTDEPOT_TOKEN";
 pub(super) struct Server {
     address: SocketAddr,
     token: Option<String>,
+    /// Whether the token is from [`TOKEN`].
+    from_environment: bool,
+    /// The file with the tokens of operators.
+    operators: Option<PathBuf>,
     runtime: Runtime,
 }
 
@@ -54,6 +59,16 @@ pub(super) enum AskError {
     /// It says that there is no such thing.
     #[error("{0}")]
     Missing(String),
+    /// It wants a token, or a better one.
+    #[error("the server at {address} refuses: {detail}; {hint}")]
+    Unwelcome {
+        /// Where it is.
+        address: SocketAddr,
+        /// Why.
+        detail: String,
+        /// Where this command takes a token from.
+        hint: String,
+    },
     /// It will not.
     #[error("the server at {address} answers {status}: {detail}")]
     Refused {
@@ -72,6 +87,16 @@ pub(super) enum AskError {
     System(#[from] std::io::Error),
 }
 
+impl AskError {
+    /// That no server was asked and why, without what to do about it.
+    pub(super) fn in_short(&self) -> String {
+        match self {
+            Self::Silent { address, reason } => format!("no server answers at {address}: {reason}"),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// What RFC 9457 calls a problem, as far as people read it.
 #[derive(Deserialize)]
 struct Problem {
@@ -86,13 +111,30 @@ impl Server {
         if address.port() == 0 {
             return Err(AskError::AnyPort);
         }
-        let token = std::env::var(TOKEN).ok().or_else(|| token_of(admin));
-        Ok(Self { address, token, runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()? })
+        // Set to nothing is as good as not set.
+        let given = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
+        let from_environment = given.is_some();
+        let token = given.or_else(|| token_of(admin));
+        let operators = admin.operator_token_file.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { address, token, from_environment, operators, runtime })
     }
 
     /// What it answers to a GET of `/api/v1/` and these segments. Blocks.
     pub(super) fn get<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, AskError> {
         self.ask(Method::GET, segments, Bytes::new())
+    }
+
+    /// What it answers to a GET with this query. Blocks.
+    pub(super) fn query<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, AskError> {
+        let encoded =
+            |(name, value): &(&str, String)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
+        let query = query.iter().map(encoded).collect::<Vec<_>>().join("&");
+        self.exchange(Method::GET, &format!("{}?{query}", path(segments)), Bytes::new())
     }
 
     /// What it answers to a POST of the same. Blocks.
@@ -111,10 +153,19 @@ impl Server {
         self.ask(Method::DELETE, segments, Bytes::new())
     }
 
+    /// Where a token could have come from.
+    fn hint(&self) -> String {
+        match &self.operators {
+            _ if self.from_environment => format!("the token is the one in {TOKEN}"),
+            Some(file) => format!("set {TOKEN}, or run this as a user who may read a token in {}", file.display()),
+            None => format!("set {TOKEN}, or name the file of one in admin.operator_token_file"),
+        }
+    }
+
     /// Whether anybody listens there. Blocks.
     pub(super) fn is_there(&self) -> Result<(), AskError> {
         let silent = |reason: String| AskError::Silent { address: self.address, reason };
-        match self.runtime.block_on(timeout(PATIENCE, TcpStream::connect(self.address))) {
+        match self.runtime.block_on(async { timeout(PATIENCE, TcpStream::connect(self.address)).await }) {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(silent(error.to_string())),
             Err(_) => Err(silent(format!("no answer within {} s", PATIENCE.as_secs()))),
@@ -122,12 +173,13 @@ impl Server {
     }
 
     fn ask<T: DeserializeOwned>(&self, method: Method, segments: &[&str], body: Bytes) -> Result<T, AskError> {
+        self.exchange(method, &path(segments), body)
+    }
+
+    fn exchange<T: DeserializeOwned>(&self, method: Method, target: &str, body: Bytes) -> Result<T, AskError> {
         let silent = |reason: String| AskError::Silent { address: self.address, reason };
-        let path = segments.iter().fold("/api/v1".to_owned(), |path, segment| {
-            format!("{path}/{}", utf8_percent_encode(segment, NON_ALPHANUMERIC))
-        });
-        let token = self.token.as_deref();
-        let asking = async { timeout(PATIENCE, exchange(self.address, token, method, &path, body)).await };
+        let exchanging = exchange(self.address, self.token.as_deref(), method, target, body);
+        let asking = async { timeout(PATIENCE, exchanging).await };
         let (status, body) = match self.runtime.block_on(asking) {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(silent(error.to_string())),
@@ -138,10 +190,20 @@ impl Server {
         }
         match serde_json::from_slice::<Problem>(&body) {
             Ok(Problem { detail }) if status == StatusCode::NOT_FOUND => Err(AskError::Missing(detail)),
+            Ok(Problem { detail }) if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                Err(AskError::Unwelcome { address: self.address, detail, hint: self.hint() })
+            }
             Ok(Problem { detail }) => Err(AskError::Refused { address: self.address, status, detail }),
             Err(_) => Err(AskError::Foreign(self.address)),
         }
     }
+}
+
+/// The path of these segments.
+fn path(segments: &[&str]) -> String {
+    segments.iter().fold("/api/v1".to_owned(), |path, segment| {
+        format!("{path}/{}", utf8_percent_encode(segment, NON_ALPHANUMERIC))
+    })
 }
 
 /// A token that the settings name and whoever runs the command may read: the one that may do more, if there is a choice.
@@ -151,7 +213,7 @@ fn token_of(admin: &AdminSettings) -> Option<String> {
 }
 
 /// A listener on every address of the machine answers on its loopback too.
-fn reachable(mut listener: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut listener: SocketAddr) -> SocketAddr {
     match listener.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => listener.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => listener.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -183,8 +245,7 @@ async fn exchange(
     if !body.is_empty() {
         request = request.header(CONTENT_TYPE, "application/json");
     }
-    let request = request.body(Full::new(body))?;
-    let response = sender.send_request(request).await?;
+    let response = sender.send_request(request.body(Full::new(body))?).await?;
     let status = response.status();
     Ok((status, response.into_body().collect().await?.to_bytes()))
 }

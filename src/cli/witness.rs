@@ -29,8 +29,7 @@ impl Witness {
         let asked = Server::of(config).and_then(|server| server.get::<Machines>(&["hosts"]).map(|_| server));
         let why = match asked {
             Ok(server) => return Ok(Self::Server(server)),
-            Err(AskError::Silent { address, reason }) => format!("no server answers at {address}: {reason}"),
-            Err(error @ (AskError::Off | AskError::AnyPort)) => error.to_string(),
+            Err(error @ (AskError::Silent { .. } | AskError::Off | AskError::AnyPort)) => error.in_short(),
             Err(error) => return Err(error.into()),
         };
         let dir = &config.cache.dir;

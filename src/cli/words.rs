@@ -61,6 +61,30 @@ pub(super) fn took(took: Duration) -> String {
     }
 }
 
+/// `paragraph` in lines of at most `width` characters, longer words aside.
+pub(super) fn wrapped(paragraph: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in paragraph.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// How one clock is to another that it is so much ahead of: `3 min ahead of`, `the same as` where it is no second.
+pub(super) fn spread(ahead: SignedDuration) -> String {
+    match ahead.as_secs() {
+        0 => "the same as".to_owned(),
+        1.. => format!("{} ahead of", span(ahead)),
+        _ => format!("{} behind", span(ahead.abs())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -149,6 +149,30 @@ pub enum Problem {
         /// The settings file.
         main: PathBuf,
     },
+    /// A table or a key that a shared catalog may not have.
+    #[error("a shared catalog cannot have this: {}; it belongs in the settings of each node", .why)]
+    NotShared {
+        /// Why not.
+        why: &'static str,
+    },
+    /// A secret of this machine that a shared catalog names.
+    #[error("a shared catalog may not name this secret of the node's; if it may, add {name:?} to catalog_secrets")]
+    SecretNotShared {
+        /// What it names.
+        name: String,
+    },
+    /// A file of this machine that a shared catalog names as a source.
+    #[error("a shared catalog that came over the network cannot name files of the node; use s3:// or https://")]
+    LocalSource,
+    /// A file of this machine that a shared catalog names as a template.
+    #[error(
+        "a shared catalog cannot name files of the node, and there is no [[template]] of the name {name:?}; \
+         add one with its text"
+    )]
+    NoTemplate {
+        /// The name.
+        name: String,
+    },
     /// A host or a profile that is wrong.
     #[error(transparent)]
     Roster(RosterProblem),

@@ -22,7 +22,7 @@ pub(super) fn read(path: &Path) -> Result<(Layer, Vec<ConfigError>), Vec<ConfigE
     };
     let text = fs::read_to_string(path).map_err(unreadable)?;
     let since = fs::metadata(path).and_then(|metadata| metadata.modified()).map_err(unreadable)?;
-    parse(path, &text, whole_seconds(since))
+    parse(&whole, &text, since)
 }
 
 /// HTTP dates know no fractions (RFC 9110 5.6.7).
@@ -31,15 +31,19 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs())
 }
 
-/// Parses the text of the settings file at `path`.
-fn parse(path: &Path, text: &str, since: SystemTime) -> Result<(Layer, Vec<ConfigError>), Vec<ConfigError>> {
+/// Parses the text at the place `whole`.
+pub(super) fn parse(
+    whole: &Place,
+    text: &str,
+    since: SystemTime,
+) -> Result<(Layer, Vec<ConfigError>), Vec<ConfigError>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(errors.iter().map(|error| syntax(path, text, error)).collect());
+        return Err(errors.iter().map(|error| syntax(whole, text, error)).collect());
     }
     let mut reader = Reader {
         line_starts: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
-        layer: Layer::new(Place::File { file: path.to_owned(), line: None }, since),
+        layer: Layer::new(whole.clone(), whole_seconds(since)),
         errors: Vec::new(),
     };
     let values = reader.table(table.get_ref(), &KeyPath::root());
@@ -47,7 +51,7 @@ fn parse(path: &Path, text: &str, since: SystemTime) -> Result<(Layer, Vec<Confi
     Ok((reader.layer, reader.errors))
 }
 
-fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+fn syntax(whole: &Place, text: &str, error: &toml::de::Error) -> ConfigError {
     let (mut line, mut column, mut shown) = (None, 0, String::new());
     if let Some(span) = error.span() {
         let before = text.get(..span.start).unwrap_or(text);
@@ -57,7 +61,7 @@ fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
         text[start..].lines().next().unwrap_or_default().clone_into(&mut shown);
     }
     ConfigError {
-        place: Place::File { file: path.to_owned(), line },
+        place: at_line(whole, line),
         key: KeyPath::root(),
         of: None,
         problem: Problem::Syntax {
@@ -65,6 +69,15 @@ fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
             reason: error.message().trim().replace('\n', ", "),
             line: Some(shown).filter(|line| !may_hold_a_secret(line)),
         },
+    }
+}
+
+/// A line of a text.
+fn at_line(whole: &Place, line: Option<usize>) -> Place {
+    match whole {
+        Place::File { file, .. } => Place::File { file: file.clone(), line },
+        Place::Url { url, .. } => Place::Url { url: url.clone(), line },
+        other => other.clone(),
     }
 }
 
@@ -124,10 +137,7 @@ impl Reader {
 
     fn note(&mut self, path: &KeyPath, offset: usize) {
         let line = self.line_starts.partition_point(|start| *start <= offset) + 1;
-        let place = match &self.layer.whole {
-            Place::File { file, .. } => Place::File { file: file.clone(), line: Some(line) },
-            whole => whole.clone(),
-        };
+        let place = at_line(&self.layer.whole, Some(line));
         self.layer.places.insert(path.clone(), place);
     }
 

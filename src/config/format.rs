@@ -44,6 +44,7 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<Name>(),
     FormatInfo::of::<Label>(),
     FormatInfo::of::<Source>(),
+    FormatInfo::of::<CatalogUrl>(),
     FormatInfo::of::<SourcePrefix>(),
     FormatInfo::of::<Endpoint>(),
     FormatInfo::of::<BaseUrl>(),
@@ -232,6 +233,23 @@ impl Format for Source {
             SourceError::S3Query(_) => "the only query of an S3 source is ?versionId=…".to_owned(),
             error => error.to_string(),
         })
+    }
+}
+
+/// Where a catalog is that several nodes share.
+pub(super) enum CatalogUrl {}
+
+impl Format for CatalogUrl {
+    type Value = SourceUrl;
+    const NAME: &'static str = "catalog-url";
+    const EXPECTED: &'static str = "where the shared catalog is: s3://BUCKET/KEY, https://… or file:///PATH";
+
+    fn read(text: &str) -> Result<SourceUrl, String> {
+        // Nothing guards these bytes as digests guard an asset's, and they say what machines boot.
+        if text.starts_with("http://") {
+            return Err("http:// is open to anyone on the way; use https://".to_owned());
+        }
+        Source::read(text)
     }
 }
 

@@ -31,6 +31,13 @@ pub enum Place {
         /// The line, counted from 1; none for the file as a whole.
         line: Option<usize>,
     },
+    /// In the shared catalog.
+    Url {
+        /// Its URL, without what may be secret in it.
+        url: String,
+        /// The line, counted from 1; none for the catalog as a whole.
+        line: Option<usize>,
+    },
     /// In an environment variable.
     Environment {
         /// Its name.
@@ -50,6 +57,8 @@ impl fmt::Display for Place {
         match self {
             Self::File { file, line: Some(line) } => write!(f, "{}:{line}", file.display()),
             Self::File { file, line: None } => write!(f, "{}", file.display()),
+            Self::Url { url, line: Some(line) } => write!(f, "{url} line {line}"),
+            Self::Url { url, line: None } => f.write_str(url),
             Self::Environment { variable } => f.write_str(variable),
             Self::Flag { flag } => f.write_str(flag),
             Self::Default => f.write_str("default"),
@@ -208,6 +217,11 @@ impl Layers {
     /// The layers, the lowest first.
     pub(super) fn layers(&self) -> &[Layer] {
         &self.stack
+    }
+
+    /// The shared catalog.
+    pub(super) fn shared(&self) -> Option<&Layer> {
+        self.stack.iter().find(|layer| matches!(layer.whole, Place::Url { .. }))
     }
 
     /// The layer that a value is from.

@@ -8,15 +8,15 @@ mod roster;
 
 use std::collections::BTreeMap;
 
-pub(super) use roster::{Defaults, File, Host, Macs, OnlyFrom, Profile};
+pub(super) use roster::{Defaults, File, Host, Macs, OnlyFrom, Profile, Template};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
 
 use super::format::{
-    Address, AddressOrOff, BaseUrl, Endpoint, FilePath, HostName, MediaType, Name, Proxy, SecretText, Sha256, Source,
-    SourcePrefix, SpanOrOff, Timeout, VaultSecret,
+    Address, AddressOrOff, BaseUrl, CatalogUrl, Endpoint, FilePath, HostName, MediaType, Name, Proxy, SecretText,
+    Sha256, Source, SourcePrefix, SpanOrOff, Timeout, VaultSecret,
 };
 use super::size::Size;
 use super::span::Span;
@@ -26,13 +26,25 @@ use crate::origin::Timeouts;
 pub(super) use release::Release;
 
 /// The settings of bootdepot: one TOML file, with environment variables and flags over it.
-#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "bootdepot settings")]
 pub(super) struct Settings {
     /// More files with tables like these, relative to this file. The file name may hold `*` and `?`; files come in the
     /// order of their names. Lists of tables such as `[[asset]]` add up; any other key may be set in one file only.
     pub(super) include: Vec<String>,
+    /// A file with more of the tables `[[asset]]`, `[[release]]`, `[[profile]]`, `[[host]]`, `[defaults]` and `[[template]]`,
+    /// which many nodes share: an object in S3, a page of a web server, or a file of a mounted directory. Whoever may write
+    /// it decides what machines boot; but it can neither say how origins are reached nor name this machine's files or
+    /// secrets (but see `catalog_secrets`). The `[[origin]]` that matches it says how it is reached. A copy is kept in the
+    /// cache's directory for when it cannot be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) catalog_url: Option<Written<CatalogUrl>>,
+    /// How often to look whether the file at `catalog_url` has changed. Costs one small request where it has not.
+    pub(super) catalog_poll: Written<Timeout>,
+    /// Secrets of this machine that profiles and hosts of the file at `catalog_url` may name, as they write them:
+    /// `env:NAME`, `file:/path` or `vault:MOUNT/PATH#FIELD`. A `*` at the end stands for any ending.
+    pub(super) catalog_secrets: Vec<String>,
     /// The cache on disk.
     pub(super) cache: Cache,
     /// The HTTP server.
@@ -59,6 +71,33 @@ pub(super) struct Settings {
     pub(super) host: Vec<Host>,
     /// What holds for machines that are no host.
     pub(super) defaults: Defaults,
+    /// A template that stands in the settings themselves, for profiles and hosts to name in the place of a file. Those of the
+    /// file at `catalog_url` can name no others.
+    pub(super) template: Vec<Template>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            catalog_poll: default("60s"),
+            include: Vec::new(),
+            catalog_url: None,
+            catalog_secrets: Vec::new(),
+            cache: Cache::default(),
+            http: Http::default(),
+            tftp: Tftp::default(),
+            admin: Admin::default(),
+            fill: Fill::default(),
+            dhcp: Dhcp::default(),
+            origin: Vec::new(),
+            asset: Vec::new(),
+            release: Vec::new(),
+            profile: Vec::new(),
+            host: Vec::new(),
+            defaults: Defaults::default(),
+            template: Vec::new(),
+        }
+    }
 }
 
 /// The cache on disk.

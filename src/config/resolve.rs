@@ -11,9 +11,10 @@ use super::error::{ConfigError, Problem};
 use super::key::KeyPath;
 use super::layer::{self, Layers, Place};
 use super::written::{Format, Written};
-use super::{Config, check, raw};
+use super::{Config, Inputs, Reach, SharedCatalog, check, raw};
 use crate::admin::AdminSettings;
-use crate::asset::AssetName;
+use crate::asset::{AssetName, Digest};
+use crate::boot::Roster;
 use crate::cache::CacheSettings;
 use crate::catalog::{self, Asset, BlocksSource, Catalog, content_type};
 use crate::depot::{FillSettings, Release};
@@ -23,7 +24,10 @@ use crate::secret::Secret;
 use crate::tftp::TftpSettings;
 
 /// The settings of every room. `layers` has passed the checks.
-pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>) -> Result<Config, Vec<ConfigError>> {
+///
+/// With `partial`, a shared catalog belongs to them that could not be had: releases that name what may be in it are left
+/// out, and so are hosts and profiles where they do not stand by themselves.
+pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) -> Result<Config, Vec<ConfigError>> {
     let raw: raw::Settings = layers.extract().map_err(|problems| told(&layers, problems))?;
     let timeouts = Timeouts { stall: raw.fill.stall_timeout.value, ..Timeouts::default() };
     let mut errors: Vec<ConfigError> = Vec::new();
@@ -41,11 +45,20 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>) -> Result<Confi
     let catalog = Catalog::new(assets).map_err(|taken| {
         told(&layers, taken.into_iter().map(|error| Problem::Internal(error.to_string())).collect())
     })?;
-    let releases: Vec<_> = raw.release.into_iter().map(release).collect();
-    let roster = roster::roster(&layers, raw.host, raw.profile, raw.defaults, &catalog, &releases).map_err(|wrong| {
-        errors.extend(wrong);
-    });
-    let (true, Ok(roster)) = (errors.is_empty(), roster) else { return Err(errors) };
+    let mut releases: Vec<_> = raw.release.into_iter().map(release).collect();
+    releases.retain(|it| !partial || it.assets.iter().all(|name| catalog.by_name(name.as_str()).is_some()));
+    let excused = |wrong: &[ConfigError]| partial && wrong.iter().all(|it| matches!(it.problem, Problem::Roster(_)));
+    let (hosts, profiles, templates) = (raw.host, raw.profile, raw.template);
+    let read = roster::roster(&layers, hosts, profiles, raw.defaults, templates, &catalog, &releases);
+    let roster = match read {
+        Err(wrong) if excused(&wrong) => Ok((Roster::default(), Digest::of(b""))),
+        Err(wrong) => {
+            errors.extend(wrong);
+            Err(())
+        }
+        Ok(roster) => Ok(roster),
+    };
+    let (true, Ok((roster, templates))) = (errors.is_empty(), roster) else { return Err(errors) };
     warnings.extend(roster.open_secrets().into_iter().map(|(template, (host, file))| {
         format!(
             "{template}: whoever asks for /hosts/{host}/{file} is given its secrets; only_from = \"host\" keeps them"
@@ -69,10 +82,15 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>) -> Result<Confi
         fill: fill(&raw.fill),
         origins,
         timeouts,
+        shared: raw.catalog_url.map(|url| SharedCatalog { url: url.value, poll: raw.catalog_poll.value }),
         catalog,
         releases,
         roster,
         warnings,
+        partial,
+        text: None,
+        templates,
+        inputs: Inputs::default(),
         layers,
     })
 }
@@ -155,6 +173,18 @@ fn fill(raw: &raw::Fill) -> FillSettings {
             raw::ReleaseWhen::Whole => Release::Whole,
         },
     }
+}
+
+/// Where the shared catalog is, and how it is reached; of values that have passed the checks. What keeps an origin from being
+/// used is told by [`resolve`].
+pub(super) fn reach(layers: &Layers) -> Option<Reach> {
+    let raw: raw::Settings = layers.extract().ok()?;
+    Some(Reach {
+        catalog: SharedCatalog { url: raw.catalog_url?.value, poll: raw.catalog_poll.value },
+        timeouts: Timeouts { stall: raw.fill.stall_timeout.value, ..Timeouts::default() },
+        origins: raw.origin.into_iter().filter_map(|raw| origin(raw).ok()).collect(),
+        dir: raw.cache.dir.value,
+    })
 }
 
 fn origin(raw: raw::Origin) -> Result<OriginSettings, String> {

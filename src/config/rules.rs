@@ -23,6 +23,7 @@ pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     let (assets, origins) = (elements(layers, "asset"), elements(layers, "origin"));
     errors.extend(unique(&assets, "name"));
     errors.extend(unique(&origins, "match"));
+    errors.extend(unique(&elements(layers, "template"), "name"));
     errors.extend(sizes(&assets));
     errors.extend(origins.iter().flat_map(headers));
     errors.extend(tftp_files(layers, &assets));
@@ -64,7 +65,7 @@ fn elements<'l>(layers: &'l Layers, list: &str) -> Vec<Element<'l>> {
 fn set_twice(layers: &[Layer]) -> Vec<ConfigError> {
     let mut errors = Vec::new();
     let mut seen: HashMap<KeyPath, Place> = HashMap::new();
-    for layer in layers.iter().filter(|layer| matches!(layer.whole, Place::File { .. })) {
+    for layer in layers.iter().filter(|layer| matches!(layer.whole, Place::File { .. } | Place::Url { .. })) {
         for path in keys_set(&layer.values, &KeyPath::root()) {
             let place = layer.place(&path);
             match seen.get(&path) {

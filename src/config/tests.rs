@@ -2,6 +2,7 @@ mod errors;
 mod layers;
 mod releases;
 mod schemas;
+mod shared;
 mod showing;
 
 use std::fs;
@@ -163,6 +164,8 @@ fn the_defaults_in_the_comments_of_the_file_are_the_defaults() {
             "advertise",
             "mode",
             "interface",
+            "catalog_url",
+            "catalog_secrets",
             "operator_token_file",
             "viewer_token_file",
             "hosts",

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Depot;
 use super::hashing::blocking;
+use super::held::Held;
 use crate::asset::{AssetName, Digest};
 use crate::cache::{Cache, CacheError, EvictError};
 use crate::catalog::Asset;
@@ -96,16 +97,21 @@ impl Holders {
 }
 
 /// Holds an asset's blob, and its block list's, against eviction for as long as this lives, whether they are here
-/// already or not.
+/// already or not. Its name leads to it all the while, unless the catalog says otherwise.
 pub struct Hold {
     cache: Cache,
     holders: Arc<Holders>,
     digests: Vec<Digest>,
     holder: Holder,
+    /// The asset that is found by its name, and where.
+    named: Option<(Arc<Held>, Arc<Asset>)>,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
+        if let Some((held, asset)) = &self.named {
+            held.remove(asset);
+        }
         for digest in &self.digests {
             let mut holders = self.holders.lock();
             if let Some(list) = holders.get_mut(digest) {
@@ -124,9 +130,13 @@ impl Drop for Hold {
 
 impl Depot {
     /// Holds the asset's blob in the cache from now on, in this name.
-    pub fn hold(&self, asset: &Asset, holder: Holder) -> Hold {
+    pub fn hold(&self, asset: &Arc<Asset>, holder: Holder) -> Hold {
         let blocks = asset.blocks.as_ref().map(|list| list.digest);
-        self.hold_digests([asset.digest].into_iter().chain(blocks).collect(), holder)
+        let mut hold = self.hold_digests([asset.digest].into_iter().chain(blocks).collect(), holder);
+        let held = Arc::clone(&self.shared.held);
+        held.add(asset);
+        hold.named = Some((held, Arc::clone(asset)));
+        hold
     }
 
     /// The same of these blobs.
@@ -136,7 +146,7 @@ impl Depot {
             cache.pin(digest);
             holders.lock().entry(*digest).or_default().push(holder.clone());
         }
-        Hold { cache, holders, digests, holder }
+        Hold { cache, holders, digests, holder, named: None }
     }
 
     /// Who holds the blob of this digest, each once. Memory only.

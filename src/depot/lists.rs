@@ -23,7 +23,9 @@ impl Depot {
     pub(super) fn block_list(self, asset: Arc<Asset>) -> BoxFuture<'static, Option<Arc<BlockList>>> {
         Box::pin(async move {
             let source = asset.blocks.as_ref()?;
-            if let Some(remembered) = self.shared.lists.get(&source.digest) {
+            let supply = self.supply();
+            let whence = supply.whence(&source.digest, std::slice::from_ref(&source.source));
+            if let Some(remembered) = supply.memory.lists.get(&whence) {
                 return remembered;
             }
             let fetching = tokio::time::timeout(LIST_PATIENCE, self.fetch_block_list(&asset, source));
@@ -40,7 +42,7 @@ impl Depot {
                 warn!(asset = %asset.name, source = %source.source, reason, "going on without the block list");
             });
             let list = list.ok();
-            self.shared.lists.insert(source.digest, list.clone());
+            supply.memory.lists.insert(whence, list.clone());
             list
         })
     }

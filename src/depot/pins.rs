@@ -174,6 +174,7 @@ impl Depot {
     /// Holds what `catalog` and the operators pin, and lets go of what an earlier catalog pinned. To be called whenever the
     /// catalog changes. Blocks for the pins' file.
     pub(super) fn apply_pins(&self, catalog: &Catalog) {
+        metrics::gauge!("bootdepot_catalog_assets").set(u32::try_from(catalog.len()).unwrap_or(u32::MAX));
         let pinned = catalog.assets().filter(|asset| asset.pin);
         let holds = pinned.map(|asset| self.hold(asset, Holder::Settings)).collect();
         let before = std::mem::replace(&mut *self.shared.pinned.lock().unwrap_or_else(PoisonError::into_inner), holds);

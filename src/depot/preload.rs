@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::fill::{Fill, Phase};
-use super::{Depot, ReadError, Wanting};
+use super::stock::{Supply, Whence};
+use super::{Depot, ReadError, Wanting, sources};
 use crate::asset::Digest;
 use crate::catalog::Asset;
 
@@ -75,7 +76,8 @@ impl Depot {
         if self.is_proven(&asset.digest) {
             return Ok(None);
         }
-        if let Some(error) = self.shared.failed.get(&asset.digest) {
+        let supply = self.supply();
+        if let Some(error) = supply.memory.failed.get(&supply.whence(&asset.digest, &sources(&supply, asset))) {
             return Err(error.into());
         }
         Ok(self.join(asset, wanting)?.map(|(fill, _)| fill))
@@ -83,13 +85,23 @@ impl Depot {
 
     /// Why the asset could not be had when that was last tried, as long as that is remembered. Memory only.
     pub fn failure(&self, digest: &Digest) -> Option<ReadError> {
-        self.shared.failed.get(digest)
+        let supply = self.supply();
+        supply.memory.failed.get(&self.whence(&supply, digest)?)
     }
 
     /// Forgets that the asset could not be had: the next who wants it asks its origins again.
     pub fn forget_failure(&self, digest: &Digest) {
-        self.shared.failed.invalidate(digest);
+        let supply = self.supply();
+        if let Some(whence) = self.whence(&supply, digest) {
+            supply.memory.failed.invalidate(&whence);
+        }
         self.shared.unstored.invalidate(digest);
+    }
+
+    /// The blob of this digest as the sources have it that are known now.
+    fn whence(&self, supply: &Supply, digest: &Digest) -> Option<Whence> {
+        let asset = self.find_digest(digest)?;
+        Some(supply.whence(digest, &sources(supply, &asset)))
     }
 
     /// Whether the blob of this digest is in the cache, where nothing is that is not proven. Memory only.

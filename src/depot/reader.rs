@@ -9,7 +9,7 @@ use super::bypass::Bypass;
 use super::hashing::blocking;
 use super::stream::Terms;
 use super::verdict::SourceFailures;
-use super::{ByteStream, CacheState, Delivery, Depot, Found, ReadError, Wanting};
+use super::{ByteStream, CacheState, Delivery, Depot, Found, ReadError, Wanting, sources};
 use crate::asset::ByteRange;
 use crate::cache::Entry;
 use crate::catalog::Asset;
@@ -43,13 +43,15 @@ impl Reader {
         let stream = self.open_stream(range, delivery).await;
         if stream.is_err() {
             // It may be the size that was wrong: it is not said again without being asked for anew.
-            self.depot.shared.sizes.invalidate(&self.asset.digest).await;
+            let supply = self.depot.supply();
+            let whence = supply.whence(&self.asset.digest, &sources(&supply, &self.asset));
+            supply.memory.sizes.invalidate(&whence).await;
         }
         stream
     }
 
     async fn open_stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
-        let terms = Terms { size: self.size, delivery, release: self.depot.shared.settings.release };
+        let terms = Terms { size: self.size, delivery, release: self.depot.shared.supply.load().settings.release };
         loop {
             // What was filled since the asset was opened is here now.
             let found = match &self.entry {
@@ -94,12 +96,13 @@ impl Reader {
         let (depot, asset, size) = (self.depot.clone(), Arc::clone(&self.asset), self.size);
         Box::pin(async move {
             let blocks = depot.clone().block_list(Arc::clone(&asset)).await;
+            let supply = depot.supply();
             // The semaphore is never closed.
-            let slot = Arc::clone(&depot.shared.bypasses).acquire_owned().await.ok();
+            let slot = Arc::clone(&supply.bypasses).acquire_owned().await.ok();
             Bypass {
-                sources: depot.sources(&asset).into(),
-                origins: depot.shared.origins.clone(),
-                retries: depot.shared.settings.retries,
+                sources: sources(&supply, &asset).into(),
+                origins: supply.origins.clone(),
+                retries: supply.settings.retries,
                 blocks: blocks.filter(|list| list.size() == size),
                 failures: SourceFailures::default(),
                 run: None,

@@ -3,6 +3,7 @@
 mod blocks;
 mod bypass;
 mod preload;
+mod restock;
 mod resume;
 pub(crate) mod shelf;
 mod sources;
@@ -233,7 +234,8 @@ async fn a_blob_that_cannot_be_opened_is_answered() {
 async fn a_size_is_told_while_the_fill_waits_for_its_turn() {
     let house = House::with(&[&[Fault::HoldFrom { at: 0 }]], |h| h.settings.max_fills = 1).await;
     let depot = house.depot.clone();
-    let _slot = depot.shared.slots.acquire().await.unwrap();
+    let supply = depot.supply();
+    let _slot = supply.slots.acquire().await.unwrap();
     let waiting = house.depot.clone();
     tokio::spawn(async move { get(&waiting, ByteRange::whole(u64::MAX)).await });
     while house.depot.filling().is_empty() {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls_pki_types::pem::PemObject as _;
@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::stamp::Stamp;
 use super::{HttpError, TlsSettings};
+use crate::trust;
 
 /// The certificate that new connections are shown.
 #[derive(Debug)]
@@ -47,6 +48,11 @@ impl Certificate {
         let looks = Mutex::new(Looks { taken: stamps(&cert, &key), refused: None });
         let current = ArcSwap::from_pointee(pair(&cert, &key)?);
         Ok(Self { cert, key, current, looks })
+    }
+
+    /// Until when the server's own certificate is good, where that can be told.
+    pub(super) fn good_until(&self) -> Option<SystemTime> {
+        self.current.load().cert.first().and_then(|own| trust::good_until(own))
     }
 
     /// Looks at the files each `period`, and takes what is new in them, until `stop`.

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use super::HttpError;
+use super::certificate::Certificate;
 
 /// Where and how assets are served over HTTP.
 #[derive(Debug, Clone)]
@@ -28,6 +31,14 @@ pub struct TlsSettings {
     pub cert: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
+}
+
+impl TlsSettings {
+    /// Reads both files as the listener would, and returns until when the certificate is good, where that can be told.
+    /// Blocks.
+    pub fn check(&self) -> Result<Option<SystemTime>, HttpError> {
+        Certificate::read(self).map(|certificate| certificate.good_until())
+    }
 }
 
 /// The port of the plain listener that machines are sent to: of the one at the address that they are told, else of the

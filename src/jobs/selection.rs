@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -202,8 +202,13 @@ impl UnknownName {
     }
 }
 
+/// What the names fit that a glob is of: `*` stands for anything but a slash, `**` for anything.
+pub fn matcher(glob: &str) -> Result<GlobMatcher, globset::Error> {
+    Ok(GlobBuilder::new(glob).literal_separator(true).build()?.compile_matcher())
+}
+
 /// Whether a text is meant as a glob. A name that the catalog has is one before it is a glob.
-pub(super) fn is_glob(text: &str) -> bool {
+pub fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
@@ -217,7 +222,7 @@ fn named(catalog: &Catalog, text: &str) -> Result<Vec<Arc<Asset>>, UnknownName> 
         return Err(UnknownName { kind: Kind::Asset, name: text.to_owned(), nearest: nearest() });
     }
     let unfit = || UnknownName { kind: Kind::Glob, name: text.to_owned(), nearest: None };
-    let glob = GlobBuilder::new(text).literal_separator(true).build().map_err(|_| unfit())?.compile_matcher();
+    let glob = matcher(text).map_err(|_| unfit())?;
     let fitting: Vec<_> = catalog.assets().filter(|asset| glob.is_match(asset.name.as_str())).cloned().collect();
     if fitting.is_empty() { Err(unfit()) } else { Ok(fitting) }
 }

@@ -37,6 +37,8 @@ fn basic(tls: ClientConfig, proxies: &[Proxy]) -> ClientBuilder {
         // them all into one.
         .http1_only()
         .tcp_nodelay(true)
+        // For `Origins::ask`, which says until when the certificate is good.
+        .tls_info(true)
         // Followed by hand: a signature is for one host, and secret header fields are for one origin.
         .redirect(redirect::Policy::none())
         // The environment's proxies are among `proxies`, where they are wanted.

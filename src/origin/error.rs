@@ -58,11 +58,13 @@ pub enum OriginError {
         reason: String,
     },
     /// The TLS handshake failed.
-    #[error("TLS with {host} failed: {reason}; for a private CA set the origin's ca_file")]
+    #[error("TLS with {host} failed: {reason}{}", .fault.remedy())]
     Tls {
         /// Host and port.
         host: String,
-        /// rustls's words.
+        /// What kind of fault it is.
+        fault: TlsFault,
+        /// What is wrong, as the end of a sentence.
         reason: String,
     },
     /// 429, or 503 with or without `Retry-After` (S3: `SlowDown`).
@@ -133,6 +135,30 @@ pub enum OriginError {
         /// What is wrong, and what to do.
         reason: String,
     },
+}
+
+/// What can be wrong with a TLS handshake, as far as it makes a difference to who mends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFault {
+    /// The certificate is signed by nobody whom we trust.
+    UnknownIssuer,
+    /// The certificate is no longer good, or not yet.
+    Dates,
+    /// The certificate is for other names.
+    Name,
+    /// It is no TLS that is spoken there.
+    NoTls,
+    /// Anything else.
+    Other,
+}
+
+impl TlsFault {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::UnknownIssuer => "; for a private CA set the origin's ca_file",
+            _ => "",
+        }
+    }
 }
 
 impl OriginError {

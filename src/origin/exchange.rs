@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
+use http::{Method, StatusCode};
 use metrics::counter;
 use reqwest::{Client, Response};
 use url::Url;
@@ -13,7 +13,8 @@ use super::document::Document;
 use super::failure::{self, Peer};
 use super::refusal;
 use super::reply::{self, Asked, Fault};
-use super::{Body, OriginError, Reply};
+use super::stat::Seen;
+use super::{Advertised, Body, OriginError, Reply};
 
 /// What the requests of one read have in common.
 pub(super) struct Exchange<'a> {
@@ -28,7 +29,11 @@ pub(super) struct Exchange<'a> {
     pub(super) source_url: &'a str,
     /// The origin, as metrics and messages name it.
     pub(super) label: &'a str,
+    /// GET, or HEAD where nothing is to be read.
+    pub(super) method: Method,
     pub(super) asked: Asked<'a>,
+    /// Where to note what the answers say of the server itself.
+    pub(super) seen: Option<&'a Seen>,
 }
 
 impl Exchange<'_> {
@@ -40,9 +45,8 @@ impl Exchange<'_> {
             let range = HeaderValue::try_from(format!("bytes={range}"));
             headers.insert(RANGE, range.map_err(|e| self.bad_reply(e.to_string()))?);
         }
-        if let Some((name, value)) = self.asked.expect.and_then(super::Validator::precondition) {
-            headers.insert(name, value);
-        }
+        let expect = self.asked.expect.and_then(super::Validator::precondition);
+        headers.extend(expect.into_iter().chain(self.asked.unless.and_then(super::Validator::exclusion)));
         let host = host(url);
         let peer = Peer {
             source_url: self.source_url,
@@ -52,7 +56,7 @@ impl Exchange<'_> {
             connect: self.connect,
         };
         // reqwest does not say when it has a connection, so the time for one is waited too.
-        let request = self.client.get(url.clone()).headers(headers).send();
+        let request = self.client.request(self.method.clone(), url.clone()).headers(headers).send();
         let sent = within(self.connect + self.stall, self.source_url, request)
             .await
             .and_then(|sent| sent.map_err(|error| failure::of_request(error, &peer)));
@@ -61,17 +65,24 @@ impl Exchange<'_> {
             Err(error) => error.word().to_owned(),
         };
         counter!("bootdepot_origin_requests_total", "origin" => self.label.to_owned(), "status" => status).increment(1);
+        if let (Ok(response), Some(seen)) = (&sent, self.seen) {
+            seen.note(response);
+        }
         sent
     }
 
-    /// The reply that the answer is, or why it is none. `bucket` is the bucket of an S3 source and its endpoint.
+    /// The reply that the answer is, none where the object is in the state in which it is not wanted; or why it is none.
+    /// `bucket` is the bucket of an S3 source and its endpoint.
     pub(super) async fn accept(
         &self,
         mut response: Response,
         identity: &str,
         bucket: Option<(&str, &str)>,
-    ) -> Result<Reply, OriginError> {
+    ) -> Result<Option<Reply>, OriginError> {
         let status = response.status();
+        if status == StatusCode::NOT_MODIFIED && self.asked.unless.is_some() {
+            return Ok(None);
+        }
         let mut said = Document::default();
         if !status.is_success() {
             said = self.document(&mut response).await;
@@ -87,15 +98,21 @@ impl Exchange<'_> {
             Fault::Changed => OriginError::Changed { source_url: self.source_url.to_owned() },
             Fault::Bad(reason) => self.bad_reply(reason),
         })?;
+        // Not every source minds the condition.
+        if self.asked.unless.is_some() && head.validator.as_ref() == self.asked.unless {
+            return Ok(None);
+        }
         let source_url = self.source_url.to_owned();
-        Ok(Reply {
+        let length = if self.method == Method::HEAD { 0 } else { head.range.len() };
+        Ok(Some(Reply {
             range: head.range,
             total: head.total,
             validator: head.validator,
             last_modified: head.last_modified,
             ignored_range: head.ignored_range,
-            body: Body::of_response(response, source_url, head.range.len(), self.stall, self.label),
-        })
+            advertised: Advertised::of_head(response.headers()),
+            body: Body::of_response(response, source_url, length, self.stall, self.label),
+        }))
     }
 
     /// What the body of an answer that is no reply says, as far as it comes.

@@ -6,9 +6,11 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use rustls_pki_types::UnixTime;
 use tokio_rustls::rustls::{self, CertificateError};
 
-use super::OriginError;
+use super::{OriginError, TlsFault};
 
 /// Who was asked.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +35,8 @@ pub(super) fn of_request(error: reqwest::Error, peer: &Peer<'_>) -> OriginError 
         None => host.to_owned(),
     };
     if let Some(error) = find::<rustls::Error>(error) {
-        OriginError::Tls { host: peer.host.to_owned(), reason: words_of_tls(error) }
+        let (fault, reason) = tls(error);
+        OriginError::Tls { host: peer.host.to_owned(), fault, reason }
     } else if error.is_dns() {
         // With a proxy it is the proxy's name that we look up; the host's is the proxy's business.
         let host = peer.proxy.unwrap_or(peer.name).to_owned();
@@ -66,13 +69,31 @@ pub(super) fn of_body(error: reqwest::Error, source_url: &str, received: u64, ex
     }
 }
 
-fn words_of_tls(error: &rustls::Error) -> String {
+fn tls(error: &rustls::Error) -> (TlsFault, String) {
+    let day = |at: UnixTime| {
+        let at = i64::try_from(at.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        at.map_or_else(String::new, |at| format!(" {}", at.strftime("%Y-%m-%d %H:%M UTC")))
+    };
     match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "its certificate is signed by an authority that is not trusted here".to_owned()
-        }
-        rustls::Error::InvalidMessage(_) => format!("it does not speak TLS on this port ({error})"),
-        other => other.to_string(),
+        rustls::Error::InvalidCertificate(error) => match error {
+            CertificateError::UnknownIssuer => (
+                TlsFault::UnknownIssuer,
+                "its certificate is signed by an authority that is not trusted here".to_owned(),
+            ),
+            CertificateError::ExpiredContext { not_after, .. } => {
+                (TlsFault::Dates, format!("its certificate expired{}", day(*not_after)))
+            }
+            CertificateError::NotValidYetContext { not_before, .. } => {
+                (TlsFault::Dates, format!("its certificate is not good before{}", day(*not_before)))
+            }
+            CertificateError::Expired | CertificateError::NotValidYet => (TlsFault::Dates, error.to_string()),
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                (TlsFault::Name, error.to_string())
+            }
+            other => (TlsFault::Other, other.to_string()),
+        },
+        rustls::Error::InvalidMessage(_) => (TlsFault::NoTls, format!("it does not speak TLS on this port ({error})")),
+        other => (TlsFault::Other, other.to_string()),
     }
 }
 

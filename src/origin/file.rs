@@ -100,6 +100,7 @@ async fn open(asked: Asked<'_>, label: &str, stall: Duration) -> Result<Reply, O
         validator: Some(validator),
         last_modified: metadata.modified().ok(),
         ignored_range: false,
+        advertised: None,
         body: Body::of_file(pieces, source_url, range.len(), stall, label),
     })
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+use http::{Method, StatusCode};
 use reqsign_core::Context;
 use reqsign_file_read_tokio::TokioFileRead;
 use reqsign_http_send_reqwest::ReqwestHttpSend;
@@ -16,13 +16,40 @@ use super::exchange::{Exchange, host};
 use super::keyring::{Keyring, ProcessEnv};
 use super::reply::Asked;
 use super::s3::{Endpoint, Object};
-use super::{Credentials, OriginError, OriginSettings, Reply, Timeouts, Validator, client};
+use super::stat::Seen;
+use super::{Credentials, OriginError, OriginSettings, Reply, Route, Server, Timeouts, Validator, client};
 use crate::asset::{ByteRange, Place, SourceUrl};
 use crate::secret::Secret;
 use crate::trust;
 
 /// How often a web server may send us on: enough for a mirror director and a host that moved.
 const MAX_REDIRECTS: usize = 5;
+
+/// The field that asks an S3 store for the checksums that it has of an object.
+const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
+
+/// What is asked of a source.
+pub(super) struct Question<'a> {
+    pub(super) source: &'a SourceUrl,
+    /// GET, or HEAD where nothing is to be read.
+    pub(super) method: Method,
+    /// The range; none: the whole object.
+    pub(super) range: Option<ByteRange>,
+    /// The state that the object must be in.
+    pub(super) expect: Option<&'a Validator>,
+    /// The state in which it is not wanted again.
+    pub(super) unless: Option<&'a Validator>,
+    /// Where to note what the answers say of the server itself.
+    pub(super) seen: Option<&'a Seen>,
+}
+
+/// How connections are made.
+enum Way {
+    Direct,
+    Proxy(Url),
+    /// By the proxies that the environment names, each of which is for some hosts.
+    Environment,
+}
 
 pub(super) struct Remote {
     /// The `match`; empty for what no origin is configured for.
@@ -32,6 +59,7 @@ pub(super) struct Remote {
     stall: Duration,
     /// Host and port of the configured proxy.
     proxy: Option<String>,
+    way: Way,
     headers: Vec<(HeaderName, Secret)>,
     endpoint: Endpoint,
     /// None: requests are not signed.
@@ -86,6 +114,11 @@ impl Remote {
             .with_file_read(TokioFileRead)
             .with_http_send(ReqwestHttpSend::new(client::for_credentials(tls.clone(), &environment)?))
             .with_env(ProcessEnv);
+        let way = match &settings.proxy {
+            Some(url) => Way::Proxy(url.clone()),
+            None if environment.is_empty() => Way::Direct,
+            None => Way::Environment,
+        };
         let proxies = match &settings.proxy {
             Some(url) => vec![client::configured_proxy(url)?],
             None => environment,
@@ -95,6 +128,7 @@ impl Remote {
             connect,
             stall: timeouts.stall,
             proxy: settings.proxy.as_ref().map(host),
+            way,
             headers: headers.collect::<Result<_, _>>()?,
             endpoint: Endpoint::new(settings.endpoint, settings.addressing, &settings.region)?,
             keyring: Keyring::new(settings.credentials, context),
@@ -127,30 +161,31 @@ impl Remote {
         }
     }
 
-    /// Reads an object of an S3 store.
-    pub(super) async fn read_s3(
+    /// Asks for an object of an S3 store.
+    pub(super) async fn ask_s3(
         &self,
-        source: &SourceUrl,
+        question: Question<'_>,
         object: Object<'_>,
-        range: Option<ByteRange>,
-        expect: Option<&Validator>,
-    ) -> Result<Reply, OriginError> {
-        let label = self.label(source);
-        let source_url = source.to_string();
-        let asked = Asked { range, expect, stored_encoding: true };
-        let exchange = self.exchange(&label, &source_url, asked);
+    ) -> Result<Option<Reply>, OriginError> {
+        let label = self.label(question.source);
+        let source_url = question.source.to_string();
+        let exchange = self.exchange(&label, &source_url, &question, true);
         let unusable = |reason| OriginError::Settings { origin: label.clone(), reason };
         let url = self.endpoint.object(object).map_err(unusable)?;
         let bucket = Some((object.bucket, self.endpoint.shown()));
+        let mut fields = HeaderMap::new();
+        if question.method == Method::HEAD {
+            fields.insert(CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));
+        }
         let Some(keyring) = &self.keyring else {
-            let response = exchange.send(&url, HeaderMap::new()).await?;
+            let response = exchange.send(&url, fields).await?;
             return exchange.accept(response, "anonymous", bucket).await;
         };
         let mut credential = keyring.current(&label).await?;
         let mut renewed = false;
         loop {
-            let headers = self.endpoint.sign(&url, &credential).await.map_err(unusable)?;
-            let response = exchange.send(&url, headers).await?;
+            let signed = self.endpoint.sign(&question.method, &url, fields.clone(), &credential);
+            let response = exchange.send(&url, signed.await.map_err(unusable)?).await?;
             let identity = format!("access key {}", credential.access_key_id);
             match exchange.accept(response, &identity, bucket).await {
                 Err(denied @ OriginError::AccessDenied { .. }) if !renewed => {
@@ -164,18 +199,11 @@ impl Remote {
         }
     }
 
-    /// Reads what a web server has, following its redirects.
-    pub(super) async fn read_http(
-        &self,
-        source: &SourceUrl,
-        url: &Url,
-        range: Option<ByteRange>,
-        expect: Option<&Validator>,
-    ) -> Result<Reply, OriginError> {
-        let label = self.label(source);
-        let source_url = source.to_string();
-        let asked = Asked { range, expect, stored_encoding: false };
-        let exchange = self.exchange(&label, &source_url, asked);
+    /// Asks a web server for what it has, following its redirects.
+    pub(super) async fn ask_http(&self, question: Question<'_>, url: &Url) -> Result<Option<Reply>, OriginError> {
+        let label = self.label(question.source);
+        let source_url = question.source.to_string();
+        let exchange = self.exchange(&label, &source_url, &question, false);
         let mut headers = self.reveal_headers(&label).await?;
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
@@ -194,7 +222,55 @@ impl Remote {
         Err(OriginError::BadReply { source_url, reason: format!("it redirects more than {MAX_REDIRECTS} times") })
     }
 
-    fn exchange<'a>(&'a self, label: &'a str, source_url: &'a str, asked: Asked<'a>) -> Exchange<'a> {
+    /// Where requests for `source` go.
+    pub(super) fn route(&self, source: &SourceUrl) -> Result<Route, OriginError> {
+        let label = self.label(source);
+        let (url, bucket) = match source.place() {
+            Place::File(_) => (None, None),
+            Place::Http(url) => (Some(url.clone()), None),
+            Place::S3 { bucket, key, version } => {
+                let object = Object { bucket, key, version: version.as_deref() };
+                let url = self.endpoint.object(object);
+                let url = url.map_err(|reason| OriginError::Settings { origin: label.clone(), reason })?;
+                (Some(url), Some(bucket.clone()))
+            }
+        };
+        let server = url.map(|url| Server {
+            peer: match &self.way {
+                Way::Direct => Some((bare_host(&url), url.port_or_known_default().unwrap_or(443))),
+                // 1080 is SOCKS's (RFC 1928 3).
+                Way::Proxy(proxy) => Some((bare_host(proxy), proxy.port_or_known_default().unwrap_or(1080))),
+                Way::Environment => None,
+            },
+            proxy: self.proxy.clone(),
+            tls: url.scheme() == "https",
+            url: url.origin().ascii_serialization(),
+        });
+        let origin = (!self.prefix.is_empty()).then(|| self.prefix.clone());
+        let anonymous = bucket.is_some() && self.keyring.is_none();
+        Ok(Route { label, origin, server, bucket, anonymous })
+    }
+
+    /// Whom a request for `source` says we are, in words; loads what it takes to say so.
+    pub(super) async fn identity(&self, source: &SourceUrl) -> Result<String, OriginError> {
+        let label = self.label(source);
+        match source.place() {
+            Place::S3 { .. } => match &self.keyring {
+                None => Ok("anonymous".to_owned()),
+                Some(keyring) => Ok(format!("access key {}", keyring.current(&label).await?.access_key_id)),
+            },
+            Place::Http(url) => Ok(identity(url, &self.reveal_headers(&label).await?)),
+            Place::File(_) => Ok(format!("user id {}", rustix::process::geteuid().as_raw())),
+        }
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        label: &'a str,
+        source_url: &'a str,
+        question: &Question<'a>,
+        stored_encoding: bool,
+    ) -> Exchange<'a> {
         Exchange {
             client: &self.client,
             connect: self.connect,
@@ -202,7 +278,9 @@ impl Remote {
             proxy: self.proxy.as_deref(),
             source_url,
             label,
-            asked,
+            method: question.method.clone(),
+            asked: Asked { range: question.range, expect: question.expect, unless: question.unless, stored_encoding },
+            seen: question.seen,
         }
     }
 
@@ -224,6 +302,11 @@ async fn reveal_header(name: &HeaderName, secret: &Secret) -> Result<HeaderValue
         .map_err(|_| format!("the header field {name} holds characters that no header field may hold"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// The host as resolvers and sockets want it: an IPv6 address without its brackets.
+fn bare_host(url: &Url) -> String {
+    url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
 /// Where the response sends us on, if it does; or why it cannot be followed.

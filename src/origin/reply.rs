@@ -17,6 +17,8 @@ pub(super) struct Asked<'a> {
     pub(super) range: Option<ByteRange>,
     /// The state that the object must be in.
     pub(super) expect: Option<&'a Validator>,
+    /// The state in which it is not wanted again.
+    pub(super) unless: Option<&'a Validator>,
     /// `Content-Encoding` is taken for a note of whoever stored the object. An S3 store returns the bytes as stored and
     /// encodes nothing on the way, whatever that note says; of a web server it means that these are other bytes.
     pub(super) stored_encoding: bool,

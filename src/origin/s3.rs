@@ -1,5 +1,6 @@
 //! S3 requests: an object's URL at an endpoint, and its signature (AWS Signature Version 4).
 
+use http::Method;
 use http::header::{HeaderMap, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqsign_aws_v4::{Credential, EMPTY_STRING_SHA256, RequestSigner};
@@ -109,11 +110,18 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The header fields that sign a GET of `url`. Nothing but the host and what AWS adds is signed: proxies and P2P daemons on
-    /// the way may ask for other ranges. The error is the end of a sentence.
-    pub(super) async fn sign(&self, url: &Url, credential: &Credential) -> Result<HeaderMap, String> {
-        let request = http::Request::get(url.as_str()).body(()).map_err(|e| e.to_string())?;
+    /// `fields` and the header fields that sign a request of `url` with them. Nothing but the host, these, and what AWS adds
+    /// is signed: proxies and P2P daemons on the way may ask for other ranges. The error is the end of a sentence.
+    pub(super) async fn sign(
+        &self,
+        method: &Method,
+        url: &Url,
+        fields: HeaderMap,
+        credential: &Credential,
+    ) -> Result<HeaderMap, String> {
+        let request = http::Request::builder().method(method).uri(url.as_str()).body(()).map_err(|e| e.to_string())?;
         let (mut parts, ()) = request.into_parts();
+        parts.headers = fields;
         parts.headers.insert("x-amz-content-sha256", HeaderValue::from_static(EMPTY_STRING_SHA256));
         self.signer
             .sign_request(&Context::new(), &mut parts, Some(credential), None)

@@ -1,5 +1,7 @@
 //! Whole reads over loopback: a real S3 server in this process, and servers that misbehave in one way each.
 
+mod ask;
+mod changed;
 mod fake;
 mod http;
 mod s3;

@@ -3,7 +3,10 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-use http::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED};
+use http::header::{
+    ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+    LAST_MODIFIED,
+};
 
 /// What names one state of an object: a strong `ETag`, else `Last-Modified` (RFC 9110 8.8); for a file its identity,
 /// length and time. Opaque; written as text so that a partial fill can remember it over a restart.
@@ -43,11 +46,20 @@ impl Validator {
     /// The header field that asks for this state alone (RFC 9110 13.1.1, 13.1.4). None for a text that is no validator
     /// of an HTTP source: it fits no reply either.
     pub(super) fn precondition(&self) -> Option<(HeaderName, HeaderValue)> {
+        self.condition(IF_MATCH, IF_UNMODIFIED_SINCE)
+    }
+
+    /// The header field that asks for any other state than this (RFC 9110 13.1.2, 13.1.3); none as above.
+    pub(super) fn exclusion(&self) -> Option<(HeaderName, HeaderValue)> {
+        self.condition(IF_NONE_MATCH, IF_MODIFIED_SINCE)
+    }
+
+    fn condition(&self, of_tag: HeaderName, of_date: HeaderName) -> Option<(HeaderName, HeaderValue)> {
         let mut words = self.0.splitn(3, ' ');
         let (kind, _length, value) = (words.next()?, words.next()?, words.next()?);
         let name = match kind {
-            "etag" => IF_MATCH,
-            "modified" => IF_UNMODIFIED_SINCE,
+            "etag" => of_tag,
+            "modified" => of_date,
             _ => return None,
         };
         Some((name, HeaderValue::from_str(value).ok()?))
@@ -74,6 +86,7 @@ mod tests {
         let validator = Validator::of_head(&head(&[("etag", "\"a b-2\""), ("last-modified", DATE)]), 7).unwrap();
         assert_eq!(validator.as_str(), "etag 7 \"a b-2\"");
         assert_eq!(validator.precondition(), Some((IF_MATCH, HeaderValue::from_static("\"a b-2\""))));
+        assert_eq!(validator.exclusion(), Some((IF_NONE_MATCH, HeaderValue::from_static("\"a b-2\""))));
     }
 
     #[test]
@@ -96,7 +109,8 @@ mod tests {
     #[test]
     fn foreign_text_asks_for_nothing() {
         for text in ["", "etag", "etag 7", "file 7 1:2 3.4", "etag 7 \"\n\""] {
-            assert_eq!(Validator::from_text(text).precondition(), None, "{text:?}");
+            let validator = Validator::from_text(text);
+            assert_eq!((validator.precondition(), validator.exclusion()), (None, None), "{text:?}");
         }
     }
 }

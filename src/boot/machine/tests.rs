@@ -115,3 +115,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_log_line_says_what_is_known_of_a_machine() {
+    let machine = Machine::from_query("mac=24-6E-96-00-00-01&serial=ABC%221234&platform=efi");
+    assert_eq!(machine.to_string(), "mac=24:6e:96:00:00:01 serial=ABC\\\"1234 platform=efi");
+    assert_eq!(Machine::default().to_string(), "nothing");
+}

@@ -24,6 +24,8 @@ struct Track {
     wanted: Option<String>,
     /// Which new scripts name.
     live: Option<String>,
+    /// That one itself, where the settings have it no more: it stays live until what took its place is proven.
+    former: Option<Arc<Release>>,
 }
 
 /// The standing of all releases.
@@ -32,6 +34,8 @@ pub(super) struct Standing {
     tracks: Vec<Track>,
     /// Until when releases are kept that were live.
     kept: BTreeMap<String, SystemTime>,
+    /// Those of the kept ones that the settings have no more.
+    gone: Vec<Arc<Release>>,
 }
 
 /// How a channel stands.
@@ -50,6 +54,10 @@ impl Track {
 
     fn get(&self, name: Option<&String>) -> Option<&Arc<Release>> {
         self.member(name?)
+    }
+
+    fn live(&self) -> Option<&Arc<Release>> {
+        self.former.as_ref().or_else(|| self.get(self.live.as_ref()))
     }
 
     /// Takes up what was recorded, as far as it still makes sense. Returns what was live and is not any more.
@@ -88,6 +96,7 @@ impl Standing {
                     said,
                     wanted: None,
                     live: None,
+                    former: None,
                 }),
             }
         }
@@ -108,7 +117,46 @@ impl Standing {
         for until in kept.values_mut() {
             *until = (*until).min(now + KEEP);
         }
-        Self { tracks, kept }
+        Self { tracks, kept, gone: Vec::new() }
+    }
+
+    /// Goes over to other releases, as a restart with them would; but for the machines that are about to boot, or began to,
+    /// with what the settings have no more. What was live stays so until what is wanted in its channel is proven; where
+    /// nothing is, it is let go as one that another took the place of.
+    pub(super) fn replace(&mut self, releases: Vec<Release>, record: Record, now: SystemTime) {
+        let before = std::mem::replace(self, Self::new(releases, record, now));
+        for track in &before.tracks {
+            let Some(live) = track.live().filter(|live| !self.is_live(live)) else { continue };
+            let of_channel = |it: &&mut Track| it.channel.is_some() && it.channel == track.channel;
+            let heir = if self.has(&live.name) { None } else { self.tracks.iter_mut().find(of_channel) };
+            match heir.filter(|heir| heir.live.is_none() && heir.wanted.is_some()) {
+                Some(heir) => (heir.live, heir.former) = (Some(live.name.clone()), Some(Arc::clone(live))),
+                None => self.keep(live, now + KEEP),
+            }
+        }
+        for release in before.all().chain(&before.gone) {
+            if let Some(until) = before.kept.get(&release.name).filter(|_| !self.is_live(release)) {
+                self.keep(release, *until);
+            }
+        }
+    }
+
+    /// Keeps a release that was live.
+    fn keep(&mut self, release: &Arc<Release>, until: SystemTime) {
+        if !self.has(&release.name) && self.gone.iter().all(|gone| gone.name != release.name) {
+            self.gone.push(Arc::clone(release));
+        }
+        self.kept.insert(release.name.clone(), until);
+    }
+
+    /// Whether the settings have a release of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tracks.iter().any(|track| track.member(name).is_some())
+    }
+
+    /// Whether the settings have no release.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tracks.is_empty()
     }
 
     /// What to record of it.
@@ -144,10 +192,12 @@ impl Standing {
             if let Some(before) = track.live.replace(wanted.name.clone()) {
                 self.kept.insert(before, now + KEEP);
             }
+            self.gone.extend(track.former.take());
             self.kept.remove(&wanted.name);
             switched.push(wanted);
         }
         self.kept.retain(|_, until| *until > now);
+        self.gone.retain(|release| self.kept.contains_key(&release.name));
         switched
     }
 
@@ -164,12 +214,18 @@ impl Standing {
     /// The releases that are live or to be live.
     pub(super) fn active(&self) -> impl Iterator<Item = &Arc<Release>> {
         let live = self.tracks.iter().filter(|track| track.live != track.wanted);
-        self.wanted().chain(live.filter_map(|track| track.get(track.live.as_ref())))
+        self.wanted().chain(live.filter_map(Track::live))
     }
 
     /// The releases that must stay in the cache.
     pub(super) fn held(&self) -> impl Iterator<Item = &Arc<Release>> {
-        self.active().chain(self.all().filter(|release| self.kept.contains_key(&release.name)))
+        let kept = self.all().chain(&self.gone).filter(|release| self.kept.contains_key(&release.name));
+        self.active().chain(kept)
+    }
+
+    /// The releases that the settings have no more, and that are still live.
+    pub(super) fn former(&self) -> impl Iterator<Item = &Arc<Release>> {
+        self.tracks.iter().filter_map(|track| track.former.as_ref())
     }
 
     pub(super) fn is_wanted(&self, release: &Release) -> bool {
@@ -193,7 +249,7 @@ impl Standing {
     /// What is live in a channel and what is to be; `None` where there is no such channel.
     pub(super) fn channel(&self, channel: &str) -> Option<InChannel<'_>> {
         let track = self.tracks.iter().find(|track| track.channel.as_deref() == Some(channel))?;
-        Some(InChannel { live: track.get(track.live.as_ref()), wanted: track.get(track.wanted.as_ref()) })
+        Some(InChannel { live: track.live(), wanted: track.get(track.wanted.as_ref()) })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Releases over a real cache directory, whose assets come from files that each test puts there when it wants to.
 
+mod swap;
+
 use std::time::Duration;
 
 use tokio::task::JoinHandle;

@@ -337,3 +337,62 @@ fn uses_are_saved_once_they_are_old_enough() {
     assert_eq!(index.take_unsaved(hour), [(digest(1), start + hour * 2)]);
     assert!(index.take_unsaved(hour).is_empty());
 }
+
+/// A blob of an index: its size, whether it is pinned, whether a reader holds it, and whether it is one of those asked for.
+type Blobbed = (u64, bool, bool, bool);
+
+proptest! {
+    #[test]
+    fn the_room_for_some_blobs_is_what_can_be_had_one_after_the_other(
+        limit in 0u64..60,
+        free in 0u64..60,
+        blobs in prop::collection::vec((1u64..9, any::<bool>(), any::<bool>(), any::<bool>()), 0..8),
+        rooms in prop::collection::vec((1u64..9, any::<bool>(), any::<bool>()), 0..3),
+        wanted in prop::collection::vec(1u64..9, 0..6),
+    ) {
+        let now = SystemTime::UNIX_EPOCH;
+        // Room for everything while it is laid out.
+        let mut index = Index::new(u64::MAX / 4, FLOOR);
+        let (mut readers, mut asked, mut here) = (Vec::new(), HashSet::new(), 0);
+        for (name, &(size, pinned, held, is_asked)) in (0u8..).zip::<&Vec<Blobbed>>(&blobs) {
+            let file = Arc::new(());
+            readers.extend(held.then(|| Arc::clone(&file)));
+            index.admit(&digest(name), size, file, now);
+            if pinned {
+                index.pin(&digest(name));
+            }
+            if is_asked {
+                asked.insert(digest(name));
+                here += size;
+            }
+        }
+        for (name, &(size, filling, allocated)) in (50u8..).zip(&rooms) {
+            index.reserve(&digest(name), size, u64::MAX / 4, now).unwrap();
+            if allocated {
+                index.set_missing(&digest(name), 0);
+            }
+            if !filling {
+                index.idle(&digest(name), now);
+            }
+        }
+        index.limit = limit;
+        let names: Vec<Digest> = (100u8..).zip(&wanted).map(|(name, _)| digest(name)).collect();
+        asked.extend(&names);
+        let room = index.room_for(&asked, free);
+
+        asked.iter().for_each(|digest| index.pin(digest));
+        let mut free = free;
+        let mut all = true;
+        for (name, size) in names.iter().zip(&wanted) {
+            match index.reserve(name, *size, free, now) {
+                Ok(victims) => free += victims.iter().map(|victim| match victim {
+                    Victim::Quarantined(_, it) => it.size,
+                    Victim::Partial(_, it) => it.size - it.missing,
+                    Victim::Blob(_, it) => it.size,
+                }).sum::<u64>(),
+                Err(_) => all = false,
+            }
+        }
+        prop_assert_eq!(all, wanted.is_empty() || here + wanted.iter().sum::<u64>() <= room);
+    }
+}

@@ -3,6 +3,7 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::cli::Cli;
+use crate::config::Config;
 use crate::dhcp::{Nbp, Network, Platform};
 
 fn site() -> Site {

@@ -84,7 +84,7 @@ pub(in crate::config) struct Iscsi {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(in crate::config) enum File {
-    /// The file that is its template.
+    /// The file that is its template, or the name of a `[[template]]`.
     Template(Written<FilePath>),
     /// The same, with what else there is to say of it.
     Table(FileTable),
@@ -94,7 +94,7 @@ pub(in crate::config) enum File {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct FileTable {
-    /// The file that is its template, relative to the file that names it.
+    /// The file that is its template, relative to the file that names it; or the name of a `[[template]]`.
     pub(in crate::config) template: Written<FilePath>,
     /// Who may have it. Without it, whoever asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,4 +177,15 @@ pub(in crate::config) struct Defaults {
     /// The profile that they boot. Without it they say on their screens who they are, and ask again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) profile: Option<String>,
+}
+
+/// A template that stands in the settings themselves.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Template {
+    /// What profiles and hosts name in the place of a file.
+    #[schemars(length(min = 1))]
+    pub(in crate::config) name: String,
+    /// The template itself.
+    pub(in crate::config) text: String,
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use figment::value::Value;
 
 use super::{value, values};
+use crate::asset::Digest;
 use crate::boot::{
     FileSettings, HostSettings, IscsiSettings, Keys, ProfileSettings, Roster, RosterError, RosterSettings, Subject,
     TemplateText,
@@ -17,24 +18,26 @@ use crate::config::key::KeyPath;
 use crate::config::layer::{self, Layers, Place};
 use crate::config::raw;
 
-/// The roster, or everything that is wrong with it.
+/// The roster, with a digest of all templates that were read for it; or everything that is wrong with it.
 pub(super) fn roster(
     layers: &Layers,
     hosts: Vec<raw::Host>,
     profiles: Vec<raw::Profile>,
     defaults: raw::Defaults,
+    templates: Vec<raw::Template>,
     catalog: &Catalog,
     releases: &[Release],
-) -> Result<Roster, Vec<ConfigError>> {
-    let mut reader = Reader { layers, errors: Vec::new() };
+) -> Result<(Roster, Digest), Vec<ConfigError>> {
+    let templates = templates.into_iter().map(|template| (template.name, template.text)).collect();
+    let mut reader = Reader { layers, templates, read: String::new(), errors: Vec::new() };
     let settings = RosterSettings {
         profiles: reader.each("profile", profiles, Reader::profile),
         hosts: reader.each("host", hosts, Reader::host),
         default_profile: defaults.profile,
     };
-    let errors = reader.errors;
+    let Reader { errors, read, .. } = reader;
     match Roster::new(settings, catalog, releases) {
-        Ok(roster) if errors.is_empty() => Ok(roster),
+        Ok(roster) if errors.is_empty() => Ok((roster, Digest::of(read.as_bytes()))),
         Ok(_) => Err(errors),
         // What a template that cannot be read would make of others is no news.
         Err(wrong) => Err(errors.into_iter().chain(wrong.into_iter().map(|error| placed(layers, error))).collect()),
@@ -66,6 +69,10 @@ fn placed(layers: &Layers, error: RosterError) -> ConfigError {
 
 struct Reader<'l> {
     layers: &'l Layers,
+    /// The text of each `[[template]]`.
+    templates: BTreeMap<String, String>,
+    /// The digests of all template files.
+    read: String,
     errors: Vec<ConfigError>,
 }
 
@@ -148,22 +155,32 @@ impl<'l> Reader<'l> {
         files
     }
 
-    /// The template at `path`, relative to the settings file that names it. Blocks for reading it.
+    /// The `[[template]]` of the name `path`; else the file at `path`, relative to the settings file that names it. Blocks for
+    /// reading it.
     fn template(&mut self, path: &Path, written: &Written<'l>, key: &[&str]) -> TemplateText {
+        if let Some((name, text)) = path.to_str().and_then(|name| self.templates.get_key_value(name)) {
+            return TemplateText { file: format!("[[template]] {name}"), text: text.clone() };
+        }
         let file = match self.layers.layer(written.element.tag()).map(|layer| &layer.whole) {
             Some(Place::File { file, .. }) => file.parent().unwrap_or(Path::new("")).join(path),
+            Some(Place::Url { .. }) => {
+                let problem = Problem::NoTemplate { name: path.display().to_string() };
+                self.wrong(written, key, name_of(written.element), problem);
+                return TemplateText::default();
+            }
             _ => path.to_owned(),
         };
         let text = std::fs::read_to_string(&file).unwrap_or_else(|error| {
-            let key = key.iter().fold(written.path.clone(), |path, key| path.key(key));
-            self.errors.push(ConfigError {
-                place: self.layers.place(written.element.tag(), &key),
-                key,
-                of: Some(file.display().to_string()),
-                problem: Problem::unreadable(&error),
-            });
+            self.wrong(written, key, Some(file.display().to_string()), Problem::unreadable(&error));
             String::new()
         });
+        self.read.push_str(&Digest::of(text.as_bytes()).to_string());
         TemplateText { file: file.display().to_string(), text }
+    }
+
+    fn wrong(&mut self, written: &Written<'l>, key: &[&str], of: Option<String>, problem: Problem) {
+        let key = key.iter().fold(written.path.clone(), |path, key| path.key(key));
+        let place = self.layers.place(written.element.tag(), &key);
+        self.errors.push(ConfigError { place, key, of, problem });
     }
 }

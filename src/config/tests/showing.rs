@@ -23,6 +23,8 @@ headers = {{ Authorization = "hunter2" }}
     assert!(!text.contains("hunter2"), "{text}");
     assert_snapshot!(text, @r#"
         include = ["more.toml"]  # bootdepot.toml:2
+        catalog_poll = "60s"     # default
+        catalog_secrets = []     # default
 
         [cache]
         dir = "/c"             # bootdepot.toml:4

@@ -7,7 +7,7 @@ const LAST_MODIFIED_DATE: &str = "Tue, 15 Nov 1994 12:45:26 GMT";
 
 fn asked(range: Option<(u64, u64)>) -> Asked<'static> {
     let range = range.map(|(start, end)| ByteRange::new(start, end));
-    Asked { range, expect: None, stored_encoding: false }
+    Asked { range, expect: None, unless: None, stored_encoding: false }
 }
 
 fn head(fields: &[(&'static str, &str)]) -> HeaderMap {

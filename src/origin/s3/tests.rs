@@ -105,7 +105,7 @@ async fn signs_the_host_and_its_own_fields_alone() {
         session_token: Some("token".into()),
         expires_in: None,
     };
-    let headers = lab.sign(&url, &credential).await.unwrap();
+    let headers = lab.sign(&Method::GET, &url, HeaderMap::new(), &credential).await.unwrap();
     let authorization = headers["authorization"].to_str().unwrap();
     assert!(authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/"), "{authorization}");
     assert!(

@@ -6,14 +6,14 @@ pub(crate) mod dhcp;
 pub(crate) mod guest;
 pub(crate) mod lab;
 pub(crate) mod machine;
-mod namespace;
+pub(crate) mod namespace;
 pub(crate) mod origin;
 pub(crate) mod relay;
 #[path = "../../support/s3.rs"]
 pub(crate) mod s3;
 pub(crate) mod server;
 #[path = "../../support/skip.rs"]
-mod skip;
+pub(crate) mod skip;
 pub(crate) mod tool;
 
 use std::sync::LazyLock;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bootdepot::asset::Digest;
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     Etag(&'static str),
     /// The object's byte at this offset is another one.
     Flip(u64),
+    /// The reply carries this header field.
+    Field(&'static str, String),
 }
 
 #[derive(Default)]
@@ -84,6 +86,12 @@ impl Object {
     /// Its digest, as a catalog writes it.
     pub(crate) fn sha256(&self) -> String {
         Digest::of(&self.bytes).to_string()
+    }
+
+    /// The same bytes under another key.
+    pub(crate) fn named(mut self, key: &str) -> Self {
+        key.clone_into(&mut self.key);
+        self
     }
 
     /// Its length in bytes.
@@ -190,12 +198,22 @@ impl Front {
                 *reply.body_mut() = Body::from(whole);
             }
             Some(Fault::Etag(etag)) => drop(reply.headers_mut().insert(ETAG, HeaderValue::from_static(etag))),
+            Some(Fault::Field(name, ref value)) => {
+                let value = HeaderValue::from_str(value).expect("a test names a valid value");
+                reply.headers_mut().insert(name, value);
+            }
             Some(Fault::Truncate(bytes)) if reply.status().is_success() => {
                 let length = content_length(&reply).saturating_sub(bytes);
                 reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
             }
-            // s3s ignores If-Match on reads; S3 does not.
+            // s3s ignores these conditions on reads; S3 does not.
             None if reply.status().is_success() => {
+                let known = headers.get(IF_NONE_MATCH);
+                if known.is_some() && reply.headers().get(ETAG) == known {
+                    *reply.status_mut() = StatusCode::NOT_MODIFIED;
+                    *reply.body_mut() = Body::empty();
+                    reply.headers_mut().remove(CONTENT_LENGTH);
+                }
                 let wanted = headers.get(IF_MATCH);
                 if wanted.is_some_and(|etag| etag != "*" && reply.headers().get(ETAG) != Some(etag)) {
                     reply = error_document(412, "PreconditionFailed");

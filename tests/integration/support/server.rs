@@ -87,6 +87,21 @@ impl Site {
         self
     }
 
+    /// Sets one key of the origin.
+    pub(crate) fn set_origin(mut self, key: &str, value: &str) -> Self {
+        let origins = self.settings.get_mut("origin").and_then(toml::Value::as_array_mut);
+        let origin = origins.and_then(|origins| origins[0].as_table_mut()).expect("a site has an origin");
+        origin.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Sets the size of the asset that was added last, in bytes.
+    pub(crate) fn size_of_last(mut self, size: i64) -> Self {
+        let asset = self.assets.last_mut().and_then(toml::Value::as_table_mut).expect("an asset was added");
+        asset.insert("size".to_owned(), size.into());
+        self
+    }
+
     /// Sets one key, such as `fill.retries`.
     pub(crate) fn set(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
         let (path, last) = key.rsplit_once('.').expect("a key has a table");
@@ -109,6 +124,13 @@ impl Site {
     pub(crate) fn asset(self, object: &Object) -> Self {
         let source = format!("s3://{BUCKET}/{}", object.key);
         self.asset_from(&object.key, &object.sha256(), &[&source])
+    }
+
+    /// Takes all assets and releases out.
+    pub(crate) fn without_assets(mut self) -> Self {
+        self.assets.clear();
+        self.settings.remove("release");
+        self
     }
 
     /// Adds an asset of this name and digest with these sources.
@@ -189,12 +211,18 @@ impl Site {
         command.args(["--admin-listen", &admin.to_string()]).output().expect("the program can be run")
     }
 
-    /// A command line of the program with these arguments, and with the settings of this site as they are now.
-    pub(crate) fn command_line(&self, args: &[&str]) -> Command {
+    /// Writes the settings as they are now, and returns the file.
+    pub(crate) fn write(&self) -> PathBuf {
         let mut settings = self.settings.clone();
         settings.insert("asset".to_owned(), self.assets.clone().into());
         let config = self.file("bootdepot.toml");
         std::fs::write(&config, settings.to_string()).expect("the settings can be written");
+        config
+    }
+
+    /// A command line of the program with these arguments, and with the settings of this site as they are now.
+    pub(crate) fn command_line(&self, args: &[&str]) -> Command {
+        let config = self.write();
         let mut command = Command::new(env!("CARGO_BIN_EXE_bootdepot"));
         // Only what the test says; the variables of the tests themselves would be errors to the server.
         let inherited = std::env::vars_os().map(|(name, _)| name);
@@ -282,11 +310,27 @@ impl Server {
 
     /// Asks it to end, by SIGTERM, and waits until it has.
     pub(crate) fn stop(mut self) -> ExitStatus {
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server can be signalled");
+        self.signal(rustix::process::Signal::TERM);
         // The log's end is the process's end; only the wait for it is bounded.
         self.log.wait_for_end();
         self.child.wait().expect("the server ends")
+    }
+}
+
+impl Server {
+    /// Asks it to load its settings again, by SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    /// The files that it has open, as the system lists them.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+        rustix::process::kill_process(pid, signal).expect("the server can be signalled");
     }
 }
 

@@ -238,3 +238,74 @@ proptest! {
 fn names_of<'r>(releases: impl Iterator<Item = &'r Arc<Release>>) -> Vec<String> {
     releases.map(|release| release.name.clone()).collect()
 }
+
+fn okd(names: &[&str], active: &str) -> Vec<Release> {
+    names.iter().map(|name| release(name, Some("okd"), *name == active)).collect()
+}
+
+impl Standing {
+    fn change(&mut self, releases: Vec<Release>, now: SystemTime) {
+        let record = self.record();
+        self.replace(releases, record, now);
+    }
+}
+
+#[test]
+fn what_the_settings_drop_stays_live_until_what_they_want_instead_is_proven() {
+    let mut it = Standing::new(okd(&["4.19"], "4.19"), nothing(), at(0));
+    it.advance(ALL, at(0));
+    it.change(okd(&["4.20"], "4.20"), at(10));
+    it.advance(NONE, at(10));
+    assert_eq!(it.channel("okd").unwrap().live.unwrap().name, "4.19");
+    assert_eq!(names(it.held()), ["4.19", "4.20"]);
+    assert_eq!(it.activate("4.19"), None, "it is no more");
+    // The same again, and by other settings that do not have it either.
+    it.change(okd(&["4.20"], "4.20"), at(11));
+    it.change(okd(&["4.21", "4.20"], "4.21"), at(12));
+    assert_eq!(it.channel("okd").unwrap().live.unwrap().name, "4.19");
+    assert_eq!(names(it.former()), ["4.19"]);
+    it.advance(ALL, at(20));
+    assert_eq!(standing(&it), (vec!["4.21"], vec!["4.21"], vec!["4.19", "4.21"]));
+    it.change(okd(&["4.21"], "4.21"), at(21));
+    assert_eq!(names(it.held()), ["4.19", "4.21"], "kept as any that was replaced");
+    it.advance(ALL, at(20) + KEEP);
+    assert_eq!((names(it.held()), it.gone.len()), (vec!["4.21"], 0));
+}
+
+#[test]
+fn what_the_settings_drop_without_another_is_kept_and_can_come_back() {
+    let mut it =
+        Standing::new(vec![release("tools", None, true), release("4.19", Some("okd"), true)], nothing(), at(0));
+    it.advance(ALL, at(0));
+    it.change(Vec::new(), at(1));
+    assert_eq!(standing(&it), (vec![], vec![], vec!["4.19", "tools"]));
+    it.change(vec![release("tools", None, true)], at(2));
+    it.advance(ALL, at(2));
+    assert_eq!(standing(&it), (vec!["tools"], vec!["tools"], vec!["4.19", "tools"]));
+    assert_eq!(it.next_end(), Some(at(1) + KEEP));
+    it.advance(ALL, at(1) + KEEP);
+    assert_eq!(names(it.held()), ["tools"]);
+}
+
+#[test]
+fn what_was_activated_outlives_a_change_that_does_not_speak_of_it() {
+    let mut it = Standing::new(settings("4.18", false), nothing(), at(0));
+    it.advance(ALL, at(0));
+    it.activate("4.19");
+    it.advance(ALL, at(1));
+    it.change(okd(&["4.18", "4.19", "4.21"], "4.18"), at(2));
+    it.advance(ALL, at(2));
+    assert_eq!(names(it.wanted()), ["4.19"]);
+    it.change(okd(&["4.18", "4.19", "4.21"], "4.21"), at(3));
+    it.advance(ALL, at(3));
+    assert_eq!(standing(&it), (vec!["4.21"], vec!["4.21"], vec!["4.18", "4.19", "4.21"]));
+}
+
+#[test]
+fn a_release_that_moves_to_another_channel_is_kept() {
+    let mut it = Standing::new(okd(&["4.19"], "4.19"), nothing(), at(0));
+    it.advance(ALL, at(0));
+    it.change(vec![release("4.19", Some("old"), false), release("4.20", Some("okd"), true)], at(1));
+    it.advance(NONE, at(1));
+    assert_eq!(standing(&it), (vec![], vec!["4.20"], vec!["4.19", "4.20"]));
+}

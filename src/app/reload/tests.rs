@@ -1,0 +1,144 @@
+//! Loading again, without a server around it.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::cache::{Cache, CacheSettings};
+use crate::config::Flags;
+use crate::depot::Depot;
+use crate::origin::Timeouts;
+
+/// A directory with a settings file and a cache.
+struct House {
+    dir: tempfile::TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path("new"), text).unwrap();
+        std::fs::rename(self.path("new"), self.path(name)).unwrap();
+    }
+
+    /// Settings with the shared catalog and the cache of this house.
+    fn sharing(&self) -> String {
+        format!("catalog_url = \"{}\"\n[cache]\ndir = \"{}\"\n", self.url(), self.path("cache").display())
+    }
+
+    fn url(&self) -> String {
+        format!("file://{}", self.path("catalog.toml").display())
+    }
+
+    /// What a server that starts with the settings as they are hands over.
+    async fn start(&self) -> (Reloader, Reloads, Boot) {
+        let flags = Flags { config: Some(self.path("bootdepot.toml")), ..Flags::default() };
+        let loaded = catalog::load(&Inputs::new(&flags, [])).await.unwrap_or_else(|errors| panic!("{errors}"));
+        let seed = Seed::of(&loaded);
+        let settings = CacheSettings { dir: self.path("cache"), max_size: 1 << 20, min_free: 0 };
+        let (cache, origins) = (Cache::open(settings).unwrap(), Origins::new(Vec::new(), Timeouts::default()).unwrap());
+        let depot = Depot::new(loaded.config.catalog, origins.clone(), cache, loaded.config.fill);
+        let boot = Boot::plain(depot);
+        let (reloader, reloads) = Reloader::new(seed, boot.clone(), origins);
+        (reloader, reloads, boot)
+    }
+}
+
+fn assets(names: &[&str]) -> String {
+    let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let asset = |name| format!("[[asset]]\nname = \"{name}\"\nsources = [\"s3://b/{name}\"]\nsha256 = \"{digest}\"\n");
+    names.iter().map(asset).collect()
+}
+
+#[tokio::test]
+async fn who_asks_meanwhile_is_answered_by_one_load() {
+    let house = House::new();
+    house.write("bootdepot.toml", &assets(&["a"]));
+    let (reloader, reloads, boot) = house.start().await;
+    house.write("bootdepot.toml", &assets(&["b", "c"]));
+    let all = (0..8).map(|_| reloader.reload(ReloadTrigger::Api));
+    let stop = CancellationToken::new();
+    let asking = async {
+        let outcomes = futures_util::future::join_all(all).await;
+        stop.cancel();
+        outcomes
+    };
+    let (outcomes, ()) = tokio::join!(asking, reloads.run(stop.clone()));
+    let wanted = ReloadView { outcome: ReloadOutcome::Ok, added: 2, removed: 1, changed: 0, warnings: Vec::new() };
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref() == Ok(&wanted)), "{outcomes:?}");
+    assert_eq!(reloader.standing().generation, 2);
+    assert!(boot.depot().find("c").is_some() && boot.depot().find("a").is_none());
+    let stopped = reloader.reload(ReloadTrigger::Api).await.unwrap_err();
+    assert_eq!(stopped.errors, ["the server is stopping"]);
+}
+
+#[tokio::test]
+async fn a_failure_changes_nothing_and_is_told_everywhere() {
+    let house = House::new();
+    house.write("bootdepot.toml", &(house.sharing() + &assets(&["a"])));
+    house.write("catalog.toml", &assets(&["b"]));
+    let (reloader, mut reloads, boot) = house.start().await;
+    let before = boot.depot().catalog();
+    house.write("catalog.toml", "[[asset]]\nname = \"b\"\n[cache]\n");
+    let failure = reloads.reload(ReloadTrigger::Signal, None).await.unwrap_err();
+    let url = house.url();
+    assert!(failure.errors.iter().any(|error| error.starts_with(&format!("{url} line 1: asset[0].sha256 (b): "))));
+    assert!(failure.errors.iter().any(|error| error.starts_with(&format!("{url} line 3: cache: "))));
+    assert!(Arc::ptr_eq(&before, &boot.depot().catalog()));
+    let standing = reloader.standing();
+    let last = standing.last_reload.unwrap();
+    assert_eq!((standing.generation, last.errors, last.trigger), (1, failure.errors, ReloadTrigger::Signal));
+    let source = standing.sources.last().unwrap();
+    assert!(source.place == url && source.error.as_ref().unwrap().contains("line 3: cache: "), "{source:?}");
+    // A look finds nothing new in it, and does not take it either.
+    reloads.look().await;
+    assert_eq!(reloader.standing().last_reload.unwrap().trigger, ReloadTrigger::Signal);
+
+    house.write("catalog.toml", &assets(&["b", "c"]));
+    reloads.look().await;
+    let standing = reloader.standing();
+    assert_eq!((standing.assets, standing.generation), (3, 2));
+    assert_eq!(standing.last_reload.unwrap().trigger, ReloadTrigger::Poll);
+    assert_eq!(standing.sources.last().unwrap().error, None);
+}
+
+#[tokio::test]
+async fn a_catalog_that_comes_back_as_it_was_is_no_trouble_any_more() {
+    let house = House::new();
+    house.write("bootdepot.toml", &house.sharing());
+    house.write("catalog.toml", &assets(&["b"]));
+    let (reloader, mut reloads, _boot) = house.start().await;
+    let error = || reloader.standing().sources.last().unwrap().error.clone();
+    std::fs::rename(house.path("catalog.toml"), house.path("away")).unwrap();
+    reloads.look().await;
+    assert!(error().unwrap().ends_with("catalog.toml does not exist"), "{:?}", error());
+    std::fs::rename(house.path("away"), house.path("catalog.toml")).unwrap();
+    reloads.look().await;
+    assert_eq!((error(), reloader.standing().generation), (None, 1));
+}
+
+#[tokio::test]
+async fn a_catalog_that_is_gone_stays_as_it_was_and_the_files_are_taken() {
+    let house = House::new();
+    let settings = house.sharing();
+    house.write("bootdepot.toml", &settings);
+    house.write("catalog.toml", &assets(&["b"]));
+    let (_reloader, mut reloads, boot) = house.start().await;
+    std::fs::remove_file(house.path("catalog.toml")).unwrap();
+    house.write("bootdepot.toml", &format!("{settings}{}", assets(&["a"])));
+    let view = reloads.reload(ReloadTrigger::Api, None).await.unwrap();
+    assert_eq!((view.added, view.removed), (1, 0));
+    assert!(view.warnings[0].starts_with("the shared catalog, as it was last read, cannot be read: "), "{view:?}");
+    assert!(boot.depot().find("b").is_some() && boot.troubles().is_empty());
+    // Another URL is another catalog, of which nothing is known: that is no reason to lose this one.
+    house.write("bootdepot.toml", &settings.replace("catalog.toml", "other.toml"));
+    let failure = reloads.reload(ReloadTrigger::Api, None).await.unwrap_err();
+    assert!(failure.errors[0].contains("other.toml does not exist"), "{failure:?}");
+    assert!(boot.depot().find("b").is_some());
+}

@@ -1,0 +1,139 @@
+//! Whether the cache's directory can be used, and whether what is to be in it has room there.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use super::report::{Finding, Group, Verdict};
+use crate::asset::Digest;
+use crate::cache::{CacheSettings, Survey};
+use crate::cli::words::bytes;
+use crate::config::Config;
+
+/// Looks at the cache of these settings. `sizes` is what origins said of the lengths of objects. Blocks.
+pub(super) fn check(config: &Config, survey: &Survey, sizes: &HashMap<Digest, u64>) -> Group {
+    let CacheSettings { dir, .. } = &config.cache;
+    let (room, summary) = room(config, survey, sizes);
+    let findings = vec![directory(config, dir, survey), room];
+    Group { what: "cache", place: dir.display().to_string(), summary, findings }
+}
+
+/// Whether this user could use the directory.
+fn directory(config: &Config, dir: &Path, survey: &Survey) -> Finding {
+    if let Some(pid) = &survey.holder {
+        return Finding::ok("directory", format!("in use by a running bootdepot, pid {pid}"));
+    }
+    let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
+    let may = accessat(CWD, there, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
+    match may {
+        Ok(()) if there == dir => Finding::ok("directory", "it can be written"),
+        Ok(()) => Finding::ok("directory", "it is made when the server starts"),
+        Err(error) => Finding::wrong(
+            Verdict::Failed,
+            "directory",
+            "permission denied",
+            format!("this user (id {}) cannot write {}: {error}", rustix::process::geteuid().as_raw(), there.display()),
+            format!(
+                "give the directory to the user that runs bootdepot, or correct `cache.dir` ({})",
+                config.place(&["cache", "dir"])
+            ),
+        ),
+    }
+}
+
+/// What the active releases and the pinned assets come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    /// Bytes of them that are here and proven.
+    here: u64,
+    /// Bytes that are still to come.
+    missing: u64,
+    /// Bytes of those for which room is set aside already.
+    begun: u64,
+    /// Bytes of the cache that may go for them.
+    evictable: u64,
+    /// How many are of no known size.
+    unknown: usize,
+}
+
+impl Wanted {
+    fn of(config: &Config, survey: &Survey, sizes: &HashMap<Digest, u64>) -> Self {
+        let active = config.releases.iter().filter(|release| release.active).flat_map(|release| &release.assets);
+        let active = active.filter_map(|name| config.catalog.by_name(name.as_str()));
+        let pinned = config.catalog.assets().filter(|asset| asset.pin);
+        let stays: HashMap<_, _> = active.chain(pinned).map(|asset| (asset.digest, asset)).collect();
+        let loose = |all: &HashMap<Digest, u64>| -> u64 {
+            all.iter().filter(|(digest, _)| !stays.contains_key(digest)).map(|(_, size)| size).sum()
+        };
+        let evictable = survey.quarantined + loose(&survey.blobs) + loose(&survey.partials);
+        let mut wanted = Self { evictable, ..Self::default() };
+        for (digest, asset) in &stays {
+            let begun = survey.partials.get(digest);
+            match (survey.blobs.get(digest), asset.size.or_else(|| sizes.get(digest).or(begun).copied())) {
+                (Some(here), _) => wanted.here += here,
+                (None, Some(size)) => {
+                    wanted.missing += size;
+                    wanted.begun += begun.map_or(0, |begun| size.min(*begun));
+                }
+                (None, None) => wanted.unknown += 1,
+            }
+        }
+        wanted
+    }
+}
+
+fn room(config: &Config, survey: &Survey, sizes: &HashMap<Digest, u64>) -> (Finding, String) {
+    let CacheSettings { max_size, min_free, .. } = config.cache;
+    let wanted = Wanted::of(config, survey, sizes);
+    let all = wanted.here + wanted.missing;
+    let to_come = wanted.missing - wanted.begun;
+    let unfilled = survey.free.saturating_sub(min_free);
+    let space = unfilled.saturating_add(wanted.evictable);
+    let place = |key| config.place(&["cache", key]);
+    let wrong = |result, found, remedy| Finding::wrong(result, "room", "no room", found, remedy);
+    let releases = "the active releases and the pinned assets";
+    let free = format!("{} free, of which min_free keeps {}", bytes(survey.free), bytes(min_free));
+    let summary = match (all, to_come) {
+        (0, _) if wanted.unknown == 0 => format!("no active release or pinned asset; {} of room", bytes(unfilled)),
+        (_, 0) if wanted.unknown == 0 => format!("{} are here, nothing is missing", bytes(wanted.here)),
+        _ => {
+            format!("{} are here, {} still to be fetched, {} of room", bytes(wanted.here), bytes(to_come), bytes(space))
+        }
+    };
+    let finding = if all > max_size {
+        wrong(
+            Verdict::Failed,
+            format!("{releases} are {} together, and max_size is {}", bytes(all), bytes(max_size)),
+            format!("raise `cache.max_size` ({}), or make fewer releases active", place("max_size")),
+        )
+    } else if to_come > space {
+        wrong(
+            Verdict::Failed,
+            format!(
+                "{} of {releases} are still to be fetched, and there is room for {} ({free})",
+                bytes(to_come),
+                bytes(space)
+            ),
+            format!(
+                "free {} on the file system of `cache.dir` ({}), move it to a larger one, lower `cache.min_free` ({}), or \
+                 make fewer releases active",
+                bytes(to_come - space),
+                place("dir"),
+                place("min_free")
+            ),
+        )
+    } else if wanted.unknown > 0 {
+        wrong(
+            Verdict::Warning,
+            format!("the size of {} of {releases} is not known, so their room cannot be told", wanted.unknown),
+            "mend the origins, or give each [[asset]] its `size`".to_owned(),
+        )
+    } else if to_come > unfilled {
+        let evicted = bytes(to_come - unfilled);
+        Finding::ok("room", format!("{summary}; {evicted} of what was not used for the longest time will be evicted"))
+    } else {
+        Finding::ok("room", format!("{summary} ({free})"))
+    };
+    (finding, summary)
+}

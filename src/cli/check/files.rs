@@ -1,0 +1,102 @@
+//! Files that the server reads when it starts, and boot files that firmware asks for.
+
+use super::origins::{certificate, count};
+use super::report::{Finding, Group, Verdict};
+use crate::config::Config;
+
+/// The TLS listener's certificate and key, as the server would read them. None without such a listener. Blocks.
+pub(super) fn tls(config: &Config) -> Option<Group> {
+    let tls = config.http.tls.as_ref()?;
+    let place = config.place(&["http", "tls", "cert"]);
+    let remedy = "renew the certificate; a running server takes the new one by itself";
+    let (finding, summary) = match tls.check() {
+        Ok(Some(until)) => certificate("certificate", until, remedy),
+        Ok(None) => (Finding::ok("certificate", "it fits its key"), "it fits its key".to_owned()),
+        Err(error) => {
+            let remedy = format!("correct [http.tls] ({place}), or let the user that runs bootdepot read both files");
+            let wrong = Finding::wrong(Verdict::Failed, "certificate", "cannot be used", error.to_string(), remedy);
+            (wrong, "it cannot be used".to_owned())
+        }
+    };
+    Some(Group { what: "tls", place: tls.cert.display().to_string(), summary, findings: vec![finding] })
+}
+
+/// The token files of the admin listener, as the server would read them. None where the settings name none. Blocks.
+pub(super) fn tokens(config: &Config) -> Option<Group> {
+    let admin = config.admin.as_ref().filter(|admin| admin.has_tokens())?;
+    let files = [&admin.operator_token_file, &admin.viewer_token_file];
+    let files: Vec<_> = files.into_iter().flatten().map(|file| file.display().to_string()).collect();
+    let (finding, summary) = match admin.check() {
+        Ok(()) => (Finding::ok("token files", "they hold tokens"), "they can be read".to_owned()),
+        Err(error) => {
+            let place = config.place(&["admin"]);
+            let remedy = format!("let the user that runs bootdepot read the file, or correct [admin] ({place})");
+            let wrong = Finding::wrong(Verdict::Failed, "token files", "cannot be used", error.to_string(), remedy);
+            (wrong, "they cannot be used".to_owned())
+        }
+    };
+    Some(Group { what: "tokens", place: files.join(", "), summary, findings: vec![finding] })
+}
+
+/// The boot files: which kinds of firmware find one, and whether those are there that hosts are to get.
+pub(super) fn firmware(config: &Config) -> Group {
+    let mut findings: Vec<_> =
+        config.firmware.iter().map(|(platform, nbp)| Finding::ok(platform.name(), nbp.file.clone())).collect();
+    let summary = match findings.len() {
+        0 => "no boot file is in the catalog, so only iPXE finds its way here".to_owned(),
+        some => format!(
+            "a boot file for {} of firmware",
+            if some == 1 { "1 kind".to_owned() } else { format!("{some} kinds") }
+        ),
+    };
+    if let (true, Some(dhcp)) = (findings.is_empty(), &config.dhcp) {
+        findings.push(Finding::wrong(
+            Verdict::Warning,
+            "proxyDHCP",
+            "no boot file",
+            format!("firmware on {} is answered nothing: no file of [dhcp.nbp] is in the catalog", dhcp.interface),
+            format!(
+                "add an [[asset]] such as boot/snponly.efi and name it in [tftp.files]; see [dhcp] ({})",
+                config.place(&["dhcp", "mode"])
+            ),
+        ));
+    }
+    let served = |file: &str| config.tftp.files.contains_key(file) || config.catalog.by_name(file).is_some();
+    for host in config.roster.hosts() {
+        if let Some(file) = host.nbp.as_deref().filter(|file| !served(file)) {
+            findings.push(Finding::wrong(
+                Verdict::Warning,
+                host.name.clone(),
+                "no such boot file",
+                format!("TFTP serves no file {file:?}"),
+                format!(
+                    "add it to [tftp.files] or as an [[asset]], or correct `nbp` of [[host]] {:?} ({})",
+                    host.name,
+                    config.place_in("host", &host.name, "nbp")
+                ),
+            ));
+        }
+    }
+    Group { what: "firmware", place: "[dhcp.nbp]".to_owned(), summary, findings }
+}
+
+/// What the settings come to, and what they warn of.
+pub(super) fn settings(config: &Config) -> Group {
+    let warned = config.warnings.iter().map(|warning| {
+        Finding::wrong(Verdict::Warning, "settings", "hardly meant", warning.clone(), "correct it, if it is not meant")
+    });
+    let hosts = config.roster.hosts().len();
+    let parts = [
+        count(config.catalog.len(), "asset"),
+        count(config.releases.len(), "release"),
+        count(config.origins.len(), "origin"),
+        count(hosts, "host"),
+    ];
+    let files: Vec<_> = config.files().collect();
+    let place = match files.as_slice() {
+        [] => "-".to_owned(),
+        [one] => one.display().to_string(),
+        [first, others @ ..] => format!("{} and {}", first.display(), count(others.len(), "more file")),
+    };
+    Group { what: "settings", place, summary: parts.join(", "), findings: warned.collect() }
+}

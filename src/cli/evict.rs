@@ -1,0 +1,45 @@
+//! `bootdepot evict`: removes assets from the cache.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::config::refuse;
+use super::deeds::{Deed, chosen, each};
+use super::words::bytes;
+use super::worker::Worker;
+use crate::admin::{AssetState, AssetView};
+use crate::config::{Config, Flags, process_environment};
+
+/// Remove assets from the cache
+///
+/// What is pinned, needed by a release, or being read stays, and is said to. What is evicted is fetched again when it is next
+/// asked for. Asks the running server (`admin.listen`), or, where none runs, works on the cache by itself.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  bootdepot evict okd/4.18/rootfs.img\n  bootdepot evict 'okd/4.18/*'")]
+pub struct EvictCommand {
+    /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl EvictCommand {
+    /// Runs it, printing to standard output.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match Config::load(&self.flags, process_environment()) {
+            Ok(config) => config,
+            Err(errors) => return Ok(refuse(&errors)),
+        };
+        let worker = Worker::of_what_is_there(config)?;
+        let names = chosen(&self.names, &worker, |asset: &AssetView| asset.state == AssetState::Proven)?;
+        each(&names, self.json, |name| {
+            let said = |freed| format!("evicted {name} ({})", bytes(freed));
+            Ok(worker.evict(name)?.map(|freed| Deed { said: said(freed), told: json!({ "freed": freed }) }))
+        })
+    }
+}

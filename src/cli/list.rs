@@ -1,0 +1,140 @@
+//! `bootdepot list`: the assets, and what of them is in the cache.
+
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+
+use super::config::refuse;
+use super::print;
+use super::table::Table;
+use super::words::{ago, bytes};
+use super::worker::Worker;
+use crate::admin::{AssetState, AssetView};
+use crate::config::{Config, Flags, process_environment};
+
+/// List the assets, and what of them is in the cache
+///
+/// Asks the running server (`admin.listen`), or, where none runs, looks into the cache by itself.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bootdepot list okd/4.19/\n  bootdepot list --state missing\n  bootdepot list --json | jq -r '.[] | select(.pinned) | .name'"
+)]
+pub struct ListCommand {
+    /// Only those whose names begin so, such as `okd/4.19/`
+    prefix: Option<String>,
+    /// Only those in this state
+    #[arg(long, value_name = "STATE")]
+    state: Option<State>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// The states that can be asked for.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum State {
+    /// In the cache
+    Proven,
+    /// On the way there
+    Filling,
+    /// Neither
+    Missing,
+}
+
+impl From<State> for AssetState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Proven => Self::Proven,
+            State::Filling => Self::Filling,
+            State::Missing => Self::Missing,
+        }
+    }
+}
+
+impl ListCommand {
+    /// Runs it, printing to standard output.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match Config::load(&self.flags, process_environment()) {
+            Ok(config) => config,
+            Err(errors) => return Ok(refuse(&errors)),
+        };
+        let worker = Worker::of_what_is_there(config)?;
+        let assets = worker.assets(self.prefix.as_deref().unwrap_or_default(), self.state.map(AssetState::from))?;
+        let printed = match self.json {
+            true => serde_json::to_string_pretty(&assets)? + "\n",
+            false if assets.is_empty() => "no asset is like that\n".to_owned(),
+            false => table(&assets, Timestamp::now()),
+        };
+        print(&printed)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn table(assets: &[AssetView], now: Timestamp) -> String {
+    let mut table = Table::new(&["NAME", ">SIZE", "STATE", "HELD BY", "LAST USED"]);
+    let or = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    for asset in assets {
+        let mut state = asset.state.as_str().to_owned();
+        if let (AssetState::Filling, Some(percent)) = (asset.state, percent(asset)) {
+            state = format!("{state} {percent} %");
+        }
+        let held = asset.pinned_by.iter().cloned().chain(asset.in_use.then(|| "a reader".to_owned()));
+        let held = held.collect::<Vec<_>>().join(", ");
+        table.row([
+            asset.name.clone(),
+            or(asset.size.map(bytes)),
+            state,
+            or(Some(held).filter(|held| !held.is_empty())),
+            or(asset.used.map(|used| ago(used, now))),
+        ]);
+    }
+    table.print("")
+}
+
+fn percent(asset: &AssetView) -> Option<u64> {
+    let percent = u128::from(asset.bytes) * 100 / u128::from(asset.size.filter(|size| *size > 0)?);
+    u64::try_from(percent).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assets_are_lines_of_a_table() {
+        let now: Timestamp = "2026-11-21T14:06:11Z".parse().unwrap();
+        let asset = |name: &str, state, bytes| AssetView {
+            name: name.to_owned(),
+            digest: String::new(),
+            size: Some(100 << 20),
+            state,
+            bytes,
+            pinned: false,
+            pinned_by: Vec::new(),
+            in_use: false,
+            releases: Vec::new(),
+            content_type: String::new(),
+            sources: Vec::new(),
+            used: None,
+            verified: None,
+            failure: None,
+            evicted_next: None,
+        };
+        let held = AssetView {
+            pinned_by: vec!["operator".to_owned(), "release okd-4.19".to_owned()],
+            in_use: true,
+            used: Some("2026-11-21T14:02:11Z".parse().unwrap()),
+            ..asset("okd/4.19/rootfs.img", AssetState::Proven, 100 << 20)
+        };
+        let unknown = AssetView { size: None, ..asset("okd/4.20/rootfs.img", AssetState::Missing, 0) };
+        let assets = [held, asset("okd/4.19/kernel", AssetState::Filling, 42 << 20), unknown];
+        insta::assert_snapshot!(table(&assets, now), @r"
+        NAME                      SIZE  STATE         HELD BY                               LAST USED
+        okd/4.19/rootfs.img  100.0 MiB  proven        operator, release okd-4.19, a reader  4 min ago
+        okd/4.19/kernel      100.0 MiB  filling 42 %  -                                     -
+        okd/4.20/rootfs.img          -  missing       -                                     -
+        ");
+    }
+}

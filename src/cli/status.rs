@@ -1,0 +1,133 @@
+//! `bootdepot status`: how the server is.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::config::refuse;
+use super::print;
+use super::server::{AskError, Server};
+use super::words::{ago, bytes, span};
+use crate::admin::Status;
+use crate::cache::Survey;
+use crate::config::{Config, Flags, process_environment};
+
+/// Show how the running server is: whether it is ready, its cache, its origins
+///
+/// Exits with status 1 where no server runs, or something keeps it from being ready.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  bootdepot status\n  bootdepot status --json | jq .cache")]
+pub struct StatusCommand {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl StatusCommand {
+    /// Asks the server and prints what it says.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match Config::load(&self.flags, process_environment()) {
+            Ok(config) => config,
+            Err(errors) => return Ok(refuse(&errors)),
+        };
+        let asked = Server::of(&config).and_then(|server| server.get::<Status>(&["status"]));
+        let status = match asked {
+            Ok(status) => status,
+            Err(error @ (AskError::Silent { .. } | AskError::Off | AskError::AnyPort)) => {
+                return silent(&config, &error, self.json);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        print(&if self.json { serde_json::to_string_pretty(&status)? + "\n" } else { show(&status)? })?;
+        Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Says what can be seen where no server can be asked.
+fn silent(config: &Config, error: &AskError, json: bool) -> anyhow::Result<ExitCode> {
+    let survey = Survey::of(&config.cache.dir);
+    let (dir, entries) = (config.cache.dir.display(), survey.blobs.len());
+    let proven: u64 = survey.blobs.values().sum();
+    eprintln!("bootdepot: {error}");
+    let free = Some(survey.free).filter(|free| *free != u64::MAX);
+    let printed = if json {
+        let cache = json!({
+            "dir": dir.to_string(),
+            "limit": config.cache.max_size,
+            "free": free,
+            "min_free": config.cache.min_free,
+            "proven": { "bytes": proven, "entries": entries },
+            "holder": survey.holder,
+        });
+        format!("{:#}\n", json!({ "ready": false, "running": false, "cache": cache }))
+    } else {
+        let holder = match &survey.holder {
+            Some(pid) => format!("process {pid} has it open"),
+            None => "nobody has it open".to_owned(),
+        };
+        format!("cache      {dir}: {} in {entries} blobs; {holder}\n", bytes(proven))
+    };
+    print(&printed)?;
+    Ok(ExitCode::FAILURE)
+}
+
+fn show(status: &Status) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    let now = status.now;
+    let ready = if status.ready { "ready" } else { "NOT READY" };
+    let up = span(now.duration_since(status.started));
+    writeln!(text, "bootdepot {} ({}), up {up}: {ready}", status.version, status.revision)?;
+    for trouble in &status.troubles {
+        writeln!(text, "trouble    {trouble}")?;
+    }
+    let listeners: Vec<_> = status.listeners.iter().map(|it| format!("{} {}", it.protocol, it.address)).collect();
+    writeln!(text, "listens    {}", listeners.join(", "))?;
+    let cache = &status.cache;
+    write!(text, "cache      {}: {} of {}", cache.dir, bytes(cache.proven.bytes), bytes(cache.limit))?;
+    write!(text, " in {} blobs", cache.proven.entries)?;
+    if let Some(free) = cache.free {
+        write!(text, "; {} free on the disk, {} of it kept", bytes(free), bytes(cache.min_free))?;
+    }
+    if cache.partial.entries > 0 {
+        write!(text, "; {} set aside for {} partials", bytes(cache.partial.bytes), cache.partial.entries)?;
+    }
+    if cache.quarantined.entries > 0 {
+        write!(text, "; {} blobs in quarantine", cache.quarantined.entries)?;
+    }
+    let catalog = &status.catalog;
+    write!(text, "\ncatalog    {} assets, {} releases, {} hosts", catalog.assets, catalog.releases, catalog.hosts)?;
+    writeln!(text, "; loaded {}", ago(catalog.loaded, now))?;
+    for error in catalog.last_reload.iter().flat_map(|last| &last.errors) {
+        writeln!(text, "           the last reload changed nothing: {error}")?;
+    }
+    let totals = &status.totals;
+    writeln!(
+        text,
+        "transfers  {} under way; since the start {} over HTTP ({}) and {} over TFTP ({})",
+        status.transfers.active,
+        totals.transfers.http,
+        bytes(totals.sent.http),
+        totals.transfers.tftp,
+        bytes(totals.sent.tftp)
+    )?;
+    writeln!(
+        text,
+        "fills      {} under way; {} received since the start",
+        status.fills.active,
+        bytes(totals.received)
+    )?;
+    for origin in &status.origins {
+        write!(text, "origin     {}: {} requests, {} failed", origin.origin, origin.requests, origin.failures)?;
+        if let Some(ok) = origin.last_ok {
+            write!(text, "; well {}", ago(ok, now))?;
+        }
+        if let Some(error) = origin.last_error.as_ref().filter(|error| origin.last_ok.is_none_or(|ok| ok < error.at)) {
+            write!(text, "; failing: {} ({})", error.message, ago(error.at, now))?;
+        }
+        text.push('\n');
+    }
+    Ok(text.lines().map(|line| line.replace(|c: char| c.is_control(), "?") + "\n").collect())
+}

@@ -1,0 +1,210 @@
+//! Settings that are read and not yet checked: the files, the environment and the flags, and where the catalog is that
+//! other nodes share. With its text, or without, they make a [`Config`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use figment::value::Value;
+
+use super::error::{ConfigError, ConfigErrors, Problem};
+use super::flags::Flags;
+use super::key::KeyPath;
+use super::layer::{self, Layer, Layers, Place};
+use super::shared::{self, CatalogText, SharedCatalog};
+use super::{Config, DEFAULT_FILE, check, file, resolve, rules};
+use crate::origin::{OriginSettings, Timeouts};
+
+/// What settings are read from: the flags, and the variables that begin as ours do. The same gives the same settings again,
+/// as the files are then.
+#[derive(Clone, Default)]
+pub struct Inputs {
+    flags: Flags,
+    environment: Vec<(String, String)>,
+}
+
+/// Settings that are read and not yet checked.
+pub struct Draft {
+    inputs: Inputs,
+    main: PathBuf,
+    files: Vec<Layer>,
+    environment: Layer,
+    flags: Layer,
+    errors: Vec<ConfigError>,
+    warnings: Vec<String>,
+}
+
+/// Where the shared catalog is, and how it is reached.
+pub struct Reach {
+    /// Where it is.
+    pub catalog: SharedCatalog,
+    /// How origins are reached.
+    pub origins: Vec<OriginSettings>,
+    /// How long to wait for them.
+    pub timeouts: Timeouts,
+    /// The directory of the cache, where its copy is.
+    pub dir: PathBuf,
+}
+
+impl Inputs {
+    /// These flags, and of these variables those that begin with `BOOTDEPOT_`.
+    pub fn new(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        let environment = environment.into_iter().filter(|(name, _)| name.starts_with(layer::PREFIX)).collect();
+        Self { flags: flags.clone(), environment }
+    }
+
+    /// Reads the settings file that they name with all that it includes. Blocks.
+    pub fn read(&self) -> Result<Draft, ConfigErrors> {
+        let (main, hint) = self.settings_file();
+        let (mut errors, mut warnings, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        match file::read(&main) {
+            Ok((layer, found)) => {
+                files.push(layer);
+                errors.extend(found);
+            }
+            Err(found) => errors.extend(found.into_iter().map(|error| with_hint(error, hint))),
+        }
+        let since = files.first().map_or(SystemTime::UNIX_EPOCH, |main| main.since);
+        let environment = Layer::environment(self.environment.clone(), since);
+        let (flags, wrong_flags) = self.flags.layer(since);
+        errors.extend(wrong_flags);
+        if !files.is_empty() {
+            let outline = Layers::new(files.clone(), environment.clone(), flags.clone());
+            let outline = outline.map_err(|problem| internal(&main, problem))?;
+            includes(&main, &outline, &mut files, &mut errors, &mut warnings);
+        }
+        Ok(Draft { inputs: self.clone(), main, files, environment, flags, errors, warnings })
+    }
+
+    fn settings_file(&self) -> (PathBuf, &'static str) {
+        if let Some(path) = &self.flags.config {
+            return (path.clone(), "");
+        }
+        match self.environment.iter().find(|(name, _)| name == "BOOTDEPOT_CONFIG") {
+            Some((_, path)) => (path.into(), " (BOOTDEPOT_CONFIG names it)"),
+            None => (DEFAULT_FILE.into(), "; name another with --config or BOOTDEPOT_CONFIG"),
+        }
+    }
+}
+
+impl Draft {
+    /// Where the shared catalog is, and how it is reached. None where there is none, and where something is wrong with the
+    /// settings, so that there is no use in fetching it.
+    pub fn reach(&self) -> Option<Reach> {
+        if !self.errors.is_empty() {
+            return None;
+        }
+        let layers = Layers::new(self.files.clone(), self.environment.clone(), self.flags.clone()).ok()?;
+        layers.values().find_ref("catalog_url")?;
+        if !check::check(&layers).is_empty() {
+            return None;
+        }
+        resolve::reach(&layers)
+    }
+
+    /// The settings, with this text of the shared catalog, as one more file. Without it, though they have one, they are
+    /// [`Config::partial`]: what may be wrong for want of it is not told. Blocks for reading templates.
+    pub fn complete(&self, text: Option<&Arc<CatalogText>>) -> Result<Config, ConfigErrors> {
+        let (mut files, mut errors) = (self.files.clone(), self.errors.clone());
+        match text.map(|text| text.layer()) {
+            Some(Ok((layer, found))) => {
+                errors.extend(found);
+                files.push(layer);
+            }
+            Some(Err(found)) => errors.extend(found),
+            None => {}
+        }
+        let every_file_is_read =
+            errors.iter().all(|error| !matches!(error.problem, Problem::Unreadable { .. } | Problem::Syntax { .. }));
+        let layers = Layers::new(files, self.environment.clone(), self.flags.clone());
+        let layers = layers.map_err(|problem| internal(&self.main, problem))?;
+        let partial = text.is_none() && layers.values().find_ref("catalog_url").is_some();
+        errors.extend(check::check(&layers));
+        // Each value is one; what is wrong between them does not keep the hosts and profiles from being checked, too.
+        let every_value_is_one = errors.is_empty();
+        errors.extend(shared::check(&layers));
+        errors.extend(rules::check(&layers).into_iter().filter(|error| {
+            // What a name refers to may be in a file that could not be read.
+            (every_file_is_read && !partial)
+                || !matches!(error.problem, Problem::NoAsset { .. } | Problem::NoFile { .. })
+        }));
+        let resolved = match every_value_is_one.then(|| resolve::resolve(layers, self.warnings.clone(), partial)) {
+            Some(Ok(config)) => Some(config),
+            Some(Err(found)) => {
+                errors.extend(found);
+                None
+            }
+            None => None,
+        };
+        ConfigErrors::of(errors)?;
+        let config =
+            resolved.ok_or_else(|| internal(&self.main, Problem::Internal("no reason was given".to_owned())))?;
+        Ok(Config { inputs: self.inputs.clone(), text: text.cloned(), ..config })
+    }
+}
+
+fn internal(main: &Path, problem: Problem) -> ConfigErrors {
+    let place = Place::File { file: main.to_owned(), line: None };
+    ConfigErrors::from(ConfigError { place, key: KeyPath::root(), of: None, problem })
+}
+
+fn with_hint(mut error: ConfigError, text: &'static str) -> ConfigError {
+    if let Problem::Unreadable { hint, .. } = &mut error.problem {
+        *hint = text;
+    }
+    error
+}
+
+/// Reads the files that the settings so far include.
+fn includes(
+    main: &Path,
+    outline: &Layers,
+    files: &mut Vec<Layer>,
+    errors: &mut Vec<ConfigError>,
+    warnings: &mut Vec<String>,
+) {
+    let patterns = outline.values().find_ref("include").and_then(Value::as_array).unwrap_or_default();
+    let key = KeyPath::of(["include"]);
+    for (key, pattern) in layer::elements(&key, patterns) {
+        // Another type is for the checks to tell.
+        let Some(text) = pattern.as_str() else { continue };
+        let place = outline.place(pattern.tag(), &key);
+        let found = match file::included(main, text) {
+            Ok(found) => found,
+            Err(error) => {
+                errors.push(ConfigError { place, key, of: None, problem: Problem::unreadable(&error) });
+                continue;
+            }
+        };
+        if found.is_empty() {
+            warnings.push(format!("{place}: include: no file matches {text:?}"));
+        }
+        for path in found {
+            let read_already = |layer: &Layer| layer.whole == Place::File { file: path.clone(), line: None };
+            if path == main || files.iter().any(read_already) {
+                continue;
+            }
+            match file::read(&path) {
+                Ok((mut layer, found)) => {
+                    errors.extend(found);
+                    if layer.values.remove("include").is_some() {
+                        let key = KeyPath::of(["include"]);
+                        let problem = Problem::NestedInclude { main: main.to_owned() };
+                        errors.push(ConfigError { place: layer.place(&key), key, of: None, problem });
+                    }
+                    files.push(layer);
+                }
+                Err(found) => errors.extend(found.into_iter().map(|error| match error.problem {
+                    // The line that includes it is where to mend it.
+                    Problem::Unreadable { reason, .. } => ConfigError {
+                        place: place.clone(),
+                        key: key.clone(),
+                        of: Some(path.display().to_string()),
+                        problem: Problem::Unreadable { reason, hint: "" },
+                    },
+                    _ => error,
+                })),
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The catalog that many nodes share: its text, the copy of it that is kept on disk, and what it may say. How it is fetched
+//! is for others to know.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use figment::value::Value;
+use serde::{Deserialize, Serialize};
+
+use super::check::name_of;
+use super::error::{ConfigError, Problem};
+use super::file;
+use super::key::KeyPath;
+use super::layer::{self, Layer, Layers, Place};
+use crate::asset::SourceUrl;
+
+/// The copy's file in the cache's directory.
+const COPY: &str = "catalog.json";
+/// The version of the form in which it is written.
+const VERSION: u32 = 1;
+
+/// The tables that a shared catalog may have.
+const TABLES: [&str; 6] = ["asset", "release", "profile", "host", "defaults", "template"];
+
+/// Where the shared catalog is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedCatalog {
+    /// Its URL.
+    pub url: SourceUrl,
+    /// How often to look whether it has changed.
+    pub poll: Duration,
+}
+
+/// The text of a shared catalog, as it was at some time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogText {
+    version: u32,
+    /// Its URL, without what may be secret in it: a presigned one stays the same when it is signed anew.
+    pub url: String,
+    /// When it was last changed, by its origin's word.
+    pub since: SystemTime,
+    /// What its origin calls this state of it.
+    pub validator: Option<String>,
+    /// The text itself.
+    pub text: String,
+}
+
+impl CatalogText {
+    /// The text that was at `url`.
+    pub fn new(url: &SourceUrl, since: SystemTime, validator: Option<String>, text: String) -> Self {
+        Self { version: VERSION, url: url.to_string(), since, validator, text }
+    }
+
+    /// The copy in the cache directory `dir`; none where there is none of this URL. Blocks.
+    pub fn read(dir: &Path, url: &SourceUrl) -> io::Result<Option<Self>> {
+        let text = match fs::read(dir.join(COPY)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let copy: Self = serde_json::from_slice(&text)?;
+        Ok(Some(copy).filter(|copy| copy.version == VERSION && copy.url == url.to_string()))
+    }
+
+    /// Keeps it in the cache directory `dir` in the place of an earlier copy, whole or not at all. Blocks.
+    pub fn write(&self, dir: &Path) -> io::Result<()> {
+        let (path, new) = (dir.join(COPY), dir.join(format!("{COPY}.new")));
+        // It may hold secrets.
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        serde_json::to_writer(&mut file, self)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        File::open(dir)?.sync_all()
+    }
+
+    fn place(&self) -> Place {
+        Place::Url { url: self.url.clone(), line: None }
+    }
+
+    /// The layer that it makes, and what is wrong with its values; or why it makes none.
+    pub(super) fn layer(&self) -> Result<(Layer, Vec<ConfigError>), Vec<ConfigError>> {
+        let (mut layer, mut errors) = file::parse(&self.place(), &self.text, self.since)?;
+        let beyond: Vec<_> = layer.values.keys().filter(|key| !TABLES.contains(&key.as_str())).cloned().collect();
+        for name in beyond {
+            let key = KeyPath::of([name.as_str()]);
+            let why = match name.as_str() {
+                "origin" => "an origin says which secrets are sent where",
+                "include" | "catalog_url" | "catalog_poll" | "catalog_secrets" => {
+                    "only a node itself says where its settings are"
+                }
+                "cache" | "http" | "tftp" | "admin" | "fill" | "dhcp" => "each node has its own",
+                // What is no table at all is told by the checks, with the nearest name.
+                _ => continue,
+            };
+            layer.values.remove(&name);
+            errors.push(ConfigError { place: layer.place(&key), key, of: None, problem: Problem::NotShared { why } });
+        }
+        Ok((layer, errors))
+    }
+}
+
+/// Where the copy of the shared catalog is kept in the cache directory `dir`.
+pub fn copy_path(dir: &Path) -> PathBuf {
+    dir.join(COPY)
+}
+
+/// What a shared catalog names of this machine and may not.
+pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
+    let Some(Place::Url { url, .. }) = layers.shared().map(|layer| &layer.whole) else { return Vec::new() };
+    let mut checker = Checker { layers, errors: Vec::new() };
+    for list in ["profile", "host"] {
+        checker.secrets(list);
+    }
+    // A file that is mounted everywhere may speak of others that are, too.
+    if !url.starts_with("file://") {
+        checker.sources();
+    }
+    checker.errors
+}
+
+struct Checker<'l> {
+    layers: &'l Layers,
+    errors: Vec<ConfigError>,
+}
+
+impl<'l> Checker<'l> {
+    /// The elements of a list that the shared catalog has.
+    fn elements(&self, list: &str) -> Vec<(KeyPath, &'l Value)> {
+        let shared = |element: &Value| {
+            matches!(self.layers.layer(element.tag()).map(|layer| &layer.whole), Some(Place::Url { .. }))
+        };
+        let path = KeyPath::of([list]);
+        layer::elements(&path, self.layers.list(list)).filter(|(_, element)| shared(element)).collect()
+    }
+
+    fn error(&mut self, element: &Value, key: KeyPath, problem: Problem) {
+        let place = self.layers.place(element.tag(), &key);
+        self.errors.push(ConfigError { place, key, of: name_of(element), problem });
+    }
+
+    fn secrets(&mut self, list: &str) {
+        let allowed: Vec<&str> = self.layers.list("catalog_secrets").iter().filter_map(Value::as_str).collect();
+        let may = |name: &str| {
+            let is_elsewhere = ["env:", "file:", "vault:"].iter().any(|scheme| name.starts_with(scheme));
+            let fits =
+                |allowed: &&str| allowed.strip_suffix('*').map_or(name == *allowed, |start| name.starts_with(start));
+            !is_elsewhere || allowed.iter().any(fits)
+        };
+        for (path, element) in self.elements(list) {
+            let secrets = element.find_ref("secrets").and_then(Value::as_dict);
+            for (key, secret) in secrets.into_iter().flatten() {
+                if let Some(name) = secret.as_str().filter(|name| !may(name)) {
+                    let problem = Problem::SecretNotShared { name: name.to_owned() };
+                    self.error(element, path.key("secrets").key(key), problem);
+                }
+            }
+        }
+    }
+
+    fn sources(&mut self) {
+        let is_local = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("file:"));
+        for (path, asset) in self.elements("asset") {
+            let sources = asset.find_ref("sources").and_then(Value::as_array).unwrap_or_default();
+            for (index, _) in sources.iter().enumerate().filter(|(_, source)| is_local(source)) {
+                self.error(asset, path.key("sources").index(index), Problem::LocalSource);
+            }
+            if asset.find_ref("blocks").is_some_and(is_local) {
+                self.error(asset, path.key("blocks"), Problem::LocalSource);
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A catalog that many nodes share: one more file, with its URL as its place, and with less to say.
+
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use super::*;
+
+const URL: &str = "s3://b/catalog.toml";
+
+impl Site {
+    /// A site whose settings say where a shared catalog is.
+    fn sharing(settings: &str) -> Self {
+        Self::new(&format!("catalog_url = \"{URL}\"\n{settings}"))
+    }
+
+    fn load_with(&self, text: Option<&str>) -> Result<Config, ConfigErrors> {
+        let draft = Inputs::new(&self.flags, self.environment.clone()).read()?;
+        draft.complete(text.map(shared).as_ref())
+    }
+
+    fn errors_with(&self, text: &str) -> String {
+        let directory = format!("{}/", self.dir.path().display());
+        self.load_with(Some(text)).expect_err("these are wrong").to_string().replace(&directory, "")
+    }
+}
+
+fn shared(text: &str) -> Arc<CatalogText> {
+    Arc::new(CatalogText::new(&URL.parse().unwrap(), UNIX_EPOCH + Duration::from_secs(7), None, text.to_owned()))
+}
+
+const HOST: &str = "[[host]]\nname = \"r1\"\nmatch = { mac = \"24:6e:96:00:00:01\" }\nprofile = \"linux\"\n";
+
+#[test]
+fn is_one_more_file_with_its_own_place() {
+    let site = Site::sharing(&asset("a")).file("t.j2", "");
+    let config = site
+        .load_with(Some(&format!(
+            "{}[defaults]\nprofile = \"p\"\n[[profile]]\nname = \"p\"\nkernel = \"a\"\n",
+            asset("b")
+        )))
+        .unwrap();
+    assert_eq!(config.catalog.len(), 2);
+    assert_eq!(config.catalog.by_name("b").unwrap().since, UNIX_EPOCH + Duration::from_secs(7));
+    assert!(!config.partial && config.roster.default_profile().is_some());
+    let shown: Vec<_> = config.show().iter().map(ToString::to_string).collect();
+    assert!(shown.concat().contains("# s3://b/catalog.toml line 2\n"), "{shown:?}");
+    assert_eq!(config.shared.unwrap().poll, Duration::from_mins(1));
+}
+
+#[test]
+fn what_is_wrong_with_it_has_its_url_and_line() {
+    let site = Site::sharing(&asset("a"));
+    assert_snapshot!(site.errors_with(&format!("{}[defaults]\nprofil = \"x\"\n", asset("a"))), @r#"
+        the settings have 2 errors
+        s3://b/catalog.toml line 2: asset[0].name (a): a is taken by bootdepot.toml:3; names are unique
+        s3://b/catalog.toml line 6: defaults.profil: there is no such key; the nearest is profile
+    "#);
+    assert_snapshot!(site.errors_with("[[asset]]\nname = 7\n[release\n"), @r#"
+        the settings have an error
+        s3://b/catalog.toml line 3: this is not TOML: column 9: unclosed table, expected `]`
+            [release
+                    ^
+    "#);
+    assert_snapshot!(site.errors_with(HOST), @r#"
+        the settings have an error
+        s3://b/catalog.toml line 4: host[0].profile (r1): there is no profile "linux"
+    "#);
+}
+
+#[test]
+fn what_is_each_nodes_own_is_not_shared() {
+    let text = "include = [\"/etc/*\"]\ncatalog_poll = \"1s\"\n[cache]\ndir = \"/\"\n[[origin]]\nmatch = \"s3://b/\"\nendpoint = \"https://evil\"\n[admin]\nlisten = \"[::]:1\"\n[assets]\nx = 1\n";
+    assert_snapshot!(Site::sharing("").errors_with(text), @r#"
+        the settings have 6 errors
+        s3://b/catalog.toml line 1: include: a shared catalog cannot have this: only a node itself says where its settings are; it belongs in the settings of each node
+        s3://b/catalog.toml line 2: catalog_poll: a shared catalog cannot have this: only a node itself says where its settings are; it belongs in the settings of each node
+        s3://b/catalog.toml line 3: cache: a shared catalog cannot have this: each node has its own; it belongs in the settings of each node
+        s3://b/catalog.toml line 5: origin: a shared catalog cannot have this: an origin says which secrets are sent where; it belongs in the settings of each node
+        s3://b/catalog.toml line 8: admin: a shared catalog cannot have this: each node has its own; it belongs in the settings of each node
+        s3://b/catalog.toml line 10: assets: there is no such key; the nearest is asset
+    "#);
+}
+
+#[test]
+fn files_and_secrets_of_the_node_are_out_of_its_reach() {
+    let text = format!(
+        "{}[[profile]]\nname = \"linux\"\nkernel = \"a\"\nfiles = {{ \"x\" = \"/etc/shadow\", y = {{ template = \"t.j2\" }} }}\n\
+         secrets = {{ a = \"env:HOME\", b = \"file:/etc/shadow\", c = \"vault:kv/x#y\", d = \"plain\" }}\n{HOST}secrets = {{ e = \"env:BOOT_1\" }}\n",
+        asset("a").replace("s3://b/a", "file:///etc/shadow")
+    );
+    let site = Site::sharing("catalog_secrets = [\"env:BOOT_*\"]\n").file("t.j2", "the node's");
+    assert_snapshot!(site.errors_with(&text), @r#"
+        the settings have 6 errors
+        s3://b/catalog.toml line 3: asset[0].sources[0] (a): a shared catalog that came over the network cannot name files of the node; use s3:// or https://
+        s3://b/catalog.toml line 8: profile[0].files.x (linux): a shared catalog cannot name files of the node, and there is no [[template]] of the name "/etc/shadow"; add one with its text
+        s3://b/catalog.toml line 8: profile[0].files.y.template (linux): a shared catalog cannot name files of the node, and there is no [[template]] of the name "t.j2"; add one with its text
+        s3://b/catalog.toml line 9: profile[0].secrets.a (linux): a shared catalog may not name this secret of the node's; if it may, add "env:HOME" to catalog_secrets
+        s3://b/catalog.toml line 9: profile[0].secrets.b (linux): a shared catalog may not name this secret of the node's; if it may, add "file:/etc/shadow" to catalog_secrets
+        s3://b/catalog.toml line 9: profile[0].secrets.c (linux): a shared catalog may not name this secret of the node's; if it may, add "vault:kv/x#y" to catalog_secrets
+    "#);
+}
+
+#[test]
+fn its_secrets_may_be_those_that_the_node_lets_it_name() {
+    let text = format!(
+        "[[profile]]\nname = \"linux\"\nlocal = true\nsecrets = {{ a = \"env:BOOT_1\", b = \"vault:kv/x#y\" }}\n{HOST}"
+    );
+    let site = Site::sharing("catalog_secrets = [\"env:BOOT_*\", \"vault:kv/x#y\"]\n");
+    assert_eq!(site.load_with(Some(&text)).unwrap().roster.hosts().len(), 1);
+}
+
+#[test]
+fn its_templates_stand_in_it() {
+    let text = format!(
+        "[[template]]\nname = \"ks.j2\"\ntext = '''\nurl={{{{ base }}}}\n'''\n\
+         [[profile]]\nname = \"linux\"\nlocal = true\nfiles = {{ \"ks.cfg\" = \"ks.j2\" }}\n{HOST}"
+    );
+    let site = Site::sharing("").file("ks.j2", "the node's");
+    let config = site.load_with(Some(&text)).unwrap();
+    let visit = crate::boot::Visit { peer: [127, 0, 0, 1].into(), base: "http://boot.lab".to_owned() };
+    let host = &config.roster.hosts()[0];
+    assert_eq!(config.roster.preview_file(host, "ks.cfg", &visit).unwrap(), "url=http://boot.lab\n");
+    let broken = text.replace("{{ base }}", "{{ bas }}");
+    assert_snapshot!(site.errors_with(&broken), @r#"
+        the settings have an error
+        s3://b/catalog.toml line 9: profile[0].files."ks.cfg" (linux): the file ks.cfg for r1 fails: line 1: undefined value: `bas` is undefined
+    "#);
+}
+
+#[test]
+fn a_mounted_one_may_name_files_beside_it() {
+    let text = asset("a").replace("s3://b/a", "file:///mnt/a");
+    let site = Site::new("catalog_url = \"file:///mnt/catalog.toml\"\n");
+    let draft = Inputs::new(&site.flags, []).read().unwrap();
+    let url = "file:///mnt/catalog.toml".parse().unwrap();
+    let text = CatalogText::new(&url, UNIX_EPOCH, None, text);
+    assert_eq!(draft.complete(Some(&Arc::new(text))).unwrap().catalog.len(), 1);
+}
+
+#[test]
+fn without_it_what_stands_by_itself_is_known() {
+    let releases = "[[release]]\nname = \"here\"\nassets = [\"a\"]\nactive = true\n[[release]]\nname = \"there\"\nassets = [\"a\", \"b\"]\n";
+    let site = Site::sharing(&format!("{}{releases}{HOST}[tftp.files]\n\"x.efi\" = \"b\"\n", asset("a")));
+    let config = site.load_with(None).unwrap();
+    assert!(config.partial && config.roster.hosts().is_empty());
+    assert_eq!(config.releases.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["here"]);
+    let wrong = Site::sharing(&format!("{}sice = 7\n{HOST}", asset("a")));
+    assert!(wrong.load_with(None).is_err(), "what is wrong whatever it says is told");
+    let found =
+        site.load_with(Some(&format!("{}[[profile]]\nname = \"linux\"\nkernel = \"b\"\n", asset("b")))).unwrap();
+    assert_eq!((found.releases.len(), found.roster.hosts().len(), found.partial), (2, 1, false));
+}
+
+#[test]
+fn its_copy_is_what_commands_know() {
+    let cache = tempfile::tempdir().unwrap();
+    let site = Site::sharing(&format!("[cache]\ndir = \"{}\"\n", cache.path().display()));
+    assert!(site.load().unwrap().partial);
+    shared(&asset("b")).write(cache.path()).unwrap();
+    let config = site.load().unwrap();
+    assert!(!config.partial && config.catalog.by_name("b").is_some());
+    let names: Vec<_> = fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["catalog.json"], "nothing is left beside it");
+    fs::write(copy_path(cache.path()), "{").unwrap();
+    assert!(site.load().unwrap().partial, "what cannot be read is no copy");
+    let other =
+        Site::new(&format!("catalog_url = \"s3://b/other.toml\"\n[cache]\ndir = \"{}\"\n", cache.path().display()));
+    shared(&asset("b")).write(cache.path()).unwrap();
+    assert!(other.load().unwrap().partial, "it is of another URL");
+}
+
+#[test]
+fn plain_http_is_no_way_for_it() {
+    assert_snapshot!(Site::new("catalog_url = \"http://b/catalog.toml\"\n").errors(), @r#"
+        the settings have an error
+        bootdepot.toml:1: catalog_url: found "http://b/catalog.toml", expected where the shared catalog is: s3://BUCKET/KEY, https://… or file:///PATH (http:// is open to anyone on the way; use https://)
+    "#);
+}
+
+#[test]
+fn what_is_new_is_told_by_name() {
+    let summary = |text: &str| {
+        let site = Site::new(text).file("t.j2", "text");
+        Summary::of(&site.load().unwrap_or_else(|errors| panic!("{errors}")))
+    };
+    let before = summary(&format!("{}{}[tftp]\nretries = 5\n", asset("a"), asset("b")));
+    assert!(before.is_same(&summary(&format!("# a remark\n{}{}[tftp]\nretries = 5\n", asset("a"), asset("b")))));
+    let after =
+        summary(&format!("{}pin = true\n{}[cache]\ndir = \"/c\"\n[fill]\nretries = 9\n", asset("b"), asset("c")));
+    let changes = before.changes(&after, "asset");
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(changes, Changes { added: names(&["c"]), removed: names(&["a"]), changed: names(&["b"]) });
+    assert_eq!(before.waiting(&after), ["cache.dir", "tftp.retries"]);
+    assert!(before.waiting(&before).is_empty() && !before.is_same(&after));
+}
