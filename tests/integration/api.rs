@@ -82,7 +82,8 @@ fn follow(admin: SocketAddr, topics: &str, last: Option<&str>) -> BufReader<TcpS
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).expect("it can be set");
     let last = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
-    let request = format!("GET /api/v1/events?topics={topics} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n{last}\r\n");
+    let request =
+        format!("GET /api/v1/events?topics={topics} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n{last}\r\n");
     stream.write_all(request.as_bytes()).expect("it is sent");
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
