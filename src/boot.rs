@@ -293,7 +293,7 @@ impl Boot {
     pub fn machines(&self) -> Vec<MachineView> {
         let mut machines = self.shared.ledger.machines(&self.shared.depot.sent_so_far());
         for machine in &mut machines {
-            self.name(machine);
+            self.complete(machine);
         }
         let seen: HashSet<_> = machines.iter().filter_map(|machine| machine.name.clone()).collect();
         let roster = self.roster();
@@ -317,8 +317,18 @@ impl Boot {
                 None => Some(known),
             }
         })?;
-        self.name(&mut found);
+        self.complete(&mut found);
         Some(found)
+    }
+
+    /// Says of a machine what the ledger cannot know: its name, and how much there is of what it fetches right now.
+    fn complete(&self, machine: &mut MachineView) {
+        self.name(machine);
+        let depot = &self.shared.depot;
+        let steps = machine.boots.iter_mut().flat_map(|boot| &mut boot.steps).chain(&mut machine.last_step);
+        for step in steps.filter(|step| step.open > 0 && step.size.is_none()) {
+            step.size = depot.find(&step.name).and_then(|asset| depot.progress(&asset).size);
+        }
     }
 
     /// Gives a machine the name that the settings have for its MAC, where no script has given it one.

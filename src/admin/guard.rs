@@ -33,8 +33,8 @@ impl Guard {
         Self { tokens, hosts, pace: Pace::new() }
     }
 
-    /// Lets a request in, or says why not.
-    pub(super) fn admit(&self, request: &Parts, client: &Client) -> Result<(), Refusal> {
+    /// Lets a request in and says what its sender may do, or says why not.
+    pub(super) fn admit(&self, request: &Parts, client: &Client) -> Result<Access, Refusal> {
         if let Err(seconds) = self.pace.allow(client.peer.ip(), Instant::now()) {
             let refusal =
                 Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address; wait a little");
@@ -48,21 +48,21 @@ impl Guard {
             ));
         }
         let writes = !matches!(request.method, Method::GET | Method::HEAD);
-        match &self.tokens {
+        let access = match &self.tokens {
             Some(tokens) => authorise(tokens, request, writes)?,
             // A packet from outside never has an address of this machine as its source: the system drops it.
-            None if client.peer.ip().is_loopback() || client.peer.ip() == client.local.ip() => {}
+            None if client.peer.ip().is_loopback() || client.peer.ip() == client.local.ip() => Access::Operator,
             None => {
                 return Err(forbidden(
                     "without tokens the API answers only this machine itself: ask from here, or set \
                      admin.operator_token_file",
                 ));
             }
-        }
+        };
         if writes && !is_of_this_site(request) {
             return Err(forbidden("the API takes no orders from web pages other than its own"));
         }
-        Ok(())
+        Ok(access)
     }
 
     /// Whether the request names this server by an address, as localhost, or by a name of the settings. A page of the web
@@ -83,8 +83,8 @@ impl Guard {
     }
 }
 
-/// Whether the request carries a token that is good for it (RFC 6750).
-fn authorise(tokens: &Tokens, request: &Parts, writes: bool) -> Result<(), Refusal> {
+/// What the request's token allows, if it is good for the request (RFC 6750).
+fn authorise(tokens: &Tokens, request: &Parts, writes: bool) -> Result<Access, Refusal> {
     let challenge = |status, detail: &str, challenge| {
         Err(Refusal::new(status, detail).with_field(WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
     };
@@ -101,9 +101,7 @@ fn authorise(tokens: &Tokens, request: &Parts, writes: bool) -> Result<(), Refus
         .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()));
     let none = "Bearer realm=\"bootdepot\", error=\"invalid_token\"";
     match token.and_then(|token| tokens.access(token)) {
-        Some(Access::Operator) => Ok(()),
-        Some(Access::Viewer) if !writes => Ok(()),
-        Some(Access::Viewer) => {
+        Some(Access::Viewer) if writes => {
             let detail = if tokens.has_operators() {
                 "this token is for looking; changing things takes one of admin.operator_token_file"
             } else {
@@ -111,6 +109,7 @@ fn authorise(tokens: &Tokens, request: &Parts, writes: bool) -> Result<(), Refus
             };
             challenge(StatusCode::FORBIDDEN, detail, "Bearer realm=\"bootdepot\", error=\"insufficient_scope\"")
         }
+        Some(access) => Ok(access),
         None if token.is_none() => challenge(unauthorised, "the API takes tokens as Authorization: Bearer TOKEN", none),
         None => challenge(unauthorised, "this token is none of those that are good now", none),
     }

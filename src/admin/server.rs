@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER, SERVER};
+use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, SERVER};
 use hyper::{Request, Response, StatusCode, Uri};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
@@ -56,6 +56,9 @@ pub(super) const API: &str = "/api/v1";
 
 /// Renders all metrics in the Prometheus text format.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Says with each answer of the API what its asker may do, so that the dashboard need not try.
+const ACCESS: HeaderName = HeaderName::from_static("bootdepot-access");
 
 /// The admin server, bound and not yet serving.
 pub struct AdminServer {
@@ -197,16 +200,19 @@ impl Handler for Admin {
 impl Admin {
     async fn answer(&self, request: Request<Incoming>, client: &Client) -> Result<Response<Body>, Refusal> {
         let (mut parts, content) = request.into_parts();
-        if is_api(parts.uri.path()) {
-            self.guard.admit(&parts, client)?;
-        }
+        let access = if is_api(parts.uri.path()) { Some(self.guard.admit(&parts, client)?) } else { None };
         let content = read(content).await?;
         if let Some(uri) = api::with_whole_names(&parts.method, &parts.uri) {
             parts.uri = uri;
         }
         let request = Request::from_parts(parts, Body::from(content));
         match timeout(ANSWER_PATIENCE, self.routes.clone().oneshot(request)).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(mut response)) => {
+                if let Some(access) = access {
+                    response.headers_mut().insert(ACCESS, HeaderValue::from_static(access.as_str()));
+                }
+                Ok(response)
+            }
             Ok(Err(never)) => match never {},
             Err(_) => {
                 let detail = "the answer takes too long; the log of the server may say what it waits for";

@@ -70,6 +70,16 @@ pub(super) enum Access {
     Operator,
 }
 
+impl Access {
+    /// The word for it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        }
+    }
+}
+
 /// All tokens that are good now.
 pub(super) struct Tokens {
     operators: Option<TokenFile>,

@@ -50,22 +50,22 @@ export async function send(method, path, { body, signal, headers = {} } = {}) {
     credentials: "omit",
     redirect: "error",
   });
-  if (response.ok) return response;
+  if (response.ok) {
+    if (token === session.token) setRole(response.headers.get("Bootdepot-Access") ?? session.role);
+    return response;
+  }
   const problem = new Problem(response.status, await response.json().catch(() => ({})));
   // Another token may have been given while this request was on its way.
   if (token === session.token) judge(method, problem);
   throw problem;
 }
 
+/** What is against a look at anything is against the session; what is against a change is told where it was wanted. */
 function judge(method, problem) {
-  if (problem.status === 401 || (problem.status === 403 && method === "GET")) {
-    session.refused(problem);
-  } else if (problem.status === 403) {
-    setRole("viewer");
-  }
+  if (problem.status === 401 || (problem.status === 403 && method === "GET")) session.refused(problem);
 }
 
-export function setRole(role) {
+function setRole(role) {
   if (session.role === role) return;
   session.role = role;
   session.changed();

@@ -1,7 +1,7 @@
 // The dashboard: puts pages, panel, header and stream together. What changes is drawn once a frame, and only what is in sight.
 
 import { allowActions } from "./actions.js";
-import { Problem, get, session, setRole, post } from "./api.js";
+import { Problem, get, session } from "./api.js";
 import { cache } from "./cache.js";
 import { forgetColours } from "./colours.js";
 import { askForToken } from "./dialogs.js";
@@ -125,8 +125,8 @@ const stream = new Stream({
     const since = link.lost;
     link.lost = null;
     if (since) store.journal.note("server", "good", `the connection stands again; it was lost since ${clock(since)}`, null);
-    if (session.role === "unknown") learnRole();
     drawLink("live");
+    route();
     drawAll();
   },
   event(name, data) {
@@ -208,17 +208,6 @@ function drawSession() {
 
 byId("session-button").addEventListener("click", () => askForToken(session.role === "viewer" ? "The token in use may only look." : "Another token takes the place of the one in use.", begin));
 
-/** Learns whether this token may change things by a question that changes nothing. */
-async function learnRole() {
-  try {
-    await post("preload", { assets: [], releases: [], profiles: [], hosts: [], all: false, verify: false, keep_going: true, dry_run: true });
-    setRole("operator");
-  } catch (error) {
-    // Whoever may not is known as a viewer by now; any other objection comes after that question.
-    if (error instanceof Problem && error.status !== 401 && error.status !== 403) setRole("operator");
-  }
-}
-
 // A page that the browser keeps for the way back shall not keep a connection too: there are six to a server.
 addEventListener("pagehide", () => stream.stop());
 addEventListener("pageshow", (event) => {
@@ -226,7 +215,6 @@ addEventListener("pageshow", (event) => {
 });
 
 async function begin() {
-  session.role = "unknown";
   drawSession();
   allowActions();
   stream.stop();
@@ -263,7 +251,8 @@ function route() {
   } else if (query) {
     page.enter?.(new URLSearchParams(query));
   }
-  if (key === item) return;
+  // Before the server has let anybody in there is nothing to open.
+  if (key === item || store.status === null) return;
   const before = item;
   item = key && page.panel ? key : null;
   page.select?.(item);

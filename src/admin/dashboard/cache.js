@@ -52,7 +52,7 @@ export function cache({ open }) {
     empty: () => {
       const { phase, error } = store.assetsState;
       if (error) return `The list cannot be read: ${error.message}`;
-      if (phase === "loading") return "The list is on its way.";
+      if (phase !== "loaded") return "The list is on its way.";
       return store.assets.size === 0 ? "The catalog has no assets." : "No asset is like that.";
     },
     columns: [
@@ -102,7 +102,7 @@ export function cache({ open }) {
     for (const key in FILTERS) states.count(key, tally[key]);
     table.show(shown, now);
     const { phase, total, at, error } = store.assetsState;
-    setText(byId("assets-loaded"), error ? "the list may be old" : phase === "loading" ? (total ? `reading ${many(total, "asset")}` : "reading") : `as of ${clock(new Date(at).toISOString()).slice(-8)}`);
+    setText(byId("assets-loaded"), error ? "the list may be old" : phase !== "loaded" ? (total ? `reading ${many(total, "asset")}` : "reading") : `as of ${clock(new Date(at).toISOString()).slice(-8)}`);
   }
 
   /** The strip: what fills the cache, each part as wide as its bytes. */
@@ -185,20 +185,19 @@ export function cache({ open }) {
       if (topics.has("assets")) list(false);
       else if (topics.has("clock")) table.render();
       if ((topics.has("assets") || topics.has("status")) && performance.now() - dividedAt > DIVIDED_EVERY) divide();
-      const { phase, at } = store.assetsState;
+      const { phase, at, error } = store.assetsState;
+      // When it is first looked at: the list may be long.
+      if (phase === "none" && error === null && store.status !== null) loadAssets();
       const old = store.assets.size > 2_000 ? FRESH.many : FRESH.few;
       if (topics.has("clock") && phase === "loaded" && Date.now() - at > old) {
         store.assetsState.at = Date.now();
         loadAssets();
       }
     },
-    async enter() {
+    enter() {
+      store.assetsState.error = null;
       list(true);
       divide();
-      if (store.assetsState.phase === "none") {
-        await loadAssets();
-        divide();
-      }
     },
     panel: (name) => assetPanel(name),
     select(name) {

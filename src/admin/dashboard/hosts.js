@@ -132,7 +132,8 @@ function hostPanel(key) {
     fetchIt.hidden = !now.name;
     const state = stateOf(now);
     attribute(note, "data-tone", tone(state));
-    setText(note, `${STATE_WORDS[state]}${now.since ? ` since ${clock(now.since)} (${span(age(now.since))})` : ""}${now.note ? `: ${now.note}` : ""}`);
+    const lasts = since(now) ? ` since ${clock(now.since)} (${since(now)})` : "";
+    setText(note, `${STATE_WORDS[state]}${lasts}${now.note ? `: ${now.note}` : ""}`);
     set([["MAC", now.mac], ["Address", now.address], ["Profile", now.profile], ["Seen", now.seen ? `${clock(now.seen)}, ${ago(now.seen)}` : "not yet"]]);
     const all = host?.boots ?? [];
     if (host && all.length === 0) {

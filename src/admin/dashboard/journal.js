@@ -18,9 +18,10 @@ export class Journal {
     return true;
   }
 
-  /** What ended before this page was opened. */
+  /** What began or ended before this page was opened. */
   begin(store) {
     const past = [
+      ...[...store.fills.values()].map((fill) => [fill.began, () => this.fill(fill)]),
       ...store.pastFills.map((fill) => [fill.ended, () => this.fillEnded(fill)]),
       ...store.pastTransfers.map((transfer) => [transfer.ended, () => this.transfer(transfer)]),
       ...[...store.jobs.values()].filter((job) => job.ended).map((job) => [job.ended, () => this.job(null, job)]),

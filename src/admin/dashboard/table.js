@@ -42,7 +42,7 @@ export class Table {
     root.classList.add("scroller");
     attribute(root, "tabindex", 0);
     attribute(root, "role", "region");
-    attribute(root, "aria-label", label);
+    attribute(root, "aria-label", `Table of ${label.toLowerCase()}`);
     root.append(this.table, this.none);
 
     root.addEventListener("scroll", () => {

@@ -39,8 +39,9 @@ export function rate(number) {
   return number === null || number === undefined ? NONE : `${bytes(number)}/s`;
 }
 
-/** A share: `42 %`. 100 is kept for what is whole. */
+/** A share: `42 %`. 100 is kept for what is whole, and 0 for nothing. */
 export function percent(part) {
+  if (part > 0 && part < 0.01) return "<1 %";
   return `${part >= 1 ? 100 : Math.min(99, Math.floor(part * 100))} %`;
 }
 

@@ -64,7 +64,7 @@ impl Browser {
             "goog:chromeOptions": {
                 "binary": chromium.path(),
                 "args": [
-                    "--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1440,900", "--force-color-profile=srgb",
+                    "--headless=new", "--no-sandbox", "--hide-scrollbars", "--force-color-profile=srgb",
                     // What browsers ask of their makers is none of the page's requests.
                     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
                     format!("--user-data-dir={}", profile.path().display()),
@@ -80,7 +80,12 @@ impl Browser {
             client.update_timeouts(patience).await.expect("a browser can be told to be patient");
             client
         });
-        Some(Self { client, driver, base: format!("http://{address}/"), _profile: profile })
+        let browser = Self { client, driver, base: format!("http://{address}/"), _profile: profile };
+        // It opens with a page of its maker.
+        browser.wait(browser.client.goto("about:blank"));
+        browser.requests();
+        browser.resize(1440, 900);
+        Some(browser)
     }
 
     /// Opens the page at this path and fragment, anew.
