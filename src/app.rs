@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-pub use catalog::{CatalogError, LoadError, Loaded, Look, fetch, load, load_now};
+pub use catalog::{CatalogError, LoadError, Loaded, Look, fetch, load, load_at_hand, load_now};
 pub use reload::Reloader;
 
 use self::reload::Seed;
@@ -133,9 +133,14 @@ impl App {
             Ok::<_, AppError>((origins, cache, Ledger::open(&dir)))
         });
         let (origins, cache, ledger) = opening.await?;
-        let depot = Depot::new(config.catalog, origins.clone(), cache.clone(), config.fill);
-        let (listed, theirs) = (config.releases, depot.clone());
-        let releases = blocking(move || Releases::open(listed, theirs, record)).await;
+        let (catalog, theirs, held, fill) = (config.catalog, origins.clone(), cache.clone(), config.fill);
+        let listed = config.releases;
+        let opening = blocking(move || {
+            let depot = Depot::new(catalog, theirs, held, fill);
+            let releases = Releases::open(listed, depot.clone(), record);
+            (depot, releases)
+        });
+        let (depot, releases) = opening.await;
         let boot = Boot::new(config.roster, releases.clone(), ledger.clone(), depot.clone());
         let (reloader, reloads) = Reloader::new(seed, boot.clone(), origins);
         let http_port = plain_port(&addresses.http, None);

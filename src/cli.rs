@@ -33,9 +33,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// What holds for all commands.
+const AFTER_HELP: &str = "\
+Exit status: 0 done, 1 failed, 2 wrong usage or settings.
+
+Commands about the cache ask the running server (`admin.listen`), or, where none runs, work on the cache by themselves.
+Where the server asks for tokens, a command sends the one in BOOTDEPOT_TOKEN, else the first that it can read in
+`admin.operator_token_file` or `admin.viewer_token_file`.";
+
 /// A boot server: netboots machines from S3 over TFTP and HTTP, through a disk cache of proven bytes.
 #[derive(Debug, Parser)]
-#[command(name = "bootdepot", version, max_term_width = 100)]
+#[command(name = "bootdepot", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -44,8 +52,11 @@ pub struct Cli {
 // What each does is said at its own type.
 #[derive(Debug, Subcommand)]
 enum Command {
+    // The server and its settings.
     Serve(serve::ServeCommand),
     Check(check::CheckCommand),
+    Config(config::ConfigCommand),
+    // The cache.
     Preload(preload::PreloadCommand),
     List(list::ListCommand),
     Status(status::StatusCommand),
@@ -53,14 +64,15 @@ enum Command {
     Pin(pin::PinCommand),
     Unpin(unpin::UnpinCommand),
     Evict(evict::EvictCommand),
+    // What machines boot, and how far they are.
+    Releases(releases::ReleasesCommand),
+    Activate(activate::ActivateCommand),
     Hosts(hosts::HostsCommand),
     Boots(boots::BootsCommand),
     Render(render::RenderCommand),
-    Releases(releases::ReleasesCommand),
-    Activate(activate::ActivateCommand),
     DhcpConfig(dhcp_config::DhcpConfigCommand),
-    Config(config::ConfigCommand),
     Health(health::HealthCommand),
+    // The shell's.
     Completions(completions::CompletionsCommand),
     Man(man::ManCommand),
 }
@@ -71,6 +83,7 @@ impl Cli {
         match self.command {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
+            Command::Config(command) => command.run(),
             Command::Preload(command) => command.run(),
             Command::List(command) => command.run(),
             Command::Status(command) => command.run(),
@@ -78,13 +91,12 @@ impl Cli {
             Command::Pin(command) => command.run(),
             Command::Unpin(command) => command.run(),
             Command::Evict(command) => command.run(),
+            Command::Releases(command) => command.run(),
+            Command::Activate(command) => command.run(),
             Command::Hosts(command) => command.run(),
             Command::Boots(command) => command.run(),
             Command::Render(command) => command.run(),
-            Command::Releases(command) => command.run(),
-            Command::Activate(command) => command.run(),
             Command::DhcpConfig(command) => command.run(),
-            Command::Config(command) => command.run(),
             Command::Health(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

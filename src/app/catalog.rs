@@ -165,6 +165,16 @@ pub fn load_now(flags: &Flags) -> Result<Config, LoadError> {
     })
 }
 
+/// The same for a command that has something to do without the catalog, too: where neither it nor its copy can be had, what
+/// the files have, and a warning. Blocks.
+pub fn load_at_hand(flags: &Flags) -> Result<Config, ConfigErrors> {
+    match load_now(flags) {
+        Ok(config) => Ok(config),
+        Err(LoadError::Settings(errors)) => Err(errors),
+        Err(error) => Config::load(flags, process_environment()).map(|config| with_warning(config, error.to_string())),
+    }
+}
+
 /// Why a command has no settings.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {

@@ -22,6 +22,7 @@ use crate::admin::{CatalogView, ReloadFailure, ReloadOutcome, ReloadTrigger, Rel
 use crate::boot::Boot;
 use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary};
 use crate::depot::Stock;
+use crate::dhcp::Firmware;
 use crate::origin::Origins;
 
 /// The first pause before a shared catalog is looked for again that could not be had and has no copy; it doubles up to
@@ -44,6 +45,8 @@ struct Memory {
     shared: Option<SharedCatalog>,
     text: Option<Arc<CatalogText>>,
     partial: bool,
+    /// What DHCP clients are told, where they are told anything: it goes by the catalog, too.
+    firmware: Option<Firmware>,
 }
 
 /// The settings that a server starts with, as far as it takes to load them again.
@@ -63,6 +66,8 @@ pub(super) struct Reloads {
     inputs: Inputs,
     /// The settings at the start: of some keys the values hold until the next.
     started: Summary,
+    /// What DHCP clients are told until the next start.
+    firmware: Option<Firmware>,
     current: Memory,
     /// The state of the shared catalog that was last read, whether it could be taken or not.
     seen: Option<String>,
@@ -79,6 +84,7 @@ impl Memory {
             shared: config.shared.clone(),
             text: config.text().cloned(),
             partial: config.partial,
+            firmware: config.dhcp.as_ref().map(|dhcp| dhcp.firmware.clone()),
         }
     }
 }
@@ -105,6 +111,7 @@ impl Reloader {
             origins,
             inputs: seed.inputs,
             started: seed.memory.summary.clone(),
+            firmware: seed.memory.firmware.clone(),
             seen: seed.look.as_ref().and_then(|look| look.validator.clone()),
             complaint: seed.look.as_ref().and_then(|look| look.error.clone()),
             current: seed.memory,
@@ -200,7 +207,7 @@ impl Reloads {
         let Some(shared) = self.current.shared.clone() else { return };
         let found = catalog::fetch(&self.origins, &shared.url, self.seen.as_deref()).await;
         let text = match found {
-            Ok(None) => return self.standing.looked(None),
+            Ok(None) => return self.unchanged(),
             Ok(Some(text)) => text,
             Err(error) => return self.complain(&error.to_string()),
         };
@@ -212,6 +219,19 @@ impl Reloads {
         }
         // What it comes to is told there.
         let _ = self.reload(ReloadTrigger::Poll, Some(text)).await;
+    }
+
+    /// The shared catalog is what was last read of it.
+    fn unchanged(&mut self) {
+        if self.complaint.take().is_none() {
+            return self.standing.looked(None);
+        }
+        info!("the shared catalog can be read again");
+        match &self.current.text {
+            Some(text) if text.validator == self.seen => self.standing.looked(Some(Look::good(text))),
+            // Read again, so that what is wrong with it is told again.
+            _ => self.seen = None,
+        }
     }
 
     /// Says that the shared catalog cannot be had; once, until something else is wrong or nothing.
@@ -302,6 +322,12 @@ impl Reloads {
         let same = self.current.summary.is_same(&memory.summary) && self.current.partial == memory.partial;
         let waiting = self.started.waiting(&memory.summary);
         warnings.extend(waiting.iter().map(|key| format!("{key} is taken when the server starts again")));
+        if self.firmware.is_some() && memory.firmware.is_some() && self.firmware != memory.firmware {
+            warnings.push(
+                "DHCP clients are told of the boot files that are in the catalog now when the server starts again"
+                    .to_owned(),
+            );
+        }
         let news = News::between(&self.current.summary, &memory.summary);
         let standing = self.standing.taking(&config, !same);
         let stock = Stock { catalog: config.catalog, origins: Some(origins.clone()), settings: config.fill };
@@ -334,6 +360,7 @@ impl Reloads {
         let here = |text: &Arc<CatalogText>| text.url == url.to_string();
         if let Some(found) = found.filter(here) {
             self.complaint = None;
+            self.standing.looked(Some(Look::good(&found)));
             return Some(found);
         }
         let before = match self.current.text.clone().filter(here) {

@@ -19,6 +19,7 @@ const ASK: Duration = Duration::from_millis(500);
 /// Until then the release before stays live, and it is kept for two hours more for the machines that began with it.
 /// Activate that one to go back. The choice holds until the settings name another release as active than they do now.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  bootdepot activate okd-4.20 --wait")]
 pub struct ActivateCommand {
     /// The release
     name: String,

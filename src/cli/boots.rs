@@ -24,6 +24,7 @@ const ASKED_EVERY: Duration = Duration::from_secs(1);
 ///
 /// Asks the running server (`admin.listen`); where none answers, reads the ledger that the last one left.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  bootdepot boots r630-01\n  bootdepot boots 24:6e:96:00:00:01 --follow")]
 pub struct BootsCommand {
     /// The host's name, a MAC in any spelling, or an address
     host: String,

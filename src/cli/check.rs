@@ -13,8 +13,9 @@ use std::process::ExitCode;
 
 use super::config::{WRONG_USE, refuse};
 use super::print;
+use crate::app;
 use crate::cache::Survey;
-use crate::config::{Config, ConfigErrors, Flags, process_environment};
+use crate::config::{Config, ConfigErrors, Flags};
 use report::Report;
 
 /// Check the settings and all that they depend on, before machines do
@@ -26,6 +27,9 @@ use report::Report;
 ///
 /// Exits with status 1 where something fails, and with 0 where there are only warnings.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bootdepot check\n  bootdepot check --verbose --config ./bootdepot.toml\n  bootdepot check --json | jq '.checks[] | select(.result != \"ok\")'"
+)]
 pub struct CheckCommand {
     /// Show each thing that was looked at, not only what is wrong
     #[arg(long, short, conflicts_with = "json")]
@@ -40,7 +44,7 @@ pub struct CheckCommand {
 impl CheckCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
+        let config = match app::load_at_hand(&self.flags) {
             Ok(config) => config,
             Err(errors) if self.json => {
                 print(&format!("{:#}\n", wrong_settings(&errors)))?;

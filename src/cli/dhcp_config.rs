@@ -24,6 +24,9 @@ use site::{Site, here};
 /// are those of the settings: a kind of firmware is left out whose file in `[dhcp.nbp]` is neither a key of `[tftp.files]`
 /// nor an asset.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bootdepot dhcp-config dnsmasq > /etc/dnsmasq.d/bootdepot.conf\n  bootdepot dhcp-config kea --address 10.0.0.5"
+)]
 pub struct DhcpConfigCommand {
     /// The DHCP server
     server: Server,

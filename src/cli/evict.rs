@@ -16,6 +16,7 @@ use crate::config::{Config, Flags, process_environment};
 /// What is pinned, needed by a release, or being read stays, and is said to. What is evicted is fetched again when it is next
 /// asked for. Asks the running server (`admin.listen`), or, where none runs, works on the cache by itself.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  bootdepot evict okd/4.18/rootfs.img\n  bootdepot evict 'okd/4.18/*'")]
 pub struct EvictCommand {
     /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
     #[arg(value_name = "NAME", required = true)]

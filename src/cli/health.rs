@@ -37,7 +37,7 @@ impl HealthCommand {
         let Some(listener) = config.admin else {
             bail!("admin.listen is \"off\"; without it the server cannot be asked")
         };
-        let address = reachable(listener);
+        let address = reachable(listener.listen);
         let path = if self.ready { "/readyz" } else { "/healthz" };
         let answer = ask(address, path).with_context(|| format!("no server answers at {address} (admin.listen)"))?;
         let (head, body) = answer.split_once("\r\n\r\n").context("what answers there speaks no HTTP")?;

@@ -42,10 +42,10 @@ impl Here {
 
     /// Assets in the order of their names: those whose names begin so, in this state.
     pub(super) fn assets(&self, prefix: &str, state: Option<AssetState>) -> Vec<AssetView> {
-        let shelf = Shelf::look(&self.boot);
+        let now = Shelf::look(&self.boot);
         let assets = sorted(self.boot.depot(), prefix);
-        let wanted = assets.iter().filter(|asset| state.is_none_or(|state| shelf.state(asset) == state));
-        wanted.map(|asset| shelf.view(asset)).collect()
+        let wanted = assets.iter().filter(|asset| state.is_none_or(|state| now.state(asset) == state));
+        wanted.map(|asset| now.view(asset)).collect()
     }
 
     pub(super) fn pin(&self, name: &str) -> Result<AssetView, String> {

@@ -16,6 +16,9 @@ use crate::config::{Config, Flags, process_environment};
 ///
 /// Asks the running server (`admin.listen`), or, where none runs, looks into the cache by itself.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bootdepot list okd/4.19/\n  bootdepot list --state missing\n  bootdepot list --json | jq -r '.[] | select(.pinned) | .name'"
+)]
 pub struct ListCommand {
     /// Only those whose names begin so, such as `okd/4.19/`
     prefix: Option<String>,

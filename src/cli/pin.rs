@@ -16,6 +16,7 @@ use crate::config::{Config, Flags, process_environment};
 /// A pin holds whether the asset is here already or not; it fetches nothing (see `preload`) and outlives restarts. Asks the
 /// running server (`admin.listen`), or, where none runs, works on the cache by itself.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  bootdepot pin okd/4.19/rootfs.img\n  bootdepot pin 'boot/*'")]
 pub struct PinCommand {
     /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
     #[arg(value_name = "NAME", required = true)]

@@ -17,7 +17,8 @@ use self::report::Report;
 use super::config::refuse;
 use super::print;
 use super::worker::Worker;
-use crate::config::{Config, Flags, process_environment};
+use crate::app;
+use crate::config::Flags;
 use crate::jobs::{JobState, JobView, PreloadOrder};
 
 /// How often to look how far it is.
@@ -33,6 +34,9 @@ const MANY: usize = 1000;
 /// What is proven already costs nothing, so it can be repeated; what was begun goes on where it was. Ctrl-C ends it cleanly
 /// and keeps what came; a second one leaves at once.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bootdepot preload --release okd-4.19\n  bootdepot preload 'okd/4.19/*' --dry-run\n  bootdepot preload --all --verify --keep-going"
+)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line are independent of one another")]
 pub struct PreloadCommand {
     /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
@@ -82,7 +86,7 @@ impl PreloadCommand {
         if order.selection().is_empty() {
             return Ok(refuse(&"nothing to preload; name assets, or say --release, --profile, --host or --all"));
         }
-        let config = match Config::load(&self.flags, process_environment()) {
+        let config = match app::load_at_hand(&self.flags) {
             Ok(config) => config,
             Err(errors) => return Ok(refuse(&errors)),
         };

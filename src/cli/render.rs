@@ -20,6 +20,9 @@ use crate::config::{Config, Flags};
 /// Exits with status 1 where the machine would get nothing to boot; the script that says so to the machine is printed all
 /// the same.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bootdepot render --mac 24:6e:96:00:00:01\n  bootdepot render --serial ABC1234 --file config.ign"
+)]
 pub struct RenderCommand {
     /// The MAC address of the card that it boots from, in any spelling
     #[arg(long, value_name = "MAC", required_unless_present_any = ["uuid", "serial", "asset", "entry"])]

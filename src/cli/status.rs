@@ -17,6 +17,7 @@ use crate::config::{Config, Flags, process_environment};
 ///
 /// Exits with status 1 where no server runs, or something keeps it from being ready.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  bootdepot status\n  bootdepot status --json | jq .cache")]
 pub struct StatusCommand {
     /// Print JSON
     #[arg(long)]

@@ -15,6 +15,7 @@ use crate::config::{Config, Flags, process_environment};
 /// They stay in the cache until their room is needed. What the settings pin or a release needs is held all the same. Asks
 /// the running server (`admin.listen`), or, where none runs, works on the cache by itself.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  bootdepot unpin okd/4.19/rootfs.img\n  bootdepot unpin '**'")]
 pub struct UnpinCommand {
     /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
     #[arg(value_name = "NAME", required = true)]

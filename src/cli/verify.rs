@@ -24,6 +24,9 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mil
 /// What rotted goes to quarantine and is fetched again when it is next asked for. Asks the running server (`admin.listen`),
 /// or, where none runs, works on the cache by itself. Ctrl-C ends the command; what a server has begun it sees through.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bootdepot verify okd/4.19/rootfs.img\n  bootdepot verify 'okd/4.19/*'\n  bootdepot verify --all"
+)]
 pub struct VerifyCommand {
     /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
     #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]

@@ -164,6 +164,8 @@ fn the_defaults_in_the_comments_of_the_file_are_the_defaults() {
             "advertise",
             "mode",
             "interface",
+            "catalog_url",
+            "catalog_secrets",
             "operator_token_file",
             "viewer_token_file",
             "hosts",

@@ -133,9 +133,8 @@ impl Depot {
     pub fn hold(&self, asset: &Arc<Asset>, holder: Holder) -> Hold {
         let blocks = asset.blocks.as_ref().map(|list| list.digest);
         let mut hold = self.hold_digests([asset.digest].into_iter().chain(blocks).collect(), holder);
-        let held = Arc::clone(&self.shared.held);
-        held.add(asset);
-        hold.named = Some((held, Arc::clone(asset)));
+        self.shared.held.add(asset);
+        hold.named = Some((Arc::clone(&self.shared.held), Arc::clone(asset)));
         hold
     }
 

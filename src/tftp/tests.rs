@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use super::packet::Mode;
-use super::{Base, Packet, TftpServer, TftpSettings};
+use super::{Base, Packet, Pulse, TftpServer, TftpSettings};
 use crate::asset::{AssetName, Digest};
 use crate::boot::Boot;
 use crate::cache::{Cache, CacheSettings};
@@ -19,6 +19,7 @@ use crate::sockets::Inherited;
 /// connections and never answers.
 struct Site {
     address: SocketAddr,
+    pulse: Pulse,
     stop: CancellationToken,
     served: Option<tokio::task::JoinHandle<Result<(), super::TftpError>>>,
     runtime: tokio::runtime::Runtime,
@@ -68,9 +69,9 @@ impl Site {
             let depot = Depot::new(Catalog::new(assets).unwrap(), origins, cache, FillSettings::default());
             (depot, TftpServer::bind(settings, &mut Inherited::default()).unwrap())
         });
-        let (address, stop) = (bound.addresses()[0], CancellationToken::new());
+        let (address, pulse, stop) = (bound.addresses()[0], bound.pulse(), CancellationToken::new());
         let served = runtime.spawn(bound.serve(Boot::plain(depot), Base::Port(8080), stop.clone(), Duration::ZERO));
-        Self { address, stop, served: Some(served), runtime, _silent: silent, _dir: dir }
+        Self { address, pulse, stop, served: Some(served), runtime, _silent: silent, _dir: dir }
     }
 
     /// The server as seen at another address of this machine.
@@ -416,4 +417,16 @@ fn scripts_are_made_for_who_asks() {
         assert!(script.contains("http://127.0.0.1:8080/ipxe?"), "{script}");
     }
     Client::of(site.address).fetch("grub/grub.cfg", "blksize 1024", 1024, 1);
+}
+
+#[test]
+fn the_pulse_is_felt_as_long_as_the_workers_turn() {
+    let mut site = Site::start(settings("127.0.0.1:0"));
+    let beats = |site: &Site, patience| {
+        site.runtime.block_on(async { tokio::time::timeout(patience, site.pulse.beat()).await.is_ok() })
+    };
+    assert!(beats(&site, Duration::from_mins(1)));
+    assert!(beats(&site, Duration::from_mins(1)), "again");
+    site.end();
+    assert!(!beats(&site, Duration::from_millis(1)), "nobody is there to answer");
 }

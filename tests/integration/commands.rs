@@ -274,3 +274,53 @@ fn tokens_are_found_and_what_is_missing_is_said() {
     let none = with("", &["list"]).failed();
     assert!(none.contains("set BOOTDEPOT_TOKEN, or run this as a user who may read a token in "), "{none}");
 }
+
+#[test]
+fn wrong_usage_and_wrong_settings_are_status_2_whatever_the_command() {
+    let origin = Origin::start();
+    let site = Site::new(&origin);
+    let commands: [&[&str]; 15] = [
+        &["serve"],
+        &["check"],
+        &["preload", "--all"],
+        &["list"],
+        &["status"],
+        &["verify", "--all"],
+        &["pin", "a"],
+        &["unpin", "a"],
+        &["evict", "a"],
+        &["releases"],
+        &["activate", "a"],
+        &["hosts"],
+        &["boots", "a"],
+        &["render", "--entry"],
+        &["dhcp-config", "kea"],
+    ];
+    for args in commands {
+        for wrong in [&["--nonsense"][..], &["--set", "fill.conections=3"]] {
+            let said = Said::of(&site.command_line(&[args, wrong].concat()).output().expect("it can be run"));
+            assert_eq!((said.status, said.out.as_str()), (2, ""), "{args:?} {wrong:?}: {}", said.err);
+            assert!(said.err.contains("conections") || said.err.contains("--nonsense"), "{}", said.err);
+        }
+    }
+    assert!(!site.cache_dir().exists(), "nothing was begun");
+}
+
+#[test]
+fn help_tells_what_holds_for_all_commands_and_gives_examples() {
+    let help = |args: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_bootdepot")).args(args).output();
+        Said::of(&output.expect("it can be run")).done()
+    };
+    let all = help(&["--help"]);
+    assert!(
+        all.contains("Exit status: 0 done, 1 failed, 2 wrong usage or settings.") && all.contains("BOOTDEPOT_TOKEN")
+    );
+    for command in
+        ["check", "preload", "list", "status", "verify", "pin", "unpin", "evict", "boots", "render", "activate"]
+    {
+        let one = help(&[command, "--help"]);
+        assert!(one.contains(&format!("Examples:\n  bootdepot {command}")), "{one}");
+        assert!(all.contains(&format!("\n  {command} ")), "{all}");
+    }
+}

@@ -1,5 +1,7 @@
 //! `bootdepot preload`, as an operator runs it before a maintenance window: with no server, and beside one.
 
+mod beside;
+
 use std::io::Read as _;
 use std::process::{Child, Command, Output, Stdio};
 

@@ -51,7 +51,7 @@ impl Standing {
         let url = state.url.map(|place| SourceView {
             kind: SourceKind::Url,
             place,
-            etag: look.as_ref().and_then(|look| look.validator.as_deref()).map(str::to_owned),
+            etag: look.as_ref().and_then(|look| look.validator.as_deref()).map(tag),
             checked: look.as_ref().map(|look| look.at),
             error: look.and_then(|look| look.error),
         });
@@ -104,6 +104,11 @@ impl Standing {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What an origin calls a state of an object, without what else a validator holds: its kind and the length.
+fn tag(validator: &str) -> String {
+    validator.splitn(3, ' ').nth(2).unwrap_or(validator).to_owned()
 }
 
 impl State {

@@ -27,6 +27,11 @@ impl House {
         std::fs::rename(self.path("new"), self.path(name)).unwrap();
     }
 
+    /// Settings with the shared catalog and the cache of this house.
+    fn sharing(&self) -> String {
+        format!("catalog_url = \"{}\"\n[cache]\ndir = \"{}\"\n", self.url(), self.path("cache").display())
+    }
+
     fn url(&self) -> String {
         format!("file://{}", self.path("catalog.toml").display())
     }
@@ -76,7 +81,7 @@ async fn who_asks_meanwhile_is_answered_by_one_load() {
 #[tokio::test]
 async fn a_failure_changes_nothing_and_is_told_everywhere() {
     let house = House::new();
-    house.write("bootdepot.toml", &format!("catalog_url = \"{}\"\n{}", house.url(), assets(&["a"])));
+    house.write("bootdepot.toml", &(house.sharing() + &assets(&["a"])));
     house.write("catalog.toml", &assets(&["b"]));
     let (reloader, mut reloads, boot) = house.start().await;
     let before = boot.depot().catalog();
@@ -104,9 +109,24 @@ async fn a_failure_changes_nothing_and_is_told_everywhere() {
 }
 
 #[tokio::test]
+async fn a_catalog_that_comes_back_as_it_was_is_no_trouble_any_more() {
+    let house = House::new();
+    house.write("bootdepot.toml", &house.sharing());
+    house.write("catalog.toml", &assets(&["b"]));
+    let (reloader, mut reloads, _boot) = house.start().await;
+    let error = || reloader.standing().sources.last().unwrap().error.clone();
+    std::fs::rename(house.path("catalog.toml"), house.path("away")).unwrap();
+    reloads.look().await;
+    assert!(error().unwrap().ends_with("catalog.toml does not exist"), "{:?}", error());
+    std::fs::rename(house.path("away"), house.path("catalog.toml")).unwrap();
+    reloads.look().await;
+    assert_eq!((error(), reloader.standing().generation), (None, 1));
+}
+
+#[tokio::test]
 async fn a_catalog_that_is_gone_stays_as_it_was_and_the_files_are_taken() {
     let house = House::new();
-    let settings = format!("catalog_url = \"{}\"\n[cache]\ndir = \"{}\"\n", house.url(), house.path("cache").display());
+    let settings = house.sharing();
     house.write("bootdepot.toml", &settings);
     house.write("catalog.toml", &assets(&["b"]));
     let (_reloader, mut reloads, boot) = house.start().await;

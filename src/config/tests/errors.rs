@@ -132,10 +132,8 @@ fn what_two_files_set_names_both() {
 fn what_does_not_exist_yet_is_unknown() {
     let site = Site::new("[[collection]]\nprefix = \"isos/\"\n");
     let errors = site.errors();
-    for key in ["collection"] {
-        assert!(errors.contains(&format!("{key}: there is no such key; known here: ")), "{key}:\n{errors}");
-    }
-    assert_eq!(errors.lines().count(), 3, "{errors}");
+    assert!(errors.contains("collection: there is no such key; known here: "), "{errors}");
+    assert_eq!(errors.lines().count(), 2, "{errors}");
 }
 
 #[test]

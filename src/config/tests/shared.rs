@@ -90,8 +90,10 @@ fn files_and_secrets_of_the_node_are_out_of_its_reach() {
     );
     let site = Site::sharing("catalog_secrets = [\"env:BOOT_*\"]\n").file("t.j2", "the node's");
     assert_snapshot!(site.errors_with(&text), @r#"
-        the settings have 4 errors
+        the settings have 6 errors
         s3://b/catalog.toml line 3: asset[0].sources[0] (a): a shared catalog that came over the network cannot name files of the node; use s3:// or https://
+        s3://b/catalog.toml line 8: profile[0].files.x (linux): a shared catalog cannot name files of the node, and there is no [[template]] of the name "/etc/shadow"; add one with its text
+        s3://b/catalog.toml line 8: profile[0].files.y.template (linux): a shared catalog cannot name files of the node, and there is no [[template]] of the name "t.j2"; add one with its text
         s3://b/catalog.toml line 9: profile[0].secrets.a (linux): a shared catalog may not name this secret of the node's; if it may, add "env:HOME" to catalog_secrets
         s3://b/catalog.toml line 9: profile[0].secrets.b (linux): a shared catalog may not name this secret of the node's; if it may, add "file:/etc/shadow" to catalog_secrets
         s3://b/catalog.toml line 9: profile[0].secrets.c (linux): a shared catalog may not name this secret of the node's; if it may, add "vault:kv/x#y" to catalog_secrets

@@ -1,11 +1,13 @@
 //! The service: what the server tells the service manager, and the units by systemd's own checks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::{BOOTDEPOT, project, text};
-use crate::support::{Origin, PATIENCE, Site, Tool};
+use crate::support::{Origin, PATIENCE, Site, Tool, noise};
 
 /// What a service manager hears.
 struct Manager(Receiver<String>);
@@ -142,4 +144,78 @@ fn the_service_is_exposed_no_more_than_its_unit_says() {
     let file = units.path().join("bootdepot.service").display().to_string();
     let said = analyze.succeed(["security", "--offline=yes", "--no-pager", &threshold, &file]);
     assert!(said.contains(&format!("Overall exposure level for bootdepot.service: {noted:.1}")), "{said}");
+}
+
+/// The system calls of systemd's sets, by the set's name. A set may hold others.
+fn call_sets(analyze: &Tool) -> BTreeMap<String, Vec<String>> {
+    let listed = analyze.succeed(["syscall-filter", "--no-pager"]);
+    let mut sets = BTreeMap::<String, Vec<String>>::new();
+    let mut current = String::new();
+    for line in listed.lines() {
+        let word = line.trim();
+        if line.starts_with('@') {
+            word.clone_into(&mut current);
+        } else if !word.is_empty() && !word.starts_with('#') {
+            sets.entry(current.clone()).or_default().push(word.to_owned());
+        }
+    }
+    sets
+}
+
+/// The calls that `names` stand for, sets and single ones.
+fn calls<'a>(sets: &BTreeMap<String, Vec<String>>, names: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for name in names {
+        match sets.get(name) {
+            Some(of_set) => found.extend(calls(sets, of_set.iter().map(String::as_str))),
+            None => drop(found.insert(name.to_owned())),
+        }
+    }
+    found
+}
+
+#[test]
+fn the_service_may_make_every_system_call_that_the_server_makes() {
+    let [Some(analyze), Some(strace)] = ["systemd-analyze", "strace"].map(Tool::find) else { return };
+    let sets = call_sets(&analyze);
+    let unit = text("deploy/systemd/bootdepot.service");
+    let mut allowed = calls(&sets, std::iter::once("@default"));
+    for line in unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter=")) {
+        match line.strip_prefix('~') {
+            Some(denied) => {
+                let denied = calls(&sets, denied.split(' '));
+                allowed.retain(|call| !denied.contains(call));
+            }
+            None => allowed.extend(calls(&sets, line.split(' '))),
+        }
+    }
+    assert!(allowed.contains("recvmmsg") && !allowed.contains("mount"), "{allowed:?}");
+
+    let origin = Origin::start();
+    let image = origin.put("image", noise(73, 3 << 20));
+    let site = Site::new(&origin).asset(&image).set("cache.scrub_interval", "1s");
+    let (server, trace) = (site.command(), site.file("trace"));
+    // As a grandchild, so that signals reach the server.
+    let mut traced = Command::new(strace.path());
+    traced.args(["-D", "-f", "-qq", "-o"]).arg(&trace).arg(server.get_program()).args(server.get_args());
+    for (name, value) in server.get_envs().filter_map(|(name, value)| Some((name, value?))) {
+        traced.env(name, value);
+    }
+    traced.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    let server = Site::run(traced);
+    for _ in 0..2 {
+        assert!(server.client().compare("/assets/image", &image.bytes));
+    }
+    assert_eq!(super::sockets::fetch(server.tftp, "image").1.len(), 512);
+    server.hang_up();
+    server.wait_for(|line| line.text("message").starts_with("settings and catalog are"));
+    assert!(server.stop().success());
+
+    let trace = std::fs::read_to_string(trace).unwrap();
+    // PID NAME(…
+    let call = |line: &str| Some(line.split_once(' ')?.1.trim_start().split_once('(')?.0.to_owned());
+    let is_name = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let made: BTreeSet<String> = trace.lines().filter_map(call).filter(is_name).collect();
+    assert!(made.len() > 40 && made.contains("sendmmsg"), "{made:?}");
+    assert_eq!(made.difference(&allowed).collect::<Vec<_>>(), Vec::<&String>::new());
 }

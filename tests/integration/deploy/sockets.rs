@@ -33,15 +33,17 @@ fn datagrams(address: &str) -> (SocketAddr, OwnedFd) {
     (socket.local_addr().unwrap(), socket.into())
 }
 
-/// The only block of a small file, over TFTP, and who sent it.
-fn fetch(from: SocketAddr, name: &str) -> (SocketAddr, Vec<u8>) {
+/// The first block of a file, over TFTP, and who sent it.
+pub(super) fn fetch(from: SocketAddr, name: &str) -> (SocketAddr, Vec<u8>) {
     let client = UdpSocket::bind("0.0.0.0:0").unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     client.send_to(format!("\0\x01{name}\0octet\0").as_bytes(), from).unwrap();
     let mut packet = [0; 1024];
     let (length, peer) = client.recv_from(&mut packet).expect("an answer comes");
     assert_eq!(packet[..4], [0, 3, 0, 1], "DATA 1: {:?}", String::from_utf8_lossy(&packet[..length]));
-    client.send_to(&[0, 4, 0, 1], peer).unwrap();
+    // ACK 1; or ERROR 0, where more would come that nobody wants.
+    let farewell: &[u8] = if length < 4 + 512 { &[0, 4, 0, 1] } else { &[0, 5, 0, 0, 0] };
+    client.send_to(farewell, peer).unwrap();
     (peer, packet[4..length].to_vec())
 }
 
