@@ -140,7 +140,7 @@ fn a_machine_that_boots_appears_step_by_step() {
     let script = machine.get("/ipxe?mac=24:6e:96:00:00:01&buildarch=x86_64&platform=efi").text();
     assert!(script.contains("okd/4.19/kernel"), "{script}");
     assert!(machine.compare("/assets/okd/4.19/kernel", &kernel.bytes));
-    let opened = machine.open("GET", "/assets/okd/4.19/initramfs.img", &[]);
+    let mut opened = machine.open("GET", "/assets/okd/4.19/initramfs.img", &[]);
 
     browser.wait_for("[...document.querySelectorAll('.hosts-table tbody tr')].some((row) => /r630-01.*booting/s.test(row.innerText))");
     browser.click("r630-01");
@@ -157,8 +157,15 @@ fn a_machine_that_boots_appears_step_by_step() {
         "/^initrd, [1-9][0-9]? %$/.test(document.querySelector('[data-tone=busy].stages').getAttribute('aria-label'))",
     );
 
+    // And it moves.
+    let sent = "[...document.querySelectorAll('.steps tbody tr')].at(-1).children[2].firstChild.textContent";
+    let before = browser.run(&format!("return {sent}"));
+    origin.allow(&initrd.key, 2 * MIB as u64 + MIB as u64 / 2);
+    opened.read(MIB);
+    browser.wait_for(&format!("{sent} !== {before} && {sent}.endsWith(' of 3.0 MiB')"));
+
     origin.allow(&initrd.key, u64::MAX);
-    assert!(opened.compare(&initrd.bytes));
+    assert!(opened.finish().complete);
     assert!(machine.compare("/assets/okd/4.19/rootfs.img", &rootfs.bytes));
     browser.wait_for(
         "/^done: everything that its script named came$/.test(document.querySelector('#panel .standing').textContent)",
@@ -438,7 +445,7 @@ impl Morning {
         let [kernel, initrd, rootfs] = &objects;
         let iso = origin.put("isos/agent.x86_64.iso", noise(7, 24 * MIB));
         let small = ["boot/snponly.efi", "boot/grubx64.efi", "firmware/bios-2.19.exe", "firmware/idrac-2.86.exe"];
-        let small = small.map(|key| origin.put(key, noise(key.len() as u64, MIB)));
+        let small = small.map(|key| origin.put(key, key.bytes().cycle().take(MIB).collect::<Vec<_>>()));
         let gone = Object { key: "okd/4.20/kernel".to_owned(), bytes: noise(9, 100).into() };
         let site = small.iter().chain([&iso, &gone]).fold(site, Site::asset);
         let site =

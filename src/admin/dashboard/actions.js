@@ -10,7 +10,11 @@ const buttons = new Set();
 
 /** A button for something that takes an operator. */
 export function actionButton(label, run, { grave = false, primary = false, name = null } = {}) {
-  const button = el("button", { type: "button", class: primary ? "primary" : grave ? "grave" : null, "aria-label": name }, label);
+  const button = el(
+    "button",
+    { type: "button", class: primary ? "primary" : grave ? "grave" : null, "aria-label": name },
+    label,
+  );
   let busy = false;
   button.addEventListener("click", async (event) => {
     event.stopPropagation();
@@ -99,7 +103,10 @@ export async function evict(asset) {
 }
 
 export async function activate(release) {
-  const before = [...store.releases.values()].find((other) => other.active && other.channel !== null && other.channel === release.channel && other.name !== release.name);
+  const before = [...store.releases.values()].find(
+    (other) =>
+      other.active && other.channel !== null && other.channel === release.channel && other.name !== release.name,
+  );
   const missing = release.total - release.proven;
   const sure = await confirmed({
     title: `Activate ${release.name}?`,
@@ -107,7 +114,11 @@ export async function activate(release) {
       missing === 0
         ? "All of its assets are proven: new boot scripts name them from now on."
         : `${many(missing, "asset")} of ${count(release.total)} are fetched first${release.size === null ? "" : `, ${bytes(release.size - release.bytes)}`}; it goes live when the last one is proven.`,
-      ...(before ? [`Until then ${before.name} stays live in the channel ${release.channel}, and after that it is kept a while for machines that began with it.`] : []),
+      ...(before
+        ? [
+            `Until then ${before.name} stays live in the channel ${release.channel}, and after that it is kept a while for machines that began with it.`,
+          ]
+        : []),
     ],
     verb: "Activate",
   });
@@ -119,7 +130,9 @@ export async function activate(release) {
 export async function scrub() {
   const sure = await confirmed({
     title: "Hash the whole cache again?",
-    lines: [`${bytes(store.status?.cache.proven.bytes ?? null)} are read from the disk. What is no longer what it should be is set aside and fetched again when it is asked for.`],
+    lines: [
+      `${bytes(store.status?.cache.proven.bytes ?? null)} are read from the disk. What is no longer what it should be is set aside and fetched again when it is asked for.`,
+    ],
     verb: "Scrub",
   });
   if (sure) begun(await post("scrub"));
@@ -127,14 +140,26 @@ export async function scrub() {
 
 export async function reload() {
   const told = await post("reload");
-  const changes = [`${count(told.added)} added`, `${count(told.changed)} changed`, `${count(told.removed)} removed`].join(", ");
-  toast([told.outcome === "unchanged" ? "Nothing has changed." : `The settings were loaded: ${changes}.`, ...(told.warnings ?? [])].join("\n"), told.warnings?.length ? "warn" : "good");
+  const changes = [
+    `${count(told.added)} added`,
+    `${count(told.changed)} changed`,
+    `${count(told.removed)} removed`,
+  ].join(", ");
+  toast(
+    [
+      told.outcome === "unchanged" ? "Nothing has changed." : `The settings were loaded: ${changes}.`,
+      ...(told.warnings ?? []),
+    ].join("\n"),
+    told.warnings?.length ? "warn" : "good",
+  );
 }
 
 export async function cancel(job) {
   const sure = await confirmed({
     title: `Cancel job ${job.id}?`,
-    lines: [`${job.kind} ${job.what}: ${count(job.assets.done)} of ${count(job.assets.total)} assets are done and stay. What only this job fetches ends here and is taken up again by the next.`],
+    lines: [
+      `${job.kind} ${job.what}: ${count(job.assets.done)} of ${count(job.assets.total)} assets are done and stay. What only this job fetches ends here and is taken up again by the next.`,
+    ],
     verb: "Cancel the job",
     grave: true,
   });
@@ -146,16 +171,33 @@ export function planInWords(plan) {
   const lines = [
     `${many(plan.assets, "asset")}: ${count(plan.proven.assets)} are here (${bytes(plan.proven.bytes)}), ${count(plan.missing.assets)} are missing (${bytes(plan.missing.bytes)}${plan.missing.unknown_sizes ? `, and ${many(plan.missing.unknown_sizes, "size")} nobody knows yet` : ""}).`,
   ];
-  lines.push(plan.room.fits ? `There is room: ${bytes(plan.room.available)}.` : `There is not room for all of it: ${bytes(plan.room.available)} can be had. What does not fit fails.`);
+  lines.push(
+    plan.room.fits
+      ? `There is room: ${bytes(plan.room.available)}.`
+      : `There is not room for all of it: ${bytes(plan.room.available)} can be had. What does not fit fails.`,
+  );
   return lines;
 }
 
-const nothing = { assets: [], releases: [], profiles: [], hosts: [], all: false, verify: false, keep_going: true, dry_run: false };
+const nothing = {
+  assets: [],
+  releases: [],
+  profiles: [],
+  hosts: [],
+  all: false,
+  verify: false,
+  keep_going: true,
+  dry_run: false,
+};
 
 /** Says what it will mean, asks, and begins. */
 export async function preload(selection, what) {
   const plan = await post("preload", { ...nothing, ...selection, dry_run: true });
-  const sure = await confirmed({ title: `Preload ${what}?`, lines: planInWords(plan), verb: plan.missing.assets === 0 ? "Check it" : `Fetch ${bytes(plan.missing.bytes)}` });
+  const sure = await confirmed({
+    title: `Preload ${what}?`,
+    lines: planInWords(plan),
+    verb: plan.missing.assets === 0 ? "Check it" : `Fetch ${bytes(plan.missing.bytes)}`,
+  });
   if (sure) begun(await post("preload", { ...nothing, ...selection }));
 }
 
@@ -182,14 +224,16 @@ export function composePreload(names = "") {
   const say = (lines, tone) => plan.replaceChildren(...lines.map((line) => el("p", { "data-tone": tone }, line)));
   const ask = async (ready) => {
     const chosen = selection();
-    if (!chosen.all && chosen.assets.length === 0 && chosen.releases.length === 0) return say(["Nothing is chosen yet."], "warn");
+    if (!chosen.all && chosen.assets.length === 0 && chosen.releases.length === 0)
+      return say(["Nothing is chosen yet."], "warn");
     try {
       return await ready(chosen);
     } catch (error) {
       return say(error instanceof Problem ? [error.message, ...error.errors] : ["The server does not answer."], "bad");
     }
   };
-  byId("preload-ask").onclick = () => ask(async (chosen) => say(planInWords(await post("preload", { ...chosen, dry_run: true }))));
+  byId("preload-ask").onclick = () =>
+    ask(async (chosen) => say(planInWords(await post("preload", { ...chosen, dry_run: true }))));
   byId("preload-cancel").onclick = () => dialog.close();
   byId("preload-form").onsubmit = (event) => {
     event.preventDefault();
@@ -202,4 +246,3 @@ export function composePreload(names = "") {
   dialog.showModal();
   byId("preload-names").focus();
 }
-

@@ -24,7 +24,9 @@ const DRAWN_EVERY = 120;
 
 const go = (page) => ({ open: (key) => (location.hash = `#/${page}/${encodeURIComponent(key)}`) });
 const pages = Object.fromEntries(
-  [overview(), hosts(go("hosts")), cache(go("cache")), releases(), traffic(), jobs(), events(), system()].map((page) => [page.id, page]),
+  [overview(), hosts(go("hosts")), cache(go("cache")), releases(), traffic(), jobs(), events(), system()].map(
+    (page) => [page.id, page],
+  ),
 );
 let page = null;
 let item = null;
@@ -51,14 +53,18 @@ function draw() {
   drawnAt = performance.now();
   const topics = new Set(dirty);
   dirty.clear();
-  if (topics.has("status") || topics.has("hosts") || topics.has("jobs") || topics.has("releases") || topics.has("link")) header();
+  if (topics.has("status") || topics.has("hosts") || topics.has("jobs") || topics.has("releases") || topics.has("link"))
+    header();
   if (page?.topics.some((topic) => topics.has(topic))) page.render(topics);
   renderPanel(topics);
+  store.jobItems.length = 0;
 }
 
 /** Draws all of the page that is shown. */
 function drawAll() {
-  ["status", "hosts", "releases", "fills", "transfers", "jobs", "journal", "assets", "theme"].forEach((topic) => dirty.add(topic));
+  ["status", "hosts", "releases", "fills", "transfers", "jobs", "journal", "assets", "theme"].forEach((topic) =>
+    dirty.add(topic),
+  );
   schedule();
 }
 
@@ -83,7 +89,11 @@ function header() {
   badge("nav-hosts", found.stuck + found.failed || null, found.failed ? "bad" : "warn");
   badge("nav-traffic", store.status?.fills.active || null, "busy");
   badge("nav-jobs", [...store.jobs.values()].filter((job) => job.state === "running").length || null, "busy");
-  badge("nav-releases", [...store.releases.values()].filter((release) => release.state === "failed").length || null, "bad");
+  badge(
+    "nav-releases",
+    [...store.releases.values()].filter((release) => release.state === "failed").length || null,
+    "bad",
+  );
   if (!status) return;
   const all = troubles();
   const [colour, word, why] = verdict(status, all);
@@ -105,8 +115,10 @@ function verdict(status, all) {
     return ["bad", "Not ready", more.length > 0 ? `${first}, and ${count(more.length)} more` : first];
   }
   const own = all.filter((one) => !one.key.startsWith("host "));
-  if (own.length > 0) return ["warn", "Ready, but", `${own[0].title}${own.length > 1 ? `, and ${count(own.length - 1)} more` : ""}`];
-  if (all.length > 0) return ["warn", "Ready", `${many(all.length, "host")} ${all.length === 1 ? "needs" : "need"} a look`];
+  if (own.length > 0)
+    return ["warn", "Ready, but", `${own[0].title}${own.length > 1 ? `, and ${count(own.length - 1)} more` : ""}`];
+  if (all.length > 0)
+    return ["warn", "Ready", `${many(all.length, "host")} ${all.length === 1 ? "needs" : "need"} a look`];
   return ["good", "Ready", ""];
 }
 
@@ -124,7 +136,8 @@ const stream = new Stream({
     if (!resumed || store.status === null) await loadSnapshots();
     const since = link.lost;
     link.lost = null;
-    if (since) store.journal.note("server", "good", `the connection stands again; it was lost since ${clock(since)}`, null);
+    if (since)
+      store.journal.note("server", "good", `the connection stands again; it was lost since ${clock(since)}`, null);
     drawLink("live");
     route();
     drawAll();
@@ -176,7 +189,10 @@ function drawLink(state = link.lost ? "lost" : "live") {
   const seconds = Math.max(0, Math.ceil((link.next - Date.now()) / 1000));
   // Counted down by fives for those who hear it.
   const told = seconds > 5 ? Math.ceil(seconds / 5) * 5 : seconds;
-  setText(byId("lost-next"), [link.why, seconds > 0 ? `Next try within ${told} s.` : "Trying again."].filter(Boolean).join(" "));
+  setText(
+    byId("lost-next"),
+    [link.why, seconds > 0 ? `Next try within ${told} s.` : "Trying again."].filter(Boolean).join(" "),
+  );
 }
 
 byId("lost-retry").addEventListener("click", () => stream.retry());
@@ -199,14 +215,23 @@ session.changed = () => {
 };
 
 function drawSession() {
-  const words = { unknown: session.token ? "Token" : "No token", viewer: "Viewer", operator: session.token ? "Operator" : "No token needed" };
+  const words = {
+    unknown: session.token ? "Token" : "No token",
+    viewer: "Viewer",
+    operator: session.token ? "Operator" : "No token needed",
+  };
   const button = byId("session-button");
   setText(button, words[session.role]);
   attribute(button, "aria-label", `${words[session.role]}; give another token`);
   attribute(button, "data-role", session.role);
 }
 
-byId("session-button").addEventListener("click", () => askForToken(session.role === "viewer" ? "The token in use may only look." : "Another token takes the place of the one in use.", begin));
+byId("session-button").addEventListener("click", () =>
+  askForToken(
+    session.role === "viewer" ? "The token in use may only look." : "Another token takes the place of the one in use.",
+    begin,
+  ),
+);
 
 // A page that the browser keeps for the way back shall not keep a connection too: there are six to a server.
 addEventListener("pagehide", () => stream.stop());

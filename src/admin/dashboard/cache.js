@@ -32,7 +32,9 @@ function part(asset) {
 }
 
 function holders(asset) {
-  return asset.pinned_by.length > 0 ? asset.pinned_by.map((who) => (who === "operator" ? "pin" : who)).join(", ") : null;
+  return asset.pinned_by.length > 0
+    ? asset.pinned_by.map((who) => (who === "operator" ? "pin" : who)).join(", ")
+    : null;
 }
 
 export function cache({ open }) {
@@ -42,6 +44,7 @@ export function cache({ open }) {
   let selected = null;
   let biggest = 1;
   let dividedAt = 0;
+  let dividedIn = "none";
   const table = new Table(byId("assets-table"), {
     label: "Assets",
     key: (asset) => asset.name,
@@ -56,30 +59,88 @@ export function cache({ open }) {
       return store.assets.size === 0 ? "The catalog has no assets." : "No asset is like that.";
     },
     columns: [
-      { key: "name", label: "Asset", class: "c-name mono", sort: (asset) => asset.sortKey, make: opener((asset) => asset.name) },
-      { key: "size", label: "Size", class: "c-size num", first: -1, sort: (asset) => asset.size, make: amount((asset) => asset.size, () => biggest) },
-      { key: "state", label: "Here", class: "c-here", sort: (asset) => `${["filling", "missing", "proven"].indexOf(asset.state)}`, make: bar("Here", part) },
+      {
+        key: "name",
+        label: "Asset",
+        class: "c-name mono",
+        sort: (asset) => asset.sortKey,
+        make: opener((asset) => asset.name),
+      },
+      {
+        key: "size",
+        label: "Size",
+        class: "c-size num",
+        first: -1,
+        sort: (asset) => asset.size,
+        make: amount(
+          (asset) => asset.size,
+          () => biggest,
+        ),
+      },
+      {
+        key: "state",
+        label: "Here",
+        class: "c-here",
+        sort: (asset) => `${["filling", "missing", "proven"].indexOf(asset.state)}`,
+        make: bar("Here", part),
+      },
       { key: "held", label: "Held by", class: "c-held", sort: holders, make: text(holders, holders) },
-      { key: "used", label: "Used", class: "c-used num", first: -1, sort: (asset) => asset.used, make: text((asset) => (asset.in_use ? "now" : asset.used ? ago(asset.used) : null), (asset) => (asset.used ? clock(asset.used) : null)) },
-      { key: "verified", label: "Verified", class: "c-verified num", first: -1, sort: (asset) => asset.verified, make: text((asset) => (asset.verified ? ago(asset.verified) : null)) },
-      { key: "next", label: "Goes as", class: "c-next num", sort: (asset) => asset.evicted_next, make: text((asset) => (asset.evicted_next ? `#${count(asset.evicted_next)}` : null)) },
+      {
+        key: "used",
+        label: "Used",
+        class: "c-used num",
+        first: -1,
+        sort: (asset) => asset.used,
+        make: text(
+          (asset) => (asset.in_use ? "now" : asset.used ? ago(asset.used) : null),
+          (asset) => (asset.used ? clock(asset.used) : null),
+        ),
+      },
+      {
+        key: "verified",
+        label: "Verified",
+        class: "c-verified num",
+        first: -1,
+        sort: (asset) => asset.verified,
+        make: text((asset) => (asset.verified ? ago(asset.verified) : null)),
+      },
+      {
+        key: "next",
+        label: "Goes as",
+        class: "c-next num",
+        sort: (asset) => asset.evicted_next,
+        make: text((asset) => (asset.evicted_next ? `#${count(asset.evicted_next)}` : null)),
+      },
     ],
   });
-  const states = chips(byId("assets-states"), [
-    { key: "all", label: "All" },
-    { key: "proven", label: "Proven", tone: TONES.proven },
-    { key: "filling", label: "Filling", tone: TONES.filling },
-    { key: "missing", label: "Missing", tone: TONES.missing },
-    { key: "held", label: "Held" },
-    { key: "failed", label: "Failed", tone: TONES.failed },
-  ], filter, (chosen) => {
-    filter = chosen;
-    list(true);
-  });
-  chips(byId("use-by"), [{ key: "release", label: "By release" }, { key: "asset", label: "By asset" }], by, (chosen) => {
-    by = chosen;
-    divide();
-  });
+  const states = chips(
+    byId("assets-states"),
+    [
+      { key: "all", label: "All" },
+      { key: "proven", label: "Proven", tone: TONES.proven },
+      { key: "filling", label: "Filling", tone: TONES.filling },
+      { key: "missing", label: "Missing", tone: TONES.missing },
+      { key: "held", label: "Held" },
+      { key: "failed", label: "Failed", tone: TONES.failed },
+    ],
+    filter,
+    (chosen) => {
+      filter = chosen;
+      list(true);
+    },
+  );
+  chips(
+    byId("use-by"),
+    [
+      { key: "release", label: "By release" },
+      { key: "asset", label: "By asset" },
+    ],
+    by,
+    (chosen) => {
+      by = chosen;
+      divide();
+    },
+  );
   byId("assets-search").addEventListener("input", (event) => {
     words = event.target.value.trim().toLowerCase();
     list(true);
@@ -97,17 +158,34 @@ export function cache({ open }) {
     for (const asset of all) {
       for (const key in FILTERS) if (FILTERS[key](asset)) tally[key] += 1;
       if (asset.size > biggest) biggest = asset.size;
-      if (FILTERS[filter](asset) && (words === "" || asset.name.toLowerCase().includes(words) || asset.digest.startsWith(words) || asset.releases.some((release) => release.toLowerCase().includes(words)))) shown.push(asset);
+      if (
+        FILTERS[filter](asset) &&
+        (words === "" ||
+          asset.name.toLowerCase().includes(words) ||
+          asset.digest.startsWith(words) ||
+          asset.releases.some((release) => release.toLowerCase().includes(words)))
+      )
+        shown.push(asset);
     }
     for (const key in FILTERS) states.count(key, tally[key]);
     table.show(shown, now);
     const { phase, total, at, error } = store.assetsState;
-    setText(byId("assets-loaded"), error ? "the list may be old" : phase !== "loaded" ? (total ? `reading ${many(total, "asset")}` : "reading") : `as of ${clock(new Date(at).toISOString()).slice(-8)}`);
+    setText(
+      byId("assets-loaded"),
+      error
+        ? "the list may be old"
+        : phase !== "loaded"
+          ? total
+            ? `reading ${many(total, "asset")}`
+            : "reading"
+          : `as of ${clock(new Date(at).toISOString()).slice(-8)}`,
+    );
   }
 
   /** The strip: what fills the cache, each part as wide as its bytes. */
   function divide() {
     dividedAt = performance.now();
+    dividedIn = store.assetsState.phase;
     const { status } = store;
     if (!status) return;
     const { limit, free, min_free: floor, proven, partial } = status.cache;
@@ -126,56 +204,98 @@ export function cache({ open }) {
       entry.bytes += asset.size;
       groups.set(name, entry);
     }
-    let parts = [...groups.values()].sort((a, b) => ORDER.indexOf(a.colour) - ORDER.indexOf(b.colour) || b.bytes - a.bytes);
+    let parts = [...groups.values()].sort(
+      (a, b) => ORDER.indexOf(a.colour) - ORDER.indexOf(b.colour) || b.bytes - a.bytes,
+    );
     if (parts.length > MOST_PARTS) {
       const most = new Set([...parts].sort((a, b) => b.bytes - a.bytes).slice(0, MOST_PARTS - 2));
       for (const colour of ["held", "loose"]) {
         const rest = parts.filter((one) => !most.has(one) && (colour === "held") === (one.colour !== "loose"));
-        if (rest.length > 0) most.add({ name: `${count(rest.length)} smaller${colour === "held" ? ", held" : ""}`, colour, bytes: rest.reduce((sum, one) => sum + one.bytes, 0) });
+        if (rest.length > 0)
+          most.add({
+            name: `${count(rest.length)} smaller${colour === "held" ? ", held" : ""}`,
+            colour,
+            bytes: rest.reduce((sum, one) => sum + one.bytes, 0),
+          });
       }
       parts = [...most].sort((a, b) => ORDER.indexOf(a.colour) - ORDER.indexOf(b.colour));
     }
     const known = parts.reduce((sum, one) => sum + one.bytes, 0);
-    if (proven.bytes > known && store.assetsState.phase === "loaded") parts.push({ name: "no longer in the catalog", colour: "loose", bytes: proven.bytes - known });
+    if (proven.bytes > known && store.assetsState.phase === "loaded")
+      parts.push({ name: "no longer in the catalog", colour: "loose", bytes: proven.bytes - known });
     if (store.assetsState.phase !== "loaded") parts = [{ name: "proven", colour: "held", bytes: proven.bytes }];
     if (partial.bytes > 0) parts.push({ name: "under way", colour: "partial", bytes: partial.bytes });
     const used = parts.reduce((sum, one) => sum + one.bytes, 0);
     const all = [...parts, { name: "room", colour: "room", bytes: Math.max(0, room - used) }];
-    keyed(byId("strip"), all, (one) => one.name, (one) => {
-      const node = el("i");
-      return {
-        node,
-        update(now) {
-          node.style.flexGrow = String(Math.max(now.bytes / room, 0));
-          attribute(node, "class", `part-${now.colour}`);
-          attribute(node, "title", `${now.name}: ${bytes(now.bytes)}`);
-        },
-      };
-    });
-    attribute(byId("strip"), "aria-label", all.slice(0, 10).map((one) => `${one.name} ${bytes(one.bytes)}`).join(", "));
+    keyed(
+      byId("strip"),
+      all,
+      (one) => one.name,
+      (one) => {
+        const node = el("i");
+        return {
+          node,
+          update(now) {
+            node.style.flexGrow = String(Math.max(now.bytes / room, 0));
+            attribute(node, "class", `part-${now.colour}`);
+            attribute(node, "title", `${now.name}: ${bytes(now.bytes)}`);
+          },
+        };
+      },
+    );
+    attribute(
+      byId("strip"),
+      "aria-label",
+      all
+        .slice(0, 10)
+        .map((one) => `${one.name} ${bytes(one.bytes)}`)
+        .join(", "),
+    );
     const named = [...parts].sort((a, b) => b.bytes - a.bytes).slice(0, 7);
-    keyed(byId("strip-legend"), [...all.filter((one) => named.includes(one)), all.at(-1)], (one) => one.name, (one) => {
-      const value = el("b");
-      const swatch = el("i", { "aria-hidden": "true" });
-      return {
-        node: el("li", {}, swatch, `${one.name} `, value),
-        update(now) {
-          attribute(swatch, "class", `swatch part-${now.colour}`);
-          setText(value, bytes(now.bytes));
-        },
-      };
-    });
-    setText(byId("use-words"), `${bytes(proven.bytes)} of ${many(proven.entries, "blob")}, ${percent(proven.bytes / limit)} of ${bytes(limit)}${free === null ? "" : `; ${bytes(free)} free on the disk`}`);
+    keyed(
+      byId("strip-legend"),
+      [...all.filter((one) => named.includes(one)), all.at(-1)],
+      (one) => one.name,
+      (one) => {
+        const value = el("b");
+        const swatch = el("i", { "aria-hidden": "true" });
+        return {
+          node: el("li", {}, swatch, `${one.name} `, value),
+          update(now) {
+            attribute(swatch, "class", `swatch part-${now.colour}`);
+            setText(value, bytes(now.bytes));
+          },
+        };
+      },
+    );
+    setText(
+      byId("use-words"),
+      `${bytes(proven.bytes)} of ${many(proven.entries, "blob")}, ${percent(proven.bytes / limit)} of ${bytes(limit)}${free === null ? "" : `; ${bytes(free)} free on the disk`}`,
+    );
 
-    const next = here.filter((asset) => asset.evicted_next).sort((a, b) => a.evicted_next - b.evicted_next).slice(0, MOST_NEXT);
+    const next = here
+      .filter((asset) => asset.evicted_next)
+      .sort((a, b) => a.evicted_next - b.evicted_next)
+      .slice(0, MOST_NEXT);
     byId("next-none").hidden = next.length > 0 || store.assetsState.phase !== "loaded";
-    keyed(byId("next-list"), next, (asset) => asset.name, (asset) => {
-      const size = el("b");
-      return {
-        node: el("li", {}, el("a", { href: `#/cache/${encodeURIComponent(asset.name)}`, class: "mono" }, asset.name), " ", size),
-        update: (now) => setText(size, `${bytes(now.size)}, used ${now.used ? ago(now.used) : "never"}`),
-      };
-    });
+    keyed(
+      byId("next-list"),
+      next,
+      (asset) => asset.name,
+      (asset) => {
+        const size = el("b");
+        return {
+          node: el(
+            "li",
+            {},
+            el("a", { href: `#/cache/${encodeURIComponent(asset.name)}`, class: "mono" }, asset.name),
+            " ",
+            size,
+          ),
+          update: (now) => setText(size, `${bytes(now.size)}, used ${now.used ? ago(now.used) : "never"}`),
+        };
+      },
+    );
   }
 
   return {
@@ -184,8 +304,9 @@ export function cache({ open }) {
     render(topics) {
       if (topics.has("assets")) list(false);
       else if (topics.has("clock")) table.render();
-      if ((topics.has("assets") || topics.has("status")) && performance.now() - dividedAt > DIVIDED_EVERY) divide();
       const { phase, at, error } = store.assetsState;
+      const due = phase !== dividedIn || performance.now() - dividedAt > DIVIDED_EVERY;
+      if (due && (topics.has("assets") || topics.has("status"))) divide();
       // When it is first looked at: the list may be long.
       if (phase === "none" && error === null && store.status !== null) loadAssets();
       const old = store.assets.size > 2_000 ? FRESH.many : FRESH.few;
@@ -252,7 +373,14 @@ function assetPanel(name) {
     if (!now) return;
     const here = now.state === "proven";
     attribute(state, "data-tone", now.failure ? "bad" : tone(now.state));
-    setText(state, now.failure && !here ? `${now.state}: ${now.failure}` : now.state === "filling" ? `filling, ${bytes(now.bytes)} of ${bytes(now.size)}` : now.state);
+    setText(
+      state,
+      now.failure && !here
+        ? `${now.state}: ${now.failure}`
+        : now.state === "filling"
+          ? `filling, ${bytes(now.bytes)} of ${bytes(now.size)}`
+          : now.state,
+    );
     const mine = now.pinned_by.includes("operator");
     buttons.preload.hidden = here;
     buttons.verify.hidden = buttons.evict.hidden = !here;

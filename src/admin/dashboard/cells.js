@@ -75,7 +75,12 @@ export function stages() {
         setPart(one, at < stage ? 1 : at === stage ? (part ?? 0.5) : 0);
         attribute(one, "class", at === stage && host.state === "booting" ? "now" : null);
       });
-      const here = stage < 0 ? "nothing yet" : stage >= STAGES.length ? "all steps" : `${STAGES[stage]}${part === null ? "" : `, ${percent(part)}`}`;
+      const here =
+        stage < 0
+          ? "nothing yet"
+          : stage >= STAGES.length
+            ? "all steps"
+            : `${STAGES[stage]}${part === null ? "" : `, ${percent(part)}`}`;
       attribute(box, "aria-label", here);
     };
   };
@@ -100,7 +105,13 @@ export function chips(root, options, chosen, choose) {
   for (const { key, label, tone: colour } of options) {
     const number = el("b");
     const lamp = colour ? el("i", { class: "lamp", "aria-hidden": "true" }) : null;
-    const button = el("button", { type: "button", class: "chip", "data-tone": colour, "aria-pressed": String(key === chosen) }, lamp, `${label} `, number);
+    const button = el(
+      "button",
+      { type: "button", class: "chip", "data-tone": colour, "aria-pressed": String(key === chosen) },
+      lamp,
+      `${label} `,
+      number,
+    );
     button.addEventListener("click", () => {
       set(key);
       choose(key);

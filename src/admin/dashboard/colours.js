@@ -1,8 +1,23 @@
 // The colours of the style sheet for what is drawn on canvases.
 
 const NAMES = [
-  "ground", "surface", "well", "line", "line-soft", "ink", "ink-2", "ink-3",
-  "busy", "good", "warn", "bad", "wait", "calm", "plot-http", "plot-tftp", "plot-received",
+  "ground",
+  "surface",
+  "well",
+  "line",
+  "line-soft",
+  "ink",
+  "ink-2",
+  "ink-3",
+  "busy",
+  "good",
+  "warn",
+  "bad",
+  "wait",
+  "calm",
+  "plot-http",
+  "plot-tftp",
+  "plot-received",
 ];
 
 let known = null;

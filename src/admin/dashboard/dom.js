@@ -78,7 +78,13 @@ export function keyed(parent, items, key, make) {
 
 /** A bar of progress, named for those who cannot see it. */
 export function progressBar(label) {
-  const node = el("div", { class: "bar", role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 });
+  const node = el("div", {
+    class: "bar",
+    role: "progressbar",
+    "aria-label": label,
+    "aria-valuemin": 0,
+    "aria-valuemax": 100,
+  });
   return {
     node,
     /** `part` is 0 to 1; null where nobody knows. */

@@ -6,7 +6,17 @@ import { store } from "./store.js";
 import { Table } from "./table.js";
 import { clock } from "./words.js";
 
-const KINDS = [["all", "All"], ["host", "Hosts"], ["fill", "Fills"], ["transfer", "Transfers"], ["job", "Jobs"], ["release", "Releases"], ["asset", "Pins"], ["reload", "Reloads"], ["server", "Connection"]];
+const KINDS = [
+  ["all", "All"],
+  ["host", "Hosts"],
+  ["fill", "Fills"],
+  ["transfer", "Transfers"],
+  ["job", "Jobs"],
+  ["release", "Releases"],
+  ["asset", "Pins"],
+  ["reload", "Reloads"],
+  ["server", "Connection"],
+];
 
 export function events() {
   let kind = "all";
@@ -20,8 +30,21 @@ export function events() {
     sort: { by: "time", way: -1 },
     empty: () => (store.journal.entries.length === 0 ? "Nothing happened yet." : "No event is like that."),
     columns: [
-      { key: "time", label: "Time", class: "c-time num", first: -1, sort: (entry) => entry.id, make: (cell) => (entry) => setText(cell, clock(entry.at)) },
-      { key: "kind", label: "Of", class: "c-kind", sort: (entry) => entry.kind, make: (cell) => (entry) => setText(cell, entry.kind) },
+      {
+        key: "time",
+        label: "Time",
+        class: "c-time num",
+        first: -1,
+        sort: (entry) => entry.id,
+        make: (cell) => (entry) => setText(cell, clock(entry.at)),
+      },
+      {
+        key: "kind",
+        label: "Of",
+        class: "c-kind",
+        sort: (entry) => entry.kind,
+        make: (cell) => (entry) => setText(cell, entry.kind),
+      },
       {
         key: "text",
         label: "What happened",
@@ -38,17 +61,24 @@ export function events() {
       },
     ],
   });
-  chips(byId("events-kinds"), KINDS.map(([key, label]) => ({ key, label })), kind, (chosen) => {
-    kind = chosen;
-    list(true);
-  });
+  chips(
+    byId("events-kinds"),
+    KINDS.map(([key, label]) => ({ key, label })),
+    kind,
+    (chosen) => {
+      kind = chosen;
+      list(true);
+    },
+  );
   byId("events-search").addEventListener("input", (event) => {
     words = event.target.value.trim().toLowerCase();
     list(true);
   });
 
   function list(now) {
-    const shown = store.journal.entries.filter((entry) => (kind === "all" || entry.kind === kind) && (words === "" || entry.text.toLowerCase().includes(words)));
+    const shown = store.journal.entries.filter(
+      (entry) => (kind === "all" || entry.kind === kind) && (words === "" || entry.text.toLowerCase().includes(words)),
+    );
     for (const entry of shown) entry.sortKey ??= String(entry.id);
     table.show(shown, now);
   }

@@ -44,7 +44,8 @@ export class History {
     this.points = [];
     try {
       const kept = JSON.parse(sessionStorage.getItem(KEY));
-      if (kept?.started === started) this.points = kept.points.map(([at, since, http, tftp, received]) => ({ at, since, http, tftp, received }));
+      if (kept?.started === started)
+        this.points = kept.points.map(([at, since, http, tftp, received]) => ({ at, since, http, tftp, received }));
     } catch {
       // What another version left is of no use.
     }
@@ -52,7 +53,13 @@ export class History {
 
   save() {
     this.saved = Date.now();
-    const points = this.points.map(({ at, since, http, tftp, received }) => [at, since, Math.round(http), Math.round(tftp), Math.round(received)]);
+    const points = this.points.map(({ at, since, http, tftp, received }) => [
+      at,
+      since,
+      Math.round(http),
+      Math.round(tftp),
+      Math.round(received),
+    ]);
     try {
       sessionStorage.setItem(KEY, JSON.stringify({ started: this.started, points }));
     } catch {

@@ -36,25 +36,80 @@ export function hosts({ open }) {
     current: () => selected,
     sort: { by: "state", way: 1 },
     tone: (host) => (host.state === "stuck" || host.state === "failed" ? TONES[host.state] : null),
-    empty: () => (store.hosts.size === 0 ? "No machine was seen yet. Point one at this server by DHCP and power it on." : "No host is like that."),
+    empty: () =>
+      store.hosts.size === 0
+        ? "No machine was seen yet. Point one at this server by DHCP and power it on."
+        : "No host is like that.",
     columns: [
-      { key: "name", label: "Host", class: "c-name", sort: (host) => host.sortKey, make: opener(hostKey, (host) => (host.name ? host.address ?? host.mac : null)) },
-      { key: "state", label: "State", class: "c-state", sort: (host) => STATES.indexOf(stateOf(host)), make: word((host) => [stateOf(host), STATE_WORDS[stateOf(host)]], since) },
-      { key: "seen", label: "Heard", class: "c-since num", first: -1, sort: (host) => host.seen, make: text((host) => (host.seen ? ago(host.seen) : null), (host) => (host.seen ? clock(host.seen) : null)) },
+      {
+        key: "name",
+        label: "Host",
+        class: "c-name",
+        sort: (host) => host.sortKey,
+        make: opener(hostKey, (host) => (host.name ? (host.address ?? host.mac) : null)),
+      },
+      {
+        key: "state",
+        label: "State",
+        class: "c-state",
+        sort: (host) => STATES.indexOf(stateOf(host)),
+        make: word((host) => [stateOf(host), STATE_WORDS[stateOf(host)]], since),
+      },
+      {
+        key: "seen",
+        label: "Heard",
+        class: "c-since num",
+        first: -1,
+        sort: (host) => host.seen,
+        make: text(
+          (host) => (host.seen ? ago(host.seen) : null),
+          (host) => (host.seen ? clock(host.seen) : null),
+        ),
+      },
       { key: "progress", label: "Progress", class: "c-progress", first: -1, sort: overall, make: stages() },
-      { key: "rate", label: "Rate", class: "c-rate num", first: -1, sort: currentRate, make: text((host) => (currentRate(host) === null ? null : rate(currentRate(host)))) },
+      {
+        key: "rate",
+        label: "Rate",
+        class: "c-rate num",
+        first: -1,
+        sort: currentRate,
+        make: text((host) => (currentRate(host) === null ? null : rate(currentRate(host)))),
+      },
       { key: "step", label: "Step", class: "c-step mono", sort: step, make: text(step, step) },
-      { key: "note", label: "In words", class: "c-note", make: text((host) => host.note, (host) => host.note) },
-      { key: "profile", label: "Profile", class: "c-profile", sort: (host) => host.profile, make: text((host) => host.profile) },
+      {
+        key: "note",
+        label: "In words",
+        class: "c-note",
+        make: text(
+          (host) => host.note,
+          (host) => host.note,
+        ),
+      },
+      {
+        key: "profile",
+        label: "Profile",
+        class: "c-profile",
+        sort: (host) => host.profile,
+        make: text((host) => host.profile),
+      },
     ],
   });
-  const states = chips(byId("hosts-states"), [
-    { key: "all", label: "All" },
-    ...STATES.map((name) => ({ key: name, label: name === "stuck" ? "Only stuck" : STATE_WORDS[name], tone: TONES[name] })),
-  ], state, (chosen) => {
-    state = chosen;
-    list(true);
-  });
+  const states = chips(
+    byId("hosts-states"),
+    [
+      { key: "all", label: "All" },
+      ...STATES.map((name) => ({
+        key: name,
+        label: name === "stuck" ? "Only stuck" : STATE_WORDS[name],
+        tone: TONES[name],
+      })),
+    ],
+    state,
+    (chosen) => {
+      state = chosen;
+      list(true);
+    },
+  );
   byId("hosts-search").addEventListener("input", (event) => {
     words = event.target.value.trim().toLowerCase();
     list(true);
@@ -63,7 +118,9 @@ export function hosts({ open }) {
   function fits(host) {
     if (state !== "all" && stateOf(host) !== state) return false;
     if (words === "") return true;
-    return [host.name, host.mac, host.address, host.profile, step(host), host.note].some((field) => field?.toLowerCase().includes(words));
+    return [host.name, host.mac, host.address, host.profile, step(host), host.note].some((field) =>
+      field?.toLowerCase().includes(words),
+    );
   }
 
   function list(now) {
@@ -104,13 +161,25 @@ function hostPanel(key) {
   const set = facts(list);
   const boots = el("div", { class: "boots" });
   const trouble = el("p", { class: "none", hidden: true });
-  const fetchIt = actionButton("Preload what it boots", () => preload({ hosts: [key] }, `what ${key} boots`), { primary: true });
-  const node = el("div", {}, note, list, el("div", { class: "actions" }, fetchIt), el("h3", {}, "Boots"), boots, trouble);
+  const fetchIt = actionButton("Preload what it boots", () => preload({ hosts: [key] }, `what ${key} boots`), {
+    primary: true,
+  });
+  const node = el(
+    "div",
+    {},
+    note,
+    list,
+    el("div", { class: "actions" }, fetchIt),
+    el("h3", {}, "Boots"),
+    boots,
+    trouble,
+  );
   let host = null;
   let timer = null;
   let asking = false;
   let closed = false;
   let newest = null;
+  let heard = store.hosts.get(key);
 
   async function ask() {
     if (asking || closed) return;
@@ -134,7 +203,12 @@ function hostPanel(key) {
     attribute(note, "data-tone", tone(state));
     const lasts = since(now) ? ` since ${clock(now.since)} (${since(now)})` : "";
     setText(note, `${STATE_WORDS[state]}${lasts}${now.note ? `: ${now.note}` : ""}`);
-    set([["MAC", now.mac], ["Address", now.address], ["Profile", now.profile], ["Seen", now.seen ? `${clock(now.seen)}, ${ago(now.seen)}` : "not yet"]]);
+    set([
+      ["MAC", now.mac],
+      ["Address", now.address],
+      ["Profile", now.profile],
+      ["Seen", now.seen ? `${clock(now.seen)}, ${ago(now.seen)}` : "not yet"],
+    ]);
     const all = host?.boots ?? [];
     if (host && all.length === 0) {
       setText(trouble, "It was not seen yet.");
@@ -155,7 +229,9 @@ function hostPanel(key) {
     node,
     render(topics) {
       draw();
-      if (topics.has("hosts") && store.hosts.get(key)?.seen !== host?.seen && timer === null) {
+      const told = store.hosts.get(key);
+      if (topics.has("hosts") && told !== heard && timer === null) {
+        heard = told;
         timer = setTimeout(() => {
           timer = null;
           ask();
@@ -175,12 +251,28 @@ function bootView(boot) {
   const lamp = el("i", { class: "lamp", "aria-hidden": "true" });
   const note = el("p", { class: "quiet" });
   const rows = el("tbody");
-  const node = el("details", { class: "boot" },
+  const node = el(
+    "details",
+    { class: "boot" },
     el("summary", {}, lamp, title, about),
     note,
-    el("table", { class: "steps", "aria-label": `Steps of boot ${boot.id}` },
-      el("thead", {}, el("tr", {}, ["Step", "When", "Bytes", "Outcome"].map((label, at) => el("th", { scope: "col", class: at === 2 ? "num" : null }, label)))),
-      rows));
+    el(
+      "table",
+      { class: "steps", "aria-label": `Steps of boot ${boot.id}` },
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          ["Step", "When", "Bytes", "Outcome"].map((label, at) =>
+            el("th", { scope: "col", class: at === 2 ? "num" : null }, label),
+          ),
+        ),
+      ),
+      rows,
+    ),
+  );
   return {
     node,
     update(now) {
@@ -190,21 +282,31 @@ function bootView(boot) {
       setText(note, now.note);
       const begin = Date.parse(now.began);
       const length = Math.max(1, Date.parse(now.last) - begin);
-      keyed(rows, now.steps.map((one, at) => [one, at]), ([one, at]) => `${at} ${one.role} ${one.name}`, stepRow);
+      keyed(
+        rows,
+        now.steps.map((one, at) => [one, at]),
+        ([one, at]) => `${at} ${one.role} ${one.name}`,
+        stepRow,
+      );
       for (const { set } of rows.nodes_.values()) set(begin, length);
     },
   };
 }
 
 function stepRow() {
-  const [role, name, time, amount, speed, how, cache] = ["b", "small", "small", "span", "small", "span", "small"].map((tag) => el(tag));
+  const [role, name, time, amount, speed, how, cache] = ["b", "small", "small", "span", "small", "span", "small"].map(
+    (tag) => el(tag),
+  );
   name.classList.add("mono", "cut");
   const bar = el("i");
-  const node = el("tr", {},
+  const node = el(
+    "tr",
+    {},
     el("td", { class: "what" }, role, name),
     el("td", {}, el("div", { class: "when", "aria-hidden": "true" }, bar), time),
     el("td", { class: "num" }, amount, speed),
-    el("td", { class: "how" }, how, cache));
+    el("td", { class: "how" }, how, cache),
+  );
   let current = null;
   return {
     node,
@@ -214,7 +316,14 @@ function stepRow() {
       setText(name, one.requests > 1 ? `${one.name} (×${one.requests})` : one.name);
       attribute(name, "title", one.name);
       setText(time, one.milliseconds > 0 ? took(one.milliseconds) : "");
-      setText(amount, one.bytes > 0 ? (one.open > 0 && one.size ? `${bytes(one.bytes)} of ${bytes(one.size)}` : bytes(one.bytes)) : "");
+      setText(
+        amount,
+        one.bytes > 0
+          ? one.open > 0 && one.size
+            ? `${bytes(one.bytes)} of ${bytes(one.size)}`
+            : bytes(one.bytes)
+          : "",
+      );
       setText(speed, one.rate === null ? "" : rate(one.rate));
       setText(cache, one.cache ?? "");
       setText(how, one.open > 0 ? "under way" : (one.outcome ?? ""));

@@ -34,17 +34,30 @@ function when(job) {
 }
 
 export function jobs() {
-  byId("jobs-actions").append(actionButton("Scrub…", scrub), actionButton("Preload…", () => composePreload(), { primary: true }));
+  byId("jobs-actions").append(
+    actionButton("Scrub…", scrub),
+    actionButton("Preload…", () => composePreload(), { primary: true }),
+  );
 
   function card(first) {
-    const [title, state, amount, time] = [el("a", { class: "job-title cut", href: `#/jobs/${encodeURIComponent(first.id)}` }), el("span", { class: "note" }), el("span"), el("span", { class: "quiet" })];
+    const [title, state, amount, time] = [
+      el("a", { class: "job-title cut", href: `#/jobs/${encodeURIComponent(first.id)}` }),
+      el("span", { class: "note" }),
+      el("span"),
+      el("span", { class: "quiet" }),
+    ];
     const line = progressBar(`Job ${first.id}`);
     const share = el("span", { class: "share" });
-    const end = actionButton("Cancel…", () => cancel(store.jobs.get(String(first.id))), { name: `Cancel job ${first.id}` });
-    const node = el("li", { class: "card job" },
+    const end = actionButton("Cancel…", () => cancel(store.jobs.get(String(first.id))), {
+      name: `Cancel job ${first.id}`,
+    });
+    const node = el(
+      "li",
+      { class: "card job" },
       el("div", { class: "item-head" }, title, state, end),
       el("div", { class: "with-share" }, line.node, share),
-      el("div", { class: "item-foot" }, amount, time));
+      el("div", { class: "item-foot" }, amount, time),
+    );
     return {
       node,
       update(job) {
@@ -84,7 +97,16 @@ function jobPanel(id) {
   const trouble = el("p", { class: "none", hidden: true });
   const end = actionButton("Cancel…", () => cancel(store.jobs.get(id)), { grave: true });
   const box = el("div", { class: "job-items" });
-  const node = el("div", { class: "job-panel" }, state, line.node, list, el("div", { class: "actions" }, end), trouble, box);
+  const node = el(
+    "div",
+    { class: "job-panel" },
+    state,
+    line.node,
+    list,
+    el("div", { class: "actions" }, end),
+    trouble,
+    box,
+  );
   const items = new Map();
   const table = new Table(box, {
     label: "Assets of this job",
@@ -96,10 +118,40 @@ function jobPanel(id) {
     tone: (item) => (item.state === "failed" ? "bad" : null),
     empty: () => "It has no assets.",
     columns: [
-      { key: "name", label: "Asset", class: "c-name mono", sort: (item) => item.sortKey, make: opener((item) => item.name, (item) => item.error) },
-      { key: "state", label: "State", class: "c-state", sort: (item) => ["failed", "running", "waiting", "cancelled", "done"].indexOf(item.state), make: word((item) => [item.state === "waiting" ? "queued" : item.state, item.state]) },
-      { key: "bytes", label: "Here", class: "c-here", make: bar("Here", (item) => [item.state === "done" ? 1 : item.size ? item.bytes / item.size : item.bytes ? null : 0, tone(item.state)]) },
-      { key: "size", label: "Size", class: "c-size num", first: -1, sort: (item) => item.size, make: text((item) => bytes(item.size)) },
+      {
+        key: "name",
+        label: "Asset",
+        class: "c-name mono",
+        sort: (item) => item.sortKey,
+        make: opener(
+          (item) => item.name,
+          (item) => item.error,
+        ),
+      },
+      {
+        key: "state",
+        label: "State",
+        class: "c-state",
+        sort: (item) => ["failed", "running", "waiting", "cancelled", "done"].indexOf(item.state),
+        make: word((item) => [item.state === "waiting" ? "queued" : item.state, item.state]),
+      },
+      {
+        key: "bytes",
+        label: "Here",
+        class: "c-here",
+        make: bar("Here", (item) => [
+          item.state === "done" ? 1 : item.size ? item.bytes / item.size : item.bytes ? null : 0,
+          tone(item.state),
+        ]),
+      },
+      {
+        key: "size",
+        label: "Size",
+        class: "c-size num",
+        first: -1,
+        sort: (item) => item.size,
+        make: text((item) => bytes(item.size)),
+      },
     ],
   });
 
@@ -127,7 +179,12 @@ function jobPanel(id) {
     attribute(state, "data-tone", tone(job.state));
     setText(state, `${job.state}: ${inWords(job)}`);
     line.set(part(job), tone(job.state));
-    set([["What", `${job.kind} ${job.what}`], ["Began", clock(job.began)], ["Ended", job.ended ? clock(job.ended) : null], ["Rate", job.state === "running" ? [rate(job.rate), left(job)].filter(Boolean).join(", ") : null]]);
+    set([
+      ["What", `${job.kind} ${job.what}`],
+      ["Began", clock(job.began)],
+      ["Ended", job.ended ? clock(job.ended) : null],
+      ["Rate", job.state === "running" ? [rate(job.rate), left(job)].filter(Boolean).join(", ") : null],
+    ]);
     end.hidden = job.state !== "running";
   }
 
@@ -140,13 +197,15 @@ function jobPanel(id) {
     node,
     render(topics) {
       draw();
-      if (topics.has("job-item") && String(store.lastJobItem?.job) === id) {
-        take(store.lastJobItem.item);
+      const own = store.jobItems.filter(({ job }) => String(job) === id);
+      if (own.length > 0) {
+        own.forEach(({ item }) => take(item));
         table.show([...items.values()]);
       }
       const running = store.jobs.get(id)?.state === "running";
       // Bytes within an item are told by the job alone; its end tells how each ended.
-      if ((running && topics.has("clock") && ++timer % 2 === 0) || (wasRunning && !running && topics.has("jobs"))) ask();
+      if ((running && topics.has("clock") && ++timer % 2 === 0) || (wasRunning && !running && topics.has("jobs")))
+        ask();
       wasRunning = running;
     },
   };

@@ -56,13 +56,23 @@ export class Journal {
     // What went as it should is for the list of transfers.
     if (transfer.outcome === "complete" || transfer.outcome === "probe") return false;
     const who = transfer.host ?? transfer.peer;
-    const tone = ["digest-mismatch", "origin-failed"].includes(transfer.outcome) ? "bad" : transfer.outcome === "not-found" ? "calm" : "warn";
+    const tone = ["digest-mismatch", "origin-failed"].includes(transfer.outcome)
+      ? "bad"
+      : transfer.outcome === "not-found"
+        ? "calm"
+        : "warn";
     const text = `${transfer.protocol.toUpperCase()} ${transfer.name} to ${who}: ${transfer.outcome} after ${bytes(transfer.sent)}`;
     return this.note("transfer", tone, text, "#/traffic", transfer.ended);
   }
 
   fill(fill) {
-    return this.note("fill", "busy", `${fill.name} is being fetched${fill.size ? `, ${bytes(fill.size)}` : ""}`, assetLink(fill.name), fill.began);
+    return this.note(
+      "fill",
+      "busy",
+      `${fill.name} is being fetched${fill.size ? `, ${bytes(fill.size)}` : ""}`,
+      assetLink(fill.name),
+      fill.began,
+    );
   }
 
   fillEnded(fill) {
@@ -70,14 +80,23 @@ export class Journal {
     const text = good
       ? `${fill.name} is proven: ${bytes(fill.received)} in ${took(fill.seconds * 1000)}`
       : `${fill.name} was not fetched: ${fill.outcome}${fill.detail ? `, ${fill.detail}` : ""}`;
-    return this.note("fill", good ? "good" : fill.outcome === "cancelled" ? "calm" : "bad", text, assetLink(fill.name), fill.ended);
+    return this.note(
+      "fill",
+      good ? "good" : fill.outcome === "cancelled" ? "calm" : "bad",
+      text,
+      assetLink(fill.name),
+      fill.ended,
+    );
   }
 
   job(old, job) {
     if (old?.state === job.state) return false;
     const tone = { running: "busy", done: "good", failed: "bad" }[job.state] ?? "calm";
     const failed = job.assets.failed > 0 ? `, ${many(job.assets.failed, "asset")} failed` : "";
-    const text = job.state === "running" ? `job ${job.id} begins: ${job.kind} ${job.what}` : `job ${job.id} is ${job.state}: ${job.kind} ${job.what}${failed}`;
+    const text =
+      job.state === "running"
+        ? `job ${job.id} begins: ${job.kind} ${job.what}`
+        : `job ${job.id} is ${job.state}: ${job.kind} ${job.what}${failed}`;
     return this.note("job", tone, text, `#/jobs/${encodeURIComponent(job.id)}`, job.ended ?? job.began);
   }
 
@@ -90,7 +109,12 @@ export class Journal {
 
   asset(old, asset) {
     if (!old || old.pinned === asset.pinned) return false;
-    return this.note("asset", "calm", `${asset.name} is ${asset.pinned ? "pinned" : "no longer pinned"}`, assetLink(asset.name));
+    return this.note(
+      "asset",
+      "calm",
+      `${asset.name} is ${asset.pinned ? "pinned" : "no longer pinned"}`,
+      assetLink(asset.name),
+    );
   }
 
   reload(reload) {

@@ -80,7 +80,8 @@ export class Plot {
 
   /** The figures under the pointer, or the newest. */
   pointed(points, end) {
-    if (this.pointer === null || this.pointer === undefined || points.length === 0) return { ...this.history.newest, at: 0 };
+    if (this.pointer === null || this.pointer === undefined || points.length === 0)
+      return { ...this.history.newest, at: 0 };
     const at = end - (1 - (this.pointer - LEFT) / (this.width - LEFT - 2)) * this.length;
     return points.reduce((best, point) => (Math.abs(point.at - at) < Math.abs(best.at - at) ? point : best));
   }
@@ -100,7 +101,8 @@ export class Plot {
     }
     context.textAlign = "center";
     const most = Math.max(2, Math.floor((width - LEFT) / 90));
-    const step = [15_000, 30_000, 60_000, 120_000, 180_000, 300_000].find((step) => this.length / step <= most) ?? 300_000;
+    const step =
+      [15_000, 30_000, 60_000, 120_000, 180_000, 300_000].find((step) => this.length / step <= most) ?? 300_000;
     for (let at = Math.ceil((end - this.length) / step) * step; at <= end; at += step) {
       const place = x(at);
       if (place < LEFT + 20 || place > width - 22) continue;

@@ -12,7 +12,15 @@ export const STAGES = ["dhcp", "nbp", "script", "kernel", "initrd", "asset"];
 /** The states in the order of how much they want a look. */
 export const STATES = ["stuck", "failed", "booting", "waiting", "quiet", "done", "unseen"];
 
-export const STATE_WORDS = { stuck: "stuck", failed: "failed", booting: "booting", waiting: "waiting", quiet: "quiet", done: "done", unseen: "not seen" };
+export const STATE_WORDS = {
+  stuck: "stuck",
+  failed: "failed",
+  booting: "booting",
+  waiting: "waiting",
+  quiet: "quiet",
+  done: "done",
+  unseen: "not seen",
+};
 
 export function stateOf(host) {
   return host.state ?? "unseen";
@@ -66,7 +74,12 @@ export class Rack {
   /** Tiles as large as the number of hosts allows, as many in a line as fill it. */
   layout() {
     const total = this.order.length;
-    const [least, height, style] = total <= 72 ? [148, 40, "large"] : total <= 360 ? [78, 20, "named"] : [total <= 1500 ? 19 : 11, total <= 1500 ? 11 : 7, "small"];
+    const [least, height, style] =
+      total <= 72
+        ? [148, 40, "large"]
+        : total <= 360
+          ? [78, 20, "named"]
+          : [total <= 1500 ? 19 : 11, total <= 1500 ? 11 : 7, "small"];
     const columns = Math.max(1, Math.floor((this.width + GAP) / (least + GAP)));
     const width = Math.min((this.width + GAP) / columns - GAP, least * 1.6);
     return { columns, width, height, style, lines: Math.ceil(total / columns) };
@@ -256,6 +269,12 @@ export class Rack {
 
 function legendItem(state) {
   const value = el("b");
-  const link = el("a", { href: `#/hosts?state=${state}`, class: "chip", "data-tone": TONES[state] }, el("i", { class: "lamp", "aria-hidden": "true" }), `${STATE_WORDS[state]} `, value);
+  const link = el(
+    "a",
+    { href: `#/hosts?state=${state}`, class: "chip", "data-tone": TONES[state] },
+    el("i", { class: "lamp", "aria-hidden": "true" }),
+    `${STATE_WORDS[state]} `,
+    value,
+  );
   return { node: el("li", {}, link), update() {}, value: (number) => setText(value, count(number)) };
 }

@@ -8,15 +8,31 @@ import { bytes, clock, percent, tone } from "./words.js";
 export function releases() {
   function row(release) {
     const [name, reason] = [el("strong"), el("small", { class: "reason" })];
-    const [channel, assets, amount] = [el("td", { role: "cell" }), el("td", { role: "cell", class: "num" }), el("td", { role: "cell", class: "num" })];
+    const [channel, assets, amount] = [
+      el("td", { role: "cell" }),
+      el("td", { role: "cell", class: "num" }),
+      el("td", { role: "cell", class: "num" }),
+    ];
     const [lamp, word] = [el("i", { class: "lamp", "aria-hidden": "true" }), el("span")];
     const state = el("td", { role: "cell" }, el("span", { class: "word" }, lamp, word));
     const line = progressBar(release.name);
     const share = el("span", { class: "share" });
     const own = () => store.releases.get(release.name) ?? release;
     const go = actionButton("Activate…", () => activate(own()), { name: `Activate ${release.name}` });
-    const fetchIt = actionButton("Preload…", () => preload({ releases: [release.name] }, `release ${release.name}`), { name: `Preload ${release.name}` });
-    const node = el("tr", { role: "row" }, el("th", { role: "rowheader", scope: "row" }, name), channel, state, el("td", { role: "cell" }, el("div", { class: "with-share" }, line.node, share), reason), assets, amount, el("td", { role: "cell", class: "acts" }, el("div", { class: "actions" }, fetchIt, go)));
+    const fetchIt = actionButton("Preload…", () => preload({ releases: [release.name] }, `release ${release.name}`), {
+      name: `Preload ${release.name}`,
+    });
+    const node = el(
+      "tr",
+      { role: "row" },
+      el("th", { role: "rowheader", scope: "row" }, name),
+      channel,
+      state,
+      el("td", { role: "cell" }, el("div", { class: "with-share" }, line.node, share), reason),
+      assets,
+      amount,
+      el("td", { role: "cell", class: "acts" }, el("div", { class: "actions" }, fetchIt, go)),
+    );
     return {
       node,
       update(now) {
@@ -32,7 +48,14 @@ export function releases() {
         line.set(part, tone(now.state) === "none" ? "calm" : tone(now.state));
         setText(share, percent(part));
         setText(assets, `${now.proven} / ${now.total}`);
-        setText(amount, now.size === null ? bytes(now.bytes) : now.bytes === now.size ? bytes(now.size) : `${bytes(now.bytes)} of ${bytes(now.size)}`);
+        setText(
+          amount,
+          now.size === null
+            ? bytes(now.bytes)
+            : now.bytes === now.size
+              ? bytes(now.size)
+              : `${bytes(now.bytes)} of ${bytes(now.size)}`,
+        );
         go.hidden = now.active;
         fetchIt.hidden = now.proven === now.total;
       },

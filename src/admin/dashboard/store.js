@@ -11,6 +11,8 @@ import { natural, setServerTime } from "./words.js";
 /** Ended fills and transfers that are kept, as many as the server keeps. */
 const PAST_FILLS = 200;
 const PAST_TRANSFERS = 500;
+/** Events of jobs' items that wait to be drawn. */
+const MOST_ITEMS = 4096;
 /** Assets a page of the API. */
 const PAGE = 1000;
 
@@ -25,6 +27,8 @@ export const store = {
   transfers: new Map(),
   pastTransfers: [],
   jobs: new Map(),
+  /** What events told of items of jobs since the last drawing. */
+  jobItems: [],
   /** By name; filled when it is first looked at. */
   assets: new Map(),
   /** `none`, `loading` or `loaded`, with how many there are, when that was asked, and what went wrong. */
@@ -55,7 +59,8 @@ export async function loadSnapshots() {
     ["status", "hosts", "releases", "fills", "transfers", "jobs"].map((path) => get(path)),
   );
   const restarted = store.status !== null && store.status.started !== status.started;
-  if (restarted) store.journal.note("server", "warn", `the server was started again: ${status.version}`, "#/system", status.started);
+  if (restarted)
+    store.journal.note("server", "warn", `the server was started again: ${status.version}`, "#/system", status.started);
   setStatus(status);
   store.hosts.clear();
   hosts.hosts.forEach(setHost);
@@ -185,7 +190,9 @@ export function apply(name, text) {
       return touch("jobs");
     }
     case "job-item":
-      store.lastJobItem = data;
+      store.jobItems.push(data);
+      // Nothing is drawn while nobody looks.
+      if (store.jobItems.length > MOST_ITEMS) store.jobItems.shift();
       return touch("job-item");
     case "release": {
       const old = store.releases.get(data.name);

@@ -76,7 +76,9 @@ export class Stream {
     };
     heard();
     try {
-      const headers = this.lastId ? { Accept: "text/event-stream", "Last-Event-ID": this.lastId } : { Accept: "text/event-stream" };
+      const headers = this.lastId
+        ? { Accept: "text/event-stream", "Last-Event-ID": this.lastId }
+        : { Accept: "text/event-stream" };
       const response = await send("GET", "events", { headers, signal: abort.signal });
       await this.hooks.open(this.lastId !== "");
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -12,7 +12,10 @@ export function system() {
   const server = facts(byId("server-facts"));
   const disk = facts(byId("disk-facts"));
   const totals = facts(byId("total-facts"));
-  byId("system-actions").append(actionButton("Scrub…", scrub), actionButton("Reload settings", reload, { primary: true }));
+  byId("system-actions").append(
+    actionButton("Scrub…", scrub),
+    actionButton("Reload settings", reload, { primary: true }),
+  );
 
   function render() {
     const { status } = store;
@@ -28,35 +31,74 @@ export function system() {
       ["Hosts", count(status.catalog.hosts)],
       ["Loaded", `${clock(status.catalog.loaded)}, ${ago(status.catalog.loaded)}`],
       ["Generation", count(status.catalog.generation)],
-      ["Last reload", last ? `${clock(last.at)}, by ${last.trigger}: ${last.outcome}` : "none since the start", last?.outcome === "failed" ? "bad" : null],
+      [
+        "Last reload",
+        last ? `${clock(last.at)}, by ${last.trigger}: ${last.outcome}` : "none since the start",
+        last?.outcome === "failed" ? "bad" : null,
+      ],
     ]);
     const errors = last?.outcome === "failed" ? last.errors : [];
-    keyed(byId("reload-errors"), errors.map((text, at) => ({ text, at })), ({ text, at }) => `${at} ${text}`, ({ text }) => ({ node: el("li", {}, text), update() {} }));
-    keyed(byId("catalog-sources"), status.catalog.sources, (source) => source.place, (source) => {
-      const [about, error] = [el("span", { class: "quiet" }), el("span", { "data-tone": "bad", class: "source-error" })];
-      return {
-        node: el("li", {}, el("span", { class: "tag" }, source.kind), el("span", { class: "mono" }, source.place), about, error),
-        update(now) {
-          setText(about, [now.etag ? `ETag ${now.etag}` : null, now.checked ? `checked ${ago(now.checked)}` : null].filter(Boolean).join(", "));
-          setText(error, now.error ?? "");
-          error.hidden = !now.error;
-        },
-      };
-    });
+    keyed(
+      byId("reload-errors"),
+      errors.map((text, at) => ({ text, at })),
+      ({ text, at }) => `${at} ${text}`,
+      ({ text }) => ({ node: el("li", {}, text), update() {} }),
+    );
+    keyed(
+      byId("catalog-sources"),
+      status.catalog.sources,
+      (source) => source.place,
+      (source) => {
+        const [about, error] = [
+          el("span", { class: "quiet" }),
+          el("span", { "data-tone": "bad", class: "source-error" }),
+        ];
+        return {
+          node: el(
+            "li",
+            {},
+            el("span", { class: "tag" }, source.kind),
+            el("span", { class: "mono" }, source.place),
+            about,
+            error,
+          ),
+          update(now) {
+            setText(
+              about,
+              [now.etag ? `ETag ${now.etag}` : null, now.checked ? `checked ${ago(now.checked)}` : null]
+                .filter(Boolean)
+                .join(", "),
+            );
+            setText(error, now.error ?? "");
+            error.hidden = !now.error;
+          },
+        };
+      },
+    );
     server([
       ["Version", `${status.version} (${status.revision})`],
       ["Started", `${clock(status.started)}, ${span(age(status.started))} ago`],
       ["Clock", clock(status.now)],
-      ...status.listeners.map((listener) => [`Listens, ${listener.protocol}`, addresses(status.listeners, listener.protocol)]),
+      ...status.listeners.map((listener) => [
+        `Listens, ${listener.protocol}`,
+        addresses(status.listeners, listener.protocol),
+      ]),
     ]);
     const { cache } = status;
     disk([
       ["Directory", cache.dir],
       ["Writable", cache.writable ? "yes" : "no", cache.writable ? null : "bad"],
       ["Trouble", cache.trouble, "bad"],
-      ["Proven", `${bytes(cache.proven.bytes)} in ${many(cache.proven.entries, "blob")}, ${percent(cache.proven.bytes / cache.limit)} of ${bytes(cache.limit)}`],
+      [
+        "Proven",
+        `${bytes(cache.proven.bytes)} in ${many(cache.proven.entries, "blob")}, ${percent(cache.proven.bytes / cache.limit)} of ${bytes(cache.limit)}`,
+      ],
       ["Partial", `${bytes(cache.partial.bytes)} in ${many(cache.partial.entries, "file")}`],
-      ["Quarantined", `${bytes(cache.quarantined.bytes)} in ${many(cache.quarantined.entries, "file")}`, cache.quarantined.entries > 0 ? "warn" : null],
+      [
+        "Quarantined",
+        `${bytes(cache.quarantined.bytes)} in ${many(cache.quarantined.entries, "file")}`,
+        cache.quarantined.entries > 0 ? "warn" : null,
+      ],
       ["Free", `${bytes(cache.free)}; ${bytes(cache.min_free)} are left free`],
     ]);
     totals([
@@ -73,13 +115,23 @@ export function system() {
 }
 
 function addresses(listeners, protocol) {
-  return listeners.filter((one) => one.protocol === protocol).map((one) => one.address).join(", ");
+  return listeners
+    .filter((one) => one.protocol === protocol)
+    .map((one) => one.address)
+    .join(", ");
 }
 
 function originRow() {
-  const [name, error] = [el("th", { role: "rowheader", scope: "row" }), el("td", { role: "cell", class: "source-error" })];
+  const [name, error] = [
+    el("th", { role: "rowheader", scope: "row" }),
+    el("td", { role: "cell", class: "source-error" }),
+  ];
   const word = el("span");
-  const state = el("td", { role: "cell" }, el("span", { class: "word" }, el("i", { class: "lamp", "aria-hidden": "true" }), word));
+  const state = el(
+    "td",
+    { role: "cell" },
+    el("span", { class: "word" }, el("i", { class: "lamp", "aria-hidden": "true" }), word),
+  );
   const [requests, failures, received, good] = [0, 1, 2, 3].map(() => el("td", { role: "cell", class: "num" }));
   const node = el("tr", { role: "row" }, name, state, requests, failures, received, good, error);
   return {

@@ -45,10 +45,14 @@ export class Table {
     attribute(root, "aria-label", `Table of ${label.toLowerCase()}`);
     root.append(this.table, this.none);
 
-    root.addEventListener("scroll", () => {
-      this.top = root.scrollTop;
-      this.frame();
-    }, { passive: true });
+    root.addEventListener(
+      "scroll",
+      () => {
+        this.top = root.scrollTop;
+        this.frame();
+      },
+      { passive: true },
+    );
     root.addEventListener("keydown", (event) => this.keydown(event));
     this.body.addEventListener("click", (event) => {
       const row = event.target.closest("tr");
@@ -180,7 +184,14 @@ export class Table {
   }
 
   keydown(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: this.page(), PageUp: -this.page(), Home: -Infinity, End: Infinity }[event.key];
+    const step = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: this.page(),
+      PageUp: -this.page(),
+      Home: -Infinity,
+      End: Infinity,
+    }[event.key];
     if (step === undefined || event.altKey || event.ctrlKey || event.metaKey || this.shown.length === 0) return;
     event.preventDefault();
     const here = this.active === null ? -1 : this.shown.findIndex((item) => this.key(item) === this.active);
@@ -199,7 +210,8 @@ export class Table {
     const head = this.head.offsetHeight;
     const top = at * this.rowHeight;
     if (top < this.root.scrollTop) this.root.scrollTop = top;
-    else if (top + this.rowHeight + head > this.root.scrollTop + this.height) this.root.scrollTop = top + this.rowHeight + head - this.height;
+    else if (top + this.rowHeight + head > this.root.scrollTop + this.height)
+      this.root.scrollTop = top + this.rowHeight + head - this.height;
     this.top = this.root.scrollTop;
     this.render();
     this.rows.get(this.active)?.button_?.focus({ preventScroll: true });

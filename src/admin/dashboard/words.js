@@ -1,7 +1,12 @@
 // Amounts, times and states as people read them; the same words and units as the commands print.
 
 const counts = new Intl.NumberFormat("en");
-const clocks = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const clocks = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
 
 /** What stands where there is nothing to say. */
 export const NONE = "–";
@@ -91,7 +96,10 @@ export function clock(time) {
   if (!time) return NONE;
   const date = new Date(time);
   const today = new Date(now());
-  const day = date.toDateString() === today.toDateString() ? "" : `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} `;
+  const day =
+    date.toDateString() === today.toDateString()
+      ? ""
+      : `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} `;
   return day + clocks.format(date);
 }
 
@@ -107,18 +115,40 @@ export function natural(name) {
 /** How grave a state is: `good`, `busy`, `warn`, `bad`, `calm` or `none`. The style sheet has a colour for each. */
 export const TONES = {
   // hosts
-  stuck: "warn", failed: "bad", booting: "busy", waiting: "wait", quiet: "calm", done: "good", unseen: "none",
+  stuck: "warn",
+  failed: "bad",
+  booting: "busy",
+  waiting: "wait",
+  quiet: "calm",
+  done: "good",
+  unseen: "none",
   // assets and fills
-  proven: "good", filling: "busy", proving: "busy", missing: "none",
+  proven: "good",
+  filling: "busy",
+  proving: "busy",
+  missing: "none",
   // releases
-  live: "good", fetching: "busy", idle: "none",
+  live: "good",
+  fetching: "busy",
+  idle: "none",
   // jobs and their items
-  running: "busy", cancelled: "calm", queued: "none",
+  running: "busy",
+  cancelled: "calm",
+  queued: "none",
   // outcomes
-  complete: "good", probe: "calm", aborted: "calm", timeout: "warn", "digest-mismatch": "bad", "origin-failed": "bad",
-  refused: "warn", "not-found": "calm", "no-space": "bad", changed: "warn",
+  complete: "good",
+  probe: "calm",
+  aborted: "calm",
+  timeout: "warn",
+  "digest-mismatch": "bad",
+  "origin-failed": "bad",
+  refused: "warn",
+  "not-found": "calm",
+  "no-space": "bad",
+  changed: "warn",
   // reloads
-  ok: "good", unchanged: "calm",
+  ok: "good",
+  unchanged: "calm",
 };
 
 export function tone(word) {
