@@ -167,7 +167,8 @@ impl Reloads {
                     None => self.look().await,
                 }
             };
-            if stop.run_until_cancelled(work).await.is_none() {
+            // Boxed: it is large, and rare.
+            if stop.run_until_cancelled(Box::pin(work)).await.is_none() {
                 return;
             }
             next = Instant::now() + self.patience();
@@ -295,12 +296,11 @@ impl Reloads {
             return Err(ReloadFailure { errors: warnings });
         }
         // Even with the same settings: certificates in files may be others.
-        let origins = match origins {
-            Some(origins) => origins,
-            None => {
-                let (settings, timeouts) = (config.origins.clone(), config.timeouts);
-                blocking(move || Origins::new(settings, timeouts)).await.map_err(|error| failed(&error))?
-            }
+        let origins = if let Some(origins) = origins {
+            origins
+        } else {
+            let (settings, timeouts) = (config.origins.clone(), config.timeouts);
+            blocking(move || Origins::new(settings, timeouts)).await.map_err(|error| failed(&error))?
         };
         let origins = origins.following(&self.origins);
         if let (Some(reach), Some(text)) = (&reach, text.filter(|text| !self.is_in_force(text))) {

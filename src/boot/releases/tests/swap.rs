@@ -79,7 +79,9 @@ fn expected(before: &Written, after: &Written, proven: bool) -> BTreeMap<Digest,
         }
     }
     let mut pins = BTreeMap::new();
-    held.into_iter().for_each(|digest| *pins.entry(digest).or_default() += 1);
+    for digest in held {
+        *pins.entry(digest).or_default() += 1;
+    }
     pins
 }
 
