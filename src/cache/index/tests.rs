@@ -380,7 +380,9 @@ proptest! {
         asked.extend(&names);
         let room = index.room_for(&asked, free);
 
-        asked.iter().for_each(|digest| index.pin(digest));
+        for digest in &asked {
+            index.pin(digest);
+        }
         let mut free = free;
         let mut all = true;
         for (name, size) in names.iter().zip(&wanted) {

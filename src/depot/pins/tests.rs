@@ -172,9 +172,9 @@ fn a_crash_at_any_step_leaves_the_old_pins_or_the_new() {
         PinFile::new(path.clone()).write(&old).unwrap();
         let taken = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&taken);
-        let power = Box::new(move |_: &'static str| match counted.fetch_add(1, Ordering::Relaxed) == step {
-            true => Err(io::Error::from_raw_os_error(libc::EIO)),
-            false => Ok(()),
+        let power = Box::new(move |_: &'static str| {
+            let cut = counted.fetch_add(1, Ordering::Relaxed) == step;
+            if cut { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
         });
         let written = PinFile::with_steps(path.clone(), power).write(&new);
         let read = PinFile::new(path.clone()).read().unwrap();
