@@ -110,7 +110,7 @@ impl Boot {
     }
 
     /// Goes over to other settings, the depot's stock included: whoever asks for a script gets all of it from before or all of
-    /// it from after. What machines did, and the tokens they hold, stay.
+    /// it from after. What machines did, and the tokens they hold, stay. Blocks for the operators' pins, while nobody waits.
     pub fn change(&self, stock: Stock, releases: Vec<Release>, roster: Roster) {
         let roster = Arc::new(roster);
         let mut current = self.shared.roster.write().unwrap_or_else(PoisonError::into_inner);
@@ -119,6 +119,8 @@ impl Boot {
         let before = std::mem::replace(&mut *current, roster);
         drop(current);
         drop(before);
+        // Not under the lock: the disk takes its time, and machines ask for their scripts.
+        self.shared.depot.keep_pins();
     }
 
     fn settled(&self) -> RwLockReadGuard<'_, Arc<Roster>> {

@@ -117,7 +117,7 @@ impl Depot {
     /// directory. Blocks for reading those.
     pub fn new(catalog: Catalog, origins: Origins, cache: Cache, settings: FillSettings) -> Self {
         let supply = Supply::new(catalog, origins, settings);
-        let (catalog, pins) = (Arc::clone(&supply.catalog), Pins::new(cache.dir().join(PINS_FILE)));
+        let pins = Pins::new(cache.dir().join(PINS_FILE));
         let weight = |_: &Digest, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let shared = Shared {
             supply: ArcSwap::from_pointee(supply),
@@ -136,8 +136,9 @@ impl Depot {
             stop: CancellationToken::new(),
         };
         let depot = Self { shared: Arc::new(shared) };
-        depot.read_pins(&catalog);
-        depot.apply_pins(&catalog);
+        depot.read_pins();
+        depot.apply_pins();
+        depot.keep_pins();
         depot
     }
 
@@ -162,12 +163,12 @@ impl Depot {
     }
 
     /// Deals in `stock` from now on, all of it at once. Whoever has found an asset keeps it, and fills under way go on as they
-    /// began; what was remembered of blobs holds as long as their sources are the same. Blocks for the operators' pins.
+    /// began; what was remembered of blobs holds as long as their sources are the same. Memory only:
+    /// [`Depot::keep_pins`] is to be called after it.
     pub fn restock(&self, stock: Stock) {
         let _restocking = self.shared.restocking.lock().unwrap_or_else(PoisonError::into_inner);
-        let supply = Arc::new(self.supply().followed_by(stock));
-        self.shared.supply.store(Arc::clone(&supply));
-        self.apply_pins(&supply.catalog);
+        self.shared.supply.store(Arc::new(self.supply().followed_by(stock)));
+        self.apply_pins();
     }
 
     fn supply(&self) -> Arc<Supply> {

@@ -25,6 +25,8 @@ use self::job::Job;
 use self::work::Work;
 use crate::boot::Boot;
 
+/// Jobs that run at a time. Each has its items in memory, and more than a few are an operator's script that runs wild.
+const RUNNING: usize = 64;
 /// Jobs that ended and are remembered.
 const REMEMBERED: usize = 100;
 /// Events that a slow listener may be behind before it misses some: all items of a job of a few thousand.
@@ -59,6 +61,9 @@ pub enum StartError {
     /// What it is to be of is not known.
     #[error(transparent)]
     Selection(#[from] SelectionError),
+    /// There are too many of them already.
+    #[error("{RUNNING} jobs run already; wait for one of them, or cancel it")]
+    TooMany,
 }
 
 /// Why a job is not cancelled.
@@ -124,7 +129,13 @@ impl Jobs {
         let work = Work::of(task, &self.shared.boot)?;
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let job = Arc::new(Job::new(id, work, self.shared.boot.depot()));
-        self.lists().running.push(Arc::clone(&job));
+        {
+            let mut list = self.lists();
+            if list.running.len() >= RUNNING {
+                return Err(StartError::TooMany);
+            }
+            list.running.push(Arc::clone(&job));
+        }
         let view = job.view(self.shared.boot.depot());
         tracing::info!(job = id, kind = view.kind.as_str(), what = view.what, assets = view.assets.total, "job begins");
         self.tell(JobEvent::Job(view.without_items()));
@@ -150,9 +161,9 @@ impl Jobs {
     /// or releases want as well goes on.
     pub fn cancel(&self, id: u64) -> Result<JobView, CancelError> {
         let job = self.find(id).ok_or(CancelError::Unknown(id))?;
-        let state = job.cancel();
-        if state != JobState::Running {
-            return Err(CancelError::Ended { id, state });
+        let cut = job.end(Some(JobState::Cancelled)).map_err(|state| CancelError::Ended { id, state })?;
+        for item in cut {
+            self.tell(JobEvent::Item { job: id, item });
         }
         Ok(job.view(self.shared.boot.depot()))
     }

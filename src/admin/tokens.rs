@@ -92,8 +92,16 @@ struct TokenFile {
     path: PathBuf,
     /// The tokens' digests: what is compared has one length, whatever the tokens have.
     current: ArcSwap<Vec<Digest>>,
-    /// What the file was like when it was last read, for better or worse.
-    seen: Mutex<Option<Stamp>>,
+    seen: Mutex<Seen>,
+}
+
+/// What a file was like when it was last looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    stamp: Option<Stamp>,
+    /// It could not be read then. The file may not be why (there may have been no descriptor), so it is tried again: in it a
+    /// token may have been taken back.
+    unread: bool,
 }
 
 impl Tokens {
@@ -156,7 +164,7 @@ impl Tokens {
 impl TokenFile {
     fn read(key: &'static str, path: &Path) -> Result<Self, TokenError> {
         // Looked at first: what is written meanwhile is found to be new.
-        let seen = Mutex::new(Stamp::of(path));
+        let seen = Mutex::new(Seen { stamp: Stamp::of(path), unread: false });
         let current = ArcSwap::from_pointee(digests(key, path)?);
         Ok(Self { key, path: path.to_owned(), current, seen })
     }
@@ -171,15 +179,23 @@ impl TokenFile {
     /// Reads the file again if it changed, and says how many tokens it holds; `None` when there is nothing new to say.
     fn renew(&self) -> Option<Result<usize, TokenError>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = Stamp::of(&self.path);
-        if found == std::mem::replace(&mut *seen, found) {
+        let stamp = Stamp::of(&self.path);
+        let told = stamp == seen.stamp;
+        if told && !seen.unread {
             return None;
         }
-        Some(digests(self.key, &self.path).map(|digests| {
-            let count = digests.len();
-            self.current.store(Arc::new(digests));
-            count
-        }))
+        let read = digests(self.key, &self.path);
+        let unread = matches!(read, Err(TokenError::Unreadable { .. }));
+        *seen = Seen { stamp, unread };
+        match read {
+            Ok(digests) => {
+                let count = digests.len();
+                self.current.store(Arc::new(digests));
+                Some(Ok(count))
+            }
+            Err(_) if told && unread => None,
+            Err(error) => Some(Err(error)),
+        }
     }
 }
 
@@ -323,10 +339,24 @@ mod tests {
         assert!(operators.renew().is_none(), "it was told already");
         std::fs::remove_file(files.dir.path().join("operators")).unwrap();
         assert!(matches!(operators.renew(), Some(Err(TokenError::Unreadable { .. }))));
+        assert!(operators.renew().is_none(), "it was told already");
         assert_eq!(tokens.access("new"), Some(Access::Operator), "the last good ones stay");
         files.replace("operators", "newest");
         assert_eq!(operators.renew().unwrap().unwrap(), 1);
         assert_eq!((tokens.access("new"), tokens.access("newest")), (None, Some(Access::Operator)));
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_read_when_it_changed_is_read_as_soon_as_it_can_be() {
+        let files = Files::new("old", "look");
+        let tokens = files.read();
+        let operators = tokens.operators.as_ref().unwrap();
+        files.replace("operators", "new");
+        // As when the process had no descriptor left.
+        *operators.seen.lock().unwrap() = Seen { stamp: Stamp::of(&files.dir.path().join("operators")), unread: true };
+        assert_eq!(operators.renew().unwrap().unwrap(), 1);
+        assert_eq!((tokens.access("old"), tokens.access("new")), (None, Some(Access::Operator)));
+        assert!(operators.renew().is_none());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::origin::{OriginError, Origins, Validator};
 
 /// The longest catalog that is read: some hundred thousand assets.
 const LONGEST: u64 = 64 << 20;
-/// How long the start of a command waits for the catalog. Within it a store that is up has answered many times; and a server
+/// How long to wait for the catalog. Within it a store that is up has answered many times; and a server
 /// that waited longer for one that is down would only answer its machines later.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -84,8 +84,28 @@ impl From<Config> for Loaded {
     }
 }
 
-/// Reads the catalog at `url`, unless it is still in the state that `known` names.
+/// Reads the catalog at `url`, unless it is still in the state that `known` names. Takes 15 s at most: who wants settings
+/// loaded again waits for it, whoever began it.
 pub async fn fetch(
+    origins: &Origins,
+    url: &SourceUrl,
+    known: Option<&str>,
+) -> Result<Option<Arc<CatalogText>>, CatalogError> {
+    fetch_within(PATIENCE, origins, url, known).await
+}
+
+async fn fetch_within(
+    patience: Duration,
+    origins: &Origins,
+    url: &SourceUrl,
+    known: Option<&str>,
+) -> Result<Option<Arc<CatalogText>>, CatalogError> {
+    let late = |_| Err(CatalogError::Late { url: url.to_string() });
+    // Boxed: it is a large future, and part of those of every start and reload.
+    tokio::time::timeout(patience, Box::pin(read_changed(origins, url, known))).await.unwrap_or_else(late)
+}
+
+async fn read_changed(
     origins: &Origins,
     url: &SourceUrl,
     known: Option<&str>,
@@ -213,12 +233,10 @@ fn with_warning(mut config: Config, warning: String) -> Config {
 async fn look(reach: &Reach, copy: Option<&CatalogText>) -> (Option<Arc<CatalogText>>, Look) {
     let url = &reach.catalog.url;
     let known = copy.and_then(|copy| copy.validator.as_deref());
-    let late = || CatalogError::Late { url: url.to_string() };
-    let fetching = async {
-        let origins = origins_of(reach).await?;
-        fetch(&origins, url, known).await
+    let found = match origins_of(reach).await {
+        Ok(origins) => fetch(&origins, url, known).await,
+        Err(error) => Err(error.into()),
     };
-    let found = tokio::time::timeout(PATIENCE, fetching).await.unwrap_or_else(|_| Err(late()));
     let known = known.map(str::to_owned);
     match found {
         Ok(None) => (None, Look { at: Timestamp::now(), error: None, validator: known }),
@@ -260,4 +278,30 @@ pub(super) async fn read(inputs: &Inputs) -> Result<Draft, ConfigErrors> {
 
 pub(super) async fn complete(draft: Draft, text: Option<Arc<CatalogText>>) -> Result<Config, ConfigErrors> {
     blocking(move || draft.complete(text.as_ref())).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+    use crate::origin::Timeouts;
+
+    /// Never silent for long enough to be given up, and never at the end.
+    #[tokio::test]
+    async fn a_catalog_that_comes_drop_by_drop_is_not_waited_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/catalog.toml", listener.local_addr().unwrap()).parse().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nETag: \"1\"\r\n\r\n").unwrap();
+            while stream.write_all(b"#").is_ok() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
+        let error = fetch_within(Duration::from_millis(300), &origins, &url, None).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("{url} did not come within 15 s"));
+    }
 }

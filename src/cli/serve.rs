@@ -32,6 +32,12 @@ impl ServeCommand {
     /// Runs the server until it is told to stop.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        // Before anything that takes its time: it would end a process that does not listen for it. One that comes too soon is
+        // followed as soon as the server runs.
+        let hangup = {
+            let _within = runtime.enter();
+            signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?
+        };
         let inputs = Inputs::new(&self.flags, process_environment());
         let loaded = match runtime.block_on(app::load(&inputs)) {
             Ok(loaded) => loaded,
@@ -51,7 +57,7 @@ impl ServeCommand {
         }
         raise_file_limit();
         let inherited = Inherited::from_environment()?;
-        let served = runtime.block_on(serve(loaded, inherited, logs.lost()));
+        let served = runtime.block_on(serve(loaded, inherited, logs.lost(), hangup));
         // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
         runtime.shutdown_background();
         Ok(match served {
@@ -65,12 +71,10 @@ impl ServeCommand {
     }
 }
 
-async fn serve(loaded: Loaded, inherited: Inherited, lost: LostLines) -> anyhow::Result<()> {
+async fn serve(loaded: Loaded, inherited: Inherited, lost: LostLines, hangup: Signal) -> anyhow::Result<()> {
     let metrics = Metrics::start(Some(lost))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
-    // From here on: it would end a process that does not listen for it.
-    let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut told = async || {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -19,7 +19,7 @@ use self::file::{PinFile, Pinned};
 use super::hashing::blocking;
 use super::{Depot, Hold, Holder};
 use crate::asset::AssetName;
-use crate::catalog::{Asset, Catalog};
+use crate::catalog::Asset;
 
 /// The file in the cache's directory that has the pins.
 pub const PINS_FILE: &str = "pins.json";
@@ -72,10 +72,12 @@ struct State {
     pinned: BTreeMap<String, (Pinned, Hold)>,
     /// Why the file could not be read.
     illegible: Option<String>,
+    /// The file does not say all of it yet.
+    unwritten: bool,
 }
 
 impl Pins {
-    /// No pins yet; those in `path` are read by [`Depot::apply_pins`].
+    /// No pins yet; those in `path` are read by [`Depot::read_pins`].
     pub(super) fn new(path: PathBuf) -> Self {
         Self { file: PinFile::new(path), state: Mutex::default(), changing: Mutex::default() }
     }
@@ -110,39 +112,40 @@ impl Depot {
     /// Holds the asset of this name in the cache from now on, whether it is here or not, until [`Depot::unpin`]. When this
     /// returns well the disk has it. Returns whether it was news.
     pub async fn pin(&self, name: &str) -> Result<bool, PinError> {
-        let asset = self.find(name).ok_or_else(|| PinError::Unknown(name.to_owned()))?;
-        self.change_pins(name.to_owned(), Some(Pinned::of(&asset))).await
+        self.change_pins(name.to_owned(), true).await
     }
 
     /// Takes an operator's pin off; the name need not be in the catalog. When this returns well the disk has it. Returns
     /// whether there was one.
     pub async fn unpin(&self, name: &str) -> Result<bool, PinError> {
-        if self.find(name).is_none() && !self.shared.pins.state().pinned.contains_key(name) {
-            return Err(PinError::Unknown(name.to_owned()));
-        }
-        self.change_pins(name.to_owned(), None).await
+        self.change_pins(name.to_owned(), false).await
     }
 
-    /// Makes `name` pinned as `to`, or not at all: on the disk first, then here. Goes on to its end when this is dropped.
-    async fn change_pins(&self, name: String, to: Option<Pinned>) -> Result<bool, PinError> {
+    /// Makes `name` pinned, or not: on the disk first, then here. Goes on to its end when this is dropped.
+    async fn change_pins(&self, name: String, pin: bool) -> Result<bool, PinError> {
         let depot = self.clone();
-        blocking(move || depot.change_now(&name, to)).await
+        blocking(move || depot.change_now(&name, pin)).await
     }
 
     /// Blocks.
-    fn change_now(&self, name: &str, to: Option<Pinned>) -> Result<bool, PinError> {
+    fn change_now(&self, name: &str, pin: bool) -> Result<bool, PinError> {
         let pins = &self.shared.pins;
         let _changing = pins.changing();
         if pins.state().illegible.is_some() {
             // It may have been mended meanwhile.
-            self.read_pins(&self.catalog());
+            self.read_pins();
         }
-        let mut all: BTreeMap<_, _> = {
+        let asset = self.find(name);
+        if asset.is_none() && (pin || !pins.state().pinned.contains_key(name)) {
+            return Err(PinError::Unknown(name.to_owned()));
+        }
+        let to = asset.filter(|_| pin).map(|asset| Pinned::of(&asset));
+        let mut all = {
             let state = pins.state();
             if let Some(reason) = state.illegible.clone() {
                 return Err(PinError::Illegible { path: pins.file.path().to_owned(), reason });
             }
-            state.pinned.iter().map(|(name, (pinned, _))| (name.clone(), *pinned)).collect()
+            state.all()
         };
         if all.get(name).copied() == to {
             return Ok(false);
@@ -154,15 +157,20 @@ impl Depot {
         };
         let written = pins.file.write(&all);
         written.map_err(|error| PinError::Unwritten { path: pins.file.path().to_owned(), error })?;
-        let held = to.map(|pinned| (pinned, self.hold_pin(pinned)));
-        let before = match held {
-            Some(held) => pins.state().pinned.insert(name.to_owned(), held),
-            None => pins.state().pinned.remove(name),
+        let before = {
+            let mut state = pins.state();
+            // The catalog may have become another meanwhile, and looked at the pins already.
+            let now = to.map(|to| self.catalog().by_name(name).map_or(to, |asset| Pinned::of(asset)));
+            state.unwritten |= now != to;
+            match now {
+                Some(now) => state.pinned.insert(name.to_owned(), (now, self.hold_pin(now))),
+                None => state.pinned.remove(name),
+            }
         };
         // Not under the lock.
         drop(before);
         if news {
-            info!(asset = name, "{}", if to.is_some() { "pinned" } else { "unpinned" });
+            info!(asset = name, "{}", if pin { "pinned" } else { "unpinned" });
         }
         Ok(news)
     }
@@ -171,26 +179,26 @@ impl Depot {
         self.hold_digests([pinned.digest].into_iter().chain(pinned.blocks).collect(), Holder::Operator)
     }
 
-    /// Holds what `catalog` and the operators pin, and lets go of what an earlier catalog pinned. To be called whenever the
-    /// catalog changes. Blocks for the pins' file.
-    pub(super) fn apply_pins(&self, catalog: &Catalog) {
+    /// Holds what the catalog and the operators pin, and lets go of what an earlier catalog pinned. To be called whenever the
+    /// catalog has changed, and [`Depot::keep_pins`] after it. Memory only.
+    pub(super) fn apply_pins(&self) {
+        let catalog = self.catalog();
         metrics::gauge!("bootdepot_catalog_assets").set(u32::try_from(catalog.len()).unwrap_or(u32::MAX));
         let pinned = catalog.assets().filter(|asset| asset.pin);
         let holds = pinned.map(|asset| self.hold(asset, Holder::Settings)).collect();
         let before = std::mem::replace(&mut *self.shared.pinned.lock().unwrap_or_else(PoisonError::into_inner), holds);
         drop(before);
-        let _changing = self.shared.pins.changing();
-        self.follow_names(catalog);
+        self.follow_names();
     }
 
     /// Reads the pins and holds what they name. Blocks.
-    pub(super) fn read_pins(&self, catalog: &Catalog) {
+    pub(super) fn read_pins(&self) {
         let pins = &self.shared.pins;
         match pins.file.read() {
             Ok(all) => {
                 let held = all.into_iter().map(|(name, pinned)| (name, (pinned, self.hold_pin(pinned)))).collect();
-                *pins.state() = State { pinned: held, illegible: None };
-                self.follow_names(catalog);
+                *pins.state() = State { pinned: held, ..State::default() };
+                self.follow_names();
             }
             Err(reason) => {
                 let path = pins.file.path().display();
@@ -200,38 +208,58 @@ impl Depot {
         }
     }
 
-    /// Makes each pin hold what its name is in `catalog`; a name that is not there holds what it last was. Blocks.
-    fn follow_names(&self, catalog: &Catalog) {
-        let pins = &self.shared.pins;
+    /// Makes each pin hold what its name is in the catalog; a name that is not there holds what it last was. Memory only.
+    fn follow_names(&self) {
         let mut released = Vec::new();
-        let (all, legible) = {
-            let mut state = pins.state();
-            for (name, held) in &mut state.pinned {
-                match catalog.by_name(name).map(|asset| Pinned::of(asset)) {
-                    None => {
-                        warn!(
-                            asset = name,
-                            "an asset is pinned that the catalog does not have; what it last was stays until it is unpinned"
-                        );
-                    }
-                    Some(now) if now != held.0 => {
-                        released.push(std::mem::replace(held, (now, self.hold_pin(now))));
-                    }
-                    Some(_) => {}
+        let mut state = self.shared.pins.state();
+        // Under the lock: of two who do this the last one follows the newest catalog.
+        let catalog = self.catalog();
+        for (name, held) in &mut state.pinned {
+            match catalog.by_name(name).map(|asset| Pinned::of(asset)) {
+                None => {
+                    warn!(
+                        asset = name,
+                        "an asset is pinned that the catalog does not have; what it last was stays until it is unpinned"
+                    );
                 }
+                Some(now) if now != held.0 => {
+                    released.push(std::mem::replace(held, (now, self.hold_pin(now))));
+                }
+                Some(_) => {}
             }
-            let all: BTreeMap<_, _> = state.pinned.iter().map(|(name, (pinned, _))| (name.clone(), *pinned)).collect();
-            (all, state.illegible.is_none())
+        }
+        state.unwritten |= !released.is_empty();
+        drop(state);
+        // Not under the lock.
+        drop(released);
+    }
+
+    /// Brings the pins' file up to date where names lead to other bytes than it says, or it has gone with the cache's
+    /// directory. Blocks: nobody who serves clients may wait for it.
+    pub fn keep_pins(&self) {
+        let pins = &self.shared.pins;
+        let _changing = pins.changing();
+        let (unwritten, all) = {
+            let mut state = pins.state();
+            if state.illegible.is_some() {
+                return;
+            }
+            (std::mem::take(&mut state.unwritten), state.all())
         };
-        // The file may have gone with the cache's directory.
-        let unwritten = !released.is_empty() || (!all.is_empty() && !pins.file.path().exists());
-        if unwritten
-            && legible
+        if (unwritten || (!all.is_empty() && !pins.file.path().exists()))
             && let Err(error) = pins.file.write(&all)
         {
+            pins.state().unwritten = true;
             // The names are what counts, and they are there; the next start follows them again.
             warn!(path = %pins.file.path().display(), %error, "the digests of what is pinned cannot be kept");
         }
+    }
+}
+
+impl State {
+    /// All pins, as the file has them.
+    fn all(&self) -> BTreeMap<String, Pinned> {
+        self.pinned.iter().map(|(name, (pinned, _))| (name.clone(), *pinned)).collect()
     }
 }
 

@@ -1,6 +1,5 @@
 //! One job: what it is of, how far it is, and how it ended.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -102,30 +101,24 @@ impl Job {
         })
     }
 
-    /// Ends it as cancelled, if it runs. Returns how it stood before.
-    pub(super) fn cancel(&self) -> JobState {
-        let before = self.books().state;
-        self.end(Some(JobState::Cancelled));
-        before
-    }
-
-    /// Ends it, if it runs: as `state` says, else as its items came out. Returns the items that were cut short.
-    pub(super) fn end(&self, state: Option<JobState>) -> Vec<ItemView> {
+    /// Ends it, if it runs: as `state` says, else as its items came out. Returns the items that were cut short, or how it has
+    /// ended already.
+    pub(super) fn end(&self, state: Option<JobState>) -> Result<Vec<ItemView>, JobState> {
         let (cut, holds) = {
             let mut books = self.books();
             if books.state != JobState::Running {
-                return Vec::new();
+                return Err(books.state);
             }
             let failed = books.items.assets().failed > 0;
             books.state = state.unwrap_or(if failed { JobState::Failed } else { JobState::Done });
             books.ended = Some(Timestamp::now());
-            let cut: BTreeSet<usize> = books.items.cancel_rest().into_iter().collect();
+            let cut = books.items.cancel_rest();
             let views = cut.into_iter().map(|index| books.items.list()[index].view()).collect();
             (views, std::mem::take(&mut books.holds))
         };
         self.over.cancel();
         drop(holds);
-        cut
+        Ok(cut)
     }
 
     /// As it stands now, with its items.

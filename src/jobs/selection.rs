@@ -12,6 +12,10 @@ use crate::asset::AssetName;
 use crate::boot::{Boot, most_alike};
 use crate::catalog::{Asset, Catalog};
 
+/// Unknown names of assets for which the nearest known ones are looked up: each is compared with all of the catalog, and a
+/// list of which nothing is known has another reason than a slip of the pen.
+const SUGGESTED: usize = 16;
+
 /// Some assets of the catalog, by what they are called or what they are part of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -124,7 +128,7 @@ impl Selection {
         }
         let catalog = boot.depot().catalog();
         let mut found = BTreeMap::new();
-        let mut unknown = Vec::new();
+        let mut unknown: Vec<UnknownName> = Vec::new();
         let mut add = |assets: &mut dyn Iterator<Item = Arc<Asset>>| {
             found.extend(assets.map(|asset| (asset.name.clone(), asset)));
         };
@@ -132,7 +136,7 @@ impl Selection {
             add(&mut catalog.assets().cloned());
         }
         for name in &self.assets {
-            match named(&catalog, name) {
+            match named(&catalog, name, unknown.len() < SUGGESTED) {
                 Ok(assets) => add(&mut assets.into_iter()),
                 Err(error) => unknown.push(error),
             }
@@ -212,14 +216,14 @@ pub fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
-/// The assets of this name or glob.
-fn named(catalog: &Catalog, text: &str) -> Result<Vec<Arc<Asset>>, UnknownName> {
+/// The assets of this name or glob; where there are none, with what may be meant if `suggest` says so.
+fn named(catalog: &Catalog, text: &str, suggest: bool) -> Result<Vec<Arc<Asset>>, UnknownName> {
     if let Some(asset) = catalog.by_name(text) {
         return Ok(vec![Arc::clone(asset)]);
     }
-    let nearest = || most_alike(text, catalog.assets().map(|asset| asset.name.as_str()));
     if !is_glob(text) {
-        return Err(UnknownName { kind: Kind::Asset, name: text.to_owned(), nearest: nearest() });
+        let nearest = suggest.then(|| most_alike(text, catalog.assets().map(|asset| asset.name.as_str()))).flatten();
+        return Err(UnknownName { kind: Kind::Asset, name: text.to_owned(), nearest });
     }
     let unfit = || UnknownName { kind: Kind::Glob, name: text.to_owned(), nearest: None };
     let glob = matcher(text).map_err(|_| unfit())?;

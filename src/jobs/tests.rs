@@ -282,8 +282,12 @@ async fn cancelling_ends_what_the_job_alone_wants() {
     assert!(image.state == ItemState::Running && image.bytes >= 500_000 && image.size == Some(IMAGE_SIZE as u64));
     let digest = house.depot().find(IMAGE).unwrap().digest;
     assert_eq!(house.depot().holders(&digest), [Holder::Job(id)]);
+    let mut events = house.jobs.subscribe();
     let cancelled = house.jobs.cancel(id).unwrap();
     assert_eq!(cancelled.state, JobState::Cancelled);
+    let mut told = std::iter::from_fn(|| events.try_recv().ok());
+    let cut = |event| matches!(event, JobEvent::Item { item, .. } if item.name == IMAGE && item.state == ItemState::Cancelled);
+    assert!(told.any(cut), "who follows the events hears of what was cut");
     let refused = house.jobs.cancel(id).unwrap_err();
     assert_eq!(refused.to_string(), "job 1 has ended already: it is cancelled");
     assert_eq!(house.jobs.cancel(7), Err(CancelError::Unknown(7)));
@@ -299,6 +303,23 @@ async fn cancelling_ends_what_the_job_alone_wants() {
     let again = house.preload(&[IMAGE], |_| {}).id;
     assert_eq!(house.ended(again).await.state, JobState::Done);
     assert!(house.shelf.sent(IMAGE) < 2 * IMAGE_SIZE as u64, "it went on where it was");
+}
+
+#[tokio::test]
+async fn so_many_jobs_run_at_a_time_and_no_more() {
+    let house = House::new(&[Fault::HoldFrom { at: 0 }]).await;
+    for _ in 0..RUNNING {
+        house.preload(&[IMAGE], |_| {});
+    }
+    let task =
+        || Task::Preload { selection: Selection::of_assets(vec![IMAGE.to_owned()]), verify: false, keep_going: true };
+    let refused = house.jobs.start(task()).unwrap_err();
+    assert_eq!(refused.to_string(), "64 jobs run already; wait for one of them, or cancel it");
+    let digest = house.depot().find(IMAGE).unwrap().digest;
+    assert_eq!(house.depot().holders(&digest).len(), RUNNING, "the one that was refused holds nothing");
+    house.jobs.cancel(1).unwrap();
+    house.ended(1).await;
+    house.jobs.start(task()).unwrap();
 }
 
 #[tokio::test]

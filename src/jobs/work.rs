@@ -95,7 +95,8 @@ pub(super) async fn work(job: &Job, depot: &Depot, hashing: &Arc<Semaphore>, eve
         }
         // Here the wishes of those under way end.
     }
-    for item in job.end(None) {
+    // Who cancelled it has told of what that cut.
+    for item in job.end(None).unwrap_or_default() {
         tell(events, JobEvent::Item { job: job.id(), item });
     }
 }

@@ -61,7 +61,7 @@ impl Traces {
         if !span::collect(provider.tracer("bootdepot")) {
             return Err(TelemetryError::Twice("spans are collected already".to_owned()));
         }
-        info!(endpoint, "traces are exported");
+        info!(endpoint = without_secrets(&endpoint), "traces are exported");
         Ok(Some(Self { provider }))
     }
 }
@@ -72,6 +72,18 @@ impl Drop for Traces {
             warn!(%error, "the last spans were not taken");
         }
     }
+}
+
+/// A collector's URL as the log may show it: without a name and password, and without a query.
+fn without_secrets(endpoint: &str) -> String {
+    let Some(mut url) = url::Url::parse(endpoint).ok().filter(url::Url::has_host) else {
+        return "(no URL of a server)".to_owned();
+    };
+    // Refused only by URLs without a host.
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    url.set_query(None);
+    url.into()
 }
 
 /// A variable of the exporter: that of traces, else that of all signals.
@@ -89,4 +101,15 @@ fn client() -> Result<reqwest::blocking::Client, TelemetryError> {
     let timeout = setting("TIMEOUT").and_then(|text| text.parse().ok()).map_or(TIMEOUT, Duration::from_millis);
     let client = reqwest::blocking::Client::builder().tls_backend_preconfigured(tls).timeout(timeout).build();
     client.map_err(|error| TelemetryError::Traces(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_shows_no_password_of_the_collector() {
+        assert_eq!(without_secrets("https://me:secret@otel.lab:4318/v1?key=secret"), "https://otel.lab:4318/v1");
+        assert_eq!(without_secrets("me:secret@otel.lab"), "(no URL of a server)");
+    }
 }

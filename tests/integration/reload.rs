@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 use std::net::UdpSocket;
+use std::time::Instant;
 
 use crate::support::s3::BUCKET;
-use crate::support::{Client, Fault, Line, Object, Origin, PATIENCE, Server, Site, noise};
+use crate::support::{Client, Fault, Line, Object, Origin, PATIENCE, Server, Site, noise, send};
 
 /// Where the shared catalog of these tests is.
 const CATALOG: &str = "fleet/catalog.toml";
@@ -105,6 +106,27 @@ fn a_good_change_is_taken_whole_and_a_bad_one_not_at_all() {
     ] {
         assert!(metric(&server, line), "{line}");
     }
+}
+
+#[test]
+fn a_signal_that_comes_while_the_server_starts_ends_nothing_and_is_followed() {
+    let origin = Origin::start();
+    let object = origin.put("first", noise(1, 100_000));
+    origin.put(CATALOG, catalog(&[&object]));
+    // The start waits for the catalog.
+    origin.allow(CATALOG, 0);
+    let server = Site::run_through(sharing(&origin).command(), |starting| {
+        let deadline = Instant::now() + PATIENCE;
+        while origin.seen(CATALOG).is_empty() {
+            assert!(Instant::now() < deadline, "the server asks for the catalog when it starts");
+            std::thread::yield_now();
+        }
+        send(starting, rustix::process::Signal::HUP);
+        origin.allow(CATALOG, u64::MAX);
+    });
+    let told = server.wait_for(|line| line.text("message") == "settings and catalog are what they were");
+    assert_eq!(told.text("trigger"), "signal");
+    assert!(server.client().compare("/assets/first", &object.bytes));
 }
 
 /// A TFTP transfer in blocks of 512 bytes that is as slow as the test wants it.

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
+use hyper::header::RETRY_AFTER;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,6 +13,7 @@ use crate::admin::Problem;
 use crate::admin::extract::{Content, Name};
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
+use crate::http::RETRY_SECONDS;
 use crate::jobs::{CancelError, JobView, Plan, PreloadOrder, SelectionError, StartError, Task};
 
 /// A job that was begun.
@@ -45,12 +47,10 @@ pub(super) async fn preload(
     State(site): State<Site>,
     Content(order): Content<PreloadOrder>,
 ) -> Result<Response, Refusal> {
-    let selection = order.selection();
     if !order.dry_run {
-        let task = Task::Preload { selection, verify: order.verify, keep_going: order.keep_going };
-        return start(&site, task).map(axum::response::IntoResponse::into_response);
+        return start(&site, Task::from(&order)).map(axum::response::IntoResponse::into_response);
     }
-    let plan = site.jobs.plan(&selection).await;
+    let plan = site.jobs.plan(&order.selection()).await;
     plan.map(|plan| Json(plan).into_response()).map_err(|error| unselected(&error))
 }
 
@@ -121,6 +121,10 @@ pub(super) fn start(site: &Site, task: Task) -> Result<Started, Refusal> {
     match site.jobs.start(task) {
         Ok(job) => Ok((StatusCode::ACCEPTED, Json(job))),
         Err(StartError::Selection(error)) => Err(unselected(&error)),
+        Err(error @ StartError::TooMany) => {
+            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+            Err(refusal.with_field(RETRY_AFTER, RETRY_SECONDS))
+        }
     }
 }
 

@@ -16,7 +16,11 @@ const ALWAYS: [(&str, &str, &str); 8] = [
     ("408", "Slow", "The request's content did not come in time."),
     ("413", "Large", "The request's content has more than 64 KiB."),
     ("429", "TooMany", "Too many requests; `Retry-After` says when to come back."),
-    ("503", "Busy", "It takes too long, or the server stops; `Retry-After` says when to come back."),
+    (
+        "503",
+        "Busy",
+        "It takes too long, too much is under way, or the server stops; `Retry-After` says when to come back.",
+    ),
 ];
 
 /// Those, as the document refers to them.

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::asset::Digest;
 use crate::cache::{Cache, CacheSettings};
-use crate::depot::{FillSettings, Holder};
+use crate::catalog::Catalog;
+use crate::depot::{FillSettings, Holder, Stock};
 use crate::origin::{Origins, Timeouts};
 
 fn digest(seed: u8) -> Digest {
@@ -28,6 +29,12 @@ fn depot(dir: &Path, assets: &[(&str, u8)]) -> Depot {
     let settings = CacheSettings { dir: dir.to_owned(), max_size: 1 << 20, min_free: 0 };
     let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
     Depot::new(catalog(assets), origins, Cache::open(settings).unwrap(), FillSettings::default())
+}
+
+/// Goes over to another catalog.
+fn restock(depot: &Depot, catalog: Catalog) {
+    depot.restock(Stock { catalog, origins: None, settings: FillSettings::default() });
+    depot.keep_pins();
 }
 
 /// The names that are pinned, those that the catalog does not have in brackets.
@@ -95,12 +102,47 @@ async fn a_pin_follows_its_name_to_other_bytes_without_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let depot = depot(dir.path(), &[("a", 1)]);
     depot.pin("a").await.unwrap();
-    depot.apply_pins(&catalog(&[("a", 9)]));
+    restock(&depot, catalog(&[("a", 9)]));
     assert!(is_held(&depot, 9) && !is_held(&depot, 1));
-    depot.apply_pins(&catalog(&[]));
+    restock(&depot, catalog(&[]));
     assert!(is_held(&depot, 9));
     let text = fs::read_to_string(dir.path().join(PINS_FILE)).unwrap();
     assert!(text.contains(&digest(9).to_string()), "{text}");
+}
+
+/// A disk that takes its time with one pin holds up no change of the catalog, which machines wait for; and the pin is of the
+/// catalog that there is then.
+#[test]
+fn a_catalog_that_changes_while_a_pin_is_written_waits_for_no_disk_and_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut depot = depot(dir.path(), &[("a", 1), ("b", 2)]);
+    depot.change_now("b", true).unwrap();
+    let (at_disk, on_disk) = std::sync::mpsc::channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let goes_on = Mutex::new(goes_on);
+    let slow = Box::new(move |step| {
+        if step == "fsync" {
+            // When the other ends are gone, at once.
+            let _ = at_disk.send(());
+            let _ = goes_on.lock().unwrap().recv();
+        }
+        Ok(())
+    });
+    Arc::get_mut(&mut depot.shared).unwrap().pins.file = PinFile::with_steps(dir.path().join(PINS_FILE), slow);
+    std::thread::scope(|threads| {
+        let pinning = threads.spawn(|| depot.change_now("a", true));
+        on_disk.recv().unwrap();
+        let catalog = catalog(&[("a", 9), ("b", 8)]);
+        depot.restock(Stock { catalog, origins: None, settings: FillSettings::default() });
+        assert!(is_held(&depot, 8) && !is_held(&depot, 2), "without the disk");
+        drop(go_on);
+        assert!(pinning.join().unwrap().unwrap());
+    });
+    assert!(is_held(&depot, 9) && !is_held(&depot, 1));
+    depot.keep_pins();
+    let kept = PinFile::new(dir.path().join(PINS_FILE)).read().unwrap();
+    let kept: Vec<_> = kept.into_values().map(|pinned| pinned.digest).collect();
+    assert_eq!(kept, [digest(9), digest(8)]);
 }
 
 #[tokio::test]
@@ -109,11 +151,11 @@ async fn what_the_settings_pin_is_let_go_of_when_they_do_and_operators_pins_are_
     let depot = depot(dir.path(), &[("a", 1)]);
     depot.pin("a").await.unwrap();
     let by_settings = Catalog::new(vec![Asset { pin: true, ..asset("a", 1) }]).unwrap();
-    depot.apply_pins(&by_settings);
+    restock(&depot, by_settings);
     assert_eq!(depot.holders(&digest(1)), [Holder::Settings, Holder::Operator]);
     depot.unpin("a").await.unwrap();
     assert_eq!(depot.holders(&digest(1)), [Holder::Settings]);
-    depot.apply_pins(&catalog(&[("a", 1)]));
+    restock(&depot, catalog(&[("a", 1)]));
     assert_eq!(depot.holders(&digest(1)), []);
     assert!(!depot.cache().is_pinned(&digest(1)));
 }

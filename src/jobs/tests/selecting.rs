@@ -63,6 +63,15 @@ async fn all_unknown_names_are_told_at_once_with_the_nearest() {
     insta::assert_snapshot!(empty, @"nothing is selected; name assets, releases, profiles or hosts, or select all");
 }
 
+#[tokio::test]
+async fn of_a_long_list_of_unknown_names_only_the_first_are_compared_with_the_catalog() {
+    let house = House::new(&[]).await;
+    let selection = Selection::of_assets((0..100).map(|index| format!("okd/1/kernel{index}")).collect());
+    let Err(SelectionError::Unknown(unknown)) = selection.resolve(&house.boot) else { panic!("they are unknown") };
+    let suggested = unknown.iter().filter(|name| name.nearest.as_deref() == Some("okd/1/kernel")).count();
+    assert_eq!((unknown.len(), suggested), (100, 16));
+}
+
 #[test]
 fn a_selection_is_told_in_words() {
     let words = |assets: &[&str], releases: &[&str], all| {

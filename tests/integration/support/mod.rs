@@ -22,7 +22,7 @@ use std::time::Duration;
 pub(crate) use client::Client;
 pub(crate) use guest::Guest;
 pub(crate) use origin::{Fault, Object, Origin};
-pub(crate) use server::{Line, Server, Site};
+pub(crate) use server::{Line, Server, Site, send};
 pub(crate) use skip::note as note_skipped;
 pub(crate) use tool::Tool;
 

@@ -246,9 +246,15 @@ impl Site {
     }
 
     /// Starts the server by this command and waits until it listens.
-    pub(crate) fn run(mut command: Command) -> Server {
+    pub(crate) fn run(command: Command) -> Server {
+        Self::run_through(command, |_| {})
+    }
+
+    /// The same, with something that is done meanwhile.
+    pub(crate) fn run_through(mut command: Command, meanwhile: impl FnOnce(&Child)) -> Server {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the server can be started");
         let log = Log::of(&mut child);
+        meanwhile(&child);
         let listener = |protocol: &str| {
             let line = log.wait_for(|l| l.text("message") == "listening" && l.text("protocol") == protocol);
             line.text("address").parse().unwrap_or_else(|e| panic!("{}: {e}", line.text("address")))
@@ -256,6 +262,12 @@ impl Site {
         let (http, tftp, admin) = (listener("http"), listener("tftp"), listener("admin"));
         Server { child, log, http, tftp, admin }
     }
+}
+
+/// Signals the server that this is.
+pub(crate) fn send(child: &Child, signal: rustix::process::Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+    rustix::process::kill_process(pid, signal).expect("the server can be signalled");
 }
 
 impl Server {
@@ -329,8 +341,7 @@ impl Server {
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
-        rustix::process::kill_process(pid, signal).expect("the server can be signalled");
+        send(&self.child, signal);
     }
 }
 
