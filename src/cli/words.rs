@@ -53,7 +53,7 @@ pub(super) fn rate(bytes_a_second: u64) -> String {
 }
 
 /// So many of something: `1 asset`, `3 assets`.
-pub(super) fn count<N: fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+pub(super) fn count<N: fmt::Display + PartialEq + From<u8> + Copy>(number: N, noun: &str) -> String {
     if number == N::from(1) { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
