@@ -28,7 +28,8 @@ mod witness;
 mod words;
 mod worker;
 
-use std::io::Write as _;
+use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -105,10 +106,18 @@ impl Cli {
 }
 
 /// Prints to standard output.
-fn print(text: &str) -> std::io::Result<()> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
         // `config explain | head` is no failure.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
+        }
         _ => Ok(()),
     }
+}
+
+/// Says a line on standard error.
+fn say(line: fmt::Arguments<'_>) {
+    // Where nobody reads it, nobody misses it; `eprintln!` would panic.
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::config::refuse;
-use super::print;
 use super::server::Server;
 use super::table::Table;
 use super::witness::Witness;
-use super::words::{ago, bytes, clock, rate, span, took};
+use super::words::{ago, bytes, clock, plain, rate, span, took};
+use super::{print, say};
 use crate::boot::{BootView, MachineView, State, StepView};
 use crate::config::{Config, Flags, process_environment};
 use crate::depot::Outcome;
@@ -66,17 +66,17 @@ fn follow(witness: &Witness, host: &str, zone: &TimeZone) -> anyhow::Result<Exit
             Ok(machine) => {
                 let done = machine.boots.first().is_some_and(|boot| boot.state == State::Done);
                 if first && done {
-                    eprintln!("bootdepot: the last boot of {host} is done; this waits for the next");
+                    say(format_args!("bootdepot: the last boot of {host} is done; this waits for the next"));
                     news.skip(&machine);
                 } else if first && machine.boots.is_empty() {
-                    eprintln!("bootdepot: {host} was not seen yet; this waits for it");
+                    say(format_args!("bootdepot: {host} was not seen yet; this waits for it"));
                 }
                 print(&news.of(&machine, Timestamp::now(), zone))?;
                 if done && !first && !news.is_skipped(&machine) {
                     return Ok(ExitCode::SUCCESS);
                 }
             }
-            Err(reason) if first => eprintln!("bootdepot: {host}: {reason}; this waits for it"),
+            Err(reason) if first => say(format_args!("bootdepot: {host}: {reason}; this waits for it")),
             Err(_) => {}
         }
         first = false;
@@ -119,7 +119,7 @@ impl News {
         if changed && boot.state != State::Booting {
             lines.push(format!("{}  {}", clock(now, now, zone), standing(boot, now, zone)));
         }
-        lines.into_iter().map(|line| line.replace(|c: char| c.is_control(), "?") + "\n").collect()
+        lines.into_iter().map(|line| plain(&line) + "\n").collect()
     }
 }
 
@@ -176,7 +176,7 @@ fn show(machine: &MachineView, now: Timestamp, zone: &TimeZone) -> Result<String
 
 /// How a boot stands: `stuck since 14:02:11 (4 min): the kernel came, no initrd was asked for`.
 fn standing(boot: &BootView, now: Timestamp, zone: &TimeZone) -> String {
-    let note = boot.note.replace(|c: char| c.is_control(), "?");
+    let note = plain(&boot.note);
     match boot.state {
         State::Stuck | State::Quiet | State::Waiting => {
             let age = span(now.duration_since(boot.since));

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use super::config::{WRONG_USE, refuse};
 use super::print;
+use super::words::count;
 use crate::app;
 use crate::cache::Survey;
 use crate::config::{Config, ConfigErrors, Flags};
@@ -90,7 +91,7 @@ fn wrong_settings(errors: &ConfigErrors) -> serde_json::Value {
     let group = report::Group {
         what: "settings",
         place: "-".to_owned(),
-        summary: origins::count(errors.iter().count(), "error"),
+        summary: count(errors.iter().count(), "error"),
         findings: findings.collect(),
     };
     Report { groups: vec![group] }.json()

@@ -5,8 +5,8 @@ mod markdown;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use super::print;
 use super::words::wrapped;
+use super::{print, say};
 use crate::app;
 use crate::config::{Config, Explanation, Flags, schema};
 
@@ -67,7 +67,7 @@ impl ConfigCommand {
 
 /// Says what is wrong, and gives the exit status for it.
 pub fn refuse(wrong: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("bootdepot: {wrong}");
+    say(format_args!("bootdepot: {wrong}"));
     ExitCode::from(WRONG_USE)
 }
 

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::print;
+use super::words::plain;
 use super::worker::{Granted, Worker};
+use super::{print, say};
 use crate::admin::AssetView;
 use crate::jobs::{is_glob, matcher};
 
@@ -47,9 +48,11 @@ pub(super) fn chosen(
     Ok(chosen)
 }
 
-/// Does it with each asset, whatever became of the one before, and says what came of it. Fails where any failed.
+/// Does it with each asset, whatever became of the one before, and says what came of it. Fails where any failed. `none` says
+/// what it means that there are none: of what was named, nothing was `meant`.
 pub(super) fn each(
     names: &[String],
+    none: &str,
     json: bool,
     mut deed: impl FnMut(&str) -> Granted<Deed>,
 ) -> anyhow::Result<ExitCode> {
@@ -69,9 +72,9 @@ pub(super) fn each(
                 if json {
                     one["error"] = reason.into();
                 } else if reason.contains(name.as_str()) {
-                    eprintln!("bootdepot: {}", plain(&reason));
+                    say(format_args!("bootdepot: {}", plain(&reason)));
                 } else {
-                    eprintln!("bootdepot: {}: {}", plain(name), plain(&reason));
+                    say(format_args!("bootdepot: {}: {}", plain(name), plain(&reason)));
                 }
             }
         }
@@ -80,12 +83,7 @@ pub(super) fn each(
     if json {
         print(&format!("{:#}\n", Value::from(told)))?;
     } else if names.is_empty() {
-        eprintln!("bootdepot: there is nothing to do: of what fits, nothing is in the cache");
+        say(format_args!("bootdepot: there is nothing to do: of what fits, {none}"));
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// A text without what a terminal would act on.
-fn plain(text: &str) -> String {
-    text.replace(|c: char| c.is_control(), "?")
 }

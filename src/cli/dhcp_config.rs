@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 use super::config::refuse;
-use super::print;
+use super::{print, say};
 use crate::app;
 use crate::config::Flags;
 use crate::dhcp::addresses_of;
@@ -70,9 +70,9 @@ impl DhcpConfigCommand {
             Err(doubt) => return Ok(refuse(&doubt)),
         };
         if site.firmware.iter().next().is_none() {
-            eprintln!(
+            say(format_args!(
                 "bootdepot: no file of [dhcp.nbp] is a key of [tftp.files] or an asset, so only iPXE finds its way here"
-            );
+            ));
         }
         let printed = match self.server {
             Server::Dnsmasq => dnsmasq::settings(&site),

@@ -37,7 +37,7 @@ impl EvictCommand {
         };
         let worker = Worker::of_what_is_there(config)?;
         let names = chosen(&self.names, &worker, |asset: &AssetView| asset.state == AssetState::Proven)?;
-        each(&names, self.json, |name| {
+        each(&names, "nothing is in the cache", self.json, |name| {
             let said = |freed| format!("evicted {name} ({})", bytes(freed));
             Ok(worker.evict(name)?.map(|freed| Deed { said: said(freed), told: json!({ "freed": freed }) }))
         })

@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use super::say;
+
 /// One line that changes on a terminal; a line for each change elsewhere.
 #[derive(Default)]
 pub(super) struct Live {
@@ -29,7 +31,7 @@ impl Live {
     /// Nothing more comes.
     pub(super) fn end(&self) {
         if !self.last.is_empty() && std::io::stderr().is_terminal() {
-            eprintln!();
+            say(format_args!(""));
         }
     }
 }

@@ -37,7 +37,7 @@ impl PinCommand {
         };
         let worker = Worker::of_what_is_there(config)?;
         let names = chosen(&self.names, &worker, |_| true)?;
-        each(&names, self.json, |name| {
+        each(&names, "there is no asset", self.json, |name| {
             Ok(worker.pin(name)?.map(|asset| Deed { said: said(&asset), told: json!({ "asset": asset }) }))
         })
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::config::refuse;
-use super::print;
+use super::{print, say};
 use crate::app;
 use crate::boot::{Language, Mac, Machine, Roster, Script, Trouble, Uuid, Visit};
 use crate::config::{Config, Flags};
@@ -69,7 +69,7 @@ impl RenderCommand {
         let rendered = self.rendered(&config);
         print(&rendered.output)?;
         if let Some(note) = &rendered.note {
-            eprintln!("bootdepot: {note}");
+            say(format_args!("bootdepot: {note}"));
         }
         Ok(if rendered.boots { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

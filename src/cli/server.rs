@@ -88,6 +88,11 @@ pub(super) enum AskError {
 }
 
 impl AskError {
+    /// Whether there is nobody to ask, rather than somebody who does not answer as wished.
+    pub(super) fn is_nobody(&self) -> bool {
+        matches!(self, Self::Off | Self::AnyPort | Self::Silent { .. })
+    }
+
     /// That no server was asked and why, without what to do about it.
     pub(super) fn in_short(&self) -> String {
         match self {
@@ -122,7 +127,7 @@ impl Server {
 
     /// What it answers to a GET of `/api/v1/` and these segments. Blocks.
     pub(super) fn get<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, AskError> {
-        self.ask(Method::GET, segments, Bytes::new())
+        self.ask(Method::GET, &path(segments), Bytes::new())
     }
 
     /// What it answers to a GET with this query. Blocks.
@@ -134,23 +139,29 @@ impl Server {
         let encoded =
             |(name, value): &(&str, String)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
         let query = query.iter().map(encoded).collect::<Vec<_>>().join("&");
-        self.exchange(Method::GET, &format!("{}?{query}", path(segments)), Bytes::new())
+        self.ask(Method::GET, &format!("{}?{query}", path(segments)), Bytes::new())
     }
 
     /// What it answers to a POST of the same. Blocks.
     pub(super) fn post<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, AskError> {
-        self.ask(Method::POST, segments, Bytes::new())
+        self.ask(Method::POST, &path(segments), Bytes::new())
     }
 
     /// What it answers to a POST of this body as JSON. Blocks.
     pub(super) fn send<T: DeserializeOwned>(&self, segments: &[&str], body: &impl Serialize) -> Result<T, AskError> {
         let body = serde_json::to_vec(body).map_err(std::io::Error::from)?;
-        self.ask(Method::POST, segments, body.into())
+        self.ask(Method::POST, &path(segments), body.into())
     }
 
     /// What it answers to a DELETE. Blocks.
     pub(super) fn delete<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, AskError> {
-        self.ask(Method::DELETE, segments, Bytes::new())
+        self.ask(Method::DELETE, &path(segments), Bytes::new())
+    }
+
+    /// Whether `path`, which is none of the API's, is answered with 200, and the text of the answer. Blocks.
+    pub(super) fn probe(&self, path: &str) -> Result<(bool, String), AskError> {
+        let (status, body) = self.exchange(Method::GET, path, Bytes::new())?;
+        Ok((status == StatusCode::OK, String::from_utf8_lossy(&body).into_owned()))
     }
 
     /// Where a token could have come from.
@@ -172,19 +183,18 @@ impl Server {
         }
     }
 
-    fn ask<T: DeserializeOwned>(&self, method: Method, segments: &[&str], body: Bytes) -> Result<T, AskError> {
-        self.exchange(method, &path(segments), body)
-    }
-
-    fn exchange<T: DeserializeOwned>(&self, method: Method, target: &str, body: Bytes) -> Result<T, AskError> {
+    fn exchange(&self, method: Method, target: &str, body: Bytes) -> Result<(StatusCode, Bytes), AskError> {
         let silent = |reason: String| AskError::Silent { address: self.address, reason };
         let exchanging = exchange(self.address, self.token.as_deref(), method, target, body);
-        let asking = async { timeout(PATIENCE, exchanging).await };
-        let (status, body) = match self.runtime.block_on(asking) {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(silent(error.to_string())),
-            Err(_) => return Err(silent(format!("no answer within {} s", PATIENCE.as_secs()))),
-        };
+        match self.runtime.block_on(async { timeout(PATIENCE, exchanging).await }) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(silent(error.to_string())),
+            Err(_) => Err(silent(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    fn ask<T: DeserializeOwned>(&self, method: Method, target: &str, body: Bytes) -> Result<T, AskError> {
+        let (status, body) = self.exchange(method, target, body)?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|_| AskError::Foreign(self.address));
         }
@@ -213,7 +223,7 @@ fn token_of(admin: &AdminSettings) -> Option<String> {
 }
 
 /// A listener on every address of the machine answers on its loopback too.
-pub(super) fn reachable(mut listener: SocketAddr) -> SocketAddr {
+fn reachable(mut listener: SocketAddr) -> SocketAddr {
     match listener.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => listener.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => listener.set_ip(Ipv6Addr::LOCALHOST.into()),

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::config::refuse;
-use super::print;
 use super::server::{AskError, Server};
-use super::words::{ago, bytes, span};
+use super::words::{ago, bytes, count, plain, span};
+use super::{print, say};
 use crate::admin::Status;
 use crate::cache::Survey;
 use crate::config::{Config, Flags, process_environment};
@@ -36,9 +36,7 @@ impl StatusCommand {
         let asked = Server::of(&config).and_then(|server| server.get::<Status>(&["status"]));
         let status = match asked {
             Ok(status) => status,
-            Err(error @ (AskError::Silent { .. } | AskError::Off | AskError::AnyPort)) => {
-                return silent(&config, &error, self.json);
-            }
+            Err(error) if error.is_nobody() => return silent(&config, &error, self.json),
             Err(error) => return Err(error.into()),
         };
         print(&if self.json { serde_json::to_string_pretty(&status)? + "\n" } else { show(&status)? })?;
@@ -51,7 +49,9 @@ fn silent(config: &Config, error: &AskError, json: bool) -> anyhow::Result<ExitC
     let survey = Survey::of(&config.cache.dir);
     let (dir, entries) = (config.cache.dir.display(), survey.blobs.len());
     let proven: u64 = survey.blobs.values().sum();
-    eprintln!("bootdepot: {error}");
+    say(format_args!("bootdepot: {error}"));
+    // What cannot be looked into is not empty.
+    let unread = std::fs::read_dir(&config.cache.dir).err().map(|error| error.to_string());
     let free = Some(survey.free).filter(|free| *free != u64::MAX);
     let printed = if json {
         let cache = json!({
@@ -61,14 +61,17 @@ fn silent(config: &Config, error: &AskError, json: bool) -> anyhow::Result<ExitC
             "min_free": config.cache.min_free,
             "proven": { "bytes": proven, "entries": entries },
             "holder": survey.holder,
+            "trouble": unread,
         });
         format!("{:#}\n", json!({ "ready": false, "running": false, "cache": cache }))
+    } else if let Some(unread) = unread {
+        format!("cache      {dir}: {unread}\n")
     } else {
         let holder = match &survey.holder {
             Some(pid) => format!("process {pid} has it open"),
             None => "nobody has it open".to_owned(),
         };
-        format!("cache      {dir}: {} in {entries} blobs; {holder}\n", bytes(proven))
+        format!("cache      {dir}: {} in {}; {holder}\n", bytes(proven), count(entries, "blob"))
     };
     print(&printed)?;
     Ok(ExitCode::FAILURE)
@@ -87,18 +90,20 @@ fn show(status: &Status) -> Result<String, std::fmt::Error> {
     writeln!(text, "listens    {}", listeners.join(", "))?;
     let cache = &status.cache;
     write!(text, "cache      {}: {} of {}", cache.dir, bytes(cache.proven.bytes), bytes(cache.limit))?;
-    write!(text, " in {} blobs", cache.proven.entries)?;
+    write!(text, " in {}", count(cache.proven.entries, "blob"))?;
     if let Some(free) = cache.free {
         write!(text, "; {} free on the disk, {} of it kept", bytes(free), bytes(cache.min_free))?;
     }
     if cache.partial.entries > 0 {
-        write!(text, "; {} set aside for {} partials", bytes(cache.partial.bytes), cache.partial.entries)?;
+        let partials = count(cache.partial.entries, "partial");
+        write!(text, "; {} set aside for {partials}", bytes(cache.partial.bytes))?;
     }
     if cache.quarantined.entries > 0 {
-        write!(text, "; {} blobs in quarantine", cache.quarantined.entries)?;
+        write!(text, "; {} in quarantine", count(cache.quarantined.entries, "blob"))?;
     }
     let catalog = &status.catalog;
-    write!(text, "\ncatalog    {} assets, {} releases, {} hosts", catalog.assets, catalog.releases, catalog.hosts)?;
+    let all = [(catalog.assets, "asset"), (catalog.releases, "release"), (catalog.hosts, "host")];
+    write!(text, "\ncatalog    {}", all.map(|(number, noun)| count(number, noun)).join(", "))?;
     writeln!(text, "; loaded {}", ago(catalog.loaded, now))?;
     for error in catalog.last_reload.iter().flat_map(|last| &last.errors) {
         writeln!(text, "           the last reload changed nothing: {error}")?;
@@ -129,5 +134,5 @@ fn show(status: &Status) -> Result<String, std::fmt::Error> {
         }
         text.push('\n');
     }
-    Ok(text.lines().map(|line| line.replace(|c: char| c.is_control(), "?") + "\n").collect())
+    Ok(text.lines().map(|line| plain(line) + "\n").collect())
 }

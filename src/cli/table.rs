@@ -1,5 +1,7 @@
 //! Tables for people: columns of texts, padded. It knows no terminal.
 
+use super::words::plain;
+
 /// A table: what stands over its columns, and rows of as many texts.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -16,8 +18,7 @@ impl Table {
 
     /// Adds a row. What a terminal would act on is shown as `?`.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let plain = |cell: String| cell.replace(|c: char| c.is_control(), "?");
-        self.rows.push(cells.into_iter().map(plain).collect());
+        self.rows.push(cells.into_iter().map(|cell| plain(&cell)).collect());
     }
 
     /// The table, each line after `indent`.

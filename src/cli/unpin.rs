@@ -37,7 +37,7 @@ impl UnpinCommand {
         let worker = Worker::of_what_is_there(config)?;
         let by_operator = |asset: &AssetView| asset.pinned_by.iter().any(|by| by == "operator");
         let names = chosen(&self.names, &worker, by_operator)?;
-        each(&names, self.json, |name| {
+        each(&names, "no operator pinned anything", self.json, |name| {
             Ok(worker.unpin(name)?.map(|asset| Deed { said: said(&asset), told: json!({ "asset": asset }) }))
         })
     }

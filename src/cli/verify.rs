@@ -9,9 +9,9 @@ use serde_json::json;
 use super::config::refuse;
 use super::deeds::{Deed, chosen, each};
 use super::live::Live;
-use super::print;
-use super::words::bytes;
+use super::words::{bytes, plain};
 use super::worker::{Granted, Worker};
+use super::{print, say};
 use crate::admin::{AssetState, AssetView};
 use crate::config::{Config, Flags, process_environment};
 use crate::jobs::{ItemState, ItemView, JobState, JobView};
@@ -53,7 +53,7 @@ impl VerifyCommand {
             return all(&worker, self.json);
         }
         let names = chosen(&self.names, &worker, |asset: &AssetView| asset.state == AssetState::Proven)?;
-        each(&names, self.json, |name| one(&worker, name))
+        each(&names, "nothing is in the cache", self.json, |name| one(&worker, name))
     }
 }
 
@@ -88,7 +88,7 @@ fn all(worker: &Worker, json: bool) -> anyhow::Result<ExitCode> {
     if json {
         print(&(serde_json::to_string_pretty(&job)? + "\n"))?;
     } else {
-        failed.for_each(|item| eprintln!("bootdepot: {}: {}", item.name, reason(item)));
+        failed.for_each(|item| say(format_args!("bootdepot: {}: {}", plain(&item.name), plain(&reason(item)))));
         let (done, failed) = (job.assets.done, job.assets.failed);
         let failed = if failed == 0 { String::new() } else { format!(", {failed} failed") };
         print(&format!("{done} of {} blobs are proven ({}){failed}\n", job.assets.total, bytes(job.bytes.done)))?;

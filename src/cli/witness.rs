@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use super::say;
 use super::server::{AskError, Server};
 use crate::boot::{Ledger, MachineView};
 use crate::config::Config;
@@ -29,11 +30,11 @@ impl Witness {
         let asked = Server::of(config).and_then(|server| server.get::<Machines>(&["hosts"]).map(|_| server));
         let why = match asked {
             Ok(server) => return Ok(Self::Server(server)),
-            Err(error @ (AskError::Silent { .. } | AskError::Off | AskError::AnyPort)) => error.in_short(),
+            Err(error) if error.is_nobody() => error.in_short(),
             Err(error) => return Err(error.into()),
         };
         let dir = &config.cache.dir;
-        eprintln!("bootdepot: {why}; this is what the ledger in {} says", dir.display());
+        say(format_args!("bootdepot: {why}; this is what the ledger in {} says", dir.display()));
         let ledger = Ledger::read(dir).with_context(|| format!("cannot read the ledger in {}", dir.display()))?;
         Ok(Self::File(ledger))
     }

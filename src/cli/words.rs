@@ -1,5 +1,6 @@
-//! Times and amounts as people read them.
+//! Times, amounts and foreign texts as people read them.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -49,6 +50,16 @@ pub(super) fn rate(bytes_a_second: u64) -> String {
         1..1000 => format!("{}.{:02} MiB/s", hundredths / 100, hundredths % 100),
         _ => format!("{}.{} MiB/s", hundredths / 100, hundredths % 100 / 10),
     }
+}
+
+/// So many of something: `1 asset`, `3 assets`.
+pub(super) fn count<N: fmt::Display + PartialEq + From<u8> + Copy>(number: N, noun: &str) -> String {
+    if number == N::from(1) { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// A text without what a terminal would act on.
+pub(super) fn plain(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), "?")
 }
 
 /// How long something took: `12 ms`, `3.4 s`.
@@ -119,5 +130,6 @@ mod tests {
             [0, 12, 3450, 61_000].map(Duration::from_millis).map(took),
             ["<1 ms", "12 ms", "3.4 s", "1 min 1 s"]
         );
+        assert_eq!([0_u64, 1, 2].map(|number| count(number, "asset")), ["0 assets", "1 asset", "2 assets"]);
     }
 }

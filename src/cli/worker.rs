@@ -1,8 +1,12 @@
 //! Who does the work: the running server, or, where none runs, this process.
 
+use std::io::ErrorKind;
+
 use super::here::Here;
+use super::say;
 use super::server::{AskError, Server};
 use crate::admin::{AssetList, AssetState, AssetView, Evicted};
+use crate::cache::CacheError;
 use crate::config::Config;
 use crate::jobs::{JobView, Plan, PreloadOrder};
 
@@ -21,36 +25,49 @@ pub(super) enum Worker {
 impl Worker {
     /// The server that runs with these settings, else this process.
     pub(super) fn of(config: Config) -> anyhow::Result<Self> {
-        let unasked = match Server::of(&config) {
-            Ok(server) => match server.is_there() {
-                Ok(()) => return Ok(Self::Server(server)),
-                Err(error @ AskError::Silent { .. }) => error,
-                Err(error) => return Err(error.into()),
-            },
-            Err(error @ (AskError::Off | AskError::AnyPort)) => error,
-            Err(error) => return Err(error.into()),
-        };
-        // Where the cache is taken, a server runs that could not be asked, and why is what the operator has to know.
-        Here::open(config).map(|here| Self::Here(Box::new(here))).map_err(|error| match error.downcast_ref() {
-            Some(crate::cache::CacheError::Locked { .. }) => anyhow::anyhow!("{error}; {unasked}"),
-            _ => error,
-        })
+        match running(&config)? {
+            Ok(server) => Ok(Self::Server(server)),
+            Err(unasked) => Self::here(config, &unasked),
+        }
     }
 
     /// The same for a command that has nothing to do where there is no cache. Says on standard error that no server was
     /// asked, where none was.
     pub(super) fn of_what_is_there(config: Config) -> anyhow::Result<Self> {
+        let unasked = match running(&config)? {
+            Ok(server) => return Ok(Self::Server(server)),
+            Err(unasked) => unasked,
+        };
         let dir = config.cache.dir.clone();
-        let there = dir.is_dir();
-        let unasked = Server::of(&config).and_then(|server| server.is_there()).err();
-        if let (Some(error), false) = (&unasked, there) {
-            anyhow::bail!("{error}; and there is no cache in {} (cache.dir)", dir.display());
+        if let Err(error) = std::fs::metadata(&dir)
+            && error.kind() == ErrorKind::NotFound
+        {
+            anyhow::bail!("{unasked}; and there is no cache in {} (cache.dir)", dir.display());
         }
-        let worker = Self::of(config)?;
-        if let (Some(error), Self::Here(_)) = (unasked, &worker) {
-            eprintln!("bootdepot: {}; this works on the cache in {} by itself", error.in_short(), dir.display());
-        }
+        let worker = Self::here(config, &unasked)?;
+        let why = unasked.in_short();
+        say(format_args!("bootdepot: {why}; this works on the cache in {} by itself", dir.display()));
         Ok(worker)
+    }
+
+    /// This process.
+    fn here(config: Config, unasked: &AskError) -> anyhow::Result<Self> {
+        // A cache that cannot be looked into is not an empty one.
+        let dir = &config.cache.dir;
+        if let Err(error) = std::fs::read_dir(dir)
+            && error.kind() == ErrorKind::PermissionDenied
+        {
+            let dir = dir.display();
+            anyhow::bail!(
+                "{}; and the cache in {dir} cannot be read: {error}; run this as the user that runs the server",
+                unasked.in_short()
+            );
+        }
+        // Where the cache is taken, a server runs that could not be asked, and why is what the operator has to know.
+        Here::open(config).map(|here| Self::Here(Box::new(here))).map_err(|error| match error.downcast_ref() {
+            Some(CacheError::Locked { .. }) => anyhow::anyhow!("{error}; {unasked}"),
+            _ => error,
+        })
     }
 
     /// Assets in the order of their names: those whose names begin so, in this state.
@@ -163,6 +180,15 @@ impl Worker {
                 Ok(())
             }
         }
+    }
+}
+
+/// The server that runs with these settings, else why there is nobody to ask.
+fn running(config: &Config) -> anyhow::Result<Result<Server, AskError>> {
+    match Server::of(config).and_then(|server| server.is_there().map(|()| server)) {
+        Ok(server) => Ok(Ok(server)),
+        Err(error) if error.is_nobody() => Ok(Err(error)),
+        Err(error) => Err(error.into()),
     }
 }
 

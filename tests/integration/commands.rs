@@ -123,6 +123,11 @@ fn all_of_it(asked: &Asked<'_>, objects: &[Object; 3]) {
     assert!(nothing.contains("no asset's name fits \"okd/9/*\""), "{nothing}");
     let all = asked.run(&["unpin", "okd/1/rootfs", "tools/*"]).done();
     assert_eq!(all, "unpinned okd/1/rootfs\nunpinned tools/memtest\n");
+    let none = asked.run(&["unpin", "tools/*"]);
+    assert_eq!(
+        (none.status, none.err.as_str()),
+        (0, "bootdepot: there is nothing to do: of what fits, no operator pinned anything\n")
+    );
 
     // Evictions.
     let evicted = asked.run(&["evict", "okd/**"]);
@@ -208,6 +213,18 @@ fn a_cache_that_another_has_open_is_left_alone() {
     let _server = online(&site);
     let said = Said::of(&site.command_line(&["pin", "okd/1/kernel"]).output().expect("it can be run")).failed();
     assert!(said.contains("is in use by process ") && said.contains("admin.listen leaves the port"), "{said}");
+}
+
+#[test]
+fn a_reader_that_leaves_changes_no_exit_status() {
+    let (_origin, site, _) = site();
+    for (args, status) in [(&["list"][..], 0), (&["pin", "okd/1/kernel", "none"], 1), (&["activate", "okd-1"], 1)] {
+        let (reader, writer) = std::io::pipe().expect("a pipe can be had");
+        drop(reader);
+        let both = writer.try_clone().expect("a pipe can be had");
+        let left = site.command_line(args).stdout(both).stderr(writer).status().expect("it can be run");
+        assert_eq!(left.code(), Some(status), "{args:?}");
+    }
 }
 
 #[test]

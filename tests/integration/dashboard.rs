@@ -176,6 +176,34 @@ fn a_machine_that_boots_appears_step_by_step() {
     check_conduct(&browser, server.admin);
 }
 
+#[test]
+fn a_machine_without_a_name_and_wrong_bytes_need_a_look() {
+    let origin = Origin::start();
+    let (site, _) = site(&origin, 1);
+    let named = Object { key: "boot/other.efi".to_owned(), bytes: noise(8, MIB).into() };
+    origin.put(&named.key, noise(9, MIB));
+    let server = site.asset(&named).start();
+    let Some(browser) = Browser::start(server.admin) else { return };
+    browser.open("#/");
+    browser.wait_for_text("Nothing. Every host goes on");
+    browser.wait_for("document.getElementById('verdict').textContent.trim() === 'Ready'");
+
+    let machine = server.client();
+    assert_eq!(machine.get("/ipxe?mac=02:00:00:00:00:09").status, 200);
+    let shown = |title: &str, text: &str| {
+        browser.wait_for(&format!(
+            "[...document.querySelectorAll('#attention a')].some((it) => it.innerText.includes('{title}') && it.innerText.includes('{text}'))"
+        ));
+    };
+    shown("02:00:00:00:00:09 waiting", "nobody has named this machine");
+    browser.wait_for("document.getElementById('verdict').innerText.includes('1 host needs a look')");
+    assert_eq!(machine.get("/assets/boot/other.efi").status, 502);
+    shown("boot/other.efi was not fetched: digest-mismatch", "");
+    browser.wait_for("document.getElementById('verdict').innerText.includes('Ready, but boot/other.efi was not')");
+    browser.wait_for("!document.getElementById('attention-none').checkVisibility()");
+    check_conduct(&browser, server.admin);
+}
+
 /// No pointer is touched.
 #[test]
 fn an_asset_is_pinned_and_evicted_by_the_keyboard() {

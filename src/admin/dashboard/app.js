@@ -53,8 +53,8 @@ function draw() {
   drawnAt = performance.now();
   const topics = new Set(dirty);
   dirty.clear();
-  if (topics.has("status") || topics.has("hosts") || topics.has("jobs") || topics.has("releases") || topics.has("link"))
-    header();
+  const counted = ["status", "hosts", "jobs", "fills", "releases", "link"];
+  if (counted.some((topic) => topics.has(topic))) header();
   if (page?.topics.some((topic) => topics.has(topic))) page.render(topics);
   renderPanel(topics);
   store.jobItems.length = 0;
@@ -86,7 +86,7 @@ document.addEventListener("visibilitychange", () => {
 function header() {
   const { status } = store;
   const found = tally(store.hosts.values());
-  badge("nav-hosts", found.stuck + found.failed || null, found.failed ? "bad" : "warn");
+  badge("nav-hosts", found.stuck + found.failed + found.waiting || null, found.failed ? "bad" : found.stuck ? "warn" : "wait");
   badge("nav-traffic", store.status?.fills.active || null, "busy");
   badge("nav-jobs", [...store.jobs.values()].filter((job) => job.state === "running").length || null, "busy");
   badge(

@@ -8,6 +8,8 @@ import { TONES, age, bytes, clock, count, many, percent, rate, span, tone } from
 
 const MOST_ITEMS = 6;
 const MOST_ATTENTION = 6;
+/** How long ago a fill may have failed that still wants a look, in seconds: of older ones somebody knows. */
+const RECENT = 3_600;
 
 /** What wants a look, the gravest first: `{key, tone, title, text, href}`. */
 export function troubles() {
@@ -46,9 +48,15 @@ export function troubles() {
     if (release.state === "failed")
       add(`release ${release.name}`, "bad", `Release ${release.name} cannot be fetched`, release.reason, "#/releases");
   }
-  // The newest trouble of a machine first: of the old ones somebody knows.
-  const hosts = [...store.hosts.values()].filter((host) => host.state === "failed" || host.state === "stuck");
-  hosts.sort((a, b) => (a.since < b.since ? 1 : -1));
+  for (const [outcome, fills] of failedFills()) {
+    const [fill] = fills;
+    const one = fills.length === 1;
+    add(`fill ${outcome}`, tone(outcome), `${one ? fill.name : many(fills.length, "asset")} ${one ? "was" : "were"} not fetched: ${outcome}`, `${one ? "" : `${fill.name}: `}${fill.detail ?? ""}`, one ? `#/cache/${encodeURIComponent(fill.name)}` : "#/traffic");
+  }
+  // A machine that nobody named asks on; those come first that had something to boot. Of those the newest: of the old
+  // ones somebody knows.
+  const hosts = [...store.hosts.values()].filter(needsLook);
+  hosts.sort((a, b) => (a.state === "waiting") - (b.state === "waiting") || (a.since < b.since ? 1 : -1));
   for (const host of hosts) {
     const key = hostKey(host);
     add(
@@ -58,6 +66,24 @@ export function troubles() {
       host.note,
       `#/hosts/${encodeURIComponent(key)}`,
     );
+  }
+  return found;
+}
+
+/** Whether a machine does not go on by itself. */
+function needsLook(host) {
+  return host.state === "failed" || host.state === "stuck" || host.state === "waiting";
+}
+
+/** Assets whose last fill failed a short while ago, by its outcome, the newest first. One whose fill is under way is none. */
+function failedFills() {
+  const told = new Set(store.fills.keys());
+  const found = new Map();
+  for (const fill of store.pastFills) {
+    if (told.has(fill.digest)) continue;
+    told.add(fill.digest);
+    if (fill.outcome === "complete" || fill.outcome === "cancelled" || age(fill.ended) > RECENT) continue;
+    found.set(fill.outcome, [...(found.get(fill.outcome) ?? []), fill]);
   }
   return found;
 }

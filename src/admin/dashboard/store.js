@@ -13,6 +13,10 @@ const PAST_FILLS = 200;
 const PAST_TRANSFERS = 500;
 /** Events of jobs' items that wait to be drawn. */
 const MOST_ITEMS = 4096;
+/** Ended jobs that are kept, as many as the server keeps. */
+const PAST_JOBS = 100;
+/** Machines without a name that are kept, as many as the server keeps: anybody on the network can make some up. */
+const MOST_STRANGERS = 4096;
 /** Assets a page of the API. */
 const PAGE = 1000;
 
@@ -144,6 +148,21 @@ function setHost(host) {
   return old;
 }
 
+/** Forgets machines without a name, those least recently seen, where they are too many; some at once, so that it is seldom. */
+function forgetStrangers() {
+  if (store.hosts.size <= MOST_STRANGERS) return;
+  const strangers = [...store.hosts].filter(([, host]) => !host.name);
+  if (strangers.length <= MOST_STRANGERS) return;
+  strangers.sort(([, a], [, b]) => ((a.seen ?? "") < (b.seen ?? "") ? -1 : 1));
+  for (const [key] of strangers.slice(0, MOST_STRANGERS / 8)) store.hosts.delete(key);
+}
+
+/** Forgets the oldest of the ended jobs, where they are too many. */
+function forgetJobs() {
+  const ended = [...store.jobs.values()].filter((job) => job.state !== "running").sort((a, b) => a.id - b.id);
+  for (const job of ended.slice(0, -PAST_JOBS)) store.jobs.delete(String(job.id));
+}
+
 /** Takes one event in. */
 export function apply(name, text) {
   const data = text === "" ? null : JSON.parse(text);
@@ -156,6 +175,7 @@ export function apply(name, text) {
     }
     case "host": {
       const old = setHost(data);
+      if (!old) forgetStrangers();
       if (store.journal.host(old, data)) touch("journal");
       return touch("hosts");
     }
@@ -186,6 +206,7 @@ export function apply(name, text) {
     case "job": {
       const old = store.jobs.get(String(data.id));
       store.jobs.set(String(data.id), data);
+      forgetJobs();
       if (store.journal.job(old, data)) touch("journal");
       return touch("jobs");
     }

@@ -1,7 +1,8 @@
 //! Files that the server reads when it starts, and boot files that firmware asks for.
 
-use super::origins::{certificate, count};
+use super::origins::certificate;
 use super::report::{Finding, Group, Verdict};
+use crate::cli::words::count;
 use crate::config::Config;
 
 /// The TLS listener's certificate and key, as the server would read them. None without such a listener. Blocks.

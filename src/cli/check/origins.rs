@@ -18,7 +18,7 @@ use super::objects;
 use super::report::{Finding, Group, Verdict};
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::catalog::Asset;
-use crate::cli::words::spread;
+use crate::cli::words::{count, spread};
 use crate::config::Config;
 use crate::origin::{Answer, OriginError, OriginSettings, Origins, Route, Timeouts};
 
@@ -188,11 +188,6 @@ fn families(config: &Config, origins: &Origins, unusable: &HashSet<&str>) -> (Ve
 fn lost_group(lost: Vec<Finding>) -> Option<Group> {
     let summary = format!("{} cannot be asked for", count(lost.len(), "source"));
     (!lost.is_empty()).then(|| Group { what: "objects", place: "-".to_owned(), summary, findings: lost })
-}
-
-/// `1 asset`, `2 assets`.
-pub(super) fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// One look at one family.

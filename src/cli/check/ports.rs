@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::report::{Finding, Group, Verdict};
 use crate::cache::Survey;
+use crate::cli::words::count;
 use crate::config::{Config, Place};
 use crate::dhcp::{DhcpError, DhcpServer};
 
@@ -49,7 +50,7 @@ fn summary(findings: &[Finding]) -> String {
     let all: Vec<_> = findings.iter().map(|finding| finding.what.as_str()).collect();
     let running = |finding: &Finding| finding.found.contains("running bootdepot");
     if bad > 0 {
-        format!("{bad} of {} in trouble", super::origins::count(all.len(), "listener"))
+        format!("{bad} of {} in trouble", count(all.len(), "listener"))
     } else if findings.iter().any(running) {
         format!("{}: held by the running bootdepot", all.join(", "))
     } else {

@@ -2,7 +2,7 @@
 
 use super::report::{Finding, Report, Verdict};
 use crate::cli::table::Table;
-use crate::cli::words::wrapped;
+use crate::cli::words::{plain, wrapped};
 
 /// Of findings of one kind in one check, so many are shown in full: a bucket that is gone is one trouble, not 400.
 const SHOWN: usize = 3;
@@ -72,8 +72,7 @@ fn one(finding: &Finding, verdict: bool) -> String {
 }
 
 fn lines(paragraph: &str, indent: &str) -> String {
-    let plain = paragraph.replace(|c: char| c.is_control(), "?");
-    let lines = wrapped(&plain, WIDTH - INDENT.len());
+    let lines = wrapped(&plain(paragraph), WIDTH - INDENT.len());
     lines.iter().enumerate().fold(String::new(), |text, (at, line)| {
         let hanging = if at == 0 { "" } else { "  " };
         text + INDENT + indent + hanging + line + "\n"

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::bars::Bars;
 use super::words;
+use crate::cli::say;
 use crate::jobs::{ItemState, ItemView, JobView, Plan, PreloadOrder};
 
 /// How often lines say how far all of it is.
@@ -101,10 +102,10 @@ impl Report {
             }
             Form::Lines { total_due } => {
                 for line in changed.into_iter().filter_map(words::ended) {
-                    eprintln!("{line}");
+                    say(format_args!("{line}"));
                 }
                 if Instant::now() >= *total_due {
-                    eprintln!("{}", words::total(job));
+                    say(format_args!("{}", words::total(job)));
                     *total_due = Instant::now() + TOTAL_EACH;
                 }
             }
@@ -116,7 +117,7 @@ impl Report {
     pub(super) fn say(&self, line: &str) {
         match &self.form {
             Form::Bars(bars) => bars.say(line),
-            Form::Json | Form::Lines { .. } => eprintln!("{line}"),
+            Form::Json | Form::Lines { .. } => say(format_args!("{line}")),
         }
     }
 

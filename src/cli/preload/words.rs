@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::cli::words::{bytes, rate, took};
+use crate::cli::words::{bytes, count, plain, rate, took};
 use crate::jobs::{ItemState, ItemView, JobState, JobView, Plan, PlannedState};
 
 /// Characters of a name that stand before a bar.
@@ -43,8 +43,8 @@ fn to_fetch(plan: &Plan) -> String {
     }
 }
 
-fn assets(count: usize) -> String {
-    if count == 1 { "1 asset".to_owned() } else { format!("{count} assets") }
+fn assets(number: usize) -> String {
+    count(number, "asset")
 }
 
 /// Each asset that is missing, a line each.
@@ -102,11 +102,6 @@ pub(super) fn name(name: &str) -> String {
     format!("…{end}")
 }
 
-/// A text without what a terminal would act on.
-pub(super) fn plain(text: &str) -> String {
-    text.replace(|c: char| c.is_control(), "?")
-}
-
 /// What became of an asset, if it is over.
 pub(super) fn ended(item: &ItemView) -> Option<String> {
     let name = plain(&item.name);
@@ -157,7 +152,12 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
     }
     text.push('\n');
     if job.assets.failed > 0 || left > 0 {
-        text.push_str("run it again to go on where it was\n");
+        text.push_str("run it again to go on where it was");
+        // What was not done was kept from it by what failed.
+        if job.state == JobState::Failed && left > 0 {
+            text.push_str("; with --keep-going a failure does not keep the others from coming");
+        }
+        text.push('\n');
     }
     text
 }
