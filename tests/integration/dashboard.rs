@@ -180,8 +180,9 @@ fn a_machine_that_boots_appears_step_by_step() {
 fn a_machine_without_a_name_and_wrong_bytes_need_a_look() {
     let origin = Origin::start();
     let (site, _) = site(&origin, 1);
-    let named = Object { key: "boot/other.efi".to_owned(), bytes: noise(8, MIB).into() };
-    origin.put(&named.key, noise(9, MIB));
+    let named = Object { key: "boot/other.efi".to_owned(), bytes: noise(8, 50_000).into() };
+    // So few bytes that the answer waits for all of them.
+    origin.put(&named.key, noise(9, 50_000));
     let server = site.asset(&named).start();
     let Some(browser) = Browser::start(server.admin) else { return };
     browser.open("#/");

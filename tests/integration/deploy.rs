@@ -8,6 +8,7 @@ mod service;
 mod sockets;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A file or directory of the project.
 fn project(path: &str) -> PathBuf {
@@ -16,6 +17,16 @@ fn project(path: &str) -> PathBuf {
 
 /// The program under test.
 const BOOTDEPOT: &str = env!("CARGO_BIN_EXE_bootdepot");
+
+/// Gives `command` the environment that `server` was to have.
+fn take_environment(command: &mut Command, server: &Command) {
+    for (name, value) in server.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+}
 
 /// The text of a file of the project.
 fn text(path: &str) -> String {

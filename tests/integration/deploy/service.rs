@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{BOOTDEPOT, project, text};
+use super::{BOOTDEPOT, project, take_environment, text};
 use crate::support::{Origin, PATIENCE, Site, Tool, noise};
 
 /// What a service manager hears.
@@ -198,9 +198,7 @@ fn the_service_may_make_every_system_call_that_the_server_makes() {
     // As a grandchild, so that signals reach the server.
     let mut traced = Command::new(strace.path());
     traced.args(["-D", "-f", "-qq", "-o"]).arg(&trace).arg(server.get_program()).args(server.get_args());
-    for (name, value) in server.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-        traced.env(name, value);
-    }
+    take_environment(&mut traced, &server);
     traced.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
     let server = Site::run(traced);
     for _ in 0..2 {

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 
+use super::take_environment;
 use crate::support::{Origin, PATIENCE, Site, Tool, namespace, noise};
 
 /// The command line of `server`, after `before`, with two sockets as systemd passes them.
@@ -13,12 +14,7 @@ fn with_sockets(server: &Command, before: &[&str], names: &str, sockets: (OwnedF
     let pass = "exec 3<&0 4>&1 </dev/null >/dev/null; export LISTEN_PID=$$ LISTEN_FDS=2; exec \"$@\"";
     let mut shell = Command::new("sh");
     shell.args(["-c", pass, "sh"]).args(before).arg(server.get_program()).args(server.get_args());
-    for (name, value) in server.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
+    take_environment(&mut shell, server);
     shell.env("LISTEN_FDNAMES", names).stdin(sockets.0).stdout(sockets.1);
     shell
 }
@@ -95,10 +91,11 @@ fn a_socket_that_no_listener_has_is_told_of_at_the_start() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     let sentence = format!(
-        "bootdepot: the service manager passed a TCP socket on {http} (named \"http\"), and no listener of the settings has \
-         it: add that address to http.listen, or disable the socket unit\n"
+        "the service manager passed a TCP socket on {http} (named \"http\"), and no listener of the settings has \
+         it: add that address to http.listen, or disable the socket unit"
     );
-    assert!(text.ends_with(&sentence), "{text}");
+    let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((&line["level"], &line["message"]), (&"ERROR".into(), &sentence.into()), "{text}");
 }
 
 #[test]
