@@ -38,8 +38,8 @@ use clap::{Parser, Subcommand};
 const AFTER_HELP: &str = "\
 Exit status: 0 done, 1 failed, 2 wrong usage or settings.
 
-Commands about the cache ask the running server (`admin.listen`), or, where none runs, work on the cache by themselves.
-Where the server asks for tokens, a command sends the one in BOOTDEPOT_TOKEN, else the first that it can read in
+Commands about the cache ask the running server (`admin.listen`), or, where none runs, work on the cache by themselves. Where \
+the server asks for tokens, a command sends the one in BOOTDEPOT_TOKEN, else the first that it can read in \
 `admin.operator_token_file` or `admin.viewer_token_file`.";
 
 /// A boot server: netboots machines from S3 over TFTP and HTTP, through a disk cache of proven bytes.

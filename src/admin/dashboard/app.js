@@ -102,7 +102,7 @@ function header() {
   setText(byId("verdict-why"), why);
   attribute(byId("verdict-why"), "title", status.troubles.join("\n") || null);
   badge("nav-system", all.filter((one) => one.href === "#/system").length || null, "bad");
-  setText(byId("imprint"), `${status.version} · ${status.revision}`);
+  setText(byId("imprint"), [status.version, status.revision].filter((it) => it !== "unknown").join(" · "));
   const title = `${link.lost ? "connection lost" : word.toLowerCase()} · bootdepot`;
   if (document.title !== title) document.title = title;
 }
