@@ -276,7 +276,7 @@ fn a_shared_catalog_is_followed_and_an_unchanged_one_costs_a_head() {
 
     // A bad one changes nothing, and is told of once.
     origin.put(CATALOG, format!("{}[[asset]]\nname = \"own\"\n[[origin]]\nmatch = \"s3://x/\"\n", catalog(&[])));
-    let reasons: Vec<_> = server.wait_for_lines(3, refused).iter().map(|line| line.text("reason")).collect();
+    let reasons: Vec<_> = server.wait_for_lines(4, refused).iter().map(|line| line.text("reason")).collect();
     let url = format!("s3://{BUCKET}/{CATALOG}");
     assert!(
         reasons.iter().any(|it| it.starts_with(&format!("{url} line 4: origin: a shared catalog cannot have this"))),
