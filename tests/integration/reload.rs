@@ -115,7 +115,8 @@ fn a_signal_that_comes_while_the_server_starts_ends_nothing_and_is_followed() {
     origin.put(CATALOG, catalog(&[&object]));
     // The start waits for the catalog.
     origin.allow(CATALOG, 0);
-    let server = Site::run_through(sharing(&origin).command(), |starting| {
+    let site = sharing(&origin);
+    let server = Site::run_through(site.command(), |starting| {
         let deadline = Instant::now() + PATIENCE;
         while origin.seen(CATALOG).is_empty() {
             assert!(Instant::now() < deadline, "the server asks for the catalog when it starts");

@@ -16,7 +16,7 @@ use super::{Client, PATIENCE};
 
 /// A directory with a settings file and a cache, in which a server can be started again and again.
 pub(crate) struct Site {
-    dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
     settings: toml::Table,
     assets: Vec<toml::Value>,
     secret_key: String,
@@ -32,6 +32,8 @@ pub(crate) struct Server {
     pub(crate) tftp: SocketAddr,
     /// The admin listener.
     pub(crate) admin: SocketAddr,
+    /// The directory of the site that started it, which may be dropped before the server is.
+    _dir: Option<Arc<tempfile::TempDir>>,
 }
 
 /// One line of the server's log; what was no JSON is a string.
@@ -47,7 +49,7 @@ struct Log {
 impl Site {
     /// A site whose one origin is `origin`, listening on the loopback, impatient, and without assets.
     pub(crate) fn new(origin: &Origin) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let dir = Arc::new(tempfile::tempdir().expect("a temporary directory can be made"));
         let settings = toml::toml! {
             [cache]
             max_size = "10 GiB"
@@ -242,16 +244,20 @@ impl Site {
 
     /// Starts the server and waits until it listens.
     pub(crate) fn start(&self) -> Server {
-        Self::run(self.command())
+        Self::launch(self.command(), Some(Arc::clone(&self.dir)), |_| {})
     }
 
     /// Starts the server by this command and waits until it listens.
     pub(crate) fn run(command: Command) -> Server {
-        Self::run_through(command, |_| {})
+        Self::launch(command, None, |_| {})
     }
 
     /// The same, with something that is done meanwhile.
-    pub(crate) fn run_through(mut command: Command, meanwhile: impl FnOnce(&Child)) -> Server {
+    pub(crate) fn run_through(command: Command, meanwhile: impl FnOnce(&Child)) -> Server {
+        Self::launch(command, None, meanwhile)
+    }
+
+    fn launch(mut command: Command, dir: Option<Arc<tempfile::TempDir>>, meanwhile: impl FnOnce(&Child)) -> Server {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the server can be started");
         let log = Log::of(&mut child);
         meanwhile(&child);
@@ -260,7 +266,7 @@ impl Site {
             line.text("address").parse().unwrap_or_else(|e| panic!("{}: {e}", line.text("address")))
         };
         let (http, tftp, admin) = (listener("http"), listener("tftp"), listener("admin"));
-        Server { child, log, http, tftp, admin }
+        Server { child, log, http, tftp, admin, _dir: dir }
     }
 }
 
