@@ -71,6 +71,8 @@ pub(super) struct Reloads {
     current: Memory,
     /// The state of the shared catalog that was last read, whether it could be taken or not.
     seen: Option<String>,
+    /// The last text of it that a look found and that could not be taken. An origin that names no states gives it at each look.
+    refused: Option<Arc<CatalogText>>,
     /// The last complaint about it, which is not repeated at every look.
     complaint: Option<String>,
     /// The pause before the next look while nothing of it is here.
@@ -113,6 +115,7 @@ impl Reloader {
             started: seed.memory.summary.clone(),
             firmware: seed.memory.firmware.clone(),
             seen: seed.look.as_ref().and_then(|look| look.validator.clone()),
+            refused: None,
             complaint: seed.look.as_ref().and_then(|look| look.error.clone()),
             current: seed.memory,
             pause: FIRST_PAUSE,
@@ -213,13 +216,19 @@ impl Reloads {
             Err(error) => return self.complain(&error.to_string()),
         };
         self.seen.clone_from(&text.validator);
+        if let Some(refused) = self.refused.take().filter(|refused| refused.text == text.text) {
+            self.refused = Some(refused);
+            return;
+        }
         if self.current.text.as_ref().is_some_and(|current| current.text == text.text) {
             self.complaint = None;
             self.standing.looked(Some(Look::good(&text)));
             return;
         }
-        // What it comes to is told there.
-        let _ = self.reload(ReloadTrigger::Poll, Some(text)).await;
+        // What is wrong is told there.
+        if self.reload(ReloadTrigger::Poll, Some(Arc::clone(&text))).await.is_err() {
+            self.refused = Some(text);
+        }
     }
 
     /// The shared catalog is what was last read of it.

@@ -109,6 +109,30 @@ async fn a_failure_changes_nothing_and_is_told_everywhere() {
 }
 
 #[tokio::test]
+async fn a_bad_catalog_of_an_origin_without_validators_is_told_of_once() {
+    let house = House::new();
+    house.write("bootdepot.toml", &house.sharing());
+    house.write("catalog.toml", &assets(&["a"]));
+    let (reloader, mut reloads, _boot) = house.start().await;
+    let mut look = async || {
+        reloads.seen = None;
+        reloads.look().await;
+        let standing = reloader.standing();
+        (standing.generation, standing.last_reload.map(|last| (last.at, last.outcome)))
+    };
+    house.write("catalog.toml", "[[asset]]\n");
+    let told = look().await;
+    assert_eq!((told.0, told.1.unwrap().1), (1, crate::admin::LastReloadOutcome::Failed));
+    assert_eq!(look().await, told);
+    // Another is looked at, and the bad one again when it comes again.
+    house.write("catalog.toml", &assets(&["b"]));
+    assert_eq!(look().await.0, 2);
+    house.write("catalog.toml", "[[asset]]\n");
+    let again = look().await;
+    assert_eq!((again.0, again.1.unwrap().1), (2, crate::admin::LastReloadOutcome::Failed));
+}
+
+#[tokio::test]
 async fn a_catalog_that_comes_back_as_it_was_is_no_trouble_any_more() {
     let house = House::new();
     house.write("bootdepot.toml", &house.sharing());
