@@ -11,10 +11,12 @@ mod view;
 mod work;
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Semaphore, broadcast};
 
 pub use plan::{Missing, Plan, PlanItem, Proven, Room};
@@ -184,12 +186,18 @@ impl Jobs {
         let events = &self.shared.events;
         {
             let work = work::work(&job, depot, &self.shared.hashing, events);
-            let mut work = std::pin::pin!(work);
+            let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
             let mut told = tokio::time::interval(TOLD);
-            loop {
+            let panicked = loop {
                 tokio::select! {
-                    () = &mut work => break,
+                    worked = &mut work => break worked.is_err(),
                     _ = told.tick() => self.tell(JobEvent::Job(job.summary(depot))),
+                }
+            };
+            // The log has the panic; what it left must not seem to run for ever.
+            if panicked {
+                for item in job.end(Some(JobState::Failed)).unwrap_or_default() {
+                    self.tell(JobEvent::Item { job: job.id(), item });
                 }
             }
         }
