@@ -340,6 +340,31 @@ fn a_lost_connection_is_told_of_and_taken_up_again() {
     browser.wait_for("[...document.querySelectorAll('.hosts-table tbody tr')].some((row) => /r630-03.*booting/s.test(row.innerText))");
 }
 
+/// A browser has six connections to a server, for all its tabs together.
+#[test]
+fn any_number_of_tabs_may_be_open() {
+    let origin = Origin::start();
+    let (site, _) = site(&origin, 3);
+    let server = site.start();
+    let Some(browser) = Browser::start(server.admin) else { return };
+    browser.open("#/hosts");
+    let first = browser.tab();
+    let live = "document.getElementById('link-state').dataset.state === 'live'";
+    browser.wait_for(live);
+    for _ in 0..6 {
+        browser.open_tab("#/hosts");
+    }
+    browser.wait_for(live);
+
+    // What happened meanwhile the first is told when somebody looks at it again, and nothing was lost.
+    assert_eq!(server.client().get("/ipxe?mac=24:6e:96:00:00:03").status, 200);
+    browser.see(first);
+    browser.wait_for("[...document.querySelectorAll('.hosts-table tbody tr')].some((row) => /r630-03.*booting/s.test(row.innerText))");
+    browser.go("#/events");
+    browser.wait_for_text("r630-03");
+    assert_eq!(browser.run("return document.body.innerText.includes('was lost')"), false);
+}
+
 /// A rack in the middle of its morning, every page of it, by day and by night, and on a phone.
 #[test]
 fn every_page_is_without_fault_in_light_and_dark() {

@@ -75,9 +75,25 @@ setInterval(() => {
   if (link.lost) drawLink();
   schedule();
 }, 1000);
+
+/** A tab that nobody sees lets go of its connection after so many milliseconds: a browser has six to a server, for all tabs. */
+const UNSEEN = 15_000;
+let unseen = 0;
+let resting = false;
+
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) return;
-  stream.retry();
+  clearTimeout(unseen);
+  if (document.hidden) {
+    unseen = setTimeout(() => {
+      resting = stream.running;
+      stream.stop();
+    }, UNSEEN);
+    return;
+  }
+  // It goes on where it rested.
+  if (resting) stream.start();
+  else stream.retry();
+  resting = false;
   drawAll();
 });
 

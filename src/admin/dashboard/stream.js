@@ -25,6 +25,10 @@ export class Stream {
     this.starts = 0;
   }
 
+  get running() {
+    return this.current !== 0;
+  }
+
   start() {
     this.stop();
     this.current = ++this.starts;

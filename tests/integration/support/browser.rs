@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
-use fantoccini::wd::{Capabilities, TimeoutConfiguration, WebDriverCompatibleCommand};
+use fantoccini::wd::{Capabilities, TimeoutConfiguration, WebDriverCompatibleCommand, WindowHandle};
 use fantoccini::{ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -92,6 +92,23 @@ impl Browser {
     pub(crate) fn open(&self, path: &str) {
         self.wait(self.client.goto("about:blank"));
         self.wait(self.client.goto(&format!("{}{path}", self.base)));
+    }
+
+    /// Opens the page at this path and fragment in a tab of its own, which is seen from then on.
+    pub(crate) fn open_tab(&self, path: &str) {
+        let tab = self.wait(self.client.new_window(true)).handle;
+        self.see(tab);
+        self.wait(self.client.goto(&format!("{}{path}", self.base)));
+    }
+
+    /// The tab that is seen.
+    pub(crate) fn tab(&self) -> WindowHandle {
+        self.wait(self.client.window())
+    }
+
+    /// Has this tab seen in place of another.
+    pub(crate) fn see(&self, tab: WindowHandle) {
+        self.wait(self.client.switch_to_window(tab));
     }
 
     /// Goes to another fragment of the page that is open.
