@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::config::refuse;
 use super::live::Live;
+use super::misuse::settings;
 use super::print;
 use super::releases::{self, here};
 use super::server::Server;
 use crate::boot::{ReleaseState, ReleaseView};
-use crate::config::{Config, Flags, process_environment};
+use crate::config::Flags;
 
 /// How often `--wait` asks.
 const ASK: Duration = Duration::from_millis(500);
@@ -41,10 +41,7 @@ enum Verdict {
 impl ActivateCommand {
     /// Tells the server, and waits if asked to.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = settings(&self.flags)?;
         let server = Server::of(&config)?;
         let mut view: ReleaseView = server.post(&["releases", &self.name, "activate"])?;
         let mut shown = Live::new();

@@ -7,14 +7,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::config::refuse;
+use super::misuse::settings;
 use super::server::Server;
 use super::table::Table;
 use super::witness::Witness;
 use super::words::{ago, bytes, clock, plain, rate, span, took};
 use super::{print, say};
 use crate::boot::{BootView, MachineView, State, StepView};
-use crate::config::{Config, Flags, process_environment};
+use crate::config::Flags;
 use crate::depot::Outcome;
 
 /// How often a server is asked what is new.
@@ -41,10 +41,7 @@ pub struct BootsCommand {
 impl BootsCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = settings(&self.flags)?;
         let zone = TimeZone::system();
         if self.follow {
             return follow(&Witness::Server(Server::of(&config)?), &self.host, &zone);

@@ -11,7 +11,7 @@ mod show;
 
 use std::process::ExitCode;
 
-use super::config::{WRONG_USE, refuse};
+use super::misuse::{Misuse, WRONG_USE};
 use super::print;
 use super::words::count;
 use crate::app;
@@ -51,7 +51,7 @@ impl CheckCommand {
                 print(&format!("{:#}\n", wrong_settings(&errors)))?;
                 return Ok(ExitCode::from(WRONG_USE));
             }
-            Err(errors) => return Ok(refuse(&errors)),
+            Err(errors) => return Err(Misuse::of(errors).into()),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let report = runtime.block_on(look(&config));

@@ -5,8 +5,9 @@ mod markdown;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use super::misuse::Misuse;
+use super::print;
 use super::words::wrapped;
-use super::{print, say};
 use crate::app;
 use crate::config::{Config, Explanation, Flags, schema};
 
@@ -42,33 +43,18 @@ enum Action {
     },
 }
 
-/// The exit status of a command that was given wrong settings or used wrongly.
-pub const WRONG_USE: u8 = 2;
-
 impl ConfigCommand {
     /// Runs it, printing to standard output; says on standard error what is wrong with the settings.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let printed = match self.action {
-            Action::Show { json, flags } => match app::load_now(&flags) {
-                Ok(config) => show(&config, json)?,
-                Err(errors) => return Ok(refuse(&errors)),
-            },
+            Action::Show { json, flags } => show(&app::load_now(&flags).map_err(Misuse::of)?, json)?,
             Action::Schema => format!("{:#}\n", schema()),
             Action::Explain { markdown: true, .. } => markdown::page(&Explanation::all())?,
-            Action::Explain { key, json, .. } => match explain(key.as_deref(), json) {
-                Ok(text) => text,
-                Err(error) => return Ok(refuse(&error)),
-            },
+            Action::Explain { key, json, .. } => explain(key.as_deref(), json).map_err(Misuse::of)?,
         };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Says what is wrong, and gives the exit status for it.
-pub fn refuse(wrong: &dyn std::fmt::Display) -> ExitCode {
-    say(format_args!("bootdepot: {wrong}"));
-    ExitCode::from(WRONG_USE)
 }
 
 fn show(config: &Config, json: bool) -> anyhow::Result<String> {

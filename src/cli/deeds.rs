@@ -24,7 +24,7 @@ pub(super) struct Deed {
 pub(super) fn chosen(
     names: &[String],
     worker: &Worker,
-    meant: impl Fn(&AssetView) -> bool,
+    mut meant: impl FnMut(&AssetView) -> bool,
 ) -> anyhow::Result<Vec<String>> {
     let all = if names.iter().any(|name| is_glob(name)) { worker.assets("", None)? } else { Vec::new() };
     let mut chosen: Vec<String> = Vec::new();

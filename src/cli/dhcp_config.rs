@@ -11,7 +11,7 @@ mod tests;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
-use super::config::refuse;
+use super::misuse::Misuse;
 use super::{print, say};
 use crate::app;
 use crate::config::Flags;
@@ -54,21 +54,14 @@ enum Server {
 impl DhcpConfigCommand {
     /// Runs it, printing to standard output; says on standard error what is missing.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match app::load_now(&self.flags) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = app::load_now(&self.flags).map_err(Misuse::of)?;
         let address = match self.address {
             Some(address) => address,
-            None => match here(&config, &addresses_of(None)?, |interface| addresses_of(Some(interface))) {
-                Ok(address) => address,
-                Err(doubt) => return Ok(refuse(&doubt)),
-            },
+            None => {
+                here(&config, &addresses_of(None)?, |interface| addresses_of(Some(interface))).map_err(Misuse::of)?
+            }
         };
-        let site = match Site::of(&config, address) {
-            Ok(site) => site,
-            Err(doubt) => return Ok(refuse(&doubt)),
-        };
+        let site = Site::of(&config, address).map_err(Misuse::of)?;
         if site.firmware.iter().next().is_none() {
             say(format_args!(
                 "bootdepot: no file of [dhcp.nbp] is a key of [tftp.files] or an asset, so only iPXE finds its way here"

@@ -1,15 +1,16 @@
 //! `bootdepot evict`: removes assets from the cache.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::config::refuse;
 use super::deeds::{Deed, chosen, each};
+use super::misuse::settings;
 use super::words::bytes;
 use super::worker::Worker;
 use crate::admin::{AssetState, AssetView};
-use crate::config::{Config, Flags, process_environment};
+use crate::config::Flags;
 
 /// Remove assets from the cache
 ///
@@ -31,12 +32,12 @@ pub struct EvictCommand {
 impl EvictCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = settings(&self.flags)?;
         let worker = Worker::of_what_is_there(config)?;
-        let names = chosen(&self.names, &worker, |asset: &AssetView| asset.state == AssetState::Proven)?;
+        // Two names may stand for the same bytes, which go once.
+        let mut bytes_of = HashSet::new();
+        let here = |asset: &AssetView| asset.state == AssetState::Proven && bytes_of.insert(asset.digest.clone());
+        let names = chosen(&self.names, &worker, here)?;
         each(&names, "nothing is in the cache", self.json, |name| {
             let said = |freed| format!("evicted {name} ({})", bytes(freed));
             Ok(worker.evict(name)?.map(|freed| Deed { said: said(freed), told: json!({ "freed": freed }) }))

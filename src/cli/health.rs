@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::config::refuse;
+use super::misuse::settings;
 use super::print;
 use super::server::Server;
-use crate::config::{Config, Flags, process_environment};
+use crate::config::Flags;
 
 /// Ask the running server whether it is alive
 ///
@@ -23,10 +23,7 @@ pub struct HealthCommand {
 impl HealthCommand {
     /// Asks, and prints the answer.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = settings(&self.flags)?;
         let (good, text) = Server::of(&config)?.probe(if self.ready { "/readyz" } else { "/healthz" })?;
         print(&format!("{}\n", text.trim_end()))?;
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::config::refuse;
+use super::misuse::settings;
 use super::print;
 use super::table::Table;
 use super::witness::Witness;
 use super::words::ago;
 use crate::boot::MachineView;
-use crate::config::{Config, Flags, process_environment};
+use crate::config::Flags;
 
 /// List the machines that were seen, and how the last boot of each stands
 ///
@@ -27,10 +27,7 @@ pub struct HostsCommand {
 impl HostsCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = settings(&self.flags)?;
         let machines = Witness::of(&config)?.machines()?;
         let printed = match self.json {
             true => serde_json::to_string_pretty(&machines)? + "\n",

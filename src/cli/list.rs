@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::config::refuse;
+use super::misuse::settings;
 use super::print;
 use super::table::Table;
 use super::words::{ago, bytes};
 use super::worker::Worker;
 use crate::admin::{AssetState, AssetView};
-use crate::config::{Config, Flags, process_environment};
+use crate::config::Flags;
 
 /// List the assets, and what of them is in the cache
 ///
@@ -56,10 +56,7 @@ impl From<State> for AssetState {
 impl ListCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = settings(&self.flags)?;
         let worker = Worker::of_what_is_there(config)?;
         let assets = worker.assets(self.prefix.as_deref().unwrap_or_default(), self.state.map(AssetState::from))?;
         let printed = match self.json {

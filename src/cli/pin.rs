@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::config::refuse;
 use super::deeds::{Deed, chosen, each};
+use super::misuse::settings;
 use super::words::bytes;
 use super::worker::Worker;
 use crate::admin::{AssetState, AssetView};
-use crate::config::{Config, Flags, process_environment};
+use crate::config::Flags;
 
 /// Hold assets in the cache until they are unpinned
 ///
@@ -31,10 +31,7 @@ pub struct PinCommand {
 impl PinCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = settings(&self.flags)?;
         let worker = Worker::of_what_is_there(config)?;
         let names = chosen(&self.names, &worker, |_| true)?;
         each(&names, "there is no asset", self.json, |name| {

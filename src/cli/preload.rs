@@ -14,7 +14,7 @@ use anyhow::Context as _;
 
 use self::interrupt::Interrupts;
 use self::report::Report;
-use super::config::refuse;
+use super::misuse::Misuse;
 use super::print;
 use super::worker::Worker;
 use crate::app;
@@ -84,12 +84,10 @@ impl PreloadCommand {
             dry_run: self.dry_run,
         };
         if order.selection().is_empty() {
-            return Ok(refuse(&"nothing to preload; name assets, or say --release, --profile, --host or --all"));
+            let nothing = "nothing to preload; name assets, or say --release, --profile, --host or --all";
+            return Err(Misuse::of(nothing).into());
         }
-        let config = match app::load_at_hand(&self.flags) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = app::load_at_hand(&self.flags).map_err(Misuse::of)?;
         // Before anything is begun that it is to end.
         let interrupts = Interrupts::listen().context("cannot listen for Ctrl-C")?;
         let worker = Worker::of(config)?;

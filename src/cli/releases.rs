@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::config::refuse;
+use super::misuse::settings;
 use super::print;
 use super::server::{AskError, Server};
 use super::table::Table;
 use super::words::bytes;
 use crate::boot::ReleaseView;
-use crate::config::{Config, Flags, process_environment};
+use crate::config::Flags;
 
 /// List the releases of the running server, and how each stands
 ///
@@ -28,10 +28,7 @@ pub struct ReleasesCommand {
 impl ReleasesCommand {
     /// Asks the server and prints what it says.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = settings(&self.flags)?;
         let views = ask(&Server::of(&config)?)?;
         let printed = if self.json { serde_json::to_string_pretty(&views)? + "\n" } else { table(&views) };
         print(&printed)?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::config::refuse;
+use super::misuse::Misuse;
 use super::{print, say};
 use crate::app;
 use crate::boot::{Language, Mac, Machine, Roster, Script, Trouble, Uuid, Visit};
@@ -62,10 +62,7 @@ pub struct RenderCommand {
 impl RenderCommand {
     /// Runs it, printing to standard output; says on standard error why a machine would have nothing to boot.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match app::load_now(&self.flags) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = app::load_now(&self.flags).map_err(Misuse::of)?;
         let rendered = self.rendered(&config);
         print(&rendered.output)?;
         if let Some(note) = &rendered.note {

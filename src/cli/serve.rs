@@ -7,7 +7,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use super::config::refuse;
+use super::misuse::Misuse;
 use crate::admin::ReloadTrigger;
 use crate::app::{self, App, Loaded, Reloader, service};
 use crate::config::{Flags, Inputs, process_environment};
@@ -39,19 +39,10 @@ impl ServeCommand {
             signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?
         };
         let inputs = Inputs::new(&self.flags, process_environment());
-        let loaded = match runtime.block_on(app::load(&inputs)) {
-            Ok(loaded) => loaded,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
-        let logs = match Logs::start() {
-            Ok(logs) => logs,
-            Err(error) => return Ok(refuse(&error)),
-        };
+        let loaded = runtime.block_on(app::load(&inputs)).map_err(Misuse::of)?;
+        let logs = Logs::start().map_err(Misuse::of)?;
         #[cfg(feature = "otel")]
-        let _traces = match Traces::start() {
-            Ok(traces) => traces,
-            Err(error) => return Ok(refuse(&error)),
-        };
+        let _traces = Traces::start().map_err(Misuse::of)?;
         for warning in &loaded.config.warnings {
             warn!("{warning}");
         }

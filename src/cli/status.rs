@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::config::refuse;
+use super::misuse::settings;
 use super::server::{AskError, Server};
 use super::words::{ago, bytes, count, plain, span};
 use super::{print, say};
 use crate::admin::Status;
 use crate::cache::Survey;
-use crate::config::{Config, Flags, process_environment};
+use crate::config::{Config, Flags};
 
 /// Show how the running server is: whether it is ready, its cache, its origins
 ///
@@ -29,10 +29,7 @@ pub struct StatusCommand {
 impl StatusCommand {
     /// Asks the server and prints what it says.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = settings(&self.flags)?;
         let asked = Server::of(&config).and_then(|server| server.get::<Status>(&["status"]));
         let status = match asked {
             Ok(status) => status,

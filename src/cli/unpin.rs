@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::config::refuse;
 use super::deeds::{Deed, chosen, each};
+use super::misuse::settings;
 use super::worker::Worker;
 use crate::admin::AssetView;
-use crate::config::{Config, Flags, process_environment};
+use crate::config::Flags;
 
 /// Let go of assets that an operator pinned
 ///
@@ -30,10 +30,7 @@ pub struct UnpinCommand {
 impl UnpinCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = settings(&self.flags)?;
         let worker = Worker::of_what_is_there(config)?;
         let by_operator = |asset: &AssetView| asset.pinned_by.iter().any(|by| by == "operator");
         let names = chosen(&self.names, &worker, by_operator)?;

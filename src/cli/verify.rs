@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::config::refuse;
 use super::deeds::{Deed, chosen, each};
 use super::live::Live;
+use super::misuse::settings;
 use super::words::{bytes, plain};
 use super::worker::{Granted, Worker};
 use super::{print, say};
 use crate::admin::{AssetState, AssetView};
-use crate::config::{Config, Flags, process_environment};
+use crate::config::Flags;
 use crate::jobs::{ItemState, ItemView, JobState, JobView};
 
 /// How soon to look for the first time how far a job is, and how seldom at last: small assets take no time, large ones do.
@@ -44,10 +44,7 @@ pub struct VerifyCommand {
 impl VerifyCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match Config::load(&self.flags, process_environment()) {
-            Ok(config) => config,
-            Err(errors) => return Ok(refuse(&errors)),
-        };
+        let config = settings(&self.flags)?;
         let worker = Worker::of_what_is_there(config)?;
         if self.all {
             return all(&worker, self.json);

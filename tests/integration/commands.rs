@@ -92,6 +92,21 @@ fn columns(table: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
+#[test]
+fn bytes_of_two_names_are_evicted_once() {
+    let origin = Origin::start();
+    let objects = ["a", "b"].map(|name| origin.put(name, noise(1, 1000)));
+    let site = objects.iter().fold(Site::new(&origin), Site::asset);
+    let asked = Asked { site: &site, admin: None };
+    let output = site.command_line(&["preload", "a"]).output().expect("the program can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(asked.run(&["evict", "*"]).done(), "evicted a (1000 B)\n");
+    assert_eq!(
+        asked.run(&["evict", "*"]).err,
+        "bootdepot: there is nothing to do: of what fits, nothing is in the cache\n"
+    );
+}
+
 /// Everything that is the same whoever is asked.
 fn all_of_it(asked: &Asked<'_>, objects: &[Object; 3]) {
     let listed = asked.run(&["list"]).done();
