@@ -14,6 +14,7 @@ pub mod hosts;
 pub mod list;
 mod live;
 pub mod man;
+mod misuse;
 pub mod pin;
 pub mod preload;
 pub mod releases;
@@ -33,6 +34,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use self::misuse::{Misuse, WRONG_USE};
 
 /// What holds for all commands.
 const AFTER_HELP: &str = "\
@@ -79,8 +82,16 @@ enum Command {
 }
 
 impl Cli {
-    /// Carries the command out. The exit status is 0 for done, 1 for failed and 2 for wrong usage or settings.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    /// Carries the command out, and says on standard error why it failed. The exit status is 0 for done, 1 for failed and 2
+    /// for wrong usage or settings.
+    pub fn run(self) -> ExitCode {
+        self.carry_out().unwrap_or_else(|error| {
+            say(format_args!("bootdepot: {error:#}"));
+            if error.is::<Misuse>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
+        })
+    }
+
+    fn carry_out(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
