@@ -50,7 +50,15 @@ impl Socket {
         raw.set_write_timeout(Some(SEND_WAIT))?;
         let udp = UdpSocket::from(raw);
         let address = udp.local_addr()?;
-        enlarge(&udp, address);
+        let granted = enlarge(&udp);
+        // What a data port loses is said again.
+        if listener && granted < RECEIVE_BUFFER {
+            warn!(
+                %address, granted, wanted = RECEIVE_BUFFER,
+                "the receive buffer is small, so requests may be lost when many machines boot at once; \
+                 raise the sysctl net.core.rmem_max to {RECEIVE_BUFFER}"
+            );
+        }
         if listener && address.ip().is_unspecified() {
             batch::tell_destination(&udp)?;
         }
@@ -78,8 +86,8 @@ impl Socket {
 }
 
 /// Asks for large buffers: with the privilege beyond the system's limit, else up to it. Who bound an inherited socket may
-/// have had the privilege: its buffers are never made smaller.
-fn enlarge(udp: &UdpSocket, address: SocketAddr) {
+/// have had the privilege: its buffers are never made smaller. Returns how many bytes may wait to be read.
+fn enlarge(udp: &UdpSocket) -> usize {
     // Linux doubles what is asked for its own bookkeeping, and tells the double.
     let receive = || sockopt::socket_recv_buffer_size(udp).unwrap_or_default() / 2;
     let send = || sockopt::socket_send_buffer_size(udp).unwrap_or_default() / 2;
@@ -89,14 +97,7 @@ fn enlarge(udp: &UdpSocket, address: SocketAddr) {
     if send() < SEND_BUFFER && sockopt::set_socket_send_buffer_size_force(udp, SEND_BUFFER).is_err() {
         let _ = sockopt::set_socket_send_buffer_size(udp, SEND_BUFFER);
     }
-    let granted = receive();
-    if granted < RECEIVE_BUFFER {
-        warn!(
-            %address, granted, wanted = RECEIVE_BUFFER,
-            "the receive buffer is small, so requests may be lost when many machines boot at once; \
-             raise the sysctl net.core.rmem_max to {RECEIVE_BUFFER}"
-        );
-    }
+    receive()
 }
 
 #[cfg(test)]

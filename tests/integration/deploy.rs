@@ -4,8 +4,10 @@ mod container;
 mod kubernetes;
 mod package;
 mod pages;
+mod scratch;
 mod service;
 mod sockets;
+mod systemd;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,0 +1,73 @@
+//! A root directory to install the package in, and the package.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::mount::{MountFlags, mount};
+
+use super::{BOOTDEPOT, project};
+use crate::support::Tool;
+
+/// A root directory that has this machine's programs, into which packages can be installed, and which is gone with the
+/// namespace of mounts that it is made in.
+pub(super) struct Root(PathBuf);
+
+impl Root {
+    pub(super) fn new(at: &Path) -> Self {
+        mount("none", at, "tmpfs", MountFlags::empty(), None).expect("root may mount");
+        let root = at.join("root");
+        for dir in [
+            "root/usr",
+            "root/etc/ssl/certs",
+            "root/dev",
+            "root/tmp",
+            "root/run",
+            "root/var/log",
+            "root/var/lib/dpkg/info",
+            "root/var/lib/dpkg/updates",
+            "root/var/lib/dpkg/triggers",
+            "above",
+            "work",
+        ] {
+            std::fs::create_dir_all(at.join(dir)).unwrap();
+        }
+        let layers = format!("lowerdir=/usr,upperdir={0}/above,workdir={0}/work", at.display());
+        let layers = std::ffi::CString::new(layers).unwrap();
+        mount("overlay", root.join("usr"), "overlay", MountFlags::empty(), Some(layers.as_c_str()))
+            .expect("root may put a layer over /usr");
+        for dir in ["bin", "sbin", "lib", "lib64"] {
+            symlink(format!("usr/{dir}"), root.join(dir)).unwrap();
+        }
+        // What is installed on this machine is what the package's dependencies are looked up in.
+        for file in ["etc/passwd", "etc/group", "etc/ssl/certs/ca-certificates.crt", "var/lib/dpkg/status"] {
+            std::fs::copy(Path::new("/").join(file), root.join(file)).unwrap_or_else(|e| panic!("/{file}: {e}"));
+        }
+        Self(root)
+    }
+
+    /// dpkg, of the packages in it.
+    pub(super) fn dpkg(&self, args: &[&str]) {
+        let dpkg = Tool::find("dpkg").expect("it was there outside");
+        dpkg.succeed(
+            [&format!("--root={}", self.0.display()), "--force-confold"].iter().copied().chain(args.iter().copied()),
+        );
+    }
+
+    /// Where a file of it is.
+    pub(super) fn file(&self, path: &str) -> PathBuf {
+        self.0.join(path)
+    }
+}
+
+/// What building the package takes.
+pub(super) const TOOLS: [&str; 4] = ["cargo-deb", "dpkg", "dpkg-shlibdeps", "strip"];
+
+/// Builds the package, of the program under test.
+pub(super) fn build(dir: &Path, revision: u32) -> PathBuf {
+    let mut build = Command::new(project("deploy/debian/build"));
+    let build =
+        build.arg(BOOTDEPOT).arg(dir).args(["--fast", "--deb-revision", &revision.to_string()]).output().unwrap();
+    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+    PathBuf::from(String::from_utf8(build.stdout).unwrap().trim())
+}
