@@ -48,7 +48,7 @@ impl Machine {
         while Instant::now() < deadline && machine.container.try_wait().unwrap().is_none() {
             let pid = machine.container.id();
             let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-            machine.leader = children.split_whitespace().next().unwrap_or_default().to_owned();
+            children.split_whitespace().next().unwrap_or_default().clone_into(&mut machine.leader);
             if !machine.leader.is_empty() {
                 let state = machine.run("systemctl is-system-running");
                 if matches!(String::from_utf8_lossy(&state.stdout).trim(), "running" | "degraded") {
