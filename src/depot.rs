@@ -18,6 +18,7 @@ mod held;
 mod history;
 mod holds;
 mod lists;
+mod meters;
 mod pins;
 mod preload;
 mod ranges;

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use utoipa::ToSchema;
 
 use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
+use super::meters::Meters;
 use super::views::{PastTransfer, TransferView, moment};
 use super::{CacheState, Depot, Protocol};
 
@@ -53,12 +55,16 @@ pub struct TransferTotals {
     pub sent: ByProtocol,
 }
 
+/// Some of the transfers under way, by their ids: numbers of ours, which need no seed.
+type Shard = HashMap<u64, Arc<Open>, FixedState>;
+
 /// All transfers.
 pub(super) struct Traffic {
-    open: [Mutex<HashMap<u64, Arc<Open>>>; SHARDS],
+    open: [Mutex<Shard>; SHARDS],
     past: Mutex<VecDeque<(Arc<TransferFacts>, TransferEnd)>>,
     /// Of those that ended: how many, and what they sent.
     ended: [Ended; 2],
+    meters: Meters,
     events: Events<TransferEvent>,
 }
 
@@ -96,6 +102,7 @@ impl Traffic {
             open: std::array::from_fn(|_| Mutex::default()),
             past: Mutex::default(),
             ended: Default::default(),
+            meters: Meters::new(),
             events: Events::new(),
         }
     }
@@ -110,6 +117,7 @@ impl Traffic {
         let facts = Arc::new(facts);
         let open = Open { facts: Arc::clone(&facts), sent: AtomicU64::new(0), cache: Mutex::default() };
         let open = Arc::new(open);
+        self.meters.of(facts.protocol).begin();
         self.shard(facts.id).insert(facts.id, Arc::clone(&open));
         self.events.tell(TransferEvent::Began(facts));
         open
@@ -121,13 +129,14 @@ impl Traffic {
         let sums = &self.ended[usize::from(facts.protocol == Protocol::Tftp)];
         sums.transfers.fetch_add(1, Ordering::Relaxed);
         sums.sent.fetch_add(end.sent, Ordering::Relaxed);
-        {
+        self.meters.of(facts.protocol).end(end.outcome, end.cache, end.sent, end.took);
+        let forgotten = {
             let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-            if past.len() == REMEMBERED {
-                past.pop_back();
-            }
             past.push_front((Arc::clone(facts), end.clone()));
-        }
+            if past.len() > REMEMBERED { past.pop_back() } else { None }
+        };
+        // Freed where nobody waits for it.
+        drop(forgotten);
         self.events.tell(TransferEvent::Ended(Arc::clone(facts), end));
     }
 
@@ -139,7 +148,7 @@ impl Traffic {
         open
     }
 
-    fn shard(&self, id: u64) -> MutexGuard<'_, HashMap<u64, Arc<Open>>> {
+    fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
         // Below SHARDS, a usize.
         let index = usize::try_from(id % SHARDS as u64).unwrap_or_default();
         self.open[index].lock().unwrap_or_else(PoisonError::into_inner)

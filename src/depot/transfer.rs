@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use metrics::{counter, gauge, histogram};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 use utoipa::ToSchema;
@@ -114,7 +113,6 @@ impl Transfer {
     /// A transfer of `name` to `peer`, begun now.
     pub(super) fn begin(traffic: &Arc<Traffic>, protocol: Protocol, peer: SocketAddr, name: String) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        gauge!("bootdepot_transfers_active", "protocol" => protocol.as_str()).increment(1.0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let open = traffic.begin(TransferFacts { id, protocol, peer, name, began: SystemTime::now() });
         let span = Span::begin("transfer", Kind::Server);
@@ -160,11 +158,6 @@ impl Transfer {
         let cache = state.map_or("none", CacheState::as_str);
         let took = self.began.elapsed();
         let seconds = took.as_secs_f64();
-        gauge!("bootdepot_transfers_active", "protocol" => protocol).decrement(1.0);
-        counter!("bootdepot_transfers_total", "protocol" => protocol, "outcome" => outcome.as_str(), "cache" => cache)
-            .increment(1);
-        counter!("bootdepot_sent_bytes_total", "protocol" => protocol).increment(sent);
-        histogram!("bootdepot_transfer_seconds", "protocol" => protocol).record(seconds);
         info!(
             target: "bootdepot::transfer",
             protocol,
