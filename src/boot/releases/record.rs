@@ -38,12 +38,34 @@ pub(super) struct TrackRecord {
     pub(super) settings: Option<String>,
 }
 
+impl TrackRecord {
+    /// Nothing is or was to be live.
+    fn is_idle(&self) -> bool {
+        self.wanted.is_none() && self.live.is_none()
+    }
+}
+
+impl Default for Record {
+    /// A record of nothing.
+    fn default() -> Self {
+        Self { version: VERSION, channels: BTreeMap::new(), alone: BTreeMap::new(), kept: BTreeMap::new() }
+    }
+}
+
 impl Record {
-    /// A record of nothing but what is kept.
-    pub(super) fn new(kept: &BTreeMap<String, SystemTime>) -> Self {
+    /// Records until when releases are kept that were live.
+    pub(super) fn keep<'k>(&mut self, kept: impl IntoIterator<Item = (&'k String, &'k SystemTime)>) {
         let seconds = |at: &SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let kept = kept.iter().map(|(name, until)| (name.clone(), seconds(until))).collect();
-        Self { version: VERSION, channels: BTreeMap::new(), alone: BTreeMap::new(), kept }
+        self.kept.extend(kept.into_iter().map(|(name, until)| (name.clone(), seconds(until))));
+    }
+
+    /// What is left of it when all is taken out that stands for nothing, and nothing is kept but this.
+    pub(super) fn rest<'k>(mut self, kept: impl IntoIterator<Item = (&'k String, &'k SystemTime)>) -> Self {
+        self.channels.retain(|_, track| !track.is_idle());
+        self.alone.retain(|_, track| !track.is_idle());
+        self.kept.clear();
+        self.keep(kept);
+        self
     }
 
     /// Until when releases are kept that were live.
@@ -57,7 +79,7 @@ impl Record {
     /// A file that cannot be made sense of is set aside under another name for whoever wants to know why, and counts as
     /// none: then the settings' word is all there is.
     pub(super) fn read(path: &Path) -> Self {
-        let nothing = || Self::new(&BTreeMap::new());
+        let nothing = Self::default;
         let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return nothing(),
@@ -118,7 +140,8 @@ mod tests {
             live: Some("okd-4.19".to_owned()),
             settings: Some("okd-4.19".to_owned()),
         };
-        let mut record = Record::new(&kept);
+        let mut record = Record::default();
+        record.keep(&kept);
         record.channels.insert("okd".to_owned(), track);
         record.alone.insert("tools".to_owned(), TrackRecord::default());
         record
@@ -128,7 +151,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("releases.json");
-        assert_eq!(Record::read(&path), Record::new(&BTreeMap::new()));
+        assert_eq!(Record::read(&path), Record::default());
         record().write(&path).unwrap();
         assert_eq!(Record::read(&path), record());
         assert_eq!(record().kept()["okd-4.18"], UNIX_EPOCH + Duration::from_secs(1_700_000_000));
@@ -164,7 +187,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("releases.json");
             fs::write(&path, bad).unwrap();
-            assert_eq!(Record::read(&path), Record::new(&BTreeMap::new()), "{bad:?}");
+            assert_eq!(Record::read(&path), Record::default(), "{bad:?}");
             assert!(!path.exists());
             assert_eq!(fs::read_to_string(dir.path().join("releases.json.bad")).unwrap(), bad);
         }

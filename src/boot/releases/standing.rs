@@ -36,6 +36,9 @@ pub(super) struct Standing {
     kept: BTreeMap<String, SystemTime>,
     /// Those of the kept ones that the settings have no more.
     gone: Vec<Arc<Release>>,
+    /// What was recorded of channels and releases that the settings do not have: not any more, or not yet, where a part of
+    /// the catalog could not be read. It is there when they come back.
+    unclaimed: Record,
 }
 
 /// How a channel stands.
@@ -112,12 +115,14 @@ impl Standing {
                 kept.insert(before, now + KEEP);
             }
         }
-        kept.retain(|name, _| tracks.iter().any(|it| it.member(name).is_some() && it.live.as_ref() != Some(name)));
         // A clock that was wrong when this was recorded must not keep a release for years.
         for until in kept.values_mut() {
             *until = (*until).min(now + KEEP);
         }
-        Self { tracks, kept, gone: Vec::new() }
+        let has = |name: &String| tracks.iter().any(|track| track.member(name).is_some());
+        let unclaimed = record.rest(kept.iter().filter(|(name, until)| !has(name) && **until > now));
+        kept.retain(|name, _| has(name) && tracks.iter().all(|track| track.live.as_ref() != Some(name)));
+        Self { tracks, kept, gone: Vec::new(), unclaimed }
     }
 
     /// Goes over to other releases, as a restart with them would; but for the machines that are about to boot, or began to,
@@ -161,7 +166,8 @@ impl Standing {
 
     /// What to record of it.
     pub(super) fn record(&self) -> Record {
-        let mut record = Record::new(&self.kept);
+        let mut record = self.unclaimed.clone();
+        record.keep(&self.kept);
         for track in &self.tracks {
             let recorded =
                 TrackRecord { wanted: track.wanted.clone(), live: track.live.clone(), settings: track.said.clone() };

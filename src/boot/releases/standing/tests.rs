@@ -17,7 +17,7 @@ fn settings(active: &str, alone: bool) -> Vec<Release> {
 }
 
 fn nothing() -> Record {
-    Record::new(&BTreeMap::new())
+    Record::default()
 }
 
 fn at(seconds: u64) -> SystemTime {
@@ -285,6 +285,34 @@ fn what_the_settings_drop_without_another_is_kept_and_can_come_back() {
     assert_eq!(it.next_end(), Some(at(1) + KEEP));
     it.advance(ALL, at(1) + KEEP);
     assert_eq!(names(it.held()), ["tools"]);
+}
+
+#[test]
+fn what_the_settings_do_not_have_for_a_while_comes_back_as_it_was() {
+    let all = || [okd(&["4.18", "4.19"], "4.18"), vec![release("tools", None, false)]].concat();
+    let mut it = Standing::new(all(), nothing(), at(0));
+    it.advance(ALL, at(0));
+    it.activate("4.19");
+    it.activate("tools");
+    it.advance(ALL, at(1));
+    // The catalog that has them cannot be read at two starts, and then it can.
+    let other = || vec![release("other", None, true)];
+    let without = Standing::new(other(), it.record(), at(2));
+    let without = Standing::new(other(), without.record(), at(3));
+    assert_eq!(standing(&without), (vec![], vec!["other"], vec!["other"]));
+    let mut back = Standing::default();
+    back.replace([all(), other()].concat(), without.record(), at(4));
+    assert_eq!(
+        standing(&back),
+        (vec!["4.19", "tools"], vec!["4.19", "other", "tools"], vec!["4.18", "4.19", "other", "tools"])
+    );
+    assert_eq!(back.next_end(), it.next_end());
+    // Settings that changed their mind meanwhile overrule the command, as ever.
+    let other_mind = Standing::new(okd(&["4.18", "4.19"], "4.19"), without.record(), at(4));
+    assert_eq!(names(other_mind.wanted()), ["4.19"]);
+    // What nobody speaks of any more does not grow.
+    let later = Standing::new(vec![release("new", None, false)], nothing(), at(5));
+    assert_eq!(Standing::new(Vec::new(), later.record(), at(5)).record(), nothing());
 }
 
 #[test]
