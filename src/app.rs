@@ -31,6 +31,7 @@ use crate::origin::{OriginError, Origins};
 use crate::sockets::{Inherited, SocketsError};
 use crate::telemetry::Metrics;
 use crate::tftp::{Base, TftpError, TftpServer};
+use crate::threads::blocking;
 
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.
@@ -234,13 +235,6 @@ async fn keep_books(ledger: Ledger, depot: Depot, end: CancellationToken) {
         noted.cancel();
     };
     tokio::join!(note, ledger.keep(noted.clone()));
-}
-
-/// Runs `work` on a blocking thread.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let ended = tokio::task::spawn_blocking(work).await;
-    // It is not aborted.
-    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 async fn upkeep(metrics: Metrics, boot: Boot, end: CancellationToken) {

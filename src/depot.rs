@@ -64,7 +64,6 @@ pub use views::{FillPhase, FillView, PastFill, PastTransfer, TransferView};
 use self::drive::Driver;
 use self::fetch::Fetch;
 use self::fill::{Fill, Phase};
-use self::hashing::blocking;
 use self::held::Held;
 use self::history::History;
 use self::holds::Holders;
@@ -76,6 +75,7 @@ use crate::asset::{ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, Entry};
 use crate::catalog::{Asset, Catalog};
 use crate::origin::{OriginView, Origins};
+use crate::threads::blocking;
 
 /// Memory for such blobs.
 const HOT_TOTAL: u64 = 64 << 20;

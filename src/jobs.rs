@@ -26,11 +26,15 @@ pub use view::{Assets, Bytes, ItemState, ItemView, JobEvent, JobKind, JobState, 
 use self::job::Job;
 use self::work::Work;
 use crate::boot::Boot;
+use crate::threads::blocking;
 
 /// Jobs that run at a time. Each has its items in memory, and more than a few are an operator's script that runs wild.
 const RUNNING: usize = 64;
 /// Jobs that ended and are remembered.
 const REMEMBERED: usize = 100;
+/// Of them, those of which every item is remembered: one may have an item for each asset of a large catalog. Of the others
+/// those that failed are.
+const DETAILED: usize = 10;
 /// Events that a slow listener may be behind before it misses some: all items of a job of a few thousand.
 const BACKLOG: usize = 4096;
 /// How often the progress of a job is told.
@@ -122,11 +126,13 @@ impl Jobs {
 
     /// What a preload of `selection` would mean.
     pub async fn plan(&self, selection: &Selection) -> Result<Plan, SelectionError> {
-        let depot = self.shared.boot.depot();
-        Ok(Plan::with_sizes(&selection.resolve(&self.shared.boot)?, depot).await)
+        let (selection, boot) = (selection.clone(), self.shared.boot.clone());
+        let assets = blocking(move || selection.resolve(&boot)).await?;
+        Ok(Plan::with_sizes(assets, self.shared.boot.depot()).await)
     }
 
-    /// Begins the task. It goes on to its end, or to [`Jobs::cancel`]. For a caller within the runtime.
+    /// Begins the task. It goes on to its end, or to [`Jobs::cancel`]. For a caller within the runtime, on a blocking thread
+    /// of it where the catalog is large: names and globs are looked up.
     pub fn start(&self, task: Task) -> Result<JobView, StartError> {
         let work = Work::of(task, &self.shared.boot)?;
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
@@ -154,7 +160,8 @@ impl Jobs {
         jobs.iter().map(|job| job.summary(self.shared.boot.depot())).collect()
     }
 
-    /// The job of this number with its items, if it runs or is remembered.
+    /// The job of this number with its items, if it runs or is remembered. Of one that ended before the last 10 that did,
+    /// only the items that failed.
     pub fn get(&self, id: u64) -> Option<JobView> {
         self.find(id).map(|job| job.view(self.shared.boot.depot()))
     }
@@ -206,6 +213,9 @@ impl Jobs {
             list.running.retain(|running| !Arc::ptr_eq(running, &job));
             list.ended.push_front(Arc::clone(&job));
             list.ended.truncate(REMEMBERED);
+            if let Some(older) = list.ended.get(DETAILED) {
+                older.forget_items();
+            }
         }
         let view = job.summary(depot);
         tracing::info!(

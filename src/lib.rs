@@ -7,12 +7,13 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `{asset, sockets, span, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, sockets, span, threads, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
 //! | [`asset`] | pure values: names, digests, byte ranges, block lists, source URLs |
 //! | `span` | what took how long, for OpenTelemetry; nothing without the feature `otel` |
+//! | `threads` | what runs beside the runtime's threads |
 //! | `trust` | which certificates clients of remote services trust |
 //! | [`sockets`] | listening sockets that a service manager bound beforehand |
 //! | [`secret`] | texts that are never shown, in the environment, in files, in Vault |
@@ -52,4 +53,5 @@ pub mod sockets;
 mod span;
 pub mod telemetry;
 pub mod tftp;
+mod threads;
 mod trust;

@@ -23,14 +23,15 @@ pub(super) use self::ring::Ring;
 use self::ring::{News, Seat};
 pub(super) use self::topic::{Topic, Topics};
 use self::watcher::Watcher;
-use super::server::{Site, blocking};
+use super::server::Site;
+use crate::threads::blocking;
 
 /// How often to look for what is new.
 const TICK: Duration = Duration::from_millis(250);
 /// How long to go on after the last reader left: a browser that lost its connection comes back, and goes on where it was.
 const LINGER: Duration = Duration::from_mins(1);
 /// How often a reader hears something, if only a comment: proxies on the way take it for alive, and one that is gone is noticed.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Watches for as long as somebody reads, until `stop`.
 pub(super) async fn watch(site: Site, stop: CancellationToken) {

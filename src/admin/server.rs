@@ -32,6 +32,7 @@ use crate::boot::Boot;
 use crate::http::{self, Client, Conduct, Handler, HttpError, RETRY_SECONDS, SERVER_VALUE};
 use crate::jobs::Jobs;
 use crate::sockets::{self, Inherited};
+use crate::threads::blocking;
 
 /// Connections at a time: a handful of scrapers and probes, and operators' browsers.
 const MAX_CONNECTIONS: usize = 256;
@@ -218,13 +219,6 @@ impl Admin {
             }
         }
     }
-}
-
-/// Runs `work` on a blocking thread: what may wait for a disk, and what takes some milliseconds of a large site.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let ended = tokio::task::spawn_blocking(work).await;
-    // It is not aborted.
-    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// A request's content, whole.

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use tracing::warn;
 
-use super::blocking;
 use crate::asset::SourceUrl;
 use crate::config::{CatalogText, Config, ConfigErrors, Draft, Flags, Inputs, Reach, process_environment};
 use crate::origin::{OriginError, Origins, Validator};
+use crate::threads::blocking;
 
 /// The longest catalog that is read: some hundred thousand assets.
 const LONGEST: u64 = 64 << 20;

@@ -17,13 +17,14 @@ use tracing::{error, info, warn};
 use self::news::News;
 use self::standing::Standing;
 use super::catalog::{self, Loaded, Look};
-use super::{blocking, service};
+use super::service;
 use crate::admin::{CatalogView, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloading};
 use crate::boot::Boot;
 use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary};
 use crate::depot::Stock;
 use crate::dhcp::Firmware;
 use crate::origin::Origins;
+use crate::threads::blocking;
 
 /// The first pause before a shared catalog is looked for again that could not be had and has no copy; it doubles up to
 /// `catalog_poll`.
@@ -71,8 +72,8 @@ pub(super) struct Reloads {
     current: Memory,
     /// The state of the shared catalog that was last read, whether it could be taken or not.
     seen: Option<String>,
-    /// The last text of it that a look found and that could not be taken. An origin that names no states gives it at each look.
-    refused: Option<Arc<CatalogText>>,
+    /// Why the last load failed, if it did. A look tries what it finds until it can be taken, and tells the same once.
+    refused: Option<Vec<String>>,
     /// The last complaint about it, which is not repeated at every look.
     complaint: Option<String>,
     /// The pause before the next look while nothing of it is here.
@@ -216,27 +217,22 @@ impl Reloads {
             Err(error) => return self.complain(&error.to_string()),
         };
         self.seen.clone_from(&text.validator);
-        if let Some(refused) = self.refused.take().filter(|refused| refused.text == text.text) {
-            self.refused = Some(refused);
-            return;
-        }
         if self.current.text.as_ref().is_some_and(|current| current.text == text.text) {
             self.complaint = None;
             self.standing.looked(Some(Look::good(&text)));
             return;
         }
-        // What is wrong is told there.
-        if self.reload(ReloadTrigger::Poll, Some(Arc::clone(&text))).await.is_err() {
-            self.refused = Some(text);
+        // What is wrong is told there. It may be in a file of this node, which nobody has to tell of when it is mended.
+        if self.reload(ReloadTrigger::Poll, Some(text)).await.is_err() {
+            self.seen = self.current.text.as_ref().and_then(|current| current.validator.clone());
         }
     }
 
     /// The shared catalog is what was last read of it.
     fn unchanged(&mut self) {
-        if self.complaint.take().is_none() {
-            return self.standing.looked(None);
+        if self.complaint.take().is_some() {
+            info!("the shared catalog can be read again");
         }
-        info!("the shared catalog can be read again");
         match &self.current.text {
             Some(text) if text.validator == self.seen => self.standing.looked(Some(Look::good(text))),
             // Read again, so that what is wrong with it is told again.
@@ -263,6 +259,12 @@ impl Reloads {
         let telling = service::reloading();
         let outcome = self.load(trigger, found).await;
         drop(telling);
+        let reasons = outcome.as_ref().err().map(|failure| failure.errors.clone());
+        let told = trigger == ReloadTrigger::Poll && reasons.is_some() && reasons == self.refused;
+        self.refused = reasons;
+        if told {
+            return outcome;
+        }
         let word = match &outcome {
             Ok(ReloadView { outcome: ReloadOutcome::Ok, .. }) => "ok",
             Ok(ReloadView { outcome: ReloadOutcome::Unchanged, .. }) => "unchanged",
@@ -296,8 +298,12 @@ impl Reloads {
         };
         let config = catalog::complete(draft, text.clone()).await.map_err(|errors| {
             if let Some(text) = text.as_ref().filter(|text| !self.is_in_force(text)) {
-                let error = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-                self.standing.looked(Some(Look::failed(error, text.validator.clone())));
+                // What is wrong with this node's own files is none of its trouble.
+                let of_it = errors.iter().map(ToString::to_string).filter(|error| error.contains(&text.url));
+                let error = of_it.collect::<Vec<_>>().join("\n");
+                if !error.is_empty() {
+                    self.standing.looked(Some(Look::failed(error, text.validator.clone())));
+                }
             }
             failure(&errors)
         })?;

@@ -39,8 +39,8 @@ impl ServeCommand {
             signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?
         };
         let inputs = Inputs::new(&self.flags, process_environment());
-        let loaded = runtime.block_on(app::load(&inputs)).map_err(Misuse::of)?;
         let logs = Logs::start().map_err(Misuse::of)?;
+        let loaded = runtime.block_on(app::load(&inputs)).map_err(Misuse::of)?;
         #[cfg(feature = "otel")]
         let _traces = Traces::start().map_err(Misuse::of)?;
         for warning in &loaded.config.warnings {

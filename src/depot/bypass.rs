@@ -11,12 +11,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::ReadError;
 use super::board::TAIL;
 use super::fetch::Fetch;
-use super::hashing::blocking;
 use super::stream::{Step, Steps};
 use super::verdict::SourceFailures;
 use crate::asset::{BlockList, ByteRange, Digest, SourceUrl, Verifier};
 use crate::catalog::Asset;
 use crate::origin::{OriginError, Origins};
+use crate::threads::blocking;
 
 /// One asset on its way from the origin to one reader.
 pub(super) struct Bypass {

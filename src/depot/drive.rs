@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::crew::Crew;
 use super::fetch::Fetch;
 use super::fill::{Fill, FillOutcome, Phase};
-use super::hashing::{self, blocking};
+use super::hashing;
 use super::history::History;
 use super::verdict::{ASK_AGAIN, SourceFailures};
 use super::views::moment;
@@ -24,6 +24,7 @@ use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Entry, Partial};
 use crate::origin::{OriginError, Origins, Validator};
 use crate::span::{self, Kind, Span};
+use crate::threads::blocking;
 
 /// How often and after which pauses a partial is asked for again that a reader of an earlier fill still holds.
 const BUSY_TRIES: u32 = 20;

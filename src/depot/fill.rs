@@ -16,13 +16,13 @@ use utoipa::ToSchema;
 
 use super::ReadError;
 use super::board::Board;
-use super::hashing::finished;
 use super::rate::Rate;
 use super::views::{FillPhase, FillView, moment};
 use super::wishes::Wishes;
 use crate::asset::{BlockList, ByteRange};
 use crate::cache::{CacheError, Entry, Partial};
 use crate::catalog::Asset;
+use crate::threads::finished;
 
 /// How far a fill has come.
 #[derive(Clone)]

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
-
 use super::fill::Fill;
 use crate::asset::{ByteRange, Digest, Verifier};
 use crate::cache::{CacheError, Partial};
@@ -61,21 +59,4 @@ fn read_pieces(partial: &Partial, range: ByteRange, mut each: impl FnMut(&[u8]))
         at += length as u64;
     }
     Ok(())
-}
-
-/// Runs `work` on a blocking thread.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    finished(tokio::task::spawn_blocking(work)).await
-}
-
-/// What a blocking job came to.
-pub(super) async fn finished<T>(job: JoinHandle<T>) -> T {
-    match job.await {
-        Ok(value) => value,
-        // The job panicked, or the runtime is going down: there is nobody left to tell.
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => std::future::pending().await,
-        },
-    }
 }

@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Depot;
-use super::hashing::blocking;
 use super::held::Held;
 use crate::asset::{AssetName, Digest};
 use crate::cache::{Cache, CacheError, EvictError};
 use crate::catalog::Asset;
+use crate::threads::blocking;
 
 /// Who holds a blob in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

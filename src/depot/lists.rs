@@ -8,10 +8,10 @@ use futures_core::future::BoxFuture;
 use futures_util::StreamExt as _;
 use tracing::warn;
 
-use super::hashing::blocking;
 use super::{Delivery, Depot, ReadError};
 use crate::asset::{AssetName, BlockList, ByteRange};
 use crate::catalog::{Asset, BlocksSource};
+use crate::threads::blocking;
 
 /// How long a fill waits for its block list before it goes on without: a machine waits for the fill.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);

@@ -16,10 +16,10 @@ use tracing::{error, info, warn};
 use utoipa::ToSchema;
 
 use self::file::{PinFile, Pinned};
-use super::hashing::blocking;
 use super::{Depot, Hold, Holder};
 use crate::asset::AssetName;
 use crate::catalog::Asset;
+use crate::threads::blocking;
 
 /// The file in the cache's directory that has the pins.
 pub const PINS_FILE: &str = "pins.json";

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use futures_core::future::BoxFuture;
 
 use super::bypass::Bypass;
-use super::hashing::blocking;
 use super::stream::Terms;
 use super::verdict::SourceFailures;
 use super::{ByteStream, CacheState, Delivery, Depot, Found, ReadError, Wanting, sources};
 use crate::asset::ByteRange;
 use crate::cache::Entry;
 use crate::catalog::Asset;
+use crate::threads::blocking;
 
 /// Blobs up to this size are kept in memory once they are asked for: boot scripts, NBPs' configuration, grub.cfg.
 const HOT_BLOB: u64 = 64 << 10;

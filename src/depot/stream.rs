@@ -13,11 +13,11 @@ use tokio::task::JoinHandle;
 use super::board::{Grant, TAIL, WantId};
 use super::bypass::Bypass;
 use super::fill::{Fill, Phase};
-use super::hashing::blocking;
 use super::verdict::ASK_AGAIN;
 use super::{CacheState, Delivery, ReadError, Release};
 use crate::asset::ByteRange;
 use crate::cache::{Entry, Partial};
+use crate::threads::blocking;
 
 /// One frame of mapped pages: many system calls' worth for the socket, few page table walks to bring in.
 const MAPPED_FRAME: u64 = 4 << 20;

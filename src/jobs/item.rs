@@ -13,6 +13,7 @@ use crate::catalog::Asset;
 pub(super) struct Item {
     pub(super) name: String,
     pub(super) digest: Digest,
+    /// While there is something to do with it.
     pub(super) asset: Option<Arc<Asset>>,
     size: Option<u64>,
     state: ItemState,
@@ -153,7 +154,13 @@ impl Items {
     fn settle(&mut self, index: usize, state: ItemState) {
         self.running.remove(&index);
         let item = &mut self.list[index];
-        (item.state, item.hashed) = (state, None);
+        (item.state, item.hashed, item.asset) = (state, None, None);
+    }
+
+    /// Forgets all but what failed. The sums stay.
+    pub(super) fn forget(&mut self) {
+        self.list.retain(|item| item.state == ItemState::Failed);
+        self.list.shrink_to_fit();
     }
 }
 

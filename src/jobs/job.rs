@@ -121,6 +121,11 @@ impl Job {
         Ok(cut)
     }
 
+    /// Forgets those of its items that did not fail. For one that has ended.
+    pub(super) fn forget_items(&self) {
+        self.books().items.forget();
+    }
+
     /// As it stands now, with its items.
     pub(super) fn view(&self, depot: &Depot) -> JobView {
         let mut books = self.refreshed(depot);

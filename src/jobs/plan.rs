@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::PlannedState;
 use crate::catalog::Asset;
 use crate::depot::Depot;
+use crate::threads::blocking;
 
 /// Origins that are asked for a size at a time.
 const ASKED_AT_A_TIME: usize = 16;
@@ -94,18 +95,19 @@ impl Plan {
 
     /// The same, when the origins were asked for the sizes that are not known. What they do not say within five seconds
     /// stays unknown.
-    pub async fn with_sizes(assets: &[Arc<Asset>], depot: &Depot) -> Self {
+    pub async fn with_sizes(assets: Vec<Arc<Asset>>, depot: &Depot) -> Self {
         let unknown: Vec<_> = assets.iter().filter(|asset| depot.known_size(asset).is_none()).cloned().collect();
         let asked =
             stream::iter(unknown).map(|asset| async move { (asset.name.to_string(), depot.size(&asset).await.ok()) });
         let told = asked.buffer_unordered(ASKED_AT_A_TIME).take_until(Box::pin(tokio::time::sleep(ASKED_FOR)));
         let sizes: HashMap<_, _> = told.collect().await;
-        let mut plan = Self::of(assets, depot);
+        let on = depot.clone();
+        let (mut plan, assets) = blocking(move || (Self::of(&assets, &on), assets)).await;
         for item in plan.items.iter_mut().filter(|item| item.size.is_none()) {
             item.size = sizes.get(&item.name).copied().flatten();
         }
         let room = plan.proven.bytes + plan.room.available;
-        Self::sum(assets, plan.items, room)
+        Self::sum(&assets, plan.items, room)
     }
 
     /// The sums of these items of these assets, with room for `room` bytes of them in all.

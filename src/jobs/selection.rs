@@ -1,6 +1,6 @@
 //! What an operator wants something done with: assets by name, by glob, by what they are part of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -135,7 +135,8 @@ impl Selection {
         if self.all {
             add(&mut catalog.assets().cloned());
         }
-        for name in &self.assets {
+        let mut seen = HashSet::new();
+        for name in self.assets.iter().filter(|name| seen.insert(*name)) {
             match named(&catalog, name, unknown.len() < SUGGESTED) {
                 Ok(assets) => add(&mut assets.into_iter()),
                 Err(error) => unknown.push(error),
@@ -148,8 +149,8 @@ impl Selection {
             if let Some(names) = boot.releases().assets_of(name) {
                 add(&mut of_names(&names).into_iter());
             } else {
-                let known: Vec<_> = boot.releases().list().into_iter().map(|view| view.name).collect();
-                unknown.push(UnknownName::new(Kind::Release, name, &known));
+                let known = || boot.releases().list().into_iter().map(|view| view.name).collect();
+                unknown.push(UnknownName::new(Kind::Release, name, unknown.len() < SUGGESTED, known));
             }
         }
         let mut unresolved = None;
@@ -163,8 +164,8 @@ impl Selection {
                     unresolved.get_or_insert(SelectionError::Unresolved { kind, name: name.clone(), reason });
                 }
                 None => {
-                    let known = if kind == Kind::Host { boot.host_names() } else { boot.profile_names() };
-                    unknown.push(UnknownName::new(kind, name, &known));
+                    let known = || if kind == Kind::Host { boot.host_names() } else { boot.profile_names() };
+                    unknown.push(UnknownName::new(kind, name, unknown.len() < SUGGESTED, known));
                 }
             }
         }
@@ -200,8 +201,9 @@ impl Selection {
 }
 
 impl UnknownName {
-    fn new<'k>(kind: Kind, name: &str, known: impl IntoIterator<Item = &'k String>) -> Self {
-        let nearest = most_alike(name, known.into_iter().map(String::as_str));
+    /// With what may be meant of those `known`, if `suggest` says so.
+    fn new(kind: Kind, name: &str, suggest: bool, known: impl FnOnce() -> Vec<String>) -> Self {
+        let nearest = suggest.then(|| most_alike(name, known().iter().map(String::as_str))).flatten();
         Self { kind, name: name.to_owned(), nearest }
     }
 }

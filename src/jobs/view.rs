@@ -15,9 +15,9 @@ pub struct PreloadOrder {
     pub assets: Vec<String>,
     /// Releases: all their assets.
     pub releases: Vec<String>,
-    /// Profiles: what they name as the releases stand now.
+    /// Profiles: what they name once every active release is live.
     pub profiles: Vec<String>,
-    /// Hosts: what their scripts and files name as the releases stand now, and their firmware file.
+    /// Hosts: what their scripts and files name once every active release is live, and their firmware file.
     pub hosts: Vec<String>,
     /// Everything in the catalog.
     pub all: bool,
@@ -86,7 +86,7 @@ pub struct JobView {
     pub bytes: Bytes,
     /// Bytes a second over the last seconds; 0 for what has ended.
     pub rate: u64,
-    /// Each asset; left out of lists.
+    /// Each asset; left out of lists. Of jobs that ended before the last 10 that did, those that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemView>,
 }

@@ -11,7 +11,6 @@ use tokio::sync::{Semaphore, broadcast};
 
 use super::item::Item;
 use super::job::Job;
-use super::selection::is_glob;
 use super::{JobEvent, JobKind, Selection, StartError, Task};
 use crate::asset::Digest;
 use crate::boot::Boot;
@@ -45,8 +44,7 @@ impl Work {
                 let selection = Selection::of_assets(assets);
                 let named = |asset: &Asset| selection.assets.iter().any(|name| name == asset.name.as_str());
                 let resolved = selection.resolve(boot)?.into_iter();
-                let only_globs = selection.assets.iter().all(|name| is_glob(name));
-                let wanted = resolved.filter(|asset| depot.is_proven(&asset.digest) || (!only_globs && named(asset)));
+                let wanted = resolved.filter(|asset| depot.is_proven(&asset.digest) || named(asset));
                 let items = wanted.map(item).collect();
                 Self { kind: JobKind::Verify, what: selection.in_words(), verify: true, keep_going: true, items }
             }

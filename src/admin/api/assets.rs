@@ -13,12 +13,13 @@ use super::refusals::Refusals;
 use crate::admin::Problem;
 use crate::admin::extract::{Name, Query};
 use crate::admin::problem::Refusal;
-use crate::admin::server::{Site, blocking};
+use crate::admin::server::Site;
 use crate::admin::shelf::{AssetState, AssetView, Shelf, sorted};
 use crate::asset::AssetName;
 use crate::catalog::Asset;
 use crate::depot::{EvictRefusal, PinError};
 use crate::jobs::{JobView, Selection, Task};
+use crate::threads::blocking;
 
 /// The most assets of one answer.
 const MOST: u16 = 1000;
@@ -114,7 +115,7 @@ pub(super) async fn one(State(site): State<Site>, Name(name): Name) -> Result<Js
 pub(super) async fn preload(State(site): State<Site>, Name(name): Name) -> Result<Started, Refusal> {
     let asset = find(&site, &name)?;
     let selection = Selection::of_assets(vec![asset.name.to_string()]);
-    jobs::start(&site, Task::Preload { selection, verify: false, keep_going: true })
+    jobs::start(&site, Task::Preload { selection, verify: false, keep_going: true }).await
 }
 
 /// Hashes an asset's bytes again
@@ -132,7 +133,7 @@ pub(super) async fn preload(State(site): State<Site>, Name(name): Name) -> Resul
 )]
 pub(super) async fn verify(State(site): State<Site>, Name(name): Name) -> Result<Started, Refusal> {
     let asset = find(&site, &name)?;
-    jobs::start(&site, Task::Verify { assets: vec![asset.name.to_string()] })
+    jobs::start(&site, Task::Verify { assets: vec![asset.name.to_string()] }).await
 }
 
 /// Holds an asset in the cache

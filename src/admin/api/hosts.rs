@@ -10,8 +10,9 @@ use super::refusals::Refusals;
 use crate::admin::Problem;
 use crate::admin::extract::Name;
 use crate::admin::problem::Refusal;
-use crate::admin::server::{Site, blocking};
+use crate::admin::server::Site;
 use crate::boot::MachineView;
+use crate::threads::blocking;
 
 /// All machines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -45,5 +46,5 @@ pub(super) async fn one(State(site): State<Site>, Name(name): Name) -> Result<Js
     let unknown = || {
         Refusal::new(StatusCode::NOT_FOUND, "no host has this name, and no machine with this MAC or address was seen")
     };
-    site.boot.machine(&name).map(Json).ok_or_else(unknown)
+    blocking(move || site.boot.machine(&name)).await.map(Json).ok_or_else(unknown)
 }

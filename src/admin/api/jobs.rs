@@ -15,6 +15,7 @@ use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
 use crate::http::RETRY_SECONDS;
 use crate::jobs::{CancelError, JobView, Plan, PreloadOrder, SelectionError, StartError, Task};
+use crate::threads::blocking;
 
 /// A job that was begun.
 pub(super) type Started = (StatusCode, Json<JobView>);
@@ -48,7 +49,7 @@ pub(super) async fn preload(
     Content(order): Content<PreloadOrder>,
 ) -> Result<Response, Refusal> {
     if !order.dry_run {
-        return start(&site, Task::from(&order)).map(axum::response::IntoResponse::into_response);
+        return start(&site, Task::from(&order)).await.map(axum::response::IntoResponse::into_response);
     }
     let plan = site.jobs.plan(&order.selection()).await;
     plan.map(|plan| Json(plan).into_response()).map_err(|error| unselected(&error))
@@ -61,7 +62,7 @@ pub(super) async fn preload(
     responses((status = 202, description = "The job that does it", body = JobView), Refusals)
 )]
 pub(super) async fn scrub(State(site): State<Site>) -> Result<Started, Refusal> {
-    start(&site, Task::Scrub)
+    start(&site, Task::Scrub).await
 }
 
 /// All jobs, without their items
@@ -88,7 +89,7 @@ pub(super) async fn list(State(site): State<Site>) -> Json<JobList> {
 )]
 pub(super) async fn one(State(site): State<Site>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
     let unknown = || Refusal::new(StatusCode::NOT_FOUND, CancelError::Unknown(id).to_string());
-    site.jobs.get(id).map(Json).ok_or_else(unknown)
+    blocking(move || site.jobs.get(id)).await.map(Json).ok_or_else(unknown)
 }
 
 /// Ends a job
@@ -117,8 +118,9 @@ pub(super) async fn cancel(State(site): State<Site>, Name(id): Name<u64>) -> Res
 }
 
 /// Begins a job.
-pub(super) fn start(site: &Site, task: Task) -> Result<Started, Refusal> {
-    match site.jobs.start(task) {
+pub(super) async fn start(site: &Site, task: Task) -> Result<Started, Refusal> {
+    let jobs = site.jobs.clone();
+    match blocking(move || jobs.start(task)).await {
         Ok(job) => Ok((StatusCode::ACCEPTED, Json(job))),
         Err(StartError::Selection(error)) => Err(unselected(&error)),
         Err(error @ StartError::TooMany) => {

@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 
 use super::refusals::Refusals;
 use crate::admin::CatalogView;
-use crate::admin::server::{Site, blocking};
+use crate::admin::server::Site;
 use crate::depot::ByProtocol;
 use crate::origin::OriginView;
+use crate::threads::blocking;
 
 /// The server as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -133,6 +133,32 @@ async fn a_bad_catalog_of_an_origin_without_validators_is_told_of_once() {
 }
 
 #[tokio::test]
+async fn a_catalog_that_met_a_broken_file_is_taken_when_the_file_is_mended() {
+    let house = House::new();
+    house.write("bootdepot.toml", &house.sharing());
+    house.write("catalog.toml", &assets(&["a"]));
+    let (reloader, mut reloads, boot) = house.start().await;
+    house.write("bootdepot.toml", &(house.sharing() + "max_sice = 1\n"));
+    house.write("catalog.toml", &assets(&["a", "b"]));
+    for _ in 0..3 {
+        reloads.look().await;
+    }
+    let standing = reloader.standing();
+    assert_eq!((standing.generation, standing.sources.last().unwrap().error.clone()), (1, None));
+    assert!(standing.last_reload.unwrap().errors[0].contains("max_sice"));
+    house.write("bootdepot.toml", &house.sharing());
+    reloads.look().await;
+    assert!(boot.depot().find("b").is_some());
+    // One that is as it was before it was bad is no trouble any more.
+    house.write("catalog.toml", "[[asset]]\n");
+    reloads.look().await;
+    assert!(reloader.standing().sources.last().unwrap().error.is_some());
+    house.write("catalog.toml", &assets(&["a", "b"]));
+    reloads.look().await;
+    assert_eq!(reloader.standing().sources.last().unwrap().error, None);
+}
+
+#[tokio::test]
 async fn a_catalog_that_comes_back_as_it_was_is_no_trouble_any_more() {
     let house = House::new();
     house.write("bootdepot.toml", &house.sharing());
