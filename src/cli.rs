@@ -36,6 +36,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::misuse::{Misuse, WRONG_USE};
+use self::words::plain;
 
 /// What holds for all commands.
 const AFTER_HELP: &str = "\
@@ -86,7 +87,9 @@ impl Cli {
     /// for wrong usage or settings.
     pub fn run(self) -> ExitCode {
         self.carry_out().unwrap_or_else(|error| {
-            say(format_args!("bootdepot: {error:#}"));
+            // It may hold what another program said.
+            let text = format!("{error:#}").lines().map(plain).collect::<Vec<_>>().join("\n");
+            say(format_args!("bootdepot: {text}"));
             if error.is::<Misuse>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
         })
     }

@@ -29,6 +29,7 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
                 "Any setting, over that of the file, such as BOOTDEPOT_CACHE__DIR; 'bootdepot config explain KEY' names it.",
             ),
             ("BOOTDEPOT_LOG", "Which log lines are written: info, debug, or a filter such as bootdepot::fill=debug."),
+            ("BOOTDEPOT_TOKEN", "The token that commands send to the running server."),
             ("BOOTDEPOT_LOG_FORMAT", "human, or json for one object a line."),
         ],
     ),
@@ -36,7 +37,10 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
         "FILES",
         &[
             ("/etc/bootdepot/bootdepot.toml", "The settings, which may include others."),
-            ("/var/cache/bootdepot", "The cache. All of it can be deleted while no server runs."),
+            (
+                "/var/cache/bootdepot",
+                "The cache. All of it can be deleted while no server runs; what is pinned, which releases were activated and the machines' boots are forgotten then.",
+            ),
         ],
     ),
     (

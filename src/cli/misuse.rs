@@ -19,7 +19,7 @@ impl Misuse {
     }
 }
 
-/// The settings, without what a shared catalog adds.
+/// The settings, with the shared catalog as it was last read.
 pub(super) fn settings(flags: &Flags) -> Result<Config, Misuse> {
     Config::load(flags, process_environment()).map_err(Misuse::of)
 }

@@ -17,7 +17,6 @@ use self::report::Report;
 use super::misuse::Misuse;
 use super::print;
 use super::worker::Worker;
-use crate::app;
 use crate::config::Flags;
 use crate::jobs::{JobState, JobView, PreloadOrder};
 
@@ -87,10 +86,9 @@ impl PreloadCommand {
             let nothing = "nothing to preload; name assets, or say --release, --profile, --host or --all";
             return Err(Misuse::of(nothing).into());
         }
-        let config = app::load_at_hand(&self.flags).map_err(Misuse::of)?;
         // Before anything is begun that it is to end.
         let interrupts = Interrupts::listen().context("cannot listen for Ctrl-C")?;
-        let worker = Worker::of(config)?;
+        let worker = Worker::of(&self.flags)?;
         let mut report = Report::new(self.json, std::io::stderr().is_terminal());
         let plan = worker.plan(&order)?;
         print(&report.plan(&plan, &order, worker.by())?)?;
@@ -118,6 +116,9 @@ fn follow(worker: &Worker, mut job: JobView, report: &mut Report, interrupts: &I
             report.say("ending it; what came is kept (Ctrl-C again leaves at once)");
             worker.cancel(job.id)?;
         }
-        job = worker.job(job.id).context("how the preload stands is not known any more; run it again to go on")?;
+        let now = worker.job(job.id).context("how the preload stands is not known any more; run it again to go on")?;
+        // Another server's jobs have the same numbers.
+        anyhow::ensure!(now.began == job.began, "the server was started again; run the preload again to go on");
+        job = now;
     }
 }

@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use serde::Deserialize;
-
 use super::misuse::settings;
 use super::print;
 use super::server::{AskError, Server};
 use super::table::Table;
 use super::words::bytes;
+use crate::admin::ReleaseList;
 use crate::boot::ReleaseView;
 use crate::config::Flags;
 
@@ -38,11 +37,7 @@ impl ReleasesCommand {
 
 /// Every release of the server.
 pub(super) fn ask(server: &Server) -> Result<Vec<ReleaseView>, AskError> {
-    #[derive(Deserialize)]
-    struct Releases {
-        releases: Vec<ReleaseView>,
-    }
-    server.get::<Releases>(&["releases"]).map(|all| all.releases)
+    server.get::<ReleaseList>(&["releases"]).map(|all| all.releases)
 }
 
 fn table(views: &[ReleaseView]) -> String {

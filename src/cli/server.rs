@@ -56,6 +56,14 @@ pub(super) enum AskError {
         /// What went wrong.
         reason: String,
     },
+    /// It is there, and does not answer.
+    #[error("the server at {address} (admin.listen) does not answer: {reason}")]
+    Unanswered {
+        /// Where it is.
+        address: SocketAddr,
+        /// What went wrong.
+        reason: String,
+    },
     /// It says that there is no such thing.
     #[error("{0}")]
     Missing(String),
@@ -117,7 +125,7 @@ impl Server {
             return Err(AskError::AnyPort);
         }
         // Set to nothing is as good as not set.
-        let given = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
+        let given = std::env::var(TOKEN).ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         let from_environment = given.is_some();
         let token = given.or_else(|| token_of(admin));
         let operators = admin.operator_token_file.clone();
@@ -175,22 +183,27 @@ impl Server {
 
     /// Whether anybody listens there. Blocks.
     pub(super) fn is_there(&self) -> Result<(), AskError> {
+        self.runtime.block_on(self.connect()).map(drop)
+    }
+
+    async fn connect(&self) -> Result<TcpStream, AskError> {
         let silent = |reason: String| AskError::Silent { address: self.address, reason };
-        match self.runtime.block_on(async { timeout(PATIENCE, TcpStream::connect(self.address)).await }) {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(silent(error.to_string())),
-            Err(_) => Err(silent(format!("no answer within {} s", PATIENCE.as_secs()))),
+        match timeout(PATIENCE, TcpStream::connect(self.address)).await {
+            Ok(connected) => connected.map_err(|error| silent(error.to_string())),
+            Err(_) => Err(silent(too_long())),
         }
     }
 
     fn exchange(&self, method: Method, target: &str, body: Bytes) -> Result<(StatusCode, Bytes), AskError> {
-        let silent = |reason: String| AskError::Silent { address: self.address, reason };
-        let exchanging = exchange(self.address, self.token.as_deref(), method, target, body);
-        match self.runtime.block_on(async { timeout(PATIENCE, exchanging).await }) {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(silent(error.to_string())),
-            Err(_) => Err(silent(format!("no answer within {} s", PATIENCE.as_secs()))),
-        }
+        let unanswered = |reason: String| AskError::Unanswered { address: self.address, reason };
+        self.runtime.block_on(async {
+            let socket = self.connect().await?;
+            let exchanging = exchange(socket, self.address, self.token.as_deref(), method, target, body);
+            match timeout(PATIENCE, exchanging).await {
+                Ok(answer) => answer.map_err(|error| unanswered(error.to_string())),
+                Err(_) => Err(unanswered(too_long())),
+            }
+        })
     }
 
     fn ask<T: DeserializeOwned>(&self, method: Method, target: &str, body: Bytes) -> Result<T, AskError> {
@@ -232,16 +245,20 @@ fn reachable(mut listener: SocketAddr) -> SocketAddr {
     listener
 }
 
+fn too_long() -> String {
+    format!("no answer within {} s", PATIENCE.as_secs())
+}
+
 /// One request on a connection of its own.
 async fn exchange(
+    socket: TcpStream,
     address: SocketAddr,
     token: Option<&str>,
     method: Method,
     path: &str,
     body: Bytes,
 ) -> anyhow::Result<(StatusCode, Bytes)> {
-    let socket = TokioIo::new(TcpStream::connect(address).await?);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(socket).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
     tokio::spawn(connection);
     let mut request = Request::builder()
         .method(method)

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use anyhow::Context as _;
-use serde::Deserialize;
 
 use super::say;
 use super::server::{AskError, Server};
+use crate::admin::HostList;
 use crate::boot::{Ledger, MachineView};
 use crate::config::Config;
 
@@ -18,16 +18,10 @@ pub(super) enum Witness {
     File(Ledger),
 }
 
-/// All machines.
-#[derive(Deserialize)]
-struct Machines {
-    hosts: Vec<MachineView>,
-}
-
 impl Witness {
     /// The server that runs with these settings; where none answers, its file, which standard error is told of. Blocks.
     pub(super) fn of(config: &Config) -> anyhow::Result<Self> {
-        let asked = Server::of(config).and_then(|server| server.get::<Machines>(&["hosts"]).map(|_| server));
+        let asked = Server::of(config).and_then(|server| server.get::<HostList>(&["hosts"]).map(|_| server));
         let why = match asked {
             Ok(server) => return Ok(Self::Server(server)),
             Err(error) if error.is_nobody() => error.in_short(),
@@ -43,7 +37,7 @@ impl Witness {
     pub(super) fn machines(&self) -> anyhow::Result<Vec<MachineView>> {
         match self {
             Self::File(ledger) => Ok(ledger.machines(&HashMap::new())),
-            Self::Server(server) => Ok(server.get::<Machines>(&["hosts"])?.hosts),
+            Self::Server(server) => Ok(server.get::<HostList>(&["hosts"])?.hosts),
         }
     }
 

@@ -3,11 +3,14 @@
 use std::io::ErrorKind;
 
 use super::here::Here;
+use super::misuse::{Misuse, settings};
 use super::say;
 use super::server::{AskError, Server};
+use super::words::plain;
 use crate::admin::{AssetList, AssetState, AssetView, Evicted};
+use crate::app;
 use crate::cache::CacheError;
-use crate::config::Config;
+use crate::config::{Config, Flags};
 use crate::jobs::{JobView, Plan, PreloadOrder};
 
 /// What came of a wish that concerns one asset; else why it was refused. An error besides is one that the next wish would
@@ -23,12 +26,17 @@ pub(super) enum Worker {
 }
 
 impl Worker {
-    /// The server that runs with these settings, else this process.
-    pub(super) fn of(config: Config) -> anyhow::Result<Self> {
-        match running(&config)? {
-            Ok(server) => Ok(Self::Server(server)),
-            Err(unasked) => Self::here(config, &unasked),
+    /// The server that runs with these settings, else this process, with the shared catalog as it is now.
+    pub(super) fn of(flags: &Flags) -> anyhow::Result<Self> {
+        let unasked = match running(&settings(flags)?)? {
+            Ok(server) => return Ok(Self::Server(server)),
+            Err(unasked) => unasked,
+        };
+        let config = app::load_at_hand(flags).map_err(Misuse::of)?;
+        for warning in &config.warnings {
+            say(format_args!("bootdepot: {}", plain(warning)));
         }
+        Self::here(config, &unasked)
     }
 
     /// The same for a command that has nothing to do where there is no cache. Says on standard error that no server was

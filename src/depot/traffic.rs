@@ -29,10 +29,20 @@ pub(super) struct Open {
 }
 
 /// The sums of the transfers of one protocol that ended.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Ended {
-    transfers: AtomicU64,
-    sent: AtomicU64,
+    transfers: u64,
+    sent: u64,
+}
+
+/// Some of the transfers under way, and the sums of those of them that ended: under one lock, so that each transfer is seen
+/// in the one or the other.
+#[derive(Default)]
+struct Shard {
+    /// By their ids: numbers of ours, which need no seed.
+    open: HashMap<u64, Arc<Open>, FixedState>,
+    /// By protocol.
+    ended: [Ended; 2],
 }
 
 /// A sum for each protocol.
@@ -55,15 +65,10 @@ pub struct TransferTotals {
     pub sent: ByProtocol,
 }
 
-/// Some of the transfers under way, by their ids: numbers of ours, which need no seed.
-type Shard = HashMap<u64, Arc<Open>, FixedState>;
-
 /// All transfers.
 pub(super) struct Traffic {
-    open: [Mutex<Shard>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     past: Mutex<VecDeque<(Arc<TransferFacts>, TransferEnd)>>,
-    /// Of those that ended: how many, and what they sent.
-    ended: [Ended; 2],
     meters: Meters,
     events: Events<TransferEvent>,
 }
@@ -99,9 +104,8 @@ impl Traffic {
     /// No transfers.
     pub(super) fn new() -> Self {
         Self {
-            open: std::array::from_fn(|_| Mutex::default()),
+            shards: std::array::from_fn(|_| Mutex::default()),
             past: Mutex::default(),
-            ended: Default::default(),
             meters: Meters::new(),
             events: Events::new(),
         }
@@ -118,17 +122,20 @@ impl Traffic {
         let open = Open { facts: Arc::clone(&facts), sent: AtomicU64::new(0), cache: Mutex::default() };
         let open = Arc::new(open);
         self.meters.of(facts.protocol).begin();
-        self.shard(facts.id).insert(facts.id, Arc::clone(&open));
+        self.shard(facts.id).open.insert(facts.id, Arc::clone(&open));
         self.events.tell(TransferEvent::Began(facts));
         open
     }
 
     /// A transfer ended.
     pub(super) fn end(&self, facts: &Arc<TransferFacts>, end: TransferEnd) {
-        self.shard(facts.id).remove(&facts.id);
-        let sums = &self.ended[usize::from(facts.protocol == Protocol::Tftp)];
-        sums.transfers.fetch_add(1, Ordering::Relaxed);
-        sums.sent.fetch_add(end.sent, Ordering::Relaxed);
+        {
+            let mut shard = self.shard(facts.id);
+            shard.open.remove(&facts.id);
+            let sums = &mut shard.ended[facts.protocol as usize];
+            sums.transfers += 1;
+            sums.sent += end.sent;
+        }
         self.meters.of(facts.protocol).end(end.outcome, end.cache, end.sent, end.took);
         let forgotten = {
             let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,7 +150,7 @@ impl Traffic {
     /// Those under way, the oldest first.
     fn open(&self) -> Vec<Arc<Open>> {
         let mut open: Vec<_> =
-            (0..SHARDS as u64).flat_map(|shard| self.shard(shard).values().cloned().collect::<Vec<_>>()).collect();
+            (0..SHARDS as u64).flat_map(|shard| self.shard(shard).open.values().cloned().collect::<Vec<_>>()).collect();
         open.sort_unstable_by_key(|open| open.facts.id);
         open
     }
@@ -151,7 +158,7 @@ impl Traffic {
     fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
         // Below SHARDS, a usize.
         let index = usize::try_from(id % SHARDS as u64).unwrap_or_default();
-        self.open[index].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,20 +181,23 @@ impl Depot {
 
     /// The sums of all transfers, those under way included.
     pub fn transfer_totals(&self) -> TransferTotals {
-        let traffic = &self.shared.traffic;
-        let of = |ended: &Ended| (ended.transfers.load(Ordering::Relaxed), ended.sent.load(Ordering::Relaxed));
-        let [mut http, mut tftp] = traffic.ended.each_ref().map(of);
-        let open = traffic.open();
-        for transfer in &open {
-            let (transfers, sent) = if transfer.facts.protocol == Protocol::Tftp { &mut tftp } else { &mut http };
-            *transfers += 1;
-            *sent += transfer.sent();
+        let mut active = 0;
+        let mut sums = [Ended::default(); 2];
+        for shard in 0..SHARDS as u64 {
+            let shard = self.shared.traffic.shard(shard);
+            active += shard.open.len() as u64;
+            let under_way =
+                |open: &Arc<Open>| (open.facts.protocol as usize, Ended { transfers: 1, sent: open.sent() });
+            for (protocol, more) in shard.ended.into_iter().enumerate().chain(shard.open.values().map(under_way)) {
+                sums[protocol].transfers += more.transfers;
+                sums[protocol].sent += more.sent;
+            }
         }
-        TransferTotals {
-            active: open.len() as u64,
-            transfers: ByProtocol { http: http.0, tftp: tftp.0 },
-            sent: ByProtocol { http: http.1, tftp: tftp.1 },
-        }
+        let by_protocol = |of: fn(&Ended) -> u64| ByProtocol {
+            http: of(&sums[Protocol::Http as usize]),
+            tftp: of(&sums[Protocol::Tftp as usize]),
+        };
+        TransferTotals { active, transfers: by_protocol(|it| it.transfers), sent: by_protocol(|it| it.sent) }
     }
 
     /// The last 500 transfers that ended, the newest first.

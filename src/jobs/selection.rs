@@ -5,20 +5,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::asset::AssetName;
 use crate::boot::{Boot, most_alike};
 use crate::catalog::{Asset, Catalog};
 
-/// Unknown names of assets for which the nearest known ones are looked up: each is compared with all of the catalog, and a
+/// Unknown names for which the nearest known ones are looked up: each is compared with all that there are, and a
 /// list of which nothing is known has another reason than a slip of the pen.
 const SUGGESTED: usize = 16;
 
 /// Some assets of the catalog, by what they are called or what they are part of.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Names, or globs of them: `*` stands for anything but a slash, `**` for anything.
     pub assets: Vec<String>,

@@ -77,7 +77,7 @@ fn a_release_goes_live_whole_and_the_one_before_until_then() {
     assert_eq!(Client::of(server.admin).get("/readyz").status, 200);
     let before = standing(&site, &server, "okd-1");
     assert_eq!(before["state"], "idle");
-    assert!(before["kept_until"].is_u64(), "{before}");
+    assert!(before["kept_until"].is_string(), "{before}");
     // Who began with the one before ends with it.
     let rest = reading.finish();
     assert!(rest.complete && begun == rootfs.bytes[..1000] && rest.body == rootfs.bytes[1000..]);

@@ -28,7 +28,7 @@ pub struct Status {
     pub now: Timestamp,
     /// Whether nothing stands in the way of any machine.
     pub ready: bool,
-    /// What does, a sentence each.
+    /// What does, a sentence each; also that operators' pins cannot be read, which keeps no machine from booting.
     pub troubles: Vec<String>,
     /// Where it listens.
     pub listeners: Vec<Listener>,
@@ -49,7 +49,7 @@ pub struct Status {
 /// One address that the server listens on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Listener {
-    /// `http`, `https`, `tftp`, `dhcp` or `admin`.
+    /// `http`, `https`, `tftp` or `admin`.
     pub protocol: String,
     /// The address, with the port that the system chose.
     #[schema(value_type = String)]

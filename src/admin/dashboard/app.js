@@ -160,13 +160,13 @@ const stream = new Stream({
   },
   event(name, data) {
     if (name === "reset") {
-      resync();
+      stream.restart();
       return;
     }
     const { status } = store;
     apply(name, data);
     // Another server than before answers here, with other counters and jobs.
-    if (name === "status" && status && store.status.started !== status.started) resync();
+    if (name === "status" && status && store.status.started !== status.started) stream.restart();
   },
   lost(error, pause) {
     if (link.lost === null) {
@@ -181,19 +181,6 @@ const stream = new Stream({
     schedule();
   },
 });
-
-let syncing = false;
-
-async function resync() {
-  if (syncing) return;
-  syncing = true;
-  try {
-    await loadSnapshots();
-  } catch {
-    // The stream's own end will tell.
-  }
-  syncing = false;
-}
 
 function drawLink(state = link.lost ? "lost" : "live") {
   attribute(byId("link-state"), "data-state", state);
@@ -259,7 +246,6 @@ async function begin() {
   drawSession();
   allowActions();
   stream.stop();
-  stream.lastId = "";
   stream.failures = 0;
   try {
     // Before the stream, so that a refusal has its own words.
@@ -267,7 +253,7 @@ async function begin() {
   } catch (error) {
     if (error instanceof Problem && (error.status === 401 || error.status === 403)) return;
   }
-  stream.start();
+  stream.restart();
 }
 
 // Pages --------------------------------------------------------------------------------------------------------------

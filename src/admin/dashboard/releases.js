@@ -37,7 +37,7 @@ export function releases() {
       node,
       update(now) {
         setText(name, now.name);
-        const kept = now.kept_until ? `kept until ${clock(new Date(now.kept_until * 1000).toISOString())}` : "";
+        const kept = now.kept_until ? `kept until ${clock(now.kept_until)}` : "";
         setText(reason, now.reason ?? kept);
         reason.hidden = reason.textContent === "";
         attribute(node, "data-tone", tone(now.state));

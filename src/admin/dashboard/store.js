@@ -168,9 +168,7 @@ export function apply(name, text) {
   const data = text === "" ? null : JSON.parse(text);
   switch (name) {
     case "status": {
-      const failed = store.status?.catalog.last_reload;
       setStatus(data);
-      if (failed?.at !== data.catalog.last_reload?.at) touch("reload");
       return touch("status");
     }
     case "host": {

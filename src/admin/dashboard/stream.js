@@ -35,6 +35,12 @@ export class Stream {
     this.run(this.current);
   }
 
+  /** Begins anew: what was told so far counts for nothing. */
+  restart() {
+    this.lastId = "";
+    this.start();
+  }
+
   stop() {
     this.current = 0;
     this.abort?.abort();
@@ -87,6 +93,8 @@ export class Stream {
       await this.hooks.open(this.lastId !== "");
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       const parser = new Parser((id, name, data) => {
+        // What comes after a stop is what a new start is told as well.
+        if (abort.signal.aborted) return;
         if (id !== null) this.lastId = id;
         this.hooks.event(name, data);
       });

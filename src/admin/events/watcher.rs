@@ -80,11 +80,14 @@ impl Watcher {
     /// All that is new. Takes some milliseconds where there are thousands of assets, and blocks for a look at the disk.
     pub(super) fn look(&mut self) -> Vec<Event> {
         let mut news = News::default();
+        // Before what is told of them: one that ends meanwhile is told of as one that runs, and then as one that ended.
+        if self.looks.is_multiple_of(OFTEN) {
+            self.look_at_fills(&mut news);
+        }
         self.drain_transfers(&mut news);
         self.drain_fills(&mut news);
         self.drain_jobs(&mut news);
         if self.looks.is_multiple_of(OFTEN) {
-            self.look_at_fills(&mut news);
             self.look_at_machines(&mut news);
             self.look_at_releases(&mut news);
             self.look_at_reload(&mut news);

@@ -1,11 +1,12 @@
 //! What operators see of a release.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::standing::Standing;
 use crate::catalog::Release;
-use crate::depot::Progress;
+use crate::depot::{Progress, moment};
 
 /// A release as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -28,9 +29,8 @@ pub struct ReleaseView {
     pub bytes: u64,
     /// Bytes of it in all, where the size of every asset is known.
     pub size: Option<u64>,
-    /// Until when it stays in the cache for machines that began with it, in seconds since 1970, where another took its
-    /// place a while ago.
-    pub kept_until: Option<u64>,
+    /// Until when it stays in the cache for machines that began with it, where another took its place a while ago.
+    pub kept_until: Option<Timestamp>,
 }
 
 /// How a release stands.
@@ -80,7 +80,6 @@ impl ReleaseView {
             (false, true, Some(_)) => ReleaseState::Failed,
             (false, false, _) => ReleaseState::Idle,
         };
-        let since_1970 = |at: std::time::SystemTime| at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self {
             name: release.name.clone(),
             channel: release.channel.clone(),
@@ -91,7 +90,7 @@ impl ReleaseView {
             total: release.assets.len(),
             bytes,
             size,
-            kept_until: standing.kept_until(release).map(|until| since_1970(until).as_secs()),
+            kept_until: standing.kept_until(release).map(moment),
         }
     }
 }
