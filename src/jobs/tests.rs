@@ -417,6 +417,16 @@ async fn the_last_hundred_jobs_are_remembered() {
     let listed: Vec<_> = house.jobs.list().iter().map(|job| job.id).collect();
     assert_eq!(listed, (4..=103).rev().collect::<Vec<_>>());
     assert!(house.jobs.get(3).is_none() && house.jobs.get(4).is_some());
+    // The last ten with every item, the sums of all, and of what failed that it did.
+    let items = |id| house.jobs.get(id).unwrap().items.len();
+    assert_eq!((items(94), items(93), house.jobs.get(4).unwrap().assets.done), (1, 0, 1));
+    fs::remove_file(house.dir.path().join("okd_2_kernel")).unwrap();
+    let failing = house.preload(&["okd/2/kernel", "okd/1/kernel"], |order| order.keep_going = true).id;
+    house.ended(failing).await;
+    for _ in 0..10 {
+        house.ended(house.preload(&["okd/1/kernel"], |_| {}).id).await;
+    }
+    assert_eq!(states(&house.jobs.get(failing).unwrap()), [("okd/2/kernel", ItemState::Failed)]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
 const ROWS: [&[&str]; 11] = [
-    &["asset", "sockets", "span", "trust"],
+    &["asset", "sockets", "span", "threads", "trust"],
     &["secret"],
     &["catalog", "origin", "cache"],
     &["depot"],

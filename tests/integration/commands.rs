@@ -292,7 +292,7 @@ fn tokens_are_found_and_what_is_missing_is_said() {
     };
     assert_eq!(with("", &["pin", "okd/1/kernel"]).done(), "pinned okd/1/kernel (97.6 KiB)\n", "read from the file");
     assert_eq!(with("operator-token-0123456789", &["unpin", "okd/1/kernel"]).done(), "unpinned okd/1/kernel\n");
-    assert!(with("viewer-token-0123456789", &["list"]).done().contains("okd/1/kernel"));
+    assert!(with("viewer-token-0123456789\n", &["list"]).done().contains("okd/1/kernel"));
     let looking = with("viewer-token-0123456789", &["pin", "okd/1/kernel"]).failed();
     assert!(looking.contains(" refuses: ") && looking.contains("the token is the one in BOOTDEPOT_TOKEN"), "{looking}");
     let wrong = with("mistyped", &["list"]).failed();
