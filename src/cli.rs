@@ -15,6 +15,7 @@ pub mod list;
 mod live;
 pub mod man;
 mod misuse;
+mod owner;
 pub mod pin;
 pub mod preload;
 pub mod releases;

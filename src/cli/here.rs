@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
+use super::owner::Owner;
 use crate::admin::{AssetState, AssetView, Shelf, sorted};
 use crate::asset::AssetName;
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
@@ -20,12 +21,15 @@ pub(super) struct Here {
     runtime: Runtime,
     boot: Boot,
     jobs: Jobs,
+    /// The last to go, when nothing is written any more.
+    _owner: Option<Owner>,
 }
 
 impl Here {
     /// Opens the cache, which nobody else may have open.
     pub(super) fn open(config: Config) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let owner = Owner::of(&config.cache.dir);
         let (boot, jobs) = {
             let _within = runtime.enter();
             let record = config.cache.dir.join(RECORD_FILE);
@@ -37,7 +41,7 @@ impl Here {
             let boot = Boot::new(config.roster, releases, Ledger::in_memory(), depot);
             (boot.clone(), Jobs::new(boot))
         };
-        Ok(Self { runtime, boot, jobs })
+        Ok(Self { runtime, boot, jobs, _owner: owner })
     }
 
     /// Assets in the order of their names: those whose names begin so, in this state.

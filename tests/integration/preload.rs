@@ -2,13 +2,16 @@
 
 mod beside;
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::{Fault, Object, Origin, Site, noise};
+use crate::support::{Fault, Object, Origin, Site, noise, note_skipped};
 
 /// The site's command line, to be run to its end: its status, and what it printed and complained of.
 fn run(site: &Site, args: &[&str]) -> (Option<i32>, String, String) {
@@ -54,6 +57,41 @@ fn three(origin: &Origin) -> (Site, [Object; 3]) {
 
 fn is_here(site: &Site, object: &Object) -> bool {
     site.blobs().into_iter().any(|(name, bytes)| name == object.sha256() && object.bytes == bytes)
+}
+
+#[test]
+fn what_root_brings_in_belongs_to_the_user_whose_cache_it_is() {
+    fn everything(dir: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
+        let mut found = Vec::new();
+        for path in entries {
+            if path.is_dir() {
+                found.extend(everything(&path));
+            }
+            found.push(path);
+        }
+        found
+    }
+
+    if !rustix::process::geteuid().is_root() {
+        return note_skipped("only root can give files away");
+    }
+    let origin = Origin::start();
+    let (site, objects) = three(&origin);
+    assert_eq!(run(&site, &["okd/kernel"]).0, Some(0));
+    let cache = site.cache_dir();
+    assert!(everything(&cache).iter().all(|path| path.metadata().expect("it is there").uid() == 0), "it is root's own");
+    for path in everything(&cache).iter().chain([&cache]) {
+        chown(path, Some(61_234), Some(61_235)).expect("root can give files away");
+    }
+    assert_eq!(run(&site, &["--all"]).0, Some(0));
+    assert!(objects.iter().all(|object| is_here(&site, object)));
+    let owners: BTreeSet<_> = everything(&cache)
+        .iter()
+        .map(|path| path.metadata().expect("it is there"))
+        .map(|found| (found.uid(), found.gid()))
+        .collect();
+    assert_eq!(owners, BTreeSet::from([(61_234, 61_235)]));
 }
 
 #[test]
