@@ -5,6 +5,7 @@
 //! (what is known, else one request to the origin), [`Depot::read`], and [`Reader::stream`], which begins or joins the
 //! fill of what is not here yet.
 
+mod blob;
 mod board;
 mod bypass;
 mod crew;

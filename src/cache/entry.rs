@@ -49,6 +49,10 @@ impl Entry {
         &self.blob.digest
     }
 
+    pub(super) fn blob(&self) -> &Arc<OpenBlob> {
+        &self.blob
+    }
+
     /// The bytes of `range`, read into memory of their own. Blocks when they are not in the page cache.
     ///
     /// [`io::ErrorKind::InvalidInput`] where the range ends beyond the blob.
@@ -143,6 +147,10 @@ impl OpenBlob {
             return Ok(mapping);
         }
         let mapping = Mapping::of(&self.file)?;
+        // Nobody asks for pages beyond what is mapped.
+        if mapping.length() < self.size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         Ok(self.mapping.get_or_init(|| mapping))
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Blob<T> {
     serial: u64,
     /// The open file; held by others too when its count is above one.
     open: Option<Arc<T>>,
+    /// Somebody could not read it since its contents were last looked at.
+    doubted: bool,
 }
 
 /// A blob that rotted.
@@ -205,7 +207,21 @@ impl<T> Index<T> {
     pub(super) fn verified(&mut self, digest: &Digest, now: SystemTime) {
         if let Some(blob) = self.blobs.get_mut(digest) {
             blob.verified = now;
+            blob.doubted = false;
         }
+    }
+
+    /// Keeps `file` open no longer, as it could not be read: who asks next opens what is there by then. Returns whether
+    /// the blob's contents should be looked at: not where it went meanwhile, or they are being looked at.
+    pub(super) fn doubt(&mut self, digest: &Digest, file: &Arc<T>) -> bool {
+        let Some(blob) = self.blobs.get_mut(digest) else { return false };
+        if !blob.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, file)) {
+            return false;
+        }
+        // Its last holder closes it, and that is not here.
+        blob.open = None;
+        self.open -= 1;
+        !std::mem::replace(&mut blob.doubted, true)
     }
 
     // Pins.
@@ -300,7 +316,8 @@ impl<T> Index<T> {
         self.serial += 1;
         self.sums.blobs += size;
         self.open += usize::from(open.is_some());
-        self.blobs.insert(digest, Blob { size, used, saved: used, verified, serial: self.serial, open });
+        let blob = Blob { size, used, saved: used, verified, serial: self.serial, open, doubted: false };
+        self.blobs.insert(digest, blob);
         replaced
     }
 

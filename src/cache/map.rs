@@ -49,6 +49,11 @@ impl Mapping {
         Ok(Self { bytes, entered, knows_residence: me.is_root() || me.as_raw() == owner })
     }
 
+    /// How long the file was when it was mapped, in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// The pages of `range`, which must lie within the file. Not to be read by user space.
     pub(super) fn slice(&self, range: ByteRange) -> &[u8] {
         let (start, end) = bounds(range);
@@ -65,7 +70,7 @@ impl Mapping {
             Err(error) if error.raw_os_error() == Some(libc::EFAULT) => Err(io::Error::from_raw_os_error(libc::EIO)),
             other => other,
         }?;
-        let last = self.bytes.len() as u64;
+        let last = self.length();
         for window in windows(range) {
             let whole = ByteRange::new(window * WINDOW, last.min((window + 1) * WINDOW));
             if whole.intersect(&range) == whole {

@@ -15,7 +15,7 @@ use rustix::io::ReadWriteFlags;
 use tracing::{debug, warn};
 
 use super::dir::Dir;
-use super::{Cache, CacheError};
+use super::{Cache, CacheError, Entry};
 use crate::asset::{Digest, Verifier};
 
 /// Bytes that are read at once.
@@ -60,6 +60,13 @@ impl ScrubOutcome {
 }
 
 impl Cache {
+    /// Says that this blob could not be read: who asks for it next has its file opened anew. Returns whether it should be
+    /// [verified](Cache::verify), which the first one to say so is told, and nobody where `error` says nothing of the blob.
+    /// Never blocks.
+    pub fn doubt(&self, entry: &Entry, error: &io::Error) -> bool {
+        is_of_file(error) && self.store.index().doubt(entry.digest(), entry.blob())
+    }
+
     /// The blob whose bytes were last hashed the longest ago, if that is `interval` or more.
     pub fn scrub_due(&self, interval: Duration) -> Option<Digest> {
         let (digest, verified) = self.store.index().longest_unverified()?;
@@ -162,7 +169,19 @@ fn is_short(error: &CacheError) -> bool {
 /// Whether an error says that the disk (or a file system with checksums of its own) gives up on a block, rather than that
 /// the system has trouble.
 fn is_unreadable(error: &CacheError) -> bool {
-    matches!(error, CacheError::Io { error, .. } if matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN)))
+    matches!(error, CacheError::Io { error, .. } if is_of_block(error))
+}
+
+fn is_of_block(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN))
+}
+
+/// Whether an error of reading an open file is that file's own: a bad block, an end that comes too early, or that the
+/// server of a network file system does not know it any more.
+fn is_of_file(error: &io::Error) -> bool {
+    is_of_block(error)
+        || error.kind() == io::ErrorKind::UnexpectedEof
+        || error.raw_os_error() == Some(libc::ESTALE)
 }
 
 /// Hashes all of a file that should be `size` bytes long; `None` when told to stop. Leaves the page cache as it was: what

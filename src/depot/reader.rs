@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
 
+use super::blob::Blob;
 use super::bypass::Bypass;
 use super::stream::Terms;
 use super::verdict::SourceFailures;
@@ -61,7 +62,8 @@ impl Reader {
             if let Found::Blob(entry) = found {
                 terms.hold(entry.size())?;
                 let state = if self.began { CacheState::Miss } else { CacheState::Hit };
-                return self.blob_stream(entry, range, delivery, state).await;
+                let blob = Blob::new(self.depot.clone(), Arc::clone(&self.asset), entry);
+                return self.blob_stream(blob, range, delivery, state).await;
             }
             let bypass = self.bypass(range);
             let unreadable = matches!(found, Found::Unreadable(_));
@@ -70,22 +72,22 @@ impl Reader {
             }
             if let Some((fill, state)) = self.depot.join(&self.asset, Wanting::Lasting)? {
                 let state = if self.began { CacheState::Miss } else { state };
-                return ByteStream::fill(fill, range, terms, state, bypass).await;
+                return ByteStream::fill(self.depot.clone(), fill, range, terms, state, bypass).await;
             }
         }
     }
 
     async fn blob_stream(
         &self,
-        entry: Entry,
+        blob: Blob,
         range: ByteRange,
         delivery: Delivery,
         state: CacheState,
     ) -> Result<ByteStream, ReadError> {
-        if entry.size() > HOT_BLOB {
-            return Ok(ByteStream::blob(entry, range, delivery, state));
+        if blob.size() > HOT_BLOB {
+            return Ok(ByteStream::blob(blob, range, delivery, state));
         }
-        let bytes = self.depot.hot(&entry).await?;
+        let bytes = self.depot.hot(blob).await?;
         // Cut to the size above, which is at most `HOT_BLOB`.
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         Ok(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), state))
@@ -117,19 +119,17 @@ impl Reader {
 
 impl Depot {
     /// A small blob's bytes, in memory from its first use on.
-    async fn hot(&self, entry: &Entry) -> Result<Bytes, ReadError> {
-        if let Some(bytes) = self.shared.hot.get(entry.digest()) {
+    async fn hot(&self, blob: Blob) -> Result<Bytes, ReadError> {
+        let digest = *blob.digest();
+        if let Some(bytes) = self.shared.hot.get(&digest) {
             return Ok(bytes);
         }
-        let whole = ByteRange::whole(entry.size());
-        let read = if let Some(bytes) = entry.read_resident(whole) {
-            Ok(bytes)
-        } else {
-            let entry = entry.clone();
-            blocking(move || entry.read(whole)).await
+        let whole = ByteRange::whole(blob.size());
+        let bytes = match blob.read_resident(whole, Delivery::Copied) {
+            Some(bytes) => bytes,
+            None => blocking(move || blob.read(whole, Delivery::Copied)).await?,
         };
-        let bytes = read.map_err(|error| ReadError::Disk(error.to_string()))?;
-        self.shared.hot.insert(*entry.digest(), bytes.clone());
+        self.shared.hot.insert(digest, bytes.clone());
         Ok(bytes)
     }
 }

@@ -10,13 +10,14 @@ use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use tokio::task::JoinHandle;
 
+use super::blob::Blob;
 use super::board::{Grant, TAIL, WantId};
 use super::bypass::Bypass;
 use super::fill::{Fill, Phase};
 use super::verdict::ASK_AGAIN;
-use super::{CacheState, Delivery, ReadError, Release};
+use super::{CacheState, Delivery, Depot, ReadError, Release};
 use crate::asset::ByteRange;
-use crate::cache::{Entry, Partial};
+use crate::cache::Partial;
 use crate::threads::blocking;
 
 /// One frame of mapped pages: many system calls' worth for the socket, few page table walks to bring in.
@@ -71,12 +72,13 @@ impl ByteStream {
     }
 
     /// A stream of `range` of a proven blob.
-    pub(super) fn blob(entry: Entry, range: ByteRange, delivery: Delivery, state: CacheState) -> Self {
-        Self { inner: Inner::Blob(BlobStream::new(entry, range, delivery)), remaining: range.len(), state }
+    pub(super) fn blob(blob: Blob, range: ByteRange, delivery: Delivery, state: CacheState) -> Self {
+        Self { inner: Inner::Blob(BlobStream::new(blob, range, delivery)), remaining: range.len(), state }
     }
 
     /// A stream of `range` of a fill; returns with its first piece in hand.
     pub(super) async fn fill(
+        depot: Depot,
         fill: Arc<Fill>,
         range: ByteRange,
         terms: Terms,
@@ -85,6 +87,7 @@ impl ByteStream {
     ) -> Result<Self, ReadError> {
         let want = fill.board().want(range);
         let stream = FillStream {
+            depot,
             fill,
             want,
             at: range.start,
@@ -161,15 +164,15 @@ impl Stream for ByteStream {
 
 /// A stream of a proven blob. Pages that are not in memory are brought in on blocking threads, one frame ahead.
 struct BlobStream {
-    entry: Entry,
+    blob: Blob,
     rest: ByteRange,
     delivery: Delivery,
-    coming: VecDeque<JoinHandle<std::io::Result<Bytes>>>,
+    coming: VecDeque<JoinHandle<Result<Bytes, ReadError>>>,
 }
 
 impl BlobStream {
-    fn new(entry: Entry, rest: ByteRange, delivery: Delivery) -> Self {
-        Self { entry, rest, delivery, coming: VecDeque::new() }
+    fn new(blob: Blob, rest: ByteRange, delivery: Delivery) -> Self {
+        Self { blob, rest, delivery, coming: VecDeque::new() }
     }
 
     fn take_frame(&mut self) -> Option<ByteRange> {
@@ -187,22 +190,15 @@ impl BlobStream {
 
     fn bring(&mut self) {
         let Some(range) = self.take_frame() else { return };
-        let (entry, delivery) = (self.entry.clone(), self.delivery);
-        self.coming.push_back(tokio::task::spawn_blocking(move || match delivery {
-            Delivery::Mapped => entry.map(range),
-            Delivery::Copied => entry.read(range),
-        }));
+        let (blob, delivery) = (self.blob.clone(), self.delivery);
+        self.coming.push_back(tokio::task::spawn_blocking(move || blob.read(range, delivery)));
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
         if self.coming.is_empty() {
             let before = self.rest.start;
             let Some(range) = self.take_frame() else { return Poll::Ready(None) };
-            let resident = match self.delivery {
-                Delivery::Mapped => self.entry.map_resident(range),
-                Delivery::Copied => self.entry.read_resident(range),
-            };
-            if let Some(bytes) = resident {
+            if let Some(bytes) = self.blob.read_resident(range, self.delivery) {
                 return Poll::Ready(Some(Ok(bytes)));
             }
             self.rest.start = before;
@@ -214,11 +210,7 @@ impl BlobStream {
         let Some(first) = self.coming.front_mut() else { return Poll::Ready(None) };
         let read = ready!(Pin::new(first).poll(cx));
         self.coming.pop_front();
-        Poll::Ready(Some(match read {
-            Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(error)) => Err(ReadError::Disk(error.to_string())),
-            Err(error) => Err(ReadError::Disk(error.to_string())),
-        }))
+        Poll::Ready(Some(read.unwrap_or_else(|error| Err(ReadError::Disk(error.to_string())))))
     }
 }
 
@@ -244,6 +236,7 @@ impl Terms {
 
 /// A stream of a fill under way, and after its end of what it became.
 struct FillStream {
+    depot: Depot,
     fill: Arc<Fill>,
     want: WantId,
     at: u64,
@@ -277,7 +270,8 @@ impl Steps for FillStream {
                     Phase::Complete(entry) => {
                         self.terms.hold(entry.size())?;
                         let rest = ByteRange::new(self.at, self.end);
-                        return BlobStream::new(entry, rest, self.terms.delivery).next_step().await;
+                        let blob = Blob::new(self.depot.clone(), Arc::clone(self.fill.asset()), entry);
+                        return BlobStream::new(blob, rest, self.terms.delivery).next_step().await;
                     }
                     Phase::Filling(partial) => {
                         self.terms.hold(partial.size())?;

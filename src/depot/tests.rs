@@ -2,6 +2,7 @@
 
 mod blocks;
 mod bypass;
+mod doubts;
 mod preload;
 mod restock;
 mod resume;

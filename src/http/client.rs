@@ -45,6 +45,8 @@ pub(super) enum End {
     Silence,
     /// The server stops, and the grace period is over.
     Stop,
+    /// The pages of a blob that were to be sent could not be read.
+    Unreadable,
 }
 
 /// The server owes this client something, for as long as this lives.
@@ -115,6 +117,9 @@ impl Client {
             }
             end if end == End::Stop as u8 => {
                 (Outcome::Refused, Some("the server stopped and the grace period was over"))
+            }
+            end if end == End::Unreadable as u8 => {
+                (Outcome::OriginFailed, Some("the cache cannot be read: a page of a blob was lost on its way to the socket"))
             }
             _ => (Outcome::Aborted, None),
         }
@@ -188,5 +193,7 @@ mod tests {
         assert_eq!(client.verdict().0, Outcome::Timeout);
         client.end(End::Stop);
         assert_eq!(client.verdict().0, Outcome::Refused);
+        client.end(End::Unreadable);
+        assert_eq!(client.verdict().0, Outcome::OriginFailed);
     }
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use super::client::Client;
+use super::client::{Client, End};
 
 /// How long a closed connection may take to be closed from the other side too.
 const LINGER: Duration = Duration::from_secs(1);
@@ -47,9 +47,11 @@ impl Socket {
     }
 
     fn note(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match result {
+        match &result {
             Poll::Ready(Ok(1..)) => self.client.took(),
             Poll::Pending => self.client.block(),
+            // What is in memory of our own the kernel can always read; a blob's page is read from the disk (write(2)).
+            Poll::Ready(Err(error)) if error.raw_os_error() == Some(libc::EFAULT) => self.client.end(End::Unreadable),
             Poll::Ready(_) => {}
         }
         result

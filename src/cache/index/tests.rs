@@ -324,6 +324,27 @@ fn a_file_opened_for_a_blob_that_went_is_not_taken_for_the_one_that_came() {
 }
 
 #[test]
+fn of_those_who_cannot_read_a_blob_the_first_is_told_to_look_at_it() {
+    let mut index = Index::new(LIMIT, 0);
+    let now = SystemTime::UNIX_EPOCH;
+    index.reserve(&digest(1), 1, 99, now).unwrap();
+    index.admit(&digest(1), 1, Arc::new("first"), now);
+    let first = index.opened(&digest(1), now).unwrap();
+    assert!(index.doubt(&digest(1), &first));
+    assert!(!index.doubt(&digest(1), &first), "it is known");
+    let Whereabouts::Closed { serial, .. } = index.find(&digest(1), now) else { panic!("it is opened anew") };
+    let second = index.keep_open(&digest(1), serial, Arc::new("second"));
+    assert!(!index.doubt(&digest(1), &first), "another file has taken its place");
+    assert!(!index.doubt(&digest(1), &second), "it is being looked at");
+    index.verified(&digest(1), now);
+    let third = index.keep_open(&digest(1), serial, Arc::new("third"));
+    assert!(index.doubt(&digest(1), &third));
+    assert_eq!(index.open, 0);
+    index.remove(&digest(1));
+    assert!(!index.doubt(&digest(1), &third));
+}
+
+#[test]
 fn uses_are_saved_once_they_are_old_enough() {
     let mut index = Index::new(LIMIT, 0);
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1);

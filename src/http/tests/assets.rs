@@ -1,5 +1,7 @@
 //! What is answered: fields, ranges, conditionals, errors.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 
 const HEX: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -54,6 +56,23 @@ async fn a_large_asset_arrives_cold_and_warm() {
     }
     site.logged(&["bytes=20971520", "cache=\"miss\""]).await;
     site.logged(&["bytes=20971520", "cache=\"hit\""]).await;
+}
+
+/// The kernel finds out, as it sends from the pages: no client's doing, though its socket is where that is told.
+#[tokio::test]
+async fn a_blob_that_loses_bytes_while_they_are_sent_is_no_client_that_left() {
+    let bytes = noise(20 << 20);
+    let site = Plan::new().file("image", &bytes).start().await;
+    site.get("/assets/image", &[]).await;
+    let mut wire = site.connect().await;
+    wire.request("GET", "/assets/image", &[]).await;
+    wire.head().await;
+    let hex = Digest::of(&bytes).to_string();
+    let blob = site.dir.path().join("cache/blobs/sha256").join(&hex[..2]).join(&hex);
+    std::fs::set_permissions(&blob, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::File::options().write(true).open(&blob).unwrap().set_len(0).unwrap();
+    assert!(wire.rest().await.len() < bytes.len());
+    site.logged(&["asset=image", "outcome=\"origin-failed\"", "the cache cannot be read: a page of a blob"]).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,75 @@
+//! An asset's blob, opened to be read, and what is done about one that cannot be read although it is in the cache.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tracing::{info, warn};
+
+use super::{Delivery, Depot, ReadError};
+use crate::asset::{ByteRange, Digest};
+use crate::cache::{Entry, ScrubOutcome};
+use crate::catalog::Asset;
+
+/// An asset's blob, opened to be read. While any clone of it lives, the blob is not evicted.
+#[derive(Clone)]
+pub(super) struct Blob {
+    depot: Depot,
+    asset: Arc<Asset>,
+    entry: Entry,
+}
+
+impl Blob {
+    pub(super) fn new(depot: Depot, asset: Arc<Asset>, entry: Entry) -> Self {
+        Self { depot, asset, entry }
+    }
+
+    /// Its length in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.entry.size()
+    }
+
+    /// Its digest.
+    pub(super) fn digest(&self) -> &Digest {
+        self.entry.digest()
+    }
+
+    /// The bytes of `range` if all of them are in memory. Never blocks.
+    pub(super) fn read_resident(&self, range: ByteRange, delivery: Delivery) -> Option<Bytes> {
+        match delivery {
+            Delivery::Mapped => self.entry.map_resident(range),
+            Delivery::Copied => self.entry.read_resident(range),
+        }
+    }
+
+    /// The bytes of `range`. Blocks. One that cannot be read is hashed again, so that who asks next is not cut off as well.
+    pub(super) fn read(&self, range: ByteRange, delivery: Delivery) -> Result<Bytes, ReadError> {
+        let read = match delivery {
+            Delivery::Mapped => self.entry.map(range),
+            Delivery::Copied => self.entry.read(range),
+        };
+        read.map_err(|error| self.failed(range, &error))
+    }
+
+    fn failed(&self, range: ByteRange, error: &io::Error) -> ReadError {
+        if self.depot.cache().doubt(&self.entry, error) {
+            let (asset, digest) = (&self.asset.name, self.entry.digest());
+            warn!(%asset, %digest, bytes = %range, %error, "a blob cannot be read; it is hashed again now");
+            self.hash_again();
+        }
+        ReadError::Disk(format!("bytes {range} of a blob: {error}"))
+    }
+
+    /// Hashes it again in the background, until the depot closes; the cache puts one away that is not as it should be.
+    fn hash_again(&self) {
+        let (shared, asset, digest) = (&self.depot.shared, self.asset.name.clone(), *self.entry.digest());
+        let (cache, stop) = (shared.cache.clone(), shared.stop.clone());
+        shared.tasks.spawn_blocking(move || {
+            let go_on = |_| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            if let ScrubOutcome::Proven = cache.verify_watched(&digest, &mut { go_on }) {
+                info!(%asset, %digest, "a blob that could not be read is as it should be");
+            }
+        });
+    }
+}
