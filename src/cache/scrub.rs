@@ -37,7 +37,7 @@ pub enum ScrubOutcome {
     /// The disk gives up on some of its bytes. It went to quarantine, as those who ask for it would be cut off there; a
     /// new copy takes another place.
     Unreadable,
-    /// It is not here (any more).
+    /// It is not here (any more): it went before its turn came, or somebody removed its file.
     Gone,
     /// It could not be looked at. It stays.
     Failed(CacheError),
@@ -129,7 +129,10 @@ impl Cache {
                     self.lost(digest, serial, ScrubOutcome::Rotted, &format!("its bytes have the digest {found}"))
                 }
             },
-            Err(error) if error.is_absent() => self.lost(digest, serial, ScrubOutcome::Rotted, "its file is gone"),
+            Err(error) if error.is_absent() => {
+                self.store.forget(digest, serial);
+                ScrubOutcome::Gone
+            }
             Err(error) if is_short(&error) => {
                 self.lost(digest, serial, ScrubOutcome::Rotted, "its file is shorter than it was")
             }

@@ -164,12 +164,7 @@ impl Store {
                 None
             }
             Err(error) if error.is_absent() => {
-                let _names = self.names();
-                let mut index = self.index();
-                if index.peek(digest) == Some((size, serial)) {
-                    warn!(%digest, "a blob vanished from the cache");
-                    index.remove(digest);
-                }
+                self.forget(digest, serial);
                 None
             }
             Err(error) => {
@@ -234,20 +229,38 @@ impl Store {
         Ok(size)
     }
 
+    /// Takes a blob out of the accounts, if it is (still) the one of this serial, and returns its size. Readers keep what
+    /// they have open. The caller holds the names.
+    fn strike_out(&self, digest: &Digest, serial: Option<u64>) -> Option<u64> {
+        let mut index = self.index();
+        let (size, found) = index.peek(digest)?;
+        if serial.is_some_and(|serial| serial != found) {
+            return None;
+        }
+        let file = index.remove(digest);
+        drop(index);
+        drop(file);
+        Some(size)
+    }
+
+    /// Takes a blob whose file is not there (any more) out of the accounts, if it is (still) the one of this serial.
+    pub(super) fn forget(&self, digest: &Digest, serial: u64) {
+        let _names = self.names();
+        if self.strike_out(digest, Some(serial)).is_some() {
+            vanished(digest);
+            self.report();
+        }
+    }
+
     /// Moves a blob out of the way, if it is (still) the one of this serial: whoever asks for it from now on does not find
     /// it here. Returns whether it was here. Readers keep what they have open.
     pub(super) fn quarantine(&self, digest: &Digest, serial: Option<u64>) -> bool {
         let _names = self.names();
-        let (size, file) = {
-            let mut index = self.index();
-            match index.peek(digest) {
-                Some((size, found)) if serial.is_none_or(|serial| serial == found) => (size, index.remove(digest)),
-                _ => return false,
-            }
-        };
-        drop(file);
+        let Some(size) = self.strike_out(digest, serial) else { return false };
+        let mut here = true;
         if self.health.is_locked() {
-            match self.dir.rename(&self.dir.blob(digest), &self.dir.quarantined(digest)) {
+            let ready = self.dir.make_dir(&self.dir.quarantine());
+            match ready.and_then(|()| self.dir.rename(&self.dir.blob(digest), &self.dir.quarantined(digest))) {
                 Ok(()) => {
                     let crowded = {
                         let mut index = self.index();
@@ -257,12 +270,17 @@ impl Store {
                     // What cannot be removed was put back, and is in the log.
                     let _ = self.remove(crowded);
                 }
+                // Its file went, or the whole directory did, which is found out and mended elsewhere.
+                Err(error) if error.is_absent() => {
+                    vanished(digest);
+                    here = false;
+                }
                 // It is forgotten all the same; the next fill of it takes its name.
                 Err(error) => drop(self.trouble(error)),
             }
         }
         self.report();
-        true
+        here
     }
 
     /// Writes the last use of each blob to its file where the disk's knowledge is older than `age`. Blocks.
@@ -279,6 +297,10 @@ impl Store {
             }
         }
     }
+}
+
+fn vanished(digest: &Digest) {
+    warn!(%digest, "a blob's file is gone from the cache; it is fetched again when it is asked for");
 }
 
 /// A quarter of the files that this process may open is for idle blobs, the rest for those that clients wait for.

@@ -49,6 +49,46 @@ fn a_blob_that_lost_bytes_or_its_file_is_not_served() {
 }
 
 #[test]
+fn a_blob_whose_file_is_gone_is_no_trouble_of_the_disk() {
+    let temp = tempfile::tempdir().unwrap();
+    let cache = open(temp.path(), 1 << 20);
+    let bytes = blob(1, 2_000);
+    let digest = Digest::of(&bytes);
+    let path = cache.store.dir.blob(&digest);
+    let lose = |when_hashed: bool| {
+        fill(&cache, &bytes).unwrap();
+        damage(&cache, &digest, &bytes[..1_000].repeat(2));
+        if !when_hashed {
+            fs::remove_file(&path).unwrap();
+        }
+        let outcome = cache.verify_watched(&digest, &mut |_| {
+            fs::remove_file(&path).unwrap();
+            ControlFlow::Continue(())
+        });
+        assert!(matches!(outcome, ScrubOutcome::Gone), "{outcome:?}");
+        assert_eq!(cache.size_of(&digest), None);
+        assert_eq!(cache.writable(), Ok(()));
+        assert_consistent(&cache);
+    };
+    lose(false);
+    lose(true);
+    assert_eq!(read(&fill(&cache, &bytes).unwrap()), bytes);
+}
+
+#[test]
+fn a_quarantine_that_vanished_is_made_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let cache = open(temp.path(), 1 << 20);
+    let bytes = blob(1, 2_000);
+    fill(&cache, &bytes).unwrap();
+    damage(&cache, &Digest::of(&bytes), &blob(2, 2_000));
+    fs::remove_dir(cache.store.dir.quarantine()).unwrap();
+    assert!(matches!(cache.verify(&Digest::of(&bytes)), ScrubOutcome::Rotted));
+    assert_eq!(cache.writable(), Ok(()));
+    assert_consistent(&cache);
+}
+
+#[test]
 fn a_blob_that_the_disk_gives_up_on_is_fetched_again() {
     let temp = tempfile::tempdir().unwrap();
     let steps = Steps::default();
