@@ -39,9 +39,11 @@ impl Store {
         let index = Mutex::new(Index::new(settings.max_size, settings.min_free));
         let dir = Dir::new(settings.dir, steps);
         let store = Self { dir, health: Health::default(), index, names: Mutex::default(), most_open: most_open() };
-        let probed = store.probe();
-        if let Err(error @ CacheError::Locked { .. }) = probed {
-            return Err(error);
+        match store.look() {
+            // Whoever asked has no cache then: there is nothing that would go on without it.
+            Err(error @ CacheError::Locked { .. }) => return Err(error),
+            // What else is wrong is kept in mind, and there is a cache all the same.
+            looked => drop(store.keep_in_mind(looked)),
         }
         if !store.health.is_locked() {
             // Nothing can be written, not even the lock; what can be read is served.
@@ -76,14 +78,17 @@ impl Store {
     /// Looks whether blobs can be added now, mends what can be mended (a directory that vanished is made again), and
     /// keeps the answer. Blocks.
     pub(super) fn probe(&self) -> Result<(), CacheError> {
-        let answer = self.look();
-        match &answer {
+        self.keep_in_mind(self.look())
+    }
+
+    fn keep_in_mind(&self, looked: Result<(), CacheError>) -> Result<(), CacheError> {
+        match &looked {
             Ok(()) => self.health.heal(self.dir.root()),
             Err(error) => self.health.worsen(self.dir.root(), error),
         }
         self.health.looked();
-        gauge!("bootdepot_cache_writable").set(if answer.is_ok() { 1.0 } else { 0.0 });
-        answer
+        gauge!("bootdepot_cache_writable").set(if looked.is_ok() { 1.0 } else { 0.0 });
+        looked
     }
 
     fn look(&self) -> Result<(), CacheError> {

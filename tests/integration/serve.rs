@@ -151,5 +151,6 @@ fn two_servers_do_not_share_a_cache() {
     let output = site.command().output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    assert!(text.contains("in use by process"), "{text}");
+    assert_eq!(text.matches("in use by process").count(), 1, "{text}");
+    assert!(!text.contains("unstored"), "the second one does not go on: {text}");
 }
