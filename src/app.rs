@@ -167,8 +167,10 @@ impl App {
             };
             servers.spawn(admin.serve(parts, stop.clone()));
         }
-        let keeping = stop.clone();
-        servers.spawn(async move { releases.keep(keeping).await });
+        let keeping = (stop.clone(), stop.clone());
+        servers.spawn(async move { releases.keep(keeping.0).await });
+        let pinning = depot.clone();
+        servers.spawn(async move { pinning.keep(keeping.1).await });
         servers.spawn(reloads.run(stop.clone()));
         tokio::spawn(upkeep(metrics, watched, end.clone()));
         let (scrubbing, told) = mpsc::channel();

@@ -151,6 +151,12 @@ impl Cache {
         self.store.health.trouble().map_or(Ok(()), Err)
     }
 
+    /// Whether its directory is there and could be written when that was last seen, for what others keep in it: what went
+    /// with a directory that vanished has to wait until the cache has made another. Blocks for a look at its name.
+    pub fn is_there(&self) -> bool {
+        self.store.health.trouble().is_none() && self.dir().is_dir()
+    }
+
     /// Its directory.
     pub fn dir(&self) -> &Path {
         self.store.dir.root()

@@ -1,5 +1,6 @@
 //! The settings with the catalog that other nodes share: fetched, bounded, and where it cannot be had, its last good copy.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -144,7 +145,7 @@ pub async fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     if let Some(text) = &found {
         match finish(Some(Arc::clone(text))).await {
             Ok(config) => {
-                keep(&reach, Arc::clone(text)).await;
+                keep(&reach.dir, Arc::clone(text)).await;
                 return Ok(Loaded { config, look: Some(look), errors });
             }
             Err(found) => {
@@ -261,8 +262,8 @@ pub(super) async fn copy(reach: &Reach) -> Option<Arc<CatalogText>> {
 }
 
 /// Keeps a copy of a text that was taken, for a start without its origin.
-pub(super) async fn keep(reach: &Reach, text: Arc<CatalogText>) {
-    let dir = reach.dir.clone();
+pub(super) async fn keep(dir: &Path, text: Arc<CatalogText>) {
+    let dir = dir.to_owned();
     let shown = dir.display().to_string();
     // The directory may not be there before the cache is opened.
     let kept = blocking(move || std::fs::create_dir_all(&dir).and_then(|()| text.write(&dir))).await;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -20,7 +20,7 @@ use super::catalog::{self, Loaded, Look};
 use super::service;
 use crate::admin::{CatalogView, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloading};
 use crate::boot::Boot;
-use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary};
+use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary, copy_path};
 use crate::depot::Stock;
 use crate::dhcp::Firmware;
 use crate::origin::Origins;
@@ -29,6 +29,9 @@ use crate::threads::blocking;
 /// The first pause before a shared catalog is looked for again that could not be had and has no copy; it doubles up to
 /// `catalog_poll`.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often to look whether the copy of the shared catalog is still there.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// One who wants settings and catalog loaded again, and where to tell how that went.
 type Request = (ReloadTrigger, oneshot::Sender<Result<ReloadView, ReloadFailure>>);
@@ -158,12 +161,18 @@ impl Reloads {
     /// Loads again whenever somebody asks or the shared catalog has changed, until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut next = Instant::now() + self.patience();
+        let mut copy = tokio::time::interval(LOOK);
+        copy.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let request = tokio::select! {
                 // A load that is under way is broken off: it has exchanged nothing yet.
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 request = self.requests.recv() => request,
                 () = tokio::time::sleep_until(next), if self.current.shared.is_some() => None,
+                _ = copy.tick(), if self.current.text.is_some() => {
+                    self.keep_copy().await;
+                    continue;
+                }
             };
             let work = async {
                 match request {
@@ -173,9 +182,21 @@ impl Reloads {
             };
             // Boxed: it is large, and rare.
             if stop.run_until_cancelled(Box::pin(work)).await.is_none() {
-                return;
+                break;
             }
             next = Instant::now() + self.patience();
+        }
+        self.keep_copy().await;
+    }
+
+    /// Writes the copy of the shared catalog again where it went with the cache's directory, once the cache has made another.
+    async fn keep_copy(&self) {
+        let Some(text) = self.current.text.clone() else { return };
+        let cache = self.boot.depot().cache();
+        let looked = cache.clone();
+        let gone = blocking(move || looked.is_there() && !copy_path(looked.dir()).exists());
+        if gone.await {
+            catalog::keep(cache.dir(), text).await;
         }
     }
 
@@ -319,7 +340,7 @@ impl Reloads {
         };
         let origins = origins.following(&self.origins);
         if let (Some(reach), Some(text)) = (&reach, text.filter(|text| !self.is_in_force(text))) {
-            catalog::keep(reach, text).await;
+            catalog::keep(&reach.dir, text).await;
         }
         Ok(self.take(config, origins, warnings, trigger).await)
     }

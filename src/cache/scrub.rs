@@ -182,9 +182,7 @@ fn is_of_block(error: &io::Error) -> bool {
 /// Whether an error of reading an open file is that file's own: a bad block, an end that comes too early, or that the
 /// server of a network file system does not know it any more.
 fn is_of_file(error: &io::Error) -> bool {
-    is_of_block(error)
-        || error.kind() == io::ErrorKind::UnexpectedEof
-        || error.raw_os_error() == Some(libc::ESTALE)
+    is_of_block(error) || error.kind() == io::ErrorKind::UnexpectedEof || error.raw_os_error() == Some(libc::ESTALE)
 }
 
 /// Hashes all of a file that should be `size` bytes long; `None` when told to stop. Leaves the page cache as it was: what

@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use utoipa::ToSchema;
 
@@ -23,6 +25,10 @@ use crate::threads::blocking;
 
 /// The file in the cache's directory that has the pins.
 pub const PINS_FILE: &str = "pins.json";
+
+/// How often to look whether the file is still there: no longer than it takes somebody to empty a directory and start the
+/// server again. It costs a look at one name.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// One pin, as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -234,10 +240,29 @@ impl Depot {
         drop(released);
     }
 
+    /// Keeps the pins' file, until `stop`: where it goes with the cache's directory, it is written again once the cache has
+    /// made another. What is pinned is in the file when this returns.
+    pub async fn keep(&self, stop: CancellationToken) {
+        self.keep_looking(LOOK, stop).await;
+    }
+
+    async fn keep_looking(&self, pause: Duration, stop: CancellationToken) {
+        let mut ending = false;
+        while !ending {
+            ending = stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none();
+            let depot = self.clone();
+            blocking(move || depot.keep_pins()).await;
+        }
+    }
+
     /// Brings the pins' file up to date where names lead to other bytes than it says, or it has gone with the cache's
-    /// directory. Blocks: nobody who serves clients may wait for it.
+    /// directory; while that cannot be written, it is left for the next time. Blocks: nobody who serves clients may wait
+    /// for it.
     pub fn keep_pins(&self) {
         let pins = &self.shared.pins;
+        if !self.shared.cache.is_there() {
+            return;
+        }
         let _changing = pins.changing();
         let (unwritten, all) = {
             let mut state = pins.state();

@@ -118,9 +118,10 @@ impl Client {
             end if end == End::Stop as u8 => {
                 (Outcome::Refused, Some("the server stopped and the grace period was over"))
             }
-            end if end == End::Unreadable as u8 => {
-                (Outcome::OriginFailed, Some("the cache cannot be read: a page of a blob was lost on its way to the socket"))
-            }
+            end if end == End::Unreadable as u8 => (
+                Outcome::OriginFailed,
+                Some("the cache cannot be read: a page of a blob was lost on its way to the socket"),
+            ),
             _ => (Outcome::Aborted, None),
         }
     }

@@ -79,6 +79,25 @@ async fn who_asks_meanwhile_is_answered_by_one_load() {
 }
 
 #[tokio::test]
+async fn the_copy_of_the_catalog_is_kept_in_a_directory_that_is_made_again() {
+    let house = House::new();
+    house.write("bootdepot.toml", &house.sharing());
+    house.write("catalog.toml", &assets(&["a"]));
+    let (_reloader, reloads, boot) = house.start().await;
+    let copy = house.path("cache/catalog.json");
+    let text = std::fs::read_to_string(&copy).unwrap();
+    std::fs::remove_dir_all(house.path("cache")).unwrap();
+    reloads.keep_copy().await;
+    assert!(!house.path("cache").exists(), "that is the cache's to make");
+    boot.depot().cache().probe().unwrap();
+    // Whoever stops the server at once loses nothing.
+    let stop = CancellationToken::new();
+    stop.cancel();
+    reloads.run(stop).await;
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), text);
+}
+
+#[tokio::test]
 async fn a_failure_changes_nothing_and_is_told_everywhere() {
     let house = House::new();
     house.write("bootdepot.toml", &(house.sharing() + &assets(&["a"])));

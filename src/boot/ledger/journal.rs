@@ -72,7 +72,8 @@ impl Journal {
 
     /// Whether it is time to [`Journal::rewrite`].
     pub(super) fn is_overgrown(&self) -> bool {
-        self.stale || self.size > self.live.saturating_mul(GROWTH).saturating_add(SLACK)
+        // It may have gone with the cache's directory.
+        self.stale || !self.path.exists() || self.size > self.live.saturating_mul(GROWTH).saturating_add(SLACK)
     }
 
     /// Adds lines at its end.

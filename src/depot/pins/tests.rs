@@ -161,6 +161,39 @@ async fn what_the_settings_pin_is_let_go_of_when_they_do_and_operators_pins_are_
 }
 
 #[tokio::test]
+async fn pins_are_kept_in_a_directory_that_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let first = depot(&cache, &[("a", 1), ("b", 2)]);
+    first.pin("a").await.unwrap();
+    fs::remove_dir_all(&cache).unwrap();
+    first.keep_pins();
+    assert!(!cache.exists(), "that is the cache's to make");
+
+    first.cache().probe().unwrap();
+    let stop = CancellationToken::new();
+    let looking = tokio::spawn({
+        let (depot, stop) = (first.clone(), stop.clone());
+        async move { depot.keep_looking(Duration::from_millis(1), stop).await }
+    });
+    let written = async {
+        while !cache.join(PINS_FILE).exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), written).await.expect("it is written again");
+    stop.cancel();
+    looking.await.unwrap();
+
+    // Whoever stops the server at once loses nothing either.
+    fs::remove_dir_all(&cache).unwrap();
+    first.cache().probe().unwrap();
+    first.keep(stop).await;
+    drop(first);
+    assert_eq!(pinned(&depot(&cache, &[("a", 1), ("b", 2)])), ["a"]);
+}
+
+#[tokio::test]
 async fn only_names_that_are_known_can_be_pinned_or_unpinned() {
     let dir = tempfile::tempdir().unwrap();
     let depot = depot(dir.path(), &[("a", 1)]);

@@ -150,6 +150,12 @@ fn without_a_disk_it_goes_on_in_memory_and_is_kept_again_when_that_is_mended() {
     fs::create_dir(&home).unwrap();
     write(&ledger);
     assert_eq!(read(&home).pages().count(), 2, "all of it");
+
+    // Though there is nothing to add.
+    fs::remove_dir_all(&home).unwrap();
+    fs::create_dir(&home).unwrap();
+    write(&ledger);
+    assert_eq!(read(&home).pages().count(), 2, "all of it, again");
 }
 
 #[test]
