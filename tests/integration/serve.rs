@@ -1,10 +1,12 @@
 //! The server as a process: it says where it listens, serves over both protocols, ends when asked to, and says what is
 //! wrong with its settings.
 
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use crate::support::{Origin, Server, Site, noise};
+use crate::support::{Client, Origin, Server, Site, noise};
 
 #[test]
 fn a_cold_asset_is_fetched_once_and_served_from_the_cache_from_then_on() {
@@ -41,6 +43,52 @@ fn a_restarted_server_serves_its_cache_without_the_origin() {
     assert!(server.client().compare("/assets/vmlinuz", &image.bytes));
     server.wait_for(|l| l.is("bootdepot::transfer") && l.text("cache") == "hit");
     assert_eq!(origin.sent(&image.key), image.size());
+}
+
+#[test]
+fn a_blob_that_loses_bytes_under_the_server_cuts_one_client_off_and_is_fetched_again() {
+    let origin = Origin::start();
+    let image = origin.put("rootfs.img", noise(4, 5 << 20));
+    let site = Site::new(&origin).asset(&image);
+    let server = site.start();
+    assert!(server.client().compare("/assets/rootfs.img", &image.bytes));
+
+    server.wait_for_fill("rootfs.img", "complete");
+    let digest = image.sha256();
+    let blob = site.cache_dir().join("blobs/sha256").join(&digest[..2]).join(&digest);
+    fs::set_permissions(&blob, fs::Permissions::from_mode(0o644)).expect("it is there");
+    let file = fs::File::options().write(true).open(&blob).expect("it can be written");
+    file.set_len(100_000).expect("it can be cut");
+    let answer = server.client().get("/assets/rootfs.img");
+    assert!(!answer.complete, "{} bytes", answer.body.len());
+    let cut = server.wait_for_transfer("rootfs.img", "origin-failed");
+    assert!(cut.text("detail").starts_with("the cache cannot be read: bytes "), "{cut:?}");
+    let warning = server.wait_for(|l| l.text("message").starts_with("a blob cannot be read"));
+    assert_eq!(
+        (warning.text("level"), warning.text("asset"), warning.text("digest")),
+        ("WARN".into(), "rootfs.img".into(), digest)
+    );
+    server.wait_for(|l| l.text("message").starts_with("a blob was lost: its file is shorter"));
+    assert!(server.client().compare("/assets/rootfs.img", &image.bytes));
+}
+
+#[test]
+fn a_pin_outlives_a_cache_directory_that_is_removed_under_the_server() {
+    let origin = Origin::start();
+    let image = origin.put("vmlinuz", noise(2, 300_000));
+    let site = Site::new(&origin).asset(&image);
+    let server = site.start();
+    assert_eq!(Client::of(server.admin).request("POST", "/api/v1/assets/vmlinuz/pin", &[]).status, 200);
+    // In one step: the server may be writing there.
+    fs::rename(site.cache_dir(), site.cache_dir().with_extension("gone")).expect("it is there");
+    assert!(server.client().compare("/assets/vmlinuz", &image.bytes));
+    server.wait_for_fill("vmlinuz", "complete");
+    assert!(server.stop().success());
+
+    let server = site.start();
+    let seen: serde_json::Value =
+        serde_json::from_str(&Client::of(server.admin).get("/api/v1/assets/vmlinuz").text()).expect("JSON");
+    assert_eq!(seen["pinned_by"], serde_json::json!(["operator"]));
 }
 
 #[test]
