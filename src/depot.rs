@@ -266,6 +266,14 @@ impl Depot {
         }
     }
 
+    /// A number that rises with what the fill of this digest waits for: bytes of its own that come or are hashed, and before
+    /// its turn those of the fills at work. `None`: no fill of it is under way. Memory only.
+    pub fn moved(&self, digest: &Digest) -> Option<u64> {
+        let fills = self.filling();
+        let fill = fills.get(digest)?;
+        Some(if fill.has_turn() { fill.moved() } else { fills.values().map(|fill| fill.moved()).sum() })
+    }
+
     /// Looks for a blob in the cache.
     async fn look(&self, digest: &Digest) -> Found {
         let cache = &self.shared.cache;

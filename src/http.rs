@@ -16,6 +16,7 @@ mod error;
 mod listener;
 mod multipart;
 mod path;
+mod patience;
 pub mod range;
 mod server;
 mod settings;

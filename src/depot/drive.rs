@@ -181,6 +181,7 @@ impl Driver {
             let blocks = blocks.await;
             // The semaphore is never closed.
             let _slot = self.slots.acquire().await;
+            self.fill.take_turn();
             self.try_sources(blocks.as_ref(), &mut stock).await
         };
         match self.fill.stop().run_until_cancelled(span.around(work)).await {

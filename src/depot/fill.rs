@@ -1,7 +1,7 @@
 //! A fill: one blob on its way into the cache, shared by all who wait for it. It belongs to the depot, not to a reader.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -87,6 +87,9 @@ pub(super) struct Fill {
     /// Rises with each change of the phase or the board.
     changes: watch::Sender<u64>,
     received: AtomicU64,
+    hashed: AtomicU64,
+    /// It has waited long enough for those before it.
+    turn: AtomicBool,
     rate: Mutex<Rate>,
     /// Tells it from every other, in the order in which they were begun.
     id: u64,
@@ -113,6 +116,8 @@ impl Fill {
             jobs: TaskTracker::new(),
             changes: watch::Sender::new(0),
             received: AtomicU64::new(0),
+            hashed: AtomicU64::new(0),
+            turn: AtomicBool::new(false),
         }
     }
 
@@ -180,6 +185,26 @@ impl Fill {
     /// Counts bytes that came from an origin.
     pub(super) fn add_received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of the whole that were hashed.
+    pub(super) fn add_hashed(&self, bytes: u64) {
+        self.hashed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that came or were hashed: what stands still when nothing happens.
+    pub(super) fn moved(&self) -> u64 {
+        self.received() + self.hashed.load(Ordering::Relaxed)
+    }
+
+    /// It is one of those at work now.
+    pub(super) fn take_turn(&self) {
+        self.turn.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is, or was, one of those at work.
+    pub(super) fn has_turn(&self) -> bool {
+        self.turn.load(Ordering::Relaxed)
     }
 
     /// Opens the books over `partial`: from now on bytes may come.

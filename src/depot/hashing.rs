@@ -23,10 +23,13 @@ pub(super) async fn follow(fill: Arc<Fill>, partial: Arc<Partial>) -> Result<Ver
             let _ = changes.changed().await;
             continue;
         }
-        let partial = Arc::clone(&partial);
+        let (partial, hashed) = (Arc::clone(&partial), Arc::clone(&fill));
         verifier = fill
             .blocking(move || {
-                read_pieces(&partial, ByteRange::new(at, front), |bytes| verifier.update(bytes))?;
+                read_pieces(&partial, ByteRange::new(at, front), |bytes| {
+                    verifier.update(bytes);
+                    hashed.add_hashed(bytes.len() as u64);
+                })?;
                 Ok(verifier)
             })
             .await?;

@@ -19,6 +19,7 @@ use super::body::Body;
 use super::client::Client;
 use super::conditional::{Validators, Verdict};
 use super::multipart::Multipart;
+use super::patience::patiently;
 use super::range::{self, Selection};
 use crate::asset::ByteRange;
 use crate::catalog::Asset;
@@ -31,99 +32,112 @@ const COPY_BELOW: u64 = 64 << 10;
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
-/// Answers a GET or HEAD of `asset`. The transfer is logged and counted once, here or when the body is gone.
-pub(super) async fn serve(depot: &Depot, asset: &Arc<Asset>, request: &Parts, client: &Arc<Client>) -> Response<Body> {
-    let transfer = depot.transfer(Protocol::Http, client.peer, asset.name.as_str());
-    let now = SystemTime::now();
-    let facts = Facts::of(asset, now);
-    // Before any question to the depot: that the client has it already is known without the bytes.
-    match facts.validators().judge(&request.headers) {
-        Verdict::Proceed => {}
-        Verdict::NotModified => {
-            transfer.finish(Outcome::Complete, Some("not modified"));
-            return facts.not_modified();
-        }
-        Verdict::Failed => {
-            return refuse(
-                transfer,
-                StatusCode::PRECONDITION_FAILED,
-                "the asset is not in the state that the request insists on",
-            );
-        }
-    }
-    if request.method == Method::HEAD {
-        return match depot.size(asset).await {
-            Ok(size) => {
-                transfer.finish(Outcome::Probe, None);
-                facts.response(StatusCode::OK, size, Body::empty())
+/// Answers what is asked of assets.
+pub(super) struct AssetPages<'a> {
+    pub(super) depot: &'a Depot,
+    /// For how long nothing may arrive of an asset before its client is told to come back.
+    pub(super) patience: Duration,
+}
+
+impl AssetPages<'_> {
+    /// Answers a GET or HEAD of `asset`. The transfer is logged and counted once, here or when the body is gone.
+    pub(super) async fn serve(&self, asset: &Arc<Asset>, request: &Parts, client: &Arc<Client>) -> Response<Body> {
+        let transfer = self.depot.transfer(Protocol::Http, client.peer, asset.name.as_str());
+        let now = SystemTime::now();
+        let facts = Facts::of(asset, now);
+        // Before any question to the depot: that the client has it already is known without the bytes.
+        match facts.validators().judge(&request.headers) {
+            Verdict::Proceed => {}
+            Verdict::NotModified => {
+                transfer.finish(Outcome::Complete, Some("not modified"));
+                return facts.not_modified();
             }
-            Err(error) => fail(transfer, &error),
+            Verdict::Failed => {
+                return refuse(
+                    transfer,
+                    StatusCode::PRECONDITION_FAILED,
+                    "the asset is not in the state that the request insists on",
+                );
+            }
+        }
+        if request.method == Method::HEAD {
+            // One request to the origin, of which nothing is heard before its answer.
+            return match patiently(self.patience, || Some(0), self.depot.size(asset)).await {
+                Ok(size) => {
+                    transfer.finish(Outcome::Probe, None);
+                    facts.response(StatusCode::OK, size, Body::empty())
+                }
+                Err(error) => fail(transfer, &error),
+            };
+        }
+        let range = match request.headers.get(RANGE) {
+            // Two Range fields are no field at all: a recipient could not tell which is meant.
+            Some(range) if request.headers.get_all(RANGE).iter().nth(1).is_none() => {
+                facts.validators().allow_range(&request.headers, now).then(|| range.as_bytes())
+            }
+            _ => None,
         };
+        self.get(&facts, range, transfer, client).await
     }
-    let range = match request.headers.get(RANGE) {
-        // Two Range fields are no field at all: a recipient could not tell which is meant.
-        Some(range) if request.headers.get_all(RANGE).iter().nth(1).is_none() => {
-            facts.validators().allow_range(&request.headers, now).then(|| range.as_bytes())
-        }
-        _ => None,
-    };
-    get(depot, &facts, range, transfer, client).await
-}
 
-/// Answers the GET of an asset that there is no such asset. `name` is the client's text.
-pub(super) fn missing(depot: &Depot, name: &str, client: &Client) -> Response<Body> {
-    let transfer = depot.unknown_transfer(Protocol::Http, client.peer, name);
-    let id = RequestId::new();
-    transfer.finish(Outcome::NotFound, Some(&format!("not in the catalog; request {id}")));
-    answer::error(StatusCode::NOT_FOUND, "the catalog has no asset of this name; names are case-sensitive", id)
-}
+    /// Answers the GET of an asset that there is no such asset. `name` is the client's text.
+    pub(super) fn missing(&self, name: &str, client: &Client) -> Response<Body> {
+        let transfer = self.depot.unknown_transfer(Protocol::Http, client.peer, name);
+        let id = RequestId::new();
+        transfer.finish(Outcome::NotFound, Some(&format!("not in the catalog; request {id}")));
+        answer::error(StatusCode::NOT_FOUND, "the catalog has no asset of this name; names are case-sensitive", id)
+    }
 
-async fn get(
-    depot: &Depot,
-    facts: &Facts<'_>,
-    range: Option<&[u8]>,
-    transfer: Transfer,
-    client: &Arc<Client>,
-) -> Response<Body> {
-    let reader = match depot.read(facts.asset).await {
-        Ok(reader) => reader,
-        Err(error) => return fail(transfer, &error),
-    };
-    let size = reader.size();
-    match range.map_or(Selection::Whole, |range| range::select(range, size)) {
-        Selection::Whole => match open(&reader, ByteRange::whole(size), client).await {
-            Ok(bytes) => facts.response(StatusCode::OK, size, Body::range(bytes, transfer, client)),
-            Err(error) => fail(transfer, &error),
-        },
-        Selection::One(range) => match open(&reader, range, client).await {
-            Ok(bytes) => {
-                let body = Body::range(bytes, transfer, client);
-                let mut response = facts.response(StatusCode::PARTIAL_CONTENT, range.len(), body);
-                insert(response.headers_mut(), CONTENT_RANGE, format!("bytes {range}/{size}"));
-                response
+    async fn get(
+        &self,
+        facts: &Facts<'_>,
+        range: Option<&[u8]>,
+        transfer: Transfer,
+        client: &Arc<Client>,
+    ) -> Response<Body> {
+        let moved = || self.depot.moved(&facts.asset.digest);
+        let reader = match patiently(self.patience, moved, self.depot.read(facts.asset)).await {
+            Ok(reader) => reader,
+            Err(error) => return fail(transfer, &error),
+        };
+        let size = reader.size();
+        match range.map_or(Selection::Whole, |range| range::select(range, size)) {
+            Selection::Whole => {
+                match patiently(self.patience, moved, open(&reader, ByteRange::whole(size), client)).await {
+                    Ok(bytes) => facts.response(StatusCode::OK, size, Body::range(bytes, transfer, client)),
+                    Err(error) => fail(transfer, &error),
+                }
             }
-            Err(error) => fail(transfer, &error),
-        },
-        Selection::Many(ranges) => {
-            let boundary = format!("{:032x}", fastrand::u128(..));
-            let frame = Multipart::new(ranges, size, &facts.asset.content_type, &boundary);
-            let (length, content_type) = (frame.length(), frame.content_type().to_owned());
-            match parts(reader, frame, client).await {
-                Ok((bytes, state)) => {
-                    let body = Body::parts(bytes, length, state, transfer, client);
-                    let mut response = facts.response(StatusCode::PARTIAL_CONTENT, length, body);
-                    insert(response.headers_mut(), CONTENT_TYPE, content_type);
+            Selection::One(range) => match patiently(self.patience, moved, open(&reader, range, client)).await {
+                Ok(bytes) => {
+                    let body = Body::range(bytes, transfer, client);
+                    let mut response = facts.response(StatusCode::PARTIAL_CONTENT, range.len(), body);
+                    insert(response.headers_mut(), CONTENT_RANGE, format!("bytes {range}/{size}"));
                     response
                 }
                 Err(error) => fail(transfer, &error),
+            },
+            Selection::Many(ranges) => {
+                let boundary = format!("{:032x}", fastrand::u128(..));
+                let frame = Multipart::new(ranges, size, &facts.asset.content_type, &boundary);
+                let (length, content_type) = (frame.length(), frame.content_type().to_owned());
+                match patiently(self.patience, moved, parts(reader, frame, client)).await {
+                    Ok((bytes, state)) => {
+                        let body = Body::parts(bytes, length, state, transfer, client);
+                        let mut response = facts.response(StatusCode::PARTIAL_CONTENT, length, body);
+                        insert(response.headers_mut(), CONTENT_TYPE, content_type);
+                        response
+                    }
+                    Err(error) => fail(transfer, &error),
+                }
             }
-        }
-        Selection::Unsatisfiable => {
-            let why = format!("the range lies outside of the asset's {size} bytes");
-            let mut response = refuse(transfer, StatusCode::RANGE_NOT_SATISFIABLE, &why);
-            insert(response.headers_mut(), CONTENT_RANGE, format!("bytes */{size}"));
-            response.headers_mut().insert(ACCEPT_RANGES, BYTES);
-            response
+            Selection::Unsatisfiable => {
+                let why = format!("the range lies outside of the asset's {size} bytes");
+                let mut response = refuse(transfer, StatusCode::RANGE_NOT_SATISFIABLE, &why);
+                insert(response.headers_mut(), CONTENT_RANGE, format!("bytes */{size}"));
+                response.headers_mut().insert(ACCEPT_RANGES, BYTES);
+                response
+            }
         }
     }
 }

@@ -35,6 +35,10 @@ const MAX_REFUSALS: usize = 64;
 /// How often the certificate's files are looked at: two calls of the system, and those who renew certificates leave days.
 const RENEWAL: Duration = Duration::from_secs(30);
 
+/// For how long nothing may arrive of an asset before its client is told to come back; as `tftp.first_byte_deadline` by
+/// default. Looked at this often, so that a stream that dries up later is told within twice the time.
+const FIRST_BYTE: Duration = Duration::from_secs(30);
+
 /// The HTTP server, bound and not yet serving: who connects waits in the backlog.
 pub struct HttpServer {
     settings: HttpSettings,
@@ -43,6 +47,8 @@ pub struct HttpServer {
     tls: Option<(TlsAcceptor, Arc<Certificate>)>,
     /// How often the certificate's files are looked at.
     pub(super) renewal: Duration,
+    /// For how long nothing may arrive of an asset before its client is told to come back.
+    pub(super) first_byte: Duration,
 }
 
 impl HttpServer {
@@ -65,7 +71,7 @@ impl HttpServer {
         };
         let plain = bind(sockets::HTTP, &settings.listen)?;
         let secure = bind(sockets::HTTPS, settings.tls.as_ref().map_or(&[], |tls| &tls.listen))?;
-        Ok(Self { settings, plain, secure, tls, renewal: RENEWAL })
+        Ok(Self { settings, plain, secure, tls, renewal: RENEWAL, first_byte: FIRST_BYTE })
     }
 
     /// The addresses of the plain listeners, with the ports that the system chose.
@@ -81,7 +87,7 @@ impl HttpServer {
     /// Serves until `stop`; then takes no more connections, lets running transfers go on for at most `grace`, and returns
     /// when all have ended.
     pub async fn serve(self, boot: Boot, stop: CancellationToken, grace: Duration) {
-        let site = Arc::new(Site::new(boot, self.settings.advertise.clone()));
+        let site = Arc::new(Site::new(boot, self.settings.advertise.clone(), self.first_byte));
         let limit = Arc::new(Semaphore::new(self.settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let tasks = TaskTracker::new();
         let patience = self.settings.idle_timeout;

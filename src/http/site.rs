@@ -1,6 +1,7 @@
 //! What the HTTP listeners serve: assets by name and by digest, scripts and hosts' files, and the health checks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
@@ -9,7 +10,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tracing::debug;
 
 use super::answer::{self, RequestId};
-use super::asset;
+use super::asset::AssetPages;
 use super::body::Body;
 use super::boot::BootPages;
 use super::client::Client;
@@ -22,11 +23,13 @@ pub(super) struct Site {
     boot: Boot,
     /// The base of URLs in scripts, where the operator set one.
     advertise: Option<String>,
+    /// For how long nothing may arrive of an asset before its client is told to come back.
+    patience: Duration,
 }
 
 impl Site {
-    pub(super) fn new(boot: Boot, advertise: Option<String>) -> Self {
-        Self { boot, advertise }
+    pub(super) fn new(boot: Boot, advertise: Option<String>, patience: Duration) -> Self {
+        Self { boot, advertise, patience }
     }
 }
 
@@ -52,15 +55,16 @@ impl Site {
             return refusal;
         }
         let depot = self.boot.depot();
+        let assets = AssetPages { depot, patience: self.patience };
         let pages = BootPages { boot: &self.boot, advertise: self.advertise.as_deref() };
         match Route::of(request.uri.path()) {
             Route::Asset(name) => match depot.find(&name) {
-                Some(found) => asset::serve(depot, &found, request, client).await,
-                None => asset::missing(depot, &name, client),
+                Some(found) => assets.serve(&found, request, client).await,
+                None => assets.missing(&name, client),
             },
             Route::Blob(digest) => match depot.find_digest(&digest) {
-                Some(found) => asset::serve(depot, &found, request, client).await,
-                None => asset::missing(depot, &format!("sha256:{digest}"), client),
+                Some(found) => assets.serve(&found, request, client).await,
+                None => assets.missing(&format!("sha256:{digest}"), client),
             },
             Route::Entry => pages.entry(request, client),
             Route::Ipxe => pages.ipxe(request, client),

@@ -48,6 +48,7 @@ pub(crate) struct Plan {
     assets: Vec<Asset>,
     settings: HttpSettings,
     grace: Duration,
+    first_byte: Duration,
 }
 
 impl Plan {
@@ -63,6 +64,7 @@ impl Plan {
                 max_connections: 100,
             },
             grace: PATIENCE,
+            first_byte: PATIENCE,
         }
     }
 
@@ -101,6 +103,11 @@ impl Plan {
         self
     }
 
+    pub(crate) fn first_byte(mut self, first_byte: Duration) -> Self {
+        self.first_byte = first_byte;
+        self
+    }
+
     pub(crate) fn tls(mut self, cert: &Path, key: &Path) -> Self {
         let listen = self.settings.listen.clone();
         self.settings.tls = Some(TlsSettings { listen, cert: cert.to_owned(), key: key.to_owned() });
@@ -122,6 +129,7 @@ impl Plan {
         );
         let mut server = HttpServer::bind(self.settings, &mut Inherited::default()).await.unwrap();
         server.renewal = Duration::from_millis(1);
+        server.first_byte = self.first_byte;
         let (address, tls_address) = (server.addresses()[0], server.tls_addresses().first().copied());
         let stop = CancellationToken::new();
         let running = tokio::spawn(server.serve(Boot::plain(depot.clone()), stop.clone(), self.grace));

@@ -252,3 +252,22 @@ async fn an_origin_that_is_down_is_worth_another_try() {
         site.logged(&["outcome=\"origin-failed\"", reply.field("X-Request-Id").unwrap()]).await;
     }
 }
+
+/// What was stopped with SIGSTOP takes connections and says nothing.
+#[tokio::test]
+async fn an_origin_that_says_nothing_keeps_no_client_waiting() {
+    let address = origin(|stream| async move {
+        let _open = stream;
+        std::future::pending().await
+    })
+    .await;
+    let plan = Plan::new().source("image", &format!("http://{address}/image"), Digest::of(b"x"));
+    let site = plan.first_byte(Duration::from_millis(1)).start().await;
+    for method in ["HEAD", "GET", "GET"] {
+        let reply = site.ask(method, "/assets/image", &[]).await;
+        assert_eq!((reply.status(), reply.field("Retry-After")), (503, Some("5")), "{method}");
+        let id = reply.field("X-Request-Id").unwrap();
+        site.logged(&["outcome=\"origin-failed\"", "nothing came for 0.001 s", id]).await;
+    }
+    assert_eq!(site.depot.fills().len(), 1, "the fill goes on for whoever asks next");
+}
