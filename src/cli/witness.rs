@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use anyhow::Context as _;
 
-use super::say;
 use super::running::Running;
+use super::say;
 use super::server::{AskError, Server};
 use crate::admin::HostList;
 use crate::boot::{Ledger, MachineView};

@@ -18,8 +18,11 @@ use super::layer::{Layer, Place};
 /// the layer as nothing.
 pub(super) fn read(path: &Path) -> Result<(Layer, Vec<ConfigError>), ConfigError> {
     let whole = Place::File { file: path.to_owned(), line: None };
-    let unreadable = |error: std::io::Error| {
-        ConfigError { place: whole.clone(), key: KeyPath::root(), of: None, problem: Problem::unreadable(&error) }
+    let unreadable = |error: std::io::Error| ConfigError {
+        place: whole.clone(),
+        key: KeyPath::root(),
+        of: None,
+        problem: Problem::unreadable(&error),
     };
     let text = fs::read_to_string(path).map_err(unreadable)?;
     let since = fs::metadata(path).and_then(|metadata| metadata.modified()).map_err(unreadable)?;
