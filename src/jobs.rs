@@ -133,10 +133,19 @@ impl Jobs {
 
     /// Begins the task. It goes on to its end, or to [`Jobs::cancel`]. For a caller within the runtime, on a blocking thread
     /// of it where the catalog is large: names and globs are looked up.
+    ///
+    /// A scrub that runs already is the one that is meant: there is nothing that a second one would find.
     pub fn start(&self, task: Task) -> Result<JobView, StartError> {
+        let depot = self.shared.boot.depot();
+        if task == Task::Scrub {
+            let running = self.lists().running.iter().find(|job| job.kind() == JobKind::Scrub).cloned();
+            if let Some(job) = running {
+                return Ok(job.view(depot));
+            }
+        }
         let work = Work::of(task, &self.shared.boot)?;
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        let job = Arc::new(Job::new(id, work, self.shared.boot.depot()));
+        let job = Arc::new(Job::new(id, work, depot));
         {
             let mut list = self.lists();
             if list.running.len() >= RUNNING {
@@ -144,7 +153,7 @@ impl Jobs {
             }
             list.running.push(Arc::clone(&job));
         }
-        let view = job.view(self.shared.boot.depot());
+        let view = job.view(depot);
         tracing::info!(job = id, kind = view.kind.as_str(), what = view.what, assets = view.assets.total, "job begins");
         self.tell(JobEvent::Job(view.without_items()));
         tokio::spawn(self.clone().see_through(job));

@@ -45,6 +45,13 @@ pub struct ReloadView {
     pub warnings: Vec<String>,
 }
 
+impl ReloadView {
+    /// Nothing is new.
+    pub fn unchanged() -> Self {
+        Self { outcome: ReloadOutcome::Unchanged, added: 0, removed: 0, changed: 0, warnings: Vec::new() }
+    }
+}
+
 /// Whether loading again brought anything new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -61,6 +61,17 @@ pub enum TokenError {
     },
 }
 
+impl TokenError {
+    /// The file is gone or emptied: who did that wants none of its tokens to be good.
+    fn is_withdrawal(&self) -> bool {
+        match self {
+            Self::Empty { .. } => true,
+            Self::Unreadable { error, .. } => error.kind() == io::ErrorKind::NotFound,
+            Self::Line { .. } => false,
+        }
+    }
+}
+
 /// What who holds a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
@@ -154,6 +165,9 @@ impl Tokens {
                 Some(Ok(count)) => {
                     info!(path = %file.path.display(), count, "the tokens were read again; others are good no more");
                 }
+                Some(Err(error)) if error.is_withdrawal() => {
+                    warn!(%error, "the tokens were taken away; none of them is good any more");
+                }
                 Some(Err(error)) => warn!(%error, "the tokens changed and cannot be used; those before stay good"),
                 None => {}
             }
@@ -194,7 +208,12 @@ impl TokenFile {
                 Some(Ok(count))
             }
             Err(_) if told && unread => None,
-            Err(error) => Some(Err(error)),
+            Err(error) => {
+                if error.is_withdrawal() {
+                    self.current.store(Arc::default());
+                }
+                Some(Err(error))
+            }
         }
     }
 }
@@ -334,16 +353,32 @@ mod tests {
         assert_eq!(operators.renew().unwrap().unwrap(), 2);
         assert_eq!((tokens.access("old"), tokens.access("new")), (None, Some(Access::Operator)));
 
-        files.replace("operators", "");
-        assert!(matches!(operators.renew(), Some(Err(TokenError::Empty { .. }))));
-        assert!(operators.renew().is_none(), "it was told already");
-        std::fs::remove_file(files.dir.path().join("operators")).unwrap();
-        assert!(matches!(operators.renew(), Some(Err(TokenError::Unreadable { .. }))));
+        files.replace("operators", "no token\n");
+        assert!(matches!(operators.renew(), Some(Err(TokenError::Line { .. }))));
         assert!(operators.renew().is_none(), "it was told already");
         assert_eq!(tokens.access("new"), Some(Access::Operator), "the last good ones stay");
         files.replace("operators", "newest");
         assert_eq!(operators.renew().unwrap().unwrap(), 1);
         assert_eq!((tokens.access("new"), tokens.access("newest")), (None, Some(Access::Operator)));
+    }
+
+    #[test]
+    fn a_file_that_is_emptied_or_gone_lets_nobody_in() {
+        let files = Files::new("change", "look");
+        let tokens = files.read();
+        let operators = tokens.operators.as_ref().unwrap();
+        files.replace("operators", "# change\n");
+        assert!(matches!(operators.renew(), Some(Err(TokenError::Empty { .. }))));
+        assert!(operators.renew().is_none(), "it was told already");
+        assert_eq!((tokens.access("change"), tokens.access("look")), (None, Some(Access::Viewer)));
+        files.replace("operators", "change");
+        assert_eq!(operators.renew().unwrap().unwrap(), 1);
+        assert_eq!(tokens.access("change"), Some(Access::Operator));
+        std::fs::remove_file(files.dir.path().join("operators")).unwrap();
+        assert!(matches!(operators.renew(), Some(Err(TokenError::Unreadable { .. }))));
+        assert!(operators.renew().is_none(), "it was told already");
+        assert_eq!(tokens.access("change"), None);
+        assert!(tokens.has_operators(), "that is no reason to let everybody in");
     }
 
     #[test]

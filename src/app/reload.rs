@@ -73,7 +73,7 @@ pub(super) struct Reloads {
     /// The state of the shared catalog that was last read, whether it could be taken or not.
     seen: Option<String>,
     /// Why the last load failed, if it did. A look tries what it finds until it can be taken, and tells the same once.
-    refused: Option<Vec<String>>,
+    refused: Option<(ReloadTrigger, Vec<String>)>,
     /// The last complaint about it, which is not repeated at every look.
     complaint: Option<String>,
     /// The pause before the next look while nothing of it is here.
@@ -219,8 +219,7 @@ impl Reloads {
         self.seen.clone_from(&text.validator);
         if self.current.text.as_ref().is_some_and(|current| current.text == text.text) {
             self.complaint = None;
-            self.standing.looked(Some(Look::good(&text)));
-            return;
+            return self.good(&text);
         }
         // What is wrong is told there. It may be in a file of this node, which nobody has to tell of when it is mended.
         if self.reload(ReloadTrigger::Poll, Some(text)).await.is_err() {
@@ -233,10 +232,19 @@ impl Reloads {
         if self.complaint.take().is_some() {
             info!("the shared catalog can be read again");
         }
-        match &self.current.text {
-            Some(text) if text.validator == self.seen => self.standing.looked(Some(Look::good(text))),
+        match self.current.text.clone() {
+            Some(text) if text.validator == self.seen => self.good(&text),
             // Read again, so that what is wrong with it is told again.
             _ => self.seen = None,
+        }
+    }
+
+    /// The shared catalog is the one that is in force.
+    fn good(&mut self, text: &CatalogText) {
+        self.standing.looked(Some(Look::good(text)));
+        if self.refused.take_if(|(trigger, _)| *trigger == ReloadTrigger::Poll).is_some() {
+            info!("the shared catalog is again the one that is in force");
+            self.standing.ended(ReloadTrigger::Poll, &Ok(ReloadView::unchanged()));
         }
     }
 
@@ -259,11 +267,13 @@ impl Reloads {
         let telling = service::reloading();
         let outcome = self.load(trigger, found).await;
         drop(telling);
-        let reasons = outcome.as_ref().err().map(|failure| failure.errors.clone());
-        let told = trigger == ReloadTrigger::Poll && reasons.is_some() && reasons == self.refused;
-        self.refused = reasons;
-        if told {
-            return outcome;
+        let before = self.refused.take();
+        if let Err(failure) = &outcome {
+            let told = before.as_ref().is_some_and(|(_, errors)| *errors == failure.errors);
+            self.refused = Some((trigger, failure.errors.clone()));
+            if trigger == ReloadTrigger::Poll && told {
+                return outcome;
+            }
         }
         let word = match &outcome {
             Ok(ReloadView { outcome: ReloadOutcome::Ok, .. }) => "ok",

@@ -12,6 +12,7 @@ mod tests;
 mod view;
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -69,15 +70,6 @@ pub enum ActivateError {
     },
 }
 
-/// Whether the record could be written. Blocks.
-fn written(record: &Record, path: &Path) -> bool {
-    let result = record.write(path);
-    if let Err(error) = &result {
-        warn!(path = %path.display(), %error, "which releases are live cannot be kept for a restart yet");
-    }
-    result.is_ok()
-}
-
 fn in_words(known: &[String]) -> String {
     if known.is_empty() { "the settings have none".to_owned() } else { format!("there are {}", known.join(", ")) }
 }
@@ -110,6 +102,26 @@ struct State {
     failures: HashMap<AssetName, String>,
     /// The record does not say all of it yet.
     unrecorded: bool,
+    /// Why the record could not be written when that was last tried, if it could not.
+    trouble: Option<String>,
+}
+
+impl State {
+    /// The record was written, or was not. What is wrong is told once, until it is something else or nothing.
+    fn recorded(&mut self, path: &Path, result: io::Result<()>) {
+        let trouble = result.err().map(|error| error.to_string());
+        let before = std::mem::replace(&mut self.trouble, trouble.clone());
+        match (trouble, before) {
+            (None, None) => {}
+            (None, Some(_)) => info!("which releases are live is kept for a restart again"),
+            (Some(error), before) => {
+                self.unrecorded = true;
+                if before.as_ref() != Some(&error) {
+                    warn!(path = %path.display(), error, "which releases are live cannot be kept for a restart yet");
+                }
+            }
+        }
+    }
 }
 
 impl Releases {
@@ -130,7 +142,9 @@ impl Releases {
         let mut state = opened.state();
         // Now, so that what the settings said today is known whatever comes.
         if let Some(path) = opened.shared.record.as_deref().filter(|_| !state.standing.is_empty()) {
-            state.unrecorded = !written(&state.standing.record(), path);
+            state.unrecorded = false;
+            let result = state.standing.record().write(path);
+            state.recorded(path, result);
         }
         drop(state);
         opened
@@ -227,11 +241,13 @@ impl Releases {
     pub fn troubles(&self) -> Vec<String> {
         let depot = &self.shared.depot;
         let mut troubles = Vec::new();
-        for release in self.state().standing.wanted() {
+        let state = self.state();
+        for release in state.standing.wanted() {
             let missing: Vec<_> = self.assets(release).filter(|asset| !depot.is_proven(&asset.digest)).collect();
             let (proven, total) = (release.assets.len() - missing.len(), release.assets.len());
             let trouble = |asset: &Arc<Asset>| {
-                format!("release {}: {} is not proven ({proven} of {total})", release.name, asset.name)
+                let why = state.failures.get(&asset.name).map(|why| format!(": {why}")).unwrap_or_default();
+                format!("release {}: {} is not proven ({proven} of {total}){why}", release.name, asset.name)
             };
             troubles.extend(missing.iter().map(trouble));
         }
@@ -324,8 +340,9 @@ impl Releases {
                 (std::mem::take(&mut state.unrecorded), state.standing.record(), empty)
             };
             // It may have gone with the directory. Without releases nothing is to be remembered.
-            if (changed || !path.exists()) && !empty && !written(&record, &path) {
-                releases.state().unrecorded = true;
+            if (changed || !path.exists()) && !empty {
+                let result = record.write(&path);
+                releases.state().recorded(&path, result);
             }
         };
         // It does not panic; it is aborted only when there is no next time.

@@ -42,6 +42,8 @@ impl Default for Templates {
     fn default() -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // It names what is undefined, which it does by itself in debug builds alone.
+        environment.set_debug(true);
         environment.set_auto_escape_callback(|_| AutoEscape::Custom("marked".into()));
         environment.set_formatter(mark);
         // A line that holds nothing but a statement leaves no empty line behind.

@@ -211,7 +211,10 @@ mod tests {
         );
         let settings = TlsSettings { listen: vec![], cert: "/nowhere/cert.pem".into(), key: "/nowhere/key.pem".into() };
         let error = Certificate::read(&settings).err().unwrap().to_string();
-        assert_eq!(error, "cannot read the certificate /nowhere/cert.pem: No such file or directory (os error 2)");
+        assert_eq!(
+            error,
+            "cannot read the certificate /nowhere/cert.pem ([http.tls]): No such file or directory (os error 2)"
+        );
     }
 
     #[test]

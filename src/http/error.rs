@@ -30,7 +30,7 @@ pub enum HttpError {
         error: io::Error,
     },
     /// The certificate or key file cannot be read.
-    #[error("cannot read the {what} {path}: {error}")]
+    #[error("cannot read the {what} {path} ([http.tls]): {error}")]
     Unreadable {
         /// `certificate` or `private key`.
         what: &'static str,

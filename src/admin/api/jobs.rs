@@ -56,6 +56,8 @@ pub(super) async fn preload(
 }
 
 /// Hashes every blob of the cache again
+///
+/// Where a job does so already, that one is the answer.
 #[utoipa::path(
     post, path = "/scrub", tag = "jobs", operation_id = "scrub",
     security(("operator" = [])),

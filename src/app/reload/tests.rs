@@ -155,7 +155,15 @@ async fn a_catalog_that_met_a_broken_file_is_taken_when_the_file_is_mended() {
     assert!(reloader.standing().sources.last().unwrap().error.is_some());
     house.write("catalog.toml", &assets(&["a", "b"]));
     reloads.look().await;
-    assert_eq!(reloader.standing().sources.last().unwrap().error, None);
+    let standing = reloader.standing();
+    assert_eq!(standing.sources.last().unwrap().error, None);
+    let last = standing.last_reload.unwrap();
+    assert_eq!((last.outcome, last.errors.len()), (crate::admin::LastReloadOutcome::Unchanged, 0));
+    // What a command found wrong with the files is wrong until it is told otherwise.
+    house.write("bootdepot.toml", &(house.sharing() + "max_sice = 1\n"));
+    assert!(reloads.reload(ReloadTrigger::Signal, None).await.is_err());
+    reloads.look().await;
+    assert_eq!(reloader.standing().last_reload.unwrap().outcome, crate::admin::LastReloadOutcome::Failed);
 }
 
 #[tokio::test]
