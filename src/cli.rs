@@ -20,6 +20,7 @@ pub mod pin;
 pub mod preload;
 pub mod releases;
 pub mod render;
+mod running;
 pub mod serve;
 mod server;
 pub mod status;

@@ -179,7 +179,9 @@ impl Jobs {
     /// or releases want as well goes on.
     pub fn cancel(&self, id: u64) -> Result<JobView, CancelError> {
         let job = self.find(id).ok_or(CancelError::Unknown(id))?;
-        let cut = job.end(Some(JobState::Cancelled)).map_err(|state| CancelError::Ended { id, state })?;
+        let cut = job
+            .end(self.shared.boot.depot(), Some(JobState::Cancelled))
+            .map_err(|state| CancelError::Ended { id, state })?;
         for item in cut {
             self.tell(JobEvent::Item { job: id, item });
         }
@@ -212,7 +214,7 @@ impl Jobs {
             };
             // The log has the panic; what it left must not seem to run for ever.
             if panicked {
-                for item in job.end(Some(JobState::Failed)).unwrap_or_default() {
+                for item in job.end(depot, Some(JobState::Failed)).unwrap_or_default() {
                     self.tell(JobEvent::Item { job: job.id(), item });
                 }
             }

@@ -4,10 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::live::Live;
-use super::misuse::settings;
 use super::print;
 use super::releases::{self, here};
-use super::server::Server;
+use super::running::Running;
 use crate::boot::{ReleaseState, ReleaseView};
 use crate::config::Flags;
 
@@ -41,8 +40,7 @@ enum Verdict {
 impl ActivateCommand {
     /// Tells the server, and waits if asked to.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = settings(&self.flags)?;
-        let server = Server::of(&config)?;
+        let server = Running::with(&self.flags)?.server()?;
         let mut view: ReleaseView = server.post(&["releases", &self.name, "activate"])?;
         let mut shown = Live::new();
         loop {

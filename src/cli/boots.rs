@@ -7,8 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::misuse::settings;
-use super::server::Server;
+use super::running::Running;
 use super::table::Table;
 use super::witness::Witness;
 use super::words::{ago, bytes, clock, plain, rate, span, took};
@@ -41,12 +40,11 @@ pub struct BootsCommand {
 impl BootsCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = settings(&self.flags)?;
         let zone = TimeZone::system();
         if self.follow {
-            return follow(&Witness::Server(Server::of(&config)?), &self.host, &zone);
+            return follow(&Witness::Server(Running::with(&self.flags)?.server()?), &self.host, &zone);
         }
-        match Witness::of(&config)?.machine(&self.host)? {
+        match Witness::of(&self.flags)?.machine(&self.host)? {
             Err(reason) => anyhow::bail!("{}: {reason}", self.host),
             Ok(machine) if self.json => print(&(serde_json::to_string_pretty(&machine)? + "\n"))?,
             Ok(machine) => print(&show(&machine, Timestamp::now(), &zone)?)?,

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::deeds::{Deed, chosen, each};
-use super::misuse::settings;
 use super::words::bytes;
 use super::worker::Worker;
 use crate::admin::{AssetState, AssetView};
@@ -32,8 +31,7 @@ pub struct EvictCommand {
 impl EvictCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = settings(&self.flags)?;
-        let worker = Worker::of_what_is_there(config)?;
+        let worker = Worker::of_what_is_there(&self.flags)?;
         // Two names may stand for the same bytes, which go once.
         let mut bytes_of = HashSet::new();
         let here = |asset: &AssetView| asset.state == AssetState::Proven && bytes_of.insert(asset.digest.clone());

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::misuse::settings;
 use super::print;
-use super::server::Server;
+use super::running::legible_server;
 use crate::config::Flags;
 
 /// Ask the running server whether it is alive
@@ -23,8 +22,8 @@ pub struct HealthCommand {
 impl HealthCommand {
     /// Asks, and prints the answer.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = settings(&self.flags)?;
-        let (good, text) = Server::of(&config)?.probe(if self.ready { "/readyz" } else { "/healthz" })?;
+        // It is the server that is asked after, not the catalog on the disk.
+        let (good, text) = legible_server(&self.flags)??.probe(if self.ready { "/readyz" } else { "/healthz" })?;
         print(&format!("{}\n", text.trim_end()))?;
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

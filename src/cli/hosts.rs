@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::misuse::settings;
 use super::print;
 use super::table::Table;
 use super::witness::Witness;
@@ -27,8 +26,7 @@ pub struct HostsCommand {
 impl HostsCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = settings(&self.flags)?;
-        let machines = Witness::of(&config)?.machines()?;
+        let machines = Witness::of(&self.flags)?.machines()?;
         let printed = match self.json {
             true => serde_json::to_string_pretty(&machines)? + "\n",
             false if machines.is_empty() => "no machine was seen yet\n".to_owned(),

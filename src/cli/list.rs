@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::misuse::settings;
 use super::print;
 use super::table::Table;
 use super::words::{ago, bytes};
@@ -56,8 +55,7 @@ impl From<State> for AssetState {
 impl ListCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = settings(&self.flags)?;
-        let worker = Worker::of_what_is_there(config)?;
+        let worker = Worker::of_what_is_there(&self.flags)?;
         let assets = worker.assets(self.prefix.as_deref().unwrap_or_default(), self.state.map(AssetState::from))?;
         let printed = match self.json {
             true => serde_json::to_string_pretty(&assets)? + "\n",

@@ -4,6 +4,12 @@ use std::io::{IsTerminal as _, Write as _};
 
 use super::say;
 
+/// How many columns the terminal of standard error has; 80 where nobody knows.
+pub(super) fn columns() -> usize {
+    let columns = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { 80 } else { columns }
+}
+
 /// One line that changes on a terminal; a line for each change elsewhere.
 #[derive(Default)]
 pub(super) struct Live {
@@ -23,8 +29,14 @@ impl Live {
         }
         text.clone_into(&mut self.last);
         let mut out = std::io::stderr().lock();
-        // Where nobody reads it, nobody misses it.
-        let _ = if out.is_terminal() { write!(out, "\r\x1b[K{text}") } else { writeln!(out, "{text}") };
+        // A line that is longer than the terminal is wide would leave a part of itself behind. Where nobody reads it, nobody
+        // misses it.
+        let _ = if out.is_terminal() {
+            let fits: String = text.chars().take(columns().saturating_sub(1)).collect();
+            write!(out, "\r\x1b[K{fits}")
+        } else {
+            writeln!(out, "{text}")
+        };
         let _ = out.flush();
     }
 

@@ -2,8 +2,6 @@
 
 use std::fmt::Display;
 
-use crate::config::{Config, Flags, process_environment};
-
 /// The exit status of a command that was given wrong settings or used wrongly.
 pub(super) const WRONG_USE: u8 = 2;
 
@@ -17,9 +15,4 @@ impl Misuse {
     pub(super) fn of(wrong: impl Display) -> Self {
         Self(wrong.to_string())
     }
-}
-
-/// The settings, with the shared catalog as it was last read.
-pub(super) fn settings(flags: &Flags) -> Result<Config, Misuse> {
-    Config::load(flags, process_environment()).map_err(Misuse::of)
 }

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::deeds::{Deed, chosen, each};
-use super::misuse::settings;
 use super::words::bytes;
 use super::worker::Worker;
 use crate::admin::{AssetState, AssetView};
@@ -31,8 +30,7 @@ pub struct PinCommand {
 impl PinCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = settings(&self.flags)?;
-        let worker = Worker::of_what_is_there(config)?;
+        let worker = Worker::of_what_is_there(&self.flags)?;
         let names = chosen(&self.names, &worker, |_| true)?;
         each(&names, "there is no asset", self.json, |name| {
             Ok(worker.pin(name)?.map(|asset| Deed { said: said(&asset), told: json!({ "asset": asset }) }))

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::misuse::settings;
 use super::print;
+use super::running::Running;
 use super::server::{AskError, Server};
 use super::table::Table;
 use super::words::bytes;
@@ -27,8 +27,7 @@ pub struct ReleasesCommand {
 impl ReleasesCommand {
     /// Asks the server and prints what it says.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = settings(&self.flags)?;
-        let views = ask(&Server::of(&config)?)?;
+        let views = ask(&Running::with(&self.flags)?.server()?)?;
         let printed = if self.json { serde_json::to_string_pretty(&views)? + "\n" } else { table(&views) };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)

@@ -17,7 +17,6 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::admin::{AdminSettings, plain_token};
-use crate::config::Config;
 
 /// How long a server on this machine, which answers from memory, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -117,9 +116,9 @@ struct Problem {
 }
 
 impl Server {
-    /// The server that runs with these settings. Whether it does is seen when it is asked.
-    pub(super) fn of(config: &Config) -> Result<Self, AskError> {
-        let admin = config.admin.as_ref().ok_or(AskError::Off)?;
+    /// The server with this admin listener. Whether it runs is seen when it is asked.
+    pub(super) fn of(admin: Option<&AdminSettings>) -> Result<Self, AskError> {
+        let admin = admin.ok_or(AskError::Off)?;
         let address = reachable(admin.listen);
         if address.port() == 0 {
             return Err(AskError::AnyPort);

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::misuse::settings;
-use super::server::{AskError, Server};
+use super::running::Running;
+use super::server::AskError;
 use super::words::{ago, bytes, count, plain, span};
 use super::{print, say};
 use crate::admin::Status;
@@ -29,12 +29,9 @@ pub struct StatusCommand {
 impl StatusCommand {
     /// Asks the server and prints what it says.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = settings(&self.flags)?;
-        let asked = Server::of(&config).and_then(|server| server.get::<Status>(&["status"]));
-        let status = match asked {
-            Ok(status) => status,
-            Err(error) if error.is_nobody() => return silent(&config, &error, self.json),
-            Err(error) => return Err(error.into()),
+        let status: Status = match Running::with(&self.flags)? {
+            Running::Server(server) => server.get(&["status"])?,
+            Running::Nobody { config, why } => return silent(&config, &why, self.json),
         };
         print(&if self.json { serde_json::to_string_pretty(&status)? + "\n" } else { show(&status)? })?;
         Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })

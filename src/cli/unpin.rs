@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::deeds::{Deed, chosen, each};
-use super::misuse::settings;
 use super::worker::Worker;
 use crate::admin::AssetView;
 use crate::config::Flags;
@@ -30,8 +29,7 @@ pub struct UnpinCommand {
 impl UnpinCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = settings(&self.flags)?;
-        let worker = Worker::of_what_is_there(config)?;
+        let worker = Worker::of_what_is_there(&self.flags)?;
         let by_operator = |asset: &AssetView| asset.pinned_by.iter().any(|by| by == "operator");
         let names = chosen(&self.names, &worker, by_operator)?;
         each(&names, "no operator pinned anything", self.json, |name| {

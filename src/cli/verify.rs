@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::deeds::{Deed, chosen, each};
 use super::live::Live;
-use super::misuse::settings;
 use super::words::{bytes, plain};
 use super::worker::{Granted, Worker};
 use super::{print, say};
@@ -44,8 +43,7 @@ pub struct VerifyCommand {
 impl VerifyCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = settings(&self.flags)?;
-        let worker = Worker::of_what_is_there(config)?;
+        let worker = Worker::of_what_is_there(&self.flags)?;
         if self.all {
             return all(&worker, self.json);
         }

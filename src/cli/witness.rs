@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use anyhow::Context as _;
 
+use super::running::Running;
 use super::say;
 use super::server::{AskError, Server};
 use crate::admin::HostList;
 use crate::boot::{Ledger, MachineView};
-use crate::config::Config;
+use crate::config::Flags;
 
 /// Who tells what machines did.
 pub(super) enum Witness {
@@ -20,12 +21,10 @@ pub(super) enum Witness {
 
 impl Witness {
     /// The server that runs with these settings; where none answers, its file, which standard error is told of. Blocks.
-    pub(super) fn of(config: &Config) -> anyhow::Result<Self> {
-        let asked = Server::of(config).and_then(|server| server.get::<HostList>(&["hosts"]).map(|_| server));
-        let why = match asked {
-            Ok(server) => return Ok(Self::Server(server)),
-            Err(error) if error.is_nobody() => error.in_short(),
-            Err(error) => return Err(error.into()),
+    pub(super) fn of(flags: &Flags) -> anyhow::Result<Self> {
+        let (config, why) = match Running::with(flags)? {
+            Running::Server(server) => return Ok(Self::Server(server)),
+            Running::Nobody { config, why } => (config, why.in_short()),
         };
         let dir = &config.cache.dir;
         say(format_args!("bootdepot: {why}; this is what the ledger in {} says", dir.display()));

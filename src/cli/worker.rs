@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 
 use super::here::Here;
-use super::misuse::{Misuse, settings};
+use super::misuse::Misuse;
+use super::running::Running;
 use super::say;
 use super::server::{AskError, Server};
 use super::words::plain;
@@ -28,9 +29,9 @@ pub(super) enum Worker {
 impl Worker {
     /// The server that runs with these settings, else this process, with the shared catalog as it is now.
     pub(super) fn of(flags: &Flags) -> anyhow::Result<Self> {
-        let unasked = match running(&settings(flags)?)? {
-            Ok(server) => return Ok(Self::Server(server)),
-            Err(unasked) => unasked,
+        let unasked = match Running::with(flags)? {
+            Running::Server(server) => return Ok(Self::Server(server)),
+            Running::Nobody { why, .. } => why,
         };
         let config = app::load_at_hand(flags).map_err(Misuse::of)?;
         for warning in &config.warnings {
@@ -41,10 +42,10 @@ impl Worker {
 
     /// The same for a command that has nothing to do where there is no cache. Says on standard error that no server was
     /// asked, where none was.
-    pub(super) fn of_what_is_there(config: Config) -> anyhow::Result<Self> {
-        let unasked = match running(&config)? {
-            Ok(server) => return Ok(Self::Server(server)),
-            Err(unasked) => unasked,
+    pub(super) fn of_what_is_there(flags: &Flags) -> anyhow::Result<Self> {
+        let (config, unasked) = match Running::with(flags)? {
+            Running::Server(server) => return Ok(Self::Server(server)),
+            Running::Nobody { config, why } => (*config, why),
         };
         let dir = config.cache.dir.clone();
         if let Err(error) = std::fs::metadata(&dir)
@@ -188,15 +189,6 @@ impl Worker {
                 Ok(())
             }
         }
-    }
-}
-
-/// The server that runs with these settings, else why there is nobody to ask.
-fn running(config: &Config) -> anyhow::Result<Result<Server, AskError>> {
-    match Server::of(config).and_then(|server| server.is_there().map(|()| server)) {
-        Ok(server) => Ok(Ok(server)),
-        Err(error) if error.is_nobody() => Ok(Err(error)),
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -13,6 +13,7 @@ use super::key::KeyPath;
 use super::layer::{self, Layer, Layers, Place};
 use super::shared::{self, CatalogText, SharedCatalog};
 use super::{Config, DEFAULT_FILE, check, file, resolve, rules};
+use crate::admin::AdminSettings;
 use crate::origin::{OriginSettings, Timeouts};
 
 /// What settings are read from: the flags, and the variables that begin as ours do. The same gives the same settings again,
@@ -62,7 +63,7 @@ impl Inputs {
                 files.push(layer);
                 errors.extend(found);
             }
-            Err(found) => errors.extend(found.into_iter().map(|error| with_hint(error, hint))),
+            Err(error) => errors.push(with_hint(error, hint)),
         }
         let since = files.first().map_or(SystemTime::UNIX_EPOCH, |main| main.since);
         let environment = Layer::environment(self.environment.clone(), since);
@@ -102,10 +103,24 @@ impl Draft {
         resolve::reach(&layers)
     }
 
+    /// The admin listener, made out of what is legible, whatever else is wrong with the settings: what whoever only wants to ask
+    /// the running server needs of them. An error where nobody can tell it. Blocks as [`Draft::complete`] does, then.
+    pub fn admin(&self) -> Result<Option<AdminSettings>, ConfigErrors> {
+        let layers = Layers::new(self.files.clone(), self.environment.clone(), self.flags.clone()).ok();
+        // Without the settings file, the default is no more than a guess.
+        let known = |layers: &Layers| !self.files.is_empty() || layers.values().find_ref("admin.listen").is_some();
+        match layers.filter(known).as_ref().and_then(resolve::legible_admin) {
+            Some(admin) => Ok(admin),
+            // The checks tell why.
+            None => self.complete(None).map(|config| config.admin),
+        }
+    }
+
     /// The settings, with this text of the shared catalog, as one more file. Without it, though they have one, they are
     /// [`Config::partial`]: what may be wrong for want of it is not told. Blocks for reading templates.
     pub fn complete(&self, text: Option<&Arc<CatalogText>>) -> Result<Config, ConfigErrors> {
-        let (mut files, mut errors) = (self.files.clone(), self.errors.clone());
+        let mut files: Vec<_> = self.files.iter().filter(|layer| !layer.torn).cloned().collect();
+        let mut errors = self.errors.clone();
         match text.map(|text| text.layer()) {
             Some(Ok((layer, found))) => {
                 errors.extend(found);
@@ -194,16 +209,13 @@ fn includes(
                     }
                     files.push(layer);
                 }
-                Err(found) => errors.extend(found.into_iter().map(|error| match error.problem {
-                    // The line that includes it is where to mend it.
-                    Problem::Unreadable { reason, .. } => ConfigError {
-                        place: place.clone(),
-                        key: key.clone(),
-                        of: Some(path.display().to_string()),
-                        problem: Problem::Unreadable { reason, hint: "" },
-                    },
-                    _ => error,
-                })),
+                // The line that includes it is where to mend it.
+                Err(error) => errors.push(ConfigError {
+                    place: place.clone(),
+                    key: key.clone(),
+                    of: Some(path.display().to_string()),
+                    ..error
+                }),
             }
         }
     }

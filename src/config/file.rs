@@ -14,15 +14,19 @@ use super::layer::{Layer, Place};
 
 /// Reads the settings file at `path`.
 ///
-/// What is no TOML makes no layer; a value that no setting takes is told, and stands in the layer as nothing.
-pub(super) fn read(path: &Path) -> Result<(Layer, Vec<ConfigError>), Vec<ConfigError>> {
+/// What cannot be read makes no layer; what is no TOML makes a torn one; a value that no setting takes is told, and stands in
+/// the layer as nothing.
+pub(super) fn read(path: &Path) -> Result<(Layer, Vec<ConfigError>), ConfigError> {
     let whole = Place::File { file: path.to_owned(), line: None };
-    let unreadable = |error: std::io::Error| {
-        vec![ConfigError { place: whole.clone(), key: KeyPath::root(), of: None, problem: Problem::unreadable(&error) }]
+    let unreadable = |error: std::io::Error| ConfigError {
+        place: whole.clone(),
+        key: KeyPath::root(),
+        of: None,
+        problem: Problem::unreadable(&error),
     };
     let text = fs::read_to_string(path).map_err(unreadable)?;
     let since = fs::metadata(path).and_then(|metadata| metadata.modified()).map_err(unreadable)?;
-    parse(&whole, &text, since)
+    Ok(parse(&whole, &text, since))
 }
 
 /// HTTP dates know no fractions (RFC 9110 5.6.7).
@@ -32,15 +36,8 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 }
 
 /// Parses the text at the place `whole`.
-pub(super) fn parse(
-    whole: &Place,
-    text: &str,
-    since: SystemTime,
-) -> Result<(Layer, Vec<ConfigError>), Vec<ConfigError>> {
+pub(super) fn parse(whole: &Place, text: &str, since: SystemTime) -> (Layer, Vec<ConfigError>) {
     let (table, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        return Err(errors.iter().map(|error| syntax(whole, text, error)).collect());
-    }
     let mut reader = Reader {
         line_starts: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
         layer: Layer::new(whole.clone(), whole_seconds(since)),
@@ -48,7 +45,12 @@ pub(super) fn parse(
     };
     let values = reader.table(table.get_ref(), &KeyPath::root());
     reader.layer.values = values;
-    Ok((reader.layer, reader.errors))
+    if !errors.is_empty() {
+        reader.layer.torn = true;
+        // What is wrong with values that are left may be wrong for want of those that are not.
+        reader.errors = errors.iter().map(|error| syntax(whole, text, error)).collect();
+    }
+    (reader.layer, reader.errors)
 }
 
 fn syntax(whole: &Place, text: &str, error: &toml::de::Error) -> ConfigError {

@@ -83,12 +83,15 @@ pub(super) struct Layer {
     pub(super) places: HashMap<KeyPath, Place>,
     /// When the source was last changed.
     pub(super) since: SystemTime,
+    /// Whether its text is no TOML, and the values are those that could be made out all the same: enough to look something up
+    /// in, and nothing to check.
+    pub(super) torn: bool,
 }
 
 impl Layer {
     /// A layer without values.
     pub(super) fn new(whole: Place, since: SystemTime) -> Self {
-        Self { whole, values: Dict::new(), places: HashMap::new(), since }
+        Self { whole, values: Dict::new(), places: HashMap::new(), since, torn: false }
     }
 
     /// Where the value at `path` was set, or else the nearest table around it.
@@ -201,6 +204,11 @@ impl Layers {
     /// The effective values.
     pub(super) fn values(&self) -> &Value {
         &self.values
+    }
+
+    /// What is set at `path`, such as `admin.listen`: none where nothing is, an error where that is no `T`.
+    pub(super) fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Option<figment::Result<T>> {
+        self.values.find_ref(path).map(Value::deserialize)
     }
 
     /// The effective elements of the list `key`; none where it is no list.

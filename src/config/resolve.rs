@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use figment::value::Value;
 
 use super::error::{ConfigError, Problem};
+use super::format::{AddressOrOff, FilePath};
 use super::key::KeyPath;
 use super::layer::{self, Layers, Place};
 use super::written::{Format, Written};
@@ -132,6 +133,18 @@ fn admin(raw: raw::Admin) -> Option<AdminSettings> {
         viewer_token_file: raw.viewer_token_file.map(value),
         hosts: values(raw.hosts),
     })
+}
+
+/// The admin listener in layers that nobody has checked; nothing where its address cannot be made out.
+pub(super) fn legible_admin(layers: &Layers) -> Option<Option<AdminSettings>> {
+    let set = layers.get::<Written<AddressOrOff>>("admin.listen").transpose().ok()?;
+    let file = |key: &str| layers.get::<Written<FilePath>>(key)?.ok().map(value);
+    Some(set.unwrap_or(raw::Admin::default().listen).value.map(|listen| AdminSettings {
+        listen,
+        operator_token_file: file("admin.operator_token_file"),
+        viewer_token_file: file("admin.viewer_token_file"),
+        hosts: Vec::new(),
+    }))
 }
 
 /// What to say of a listener that others reach and that knows no tokens. No error: metrics and health checks are for those

@@ -19,6 +19,7 @@ pub(super) struct Item {
     state: ItemState,
     bytes: u64,
     error: Option<String>,
+    rotted: bool,
     /// Its bytes are not those of an item before it.
     counts: bool,
     /// How many bytes were hashed, while that is what is being done.
@@ -40,7 +41,8 @@ pub(super) struct Items {
 impl Item {
     /// An item that nothing was done of yet.
     pub(super) fn new(name: String, digest: Digest, asset: Option<Arc<Asset>>, size: Option<u64>) -> Self {
-        Self { name, digest, asset, size, state: ItemState::Waiting, bytes: 0, error: None, counts: true, hashed: None }
+        let (state, error) = (ItemState::Waiting, None);
+        Self { name, digest, asset, size, state, bytes: 0, error, rotted: false, counts: true, hashed: None }
     }
 
     /// As operators see it.
@@ -51,6 +53,7 @@ impl Item {
             bytes: self.bytes,
             size: self.size,
             error: self.error.clone(),
+            rotted: self.rotted,
         }
     }
 }
@@ -107,6 +110,11 @@ impl Items {
     pub(super) fn hashing(&mut self, index: usize, hashed: Option<Arc<AtomicU64>>) {
         self.list[index].hashed = hashed;
         self.progress(index, 0, None);
+    }
+
+    /// What was here of it is no good, and it is fetched again.
+    pub(super) fn rotted(&mut self, index: usize) {
+        self.list[index].rotted = true;
     }
 
     /// So many of its bytes are done, of so many where that is known.

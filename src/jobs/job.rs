@@ -101,11 +101,11 @@ impl Job {
         })
     }
 
-    /// Ends it, if it runs: as `state` says, else as its items came out. Returns the items that were cut short, or how it has
-    /// ended already.
-    pub(super) fn end(&self, state: Option<JobState>) -> Result<Vec<ItemView>, JobState> {
+    /// Ends it, if it runs: as `state` says, else as its items came out. Returns the items that were cut short, with what
+    /// came of them, or how it has ended already.
+    pub(super) fn end(&self, depot: &Depot, state: Option<JobState>) -> Result<Vec<ItemView>, JobState> {
         let (cut, holds) = {
-            let mut books = self.books();
+            let mut books = self.refreshed(depot);
             if books.state != JobState::Running {
                 return Err(books.state);
             }

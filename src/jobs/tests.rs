@@ -236,7 +236,8 @@ async fn a_job_is_told_to_the_api_in_its_own_words() {
           "state": "done",
           "bytes": 1000,
           "size": 1000,
-          "error": null
+          "error": null,
+          "rotted": false
         }
       ]
     }
@@ -368,6 +369,8 @@ async fn verifying_finds_what_rotted_and_a_preload_that_verifies_mends_it() {
     let id = house.preload(&["okd/1/*"], |order| order.verify = true).id;
     let mended = house.ended(id).await;
     assert_eq!((mended.state, mended.bytes.done), (JobState::Done, 2 * SIZE as u64));
+    let rotted = mended.items.iter().filter(|item| item.rotted).map(|item| item.name.as_str());
+    assert_eq!(rotted.collect::<Vec<_>>(), ["okd/1/rootfs"]);
     assert_eq!(fs::read(house.blob("okd/1/rootfs")).unwrap(), content("okd/1/rootfs"));
 
     house.rot("okd/2/rootfs");

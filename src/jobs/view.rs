@@ -124,6 +124,10 @@ pub struct ItemView {
     pub size: Option<u64>,
     /// Why it failed.
     pub error: Option<String>,
+    /// Whether what was here of it turned out to be no good any more, or gone, and it is fetched again. Of a preload that
+    /// verifies.
+    #[serde(default)]
+    pub rotted: bool,
 }
 
 /// What kind of work a job is.

@@ -94,7 +94,7 @@ pub(super) async fn work(job: &Job, depot: &Depot, hashing: &Arc<Semaphore>, eve
         // Here the wishes of those under way end.
     }
     // Who cancelled it has told of what that cut.
-    for item in job.end(None).unwrap_or_default() {
+    for item in job.end(depot, None).unwrap_or_default() {
         tell(events, JobEvent::Item { job: job.id(), item });
     }
 }
@@ -141,7 +141,9 @@ async fn bring(
     if job.verify() && depot.is_proven(&asset.digest) {
         match hash(job, depot, hashing, index, asset.digest).await {
             ScrubOutcome::Proven => return Ok(()),
-            ScrubOutcome::Rotted | ScrubOutcome::Unreadable | ScrubOutcome::Gone => {}
+            ScrubOutcome::Rotted | ScrubOutcome::Unreadable | ScrubOutcome::Gone => {
+                job.note(index, |items| items.rotted(index));
+            }
             stuck @ (ScrubOutcome::Failed(_) | ScrubOutcome::Stopped) => return Err(in_words(&stuck)),
         }
     }

@@ -339,6 +339,56 @@ fn wrong_usage_and_wrong_settings_are_status_2_whatever_the_command() {
 }
 
 #[test]
+fn errors_in_the_settings_on_the_disk_keep_nobody_from_the_running_server() {
+    let (_origin, site, objects) = site();
+    let site = site.release("okd-1", true, &[&objects[0], &objects[1]]);
+    let server = online(&site);
+    assert!(site.ask(server.admin, &["activate", "okd-1", "--wait"]).status.success());
+    let admin = format!("[admin]\nlisten = \"{}\"\n", server.admin);
+    let wrong = [
+        // No TOML, in the settings file itself and in one that it includes; what is no setting; what names nothing.
+        format!("{admin}garbage = [\n"),
+        format!("include = [\"more.toml\"]\n{admin}"),
+        format!("{admin}[fill]\nconections = 3\n"),
+        format!("{admin}[[release]]\nname = \"okd-2\"\nassets = [\"nothing\"]\n"),
+    ];
+    let (path, more) = (site.file("wrong.toml"), site.file("more.toml"));
+    std::fs::write(more, "garbage = [\n").expect("a file can be written");
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bootdepot"));
+        command.args(args).arg("--config").arg(&path).env_remove("BOOTDEPOT_CONFIG");
+        Said::of(&command.output().expect("it can be run"))
+    };
+    let commands: [&[&str]; 9] = [
+        &["status"],
+        &["list"],
+        &["hosts"],
+        &["releases"],
+        &["pin", "okd/1/kernel"],
+        &["unpin", "okd/1/kernel"],
+        &["verify", "okd/1/kernel"],
+        &["activate", "okd-1"],
+        &["preload", "okd/1/kernel"],
+    ];
+    for text in &wrong {
+        std::fs::write(&path, text).expect("a file can be written");
+        for args in commands {
+            let said = run(args);
+            let note = "bootdepot: the settings on the disk have 1 error (see `bootdepot check`); the running server is asked\n";
+            assert_eq!((said.status, said.err.lines().next()), (0, note.lines().next()), "{args:?} {text}: {said:?}");
+        }
+        assert_eq!(run(&["health"]).done(), "ok\n", "{text}");
+        assert_eq!(run(&["check"]).status, 2, "{text}");
+    }
+    drop(server);
+    for args in commands {
+        let said = run(args);
+        assert_eq!((said.status, said.out.as_str()), (2, ""), "{args:?}: {said:?}");
+        assert!(said.err.contains("there is no asset \"nothing\""), "{args:?}: {said:?}");
+    }
+}
+
+#[test]
 fn help_tells_what_holds_for_all_commands_and_gives_examples() {
     let help = |args: &[&str]| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_bootdepot")).args(args).output();

@@ -159,7 +159,7 @@ fn a_failure_is_told_with_its_reason_and_stops_it_unless_it_is_to_go_on() {
     assert!(err.contains("failed  okd/rootfs.img: every source gave wrong bytes: s3://assets/okd/rootfs.img: its bytes have the SHA-256 "), "{err}");
     assert!(err.contains("failed  okd/absent: no source has it: "), "{err}");
     assert!(out.contains("failed: 2 assets fetched (5.0 MiB) in "), "{out}");
-    assert!(out.ends_with(", 2 failed\nrun it again to go on where it was\n"), "{out}");
+    assert!(out.ends_with(", 2 failed\nrun it again when that is mended\n"), "{out}");
     assert!(is_here(&site, &objects[0]) && is_here(&site, &objects[2]) && site.blobs().len() == 2);
 
     // It stops at the first failure; the other one has not its turn before that.
@@ -218,7 +218,8 @@ fn ctrl_c_ends_it_cleanly_and_the_next_run_goes_on() {
     let (status, out, err) = rest(child);
     assert_eq!(status, Some(1), "{out}{err}");
     assert!(err.contains("ending it; what came is kept (Ctrl-C again leaves at once)"), "{err}");
-    assert!(out.ends_with("cancelled: nothing was fetched, 1 not done\nrun it again to go on where it was\n"), "{out}");
+    assert!(out.contains("\ncancelled: nothing was fetched to its end, ") && out.contains(" of it came in "), "{out}");
+    assert!(out.ends_with(", 1 not done\nrun it again to go on where it was\n"), "{out}");
     let before = origin.sent(&image.key);
     origin.allow(&image.key, u64::MAX);
     let (status, _, err) = run(&site, &["rootfs.img"]);
@@ -243,6 +244,7 @@ fn what_rotted_is_found_and_fetched_again_by_verify() {
     let (status, out, err) = run(&site, &["okd/**", "--verify"]);
     assert_eq!(status, Some(0), "{err}");
     assert!(out.starts_with("2 assets, all here (3.0 MiB)\nwhat is here is hashed again\n"), "{out}");
+    assert!(out.ends_with(", 1 of them again: what was here had rotted, 1 here before\n"), "{out}");
     assert!(is_here(&site, &objects[0]), "it was fetched again");
     assert_eq!(origin.sent(&objects[1].key), sent, "what is right is not");
 }

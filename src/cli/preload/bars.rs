@@ -5,28 +5,59 @@ use std::collections::HashMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::words;
+use crate::cli::live::columns;
 use crate::jobs::{ItemState, ItemView, JobView};
 
 /// Bars of assets at a time. No more are worked on at a time by default; of more, the first have theirs.
 const MOST: usize = 16;
+
+/// The characters that what is said beside the bar of an asset takes at most: `1023.9 MiB of 1023.9 MiB`.
+const SAID: usize = 24;
+/// The same of the bar of all.
+const SAID_OF_ALL: usize = 72;
 
 /// The bars.
 pub(super) struct Bars {
     all: MultiProgress,
     total: ProgressBar,
     items: HashMap<String, ProgressBar>,
+    widths: Widths,
+}
+
+/// How the characters of a line are shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Widths {
+    /// Of an asset's name.
+    name: usize,
+    /// Of an asset's bar; 0: it has none.
+    bar: usize,
+    /// Of the bar of all; 0: it has none.
+    total: usize,
+}
+
+impl Widths {
+    /// For a terminal of so many columns: a line that is longer leaves a part of itself behind with every change.
+    fn of(columns: usize) -> Self {
+        let bar = |left: usize, most| if left < 6 { 0 } else { left.min(most) };
+        // A blank before the bar, two after it.
+        let beside = columns.saturating_sub(SAID + 3);
+        let item = bar(beside.saturating_sub(words::NAME), 24);
+        let name = (beside - item.min(beside)).clamp(8, words::NAME);
+        Self { name, bar: item, total: bar(columns.saturating_sub(SAID_OF_ALL + 2), 32) }
+    }
 }
 
 impl Bars {
     /// No bars yet, on standard error.
     pub(super) fn new() -> Self {
-        Self::on(ProgressDrawTarget::stderr_with_hz(8))
+        Self::on(ProgressDrawTarget::stderr_with_hz(8), columns())
     }
 
-    pub(super) fn on(target: ProgressDrawTarget) -> Self {
+    fn on(target: ProgressDrawTarget, columns: usize) -> Self {
+        let widths = Widths::of(columns);
         let all = MultiProgress::with_draw_target(target);
-        let total = all.add(ProgressBar::new(0).with_style(style("{bar:32}  {msg}")));
-        Self { all, total, items: HashMap::new() }
+        let total = all.add(ProgressBar::new(0).with_style(style("", widths.total)));
+        Self { all, total, items: HashMap::new(), widths }
     }
 
     /// Shows how far the job is.
@@ -50,8 +81,8 @@ impl Bars {
 
     fn bar_of(&mut self, item: &ItemView) {
         let bar = self.items.entry(item.name.clone()).or_insert_with(|| {
-            let bar = ProgressBar::new(0).with_style(style("{prefix} {bar:24}  {msg}"));
-            bar.set_prefix(words::name(&item.name));
+            let bar = ProgressBar::new(0).with_style(style("{prefix} ", self.widths.bar));
+            bar.set_prefix(words::name(&item.name, self.widths.name));
             // The total stays the last.
             self.all.insert_before(&self.total, bar)
         });
@@ -79,15 +110,31 @@ impl Bars {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    // The templates are the two above, and they are well-formed; a plain bar is no loss.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+/// A line with this before its bar. What is said after it is cut where the line ends.
+fn style(before: &str, bar: usize) -> ProgressStyle {
+    let template = match bar {
+        0 => format!("{before}{{wide_msg}}"),
+        bar => format!("{before}{{bar:{bar}}}  {{wide_msg}}"),
+    };
+    // They are well-formed; a plain bar is no loss.
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::jobs::{Assets, Bytes, JobKind, JobState};
+
+    #[test]
+    fn lines_fit_the_terminal() {
+        assert_eq!(Widths::of(200), Widths { name: 32, bar: 24, total: 32 });
+        for columns in 36..200 {
+            let Widths { name, bar, total } = Widths::of(columns);
+            assert!(name + 1 + bar + 2 + SAID <= columns, "{columns}: {name} {bar}");
+            assert!(total == 0 || total + 2 + SAID_OF_ALL <= columns, "{columns}: {total}");
+        }
+        assert_eq!((Widths::of(80).bar, Widths::of(40).name), (21, 13));
+    }
 
     #[test]
     fn ten_thousand_assets_are_a_few_bars() {
@@ -97,6 +144,7 @@ mod tests {
             bytes: 1,
             size: Some(2),
             error: None,
+            rotted: false,
         };
         let mut job = JobView {
             id: 1,
@@ -110,7 +158,7 @@ mod tests {
             rate: 0,
             items: (0..10_000).map(|index| item(index, ItemState::Running)).collect(),
         };
-        let mut bars = Bars::on(ProgressDrawTarget::hidden());
+        let mut bars = Bars::on(ProgressDrawTarget::hidden(), 80);
         bars.show(&job);
         assert_eq!(bars.count(), MOST);
         job.items[..9_998].iter_mut().for_each(|item| item.state = ItemState::Done);

@@ -1,16 +1,20 @@
 //! What is said of a preload, as texts. Pure.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::cli::words::{bytes, count, plain, rate, took};
 use crate::jobs::{ItemState, ItemView, JobState, JobView, Plan, PlannedState};
 
-/// Characters of a name that stand before a bar.
-const NAME: usize = 32;
+/// Characters of a name that stand before a bar, where there is room.
+pub(super) const NAME: usize = 32;
 
 /// What is here and what is missing.
 pub(super) fn plan(plan: &Plan, verify: bool) -> String {
+    if plan.assets == 0 {
+        return "no asset is meant: there is nothing to do\n".to_owned();
+    }
     let mut text = format!("{}, ", assets(plan.assets));
     let (proven, missing) = (plan.proven, plan.missing);
     let _ = match (proven.assets, missing.assets) {
@@ -91,14 +95,14 @@ pub(super) fn item(item: &ItemView) -> String {
     }
 }
 
-/// A name as it stands before a bar: its end is what tells it from others.
-pub(super) fn name(name: &str) -> String {
+/// A name as it stands before a bar, so many characters wide: its end is what tells it from others.
+pub(super) fn name(name: &str, width: usize) -> String {
     let name = plain(name);
     let length = name.chars().count();
-    if length <= NAME {
-        return format!("{name:<NAME$}");
+    if length <= width {
+        return format!("{name:<width$}");
     }
-    let end: String = name.chars().skip(length - (NAME - 1)).collect();
+    let end: String = name.chars().skip(length + 1 - width).collect();
     format!("…{end}")
 }
 
@@ -106,6 +110,9 @@ pub(super) fn name(name: &str) -> String {
 pub(super) fn ended(item: &ItemView) -> Option<String> {
     let name = plain(&item.name);
     match item.state {
+        ItemState::Done if item.rotted => {
+            Some(format!("done    {name} ({}), fetched again: what was here had rotted", bytes(item.bytes)))
+        }
         ItemState::Done => Some(format!("done    {name} ({})", bytes(item.bytes))),
         ItemState::Failed => {
             Some(format!("failed  {name}: {}", plain(item.error.as_deref().unwrap_or("no reason given"))))
@@ -116,30 +123,30 @@ pub(super) fn ended(item: &ItemView) -> Option<String> {
 
 /// How it ended.
 pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
-    let here = plan.proven.assets.min(job.assets.done);
+    let rotted = job.items.iter().filter(|item| item.state == ItemState::Done && item.rotted).count();
+    let here = plan.proven.assets.min(job.assets.done).saturating_sub(rotted);
     let brought = job.assets.done - here;
     let seconds = job.ended.map(|ended| ended.duration_since(job.began));
     let time = Duration::try_from(seconds.unwrap_or_default()).unwrap_or_default();
-    let amount: u64 = {
-        let before: std::collections::HashSet<_> = plan
-            .items
-            .iter()
-            .filter(|item| item.state == PlannedState::Proven)
-            .map(|item| item.name.as_str())
-            .collect();
-        let done = job.items.iter().filter(|item| item.state == ItemState::Done);
-        done.filter(|item| !before.contains(item.name.as_str())).map(|item| item.bytes).sum()
-    };
+    let (amount, cut) = fetched(job, plan);
     let mut text = match job.state {
         JobState::Running | JobState::Done => "done: ",
         JobState::Failed => "failed: ",
         JobState::Cancelled => "cancelled: ",
     }
     .to_owned();
-    let _ = match brought {
-        0 => write!(text, "nothing was fetched"),
-        brought => write!(text, "{} fetched ({}) in {}", assets(brought), bytes(amount), took(time)),
+    let _ = match (brought, cut) {
+        (0, 0) => write!(text, "nothing was fetched"),
+        (0, cut) => write!(text, "nothing was fetched to its end, {} of it came in {}", bytes(cut), took(time)),
+        (brought, 0) => write!(text, "{} fetched ({}) in {}", assets(brought), bytes(amount), took(time)),
+        (brought, cut) => {
+            let (amount, cut) = (bytes(amount), bytes(cut));
+            write!(text, "{} fetched ({amount}), and {cut} of what was under way, in {}", assets(brought), took(time))
+        }
     };
+    if rotted > 0 {
+        let _ = write!(text, ", {rotted} of them again: what was here had rotted");
+    }
     if here > 0 {
         let _ = write!(text, ", {here} here before");
     }
@@ -151,15 +158,37 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
         let _ = write!(text, ", {left} not done");
     }
     text.push('\n');
-    if job.assets.failed > 0 || left > 0 {
-        text.push_str("run it again to go on where it was");
+    text.push_str(match (job.state, left) {
+        (JobState::Cancelled, 1..) => "run it again to go on where it was\n",
         // What was not done was kept from it by what failed.
-        if job.state == JobState::Failed && left > 0 {
-            text.push_str("; with --keep-going a failure does not keep the others from coming");
+        (JobState::Failed, 1..) => {
+            "run it again when that is mended; with --keep-going a failure does not keep the others from coming\n"
         }
-        text.push('\n');
-    }
+        (_, _) if job.assets.failed > 0 => "run it again when that is mended\n",
+        _ => "",
+    });
     text
+}
+
+/// Bytes of what was fetched to its end, and of what was cut short by who cancelled it. What several assets have in common
+/// counts once, as it does in the sums.
+fn fetched(job: &JobView, plan: &Plan) -> (u64, u64) {
+    let was_here: HashSet<_> = {
+        let here = plan.items.iter().filter(|item| item.state == PlannedState::Proven);
+        here.map(|item| item.name.as_str()).collect()
+    };
+    let (mut again, mut cut, mut failed) = (0, 0, 0);
+    for item in &job.items {
+        match item.state {
+            ItemState::Done if item.rotted => again += item.bytes,
+            // That much of it was hashed.
+            _ if was_here.contains(item.name.as_str()) && !item.rotted => {}
+            ItemState::Failed => failed += item.bytes,
+            ItemState::Cancelled => cut += item.bytes,
+            _ => {}
+        }
+    }
+    ((job.bytes.done + again).saturating_sub(plan.proven.bytes + cut + failed), cut)
 }
 
 #[cfg(test)]
@@ -190,7 +219,14 @@ mod tests {
     }
 
     fn item(name: &str, state: ItemState, bytes: u64, error: Option<&str>) -> ItemView {
-        ItemView { name: name.to_owned(), state, bytes, size: Some(GIB), error: error.map(str::to_owned) }
+        ItemView {
+            name: name.to_owned(),
+            state,
+            bytes,
+            size: Some(GIB),
+            error: error.map(str::to_owned),
+            rotted: false,
+        }
     }
 
     fn job(state: JobState, items: Vec<ItemView>) -> JobView {
@@ -233,6 +269,7 @@ mod tests {
         ");
         insta::assert_snapshot!(plan(&plan_of(&some[2..], GIB), false), @"1 asset, none here; 1 to fetch: how much is not known");
         insta::assert_snapshot!(plan(&plan_of(&[some[0], some[0]], GIB), false), @"2 assets, all here (2.0 GiB)");
+        insta::assert_snapshot!(plan(&plan_of(&[], GIB), false), @"no asset is meant: there is nothing to do");
     }
 
     #[test]
@@ -263,21 +300,39 @@ mod tests {
         let failed = came(JobState::Failed, item("c", ItemState::Failed, 0, Some("no source has it")));
         insta::assert_snapshot!(summary(&failed, &some), @"
         failed: 1 asset fetched (1.0 GiB) in 35.2 s, 1 here before, 1 failed
+        run it again when that is mended
+        ");
+        let cancelled = came(JobState::Cancelled, item("c", ItemState::Cancelled, 18 << 20, None));
+        insta::assert_snapshot!(summary(&cancelled, &some), @"
+        cancelled: 1 asset fetched (1.0 GiB), and 18.0 MiB of what was under way, in 35.2 s, 1 here before, 1 not done
         run it again to go on where it was
         ");
-        let cancelled = came(JobState::Cancelled, item("c", ItemState::Cancelled, 7, None));
-        insta::assert_snapshot!(summary(&cancelled, &some), @"
-        cancelled: 1 asset fetched (1.0 GiB) in 35.2 s, 1 here before, 1 not done
+        let begun = job(JobState::Cancelled, vec![item("a", ItemState::Cancelled, 18 << 20, None)]);
+        insta::assert_snapshot!(summary(&begun, &plan_of(&[("a", Some(GIB), Absent)], GIB)), @"
+        cancelled: nothing was fetched to its end, 18.0 MiB of it came in 35.2 s, 1 not done
         run it again to go on where it was
         ");
         let nothing = job(JobState::Done, vec![item("a", ItemState::Done, GIB, None)]);
         insta::assert_snapshot!(summary(&nothing, &plan_of(&[("a", Some(GIB), Here)], 0)), @"done: nothing was fetched, 1 here before");
+        let twins =
+            JobView { bytes: Bytes { total: Some(GIB), done: GIB }, ..came(JobState::Done, all.items[2].clone()) };
+        let apart = Plan { proven: Proven::default(), ..plan_of(&[], GIB) };
+        insta::assert_snapshot!(summary(&twins, &apart), @"done: 3 assets fetched (1.0 GiB) in 35.2 s");
+    }
+
+    #[test]
+    fn what_had_rotted_and_was_fetched_again_is_said() {
+        let mended = ItemView { rotted: true, ..item("b", ItemState::Done, GIB, None) };
+        let here = plan_of(&[("a", Some(GIB), Here), ("b", Some(GIB), Here)], 0);
+        let job = job(JobState::Done, vec![item("a", ItemState::Done, GIB, None), mended]);
+        assert_eq!(ended(&job.items[1]).unwrap(), "done    b (1.0 GiB), fetched again: what was here had rotted");
+        insta::assert_snapshot!(summary(&job, &here), @"done: 1 asset fetched (1.0 GiB) in 35.2 s, 1 of them again: what was here had rotted, 1 here before");
     }
 
     #[test]
     fn a_long_name_keeps_its_end_and_no_name_steers_the_terminal() {
-        assert_eq!(name("okd/4.19/rootfs.img"), format!("{:<32}", "okd/4.19/rootfs.img"));
-        let long = name("isos/openshift/4.19.0-okd-scos.0/agent.x86_64.iso");
+        assert_eq!(name("okd/4.19/rootfs.img", NAME), format!("{:<32}", "okd/4.19/rootfs.img"));
+        let long = name("isos/openshift/4.19.0-okd-scos.0/agent.x86_64.iso", NAME);
         assert_eq!((long.chars().count(), long.as_str()), (32, "…9.0-okd-scos.0/agent.x86_64.iso"));
         let evil = item("a", ItemState::Failed, 0, Some("\u{1b}[2J\nforged"));
         assert_eq!(ended(&evil).unwrap(), "failed  a: ?[2J?forged");

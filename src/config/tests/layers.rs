@@ -95,3 +95,38 @@ fn an_include_that_matches_nothing_is_a_warning() {
     let [warning] = config.warnings.as_slice() else { panic!("one warning") };
     assert!(warning.ends_with("bootdepot.toml:1: include: no file matches \"none.d/*.toml\""), "{warning}");
 }
+
+#[test]
+fn the_admin_listener_is_legible_whatever_else_is_wrong() {
+    let admin = |site: &Site| {
+        let inputs = Inputs::new(&site.flags, site.environment.clone());
+        inputs.read().unwrap().admin().map(|admin| admin.map(|admin| admin.listen.port()))
+    };
+    let listener = "[admin]\nlisten = \"127.0.0.1:1\"\noperator_token_file = \"/t\"\n";
+    for (before, after) in [
+        ("", "garbage = ["),
+        ("[http\n", ""),
+        ("x = \"\n", ""),
+        ("", "[fill]\nconnections = \"many\"\n"),
+        ("", "hosts = 7\nnonsense = 1\n"),
+        ("include = [\"absent.toml\"]\n", ""),
+    ] {
+        let site = Site::new(&format!("{before}{listener}{after}"));
+        assert!(site.load().is_err(), "{before}{after}");
+        assert_eq!(admin(&site), Ok(Some(1)), "{before}{after}");
+        assert_eq!(admin(&site.variable("BOOTDEPOT_ADMIN__LISTEN", "off")), Ok(None));
+    }
+    // Also where another file than the first has it, and that one is torn, or the first is.
+    let main = "include = [\"*.d/a.toml\", \"a.toml\"]\n";
+    assert_eq!(admin(&Site::new(main).file("a.toml", &format!("{listener}garbage = ["))), Ok(Some(1)));
+    assert_eq!(admin(&Site::new(&format!("{main}garbage = [")).file("a.toml", listener)), Ok(Some(1)));
+    assert_eq!(admin(&Site::new("garbage = [")), Ok(Some(8081)), "the default");
+    // Nobody can tell.
+    let wrong = Site::new("[admin]\nlisten = \"here\"\n");
+    assert!(admin(&wrong).unwrap_err().to_string().contains("admin.listen"));
+    assert_eq!(admin(&wrong.set("admin.listen=127.0.0.1:2")), Ok(Some(2)));
+    let mut absent = Site::new("");
+    absent.flags.config = Some("/nowhere/b.toml".into());
+    assert!(admin(&absent).unwrap_err().to_string().contains("it does not exist"));
+    assert_eq!(admin(&absent.set("admin.listen=127.0.0.1:2")), Ok(Some(2)));
+}

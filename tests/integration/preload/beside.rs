@@ -74,7 +74,11 @@ fn ctrl_c_ends_the_servers_job_and_not_what_a_client_waits_for() {
     signal(&child, Signal::INT);
     let (status, out, err) = rest(child);
     assert_eq!(status, Some(1), "{err}");
-    assert!(out.contains("\ncancelled: nothing was fetched, 2 not done\n"), "{out}");
+    assert!(
+        out.contains("\ncancelled: nothing was fetched to its end, ")
+            && out.ends_with(", 2 not done\nrun it again to go on where it was\n"),
+        "{out}"
+    );
     server.wait_for_fill("okd/rootfs.img", "cancelled");
     let (_, job) = api(&server, "GET", "jobs/1");
     assert_eq!(job["state"], "cancelled");
