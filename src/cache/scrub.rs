@@ -62,7 +62,7 @@ impl ScrubOutcome {
 impl Cache {
     /// Says that this blob could not be read: who asks for it next has its file opened anew. Returns whether it should be
     /// [verified](Cache::verify), which the first one to say so is told, and nobody where `error` says nothing of the blob.
-    /// Never blocks.
+    /// From then on those who have it open do not hold it against eviction; what they can read stays so. Never blocks.
     pub fn doubt(&self, entry: &Entry, error: &io::Error) -> bool {
         is_of_file(error) && self.store.index().doubt(entry.digest(), entry.blob())
     }
