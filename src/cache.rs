@@ -92,8 +92,8 @@ impl Cache {
         self.store.index().size_of(digest)
     }
 
-    /// Room for a blob of `size` bytes, resumed where an earlier fill of the same digest, size and part size left off,
-    /// else new and empty. Evicts what it must. Blocks. It does not look whether the blob is here already.
+    /// Room for a blob of `size` bytes, resumed where an earlier fill of the same digest and size left off, else new and
+    /// empty. What is here is told in parts of `part_size` bytes, whatever those of the earlier fill were. Evicts what it must. Blocks. It does not look whether the blob is here already.
     ///
     /// [`CacheError::Busy`] while another [`Partial`] of the digest lives and is not ended; [`CacheError::NoSpace`] where
     /// evicting does not help; [`CacheError::Io`] or [`CacheError::Locked`] where the directory cannot be written.

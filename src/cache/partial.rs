@@ -188,18 +188,24 @@ impl Partial {
         Dir::read(&self.file, &self.path, offset, buffer)
     }
 
-    /// Marks part `index` as here, on the disk too: a restart will find it.
+    /// Marks these parts as here, on the disk too: a restart will find them.
     ///
     /// Every 64 MiB this waits until the disk has what was written so far. An error of that means that bytes written
     /// before are lost, nobody knows which: all parts are forgotten, and nothing more is taken before [`Partial::reset`].
-    pub fn finish_part(&self, index: usize) -> Result<(), CacheError> {
+    pub fn finish_parts(&self, parts: &[usize]) -> Result<(), CacheError> {
         let _filling = self.filling()?;
-        let start = self.part_size.saturating_mul(index as u64);
-        if start >= self.size {
-            return Err(self.invalid("finish a part of", format!("there is no part {index}")));
+        if parts.is_empty() {
+            return Ok(());
         }
-        self.log().written(self.dir(), index).map_err(|error| self.failed(error))?;
-        let length = self.part_size.min(self.size - start);
+        let mut length = 0;
+        for index in parts {
+            let start = self.part_size.saturating_mul(*index as u64);
+            if start >= self.size {
+                return Err(self.invalid("finish a part of", format!("there is no part {index}")));
+            }
+            length += self.part_size.min(self.size - start);
+        }
+        self.log().written(self.dir(), parts).map_err(|error| self.failed(error))?;
         if self.unsynced.fetch_add(length, Ordering::Relaxed) + length >= SYNC_EVERY {
             self.sync_ahead()?;
         }
@@ -221,7 +227,7 @@ impl Partial {
     /// reading the same file.
     ///
     /// Waits for writes under way; there can be none afterwards. After an error it is a partial as before, unless its
-    /// bytes were lost (see [`Partial::finish_part`]).
+    /// bytes were lost (see [`Partial::finish_parts`]).
     #[expect(clippy::needless_pass_by_value, reason = "a proof is spent: it admits one blob")]
     pub fn admit(&self, proof: Proven) -> Result<Entry, CacheError> {
         let digest = self.claim.digest;
@@ -305,7 +311,7 @@ impl Partial {
     }
 
     fn forget(&self) -> Result<(), CacheError> {
-        self.log().reset(self.dir(), self.size, self.part_size, &parts::boot())
+        self.log().reset(self.dir(), &parts::boot())
     }
 
     fn dir(&self) -> &Dir {

@@ -19,7 +19,7 @@ use crate::asset::Digest;
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Record {
-    /// The first line: the partial's size and its parts' size, in bytes.
+    /// The partial's size and its parts' size, in bytes: the first line, and again where parts of another size follow.
     Partial { size: u64, part_size: u64 },
     /// What follows was written in this boot of the machine.
     Boot(String),
@@ -31,7 +31,8 @@ enum Record {
     Note(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// From nothing to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Absent,
     Written,
@@ -46,6 +47,8 @@ pub(super) struct PartLog {
     digest: Digest,
     /// Where the next record goes. Torn bytes beyond it are written over.
     end: u64,
+    size: u64,
+    part_size: u64,
     parts: Vec<Part>,
     note: Option<String>,
 }
@@ -67,28 +70,31 @@ impl PartLog {
         let path = dir.log(digest);
         let file = dir.create(&path)?;
         let parts = vec![Part::Absent; count(size, part_size)];
-        let mut log = Self { file, path, digest: *digest, end: 0, parts, note: None };
+        let mut log = Self { file, path, digest: *digest, end: 0, size, part_size, parts, note: None };
         log.append(dir, &[Record::Partial { size, part_size }, Record::Boot(boot.to_owned())])?;
         Ok(log)
     }
 
-    /// The log of an earlier fill, if it is there, whole enough, and of parts of the same size.
+    /// The log of an earlier fill, if it is there, whole enough, and of the same size. Parts of another size are told as the
+    /// parts of this one that they make up.
     pub(super) fn open(dir: &Dir, digest: &Digest, size: u64, part_size: u64, boot: &str) -> Option<Self> {
         let path = dir.log(digest);
         let file = Dir::reopen(&path).ok()?;
         let bytes = fs::read(&path).ok()?;
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let first = lines.next()?;
-        if parse(digest, first)? != (Record::Partial { size, part_size }) {
+        let Record::Partial { size: had, part_size: began } = parse(digest, first)? else { return None };
+        if had != size {
             return None;
         }
-        let parts = vec![Part::Absent; count(size, part_size)];
-        let mut log = Self { file, path, digest: *digest, end: first.len() as u64, parts, note: None };
+        let (end, parts) = (first.len() as u64, vec![Part::Absent; count(size, began)]);
+        let mut log = Self { file, path, digest: *digest, end, size, part_size: began, parts, note: None };
         let mut then = String::new();
         for line in lines {
             let Some(record) = parse(digest, line) else { break };
             log.end += line.len() as u64;
             match record {
+                Record::Partial { size: had, part_size } if had == size => log.cut(part_size),
                 Record::Partial { .. } => return None,
                 Record::Boot(now) => {
                     log.rebooted(&then, &now);
@@ -102,6 +108,10 @@ impl PartLog {
         if then != boot || boot.is_empty() {
             log.rebooted(&then, boot);
             log.append(dir, &[Record::Boot(boot.to_owned())]).ok()?;
+        }
+        if log.part_size != part_size {
+            log.append(dir, &[Record::Partial { size, part_size }]).ok()?;
+            log.cut(part_size);
         }
         Some(log)
     }
@@ -121,10 +131,12 @@ impl PartLog {
         Ok(())
     }
 
-    /// Part `index` was written.
-    pub(super) fn written(&mut self, dir: &Dir, index: usize) -> Result<(), CacheError> {
-        self.append(dir, &[Record::Written(index)])?;
-        self.mark(index, Part::Written);
+    /// These parts were written.
+    pub(super) fn written(&mut self, dir: &Dir, parts: &[usize]) -> Result<(), CacheError> {
+        self.append(dir, &parts.iter().map(|index| Record::Written(*index)).collect::<Vec<_>>())?;
+        for index in parts {
+            self.mark(*index, Part::Written);
+        }
         Ok(())
     }
 
@@ -143,14 +155,27 @@ impl PartLog {
     }
 
     /// Forgets all parts and the note: in memory at once, and on the disk so that no crash brings them back.
-    pub(super) fn reset(&mut self, dir: &Dir, size: u64, part_size: u64, boot: &str) -> Result<(), CacheError> {
+    pub(super) fn reset(&mut self, dir: &Dir, boot: &str) -> Result<(), CacheError> {
         self.parts.fill(Part::Absent);
         self.note = None;
         // Not emptied in place: only a name that is gone is known to be gone.
         dir.remove(&self.path)?;
         dir.sync_dir(&dir.partials())?;
-        *self = Self::create(dir, &self.digest, size, part_size, boot)?;
+        *self = Self::create(dir, &self.digest, self.size, self.part_size, boot)?;
         Ok(())
+    }
+
+    /// From now on parts are of this size. One is here where all that it is made of is.
+    fn cut(&mut self, part_size: u64) {
+        let (size, had, part_size) = (self.size, self.part_size.max(1), part_size.max(1));
+        let state = |index: u64| {
+            let start = index * part_size;
+            let last = start.saturating_add(part_size).min(size) - 1;
+            let made_of = (start / had..=last / had).map(|index| self.parts.get(usize::try_from(index).ok()?).copied());
+            made_of.map(|part| part.unwrap_or(Part::Absent)).min().unwrap_or(Part::Absent)
+        };
+        self.parts = (0..count(size, part_size) as u64).map(state).collect();
+        self.part_size = part_size;
     }
 
     fn mark(&mut self, index: usize, part: Part) {
@@ -197,107 +222,4 @@ fn parse(digest: &Digest, line: &[u8]) -> Option<Record> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::steps::Steps;
-    use super::*;
-
-    const SIZE: u64 = 45;
-
-    fn dir() -> (tempfile::TempDir, Dir, Digest) {
-        let temp = tempfile::tempdir().unwrap();
-        let dir = Dir::new(temp.path().to_owned(), Steps::default());
-        fs::create_dir(dir.partials()).unwrap();
-        (temp, dir, Digest::of(b"x"))
-    }
-
-    #[test]
-    fn finds_its_parts_and_its_note_again() {
-        let (_temp, dir, digest) = dir();
-        let mut log = PartLog::create(&dir, &digest, SIZE, 10, "boot").unwrap();
-        log.written(&dir, 4).unwrap();
-        log.set_note(&dir, "a note\nof two lines").unwrap();
-        let again = PartLog::open(&dir, &digest, SIZE, 10, "boot").unwrap();
-        assert_eq!(again.parts(), [false, false, false, false, true]);
-        assert_eq!(again.note(), Some("a note\nof two lines"));
-        assert!(PartLog::open(&dir, &digest, SIZE, 9, "boot").is_none(), "parts of another size");
-        assert!(PartLog::open(&dir, &digest, SIZE + 1, 10, "boot").is_none(), "another size");
-    }
-
-    #[test]
-    fn after_a_reboot_knows_only_what_was_on_the_disk() {
-        let (_temp, dir, digest) = dir();
-        let mut log = PartLog::create(&dir, &digest, SIZE, 10, "first").unwrap();
-        log.written(&dir, 0).unwrap();
-        log.written(&dir, 1).unwrap();
-        assert_eq!(log.not_durable(), [0, 1]);
-        log.durable(&dir, &[0, 1]).unwrap();
-        log.written(&dir, 2).unwrap();
-        let mut log = PartLog::open(&dir, &digest, SIZE, 10, "second").unwrap();
-        assert_eq!(log.parts(), [true, true, false, false, false]);
-        log.written(&dir, 3).unwrap();
-        assert_eq!(PartLog::open(&dir, &digest, SIZE, 10, "second").unwrap().parts(), [true, true, false, true, false]);
-        assert_eq!(PartLog::open(&dir, &digest, SIZE, 10, "").unwrap().parts(), [true, true, false, false, false]);
-    }
-
-    #[test]
-    fn a_reset_forgets_everything() {
-        let (_temp, dir, digest) = dir();
-        let mut log = PartLog::create(&dir, &digest, SIZE, 10, "boot").unwrap();
-        log.written(&dir, 0).unwrap();
-        log.durable(&dir, &[0]).unwrap();
-        log.set_note(&dir, "note").unwrap();
-        log.reset(&dir, SIZE, 10, "boot").unwrap();
-        for log in [log, PartLog::open(&dir, &digest, SIZE, 10, "boot").unwrap()] {
-            assert_eq!((log.parts(), log.note()), (vec![false; 5], None));
-        }
-    }
-
-    #[test]
-    fn an_altered_record_ends_the_log() {
-        let (_temp, dir, digest) = dir();
-        let mut log = PartLog::create(&dir, &digest, SIZE, 10, "boot").unwrap();
-        for index in [1, 4, 2] {
-            log.written(&dir, index).unwrap();
-        }
-        let text = fs::read_to_string(dir.log(&digest)).unwrap();
-        assert!(text.contains("{\"written\":4}"), "{text}");
-        fs::write(dir.log(&digest), text.replace("{\"written\":4}", "{\"written\":3}")).unwrap();
-        let log = PartLog::open(&dir, &digest, SIZE, 10, "boot").unwrap();
-        assert_eq!(log.parts(), [false, true, false, false, false]);
-        // Nor does another digest's log tell anything.
-        fs::copy(dir.log(&digest), dir.log(&Digest::of(b"y"))).unwrap();
-        assert!(PartLog::open(&dir, &Digest::of(b"y"), SIZE, 10, "boot").is_none());
-    }
-
-    proptest! {
-        #[test]
-        fn a_torn_or_altered_log_forgets_and_never_makes_up(
-            written in prop::collection::vec(0usize..5, 0..8),
-            cut in any::<prop::sample::Index>(),
-            flip in prop::option::of((any::<prop::sample::Index>(), 1u8..)),
-        ) {
-            let (_temp, dir, digest) = dir();
-            let mut log = PartLog::create(&dir, &digest, SIZE, 10, "boot").unwrap();
-            for index in &written {
-                log.written(&dir, *index).unwrap();
-            }
-            let mut bytes = fs::read(dir.log(&digest)).unwrap();
-            bytes.truncate(cut.index(bytes.len() + 1));
-            if let Some((at, bits)) = flip.filter(|_| !bytes.is_empty()) {
-                let at = at.index(bytes.len());
-                bytes[at] ^= bits;
-            }
-            fs::write(dir.log(&digest), &bytes).unwrap();
-            if let Some(mut log) = PartLog::open(&dir, &digest, SIZE, 10, "boot") {
-                for (index, here) in log.parts().into_iter().enumerate() {
-                    prop_assert!(!here || written.contains(&index));
-                }
-                // And what is written from now on is found, whatever the torn end was.
-                log.written(&dir, 2).unwrap();
-                prop_assert!(PartLog::open(&dir, &digest, SIZE, 10, "boot").unwrap().parts()[2]);
-            }
-        }
-    }
-}
+mod tests;

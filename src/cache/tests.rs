@@ -51,7 +51,7 @@ fn write_parts(partial: &Partial, bytes: &[u8]) -> Result<(), CacheError> {
             let (head, tail) = part.split_at(part.len() / 3);
             let pieces = [Bytes::copy_from_slice(head), Bytes::new(), Bytes::copy_from_slice(tail)];
             partial.write_at(start as u64, &pieces)?;
-            partial.finish_part(index)?;
+            partial.finish_parts(&[index])?;
         }
     }
     Ok(())

@@ -268,8 +268,8 @@ pub(super) struct Fill {
     /// How often a part is asked for again before its source is given up.
     #[schemars(range(min = 0, max = 100))]
     pub(super) retries: u32,
-    /// How long an origin may send nothing before a part is asked for again. An idle time, not a total one. For the
-    /// head of an answer, the time that a connection may take is added: as long again, at most 10 seconds.
+    /// How long an origin may send nothing before a part is asked for again. An idle time, not a total one. The
+    /// head of an answer has the time for a connection besides: as long again, at most 10 seconds.
     pub(super) stall_timeout: Written<Timeout>,
     /// How long a missing object, or one with wrong bytes, is remembered before its origin is asked again.
     pub(super) negative_ttl: Written<Span>,

@@ -33,6 +33,8 @@ pub(super) enum Grant {
 pub(super) struct Board {
     size: u64,
     part_size: u64,
+    /// Bytes of which the partial knows whether they are here.
+    grain: u64,
     /// Counts how often all unproven bytes were thrown away; bytes of an older generation may be wrong.
     generation: u64,
     /// Why the last of them ended.
@@ -48,14 +50,20 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// Sets the size of the blob and of its parts, and which bytes are here from an earlier run. Of what was here before
-    /// under another size nothing is.
-    pub(super) fn begin(&mut self, size: u64, part_size: u64, blocks: Option<Arc<BlockList>>, parts: &[bool]) {
-        (self.size, self.part_size) = (size, part_size.max(1));
+    /// Sets the size of the blob, of its parts and of the grains that its partial knows, and which grains are here from an
+    /// earlier run. Of what was here before under another size nothing is.
+    pub(super) fn begin(
+        &mut self,
+        size: u64,
+        part_size: u64,
+        blocks: Option<Arc<BlockList>>,
+        (grain, grains): (u64, &[bool]),
+    ) {
+        (self.size, self.part_size, self.grain) = (size, part_size.max(1), grain.max(1));
         (self.written, self.claimed, self.proven) = Default::default();
         self.blocks = blocks.filter(|list| list.size() == size);
-        for (index, _) in parts.iter().enumerate().filter(|(_, here)| **here) {
-            self.written.insert(self.part(index as u64));
+        for (index, _) in grains.iter().enumerate().filter(|(_, here)| **here) {
+            self.written.insert(self.nth(index as u64, self.grain));
         }
     }
 
@@ -145,7 +153,7 @@ impl Board {
         let range = range.intersect(&ByteRange::whole(self.size));
         let missing = taken.first_gap(range)?;
         // Whole parts make whole requests: from the start of the part on, if that is missing too.
-        let part = self.part(missing.start / self.part_size);
+        let part = self.nth(missing.start / self.part_size, self.part_size);
         let from = taken.first_gap(ByteRange::new(part.start, missing.start + 1))?;
         let start = if from.end > missing.start { from.start } else { missing.start };
         taken.first_gap(ByteRange::new(start, part.end))
@@ -166,19 +174,20 @@ impl Board {
         self.claimed.insert(range);
     }
 
-    /// These bytes are here now. Returns the parts that became whole by them.
+    /// These bytes are here now. Returns the grains that became whole by them.
     pub(super) fn write(&mut self, range: ByteRange) -> Vec<usize> {
-        let touched = range.start / self.part_size..range.end.div_ceil(self.part_size);
-        let open: Vec<u64> = touched.filter(|index| !self.written.covers(self.part(*index))).collect();
+        let touched = range.start / self.grain..range.end.div_ceil(self.grain);
+        let open: Vec<u64> = touched.filter(|index| !self.written.covers(self.nth(*index, self.grain))).collect();
         self.written.insert(range);
-        let whole = open.into_iter().filter(|index| self.written.covers(self.part(*index)));
-        // A file with more parts than a usize counts does not fit this machine.
+        let whole = open.into_iter().filter(|index| self.written.covers(self.nth(*index, self.grain)));
+        // A file with more grains than a usize counts does not fit this machine.
         whole.filter_map(|index| usize::try_from(index).ok()).collect()
     }
 
-    fn part(&self, index: u64) -> ByteRange {
-        let start = index.saturating_mul(self.part_size).min(self.size);
-        ByteRange::new(start, start.saturating_add(self.part_size).min(self.size))
+    /// One of the runs of `length` bytes that the blob is made of.
+    fn nth(&self, index: u64, length: u64) -> ByteRange {
+        let start = index.saturating_mul(length).min(self.size);
+        ByteRange::new(start, start.saturating_add(length).min(self.size))
     }
 
     /// A block that is here and not proven yet; those that readers wait for first.

@@ -30,6 +30,11 @@ use crate::threads::blocking;
 const BUSY_TRIES: u32 = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
+/// The most bytes that a partial counts as one part: a fill that is cut short loses no more than this for each of its
+/// connections, and what was on its way to the disk, however large the parts are that it asks for. Some 50 bytes of log for
+/// each are little beside them.
+const GRAIN: u64 = 256 << 10;
+
 /// What a fill works with.
 pub(super) struct Driver {
     pub(super) fill: Arc<Fill>,
@@ -307,8 +312,7 @@ impl Driver {
             self.check_note(stock, note(source, fetch.validator())).await?;
         }
         let validator = fetch.as_ref().and_then(Fetch::validator).cloned();
-        // What was asked for to learn the size may be here from an earlier run: then it is not read again.
-        let fetch = fetch.filter(|fetch| fetch.ignored_range() || !self.fill.board().missing(fetch.rest()).is_empty());
+        let fetch = fetch.and_then(|fetch| self.what_is_missing(fetch));
         let verifier = self.fetch_all(stock, source, validator, fetch).await?;
         self.prove(stock, verifier).await
     }
@@ -316,19 +320,31 @@ impl Driver {
     /// Reserves room, or finds what an earlier run has left, and opens the books.
     async fn take_stock(&self, size: u64, blocks: Option<&Arc<BlockList>>) -> Result<Stock, Setback> {
         let (digest, part_size) = (self.fill.asset().digest, self.settings.part_size);
+        let grain = part_size.min(GRAIN);
         let mut tries = 0;
         let partial = loop {
             let cache = self.cache.clone();
-            match blocking(move || cache.partial(&digest, size, part_size)).await {
+            match blocking(move || cache.partial(&digest, size, grain)).await {
                 // A reader of an earlier fill is in the middle of its last read.
                 Err(CacheError::Busy(_)) if tries < BUSY_TRIES => tokio::time::sleep(BUSY_PAUSE).await,
                 partial => break Arc::new(partial?),
             }
             tries += 1;
         };
-        self.fill.begin(Arc::clone(&partial), part_size, blocks.cloned());
+        self.fill.begin(Arc::clone(&partial), grain, part_size, blocks.cloned());
         let reused = self.fill.board().written();
         Ok(Stock { partial, reused, pure: reused == 0 })
+    }
+
+    /// The read that was begun, as far as it brings what is missing: what was asked for to learn the size may be here from an
+    /// earlier run, or its beginning may, and is not read again.
+    fn what_is_missing(&self, mut fetch: Fetch) -> Option<Fetch> {
+        if !fetch.ignored_range() {
+            let rest = fetch.rest();
+            let gap = *self.fill.board().missing(rest).first().filter(|gap| gap.start == rest.start)?;
+            fetch.only(gap);
+        }
+        Some(fetch)
     }
 
     /// Throws away parts of an object that has changed since, and notes what the parts to come are of.

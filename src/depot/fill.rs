@@ -207,9 +207,9 @@ impl Fill {
         self.turn.load(Ordering::Relaxed)
     }
 
-    /// Opens the books over `partial`: from now on bytes may come.
-    pub(super) fn begin(&self, partial: Arc<Partial>, part_size: u64, blocks: Option<Arc<BlockList>>) {
-        self.board().begin(partial.size(), part_size, blocks, &partial.parts());
+    /// Opens the books over `partial`, which knows `grain` bytes at a time: from now on bytes may come.
+    pub(super) fn begin(&self, partial: Arc<Partial>, grain: u64, part_size: u64, blocks: Option<Arc<BlockList>>) {
+        self.board().begin(partial.size(), part_size, blocks, (grain, &partial.parts()));
         self.enter(Phase::Filling(partial));
     }
 
@@ -276,9 +276,9 @@ impl Fill {
             let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
             partial.write_at(offset, &pieces)?;
             let finished = fill.board().write(ByteRange::new(offset, offset + length));
-            // Before the parts are noted, which may wait for the disk.
+            // Before the grains are noted, which may wait for the disk.
             fill.changed();
-            finished.into_iter().try_for_each(|part| partial.finish_part(part))
+            partial.finish_parts(&finished)
         };
         self.blocking(work).await
     }

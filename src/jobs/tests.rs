@@ -398,7 +398,7 @@ async fn a_scrub_looks_at_every_blob_whoever_knows_it() {
     let stranger = Digest::of(b"stranger");
     let partial = house.depot().cache().partial(&stranger, 8, 1 << 20).unwrap();
     partial.write_at(0, &[bytes::Bytes::from_static(b"stranger")]).unwrap();
-    partial.finish_part(0).unwrap();
+    partial.finish_parts(&[0]).unwrap();
     let mut verifier = crate::asset::Verifier::new();
     verifier.update(b"stranger");
     drop(partial.admit(verifier.prove(&stranger).unwrap()).unwrap());

@@ -19,7 +19,7 @@ fn live(cache: &Cache) {
         let _ = write_parts(&partial, &third[..1_000].repeat(2)[..1_500]);
         let _ = partial.reset();
         let _ = partial.write_at(0, &[Bytes::copy_from_slice(&third[..1_000])]);
-        let _ = partial.finish_part(0);
+        let _ = partial.finish_parts(&[0]);
     }
     if let Ok(partial) = cache.partial(&Digest::of(b"discarded"), 500, PART) {
         partial.discard();
@@ -155,7 +155,7 @@ fn bytes_that_the_disk_lost_are_never_admitted() {
     assert!(error.to_string().starts_with("fsync "), "{error}");
     let error = partial.admit(prove(&bytes)).unwrap_err();
     assert!(error.to_string().starts_with("keep "), "{error}");
-    assert!(partial.finish_part(0).is_err() && partial.write_at(0, &[Bytes::new()]).is_err());
+    assert!(partial.finish_parts(&[0]).is_err() && partial.write_at(0, &[Bytes::new()]).is_err());
     assert_eq!(partial.parts(), [false; 3]);
     partial.reset().unwrap();
     write_parts(&partial, &bytes).unwrap();

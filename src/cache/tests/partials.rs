@@ -11,7 +11,7 @@ fn a_fill_resumes_where_it_left_off() {
         let cache = open(temp.path(), 1 << 20);
         let partial = cache.partial(&digest, 4_500, PART).unwrap();
         partial.write_at(1_000, &[Bytes::copy_from_slice(&bytes[1_000..2_000])]).unwrap();
-        partial.finish_part(1).unwrap();
+        partial.finish_parts(&[1]).unwrap();
         partial.set_note("s3://bucket/key \"etag\"").unwrap();
         drop((cache, partial));
     }
@@ -34,10 +34,30 @@ fn a_fill_of_another_size_begins_anew() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 1 << 20);
     let digest = Digest::of(b"");
-    cache.partial(&digest, 4_500, PART).unwrap().finish_part(0).unwrap();
+    cache.partial(&digest, 4_500, PART).unwrap().finish_parts(&[0]).unwrap();
     assert_eq!(cache.partial(&digest, 3_000, PART).unwrap().parts(), [false; 3]);
     assert_eq!(cache.stats().partial_bytes, 3_000);
     assert_eq!(cache.partial(&digest, 3_000, 1_500).unwrap().parts(), [false; 2]);
+    assert_consistent(&cache);
+}
+
+#[test]
+fn a_fill_in_parts_of_another_size_goes_on() {
+    let temp = tempfile::tempdir().unwrap();
+    let bytes = blob(1, 4_500);
+    let digest = Digest::of(&bytes);
+    {
+        let cache = open(temp.path(), 1 << 20);
+        let partial = cache.partial(&digest, 4_500, 2_000).unwrap();
+        partial.write_at(2_000, &[Bytes::copy_from_slice(&bytes[2_000..])]).unwrap();
+        partial.finish_parts(&[1, 2]).unwrap();
+        drop((cache, partial));
+    }
+    let cache = open(temp.path(), 1 << 20);
+    let partial = cache.partial(&digest, 4_500, PART).unwrap();
+    assert_eq!(partial.parts(), [false, false, true, true, true]);
+    write_parts(&partial, &bytes).unwrap();
+    assert_eq!(read(&partial.admit(prove(&bytes)).unwrap()), bytes);
     assert_consistent(&cache);
 }
 
@@ -101,7 +121,7 @@ fn writes_stay_within_the_partial() {
     assert!(read.iter().zip(&pieces).all(|(byte, piece)| piece[..] == [*byte]));
     let error = partial.write_at(4_999, &[Bytes::from_static(b"ab")]).unwrap_err();
     assert!(error.to_string().ends_with("2 bytes at 4999 do not fit into 5000"), "{error}");
-    let error = partial.finish_part(5).unwrap_err();
+    let error = partial.finish_parts(&[5]).unwrap_err();
     assert!(error.to_string().ends_with("there is no part 5"), "{error}");
     assert!(partial.read_at(4_999, &mut [0; 2]).is_err());
     assert_eq!(cache.probe(), Ok(()), "a caller's mistake is no trouble of the disk");

@@ -5,7 +5,7 @@ use crate::asset::Digest;
 
 fn board(size: u64, part_size: u64) -> Board {
     let mut board = Board::default();
-    board.begin(size, part_size, None, &[]);
+    board.begin(size, part_size, None, (part_size, &[]));
     board
 }
 
@@ -57,9 +57,20 @@ fn a_released_claim_is_given_again_without_what_was_written_of_it() {
 }
 
 #[test]
+fn what_came_of_a_part_is_known_by_grains_and_not_asked_for_again() {
+    let mut board = Board::default();
+    board.begin(100, 40, None, (10, &[true, false]));
+    assert_eq!(board.write(ByteRange::new(45, 72)), [5, 6]);
+    assert_eq!(board.write(ByteRange::new(40, 45)), [4]);
+    let claims: Vec<String> = std::iter::from_fn(|| board.claim()).map(|r| r.to_string()).collect();
+    assert_eq!(claims, ["10-39", "72-79", "80-99"]);
+    assert_eq!(board.write(ByteRange::new(72, 100)), [7, 8, 9]);
+}
+
+#[test]
 fn a_resumed_fill_asks_only_for_what_is_missing() {
     let mut board = Board::default();
-    board.begin(100, 30, None, &[true, false, true, false]);
+    board.begin(100, 30, None, (30, &[true, false, true, false]));
     let claims: Vec<String> = std::iter::from_fn(|| board.claim()).map(|r| r.to_string()).collect();
     assert_eq!(claims, ["30-59", "90-99"]);
 }
@@ -78,7 +89,7 @@ fn the_tail_of_what_was_asked_is_held_back() {
 fn a_bad_block_is_asked_for_again_alone() {
     let data = vec![9; 20_000];
     let mut board = Board::default();
-    board.begin(20_000, 16_384, Some(Arc::new(block_list(&data, 4096))), &[]);
+    board.begin(20_000, 16_384, Some(Arc::new(block_list(&data, 4096))), (16_384, &[]));
     board.write(ByteRange::whole(20_000));
     assert_eq!(board.grant(0, 20_000, 100, false), Grant::Wait, "with a block list only proven blocks go out");
     while let Some(block) = board.unproven_block() {
@@ -96,7 +107,7 @@ fn a_bad_block_is_asked_for_again_alone() {
 fn a_block_that_a_reader_waits_for_is_proven_first() {
     let data = vec![9; 20_000];
     let mut board = Board::default();
-    board.begin(20_000, 16_384, Some(Arc::new(block_list(&data, 4096))), &[]);
+    board.begin(20_000, 16_384, Some(Arc::new(block_list(&data, 4096))), (16_384, &[]));
     board.write(ByteRange::whole(20_000));
     board.want(ByteRange::new(13_000, 13_001));
     assert_eq!(board.unproven_block(), Some(3));
@@ -106,7 +117,7 @@ fn a_block_that_a_reader_waits_for_is_proven_first() {
 fn proven_blocks_outlive_a_new_generation() {
     let data = vec![9; 8192];
     let mut board = Board::default();
-    board.begin(8192, 8192, Some(Arc::new(block_list(&data, 4096))), &[]);
+    board.begin(8192, 8192, Some(Arc::new(block_list(&data, 4096))), (8192, &[]));
     board.write(ByteRange::whole(8192));
     board.judge_block(1, true);
     board.reset(false, ReadError::Closing);
@@ -122,7 +133,7 @@ fn proven_blocks_outlive_a_new_generation() {
 fn blocks_are_proven_in_whatever_order_they_come() {
     let data = vec![9; 40_000];
     let mut board = Board::default();
-    board.begin(40_000, 8192, Some(Arc::new(block_list(&data, 4096))), &[]);
+    board.begin(40_000, 8192, Some(Arc::new(block_list(&data, 4096))), (8192, &[]));
     for range in [ByteRange::new(3000, 9000), ByteRange::new(20_000, 30_000), ByteRange::new(36_000, 40_000)] {
         board.write(range);
     }
@@ -202,7 +213,7 @@ proptest! {
 fn with_release_whole_not_even_a_proven_block_goes_out() {
     let data = vec![9; 8192];
     let mut board = Board::default();
-    board.begin(8192, 8192, Some(Arc::new(block_list(&data, 4096))), &[]);
+    board.begin(8192, 8192, Some(Arc::new(block_list(&data, 4096))), (8192, &[]));
     board.write(ByteRange::whole(8192));
     board.judge_block(0, true);
     assert_eq!(board.grant(0, 4096, 4096, true), Grant::Wait, "the second block is not proven yet");

@@ -49,3 +49,52 @@ async fn what_an_earlier_run_left_is_proven_anew() {
     end.unwrap();
     assert!(got == house.data, "the source was not blamed for the disk's fault");
 }
+
+/// Copies a directory as it is: what a process that is killed in this moment leaves behind.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// Parts may be larger than all that comes before a fill is cut short: it gets somewhere nevertheless.
+#[tokio::test]
+async fn what_came_of_a_part_outlives_the_process() {
+    for size in [None, Some(SIZE as u64)] {
+        let mut house = House::with(&[&[Fault::HoldFrom { at: 2_900_000 }]], |h| {
+            h.asset.size = size;
+            h.settings.part_size = 8 << 20;
+        })
+        .await;
+        let depot = house.depot.clone();
+        tokio::spawn(async move { get(&depot, ByteRange::whole(SIZE as u64)).await });
+        while !house.depot.filling().values().any(|fill| fill.board().written() >= 2_800_000) {
+            tokio::task::yield_now().await;
+        }
+        // The log is written after the books.
+        let log = house.dir.path().join("partial").join(format!("{}.map", house.asset.digest));
+        while !std::fs::read_to_string(&log).unwrap().contains("{\"written\":10}") {
+            tokio::task::yield_now().await;
+        }
+        let killed = tempfile::tempdir().unwrap();
+        copy(house.dir.path(), killed.path());
+        house.depot.close().await;
+        house.shelves[0].heal();
+        for dir in [killed, std::mem::replace(&mut house.dir, tempfile::tempdir().unwrap())] {
+            house.dir = dir;
+            house.reopen().await;
+            let (got, end) = house.get_all().await;
+            end.unwrap();
+            assert!(got == house.data);
+            house.settle().await;
+            let came = house.depot.past_fills()[0].received;
+            assert_eq!(came, SIZE as u64 - 11 * (256 << 10), "only what was not here was read");
+        }
+    }
+}
