@@ -29,7 +29,7 @@ use crate::config::{Config, Flags};
     after_help = "Examples:\n  bootdepot render --host r630-01\n  bootdepot render --mac 24:6e:96:00:00:01\n  bootdepot render --serial ABC1234 --file config.ign"
 )]
 pub struct RenderCommand {
-    /// The machine that is this [[host]]
+    /// The host of this name in the settings, instead of what identifies it
     #[arg(long, value_name = "NAME", conflicts_with_all = ["mac", "uuid", "serial", "asset", "entry"])]
     host: Option<String>,
     /// The MAC address of the card that it boots from, in any spelling
