@@ -8,7 +8,7 @@ mod s3;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
@@ -55,7 +55,7 @@ async fn quickstart(check: bool) -> anyhow::Result<ExitCode> {
     let samples = upload(&s3).await?;
     let dir = tempfile::tempdir()?;
     let settings = dir.path().join("bootdepot.toml");
-    std::fs::write(&settings, settings_file(&s3, &samples, &dir.path().join("cache")))?;
+    std::fs::write(&settings, settings_file(&s3, &samples, &dir.path().join("cache"))?)?;
 
     let logs = if check { None } else { Some(Logs::start()?) };
     let flags = Flags { config: Some(settings.clone()), ..Flags::default() };
@@ -98,22 +98,26 @@ async fn upload(s3: &S3Server) -> anyhow::Result<Vec<Sample>> {
     Ok(samples)
 }
 
-fn settings_file(s3: &S3Server, samples: &[Sample], cache: &Path) -> String {
+fn settings_file(s3: &S3Server, samples: &[Sample], cache: &Path) -> std::io::Result<String> {
+    // Written down, so that commands with these settings find the server.
+    let any = "127.0.0.1:0";
+    let (http, admin, tftp) = (TcpListener::bind(any)?, TcpListener::bind(any)?, UdpSocket::bind(any)?);
+    let (http, admin, tftp) = (http.local_addr()?, admin.local_addr()?, tftp.local_addr()?);
     let mut text = format!(
-        r#"# The settings of the quickstart. Port 0 lets the system choose a free one.
+        r#"# The settings of the quickstart.
 [cache]
 dir = "{cache}"
 max_size = "1 GiB"
 min_free = 0
 
 [http]
-listen = ["127.0.0.1:0"]
+listen = ["{http}"]
 
 [tftp]
-listen = ["127.0.0.1:0"]
+listen = ["{tftp}"]
 
 [admin]
-listen = "127.0.0.1:0"
+listen = "{admin}"
 
 [[origin]]
 match = "s3://{BUCKET}/"
@@ -128,7 +132,7 @@ credentials = {{ from = "static", access_key_id = "{ACCESS_KEY}", secret_access_
         let sources = format!("[\"s3://{BUCKET}/{name}\"]");
         let _ = writeln!(text, "\n[[asset]]\nname = \"{name}\"\nsources = {sources}\nsha256 = \"{digest}\"");
     }
-    text
+    Ok(text)
 }
 
 fn tries(addresses: &Addresses, samples: &[Sample]) -> Option<Vec<Try>> {
@@ -186,6 +190,7 @@ fn print(s3: &S3Server, settings: &Path, admin: Option<SocketAddr>, tries: &[Try
     if let Some(admin) = admin {
         writeln!(out, "  dashboard http://{admin}/ (in a browser: what follows happens there)")?;
     }
+    writeln!(out, "  commands  bootdepot status --config {}", settings.display())?;
     writeln!(out, "\nTry, in another terminal:")?;
     for Try { about, command, shows } in tries {
         writeln!(out, "\n# {about}.\n# It shows: {shows}\n{command}")?;

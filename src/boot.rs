@@ -208,7 +208,10 @@ impl Boot {
                 let admitted = tokens.admit(&host.name, file, token, visit.peer);
                 admitted.map_err(|error| FileError::Refused(error.to_string()))?;
             }
-            let secrets = file::reveal(&host.secrets).await.map_err(FileError::Failed)?;
+            let secrets = file::reveal(&host.secrets).await.map_err(|error| {
+                tracing::warn!(host = host.name, file, error, "a file cannot be made for want of a secret");
+                FileError::Failed(error)
+            })?;
             let mint = Mint::For(Arc::clone(tokens), visit.peer);
             let settled = self.settled();
             // Else the settings changed while Vault was asked.

@@ -44,7 +44,8 @@ use self::words::plain;
 const AFTER_HELP: &str = "\
 Exit status: 0 done, 1 failed, 2 wrong usage or settings.
 
-Commands about the cache ask the running server (`admin.listen`), or, where none runs, work on the cache by themselves. Where \
+Commands about the cache ask the running server (`admin.listen`), or, where none runs, work on the cache by themselves; a running \
+server is asked whatever is wrong with the settings on the disk, as long as `admin.listen` can be made out. Where \
 the server asks for tokens, a command sends the one in BOOTDEPOT_TOKEN, else the first that it can read in \
 `admin.operator_token_file` or `admin.viewer_token_file`.";
 

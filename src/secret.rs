@@ -71,6 +71,12 @@ impl Secret {
         Self(format!("vault:{path}#{field}"))
     }
 
+    /// Where it is kept, as it was written: `env:NAME`, `file:/path` or `vault:MOUNT/PATH#FIELD`; nothing where it stands in
+    /// the settings themselves.
+    pub fn place(&self) -> Option<&str> {
+        (!matches!(place(&self.0), Place::Here(_))).then_some(&self.0)
+    }
+
     /// What is wrong with `text` as the place of a secret, as far as can be said without looking.
     pub fn check(text: &str) -> Result<(), &'static str> {
         match place(text) {

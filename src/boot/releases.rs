@@ -28,7 +28,7 @@ use self::standing::{InChannel, Standing};
 use super::ReferenceError;
 use crate::asset::AssetName;
 use crate::catalog::{Asset, Release};
-use crate::depot::{Depot, Hold, Holder};
+use crate::depot::{Depot, Hold};
 
 /// The file in the cache's directory that remembers which releases are live.
 pub const RECORD_FILE: &str = "releases.json";
@@ -318,9 +318,13 @@ impl Releases {
         let held: HashSet<&str> = state.standing.held().map(|release| release.name.as_str()).collect();
         state.holds.retain(|name, _| held.contains(name.as_str()));
         for release in state.standing.held() {
-            if !state.holds.contains_key(&release.name) {
-                let holder = || Holder::Release(release.name.clone());
-                let holds = self.assets(release).map(|asset| self.shared.depot.hold(&asset, holder())).collect();
+            let holder = state.standing.holder(release);
+            if let Some(holds) = state.holds.get_mut(&release.name) {
+                for hold in holds {
+                    hold.rename(&holder);
+                }
+            } else {
+                let holds = self.assets(release).map(|asset| self.shared.depot.hold(&asset, holder.clone())).collect();
                 state.holds.insert(release.name.clone(), holds);
             }
         }

@@ -22,6 +22,7 @@ use super::settings::{Keys, RosterSettings};
 use super::template::Templates;
 use super::{Mac, Machine, Uuid, Visit, file};
 use crate::catalog::{Catalog, Release};
+use crate::secret::Secret;
 
 /// All hosts and profiles.
 #[derive(Debug)]
@@ -157,6 +158,11 @@ impl Roster {
             }
         }
         open
+    }
+
+    /// Every secret that the files of hosts see, each with the host's name, in the order of the settings.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.hosts.iter().flat_map(|host| host.secrets.values().map(|secret| (host.name.as_str(), secret)))
     }
 
     /// The script that sends a machine on to its own.

@@ -7,6 +7,7 @@ mod objects;
 mod origins;
 mod ports;
 mod report;
+mod secrets;
 mod show;
 
 use std::process::ExitCode;
@@ -21,7 +22,7 @@ use report::Report;
 
 /// Check the settings and all that they depend on, before machines do
 ///
-/// Looks at the settings, the files and ports of the server, each origin in use (name, connection, TLS, credentials, clock),
+/// Looks at the settings, the files, ports and secrets of the server, each origin in use (name, connection, TLS, credentials, clock),
 /// each object that the catalog names (existence, size, advertised checksum, block list), and whether the active releases
 /// have room in the cache. Nothing is fetched but block lists, and nothing is changed; a server may run meanwhile. Run it as
 /// the user that runs the server.
@@ -70,6 +71,7 @@ async fn look(config: &Config) -> Report {
     let survey = Survey::of(&config.cache.dir);
     groups.push(ports::check(config, &survey));
     groups.push(files::firmware(config));
+    groups.extend(secrets::check(config).await);
     let found = origins::check(config).await;
     groups.extend(found.groups);
     groups.push(disk::check(config, &survey, &found.sizes));

@@ -16,7 +16,7 @@ use super::{print, say};
 use crate::app;
 use crate::config::Flags;
 use crate::dhcp::addresses_of;
-use site::{Site, here};
+use site::{Site, here, nobody_there};
 
 /// Print settings for your own DHCP server
 ///
@@ -66,6 +66,9 @@ impl DhcpConfigCommand {
             say(format_args!(
                 "bootdepot: no file of [dhcp.nbp] is a key of [tftp.files] or an asset, so only iPXE finds its way here"
             ));
+        }
+        for trouble in nobody_there(&config, address) {
+            say(format_args!("bootdepot: {trouble}"));
         }
         let printed = match self.server {
             Server::Dnsmasq => dnsmasq::settings(&site),

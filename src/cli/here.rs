@@ -52,6 +52,10 @@ impl Here {
         wanted.map(|asset| now.view(asset)).collect()
     }
 
+    pub(super) fn asset(&self, name: &str) -> Option<AssetView> {
+        self.view(name).ok()
+    }
+
     pub(super) fn pin(&self, name: &str) -> Result<AssetView, String> {
         self.runtime.block_on(self.boot.depot().pin(name)).map_err(|error| error.to_string())?;
         self.view(name)

@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+
 use super::print;
 use super::running::Running;
 use super::server::{AskError, Server};
 use super::table::Table;
-use super::words::bytes;
+use super::words::{bytes, span};
 use crate::admin::ReleaseList;
 use crate::boot::ReleaseView;
 use crate::config::Flags;
@@ -28,7 +30,8 @@ impl ReleasesCommand {
     /// Asks the server and prints what it says.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let views = ask(&Running::with(&self.flags)?.server()?)?;
-        let printed = if self.json { serde_json::to_string_pretty(&views)? + "\n" } else { table(&views) };
+        let printed =
+            if self.json { serde_json::to_string_pretty(&views)? + "\n" } else { table(&views, Timestamp::now()) };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -39,7 +42,7 @@ pub(super) fn ask(server: &Server) -> Result<Vec<ReleaseView>, AskError> {
     server.get::<ReleaseList>(&["releases"]).map(|all| all.releases)
 }
 
-fn table(views: &[ReleaseView]) -> String {
+fn table(views: &[ReleaseView], now: Timestamp) -> String {
     let mut table = Table::new(&["NAME", "CHANNEL", "STATE", ">PROVEN", ">HERE", "WHY"]);
     for view in views {
         table.row([
@@ -48,10 +51,19 @@ fn table(views: &[ReleaseView]) -> String {
             view.state.as_str().to_owned(),
             format!("{} of {}", view.proven, view.total),
             here(view),
-            view.reason.clone().unwrap_or_default(),
+            why(view, now),
         ]);
     }
     table.print("")
+}
+
+/// Why it is not proven, or is kept though another is live.
+fn why(view: &ReleaseView, now: Timestamp) -> String {
+    let kept = view.kept_until.map(|until| {
+        let left = span(until.duration_since(now));
+        format!("kept for {left} more, for machines that began with it")
+    });
+    view.reason.iter().cloned().chain(kept).collect::<Vec<_>>().join("; ")
 }
 
 /// How much of a release is here, of how much.
@@ -86,12 +98,18 @@ mod tests {
             ..view("okd-4.20", ReleaseState::Failed, true, 2, 150_000_000)
         };
         let alone = ReleaseView { channel: None, size: None, ..view("memtest", ReleaseState::Idle, false, 0, 0) };
-        let views = [view("okd-4.19", ReleaseState::Live, false, 3, 1_200_000_000), failed, alone];
-        insta::assert_snapshot!(table(&views), @r"
+        let now: Timestamp = "2026-11-21T14:02:11Z".parse().unwrap();
+        let kept = ReleaseView {
+            kept_until: Some("2026-11-21T15:40:11Z".parse().unwrap()),
+            ..view("okd-4.18", ReleaseState::Idle, false, 3, 1_200_000_000)
+        };
+        let views = [view("okd-4.19", ReleaseState::Live, false, 3, 1_200_000_000), failed, alone, kept];
+        insta::assert_snapshot!(table(&views, now), @r"
         NAME      CHANNEL  STATE   PROVEN                  HERE  WHY
         okd-4.19  okd      live    3 of 3               1.1 GiB
         okd-4.20  okd      failed  2 of 3  143.0 MiB of 1.1 GiB  okd/4.20/rootfs.img: no source has it: s3://b/k does not exist
         memtest   -        idle    0 of 3                   0 B
+        okd-4.18  okd      idle    3 of 3               1.1 GiB  kept for 1 h more, for machines that began with it
         ");
     }
 }

@@ -6,26 +6,34 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::misuse::Misuse;
+use super::releases;
+use super::server::Server;
+use super::words::plain;
 use super::{print, say};
 use crate::app;
-use crate::boot::{Language, Mac, Machine, Roster, Script, Trouble, Uuid, Visit};
+use crate::boot::{Language, Mac, Machine, ReleaseState, ReleaseView, Roster, Script, Trouble, Uuid, Visit};
+use crate::catalog::Release;
 use crate::config::{Config, Flags};
 
 /// Print the script that a machine would get, or a file of it
 ///
-/// Every release that the settings make active counts as live, and of a channel without one its last; what the running server
-/// was told to activate is for `bootdepot releases` to say. Nothing is asked for and nothing is noted: tokens in URLs are
-/// samples, and each secret in a file is shown as `(secret)`.
+/// As the settings say: every release that they make active counts as live, and of a channel without one its last. Where the
+/// running server has another live, standard error is told. Nothing is noted: tokens in URLs are samples, and each secret in a
+/// file is shown as `(secret)`.
 ///
 /// Exits with status 1 where the machine would get nothing to boot; the script that says so to the machine is printed all
 /// the same.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  bootdepot render --mac 24:6e:96:00:00:01\n  bootdepot render --serial ABC1234 --file config.ign"
+    group(clap::ArgGroup::new("machine").args(["host", "mac", "uuid", "serial", "asset", "entry"]).required(true).multiple(true)),
+    after_help = "Examples:\n  bootdepot render --host r630-01\n  bootdepot render --mac 24:6e:96:00:00:01\n  bootdepot render --serial ABC1234 --file config.ign"
 )]
 pub struct RenderCommand {
+    /// The host of this name in the settings, instead of what identifies it
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["mac", "uuid", "serial", "asset", "entry"])]
+    host: Option<String>,
     /// The MAC address of the card that it boots from, in any spelling
-    #[arg(long, value_name = "MAC", required_unless_present_any = ["uuid", "serial", "asset", "entry"])]
+    #[arg(long, value_name = "MAC")]
     mac: Option<Mac>,
     /// Its SMBIOS UUID
     #[arg(long, value_name = "UUID")]
@@ -68,6 +76,9 @@ impl RenderCommand {
         if let Some(note) = &rendered.note {
             say(format_args!("bootdepot: {note}"));
         }
+        for note in live_now(&config).iter().flat_map(|live| others_live(&config.releases, live)) {
+            say(format_args!("bootdepot: {}", plain(&note)));
+        }
         Ok(if rendered.boots { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -83,7 +94,10 @@ impl RenderCommand {
             let script = Script { text, host: None, profile: None, named: Vec::new(), trouble: None };
             return Rendered { output: self.output(&script), note: None, boots: true };
         }
-        let machine = self.machine();
+        let machine = match self.machine(roster) {
+            Ok(machine) => machine,
+            Err(reason) => return Rendered { output: String::new(), note: Some(reason), boots: false },
+        };
         if let Some(file) = &self.file {
             return file_of(roster, &machine, file, &visit);
         }
@@ -99,15 +113,25 @@ impl RenderCommand {
         Rendered { output: self.output(&script), note, boots: script.trouble.is_none() }
     }
 
-    fn machine(&self) -> Machine {
-        Machine {
+    fn machine(&self, roster: &Roster) -> Result<Machine, String> {
+        let told = Machine {
             mac: self.mac,
             uuid: self.uuid,
             serial: self.serial.clone(),
             asset_tag: self.asset.clone(),
             hostname: self.hostname.clone(),
             ..Machine::default()
-        }
+        };
+        let Some(name) = &self.host else { return Ok(told) };
+        let host = roster.host(name).ok_or_else(|| format!("there is no [[host]] {name:?}"))?;
+        let keys = &host.keys;
+        Ok(Machine {
+            mac: keys.macs.first().copied(),
+            uuid: keys.uuid,
+            serial: keys.serial.clone(),
+            asset_tag: keys.asset_tag.clone(),
+            ..told
+        })
     }
 
     fn output(&self, script: &Script) -> String {
@@ -124,6 +148,31 @@ impl RenderCommand {
         });
         format!("{shown:#}\n")
     }
+}
+
+/// The releases of the running server, where one answers.
+fn live_now(config: &Config) -> Option<Vec<ReleaseView>> {
+    if config.releases.is_empty() {
+        return None;
+    }
+    let server = Server::of(config.admin.as_ref()).ok()?;
+    releases::ask(&server).ok()
+}
+
+/// Which releases are live in the running server in the place of those that the settings make active, a sentence each.
+fn others_live(settings: &[Release], live: &[ReleaseView]) -> Vec<String> {
+    let active = settings.iter().filter(|release| release.active && release.channel.is_some());
+    let other = |active: &Release| {
+        let is_it = |view: &&ReleaseView| view.state == ReleaseState::Live && view.channel == active.channel;
+        let live = live.iter().find(is_it).filter(|view| view.name != active.name)?;
+        Some(format!(
+            "the running server has the release {} of the channel {} live, and this goes by {} of the settings",
+            live.name,
+            active.channel.as_deref().unwrap_or_default(),
+            active.name
+        ))
+    };
+    active.filter_map(other).collect()
 }
 
 /// The file `file` of the host that `machine` is.
@@ -226,6 +275,43 @@ mod tests {
         );
         let names = json!([{ "role": "kernel", "name": "kernel" }, { "role": "file", "name": "hosts/r630-01/ks.cfg" }]);
         assert_eq!(json["names"], names);
+    }
+
+    #[test]
+    fn a_host_is_a_machine_by_its_name_and_any_key_will_do() {
+        let by_name = render(&["--host", "r630-01"]);
+        assert_eq!((by_name.boots, &by_name.output), (true, &render(&["--mac", "246e96000001"]).output));
+        let absent = render(&["--host", "r630-02"]);
+        assert_eq!((absent.boots, absent.note.as_deref()), (false, Some("there is no [[host]] \"r630-02\"")));
+        let nobody = Cli::try_parse_from(["render"]).unwrap_err().to_string();
+        assert!(
+            nobody.contains("<--host <NAME>|--mac <MAC>|--uuid <UUID>|--serial <TEXT>|--asset <TEXT>|--entry>"),
+            "{nobody}"
+        );
+        assert!(Cli::try_parse_from(["render", "--host", "a", "--mac", "246e96000001"]).is_err());
+    }
+
+    #[test]
+    fn what_is_live_in_the_place_of_what_the_settings_say_is_told() {
+        let view = |name: &str, state: &str| -> ReleaseView {
+            serde_json::from_value(json!({
+                "name": name, "channel": "okd", "state": state, "active": true, "reason": null, "proven": 1, "total": 1,
+                "bytes": 1, "size": 1, "kept_until": null,
+            }))
+            .unwrap()
+        };
+        let release = |name: &str, active| Release {
+            name: name.to_owned(),
+            channel: Some("okd".to_owned()),
+            assets: Vec::new(),
+            active,
+        };
+        let settings = [release("okd-1", true), release("okd-2", false)];
+        assert_eq!(others_live(&settings, &[view("okd-1", "live"), view("okd-2", "idle")]), [""; 0]);
+        insta::assert_snapshot!(
+            others_live(&settings, &[view("okd-1", "idle"), view("okd-2", "live")]).join("\n"),
+            @"the running server has the release okd-2 of the channel okd live, and this goes by okd-1 of the settings"
+        );
     }
 
     #[test]

@@ -30,17 +30,25 @@ impl UnpinCommand {
     /// Runs it, printing to standard output.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let worker = Worker::of_what_is_there(&self.flags)?;
-        let by_operator = |asset: &AssetView| asset.pinned_by.iter().any(|by| by == "operator");
-        let names = chosen(&self.names, &worker, by_operator)?;
+        let names = chosen(&self.names, &worker, is_pinned)?;
         each(&names, "no operator pinned anything", self.json, |name| {
-            Ok(worker.unpin(name)?.map(|asset| Deed { said: said(&asset), told: json!({ "asset": asset }) }))
+            let was_pinned = worker.asset(name)?.is_none_or(|asset| is_pinned(&asset));
+            let told = |asset: &AssetView| json!({ "asset": asset, "was_pinned": was_pinned });
+            Ok(worker.unpin(name)?.map(|asset| Deed { said: said(&asset, was_pinned), told: told(&asset) }))
         })
     }
 }
 
-fn said(asset: &AssetView) -> String {
+/// Whether an operator pinned it.
+fn is_pinned(asset: &AssetView) -> bool {
+    asset.pinned_by.iter().any(|by| by == "operator")
+}
+
+fn said(asset: &AssetView, was_pinned: bool) -> String {
+    let name = &asset.name;
+    let done = if was_pinned { format!("unpinned {name}") } else { format!("no operator had pinned {name}") };
     match asset.pinned_by.as_slice() {
-        [] => format!("unpinned {}", asset.name),
-        others => format!("unpinned {}; it is still held by: {}", asset.name, others.join(", ")),
+        [] => done,
+        others => format!("{done}; it is still held by: {}", others.join(", ")),
     }
 }

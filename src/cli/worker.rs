@@ -100,6 +100,14 @@ impl Worker {
         }
     }
 
+    /// The asset of this name, where the catalog has it.
+    pub(super) fn asset(&self, name: &str) -> anyhow::Result<Option<AssetView>> {
+        match self {
+            Self::Server(server) => Ok(granted(server.get(&["assets", name]))?.ok()),
+            Self::Here(here) => Ok(here.asset(name)),
+        }
+    }
+
     /// Holds an asset in the cache.
     pub(super) fn pin(&self, name: &str) -> Granted<AssetView> {
         match self {

@@ -63,7 +63,7 @@ impl Inputs {
                 files.push(layer);
                 errors.extend(found);
             }
-            Err(error) => errors.push(with_hint(error, hint)),
+            Err(error) => errors.push(of_file(&main, with_hint(Problem::unreadable(&error), hint))),
         }
         let since = files.first().map_or(SystemTime::UNIX_EPOCH, |main| main.since);
         let environment = Layer::environment(self.environment.clone(), since);
@@ -109,10 +109,10 @@ impl Draft {
         let layers = Layers::new(self.files.clone(), self.environment.clone(), self.flags.clone()).ok();
         // Without the settings file, the default is no more than a guess.
         let known = |layers: &Layers| !self.files.is_empty() || layers.values().find_ref("admin.listen").is_some();
-        match layers.filter(known).as_ref().and_then(resolve::legible_admin) {
-            Some(admin) => Ok(admin),
+        match layers.filter(known).as_ref().map(resolve::legible_admin) {
+            Some(Ok(admin)) => Ok(admin),
             // The checks tell why.
-            None => self.complete(None).map(|config| config.admin),
+            Some(Err(_)) | None => self.complete(None).map(|config| config.admin),
         }
     }
 
@@ -159,15 +159,20 @@ impl Draft {
 }
 
 fn internal(main: &Path, problem: Problem) -> ConfigErrors {
-    let place = Place::File { file: main.to_owned(), line: None };
-    ConfigErrors::from(ConfigError { place, key: KeyPath::root(), of: None, problem })
+    ConfigErrors::from(of_file(main, problem))
 }
 
-fn with_hint(mut error: ConfigError, text: &'static str) -> ConfigError {
-    if let Problem::Unreadable { hint, .. } = &mut error.problem {
+/// A problem of a file as a whole.
+fn of_file(file: &Path, problem: Problem) -> ConfigError {
+    let place = Place::File { file: file.to_owned(), line: None };
+    ConfigError { place, key: KeyPath::root(), of: None, problem }
+}
+
+fn with_hint(mut problem: Problem, text: &'static str) -> Problem {
+    if let Problem::Unreadable { hint, .. } = &mut problem {
         *hint = text;
     }
-    error
+    problem
 }
 
 /// Reads the files that the settings so far include.
@@ -214,7 +219,7 @@ fn includes(
                     place: place.clone(),
                     key: key.clone(),
                     of: Some(path.display().to_string()),
-                    ..error
+                    problem: Problem::unreadable(&error),
                 }),
             }
         }

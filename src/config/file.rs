@@ -16,17 +16,10 @@ use super::layer::{Layer, Place};
 ///
 /// What cannot be read makes no layer; what is no TOML makes a torn one; a value that no setting takes is told, and stands in
 /// the layer as nothing.
-pub(super) fn read(path: &Path) -> Result<(Layer, Vec<ConfigError>), ConfigError> {
-    let whole = Place::File { file: path.to_owned(), line: None };
-    let unreadable = |error: std::io::Error| ConfigError {
-        place: whole.clone(),
-        key: KeyPath::root(),
-        of: None,
-        problem: Problem::unreadable(&error),
-    };
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    let since = fs::metadata(path).and_then(|metadata| metadata.modified()).map_err(unreadable)?;
-    Ok(parse(&whole, &text, since))
+pub(super) fn read(path: &Path) -> std::io::Result<(Layer, Vec<ConfigError>)> {
+    let text = fs::read_to_string(path)?;
+    let since = fs::metadata(path)?.modified()?;
+    Ok(parse(&Place::File { file: path.to_owned(), line: None }, &text, since))
 }
 
 /// HTTP dates know no fractions (RFC 9110 5.6.7).

@@ -135,11 +135,14 @@ fn admin(raw: raw::Admin) -> Option<AdminSettings> {
     })
 }
 
-/// The admin listener in layers that nobody has checked; nothing where its address cannot be made out.
-pub(super) fn legible_admin(layers: &Layers) -> Option<Option<AdminSettings>> {
-    let set = layers.get::<Written<AddressOrOff>>("admin.listen").transpose().ok()?;
+/// What is set cannot be made out.
+pub(super) struct Illegible;
+
+/// The admin listener in layers that nobody has checked.
+pub(super) fn legible_admin(layers: &Layers) -> Result<Option<AdminSettings>, Illegible> {
+    let set = layers.get::<Written<AddressOrOff>>("admin.listen").transpose().map_err(|_| Illegible)?;
     let file = |key: &str| layers.get::<Written<FilePath>>(key)?.ok().map(value);
-    Some(set.unwrap_or(raw::Admin::default().listen).value.map(|listen| AdminSettings {
+    Ok(set.unwrap_or(raw::Admin::default().listen).value.map(|listen| AdminSettings {
         listen,
         operator_token_file: file("admin.operator_token_file"),
         viewer_token_file: file("admin.viewer_token_file"),

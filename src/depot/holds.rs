@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+
 use super::Depot;
 use super::held::Held;
 use crate::asset::{AssetName, Digest};
@@ -18,8 +20,15 @@ pub enum Holder {
     Settings,
     /// An operator, by a pin.
     Operator,
-    /// The release of this name, which is live, is to be, or was until a while ago.
+    /// The release of this name, which is live or is to be.
     Release(String),
+    /// A release that was live, for the machines that began with it.
+    Kept {
+        /// Its name.
+        release: String,
+        /// For how long.
+        until: Timestamp,
+    },
     /// The job of this number, until it ends.
     Job(u64),
 }
@@ -30,7 +39,7 @@ impl fmt::Display for Holder {
         match self {
             Self::Settings => f.write_str("settings"),
             Self::Operator => f.write_str("operator"),
-            Self::Release(name) => write!(f, "release {name}"),
+            Self::Release(name) | Self::Kept { release: name, .. } => write!(f, "release {name}"),
             Self::Job(id) => write!(f, "job {id}"),
         }
     }
@@ -43,6 +52,10 @@ impl Holder {
             Self::Settings => "the settings pin it (pin = true)".to_owned(),
             Self::Operator => "an operator pinned it; unpin it first".to_owned(),
             Self::Release(name) => format!("the release {name} needs it; activate another"),
+            Self::Kept { release, until } => {
+                let until = until.strftime("%Y-%m-%dT%H:%M:%SZ");
+                format!("the release {release} was live and is kept for machines that began with it, until {until}")
+            }
             Self::Job(id) => format!("job {id} holds it until it ends; wait, or cancel it"),
         }
     }
@@ -105,6 +118,24 @@ pub struct Hold {
     holder: Holder,
     /// The asset that is found by its name, and where.
     named: Option<(Arc<Held>, Arc<Asset>)>,
+}
+
+impl Hold {
+    /// Goes on in another name.
+    pub fn rename(&mut self, holder: &Holder) {
+        if self.holder == *holder {
+            return;
+        }
+        let mut holders = self.holders.lock();
+        for digest in &self.digests {
+            let own = holders.get_mut(digest).and_then(|list| list.iter_mut().find(|it| **it == self.holder));
+            if let Some(own) = own {
+                *own = holder.clone();
+            }
+        }
+        drop(holders);
+        self.holder = holder.clone();
+    }
 }
 
 impl Drop for Hold {
@@ -179,6 +210,10 @@ mod tests {
             ["settings", "operator", "release okd-4.19", "job 7"]
         );
         insta::assert_snapshot!(EvictRefusal::Held { name: name(), by }, @"okd/rootfs.img stays: the settings pin it (pin = true); an operator pinned it; unpin it first; the release okd-4.19 needs it; activate another; job 7 holds it until it ends; wait, or cancel it");
+        let until = "2026-11-21T14:02:11.5Z".parse().unwrap();
+        let by = vec![Holder::Kept { release: "okd-4.18".to_owned(), until }];
+        assert_eq!(by[0].to_string(), "release okd-4.18");
+        insta::assert_snapshot!(EvictRefusal::Held { name: name(), by }, @"okd/rootfs.img stays: the release okd-4.18 was live and is kept for machines that began with it, until 2026-11-21T14:02:11Z");
         insta::assert_snapshot!(EvictRefusal::Absent(name()), @"okd/rootfs.img is not in the cache");
         insta::assert_snapshot!(EvictRefusal::InUse(name()), @"okd/rootfs.img stays: it is being read; try again when its transfers have ended");
     }

@@ -124,7 +124,7 @@ fn what_is_proven_already_needs_no_room() {
     let (http, tftp, admin) = (server.http.to_string(), server.tftp.to_string(), server.admin.to_string());
     let listen = ["--http-listen", &http, "--tftp-listen", &tftp, "--admin-listen", &admin, "--verbose"];
     let checked = Checked::of(&site, &listen);
-    assert_eq!(checked.text.matches("held by a running bootdepot, pid ").count(), 3, "{}", checked.text);
+    assert_eq!(checked.text.matches("held by the running bootdepot, pid ").count(), 3, "{}", checked.text);
     assert!(checked.text.contains("held by the running bootdepot"), "{}", checked.text);
 }
 
@@ -480,4 +480,34 @@ impl Drop for Tmpfs<'_> {
         // It may be busy no more, or never was.
         let _ = unmount(self.0, UnmountFlags::DETACH);
     }
+}
+
+#[test]
+fn a_cache_that_is_a_file_is_no_directory_and_an_unknown_size_is_no_lack_of_room() {
+    let (origin, site, _) = rack();
+    let file = site.file("file");
+    std::fs::write(&file, "").expect("a file can be written");
+    let there = address(&origin);
+    let wrong = Checked::of(&site, &["--cache-dir", &file.display().to_string()]);
+    let said = wrong.said(&site, &["cache"], there);
+    assert!(said.contains("directory: no directory: SITE/file is a file\n"), "{said}");
+    assert_eq!(wrong.status, 1);
+
+    let site = site.origin(&format!("http://{}", nobody()));
+    let said = Checked::of(&site, &[]).said(&site, &["cache"], there);
+    assert!(said.contains("0 B are here, 2 assets of unknown size still to be fetched, "), "{said}");
+    assert!(said.contains("room: unknown size: how large 2 assets of the active releases "), "{said}");
+    assert!(!said.contains("no room"), "{said}");
+}
+
+#[test]
+fn ports_of_a_server_with_another_cache_are_not_this_ones() {
+    let (_origin, site, _) = rack();
+    let server = site.start();
+    let other = site.file("other").display().to_string();
+    let http = server.http.to_string();
+    let checked = Checked::of(&site, &["--cache-dir", &other, "--http-listen", &http, "--verbose"]);
+    let ports = checked.said(&site, &["ports"], nobody());
+    assert!(ports.starts_with("warning  ports  this machine  1 of 3 listeners in trouble\n"), "{ports}");
+    assert!(ports.contains(") that has another cache than this"), "{ports}");
 }

@@ -138,6 +138,8 @@ fn all_of_it(asked: &Asked<'_>, objects: &[Object; 3]) {
     assert!(nothing.contains("no asset's name fits \"okd/9/*\""), "{nothing}");
     let all = asked.run(&["unpin", "okd/1/rootfs", "tools/*"]).done();
     assert_eq!(all, "unpinned okd/1/rootfs\nunpinned tools/memtest\n");
+    let again = asked.run(&["unpin", "okd/1/rootfs"]).done();
+    assert_eq!(again, "no operator had pinned okd/1/rootfs\n", "what was not pinned is no failure");
     let none = asked.run(&["unpin", "tools/*"]);
     assert_eq!(
         (none.status, none.err.as_str()),

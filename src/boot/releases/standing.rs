@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::record::{Record, TrackRecord};
 use crate::catalog::Release;
+use crate::depot::{Holder, moment};
 
 /// How long a release that was live is kept after another took its place. A machine names all it boots within the
 /// minutes after its script was made; an installer may come back for its root file system or more of an ISO for as long
@@ -245,6 +246,16 @@ impl Standing {
     /// Until when a release is kept that was live.
     pub(super) fn kept_until(&self, release: &Release) -> Option<SystemTime> {
         self.kept.get(&release.name).copied()
+    }
+
+    /// In whose name the assets of a held release are held.
+    pub(super) fn holder(&self, release: &Release) -> Holder {
+        let name = release.name.clone();
+        let is_active = self.is_wanted(release) || self.is_live(release);
+        match self.kept_until(release).filter(|_| !is_active) {
+            Some(until) => Holder::Kept { release: name, until: moment(until) },
+            None => Holder::Release(name),
+        }
     }
 
     /// When the next release is kept no longer.

@@ -8,7 +8,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use super::report::{Finding, Group, Verdict};
 use crate::asset::Digest;
 use crate::cache::{CacheSettings, Survey};
-use crate::cli::words::bytes;
+use crate::cli::words::{bytes, count};
 use crate::config::Config;
 
 /// Looks at the cache of these settings. `sizes` is what origins said of the lengths of objects. Blocks.
@@ -25,6 +25,15 @@ fn directory(config: &Config, dir: &Path, survey: &Survey) -> Finding {
         return Finding::ok("directory", format!("in use by a running bootdepot, pid {pid}"));
     }
     let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
+    if !there.is_dir() {
+        return Finding::wrong(
+            Verdict::Failed,
+            "directory",
+            "no directory",
+            format!("{} is a file", there.display()),
+            format!("move it away, or correct `cache.dir` ({})", config.place(&["cache", "dir"])),
+        );
+    }
     let may = accessat(CWD, there, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
     match may {
         Ok(()) if there == dir => Finding::ok("directory", "it can be written"),
@@ -89,27 +98,35 @@ fn room(config: &Config, survey: &Survey, sizes: &HashMap<Digest, u64>) -> (Find
     let all = wanted.here + wanted.missing;
     let to_come = wanted.missing - wanted.begun;
     let unfilled = survey.free.saturating_sub(min_free);
-    let space = unfilled.saturating_add(wanted.evictable);
+    let allowed = max_size.saturating_sub(wanted.here + wanted.begun);
+    let space = unfilled.saturating_add(wanted.evictable).min(allowed);
     let place = |key| config.place(&["cache", key]);
-    let wrong = |result, found, remedy| Finding::wrong(result, "room", "no room", found, remedy);
+    let wrong = |result, trouble, found, remedy| Finding::wrong(result, "room", trouble, found, remedy);
     let releases = "the active releases and the pinned assets";
     let free = format!("{} free, of which min_free keeps {}", bytes(survey.free), bytes(min_free));
     let summary = match (all, to_come) {
-        (0, _) if wanted.unknown == 0 => format!("no active release or pinned asset; {} of room", bytes(unfilled)),
+        (0, _) if wanted.unknown == 0 => format!("no active release or pinned asset; {} of room", bytes(space)),
         (_, 0) if wanted.unknown == 0 => format!("{} are here, nothing is missing", bytes(wanted.here)),
         _ => {
-            format!("{} are here, {} still to be fetched, {} of room", bytes(wanted.here), bytes(to_come), bytes(space))
+            let to_come = match wanted.unknown {
+                0 => bytes(to_come),
+                unknown if to_come == 0 => format!("{} of unknown size", count(unknown, "asset")),
+                unknown => format!("{} and {} of unknown size", bytes(to_come), count(unknown, "asset")),
+            };
+            format!("{} are here, {to_come} still to be fetched, {} of room", bytes(wanted.here), bytes(space))
         }
     };
     let finding = if all > max_size {
         wrong(
             Verdict::Failed,
+            "no room",
             format!("{releases} are {} together, and max_size is {}", bytes(all), bytes(max_size)),
             format!("raise `cache.max_size` ({}), or make fewer releases active", place("max_size")),
         )
     } else if to_come > space {
         wrong(
             Verdict::Failed,
+            "no room",
             format!(
                 "{} of {releases} are still to be fetched, and there is room for {} ({free})",
                 bytes(to_come),
@@ -126,7 +143,11 @@ fn room(config: &Config, survey: &Survey, sizes: &HashMap<Digest, u64>) -> (Find
     } else if wanted.unknown > 0 {
         wrong(
             Verdict::Warning,
-            format!("the size of {} of {releases} is not known, so their room cannot be told", wanted.unknown),
+            "unknown size",
+            format!(
+                "how large {} of {releases} will be is not known, and so not whether there is room",
+                count(wanted.unknown, "asset")
+            ),
             "mend the origins, or give each [[asset]] its `size`".to_owned(),
         )
     } else if to_come > unfilled {

@@ -430,6 +430,7 @@ impl Looked {
         let summary = match (good, skipped) {
             (0, Some(reason)) => format!("{}: {reason}", count(all, "object")),
             _ if good < all => format!("{good} of {} as the catalog says", count(all, "object")),
+            _ if agreed == 0 => format!("{}; no checksum is told", count(all, "object")),
             _ if agreed < all => format!("{}; {agreed} with a checksum, which agrees", count(all, "object")),
             _ => format!("{}, each with a checksum that agrees", count(all, "object")),
         };

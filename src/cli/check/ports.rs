@@ -47,15 +47,14 @@ pub(super) fn check(config: &Config, survey: &Survey) -> Group {
 
 fn summary(findings: &[Finding]) -> String {
     let bad = findings.iter().filter(|finding| finding.result > Verdict::Ok).count();
-    let all: Vec<_> = findings.iter().map(|finding| finding.what.as_str()).collect();
-    let running = |finding: &Finding| finding.found.contains("running bootdepot");
     if bad > 0 {
-        format!("{bad} of {} in trouble", count(all.len(), "listener"))
-    } else if findings.iter().any(running) {
-        format!("{}: held by the running bootdepot", all.join(", "))
-    } else {
-        format!("{}: free", all.join(", "))
+        return format!("{bad} of {} in trouble", count(findings.len(), "listener"));
     }
+    let (held, free): (Vec<_>, Vec<_>) =
+        findings.iter().partition(|finding| finding.found.contains("running bootdepot"));
+    let said = [(held, "held by the running bootdepot"), (free, "free")].into_iter().filter(|(all, _)| !all.is_empty());
+    let listed = |all: Vec<&Finding>| all.iter().map(|finding| finding.what.as_str()).collect::<Vec<_>>().join(", ");
+    said.map(|(all, how)| format!("{}: {how}", listed(all))).collect::<Vec<_>>().join("; ")
 }
 
 type Setting = (String, Place);
@@ -118,14 +117,18 @@ fn one(
 fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Survey, setting: &str) -> Finding {
     let wrong = |result, found, remedy| Finding::wrong(result, what, "in use", found, remedy);
     if let Some(Holder { pid, .. }) = holders.iter().find(|holder| holder.name == "bootdepot") {
-        return match survey.holder.as_ref().filter(|cache| **cache != pid.to_string()) {
-            None => Finding::ok(what, format!("held by a running bootdepot, pid {pid}")),
-            Some(cache) => wrong(
-                Verdict::Warning,
-                format!("{used} by a bootdepot (pid {pid}) that is not the one with this cache (pid {cache})"),
-                format!("stop one of them, or correct {setting}"),
-            ),
+        let cache = match &survey.holder {
+            Some(cache) if *cache == pid.to_string() => {
+                return Finding::ok(what, format!("held by the running bootdepot, pid {pid}"));
+            }
+            Some(cache) => format!("is not the one with this cache (pid {cache})"),
+            None => "has another cache than this".to_owned(),
         };
+        return wrong(
+            Verdict::Warning,
+            format!("{used} by a bootdepot (pid {pid}) that {cache}"),
+            format!("stop it before this one is started, or correct {setting}"),
+        );
     }
     if holders.iter().any(|holder| holder.pid == 1) {
         return Finding::ok(what, "held by the service manager (socket activation)");
@@ -252,15 +255,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_and_what_is_free_are_told_apart() {
+        let (held, free) = (Finding::ok("tftp", "held by the running bootdepot, pid 7"), Finding::ok("http", "free"));
+        assert_eq!(summary(&[held.clone(), free.clone()]), "tftp: held by the running bootdepot; http: free");
+        assert_eq!(summary(&[free.clone(), free]), "http, http: free");
+        assert_eq!(summary(&[held]), "tftp: held by the running bootdepot");
+    }
+
+    #[test]
     fn whose_the_port_is_makes_the_difference() {
         let holder = |name: &str, pid| vec![Holder { pid, name: name.to_owned() }];
         let said = |holders: &[Holder], cache| {
             let finding = in_use("tftp", "udp port 69 is in use", holders, &survey(cache), "`tftp.listen` (b.toml:3)");
             format!("{} {}", finding.result.word(), finding.found)
         };
-        assert_eq!(said(&holder("bootdepot", 7), Some("7")), "ok held by a running bootdepot, pid 7");
-        assert_eq!(said(&holder("bootdepot", 7), None), "ok held by a running bootdepot, pid 7");
-        assert!(said(&holder("bootdepot", 7), Some("8")).starts_with("warning "));
+        assert_eq!(said(&holder("bootdepot", 7), Some("7")), "ok held by the running bootdepot, pid 7");
+        let other = "warning udp port 69 is in use by a bootdepot (pid 7) that ";
+        assert_eq!(said(&holder("bootdepot", 7), None), format!("{other}has another cache than this"));
+        assert_eq!(said(&holder("bootdepot", 7), Some("8")), format!("{other}is not the one with this cache (pid 8)"));
         assert_eq!(said(&holder("systemd", 1), None), "ok held by the service manager (socket activation)");
         assert_eq!(said(&holder("dnsmasq", 71), Some("7")), "FAILED udp port 69 is in use by dnsmasq (pid 71)");
         assert_eq!(said(&[], Some("7")), "ok in use, it seems by the running bootdepot with this cache, pid 7");

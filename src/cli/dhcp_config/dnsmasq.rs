@@ -6,9 +6,14 @@ use super::site::Site;
 
 /// A file for `/etc/dnsmasq.d`.
 pub(super) fn settings(site: &Site) -> String {
-    let mut text = "# Boot files from bootdepot. Put this into /etc/dnsmasq.d/bootdepot.conf beside your dhcp-range, and restart\n\
-        # dnsmasq. Remove other dhcp-boot, pxe-service and enable-tftp lines: they would compete.\n\n\
-        # iPXE, which the files below load, says so in its user class, and in option 175.\n\
+    let text = "# Boot files from bootdepot. Put this into /etc/dnsmasq.d/bootdepot.conf beside your dhcp-range, and restart\n\
+        # dnsmasq. Remove other dhcp-boot, pxe-service and enable-tftp lines: they would compete.\n\n";
+    text.to_owned() + &lines(site)
+}
+
+/// The lines of such a file, wherever it is.
+pub(super) fn lines(site: &Site) -> String {
+    let mut text = "# iPXE, which the files below load, says so in its user class, and in option 175.\n\
         dhcp-userclass=set:bootdepot-ipxe,iPXE\n\
         dhcp-match=set:bootdepot-ipxe,175\n"
         .to_owned();

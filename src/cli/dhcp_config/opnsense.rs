@@ -43,6 +43,10 @@ pub(super) fn settings(site: &Site) -> String {
          # is a build of 2021 or later, which takes autoexec.ipxe from this server first. For mixed machines use Dnsmasq,\n\
          # or leave booting out of the firewall and set bootdepot's [dhcp] mode = \"proxy\".\n\n",
     );
-    text.push_str(&dnsmasq::settings(site));
+    text.push_str(
+        "# --- /usr/local/etc/dnsmasq.conf.d/bootdepot.conf, for Dnsmasq ---\n\
+         # Remove other dhcp-boot, pxe-service and enable-tftp settings: they would compete.\n\n",
+    );
+    text.push_str(&dnsmasq::lines(site));
     text
 }

@@ -1,7 +1,7 @@
 //! What all DHCP servers are told: where this server is, and which firmware gets which file.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::config::Config;
 use crate::dhcp::{Firmware, Network, plain_base};
@@ -32,6 +32,29 @@ impl Site {
     pub(super) fn script(&self) -> String {
         format!("{}/boot.ipxe", self.base)
     }
+}
+
+/// Why machines that were sent to `address` would find nobody there, a sentence each.
+pub(super) fn nobody_there(config: &Config, address: Ipv4Addr) -> Vec<String> {
+    let hears = |listen: &SocketAddr| match listen.ip() {
+        // One on every address of IPv6 takes IPv4 along.
+        ip if ip.is_unspecified() => true,
+        IpAddr::V4(ip) => ip == address,
+        IpAddr::V6(ip) => ip.to_ipv4_mapped() == Some(address),
+    };
+    let list = |all: &[SocketAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let (tftp, http) = (&config.tftp.listen, &config.http.listen);
+    let mut said = Vec::new();
+    if !tftp.iter().any(hears) {
+        said.push(format!("nobody hears TFTP at {address}: tftp.listen is {}", list(tftp)));
+    } else if !tftp.iter().any(|listen| hears(listen) && listen.port() == 69) {
+        said.push(format!("firmware asks for its boot file at port 69 alone, and tftp.listen is {}", list(tftp)));
+    }
+    // Who advertises another base has something in between.
+    if config.http.advertise.is_none() && !http.iter().any(hears) {
+        said.push(format!("nobody hears HTTP at {address}: http.listen is {}", list(http)));
+    }
+    said
 }
 
 /// Where machines reach this server is in doubt.

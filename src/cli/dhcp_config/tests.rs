@@ -105,3 +105,23 @@ fn the_server_must_be_one_that_is_known() {
         assert!(Cli::try_parse_from(wrong).is_err(), "{wrong:?}");
     }
 }
+
+#[test]
+fn who_would_find_nobody_is_told() {
+    let said = |settings: &str| nobody_there(&config(settings), [10, 0, 0, 5].into());
+    assert_eq!(said(""), [""; 0], "the defaults hear everybody");
+    assert_eq!(said("[tftp]\nlisten = [\"10.0.0.5:69\"]\n[http]\nlisten = [\"0.0.0.0:80\"]\n"), [""; 0]);
+    assert_eq!(
+        said("[tftp]\nlisten = [\"127.0.0.1:69\"]\n[http]\nlisten = [\"127.0.0.1:80\", \"[::1]:80\"]\n"),
+        [
+            "nobody hears TFTP at 10.0.0.5: tftp.listen is 127.0.0.1:69",
+            "nobody hears HTTP at 10.0.0.5: http.listen is 127.0.0.1:80, [::1]:80",
+        ]
+    );
+    assert_eq!(
+        said(
+            "[tftp]\nlisten = [\"[::]:6969\"]\n[http]\nlisten = [\"127.0.0.1:80\"]\nadvertise = \"http://boot.lab\"\n"
+        ),
+        ["firmware asks for its boot file at port 69 alone, and tftp.listen is [::]:6969"]
+    );
+}
