@@ -58,10 +58,10 @@ fn tokens_are_asked_for_and_their_file_is_read_again() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(order("change-1"), 401);
-    // A file that lost its tokens changes nothing.
+    // A file that lost its tokens lets nobody in.
     std::fs::write(&operators, "").expect("it can be written");
-    server.wait_for(|line| line.text("message").starts_with("the tokens changed and cannot be used"));
-    assert_eq!(order("change-2"), 200);
+    server.wait_for(|line| line.text("message").starts_with("the tokens were taken away"));
+    assert_eq!(order("change-2"), 401);
 }
 
 #[test]

@@ -59,8 +59,8 @@ fn a_blob_that_loses_bytes_under_the_server_cuts_one_client_off_and_is_fetched_a
     fs::set_permissions(&blob, fs::Permissions::from_mode(0o644)).expect("it is there");
     let file = fs::File::options().write(true).open(&blob).expect("it can be written");
     file.set_len(100_000).expect("it can be cut");
-    let answer = server.client().get("/assets/rootfs.img");
-    assert!(!answer.complete, "{} bytes", answer.body.len());
+    // It may be cut before its head.
+    assert!(!server.client().compare("/assets/rootfs.img", &image.bytes));
     let cut = server.wait_for_transfer("rootfs.img", "origin-failed");
     assert!(cut.text("detail").starts_with("the cache cannot be read: bytes "), "{cut:?}");
     let warning = server.wait_for(|l| l.text("message").starts_with("a blob cannot be read"));

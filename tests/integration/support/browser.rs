@@ -48,15 +48,20 @@ impl Browser {
     /// `None` skips the test, where a package is missing.
     pub(crate) fn start(address: SocketAddr) -> Option<Self> {
         let (driver, chromium) = (Tool::find("chromedriver")?, Tool::find("chromium")?);
-        let mut driver = driver
-            .command()
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver can be started");
-        let port = port(&mut driver);
+        // It looks for a port that is free, and takes it a while later: somebody else may have it by then.
+        let (driver, port) = (0..5)
+            .find_map(|_| {
+                let mut driver = driver
+                    .command()
+                    .arg("--port=0")
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .expect("chromedriver can be started");
+                port(&mut driver).map(|port| (driver, port))
+            })
+            .expect("chromedriver says where it listens");
         let profile = tempfile::tempdir().expect("a temporary directory can be made");
         let capabilities: Capabilities = serde_json::from_value(json!({
             "browserName": "chrome",
@@ -245,8 +250,8 @@ impl Drop for Browser {
     }
 }
 
-/// The port that chromedriver found, by its first lines.
-fn port(driver: &mut Child) -> u16 {
+/// The port that chromedriver found, by its first lines; none where it ended.
+fn port(driver: &mut Child) -> Option<u16> {
     let mut lines = BufReader::new(driver.stdout.take().expect("stdout is piped")).lines();
     let told = lines
         .by_ref()
@@ -254,5 +259,5 @@ fn port(driver: &mut Child) -> u16 {
         .find_map(|line| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok());
     // Whoever stops reading ends it at its next line.
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    told.expect("chromedriver says where it listens")
+    told
 }
