@@ -152,7 +152,7 @@ impl App {
         if let Some(dhcp) = dhcp {
             servers.spawn(dhcp.with_http_port(http_port).serve(boot.clone(), stop.clone()));
         }
-        tokio::spawn(service::keep(boot.clone(), addresses.clone(), tftp.pulse(), stop.clone(), end.clone()));
+        let telling = service::keep(boot.clone(), addresses.clone(), tftp.pulse(), stop.clone(), end.clone());
         servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let (rendered, watched) = (metrics.clone(), boot.clone());
@@ -183,6 +183,8 @@ impl App {
             }
         }
         service::ready();
+        // How it stands is said of one that is ready.
+        tokio::spawn(telling);
         Ok(Self { addresses, depot, reloader, servers, stop, end, books, scrubbing, scrub })
     }
 
