@@ -32,7 +32,7 @@ use crate::boot::Boot;
 use crate::http::{self, Client, Conduct, Handler, HttpError, RETRY_SECONDS, SERVER_VALUE};
 use crate::jobs::Jobs;
 use crate::sockets::{self, Inherited};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// Connections at a time: a handful of scrapers and probes, and operators' browsers.
 const MAX_CONNECTIONS: usize = 256;

@@ -15,7 +15,7 @@ use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
 use crate::http::RETRY_SECONDS;
 use crate::jobs::{CancelError, JobView, Plan, PreloadOrder, SelectionError, StartError, Task};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// A job that was begun.
 pub(super) type Started = (StatusCode, Json<JobView>);
