@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `{asset, backoff, fault_points, rate_limit, sockets, span, task, trust} ← {durable_file, watched_file} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, backoff, error_chain, fault_points, rate_limit, sockets, span, task, trust} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
@@ -16,12 +16,14 @@
 //! | [`durable_file`] | a small file that is replaced as a whole and survives power cuts |
 //! | `fault_points` | where tests let the disk fail |
 //! | [`rate_limit`] | the token bucket |
+//! | `error_chain` | an error with its sources on one line |
 //! | `span` | what took how long, for OpenTelemetry; nothing without the feature `otel` |
 //! | [`task`] | tasks and blocking threads, and what a panic in them means |
 //! | `trust` | which certificates clients of remote services trust |
 //! | [`watched_file`] | files that are read again when they change |
 //! | [`sockets`] | listening sockets that a service manager bound beforehand |
 //! | [`secret`] | texts that are never shown, in the environment, in files, in Vault |
+//! | [`transport`] | the connection engine of the HTTP and admin listeners: accept, TLS, HTTP/1 and HTTP/2, idle timeout |
 //! | [`catalog`] | which name is which digest, and where it may be fetched |
 //! | [`origin`] | one ranged read of one URL: S3, HTTP or a file; errors by meaning |
 //! | [`cache`] | proven blobs on one disk: admit, open, evict, scrub, recover |
@@ -52,6 +54,7 @@ pub mod config;
 pub mod depot;
 pub mod dhcp;
 pub mod durable_file;
+mod error_chain;
 mod fault_points;
 pub mod http;
 pub mod jobs;
@@ -63,5 +66,6 @@ mod span;
 pub mod task;
 pub mod telemetry;
 pub mod tftp;
+pub mod transport;
 mod trust;
 pub mod watched_file;
