@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use foldhash::quality::RandomState;
 use metrics::{Counter, counter};
@@ -18,13 +18,14 @@ use super::packet::{ErrorCode, Packet};
 use super::request::PendingRequest;
 use super::timer_queue::TimerQueue;
 use crate::depot::Outcome;
+use crate::rate_limit::{RateLimit, TokenBucket};
 
 /// Receive calls per turn, so that a socket that is always full does not keep the timers from firing.
 const MAX_RECEIVE_CALLS: usize = 8;
 /// How many peers of ended transfers are remembered. A late ACK from them gets no ERROR.
 const REMEMBERED: usize = 64;
-/// ERROR packets per second to peers without a transfer: enough to inform a lost client, too few for an amplifier.
-const ERRORS_PER_SECOND: u32 = 50;
+/// ERROR packets to peers without a transfer: enough to inform a lost client, too few for an amplifier.
+const ERROR_LIMIT: RateLimit = RateLimit { burst: 50.0, per_second: 50.0 };
 
 /// What a port is used for; both in single-port mode.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +48,7 @@ pub(super) struct Port {
     failures: Vec<(SocketAddr, SendFailure)>,
     /// Peers whose transfers ended last.
     ended: VecDeque<SocketAddr>,
-    error_limiter: ErrorLimiter,
+    error_limiter: TokenBucket,
     retransmits: Counter,
 }
 
@@ -63,7 +64,7 @@ impl Port {
             out: SendBatch::new(),
             failures: Vec::new(),
             ended: VecDeque::with_capacity(REMEMBERED),
-            error_limiter: ErrorLimiter::default(),
+            error_limiter: TokenBucket::new(ERROR_LIMIT, Instant::now()),
             retransmits: counter!("bootdepot_tftp_retransmits_total"),
         }
     }
@@ -129,7 +130,7 @@ impl Port {
 
     /// Sends ERROR 5 to a peer without a transfer, unless its transfer ended lately or the limit is reached.
     fn reject_unknown_transfer(&mut self, route: &Route, now: Instant) {
-        if !self.ended.contains(&route.peer) && self.error_limiter.allow(now) {
+        if !self.ended.contains(&route.peer) && self.error_limiter.take(now) {
             self.handle.socket.send_error(route, ErrorCode::UnknownTransfer, "unknown transfer ID");
         }
     }
@@ -254,36 +255,5 @@ impl Port {
             let peer_message = Some("the server is stopping; try again later");
             self.end(peer, &Termination { outcome: Outcome::Refused, detail, peer_message });
         }
-    }
-}
-
-/// Limits the ERROR packets per second to peers without a transfer.
-#[derive(Default)]
-struct ErrorLimiter {
-    /// The start of the current second.
-    since: Option<Instant>,
-    /// Errors requested in this second.
-    count: u32,
-}
-
-impl ErrorLimiter {
-    fn allow(&mut self, now: Instant) -> bool {
-        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1)) {
-            (self.since, self.count) = (Some(now), 0);
-        }
-        self.count += 1;
-        self.count <= ERRORS_PER_SECOND
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn error_limiter_allows_fifty_per_second() {
-        let (mut limiter, now) = (ErrorLimiter::default(), Instant::now());
-        assert_eq!((0..1000).filter(|_| limiter.allow(now)).count(), 50);
-        assert!(limiter.allow(now + Duration::from_secs(1)));
     }
 }

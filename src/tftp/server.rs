@@ -24,6 +24,7 @@ use super::wake_queue::WakeQueue;
 use super::worker::{self, Worker};
 use crate::boot::Boot;
 use crate::sockets::{self, Inherited};
+use crate::task;
 
 /// Worker threads for the ports of all listen addresses: one per two cores within these bounds, since the network stack
 /// and the rest of the program need cores too. On two cores with the clients on the same machine, one thread instead of
@@ -225,8 +226,8 @@ impl Drop for WorkerThreads {
             queue.push(WorkerMessage::Shutdown);
         }
         for (_, thread) in self.0.drain(..) {
-            if thread.join().is_err() {
-                error!("TFTP worker panicked");
+            if let Err(error) = task::join_thread(thread) {
+                error!(%error, "TFTP worker failed");
             }
         }
     }
