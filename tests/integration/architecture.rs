@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
-const ROWS: [&[&str]; 11] = [
+const ROWS: [&[&str]; 12] = [
     &["asset", "sockets", "span", "threads", "trust"],
     &["secret"],
     &["catalog", "origin", "cache"],
     &["depot"],
     &["boot"],
     &["tftp", "http", "dhcp", "jobs"],
+    &["api"],
     &["admin"],
     &["config", "telemetry"],
     &["app"],
