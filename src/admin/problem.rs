@@ -5,7 +5,7 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::api::Problem;
-use crate::http::{RequestId, X_REQUEST_ID};
+use crate::transport::{RequestId, X_REQUEST_ID};
 
 /// Why a request is not answered; becomes a [`Problem`].
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use self::file::{PinFile, Pinned};
 use super::{Depot, Hold, Holder};
 use crate::asset::{AssetName, Digest};
 use crate::catalog::Asset;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// The file in the cache's directory that has the pins.
 pub const PINS_FILE: &str = "pins.json";

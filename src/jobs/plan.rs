@@ -11,7 +11,7 @@ use super::PlannedState;
 use crate::asset::{AssetName, Digest};
 use crate::catalog::Asset;
 use crate::depot::Depot;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// Origins that are asked for a size at a time.
 const ASKED_AT_A_TIME: usize = 16;

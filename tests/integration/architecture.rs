@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
-const ROWS: [&[&str]; 12] = [
-    &["asset", "sockets", "span", "threads", "trust"],
-    &["secret"],
+const ROWS: [&[&str]; 13] = [
+    &["asset", "backoff", "error_chain", "fault_points", "rate_limit", "sockets", "span", "task", "trust"],
+    &["durable_file", "watched_file"],
+    &["secret", "transport"],
     &["catalog", "origin", "cache"],
     &["depot"],
     &["boot"],

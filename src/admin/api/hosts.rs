@@ -9,7 +9,7 @@ use crate::admin::extract::Name;
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
 use crate::api::{HostList, MachineView, Problem};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// All machines, without their boots
 #[utoipa::path(

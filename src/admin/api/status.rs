@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::refusals::Refusals;
 use crate::admin::server::Site;
 use crate::api::{Active, Amount, CacheView, OriginView, Status, Totals};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// The server as a whole
 #[utoipa::path(
