@@ -11,9 +11,9 @@ use crate::admin::extract::{Content, Name};
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
 use crate::api::{JobList, JobView, Plan, PreloadOrder, Problem};
-use crate::transport::RETRY_SECONDS;
 use crate::jobs::{CancelError, SelectionError, StartError, Task};
 use crate::task::blocking;
+use crate::transport::RETRY_SECONDS;
 
 /// A job that was begun.
 pub(super) type Started = (StatusCode, Json<JobView>);
