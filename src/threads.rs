@@ -1,6 +1,6 @@
 //! Work beside the runtime's threads: what may wait for a disk, and what takes milliseconds of a processor.
 
-use tokio::task::JoinHandle;
+use tokio::task::JoinError;
 
 /// Runs `work` on a blocking thread. A panic of it is the caller's.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -8,7 +8,7 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 }
 
 /// What a blocking job came to.
-pub(crate) async fn finished<T>(job: JoinHandle<T>) -> T {
+pub(crate) async fn finished<T>(job: impl Future<Output = Result<T, JoinError>>) -> T {
     match job.await {
         Ok(value) => value,
         // The job panicked, or the runtime is going down: there is nobody left to tell.

@@ -1,4 +1,4 @@
-//! How each origin fares: what operators look at when assets do not come. It decides nothing.
+//! Health of each origin: counters and the last failure, for operators. It makes no decisions.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::OriginError;
+use super::error::OriginError;
 
 /// How an origin fared since the server started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -36,11 +36,11 @@ pub struct OriginTrouble {
     pub message: String,
 }
 
-/// The books of all origins.
+/// The records of all origins, by label.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<BTreeMap<String, Arc<Record>>>);
 
-/// The book of one.
+/// The record of one origin.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     requests: AtomicU64,
@@ -56,8 +56,8 @@ struct Last {
 }
 
 impl Health {
-    /// The book of the origin with this label.
-    pub(super) fn of(&self, label: &str) -> Arc<Record> {
+    /// Returns the record of the origin with this label.
+    pub(super) fn record_for(&self, label: &str) -> Arc<Record> {
         let mut records = self.records();
         match records.get(label) {
             Some(record) => Arc::clone(record),
@@ -65,7 +65,7 @@ impl Health {
         }
     }
 
-    /// All of them, in the order of their names.
+    /// Returns a view of each record, sorted by label.
     pub(super) fn list(&self) -> Vec<OriginView> {
         self.records().iter().map(|(label, record)| record.view(label)).collect()
     }
@@ -76,22 +76,22 @@ impl Health {
 }
 
 impl Record {
-    /// A read was asked for, and came to this.
-    pub(super) fn asked<T>(&self, result: &Result<T, OriginError>) {
+    /// Records the result of a read request.
+    pub(super) fn note_result<T>(&self, result: &Result<T, OriginError>) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match result {
             Ok(_) => self.last().ok = Some(Timestamp::now()),
-            Err(error) => self.failed(error),
+            Err(error) => self.note_failure(error),
         }
     }
 
-    /// So many bytes of a body came.
-    pub(super) fn received(&self, bytes: u64) {
+    /// Records received bytes of a body.
+    pub(super) fn note_received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A read failed.
-    pub(super) fn failed(&self, error: &OriginError) {
+    /// Records a failed read.
+    pub(super) fn note_failure(&self, error: &OriginError) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.last().error = Some(OriginTrouble { at: Timestamp::now(), message: error.to_string() });
     }
