@@ -16,6 +16,7 @@ use tokio_rustls::rustls::{self, CertificateError};
 
 use super::error::{OriginError, TlsFault};
 use super::error_document::ErrorDocument;
+use crate::error_chain::{RootCause, causes, root_cause};
 
 /// The peer of a request that got no reply.
 #[derive(Debug, Clone, Copy)]
@@ -54,24 +55,24 @@ pub(super) fn from_request(error: reqwest::Error, peer: &Peer<'_>) -> OriginErro
         Some(proxy) => format!("{host} through the proxy {proxy}"),
         None => host.to_owned(),
     };
-    let reason = root(&error).to_string();
+    let reason = root_cause(&error).to_string();
     let source_url = peer.source_url.to_owned();
     if let Some(tls_error) = find::<rustls::Error>(&error) {
         let (fault, reason) = tls(tls_error);
-        OriginError::Tls { host: peer.host.to_owned(), fault, reason, source: Some(Arc::new(error)) }
+        OriginError::Tls { host: peer.host.to_owned(), fault, reason, source: Some(Arc::new(RootCause(error))) }
     } else if error.is_dns() {
         // With a proxy we resolve the proxy's name, and the proxy resolves the host's.
         let host = peer.proxy.unwrap_or(peer.name).to_owned();
-        OriginError::Dns { host, reason, source: Some(Arc::new(error)) }
+        OriginError::Dns { host, reason, source: Some(Arc::new(RootCause(error))) }
     } else if error.is_connect() {
         let timed_out = error.is_timeout() && find::<io::Error>(&error).is_none();
         let reason = if timed_out { format!("no connection within {} s", peer.connect.as_secs_f32()) } else { reason };
-        OriginError::Connect { host: through(peer.host), reason, source: Some(Arc::new(error)) }
+        OriginError::Connect { host: through(peer.host), reason, source: Some(Arc::new(RootCause(error))) }
     } else if find::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) {
         let reason = format!("it does not speak HTTP: {reason}");
-        OriginError::BadReply { source_url, reason, source: Some(Arc::new(error)) }
+        OriginError::BadReply { source_url, reason, source: Some(Arc::new(RootCause(error))) }
     } else {
-        OriginError::Io { source_url, reason, source: Some(Arc::new(error)) }
+        OriginError::Io { source_url, reason, source: Some(Arc::new(RootCause(error))) }
     }
 }
 
@@ -84,7 +85,7 @@ pub(super) fn from_body(error: reqwest::Error, source_url: &str, received: u64, 
     if cut_short {
         OriginError::Truncated { source_url, received, expected }
     } else {
-        OriginError::Io { source_url, reason: root(&error).to_string(), source: Some(Arc::new(error)) }
+        OriginError::Io { source_url, reason: root_cause(&error).to_string(), source: Some(Arc::new(RootCause(error))) }
     }
 }
 
@@ -197,23 +198,8 @@ fn tls(error: &rustls::Error) -> (TlsFault, String) {
     }
 }
 
-/// Iterates over the error and its causes, down to the root. `io::Error::source` skips the error that it wraps, so that
-/// one is included here.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| {
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner as &(dyn Error + 'static)),
-            None => error.source(),
-        }
-    })
-}
-
 fn find<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
     causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-fn root(error: &reqwest::Error) -> &(dyn Error + 'static) {
-    causes(error).last().unwrap_or(error)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::request::Request;
 use super::stall::with_timeout;
 use super::validator::Validator;
 use crate::asset::{ByteRange, SourceUrl};
-use crate::threads;
+use crate::task;
 
 /// Opens the file at `path` and returns a reply with the requested range. Counts the request.
 pub(super) async fn read(
@@ -37,7 +37,7 @@ async fn open(request: &Request<'_>, path: &Path, label: &str, stall: Duration) 
     let source_url = request.source.to_string();
     let path = path.to_owned();
     let range = request.range;
-    let opening = threads::blocking(move || {
+    let opening = task::blocking(move || {
         // O_NONBLOCK: opening a pipe without a writer must not block the thread forever.
         let nonblock = OFlags::NONBLOCK.bits().cast_signed();
         let mut file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;

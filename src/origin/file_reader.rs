@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::error::OriginError;
 use super::validator::Validator;
-use crate::threads;
+use crate::task;
 
 /// Bytes read at a time: enough for a disk to stream; eight fills of eight parts still stay within 64 MiB.
 const PIECE: u64 = 1 << 20;
@@ -52,7 +52,7 @@ impl FileReader {
         loop {
             match &mut self.0 {
                 State::Reading(reading) => {
-                    let read = threads::finished(reading).await;
+                    let read = task::join_or_panic(reading).await;
                     self.0 = State::Failed;
                     let (remainder, step) = read.map_err(|error| OriginError::Io {
                         source_url: source_url.to_owned(),

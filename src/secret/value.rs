@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::SecretError;
 use super::vault::{Vault, VaultPath, VaultReference};
-use crate::threads;
+use crate::task;
 
 /// A text that is never shown. `env:NAME`, `file:/path` and `vault:MOUNT/PATH#FIELD` are references that are read on each
 /// use. Any other text is the secret itself.
@@ -53,7 +53,7 @@ impl Secret {
             Location::Vault(rest) => Vault::from_environment().reveal(rest).await,
             Location::File(path) => {
                 let path = path.to_owned();
-                threads::blocking(move || read(&path)).await
+                task::blocking(move || read(&path)).await
             }
             _ => self.reveal_local(),
         }

@@ -19,14 +19,14 @@ use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
 
 /// The only bucket.
-pub(crate) const BUCKET: &str = "assets";
+pub const BUCKET: &str = "assets";
 /// The access key that may read it.
-pub(crate) const ACCESS_KEY: &str = "bootdepot";
+pub const ACCESS_KEY: &str = "bootdepot";
 /// The access key's secret.
-pub(crate) const SECRET_KEY: &str = "not-a-secret";
+pub const SECRET_KEY: &str = "not-a-secret";
 
 /// A running S3 server. It ends with the runtime that started it.
-pub(crate) struct S3Server {
+pub struct S3Server {
     address: SocketAddr,
     files: FileSystem,
     _root: tempfile::TempDir,
@@ -34,7 +34,7 @@ pub(crate) struct S3Server {
 
 impl S3Server {
     /// Starts one on a free loopback port. `front` receives every request and may pass it to the S3 service.
-    pub(crate) async fn start<F, R>(front: F) -> io::Result<Self>
+    pub async fn start<F, R>(front: F) -> io::Result<Self>
     where
         F: Fn(S3Service, Request<Incoming>) -> R + Clone + Send + 'static,
         R: Future<Output = Result<HttpResponse, HttpError>> + Send + 'static,
@@ -64,12 +64,12 @@ impl S3Server {
     }
 
     /// Returns the value for an origin's `endpoint` setting.
-    pub(crate) fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Stores an object in the bucket. Replaces an existing one.
-    pub(crate) async fn put(&self, key: &str, bytes: Bytes) -> io::Result<()> {
+    pub async fn put(&self, key: &str, bytes: Bytes) -> io::Result<()> {
         let input = PutObjectInput {
             bucket: BUCKET.to_owned(),
             key: key.to_owned(),

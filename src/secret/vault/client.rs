@@ -13,7 +13,7 @@ use super::session::Session;
 use super::settings::VaultSettings;
 use super::token::renewal_delay;
 use crate::secret::error::SecretError;
-use crate::threads;
+use crate::task;
 
 /// How long a value without a lease is cached: short enough that the next boot sees a rotated secret, long enough that a
 /// rack that powers on sends one request.
@@ -90,7 +90,7 @@ impl Vault {
     async fn session(&self) -> Result<&Arc<Session>, VaultError> {
         let create = || async {
             let settings = self.settings.clone();
-            threads::blocking(move || Session::new(settings)).await.map(Arc::new)
+            task::blocking(move || Session::new(settings)).await.map(Arc::new)
         };
         self.session.get_or_try_init(create).await
     }

@@ -1,5 +1,6 @@
 //! Errors of Vault.
 
+use std::error::Error;
 use std::sync::Arc;
 
 /// Why Vault does not return a secret. No text contains a part of a secret.
@@ -15,14 +16,12 @@ pub enum VaultError {
     #[error("there is no token; set VAULT_TOKEN, VAULT_TOKEN_FILE or VAULT_K8S_ROLE, or run `vault login`")]
     NoToken,
     /// Vault cannot be reached, or does not answer in time.
-    #[error("Vault at {address} cannot be reached: {reason}")]
+    #[error("Vault at {address} cannot be reached: {source}")]
     Unreachable {
         /// Vault's URL.
         address: String,
-        /// The system's message.
-        reason: String,
         /// The underlying error.
-        source: Arc<reqwest::Error>,
+        source: Arc<dyn Error + Send + Sync>,
     },
     /// Vault refuses the login.
     #[error("Vault refuses the login with {0}")]

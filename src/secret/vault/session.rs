@@ -1,6 +1,5 @@
 //! An authenticated session with Vault: obtains a token, renews it before it expires, and sends requests.
 
-use std::error::Error as _;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -17,7 +16,8 @@ use url::Url;
 use super::error::VaultError;
 use super::settings::{Login, VaultSettings};
 use super::token::{AuthReply, LookupReply, Token};
-use crate::{threads, trust};
+use crate::error_chain::RootCause;
+use crate::{task, trust};
 
 /// Timeouts for a connection and for a whole request. Vault answers from memory, and a booting machine is waiting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -170,12 +170,8 @@ impl Session {
             Ok::<_, reqwest::Error>((response.status().as_u16(), response.bytes().await?))
         };
         let (status, body) = receiving.await.map_err(|error| {
-            let error = error.without_url();
-            VaultError::Unreachable {
-                address: self.address.origin().ascii_serialization(),
-                reason: root_cause(&error),
-                source: Arc::new(error),
-            }
+            let address = self.address.origin().ascii_serialization();
+            VaultError::Unreachable { address, source: Arc::new(RootCause(error.without_url())) }
         })?;
         match status {
             200..=299 => Ok(body),
@@ -206,7 +202,7 @@ async fn keep_renewed(session: Weak<Session>) {
 /// Reads a file without surrounding white space. Returns `None` if it is empty or cannot be read.
 async fn read(path: &Path) -> Option<String> {
     let path = path.to_owned();
-    let text = threads::blocking(move || std::fs::read_to_string(path)).await.ok()?;
+    let text = task::blocking(move || std::fs::read_to_string(path)).await.ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
@@ -231,15 +227,4 @@ fn messages(body: &[u8]) -> Vec<String> {
     let errors = serde_json::from_slice::<Errors>(body).map(|body| body.errors).unwrap_or_default();
     let shortened = |error: String| error.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect();
     errors.into_iter().map(shortened).collect()
-}
-
-/// Returns the text of the root cause. reqwest's outer errors add no details.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
-    }
-    text
 }
