@@ -20,7 +20,8 @@ pub use catalog::{CatalogError, LoadError, Loaded, Look, fetch, load, load_at_ha
 pub use reload::Reloader;
 
 use self::reload::Seed;
-use crate::admin::{AdminError, AdminParts, AdminServer, Listener};
+use crate::admin::{AdminError, AdminParts, AdminServer};
+use crate::api::Listener;
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
 use crate::depot::Depot;

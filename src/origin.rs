@@ -39,7 +39,7 @@ mod tests;
 pub use body::Body;
 pub use checksum::Checksum;
 pub use error::{Cause, OriginError, TlsFault};
-pub use health::{OriginTrouble, OriginView};
+pub use health::{OriginFailure, OriginStatus};
 pub use origins::Origins;
 pub use reply::Reply;
 pub use route::{Route, Server};

@@ -8,7 +8,8 @@ use std::time::Duration;
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
 /// Why a read of an origin failed. `source_url` fields are source URLs as shown in logs, without secrets.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum OriginError {
     /// The object does not exist (404, or a missing file).
     #[error("{source_url} does not exist")]
@@ -197,23 +198,7 @@ impl OriginError {
 
     /// The value of the metrics label `status` where there is no HTTP status, and of the span attribute `error.type`.
     pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::NotFound { .. } => "not-found",
-            Self::NoSuchBucket { .. } => "no-such-bucket",
-            Self::AccessDenied { .. } => "access-denied",
-            Self::Credentials { .. } => "credentials",
-            Self::Dns { .. } => "dns",
-            Self::Connect { .. } => "connect",
-            Self::Tls { .. } => "tls",
-            Self::Throttled { .. } => "throttled",
-            Self::Changed { .. } => "changed",
-            Self::Truncated { .. } => "truncated",
-            Self::Stalled { .. } => "stalled",
-            Self::BadReply { .. } => "bad-reply",
-            Self::Status { .. } => "status",
-            Self::Io { .. } => "io",
-            Self::Settings { .. } => "settings",
-        }
+        self.into()
     }
 
     /// Whether the server replied, and the reply was an error.

@@ -7,7 +7,7 @@ use http::Method;
 use super::error::OriginError;
 use super::exchange;
 use super::file;
-use super::health::{Health, OriginView};
+use super::health::{Health, OriginStatus};
 use super::remote::Remote;
 use super::reply::Reply;
 use super::request::Request;
@@ -124,7 +124,7 @@ impl Origins {
     }
 
     /// Returns the health of every origin that has received a request, sorted by label.
-    pub fn health(&self) -> Vec<OriginView> {
+    pub fn health(&self) -> Vec<OriginStatus> {
         self.health.list()
     }
 

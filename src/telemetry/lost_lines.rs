@@ -1,9 +1,10 @@
 //! The count of lost log lines.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use metrics::counter;
+use parking_lot::Mutex;
 use tracing::warn;
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -43,7 +44,7 @@ impl LostLines {
 
     /// Logs how many lines are missing once the log is read again. Call it every few seconds.
     pub(super) fn log_losses(&self) {
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reported = self.reported.lock();
         let count = self.count();
         // While lines are still being lost, this event would be lost, too.
         if count == reported.checked && count > reported.logged {
