@@ -1,7 +1,7 @@
 //! The count of lost log lines.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::counter;
 use parking_lot::Mutex;
