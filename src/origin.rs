@@ -39,7 +39,7 @@ pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
 pub use stat::{Advertised, Answer, Stat};
 pub use validator::Validator;
 
-use crate::asset::{ByteRange, Place, SourceUrl};
+use crate::asset::{ByteRange, SourceTarget, SourceUrl};
 use crate::span::{Kind, Span};
 use crate::trust;
 use health::Health;
@@ -157,15 +157,15 @@ impl Origins {
     async fn put(&self, question: Question<'_>) -> Result<Option<Reply>, OriginError> {
         let source = question.source;
         let remote = self.remote(source);
-        match source.place() {
-            Place::File(path) => {
+        match source.target() {
+            SourceTarget::File(path) => {
                 let asked = file::Asked { source, path, range: question.range, expect: question.expect };
                 let reply = file::read(asked, &remote.label(source), self.inner.timeouts.stall).await?;
                 let known = question.unless.is_some() && reply.validator.as_ref() == question.unless;
                 Ok(Some(reply).filter(|_| !known))
             }
-            Place::Http(url) => remote.ask_http(question, url).await,
-            Place::S3 { bucket, key, version } => {
+            SourceTarget::Http(url) => remote.ask_http(question, url).await,
+            SourceTarget::S3 { bucket, key, version } => {
                 let object = s3::Object { bucket, key, version: version.as_deref() };
                 remote.ask_s3(question, object).await
             }

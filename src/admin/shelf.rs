@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::asset::{AssetName, Digest};
 use crate::boot::Boot;
-use crate::cache::Listed;
+use crate::cache::BlobInfo;
 use crate::catalog::Asset;
 use crate::depot::{Depot, FillView, moment};
 
@@ -74,7 +74,7 @@ impl AssetState {
 /// What is in the cache at one moment, and on its way there.
 pub struct Shelf {
     depot: Depot,
-    blobs: HashMap<Digest, (Listed, Option<u64>)>,
+    blobs: HashMap<Digest, (BlobInfo, Option<u64>)>,
     fills: HashMap<String, FillView>,
     releases: HashMap<AssetName, Vec<String>>,
 }

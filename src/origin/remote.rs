@@ -18,7 +18,7 @@ use super::reply::Asked;
 use super::s3::{Endpoint, Object};
 use super::stat::Seen;
 use super::{Credentials, OriginError, OriginSettings, Reply, Route, Server, Timeouts, Validator, client};
-use crate::asset::{ByteRange, Place, SourceUrl};
+use crate::asset::{ByteRange, SourceTarget, SourceUrl};
 use crate::secret::Secret;
 use crate::trust;
 
@@ -154,10 +154,10 @@ impl Remote {
         if !self.prefix.is_empty() {
             return self.prefix.clone();
         }
-        match source.place() {
-            Place::S3 { bucket, .. } => format!("s3://{bucket}"),
-            Place::Http(url) => url.origin().ascii_serialization(),
-            Place::File(_) => "file://".to_owned(),
+        match source.target() {
+            SourceTarget::S3 { bucket, .. } => format!("s3://{bucket}"),
+            SourceTarget::Http(url) => url.origin().ascii_serialization(),
+            SourceTarget::File(_) => "file://".to_owned(),
         }
     }
 
@@ -225,10 +225,10 @@ impl Remote {
     /// Where requests for `source` go.
     pub(super) fn route(&self, source: &SourceUrl) -> Result<Route, OriginError> {
         let label = self.label(source);
-        let (url, bucket) = match source.place() {
-            Place::File(_) => (None, None),
-            Place::Http(url) => (Some(url.clone()), None),
-            Place::S3 { bucket, key, version } => {
+        let (url, bucket) = match source.target() {
+            SourceTarget::File(_) => (None, None),
+            SourceTarget::Http(url) => (Some(url.clone()), None),
+            SourceTarget::S3 { bucket, key, version } => {
                 let object = Object { bucket, key, version: version.as_deref() };
                 let url = self.endpoint.object(object);
                 let url = url.map_err(|reason| OriginError::Settings { origin: label.clone(), reason })?;
@@ -254,13 +254,13 @@ impl Remote {
     /// Whom a request for `source` says we are, in words; loads what it takes to say so.
     pub(super) async fn identity(&self, source: &SourceUrl) -> Result<String, OriginError> {
         let label = self.label(source);
-        match source.place() {
-            Place::S3 { .. } => match &self.keyring {
+        match source.target() {
+            SourceTarget::S3 { .. } => match &self.keyring {
                 None => Ok("anonymous".to_owned()),
                 Some(keyring) => Ok(format!("access key {}", keyring.current(&label).await?.access_key_id)),
             },
-            Place::Http(url) => Ok(identity(url, &self.reveal_headers(&label).await?)),
-            Place::File(_) => Ok(format!("user id {}", rustix::process::geteuid().as_raw())),
+            SourceTarget::Http(url) => Ok(identity(url, &self.reveal_headers(&label).await?)),
+            SourceTarget::File(_) => Ok(format!("user id {}", rustix::process::geteuid().as_raw())),
         }
     }
 
