@@ -28,9 +28,6 @@ mod reservation_guard;
 mod scan;
 mod scrub;
 mod settings;
-#[cfg(test)]
-#[path = "../tests/support/skip.rs"]
-mod skip;
 mod stats;
 mod store;
 #[cfg(test)]

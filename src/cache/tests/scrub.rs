@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::time::Instant;
 
+use bootdepot_test_support::deadline::stretch;
+
 use super::*;
 
 /// Changes the file of a blob, which the cache does not notice by itself.
@@ -181,7 +183,7 @@ fn scrub_loop_finds_corrupt_blob_and_stops() {
     thread::scope(|scope| {
         let scrubbed = cache.clone();
         let looping = scope.spawn(move || scrubbed.scrub_loop(Some(Duration::ZERO), &stopped));
-        let deadline = Instant::now() + Duration::from_mins(1);
+        let deadline = Instant::now() + stretch(Duration::from_mins(1));
         let is_found = || cache.size_of(&Digest::of(&bad)).is_none();
         while !is_found() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
