@@ -390,7 +390,11 @@ impl Driver {
         }
         let fetching = async {
             let broken = |error: JoinError| {
-                Setback::Origin(OriginError::Io { source_url: source.to_string(), reason: error.to_string() })
+                Setback::Origin(OriginError::Io {
+                    source_url: source.to_string(),
+                    reason: error.to_string(),
+                    source: None,
+                })
             };
             while let Some(ended) = workers.join_next().await {
                 ended.map_err(broken)??;
