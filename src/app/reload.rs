@@ -195,7 +195,7 @@ impl Reloads {
         let Some(text) = self.current.text.clone() else { return };
         let cache = self.boot.depot().cache();
         let looked = cache.clone();
-        let gone = blocking(move || looked.is_there() && !copy_path(looked.dir()).exists());
+        let gone = blocking(move || looked.is_available() && !copy_path(looked.dir()).exists());
         if gone.await {
             catalog::keep(cache.dir(), text).await;
         }

@@ -2,7 +2,7 @@
 
 use super::advice::{Reach, Subject, Trouble};
 use super::origins::Outcome;
-use crate::asset::{BlockList, Digest, Place, SourceUrl};
+use crate::asset::{BlockList, Digest, SourceTarget, SourceUrl};
 use crate::cli::words::bytes;
 use crate::origin::{OriginError, Origins, Stat};
 
@@ -11,8 +11,8 @@ const LONGEST_LIST: u64 = 64 << 20;
 
 /// The bucket that a source is in; nothing for what has none.
 pub(super) fn bucket(source: &SourceUrl) -> &str {
-    match source.place() {
-        Place::S3 { bucket, .. } => bucket,
+    match source.target() {
+        SourceTarget::S3 { bucket, .. } => bucket,
         _ => "",
     }
 }
