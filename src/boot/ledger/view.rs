@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Role;
 use super::attempt::Attempt;
-use super::books::{Page, UnderWay};
-use super::key::Key;
-use super::state::{State, standing};
+use super::index::{BytesSent, MachineRecord};
+use super::key::MachineKey;
+use super::state::State;
+use super::status::BootStatus;
 use super::step::Step;
+use crate::boot::role::Role;
 use crate::depot::{CacheState, Outcome};
 
 /// A machine, and how its last boot stands.
@@ -97,16 +98,16 @@ pub struct StepView {
 
 impl MachineView {
     /// A machine as it stands at `now`, without its boots.
-    pub(super) fn of(key: &Key, page: &Page, under_way: &UnderWay, now: Timestamp) -> Self {
+    pub(super) fn of(key: &MachineKey, page: &MachineRecord, under_way: &BytesSent, now: Timestamp) -> Self {
         let last = page.attempts.back();
-        let standing = last.map(|attempt| standing(attempt, now));
+        let standing = last.map(|attempt| BootStatus::of(attempt, now));
         let step = last.and_then(|attempt| {
             let step = attempt.steps.iter().max_by_key(|step| step.last)?;
             Some(StepView::now(step, attempt, under_way, now))
         });
         let (mac, address) = match key {
-            Key::Mac(mac) => (Some(mac.to_string()), page.address),
-            Key::Address(address) => (None, Some(*address)),
+            MachineKey::Mac(mac) => (Some(mac.to_string()), page.address),
+            MachineKey::Address(address) => (None, Some(*address)),
         };
         Self {
             name: page.host.clone(),
@@ -123,15 +124,15 @@ impl MachineView {
     }
 
     /// The same with its boots.
-    pub(super) fn with_boots(key: &Key, page: &Page, under_way: &UnderWay, now: Timestamp) -> Self {
+    pub(super) fn with_boots(key: &MachineKey, page: &MachineRecord, under_way: &BytesSent, now: Timestamp) -> Self {
         let boots = page.attempts.iter().rev().map(|attempt| BootView::of(attempt, under_way, now)).collect();
         Self { boots, ..Self::of(key, page, under_way, now) }
     }
 }
 
 impl BootView {
-    fn of(attempt: &Attempt, under_way: &UnderWay, now: Timestamp) -> Self {
-        let standing = standing(attempt, now);
+    fn of(attempt: &Attempt, under_way: &BytesSent, now: Timestamp) -> Self {
+        let standing = BootStatus::of(attempt, now);
         let steps: Vec<_> = attempt.steps.iter().map(|step| StepView::now(step, attempt, under_way, now)).collect();
         Self {
             id: attempt.id,
@@ -150,9 +151,9 @@ impl BootView {
 
 impl StepView {
     /// A step with what its transfers under way have sent by `now`.
-    fn now(step: &Step, attempt: &Attempt, under_way: &UnderWay, now: Timestamp) -> Self {
+    fn now(step: &Step, attempt: &Attempt, under_way: &BytesSent, now: Timestamp) -> Self {
         let sent = under_way.get(&attempt.id).map_or(0, |sent| attempt.sent_of(step, sent));
-        Self::of(&step.so_far(sent, now))
+        Self::of(&step.at(sent, now))
     }
 
     fn of(step: &Step) -> Self {

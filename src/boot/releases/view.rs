@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::standing::Standing;
+use super::channels::Channels;
 use crate::catalog::Release;
 use crate::depot::{Progress, moment};
 
@@ -63,7 +63,7 @@ impl ReleaseView {
     /// The view of `release`, whose assets have come this far, or failed for this reason.
     pub(super) fn of(
         release: &Release,
-        standing: &Standing,
+        channels: &Channels,
         assets: impl Iterator<Item = (Progress, Option<String>)>,
     ) -> Self {
         let (mut proven, mut bytes, mut size, mut reason) = (0, 0, Some(0), None);
@@ -73,8 +73,8 @@ impl ReleaseView {
             size = size.zip(progress.size).map(|(sum, size)| sum + size);
             reason = reason.or(failure.filter(|_| !progress.proven));
         }
-        let active = standing.is_wanted(release);
-        let state = match (standing.is_live(release), active, &reason) {
+        let active = channels.is_active(release);
+        let state = match (channels.is_live(release), active, &reason) {
             (true, ..) => ReleaseState::Live,
             (false, true, None) => ReleaseState::Fetching,
             (false, true, Some(_)) => ReleaseState::Failed,
@@ -90,7 +90,7 @@ impl ReleaseView {
             total: release.assets.len(),
             bytes,
             size,
-            kept_until: standing.kept_until(release).map(moment),
+            kept_until: channels.kept_until(release).map(moment),
         }
     }
 }

@@ -1,4 +1,11 @@
-//! From what is written to a roster: everything that is wrong is found at once.
+//! Checks a roster as a whole and reports all errors at once.
+//!
+//! After the settings themselves, every script and every file of every host is rendered once (`trial`), so that a template
+//! that fails is reported at load, not when a machine boots.
+
+#[cfg(test)]
+mod tests;
+mod trial;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -8,16 +15,25 @@ use minijinja::Value;
 use minijinja::value::Serde;
 use serde_json::Value as Json;
 
-use super::{Key, Roster, RosterError, RosterProblem, Subject, about, is_host_name};
+use super::closest::closest;
+use super::escape::ipxe;
+use super::host::{BootMethod, FileSpec, Host, Profile};
+use super::host_file;
+use super::mac::Mac;
+use super::references::References;
+use super::roster::{MatchKey, Roster, RosterError, RosterProblem, Subject};
+use super::settings::{FileSettings, HostSettings, Keys, ProfileSettings, RosterSettings, TemplateText};
 use crate::asset::AssetName;
-use crate::boot::host::{FileSpec, Host, Kind, Profile};
-use crate::boot::machine::can_identify;
-use crate::boot::references::{References, most_alike};
-use crate::boot::script::{Language, Trouble, ipxe};
-use crate::boot::settings::{FileSettings, HostSettings, ProfileSettings, RosterSettings, TemplateText};
-use crate::boot::{Machine, Visit, file};
+use crate::catalog::{Catalog, Release};
 
-/// Vars, args, files: what a host has from its profile.
+impl Roster {
+    /// Builds the roster from its settings, or returns everything that is wrong with them.
+    pub fn new(settings: RosterSettings, catalog: &Catalog, releases: &[Release]) -> Result<Self, Vec<RosterError>> {
+        build(settings, References::new(catalog, releases))
+    }
+}
+
+/// A checked profile, with the settings that its hosts inherit.
 struct Draft {
     profile: Arc<Profile>,
     files: BTreeMap<String, FileSpec>,
@@ -26,15 +42,14 @@ struct Draft {
 
 struct Checker {
     roster: Roster,
-    /// Where each template was written.
+    /// Where the configuration names each template.
     origins: HashMap<String, (Subject, Vec<String>)>,
     errors: Vec<RosterError>,
-    /// The hosts' names, broken ones included.
+    /// The names of all hosts, including invalid ones.
     names: Vec<String>,
 }
 
-/// The roster that `settings` make.
-pub(super) fn build(settings: RosterSettings, references: References) -> Result<Roster, Vec<RosterError>> {
+fn build(settings: RosterSettings, references: References) -> Result<Roster, Vec<RosterError>> {
     let roster = Roster { references: Arc::new(references), ..Roster::default() };
     let mut checker = Checker { roster, origins: HashMap::new(), errors: Vec::new(), names: Vec::new() };
     let mut profiles: HashMap<String, Draft> = HashMap::new();
@@ -61,16 +76,16 @@ pub(super) fn build(settings: RosterSettings, references: References) -> Result<
             None => checker.error(Subject::Defaults, ["profile"], no_profile(name, &profiles)),
         }
     }
-    // What a broken host or template would make of others is no news.
+    // Rendering with an invalid host or template would only report the same errors again.
     if checker.errors.is_empty() {
-        checker.rehearse();
+        checker.errors = trial::render_all(&checker.roster, &checker.origins);
     }
     if checker.errors.is_empty() { Ok(checker.roster) } else { Err(checker.errors) }
 }
 
 fn no_profile(name: &str, profiles: &HashMap<String, Draft>) -> RosterProblem {
-    let nearest = most_alike(name, profiles.keys().map(String::as_str));
-    RosterProblem::NoProfile { name: name.to_owned(), nearest }
+    let closest = closest(name, profiles.keys().map(String::as_str));
+    RosterProblem::NoProfile { name: name.to_owned(), closest }
 }
 
 impl Checker {
@@ -80,11 +95,11 @@ impl Checker {
 
     fn profile(&mut self, index: usize, mut settings: ProfileSettings) -> Draft {
         let subject = Subject::Profile(index);
-        // Every script names it, the one that waits as well.
+        // Every script shows the name, including the script that waits.
         if ipxe::value(&settings.name).is_err() {
             self.error(subject, ["name"], RosterProblem::ProfileName(settings.name.clone()));
         }
-        let kind = self.kind(subject, &settings);
+        let method = self.boot_method(subject, &settings);
         let args = std::mem::take(&mut settings.args);
         if settings.kernel.is_none() {
             for (key, given) in [("initrd", !settings.initrd.is_empty()), ("args", !args.is_empty())] {
@@ -94,16 +109,16 @@ impl Checker {
             }
         }
         let args = self.args(subject, &format!("profile {}", settings.name), args);
-        let grub = settings.grub_template.take();
-        let grub = grub.map(|template| self.template_file(subject, &["grub_template"], &template));
+        let grub_template = settings.grub_template.take();
+        let grub_template = grub_template.map(|template| self.template_file(subject, &["grub_template"], &template));
         let files = std::mem::take(&mut settings.files);
         let files = self.files(subject, files);
         let vars = Value::from(Serde(&settings.vars));
-        let profile = Arc::new(Profile { name: settings.name.clone(), kind, args, grub, vars });
+        let profile = Arc::new(Profile { name: settings.name.clone(), method, args, grub_template, vars });
         Draft { profile, files, settings }
     }
 
-    fn kind(&mut self, subject: Subject, settings: &ProfileSettings) -> Kind {
+    fn boot_method(&mut self, subject: Subject, settings: &ProfileSettings) -> BootMethod {
         let given = [
             ("kernel", settings.kernel.is_some()),
             ("iso", settings.iso.is_some()),
@@ -114,48 +129,48 @@ impl Checker {
         ];
         let given: Vec<_> = given.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect();
         if given.len() != 1 {
-            self.error(subject, ["name"], RosterProblem::Kind(given));
-            return Kind::Local;
+            self.error(subject, ["name"], RosterProblem::BootMethods(given));
+            return BootMethod::Local;
         }
         let name = &settings.name;
         if let Some(kernel) = &settings.kernel {
             self.reference(subject, "kernel", kernel);
             settings.initrd.iter().for_each(|initrd| self.reference(subject, "initrd", initrd));
-            return Kind::Kernel { kernel: kernel.clone(), initrds: settings.initrd.clone() };
+            return BootMethod::Kernel { kernel: kernel.clone(), initrds: settings.initrd.clone() };
         }
         if let Some(iso) = &settings.iso {
             self.reference(subject, "iso", iso);
-            return Kind::Iso(iso.clone());
+            return BootMethod::Iso(iso.clone());
         }
         if let Some(chain) = &settings.chain {
             if !chain.contains("://") {
                 self.reference(subject, "chain", chain);
-                return Kind::Chain(chain.clone());
+                return BootMethod::Chain(chain.clone());
             }
             if !chain.bytes().all(|b| b.is_ascii_graphic()) || chain.contains("${") {
-                let expected = "a URL: it has no spaces, no ${…} and nothing but ASCII";
-                self.error(subject, ["chain"], RosterProblem::Wrong { found: chain.clone(), expected });
+                let expected = "a URL without spaces, ${…} and non-ASCII characters";
+                self.error(subject, ["chain"], RosterProblem::Invalid { found: chain.clone(), expected });
             }
-            return Kind::ChainUrl(chain.clone());
+            return BootMethod::ChainUrl(chain.clone());
         }
         if let Some(disk) = &settings.iscsi {
             let mut disk = disk.clone();
-            let of_a_name = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b);
-            if disk.portal.is_empty() || !disk.portal.bytes().all(of_a_name) {
-                let expected = "a name or an address, an IPv6 address in brackets";
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b);
+            if disk.portal.is_empty() || !disk.portal.bytes().all(allowed) {
+                let expected = "a name or an address (an IPv6 address in brackets)";
                 let found = disk.portal.clone();
-                self.error(subject, ["iscsi", "portal"], RosterProblem::Wrong { found, expected });
+                self.error(subject, ["iscsi", "portal"], RosterProblem::Invalid { found, expected });
             }
             disk.target =
                 self.template(subject, &["iscsi", "target"], &format!("profile {name}, iscsi.target"), &disk.target);
             disk.initiator = disk.initiator.map(|text| {
                 self.template(subject, &["iscsi", "initiator"], &format!("profile {name}, iscsi.initiator"), &text)
             });
-            return Kind::Iscsi(disk);
+            return BootMethod::Iscsi(disk);
         }
         match &settings.template {
-            Some(template) => Kind::Template(self.template_file(subject, &["template"], template)),
-            None => Kind::Local,
+            Some(template) => BootMethod::Template(self.template_file(subject, &["template"], template)),
+            None => BootMethod::Local,
         }
     }
 
@@ -174,18 +189,18 @@ impl Checker {
         let mut specs = BTreeMap::new();
         for (name, file) in files {
             let key = ["files", name.as_str()];
-            // A file's name is the end of a path, as an asset's is.
+            // A file's name is the end of a URL path, like an asset's name.
             if AssetName::parse(&name).is_err() {
                 self.error(subject, key, RosterProblem::FileName(name.clone()));
             }
             let template = self.template_file(subject, &key, &file.template);
-            let content_type = file.content_type.unwrap_or_else(|| file::content_type(&name).to_owned());
+            let content_type = file.content_type.unwrap_or_else(|| host_file::content_type(&name).to_owned());
             specs.insert(name, FileSpec { template, only_from_host: file.only_from_host, content_type });
         }
         specs
     }
 
-    /// A template that is a file of its own: several may use it.
+    /// Adds a template from a file, which several settings may share.
     fn template_file(&mut self, subject: Subject, key: &[&str], template: &TemplateText) -> String {
         if self.roster.templates.has(&template.file) {
             return template.file.clone();
@@ -206,19 +221,19 @@ impl Checker {
     fn host(&mut self, index: usize, settings: HostSettings, profiles: &HashMap<String, Draft>) {
         let subject = Subject::Host(index);
         let (name, keys) = (&settings.name, &settings.keys);
-        if !is_host_name(name) {
+        if !Host::is_valid_name(name) {
             self.error(subject, ["name"], RosterProblem::HostName(name.clone()));
         }
         if self.roster.by_name.contains_key(name) {
             self.error(subject, ["name"], RosterProblem::Taken(name.clone()));
         }
-        if *keys == super::Keys::default() {
+        if *keys == Keys::default() {
             self.error(subject, ["match"], RosterProblem::Anonymous);
         }
         self.names.push(name.clone());
-        for (key, field) in Key::of_host(keys) {
-            if !key.can_be_shown() {
-                self.error(subject, ["match", field], RosterProblem::Filler(key.to_string()));
+        for (key, field) in MatchKey::of_host(keys) {
+            if !key.can_match() {
+                self.error(subject, ["match", field], RosterProblem::Unmatchable(key.to_string()));
                 continue;
             }
             match self.roster.by_key.entry(key) {
@@ -242,9 +257,9 @@ impl Checker {
         files.extend(own_files);
         let mut secrets = draft.settings.secrets.clone();
         secrets.extend(settings.secrets);
-        let about = about(name, keys, settings.nbp.as_deref(), Value::from(Serde(&vars)));
+        let template_vars = template_vars(name, keys, settings.nbp.as_deref(), Value::from(Serde(&vars)));
         let host = Host {
-            about,
+            template_vars,
             profile: Arc::clone(&draft.profile),
             args: draft.profile.args.iter().cloned().chain(args).collect(),
             name: settings.name,
@@ -256,101 +271,20 @@ impl Checker {
         self.roster.by_name.insert(host.name.clone(), index);
         self.roster.hosts.push(Arc::new(host));
     }
-
-    /// Makes every script and every file once.
-    fn rehearse(&mut self) {
-        let visit = Visit { peer: std::net::Ipv4Addr::LOCALHOST.into(), base: "http://boot.example:8080".to_owned() };
-        let mut failed: Vec<Failure> = Vec::new();
-        let mut note = |template: String, what: &str, whom: &str, reason: String| {
-            let same =
-                failed.iter_mut().find(|one| one.template == template && one.reason == reason && one.what == what);
-            match same {
-                // One host has a script in each language.
-                Some(same) if same.last == whom => {}
-                Some(same) => (same.others, same.last) = (same.others + 1, whom.to_owned()),
-                None => {
-                    let (whom, what) = (whom.to_owned(), what.to_owned());
-                    failed.push(Failure { template, what, last: whom.clone(), whom, reason, others: 0 });
-                }
-            }
-        };
-        let machines = self.roster.hosts.iter().map(|host| (host.name.as_str(), sample(host)));
-        let strangers = self.roster.default_profile.iter().map(|_| ("a machine that nobody named", Machine::default()));
-        for (whom, machine) in machines.chain(strangers) {
-            for language in [Language::Ipxe, Language::Grub] {
-                // That GRUB cannot boot it is nothing wrong, and every reference was checked.
-                if let Some(Trouble::Template { template, reason }) =
-                    self.roster.preview(&machine, &visit, language).trouble
-                {
-                    note(template, "the script", whom, reason);
-                }
-            }
-        }
-        for host in &self.roster.hosts {
-            for (name, file) in &host.files {
-                if let Err(reason) = self.roster.preview_file(host, name, &visit) {
-                    note(file.template.clone(), &format!("the file {name}"), &host.name, reason);
-                }
-            }
-        }
-        for failure in failed {
-            let origin = self.origins.get(&failure.template).cloned();
-            let (subject, key) = origin.unwrap_or_else(|| self.place_of(&failure.whom));
-            let whom = match failure.others {
-                0 => failure.whom,
-                others => format!("{} and {others} more", failure.whom),
-            };
-            let problem = RosterProblem::Render { what: failure.what, whom, reason: failure.reason };
-            self.errors.push(RosterError { subject, key, problem });
-        }
-    }
-
-    fn place_of(&self, whom: &str) -> (Subject, Vec<String>) {
-        let subject = self.roster.by_name.get(whom).map_or(Subject::Defaults, |index| Subject::Host(*index));
-        (subject, vec!["profile".to_owned()])
-    }
 }
 
-/// What fails for one or more hosts.
-struct Failure {
-    template: String,
-    what: String,
-    whom: String,
-    reason: String,
-    /// How many others fail in the same way, and the last of them.
-    others: usize,
-    last: String,
-}
-
-/// A machine that is `host`.
-fn sample(host: &Host) -> Machine {
-    Machine {
-        mac: host.keys.macs.first().copied(),
-        uuid: host.keys.uuid,
-        serial: host.keys.serial.clone(),
-        asset_tag: host.keys.asset_tag.clone(),
-        ..Machine::default()
-    }
-}
-
-impl Key {
-    /// Whether a machine can have it: not what stands for none, or what makers leave in every board.
-    fn can_be_shown(&self) -> bool {
-        match self {
-            Self::Mac(mac) => mac.is_of_a_card(),
-            Self::Uuid(uuid) => uuid.is_of_a_machine(),
-            Self::Serial(text) | Self::AssetTag(text) => can_identify(text),
-        }
-    }
-}
-
-impl std::fmt::Display for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Mac(mac) => write!(f, "the MAC address {mac}"),
-            Self::Uuid(uuid) => write!(f, "the UUID {uuid}"),
-            Self::Serial(serial) => write!(f, "the serial number {serial:?}"),
-            Self::AssetTag(tag) => write!(f, "the asset tag {tag:?}"),
-        }
-    }
+/// The variable `host` of templates: what the configuration says about a host. Values that it does not have are undefined.
+fn template_vars(name: &str, keys: &Keys, nbp: Option<&str>, vars: Value) -> Value {
+    let text = |name: &'static str, text: Option<String>| text.map(|text| (name, Value::from(text)));
+    let known = [
+        text("name", Some(name.to_owned())),
+        text("mac", keys.macs.first().map(Mac::to_string)),
+        text("uuid", keys.uuid.map(|uuid| uuid.to_string())),
+        text("serial", keys.serial.clone()),
+        text("asset_tag", keys.asset_tag.clone()),
+        text("nbp", nbp.map(str::to_owned)),
+        Some(("macs", keys.macs.iter().map(|mac| Value::from(mac.to_string())).collect::<Value>())),
+        Some(("vars", vars)),
+    ];
+    Value::from_pairs(known.into_iter().flatten())
 }

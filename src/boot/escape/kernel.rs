@@ -1,13 +1,14 @@
-//! A kernel's command line: words, each of which stays one whatever is in it.
+//! Escaping for the kernel command line.
 //!
-//! Linux splits it at white space outside of double quotes, and has no way to write a double quote within a word
-//! (`next_arg` in `lib/cmdline.c`).
+//! Linux splits it at white space outside double quotes, and a word cannot contain a double quote (`next_arg` in
+//! `lib/cmdline.c`).
 
-use super::Unspeakable;
-use crate::boot::template::Piece;
+use super::rules::{EscapeError, reject_control, reject_expansion_at, scalar};
+use crate::boot::piece::Piece;
 
-/// The words that the pieces make: the operator's own white space divides, that of a value does not.
-pub(super) fn words(pieces: &[Piece]) -> Result<Vec<String>, Unspeakable> {
+/// Splits the pieces into words. Only white space in the operator's own text separates words; white space in values does
+/// not.
+pub(in crate::boot) fn words(pieces: &[Piece]) -> Result<Vec<String>, EscapeError> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut begun = false;
@@ -24,7 +25,7 @@ pub(super) fn words(pieces: &[Piece]) -> Result<Vec<String>, Unspeakable> {
                                 words.push(std::mem::take(&mut word));
                             }
                         }
-                        c if c.is_control() => return Err(Unspeakable::Control(c)),
+                        c if c.is_control() => return Err(EscapeError::Control(c)),
                         c => {
                             word.push(c);
                             begun = true;
@@ -33,19 +34,19 @@ pub(super) fn words(pieces: &[Piece]) -> Result<Vec<String>, Unspeakable> {
                 }
             }
             Piece::Value(text) => {
-                super::speakable(text)?;
+                reject_control(text)?;
                 if text.contains("${") {
-                    return Err(Unspeakable::Expansion);
+                    return Err(EscapeError::Expansion);
                 }
                 word.push_str(one_word(text)?);
                 begun |= !text.is_empty();
             }
             Piece::Data(json) => {
-                word.push_str(super::scalar(json)?);
+                word.push_str(scalar(json)?);
                 begun = true;
             }
         }
-        super::no_expansion_across(&word, before)?;
+        reject_expansion_at(&word, before)?;
     }
     if begun {
         words.push(word);
@@ -53,26 +54,26 @@ pub(super) fn words(pieces: &[Piece]) -> Result<Vec<String>, Unspeakable> {
     Ok(words)
 }
 
-/// `value` as one word, or as the value of one.
-pub(in crate::boot) fn quoted(value: &str) -> Result<String, Unspeakable> {
-    super::speakable(value)?;
+/// Quotes `value` as one word, or as the value of one.
+pub(in crate::boot) fn quoted(value: &str) -> Result<String, EscapeError> {
+    reject_control(value)?;
     let value = one_word(value)?;
     Ok(if value.contains(' ') { format!("\"{value}\"") } else { value.to_owned() })
 }
 
-/// `value`, unless no quoting could keep it one word.
-fn one_word(value: &str) -> Result<&str, Unspeakable> {
+/// Returns `value`. Fails if no quoting can keep it one word.
+fn one_word(value: &str) -> Result<&str, EscapeError> {
     if value.contains('"') {
-        return Err(Unspeakable::Quote);
+        return Err(EscapeError::Quote);
     }
-    // The kernel's `isspace` reads Latin-1, where this byte is a space; in UTF-8 it is the end of "à" and of others.
+    // The kernel's `isspace` reads Latin-1, where the byte 0xa0 is a space; in UTF-8 it is the last byte of "à" and others.
     match value.chars().find(|c| c.encode_utf8(&mut [0; 4]).bytes().any(|byte| byte == 0xa0)) {
-        Some(character) => Err(Unspeakable::Space(character)),
+        Some(character) => Err(EscapeError::Space(character)),
         None => Ok(value),
     }
 }
 
-/// A word as the kernel wants it written: quoted where it holds spaces, after its `=` where it has one.
+/// Quotes a word for the kernel if it contains spaces; only the part after `=` if it has one.
 pub(super) fn quoted_word(word: &str) -> String {
     match word.split_once('=') {
         _ if !word.contains(' ') => word.to_owned(),
