@@ -30,7 +30,7 @@ async fn health() -> &'static str {
 
 /// 200, or 503 with what stands in the way, a line each.
 async fn ready(State(site): State<Site>) -> Response {
-    match site.boot.troubles().as_slice() {
+    match site.boot.problems().as_slice() {
         [] => "ready\n".into_response(),
         troubles => {
             let again = [(RETRY_AFTER, RETRY_SECONDS.to_string())];

@@ -50,7 +50,7 @@ struct Checker {
 }
 
 fn build(settings: RosterSettings, references: References) -> Result<Roster, Vec<RosterError>> {
-    let roster = Roster { references: Arc::new(references), ..Roster::default() };
+    let roster = Roster::with_references(references);
     let mut checker = Checker { roster, origins: HashMap::new(), errors: Vec::new(), names: Vec::new() };
     let mut profiles: HashMap<String, Draft> = HashMap::new();
     for (index, settings) in settings.profiles.into_iter().enumerate() {

@@ -36,6 +36,11 @@ pub struct Roster {
 }
 
 impl Roster {
+    /// An empty roster whose references resolve in `references`.
+    pub(super) fn with_references(references: References) -> Self {
+        Self { references: Arc::new(references), ..Self::default() }
+    }
+
     /// Returns the host that a machine is. If its keys match several hosts, the MAC decides, then the UUID, the serial
     /// number, the asset tag.
     pub fn find(&self, machine: &Machine) -> Option<Arc<Host>> {

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn token_store_full_drops_oldest() {
-        let tokens = TokenStore::at_most(10);
+        let tokens = TokenStore::with_capacity(10);
         tokens.record_script("a", HOME);
         let all: Vec<_> =
             (0..50).map(|_| tokens.issue("a", "f", HOME).unwrap()).inspect(|_| tokens.issued.run_pending_tasks()).collect();

@@ -240,7 +240,7 @@ impl Desk<'_> {
         let port = if port == Port::Dhcp { SERVER_PORT } else { PXE_PORT };
         info!(target: "bootdepot::dhcp", mac, host, arch, port, file, "told a boot file");
         counter!("bootdepot_dhcp_answers_total", "arch" => arch).increment(1);
-        self.boot.ledger().offered(&request.machine, request.architecture, file, reply.confirms);
+        self.boot.ledger().record_offer(&request.machine, request.architecture, file, reply.confirms);
         let to = match reply.to {
             To::Broadcast => SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT),
             To::Client(address) => SocketAddrV4::new(address, CLIENT_PORT),

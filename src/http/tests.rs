@@ -132,7 +132,7 @@ impl Plan {
         server.stall_timeout = self.stall_timeout;
         let (address, tls_address) = (server.addresses()[0], server.tls_addresses().first().copied());
         let stop = CancellationToken::new();
-        let running = tokio::spawn(server.serve(Boot::plain(depot.clone()), stop.clone(), self.grace));
+        let running = tokio::spawn(server.serve(Boot::assets_only(depot.clone()), stop.clone(), self.grace));
         Site { address, tls_address, depot, stop, running, log, _logging: logging, dir: self.dir }
     }
 }

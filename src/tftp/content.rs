@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::boot::{Boot, Mac, Machine, Visit};
+use crate::boot::{Boot, Mac, Machine, RequestContext};
 use crate::catalog::Asset;
 
 /// What goes out.
@@ -11,7 +11,7 @@ pub(super) enum Content {
     /// An asset.
     Asset(Arc<Asset>),
     /// A script, for this visit.
-    Script(Script, Visit),
+    Script(Script, RequestContext),
 }
 
 impl Content {
@@ -49,10 +49,10 @@ impl Script {
     }
 
     /// Its text for this visit.
-    pub(super) fn text(&self, boot: &Boot, visit: &Visit) -> String {
+    pub(super) fn text(&self, boot: &Boot, visit: &RequestContext) -> String {
         match self {
-            Self::Entry(_) => boot.entry(visit),
-            Self::Grub(machine) => boot.grub(machine, visit),
+            Self::Entry(_) => boot.ipxe_entry(visit),
+            Self::Grub(machine) => boot.grub_config(machine, visit),
         }
     }
 

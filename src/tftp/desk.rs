@@ -15,7 +15,7 @@ use super::seats::{Seats, Stage};
 use super::settings::TftpSettings;
 use super::socket::Socket;
 use super::worker::Door;
-use crate::boot::{Boot, Visit};
+use crate::boot::{Boot, RequestContext};
 use crate::depot::{Outcome, Protocol};
 
 /// The desk of one listen address.
@@ -152,7 +152,7 @@ impl Desk {
         }
         let script = Script::of(&name)?;
         let asked = route.source.map_or_else(|| self.socket.address().ip(), |source| source.ip());
-        let visit = Visit { peer: route.peer.ip().to_canonical(), base: self.base.url(asked) };
+        let visit = RequestContext { peer: route.peer.ip().to_canonical(), base: self.base.url(asked) };
         Some(Content::Script(script, visit))
     }
 

@@ -70,7 +70,7 @@ impl Site {
             (depot, TftpServer::bind(settings, &mut Inherited::default()).unwrap())
         });
         let (address, pulse, stop) = (bound.addresses()[0], bound.pulse(), CancellationToken::new());
-        let served = runtime.spawn(bound.serve(Boot::plain(depot), Base::Port(8080), stop.clone(), Duration::ZERO));
+        let served = runtime.spawn(bound.serve(Boot::assets_only(depot), Base::Port(8080), stop.clone(), Duration::ZERO));
         Self { address, pulse, stop, served: Some(served), runtime, _silent: silent, _dir: dir }
     }
 

@@ -122,7 +122,7 @@ pub(in crate::admin) fn look(site: &Site) -> Status {
     let cache = depot.cache();
     let (stats, trouble) = (cache.stats(), cache.writable().err());
     let amount = |bytes, entries: usize| Amount { bytes, entries: entries as u64 };
-    let (origins, totals, troubles) = (depot.origins(), depot.transfer_totals(), boot.troubles());
+    let (origins, totals, troubles) = (depot.origins(), depot.transfer_totals(), boot.problems());
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: option_env!("BOOTDEPOT_REVISION").unwrap_or("unknown").to_owned(),

@@ -11,7 +11,7 @@ fn guard() -> super::guard::Guard {
 }
 
 async fn desk(site: &Site) -> Desk {
-    Desk::open(Boot::plain(site.depot.clone())).await
+    Desk::open(Boot::assets_only(site.depot.clone())).await
 }
 
 #[test]
@@ -115,7 +115,7 @@ async fn tokens_open_what_their_file_says() {
     };
     let boot = Boot::new(
         crate::boot::Roster::default(),
-        Releases::none(site.depot.clone()),
+        Releases::empty(site.depot.clone()),
         crate::boot::Ledger::in_memory(),
         site.depot.clone(),
     );

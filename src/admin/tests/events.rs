@@ -58,7 +58,7 @@ impl Reader {
 }
 
 async fn desk(site: &Site) -> Desk {
-    Desk::open(Boot::plain(site.depot.clone())).await
+    Desk::open(Boot::assets_only(site.depot.clone())).await
 }
 
 #[tokio::test]

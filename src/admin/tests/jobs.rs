@@ -8,7 +8,7 @@ use crate::jobs::{JobState, JobView, Plan as Planned};
 const JSON: &str = "Content-Type: application/json";
 
 async fn desk(site: &Site) -> Desk {
-    Desk::open(Boot::plain(site.depot.clone())).await
+    Desk::open(Boot::assets_only(site.depot.clone())).await
 }
 
 async fn order(desk: &Desk, content: &str) -> Reply {

@@ -8,7 +8,7 @@ use crate::depot::{Outcome, Protocol};
 use crate::http::tests::{PATIENCE, Plan, Site};
 
 fn boot(site: &Site, ledger: &Ledger) -> Boot {
-    Boot::new(Roster::default(), Releases::none(site.depot.clone()), ledger.clone(), site.depot.clone())
+    Boot::new(Roster::default(), Releases::empty(site.depot.clone()), ledger.clone(), site.depot.clone())
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn a_machine_that_fetched_what_its_script_named_is_done() {
     let following = tokio::spawn(async move { follower.follow(&depot, &CancellationToken::new()).await });
     let machine = Machine { mac: Some(Mac([2, 0, 0, 0, 0, 1])), ..Machine::default() };
     let named = [(Role::Kernel, "okd/kernel".to_owned()), (Role::Initrd, "okd/initrd".to_owned())];
-    ledger.scripted(&machine, "127.0.0.1".parse().unwrap(), Some("r630-01"), Some("worker"), &named);
+    ledger.record_script(&machine, "127.0.0.1".parse().unwrap(), Some("r630-01"), Some("worker"), &named);
 
     let desk = Desk::open(boot).await;
     let mut wire = Wire::connect(desk.address).await;
@@ -62,7 +62,7 @@ async fn a_machine_that_fetched_what_its_script_named_is_done() {
     site.get("/assets/okd/nothing", &[]).await;
     site.get("/assets/okd/initrd", &["Range: bytes=100-"]).await;
     let json = said("02-00-00-00-00-01", "done").await;
-    assert_eq!(json["note"], "everything that its script named came");
+    assert_eq!(json["note"], "everything that its script named was sent");
     let steps = json["boots"][0]["steps"].as_array().unwrap();
     let told: Vec<_> = steps.iter().map(|step| (&step["role"], &step["requests"], &step["bytes"])).collect();
     let expected = [("kernel", 2, 5000), ("initrd", 2, 300), ("asset", 1, 0)]

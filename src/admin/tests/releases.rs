@@ -24,7 +24,7 @@ async fn releases_are_listed_and_activated() {
     let ask = async |method: &str, path: &str, fields: &[&str]| desk.ask(method, path, fields).await;
 
     let reply = ask("GET", "/readyz", &[]).await;
-    assert_eq!((reply.status(), reply.text()), (503, "release old: okd/old is not proven (0 of 1)\n"));
+    assert_eq!((reply.status(), reply.text()), (503, "release old: okd/old is not cached (0 of 1)\n"));
     let reply = ask("GET", "/api/v1/releases", &[]).await;
     assert_eq!((reply.status(), reply.field("Content-Type")), (200, Some("application/json")));
     insta::assert_snapshot!(reply.text(), @r#"{"releases":[{"name":"old","channel":"okd","state":"fetching","active":true,"reason":null,"proven":0,"total":1,"bytes":0,"size":null,"kept_until":null},{"name":"new","channel":"okd","state":"idle","active":false,"reason":null,"proven":0,"total":1,"bytes":0,"size":null,"kept_until":null}]}"#);
@@ -35,7 +35,7 @@ async fn releases_are_listed_and_activated() {
     assert_eq!((view.name.as_str(), view.active), ("new", true));
     let keeping = tokio::spawn({
         let (releases, stop) = (releases.clone(), stop.clone());
-        async move { releases.keep(stop).await }
+        async move { releases.reconcile(stop).await }
     });
     while ask("GET", "/readyz", &[]).await.status() != 200 {
         tokio::task::yield_now().await;

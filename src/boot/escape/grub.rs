@@ -84,3 +84,21 @@ pub(in crate::boot) fn path(url: &str) -> Option<String> {
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     Some(format!("(http,{host}{port}){}{query}", url.path()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grub_path_supports_http_only() {
+        for (url, path) in [
+            ("http://10.0.0.1:8080/assets/a%20b", Some("(http,10.0.0.1:8080)/assets/a%20b")),
+            ("http://boot.lab/grub.cfg?mac=1", Some("(http,boot.lab)/grub.cfg?mac=1")),
+            ("http://[fd00::1]:8080/x", Some("(http,[fd00::1]:8080)/x")),
+            ("https://boot.lab/x", None),
+            ("", None),
+        ] {
+            assert_eq!(path(url).as_deref(), path, "{url}");
+        }
+    }
+}

@@ -162,7 +162,7 @@ impl Channels {
 
     /// Whether the configuration has no releases.
     pub(super) fn is_empty(&self) -> bool {
-        self.tracks.is_empty()
+        self.channels.is_empty()
     }
 
     /// Returns the record of this state.

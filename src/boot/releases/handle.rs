@@ -184,7 +184,7 @@ impl Releases {
 
     /// Returns the names of a release's assets; `None` if there is no such release.
     pub fn assets_of(&self, name: &str) -> Option<Vec<AssetName>> {
-        self.state().standing.all().find(|release| release.name == name).map(|release| release.assets.clone())
+        self.state().channels.all().find(|release| release.name == name).map(|release| release.assets.clone())
     }
 
     fn fetching(&self, release: &Release) -> NotLive {
@@ -235,7 +235,7 @@ impl Releases {
 
     /// Returns the releases that contain each asset, by the asset's name.
     pub fn by_asset(&self) -> HashMap<AssetName, Vec<String>> {
-        let releases: Vec<_> = self.state().standing.all().cloned().collect();
+        let releases: Vec<_> = self.state().channels.all().cloned().collect();
         let mut found: HashMap<_, Vec<_>> = HashMap::new();
         for release in releases {
             for asset in &release.assets {

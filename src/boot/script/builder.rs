@@ -176,7 +176,7 @@ impl<'r> ScriptBuilder<'r> {
     }
 
     fn pieces(&self, template: &str, context: Value) -> Result<Vec<Piece>, ScriptError> {
-        self.roster.templates().render(template, context).map_err(|error| match self.links.not_live() {
+        self.roster.templates.render(template, context).map_err(|error| match self.links.not_live() {
             Some(not_live @ (NotLive::Fetching { .. } | NotLive::Inactive(_))) => ScriptError::NotLive(not_live),
             _ => broken(template, &error),
         })

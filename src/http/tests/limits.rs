@@ -28,7 +28,7 @@ async fn who_connects_before_the_server_serves_waits() {
     wire.request("GET", "/healthz", &[]).await;
     let site = plan.start().await;
     let stop = CancellationToken::new();
-    let running = tokio::spawn(server.serve(Boot::plain(site.depot.clone()), stop.clone(), PATIENCE));
+    let running = tokio::spawn(server.serve(Boot::assets_only(site.depot.clone()), stop.clone(), PATIENCE));
     assert_eq!(wire.reply("GET").await.text(), "ok\n");
     stop.cancel();
     running.await.unwrap();

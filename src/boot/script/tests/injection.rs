@@ -1,11 +1,11 @@
-//! No value breaks out of a script: whatever it is, the script has the commands and words that it has with a harmless one,
-//! as the language itself divides them. iPXE and GRUB are read here by the rules of their sources.
+//! Injection tests: with any value, a script has the same commands and words as with a harmless value. The parsers here
+//! follow the sources of iPXE and GRUB.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// The commands of an iPXE script: split at white space, ended by comments, divided by `||`, `&&` and `;`, and only then
+/// Parses the commands of an iPXE script: split at white space, ended by comments, divided by `||`, `&&` and `;`, and only then
 /// expanded (`src/core/exec.c`, `src/image/script.c`).
 fn ipxe_commands(script: &str) -> Vec<Vec<String>> {
     let mut commands = Vec::new();
@@ -34,7 +34,7 @@ fn ipxe_commands(script: &str) -> Vec<Vec<String>> {
     commands
 }
 
-/// The commands of a GRUB configuration: words, quotes undone, divided by line ends and semicolons.
+/// Parses the commands of a GRUB configuration: unquoted words, separated by line ends and semicolons.
 fn grub_commands(script: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let mut word: Option<String> = None;
@@ -75,7 +75,7 @@ fn commands(script: &str, language: Language) -> Vec<Vec<String>> {
     }
 }
 
-/// The commands, but for the one that sets iPXE's own word for a space.
+/// The commands without the one that defines iPXE's setting for a space.
 fn plain_commands(script: &str, language: Language) -> Vec<Vec<String>> {
     commands(script, language).into_iter().filter(|command| command.join(" ") != "set sp:hex 20").collect()
 }
@@ -85,7 +85,7 @@ const IPXE: &str = "#!ipxe\necho a {{ host.vars.v }} b\necho {{ host.vars.v }}{{
 const GRUB: &str = "echo a {{ host.vars.v }} b\necho x{{ host.vars.v }}\necho \"q {{ host.vars.v }}\" 'q {{ host.vars.v }}'\n\
                     linux {{ asset_path('okd:kernel') }} v={{ host.vars.v }}; boot\n";
 
-/// A roster whose one host has this variable, in templates and in kernel arguments; nothing where it is refused.
+/// Rosters whose host has this variable, one with templates and one with kernel arguments; `None` if it is rejected.
 fn with_value(value: &str) -> [Option<Roster>; 2] {
     let vars = BTreeMap::from([("v".to_owned(), serde_json::Value::from(value))]);
     let own = ProfileSettings {
@@ -101,8 +101,8 @@ fn with_value(value: &str) -> [Option<Roster>; 2] {
     [own, kernel].map(|profile| roster(one_host(profile, |_| {})).ok())
 }
 
-/// Texts that are made to break out.
-fn nasty() -> impl Strategy<Value = String> {
+/// Texts with characters that are special in some language.
+fn hostile_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("${net0/mac}"),
         Just("$"),
@@ -146,20 +146,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_variable_breaks_out_of_a_template_or_an_argument(value in nasty()) {
-        // Marks are dropped, and a text of white space alone leaves no word to compare.
+    fn script_variable_cannot_inject_commands(value in hostile_text()) {
+        // Marks are removed, and blank text leaves no word to compare.
         let kept = value.replace(['\u{fdd0}', '\u{fdd1}', '\u{fdd2}'], "");
         prop_assume!(!kept.trim().is_empty());
         for (found, harmless) in with_value(&value).into_iter().zip(with_value("VALUE")) {
             let Some(roster) = found else { continue };
             for language in [Language::Ipxe, Language::Grub] {
-                let script = roster.preview(&machine(), &visit(), language);
-                let wanted = harmless.as_ref().unwrap().preview(&machine(), &visit(), language).text;
-                if matches!(script.trouble, Some(Trouble::Language(_))) {
+                let script = roster.preview(&machine(), &request(), language);
+                let wanted = harmless.as_ref().unwrap().preview(&machine(), &request(), language).text;
+                if matches!(script.error, Some(ScriptError::Unsupported(_))) {
                     continue;
                 }
-                prop_assert_eq!(&script.trouble, &None);
-                // In a kernel's arguments a text with spaces stands in the quotes that the kernel undoes; it holds none.
+                prop_assert_eq!(&script.error, &None);
+                // In kernel arguments, text with spaces is quoted for the kernel; the text itself contains no quotes.
                 let unquoted = |word: String| if kept.contains('"') { word } else { word.replace('"', "") };
                 let words = |script: &str, value: &str| -> Vec<Vec<String>> {
                     let commands = plain_commands(script, language).into_iter();
@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn no_request_breaks_out_of_a_script(mac in nasty(), serial in nasty(), hostname in nasty(), base in nasty()) {
+    fn script_request_cannot_inject_commands(mac in hostile_text(), serial in hostile_text(), hostname in hostile_text(), base in hostile_text()) {
         let encode = |text: &str| percent_encoding::percent_encode(text.as_bytes(), percent_encoding::NON_ALPHANUMERIC).to_string();
         let hostile = Machine::from_query(&format!(
             "mac={}&serial={}&asset={}&hostname={}&platform={}",
@@ -185,28 +185,28 @@ proptest! {
             ..named("own")
         };
         let default = RosterSettings { default_profile: Some("own".to_owned()), ..one_host(profile, |_| {}) };
-        let visits = [Visit { base: format!("http://{base}:8080"), ..visit() }, visit()];
+        let contexts = [RequestContext { base: format!("http://{base}:8080"), ..request() }, request()];
         for roster in [Roster::default(), roster(default).unwrap()] {
             for language in [Language::Ipxe, Language::Grub] {
-                let count = |machine: &Machine, visit: &Visit| {
-                    let script = roster.preview(machine, visit, language);
-                    assert!(matches!(script.trouble, None | Some(Trouble::Unknown)), "{:?}", script.trouble);
+                let count = |machine: &Machine, context: &RequestContext| {
+                    let script = roster.preview(machine, context, language);
+                    assert!(matches!(script.error, None | Some(ScriptError::UnknownMachine)), "{:?}", script.error);
                     plain_commands(&script.text, language).into_iter().map(|command| command.first().cloned()).collect::<Vec<_>>()
                 };
-                prop_assert_eq!(count(&hostile, &visits[0]), count(&harmless, &visits[1]));
+                prop_assert_eq!(count(&hostile, &contexts[0]), count(&harmless, &contexts[1]));
             }
             for language in [Language::Ipxe, Language::Grub] {
-                let words = |visit: &Visit| commands(&roster.entry(visit, language), language).into_iter().map(|command| command.len()).collect::<Vec<_>>();
-                prop_assert_eq!(words(&visits[0]), words(&visits[1]));
+                let words = |context: &RequestContext| commands(&entry_script(context, language), language).into_iter().map(|command| command.len()).collect::<Vec<_>>();
+                prop_assert_eq!(words(&contexts[0]), words(&contexts[1]));
             }
         }
     }
 }
 
 #[test]
-fn what_no_script_can_say_is_refused_when_the_settings_are_loaded() {
+fn script_unescapable_value_fails_check() {
     for (value, reason) in [
-        ("a\nreboot", "a value holds the control character '\\n'; a script's line cannot"),
+        ("a\nreboot", "a value contains the control character '\\n'; a script's line cannot"),
         ("${net0/mac}", "a value makes \"${\", which iPXE would expand"),
     ] {
         let vars = BTreeMap::from([("v".to_owned(), serde_json::Value::from(value))]);
@@ -216,8 +216,8 @@ fn what_no_script_can_say_is_refused_when_the_settings_are_loaded() {
         assert_eq!(errors[0].problem.to_string(), format!("the script for r630-01 fails: {reason}"));
     }
     for (value, reason) in [
-        ("a\"b", "a value holds a double quote; a kernel's arguments cannot"),
-        ("à", "a value holds 'à', which the kernel takes for a space"),
+        ("a\"b", "a value contains a double quote; a kernel's arguments cannot"),
+        ("à", "a value contains 'à', which the kernel takes for a space"),
     ] {
         let vars = BTreeMap::from([("v".to_owned(), serde_json::Value::from(value))]);
         let errors =
@@ -225,7 +225,7 @@ fn what_no_script_can_say_is_refused_when_the_settings_are_loaded() {
                 .unwrap_err();
         assert!(errors[0].problem.to_string().ends_with(reason), "{}", errors[0].problem);
     }
-    // Halves of it from two values, or from a value and the operator's text.
+    // The halves of `${` come from two values, or from a value and the operator's text.
     for text in ["{{ host.vars.d }}{{ host.vars.o }}", "{{ host.vars.d }}{x}", "${{ host.vars.o }}"] {
         let vars = BTreeMap::from([("d".to_owned(), "a$".into()), ("o".to_owned(), "{x}".into())]);
         let profile =

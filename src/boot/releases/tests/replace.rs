@@ -1,4 +1,4 @@
-//! Other settings under releases that are in use: whatever came before, exactly what the new ones want is held.
+//! Replacing releases while they are in use: afterwards, exactly the assets that the new configuration needs are held.
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,27 @@ use crate::depot::Stock;
 
 const ASSETS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// What may be written of the assets a to e and the releases r0 to r3.
+/// A configuration of the assets a to e and the releases r0 to r3.
 #[derive(Debug, Clone)]
-struct Written {
+struct TestConfig {
     /// Which of four contents each asset has, and whether it is pinned.
     assets: BTreeMap<&'static str, (u8, bool)>,
     /// The channel of each release, its assets, and which release of the channel is active.
     releases: Vec<(Option<&'static str>, Vec<&'static str>, bool)>,
 }
 
-fn written() -> impl Strategy<Value = Written> {
+fn test_config() -> impl Strategy<Value = TestConfig> {
     let assets = proptest::collection::btree_map(proptest::sample::select(&ASSETS[..]), (0..4_u8, any::<bool>()), 1..5);
     assets.prop_flat_map(|assets| {
         let names: Vec<&'static str> = assets.keys().copied().collect();
         let channel = proptest::option::of(proptest::sample::select(vec!["x", "y"]));
         let some = proptest::sample::subsequence(names.clone(), 1..=names.len());
         let releases = proptest::collection::vec((channel, some, any::<bool>()), 0..4);
-        releases.prop_map(move |releases| Written { assets: assets.clone(), releases })
+        releases.prop_map(move |releases| TestConfig { assets: assets.clone(), releases })
     })
 }
 
-impl Written {
+impl TestConfig {
     fn catalog(&self) -> Catalog {
         let asset = |(name, (content, pin)): (&&str, &(u8, bool))| {
             let source = "file:///nowhere".parse().unwrap();
@@ -45,7 +45,7 @@ impl Written {
             name: format!("r{index}"),
             channel: channel.map(str::to_owned),
             assets: assets.iter().map(|name| AssetName::parse(name).unwrap()).collect(),
-            // Of a channel one.
+            // At most one in each channel.
             active: *active && channel.is_none_or(|channel| taken.insert(channel)),
         });
         releases.collect()
@@ -65,14 +65,14 @@ fn digest(content: u8) -> Digest {
     Digest::of(&[content])
 }
 
-/// What is pinned when all of `after` has come into force over `before`, whose active releases were live if all is proven.
-fn expected(before: &Written, after: &Written, proven: bool) -> BTreeMap<Digest, usize> {
+/// The pins after `after` replaced `before`. The active releases of `before` were live if all blobs are `cached`.
+fn expected(before: &TestConfig, after: &TestConfig, cached: bool) -> BTreeMap<Digest, usize> {
     let pinned = after.assets.values().filter(|(_, pin)| *pin).map(|(content, _)| digest(*content));
     let mut held: Vec<Digest> = pinned.collect();
     let now = after.active();
     held.extend(now.iter().flat_map(|release| after.contents(release)));
-    // What was live is kept for the machines that began with it.
-    for release in before.active().iter().filter(|it| proven && now.iter().all(|now| now.name != it.name)) {
+    // Live releases are kept for machines that began with them.
+    for release in before.active().iter().filter(|it| cached && now.iter().all(|now| now.name != it.name)) {
         match after.releases().iter().find(|it| it.name == release.name) {
             Some(still) => held.extend(after.contents(still)),
             None => held.extend(before.contents(release)),
@@ -89,11 +89,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_change_leaves_the_pins_and_holds_of_the_new_settings(before in written(), after in written(), proven: bool) {
+    fn replace_leaves_pins_of_new_configuration(before in test_config(), after in test_config(), cached: bool) {
         let dir = tempfile::tempdir().unwrap();
         let settings = CacheSettings { dir: dir.path().join("cache"), max_size: 1 << 20, min_free: 0 };
         let cache = Cache::open(settings).unwrap();
-        for content in (0..4_u8).filter(|_| proven) {
+        for content in (0..4_u8).filter(|_| cached) {
             let partial = cache.partial(&digest(content), 1, 1 << 20).unwrap();
             partial.write_at(0, &[bytes::Bytes::from(vec![content])]).unwrap();
             let mut verifier = Verifier::default();
@@ -105,12 +105,12 @@ proptest! {
         let releases = Releases::open(before.releases(), depot.clone(), dir.path().join("releases.json"));
         let change = |catalog, listed| {
             depot.restock(Stock { catalog, origins: None, settings: FillSettings::default() });
-            releases.set(listed);
+            releases.replace(listed);
         };
-        // The second time nothing changes.
+        // The second time, nothing changes.
         for _ in 0..2 {
             change(after.catalog(), after.releases());
-            prop_assert_eq!(cache.pins(), expected(&before, &after, proven));
+            prop_assert_eq!(cache.pins(), expected(&before, &after, cached));
         }
         change(Catalog::default(), Vec::new());
         drop((depot, releases));
@@ -119,10 +119,10 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_machine_that_began_with_a_release_that_is_no_more_can_go_on() {
-    let house = House::new();
-    house.put(&NAMES[..3]);
-    let okd = house.open("okd-1").await;
+async fn removed_release_stays_resolvable() {
+    let site = TestSite::new();
+    site.put(&NAMES[..3]);
+    let okd = site.open("okd-1").await;
     okd.until_live("okd-1").await;
     let depot = okd.releases.shared.depot.clone();
     let newer = Release { active: true, ..okd.listed().into_iter().find(|it| it.name == "okd-2").unwrap() };
@@ -134,40 +134,40 @@ async fn a_machine_that_began_with_a_release_that_is_no_more_can_go_on() {
         origins: None,
         settings: FillSettings { negative_ttl: Duration::ZERO, ..settings },
     });
-    okd.releases.set(vec![newer]);
-    // The new one cannot be had yet: new machines go on with the one before.
+    okd.releases.replace(vec![newer]);
+    // The new release cannot be fetched yet: new scripts use the old one.
     okd.until("okd-2", |view| view.reason.is_some()).await;
     assert_eq!(okd.named("okd:rootfs").unwrap(), "okd/1/rootfs");
     assert_eq!(okd.view("okd-1").state, ReleaseState::Live);
     assert!(depot.find("okd/1/rootfs").is_some() && depot.find("memtest").is_none());
-    house.put(&["okd/2/rootfs"]);
+    site.put(&["okd/2/rootfs"]);
     okd.until_live("okd-2").await;
     assert_eq!(okd.named("okd:rootfs").unwrap(), "okd/2/rootfs");
-    let found = depot.find("okd/1/rootfs").expect("who began with it can end with it");
+    let found = depot.find("okd/1/rootfs").expect("machines that began with it can finish");
     assert!(depot.is_proven(&found.digest) && okd.is_pinned("okd/1/rootfs"));
     okd.close().await;
 }
 
 #[tokio::test]
-async fn releases_that_come_later_stand_as_they_did_in_an_earlier_run() {
-    let house = House::new();
-    house.put(&NAMES);
-    let okd = house.open("okd-1").await;
+async fn late_releases_restore_recorded_state() {
+    let site = TestSite::new();
+    site.put(&NAMES);
+    let okd = site.open("okd-1").await;
     okd.releases.activate("okd-2").await.unwrap();
     okd.until_live("okd-2").await;
     let all = okd.listed();
     okd.close().await;
-    let (depot, cache) = house.depot().await;
-    let releases = Releases::open(Vec::new(), depot, house.record());
+    let (depot, cache) = site.depot().await;
+    let releases = Releases::open(Vec::new(), depot, site.record());
     assert!(releases.list().is_empty() && cache.pins().is_empty());
-    releases.set(all);
+    releases.replace(all);
     let live: Vec<_> = releases.list().into_iter().filter(|view| view.state == ReleaseState::Live).collect();
     assert_eq!(live.iter().map(|view| view.name.as_str()).collect::<Vec<_>>(), ["okd-2"]);
 }
 
-impl Running {
-    /// The releases as the settings have them.
+impl TestReleases {
+    /// The configured releases.
     fn listed(&self) -> Vec<Release> {
-        self.releases.state().standing.all().map(|release| Release::clone(release)).collect()
+        self.releases.state().channels.all().map(|release| Release::clone(release)).collect()
     }
 }
