@@ -91,14 +91,14 @@ mod tests {
 
     #[test]
     fn grub_path_supports_http_only() {
-        for (url, path) in [
+        for (url, expected) in [
             ("http://10.0.0.1:8080/assets/a%20b", Some("(http,10.0.0.1:8080)/assets/a%20b")),
             ("http://boot.lab/grub.cfg?mac=1", Some("(http,boot.lab)/grub.cfg?mac=1")),
             ("http://[fd00::1]:8080/x", Some("(http,[fd00::1]:8080)/x")),
             ("https://boot.lab/x", None),
             ("", None),
         ] {
-            assert_eq!(path(url).as_deref(), path, "{url}");
+            assert_eq!(path(url).as_deref(), expected, "{url}");
         }
     }
 }

@@ -191,6 +191,6 @@ fn grub_unsupported_profile_shows_reason() {
         let script = roster.preview(&machine(), &request, Language::Grub);
         assert_eq!(script.error, Some(ScriptError::Unsupported(reason)));
         assert!(script.text.contains("GRUB cannot boot the profile"), "{}", script.text);
-        assert_eq!(roster.preview(&machine(), &request, Language::Ipxe).trouble, None);
+        assert_eq!(roster.preview(&machine(), &request, Language::Ipxe).error, None);
     }
 }
