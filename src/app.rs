@@ -20,7 +20,8 @@ pub use catalog::{CatalogError, LoadError, Loaded, Look, fetch, load, load_at_ha
 pub use reload::Reloader;
 
 use self::reload::Seed;
-use crate::admin::{AdminError, AdminParts, AdminServer, Listener};
+use crate::admin::{AdminError, AdminParts, AdminServer};
+use crate::api::Listener;
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
 use crate::depot::Depot;
@@ -29,9 +30,9 @@ use crate::http::{HttpError, HttpServer, plain_port};
 use crate::jobs::Jobs;
 use crate::origin::{OriginError, Origins};
 use crate::sockets::{Inherited, SocketsError};
+use crate::task::blocking;
 use crate::telemetry::Metrics;
 use crate::tftp::{Base, TftpError, TftpServer};
-use crate::threads::blocking;
 
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.

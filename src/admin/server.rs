@@ -27,11 +27,12 @@ use super::events::Ring;
 use super::guard::Guard;
 use super::problem::Refusal;
 use super::tokens::Tokens;
-use super::{AdminError, AdminSettings, Listener, Problem, Reloading, api, dashboard, events, probes};
+use super::{AdminError, AdminSettings, Reloading, api, dashboard, events, probes};
+use crate::api::{Listener, Problem};
 use crate::boot::Boot;
 use crate::jobs::Jobs;
 use crate::sockets::{self, Inherited};
-use crate::threads::blocking;
+use crate::task::blocking;
 use crate::transport::{self, Client, Handler, ListenError, ListenerConfig, RETRY_SECONDS, SERVER_VALUE};
 
 /// Connections at a time: a handful of scrapers and probes, and operators' browsers.

@@ -18,13 +18,14 @@ use self::news::News;
 use self::standing::Standing;
 use super::catalog::{self, Loaded, Look};
 use super::service;
-use crate::admin::{CatalogView, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloading};
+use crate::admin::{ReloadFailure, Reloading};
+use crate::api::{CatalogView, ReloadOutcome, ReloadTrigger, ReloadView};
 use crate::boot::Boot;
 use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary, copy_path};
 use crate::depot::Stock;
 use crate::dhcp::Firmware;
 use crate::origin::Origins;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// The first pause before a shared catalog is looked for again that could not be had and has no copy; it doubles up to
 /// `catalog_poll`.

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use super::host::Host;
 use super::host_file::{self, RenderError};
 use super::language::Language;
-use super::ledger::{Ledger, MachineView};
+use super::ledger::{Ledger, MachineStatus};
 use super::links::{Resolve, TokenIssuer};
 use super::machine::Machine;
 use super::not_live::NotLive;
@@ -19,7 +19,7 @@ use super::roster::Roster;
 use super::script::{ScriptBuilder, ScriptError, entry_script};
 use super::token::TokenStore;
 use crate::catalog::Release;
-use crate::depot::{Depot, PastTransfer, Stock, TransferView};
+use crate::depot::{Depot, Stock, TransferRecord, TransferStatus};
 use crate::span::{Kind, Span};
 
 /// The scripts, host files, releases and ledger of this server. Cheap to clone; all clones share the same state.
@@ -247,21 +247,21 @@ impl Boot {
     }
 
     /// Returns the active transfers, oldest first, each with the bytes sent so far and its host.
-    pub fn open_transfers(&self) -> Vec<TransferView> {
+    pub fn open_transfers(&self) -> Vec<TransferStatus> {
         let mut open = self.shared.depot.open_transfers();
         self.name_hosts(open.iter_mut());
         open
     }
 
     /// Returns the last finished transfers, newest first, each with its host.
-    pub fn past_transfers(&self) -> Vec<PastTransfer> {
+    pub fn past_transfers(&self) -> Vec<TransferRecord> {
         let mut past = self.shared.depot.past_transfers();
         self.name_hosts(past.iter_mut().map(|past| &mut past.transfer));
         past
     }
 
     /// Sets the host of each transfer, by the address of its client.
-    pub fn name_hosts<'t>(&self, transfers: impl Iterator<Item = &'t mut TransferView>) {
+    pub fn name_hosts<'t>(&self, transfers: impl Iterator<Item = &'t mut TransferStatus>) {
         let transfers: Vec<_> = transfers.collect();
         let hosts = self.shared.ledger.hosts_at(transfers.iter().map(|transfer| transfer.peer.ip()));
         for transfer in transfers {
@@ -270,7 +270,7 @@ impl Boot {
     }
 
     /// Returns every machine that was seen, the most recent first, and then every host that was not.
-    pub fn machines(&self) -> Vec<MachineView> {
+    pub fn machines(&self) -> Vec<MachineStatus> {
         let mut machines = self.shared.ledger.machines(&self.shared.depot.sent_so_far());
         for machine in &mut machines {
             self.complete(machine);
@@ -278,22 +278,22 @@ impl Boot {
         let seen: HashSet<_> = machines.iter().filter_map(|machine| machine.name.clone()).collect();
         let roster = self.roster();
         let unseen = roster.hosts().iter().filter(|host| !seen.contains(&host.name));
-        machines.extend(unseen.map(|host| MachineView {
+        machines.extend(unseen.map(|host| MachineStatus {
             name: Some(host.name.clone()),
             profile: Some(host.profile.name.clone()),
-            ..MachineView::default()
+            ..MachineStatus::default()
         }));
         machines
     }
 
     /// Returns the machine with this host name, MAC (in any spelling) or address, with its boots.
-    pub fn machine(&self, query: &str) -> Option<MachineView> {
+    pub fn machine(&self, query: &str) -> Option<MachineStatus> {
         let sent = self.shared.depot.sent_so_far();
         let mut found = self.shared.ledger.machine(query, &sent).or_else(|| {
             // The ledger has a host that only DHCP has seen under its MAC alone.
             let known = self.machines().into_iter().find(|machine| machine.name.as_deref() == Some(query))?;
             match &known.mac {
-                Some(mac) => self.shared.ledger.machine(mac, &sent),
+                Some(mac) => self.shared.ledger.machine(&mac.to_string(), &sent),
                 None => Some(known),
             }
         })?;
@@ -302,7 +302,7 @@ impl Boot {
     }
 
     /// Adds what the ledger does not know: the machine's name, and the sizes of assets in active transfers.
-    fn complete(&self, machine: &mut MachineView) {
+    fn complete(&self, machine: &mut MachineStatus) {
         self.set_name(machine);
         let depot = &self.shared.depot;
         let steps = machine.boots.iter_mut().flat_map(|boot| &mut boot.steps).chain(&mut machine.last_step);
@@ -312,10 +312,10 @@ impl Boot {
     }
 
     /// Sets the name of a machine without a script from the host with its MAC.
-    fn set_name(&self, machine: &mut MachineView) {
+    fn set_name(&self, machine: &mut MachineStatus) {
         if machine.name.is_none()
-            && let Some(mac) = machine.mac.as_ref().and_then(|mac| mac.parse().ok())
-            && let Some(host) = self.host(&Machine { mac: Some(mac), ..Machine::default() })
+            && machine.mac.is_some()
+            && let Some(host) = self.host(&Machine { mac: machine.mac, ..Machine::default() })
         {
             machine.name = Some(host.name.clone());
         }

@@ -1,7 +1,7 @@
 //! The ledger: what each machine did in its last boots, step by step. It only records.
 //!
 //! `index` holds the boots of all machines and is pure; `attempt`, `step` and `stage` are its entries. `status` derives the
-//! state of a boot, `journal` stores boots across restarts, `arp` maps addresses to MACs, `view` is what operators see, and
+//! state of a boot, `journal` stores boots across restarts, `arp` maps addresses to MACs, `machine_status` is the report for operators, and
 //! `handle` combines them.
 
 mod arp;
@@ -17,8 +17,8 @@ mod status;
 mod step;
 #[cfg(test)]
 mod tests;
-mod view;
+mod machine_status;
 
 pub use handle::Ledger;
 pub use state::State;
-pub use view::{BootView, MachineView, StepView};
+pub use machine_status::{BootStatus, MachineStatus, StepStatus};

@@ -1,8 +1,8 @@
 //! Releases: which assets scripts name. A release goes live as a whole, once every asset of it is cached.
 //!
 //! `channels` is the state machine: which release of each channel is active, which is live, and which are kept for machines
-//! that began to boot from an older one. `reconciler` fetches the assets, `record` stores the state across restarts, `view`
-//! is what operators see, and `handle` combines them.
+//! that began to boot from an older one. `reconciler` fetches the assets, `record` stores the state across restarts, `release_status`
+//! is the report for operators, and `handle` combines them.
 
 mod channels;
 mod error;
@@ -12,8 +12,8 @@ mod record;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod view;
+mod release_status;
 
 pub use error::ActivateError;
 pub use handle::{RECORD_FILE, Releases};
-pub use view::{ReleaseState, ReleaseView};
+pub use release_status::{ReleaseState, ReleaseStatus};

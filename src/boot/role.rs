@@ -1,13 +1,12 @@
 //! The role of a file in a boot.
 
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
-use utoipa::ToSchema;
+use strum::{IntoStaticStr, VariantNames};
 
 /// The role of a file, or a DHCP answer, in a boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantNames)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Role {
     /// A DHCP answer.
     Dhcp,

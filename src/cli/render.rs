@@ -10,8 +10,11 @@ use super::releases;
 use super::server::Server;
 use super::words::plain;
 use super::{print, say};
+use crate::api::ReleaseView;
 use crate::app;
-use crate::boot::{Language, Mac, Machine, ReleaseState, ReleaseView, RequestContext, Roster, Script, ScriptError, Uuid, entry_script};
+use crate::boot::{
+    Language, Mac, Machine, ReleaseState, RequestContext, Roster, Script, ScriptError, Uuid, entry_script,
+};
 use crate::catalog::Release;
 use crate::config::{Config, Flags};
 

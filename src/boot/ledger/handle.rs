@@ -19,9 +19,9 @@ use super::index::{Index, TransferStart};
 use super::journal::Journal;
 use super::key::MachineKey;
 use super::state::State;
-use super::status::BootStatus;
+use super::status::AttemptStatus;
 use super::step::{EndRecord, stored_name};
-use super::view::MachineView;
+use super::machine_status::MachineStatus;
 use crate::boot::machine::Machine;
 use crate::boot::role::Role;
 use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, moment};
@@ -157,12 +157,12 @@ impl Ledger {
 
     /// Returns every machine that was seen, the most recent first. `sent`: the bytes that each active transfer has sent so
     /// far, by its id.
-    pub fn machines(&self, sent: &HashMap<u64, u64>) -> Vec<MachineView> {
+    pub fn machines(&self, sent: &HashMap<u64, u64>) -> Vec<MachineStatus> {
         let now = now();
         let index = self.index();
         let sent = index.bytes_sent(sent);
         let mut machines: Vec<_> =
-            index.machines().map(|(key, record)| MachineView::of(key, record, &sent, now)).collect();
+            index.machines().map(|(key, record)| MachineStatus::of(key, record, &sent, now)).collect();
         machines.sort_by(|a, b| (b.seen, &a.mac, &a.address).cmp(&(a.seen, &b.mac, &b.address)));
         machines
     }
@@ -174,7 +174,7 @@ impl Ledger {
         let mut counts: Vec<_> = State::VARIANTS.iter().map(|state| (*state, 0)).collect();
         for (_, machine) in self.index().machines() {
             if let Some(last) = machine.attempts.back().filter(|last| !last.is_quiet(COUNTED, now)) {
-                let state = BootStatus::of(last, now).state;
+                let state = AttemptStatus::of(last, now).state;
                 counts.iter_mut().filter(|(counted, _)| *counted == state).for_each(|(_, count)| *count += 1);
             }
         }
@@ -183,7 +183,7 @@ impl Ledger {
 
     /// Returns the machine with this host name, MAC (in any spelling) or address, with its boots. `sent` as for
     /// [`Ledger::machines`].
-    pub fn machine(&self, query: &str, sent: &HashMap<u64, u64>) -> Option<MachineView> {
+    pub fn machine(&self, query: &str, sent: &HashMap<u64, u64>) -> Option<MachineStatus> {
         let index = self.index();
         let key = match query.parse() {
             Ok(MachineKey::Address(address)) => index.at_address(address.to_canonical()),
@@ -194,7 +194,7 @@ impl Ledger {
             }
         }?;
         let sent = index.bytes_sent(sent);
-        index.machine(&key).map(|machine| MachineView::with_boots(&key, machine, &sent, now()))
+        index.machine(&key).map(|machine| MachineStatus::with_boots(&key, machine, &sent, now()))
     }
 
     /// Returns the host that was last seen at each address.

@@ -1,26 +1,23 @@
 //! The states of a boot.
 
-use serde::{Deserialize, Serialize};
-use strum::{IntoStaticStr, VariantArray};
-use utoipa::ToSchema;
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-/// How a boot stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr, VariantArray)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
+/// The state of a boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum State {
-    /// It is under way.
+    /// It is in progress.
     Booting,
-    /// Nobody named the machine and nothing is there for such machines: its script tells it to ask again.
+    /// The machine matches no host, and there is no default profile: its script retries.
     Waiting,
-    /// Everything that its script named came whole.
+    /// Everything that its script named was sent completely.
     Done,
-    /// It asks for nothing more, and only the machine knows whether it needs more: it read parts of an ISO, or its script
-    /// sent it elsewhere.
+    /// It requests nothing more, and only the machine knows whether it needs more: it read parts of an ISO, or its script
+    /// sent it to another server.
     Quiet,
-    /// Its last transfer went wrong, and nothing followed.
+    /// Its last transfer failed, and no other followed.
     Failed,
-    /// A next step is due and has not come for three minutes.
+    /// The next step has been missing for three minutes.
     Stuck,
 }
 

@@ -16,7 +16,7 @@ const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(3);
 
 /// The status of a boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct BootStatus {
+pub(super) struct AttemptStatus {
     pub(super) state: State,
     /// Since when.
     pub(super) since: Timestamp,
@@ -24,7 +24,7 @@ pub(super) struct BootStatus {
     pub(super) note: String,
 }
 
-impl BootStatus {
+impl AttemptStatus {
     /// The status of `attempt` at `now`.
     pub(super) fn of(attempt: &Attempt, now: Timestamp) -> Self {
         let silent = attempt.is_quiet(STUCK_AFTER, now);

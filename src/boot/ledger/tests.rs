@@ -14,7 +14,7 @@ use super::attempt::Attempt;
 use super::handle::now;
 use super::index::{Index, MAX_ATTEMPTS, MAX_MACHINES, TransferStart};
 use super::key::MachineKey;
-use super::status::BootStatus;
+use super::status::AttemptStatus;
 use super::step::EndRecord;
 use super::*;
 use crate::boot::mac::Mac;
@@ -114,8 +114,8 @@ impl Scenario {
         self.index.machine(&key).and_then(|machine| machine.attempts.back()).unwrap()
     }
 
-    fn status(&self, key: MachineKey) -> BootStatus {
-        BootStatus::of(self.boot(key), self.now)
+    fn status(&self, key: MachineKey) -> AttemptStatus {
+        AttemptStatus::of(self.boot(key), self.now)
     }
 }
 
@@ -403,7 +403,7 @@ fn machine_lookup_by_name_mac_and_address() {
     ledger.record_script(&machine, ip("::ffff:192.0.2.7"), Some("r630-01"), Some("worker"), &[]);
     for query in ["r630-01", "24:6e:96:00:00:01", "24-6E-96-00-00-01", "246e.9600.0001", "246E96000001", PEER_A] {
         let found = ledger.machine(query, &HashMap::new()).unwrap_or_else(|| panic!("{query} is not found"));
-        assert_eq!((found.mac.as_deref(), found.boots.len()), (Some("24:6e:96:00:00:01"), 1));
+        assert_eq!((found.mac, found.boots.len()), (Some(MAC), 1));
     }
     assert_eq!(ledger.machine("r630-02", &HashMap::new()), None);
     assert_eq!(ledger.machine(PEER_B, &HashMap::new()), None);

@@ -14,7 +14,7 @@ use super::channels::{ChannelStatus, Channels};
 use super::error::ActivateError;
 use super::record::Record;
 use super::settings::ReconcileSettings;
-use super::view::ReleaseView;
+use super::release_status::ReleaseStatus;
 use crate::asset::AssetName;
 use crate::boot::not_live::NotLive;
 use crate::catalog::{Asset, Release};
@@ -215,7 +215,7 @@ impl Releases {
     /// New scripts switch to the release as a whole when its last asset is cached: at once, if all are. Until then the
     /// earlier release stays live. Rolling back works the same way. When this returns, the activation is recorded for a
     /// restart; if writing fails, it is recorded as soon as the cache's directory is writable.
-    pub async fn activate(&self, name: &str) -> Result<ReleaseView, ActivateError> {
+    pub async fn activate(&self, name: &str) -> Result<ReleaseStatus, ActivateError> {
         {
             let mut state = self.state();
             let Some(release) = state.channels.activate(name) else {
@@ -246,14 +246,14 @@ impl Releases {
     }
 
     /// Returns all releases in the order of the configuration, and then those removed from it that are still live.
-    pub fn list(&self) -> Vec<ReleaseView> {
+    pub fn list(&self) -> Vec<ReleaseStatus> {
         let state = self.state();
         let views = state.channels.all().chain(state.channels.former()).map(|release| {
             let assets = self.assets(release).map(|asset| {
                 let failure = state.failures.get(&asset.name).map(|reason| format!("{}: {reason}", asset.name));
                 (self.shared.depot.progress(&asset), failure)
             });
-            ReleaseView::of(release, &state.channels, assets)
+            ReleaseStatus::of(release, &state.channels, assets)
         });
         views.collect()
     }

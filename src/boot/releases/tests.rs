@@ -133,12 +133,12 @@ impl TestReleases {
         self.releases.resolve(reference).map(|asset| asset.name.to_string())
     }
 
-    fn view(&self, name: &str) -> ReleaseView {
+    fn view(&self, name: &str) -> ReleaseStatus {
         self.releases.list().into_iter().find(|view| view.name == name).unwrap()
     }
 
     /// Waits until `wanted` holds for a release.
-    async fn until(&self, name: &str, wanted: impl Fn(&ReleaseView) -> bool) -> ReleaseView {
+    async fn until(&self, name: &str, wanted: impl Fn(&ReleaseStatus) -> bool) -> ReleaseStatus {
         let waiting = async {
             loop {
                 let view = self.view(name);

@@ -136,7 +136,7 @@ proptest! {
                     prop_assert!(attempt.began <= step.began && step.began <= step.last && step.last <= attempt.last);
                 }
                 found += attempt.steps.iter().map(|step| step.bytes).sum::<u64>();
-                BootStatus::of(attempt, now);
+                AttemptStatus::of(attempt, now);
             }
         }
         prop_assert!(found <= sum);
@@ -151,7 +151,7 @@ proptest! {
         let rewritten = Index::from_lines(index.all_lines().iter().map(read));
         let forgotten = index.machines().any(|(_, machine)| machine.attempts.len() == MAX_ATTEMPTS);
         let view = |index: &Index| {
-            let mut views: Vec<_> = index.machines().map(|(key, machine)| (*key, MachineView::with_boots(key, machine, &BytesSent::new(), now))).collect();
+            let mut views: Vec<_> = index.machines().map(|(key, machine)| (*key, MachineStatus::with_boots(key, machine, &BytesSent::new(), now))).collect();
             views.sort_by_key(|(key, _)| *key);
             views.into_iter().map(|(key, view)| (key, view.boots)).collect::<Vec<_>>()
         };

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const KEY: Key = MachineKey::Mac(MAC);
+const KEY: MachineKey = MachineKey::Mac(MAC);
 
 fn status(scenario: &Scenario) -> (State, String) {
     let status = scenario.status(KEY);

@@ -1,66 +1,60 @@
-//! What operators see of a release.
+//! The status of a release, as a report for operators.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::channels::Channels;
 use crate::catalog::Release;
 use crate::depot::{Progress, moment};
 
-/// A release as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ReleaseView {
+/// The status of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseStatus {
     /// Its name.
     pub name: String,
     /// Its channel, if it has one.
     pub channel: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub state: ReleaseState,
-    /// Whether it is active: live, or to be live as soon as it is proven. Of a channel one release is.
+    /// Whether it is active: live, or going live once it is cached. At most one release of a channel is active.
     pub active: bool,
-    /// Why it is not proven, as far as that is known: which asset could not be fetched when that was last tried, and why.
+    /// Why it is not cached, if known: the asset that could not be fetched, and the error.
     pub reason: Option<String>,
-    /// How many of its assets are in the cache, proven.
+    /// How many of its assets are cached.
     pub proven: usize,
     /// How many assets it has.
     pub total: usize,
-    /// Bytes of it that are here.
+    /// Bytes of its assets in the cache.
     pub bytes: u64,
-    /// Bytes of it in all, where the size of every asset is known.
+    /// Bytes of all its assets; `None` if a size is unknown.
     pub size: Option<u64>,
-    /// Until when it stays in the cache for machines that began with it, where another took its place a while ago.
+    /// How long it is kept for machines that began with it, if another release replaced it.
     pub kept_until: Option<Timestamp>,
 }
 
-/// How a release stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
+/// The state of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum ReleaseState {
     /// New scripts name its assets.
     Live,
-    /// It is being fetched, and goes live when it is proven.
+    /// It is being fetched, and goes live once it is cached.
     Fetching,
-    /// The same, but the last try failed; it is tried again.
+    /// The last fetch failed. It is retried.
     Failed,
-    /// Neither live nor to be.
+    /// Neither active nor live.
     Idle,
 }
 
 impl ReleaseState {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Fetching => "fetching",
-            Self::Failed => "failed",
-            Self::Idle => "idle",
-        }
+        self.into()
     }
 }
 
-impl ReleaseView {
-    /// The view of `release`, whose assets have come this far, or failed for this reason.
+impl ReleaseStatus {
+    /// The status of `release`. `assets`: the progress of each asset, and why its last fetch failed.
     pub(super) fn of(
         release: &Release,
         channels: &Channels,
