@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::admin::Listener;
+use crate::api::Listener;
 
 /// Where the server listens, with the ports that the system chose.
 #[derive(Debug, Clone, Default)]

@@ -27,7 +27,7 @@ use crate::origin::Origins;
 use crate::sockets::Inherited;
 use crate::task::blocking;
 use crate::telemetry::Metrics;
-use crate::tftp::{Base, TftpServer};
+use crate::tftp::{BaseUrl, TftpServer};
 
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.
@@ -99,14 +99,14 @@ impl App {
         let boot = Boot::new(config.roster, releases.clone(), ledger.clone(), depot.clone());
         let (reloader, reloads) = Reloader::new(seed, boot.clone(), origins);
         let http_port = plain_port(&addresses.http, None);
-        let base = advertise.map_or(Base::Port(http_port), Base::Url);
+        let base = advertise.map_or(BaseUrl::LocalAddress { http_port }, BaseUrl::Configured);
 
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let books = tokio::spawn(keep_books(ledger, depot.clone(), end.clone()));
         if let Some(dhcp) = dhcp {
             servers.spawn(dhcp.with_http_port(http_port).serve(boot.clone(), stop.clone()));
         }
-        let telling = service::keep(boot.clone(), addresses.clone(), tftp.pulse(), stop.clone(), end.clone());
+        let telling = service::keep(boot.clone(), addresses.clone(), tftp.liveness_check(), stop.clone(), end.clone());
         servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let (rendered, watched) = (metrics.clone(), boot.clone());

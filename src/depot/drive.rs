@@ -18,10 +18,10 @@ use super::fill::{Fill, FillOutcome, Phase};
 use super::hashing;
 use super::history::History;
 use super::verdict::{ASK_AGAIN, SourceFailures};
-use super::views::moment;
-use super::{FillSettings, PastFill, ReadError};
+use super::{FillRecord, FillSettings, ReadError};
 use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Entry, Partial};
+use crate::error_chain::error_chain;
 use crate::origin::{OriginError, Origins, Validator};
 use crate::span::{self, Kind, Span};
 use crate::task::blocking;
@@ -142,11 +142,11 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         // Before those who wait hear of it: they find it among the past ones.
-        self.history.ended(PastFill {
-            name: self.fill.asset().name.to_string(),
-            digest: self.fill.asset().digest.to_string(),
-            ended: moment(SystemTime::now()),
-            seconds: self.began.elapsed().as_secs_f64(),
+        self.history.ended(FillRecord {
+            name: self.fill.asset().name.clone(),
+            digest: self.fill.asset().digest,
+            ended: SystemTime::now(),
+            took: self.began.elapsed(),
             outcome: self.outcome,
             received: self.fill.received(),
             detail: self.detail.clone(),
@@ -390,7 +390,11 @@ impl Driver {
         }
         let fetching = async {
             let broken = |error: JoinError| {
-                Setback::Origin(OriginError::Io { source_url: source.to_string(), reason: error.to_string() })
+                Setback::Origin(OriginError::Io {
+                    source_url: source.to_string(),
+                    reason: error.to_string(),
+                    source: None,
+                })
             };
             while let Some(ended) = workers.join_next().await {
                 ended.map_err(broken)??;
@@ -408,7 +412,7 @@ impl Driver {
     /// A disk that will not take the blob may have lost what was hashed, so the proof is worth nothing then.
     async fn prove(&self, stock: &Stock, verifier: Verifier) -> Result<Entry, Setback> {
         let expected = self.fill.asset().digest;
-        let proof = verifier.prove(&expected).map_err(|found| {
+        let proof = verifier.verify(&expected).map_err(|found| {
             Setback::WrongWhole(format!("its bytes have the SHA-256 {found}, the catalog says {expected}"))
         })?;
         let partial = Arc::clone(&stock.partial);
@@ -421,7 +425,7 @@ async fn unstored(error: &CacheError, stock: Option<&Stock>) -> (FillOutcome, Ph
     if let Some(stock) = stock {
         stock.discard().await;
     }
-    let reason = error.to_string();
+    let reason = error_chain(error).to_string();
     (FillOutcome::NoSpace, Phase::Unstored(reason.clone()), Some(reason))
 }
 

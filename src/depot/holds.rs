@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -45,6 +46,27 @@ impl fmt::Display for Holder {
     }
 }
 
+impl FromStr for Holder {
+    type Err = UnknownHolder;
+
+    /// Reads what `Display` wrote. A release that is only kept reads as [`Holder::Release`]: the text does not say until when.
+    fn from_str(text: &str) -> Result<Self, UnknownHolder> {
+        let unknown = || UnknownHolder(text.to_owned());
+        match text.split_once(' ') {
+            None if text == "settings" => Ok(Self::Settings),
+            None if text == "operator" => Ok(Self::Operator),
+            Some(("release", name)) => Ok(Self::Release(name.to_owned())),
+            Some(("job", id)) => id.parse().map(Self::Job).map_err(|_| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// A text that names no holder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names nothing that holds assets")]
+pub struct UnknownHolder(String);
+
 impl Holder {
     /// Who it is and what lets go, in words.
     fn in_words(&self) -> String {
@@ -79,7 +101,7 @@ pub enum EvictRefusal {
     #[error("{0} stays: it is being read; try again when its transfers have ended")]
     InUse(AssetName),
     /// The disk would not remove it.
-    #[error(transparent)]
+    #[error("{}", crate::error_chain::error_chain(.0))]
     Failed(#[from] CacheError),
 }
 
@@ -189,7 +211,7 @@ impl Depot {
         let (cache, digest) = (self.shared.cache.clone(), asset.digest);
         let evicted = blocking(move || cache.evict(&digest)).await;
         evicted.inspect(|_| self.shared.hot.invalidate(&digest)).map_err(|error| match error {
-            EvictError::Absent(_) => EvictRefusal::Absent(asset.name.clone()),
+            EvictError::Missing(_) => EvictRefusal::Absent(asset.name.clone()),
             EvictError::Pinned(_) => EvictRefusal::Held { name: asset.name.clone(), by: self.holders(&digest) },
             EvictError::Held(_) => EvictRefusal::InUse(asset.name.clone()),
             EvictError::Failed(error) => EvictRefusal::Failed(error),

@@ -4,9 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use crate::admin::{
-    CatalogView, LastReload, LastReloadOutcome, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind,
-    SourceView,
+use crate::admin::ReloadFailure;
+use crate::api::{
+    CatalogView, LastReload, LastReloadOutcome, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind, SourceView,
 };
 use crate::app::catalog::{Loaded, Look};
 use crate::config::Config;
