@@ -40,7 +40,7 @@ pub(in crate::admin) fn look(site: &Site) -> Status {
             limit: stats.limit,
             free: Some(cache.free()).filter(|free| *free != u64::MAX),
             min_free: cache.min_free(),
-            proven: amount(stats.proven_bytes, stats.proven_entries),
+            proven: amount(stats.blob_bytes, stats.blob_entries),
             partial: amount(stats.partial_bytes, stats.partial_entries),
             quarantined: amount(stats.quarantined_bytes, stats.quarantined_entries),
             writable: trouble.is_none(),
