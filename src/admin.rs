@@ -35,4 +35,4 @@ pub use reload::{
 pub use server::{AdminParts, AdminServer, Metrics};
 pub use settings::AdminSettings;
 pub use shelf::{AssetState, AssetView, Shelf, sorted};
-pub use tokens::{TokenError, plain_token};
+pub use tokens::{TokenError, check_token_files, plain_token};

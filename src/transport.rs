@@ -18,10 +18,13 @@ mod listener_config;
 mod request_id;
 mod response_fields;
 mod socket;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tls;
 
 pub(crate) use accept::accept;
 pub(crate) use certificate::Certificate;
+pub use certificate::check_certificate;
 pub(crate) use client::{Client, CloseReason, ServerTurn};
 pub use error::{CertificateError, ListenError};
 pub(crate) use file_fingerprint::FileFingerprint;

@@ -50,11 +50,6 @@ impl Certificate {
         Ok(Self { cert: cert.to_owned(), key: key.to_owned(), current, seen })
     }
 
-    /// Returns when the server's own certificate expires; `None` if it cannot be parsed.
-    pub(crate) fn expires(&self) -> Option<SystemTime> {
-        self.current.load().cert.first().and_then(|own| trust::good_until(own))
-    }
-
     /// Checks the files every `interval` and loads them if they changed, until `stop`.
     pub(crate) async fn watch(self: Arc<Self>, interval: Duration, stop: CancellationToken) {
         let watching = async {
@@ -102,6 +97,13 @@ impl Certificate {
     pub(super) fn unusable(&self, error: rustls::Error) -> CertificateError {
         CertificateError::unusable(&self.cert, &self.key, error)
     }
+}
+
+/// Reads the PEM files `cert` and `key` as a listener would, and returns when the server's own certificate expires; `None` if
+/// its expiry cannot be parsed. Blocks.
+pub fn check_certificate(cert: &Path, key: &Path) -> Result<Option<SystemTime>, CertificateError> {
+    let pair = load(cert, key)?;
+    Ok(pair.cert.first().and_then(|own| trust::good_until(own)))
 }
 
 impl ResolvesServerCert for Certificate {
