@@ -76,7 +76,7 @@ use crate::asset::{ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, Entry};
 use crate::catalog::{Asset, Catalog};
 use crate::origin::{OriginView, Origins};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// Memory for such blobs.
 const HOT_TOTAL: u64 = 64 << 20;

@@ -24,7 +24,7 @@ use self::ring::{News, Seat};
 pub(super) use self::topic::{Topic, Topics};
 use self::watcher::Watcher;
 use super::server::Site;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// How often to look for what is new.
 const TICK: Duration = Duration::from_millis(250);

@@ -16,7 +16,7 @@ use super::verdict::SourceFailures;
 use crate::asset::{BlockList, ByteRange, Digest, SourceUrl, Verifier};
 use crate::catalog::Asset;
 use crate::origin::{OriginError, Origins};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// One asset on its way from the origin to one reader.
 pub(super) struct Bypass {

@@ -24,7 +24,7 @@ use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Entry, Partial};
 use crate::origin::{OriginError, Origins, Validator};
 use crate::span::{self, Kind, Span};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// How often and after which pauses a partial is asked for again that a reader of an earlier fill still holds.
 const BUSY_TRIES: u32 = 20;

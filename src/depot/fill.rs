@@ -22,7 +22,7 @@ use super::wishes::Wishes;
 use crate::asset::{BlockList, ByteRange};
 use crate::cache::{CacheError, Entry, Partial};
 use crate::catalog::Asset;
-use crate::threads::finished;
+use crate::task::join_or_panic;
 
 /// How far a fill has come.
 #[derive(Clone)]
@@ -249,7 +249,7 @@ impl Fill {
     /// Runs `work` on a blocking thread. It goes on even when nobody waits for it any more, until [`Fill::quiet`] has seen
     /// its end.
     pub(super) async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        finished(self.jobs.spawn_blocking(work)).await
+        join_or_panic(self.jobs.spawn_blocking(work)).await
     }
 
     /// Counts `task` among the jobs that [`Fill::quiet`] waits for.

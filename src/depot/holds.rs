@@ -11,7 +11,7 @@ use super::held::Held;
 use crate::asset::{AssetName, Digest};
 use crate::cache::{Cache, CacheError, EvictError};
 use crate::catalog::Asset;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// Who holds a blob in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,7 @@ use tracing::warn;
 use super::{Delivery, Depot, ReadError};
 use crate::asset::{AssetName, BlockList, ByteRange};
 use crate::catalog::{Asset, BlocksSource};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// How long a fill waits for its block list before it goes on without: a machine waits for the fill.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);

@@ -21,7 +21,7 @@ use self::file::{PinFile, Pinned};
 use super::{Depot, Hold, Holder};
 use crate::asset::AssetName;
 use crate::catalog::Asset;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// The file in the cache's directory that has the pins.
 pub const PINS_FILE: &str = "pins.json";

@@ -13,7 +13,7 @@ use super::{ByteStream, CacheState, Delivery, Depot, Found, ReadError, Wanting, 
 use crate::asset::ByteRange;
 use crate::cache::Entry;
 use crate::catalog::Asset;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// Blobs up to this size are kept in memory once they are asked for: boot scripts, NBPs' configuration, grub.cfg.
 const HOT_BLOB: u64 = 64 << 10;

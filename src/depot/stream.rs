@@ -18,7 +18,7 @@ use super::verdict::ASK_AGAIN;
 use super::{CacheState, Delivery, Depot, ReadError, Release};
 use crate::asset::ByteRange;
 use crate::cache::Partial;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// One frame of mapped pages: many system calls' worth for the socket, few page table walks to bring in.
 const MAPPED_FRAME: u64 = 4 << 20;

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
-const ROWS: [&[&str]; 11] = [
-    &["asset", "error_chain", "sockets", "span", "threads", "trust"],
+const ROWS: [&[&str]; 12] = [
+    &["asset", "backoff", "error_chain", "fault_points", "rate_limit", "sockets", "span", "task", "trust"],
+    &["durable_file", "watched_file"],
     &["secret", "transport"],
     &["catalog", "origin", "cache"],
     &["depot"],
