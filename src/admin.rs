@@ -11,13 +11,15 @@ mod error;
 mod events;
 mod extract;
 mod guard;
-mod pace;
 mod probes;
 mod problem;
+mod rate_limit;
 mod reload;
+mod router;
 mod server;
 mod settings;
 mod shelf;
+mod state;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -32,7 +34,8 @@ pub use reload::{
     CatalogView, LastReload, LastReloadOutcome, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloading,
     SourceKind, SourceView,
 };
-pub use server::{AdminParts, AdminServer, Metrics};
+pub use server::AdminServer;
 pub use settings::AdminSettings;
 pub use shelf::{AssetState, AssetView, Shelf, sorted};
+pub use state::{AdminParts, Metrics};
 pub use tokens::{TokenError, check_token_files, plain_token};

@@ -39,7 +39,7 @@ pub(super) async fn watch(site: Site, stop: CancellationToken) {
     let watching = async {
         loop {
             ring.wanted().await;
-            let beginning = Arc::clone(&site);
+            let beginning = site.clone();
             let mut watcher = blocking(move || Watcher::begin(&beginning)).await;
             ring.awake();
             let mut tick = interval(TICK);

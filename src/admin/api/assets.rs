@@ -211,7 +211,7 @@ pub(super) async fn evict(State(site): State<Site>, Name(name): Name) -> Result<
 }
 
 async fn view(site: &Site, asset: Arc<Asset>) -> Json<AssetView> {
-    let site = Arc::clone(site);
+    let site = site.clone();
     Json(blocking(move || Shelf::look(&site.boot).view(&asset)).await)
 }
 

@@ -57,7 +57,7 @@ impl Watcher {
     pub(super) fn begin(site: &Site) -> Self {
         let depot = site.boot.depot();
         let mut watcher = Self {
-            site: Arc::clone(site),
+            site: site.clone(),
             looks: 0,
             // Before everything else: what changes meanwhile is told twice rather than never.
             transfers: depot.transfers(),

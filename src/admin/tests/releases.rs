@@ -47,15 +47,15 @@ async fn releases_are_listed_and_activated() {
     for (method, path, fields, status, text) in [
         ("POST", "/api/v1/releases/ne%77/activate", &[][..], 202, ""),
         ("POST", "/api/v1/releases/newer/activate", &[], 404, "there is no release \\\"newer\\\"; there are old, new"),
-        ("GET", "/api/v1/releases/new/activate", &[], 405, "this path does not take this method"),
-        ("POST", "/api/v1/releases", &[], 405, "this path does not take this method"),
+        ("GET", "/api/v1/releases/new/activate", &[], 405, "this path does not support this method"),
+        ("POST", "/api/v1/releases", &[], 405, "this path does not support this method"),
         ("GET", "/api/v1/releases/new", &[], 404, ""),
         (
             "POST",
             "/api/v1/releases/new/activate",
             &["Origin: http://x"],
             403,
-            "the API takes no orders from web pages other than its own",
+            "the API accepts changes only from its own web pages",
         ),
     ] {
         let response = request(method, path, fields).await;
