@@ -17,9 +17,6 @@ mod partial;
 mod parts;
 mod scan;
 mod scrub;
-#[cfg(test)]
-#[path = "../tests/support/skip.rs"]
-mod skip;
 mod stats;
 mod store;
 mod survey;

@@ -49,8 +49,8 @@ use tokio_util::task::TaskTracker;
 pub use error::ReadError;
 pub use events::{FillEvent, TransferEnd, TransferEvent, TransferFacts};
 pub use fill::FillOutcome;
-pub use holds::{EvictRefusal, Hold, Holder};
-pub use pins::{PINS_FILE, PinError, PinView};
+pub use holds::{EvictRefusal, Hold, Holder, UnknownHolder};
+pub use pins::{PINS_FILE, Pin, PinError};
 pub use preload::{FetchError, Progress};
 pub use rate::Rate;
 pub use reader::Reader;
@@ -60,7 +60,7 @@ pub use stream::ByteStream;
 pub use traffic::{ByProtocol, TransferTotals};
 pub use transfer::{CacheState, Outcome, Protocol, Transfer};
 pub(crate) use views::moment;
-pub use views::{FillPhase, FillView, PastFill, PastTransfer, TransferView};
+pub use views::{FillPhase, FillRecord, FillStatus, TransferRecord, TransferStatus};
 
 use self::drive::Driver;
 use self::fetch::Fetch;
@@ -75,7 +75,7 @@ use self::verdict::SourceFailures;
 use crate::asset::{ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, Entry};
 use crate::catalog::{Asset, Catalog};
-use crate::origin::{OriginView, Origins};
+use crate::origin::{OriginStatus, Origins};
 use crate::task::blocking;
 
 /// Memory for such blobs.
@@ -155,7 +155,7 @@ impl Depot {
     }
 
     /// How the origins that were asked for anything fared.
-    pub fn origins(&self) -> Vec<OriginView> {
+    pub fn origins(&self) -> Vec<OriginStatus> {
         self.shared.supply.load().origins.health()
     }
 

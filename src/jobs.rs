@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, broadcast};
 
 pub use plan::{Missing, Plan, PlanItem, Proven, Room};
 pub use selection::{Kind as SelectedKind, Selection, SelectionError, UnknownName, is_glob, matcher};
-pub use view::{Assets, Bytes, ItemState, ItemView, JobEvent, JobKind, JobState, JobView, PlannedState, PreloadOrder};
+pub use view::{AssetCounts, ByteCounts, ItemState, ItemStatus, JobEvent, JobKind, JobState, JobStatus, PlannedState};
 
 use self::job::Job;
 use self::work::Work;
@@ -135,7 +135,7 @@ impl Jobs {
     /// of it where the catalog is large: names and globs are looked up.
     ///
     /// A scrub that runs already is the one that is meant: there is nothing that a second one would find.
-    pub fn start(&self, task: Task) -> Result<JobView, StartError> {
+    pub fn start(&self, task: Task) -> Result<JobStatus, StartError> {
         let depot = self.shared.boot.depot();
         if task == Task::Scrub {
             let running = self.lists().running.iter().find(|job| job.kind() == JobKind::Scrub).cloned();
@@ -155,13 +155,13 @@ impl Jobs {
         }
         let view = job.view(depot);
         tracing::info!(job = id, kind = view.kind.as_str(), what = view.what, assets = view.assets.total, "job begins");
-        self.tell(JobEvent::Job(view.without_items()));
+        self.tell(JobEvent::Job(job.summary(depot)));
         tokio::spawn(self.clone().see_through(job));
         Ok(view)
     }
 
     /// All jobs that run, the newest first, and then the last 100 that ended; without their items.
-    pub fn list(&self) -> Vec<JobView> {
+    pub fn list(&self) -> Vec<JobStatus> {
         let jobs: Vec<_> = {
             let list = self.lists();
             list.running.iter().rev().chain(&list.ended).cloned().collect()
@@ -171,13 +171,13 @@ impl Jobs {
 
     /// The job of this number with its items, if it runs or is remembered. Of one that ended before the last 10 that did,
     /// only the items that failed.
-    pub fn get(&self, id: u64) -> Option<JobView> {
+    pub fn get(&self, id: u64) -> Option<JobStatus> {
         self.find(id).map(|job| job.view(self.shared.boot.depot()))
     }
 
     /// Ends the job of this number: what it alone has under way is ended and what it has not begun is not. What clients
     /// or releases want as well goes on.
-    pub fn cancel(&self, id: u64) -> Result<JobView, CancelError> {
+    pub fn cancel(&self, id: u64) -> Result<JobStatus, CancelError> {
         let job = self.find(id).ok_or(CancelError::Unknown(id))?;
         let cut = job
             .end(self.shared.boot.depot(), Some(JobState::Cancelled))

@@ -33,7 +33,7 @@ use std::time::SystemTime;
 
 pub use body::Body;
 pub use error::{OriginError, TlsFault};
-pub use health::{OriginTrouble, OriginView};
+pub use health::{OriginFailure, OriginStatus};
 pub use route::{Route, Server};
 pub use settings::{Addressing, Credentials, OriginSettings, Timeouts};
 pub use stat::{Advertised, Answer, Stat};
@@ -173,7 +173,7 @@ impl Origins {
     }
 
     /// How the origins that were asked for anything fared, in the order of their names.
-    pub fn health(&self) -> Vec<OriginView> {
+    pub fn health(&self) -> Vec<OriginStatus> {
         self.health.list()
     }
 

@@ -1,10 +1,13 @@
 //! What happens, told while it happens: one task watches everything, and whoever reads follows one ring of events.
 //!
 //! `watcher` looks for what is new, four times a second, and only while somebody reads or did a moment ago. `ring` keeps what
-//! it found. A reader is a place in the ring: one that comes back goes on where it was, and one that is too slow is overtaken
-//! and dropped. Nothing ever waits for a reader, and a reader costs no memory of its own.
+//! it found. A reader is a position in the ring: one that reconnects continues where it was, and one that is lapped gets a `reset`
+//! and continues with the newest event. Nothing ever waits for a reader, and a reader costs no memory of its own.
+//!
+//! A burst costs a reader that keeps up nothing but a summary: each look adds a bounded batch, and an `omitted` event counts
+//! what the batch leaves out.
 
-mod ring;
+pub(super) mod ring;
 mod topic;
 mod watcher;
 
@@ -17,13 +20,11 @@ use futures_util::Stream;
 use futures_util::stream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
-pub(super) use self::ring::Ring;
-use self::ring::{News, Seat};
+use self::ring::{News, Ring, Seat};
 pub(super) use self::topic::{Topic, Topics};
 use self::watcher::Watcher;
-use super::server::Site;
+use super::state::AdminState;
 use crate::task::blocking;
 
 /// How often to look for what is new.
@@ -34,12 +35,12 @@ const LINGER: Duration = Duration::from_mins(1);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Watches for as long as somebody reads, until `stop`.
-pub(super) async fn watch(site: Site, stop: CancellationToken) {
-    let ring = Arc::clone(&site.ring);
+pub(super) async fn watch(state: AdminState, stop: CancellationToken) {
+    let ring = Arc::clone(&state.ring);
     let watching = async {
         loop {
             ring.wanted().await;
-            let beginning = site.clone();
+            let beginning = state.clone();
             let mut watcher = blocking(move || Watcher::begin(&beginning)).await;
             ring.awake();
             let mut tick = interval(TICK);
@@ -62,15 +63,15 @@ pub(super) async fn watch(site: Site, stop: CancellationToken) {
 }
 
 /// The events of these topics from now on, or from after the one with the id `last`, as a stream of server-sent events. Ends
-/// when its reader was too slow, and at `stop`. `None` where there are too many readers.
+/// at `stop`. `None` where there are too many readers.
 pub(super) async fn follow(
-    site: &Site,
+    state: &AdminState,
     topics: Topics,
     last: Option<u64>,
 ) -> Option<impl Stream<Item = Result<Bytes, Infallible>> + use<>> {
-    let (seat, greeting) = Ring::join(&site.ring, last).await?;
+    let (seat, greeting) = Ring::join(&state.ring, last).await?;
     let reader =
-        Reader { seat, topics, greeting: Some(greeting), stop: site.stop.clone(), quiet_until: Instant::now() };
+        Reader { seat, topics, greeting: Some(greeting), stop: state.stop.clone(), quiet_until: Instant::now() };
     Some(stream::unfold(reader, |mut reader| async {
         let piece = reader.next().await?;
         Some((Ok(piece), reader))
@@ -101,10 +102,6 @@ impl Reader {
         loop {
             match self.seat.take(self.topics) {
                 News::Events(events) => return Some(events),
-                News::Missed => {
-                    debug!("a reader of events was too slow and is dropped");
-                    return None;
-                }
                 News::None => {}
             }
             tokio::select! {

@@ -25,11 +25,10 @@ use super::guard::Guard;
 use super::problem::Refusal;
 use super::router::{is_api, router};
 use super::settings::AdminSettings;
-// Until the handlers of the API name it so.
-pub(super) use super::state::AdminState as Site;
 use super::state::{AdminParts, AdminState};
 use super::tokens::Tokens;
-use super::{Problem, api, events};
+use super::{api, events};
+use crate::api::Problem;
 use crate::sockets::{self, Inherited};
 use crate::task::blocking;
 use crate::transport::{self, Client, Handler, ListenError, ListenerConfig, RETRY_SECONDS, SERVER_VALUE};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::Listener;
-use super::events::Ring;
+use super::events::ring::Ring;
 use super::reload::Reloading;
+use crate::api::Listener;
 use crate::boot::Boot;
 use crate::jobs::Jobs;
 

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::misuse::Misuse;
-use crate::admin::ReloadTrigger;
+use crate::api::ReloadTrigger;
 use crate::app::{self, App, Loaded, Reloader, service};
 use crate::config::{Flags, Inputs, process_environment};
 use crate::sockets::Inherited;

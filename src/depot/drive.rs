@@ -18,8 +18,7 @@ use super::fill::{Fill, FillOutcome, Phase};
 use super::hashing;
 use super::history::History;
 use super::verdict::{ASK_AGAIN, SourceFailures};
-use super::views::moment;
-use super::{FillSettings, PastFill, ReadError};
+use super::{FillRecord, FillSettings, ReadError};
 use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Entry, Partial};
 use crate::origin::{OriginError, Origins, Validator};
@@ -142,11 +141,11 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         // Before those who wait hear of it: they find it among the past ones.
-        self.history.ended(PastFill {
-            name: self.fill.asset().name.to_string(),
-            digest: self.fill.asset().digest.to_string(),
-            ended: moment(SystemTime::now()),
-            seconds: self.began.elapsed().as_secs_f64(),
+        self.history.ended(FillRecord {
+            name: self.fill.asset().name.clone(),
+            digest: self.fill.asset().digest,
+            ended: SystemTime::now(),
+            took: self.began.elapsed(),
             outcome: self.outcome,
             received: self.fill.received(),
             detail: self.detail.clone(),

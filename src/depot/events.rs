@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::broadcast;
 
-use super::{CacheState, FillView, Outcome, PastFill, Protocol};
+use super::{CacheState, FillRecord, FillStatus, Outcome, Protocol};
 
 /// Events that a slow listener may be behind before it misses some: more than a rack of a thousand machines makes in the
 /// time that a listener may be kept from running.
@@ -53,9 +53,9 @@ pub enum TransferEvent {
 #[derive(Debug, Clone, PartialEq)]
 pub enum FillEvent {
     /// It was begun; whoever wants to know how far it is asks [`super::Depot::fills`].
-    Began(FillView),
+    Began(FillStatus),
     /// It ended, once.
-    Ended(PastFill),
+    Ended(FillRecord),
 }
 
 /// Where events go. Without a listener they cost nothing but their making.

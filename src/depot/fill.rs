@@ -6,18 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TrackedFuture;
 
-use utoipa::ToSchema;
-
 use super::ReadError;
 use super::board::Board;
 use super::rate::Rate;
-use super::views::{FillPhase, FillView, moment};
+use super::views::{FillPhase, FillStatus};
 use super::wishes::Wishes;
 use crate::asset::{BlockList, ByteRange};
 use crate::cache::{CacheError, Entry, Partial};
@@ -40,8 +38,8 @@ pub(super) enum Phase {
 }
 
 /// How a fill ended; the contract's words, in logs and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum FillOutcome {
     /// The blob is proven and in the cache.
     Complete,
@@ -60,14 +58,7 @@ pub enum FillOutcome {
 impl FillOutcome {
     /// The contract's word for it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::DigestMismatch => "digest-mismatch",
-            Self::OriginFailed => "origin-failed",
-            Self::NoSpace => "no-space",
-            Self::Changed => "changed",
-            Self::Cancelled => "cancelled",
-        }
+        self.into()
     }
 }
 
@@ -142,7 +133,7 @@ impl Fill {
     }
 
     /// How it stands; none: it has ended.
-    pub(super) fn view(&self) -> Option<FillView> {
+    pub(super) fn view(&self) -> Option<FillStatus> {
         let (bytes, size, phase) = match self.phase() {
             Phase::Starting => (0, self.asset.size, FillPhase::Waiting),
             Phase::Filling(partial) => {
@@ -153,8 +144,8 @@ impl Fill {
         };
         let received = self.received();
         let rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner).at(Instant::now(), received);
-        let (name, digest) = (self.asset.name.to_string(), self.asset.digest.to_string());
-        Some(FillView { name, digest, began: moment(self.began), phase, bytes, size, received, rate })
+        let (name, digest, began) = (self.asset.name.clone(), self.asset.digest, self.began);
+        Some(FillStatus { name, digest, began, phase, bytes, size, received, rate })
     }
 
     /// How far it has come.

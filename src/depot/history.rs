@@ -8,14 +8,14 @@ use tokio::sync::broadcast;
 use super::Depot;
 use super::events::{Events, FillEvent};
 use super::fill::Fill;
-use super::views::{FillView, PastFill};
+use super::views::{FillRecord, FillStatus};
 
 /// Fills that ended and are remembered.
 const REMEMBERED: usize = 200;
 
 /// What became of fills.
 pub(super) struct History {
-    past: Mutex<VecDeque<PastFill>>,
+    past: Mutex<VecDeque<FillRecord>>,
     events: Events<FillEvent>,
 }
 
@@ -33,7 +33,7 @@ impl History {
     }
 
     /// A fill ended.
-    pub(super) fn ended(&self, fill: PastFill) {
+    pub(super) fn ended(&self, fill: FillRecord) {
         {
             let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
             if past.len() == REMEMBERED {
@@ -47,14 +47,14 @@ impl History {
 
 impl Depot {
     /// The fills under way or waiting for their turn, the oldest first.
-    pub fn fills(&self) -> Vec<FillView> {
+    pub fn fills(&self) -> Vec<FillStatus> {
         let mut fills: Vec<_> = self.filling().values().cloned().collect();
         fills.sort_unstable_by_key(|fill| fill.id());
         fills.iter().filter_map(|fill| fill.view()).collect()
     }
 
     /// The last 200 fills that ended, the newest first.
-    pub fn past_fills(&self) -> Vec<PastFill> {
+    pub fn past_fills(&self) -> Vec<FillRecord> {
         self.shared.history.past.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 

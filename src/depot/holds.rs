@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -44,6 +45,27 @@ impl fmt::Display for Holder {
         }
     }
 }
+
+impl FromStr for Holder {
+    type Err = UnknownHolder;
+
+    /// Reads what `Display` wrote. A release that is only kept reads as [`Holder::Release`]: the text does not say until when.
+    fn from_str(text: &str) -> Result<Self, UnknownHolder> {
+        let unknown = || UnknownHolder(text.to_owned());
+        match text.split_once(' ') {
+            None if text == "settings" => Ok(Self::Settings),
+            None if text == "operator" => Ok(Self::Operator),
+            Some(("release", name)) => Ok(Self::Release(name.to_owned())),
+            Some(("job", id)) => id.parse().map(Self::Job).map_err(|_| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// A text that names no holder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names nothing that holds assets")]
+pub struct UnknownHolder(String);
 
 impl Holder {
     /// Who it is and what lets go, in words.

@@ -12,14 +12,12 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use utoipa::ToSchema;
 
 use self::file::{PinFile, Pinned};
 use super::{Depot, Hold, Holder};
-use crate::asset::AssetName;
+use crate::asset::{AssetName, Digest};
 use crate::catalog::Asset;
 use crate::task::blocking;
 
@@ -31,12 +29,12 @@ pub const PINS_FILE: &str = "pins.json";
 const LOOK: Duration = Duration::from_secs(5);
 
 /// One pin, as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PinView {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
     /// The asset's name.
     pub name: String,
-    /// The digest that is held, in hex.
-    pub digest: String,
+    /// The digest that is held.
+    pub digest: Digest,
     /// Whether the catalog has the name. Where it has not, the pin stays, and holds what the name last was.
     pub known: bool,
 }
@@ -99,11 +97,11 @@ impl Pins {
 
 impl Depot {
     /// Operators' pins, by name.
-    pub fn pins(&self) -> Vec<PinView> {
+    pub fn pins(&self) -> Vec<Pin> {
         let catalog = self.catalog();
-        let view = |(name, (pinned, _)): (&String, &(Pinned, Hold))| PinView {
+        let view = |(name, (pinned, _)): (&String, &(Pinned, Hold))| Pin {
             name: name.clone(),
-            digest: pinned.digest.to_string(),
+            digest: pinned.digest,
             known: catalog.by_name(name).is_some(),
         };
         self.shared.pins.state().pinned.iter().map(view).collect()

@@ -7,13 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use foldhash::fast::FixedState;
-use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
-use utoipa::ToSchema;
 
 use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
 use super::meters::Meters;
-use super::views::{PastTransfer, TransferView, moment};
+use super::views::{TransferRecord, TransferStatus};
 use super::{CacheState, Depot, Protocol};
 
 /// Lists of transfers under way: so many threads can begin one at a time without waiting for one another.
@@ -46,7 +44,7 @@ struct Shard {
 }
 
 /// A sum for each protocol.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ByProtocol {
     /// HTTP, over TLS or not.
     pub http: u64,
@@ -169,7 +167,7 @@ impl Depot {
     }
 
     /// The transfers under way, the oldest first, each with what it has sent by now.
-    pub fn open_transfers(&self) -> Vec<TransferView> {
+    pub fn open_transfers(&self) -> Vec<TransferStatus> {
         let open = self.shared.traffic.open();
         open.iter().map(|open| self.transfer_view(&open.facts, open.sent(), open.cache())).collect()
     }
@@ -201,30 +199,30 @@ impl Depot {
     }
 
     /// The last 500 transfers that ended, the newest first.
-    pub fn past_transfers(&self) -> Vec<PastTransfer> {
+    pub fn past_transfers(&self) -> Vec<TransferRecord> {
         let past = self.shared.traffic.past.lock().unwrap_or_else(PoisonError::into_inner).clone();
         past.iter().map(|(facts, end)| self.past_transfer(facts, end)).collect()
     }
 
     /// The transfer of these facts as it was at its end.
-    pub fn past_transfer(&self, facts: &TransferFacts, end: &TransferEnd) -> PastTransfer {
-        PastTransfer {
+    pub fn past_transfer(&self, facts: &TransferFacts, end: &TransferEnd) -> TransferRecord {
+        TransferRecord {
             transfer: self.transfer_view(facts, end.sent, end.cache),
             outcome: end.outcome,
-            ended: moment(facts.began.checked_add(end.took).unwrap_or_else(SystemTime::now)),
-            seconds: end.took.as_secs_f64(),
+            ended: facts.began.checked_add(end.took).unwrap_or_else(SystemTime::now),
+            took: end.took,
         }
     }
 
     /// The transfer of these facts, which has sent so much.
-    pub fn transfer_view(&self, facts: &TransferFacts, sent: u64, cache: Option<CacheState>) -> TransferView {
-        TransferView {
+    pub fn transfer_view(&self, facts: &TransferFacts, sent: u64, cache: Option<CacheState>) -> TransferStatus {
+        TransferStatus {
             id: facts.id,
             protocol: facts.protocol,
             peer: facts.peer,
             host: None,
             name: facts.name.clone(),
-            began: moment(facts.began),
+            began: facts.began,
             sent,
             size: self.find(&facts.name).and_then(|asset| self.known_size(&asset)),
             cache,

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::events::{TransferEnd, TransferFacts};
 use super::traffic::{Open, Traffic};
@@ -17,8 +17,9 @@ use crate::span::{Kind, Span};
 const UNKNOWN_SHOWN: usize = 200;
 
 /// How a transfer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Outcome {
     /// All that was asked for went out, proven.
     Complete,
@@ -39,8 +40,11 @@ pub enum Outcome {
 }
 
 /// Where a transfer's bytes came from, in the order of how far that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr, VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum CacheState {
     /// The cache.
     Hit,
@@ -53,8 +57,8 @@ pub enum CacheState {
 }
 
 /// The protocol a transfer speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Protocol {
     /// HTTP, over TLS or not.
     Http,
@@ -65,38 +69,21 @@ pub enum Protocol {
 impl Outcome {
     /// The contract's word for it, in logs and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Probe => "probe",
-            Self::Aborted => "aborted",
-            Self::Timeout => "timeout",
-            Self::DigestMismatch => "digest-mismatch",
-            Self::OriginFailed => "origin-failed",
-            Self::Refused => "refused",
-            Self::NotFound => "not-found",
-        }
+        self.into()
     }
 }
 
 impl CacheState {
     /// The contract's word for it, in logs and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Join => "join",
-            Self::Miss => "miss",
-            Self::Bypass => "bypass",
-        }
+        self.into()
     }
 }
 
 impl Protocol {
     /// The word for it in logs and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Tftp => "tftp",
-        }
+        self.into()
     }
 }
 

@@ -1,24 +1,23 @@
-//! What operators see of fills and transfers: the admin API's JSON, which the commands read again.
+//! How fills and transfers stand, for operators.
 
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{CacheState, FillOutcome, Outcome, Protocol};
+use crate::asset::{AssetName, Digest};
 
 /// A fill under way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct FillView {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FillStatus {
     /// The asset that it was begun for; others may have the same bytes.
-    pub name: String,
-    /// The SHA-256 of the bytes, in hex.
-    pub digest: String,
+    pub name: AssetName,
+    /// The SHA-256 of the bytes.
+    pub digest: Digest,
     /// When it was begun.
-    #[schema(value_type = String, format = DateTime)]
-    pub began: Timestamp,
+    pub began: SystemTime,
     /// How far it is.
     pub phase: FillPhase,
     /// Bytes that are here, those of an earlier run included.
@@ -32,8 +31,8 @@ pub struct FillView {
 }
 
 /// How far a fill is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum FillPhase {
     /// It waits for its turn, or for the origin's first answer.
     Waiting,
@@ -44,17 +43,16 @@ pub enum FillPhase {
 }
 
 /// A fill that ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct PastFill {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FillRecord {
     /// The asset that it was begun for.
-    pub name: String,
-    /// The SHA-256 that its bytes were to have, in hex.
-    pub digest: String,
+    pub name: AssetName,
+    /// The SHA-256 that its bytes were to have.
+    pub digest: Digest,
     /// When it ended.
-    #[schema(value_type = String, format = DateTime)]
-    pub ended: Timestamp,
+    pub ended: SystemTime,
     /// How long it took.
-    pub seconds: f64,
+    pub took: Duration,
     /// How it ended.
     pub outcome: FillOutcome,
     /// Bytes that came from origins.
@@ -64,22 +62,20 @@ pub struct PastFill {
 }
 
 /// A transfer under way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TransferView {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferStatus {
     /// Tells it from every other transfer of this process.
     pub id: u64,
     /// What it speaks.
     pub protocol: Protocol,
     /// The client's address and port.
-    #[schema(value_type = String)]
     pub peer: SocketAddr,
     /// The host that was last seen at this address. The depot knows none: see [`crate::boot::Boot::open_transfers`].
     pub host: Option<String>,
     /// The asset's name, or what stands for a thing that is no asset.
     pub name: String,
     /// When it began.
-    #[schema(value_type = String, format = DateTime)]
-    pub began: Timestamp,
+    pub began: SystemTime,
     /// Payload bytes that went out, repeats not included.
     pub sent: u64,
     /// The whole asset's size in bytes, where it is known; the transfer may be of a part.
@@ -89,18 +85,16 @@ pub struct TransferView {
 }
 
 /// A transfer that ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct PastTransfer {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferRecord {
     /// What it was.
-    #[serde(flatten)]
-    pub transfer: TransferView,
+    pub transfer: TransferStatus,
     /// How it ended.
     pub outcome: Outcome,
     /// When it ended.
-    #[schema(value_type = String, format = DateTime)]
-    pub ended: Timestamp,
+    pub ended: SystemTime,
     /// How long it took.
-    pub seconds: f64,
+    pub took: Duration,
 }
 
 /// A time as the API tells it: whole microseconds, which is what transfers differ by.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::item::{Item, Items};
 use super::work::Work;
-use super::{ItemView, JobKind, JobState, JobView};
+use super::{ItemStatus, JobKind, JobState, JobStatus};
 use crate::depot::{Depot, Hold, Holder, Rate};
 
 /// A job, running or ended.
@@ -93,7 +93,7 @@ impl Job {
     }
 
     /// Changes the books of the item at `index`, unless the job is over. Returns how the item stands then.
-    pub(super) fn note(&self, index: usize, change: impl FnOnce(&mut Items)) -> Option<ItemView> {
+    pub(super) fn note(&self, index: usize, change: impl FnOnce(&mut Items)) -> Option<ItemStatus> {
         let mut books = self.books();
         (books.state == JobState::Running).then(|| {
             change(&mut books.items);
@@ -103,7 +103,7 @@ impl Job {
 
     /// Ends it, if it runs: as `state` says, else as its items came out. Returns the items that were cut short, with what
     /// came of them, or how it has ended already.
-    pub(super) fn end(&self, depot: &Depot, state: Option<JobState>) -> Result<Vec<ItemView>, JobState> {
+    pub(super) fn end(&self, depot: &Depot, state: Option<JobState>) -> Result<Vec<ItemStatus>, JobState> {
         let (cut, holds) = {
             let mut books = self.refreshed(depot);
             if books.state != JobState::Running {
@@ -127,21 +127,21 @@ impl Job {
     }
 
     /// As it stands now, with its items.
-    pub(super) fn view(&self, depot: &Depot) -> JobView {
+    pub(super) fn view(&self, depot: &Depot) -> JobStatus {
         let mut books = self.refreshed(depot);
         let items = books.items.list().iter().map(Item::view).collect();
-        JobView { items, ..self.sum(&mut books) }
+        JobStatus { items, ..self.sum(&mut books) }
     }
 
     /// The same without the items.
-    pub(super) fn summary(&self, depot: &Depot) -> JobView {
+    pub(super) fn summary(&self, depot: &Depot) -> JobStatus {
         self.sum(&mut self.refreshed(depot))
     }
 
-    fn sum(&self, books: &mut Books) -> JobView {
+    fn sum(&self, books: &mut Books) -> JobStatus {
         let bytes = books.items.bytes();
         let rate = if books.state == JobState::Running { books.rate.at(Instant::now(), bytes.done) } else { 0 };
-        JobView {
+        JobStatus {
             id: self.id,
             kind: self.kind,
             what: self.what.clone(),

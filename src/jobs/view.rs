@@ -1,71 +1,11 @@
-//! What operators see of jobs and what they order: the admin API's JSON, which the commands read and write as well.
+//! How jobs stand, for operators.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-use super::{Selection, Task};
-
-/// An order to preload: the body of `POST preload`. What is left out is empty or as [`PreloadOrder::default`] says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "they are independent of one another, as the JSON is")]
-pub struct PreloadOrder {
-    /// Assets' names, or globs of them: `*` stands for anything but a slash, `**` for anything.
-    pub assets: Vec<String>,
-    /// Releases: all their assets.
-    pub releases: Vec<String>,
-    /// Profiles: what they name once every active release is live.
-    pub profiles: Vec<String>,
-    /// Hosts: what their scripts and files name once every active release is live, and their firmware file.
-    pub hosts: Vec<String>,
-    /// Everything in the catalog.
-    pub all: bool,
-    /// Hash again what is here, and fetch what rotted.
-    pub verify: bool,
-    /// Go on after a failure; on by default.
-    pub keep_going: bool,
-    /// Say what it would mean, and do nothing.
-    pub dry_run: bool,
-}
-
-impl Default for PreloadOrder {
-    fn default() -> Self {
-        Self {
-            assets: Vec::new(),
-            releases: Vec::new(),
-            profiles: Vec::new(),
-            hosts: Vec::new(),
-            all: false,
-            verify: false,
-            keep_going: true,
-            dry_run: false,
-        }
-    }
-}
-
-impl From<&PreloadOrder> for Task {
-    fn from(order: &PreloadOrder) -> Self {
-        Self::Preload { selection: order.selection(), verify: order.verify, keep_going: order.keep_going }
-    }
-}
-
-impl PreloadOrder {
-    /// What it is of.
-    pub fn selection(&self) -> Selection {
-        Selection {
-            assets: self.assets.clone(),
-            releases: self.releases.clone(),
-            profiles: self.profiles.clone(),
-            hosts: self.hosts.clone(),
-            all: self.all,
-        }
-    }
-}
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 /// A job, and how far it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct JobView {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobStatus {
     /// Tells it from every other of this process.
     pub id: u64,
     /// What kind of work it is.
@@ -75,25 +15,22 @@ pub struct JobView {
     /// How it stands.
     pub state: JobState,
     /// When it began.
-    #[schema(value_type = String, format = DateTime)]
     pub began: Timestamp,
     /// When it ended.
-    #[schema(value_type = Option<String>, format = DateTime)]
     pub ended: Option<Timestamp>,
     /// How many assets it is of.
-    pub assets: Assets,
+    pub assets: AssetCounts,
     /// How many bytes it is of.
-    pub bytes: Bytes,
+    pub bytes: ByteCounts,
     /// Bytes a second over the last seconds; 0 for what has ended.
     pub rate: u64,
     /// Each asset; left out of lists. Of jobs that ended before the last 10 that did, those that failed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub items: Vec<ItemView>,
+    pub items: Vec<ItemStatus>,
 }
 
 /// How many assets a job is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct Assets {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AssetCounts {
     /// In all.
     pub total: usize,
     /// That are done.
@@ -103,8 +40,8 @@ pub struct Assets {
 }
 
 /// How many bytes a job is of; what several assets have in common counts once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct Bytes {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ByteCounts {
     /// In all, where every size is known.
     pub total: Option<u64>,
     /// That are done, what was here from the beginning included.
@@ -112,8 +49,8 @@ pub struct Bytes {
 }
 
 /// One asset of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ItemView {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemStatus {
     /// Its name, or the digest of a blob that the catalog does not have.
     pub name: String,
     /// How it stands.
@@ -126,13 +63,12 @@ pub struct ItemView {
     pub error: Option<String>,
     /// Whether what was here of it turned out to be no good any more, or gone, and it is fetched again. Of a preload that
     /// verifies.
-    #[serde(default)]
     pub rotted: bool,
 }
 
 /// What kind of work a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum JobKind {
     /// Assets are brought into the cache.
     Preload,
@@ -143,8 +79,8 @@ pub enum JobKind {
 }
 
 /// How a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum JobState {
     /// It runs.
     Running,
@@ -157,8 +93,8 @@ pub enum JobState {
 }
 
 /// How one asset of a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum ItemState {
     /// Its turn has not come.
     Waiting,
@@ -173,8 +109,8 @@ pub enum ItemState {
 }
 
 /// What a plan says of an asset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum PlannedState {
     /// It is in the cache, proven.
     Proven,
@@ -188,43 +124,26 @@ pub enum PlannedState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobEvent {
     /// It began, went on or ended; without its items. At most about twice a second for each job.
-    Job(JobView),
+    Job(JobStatus),
     /// One of its items changed its state.
     Item {
         /// The job's number.
         job: u64,
         /// The item.
-        item: ItemView,
+        item: ItemStatus,
     },
-}
-
-impl JobView {
-    /// The same as lists show it.
-    #[must_use]
-    pub fn without_items(&self) -> Self {
-        Self { items: Vec::new(), what: self.what.clone(), ..*self }
-    }
 }
 
 impl JobKind {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Preload => "preload",
-            Self::Verify => "verify",
-            Self::Scrub => "scrub",
-        }
+        self.into()
     }
 }
 
 impl JobState {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
+        self.into()
     }
 }

@@ -5,14 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::OriginError;
 
 /// How an origin fared since the server started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct OriginView {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginStatus {
     /// The origin as metrics name it: its `match`, else the scheme and host of its sources.
     pub origin: String,
     /// Reads that were asked of it.
@@ -24,12 +22,12 @@ pub struct OriginView {
     /// When it last began to give what it was asked for.
     pub last_ok: Option<Timestamp>,
     /// How it last failed.
-    pub last_error: Option<OriginTrouble>,
+    pub last_error: Option<OriginFailure>,
 }
 
 /// A failure of an origin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct OriginTrouble {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginFailure {
     /// When.
     pub at: Timestamp,
     /// What was wrong; it holds no secret.
@@ -52,7 +50,7 @@ pub(super) struct Record {
 #[derive(Debug, Default)]
 struct Last {
     ok: Option<Timestamp>,
-    error: Option<OriginTrouble>,
+    error: Option<OriginFailure>,
 }
 
 impl Health {
@@ -66,7 +64,7 @@ impl Health {
     }
 
     /// All of them, in the order of their names.
-    pub(super) fn list(&self) -> Vec<OriginView> {
+    pub(super) fn list(&self) -> Vec<OriginStatus> {
         self.records().iter().map(|(label, record)| record.view(label)).collect()
     }
 
@@ -93,12 +91,12 @@ impl Record {
     /// A read failed.
     pub(super) fn failed(&self, error: &OriginError) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.last().error = Some(OriginTrouble { at: Timestamp::now(), message: error.to_string() });
+        self.last().error = Some(OriginFailure { at: Timestamp::now(), message: error.to_string() });
     }
 
-    fn view(&self, label: &str) -> OriginView {
+    fn view(&self, label: &str) -> OriginStatus {
         let last = self.last();
-        OriginView {
+        OriginStatus {
             origin: label.to_owned(),
             requests: self.requests.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),

@@ -12,7 +12,7 @@ use super::refusals::Refusals;
 use crate::admin::events::{self, Topic, Topics};
 use crate::admin::extract::Query;
 use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
+use crate::admin::state::AdminState;
 use crate::transport::RETRY_SECONDS;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -33,8 +33,9 @@ pub(super) struct Wanted {
 /// Server-sent events. The names and what they hold: `status` (as of `/status`, every two seconds), `transfer` and
 /// `transfer-ended` (as in `/transfers`), `fill` and `fill-ended` (as in `/fills`), `job` (as in `/jobs`) and `job-item`
 /// (`{job, item}`), `host` (as in `/hosts`), `release` (as in `/releases`), `asset` (as in `/assets`, when its state or its pin
-/// changed), `reload` (`last_reload` of the catalog), and `reset`: something was missed, look at everything again. Ids grow;
-/// `Last-Event-ID` goes on after one of the last 4,096. Who reads too slowly is cut off.
+/// changed), `reload` (`last_reload` of the catalog), `omitted` (`{topic, count}`: so many events of a burst were left out; fetch the topic
+/// again), and `reset`: events were missed, fetch everything again. Ids grow; `Last-Event-ID` continues after a recent id. A
+/// reader that is too slow gets a `reset` and continues with the newest events.
 #[utoipa::path(
     get, path = "/events", tag = "server", operation_id = "events",
     params(Wanted, ("Last-Event-ID" = Option<u64>, Header, description = "The id of the last event that came")),
@@ -42,7 +43,7 @@ pub(super) struct Wanted {
     responses((status = 200, description = "The events", body = String, content_type = "text/event-stream"), Refusals)
 )]
 pub(super) async fn follow(
-    State(site): State<Site>,
+    State(state): State<AdminState>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -55,7 +56,7 @@ pub(super) async fn follow(
     };
     // One that is none of ours is one that is gone.
     let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(0));
-    let Some(stream) = events::follow(&site, topics, last).await else {
+    let Some(stream) = events::follow(&state, topics, last).await else {
         let detail = "there are too many readers of events; close one, or come back later";
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_field(RETRY_AFTER, RETRY_SECONDS));
     };

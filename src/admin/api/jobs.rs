@@ -5,27 +5,18 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use hyper::header::RETRY_AFTER;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::refusals::Refusals;
-use crate::admin::Problem;
 use crate::admin::extract::{Content, Name};
 use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
-use crate::jobs::{CancelError, JobView, Plan, PreloadOrder, SelectionError, StartError, Task};
+use crate::admin::state::AdminState;
+use crate::api::{JobList, JobView, Plan, PreloadOrder, Problem};
+use crate::jobs::{CancelError, SelectionError, StartError, Task};
 use crate::task::blocking;
 use crate::transport::RETRY_SECONDS;
 
 /// A job that was begun.
 pub(super) type Started = (StatusCode, Json<JobView>);
-
-/// All jobs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct JobList {
-    /// Those that run, the newest first, and then the last 100 that ended; without their items.
-    pub jobs: Vec<JobView>,
-}
 
 /// Brings assets into the cache, or says what that would mean
 #[utoipa::path(
@@ -45,14 +36,14 @@ pub struct JobList {
     )
 )]
 pub(super) async fn preload(
-    State(site): State<Site>,
+    State(state): State<AdminState>,
     Content(order): Content<PreloadOrder>,
 ) -> Result<Response, Refusal> {
     if !order.dry_run {
-        return start(&site, Task::from(&order)).await.map(axum::response::IntoResponse::into_response);
+        return start(&state, Task::from(&order)).await.map(axum::response::IntoResponse::into_response);
     }
-    let plan = site.jobs.plan(&order.selection()).await;
-    plan.map(|plan| Json(plan).into_response()).map_err(|error| unselected(&error))
+    let plan = state.jobs.plan(&order.selection()).await;
+    plan.map(|plan| Json(Plan::from(plan)).into_response()).map_err(|error| unselected(&error))
 }
 
 /// Hashes every blob of the cache again
@@ -63,8 +54,8 @@ pub(super) async fn preload(
     security(("operator" = [])),
     responses((status = 202, description = "The job that does it", body = JobView), Refusals)
 )]
-pub(super) async fn scrub(State(site): State<Site>) -> Result<Started, Refusal> {
-    start(&site, Task::Scrub).await
+pub(super) async fn scrub(State(state): State<AdminState>) -> Result<Started, Refusal> {
+    start(&state, Task::Scrub).await
 }
 
 /// All jobs, without their items
@@ -73,8 +64,8 @@ pub(super) async fn scrub(State(site): State<Site>) -> Result<Started, Refusal> 
     security(("viewer" = []), ("operator" = [])),
     responses((status = 200, description = "The jobs", body = JobList), Refusals)
 )]
-pub(super) async fn list(State(site): State<Site>) -> Json<JobList> {
-    Json(JobList { jobs: site.jobs.list() })
+pub(super) async fn list(State(state): State<AdminState>) -> Json<JobList> {
+    Json(JobList { jobs: state.jobs.list().into_iter().map(Into::into).collect() })
 }
 
 /// One job
@@ -89,9 +80,9 @@ pub(super) async fn list(State(site): State<Site>) -> Json<JobList> {
         Refusals
     )
 )]
-pub(super) async fn one(State(site): State<Site>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
+pub(super) async fn one(State(state): State<AdminState>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
     let unknown = || Refusal::new(StatusCode::NOT_FOUND, CancelError::Unknown(id).to_string());
-    blocking(move || site.jobs.get(id)).await.map(Json).ok_or_else(unknown)
+    blocking(move || state.jobs.get(id)).await.map(|job| Json(job.into())).ok_or_else(unknown)
 }
 
 /// Ends a job
@@ -109,8 +100,8 @@ pub(super) async fn one(State(site): State<Site>, Name(id): Name<u64>) -> Result
         Refusals
     )
 )]
-pub(super) async fn cancel(State(site): State<Site>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
-    site.jobs.cancel(id).map(Json).map_err(|error| {
+pub(super) async fn cancel(State(state): State<AdminState>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
+    state.jobs.cancel(id).map(|job| Json(job.into())).map_err(|error| {
         let status = match error {
             CancelError::Unknown(_) => StatusCode::NOT_FOUND,
             CancelError::Ended { .. } => StatusCode::CONFLICT,
@@ -120,10 +111,10 @@ pub(super) async fn cancel(State(site): State<Site>, Name(id): Name<u64>) -> Res
 }
 
 /// Begins a job.
-pub(super) async fn start(site: &Site, task: Task) -> Result<Started, Refusal> {
-    let jobs = site.jobs.clone();
+pub(super) async fn start(state: &AdminState, task: Task) -> Result<Started, Refusal> {
+    let jobs = state.jobs.clone();
     match blocking(move || jobs.start(task)).await {
-        Ok(job) => Ok((StatusCode::ACCEPTED, Json(job))),
+        Ok(job) => Ok((StatusCode::ACCEPTED, Json(job.into()))),
         Err(StartError::Selection(error)) => Err(unselected(&error)),
         Err(error @ StartError::TooMany) => {
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());

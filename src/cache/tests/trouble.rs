@@ -15,7 +15,7 @@ impl Tmpfs {
         match mount("tmpfs", temp.path(), "tmpfs", MountFlags::empty(), size.as_c_str()) {
             Ok(()) => Some(Self(temp)),
             Err(error) => {
-                skip::note(&format!("no tmpfs can be mounted here: {error}"));
+                bootdepot_test_support::skip::note(&format!("no tmpfs can be mounted here: {error}"));
                 None
             }
         }

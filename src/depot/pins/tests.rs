@@ -39,7 +39,7 @@ fn restock(depot: &Depot, catalog: Catalog) {
 
 /// The names that are pinned, those that the catalog does not have in brackets.
 fn pinned(depot: &Depot) -> Vec<String> {
-    let name = |pin: PinView| if pin.known { pin.name } else { format!("({})", pin.name) };
+    let name = |pin: Pin| if pin.known { pin.name } else { format!("({})", pin.name) };
     depot.pins().into_iter().map(name).collect()
 }
 

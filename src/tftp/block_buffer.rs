@@ -1,5 +1,5 @@
-//! The bytes of one transfer: the chunks that the current window lies in, and a little more. It reads from a stream and
-//! knows neither packets nor time.
+//! The bytes of one transfer's current window, and a little read-ahead, as chunks of a stream. It knows neither packets
+//! nor time.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -9,69 +9,69 @@ use bytes::Bytes;
 use futures_core::Stream;
 
 use super::netascii;
-use super::packet::Mode;
+use super::packet::TransferMode;
 
-/// Bytes that are read beyond what the window needs, so that a disk's or an origin's delay is over when they are needed.
+/// Bytes read beyond the current window, so that the delay of a disk or an origin is over when they are needed.
 const READ_AHEAD: u64 = 32 << 10;
 
 /// The bytes of one transfer, in order.
-pub(super) struct Feed<S> {
+pub(super) struct BlockBuffer<S> {
     stream: S,
-    mode: Mode,
+    mode: TransferMode,
     chunks: VecDeque<Bytes>,
-    /// The offset of the first chunk's first byte.
+    /// The offset of the first byte of the first chunk.
     start: u64,
-    /// The offset after the last chunk's last byte.
+    /// The offset after the last byte of the last chunk.
     end: u64,
     ended: bool,
-    /// The stream had nothing, and will wake who asked.
-    waiting: bool,
+    /// The stream returned `Pending` and has not woken the caller since.
+    pending: bool,
 }
 
-impl<S, E> Feed<S>
+impl<S, E> BlockBuffer<S>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
-    /// The bytes of `stream`, as `mode` writes them.
-    pub(super) fn new(stream: S, mode: Mode) -> Self {
-        Self { stream, mode, chunks: VecDeque::new(), start: 0, end: 0, ended: false, waiting: false }
+    /// Buffers `stream`, encoded for `mode`.
+    pub(super) fn new(stream: S, mode: TransferMode) -> Self {
+        Self { stream, mode, chunks: VecDeque::new(), start: 0, end: 0, ended: false, pending: false }
     }
 
-    /// Reads until the bytes up to `needed`, and some beyond, are here, the stream has nothing, or it has ended.
+    /// Reads until the buffer holds the bytes up to `needed` and the read-ahead, the stream is pending, or it ends.
     ///
-    /// After a stream that had nothing this does nothing until [`Feed::woken`].
+    /// After a pending stream, does nothing until [`BlockBuffer::resume`].
     pub(super) fn fill(&mut self, needed: u64, context: &mut Context<'_>) -> Result<(), E> {
-        while !self.ended && !self.waiting && self.end < needed + READ_AHEAD {
+        while !self.ended && !self.pending && self.end < needed + READ_AHEAD {
             match Pin::new(&mut self.stream).poll_next(context) {
                 Poll::Ready(Some(chunk)) => {
                     let chunk = chunk?;
-                    let chunk = if self.mode == Mode::Netascii { netascii::encode(&chunk) } else { chunk };
+                    let chunk = if self.mode == TransferMode::Netascii { netascii::encode(&chunk) } else { chunk };
                     self.end += chunk.len() as u64;
                     self.chunks.push_back(chunk);
                 }
                 Poll::Ready(None) => self.ended = true,
-                Poll::Pending => self.waiting = true,
+                Poll::Pending => self.pending = true,
             }
         }
         Ok(())
     }
 
-    /// The stream has woken who asked.
-    pub(super) fn woken(&mut self) {
-        self.waiting = false;
+    /// The stream has woken the caller: the next [`BlockBuffer::fill`] polls it again.
+    pub(super) fn resume(&mut self) {
+        self.pending = false;
     }
 
-    /// How many bytes, counted from the start, have come.
+    /// How many bytes were read, counted from the start of the file.
     pub(super) fn available(&self) -> u64 {
         self.end
     }
 
-    /// Whether that is all.
+    /// Whether the whole file was read.
     pub(super) fn ended(&self) -> bool {
         self.ended
     }
 
-    /// Lets go of chunks that lie wholly before `offset`.
+    /// Drops the chunks that lie wholly before `offset`.
     pub(super) fn release(&mut self, offset: u64) {
         while let Some(first) = self.chunks.front()
             && self.start + first.len() as u64 <= offset
@@ -81,9 +81,9 @@ where
         }
     }
 
-    /// The `length` bytes from `offset` on, piece by piece; all of them must be here and not released.
+    /// The `length` bytes from `offset` on, as slices of the chunks. All of them must be read and not released.
     pub(super) fn slices(&self, offset: u64, length: usize) -> impl Iterator<Item = Bytes> {
-        // What was released is never asked for.
+        // Released bytes are never requested.
         let mut skip = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
         let mut left = length;
         self.chunks.iter().filter_map(move |chunk| {
@@ -120,30 +120,31 @@ mod tests {
     }
 
     #[test]
-    fn reads_no_more_than_a_little_ahead_and_waits_to_be_woken() {
+    fn fill_stops_after_read_ahead() {
         let chunk = vec![1; 20 << 10];
         let chunks = [ready(&chunk), ready(&chunk), ready(&chunk), Poll::Pending, ready(b"x")];
-        let mut feed = Feed::new(Chunks(chunks.into()), Mode::Octet);
+        let mut buffer = BlockBuffer::new(Chunks(chunks.into()), TransferMode::Octet);
         let mut context = Context::from_waker(Waker::noop());
-        feed.fill(1, &mut context).unwrap();
-        assert_eq!((feed.available(), feed.ended()), (40 << 10, false));
-        feed.fill(60 << 10, &mut context).unwrap();
-        feed.fill(60 << 10, &mut context).unwrap();
-        assert_eq!((feed.available(), feed.ended()), (60 << 10, false));
-        feed.woken();
-        feed.fill(60 << 10, &mut context).unwrap();
-        assert_eq!((feed.available(), feed.ended()), ((60 << 10) + 1, true));
+        buffer.fill(1, &mut context).unwrap();
+        assert_eq!((buffer.available(), buffer.ended()), (40 << 10, false));
+        buffer.fill(60 << 10, &mut context).unwrap();
+        buffer.fill(60 << 10, &mut context).unwrap();
+        assert_eq!((buffer.available(), buffer.ended()), (60 << 10, false));
+        buffer.resume();
+        buffer.fill(60 << 10, &mut context).unwrap();
+        assert_eq!((buffer.available(), buffer.ended()), ((60 << 10) + 1, true));
     }
 
     #[test]
-    fn an_error_is_handed_on() {
-        let mut feed = Feed::new(Chunks([ready(b"x"), Poll::Ready(Some(Err("gone")))].into()), Mode::Octet);
-        assert_eq!(feed.fill(1, &mut Context::from_waker(Waker::noop())), Err("gone"));
+    fn stream_error_is_returned() {
+        let mut buffer =
+            BlockBuffer::new(Chunks([ready(b"x"), Poll::Ready(Some(Err("gone")))].into()), TransferMode::Octet);
+        assert_eq!(buffer.fill(1, &mut Context::from_waker(Waker::noop())), Err("gone"));
     }
 
     proptest! {
         #[test]
-        fn slices_are_the_bytes_wherever_the_chunks_end(
+        fn slices_cross_chunk_boundaries(
             lengths in proptest::collection::vec(0usize..50, 0..20), offset in 0usize..500, length in 0usize..200,
             netascii in any::<bool>(),
         ) {
@@ -155,16 +156,16 @@ mod tests {
                 rest = after;
                 ready(chunk)
             });
-            let mode = if netascii { Mode::Netascii } else { Mode::Octet };
-            let mut feed = Feed::new(Chunks(chunks.collect()), mode);
-            feed.fill(u64::MAX / 2, &mut Context::from_waker(Waker::noop())).unwrap();
+            let mode = if netascii { TransferMode::Netascii } else { TransferMode::Octet };
+            let mut buffer = BlockBuffer::new(Chunks(chunks.collect()), mode);
+            buffer.fill(u64::MAX / 2, &mut Context::from_waker(Waker::noop())).unwrap();
             let expected = if netascii { netascii::encode(&bytes).to_vec() } else { bytes };
-            prop_assert_eq!((feed.available(), feed.ended()), (expected.len() as u64, true));
+            prop_assert_eq!((buffer.available(), buffer.ended()), (expected.len() as u64, true));
 
             let offset = offset.min(expected.len());
             let length = length.min(expected.len() - offset);
-            feed.release(offset as u64);
-            let pieces: Vec<u8> = feed.slices(offset as u64, length).flatten().collect();
+            buffer.release(offset as u64);
+            let pieces: Vec<u8> = buffer.slices(offset as u64, length).flatten().collect();
             prop_assert_eq!(&pieces, &expected[offset..offset + length]);
         }
     }
