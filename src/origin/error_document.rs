@@ -1,36 +1,36 @@
-//! S3 error documents: the small XML body in which a store says what is wrong.
+//! S3 error documents: the XML body of an error reply.
 
 use serde::Deserialize;
 
-/// What an error document says; all of it empty where there was none.
+/// An error document. All fields are `None` if the body is not one.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct Document {
-    /// The error's code, such as `NoSuchKey`.
+pub(super) struct ErrorDocument {
+    /// The error code, such as `NoSuchKey`.
     pub(super) code: Option<String>,
-    /// The same for people.
+    /// The human-readable message.
     pub(super) message: Option<String>,
-    /// The region that the bucket is in, where another was asked.
+    /// The bucket's region, if the request went to another.
     pub(super) region: Option<String>,
-    /// The endpoint that the bucket is at, where another was asked.
+    /// The bucket's endpoint, if the request went to another.
     pub(super) endpoint: Option<String>,
-    /// The bucket.
+    /// The bucket's name.
     pub(super) bucket_name: Option<String>,
-    /// The object's length, where a range lay past it.
+    /// The object's length in bytes, if the range began past its end.
     pub(super) actual_object_size: Option<u64>,
 }
 
-impl Document {
-    /// The most bytes of one that are read.
+impl ErrorDocument {
+    /// Bytes of a body that are read at most.
     pub(super) const MAX_LENGTH: usize = 64 << 10;
 
-    /// Longest text taken over from a document into our own words, in characters.
+    /// Characters that are kept of a field at most.
     const MAX_TEXT: usize = 200;
 
-    /// Reads the document; what is none says nothing.
+    /// Parses a body. Returns an empty document if it is not an error document.
     pub(super) fn parse(body: &[u8]) -> Self {
         let Ok(text) = std::str::from_utf8(body) else { return Self::default() };
-        // Of a web server's own pages nothing would be left but a title.
+        // Skips a web server's HTML pages.
         if !text.contains("<Error") {
             return Self::default();
         }
@@ -42,24 +42,25 @@ impl Document {
             &mut document.endpoint,
             &mut document.bucket_name,
         ] {
-            *field = field.as_deref().map(plain).filter(|text| !text.is_empty());
+            *field = field.as_deref().map(one_line).filter(|text| !text.is_empty());
         }
         document
     }
 
-    /// `Code: message`, as far as they are known.
-    pub(super) fn words(&self) -> Option<String> {
+    /// Returns `Code: message`, or the one of them that is present.
+    pub(super) fn summary(&self) -> Option<String> {
         match (&self.code, &self.message) {
             (Some(code), Some(message)) => Some(format!("{code}: {message}")),
-            (Some(words), None) | (None, Some(words)) => Some(words.clone()),
+            (Some(text), None) | (None, Some(text)) => Some(text.clone()),
             (None, None) => None,
         }
     }
 }
 
-/// A stranger's text made fit for a log: one line, of bounded length.
-fn plain(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(Document::MAX_TEXT).collect();
+/// Makes remote text safe to log: one line of bounded length.
+fn one_line(text: &str) -> String {
+    let line: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ErrorDocument::MAX_TEXT).collect();
     line.trim().to_owned()
 }
 
@@ -69,33 +70,33 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn reads_what_stores_write() {
-        let document = Document::parse(
+    fn s3_error_document_is_parsed() {
+        let document = ErrorDocument::parse(
             br#"<?xml version="1.0" encoding="UTF-8"?>
             <Error><Code>PermanentRedirect</Code><Message>Use &lt;that&gt; endpoint.</Message>
             <Endpoint>b.s3.eu-west-1.amazonaws.com</Endpoint><RequestId>1</RequestId><BucketName>b</BucketName></Error>"#,
         );
-        assert_eq!(document.words().as_deref(), Some("PermanentRedirect: Use <that> endpoint."));
+        assert_eq!(document.summary().as_deref(), Some("PermanentRedirect: Use <that> endpoint."));
         assert_eq!(document.endpoint.as_deref(), Some("b.s3.eu-west-1.amazonaws.com"));
         assert_eq!(document.bucket_name.as_deref(), Some("b"));
         let document =
-            Document::parse(b"<Error><Code>InvalidRange</Code><ActualObjectSize>5</ActualObjectSize></Error>");
+            ErrorDocument::parse(b"<Error><Code>InvalidRange</Code><ActualObjectSize>5</ActualObjectSize></Error>");
         assert_eq!(document.actual_object_size, Some(5));
     }
 
     #[test]
-    fn keeps_a_strangers_words_to_one_line() {
+    fn remote_text_becomes_one_line() {
         let long = format!("<Error><Code>A\n\u{1b}B</Code><Message>{}</Message></Error>", "x".repeat(900));
-        let document = Document::parse(long.as_bytes());
+        let document = ErrorDocument::parse(long.as_bytes());
         assert_eq!(document.code.as_deref(), Some("A  B"));
         assert_eq!(document.message.unwrap().len(), 200);
     }
 
     proptest! {
         #[test]
-        fn survives_anything(body in prop::collection::vec(any::<u8>(), 0..200), xml in "<Error>[<>/&;A-Za-z ]{0,60}") {
-            Document::parse(&body);
-            Document::parse(xml.as_bytes());
+        fn arbitrary_bodies_parse_without_panic(body in prop::collection::vec(any::<u8>(), 0..200), xml in "<Error>[<>/&;A-Za-z ]{0,60}") {
+            ErrorDocument::parse(&body);
+            ErrorDocument::parse(xml.as_bytes());
         }
     }
 }

@@ -1,59 +1,59 @@
-//! Questions that read nothing.
+//! Metadata requests.
 
 use std::time::SystemTime;
 
-use super::fake::{Act, RealS3, Scripted};
+use super::fake::{Act, RealS3, ScriptedServer};
 use super::*;
 use crate::asset::Digest;
-use crate::origin::Answer;
+use crate::origin::StatReport;
 
-async fn ask(origins: &Origins, url: &str) -> Answer {
-    origins.ask(&source(url)).await
+async fn stat(origins: &Origins, url: &str) -> StatReport {
+    origins.stat(&source(url)).await
 }
 
 #[tokio::test]
-async fn a_head_is_enough() {
+async fn stat_needs_only_head() {
     let digest = Digest::of(b"abc");
     let date = httpdate::fmt_http_date(SystemTime::now() - Duration::from_mins(5));
     let answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nETag: \"a\"\r\nDate: {date}\r\nx-amz-meta-sha256: {digest}\r\n\r\n"
     );
-    let server = Scripted::saying(answer).await;
-    let answer = ask(&origins(Vec::new()), &server.url("/a.img")).await;
-    let stat = answer.stat.unwrap();
-    assert_eq!((stat.size, stat.advertised.map(|told| told.digest)), (9, Some(digest)));
-    assert!((-302..=-299).contains(&answer.clock.unwrap().as_secs()), "{:?}", answer.clock);
-    assert_eq!(answer.certificate, None);
+    let server = ScriptedServer::replying(answer).await;
+    let report = stat(&origins(Vec::new()), &server.url("/a.img")).await;
+    let stat = report.stat.unwrap();
+    assert_eq!((stat.size, stat.checksum.map(|checksum| checksum.digest)), (9, Some(digest)));
+    assert!((-302..=-299).contains(&report.clock_offset.unwrap().as_secs()), "{:?}", report.clock_offset);
+    assert_eq!(report.certificate_expiry, None);
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
     assert!(requests[0].starts_with("HEAD /a.img ") && !requests[0].contains("range:"), "{requests:?}");
 }
 
 #[tokio::test]
-async fn where_a_head_is_refused_one_byte_is_asked_for() {
-    // As it is with URLs that are signed for GET.
-    let server = Scripted::start([
-        Act::Say("HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()),
-        Act::Say("HTTP/1.1 206 P\r\nContent-Range: bytes 0-0/9\r\nContent-Length: 1\r\n\r\na".to_owned()),
+async fn refused_head_retries_with_get() {
+    // URLs that are signed for GET refuse HEAD.
+    let server = ScriptedServer::start([
+        Act::Reply("HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()),
+        Act::Reply("HTTP/1.1 206 P\r\nContent-Range: bytes 0-0/9\r\nContent-Length: 1\r\n\r\na".to_owned()),
     ])
     .await;
-    assert_eq!(ask(&origins(Vec::new()), &server.url("/a")).await.stat.unwrap().size, 9);
+    assert_eq!(stat(&origins(Vec::new()), &server.url("/a")).await.stat.unwrap().size, 9);
     let requests = server.requests();
     assert!(requests[0].starts_with("HEAD ") && requests[1].starts_with("GET "), "{requests:?}");
     assert!(requests[1].contains("\r\nrange: bytes=0-0\r\n"), "{requests:?}");
 }
 
 #[tokio::test]
-async fn why_a_head_is_refused_is_asked_too() {
+async fn refused_head_reports_s3_error_code() {
     let refusal = "<Error><Code>NoSuchBucket</Code></Error>";
-    let server = Scripted::start([
-        Act::Say("HTTP/1.1 404 No\r\nContent-Length: 40\r\nConnection: close\r\n\r\n".to_owned()),
-        Act::Say(format!("HTTP/1.1 404 No\r\nContent-Length: {}\r\n\r\n{refusal}", refusal.len())),
+    let server = ScriptedServer::start([
+        Act::Reply("HTTP/1.1 404 No\r\nContent-Length: 40\r\nConnection: close\r\n\r\n".to_owned()),
+        Act::Reply(format!("HTTP/1.1 404 No\r\nContent-Length: {}\r\n\r\n{refusal}", refusal.len())),
     ])
     .await;
     let endpoint = Some(server.url("").parse().unwrap());
     let origins = origins(vec![OriginSettings { endpoint, credentials: keys("AKIA1", "s"), ..settings("s3://") }]);
-    let error = ask(&origins, "s3://b/a").await.stat.unwrap_err();
+    let error = stat(&origins, "s3://b/a").await.stat.unwrap_err();
     assert!(matches!(error, OriginError::NoSuchBucket { .. }), "{error}");
     let head = &server.requests()[0];
     assert!(head.contains("\r\nx-amz-checksum-mode: ENABLED\r\n"), "{head}");
@@ -61,7 +61,7 @@ async fn why_a_head_is_refused_is_asked_too() {
 }
 
 #[tokio::test]
-async fn a_real_store_takes_the_signature_of_a_head() {
+async fn signed_head_is_accepted_by_s3() {
     let s3 = RealS3::start().await;
     s3.put("a.img", b"abcdefghi");
     let origin = |secret: &str| OriginSettings {
@@ -70,25 +70,25 @@ async fn a_real_store_takes_the_signature_of_a_head() {
         ..settings("s3://")
     };
     let good = origins(vec![origin(RealS3::SECRET)]);
-    assert_eq!(ask(&good, "s3://bucket/a.img").await.stat.unwrap().size, 9);
-    assert!(ask(&good, "s3://bucket/b.img").await.stat.unwrap_err().is_not_found());
+    assert_eq!(stat(&good, "s3://bucket/a.img").await.stat.unwrap().size, 9);
+    assert!(stat(&good, "s3://bucket/b.img").await.stat.unwrap_err().is_not_found());
     let bad = origins(vec![origin("mistyped")]);
-    let error = ask(&bad, "s3://bucket/a.img").await.stat.unwrap_err();
+    let error = stat(&bad, "s3://bucket/a.img").await.stat.unwrap_err();
     let OriginError::AccessDenied { code, .. } = &error else { panic!("{error}") };
-    assert_eq!(code, "SignatureDoesNotMatch", "a HEAD alone could not say so");
+    assert_eq!(code, "SignatureDoesNotMatch", "a HEAD reply has no body with the code");
 }
 
 #[tokio::test]
-async fn a_file_is_looked_at() {
+async fn stat_reads_file_metadata() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "abc").unwrap();
     let origins = origins(Vec::new());
-    assert_eq!(ask(&origins, &format!("file://{}", file.path().display())).await.stat.unwrap().size, 3);
-    assert!(ask(&origins, "file:///nonexistent/a").await.stat.unwrap_err().is_not_found());
+    assert_eq!(stat(&origins, &format!("file://{}", file.path().display())).await.stat.unwrap().size, 3);
+    assert!(stat(&origins, "file:///nonexistent/a").await.stat.unwrap_err().is_not_found());
 }
 
 #[tokio::test]
-async fn a_route_says_who_is_asked() {
+async fn route_names_server_and_identity() {
     let proxied = OriginSettings {
         endpoint: Some("https://s3.lab".parse().unwrap()),
         proxy: Some("http://[::1]:4001".parse().unwrap()),

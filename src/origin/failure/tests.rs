@@ -2,7 +2,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::*;
 
-const REQUEST: Request<'_> = Request {
+const REQUEST: Refused<'_> = Refused {
     source_url: "s3://bucket/key",
     origin: "s3://bucket/",
     host: "s3.lab:9000",
@@ -10,80 +10,80 @@ const REQUEST: Request<'_> = Request {
     bucket: Some(("bucket", "https://s3.lab:9000")),
 };
 
-fn said(code: &str, message: &str) -> Document {
-    Document::parse(format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>").as_bytes())
+fn document(code: &str, message: &str) -> ErrorDocument {
+    ErrorDocument::parse(format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>").as_bytes())
 }
 
-fn explained(status: u16, fields: &[(&'static str, &'static str)], said: &Document) -> OriginError {
+fn classified(status: u16, fields: &[(&'static str, &'static str)], document: &ErrorDocument) -> OriginError {
     let headers = fields.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect();
-    explain(&REQUEST, StatusCode::from_u16(status).unwrap(), &headers, said)
+    from_status(&REQUEST, StatusCode::from_u16(status).unwrap(), &headers, document)
 }
 
 #[test]
-fn says_what_each_answer_means() {
-    let none = Document::default();
+fn statuses_map_to_error_kinds() {
+    let none = ErrorDocument::default();
     let denied = "s3://bucket/ refused s3://bucket/key to access key AKIAEXAMPLE";
     let advice = "check the origin's credentials and the bucket's policy";
-    for (status, said, word, message) in [
+    for (status, document, kind, message) in [
         (404, none.clone(), "not-found", "s3://bucket/key does not exist".to_owned()),
         (410, none.clone(), "not-found", "s3://bucket/key does not exist".to_owned()),
-        (404, said("NoSuchKey", "m"), "not-found", "s3://bucket/key does not exist".to_owned()),
-        (404, said("NoSuchVersion", "m"), "not-found", "s3://bucket/key does not exist".to_owned()),
-        (404, said("Whatever", "m"), "not-found", "s3://bucket/key does not exist".to_owned()),
+        (404, document("NoSuchKey", "m"), "not-found", "s3://bucket/key does not exist".to_owned()),
+        (404, document("NoSuchVersion", "m"), "not-found", "s3://bucket/key does not exist".to_owned()),
+        (404, document("Whatever", "m"), "not-found", "s3://bucket/key does not exist".to_owned()),
         (
             404,
-            said("NoSuchBucket", "m"),
+            document("NoSuchBucket", "m"),
             "no-such-bucket",
             "the bucket \"bucket\" does not exist at https://s3.lab:9000; check the source URL and the origin's endpoint"
                 .to_owned(),
         ),
         (401, none.clone(), "access-denied", format!("{denied} (401); {advice}")),
         (403, none.clone(), "access-denied", format!("{denied} (403); {advice}")),
-        (403, said("AccessDenied", "Access Denied"), "access-denied", format!("{denied} (AccessDenied); {advice}")),
-        (403, said("SignatureDoesNotMatch", "m"), "access-denied", format!("{denied} (SignatureDoesNotMatch); {advice}")),
-        (403, said("InvalidAccessKeyId", "m"), "access-denied", format!("{denied} (InvalidAccessKeyId); {advice}")),
-        (400, said("ExpiredToken", "m"), "access-denied", format!("{denied} (ExpiredToken); {advice}")),
+        (403, document("AccessDenied", "Access Denied"), "access-denied", format!("{denied} (AccessDenied); {advice}")),
+        (403, document("SignatureDoesNotMatch", "m"), "access-denied", format!("{denied} (SignatureDoesNotMatch); {advice}")),
+        (403, document("InvalidAccessKeyId", "m"), "access-denied", format!("{denied} (InvalidAccessKeyId); {advice}")),
+        (400, document("ExpiredToken", "m"), "access-denied", format!("{denied} (ExpiredToken); {advice}")),
         (
             403,
-            said("RequestTimeTooSkewed", "m"),
+            document("RequestTimeTooSkewed", "m"),
             "access-denied",
             format!("{denied} (RequestTimeTooSkewed: check this machine's clock); {advice}"),
         ),
         (
             403,
-            said("AccessDenied", "Request has expired"),
+            document("AccessDenied", "Request has expired"),
             "access-denied",
             format!("{denied} (AccessDenied: the presigned URL has expired); {advice}"),
         ),
         (
             403,
-            said("InvalidObjectState", "m"),
+            document("InvalidObjectState", "m"),
             "status",
             "s3://bucket/key answered 403: InvalidObjectState: the object is archived; restore it to a class that can be read \
              at once"
                 .to_owned(),
         ),
-        (503, said("SlowDown", "m"), "throttled", "s3.lab:9000 asks to slow down (SlowDown)".to_owned()),
+        (503, document("SlowDown", "m"), "throttled", "s3.lab:9000 asks to slow down (SlowDown)".to_owned()),
         (503, none.clone(), "throttled", "s3.lab:9000 asks to slow down (503)".to_owned()),
         (429, none.clone(), "throttled", "s3.lab:9000 asks to slow down (429)".to_owned()),
-        (412, said("PreconditionFailed", "m"), "changed", "s3://bucket/key changed while it was read".to_owned()),
-        (500, said("InternalError", "Try again."), "status", "s3://bucket/key answered 500: InternalError: Try again.".to_owned()),
+        (412, document("PreconditionFailed", "m"), "changed", "s3://bucket/key changed while it was read".to_owned()),
+        (500, document("InternalError", "Try again."), "status", "s3://bucket/key answered 500: InternalError: Try again.".to_owned()),
         (502, none.clone(), "status", "s3://bucket/key answered 502".to_owned()),
     ] {
-        let error = explained(status, &[], &said);
-        assert_eq!((error.word(), error.to_string()), (word, message));
+        let error = classified(status, &[], &document);
+        assert_eq!((error.kind(), error.to_string()), (kind, message));
     }
 }
 
 #[test]
-fn names_the_place_to_ask_instead() {
-    let none = Document::default();
+fn redirect_errors_name_region_or_endpoint() {
+    let none = ErrorDocument::default();
     let endpoint =
-        Document::parse(b"<Error><Code>PermanentRedirect</Code><Endpoint>b.s3.eu.example</Endpoint></Error>");
-    let region = Document::parse(
+        ErrorDocument::parse(b"<Error><Code>PermanentRedirect</Code><Endpoint>b.s3.eu.example</Endpoint></Error>");
+    let region = ErrorDocument::parse(
         b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-1</Region></Error>",
     );
-    for (status, fields, said, message) in [
+    for (status, fields, document, message) in [
         (
             301,
             &[("x-amz-bucket-region", "eu-west-1")][..],
@@ -109,18 +109,18 @@ fn names_the_place_to_ask_instead() {
             "s3://bucket/key answered 307: it redirects to \"https://other.example/key\"; set the origin's endpoint or region",
         ),
     ] {
-        assert_eq!(explained(status, fields, said).to_string(), message);
+        assert_eq!(classified(status, fields, document).to_string(), message);
     }
 }
 
 #[test]
-fn reads_both_kinds_of_retry_after() {
+fn retry_after_accepts_seconds_and_date() {
     let now = httpdate::parse_http_date("Tue, 15 Nov 1994 12:45:26 GMT").unwrap();
     let wait = |value| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]), now);
     assert_eq!(wait("120"), Some(Duration::from_mins(2)));
     assert_eq!(wait("Tue, 15 Nov 1994 12:45:56 GMT"), Some(Duration::from_secs(30)));
     assert_eq!(wait("Tue, 15 Nov 1994 12:00:00 GMT"), Some(Duration::ZERO));
     assert_eq!(wait("soon"), None);
-    let error = explained(503, &[("retry-after", "7")], &Document::default());
+    let error = classified(503, &[("retry-after", "7")], &ErrorDocument::default());
     assert_eq!((error.retry_after(), error.is_transient()), (Some(Duration::from_secs(7)), true));
 }
