@@ -11,14 +11,14 @@ mod index;
 mod journal;
 mod key;
 mod line;
+mod machine_status;
 mod stage;
 mod state;
 mod status;
 mod step;
 #[cfg(test)]
 mod tests;
-mod machine_status;
 
 pub use handle::Ledger;
-pub use state::State;
 pub use machine_status::{BootStatus, MachineStatus, StepStatus};
+pub use state::State;

@@ -9,10 +9,10 @@ mod error;
 mod handle;
 mod reconciler;
 mod record;
+mod release_status;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod release_status;
 
 pub use error::ActivateError;
 pub use handle::{RECORD_FILE, Releases};

@@ -116,7 +116,9 @@ fn pieces(rendered: &str) -> Vec<Piece> {
 impl Templates {
     /// Compiles `text` as the template `name`.
     pub(super) fn add(&mut self, name: &str, text: &str) -> Result<(), TemplateError> {
-        self.environment.add_template_owned(name.to_owned(), text.to_owned()).map_err(|error| template_error(name, &error))
+        self.environment
+            .add_template_owned(name.to_owned(), text.to_owned())
+            .map_err(|error| template_error(name, &error))
     }
 
     /// Whether the set has a template `name`.

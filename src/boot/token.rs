@@ -205,8 +205,10 @@ mod tests {
     fn token_store_full_drops_oldest() {
         let tokens = TokenStore::with_capacity(10);
         tokens.record_script("a", HOME);
-        let all: Vec<_> =
-            (0..50).map(|_| tokens.issue("a", "f", HOME).unwrap()).inspect(|_| tokens.issued.run_pending_tasks()).collect();
+        let all: Vec<_> = (0..50)
+            .map(|_| tokens.issue("a", "f", HOME).unwrap())
+            .inspect(|_| tokens.issued.run_pending_tasks())
+            .collect();
         let good = |token: &String| tokens.check("a", "f", Some(token), HOME).is_ok();
         assert!(all[40..].iter().all(good));
         assert!(!all[..40].iter().any(good));

@@ -174,4 +174,3 @@ fn host_values_override_profile_values() {
     let script = roster.preview(&Machine::from_query("mac=246e96000001"), &request(), Language::Ipxe).text;
     assert!(script.contains(" hostname=r630-01 last=control || goto failed"), "{script}");
 }
-

@@ -46,10 +46,7 @@ impl Failures {
 }
 
 /// Renders everything once and returns the errors. `origins`: where the configuration names each template.
-pub(super) fn render_all(
-    roster: &Roster,
-    origins: &HashMap<String, (Subject, Vec<String>)>,
-) -> Vec<RosterError> {
+pub(super) fn render_all(roster: &Roster, origins: &HashMap<String, (Subject, Vec<String>)>) -> Vec<RosterError> {
     let failures = scripts_and_files(roster).0.into_iter();
     failures.map(|failure| failure.into_error(roster, origins)).collect()
 }
@@ -63,7 +60,8 @@ fn scripts_and_files(roster: &Roster) -> Failures {
     for (host, machine) in hosts.chain(unknown) {
         for language in Language::ALL {
             // References were checked before, and GRUB need not support every profile.
-            if let Some(ScriptError::Template { template, reason }) = roster.preview(&machine, &request, language).error {
+            if let Some(ScriptError::Template { template, reason }) = roster.preview(&machine, &request, language).error
+            {
                 failures.add(&template, "the script", host, reason);
             }
         }

@@ -122,7 +122,9 @@ impl Index {
                 }
             }
         }
-        self.record(key, Role::Script, SCRIPT_NAME, at, |attempt| attempt.record_script(profile.map(stored_name), plan, at));
+        self.record(key, Role::Script, SCRIPT_NAME, at, |attempt| {
+            attempt.record_script(profile.map(stored_name), plan, at)
+        });
         if let Some(machine) = self.machines.get_mut(&key) {
             machine.address = Some(peer);
             machine.host = host.map(stored_name).or(machine.host.take());
@@ -149,7 +151,8 @@ impl Index {
     pub(super) fn set_size(&mut self, transfer: u64, size: Option<u64>) {
         let Some(open) = self.open.get(&transfer).filter(|_| size.is_some()) else { return };
         let machine = self.machines.get_mut(&open.key);
-        let attempt = machine.and_then(|machine| machine.attempts.iter_mut().find(|attempt| attempt.id == open.attempt));
+        let attempt =
+            machine.and_then(|machine| machine.attempts.iter_mut().find(|attempt| attempt.id == open.attempt));
         let step = attempt.and_then(|attempt| attempt.find_step(open.role, &open.name));
         if let Some(step) = step {
             step.size = size.or(step.size);
@@ -163,7 +166,8 @@ impl Index {
         }
         let Some(open) = self.open.remove(&start.id) else { return };
         let machine = self.machines.get_mut(&open.key);
-        let attempt = machine.and_then(|machine| machine.attempts.iter_mut().find(|attempt| attempt.id == open.attempt));
+        let attempt =
+            machine.and_then(|machine| machine.attempts.iter_mut().find(|attempt| attempt.id == open.attempt));
         // The machine or the attempt may have been dropped since.
         if let Some(attempt) = attempt {
             attempt.step(open.role, &open.name, at).end(end, at);
@@ -242,7 +246,8 @@ impl Index {
     /// Returns all attempts, and discards the recorded changes.
     pub(super) fn all_lines(&mut self) -> Vec<Line> {
         self.changed.clear();
-        let ids = self.machines.iter().flat_map(|(key, machine)| machine.attempts.iter().map(|attempt| (*key, attempt.id)));
+        let ids =
+            self.machines.iter().flat_map(|(key, machine)| machine.attempts.iter().map(|attempt| (*key, attempt.id)));
         ids.filter_map(|(key, id)| self.line(key, id)).collect()
     }
 
@@ -308,7 +313,14 @@ impl Index {
 
     /// Records an event of a machine in its last attempt, or in a new one if the step does not belong to that. Returns the
     /// attempt's id.
-    fn record(&mut self, key: MachineKey, role: Role, name: &str, at: Timestamp, event: impl FnOnce(&mut Attempt)) -> u64 {
+    fn record(
+        &mut self,
+        key: MachineKey,
+        role: Role,
+        name: &str,
+        at: Timestamp,
+        event: impl FnOnce(&mut Attempt),
+    ) -> u64 {
         let machine = self.machines.entry(key).or_default();
         let continues = machine.attempts.back().is_some_and(|attempt| attempt.continues_with(role, name, at));
         if !continues {
@@ -342,8 +354,9 @@ impl Index {
         self.settle(from);
         let moved = attempt.id;
         let target = self.machines.entry(to).or_default();
-        let continues =
-            |current: &Attempt| attempt.steps.iter().all(|step| current.continues_with(step.role, &step.name, step.began));
+        let continues = |current: &Attempt| {
+            attempt.steps.iter().all(|step| current.continues_with(step.role, &step.name, step.began))
+        };
         let into = match target.attempts.back_mut() {
             Some(current) if continues(current) => {
                 current.merge(attempt);
@@ -381,7 +394,8 @@ impl Index {
         }
         while self.machines.len() > MAX_MACHINES || self.weight > MAX_WEIGHT {
             let others = self.machines.iter().filter(|(other, _)| **other != key);
-            let first = others.min_by_key(|(_, machine)| (machine.host.is_some(), machine.last)).map(|(other, _)| *other);
+            let first =
+                others.min_by_key(|(_, machine)| (machine.host.is_some(), machine.last)).map(|(other, _)| *other);
             let Some(first) = first else { break };
             self.drop_machine(first);
         }

@@ -255,7 +255,10 @@ fn unnamed_asset_role_follows_protocol() {
     scenario.dhcp(MAC_B, "http://boot.lab/assets/boot/grub.efi");
     scenario.fetch(Protocol::Http, "192.0.2.9", "boot/grub.efi", Outcome::Probe, 0);
     scenario.http("192.0.2.9", "boot/grub.efi");
-    assert_eq!(scenario.boots(MachineKey::Mac(MAC_B)), ["dhcp:http://boot.lab/assets/boot/grub.efi nbp:boot/grub.efi*2"]);
+    assert_eq!(
+        scenario.boots(MachineKey::Mac(MAC_B)),
+        ["dhcp:http://boot.lab/assets/boot/grub.efi nbp:boot/grub.efi*2"]
+    );
 }
 
 #[test]
@@ -354,11 +357,21 @@ fn index_drops_unknown_machines_before_hosts() {
     for number in 0..MAX_MACHINES + 5 {
         let [_, _, high, low] = u32::try_from(number).unwrap().to_be_bytes();
         scenario.wait(1);
-        scenario.index.record_script(Some(Mac([2, 0, 0, 0, high, low])), ip(PEER_B), None, None, Vec::new(), scenario.now);
+        scenario.index.record_script(
+            Some(Mac([2, 0, 0, 0, high, low])),
+            ip(PEER_B),
+            None,
+            None,
+            Vec::new(),
+            scenario.now,
+        );
     }
     assert_eq!(scenario.index.machines().count(), MAX_MACHINES);
     assert_eq!(scenario.boots(MachineKey::Mac(MAC)), [BY_IPXE]);
-    assert!(scenario.boots(MachineKey::Mac(Mac([2, 0, 0, 0, 0, 0]))).is_empty(), "the oldest machine without a host was dropped");
+    assert!(
+        scenario.boots(MachineKey::Mac(Mac([2, 0, 0, 0, 0, 0]))).is_empty(),
+        "the oldest machine without a host was dropped"
+    );
 }
 
 #[test]
@@ -370,7 +383,14 @@ fn index_weight_is_bounded() {
         let [_, _, high, low] = u32::to_be_bytes(number);
         for _ in 0..MAX_ATTEMPTS {
             scenario.wait(2 * 3600);
-            scenario.index.record_script(Some(Mac([2, 0, 0, 0, high, low])), ip(PEER_A), None, None, plan.clone(), scenario.now);
+            scenario.index.record_script(
+                Some(Mac([2, 0, 0, 0, high, low])),
+                ip(PEER_A),
+                None,
+                None,
+                plan.clone(),
+                scenario.now,
+            );
             for name in 0..31 {
                 scenario.http(PEER_A, &format!("y{name}"));
             }

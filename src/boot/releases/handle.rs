@@ -13,8 +13,8 @@ use tracing::{info, warn};
 use super::channels::{ChannelStatus, Channels};
 use super::error::ActivateError;
 use super::record::Record;
-use super::settings::ReconcileSettings;
 use super::release_status::ReleaseStatus;
+use super::settings::ReconcileSettings;
 use crate::asset::AssetName;
 use crate::boot::not_live::NotLive;
 use crate::catalog::{Asset, Release};
@@ -150,7 +150,9 @@ impl Releases {
             let state = self.state();
             let containing = || state.channels.active_or_live().filter(|release| release.assets.contains(&asset.name));
             return match containing().next() {
-                Some(first) if !containing().any(|release| state.channels.is_live(release)) => Err(self.fetching(first)),
+                Some(first) if !containing().any(|release| state.channels.is_live(release)) => {
+                    Err(self.fetching(first))
+                }
                 _ => Ok(asset),
             };
         }

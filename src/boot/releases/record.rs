@@ -79,7 +79,7 @@ impl Record {
     /// Reads the record at `path`. Returns an empty record if there is none, or if it cannot be read; then the configuration
     /// alone decides. An invalid file is renamed, so that it can be examined. Blocks.
     pub(super) fn read(path: &Path) -> Self {
-                let text = match fs::read(path) {
+        let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::default(),
             Err(error) => {

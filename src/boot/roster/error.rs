@@ -49,9 +49,7 @@ pub enum RosterProblem {
     #[error("nothing identifies this host; set one of mac, serial, uuid and asset_tag in match")]
     Anonymous,
     /// A key that no machine can send, or that vendors use as a placeholder.
-    #[error(
-        "{0} identifies no machine: it is empty, longer than 128 characters, or a placeholder; remove it"
-    )]
+    #[error("{0} identifies no machine: it is empty, longer than 128 characters, or a placeholder; remove it")]
     Unmatchable(String),
     /// An unknown profile.
     #[error("there is no profile {name:?}{}", suggestion(.closest.as_deref()))]

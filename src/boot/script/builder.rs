@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use minijinja::{Value, context};
 
-use super::text::Script;
 use super::builtin::Builtin;
 use super::error::ScriptError;
+use super::text::Script;
 use crate::asset::AssetName;
 use crate::boot::escape::{self, grub, ipxe, kernel};
 use crate::boot::host::{BootMethod, Host, Profile};
@@ -120,8 +120,12 @@ impl<'r> ScriptBuilder<'r> {
             (BootMethod::Template(_), Language::Grub) => {
                 return Err(ScriptError::Unsupported("it has a template for iPXE and no grub_template"));
             }
-            (BootMethod::Iso(_), Language::Grub) => return Err(ScriptError::Unsupported("it cannot boot an ISO image over HTTP")),
-            (BootMethod::Iscsi(_), Language::Grub) => return Err(ScriptError::Unsupported("it does not support iSCSI")),
+            (BootMethod::Iso(_), Language::Grub) => {
+                return Err(ScriptError::Unsupported("it cannot boot an ISO image over HTTP"));
+            }
+            (BootMethod::Iscsi(_), Language::Grub) => {
+                return Err(ScriptError::Unsupported("it does not support iSCSI"));
+            }
         };
         if self.language == Language::Grub && grub::path(self.links.base()).is_none() {
             return Err(ScriptError::Unsupported("it does not support HTTPS"));

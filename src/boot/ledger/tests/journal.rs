@@ -99,7 +99,10 @@ fn journal_records_moved_attempt() {
     ledger.record_script(&machine, ip(PEER_A), None, None, &[]);
     write(&ledger);
     let index = read(dir.path());
-    assert_eq!(index.machines().map(|(key, machine)| (*key, machine.attempts.len())).collect::<Vec<_>>(), [(MachineKey::Mac(MAC), 1)]);
+    assert_eq!(
+        index.machines().map(|(key, machine)| (*key, machine.attempts.len())).collect::<Vec<_>>(),
+        [(MachineKey::Mac(MAC), 1)]
+    );
 }
 
 #[test]
@@ -181,7 +184,8 @@ fn journal_longest_line_fits_limit() {
             .step(Role::Asset, &format!("{number}{name}")[..200], now())
             .end(&end(Outcome::DigestMismatch, u64::MAX / 200), now());
     }
-    let line = Line::Boot { machine: MachineKey::Mac(MAC), host: Some(name), address: Some(ip("2001:db8::1")), boot: attempt };
+    let line =
+        Line::Boot { machine: MachineKey::Mac(MAC), host: Some(name), address: Some(ip("2001:db8::1")), boot: attempt };
     let length = serde_json::to_string(&line).unwrap().len();
     assert!(length < 64 << 10, "{length} bytes");
 }
