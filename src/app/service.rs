@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Addresses;
+use super::addresses::Addresses;
 use crate::boot::Boot;
 use crate::tftp::LivenessCheck;
 
@@ -75,7 +75,7 @@ pub(super) async fn keep(
         let mut told = String::new();
         loop {
             every.tick().await;
-            let line = status(&addresses, &boot.troubles());
+            let line = status(&addresses, &boot.problems());
             if line != told {
                 tell(&[NotifyState::Status(&line)]);
                 told = line;

@@ -272,7 +272,7 @@ fn status_says_whether_the_server_is_ready() {
     let server = online(&site);
     let said = Asked { site: &site, admin: Some(server.admin) }.run(&["status"]);
     assert!(
-        said.out.contains("NOT READY") && said.out.contains("release okd-2: okd/2/kernel is not proven"),
+        said.out.contains("NOT READY") && said.out.contains("release okd-2: okd/2/kernel is not cached"),
         "{said:?}"
     );
     assert_eq!(said.status, 1);
@@ -298,7 +298,7 @@ fn tokens_are_found_and_what_is_missing_is_said() {
     let looking = with("viewer-token-0123456789", &["pin", "okd/1/kernel"]).failed();
     assert!(looking.contains(" refuses: ") && looking.contains("the token is the one in BOOTDEPOT_TOKEN"), "{looking}");
     let wrong = with("mistyped", &["list"]).failed();
-    assert!(wrong.contains("this token is none of those that are good now"), "{wrong}");
+    assert!(wrong.contains("this token is not valid"), "{wrong}");
     assert!(!wrong.contains("mistyped"), "{wrong}");
 
     // Only the digest is in the file: the command has none to send.
