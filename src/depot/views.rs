@@ -1,13 +1,14 @@
 //! What operators see of fills and transfers: the admin API's JSON, which the commands read again.
 
 use std::net::SocketAddr;
-use std::time::SystemTime;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CacheState, FillOutcome, Outcome, Protocol};
+use super::cache_state::CacheState;
+use super::outcome::{FillOutcome, Outcome};
+use super::protocol::Protocol;
 
 /// A fill under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -101,10 +102,4 @@ pub struct PastTransfer {
     pub ended: Timestamp,
     /// How long it took.
     pub seconds: f64,
-}
-
-/// A time as the API tells it: whole microseconds, which is what transfers differ by.
-pub(crate) fn moment(time: SystemTime) -> Timestamp {
-    let micros = |time: Timestamp| Timestamp::from_microsecond(time.as_microsecond());
-    Timestamp::try_from(time).and_then(micros).unwrap_or(Timestamp::UNIX_EPOCH)
 }

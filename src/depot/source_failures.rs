@@ -1,17 +1,17 @@
-//! What the failures of all sources of an asset come to.
+//! The failures of all sources of an asset, combined into one error.
 
 use std::time::Duration;
 
-use super::ReadError;
-use super::fill::FillOutcome;
+use super::error::ReadError;
+use super::outcome::FillOutcome;
 use crate::asset::SourceUrl;
 use crate::origin::OriginError;
 
-/// When a client should ask again for what no source could give: long enough for a short outage, short against the
-/// patience of firmware.
-pub(super) const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// When a client should retry after no source could be read: long enough for a short outage, short against the timeouts of
+/// firmware.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// How the sources of one asset failed, one after the other.
+/// The failures of the sources of one asset, in order.
 #[derive(Debug, Default)]
 pub(super) struct SourceFailures {
     wrong: Vec<String>,
@@ -22,31 +22,31 @@ pub(super) struct SourceFailures {
 }
 
 impl SourceFailures {
-    /// A source has other bytes than the catalog says.
-    pub(super) fn wrong(&mut self, source: &SourceUrl, reason: &str) {
+    /// Adds a source whose bytes do not match the catalog.
+    pub(super) fn add_wrong_bytes(&mut self, source: &SourceUrl, reason: &str) {
         self.wrong.push(format!("{source}: {reason}"));
     }
 
-    /// A source's object changed each time that it was read.
-    pub(super) fn changed(&mut self, source: &SourceUrl) {
+    /// Adds a source whose object changed during each attempt.
+    pub(super) fn add_changed(&mut self, source: &SourceUrl) {
         self.changed = true;
         self.unreadable.push(format!("{source} keeps changing while it is read"));
     }
 
-    /// A source could not be read.
-    pub(super) fn origin(&mut self, error: &OriginError) {
+    /// Adds a source that could not be read.
+    pub(super) fn add_error(&mut self, error: &OriginError) {
         self.retry_after = self.retry_after.max(error.retry_after());
         let list = if error.is_not_found() { &mut self.missing } else { &mut self.unreadable };
         list.push(error.to_string());
     }
 
-    /// The end that they come to. A source that may yet have the bytes outweighs one that has others, and that one
-    /// outweighs one that has none.
-    pub(super) fn verdict(self) -> (FillOutcome, ReadError) {
+    /// Combines the failures into one outcome. A source that may still have the bytes takes precedence over one with wrong
+    /// bytes, and that one over one without the object.
+    pub(super) fn into_outcome(self) -> (FillOutcome, ReadError) {
         if !self.unreadable.is_empty() {
             let outcome = if self.changed { FillOutcome::Changed } else { FillOutcome::OriginFailed };
             let all = [self.unreadable, self.wrong, self.missing].concat();
-            let retry_after = self.retry_after.unwrap_or(ASK_AGAIN);
+            let retry_after = self.retry_after.unwrap_or(RETRY_AFTER);
             (outcome, ReadError::Unavailable { reason: all.join("; "), retry_after })
         } else if !self.wrong.is_empty() {
             (FillOutcome::DigestMismatch, ReadError::WrongBytes([self.wrong, self.missing].concat().join("; ")))
@@ -73,12 +73,12 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_may_come_back_keeps_the_asset_alive() {
+    fn unreachable_source_outweighs_wrong_bytes() {
         let mut failures = SourceFailures::default();
-        failures.wrong(&source("s3://b/wrong"), "another digest");
-        failures.origin(&missing());
-        failures.origin(&down());
-        let (outcome, error) = failures.verdict();
+        failures.add_wrong_bytes(&source("s3://b/wrong"), "another digest");
+        failures.add_error(&missing());
+        failures.add_error(&down());
+        let (outcome, error) = failures.into_outcome();
         assert_eq!(outcome, FillOutcome::OriginFailed);
         assert_eq!(
             error.to_string(),
@@ -88,18 +88,18 @@ mod tests {
     }
 
     #[test]
-    fn wrong_bytes_outweigh_missing_ones() {
+    fn wrong_bytes_outweigh_missing_object() {
         let mut failures = SourceFailures::default();
-        failures.origin(&missing());
-        failures.wrong(&source("s3://b/wrong"), "another digest");
-        assert!(matches!(failures.verdict(), (FillOutcome::DigestMismatch, ReadError::WrongBytes(_))));
+        failures.add_error(&missing());
+        failures.add_wrong_bytes(&source("s3://b/wrong"), "another digest");
+        assert!(matches!(failures.into_outcome(), (FillOutcome::DigestMismatch, ReadError::WrongBytes(_))));
     }
 
     #[test]
-    fn what_no_source_has_is_not_found() {
+    fn missing_everywhere_is_not_found() {
         let mut failures = SourceFailures::default();
-        failures.origin(&missing());
-        let (outcome, error) = failures.verdict();
+        failures.add_error(&missing());
+        let (outcome, error) = failures.into_outcome();
         assert_eq!(
             (outcome, error.to_string().as_str()),
             (FillOutcome::OriginFailed, "no source has it: s3://b/missing does not exist")
@@ -107,17 +107,21 @@ mod tests {
     }
 
     #[test]
-    fn a_changing_object_is_told_apart_and_a_wish_to_wait_is_kept() {
+    fn changing_object_has_own_outcome() {
         let mut failures = SourceFailures::default();
-        failures.changed(&source("s3://b/k"));
-        assert_eq!(failures.verdict().0, FillOutcome::Changed);
+        failures.add_changed(&source("s3://b/k"));
+        assert_eq!(failures.into_outcome().0, FillOutcome::Changed);
+    }
+
+    #[test]
+    fn throttled_source_keeps_retry_after() {
         let mut failures = SourceFailures::default();
-        failures.origin(&OriginError::Throttled {
+        failures.add_error(&OriginError::Throttled {
             host: "h".into(),
             code: "503".into(),
             retry_after: Some(Duration::from_secs(42)),
         });
-        let (_, error) = failures.verdict();
+        let (_, error) = failures.into_outcome();
         assert!(matches!(error, ReadError::Unavailable { retry_after, .. } if retry_after == Duration::from_secs(42)));
     }
 }

@@ -1,6 +1,6 @@
-//! One ranged read of one source that survives what passes by itself: cut connections, stalls, throttling.
+//! One ranged read of one source that survives transient failures: closed connections, stalls, throttling.
 //!
-//! After a failure it asks again from the byte it had come to, of the same object. What it cannot mend it reports.
+//! After such a failure it resumes at the next byte of the same object. Other failures are returned.
 
 use std::time::Duration;
 
@@ -12,58 +12,59 @@ use tracing::debug;
 use crate::asset::{ByteRange, SourceUrl};
 use crate::origin::{Body, OriginError, Origins, Reply, Validator};
 
-/// The first pause before a failed request is repeated; it doubles with each further failure.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The longest pause that this side chooses: a machine that boots waits for it.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest pause that a source may ask for by `Retry-After`.
-const LONGEST_ASKED: Duration = Duration::from_secs(30);
+/// The delay before the first retry; it doubles with each further failure.
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+/// The longest delay that the client chooses: a booting machine waits for it.
+const MAX_DELAY: Duration = Duration::from_secs(5);
+/// The longest delay that a source may request with `Retry-After`.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// A ranged read under way.
-pub(super) struct Fetch {
+/// An active ranged read.
+pub(super) struct ResumingRead {
     origins: Origins,
     source: SourceUrl,
-    /// The next byte, and one past the last.
+    /// The offset of the next byte, and the end of the range.
     at: u64,
     end: u64,
     total: u64,
     validator: Option<Validator>,
     ignored_range: bool,
     body: Option<Body>,
-    /// Bytes of the body that lie before `at`, from a source that sent more than was asked.
+    /// Bytes of the body before `at`, from a source that sends more than the requested range.
     skip: u64,
-    patience: Patience,
-    /// Not to be asked again before.
-    pause: Option<Instant>,
+    retries: Retries,
+    /// When to send the next request.
+    retry_at: Option<Instant>,
 }
 
-/// How many failures in a row are still forgiven.
-struct Patience {
-    retries: u32,
+/// Counts consecutive failures.
+struct Retries {
+    max: u32,
     failures: u32,
 }
 
-impl Patience {
-    /// How long to wait before the next try; the error itself where there is to be none.
-    fn bear(&mut self, error: OriginError) -> Result<Duration, OriginError> {
-        if !error.is_transient() || self.failures >= self.retries {
+impl Retries {
+    /// The delay before the next retry. Fails with `error` if it is not transient or no retry is left.
+    fn next_delay(&mut self, error: OriginError) -> Result<Duration, OriginError> {
+        if !error.is_transient() || self.failures >= self.max {
             return Err(error);
         }
-        let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
+        let doubled = FIRST_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_DELAY);
         self.failures += 1;
-        let pause = match (&error, error.retry_after()) {
-            (_, Some(asked)) => asked.min(LONGEST_ASKED),
-            // The time was lost already, and another connection may do at once.
+        let delay = match (&error, error.retry_after()) {
+            (_, Some(requested)) => requested.min(MAX_RETRY_AFTER),
+            // The stall has cost time already, and a new connection may work at once.
             (OriginError::Stalled { .. }, None) if self.failures == 1 => Duration::ZERO,
             _ => doubled.mul_f64(0.5 + fastrand::f64() / 2.0),
         };
-        debug!(%error, ?pause, failures = self.failures, "asking the origin again");
-        Ok(pause)
+        debug!(%error, ?delay, failures = self.failures, "retrying origin read");
+        Ok(delay)
     }
 }
 
-impl Fetch {
-    /// Asks `source` for `range`, cut to the object's end; with `expect`, only of the object with that validator.
+impl ResumingRead {
+    /// Requests `range` of `source`, truncated to the object's end. With `expect`, only the object with that validator is
+    /// accepted.
     pub(super) async fn open(
         origins: &Origins,
         source: &SourceUrl,
@@ -71,11 +72,11 @@ impl Fetch {
         expect: Option<Validator>,
         retries: u32,
     ) -> Result<Self, OriginError> {
-        let mut patience = Patience { retries, failures: 0 };
+        let mut retries = Retries { max: retries, failures: 0 };
         let reply = loop {
             match origins.read(source, Some(range), expect.as_ref()).await {
                 Ok(reply) => break reply,
-                Err(error) => tokio::time::sleep(patience.bear(error)?).await,
+                Err(error) => tokio::time::sleep(retries.next_delay(error)?).await,
             }
         };
         let (start, end) = if reply.ignored_range { (0, reply.total) } else { (reply.range.start, reply.range.end) };
@@ -89,13 +90,13 @@ impl Fetch {
             ignored_range: reply.ignored_range,
             body: Some(reply.body),
             skip: 0,
-            patience,
-            pause: None,
+            retries,
+            retry_at: None,
         })
     }
 
-    /// Takes only `range` of what comes, from a source that sends more than it was asked for.
-    pub(super) fn only(&mut self, range: ByteRange) {
+    /// Narrows the read to `range`, for a source that sends more than the requested range.
+    pub(super) fn narrow_to(&mut self, range: ByteRange) {
         let range = range.intersect(&self.rest());
         self.skip += range.start - self.at;
         (self.at, self.end) = (range.start, range.end);
@@ -106,32 +107,32 @@ impl Fetch {
         self.total
     }
 
-    /// What names the state of the object that is read.
+    /// The validator of the object, such as its `ETag`. `None` if the source has none.
     pub(super) fn validator(&self) -> Option<&Validator> {
         self.validator.as_ref()
     }
 
-    /// The source sends everything whatever is asked: this read is of the whole, from 0.
+    /// Whether the source ignored the requested range and sends the whole object.
     pub(super) fn ignored_range(&self) -> bool {
         self.ignored_range
     }
 
-    /// The bytes that are still to come.
+    /// The range that is still to be read.
     pub(super) fn rest(&self) -> ByteRange {
         ByteRange::new(self.at, self.end)
     }
 
     /// The next bytes and their offset; `None` after the last.
     ///
-    /// Cancel safe: a dropped call loses no byte, though perhaps a request that was under way.
+    /// Cancel safe: a dropped call loses no byte, but possibly a pending request.
     pub(super) async fn chunk(&mut self) -> Result<Option<(u64, Bytes)>, OriginError> {
         while self.at < self.end {
             let step = if let Some(body) = &mut self.body {
                 body.chunk().await
             } else {
-                if let Some(pause) = self.pause {
-                    tokio::time::sleep_until(pause).await;
-                    self.pause = None;
+                if let Some(retry_at) = self.retry_at {
+                    tokio::time::sleep_until(retry_at).await;
+                    self.retry_at = None;
                 }
                 match self.reopen().await {
                     Ok(()) => continue,
@@ -149,8 +150,8 @@ impl Fetch {
                     if bytes.is_empty() {
                         continue;
                     }
-                    // A source that still brings bytes is not given up however often it breaks off.
-                    self.patience.failures = 0;
+                    // A source that still sends bytes is not given up, however often it closes the connection.
+                    self.retries.failures = 0;
                     let offset = self.at;
                     self.at += bytes.len() as u64;
                     return Ok(Some((offset, bytes)));
@@ -163,21 +164,21 @@ impl Fetch {
                             received: self.at,
                             expected: self.end,
                         };
-                        self.pause = Some(Instant::now() + self.patience.bear(truncated)?);
+                        self.retry_at = Some(Instant::now() + self.retries.next_delay(truncated)?);
                     }
                 }
                 Err(error) => {
                     self.body = None;
-                    self.pause = Some(Instant::now() + self.patience.bear(error)?);
+                    self.retry_at = Some(Instant::now() + self.retries.next_delay(error)?);
                 }
             }
         }
         Ok(None)
     }
 
-    /// The next bytes if they have come already.
+    /// The next bytes if they are available without waiting.
     pub(super) fn chunk_now(&mut self) -> Option<Result<Option<(u64, Bytes)>, OriginError>> {
-        // Without a body there is a request to be made, which takes its time.
+        // Without a body a new request is needed, which takes time.
         self.body.is_some().then(|| self.chunk().now_or_never()).flatten()
     }
 

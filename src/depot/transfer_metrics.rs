@@ -1,37 +1,40 @@
-//! The metrics of transfers. They are looked up once and not for each transfer: a look-up makes, hashes and compares labels.
+//! The metrics of transfers. Handles are looked up once, not per transfer: a lookup builds, hashes and compares labels.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use super::{CacheState, Outcome, Protocol};
+use super::cache_state::CacheState;
+use super::outcome::Outcome;
+use super::protocol::Protocol;
 
-/// Of each protocol.
-pub(super) struct Meters([Meter; 2]);
+/// The metrics of all protocols.
+pub(super) struct TransferMetrics([ProtocolMetrics; 2]);
 
-/// Of one protocol.
-pub(super) struct Meter {
+/// The metrics of one protocol.
+pub(super) struct ProtocolMetrics {
     protocol: &'static str,
     active: Gauge,
     sent: Counter,
     seconds: Histogram,
-    /// By outcome and cache state, as they come up.
+    /// By outcome and cache state; created on first use.
     ended: [[OnceLock<Counter>; 5]; 8],
 }
 
-impl Meters {
-    /// Those of the recorder that is installed.
+impl TransferMetrics {
+    /// The metrics of the installed recorder.
     pub(super) fn new() -> Self {
-        Self([Protocol::Http, Protocol::Tftp].map(Meter::new))
+        Self([Protocol::Http, Protocol::Tftp].map(ProtocolMetrics::new))
     }
 
-    pub(super) fn of(&self, protocol: Protocol) -> &Meter {
+    /// The metrics of `protocol`.
+    pub(super) fn protocol(&self, protocol: Protocol) -> &ProtocolMetrics {
         &self.0[protocol as usize]
     }
 }
 
-impl Meter {
+impl ProtocolMetrics {
     fn new(protocol: Protocol) -> Self {
         let protocol = protocol.as_str();
         Self {
@@ -43,12 +46,12 @@ impl Meter {
         }
     }
 
-    /// A transfer begins.
+    /// Counts the start of a transfer.
     pub(super) fn begin(&self) {
         self.active.increment(1.0);
     }
 
-    /// A transfer ended, having sent so many payload bytes.
+    /// Counts the end of a transfer that sent `sent` payload bytes.
     pub(super) fn end(&self, outcome: Outcome, cache: Option<CacheState>, sent: u64, took: Duration) {
         self.active.decrement(1.0);
         self.sent.increment(sent);

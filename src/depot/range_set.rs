@@ -1,10 +1,10 @@
-//! A set of bytes, kept as ranges that neither overlap nor touch.
+//! A set of byte offsets, stored as ranges that neither overlap nor touch.
 
 use std::collections::BTreeMap;
 
 use crate::asset::ByteRange;
 
-/// Which bytes of something are in hand.
+/// A set of byte offsets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RangeSet {
     /// Start to end of each range.
@@ -30,7 +30,7 @@ impl RangeSet {
         self.ranges.insert(start, end);
     }
 
-    /// Takes the bytes of `range` out.
+    /// Removes the bytes of `range`.
     pub(super) fn remove(&mut self, range: ByteRange) {
         if range.is_empty() {
             return;
@@ -49,12 +49,12 @@ impl RangeSet {
         }
     }
 
-    /// Takes everything out.
+    /// Removes all bytes.
     pub(super) fn clear(&mut self) {
         self.ranges.clear();
     }
 
-    /// Where the unbroken run of bytes that begins at `offset` ends; `offset` itself when that byte is not in the set.
+    /// The end of the contiguous run of bytes that starts at `offset`; `offset` itself if that byte is not in the set.
     pub(super) fn run_from(&self, offset: u64) -> u64 {
         match self.ranges.range(..=offset).next_back() {
             Some((_, &to)) if to > offset => to,
@@ -87,7 +87,7 @@ impl RangeSet {
         self.ranges.iter().map(|(from, to)| to - from).sum()
     }
 
-    /// The bytes of either set.
+    /// The union of both sets.
     pub(super) fn union(&self, other: &Self) -> Self {
         let mut both = self.clone();
         for (&from, &to) in &other.ranges {
@@ -104,14 +104,14 @@ mod tests {
 
     const SPAN: u64 = 40;
 
-    /// The same set, told byte by byte.
+    /// The same set as a flag for each byte.
     fn naive(set: &RangeSet) -> Vec<bool> {
         (0..SPAN).map(|at| set.covers(ByteRange::new(at, at + 1))).collect()
     }
 
     proptest! {
         #[test]
-        fn agrees_with_a_set_of_single_bytes(
+        fn range_set_matches_byte_model(
             steps in proptest::collection::vec((any::<bool>(), 0..SPAN, 0..SPAN), 0..30),
             (from, to) in (0..SPAN, 0..SPAN),
         ) {

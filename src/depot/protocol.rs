@@ -1,0 +1,24 @@
+//! The protocols that transfers use.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The protocol of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP, with or without TLS.
+    Http,
+    /// TFTP.
+    Tftp,
+}
+
+impl Protocol {
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tftp => "tftp",
+        }
+    }
+}
