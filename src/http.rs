@@ -1,39 +1,26 @@
-//! The HTTP server. It knows nothing of TFTP, and nothing of where bytes come from but the depot.
+//! The HTTP server. It knows nothing of TFTP, and gets all bytes from the depot.
 //!
-//! A connection's way: [`HttpServer`] accepts it, `Conduct` speaks HTTP/1 or HTTP/2 on it and ends it when its `Client`
-//! falls silent, `Site` finds what a path means, `asset` answers with bytes of the depot, and `Body` counts what the
-//! socket took of them.
+//! `server` binds the listeners and hands them to the room `transport`, which calls `service` for each request. `service`
+//! routes the request by its `path`: `asset_handler` answers with bytes of the depot, `boot_handler` with scripts and host
+//! files. `body` streams the bytes and counts what the socket accepted.
 
-mod answer;
-mod asset;
+mod asset_handler;
 mod body;
-mod boot;
-mod certificate;
-mod client;
+mod boot_handler;
 mod conditional;
-mod connection;
 mod error;
-mod listener;
 mod multipart;
 mod path;
-mod patience;
 pub mod range;
+mod response;
 mod server;
+mod service;
 mod settings;
-mod site;
-mod socket;
-mod stamp;
-mod tls;
+mod stall;
 
-pub(crate) use answer::{RETRY_SECONDS, RequestId, SERVER_VALUE, X_REQUEST_ID};
-pub(crate) use client::Client;
-pub(crate) use connection::{Conduct, Handler};
 pub use error::HttpError;
-pub(crate) use listener::inherit_or_bind;
 pub use server::HttpServer;
-pub(crate) use server::accept;
 pub use settings::{HttpSettings, TlsSettings, plain_port};
-pub(crate) use stamp::Stamp;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -7,16 +7,18 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `{asset, sockets, span, threads, trust} ← secret ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, error_chain, sockets, span, threads, trust} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
 //! | [`asset`] | pure values: names, digests, byte ranges, block lists, source URLs |
+//! | `error_chain` | an error with its sources on one line |
 //! | `span` | what took how long, for OpenTelemetry; nothing without the feature `otel` |
 //! | `threads` | what runs beside the runtime's threads |
 //! | `trust` | which certificates clients of remote services trust |
 //! | [`sockets`] | listening sockets that a service manager bound beforehand |
 //! | [`secret`] | texts that are never shown, in the environment, in files, in Vault |
+//! | [`transport`] | the connection engine of the HTTP and admin listeners: accept, TLS, HTTP/1 and HTTP/2, idle timeout |
 //! | [`catalog`] | which name is which digest, and where it may be fetched |
 //! | [`origin`] | one ranged read of one URL: S3, HTTP or a file; errors by meaning |
 //! | [`cache`] | proven blobs on one disk: admit, open, evict, scrub, recover |
@@ -45,6 +47,7 @@ pub mod cli;
 pub mod config;
 pub mod depot;
 pub mod dhcp;
+mod error_chain;
 pub mod http;
 pub mod jobs;
 pub mod origin;
@@ -54,4 +57,5 @@ mod span;
 pub mod telemetry;
 pub mod tftp;
 mod threads;
+pub mod transport;
 mod trust;

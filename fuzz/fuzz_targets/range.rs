@@ -1,15 +1,15 @@
 //! Whatever a `Range` field holds, the parts that answer it lie within the asset and share no byte.
 #![no_main]
 
-use bootdepot::http::range::{MAX_RANGES, Selection, select};
+use bootdepot::http::range::{MAX_RANGES, RangeSelection, select};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u64, &[u8])| {
     let (size, field) = input;
     let parts = match select(field, size) {
-        Selection::One(part) => vec![part],
-        Selection::Many(parts) => parts,
-        Selection::Whole | Selection::Unsatisfiable => return,
+        RangeSelection::One(part) => vec![part],
+        RangeSelection::Many(parts) => parts,
+        RangeSelection::Whole | RangeSelection::Unsatisfiable => return,
     };
     assert!(parts.len() <= MAX_RANGES);
     for (index, part) in parts.iter().enumerate() {

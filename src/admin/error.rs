@@ -1,15 +1,15 @@
-//! Why the admin listener cannot start.
+//! Why the admin server cannot start.
 
-use super::TokenError;
-use crate::http::HttpError;
+use super::tokens::TokenError;
+use crate::transport::ListenError;
 
-/// Why the admin listener cannot start: what is in the way, and what to do.
+/// Why the admin server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The address.
+    /// The address cannot be listened on.
     #[error(transparent)]
-    Listen(#[from] HttpError),
-    /// A token file. Starting without it would either shut everybody out or let everybody in.
+    Listen(#[from] ListenError),
+    /// A token file cannot be used. Starting without it would either lock out all operators or let in all clients.
     #[error(transparent)]
     Token(#[from] TokenError),
 }

@@ -16,7 +16,7 @@ use super::AdminSettings;
 use super::pace::Pace;
 use super::problem::Refusal;
 use super::tokens::{Access, Tokens};
-use crate::http::Client;
+use crate::transport::Client;
 
 /// Decides who is let in.
 pub(super) struct Guard {

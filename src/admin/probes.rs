@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 
 use super::server::Site;
-use crate::http::RETRY_SECONDS;
+use crate::transport::RETRY_SECONDS;
 
 /// The Prometheus text format, version 0.0.4.
 const PROMETHEUS: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

@@ -6,7 +6,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::{RequestId, X_REQUEST_ID};
+use crate::transport::{RequestId, X_REQUEST_ID};
 
 /// What went wrong (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

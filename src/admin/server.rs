@@ -29,16 +29,16 @@ use super::problem::Refusal;
 use super::tokens::Tokens;
 use super::{AdminError, AdminSettings, Listener, Problem, Reloading, api, dashboard, events, probes};
 use crate::boot::Boot;
-use crate::http::{self, Client, Conduct, Handler, HttpError, RETRY_SECONDS, SERVER_VALUE};
 use crate::jobs::Jobs;
 use crate::sockets::{self, Inherited};
 use crate::threads::blocking;
+use crate::transport::{self, Client, Handler, ListenError, ListenerConfig, RETRY_SECONDS, SERVER_VALUE};
 
 /// Connections at a time: a handful of scrapers and probes, and operators' browsers.
 const MAX_CONNECTIONS: usize = 256;
 
 /// How long a connection may be idle. Longer than the usual scrape interval, so that a scraper keeps its connection.
-const PATIENCE: Duration = Duration::from_mins(2);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How long an answer may go on after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(1);
@@ -109,8 +109,8 @@ impl AdminServer {
         let reading = settings.clone();
         let tokens = blocking(move || Tokens::read(&reading)).await?.map(Arc::new);
         let address = settings.listen;
-        let listener = http::inherit_or_bind(inherited, sockets::ADMIN, address, &[])?;
-        let address = listener.local_addr().map_err(|error| HttpError::Listen { address, error })?;
+        let listener = transport::inherit_or_bind(inherited, sockets::ADMIN, address, &[])?;
+        let address = listener.local_addr().map_err(|error| ListenError::new(address, error))?;
         Ok(Self { listener, address, settings, tokens })
     }
 
@@ -128,15 +128,15 @@ impl AdminServer {
         let guard = Guard::new(&self.settings, self.tokens);
         let site = Arc::new(Served { parts, ring: Arc::new(Ring::new()), stop: stop.clone() });
         tasks.spawn(events::watch(Arc::clone(&site), stop.clone()));
-        let conduct = Conduct {
+        let config = ListenerConfig {
             handler: Arc::new(Admin { guard, routes: routes(site) }),
             tls: None,
             tasks: tasks.clone(),
             stop,
             grace: GRACE,
-            patience: PATIENCE,
+            idle_timeout: IDLE_TIMEOUT,
         };
-        tasks.spawn(http::accept(self.listener, Arc::new(conduct), Arc::new(Semaphore::new(MAX_CONNECTIONS))));
+        tasks.spawn(transport::accept(self.listener, Arc::new(config), Arc::new(Semaphore::new(MAX_CONNECTIONS))));
         tasks.close();
         tasks.wait().await;
     }

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::AdminSettings;
 use crate::asset::Digest;
-use crate::http::Stamp;
+use crate::transport::FileFingerprint;
 
 /// How often the files are looked at: a token that leaked is taken out of its file and is worth nothing soon.
 const RENEWAL: Duration = Duration::from_secs(2);
@@ -109,7 +109,7 @@ struct TokenFile {
 /// What a file was like when it was last looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
-    stamp: Option<Stamp>,
+    stamp: Option<FileFingerprint>,
     /// It could not be read then. The file may not be why (there may have been no descriptor), so it is tried again: in it a
     /// token may have been taken back.
     unread: bool,
@@ -178,7 +178,7 @@ impl Tokens {
 impl TokenFile {
     fn read(key: &'static str, path: &Path) -> Result<Self, TokenError> {
         // Looked at first: what is written meanwhile is found to be new.
-        let seen = Mutex::new(Seen { stamp: Stamp::of(path), unread: false });
+        let seen = Mutex::new(Seen { stamp: FileFingerprint::of(path), unread: false });
         let current = ArcSwap::from_pointee(digests(key, path)?);
         Ok(Self { key, path: path.to_owned(), current, seen })
     }
@@ -193,7 +193,7 @@ impl TokenFile {
     /// Reads the file again if it changed, and says how many tokens it holds; `None` when there is nothing new to say.
     fn renew(&self) -> Option<Result<usize, TokenError>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = Stamp::of(&self.path);
+        let stamp = FileFingerprint::of(&self.path);
         let told = stamp == seen.stamp;
         if told && !seen.unread {
             return None;
@@ -388,7 +388,8 @@ mod tests {
         let operators = tokens.operators.as_ref().unwrap();
         files.replace("operators", "new");
         // As when the process had no descriptor left.
-        *operators.seen.lock().unwrap() = Seen { stamp: Stamp::of(&files.dir.path().join("operators")), unread: true };
+        *operators.seen.lock().unwrap() =
+            Seen { stamp: FileFingerprint::of(&files.dir.path().join("operators")), unread: true };
         assert_eq!(operators.renew().unwrap().unwrap(), 1);
         assert_eq!((tokens.access("old"), tokens.access("new")), (None, Some(Access::Operator)));
         assert!(operators.renew().is_none());

@@ -1,4 +1,4 @@
-//! Response bodies: bytes of the depot on their way to hyper, uncopied, and the count of what the socket took of them.
+//! Response bodies: stream bytes of the depot to hyper without copying, and count what the socket accepted.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -9,18 +9,18 @@ use futures_core::Stream;
 use futures_util::stream::BoxStream;
 use hyper::body::{Frame, SizeHint};
 
-use super::client::{Client, Owed};
 use crate::depot::{ByteStream, CacheState, Outcome, ReadError, Transfer};
+use crate::transport::{Client, CloseReason, ServerTurn};
 
-/// A response's content, of a length that is known from the start.
+/// A response body whose length is known from the start.
 pub(super) struct Body {
     content: Content,
     /// Bytes still to be yielded.
     left: u64,
-    /// The transfer that it is the content of; texts are none.
-    tally: Option<Arc<Tally>>,
-    /// Held while the depot is asked for the next piece.
-    owed: Option<Owed>,
+    /// Counts the bytes of a transfer; `None` for a body that is not one, such as an error text.
+    counter: Option<Arc<TransferCounter>>,
+    /// Suspends the client's idle timeout while the depot has no next chunk yet.
+    server_turn: Option<ServerTurn>,
 }
 
 enum Content {
@@ -29,24 +29,25 @@ enum Content {
     Parts(BoxStream<'static, Result<Bytes, ReadError>>),
 }
 
-/// One transfer's count. Every piece of the body holds on to it, so that it sees each byte that the socket takes, and
-/// ends the transfer when the last piece is gone: complete if all bytes went out, else as what came between.
-pub(super) struct Tally {
+/// Counts the sent bytes of one transfer. Each chunk of the body holds a reference, so that the counter sees every byte that
+/// the socket accepts. Its drop, with the last chunk, ends the transfer: complete if all bytes were sent, else with the
+/// failure or the reason why the connection ended.
+pub(super) struct TransferCounter {
     transfer: Option<Transfer>,
     client: Arc<Client>,
     length: u64,
     failure: OnceLock<ReadError>,
 }
 
-/// One piece of a body. Only the system call that sends it reads the bytes (see [`crate::depot::Delivery::Mapped`]):
-/// hyper queues pieces and hands them to a vectored write.
-pub(super) struct Piece {
+/// One chunk of a body. Only the system call that sends it reads the bytes (see [`crate::depot::Delivery::Mapped`]): hyper
+/// queues chunks and passes them to a vectored write.
+pub(super) struct BodyChunk {
     bytes: Bytes,
-    tally: Option<Arc<Tally>>,
+    counter: Option<Arc<TransferCounter>>,
 }
 
 impl Body {
-    /// No content.
+    /// An empty body.
     pub(super) fn empty() -> Self {
         Self::text(Bytes::new())
     }
@@ -54,21 +55,21 @@ impl Body {
     /// A short text.
     pub(super) fn text(text: impl Into<Bytes>) -> Self {
         let text = text.into();
-        Self { left: text.len() as u64, content: Content::Text(text), tally: None, owed: None }
+        Self { left: text.len() as u64, content: Content::Text(text), counter: None, server_turn: None }
     }
 
-    /// A text that was made for this client; its end ends the transfer.
-    pub(super) fn made(text: Bytes, transfer: Transfer, client: &Arc<Client>) -> Self {
+    /// A text that was rendered for this client. Its drop ends the transfer.
+    pub(super) fn rendered(text: Bytes, transfer: Transfer, client: &Arc<Client>) -> Self {
         Self::transfer(text.len() as u64, Content::Text(text), None, transfer, client)
     }
 
-    /// One range of an asset; its end ends the transfer.
+    /// One range of an asset. Its drop ends the transfer.
     pub(super) fn range(bytes: ByteStream, transfer: Transfer, client: &Arc<Client>) -> Self {
         let (length, state) = (bytes.remaining(), bytes.cache_state());
         Self::transfer(length, Content::Range(bytes), Some(state), transfer, client)
     }
 
-    /// Several ranges of an asset with what stands between them, `length` bytes in all; its end ends the transfer.
+    /// A multipart body with several ranges of an asset, `length` bytes in all. Its drop ends the transfer.
     pub(super) fn parts(
         bytes: BoxStream<'static, Result<Bytes, ReadError>>,
         length: u64,
@@ -89,13 +90,14 @@ impl Body {
         if let Some(state) = state {
             transfer.set_cache(state);
         }
-        let tally = Tally { transfer: Some(transfer), client: Arc::clone(client), length, failure: OnceLock::new() };
-        Self { content, left: length, tally: Some(Arc::new(tally)), owed: None }
+        let counter =
+            TransferCounter { transfer: Some(transfer), client: Arc::clone(client), length, failure: OnceLock::new() };
+        Self { content, left: length, counter: Some(Arc::new(counter)), server_turn: None }
     }
 }
 
 impl hyper::body::Body for Body {
-    type Data = Piece;
+    type Data = BodyChunk;
     type Error = ReadError;
 
     fn poll_frame(
@@ -113,23 +115,23 @@ impl hyper::body::Body for Body {
         };
         match next {
             Poll::Pending => {
-                if let (None, Some(tally)) = (&this.owed, &this.tally) {
-                    this.owed = Some(tally.client.owe());
+                if let (None, Some(counter)) = (&this.server_turn, &this.counter) {
+                    this.server_turn = Some(counter.client.begin_server_turn());
                 }
                 Poll::Pending
             }
             Poll::Ready(next) => {
-                this.owed = None;
-                let bytes = next.unwrap_or_else(|| Err(short()));
+                this.server_turn = None;
+                let bytes = next.unwrap_or_else(|| Err(truncated()));
                 Poll::Ready(Some(match bytes {
                     Ok(bytes) => {
                         this.left = this.left.saturating_sub(bytes.len() as u64);
-                        Ok(Frame::data(Piece { bytes, tally: this.tally.clone() }))
+                        Ok(Frame::data(BodyChunk { bytes, counter: this.counter.clone() }))
                     }
                     Err(error) => {
-                        if let Some(tally) = &this.tally {
-                            // A second failure of one body would say no more than the first.
-                            let _ = tally.failure.set(error.clone());
+                        if let Some(counter) = &this.counter {
+                            // Only the first failure of a body is kept.
+                            let _ = counter.failure.set(error.clone());
                         }
                         Err(error)
                     }
@@ -147,13 +149,13 @@ impl hyper::body::Body for Body {
     }
 }
 
-/// The depot ended a stream without an error before its last byte: whatever the reason, the client must not take what
-/// it got for the whole.
-fn short() -> ReadError {
+/// The error of a stream that ended early without an error. The body must fail then, or the client would take what it has
+/// received for the whole asset.
+fn truncated() -> ReadError {
     ReadError::Disk("the stream ended before its last byte".to_owned())
 }
 
-impl Drop for Tally {
+impl Drop for TransferCounter {
     fn drop(&mut self) {
         let Some(transfer) = self.transfer.take() else { return };
         if transfer.sent() == self.length {
@@ -161,13 +163,25 @@ impl Drop for Tally {
         } else if let Some(error) = self.failure.get() {
             transfer.finish(error.outcome(), Some(&error.to_string()));
         } else {
-            let (outcome, detail) = self.client.verdict();
+            let (outcome, detail) = outcome_of(self.client.close_reason());
             transfer.finish(outcome, detail);
         }
     }
 }
 
-impl Buf for Piece {
+/// The outcome of a transfer that the end of its connection cut off, and the detail for its log line.
+fn outcome_of(reason: CloseReason) -> (Outcome, Option<&'static str>) {
+    match reason {
+        CloseReason::Client => (Outcome::Aborted, None),
+        CloseReason::IdleTimeout => (Outcome::Timeout, Some("the client read no bytes for the idle timeout")),
+        CloseReason::Shutdown => (Outcome::Refused, Some("the server stopped and the grace period ended")),
+        CloseReason::Unreadable => {
+            (Outcome::OriginFailed, Some("the cache cannot be read: a page of a blob was lost while it was sent"))
+        }
+    }
+}
+
+impl Buf for BodyChunk {
     fn remaining(&self) -> usize {
         self.bytes.len()
     }
@@ -178,8 +192,25 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
-        if let Some(transfer) = self.tally.as_ref().and_then(|tally| tally.transfer.as_ref()) {
+        if let Some(transfer) = self.counter.as_ref().and_then(|counter| counter.transfer.as_ref()) {
             transfer.add_sent(count as u64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_reason_decides_cut_off_outcome() {
+        for (reason, outcome) in [
+            (CloseReason::Client, Outcome::Aborted),
+            (CloseReason::IdleTimeout, Outcome::Timeout),
+            (CloseReason::Shutdown, Outcome::Refused),
+            (CloseReason::Unreadable, Outcome::OriginFailed),
+        ] {
+            assert_eq!(outcome_of(reason).0, outcome);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Conditional requests (RFC 9110 13): whether a request is to be carried out, given what the asset is now. Pure.
+//! Conditional requests (RFC 9110 13): evaluates preconditions against the asset's current validators. Pure.
 
 use std::time::{Duration, SystemTime};
 
 use hyper::HeaderMap;
 use hyper::header::{AsHeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 
-/// What names the asset's present state (RFC 9110 8.8).
+/// The validators of the asset's current state (RFC 9110 8.8).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Validators<'a> {
     /// The strong entity tag, with its quotes.
@@ -14,40 +14,40 @@ pub(super) struct Validators<'a> {
     pub(super) modified: SystemTime,
 }
 
-/// What the preconditions of a GET or HEAD come to.
+/// The result of the preconditions of a GET or HEAD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Carry it out.
+pub(super) enum Precondition {
+    /// The request is carried out.
     Proceed,
-    /// The client has it already: 304.
+    /// The client already has the current state: 304.
     NotModified,
-    /// What the client insists on is not so: 412.
+    /// A precondition is false: 412.
     Failed,
 }
 
 impl Validators<'_> {
     /// Evaluates the preconditions of a GET or HEAD in the order of RFC 9110 13.2.2.
-    pub(super) fn judge(&self, request: &HeaderMap) -> Verdict {
-        let as_asked = if request.contains_key(IF_MATCH) {
+    pub(super) fn evaluate(&self, request: &HeaderMap) -> Precondition {
+        let holds = if request.contains_key(IF_MATCH) {
             self.listed(request, IF_MATCH, Comparison::Strong)
         } else {
             date(request, IF_UNMODIFIED_SINCE).is_none_or(|since| self.modified <= since)
         };
-        if !as_asked {
-            return Verdict::Failed;
+        if !holds {
+            return Precondition::Failed;
         }
-        let known = if request.contains_key(IF_NONE_MATCH) {
+        let unmodified = if request.contains_key(IF_NONE_MATCH) {
             self.listed(request, IF_NONE_MATCH, Comparison::Weak)
         } else {
             date(request, IF_MODIFIED_SINCE).is_some_and(|since| self.modified <= since)
         };
-        if known { Verdict::NotModified } else { Verdict::Proceed }
+        if unmodified { Precondition::NotModified } else { Precondition::Proceed }
     }
 
-    /// Whether a `Range` field is to be heeded (RFC 9110 13.1.5): without `If-Range`, or when that names the present state.
+    /// Returns whether the `Range` field applies (RFC 9110 13.1.5): without `If-Range`, or if it matches the current state.
     ///
-    /// A date does only when a second has passed since: within that second the asset may yet change again without a
-    /// change of the date (RFC 9110 8.8.2.2).
+    /// A date matches only if it is at least one second old: within that second the asset may change again without a new
+    /// date (RFC 9110 8.8.2.2).
     pub(super) fn allow_range(&self, request: &HeaderMap, now: SystemTime) -> bool {
         let mut fields = request.get_all(IF_RANGE).iter();
         let (Some(field), None) = (fields.next(), fields.next()) else {
@@ -62,7 +62,7 @@ impl Validators<'_> {
         strong && httpdate::parse_http_date(text).is_ok_and(|date| date == self.modified)
     }
 
-    /// Whether the asset's tag is in the list of the fields `name`, or they are `*`.
+    /// Returns whether the fields `name` list the asset's entity tag, or are `*`.
     fn listed(&self, request: &HeaderMap, name: impl AsHeaderName, comparison: Comparison) -> bool {
         request.get_all(name).iter().filter_map(|field| field.to_str().ok()).any(|field| {
             field.trim() == "*"
@@ -74,13 +74,14 @@ impl Validators<'_> {
 /// How entity tags are compared (RFC 9110 8.8.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Comparison {
-    /// A weak tag equals none.
+    /// A weak tag matches no tag.
     Strong,
-    /// Weak or strong, the opaque part decides.
+    /// Only the opaque parts are compared.
     Weak,
 }
 
-/// The entity tags of a list: whether each is weak, and its opaque part with the quotes. Ends at what is no tag.
+/// Iterates over a list of entity tags: whether each is weak, and its opaque part with the quotes. Ends at the first syntax
+/// error.
 struct Tags<'a>(&'a str);
 
 impl<'a> Iterator for Tags<'a> {
@@ -96,8 +97,8 @@ impl<'a> Iterator for Tags<'a> {
     }
 }
 
-/// The date of the field `name`; `None` where there is none that can be read, or more than one (RFC 9110 13.1.3 has
-/// such a field ignored).
+/// Returns the date of the field `name`; `None` if it is missing, invalid or repeated (RFC 9110 13.1.3: such a field is
+/// ignored).
 fn date(request: &HeaderMap, name: impl AsHeaderName) -> Option<SystemTime> {
     let mut fields = request.get_all(name).iter();
     let (field, None) = (fields.next()?, fields.next()) else { return None };

@@ -1,22 +1,22 @@
-//! The frame of a `multipart/byteranges` body (RFC 9110 14.6): what stands between the parts, and how long it all is.
-//! Pure; the parts' bytes come from elsewhere.
+//! The framing of a `multipart/byteranges` body (RFC 9110 14.6): part headers, final boundary and total length. Pure; it does
+//! not read the bytes of the parts.
 
 use bytes::Bytes;
 
 use crate::asset::ByteRange;
 
-/// A `multipart/byteranges` body without its bytes.
+/// A `multipart/byteranges` body without the bytes of its parts.
 pub(super) struct Multipart {
-    /// What goes before each part's bytes, and which bytes those are.
+    /// The header of each part, and the range of its bytes.
     pub(super) parts: Vec<(Bytes, ByteRange)>,
-    /// What goes after the last.
+    /// The final boundary.
     pub(super) end: Bytes,
     content_type: String,
 }
 
 impl Multipart {
-    /// The frame around `ranges` of an asset of `size` bytes and the media type `content_type`. The `boundary` (RFC 2046
-    /// 5.1.1: up to 70 letters and digits) must not occur in the asset.
+    /// Builds the framing for `ranges` of an asset of `size` bytes with the media type `content_type`. The `boundary` (RFC
+    /// 2046 5.1.1: up to 70 letters and digits) must not occur in the asset.
     pub(super) fn new(ranges: Vec<ByteRange>, size: u64, content_type: &str, boundary: &str) -> Self {
         let head = |range: &ByteRange| {
             format!("\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: bytes {range}/{size}\r\n\r\n")
@@ -28,12 +28,12 @@ impl Multipart {
         }
     }
 
-    /// The media type of the body.
+    /// Returns the media type of the whole body.
     pub(super) fn content_type(&self) -> &str {
         &self.content_type
     }
 
-    /// The length of the body in bytes.
+    /// Returns the length of the whole body in bytes.
     pub(super) fn length(&self) -> u64 {
         let parts = self.parts.iter().map(|(head, range)| head.len() as u64 + range.len());
         parts.sum::<u64>() + self.end.len() as u64
@@ -46,7 +46,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn is_written_as_the_rfc_shows() {
+    fn framing_matches_rfc_example() {
         let frame = Multipart::new(vec![ByteRange::new(0, 2), ByteRange::new(7, 8)], 10, "text/plain", "THIS");
         assert_eq!(frame.content_type(), "multipart/byteranges; boundary=THIS");
         assert_eq!(frame.parts[1].0, "\r\n--THIS\r\nContent-Type: text/plain\r\nContent-Range: bytes 7-7/10\r\n\r\n");
@@ -55,7 +55,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_length_is_that_of_the_written_body(
+        fn length_matches_written_body(
             starts in proptest::collection::vec((0usize..900, 1usize..100), 1..16),
             content_type in "[a-z]{1,9}/[a-z]{1,9}",
         ) {

@@ -1,5 +1,4 @@
-//! Request paths: which of the server's things a path means. Pure; what it finds in a path is a key for look-ups and
-//! nothing else.
+//! Parses request paths into routes. Pure; names from a path are only keys for look-ups, never file paths.
 
 use std::borrow::Cow;
 
@@ -7,10 +6,10 @@ use percent_encoding::percent_decode_str;
 
 use crate::asset::Digest;
 
-/// What a path means.
+/// The resource that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route<'a> {
-    /// `/assets/NAME`, with the name decoded.
+    /// `/assets/NAME`, with the name percent-decoded.
     Asset(Cow<'a, str>),
     /// `/blobs/sha256/HEX`.
     Blob(Digest),
@@ -20,35 +19,35 @@ pub(super) enum Route<'a> {
     Ipxe,
     /// `/grub.cfg`.
     Grub,
-    /// `/hosts/HOST/FILE`, both decoded.
+    /// `/hosts/HOST/FILE`, both percent-decoded.
     HostFile {
-        /// The host's name.
+        /// The name of the host.
         host: Cow<'a, str>,
-        /// The file's.
+        /// The name of the file.
         file: Cow<'a, str>,
     },
     /// `/healthz`.
     Health,
     /// `/readyz`.
     Ready,
-    /// Nothing that is served.
+    /// Any other path.
     Unknown,
 }
 
 impl<'a> Route<'a> {
-    /// Reads the path of a request target, without its query.
+    /// Parses the path of a request target, without its query.
     ///
     /// Repeated slashes count as one: firmware joins paths carelessly and does not follow redirects. Percent-encoding is
-    /// undone once, after the path was taken apart, so an encoded slash never makes a segment of its own.
-    pub(super) fn of(path: &'a str) -> Self {
-        let path = collapsed(path);
+    /// decoded once, after the path is split, so that an encoded slash never starts a new segment.
+    pub(super) fn parse(path: &'a str) -> Self {
+        let path = collapse_slashes(path);
         match path {
-            Cow::Borrowed(path) => Self::of_collapsed(path),
-            Cow::Owned(path) => Route::of_collapsed(&path).into_owned(),
+            Cow::Borrowed(path) => Self::parse_collapsed(path),
+            Cow::Owned(path) => Route::parse_collapsed(&path).into_owned(),
         }
     }
 
-    fn of_collapsed(path: &'a str) -> Self {
+    fn parse_collapsed(path: &'a str) -> Self {
         if let Some(name) = path.strip_prefix("/assets/") {
             percent_decode_str(name).decode_utf8().map_or(Self::Unknown, Self::Asset)
         } else if let Some(hex) = path.strip_prefix("/blobs/sha256/") {
@@ -87,8 +86,8 @@ impl<'a> Route<'a> {
     }
 }
 
-/// `path` with each run of slashes made one; borrowed where there is none.
-fn collapsed(path: &str) -> Cow<'_, str> {
+/// Replaces each run of slashes by one; borrows if there is none.
+fn collapse_slashes(path: &str) -> Cow<'_, str> {
     if !path.contains("//") {
         return Cow::Borrowed(path);
     }
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_a_path_means() {
+    fn path_parses_into_route() {
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let digest = hex.parse().unwrap();
         let blob = format!("/blobs/sha256/{hex}");
@@ -116,11 +115,11 @@ mod tests {
             ("//assets///okd//4.19/rootfs.img", asset("okd/4.19/rootfs.img")),
             ("/assets/Fedora%2042%20%28x86_64%29.iso", asset("Fedora 42 (x86_64).iso")),
             ("/assets/a+b", asset("a+b")),
-            // Decoded once, and a bad escape stands for itself.
+            // Decoded once; a malformed escape is kept as it is.
             ("/assets/100%2525", asset("100%25")),
             ("/assets/100%", asset("100%")),
             ("/assets/%zz", asset("%zz")),
-            // Not a name, which the look-up will say.
+            // Not valid names; the look-up rejects them.
             ("/assets/a%2F%2Fb", asset("a//b")),
             ("/assets/%2e%2e/passwd", asset("../passwd")),
             ("/assets/", asset("")),
@@ -144,21 +143,21 @@ mod tests {
             ("*", Route::Unknown),
             ("", Route::Unknown),
         ] {
-            assert_eq!(Route::of(path), route, "{path}");
+            assert_eq!(Route::parse(path), route, "{path}");
         }
     }
 
     proptest! {
         #[test]
-        fn an_encoded_name_is_found_again(name in "[a-zé %&?#+.-]{1,8}(/[a-z %.]{1,8}){0,3}") {
+        fn encoded_name_round_trips(name in "[a-zé %&?#+.-]{1,8}(/[a-z %.]{1,8}){0,3}") {
             let encoded: String = name.bytes().map(|b| if b == b'/' { "/".to_owned() } else { format!("%{b:02X}") }).collect();
             let path = format!("/assets/{encoded}");
-            prop_assert_eq!(Route::of(&path), asset(&name));
+            prop_assert_eq!(Route::parse(&path), asset(&name));
         }
 
         #[test]
-        fn collapsing_leaves_no_pair_and_drops_nothing_else(path in "[/a]{0,20}") {
-            let short = collapsed(&path);
+        fn collapse_removes_only_repeated_slashes(path in "[/a]{0,20}") {
+            let short = collapse_slashes(&path);
             prop_assert!(!short.contains("//"));
             prop_assert_eq!(short.replace('/', ""), path.replace('/', ""));
             prop_assert_eq!(short.starts_with('/'), path.starts_with('/'));

@@ -48,7 +48,7 @@ pub(crate) struct Plan {
     assets: Vec<Asset>,
     settings: HttpSettings,
     grace: Duration,
-    first_byte: Duration,
+    stall_timeout: Duration,
 }
 
 impl Plan {
@@ -64,7 +64,7 @@ impl Plan {
                 max_connections: 100,
             },
             grace: PATIENCE,
-            first_byte: PATIENCE,
+            stall_timeout: PATIENCE,
         }
     }
 
@@ -103,8 +103,8 @@ impl Plan {
         self
     }
 
-    pub(crate) fn first_byte(mut self, first_byte: Duration) -> Self {
-        self.first_byte = first_byte;
+    pub(crate) fn stall_timeout(mut self, stall_timeout: Duration) -> Self {
+        self.stall_timeout = stall_timeout;
         self
     }
 
@@ -128,8 +128,8 @@ impl Plan {
             FillSettings { retries: 0, ..FillSettings::default() },
         );
         let mut server = HttpServer::bind(self.settings, &mut Inherited::default()).await.unwrap();
-        server.renewal = Duration::from_millis(1);
-        server.first_byte = self.first_byte;
+        server.certificate_check_interval = Duration::from_millis(1);
+        server.stall_timeout = self.stall_timeout;
         let (address, tls_address) = (server.addresses()[0], server.tls_addresses().first().copied());
         let stop = CancellationToken::new();
         let running = tokio::spawn(server.serve(Boot::plain(depot.clone()), stop.clone(), self.grace));

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
 const ROWS: [&[&str]; 11] = [
-    &["asset", "sockets", "span", "threads", "trust"],
-    &["secret"],
+    &["asset", "error_chain", "sockets", "span", "threads", "trust"],
+    &["secret", "transport"],
     &["catalog", "origin", "cache"],
     &["depot"],
     &["boot"],

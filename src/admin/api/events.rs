@@ -13,7 +13,7 @@ use crate::admin::events::{self, Topic, Topics};
 use crate::admin::extract::Query;
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
-use crate::http::RETRY_SECONDS;
+use crate::transport::RETRY_SECONDS;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 

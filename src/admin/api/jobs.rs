@@ -13,9 +13,9 @@ use crate::admin::Problem;
 use crate::admin::extract::{Content, Name};
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
-use crate::http::RETRY_SECONDS;
 use crate::jobs::{CancelError, JobView, Plan, PreloadOrder, SelectionError, StartError, Task};
 use crate::threads::blocking;
+use crate::transport::RETRY_SECONDS;
 
 /// A job that was begun.
 pub(super) type Started = (StatusCode, Json<JobView>);

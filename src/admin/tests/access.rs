@@ -3,8 +3,8 @@
 use super::*;
 use crate::asset::Digest;
 use crate::boot::Releases;
-use crate::http::Client;
 use crate::http::tests::{PATIENCE, Plan, Site};
+use crate::transport::Client;
 
 fn guard() -> super::guard::Guard {
     super::guard::Guard::new(&AdminSettings::at("127.0.0.1:0".parse().unwrap()), None)

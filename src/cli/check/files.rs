@@ -4,6 +4,7 @@ use super::origins::certificate;
 use super::report::{Finding, Group, Verdict};
 use crate::cli::words::count;
 use crate::config::Config;
+use crate::error_chain::error_chain;
 
 /// The TLS listener's certificate and key, as the server would read them. None without such a listener. Blocks.
 pub(super) fn tls(config: &Config) -> Option<Group> {
@@ -15,7 +16,8 @@ pub(super) fn tls(config: &Config) -> Option<Group> {
         Ok(None) => (Finding::ok("certificate", "it fits its key"), "it fits its key".to_owned()),
         Err(error) => {
             let remedy = format!("correct [http.tls] ({place}), or let the user that runs bootdepot read both files");
-            let wrong = Finding::wrong(Verdict::Failed, "certificate", "cannot be used", error.to_string(), remedy);
+            let error = error_chain(&error).to_string();
+            let wrong = Finding::wrong(Verdict::Failed, "certificate", "cannot be used", error, remedy);
             (wrong, "it cannot be used".to_owned())
         }
     };

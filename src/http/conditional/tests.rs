@@ -21,13 +21,13 @@ fn written(seconds: u64) -> String {
 }
 
 #[test]
-fn an_unconditional_request_proceeds() {
-    assert_eq!(asset().judge(&HeaderMap::new()), Verdict::Proceed);
+fn unconditional_request_proceeds() {
+    assert_eq!(asset().evaluate(&HeaderMap::new()), Precondition::Proceed);
     assert!(asset().allow_range(&HeaderMap::new(), at(100)));
 }
 
 #[test]
-fn tags_are_found_in_lists() {
+fn tag_matches_within_list() {
     for (list, strong, weak) in [
         (ETAG, true, true),
         ("*", true, true),
@@ -44,29 +44,29 @@ fn tags_are_found_in_lists() {
         ("\"x\", *", false, false),
         ("", false, false),
     ] {
-        let judged = |name| asset().judge(&request(&[(name, list.to_owned())]));
-        assert_eq!(judged("if-match") == Verdict::Proceed, strong, "If-Match: {list}");
-        assert_eq!(judged("if-none-match") == Verdict::NotModified, weak, "If-None-Match: {list}");
+        let judged = |name| asset().evaluate(&request(&[(name, list.to_owned())]));
+        assert_eq!(judged("if-match") == Precondition::Proceed, strong, "If-Match: {list}");
+        assert_eq!(judged("if-none-match") == Precondition::NotModified, weak, "If-None-Match: {list}");
     }
 }
 
 #[test]
-fn tags_may_come_in_several_fields() {
+fn tag_matches_in_repeated_fields() {
     let fields = request(&[("if-none-match", "\"x\"".to_owned()), ("if-none-match", ETAG.to_owned())]);
-    assert_eq!(asset().judge(&fields), Verdict::NotModified);
+    assert_eq!(asset().evaluate(&fields), Precondition::NotModified);
 }
 
 #[test]
-fn dates_that_cannot_be_read_are_ignored() {
+fn invalid_date_is_ignored() {
     for text in ["yesterday", "", "2023-11-14"] {
         for name in ["if-modified-since", "if-unmodified-since"] {
-            assert_eq!(asset().judge(&request(&[(name, text.to_owned())])), Verdict::Proceed, "{name}: {text}");
+            assert_eq!(asset().evaluate(&request(&[(name, text.to_owned())])), Precondition::Proceed, "{name}: {text}");
         }
     }
 }
 
 #[test]
-fn a_range_is_heeded_only_for_the_same_state() {
+fn if_range_requires_same_state() {
     let allowed = |text: String, now| asset().allow_range(&request(&[("if-range", text)]), now);
     assert!(allowed(ETAG.to_owned(), at(100)));
     assert!(!allowed(format!("W/{ETAG}"), at(500)));
@@ -74,7 +74,7 @@ fn a_range_is_heeded_only_for_the_same_state() {
     assert!(!allowed("garbage".to_owned(), at(500)));
     assert!(allowed(written(100), at(101)));
     assert!(!allowed(written(100), at(100)), "the date may yet stand for two states");
-    // An exact match, not an order.
+    // An exact match, no comparison.
     assert!(!allowed(written(99), at(500)));
     assert!(!allowed(written(101), at(500)));
     let twice = request(&[("if-range", ETAG.to_owned()), ("if-range", ETAG.to_owned())]);
@@ -82,9 +82,9 @@ fn a_range_is_heeded_only_for_the_same_state() {
 }
 
 proptest! {
-    // The table of RFC 9110 13.2.2, written out once more from the text.
+    // RFC 9110 13.2.2, implemented a second time from its text.
     #[test]
-    fn the_order_of_precedence_holds(
+    fn preconditions_follow_rfc_order(
         if_match in proptest::option::of(any::<bool>()),
         unmodified in proptest::option::of(95u64..105),
         none_match in proptest::option::of(any::<bool>()),
@@ -108,18 +108,18 @@ proptest! {
             (None, None) => false,
         };
         let expected = match (holds, known) {
-            (false, _) => Verdict::Failed,
-            (true, true) => Verdict::NotModified,
-            (true, false) => Verdict::Proceed,
+            (false, _) => Precondition::Failed,
+            (true, true) => Precondition::NotModified,
+            (true, false) => Precondition::Proceed,
         };
-        prop_assert_eq!(asset().judge(&request(&fields)), expected);
+        prop_assert_eq!(asset().evaluate(&request(&fields)), expected);
     }
 
     #[test]
-    fn no_field_makes_it_panic(text in "[W/\"*, a\\t-]{0,30}") {
+    fn arbitrary_field_never_panics(text in "[W/\"*, a\\t-]{0,30}") {
         for name in ["if-match", "if-none-match", "if-range", "if-modified-since", "if-unmodified-since"] {
             let fields = request(&[(name, text.clone())]);
-            asset().judge(&fields);
+            asset().evaluate(&fields);
             asset().allow_range(&fields, at(500));
         }
     }

@@ -6,8 +6,8 @@ fn range(start: u64, end: u64) -> ByteRange {
 }
 
 #[test]
-fn answers_what_clients_ask() {
-    use Selection::{Many, One, Unsatisfiable, Whole};
+fn common_range_fields_are_selected() {
+    use RangeSelection::{Many, One, Unsatisfiable, Whole};
     for (field, size, expected) in [
         ("bytes=0-511", 1000, One(range(0, 512))),
         ("bytes=512-", 1000, One(range(512, 1000))),
@@ -18,10 +18,10 @@ fn answers_what_clients_ask() {
         (" bytes=0-0 ", 1000, One(range(0, 1))),
         ("bytes=0-0,-1", 1000, Many(vec![range(0, 1), range(999, 1000)])),
         ("bytes= ,0-0,\t, 500-501 ,", 1000, Many(vec![range(0, 1), range(500, 502)])),
-        // In the order asked; touching ranges share no byte and stay apart.
+        // In the order of the request; adjacent ranges do not overlap and stay separate.
         ("bytes=500-599,0-99,100-199", 1000, Many(vec![range(500, 600), range(0, 100), range(100, 200)])),
         ("bytes=0-99,2000-", 1000, One(range(0, 100))),
-        // Shared bytes make one part, at the place of the first.
+        // Overlapping ranges are merged at the position of the first.
         ("bytes=0-99,50-149", 1000, One(range(0, 150))),
         ("bytes=0-9,100-199,500-599,150-550", 1000, Many(vec![range(0, 10), range(100, 600)])),
         ("bytes=1000-", 1000, Unsatisfiable),
@@ -58,39 +58,39 @@ fn answers_what_clients_ask() {
 }
 
 #[test]
-fn more_ranges_than_served_get_the_whole() {
+fn too_many_ranges_select_whole() {
     let field = |count: u64| {
         let specs: Vec<String> = (0..count).map(|n| format!("{0}-{0}", n * 2)).collect();
         format!("bytes={}", specs.join(","))
     };
-    assert!(matches!(select(field(16).as_bytes(), 1000), Selection::Many(parts) if parts.len() == 16));
-    assert_eq!(select(field(17).as_bytes(), 1000), Selection::Whole);
+    assert!(matches!(select(field(16).as_bytes(), 1000), RangeSelection::Many(parts) if parts.len() == 16));
+    assert_eq!(select(field(17).as_bytes(), 1000), RangeSelection::Whole);
 }
 
-/// What a range set means, byte by byte.
-fn covers(specs: &[Spec], size: u64, at: u64) -> bool {
+/// Returns whether a range set covers the byte at `at`: an independent model, byte by byte.
+fn covers(specs: &[RangeSpec], size: u64, at: u64) -> bool {
     specs.iter().any(|spec| match *spec {
-        Spec::From(first, None) => at >= first,
-        Spec::From(first, Some(last)) => at >= first && at <= last,
-        Spec::Suffix(length) => size - at <= length,
+        RangeSpec::From(first, None) => at >= first,
+        RangeSpec::From(first, Some(last)) => at >= first && at <= last,
+        RangeSpec::Suffix(length) => size - at <= length,
     })
 }
 
-fn spec() -> impl Strategy<Value = Spec> {
+fn spec() -> impl Strategy<Value = RangeSpec> {
     prop_oneof![
         (0u64..70, proptest::option::of(0u64..70))
-            .prop_map(|(first, more)| Spec::From(first, more.map(|more| first + more))),
-        (0u64..70).prop_map(Spec::Suffix),
+            .prop_map(|(first, more)| RangeSpec::From(first, more.map(|more| first + more))),
+        (0u64..70).prop_map(RangeSpec::Suffix),
     ]
 }
 
-fn written(specs: &[Spec]) -> String {
+fn written(specs: &[RangeSpec]) -> String {
     let texts: Vec<String> = specs
         .iter()
         .map(|spec| match spec {
-            Spec::From(first, None) => format!("{first}-"),
-            Spec::From(first, Some(last)) => format!("{first}-{last}"),
-            Spec::Suffix(length) => format!("-{length}"),
+            RangeSpec::From(first, None) => format!("{first}-"),
+            RangeSpec::From(first, Some(last)) => format!("{first}-{last}"),
+            RangeSpec::Suffix(length) => format!("-{length}"),
         })
         .collect();
     format!("bytes={}", texts.join(", "))
@@ -98,20 +98,20 @@ fn written(specs: &[Spec]) -> String {
 
 proptest! {
     #[test]
-    fn what_is_written_is_what_is_read(specs in proptest::collection::vec(spec(), 1..30)) {
+    fn field_round_trips(specs in proptest::collection::vec(spec(), 1..30)) {
         prop_assert_eq!(parse(written(&specs).as_bytes()), Some(specs));
     }
 
     #[test]
-    fn exactly_the_asked_bytes_are_served_once(specs in proptest::collection::vec(spec(), 1..=MAX_RANGES), size in 1u64..60) {
+    fn each_requested_byte_is_selected_once(specs in proptest::collection::vec(spec(), 1..=MAX_RANGES), size in 1u64..60) {
         let parts = match select(written(&specs).as_bytes(), size) {
-            Selection::Whole => return Err(TestCaseError::fail("a well-formed range was ignored")),
-            Selection::One(part) => vec![part],
-            Selection::Many(parts) => {
+            RangeSelection::Whole => return Err(TestCaseError::fail("a well-formed range was ignored")),
+            RangeSelection::One(part) => vec![part],
+            RangeSelection::Many(parts) => {
                 prop_assert!(parts.len() >= 2);
                 parts
             }
-            Selection::Unsatisfiable => vec![],
+            RangeSelection::Unsatisfiable => vec![],
         };
         for part in &parts {
             prop_assert!(!part.is_empty() && part.end <= size);
@@ -123,18 +123,18 @@ proptest! {
     }
 
     #[test]
-    fn parts_that_stay_apart_keep_their_order(starts in proptest::sample::subsequence((0u64..20).collect::<Vec<_>>(), 2..=MAX_RANGES).prop_shuffle()) {
-        let specs: Vec<Spec> = starts.iter().map(|start| Spec::From(start * 10, Some(start * 10 + 8))).collect();
+    fn disjoint_parts_keep_request_order(starts in proptest::sample::subsequence((0u64..20).collect::<Vec<_>>(), 2..=MAX_RANGES).prop_shuffle()) {
+        let specs: Vec<RangeSpec> = starts.iter().map(|start| RangeSpec::From(start * 10, Some(start * 10 + 8))).collect();
         let expected = starts.iter().map(|start| range(start * 10, start * 10 + 9)).collect();
-        prop_assert_eq!(select(written(&specs).as_bytes(), 1000), Selection::Many(expected));
+        prop_assert_eq!(select(written(&specs).as_bytes(), 1000), RangeSelection::Many(expected));
     }
 
     #[test]
-    fn no_field_makes_it_panic_or_reach_past_the_end(field in "(bytes=)?[-0-9u, \\t]{0,60}|\\PC{0,20}", size in any::<u64>()) {
+    fn arbitrary_field_stays_within_asset(field in "(bytes=)?[-0-9u, \\t]{0,60}|\\PC{0,20}", size in any::<u64>()) {
         match select(field.as_bytes(), size) {
-            Selection::One(part) => prop_assert!(part.end <= size),
-            Selection::Many(parts) => prop_assert!(parts.iter().all(|part| part.end <= size)),
-            Selection::Whole | Selection::Unsatisfiable => {}
+            RangeSelection::One(part) => prop_assert!(part.end <= size),
+            RangeSelection::Many(parts) => prop_assert!(parts.iter().all(|part| part.end <= size)),
+            RangeSelection::Whole | RangeSelection::Unsatisfiable => {}
         }
     }
 }

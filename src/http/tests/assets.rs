@@ -72,7 +72,8 @@ async fn a_blob_that_loses_bytes_while_they_are_sent_is_no_client_that_left() {
     std::fs::set_permissions(&blob, std::fs::Permissions::from_mode(0o644)).unwrap();
     std::fs::File::options().write(true).open(&blob).unwrap().set_len(0).unwrap();
     assert!(wire.rest().await.len() < bytes.len());
-    site.logged(&["asset=image", "outcome=\"origin-failed\"", "the cache cannot be read: a page of a blob"]).await;
+    site.logged(&["asset=image", "outcome=\"origin-failed\"", "the cache cannot be read: a page of a blob was lost"])
+        .await;
 }
 
 #[tokio::test]
@@ -126,8 +127,8 @@ async fn a_range_that_cannot_be_is_told_from_one_that_makes_no_sense() {
     let reply = site.get("/assets/abc", &["Range: bytes=3-"]).await;
     assert_eq!(reply.status(), 416);
     assert_eq!(reply.field("Content-Range"), Some("bytes */3"));
-    assert_eq!(reply.text(), "the range lies outside of the asset's 3 bytes\n");
-    site.logged(&["asset=abc", "outcome=\"refused\"", "the range lies outside", reply.field("X-Request-Id").unwrap()])
+    assert_eq!(reply.text(), "the range is outside the asset, which has 3 bytes\n");
+    site.logged(&["asset=abc", "outcome=\"refused\"", "the range is outside", reply.field("X-Request-Id").unwrap()])
         .await;
     for range in ["Range: bytes=u-u", "Range: bytes=2-1", "Range: lines=1-2", "Range: bytes=0-0\r\nRange: bytes=1-1"] {
         let reply = site.get("/assets/abc", &[range]).await;
@@ -186,12 +187,12 @@ async fn what_is_not_there_is_said_so() {
     let site = Plan::new().source("gone", "file:///nowhere", HEX.parse().unwrap()).start().await;
     let unnamed = format!("/blobs/sha256/{}", HEX.replace('b', "c"));
     for (path, text) in [
-        ("/assets/nothing", "the catalog has no asset of this name; names are case-sensitive\n"),
-        ("/assets/..%2f..%2fetc%2fpasswd", "the catalog has no asset of this name; names are case-sensitive\n"),
+        ("/assets/nothing", "the catalog has no asset with this name; names are case-sensitive\n"),
+        ("/assets/..%2f..%2fetc%2fpasswd", "the catalog has no asset with this name; names are case-sensitive\n"),
         ("/assets/gone", "the origin does not have this asset\n"),
-        (unnamed.as_str(), "the catalog has no asset of this name; names are case-sensitive\n"),
-        ("/metrics", "nothing is served at this path; assets are at /assets/NAME, the entry script at /boot.ipxe\n"),
-        ("/", "nothing is served at this path; assets are at /assets/NAME, the entry script at /boot.ipxe\n"),
+        (unnamed.as_str(), "the catalog has no asset with this name; names are case-sensitive\n"),
+        ("/metrics", "no resource at this path; assets are at /assets/NAME, the entry script is at /boot.ipxe\n"),
+        ("/", "no resource at this path; assets are at /assets/NAME, the entry script is at /boot.ipxe\n"),
     ] {
         let reply = site.get(path, &[]).await;
         assert_eq!((reply.status(), reply.text()), (404, text), "{path}");
@@ -262,12 +263,12 @@ async fn an_origin_that_says_nothing_keeps_no_client_waiting() {
     })
     .await;
     let plan = Plan::new().source("image", &format!("http://{address}/image"), Digest::of(b"x"));
-    let site = plan.first_byte(Duration::from_millis(1)).start().await;
+    let site = plan.stall_timeout(Duration::from_millis(1)).start().await;
     for method in ["HEAD", "GET", "GET"] {
         let reply = site.ask(method, "/assets/image", &[]).await;
         assert_eq!((reply.status(), reply.field("Retry-After")), (503, Some("5")), "{method}");
         let id = reply.field("X-Request-Id").unwrap();
-        site.logged(&["outcome=\"origin-failed\"", "nothing came for 0.001 s", id]).await;
+        site.logged(&["outcome=\"origin-failed\"", "no byte arrived for 0.001 s", id]).await;
     }
     assert_eq!(site.depot.fills().len(), 1, "the fill goes on for whoever asks next");
 }

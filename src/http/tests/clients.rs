@@ -108,7 +108,7 @@ async fn a_client_that_takes_nothing_is_cut_off() {
     let site = Plan::new().file("image", &noise(64 << 20)).idle_timeout(SHORT).start().await;
     let mut wire = site.connect().await;
     wire.request("GET", "/assets/image", &[]).await;
-    site.logged(&["asset=image", "outcome=\"timeout\"", "the client took no bytes"]).await;
+    site.logged(&["asset=image", "outcome=\"timeout\"", "the client read no bytes"]).await;
     assert!(wire.rest().await.len() < 64 << 20);
 }
 

@@ -39,6 +39,6 @@ async fn a_machine_that_nobody_named_gets_a_script_all_the_same() {
 async fn a_file_of_no_host_is_not_found() {
     let site = Plan::new().start().await;
     let reply = site.get("/hosts/r630-01/config.ign", &[]).await;
-    assert_eq!((reply.status(), reply.text()), (404, "no host of this name has such a file\n"));
+    assert_eq!((reply.status(), reply.text()), (404, "no host with this name has such a file\n"));
     site.logged(&["asset=hosts/r630-01/config.ign", "outcome=\"not-found\""]).await;
 }

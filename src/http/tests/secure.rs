@@ -71,11 +71,11 @@ async fn a_renewed_certificate_is_served_without_a_restart() {
     let url = format!("https://{}/assets/image", site.tls_address.unwrap());
     let running = client(&old, &version::TLS13, &["h2"]).get(&url).send().await.unwrap();
     std::fs::write(site.dir.path().join("key.pem"), "half of a ke").unwrap();
-    site.logged(&["WARN", "the one before stays in use", "key.pem holds no private key"]).await;
+    site.logged(&["WARN", "previous certificate stays in use", "key.pem holds no private key"]).await;
     assert_eq!(client(&old, &version::TLS13, &["h2"]).get(&url).send().await.unwrap().status(), 200);
 
     let new = write_pair(site.dir.path());
-    site.logged(&["INFO", "the TLS certificate was read again"]).await;
+    site.logged(&["INFO", "TLS certificate reloaded"]).await;
     assert_eq!(client(&new, &version::TLS12, &["http/1.1"]).get(&url).send().await.unwrap().status(), 200);
     assert!(client(&old, &version::TLS13, &["h2"]).get(&url).send().await.is_err());
     assert!(running.bytes().await.unwrap() == bytes, "what was running goes on");

@@ -1,43 +1,28 @@
-//! A client's TCP socket, which tells the [`Client`] how its writes go, and how it is closed. It knows no HTTP.
+//! A client's TCP socket: reports the progress of writes to the [`Client`], and closes the connection. It knows no HTTP.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use std::time::Duration;
-
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use super::client::{Client, End};
+use super::client::{Client, CloseReason};
+use super::lingering_close::lingering_close;
 
-/// How long a closed connection may take to be closed from the other side too.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// The socket of one client. Writes go to the kernel as they come, vectored ones uncopied.
+/// The socket of one client. Writes go to the kernel as they come; vectored writes are not copied.
 pub(super) struct Socket {
-    /// There until it is dropped.
+    /// `Some` until the drop.
     stream: Option<TcpStream>,
     client: Arc<Client>,
     tasks: TaskTracker,
 }
 
-/// Closes a connection so that the client gets all that was written: while it goes on sending (the next request, an
-/// HTTP/2 window), a plain close would reset the connection, and with it what the client has not yet received.
-pub(super) async fn linger(mut stream: TcpStream) {
-    let farewell = async {
-        let _ = stream.shutdown().await;
-        let mut unread = [0; 1024];
-        while let Ok(1..) = stream.read(&mut unread).await {}
-    };
-    let _ = tokio::time::timeout(LINGER, farewell).await;
-}
-
 impl Socket {
-    /// The socket of `client`; what is left to do when it is dropped becomes one of the `tasks`.
+    /// Wraps the socket of `client`. A lingering close that the drop starts becomes one of the `tasks`.
     pub(super) fn new(stream: TcpStream, client: Arc<Client>, tasks: TaskTracker) -> Self {
         Self { stream: Some(stream), client, tasks }
     }
@@ -46,12 +31,14 @@ impl Socket {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    fn note(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn report(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
-            Poll::Ready(Ok(1..)) => self.client.took(),
-            Poll::Pending => self.client.block(),
-            // What is in memory of our own the kernel can always read; a blob's page is read from the disk (write(2)).
-            Poll::Ready(Err(error)) if error.raw_os_error() == Some(libc::EFAULT) => self.client.end(End::Unreadable),
+            Poll::Ready(Ok(1..)) => self.client.wrote(),
+            Poll::Pending => self.client.set_write_blocked(),
+            // The kernel can always read our own memory; EFAULT (write(2)) means a page of a mapped file that cannot be read.
+            Poll::Ready(Err(error)) if error.raw_os_error() == Some(libc::EFAULT) => {
+                self.client.set_close_reason(CloseReason::Unreadable);
+            }
             Poll::Ready(_) => {}
         }
         result
@@ -61,9 +48,9 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         let Some(stream) = self.stream.take() else { return };
-        if self.client.is_blocked() {
-            // The client stopped reading. A reset frees what the kernel still holds for it, where a plain close would
-            // keep the pages and go on asking it. Failing to set this costs only that memory.
+        if self.client.is_write_blocked() {
+            // The client stopped reading. A reset frees the send queue at once; a plain close would keep its pages and go on
+            // retransmitting. If the option cannot be set, only that memory is lost for a while.
             let _ = stream.set_zero_linger();
             return;
         }
@@ -71,9 +58,9 @@ impl Drop for Socket {
             Ok(read) => read > 0,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         };
-        // Without a runtime the process is on its way out, and closes everything anyway.
+        // Without a runtime the process is exiting, which closes the socket anyway.
         if client_open && let Ok(runtime) = Handle::try_current() {
-            self.tasks.spawn_on(linger(stream), &runtime);
+            self.tasks.spawn_on(lingering_close(stream), &runtime);
         }
     }
 }
@@ -87,7 +74,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = self.stream()?.poll_write(cx, bytes);
-        self.note(result)
+        self.report(result)
     }
 
     fn poll_write_vectored(
@@ -96,7 +83,7 @@ impl AsyncWrite for Socket {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = self.stream()?.poll_write_vectored(cx, pieces);
-        self.note(result)
+        self.report(result)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Asset responses: what a GET or HEAD of an asset is answered, from the catalog's facts and the depot's bytes.
+//! Answers GET and HEAD of assets: headers from the catalog, bytes from the depot.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,125 +14,129 @@ use hyper::header::{
 };
 use hyper::{Method, Response, StatusCode};
 
-use super::answer::{self, RequestId, SERVER_VALUE};
 use super::body::Body;
-use super::client::Client;
-use super::conditional::{Validators, Verdict};
+use super::conditional::{Precondition, Validators};
 use super::multipart::Multipart;
-use super::patience::patiently;
-use super::range::{self, Selection};
+use super::range::{self, RangeSelection};
+use super::response;
+use super::stall::with_stall_timeout;
 use crate::asset::ByteRange;
 use crate::catalog::Asset;
 use crate::depot::{ByteStream, CacheState, Delivery, Depot, Outcome, Protocol, ReadError, Reader, Transfer};
+use crate::transport::{Client, RETRY_SECONDS, RequestId, SERVER_VALUE};
 
-/// Below this many bytes a range is copied rather than mapped: a copy within the CPU's caches costs less than the page
-/// faults of a mapping.
+/// A range of fewer bytes is copied rather than mapped: a copy within the CPU's caches costs less than the page faults of a
+/// mapping.
 const COPY_BELOW: u64 = 64 << 10;
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
-/// Answers what is asked of assets.
-pub(super) struct AssetPages<'a> {
+/// Answers requests for assets.
+pub(super) struct AssetHandler<'a> {
     pub(super) depot: &'a Depot,
-    /// For how long nothing may arrive of an asset before its client is told to come back.
-    pub(super) patience: Duration,
+    /// How long no byte of an asset may arrive before its client gets 503.
+    pub(super) stall_timeout: Duration,
 }
 
-impl AssetPages<'_> {
-    /// Answers a GET or HEAD of `asset`. The transfer is logged and counted once, here or when the body is gone.
+impl AssetHandler<'_> {
+    /// Answers a GET or HEAD of `asset`. The transfer is logged and counted once, here or when the body is dropped.
     pub(super) async fn serve(&self, asset: &Arc<Asset>, request: &Parts, client: &Arc<Client>) -> Response<Body> {
         let transfer = self.depot.transfer(Protocol::Http, client.peer, asset.name.as_str());
         let now = SystemTime::now();
-        let facts = Facts::of(asset, now);
-        // Before any question to the depot: that the client has it already is known without the bytes.
-        match facts.validators().judge(&request.headers) {
-            Verdict::Proceed => {}
-            Verdict::NotModified => {
+        let headers = AssetHeaders::new(asset, now);
+        // Before any call to the depot: the preconditions depend only on the catalog.
+        match headers.validators().evaluate(&request.headers) {
+            Precondition::Proceed => {}
+            Precondition::NotModified => {
                 transfer.finish(Outcome::Complete, Some("not modified"));
-                return facts.not_modified();
+                return headers.not_modified();
             }
-            Verdict::Failed => {
+            Precondition::Failed => {
                 return refuse(
                     transfer,
                     StatusCode::PRECONDITION_FAILED,
-                    "the asset is not in the state that the request insists on",
+                    "the asset does not match the precondition of the request",
                 );
             }
         }
         if request.method == Method::HEAD {
-            // One request to the origin, of which nothing is heard before its answer.
-            return match patiently(self.patience, || Some(0), self.depot.size(asset)).await {
+            // A single request to the origin, which shows no progress before its response.
+            return match with_stall_timeout(self.stall_timeout, || Some(0), self.depot.size(asset)).await {
                 Ok(size) => {
                     transfer.finish(Outcome::Probe, None);
-                    facts.response(StatusCode::OK, size, Body::empty())
+                    headers.response(StatusCode::OK, size, Body::empty())
                 }
                 Err(error) => fail(transfer, &error),
             };
         }
         let range = match request.headers.get(RANGE) {
-            // Two Range fields are no field at all: a recipient could not tell which is meant.
+            // Two Range fields are ignored: RFC 9110 14.2 allows only one, and which one applies is ambiguous.
             Some(range) if request.headers.get_all(RANGE).iter().nth(1).is_none() => {
-                facts.validators().allow_range(&request.headers, now).then(|| range.as_bytes())
+                headers.validators().allow_range(&request.headers, now).then(|| range.as_bytes())
             }
             _ => None,
         };
-        self.get(&facts, range, transfer, client).await
+        self.get(&headers, range, transfer, client).await
     }
 
-    /// Answers the GET of an asset that there is no such asset. `name` is the client's text.
+    /// Answers a request for an asset that is not in the catalog. `name` is text of the client.
     pub(super) fn missing(&self, name: &str, client: &Client) -> Response<Body> {
         let transfer = self.depot.unknown_transfer(Protocol::Http, client.peer, name);
         let id = RequestId::new();
         transfer.finish(Outcome::NotFound, Some(&format!("not in the catalog; request {id}")));
-        answer::error(StatusCode::NOT_FOUND, "the catalog has no asset of this name; names are case-sensitive", id)
+        response::error(StatusCode::NOT_FOUND, "the catalog has no asset with this name; names are case-sensitive", id)
     }
 
     async fn get(
         &self,
-        facts: &Facts<'_>,
+        headers: &AssetHeaders<'_>,
         range: Option<&[u8]>,
         transfer: Transfer,
         client: &Arc<Client>,
     ) -> Response<Body> {
-        let moved = || self.depot.moved(&facts.asset.digest);
-        let reader = match patiently(self.patience, moved, self.depot.read(facts.asset)).await {
+        let progress = || self.depot.moved(&headers.asset.digest);
+        let stall_timeout = self.stall_timeout;
+        let reader = match with_stall_timeout(stall_timeout, progress, self.depot.read(headers.asset)).await {
             Ok(reader) => reader,
             Err(error) => return fail(transfer, &error),
         };
         let size = reader.size();
-        match range.map_or(Selection::Whole, |range| range::select(range, size)) {
-            Selection::Whole => {
-                match patiently(self.patience, moved, open(&reader, ByteRange::whole(size), client)).await {
-                    Ok(bytes) => facts.response(StatusCode::OK, size, Body::range(bytes, transfer, client)),
+        match range.map_or(RangeSelection::Whole, |range| range::select(range, size)) {
+            RangeSelection::Whole => {
+                let opening = open(&reader, ByteRange::whole(size), client);
+                match with_stall_timeout(stall_timeout, progress, opening).await {
+                    Ok(bytes) => headers.response(StatusCode::OK, size, Body::range(bytes, transfer, client)),
                     Err(error) => fail(transfer, &error),
                 }
             }
-            Selection::One(range) => match patiently(self.patience, moved, open(&reader, range, client)).await {
-                Ok(bytes) => {
-                    let body = Body::range(bytes, transfer, client);
-                    let mut response = facts.response(StatusCode::PARTIAL_CONTENT, range.len(), body);
-                    insert(response.headers_mut(), CONTENT_RANGE, format!("bytes {range}/{size}"));
-                    response
+            RangeSelection::One(range) => {
+                match with_stall_timeout(stall_timeout, progress, open(&reader, range, client)).await {
+                    Ok(bytes) => {
+                        let body = Body::range(bytes, transfer, client);
+                        let mut response = headers.response(StatusCode::PARTIAL_CONTENT, range.len(), body);
+                        insert(response.headers_mut(), CONTENT_RANGE, format!("bytes {range}/{size}"));
+                        response
+                    }
+                    Err(error) => fail(transfer, &error),
                 }
-                Err(error) => fail(transfer, &error),
-            },
-            Selection::Many(ranges) => {
+            }
+            RangeSelection::Many(ranges) => {
                 let boundary = format!("{:032x}", fastrand::u128(..));
-                let frame = Multipart::new(ranges, size, &facts.asset.content_type, &boundary);
+                let frame = Multipart::new(ranges, size, &headers.asset.content_type, &boundary);
                 let (length, content_type) = (frame.length(), frame.content_type().to_owned());
-                match patiently(self.patience, moved, parts(reader, frame, client)).await {
+                match with_stall_timeout(stall_timeout, progress, parts(reader, frame, client)).await {
                     Ok((bytes, state)) => {
                         let body = Body::parts(bytes, length, state, transfer, client);
-                        let mut response = facts.response(StatusCode::PARTIAL_CONTENT, length, body);
+                        let mut response = headers.response(StatusCode::PARTIAL_CONTENT, length, body);
                         insert(response.headers_mut(), CONTENT_TYPE, content_type);
                         response
                     }
                     Err(error) => fail(transfer, &error),
                 }
             }
-            Selection::Unsatisfiable => {
-                let why = format!("the range lies outside of the asset's {size} bytes");
+            RangeSelection::Unsatisfiable => {
+                let why = format!("the range is outside the asset, which has {size} bytes");
                 let mut response = refuse(transfer, StatusCode::RANGE_NOT_SATISFIABLE, &why);
                 insert(response.headers_mut(), CONTENT_RANGE, format!("bytes */{size}"));
                 response.headers_mut().insert(ACCEPT_RANGES, BYTES);
@@ -142,14 +146,16 @@ impl AssetPages<'_> {
     }
 }
 
-/// The bytes of one range, ready to be sent.
+/// Opens the bytes of one range.
 async fn open(reader: &Reader, range: ByteRange, client: &Client) -> Result<ByteStream, ReadError> {
-    let delivery = if range.len() < COPY_BELOW { Delivery::Copied } else { client.delivery };
+    // TLS reads the bytes to encrypt them, so that a mapping would save no copy.
+    let copy = client.secure || range.len() < COPY_BELOW;
+    let delivery = if copy { Delivery::Copied } else { Delivery::Mapped };
     reader.stream(range, delivery).await
 }
 
-/// The bytes of a multipart body. The first range is opened now, so that what cannot be had fails before the head is
-/// sent; each other when it is its turn.
+/// Opens the bytes of a multipart body. The first range is opened at once, so that an unavailable asset fails before the head
+/// is sent; the others are opened as the body reaches them.
 async fn parts(
     reader: Reader,
     frame: Multipart,
@@ -176,15 +182,15 @@ async fn parts(
     Ok((parts.flatten().chain(stream::once(ready(Ok(frame.end)))).boxed(), state))
 }
 
-/// What is said of an asset whatever the question.
-struct Facts<'a> {
+/// The headers that the responses for one asset share.
+struct AssetHeaders<'a> {
     asset: &'a Arc<Asset>,
     etag: String,
     modified: SystemTime,
 }
 
-impl<'a> Facts<'a> {
-    fn of(asset: &'a Arc<Asset>, now: SystemTime) -> Self {
+impl<'a> AssetHeaders<'a> {
+    fn new(asset: &'a Arc<Asset>, now: SystemTime) -> Self {
         Self { asset, etag: format!("\"sha256-{}\"", asset.digest), modified: whole_seconds(asset.since.min(now)) }
     }
 
@@ -197,7 +203,7 @@ impl<'a> Facts<'a> {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.reserve(8);
-        // hyper would derive it from the body, but not for HEAD, nor for an empty body over HTTP/2.
+        // hyper derives it from the body, but not for HEAD, nor for an empty body over HTTP/2.
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(ACCEPT_RANGES, BYTES);
         insert(headers, ETAG, self.etag.clone());
@@ -208,7 +214,7 @@ impl<'a> Facts<'a> {
         response
     }
 
-    /// 304 with what RFC 9110 15.4.5 asks for: the fields of a 200 that name the state, and none that describe bytes.
+    /// Returns a 304 with the fields of a 200 that RFC 9110 15.4.5 requires, and none that describe the body.
     fn not_modified(&self) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -218,41 +224,41 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Sets a field, unless the text cannot be one (a media type with a line break, say), which is then left out.
+/// Sets a field. Omits it if the text is not a valid value, such as a media type with a line break.
 fn insert(headers: &mut HeaderMap, name: HeaderName, text: String) {
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert(name, value);
     }
 }
 
-/// The second that `time` lies in: HTTP dates have no parts of seconds.
+/// Rounds `time` down to whole seconds, the resolution of HTTP dates.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs());
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// Ends a transfer that the client asked for in vain.
+/// Ends a transfer whose request cannot be fulfilled, and returns the error response.
 fn refuse(transfer: Transfer, status: StatusCode, why: &str) -> Response<Body> {
     let id = RequestId::new();
     transfer.finish(Outcome::Refused, Some(&format!("{why}; request {id}")));
-    answer::error(status, why, id)
+    response::error(status, why, id)
 }
 
-/// Ends a transfer of which the depot has no byte to give.
+/// Ends a transfer that the depot cannot serve, and returns the error response.
 fn fail(transfer: Transfer, error: &ReadError) -> Response<Body> {
     let id = RequestId::new();
     transfer.finish(error.outcome(), Some(&format!("{error}; request {id}")));
-    let answer = |status| answer::error(status, error.public(), id);
+    let response = |status| response::error(status, error.public(), id);
     match error {
-        ReadError::NotFound(_) => answer(StatusCode::NOT_FOUND),
-        ReadError::WrongBytes(_) => answer(StatusCode::BAD_GATEWAY),
+        ReadError::NotFound(_) => response(StatusCode::NOT_FOUND),
+        ReadError::WrongBytes(_) => response(StatusCode::BAD_GATEWAY),
         ReadError::Unavailable { retry_after, .. } => {
-            // Rounded up: a client told 0 would be back at once.
+            // Rounded up: with 0 a client would retry at once.
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-            answer::retry_after(answer(StatusCode::SERVICE_UNAVAILABLE), seconds.max(1))
+            response::with_retry_after(response(StatusCode::SERVICE_UNAVAILABLE), seconds.max(1))
         }
         ReadError::Closing | ReadError::Disk(_) => {
-            answer::retry_after(answer(StatusCode::SERVICE_UNAVAILABLE), answer::RETRY_SECONDS)
+            response::with_retry_after(response(StatusCode::SERVICE_UNAVAILABLE), RETRY_SECONDS)
         }
     }
 }

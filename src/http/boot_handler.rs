@@ -1,5 +1,5 @@
-//! Scripts and hosts' files: texts that are made for one machine when it asks. It knows what a request says of its
-//! machine, not what the texts hold.
+//! Answers requests for scripts and host files, which are rendered for one machine. It knows what a request says about its
+//! machine, but not what the texts hold.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use http::uri::Authority;
 use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, SERVER};
 use hyper::{Method, Response, StatusCode};
 
-use super::answer::{self, RETRY_SECONDS, RequestId, SERVER_VALUE};
 use super::body::Body;
-use super::client::Client;
+use super::response;
 use crate::boot::{Boot, FileError, HostFile, Machine, Visit};
 use crate::depot::{Outcome, Protocol, Transfer};
+use crate::transport::{Client, RETRY_SECONDS, RequestId, SERVER_VALUE};
 
-/// What scripts are; iPXE and GRUB look at their first bytes.
+/// The media type of scripts. iPXE and GRUB ignore it and detect scripts by their first bytes.
 const SCRIPT: &str = "text/plain; charset=utf-8";
 
-/// The scripts and files of one listener.
-pub(super) struct BootPages<'b> {
+/// Answers requests for scripts and host files.
+pub(super) struct BootHandler<'b> {
     pub(super) boot: &'b Boot,
-    /// The base of URLs, where the operator set one.
+    /// The base URL of scripts; `None` if the operator set none.
     pub(super) advertise: Option<&'b str>,
 }
 
-impl BootPages<'_> {
+impl BootHandler<'_> {
     /// `/boot.ipxe`.
     pub(super) fn entry(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
         let transfer = self.begin(client, "boot.ipxe");
-        script(self.boot.entry(&self.visit(request, client)), transfer, request, client)
+        respond_script(self.boot.entry(&self.visit(request, client)), transfer, request, client)
     }
 
     /// `/ipxe`.
@@ -39,8 +39,8 @@ impl BootPages<'_> {
         let transfer = self.begin(client, "ipxe");
         let machine = Machine::from_query(request.uri.query().unwrap_or_default());
         let visit = self.visit(request, client);
-        let made = transfer.span().within(|| self.boot.ipxe(&machine, &visit));
-        script(made, transfer, request, client)
+        let script = transfer.span().within(|| self.boot.ipxe(&machine, &visit));
+        respond_script(script, transfer, request, client)
     }
 
     /// `/grub.cfg`.
@@ -48,34 +48,42 @@ impl BootPages<'_> {
         let transfer = self.begin(client, "grub.cfg");
         let machine = Machine::from_query(request.uri.query().unwrap_or_default());
         let visit = self.visit(request, client);
-        let made = transfer.span().within(|| self.boot.grub(&machine, &visit));
-        script(made, transfer, request, client)
+        let script = transfer.span().within(|| self.boot.grub(&machine, &visit));
+        respond_script(script, transfer, request, client)
     }
 
     /// `/hosts/HOST/FILE`.
-    pub(super) async fn file(&self, host: &str, file: &str, request: &Parts, client: &Arc<Client>) -> Response<Body> {
+    pub(super) async fn host_file(
+        &self,
+        host: &str,
+        file: &str,
+        request: &Parts,
+        client: &Arc<Client>,
+    ) -> Response<Body> {
         let transfer = self.boot.depot().unknown_transfer(Protocol::Http, client.peer, &format!("hosts/{host}/{file}"));
         let token = request.uri.query().and_then(token);
         let made = self.boot.file(host, file, token, &self.visit(request, client)).await;
         let (status, line, outcome, detail) = match made {
-            Ok(HostFile { content, content_type }) => return text(content, &content_type, transfer, request, client),
+            Ok(HostFile { content, content_type }) => {
+                return respond(content, &content_type, transfer, request, client);
+            }
             Err(error @ FileError::Missing) => {
-                (StatusCode::NOT_FOUND, "no host of this name has such a file", Outcome::NotFound, error.to_string())
+                (StatusCode::NOT_FOUND, "no host with this name has such a file", Outcome::NotFound, error.to_string())
             }
             Err(error @ FileError::Refused(_)) => {
-                let line = "this file is given only to its own host, once; the log says what is wrong";
+                let line = "only the host itself may fetch this file, and only once; see the server log for the reason";
                 (StatusCode::FORBIDDEN, line, Outcome::Refused, error.to_string())
             }
             Err(FileError::Failed(reason)) => {
-                let line = "the file cannot be made now; the log says why";
+                let line = "the file cannot be rendered now; see the server log for the reason";
                 (StatusCode::SERVICE_UNAVAILABLE, line, Outcome::OriginFailed, reason)
             }
         };
         let id = RequestId::new();
         transfer.finish(outcome, Some(&format!("{detail}; request {id}")));
-        let response = answer::error(status, line, id);
+        let response = response::error(status, line, id);
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            return answer::retry_after(response, RETRY_SECONDS);
+            return response::with_retry_after(response, RETRY_SECONDS);
         }
         response
     }
@@ -85,26 +93,27 @@ impl BootPages<'_> {
     }
 
     fn visit(&self, request: &Parts, client: &Client) -> Visit {
-        let base = self.advertise.map_or_else(|| base(&request.uri, &request.headers, client), str::to_owned);
+        let base = self.advertise.map_or_else(|| base_url(&request.uri, &request.headers, client), str::to_owned);
         Visit { peer: client.peer.ip(), base }
     }
 }
 
-/// The value of `token` in a query. Tokens need no decoding.
+/// Returns the value of `token` in a query. Tokens need no percent-decoding.
 fn token(query: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
-/// How the client reached this server: by the name that it used, else by the address.
+/// Returns the base URL under which the client reached this server: with the name from the request, else with the address of
+/// the connection.
 ///
-/// A name without a port is completed with the port of the connection: GRUB leaves it out. Only a client whose
-/// connection was forwarded from the scheme's own port is wrong about it then, and that is what `advertise` is for.
-fn base(uri: &Uri, headers: &HeaderMap, client: &Client) -> String {
+/// A name without a port gets the port of the connection, because GRUB omits the port in `Host`. That is wrong only if a
+/// proxy forwards the scheme's default port to another port; the setting `advertise` is for that case.
+fn base_url(uri: &Uri, headers: &HeaderMap, client: &Client) -> String {
     let named = uri.authority().cloned().or_else(|| {
         let host = headers.get(HOST)?.to_str().ok()?;
         host.parse::<Authority>().ok()
     });
-    let (scheme, own_port) = if client.secure { ("https", 443) } else { ("http", 80) };
+    let (scheme, default_port) = if client.secure { ("https", 443) } else { ("http", 80) };
     let (host, port) = match named {
         Some(named) if is_host(named.host()) => {
             (named.host().to_owned(), named.port_u16().unwrap_or(client.local.port()))
@@ -114,19 +123,19 @@ fn base(uri: &Uri, headers: &HeaderMap, client: &Client) -> String {
             (address.strip_suffix(":0").unwrap_or(&address).to_owned(), client.local.port())
         }
     };
-    if port == own_port { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
+    if port == default_port { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
 }
 
-/// Whether it may stand in a script's URL: letters, digits and what separates them in names and addresses.
+/// Returns whether `text` is safe in a script's URL: only letters, digits and the separators of names and addresses.
 fn is_host(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.[]:_".contains(&b))
 }
 
-fn script(made: String, transfer: Transfer, request: &Parts, client: &Arc<Client>) -> Response<Body> {
-    text(made.into(), SCRIPT, transfer, request, client)
+fn respond_script(script: String, transfer: Transfer, request: &Parts, client: &Arc<Client>) -> Response<Body> {
+    respond(script.into(), SCRIPT, transfer, request, client)
 }
 
-fn text(
+fn respond(
     content: Bytes,
     content_type: &str,
     transfer: Transfer,
@@ -138,13 +147,13 @@ fn text(
         transfer.finish(Outcome::Probe, None);
         Body::empty()
     } else {
-        Body::made(content, transfer, client)
+        Body::rendered(content, transfer, client)
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::try_from(content_type).unwrap_or(HeaderValue::from_static(SCRIPT)));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    // It was made for this machine and this moment.
+    // It was rendered for this machine, and the next one may differ.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(SERVER, SERVER_VALUE);
     response
@@ -160,19 +169,19 @@ mod tests {
     }
 
     #[test]
-    fn urls_begin_as_the_client_reached_the_server() {
+    fn base_url_follows_host_field() {
         for (host, local, secure, expected) in [
             (Some("boot.lab:8080"), "10.0.0.1:8080", false, "http://boot.lab:8080"),
-            // GRUB leaves the port out.
+            // GRUB omits the port.
             (Some("10.0.0.1"), "10.0.0.1:8080", false, "http://10.0.0.1:8080"),
             (Some("boot.lab"), "10.0.0.1:80", false, "http://boot.lab"),
-            // Through an address translation the client knows better.
+            // Behind address translation only the client knows the outside port.
             (Some("10.0.2.2:40123"), "127.0.0.1:8080", false, "http://10.0.2.2:40123"),
             (Some("boot.lab"), "10.0.0.1:443", true, "https://boot.lab"),
             (Some("[fd00::1]:8443"), "[fd00::1]:8443", true, "https://[fd00::1]:8443"),
             (None, "[::ffff:10.0.0.1]:8080", false, "http://10.0.0.1:8080"),
             (None, "[fd00::1]:8080", false, "http://[fd00::1]:8080"),
-            // What is no host is not repeated into a script.
+            // An invalid host never reaches a script.
             (Some("a$(reboot)"), "10.0.0.1:8080", false, "http://10.0.0.1:8080"),
             (Some("${x}"), "10.0.0.1:8080", false, "http://10.0.0.1:8080"),
             (Some("user@host"), "10.0.0.1:8080", false, "http://host:8080"),
@@ -182,14 +191,14 @@ mod tests {
             if let Some(host) = host {
                 headers.insert(HOST, host.parse().unwrap());
             }
-            assert_eq!(base(&Uri::from_static("/ipxe"), &headers, &client(local, secure)), expected, "{host:?}");
+            assert_eq!(base_url(&Uri::from_static("/ipxe"), &headers, &client(local, secure)), expected, "{host:?}");
         }
         let uri = Uri::from_static("https://boot.lab:8443/ipxe");
-        assert_eq!(base(&uri, &HeaderMap::new(), &client("10.0.0.1:8443", true)), "https://boot.lab:8443");
+        assert_eq!(base_url(&uri, &HeaderMap::new(), &client("10.0.0.1:8443", true)), "https://boot.lab:8443");
     }
 
     #[test]
-    fn a_token_is_found_in_the_query() {
+    fn token_is_taken_from_query() {
         assert_eq!(token("a=b&token=0123abcd"), Some("0123abcd"));
         assert_eq!(token("nottoken=1"), None);
     }

@@ -1,0 +1,92 @@
+//! Routes the requests of the HTTP listeners: assets by name and by digest, scripts, host files, and health checks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use tracing::debug;
+
+use super::asset_handler::AssetHandler;
+use super::body::Body;
+use super::boot_handler::BootHandler;
+use super::path::Route;
+use super::response;
+use crate::boot::Boot;
+use crate::transport::{Client, Handler, RequestId};
+
+/// Answers the requests of all HTTP listeners.
+pub(super) struct Service {
+    boot: Boot,
+    /// The base URL of scripts; `None` if the operator set none.
+    advertise: Option<String>,
+    /// How long no byte of an asset may arrive before its client gets 503.
+    stall_timeout: Duration,
+}
+
+impl Service {
+    pub(super) fn new(boot: Boot, advertise: Option<String>, stall_timeout: Duration) -> Self {
+        Self { boot, advertise, stall_timeout }
+    }
+}
+
+impl Handler for Service {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>, client: &Arc<Client>) -> Response<Body> {
+        // Neither GET nor HEAD has a body that is read.
+        let (parts, _body) = request.into_parts();
+        let mut response = self.answer(&parts, client).await;
+        if parts.method == Method::HEAD && !response.body().is_end_stream() {
+            // hyper omits the body of a HEAD response over HTTP/1 by itself, but not over HTTP/2.
+            let length = std::mem::replace(response.body_mut(), Body::empty()).size_hint().lower();
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        response
+    }
+}
+
+impl Service {
+    async fn answer(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            return method_not_allowed(request, client);
+        }
+        let depot = self.boot.depot();
+        let assets = AssetHandler { depot, stall_timeout: self.stall_timeout };
+        let scripts = BootHandler { boot: &self.boot, advertise: self.advertise.as_deref() };
+        match Route::parse(request.uri.path()) {
+            Route::Asset(name) => match depot.find(&name) {
+                Some(found) => assets.serve(&found, request, client).await,
+                None => assets.missing(&name, client),
+            },
+            Route::Blob(digest) => match depot.find_digest(&digest) {
+                Some(found) => assets.serve(&found, request, client).await,
+                None => assets.missing(&format!("sha256:{digest}"), client),
+            },
+            Route::Entry => scripts.entry(request, client),
+            Route::Ipxe => scripts.ipxe(request, client),
+            Route::Grub => scripts.grub(request, client),
+            Route::HostFile { host, file } => scripts.host_file(&host, &file, request, client).await,
+            Route::Health => response::health(),
+            Route::Ready => response::ready(&self.boot.troubles()),
+            Route::Unknown => not_found(request, client),
+        }
+    }
+}
+
+fn method_not_allowed(request: &Parts, client: &Client) -> Response<Body> {
+    let id = RequestId::new();
+    debug!(client = %client.peer, method = %request.method, path = ?request.uri.path(), %id, "method not allowed");
+    let mut response = response::error(StatusCode::METHOD_NOT_ALLOWED, "this server serves only GET and HEAD", id);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+fn not_found(request: &Parts, client: &Client) -> Response<Body> {
+    let id = RequestId::new();
+    debug!(client = %client.peer, path = ?request.uri.path(), %id, "path not found");
+    let line = "no resource at this path; assets are at /assets/NAME, the entry script is at /boot.ipxe";
+    response::error(StatusCode::NOT_FOUND, line, id)
+}

@@ -1,0 +1,32 @@
+//! The connection engine of the HTTP and admin listeners: binding, accepting, TLS, and one HTTP/1 or HTTP/2 connection
+//! from its first byte to its last. It knows no routes, no assets and no machines.
+//!
+//! `listener` binds and accepts sockets, and `accept` serves each of them as a task of its own, up to a limit. `connection`
+//! speaks HTTP and closes a connection whose [`Client`] exceeds the idle timeout; requests go to the listener's
+//! [`Handler`]. `socket` reports the progress of writes to the `Client`, and `lingering_close` ends a connection without
+//! losing what was written.
+
+mod accept;
+mod certificate;
+mod client;
+mod connection;
+mod error;
+mod file_fingerprint;
+mod lingering_close;
+mod listener;
+mod listener_config;
+mod request_id;
+mod response_fields;
+mod socket;
+mod tls;
+
+pub(crate) use accept::accept;
+pub(crate) use certificate::Certificate;
+pub(crate) use client::{Client, CloseReason, ServerTurn};
+pub use error::{CertificateError, ListenError};
+pub(crate) use file_fingerprint::FileFingerprint;
+pub(crate) use listener::inherit_or_bind;
+pub(crate) use listener_config::{Handler, ListenerConfig};
+pub(crate) use request_id::{RequestId, X_REQUEST_ID};
+pub(crate) use response_fields::{RETRY_SECONDS, SERVER_VALUE};
+pub(crate) use tls::acceptor;
