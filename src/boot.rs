@@ -41,7 +41,7 @@ use self::links::{Mint, Resolve};
 use self::script::Making;
 use self::token::Tokens;
 use crate::catalog::Release;
-use crate::depot::{Depot, PastTransfer, Stock, TransferView};
+use crate::depot::{Depot, DepotConfig, PastTransfer, TransferView};
 use crate::span::{Kind, Span};
 
 /// Where a request came from, and how this server is reached from there.
@@ -111,16 +111,16 @@ impl Boot {
 
     /// Goes over to other settings, the depot's stock included: whoever asks for a script gets all of it from before or all of
     /// it from after. What machines did, and the tokens they hold, stay. Blocks for the operators' pins, while nobody waits.
-    pub fn change(&self, stock: Stock, releases: Vec<Release>, roster: Roster) {
+    pub fn change(&self, stock: DepotConfig, releases: Vec<Release>, roster: Roster) {
         let roster = Arc::new(roster);
         let mut current = self.shared.roster.write().unwrap_or_else(PoisonError::into_inner);
-        self.shared.depot.restock(stock);
+        self.shared.depot.reconfigure(stock);
         self.shared.releases.set(releases);
         let before = std::mem::replace(&mut *current, roster);
         drop(current);
         drop(before);
         // Not under the lock: the disk takes its time, and machines ask for their scripts.
-        self.shared.depot.keep_pins();
+        self.shared.depot.save_pins();
     }
 
     fn settled(&self) -> RwLockReadGuard<'_, Arc<Roster>> {
@@ -245,7 +245,7 @@ impl Boot {
     /// What stands in the way of being ready, a sentence each; empty when nothing does.
     pub fn troubles(&self) -> Vec<String> {
         let own = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        [Vec::from_iter(own), self.shared.depot.troubles(), self.shared.releases.troubles()].concat()
+        [Vec::from_iter(own), self.shared.depot.readiness_problems(), self.shared.releases.troubles()].concat()
     }
 
     /// Says why what the settings say is not all of it, as a sentence; nothing when it is. Not ready until then.

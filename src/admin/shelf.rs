@@ -11,7 +11,7 @@ use crate::asset::{AssetName, Digest};
 use crate::boot::Boot;
 use crate::cache::Listed;
 use crate::catalog::Asset;
-use crate::depot::{Depot, FillView, moment};
+use crate::depot::{Depot, FillView, timestamp};
 
 /// An asset, and how the cache stands to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -71,7 +71,7 @@ impl AssetState {
     }
 }
 
-/// What is in the cache at one moment, and on its way there.
+/// What is in the cache at one timestamp, and on its way there.
 pub struct Shelf {
     depot: Depot,
     blobs: HashMap<Digest, (Listed, Option<u64>)>,
@@ -132,13 +132,13 @@ impl Shelf {
             state,
             bytes,
             pinned: self.is_pinned(asset),
-            pinned_by: self.depot.holders(&asset.digest).iter().map(ToString::to_string).collect(),
+            pinned_by: self.depot.retention_reasons(&asset.digest).iter().map(ToString::to_string).collect(),
             in_use: blob.is_some_and(|(blob, _)| blob.held),
             releases: self.releases.get(&asset.name).cloned().unwrap_or_default(),
             content_type: asset.content_type.to_string(),
             sources: asset.sources.iter().map(ToString::to_string).collect(),
-            used: blob.map(|(blob, _)| moment(blob.used)),
-            verified: blob.map(|(blob, _)| moment(blob.verified)),
+            used: blob.map(|(blob, _)| timestamp(blob.used)),
+            verified: blob.map(|(blob, _)| timestamp(blob.verified)),
             failure: match state {
                 AssetState::Missing => self.depot.failure(&asset.digest).map(|error| error.to_string()),
                 _ => None,

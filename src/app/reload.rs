@@ -21,7 +21,7 @@ use super::service;
 use crate::admin::{CatalogView, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloading};
 use crate::boot::Boot;
 use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary, copy_path};
-use crate::depot::Stock;
+use crate::depot::DepotConfig;
 use crate::dhcp::Firmware;
 use crate::origin::Origins;
 use crate::threads::blocking;
@@ -376,7 +376,7 @@ impl Reloads {
         }
         let news = News::between(&self.current.summary, &memory.summary);
         let standing = self.standing.taking(&config, !same);
-        let stock = Stock { catalog: config.catalog, origins: Some(origins.clone()), settings: config.fill };
+        let stock = DepotConfig { catalog: config.catalog, origins: Some(origins.clone()), settings: config.fill };
         let (boot, releases, roster) = (self.boot.clone(), config.releases, config.roster);
         blocking(move || boot.change(stock, releases, roster)).await;
         self.standing.took(standing);

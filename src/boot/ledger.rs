@@ -36,7 +36,7 @@ use self::journal::Journal;
 use self::key::Key;
 use self::step::{Ending, kept};
 use super::{Mac, Machine};
-use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, moment};
+use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, timestamp};
 
 /// How long changes are gathered before they are written.
 const GATHERED: Duration = Duration::from_secs(1);
@@ -108,7 +108,7 @@ impl Ledger {
 
     /// Takes note of transfers until `end` or until the depot is gone, and of all that it told of before.
     pub async fn follow(&self, depot: &Depot, end: &CancellationToken) {
-        let mut transfers = depot.transfers();
+        let mut transfers = depot.transfer_events();
         let mut neighbours = Neighbours::default();
         loop {
             let told = match end.run_until_cancelled(transfers.recv()).await {
@@ -227,7 +227,7 @@ impl Ledger {
 
     fn ended(&self, facts: &TransferFacts, end: &TransferEnd, size: Option<u64>) {
         let ending = Ending { outcome: end.outcome, cache: end.cache, bytes: end.sent, size };
-        self.books().ended(&begun(facts), &ending, moment(facts.began + end.took));
+        self.books().ended(&begun(facts), &ending, timestamp(facts.began + end.took));
     }
 
     /// Brings the journal up to date.
@@ -279,10 +279,10 @@ fn begun(facts: &TransferFacts) -> Begun<'_> {
         protocol: facts.protocol,
         peer: facts.peer.ip().to_canonical(),
         name: &facts.name,
-        at: moment(facts.began),
+        at: timestamp(facts.began),
     }
 }
 
 fn now() -> Timestamp {
-    moment(SystemTime::now())
+    timestamp(SystemTime::now())
 }

@@ -28,7 +28,7 @@ use self::standing::{InChannel, Standing};
 use super::ReferenceError;
 use crate::asset::AssetName;
 use crate::catalog::{Asset, Release};
-use crate::depot::{Depot, Hold};
+use crate::depot::{Depot, Retention};
 
 /// The file in the cache's directory that remembers which releases are live.
 pub const RECORD_FILE: &str = "releases.json";
@@ -97,7 +97,7 @@ struct Shared {
 struct State {
     standing: Standing,
     /// What keeps the assets of each held release in the cache.
-    holds: HashMap<String, Vec<Hold>>,
+    holds: HashMap<String, Vec<Retention>>,
     /// Why assets could not be fetched when that was last tried.
     failures: HashMap<AssetName, String>,
     /// The record does not say all of it yet.
@@ -233,7 +233,7 @@ impl Releases {
     }
 
     fn fetching(&self, release: &Release) -> NotLive {
-        let proven = self.assets(release).filter(|asset| self.shared.depot.is_proven(&asset.digest)).count();
+        let proven = self.assets(release).filter(|asset| self.shared.depot.is_cached(&asset.digest)).count();
         NotLive::Fetching { release: release.name.clone(), proven, total: release.assets.len() }
     }
 
@@ -243,7 +243,7 @@ impl Releases {
         let mut troubles = Vec::new();
         let state = self.state();
         for release in state.standing.wanted() {
-            let missing: Vec<_> = self.assets(release).filter(|asset| !depot.is_proven(&asset.digest)).collect();
+            let missing: Vec<_> = self.assets(release).filter(|asset| !depot.is_cached(&asset.digest)).collect();
             let (proven, total) = (release.assets.len() - missing.len(), release.assets.len());
             let trouble = |asset: &Arc<Asset>| {
                 let why = state.failures.get(&asset.name).map(|why| format!(": {why}")).unwrap_or_default();
@@ -306,7 +306,7 @@ impl Releases {
     /// Makes live what is wanted and proven, and holds what must stay.
     fn advance(&self, state: &mut State, now: SystemTime) {
         let is_proven =
-            |release: &Release| self.assets(release).all(|asset| self.shared.depot.is_proven(&asset.digest));
+            |release: &Release| self.assets(release).all(|asset| self.shared.depot.is_cached(&asset.digest));
         let ends = state.standing.next_end();
         let switched = state.standing.advance(is_proven, now);
         for release in &switched {
@@ -321,10 +321,11 @@ impl Releases {
             let holder = state.standing.holder(release);
             if let Some(holds) = state.holds.get_mut(&release.name) {
                 for hold in holds {
-                    hold.rename(&holder);
+                    hold.set_reason(&holder);
                 }
             } else {
-                let holds = self.assets(release).map(|asset| self.shared.depot.hold(&asset, holder.clone())).collect();
+                let holds =
+                    self.assets(release).map(|asset| self.shared.depot.retain(&asset, holder.clone())).collect();
                 state.holds.insert(release.name.clone(), holds);
             }
         }

@@ -312,9 +312,9 @@ impl SourceRead {
                     self.verification = Verification::Done;
                     Ok(())
                 }
-                Err(found) => Err(Failure::WrongBytes(format!(
-                    "its bytes have the SHA-256 {found}, the catalog has {digest}"
-                ))),
+                Err(found) => {
+                    Err(Failure::WrongBytes(format!("its bytes have the SHA-256 {found}, the catalog has {digest}")))
+                }
             },
             Verification::Blocks { .. } | Verification::Done => {
                 Err(Failure::WrongBytes("it ended before the last block".to_owned()))

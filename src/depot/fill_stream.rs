@@ -83,10 +83,11 @@ impl FillStream {
         options: StreamOptions,
         bypass: BoxFuture<'static, Bypass>,
     ) -> Self {
+        let waiter = fill.progress().add_waiter(range);
         let reader = FillReader {
             depot,
-            waiter: fill.progress().add_waiter(range),
             fill,
+            waiter,
             at: range.start,
             end: range.end,
             tail: HELD_TAIL.min(range.len()),

@@ -87,11 +87,7 @@ impl FillTask {
         for source in &self.sources {
             let error = match self.try_source(source, block_list, partial).await {
                 Ok(entry) => {
-                    return FillEnd {
-                        outcome: FillOutcome::Complete,
-                        state: FillState::Complete(entry),
-                        detail: None,
-                    };
+                    return FillEnd { outcome: FillOutcome::Complete, state: FillState::Complete(entry), detail: None };
                 }
                 Err(error) => error,
             };
@@ -214,11 +210,7 @@ impl FillTask {
     }
 
     /// Reserves space for the blob, or opens what an earlier run wrote, and starts the progress.
-    async fn open_partial(
-        &self,
-        size: u64,
-        block_list: Option<&Arc<BlockList>>,
-    ) -> Result<PartialState, SourceError> {
+    async fn open_partial(&self, size: u64, block_list: Option<&Arc<BlockList>>) -> Result<PartialState, SourceError> {
         let (digest, part_size) = (self.fill.asset().digest, self.settings.part_size);
         let chunk_size = part_size.min(MAX_CHUNK);
         let mut retries = 0;

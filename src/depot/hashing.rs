@@ -43,11 +43,7 @@ pub(super) async fn hash_whole(fill: Arc<Fill>, partial: Arc<Partial>) -> Result
 
 /// Verifies each block once it is written, until all are. A block with wrong bytes is fetched again, once. Returns at once
 /// if the asset has no block list and all bytes are written.
-pub(super) async fn verify_blocks(
-    fill: &Fill,
-    partial: &Arc<Partial>,
-    source: &SourceUrl,
-) -> Result<(), SourceError> {
+pub(super) async fn verify_blocks(fill: &Fill, partial: &Arc<Partial>, source: &SourceUrl) -> Result<(), SourceError> {
     let mut changes = fill.subscribe();
     let mut refetched = HashSet::new();
     loop {

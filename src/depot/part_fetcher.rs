@@ -69,7 +69,8 @@ impl PartFetcher {
         let mut batch = Batch::default();
         loop {
             // A batch takes the bytes that are available, and is written rather than wait for more.
-            let next = if batch.pieces.is_empty() { Some(read.chunk().await?) } else { read.chunk_now().transpose()? };
+            let next =
+                if batch.pieces.is_empty() { Some(read.chunk().await?) } else { read.chunk_now().transpose()? };
             match next {
                 Some(Some((offset, bytes))) => {
                     self.fill.add_received(bytes.len() as u64);

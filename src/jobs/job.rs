@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::item::{Item, Items};
 use super::work::Work;
 use super::{ItemView, JobKind, JobState, JobView};
-use crate::depot::{Depot, Hold, Holder, Rate};
+use crate::depot::{Depot, Rate, Retention, RetentionReason};
 
 /// A job, running or ended.
 pub(super) struct Job {
@@ -31,7 +31,7 @@ struct Books {
     ended: Option<Timestamp>,
     rate: Rate,
     /// What the job is of stays in the cache until it ends: its later items push out none of its earlier ones.
-    holds: Vec<Hold>,
+    holds: Vec<Retention>,
 }
 
 impl Job {
@@ -42,7 +42,7 @@ impl Job {
         let mut holds = Vec::new();
         if kind == JobKind::Preload {
             let assets = items.list().iter().filter_map(|item| item.asset.as_ref());
-            holds = assets.map(|asset| depot.hold(asset, Holder::Job(id))).collect();
+            holds = assets.map(|asset| depot.retain(asset, RetentionReason::Job(id))).collect();
         }
         if kind == JobKind::Preload && !verify {
             for index in items.waiting() {

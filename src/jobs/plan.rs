@@ -81,7 +81,7 @@ impl Plan {
         let filling: HashSet<String> = depot.fills().into_iter().map(|fill| fill.digest).collect();
         let item = |asset: &Arc<Asset>| {
             let progress = depot.progress(asset);
-            let state = match progress.proven {
+            let state = match progress.cached {
                 true => PlannedState::Proven,
                 false if filling.contains(&asset.digest.to_string()) => PlannedState::Filling,
                 false => PlannedState::Missing,

@@ -44,7 +44,7 @@ impl Work {
                 let selection = Selection::of_assets(assets);
                 let named = |asset: &Asset| selection.assets.iter().any(|name| name == asset.name.as_str());
                 let resolved = selection.resolve(boot)?.into_iter();
-                let wanted = resolved.filter(|asset| depot.is_proven(&asset.digest) || named(asset));
+                let wanted = resolved.filter(|asset| depot.is_cached(&asset.digest) || named(asset));
                 let items = wanted.map(item).collect();
                 Self { kind: JobKind::Verify, what: selection.in_words(), verify: true, keep_going: true, items }
             }
@@ -138,7 +138,7 @@ async fn bring(
     index: usize,
     asset: &Arc<Asset>,
 ) -> Result<(), String> {
-    if job.verify() && depot.is_proven(&asset.digest) {
+    if job.verify() && depot.is_cached(&asset.digest) {
         match hash(job, depot, hashing, index, asset.digest).await {
             ScrubOutcome::Proven => return Ok(()),
             ScrubOutcome::Rotted | ScrubOutcome::Unreadable | ScrubOutcome::Gone => {
@@ -149,7 +149,7 @@ async fn bring(
     }
     // An operator who asks knows more than a failure of a while ago.
     depot.forget_failure(&asset.digest);
-    depot.fetch_while_wanted(asset).await.map_err(|error| error.to_string())
+    depot.fetch_cancellable(asset).await.map_err(|error| error.to_string())
 }
 
 /// Hashes a blob again, until the job is over.

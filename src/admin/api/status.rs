@@ -129,7 +129,7 @@ pub(in crate::admin) fn look(site: &Site) -> Status {
         started: site.started,
         now: Timestamp::now(),
         ready: troubles.is_empty(),
-        troubles: troubles.into_iter().chain(depot.pin_trouble()).collect(),
+        troubles: troubles.into_iter().chain(depot.pin_problem()).collect(),
         listeners: site.listeners.clone(),
         cache: CacheView {
             dir: cache.dir().display().to_string(),

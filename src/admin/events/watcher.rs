@@ -60,7 +60,7 @@ impl Watcher {
             site: Arc::clone(site),
             looks: 0,
             // Before everything else: what changes meanwhile is told twice rather than never.
-            transfers: depot.transfers(),
+            transfers: depot.transfer_events(),
             fill_events: depot.fill_events(),
             job_events: site.jobs.subscribe(),
             fills: HashMap::new(),

@@ -91,7 +91,7 @@ impl Releases {
         let needed: Vec<Arc<Asset>> = {
             let state = self.state();
             let missing = state.standing.active().flat_map(|release| self.assets(release));
-            missing.filter(|asset| !self.shared.depot.is_proven(&asset.digest)).collect()
+            missing.filter(|asset| !self.shared.depot.is_cached(&asset.digest)).collect()
         };
         let digests: HashSet<Digest> = needed.iter().map(|asset| asset.digest).collect();
         errands.under_way.retain(|digest, errand| {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::record::{Record, TrackRecord};
 use crate::catalog::Release;
-use crate::depot::{Holder, moment};
+use crate::depot::{RetentionReason, timestamp};
 
 /// How long a release that was live is kept after another took its place. A machine names all it boots within the
 /// minutes after its script was made; an installer may come back for its root file system or more of an ISO for as long
@@ -249,12 +249,12 @@ impl Standing {
     }
 
     /// In whose name the assets of a held release are held.
-    pub(super) fn holder(&self, release: &Release) -> Holder {
+    pub(super) fn holder(&self, release: &Release) -> RetentionReason {
         let name = release.name.clone();
         let is_active = self.is_wanted(release) || self.is_live(release);
         match self.kept_until(release).filter(|_| !is_active) {
-            Some(until) => Holder::Kept { release: name, until: moment(until) },
-            None => Holder::Release(name),
+            Some(until) => RetentionReason::PreviousRelease { release: name, until: timestamp(until) },
+            None => RetentionReason::Release(name),
         }
     }
 

@@ -11,7 +11,7 @@ use super::*;
 use crate::asset::Digest;
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::Catalog;
-use crate::depot::{FillSettings, Holder};
+use crate::depot::{FillSettings, RetentionReason};
 use crate::origin::{Origins, Timeouts};
 
 const NAMES: [&str; 5] = ["okd/1/kernel", "okd/1/rootfs", "okd/2/kernel", "okd/2/rootfs", "memtest"];
@@ -219,17 +219,19 @@ async fn new_scripts_go_over_when_the_last_blob_is_proven_and_not_before() {
     assert_eq!(okd.named("okd:rootfs").unwrap(), "okd/2/rootfs");
     let before = okd.view("okd-1");
     assert_eq!((before.state, before.active), (ReleaseState::Idle, false));
-    let holders = |name: &str| okd.releases.shared.depot.holders(&Digest::of(content(name).as_bytes()));
+    let holders = |name: &str| okd.releases.shared.depot.retention_reasons(&Digest::of(content(name).as_bytes()));
     let until = before.kept_until.unwrap();
-    assert_eq!(holders("okd/1/rootfs"), [Holder::Kept { release: "okd-1".to_owned(), until }]);
+    assert_eq!(holders("okd/1/rootfs"), [RetentionReason::PreviousRelease { release: "okd-1".to_owned(), until }]);
     assert!(okd.is_pinned("okd/1/rootfs"), "who began with it has to come to its end");
 
     // Back again, at once: nothing has to be fetched.
     let view = okd.releases.activate("okd-1").await.unwrap();
     assert_eq!((view.state, view.kept_until), (ReleaseState::Live, None));
     assert_eq!(okd.named("okd:kernel").unwrap(), "okd/1/kernel");
-    assert_eq!(holders("okd/1/rootfs"), [Holder::Release("okd-1".to_owned())]);
-    assert!(matches!(&holders("okd/2/rootfs")[..], [Holder::Kept { release, .. }] if release == "okd-2"));
+    assert_eq!(holders("okd/1/rootfs"), [RetentionReason::Release("okd-1".to_owned())]);
+    assert!(
+        matches!(&holders("okd/2/rootfs")[..], [RetentionReason::PreviousRelease { release, .. }] if release == "okd-2")
+    );
     okd.close().await;
 }
 

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::standing::Standing;
 use crate::catalog::Release;
-use crate::depot::{Progress, moment};
+use crate::depot::{AssetProgress, timestamp};
 
 /// A release as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -64,14 +64,14 @@ impl ReleaseView {
     pub(super) fn of(
         release: &Release,
         standing: &Standing,
-        assets: impl Iterator<Item = (Progress, Option<String>)>,
+        assets: impl Iterator<Item = (AssetProgress, Option<String>)>,
     ) -> Self {
         let (mut proven, mut bytes, mut size, mut reason) = (0, 0, Some(0), None);
         for (progress, failure) in assets {
-            proven += usize::from(progress.proven);
+            proven += usize::from(progress.cached);
             bytes += progress.bytes;
             size = size.zip(progress.size).map(|(sum, size)| sum + size);
-            reason = reason.or(failure.filter(|_| !progress.proven));
+            reason = reason.or(failure.filter(|_| !progress.cached));
         }
         let active = standing.is_wanted(release);
         let state = match (standing.is_live(release), active, &reason) {
@@ -90,7 +90,7 @@ impl ReleaseView {
             total: release.assets.len(),
             bytes,
             size,
-            kept_until: standing.kept_until(release).map(moment),
+            kept_until: standing.kept_until(release).map(timestamp),
         }
     }
 }

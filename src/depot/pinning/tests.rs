@@ -1,15 +1,18 @@
 //! Pins over restarts, power cuts and catalogs that change.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::{fs, io};
 
 use super::*;
-use crate::asset::Digest;
+use crate::asset::{AssetName, Digest};
 use crate::cache::{Cache, CacheSettings};
-use crate::catalog::Catalog;
-use crate::depot::{FillSettings, Holder, Stock};
+use crate::catalog::{Asset, Catalog};
+use crate::depot::pins::PINS_FILE;
+use crate::depot::pins::file::{Pin, PinFile};
+use crate::depot::{DepotConfig, FillSettings, RetentionReason};
 use crate::origin::{Origins, Timeouts};
 
 fn digest(seed: u8) -> Digest {
@@ -32,9 +35,14 @@ fn depot(dir: &Path, assets: &[(&str, u8)]) -> Depot {
 }
 
 /// Goes over to another catalog.
-fn restock(depot: &Depot, catalog: Catalog) {
-    depot.restock(Stock { catalog, origins: None, settings: FillSettings::default() });
-    depot.keep_pins();
+fn reconfigure(depot: &Depot, catalog: Catalog) {
+    depot.reconfigure(DepotConfig { catalog, origins: None, settings: FillSettings::default() });
+    depot.save_pins();
+}
+
+/// Pins a name, on this thread.
+fn change(depot: &Depot, name: &str) -> Result<bool, PinError> {
+    depot.shared.pins.change(name, true, &|| depot.catalog())
 }
 
 /// The names that are pinned, those that the catalog does not have in brackets.
@@ -45,7 +53,7 @@ fn pinned(depot: &Depot) -> Vec<String> {
 
 fn is_held(depot: &Depot, seed: u8) -> bool {
     let held = depot.cache().is_pinned(&digest(seed));
-    assert_eq!(held, depot.holders(&digest(seed)).contains(&Holder::Operator));
+    assert_eq!(held, depot.retention_reasons(&digest(seed)).contains(&RetentionReason::Operator));
     held
 }
 
@@ -102,9 +110,9 @@ async fn a_pin_follows_its_name_to_other_bytes_without_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let depot = depot(dir.path(), &[("a", 1)]);
     depot.pin("a").await.unwrap();
-    restock(&depot, catalog(&[("a", 9)]));
+    reconfigure(&depot, catalog(&[("a", 9)]));
     assert!(is_held(&depot, 9) && !is_held(&depot, 1));
-    restock(&depot, catalog(&[]));
+    reconfigure(&depot, catalog(&[]));
     assert!(is_held(&depot, 9));
     let text = fs::read_to_string(dir.path().join(PINS_FILE)).unwrap();
     assert!(text.contains(&digest(9).to_string()), "{text}");
@@ -116,7 +124,7 @@ async fn a_pin_follows_its_name_to_other_bytes_without_a_restart() {
 fn a_catalog_that_changes_while_a_pin_is_written_waits_for_no_disk_and_is_followed() {
     let dir = tempfile::tempdir().unwrap();
     let mut depot = depot(dir.path(), &[("a", 1), ("b", 2)]);
-    depot.change_now("b", true).unwrap();
+    change(&depot, "b").unwrap();
     let (at_disk, on_disk) = std::sync::mpsc::channel();
     let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
     let goes_on = Mutex::new(goes_on);
@@ -130,16 +138,16 @@ fn a_catalog_that_changes_while_a_pin_is_written_waits_for_no_disk_and_is_follow
     });
     Arc::get_mut(&mut depot.shared).unwrap().pins.file = PinFile::with_steps(dir.path().join(PINS_FILE), slow);
     std::thread::scope(|threads| {
-        let pinning = threads.spawn(|| depot.change_now("a", true));
+        let pinning = threads.spawn(|| change(&depot, "a"));
         on_disk.recv().unwrap();
         let catalog = catalog(&[("a", 9), ("b", 8)]);
-        depot.restock(Stock { catalog, origins: None, settings: FillSettings::default() });
+        depot.reconfigure(DepotConfig { catalog, origins: None, settings: FillSettings::default() });
         assert!(is_held(&depot, 8) && !is_held(&depot, 2), "without the disk");
         drop(go_on);
         assert!(pinning.join().unwrap().unwrap());
     });
     assert!(is_held(&depot, 9) && !is_held(&depot, 1));
-    depot.keep_pins();
+    depot.save_pins();
     let kept = PinFile::new(dir.path().join(PINS_FILE)).read().unwrap();
     let kept: Vec<_> = kept.into_values().map(|pinned| pinned.digest).collect();
     assert_eq!(kept, [digest(9), digest(8)]);
@@ -151,12 +159,12 @@ async fn what_the_settings_pin_is_let_go_of_when_they_do_and_operators_pins_are_
     let depot = depot(dir.path(), &[("a", 1)]);
     depot.pin("a").await.unwrap();
     let by_settings = Catalog::new(vec![Asset { pin: true, ..asset("a", 1) }]).unwrap();
-    restock(&depot, by_settings);
-    assert_eq!(depot.holders(&digest(1)), [Holder::Settings, Holder::Operator]);
+    reconfigure(&depot, by_settings);
+    assert_eq!(depot.retention_reasons(&digest(1)), [RetentionReason::Configuration, RetentionReason::Operator]);
     depot.unpin("a").await.unwrap();
-    assert_eq!(depot.holders(&digest(1)), [Holder::Settings]);
-    restock(&depot, catalog(&[("a", 1)]));
-    assert_eq!(depot.holders(&digest(1)), []);
+    assert_eq!(depot.retention_reasons(&digest(1)), [RetentionReason::Configuration]);
+    reconfigure(&depot, catalog(&[("a", 1)]));
+    assert_eq!(depot.retention_reasons(&digest(1)), []);
     assert!(!depot.cache().is_pinned(&digest(1)));
 }
 
@@ -167,14 +175,14 @@ async fn pins_are_kept_in_a_directory_that_is_made_again() {
     let first = depot(&cache, &[("a", 1), ("b", 2)]);
     first.pin("a").await.unwrap();
     fs::remove_dir_all(&cache).unwrap();
-    first.keep_pins();
+    first.save_pins();
     assert!(!cache.exists(), "that is the cache's to make");
 
     first.cache().probe().unwrap();
     let stop = CancellationToken::new();
     let looking = tokio::spawn({
         let (depot, stop) = (first.clone(), stop.clone());
-        async move { depot.keep_looking(Duration::from_millis(1), stop).await }
+        async move { depot.maintain_pins_every(Duration::from_millis(1), stop).await }
     });
     let written = async {
         while !cache.join(PINS_FILE).exists() {
@@ -188,7 +196,7 @@ async fn pins_are_kept_in_a_directory_that_is_made_again() {
     // Whoever stops the server at once loses nothing either.
     fs::remove_dir_all(&cache).unwrap();
     first.cache().probe().unwrap();
-    first.keep(stop).await;
+    first.maintain_pins(stop).await;
     drop(first);
     assert_eq!(pinned(&depot(&cache, &[("a", 1), ("b", 2)])), ["a"]);
 }
@@ -210,15 +218,15 @@ async fn what_cannot_be_read_is_never_overwritten_and_counts_again_once_mended()
         let path = dir.path().join(PINS_FILE);
         fs::write(&path, bad).unwrap();
         let depot = depot(dir.path(), &[("a", 1), ("b", 2)]);
-        let trouble = depot.pin_trouble().unwrap();
+        let trouble = depot.pin_problem().unwrap();
         assert!(trouble.contains("cannot be read") && trouble.contains("mend the file"), "{trouble}");
-        assert!(matches!(depot.pin("a").await, Err(PinError::Illegible { .. })));
+        assert!(matches!(depot.pin("a").await, Err(PinError::Unreadable { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), bad);
         let mended = format!(r#"{{"version":1,"pins":{{"b":{{"sha256":"{}"}}}}}}"#, digest(2));
         fs::write(&path, mended).unwrap();
         depot.pin("a").await.unwrap();
         assert_eq!(pinned(&depot), ["a", "b"]);
-        assert_eq!(depot.pin_trouble(), None);
+        assert_eq!(depot.pin_problem(), None);
     }
 }
 
@@ -236,7 +244,7 @@ async fn a_pin_that_the_disk_does_not_take_is_not_promised() {
 /// All pins, each of which survives a power cut at any step of another's change: the file is the old one or the new.
 #[test]
 fn a_crash_at_any_step_leaves_the_old_pins_or_the_new() {
-    let pin = |seed| Pinned { digest: digest(seed), blocks: Some(digest(seed + 100)) };
+    let pin = |seed| Pin { digest: digest(seed), block_list: Some(digest(seed + 100)) };
     let old = BTreeMap::from([("a".to_owned(), pin(1)), ("b".to_owned(), pin(2))]);
     let mut new = old.clone();
     new.insert("c".to_owned(), pin(3));

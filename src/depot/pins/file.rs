@@ -46,7 +46,10 @@ impl PinFile {
         Self::with_steps(path, Box::new(|_| Ok(())))
     }
 
-    pub(in crate::depot) fn with_steps(path: PathBuf, step: Box<dyn Fn(&'static str) -> io::Result<()> + Send + Sync>) -> Self {
+    pub(in crate::depot) fn with_steps(
+        path: PathBuf,
+        step: Box<dyn Fn(&'static str) -> io::Result<()> + Send + Sync>,
+    ) -> Self {
         Self { path, step }
     }
 

@@ -1,18 +1,18 @@
 //! What whoever looks sees of fills and transfers, while they happen and afterwards.
 
 use super::*;
-use crate::depot::{EvictRefusal, FillEvent, FillOutcome, FillPhase, Holder};
+use crate::depot::{EvictRefusal, FillEvent, FillOutcome, FillPhase, RetentionReason};
 
 #[tokio::test]
 async fn a_fill_is_seen_from_its_beginning_to_its_end() {
-    let house = House::new(&[&[Fault::HoldFrom { at: 1_000_000 }]]).await;
-    let mut events = house.depot.fill_events();
-    let (depot, asset) = (house.depot.clone(), house.found());
+    let test = TestDepot::new(&[&[Fault::HoldFrom { at: 1_000_000 }]]).await;
+    let mut events = test.depot.fill_events();
+    let (depot, asset) = (test.depot.clone(), test.found());
     let fetching = tokio::spawn(async move { depot.fetch(&asset).await });
     let FillEvent::Began(began) = events.recv().await.unwrap() else { panic!("it begins first") };
     assert_eq!((began.name.as_str(), began.phase), ("disk.img", FillPhase::Waiting));
     let under_way = loop {
-        match house.depot.fills().as_slice() {
+        match test.depot.fills().as_slice() {
             [fill] if fill.bytes >= 500_000 => break fill.clone(),
             _ => tokio::task::yield_now().await,
         }
@@ -20,11 +20,11 @@ async fn a_fill_is_seen_from_its_beginning_to_its_end() {
     assert_eq!(under_way.phase, FillPhase::Filling);
     assert_eq!(under_way.size, Some(SIZE as u64));
     assert!(under_way.received >= under_way.bytes && under_way.bytes < SIZE as u64);
-    assert_eq!(under_way.digest, house.asset.digest.to_string());
-    house.shelves[0].heal();
+    assert_eq!(under_way.digest, test.asset.digest.to_string());
+    test.origins[0].heal();
     fetching.await.unwrap().unwrap();
-    assert!(house.depot.fills().is_empty());
-    let past = house.depot.past_fills();
+    assert!(test.depot.fills().is_empty());
+    let past = test.depot.past_fills();
     assert_eq!(past.len(), 1);
     assert_eq!((past[0].outcome, past[0].received, &past[0].detail), (FillOutcome::Complete, SIZE as u64, &None));
     assert_eq!(events.recv().await.unwrap(), FillEvent::Ended(past[0].clone()));
@@ -32,12 +32,12 @@ async fn a_fill_is_seen_from_its_beginning_to_its_end() {
 
 #[tokio::test]
 async fn a_failed_fill_says_why_and_two_hundred_are_remembered() {
-    let house = House::with(&[&[Fault::Status(404)]], |house| house.settings.negative_ttl = Duration::ZERO).await;
+    let test = TestDepot::with(&[&[Fault::Status(404)]], |test| test.settings.negative_ttl = Duration::ZERO).await;
     for _ in 0..205 {
-        house.depot.fetch(&house.found()).await.unwrap_err();
-        house.settle().await;
+        test.depot.fetch(&test.found()).await.unwrap_err();
+        test.settle().await;
     }
-    let past = house.depot.past_fills();
+    let past = test.depot.past_fills();
     assert_eq!(past.len(), 200);
     assert_eq!(past[0].outcome, FillOutcome::OriginFailed);
     assert!(past[0].detail.as_ref().unwrap().contains("no source has it"), "{:?}", past[0].detail);
@@ -46,46 +46,46 @@ async fn a_failed_fill_says_why_and_two_hundred_are_remembered() {
 
 #[tokio::test]
 async fn what_a_transfer_sent_is_seen_before_it_ends() {
-    let house = House::new(&[&[]]).await;
+    let test = TestDepot::new(&[&[]]).await;
     let peer = "192.0.2.7:4000".parse().unwrap();
-    let mut first = house.depot.transfer(Protocol::Http, peer, "disk.img");
-    let second = house.depot.transfer(Protocol::Tftp, peer, "snponly.efi");
+    let mut first = test.depot.transfer(Protocol::Http, peer, "disk.img");
+    let second = test.depot.transfer(Protocol::Tftp, peer, "snponly.efi");
     first.set_cache(CacheState::Miss);
     first.add_sent(1000);
     first.add_sent(24);
     second.set_sent(512);
-    let open = house.depot.open_transfers();
+    let open = test.depot.open_transfers();
     assert_eq!(open.iter().map(|open| open.sent).collect::<Vec<_>>(), [1024, 512], "the oldest first");
     assert_eq!(
         (open[0].name.as_str(), open[0].cache, open[0].protocol),
         ("disk.img", Some(CacheState::Miss), Protocol::Http)
     );
-    assert_eq!(house.depot.sent_so_far()[&open[1].id], 512);
+    assert_eq!(test.depot.sent_so_far()[&open[1].id], 512);
     first.finish(Outcome::Complete, None);
     drop(second);
-    assert!(house.depot.open_transfers().is_empty());
-    let past = house.depot.past_transfers();
+    assert!(test.depot.open_transfers().is_empty());
+    let past = test.depot.past_transfers();
     assert_eq!(past.iter().map(|past| past.outcome).collect::<Vec<_>>(), [Outcome::Aborted, Outcome::Complete]);
     assert_eq!((past[0].transfer.sent, past[1].transfer.sent), (512, 1024));
 }
 
 #[tokio::test]
 async fn five_hundred_past_transfers_are_remembered() {
-    let house = House::new(&[&[]]).await;
+    let test = TestDepot::new(&[&[]]).await;
     for port in 1..=510 {
         let peer = std::net::SocketAddr::from(([192, 0, 2, 7], port));
-        house.depot.transfer(Protocol::Http, peer, "x").finish(Outcome::NotFound, None);
+        test.depot.transfer(Protocol::Http, peer, "x").finish(Outcome::NotFound, None);
     }
-    let past = house.depot.past_transfers();
+    let past = test.depot.past_transfers();
     assert_eq!((past.len(), past[0].transfer.peer.port(), past[499].transfer.peer.port()), (500, 510, 11));
 }
 
 #[tokio::test]
 async fn a_transfer_is_told_to_the_api_in_its_own_words() {
-    let house = House::new(&[&[]]).await;
-    let transfer = house.depot.transfer(Protocol::Tftp, "[2001:db8::7]:4000".parse().unwrap(), "x");
+    let test = TestDepot::new(&[&[]]).await;
+    let transfer = test.depot.transfer(Protocol::Tftp, "[2001:db8::7]:4000".parse().unwrap(), "x");
     transfer.finish(Outcome::OriginFailed, None);
-    let mut past = serde_json::to_value(&house.depot.past_transfers()[0]).unwrap();
+    let mut past = serde_json::to_value(&test.depot.past_transfers()[0]).unwrap();
     for unsteady in ["id", "began", "ended", "seconds"] {
         assert!(past.as_object_mut().unwrap().remove(unsteady).is_some(), "{unsteady}");
     }
@@ -98,21 +98,23 @@ async fn a_transfer_is_told_to_the_api_in_its_own_words() {
 
 #[tokio::test]
 async fn evicting_is_refused_by_who_holds_the_blob() {
-    let house = House::new(&[&[]]).await;
-    let asset = house.found();
-    let refused = house.depot.evict(&asset).await.unwrap_err();
+    let test = TestDepot::new(&[&[]]).await;
+    let asset = test.found();
+    let refused = test.depot.evict(&asset).await.unwrap_err();
     assert!(matches!(refused, EvictRefusal::Absent(_)), "{refused}");
-    house.depot.fetch(&asset).await.unwrap();
-    let hold = house.depot.hold(&asset, Holder::Release("okd-1".to_owned()));
-    house.depot.pin("disk.img").await.unwrap();
-    let EvictRefusal::Held { by, .. } = house.depot.evict(&asset).await.unwrap_err() else { panic!("it is held") };
-    assert_eq!(by, [Holder::Operator, Holder::Release("okd-1".to_owned())]);
+    test.depot.fetch(&asset).await.unwrap();
+    let hold = test.depot.retain(&asset, RetentionReason::Release("okd-1".to_owned()));
+    test.depot.pin("disk.img").await.unwrap();
+    let EvictRefusal::Retained { reasons, .. } = test.depot.evict(&asset).await.unwrap_err() else {
+        panic!("it is held")
+    };
+    assert_eq!(by, [RetentionReason::Operator, RetentionReason::Release("okd-1".to_owned())]);
     drop(hold);
-    house.depot.unpin("disk.img").await.unwrap();
-    let reader = house.depot.read(&asset).await.unwrap();
-    let refused = house.depot.evict(&asset).await.unwrap_err();
+    test.depot.unpin("disk.img").await.unwrap();
+    let reader = test.depot.read(&asset).await.unwrap();
+    let refused = test.depot.evict(&asset).await.unwrap_err();
     assert!(matches!(refused, EvictRefusal::InUse(_)), "{refused}");
     drop(reader);
-    assert_eq!(house.depot.evict(&asset).await.unwrap(), SIZE as u64);
-    assert!(!house.blob_is_here());
+    assert_eq!(test.depot.evict(&asset).await.unwrap(), SIZE as u64);
+    assert!(!test.blob_is_here());
 }

@@ -36,7 +36,7 @@ pub(crate) enum Fault {
     ChangeAfter { requests: usize },
     /// Each answer has another validator.
     AlwaysChange,
-    /// Bytes from this offset on do not come before [`Shelf::heal`].
+    /// Bytes from this offset on do not come before [`FakeOrigin::heal`].
     HoldFrom { at: usize },
 }
 
@@ -49,13 +49,13 @@ struct State {
 }
 
 /// The origin. Its task ends with the test's runtime.
-pub(crate) struct Shelf {
+pub(crate) struct FakeOrigin {
     address: std::net::SocketAddr,
     state: Arc<Mutex<State>>,
     healed: watch::Sender<bool>,
 }
 
-impl Shelf {
+impl FakeOrigin {
     pub(crate) async fn start(data: Vec<u8>, faults: &[Fault]) -> Self {
         let objects = HashMap::from([("disk.img".to_owned(), Bytes::from(data))]);
         let state = State { objects, faults: faults.to_vec(), ..State::default() };

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// A house that has the blob, open, and the blob's file.
-async fn house() -> (House, PathBuf) {
-    let house = House::new(&[&[]]).await;
-    house.get_all().await.1.unwrap();
-    house.settle().await;
-    let hex = house.asset.digest.to_string();
-    let path = house.dir.path().join("blobs/sha256").join(&hex[..2]).join(&hex);
-    (house, path)
+/// A test that has the blob, open, and the blob's file.
+async fn test() -> (TestDepot, PathBuf) {
+    let test = TestDepot::new(&[&[]]).await;
+    test.get_all().await.1.unwrap();
+    test.settle().await;
+    let hex = test.asset.digest.to_string();
+    let path = test.dir.path().join("blobs/sha256").join(&hex[..2]).join(&hex);
+    (test, path)
 }
 
 fn truncate(path: &Path) {
@@ -22,8 +22,8 @@ fn truncate(path: &Path) {
 }
 
 /// What a client is told that asks for bytes which are not there any more. What is mapped of them is not touched.
-async fn fault(house: &House, delivery: Delivery) -> String {
-    let reader = house.depot.read(&house.found()).await.unwrap();
+async fn fault(test: &TestDepot, delivery: Delivery) -> String {
+    let reader = test.depot.read(&test.found()).await.unwrap();
     let mut stream = reader.stream(ByteRange::new(1_000_000, SIZE as u64), delivery).await.unwrap();
     stream.next().await.unwrap().unwrap_err().to_string()
 }
@@ -35,41 +35,41 @@ async fn a_blob_that_lost_bytes_while_it_was_open_is_fetched_again() {
         (Delivery::Mapped, false, "1000000-2999999", "unexpected end of file"),
         (Delivery::Mapped, true, "1000000-2999999", "Input/output error (os error 5)"),
     ] {
-        let (house, path) = house().await;
+        let (test, path) = test().await;
         if mapped {
-            let reader = house.depot.read(&house.found()).await.unwrap();
+            let reader = test.depot.read(&test.found()).await.unwrap();
             let mut stream = reader.stream(ByteRange::whole(SIZE as u64), Delivery::Mapped).await.unwrap();
             stream.next().await.unwrap().unwrap();
         }
         truncate(&path);
-        let told = fault(&house, delivery).await;
+        let told = fault(&test, delivery).await;
         assert_eq!(told, format!("the cache cannot be read: bytes {frame} of a blob: {why}"));
         let given_up = async {
-            while house.blob_is_here() {
+            while test.blob_is_here() {
                 tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(30), given_up).await.expect("it is given up");
-        let (got, end) = house.get_all().await;
-        assert!(got == house.data);
+        let (got, end) = test.get_all().await;
+        assert!(got == test.data);
         assert_eq!(end.unwrap(), CacheState::Miss);
-        assert!(house.dir.path().join("quarantine").join(path.file_name().unwrap()).exists());
+        assert!(test.dir.path().join("quarantine").join(path.file_name().unwrap()).exists());
     }
 }
 
 #[tokio::test]
 async fn a_blob_whose_open_file_alone_is_bad_is_opened_again() {
-    let (house, path) = house().await;
-    let copy = house.dir.path().join("copy");
+    let (test, path) = test().await;
+    let copy = test.dir.path().join("copy");
     fs::copy(&path, &copy).unwrap();
     truncate(&path);
     fs::rename(&copy, &path).unwrap();
-    let requests = house.shelves[0].requests();
-    fault(&house, Delivery::Mapped).await;
-    let (got, end) = house.get_all().await;
-    assert!(got == house.data);
+    let requests = test.origins[0].requests();
+    fault(&test, Delivery::Mapped).await;
+    let (got, end) = test.get_all().await;
+    assert!(got == test.data);
     assert_eq!(end.unwrap(), CacheState::Hit);
-    house.depot.close().await;
-    assert!(house.blob_is_here(), "what is there now is as it should be");
-    assert_eq!(house.shelves[0].requests(), requests);
+    test.depot.close().await;
+    assert!(test.blob_is_here(), "what is there now is as it should be");
+    assert_eq!(test.origins[0].requests(), requests);
 }
