@@ -4,12 +4,10 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use bootdepot_test_support::s3;
 use bytes::Bytes;
 use clap::Parser;
 use serde_json::json;
-
-#[path = "../tests/support/s3.rs"]
-mod s3;
 
 #[derive(Parser)]
 #[command(about = "An S3 server for benchmarks")]

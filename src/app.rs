@@ -29,9 +29,9 @@ use crate::http::{HttpError, HttpServer, plain_port};
 use crate::jobs::Jobs;
 use crate::origin::{OriginError, Origins};
 use crate::sockets::{Inherited, SocketsError};
+use crate::task::blocking;
 use crate::telemetry::Metrics;
 use crate::tftp::{Base, TftpError, TftpServer};
-use crate::threads::blocking;
 
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.

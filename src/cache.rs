@@ -17,11 +17,7 @@ mod partial;
 mod parts;
 mod scan;
 mod scrub;
-#[cfg(test)]
-#[path = "../tests/support/skip.rs"]
-mod skip;
 mod stats;
-mod steps;
 mod store;
 mod survey;
 #[cfg(test)]
@@ -41,7 +37,7 @@ pub use stats::{CacheStats, Listed};
 pub use survey::Survey;
 
 use crate::asset::Digest;
-use steps::Steps;
+use crate::fault_points::FaultPoints;
 use store::Store;
 
 /// Where the cache is and how large it may grow.
@@ -68,11 +64,11 @@ impl Cache {
     /// A directory that cannot be written (read-only, full) still opens: what is there is served, and
     /// [`Cache::writable`] says why nothing is added. [`CacheError::Locked`] is the one error.
     pub fn open(settings: CacheSettings) -> Result<Self, CacheError> {
-        Self::open_with(settings, Steps::default())
+        Self::open_with(settings, FaultPoints::default())
     }
 
-    fn open_with(settings: CacheSettings, steps: Steps) -> Result<Self, CacheError> {
-        Ok(Self { store: Arc::new(Store::open(settings, steps)?) })
+    fn open_with(settings: CacheSettings, faults: FaultPoints) -> Result<Self, CacheError> {
+        Ok(Self { store: Arc::new(Store::open(settings, faults)?) })
     }
 
     /// Opens the blob of this digest, if it is here, and counts it as used. Blocks for one `open(2)` unless the blob is

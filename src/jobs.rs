@@ -26,7 +26,7 @@ pub use view::{Assets, Bytes, ItemState, ItemView, JobEvent, JobKind, JobState, 
 use self::job::Job;
 use self::work::Work;
 use crate::boot::Boot;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// Jobs that run at a time. Each has its items in memory, and more than a few are an operator's script that runs wild.
 const RUNNING: usize = 64;

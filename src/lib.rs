@@ -7,15 +7,20 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `{asset, error_chain, sockets, span, threads, trust} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, backoff, error_chain, fault_points, rate_limit, sockets, span, task, trust} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
 //! | [`asset`] | pure values: names, digests, byte ranges, block lists, source URLs |
+//! | [`backoff`] | exponential backoff: how long to wait before a retry |
+//! | [`durable_file`] | a small file that is replaced as a whole and survives power cuts |
+//! | `fault_points` | where tests let the disk fail |
+//! | [`rate_limit`] | the token bucket |
 //! | `error_chain` | an error with its sources on one line |
 //! | `span` | what took how long, for OpenTelemetry; nothing without the feature `otel` |
-//! | `threads` | what runs beside the runtime's threads |
+//! | [`task`] | tasks and blocking threads, and what a panic in them means |
 //! | `trust` | which certificates clients of remote services trust |
+//! | [`watched_file`] | files that are read again when they change |
 //! | [`sockets`] | listening sockets that a service manager bound beforehand |
 //! | [`secret`] | texts that are never shown, in the environment, in files, in Vault |
 //! | [`transport`] | the connection engine of the HTTP and admin listeners: accept, TLS, HTTP/1 and HTTP/2, idle timeout |
@@ -40,6 +45,7 @@
 pub mod admin;
 pub mod app;
 pub mod asset;
+pub mod backoff;
 pub mod boot;
 pub mod cache;
 pub mod catalog;
@@ -47,15 +53,19 @@ pub mod cli;
 pub mod config;
 pub mod depot;
 pub mod dhcp;
+pub mod durable_file;
 mod error_chain;
+mod fault_points;
 pub mod http;
 pub mod jobs;
 pub mod origin;
+pub mod rate_limit;
 pub mod secret;
 pub mod sockets;
 mod span;
+pub mod task;
 pub mod telemetry;
 pub mod tftp;
-mod threads;
 pub mod transport;
 mod trust;
+pub mod watched_file;

@@ -14,7 +14,7 @@ def programs(root):
     """Where the server and the tools are, by their names, after building them."""
     # The server on its own first: features that only the tools ask of a shared crate are not to be in it.
     built = _cargo(root, ["--bin", "bootdepot"])
-    built |= _cargo(root, [word for tool in TOOLS for word in ("--bench", tool)])
+    built |= _cargo(root, ["--package", "bootdepot-benches"] + [word for tool in TOOLS for word in ("--bench", tool)])
     return built
 
 

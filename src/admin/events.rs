@@ -1,8 +1,11 @@
 //! What happens, told while it happens: one task watches everything, and whoever reads follows one ring of events.
 //!
 //! `watcher` looks for what is new, four times a second, and only while somebody reads or did a moment ago. `ring` keeps what
-//! it found. A reader is a place in the ring: one that comes back goes on where it was, and one that is too slow is overtaken
-//! and dropped. Nothing ever waits for a reader, and a reader costs no memory of its own.
+//! it found. A reader is a position in the ring: one that reconnects continues where it was, and one that is lapped gets a `reset`
+//! and continues with the newest event. Nothing ever waits for a reader, and a reader costs no memory of its own.
+//!
+//! A burst costs a reader that keeps up nothing but a summary: each look adds a bounded batch, and an `omitted` event counts
+//! what the batch leaves out.
 
 mod ring;
 mod topic;
@@ -17,14 +20,13 @@ use futures_util::Stream;
 use futures_util::stream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 pub(super) use self::ring::Ring;
 use self::ring::{News, Seat};
 pub(super) use self::topic::{Topic, Topics};
 use self::watcher::Watcher;
 use super::server::Site;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// How often to look for what is new.
 const TICK: Duration = Duration::from_millis(250);
@@ -62,7 +64,7 @@ pub(super) async fn watch(site: Site, stop: CancellationToken) {
 }
 
 /// The events of these topics from now on, or from after the one with the id `last`, as a stream of server-sent events. Ends
-/// when its reader was too slow, and at `stop`. `None` where there are too many readers.
+/// at `stop`. `None` where there are too many readers.
 pub(super) async fn follow(
     site: &Site,
     topics: Topics,
@@ -101,10 +103,6 @@ impl Reader {
         loop {
             match self.seat.take(self.topics) {
                 News::Events(events) => return Some(events),
-                News::Missed => {
-                    debug!("a reader of events was too slow and is dropped");
-                    return None;
-                }
                 News::None => {}
             }
             tokio::select! {

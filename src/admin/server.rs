@@ -31,7 +31,7 @@ use super::{AdminError, AdminSettings, Listener, Problem, Reloading, api, dashbo
 use crate::boot::Boot;
 use crate::jobs::Jobs;
 use crate::sockets::{self, Inherited};
-use crate::threads::blocking;
+use crate::task::blocking;
 use crate::transport::{self, Client, Handler, ListenError, ListenerConfig, RETRY_SECONDS, SERVER_VALUE};
 
 /// Connections at a time: a handful of scrapers and probes, and operators' browsers.

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::asset::SourceUrl;
 use crate::config::{CatalogText, Config, ConfigErrors, Draft, Flags, Inputs, Reach, process_environment};
 use crate::origin::{OriginError, Origins, Validator};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// The longest catalog that is read: some hundred thousand assets.
 const LONGEST: u64 = 64 << 20;

@@ -24,7 +24,7 @@ use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCata
 use crate::depot::DepotConfig;
 use crate::dhcp::Firmware;
 use crate::origin::Origins;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// The first pause before a shared catalog is looked for again that could not be had and has no copy; it doubles up to
 /// `catalog_poll`.

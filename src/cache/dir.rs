@@ -10,8 +10,8 @@ use std::time::SystemTime;
 use rustix::fs::FallocateFlags;
 
 use super::CacheError;
-use super::steps::Steps;
 use crate::asset::Digest;
+use crate::fault_points::FaultPoints;
 
 /// What `writev(2)` takes at once (`IOV_MAX` of `<linux/uio.h>`).
 const MAX_PIECES: usize = 1024;
@@ -20,12 +20,12 @@ const MAX_PIECES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Dir {
     root: PathBuf,
-    steps: Steps,
+    faults: FaultPoints,
 }
 
 impl Dir {
-    pub(super) fn new(root: PathBuf, steps: Steps) -> Self {
-        Self { root, steps }
+    pub(super) fn new(root: PathBuf, faults: FaultPoints) -> Self {
+        Self { root, faults }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -242,6 +242,6 @@ impl Dir {
 
     /// Takes a step that tests may have fail.
     pub(super) fn step(&self, action: &'static str, path: &Path) -> Result<(), CacheError> {
-        self.steps.take(action, path).map_err(CacheError::io(action, path))
+        self.faults.pass(action, path).map_err(CacheError::io(action, path))
     }
 }

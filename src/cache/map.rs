@@ -100,7 +100,7 @@ impl Mapping {
         rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
         let gone = !self.is_resident(ByteRange::whole(self.bytes.len() as u64));
         if !gone {
-            super::skip::note("the pages of temporary files stay in memory");
+            bootdepot_test_support::skip::note("the pages of temporary files stay in memory");
         }
         gone
     }
@@ -173,7 +173,7 @@ mod tests {
         // TMPFS_MAGIC of <linux/magic.h>.
         let in_memory = rustix::fs::fstatfs(&file).unwrap().f_type == 0x0102_1994;
         if in_memory {
-            super::super::skip::note("the directory for temporary files is a tmpfs");
+            bootdepot_test_support::skip::note("the directory for temporary files is a tmpfs");
         }
         (!in_memory).then_some(file)
     }

@@ -118,13 +118,13 @@ fn found(path: &Path, meta: &Metadata) -> Option<Found> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::steps::Steps;
     use super::*;
+    use crate::fault_points::FaultPoints;
 
     #[test]
     fn tells_blobs_partials_leftovers_and_strangers_apart() {
         let temp = tempfile::tempdir().unwrap();
-        let dir = Dir::new(temp.path().to_owned(), Steps::default());
+        let dir = Dir::new(temp.path().to_owned(), FaultPoints::default());
         dir.ensure().unwrap();
         let digests: Vec<_> = (0u8..6).map(|n| Digest::of(&[n])).collect();
         let put = |path: PathBuf, bytes: &[u8]| {
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn of_nothing_is_empty() {
-        let scan = Scan::of(&Dir::new("/nowhere/at/all".into(), Steps::default()));
+        let scan = Scan::of(&Dir::new("/nowhere/at/all".into(), FaultPoints::default()));
         assert!(scan.blobs.is_empty() && scan.partials.is_empty() && scan.quarantined.is_empty());
         assert!(scan.leftovers.is_empty() && scan.strangers.is_empty());
     }

@@ -12,9 +12,9 @@ use super::entry::OpenBlob;
 use super::health::Health;
 use super::index::{Index, Victim, Whereabouts};
 use super::scan::Scan;
-use super::steps::Steps;
 use super::{CacheError, CacheSettings, Entry, EvictError};
 use crate::asset::Digest;
+use crate::fault_points::FaultPoints;
 
 /// How many blobs are kept open after their use, where the process may open four times as many files.
 const MOST_OPEN: u64 = 1024;
@@ -35,9 +35,9 @@ impl Store {
     /// Opens the directory, as far as it can be. Blocks.
     ///
     /// Fails with [`CacheError::Locked`] alone; any other trouble is kept in mind.
-    pub(super) fn open(settings: CacheSettings, steps: Steps) -> Result<Self, CacheError> {
+    pub(super) fn open(settings: CacheSettings, faults: FaultPoints) -> Result<Self, CacheError> {
         let index = Mutex::new(Index::new(settings.max_size, settings.min_free));
-        let dir = Dir::new(settings.dir, steps);
+        let dir = Dir::new(settings.dir, faults);
         let store = Self { dir, health: Health::default(), index, names: Mutex::default(), most_open: most_open() };
         match store.look() {
             // Whoever asked has no cache then: there is nothing that would go on without it.

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::dir::Dir;
 use super::lock;
 use super::scan::{Found, Scan};
-use super::steps::Steps;
 use crate::asset::Digest;
+use crate::fault_points::FaultPoints;
 
 /// What is in a cache's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,14 +29,14 @@ impl Survey {
     pub fn of(dir: &Path) -> Self {
         // A directory that is still to be made will be where the nearest one is that is there.
         let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
-        let dir = Dir::new(dir.to_owned(), Steps::default());
+        let dir = Dir::new(dir.to_owned(), FaultPoints::default());
         let scan = Scan::of(&dir);
         let sizes = |found: &[Found]| found.iter().map(|it| (it.digest, it.size)).collect();
         Self {
             blobs: sizes(&scan.blobs),
             partials: sizes(&scan.partials),
             quarantined: scan.quarantined.iter().map(|it| it.size).sum(),
-            free: Dir::new(there.to_owned(), Steps::default()).free(),
+            free: Dir::new(there.to_owned(), FaultPoints::default()).free(),
             holder: lock::seen(&dir.lock_file()),
         }
     }

@@ -11,6 +11,7 @@ use super::blob::Blob;
 use super::error::ReadError;
 use super::settings::Delivery;
 use crate::asset::ByteRange;
+use crate::task;
 
 /// Bytes per frame of mapped pages: many system calls' worth for the socket, few page table walks to load.
 const MAPPED_FRAME: u64 = 4 << 20;
@@ -68,7 +69,12 @@ impl BlobStream {
         let Some(first) = self.pending.front_mut() else { return Poll::Ready(None) };
         let read = ready!(Pin::new(first).poll(cx));
         self.pending.pop_front();
-        Poll::Ready(Some(read.unwrap_or_else(|error| Err(ReadError::Internal(format!("a read of a blob: {error}"))))))
+        Poll::Ready(Some(match task::joined(read) {
+            Ok(Some(read)) => read,
+            // Only the end of the runtime aborts the read.
+            Ok(None) => Err(ReadError::Closing),
+            Err(error) => Err(error.into()),
+        }))
     }
 
     /// The next frame; `None` after the last.

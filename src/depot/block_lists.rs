@@ -13,7 +13,7 @@ use super::facade::Depot;
 use super::settings::Delivery;
 use crate::asset::{AssetName, BlockList, ByteRange};
 use crate::catalog::{Asset, BlocksSource};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// How long a fill waits for its block list before it continues without: machines wait for the fill.
 const TIMEOUT: Duration = Duration::from_secs(5);

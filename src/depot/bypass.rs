@@ -18,7 +18,7 @@ use super::source_failures::SourceFailures;
 use crate::asset::{BlockList, ByteRange, Digest, SourceUrl, Verifier};
 use crate::catalog::Asset;
 use crate::origin::{OriginError, Origins};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// A read of one asset from the origin for one reader.
 pub(super) struct Bypass {

@@ -1,10 +1,13 @@
 //! Where the bytes of a transfer came from.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumCount, IntoStaticStr};
 use utoipa::ToSchema;
 
 /// Where the bytes of a transfer came from, nearest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(EnumCount, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheState {
     /// The cache.
@@ -20,11 +23,6 @@ pub enum CacheState {
 impl CacheState {
     /// The word in logs and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Join => "join",
-            Self::Miss => "miss",
-            Self::Bypass => "bypass",
-        }
+        self.into()
     }
 }

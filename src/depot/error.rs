@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::outcome::Outcome;
+use crate::task::TaskPanicked;
 
 /// Why an asset's bytes are not available. The `Display` text is for operators and logs; [`ReadError::public`] is the
 /// text for clients.
@@ -28,9 +29,9 @@ pub enum ReadError {
     /// The cache's disk failed during the read.
     #[error("the cache cannot be read: {0}")]
     Disk(String),
-    /// A bug in this program, such as a panic in a task. HTTP 500.
-    #[error("internal error: {0}; this is a bug in bootdepot: report it with the log")]
-    Internal(String),
+    /// A task panicked: a bug in this program. HTTP 500.
+    #[error(transparent)]
+    Internal(#[from] TaskPanicked),
 }
 
 impl ReadError {

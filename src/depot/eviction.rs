@@ -5,7 +5,7 @@ use super::retention::RetentionReason;
 use crate::asset::AssetName;
 use crate::cache::{CacheError, EvictError};
 use crate::catalog::Asset;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// Why an asset is not evicted.
 #[derive(Debug, thiserror::Error)]

@@ -21,7 +21,7 @@ use super::views::{FillPhase, FillView};
 use crate::asset::{BlockList, ByteRange};
 use crate::cache::{CacheError, Partial};
 use crate::catalog::Asset;
-use crate::threads::finished;
+use crate::task::join_or_panic;
 
 /// One blob on its way into the cache.
 pub(super) struct Fill {
@@ -200,7 +200,7 @@ impl Fill {
     /// Runs `work` on a blocking thread. If the returned future is dropped, the work continues; [`Fill::wait_idle`] waits
     /// for its end.
     pub(super) async fn run_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        finished(self.tasks.spawn_blocking(work)).await
+        join_or_panic(self.tasks.spawn_blocking(work)).await
     }
 
     /// Makes [`Fill::wait_idle`] wait for `task`.

@@ -14,6 +14,7 @@ use super::outcome::FillOutcome;
 use super::timestamp::timestamp;
 use super::views::PastFill;
 use crate::span::{Kind, Span};
+use crate::task::TaskPanicked;
 
 /// How a fill ended.
 pub(super) struct FillEnd {
@@ -45,10 +46,10 @@ impl FillEnd {
         Self { detail: Some("no client, release or job needs it any more".to_owned()), ..Self::stopped() }
     }
 
-    /// The end of a fill after a panic. No outcome of the contract names a bug; `cancelled` blames neither the origin nor
-    /// the disk.
-    pub(super) fn panicked(reason: String) -> Self {
-        let error = ReadError::Internal(reason);
+    /// The end of a fill after a panic. The outcome words have none for a bug; `cancelled` blames neither the origin nor the
+    /// disk.
+    pub(super) fn panicked(error: TaskPanicked) -> Self {
+        let error = ReadError::Internal(error);
         let detail = Some(error.to_string());
         Self { outcome: FillOutcome::Cancelled, state: FillState::Failed(error), detail }
     }
@@ -76,7 +77,7 @@ impl FillGuard {
 impl Drop for FillGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.end = FillEnd::panicked("the fill's task panicked".to_owned());
+            self.end = FillEnd::panicked(TaskPanicked);
         }
         let FillEnd { outcome, state, detail } = std::mem::replace(&mut self.end, FillEnd::stopped());
         // Before the waiters wake, so that they find it in the history.

@@ -16,7 +16,7 @@ use super::progress::{HELD_TAIL, Readable, WaiterId};
 use super::settings::{Release, StreamOptions};
 use crate::asset::ByteRange;
 use crate::cache::Partial;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// Bytes per frame of a fill. Each reader has one or two frames in memory: with 128 KiB, a thousand machines that read one
 /// fill need less than a quarter of a GiB.

@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::error::ReadError;
 use super::fill::Fill;
@@ -28,7 +28,7 @@ use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Entry};
 use crate::origin::{Origins, Validator};
 use crate::span;
-use crate::threads::blocking;
+use crate::task::{self, blocking};
 
 /// How often, and at which interval, to retry opening a partial blob that a reader of an earlier fill still uses.
 const BUSY_RETRIES: u32 = 20;
@@ -93,7 +93,7 @@ impl FillTask {
             };
             match error {
                 SourceError::Cache(error) => return not_stored(&error, partial.as_ref()).await,
-                SourceError::Panicked(reason) => return FillEnd::panicked(reason),
+                SourceError::Panicked(error) => return FillEnd::panicked(error),
                 SourceError::WrongWhole(reason)
                 | SourceError::WrongBlock(reason)
                 | SourceError::WrongLength(reason) => {
@@ -296,19 +296,15 @@ impl FillTask {
         let hashing = hashing::hash_whole(Arc::clone(&self.fill), Arc::clone(&state.partial));
         let hashing = hashing.map(|result| result.map_err(SourceError::Cache));
         let blocks = hashing::verify_blocks(&self.fill, &state.partial, source);
-        let ((), (), verifier) = tokio::try_join!(self.join_all(fetchers), blocks, hashing)?;
+        let ((), (), verifier) = tokio::try_join!(Self::join_all(fetchers), blocks, hashing)?;
         Ok(verifier)
     }
 
     /// Waits for all part fetchers. Fails with the first error, and then cancels the others.
-    async fn join_all(&self, mut fetchers: JoinSet<Result<(), SourceError>>) -> Result<(), SourceError> {
+    async fn join_all(mut fetchers: JoinSet<Result<(), SourceError>>) -> Result<(), SourceError> {
         while let Some(joined) = fetchers.join_next().await {
-            match joined {
-                Ok(result) => result?,
-                Err(error) => {
-                    error!(asset = %self.fill.asset().name, %error, "part fetcher panicked: this is a bug in bootdepot");
-                    return Err(SourceError::Panicked(format!("a part fetcher failed: {error}")));
-                }
+            if let Some(result) = task::joined(joined)? {
+                result?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::source_failures::SourceFailures;
 use crate::asset::{ByteRange, Digest, SourceUrl};
 use crate::cache::Entry;
 use crate::catalog::Asset;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// The result of looking up a blob in the cache.
 pub(super) enum Lookup {

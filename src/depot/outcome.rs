@@ -3,10 +3,13 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumCount, IntoStaticStr};
 use utoipa::ToSchema;
 
 /// How a transfer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(EnumCount, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The whole requested range was sent, verified.
@@ -29,6 +32,8 @@ pub enum Outcome {
 
 /// How a fill ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(EnumCount, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]
 pub enum FillOutcome {
     /// The blob is verified and in the cache.
@@ -48,30 +53,14 @@ pub enum FillOutcome {
 impl Outcome {
     /// The word in logs and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Probe => "probe",
-            Self::Aborted => "aborted",
-            Self::Timeout => "timeout",
-            Self::DigestMismatch => "digest-mismatch",
-            Self::OriginFailed => "origin-failed",
-            Self::Refused => "refused",
-            Self::NotFound => "not-found",
-        }
+        self.into()
     }
 }
 
 impl FillOutcome {
     /// The word in logs and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::DigestMismatch => "digest-mismatch",
-            Self::OriginFailed => "origin-failed",
-            Self::NoSpace => "no-space",
-            Self::Changed => "changed",
-            Self::Cancelled => "cancelled",
-        }
+        self.into()
     }
 }
 

@@ -7,7 +7,7 @@ use super::fill::Fill;
 use crate::asset::SourceUrl;
 use crate::cache::{CacheError, Partial};
 use crate::origin::Validator;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// The partial blob of a fill.
 pub(super) struct PartialState {

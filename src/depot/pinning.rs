@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::facade::Depot;
 use super::pins::{PinError, PinView};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// How often to check that the pin file exists: often enough to notice that somebody emptied the directory before the
 /// server restarts. One check costs one lookup in the file system.

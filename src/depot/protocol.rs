@@ -1,10 +1,13 @@
 //! The protocols that transfers use.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumCount, IntoStaticStr};
 use utoipa::ToSchema;
 
 /// The protocol of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(EnumCount, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// HTTP, with or without TLS.
@@ -16,9 +19,6 @@ pub enum Protocol {
 impl Protocol {
     /// The word in logs and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Tftp => "tftp",
-        }
+        self.into()
     }
 }

@@ -18,7 +18,7 @@ use super::stream::ByteStream;
 use crate::asset::ByteRange;
 use crate::cache::Entry;
 use crate::catalog::Asset;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// Blobs up to this size, in bytes, are kept in memory after their first read: boot scripts, configuration files of network
 /// boot programs, `grub.cfg`.

@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::asset::{ByteRange, SourceUrl};
+use crate::backoff::{Backoff, BackoffPolicy};
 use crate::origin::{Body, OriginError, Origins, Reply, Validator};
 
-/// The delay before the first retry; it doubles with each further failure.
-const FIRST_DELAY: Duration = Duration::from_millis(200);
-/// The longest delay that the client chooses: a booting machine waits for it.
-const MAX_DELAY: Duration = Duration::from_secs(5);
+/// The delays of retries. The longest is short: a booting machine waits for it.
+const BACKOFF: BackoffPolicy =
+    BackoffPolicy { first: Duration::from_millis(200), max: Duration::from_secs(5), jitter: 0.5 };
 /// The longest delay that a source may request with `Retry-After`.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
@@ -37,27 +37,27 @@ pub(super) struct ResumingRead {
     retry_at: Option<Instant>,
 }
 
-/// Counts consecutive failures.
+/// The retries after consecutive failures.
 struct Retries {
     max: u32,
-    failures: u32,
+    backoff: Backoff,
 }
 
 impl Retries {
     /// The delay before the next retry. Fails with `error` if it is not transient or no retry is left.
     fn next_delay(&mut self, error: OriginError) -> Result<Duration, OriginError> {
-        if !error.is_transient() || self.failures >= self.max {
+        if !error.is_transient() || self.backoff.failures() >= self.max {
             return Err(error);
         }
-        let doubled = FIRST_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_DELAY);
-        self.failures += 1;
+        let delay = self.backoff.next_delay();
+        let failures = self.backoff.failures();
         let delay = match (&error, error.retry_after()) {
             (_, Some(requested)) => requested.min(MAX_RETRY_AFTER),
             // The stall has cost time already, and a new connection may work at once.
-            (OriginError::Stalled { .. }, None) if self.failures == 1 => Duration::ZERO,
-            _ => doubled.mul_f64(0.5 + fastrand::f64() / 2.0),
+            (OriginError::Stalled { .. }, None) if failures == 1 => Duration::ZERO,
+            _ => delay,
         };
-        debug!(%error, ?delay, failures = self.failures, "retrying origin read");
+        debug!(%error, ?delay, failures, "retrying origin read");
         Ok(delay)
     }
 }
@@ -72,7 +72,7 @@ impl ResumingRead {
         expect: Option<Validator>,
         retries: u32,
     ) -> Result<Self, OriginError> {
-        let mut retries = Retries { max: retries, failures: 0 };
+        let mut retries = Retries { max: retries, backoff: Backoff::new(BACKOFF) };
         let reply = loop {
             match origins.read(source, Some(range), expect.as_ref()).await {
                 Ok(reply) => break reply,
@@ -151,7 +151,7 @@ impl ResumingRead {
                         continue;
                     }
                     // A source that still sends bytes is not given up, however often it closes the connection.
-                    self.retries.failures = 0;
+                    self.retries.backoff.reset();
                     let offset = self.at;
                     self.at += bytes.len() as u64;
                     return Ok(Some((offset, bytes)));

@@ -5,6 +5,7 @@ use super::source_failures::RETRY_AFTER;
 use crate::asset::SourceUrl;
 use crate::cache::CacheError;
 use crate::origin::OriginError;
+use crate::task::TaskPanicked;
 
 /// Why an attempt to fill from one source failed.
 pub(super) enum SourceError {
@@ -21,7 +22,7 @@ pub(super) enum SourceError {
     /// The cache cannot store the bytes.
     Cache(CacheError),
     /// A task panicked: a bug in this program, not a failure of the source.
-    Panicked(String),
+    Panicked(TaskPanicked),
 }
 
 /// Which written bytes a source error makes worthless.
@@ -61,5 +62,11 @@ impl From<OriginError> for SourceError {
 impl From<CacheError> for SourceError {
     fn from(error: CacheError) -> Self {
         Self::Cache(error)
+    }
+}
+
+impl From<TaskPanicked> for SourceError {
+    fn from(error: TaskPanicked) -> Self {
+        Self::Panicked(error)
     }
 }

@@ -4,13 +4,14 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use strum::EnumCount as _;
 
 use super::cache_state::CacheState;
 use super::outcome::Outcome;
 use super::protocol::Protocol;
 
 /// The metrics of all protocols.
-pub(super) struct TransferMetrics([ProtocolMetrics; 2]);
+pub(super) struct TransferMetrics([ProtocolMetrics; Protocol::COUNT]);
 
 /// The metrics of one protocol.
 pub(super) struct ProtocolMetrics {
@@ -18,8 +19,8 @@ pub(super) struct ProtocolMetrics {
     active: Gauge,
     sent: Counter,
     seconds: Histogram,
-    /// By outcome and cache state; created on first use.
-    ended: [[OnceLock<Counter>; 5]; 8],
+    /// By outcome, and by cache state after `none`; created on first use.
+    ended: [[OnceLock<Counter>; 1 + CacheState::COUNT]; Outcome::COUNT],
 }
 
 impl TransferMetrics {

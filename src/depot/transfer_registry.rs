@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::FixedState;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
+use strum::EnumCount as _;
 use tokio::sync::broadcast;
 use utoipa::ToSchema;
 
@@ -43,7 +44,7 @@ struct Shard {
     /// By id. The ids are generated here, so the hash needs no seed.
     active: HashMap<u64, Arc<ActiveTransfer>, FixedState>,
     /// By protocol.
-    ended: [ProtocolTotals; 2],
+    ended: [ProtocolTotals; Protocol::COUNT],
 }
 
 /// A count for each protocol.
@@ -165,7 +166,7 @@ impl TransferRegistry {
     /// The totals of all transfers, including active ones.
     pub(super) fn totals(&self) -> TransferTotals {
         let mut active = 0;
-        let mut totals = [ProtocolTotals::default(); 2];
+        let mut totals = [ProtocolTotals::default(); Protocol::COUNT];
         for shard in 0..SHARDS as u64 {
             let shard = self.shard(shard);
             active += shard.active.len() as u64;

@@ -15,7 +15,7 @@ use super::service::Service;
 use super::settings::HttpSettings;
 use crate::boot::Boot;
 use crate::sockets::{self, Inherited};
-use crate::threads::blocking;
+use crate::task::blocking;
 use crate::transport::{self, Certificate, ListenError, ListenerConfig};
 
 /// How often the certificate files are checked. A check costs two system calls, and certificates are renewed days before

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::PlannedState;
 use crate::catalog::Asset;
 use crate::depot::Depot;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// Origins that are asked for a size at a time.
 const ASKED_AT_A_TIME: usize = 16;

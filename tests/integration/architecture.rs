@@ -1,10 +1,16 @@
 //! The map of `src/lib.rs` holds: imports go one way, and `unsafe` stays where Cargo.toml says.
 
+mod modules;
+
 use std::path::{Path, PathBuf};
 
+use self::modules::Modules;
+use crate::support::program::root;
+
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
-const ROWS: [&[&str]; 11] = [
-    &["asset", "error_chain", "sockets", "span", "threads", "trust"],
+const ROWS: [&[&str]; 12] = [
+    &["asset", "backoff", "error_chain", "fault_points", "rate_limit", "sockets", "span", "task", "trust"],
+    &["durable_file", "watched_file"],
     &["secret", "transport"],
     &["catalog", "origin", "cache"],
     &["depot"],
@@ -58,6 +64,28 @@ fn unsafe_code_stays_in_its_two_files() {
 }
 
 #[test]
+fn source_files_form_no_circle() {
+    let circles = Modules::read(&root().join("src/lib.rs")).circles();
+    assert!(circles.is_empty(), "{} circles of files: {circles:#?}", circles.len());
+}
+
+#[test]
+fn circles_are_found_through_reexports() {
+    fn circles(files: &[(&str, &str)]) -> Vec<usize> {
+        Modules::of(files).circles().iter().map(Vec::len).collect()
+    }
+    assert_eq!(circles(&[("", "mod a; mod b;"), ("a", "use crate::b::B;"), ("b", "pub struct B;")]), [0; 0]);
+    assert_eq!(circles(&[("", "mod a; mod b;"), ("a", "use crate::b::B;"), ("b", "fn f() { crate::a::g() }")]), [2]);
+    // a::x takes T from its parent, which takes it from a::y: no circle with the parent.
+    let parent = "mod x; mod y; pub use self::x::X; pub use self::y::T;";
+    assert_eq!(circles(&[("", "mod a;"), ("a", parent), ("a::x", "use super::T;"), ("a::y", "pub struct T;")]), [0; 0]);
+    let parent = "mod x; pub use x::X; pub struct T;";
+    assert_eq!(circles(&[("", "mod a;"), ("a", parent), ("a::x", "use super::T;")]), [2]);
+    let test = "#[cfg(test)] mod tests { use crate::a::A; }";
+    assert_eq!(circles(&[("", "mod a; mod b;"), ("a", "use crate::b::B;"), ("b", test)]), [0; 0]);
+}
+
+#[test]
 fn the_reader_of_imports_sees_every_way_to_write_one() {
     let line = "use crate::asset::Digest; fn f(_: crate::depot::Depot) -> crate::{http, tftp::server} {}";
     assert_eq!(rooms_named_in(line), ["asset", "depot", "http", "tftp"]);
@@ -80,14 +108,14 @@ fn sources() -> Vec<(PathBuf, String)> {
         }
     }
     let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    walk(&root().join("src"), &mut found);
     assert!(found.len() > 10, "only {} files were found", found.len());
     found
 }
 
 /// The room that a file belongs to: the first name below `src`.
 fn room_of(file: &Path) -> String {
-    let below = file.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("it is below src");
+    let below = file.strip_prefix(root().join("src")).expect("it is below src");
     let first = below.components().next().expect("it has a name").as_os_str().to_string_lossy();
     first.trim_end_matches(".rs").to_owned()
 }

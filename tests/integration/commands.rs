@@ -357,7 +357,7 @@ fn errors_in_the_settings_on_the_disk_keep_nobody_from_the_running_server() {
     let (path, more) = (site.file("wrong.toml"), site.file("more.toml"));
     std::fs::write(more, "garbage = [\n").expect("a file can be written");
     let run = |args: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bootdepot"));
+        let mut command = std::process::Command::new(crate::support::program::bootdepot());
         // A variable that begins as settings do would be one error more.
         command.args(args).arg("--config").arg(&path).env_clear();
         Said::of(&command.output().expect("it can be run"))
@@ -394,7 +394,7 @@ fn errors_in_the_settings_on_the_disk_keep_nobody_from_the_running_server() {
 #[test]
 fn help_tells_what_holds_for_all_commands_and_gives_examples() {
     let help = |args: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_bootdepot")).args(args).output();
+        let output = std::process::Command::new(crate::support::program::bootdepot()).args(args).output();
         Said::of(&output.expect("it can be run")).done()
     };
     let all = help(&["--help"]);

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -402,7 +401,7 @@ fn every_page_is_without_fault_in_light_and_dark() {
             let side = if page.contains('/') { "-panel" } else { "" };
             let png = browser.screenshot(&format!("{name}{side}-{theme}"));
             if name == "overview" && pictures() {
-                let docs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs");
+                let docs = crate::support::program::root().join("docs");
                 std::fs::write(docs.join(format!("dashboard-{theme}.png")), png).expect("a picture can be kept");
             }
         }
@@ -461,7 +460,7 @@ fn every_page_passes_the_accessibility_checker() {
 
 /// The checker's program; fetched once. `None` names the test as skipped: it is no part of what a machine for tests has.
 fn axe() -> Option<String> {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/.cache/axe");
+    let dir = crate::support::program::root().join("tests/.cache/axe");
     let file = dir.join("node_modules/axe-core/axe.min.js");
     if !file.is_file() {
         std::fs::create_dir_all(&dir).expect("the cache of the tests can be made");

@@ -9,16 +9,18 @@ mod service;
 mod sockets;
 mod systemd;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// A file or directory of the project.
 fn project(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    crate::support::program::root().join(path)
 }
 
 /// The program under test.
-const BOOTDEPOT: &str = env!("CARGO_BIN_EXE_bootdepot");
+fn bootdepot() -> &'static str {
+    crate::support::program::bootdepot().to_str().expect("its path is UTF-8")
+}
 
 /// Gives `command` the environment that `server` was to have.
 fn take_environment(command: &mut Command, server: &Command) {

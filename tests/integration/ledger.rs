@@ -11,7 +11,7 @@ use crate::support::{Client, Object, Origin, PATIENCE, Site, noise};
 
 /// `bootdepot` with the settings of `site`, which was started before, and an admin listener there.
 fn bootdepot(site: &Site, admin: SocketAddr, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bootdepot"));
+    let mut command = Command::new(crate::support::program::bootdepot());
     let inherited = std::env::vars_os().map(|(name, _)| name);
     for name in inherited.filter(|name| name.to_string_lossy().starts_with("BOOTDEPOT_")) {
         command.env_remove(name);

@@ -157,6 +157,6 @@ fn sources() -> String {
         }
     }
     let mut text = String::new();
-    walk(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+    walk(&crate::support::program::root().join("src"), &mut text);
     text
 }

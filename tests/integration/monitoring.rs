@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ const OPEN: [&str; 4] = ["origin", "status", "version", "revision"];
 const ADDED: [&str; 4] = ["instance", "job", "le", "alertname"];
 
 fn deploy(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)
+    crate::support::program::root().join("deploy").join(file)
 }
 
 fn text(file: &str) -> String {

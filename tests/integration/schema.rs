@@ -42,7 +42,7 @@ fn every_answer_to_random_requests_is_documented_and_none_is_a_failure_of_the_se
         Client::of(server.http).get(path);
     }
 
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration/schema");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/schema");
     let out = tempfile::NamedTempFile::new().expect("a file can be made");
     let mut child = schemathesis
         .command()

@@ -174,7 +174,8 @@ fn settings_that_cannot_work_end_it_with_status_2_and_all_errors_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bootdepot.toml");
     std::fs::write(&file, "[cache]\ndri = \"/var/cache\"\n[tftp]\nretries = \"many\"\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_bootdepot")).args(["serve", "--config"]).arg(&file).output().unwrap();
+    let output =
+        Command::new(crate::support::program::bootdepot()).args(["serve", "--config"]).arg(&file).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("dri") && text.contains("dir"), "the nearest known name is offered: {text}");

@@ -1,5 +1,8 @@
 //! Traces, from outside: the program with the feature `otel`, and a collector that decodes what it is sent.
 
+#[path = "../integration/support/program.rs"]
+mod program;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
@@ -112,7 +115,7 @@ fn command(dir: &Path, origin: SocketAddr, variables: &[(&str, &str)]) -> Comman
         asset("gone"),
     );
     std::fs::write(&config, settings).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bootdepot"));
+    let mut command = Command::new(program::bootdepot());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BOOTDEPOT_") || name.starts_with("OTEL_")) {
         command.env_remove(name);
     }

@@ -19,14 +19,14 @@ use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
 
 /// The one bucket there is.
-pub(crate) const BUCKET: &str = "assets";
+pub const BUCKET: &str = "assets";
 /// Who may read it.
-pub(crate) const ACCESS_KEY: &str = "bootdepot";
+pub const ACCESS_KEY: &str = "bootdepot";
 /// The secret that goes with it.
-pub(crate) const SECRET_KEY: &str = "not-a-secret";
+pub const SECRET_KEY: &str = "not-a-secret";
 
 /// A running S3 server; it ends with the runtime that it was started on.
-pub(crate) struct S3Server {
+pub struct S3Server {
     address: SocketAddr,
     files: FileSystem,
     _root: tempfile::TempDir,
@@ -35,7 +35,7 @@ pub(crate) struct S3Server {
 impl S3Server {
     /// Starts one on a free port of the loopback. Every request goes to `front`, which hands it on to the S3 service, or
     /// does not.
-    pub(crate) async fn start<F, R>(front: F) -> io::Result<Self>
+    pub async fn start<F, R>(front: F) -> io::Result<Self>
     where
         F: Fn(S3Service, Request<Incoming>) -> R + Clone + Send + 'static,
         R: Future<Output = Result<HttpResponse, HttpError>> + Send + 'static,
@@ -65,12 +65,12 @@ impl S3Server {
     }
 
     /// What an origin's `endpoint` setting is to say.
-    pub(crate) fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Stores an object in the bucket, in the place of what was there.
-    pub(crate) async fn put(&self, key: &str, bytes: Bytes) -> io::Result<()> {
+    pub async fn put(&self, key: &str, bytes: Bytes) -> io::Result<()> {
         let input = PutObjectInput {
             bucket: BUCKET.to_owned(),
             key: key.to_owned(),

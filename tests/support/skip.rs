@@ -3,7 +3,7 @@
 use std::io::Write;
 
 /// Names the running test as skipped, also in the file that `BOOTDEPOT_SKIPPED` names: `tests/run` lists them at its end.
-pub(crate) fn note(reason: &str) {
+pub fn note(reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     println!("skipped: {test}: {reason}");

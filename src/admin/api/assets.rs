@@ -19,7 +19,7 @@ use crate::asset::AssetName;
 use crate::catalog::Asset;
 use crate::depot::{EvictRefusal, PinError};
 use crate::jobs::{JobView, Selection, Task};
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// The most assets of one answer.
 const MOST: u16 = 1000;

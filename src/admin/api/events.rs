@@ -33,8 +33,9 @@ pub(super) struct Wanted {
 /// Server-sent events. The names and what they hold: `status` (as of `/status`, every two seconds), `transfer` and
 /// `transfer-ended` (as in `/transfers`), `fill` and `fill-ended` (as in `/fills`), `job` (as in `/jobs`) and `job-item`
 /// (`{job, item}`), `host` (as in `/hosts`), `release` (as in `/releases`), `asset` (as in `/assets`, when its state or its pin
-/// changed), `reload` (`last_reload` of the catalog), and `reset`: something was missed, look at everything again. Ids grow;
-/// `Last-Event-ID` goes on after one of the last 4,096. Who reads too slowly is cut off.
+/// changed), `reload` (`last_reload` of the catalog), `omitted` (`{topic, count}`: so many events of a burst were left out; fetch the topic
+/// again), and `reset`: events were missed, fetch everything again. Ids grow; `Last-Event-ID` continues after a recent id. A
+/// reader that is too slow gets a `reset` and continues with the newest events.
 #[utoipa::path(
     get, path = "/events", tag = "server", operation_id = "events",
     params(Wanted, ("Last-Event-ID" = Option<u64>, Header, description = "The id of the last event that came")),

@@ -12,7 +12,7 @@ use crate::admin::extract::Name;
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
 use crate::boot::MachineView;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// All machines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -14,7 +14,7 @@ use crate::admin::extract::{Content, Name};
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
 use crate::jobs::{CancelError, JobView, Plan, PreloadOrder, SelectionError, StartError, Task};
-use crate::threads::blocking;
+use crate::task::blocking;
 use crate::transport::RETRY_SECONDS;
 
 /// A job that was begun.

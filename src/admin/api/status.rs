@@ -13,7 +13,7 @@ use crate::admin::CatalogView;
 use crate::admin::server::Site;
 use crate::depot::ByProtocol;
 use crate::origin::OriginView;
-use crate::threads::blocking;
+use crate::task::blocking;
 
 /// The server as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -87,6 +87,23 @@ export async function loadTransfers() {
   touch("transfers");
 }
 
+/** How long what a burst left out may wait to be fetched, in milliseconds. */
+const REFETCH_EVERY = 2_000;
+const omitted = new Set();
+
+/** Fetches a topic of which the server left events out: once for all bursts within `REFETCH_EVERY`. */
+function refetch(topic) {
+  if (omitted.size === 0) {
+    setTimeout(() => {
+      const load = [...omitted].every((name) => name === "transfer") ? loadTransfers : loadSnapshots;
+      omitted.clear();
+      // The stream reports a server that does not answer.
+      load().catch(() => {});
+    }, REFETCH_EVERY);
+  }
+  omitted.add(topic);
+}
+
 let load = null;
 
 /** Reads the list of assets anew, page by page. What events tell meanwhile is newer and stays. */
@@ -225,6 +242,8 @@ export function apply(name, text) {
       if (store.assetsState.phase === "none") return undefined;
       return setAsset(data);
     }
+    case "omitted":
+      return refetch(data.topic);
     case "reload":
       store.journal.reload(data);
       if (store.status) store.status.catalog.last_reload = data;

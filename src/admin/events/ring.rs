@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::watcher::MAX_BATCH;
 use super::{Topic, Topics};
 
-/// Events that are kept for readers who are behind, or come back.
-const KEPT: usize = 4096;
+/// Events that are kept for readers that are behind or reconnect: two looks in which every topic bursts, or four seconds of a
+/// burst of transfers alone.
+const KEPT: usize = 2 * MAX_BATCH;
 /// Readers at a time.
 const SEATS: usize = 64;
 /// Bytes of events that a reader is handed at once, before it has to come for more.
@@ -19,8 +21,7 @@ const HANDFUL: usize = 64 << 10;
 
 /// One event, as it is sent but for its id.
 pub(in crate::admin) struct Event {
-    /// None: every reader is told.
-    topic: Option<Topic>,
+    topic: Topic,
     text: String,
 }
 
@@ -54,21 +55,30 @@ pub(super) enum News {
     Events(Bytes),
     /// Nothing yet.
     None,
-    /// Events that it should have had are gone.
-    Missed,
 }
 
 impl Event {
     /// An event of this name, which holds `data`. `None` where that has no form in JSON, which none of ours lacks.
     pub(super) fn new(topic: Topic, name: &str, data: &impl Serialize) -> Option<Self> {
         let data = serde_json::to_string(data).ok()?;
-        Some(Self { topic: Some(topic), text: format!("event: {name}\ndata: {data}\n\n") })
+        Some(Self { topic, text: format!("event: {name}\ndata: {data}\n\n") })
     }
 
-    /// The event that tells every reader to look at everything again, because something was missed.
-    pub(super) fn reset() -> Self {
-        Self { topic: None, text: "event: reset\ndata: {}\n\n".to_owned() }
+    /// What it is about.
+    pub(super) fn topic(&self) -> Topic {
+        self.topic
     }
+
+    /// As it is sent, but for its id.
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The event after which a reader has to fetch everything again. It carries the id of the newest event.
+fn reset(newest: u64) -> String {
+    format!("id: {newest}\nevent: reset\ndata: {{}}\n\n")
 }
 
 impl Ring {
@@ -100,8 +110,7 @@ impl Ring {
         // A browser that loses the connection comes back after two seconds.
         let mut greeting = "retry: 2000\n\n".to_owned();
         if last.is_some() && kept.is_none() {
-            let reset = Event::reset().text;
-            greeting = format!("{greeting}id: {}\n{reset}", state.next - 1);
+            greeting += &reset(state.next - 1);
         }
         drop(state);
         Some((seat, greeting.into()))
@@ -166,18 +175,20 @@ impl State {
 }
 
 impl Seat {
-    /// The next events of these topics.
+    /// The next events of these topics. A reader whose next event is no longer kept gets a `reset` and continues with the
+    /// newest events: its connection stays, and no other reader notices.
     pub(super) fn take(&mut self, topics: Topics) -> News {
         let state = self.ring.state();
         let Some(had) = self.next.checked_sub(state.first()).and_then(|had| usize::try_from(had).ok()) else {
-            return News::Missed;
+            self.next = state.next;
+            return News::Events(reset(state.next - 1).into());
         };
         let mut text = BytesMut::new();
         for event in state.kept.iter().skip(had) {
             if text.len() > HANDFUL {
                 break;
             }
-            if event.topic.is_none_or(|topic| topics.has(topic)) {
+            if topics.has(event.topic) {
                 text.put_slice(format!("id: {}\n", self.next).as_bytes());
                 text.put_slice(event.text.as_bytes());
             }
@@ -252,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_whose_place_is_gone_is_told_to_begin_anew() {
+    async fn lapped_reader_gets_reset_and_continues() {
         let ring = ring();
         let (mut seat, _) = Ring::join(&ring, None).await.unwrap();
         ring.add(vec![event(Topic::Host, 1)]);
@@ -260,7 +271,11 @@ mod tests {
         for _ in 0..=KEPT {
             ring.add(vec![event(Topic::Host, 2)]);
         }
-        assert!(matches!(seat.take(Topics::ALL), News::Missed), "it was too slow");
+        let tip = ring.state().next - 1;
+        let News::Events(text) = seat.take(Topics::ALL) else { panic!("a reader that was lapped is told so") };
+        assert_eq!(text, format!("id: {tip}\nevent: reset\ndata: {{}}\n\n"));
+        ring.add(vec![event(Topic::Host, 3)]);
+        assert_eq!(taken(&mut seat, Topics::ALL).0, ["host 3"]);
         for gone in [last.unwrap(), 7, u64::MAX] {
             let (mut seat, greeting) = Ring::join(&ring, Some(gone)).await.unwrap();
             let tip = ring.state().next - 1;

@@ -24,6 +24,12 @@ const OFTEN: u64 = 2;
 const SELDOM: u64 = 4;
 const WHOLE: u64 = 8;
 
+/// Events of one topic that one look adds; the oldest beyond it are counted and left out. Some 2,000 transfers a second are
+/// more than anybody reads one by one.
+const MAX_PER_TOPIC: usize = 512;
+/// The most events that one look adds: for each topic its events and the count of those left out.
+pub(super) const MAX_BATCH: usize = Topic::ALL.len() * (MAX_PER_TOPIC + 1);
+
 /// What tells one machine from another.
 type MachineKey = (Option<String>, Option<String>, Option<IpAddr>);
 
@@ -42,13 +48,56 @@ pub(super) struct Watcher {
     reload: Option<LastReload>,
 }
 
-/// What there is to tell.
+/// What one look found.
 #[derive(Default)]
-struct News(Vec<Event>);
+struct News {
+    events: Vec<Event>,
+    /// By topic: events that are not in `events`, because they were too many.
+    omitted: [u64; Topic::ALL.len()],
+}
+
+/// How many events of a topic a reader was spared. It has to fetch what it shows of this topic again.
+#[derive(serde::Serialize)]
+struct Omitted {
+    topic: &'static str,
+    count: u64,
+}
 
 impl News {
     fn tell(&mut self, topic: Topic, name: &str, data: &impl serde::Serialize) {
-        self.0.extend(Event::new(topic, name, data));
+        self.events.extend(Event::new(topic, name, data));
+    }
+
+    fn omit(&mut self, topic: Topic, count: u64) {
+        self.omitted[topic as usize] += count;
+    }
+
+    /// The newest [`MAX_PER_TOPIC`] events of each topic, in order, and how many of each topic are left out.
+    fn into_batch(mut self) -> Vec<Event> {
+        let mut over = [0; Topic::ALL.len()];
+        for event in &self.events {
+            over[event.topic() as usize] += 1;
+        }
+        for count in &mut over {
+            *count = usize::saturating_sub(*count, MAX_PER_TOPIC);
+        }
+        for topic in Topic::ALL {
+            self.omit(topic, over[topic as usize] as u64);
+        }
+        // Vec::retain visits each event once, in order: the oldest of a topic go.
+        self.events.retain(|event| {
+            let left = &mut over[event.topic() as usize];
+            let goes = *left > 0;
+            *left -= usize::from(goes);
+            !goes
+        });
+        for topic in Topic::ALL {
+            let count = self.omitted[topic as usize];
+            if count > 0 {
+                self.tell(topic, "omitted", &Omitted { topic: topic.as_str(), count });
+            }
+        }
+        self.events
     }
 }
 
@@ -99,13 +148,13 @@ impl Watcher {
             news.tell(Topic::Status, "status", &look_at_status(&self.site));
         }
         self.looks += 1;
-        news.0
+        news.into_batch()
     }
 
     /// Of a transfer that began and ended since the last look only the end is told, which says all.
     fn drain_transfers(&mut self, news: &mut News) {
         let (mut began, mut ended): (Vec<Arc<TransferFacts>>, Vec<_>) = (Vec::new(), Vec::new());
-        for event in drain(&mut self.transfers, news) {
+        for event in drain(&mut self.transfers, Topic::Transfer, news) {
             match event {
                 TransferEvent::Began(facts) => began.push(facts),
                 TransferEvent::Ended(facts, end) => ended.push((facts, end)),
@@ -113,6 +162,10 @@ impl Watcher {
         }
         let ids: HashSet<_> = ended.iter().map(|(facts, _)| facts.id).collect();
         began.retain(|facts| !ids.contains(&facts.id));
+        // Before their views are made, which look hosts up.
+        let over = ended.len().saturating_sub(MAX_PER_TOPIC);
+        ended.drain(..over);
+        news.omit(Topic::Transfer, over as u64);
         let (boot, depot) = (&self.site.boot, self.site.boot.depot());
         let mut views: Vec<_> = began.iter().map(|facts| depot.transfer_view(facts, 0, None)).collect();
         let mut past: Vec<_> = ended.iter().map(|(facts, end)| depot.past_transfer(facts, end)).collect();
@@ -126,7 +179,7 @@ impl Watcher {
     }
 
     fn drain_fills(&mut self, news: &mut News) {
-        for event in drain(&mut self.fill_events, news) {
+        for event in drain(&mut self.fill_events, Topic::Fill, news) {
             match event {
                 FillEvent::Began(fill) => {
                     news.tell(Topic::Fill, "fill", &fill);
@@ -159,7 +212,7 @@ impl Watcher {
             item: &'a crate::jobs::ItemView,
         }
         let mut last: Vec<JobView> = Vec::new();
-        for event in drain(&mut self.job_events, news) {
+        for event in drain(&mut self.job_events, Topic::Job, news) {
             match event {
                 JobEvent::Item { job, item } => news.tell(Topic::Job, "job-item", &Item { job, item: &item }),
                 JobEvent::Job(job) => match last.iter_mut().find(|known| known.id == job.id) {
@@ -232,14 +285,50 @@ impl Watcher {
     }
 }
 
-/// All that waits in a channel. Where some of it was missed, readers are told to look at everything again.
-fn drain<T: Clone>(channel: &mut broadcast::Receiver<T>, news: &mut News) -> Vec<T> {
+/// All that waits in a channel. What the channel dropped counts as left out.
+fn drain<T: Clone>(channel: &mut broadcast::Receiver<T>, topic: Topic, news: &mut News) -> Vec<T> {
     let mut found = Vec::new();
     loop {
         match channel.try_recv() {
             Ok(event) => found.push(event),
-            Err(TryRecvError::Lagged(_)) => news.0.push(Event::reset()),
+            Err(TryRecvError::Lagged(count)) => news.omit(topic, count),
             Err(TryRecvError::Empty | TryRecvError::Closed) => return found,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batch_over_limit_keeps_newest_and_counts_rest() {
+        let mut news = News::default();
+        news.omit(Topic::Transfer, 7);
+        for n in 0..MAX_PER_TOPIC + 3 {
+            news.tell(Topic::Transfer, "transfer-ended", &n);
+            news.tell(Topic::Host, "host", &n);
+        }
+        news.tell(Topic::Fill, "fill", &1);
+        let batch = news.into_batch();
+        assert!(batch.len() <= MAX_BATCH);
+        let of = |topic| batch.iter().filter(move |event| event.topic() == topic).map(Event::text).collect::<Vec<_>>();
+        let transfers = of(Topic::Transfer);
+        assert_eq!(transfers.len(), MAX_PER_TOPIC + 1);
+        assert_eq!(transfers[0], "event: transfer-ended\ndata: 3\n\n");
+        assert_eq!(transfers[MAX_PER_TOPIC], "event: omitted\ndata: {\"topic\":\"transfer\",\"count\":10}\n\n");
+        assert_eq!(of(Topic::Host).last(), Some(&"event: omitted\ndata: {\"topic\":\"host\",\"count\":3}\n\n"));
+        assert_eq!(of(Topic::Fill), ["event: fill\ndata: 1\n\n"]);
+    }
+
+    #[test]
+    fn lagged_channel_counts_as_omitted() {
+        let (sender, mut receiver) = broadcast::channel(4);
+        for n in 0..10 {
+            sender.send(n).unwrap();
+        }
+        let mut news = News::default();
+        assert_eq!(drain(&mut receiver, Topic::Job, &mut news), [6, 7, 8, 9]);
+        assert_eq!(news.omitted[Topic::Job as usize], 6);
     }
 }

@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::steps::Steps;
+use crate::fault_points::FaultPoints;
 
 const SIZE: u64 = 45;
 
 fn dir() -> (tempfile::TempDir, Dir, Digest) {
     let temp = tempfile::tempdir().unwrap();
-    let dir = Dir::new(temp.path().to_owned(), Steps::default());
+    let dir = Dir::new(temp.path().to_owned(), FaultPoints::default());
     fs::create_dir(dir.partials()).unwrap();
     (temp, dir, Digest::of(b"x"))
 }

@@ -63,19 +63,19 @@ fn assert_recovered(dir: &Path, at: &str) {
 fn a_crash_after_any_step_leaves_a_valid_cache() {
     let steps = {
         let temp = tempdir();
-        let steps = Steps::default();
-        live(&Cache::open_with(settings(temp.path(), LIMIT), steps.clone()).unwrap());
-        steps.record().len()
+        let faults = FaultPoints::default();
+        live(&Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap());
+        faults.record().len()
     };
     assert!(steps > 60, "{steps} steps are not a life");
     for step in 0..steps {
         let temp = tempdir();
-        let script = Steps::default();
-        script.fail(step..usize::MAX, libc::EIO);
-        let cache = Cache::open_with(settings(temp.path(), LIMIT), script.clone()).unwrap();
+        let faults = FaultPoints::default();
+        faults.fail(step..usize::MAX, libc::EIO);
+        let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
         live(&cache);
         drop(cache);
-        let last = script.record().swap_remove(step);
+        let last = faults.record().swap_remove(step);
         assert_recovered(temp.path(), &format!("after the step before {last}"));
     }
 }
@@ -85,13 +85,13 @@ fn no_single_failure_leaks_room_or_spoils_a_blob() {
     for errno in [libc::EIO, libc::ENOSPC, libc::EROFS] {
         for step in 0.. {
             let temp = tempdir();
-            let script = Steps::default();
-            let cache = Cache::open_with(settings(temp.path(), LIMIT), script.clone()).unwrap();
-            script.record();
-            script.fail(step..step + 1, errno);
+            let faults = FaultPoints::default();
+            let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
+            faults.record();
+            faults.fail(step..step + 1, errno);
             live(&cache);
-            script.heal();
-            if script.record().len() <= step {
+            faults.heal();
+            if faults.record().len() <= step {
                 break;
             }
             assert_eq!(cache.probe(), Ok(()));
@@ -112,12 +112,12 @@ fn no_single_failure_leaks_room_or_spoils_a_blob() {
 #[test]
 fn admission_is_in_the_order_that_survives_a_power_cut() {
     let temp = tempdir();
-    let steps = Steps::default();
-    let cache = Cache::open_with(settings(temp.path(), LIMIT), steps.clone()).unwrap();
+    let faults = FaultPoints::default();
+    let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
     let bytes = blob(1, 1_500);
     let partial = cache.partial(&Digest::of(&bytes), 1_500, PART).unwrap();
     write_parts(&partial, &bytes).unwrap();
-    steps.record();
+    faults.record();
     partial.admit(prove(&bytes)).unwrap();
     let dir = &cache.store.dir;
     let digest = Digest::of(&bytes);
@@ -125,7 +125,7 @@ fn admission_is_in_the_order_that_survives_a_power_cut() {
     let step = |action: &str, path: &Path| format!("{action} {}", path.display());
     let shard = blob.parent().unwrap();
     assert_eq!(
-        steps.record(),
+        faults.record(),
         [
             step("seal", &partial),
             step("fsync", &partial),
@@ -142,15 +142,15 @@ fn admission_is_in_the_order_that_survives_a_power_cut() {
 #[test]
 fn bytes_that_the_disk_lost_are_never_admitted() {
     let temp = tempdir();
-    let steps = Steps::default();
-    let cache = Cache::open_with(settings(temp.path(), LIMIT), steps.clone()).unwrap();
+    let faults = FaultPoints::default();
+    let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
     let bytes = blob(1, 2_500);
     let digest = Digest::of(&bytes);
     let partial = cache.partial(&digest, 2_500, PART).unwrap();
     write_parts(&partial, &bytes).unwrap();
-    steps.record();
+    faults.record();
     // seal, then the fsync that fails; the kernel would say so only once.
-    steps.fail(1..2, libc::EIO);
+    faults.fail(1..2, libc::EIO);
     let error = partial.admit(prove(&bytes)).unwrap_err();
     assert!(error.to_string().starts_with("fsync "), "{error}");
     let error = partial.admit(prove(&bytes)).unwrap_err();
@@ -165,13 +165,13 @@ fn bytes_that_the_disk_lost_are_never_admitted() {
 #[test]
 fn a_failed_admission_can_be_resumed_after_a_restart() {
     let temp = tempdir();
-    let steps = Steps::default();
-    let cache = Cache::open_with(settings(temp.path(), LIMIT), steps.clone()).unwrap();
+    let faults = FaultPoints::default();
+    let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
     let bytes = blob(1, 2_500);
     let digest = Digest::of(&bytes);
     let partial = cache.partial(&digest, 2_500, PART).unwrap();
     write_parts(&partial, &bytes).unwrap();
-    steps.fail(2..usize::MAX, libc::EIO);
+    faults.fail(2..usize::MAX, libc::EIO);
     partial.admit(prove(&bytes)).unwrap_err();
     let mode = |cache: &Cache| fs::metadata(cache.store.dir.partial(&digest)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&cache), 0o444, "it was sealed before");

@@ -91,13 +91,13 @@ fn a_quarantine_that_vanished_is_made_again() {
 #[test]
 fn a_blob_that_the_disk_gives_up_on_is_fetched_again() {
     let temp = tempfile::tempdir().unwrap();
-    let steps = Steps::default();
-    let cache = Cache::open_with(settings(temp.path(), 1 << 20), steps.clone()).unwrap();
+    let faults = FaultPoints::default();
+    let cache = Cache::open_with(settings(temp.path(), 1 << 20), faults.clone()).unwrap();
     let bytes = blob(1, 2_000);
     let digest = Digest::of(&bytes);
     for errno in [libc::EIO, libc::EUCLEAN] {
         fill(&cache, &bytes).unwrap();
-        steps.fail(0..1, errno);
+        faults.fail(0..1, errno);
         let outcome = cache.verify(&digest);
         assert!(matches!(outcome, ScrubOutcome::Unreadable), "{outcome:?}");
         assert!(cache.get(&digest).is_none() && cache.opened(&digest).is_none());
@@ -110,20 +110,20 @@ fn a_blob_that_the_disk_gives_up_on_is_fetched_again() {
 #[test]
 fn a_disk_that_fails_as_a_whole_costs_no_blob() {
     let temp = tempfile::tempdir().unwrap();
-    let steps = Steps::default();
-    let cache = Cache::open_with(settings(temp.path(), 1 << 20), steps.clone()).unwrap();
+    let faults = FaultPoints::default();
+    let cache = Cache::open_with(settings(temp.path(), 1 << 20), faults.clone()).unwrap();
     let bytes = blob(1, 2_000);
     let digest = Digest::of(&bytes);
     fill(&cache, &bytes).unwrap();
-    steps.fail(0..usize::MAX, libc::EIO);
+    faults.fail(0..usize::MAX, libc::EIO);
     assert!(matches!(cache.verify(&digest), ScrubOutcome::Failed(CacheError::Io { .. })));
     assert!(cache.writable().is_err());
     assert_eq!(read(&cache.get(&digest).unwrap()), bytes, "what can still be read is served");
-    steps.heal();
+    faults.heal();
     assert!(matches!(cache.verify(&digest), ScrubOutcome::Proven));
 
     // Trouble of the system says nothing of the blob.
-    steps.fail(0..1, libc::EMFILE);
+    faults.fail(0..1, libc::EMFILE);
     assert!(matches!(cache.verify(&digest), ScrubOutcome::Failed(CacheError::Io { .. })));
     assert_eq!(cache.stats().quarantined_entries, 0);
 }

@@ -15,7 +15,7 @@ impl Tmpfs {
         match mount("tmpfs", temp.path(), "tmpfs", MountFlags::empty(), size.as_c_str()) {
             Ok(()) => Some(Self(temp)),
             Err(error) => {
-                skip::note(&format!("no tmpfs can be mounted here: {error}"));
+                bootdepot_test_support::skip::note(&format!("no tmpfs can be mounted here: {error}"));
                 None
             }
         }
@@ -97,16 +97,16 @@ fn a_full_disk_evicts_and_then_says_that_there_is_no_room() {
 #[test]
 fn a_disk_that_fills_up_unseen_evicts_once_more() {
     let temp = tempfile::tempdir().unwrap();
-    let steps = Steps::default();
-    let cache = Cache::open_with(settings(temp.path(), 10_000), steps.clone()).unwrap();
+    let faults = FaultPoints::default();
+    let cache = Cache::open_with(settings(temp.path(), 10_000), faults.clone()).unwrap();
     let (old, new) = (blob(1, 2_000), blob(2, 2_000));
     fill(&cache, &old).unwrap();
     // create, then the allocation, which a quota forbids.
-    steps.fail(1..2, libc::EDQUOT);
+    faults.fail(1..2, libc::EDQUOT);
     fill(&cache, &new).unwrap();
     assert!(cache.size_of(&Digest::of(&old)).is_none());
     let held = cache.get(&Digest::of(&new)).unwrap();
-    steps.fail(1..2, libc::ENOSPC);
+    faults.fail(1..2, libc::ENOSPC);
     let error = fill(&cache, &old).unwrap_err();
     assert!(matches!(error, CacheError::NoSpace { wanted: 2_000, .. }), "{error}");
     assert_eq!(read(&held), new);

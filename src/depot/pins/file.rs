@@ -1,13 +1,15 @@
 //! The pin file: read as a whole, and replaced so that after a crash at any instant either the old or the new file exists.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::{fs, io};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{AssetName, Digest};
+use crate::durable_file::DurableFile;
+#[cfg(test)]
+use crate::fault_points::FaultPoints;
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
@@ -35,33 +37,28 @@ struct StoredPin {
 }
 
 /// The pin file.
-pub(in crate::depot) struct PinFile {
-    path: PathBuf,
-    /// Called before each change of the disk; tests simulate a power cut here.
-    step: Box<dyn Fn(&'static str) -> io::Result<()> + Send + Sync>,
-}
+pub(in crate::depot) struct PinFile(DurableFile);
 
 impl PinFile {
     pub(in crate::depot) fn new(path: PathBuf) -> Self {
-        Self::with_steps(path, Box::new(|_| Ok(())))
+        Self(DurableFile::new(path))
     }
 
-    pub(in crate::depot) fn with_steps(
-        path: PathBuf,
-        step: Box<dyn Fn(&'static str) -> io::Result<()> + Send + Sync>,
-    ) -> Self {
-        Self { path, step }
+    /// The same with fault points that a test controls.
+    #[cfg(test)]
+    pub(in crate::depot) fn with_faults(self, faults: FaultPoints) -> Self {
+        Self(self.0.with_faults(faults))
     }
 
     pub(in crate::depot) fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// The pins in the file; empty if there is no file. Blocks.
     ///
     /// Fails, with a text, if the file is invalid; an invalid file is never read as an empty one.
     pub(in crate::depot) fn read(&self) -> Result<BTreeMap<String, Pin>, String> {
-        let text = match fs::read(&self.path) {
+        let text = match fs::read(self.path()) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
             Err(error) => return Err(error.to_string()),
@@ -91,21 +88,6 @@ impl PinFile {
         let pins = all.iter().map(|(name, pin)| (name.clone(), stored(pin))).collect();
         let mut text = serde_json::to_vec_pretty(&StoredPins { version: VERSION, pins })?;
         text.push(b'\n');
-        let mut new = self.path.clone().into_os_string();
-        new.push(".new");
-        (self.step)("create")?;
-        let mut file = File::create(&new)?;
-        // In two writes for the crash test: a half-written file must never be read.
-        let (first, second) = text.split_at(text.len() / 2);
-        (self.step)("write")?;
-        file.write_all(first)?;
-        (self.step)("write")?;
-        file.write_all(second)?;
-        (self.step)("fsync")?;
-        file.sync_all()?;
-        (self.step)("rename")?;
-        fs::rename(&new, &self.path)?;
-        (self.step)("fsync directory")?;
-        self.path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        self.0.replace(&text)
     }
 }

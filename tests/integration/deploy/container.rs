@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{BOOTDEPOT, project, text};
+use super::{bootdepot, project, text};
 use crate::support::{Client, Site, Tool, namespace};
 
 const FILE: &str = "deploy/container/Containerfile";
@@ -38,9 +38,9 @@ fn what_the_image_holds_is_all_that_the_server_needs() {
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         std::fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
     };
-    copy(Path::new(BOOTDEPOT), "usr/bin/bootdepot");
+    copy(Path::new(bootdepot()), "usr/bin/bootdepot");
     // Those of the C library and the compiler's own, which the last stage's image has. The loader is named without an arrow.
-    let libraries = ldd.succeed([BOOTDEPOT]);
+    let libraries = ldd.succeed([bootdepot()]);
     let known = ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux"];
     for library in libraries.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/'))) {
         assert!(known.iter().any(|known| library.contains(known)), "the image has no {library}");

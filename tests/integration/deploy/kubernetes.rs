@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use super::{BOOTDEPOT, project, text};
+use super::{bootdepot, project, text};
 use crate::support::s3::{ACCESS_KEY, BUCKET, SECRET_KEY};
 use crate::support::{Client, Origin, Site, Tool, noise, skip};
 
@@ -69,7 +69,7 @@ fn a_node_runs_on_the_settings_of_the_config_map_and_the_catalog_in_s3() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("bootdepot.toml"), ours).unwrap();
     let command = |args: &[&str]| {
-        let mut command = Command::new(BOOTDEPOT);
+        let mut command = Command::new(bootdepot());
         command.args(args).arg("--config").arg(dir.path().join("bootdepot.toml")).env_clear();
         for (name, value) in [
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY),

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use super::BOOTDEPOT;
+use super::bootdepot;
 use crate::support::Tool;
 
 /// What the program prints.
 fn printed(args: &[&str]) -> String {
-    let output = Command::new(BOOTDEPOT).args(args).output().unwrap();
+    let output = Command::new(bootdepot()).args(args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -16,8 +16,9 @@ fn printed(args: &[&str]) -> String {
 fn bash_completes_commands_and_their_options() {
     let Some(bash) = Tool::find("bash") else { return };
     let complete = |words: &str| {
+        let program = bootdepot();
         let script = format!(
-            "source <({BOOTDEPOT} completions bash)\n\
+            "source <({program} completions bash)\n\
              COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
              _bootdepot bootdepot \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD - 1]}}\"\n\
              echo \"${{COMPREPLY[@]}}\""

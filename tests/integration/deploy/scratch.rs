@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rustix::mount::{MountFlags, mount};
 
-use super::{BOOTDEPOT, project};
+use super::{bootdepot, project};
 use crate::support::Tool;
 
 /// A root directory that has this machine's programs, into which packages can be installed, and which is gone with the
@@ -67,7 +67,7 @@ pub(super) const TOOLS: [&str; 4] = ["cargo-deb", "dpkg", "dpkg-shlibdeps", "str
 pub(super) fn build(dir: &Path, revision: u32) -> PathBuf {
     let mut build = Command::new(project("deploy/debian/build"));
     let build =
-        build.arg(BOOTDEPOT).arg(dir).args(["--fast", "--deb-revision", &revision.to_string()]).output().unwrap();
+        build.arg(bootdepot()).arg(dir).args(["--fast", "--deb-revision", &revision.to_string()]).output().unwrap();
     assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
     PathBuf::from(String::from_utf8(build.stdout).unwrap().trim())
 }

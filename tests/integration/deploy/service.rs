@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{BOOTDEPOT, project, take_environment, text};
+use super::{bootdepot, project, take_environment, text};
 use crate::support::{Origin, PATIENCE, Site, Tool, noise};
 
 /// What a service manager hears.
@@ -99,7 +99,7 @@ fn what_is_in_the_way_of_serving_is_the_status() {
 fn units() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for unit in ["bootdepot.service", "bootdepot-tftp.socket", "bootdepot-http.socket"] {
-        let unit_text = text(&format!("deploy/systemd/{unit}")).replace("/usr/bin/bootdepot", BOOTDEPOT);
+        let unit_text = text(&format!("deploy/systemd/{unit}")).replace("/usr/bin/bootdepot", bootdepot());
         std::fs::write(dir.path().join(unit), unit_text).unwrap();
     }
     dir

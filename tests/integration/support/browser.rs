@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -195,7 +194,7 @@ impl Browser {
     /// Writes what is in sight to `target/screenshots/NAME.png`, and returns it.
     pub(crate) fn screenshot(&self, name: &str) -> Vec<u8> {
         let png = self.wait(self.client.screenshot());
-        let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+        let dir = crate::support::program::root().join("target/screenshots");
         std::fs::create_dir_all(&dir).expect("the folder of screenshots can be made");
         std::fs::write(dir.join(format!("{name}.png")), &png).expect("a screenshot can be written");
         png

@@ -8,17 +8,15 @@ pub(crate) mod lab;
 pub(crate) mod machine;
 pub(crate) mod namespace;
 pub(crate) mod origin;
+pub(crate) mod program;
 pub(crate) mod relay;
-#[path = "../../support/s3.rs"]
-pub(crate) mod s3;
 pub(crate) mod server;
-#[path = "../../support/skip.rs"]
-pub(crate) mod skip;
 pub(crate) mod tool;
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
+pub(crate) use bootdepot_test_support::{s3, skip};
 pub(crate) use client::Client;
 pub(crate) use guest::Guest;
 pub(crate) use origin::{Fault, Object, Origin};

@@ -225,7 +225,7 @@ impl Site {
     /// A command line of the program with these arguments, and with the settings of this site as they are now.
     pub(crate) fn command_line(&self, args: &[&str]) -> Command {
         let config = self.write();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bootdepot"));
+        let mut command = Command::new(crate::support::program::bootdepot());
         // Only what the test says; the variables of the tests themselves would be errors to the server.
         let inherited = std::env::vars_os().map(|(name, _)| name);
         for name in inherited.filter(|name| name.to_string_lossy().starts_with("BOOTDEPOT_")) {
