@@ -17,11 +17,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 
 use self::origin::{FakeOrigin, Fault};
-use super::cache_state::CacheState;
-use super::error::ReadError;
-use super::facade::Depot;
-use super::settings::{Delivery, FillSettings, Release};
-use super::snapshot::DepotConfig;
+use super::*;
 use crate::asset::{AssetName, ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};

@@ -1,4 +1,4 @@
-//! What bringing some assets into the cache will mean: what is here, what is missing, and whether there is room.
+//! Plans: what a preload would fetch, and whether the cache has space for it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::PlannedState;
+use super::view::PlannedState;
 use crate::catalog::Asset;
 use crate::depot::Depot;
 use crate::task::blocking;
 
-/// Origins that are asked for a size at a time.
-const ASKED_AT_A_TIME: usize = 16;
-/// How long they may take in all: an operator waits for the plan, which can do without.
-const ASKED_FOR: Duration = Duration::from_secs(5);
+/// Concurrent requests to origins for sizes.
+const CONCURRENT_REQUESTS: usize = 16;
+/// The timeout of all these requests together: an operator waits for the plan, which does not need every size.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What bringing some assets into the cache will mean. Bytes that several assets have in common count once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -76,7 +76,7 @@ pub struct PlanItem {
 }
 
 impl Plan {
-    /// The plan for these assets, from what is known. Memory only, but for one question to the file system.
+    /// The plan for these assets, with the sizes that are known. Memory only, except one query of the file system's free space.
     pub fn of(assets: &[Arc<Asset>], depot: &Depot) -> Self {
         let filling: HashSet<String> = depot.fills().into_iter().map(|fill| fill.digest).collect();
         let item = |asset: &Arc<Asset>| {
@@ -93,14 +93,15 @@ impl Plan {
         Self::sum(assets, items, depot.cache().room_for(&digests))
     }
 
-    /// The same, when the origins were asked for the sizes that are not known. What they do not say within five seconds
-    /// stays unknown.
+    /// Like [`Plan::of`], but first requests unknown sizes from the origins. Sizes that are not received within five seconds stay
+    /// unknown.
     pub async fn with_sizes(assets: Vec<Arc<Asset>>, depot: &Depot) -> Self {
         let unknown: Vec<_> = assets.iter().filter(|asset| depot.known_size(asset).is_none()).cloned().collect();
-        let asked =
+        let requests =
             stream::iter(unknown).map(|asset| async move { (asset.name.to_string(), depot.size(&asset).await.ok()) });
-        let told = asked.buffer_unordered(ASKED_AT_A_TIME).take_until(Box::pin(tokio::time::sleep(ASKED_FOR)));
-        let sizes: HashMap<_, _> = told.collect().await;
+        let replies =
+            requests.buffer_unordered(CONCURRENT_REQUESTS).take_until(Box::pin(tokio::time::sleep(REQUEST_TIMEOUT)));
+        let sizes: HashMap<_, _> = replies.collect().await;
         let on = depot.clone();
         let (mut plan, assets) = blocking(move || (Self::of(&assets, &on), assets)).await;
         for item in plan.items.iter_mut().filter(|item| item.size.is_none()) {
@@ -110,7 +111,7 @@ impl Plan {
         Self::sum(&assets, plan.items, room)
     }
 
-    /// The sums of these items of these assets, with room for `room` bytes of them in all.
+    /// Adds up the items of these assets; `room` is the space for all of them in bytes.
     fn sum(assets: &[Arc<Asset>], items: Vec<PlanItem>, room: u64) -> Self {
         let (mut proven, mut missing) = (Proven::default(), Missing::default());
         let mut counted = HashSet::new();

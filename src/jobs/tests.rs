@@ -8,10 +8,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use std::sync::Arc;
+
+use super::limits::MAX_RUNNING;
 use super::*;
 use crate::asset::{AssetName, ByteRange, Digest};
 use crate::boot::{
-    FileSettings, HostSettings, Keys, Ledger, ProfileSettings, Releases, Roster, RosterSettings, TemplateText,
+    Boot, FileSettings, HostSettings, Keys, Ledger, ProfileSettings, Releases, Roster, RosterSettings, TemplateText,
 };
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog, Release};
@@ -118,7 +121,7 @@ impl TestJobs {
         loop {
             let view = self.jobs.get(id).unwrap();
             // Its end is told when it is among the ended.
-            if view.state != JobState::Running && self.jobs.lists().ended.iter().any(|job| job.id() == id) {
+            if view.state != JobState::Running && self.jobs.is_ended(id) {
                 return view;
             }
             events.recv().await.unwrap();
@@ -290,7 +293,7 @@ async fn cancelling_ends_what_the_job_alone_wants() {
     let cut = |event| matches!(event, JobEvent::Item { item, .. } if item.name == IMAGE && item.state == ItemState::Cancelled);
     assert!(told.any(cut), "who follows the events hears of what was cut");
     let refused = test.jobs.cancel(id).unwrap_err();
-    assert_eq!(refused.to_string(), "job 1 has ended already: it is cancelled");
+    assert_eq!(refused.to_string(), "job 1 has already ended: it is cancelled");
     assert_eq!(test.jobs.cancel(7), Err(CancelError::Unknown(7)));
     let ended = test.ended(id).await;
     let image = ended.items.iter().find(|item| item.name == IMAGE).unwrap();
@@ -309,15 +312,15 @@ async fn cancelling_ends_what_the_job_alone_wants() {
 #[tokio::test]
 async fn so_many_jobs_run_at_a_time_and_no_more() {
     let test = TestJobs::new(&[Fault::HoldFrom { at: 0 }]).await;
-    for _ in 0..RUNNING {
+    for _ in 0..MAX_RUNNING {
         test.preload(&[IMAGE], |_| {});
     }
     let task =
         || Task::Preload { selection: Selection::of_assets(vec![IMAGE.to_owned()]), verify: false, keep_going: true };
     let refused = test.jobs.start(task()).unwrap_err();
-    assert_eq!(refused.to_string(), "64 jobs run already; wait for one of them, or cancel it");
+    assert_eq!(refused.to_string(), "64 jobs are running, which is the limit; wait for one of them, or cancel it");
     let digest = test.depot().find(IMAGE).unwrap().digest;
-    assert_eq!(test.depot().retention_reasons(&digest).len(), RUNNING, "the one that was refused holds nothing");
+    assert_eq!(test.depot().retention_reasons(&digest).len(), MAX_RUNNING, "the one that was refused holds nothing");
     test.jobs.cancel(1).unwrap();
     test.ended(1).await;
     test.jobs.start(task()).unwrap();
@@ -352,7 +355,7 @@ async fn what_a_job_brought_in_does_not_go_for_its_own_later_items() {
     let ended = test.ended(id).await;
     assert_eq!((ended.state, ended.assets), (JobState::Failed, Assets { total: 2, done: 1, failed: 1 }));
     let error = ended.items[1].error.as_ref().unwrap();
-    assert!(error.starts_with("the cache cannot take it: no room for 1000 bytes"), "{error}");
+    assert!(error.starts_with("the cache cannot store it: no room for 1000 bytes"), "{error}");
     assert!(test.is_here("okd/2/kernel") && !test.is_here("okd/2/rootfs"));
     // When the job has ended nothing holds it.
     let id = test.preload(&["okd/2/rootfs"], |_| {}).id;
@@ -403,7 +406,7 @@ async fn a_scrub_looks_at_every_blob_whoever_knows_it() {
     verifier.update(b"stranger");
     drop(partial.admit(verifier.prove(&stranger).unwrap()).unwrap());
     // It cannot get far while another hashes.
-    let turn = Arc::clone(&test.jobs.shared.hashing).acquire_owned().await.unwrap();
+    let turn = Arc::clone(&test.jobs.shared.verifying).acquire_owned().await.unwrap();
     let id = test.jobs.start(Task::Scrub).unwrap().id;
     assert_eq!(test.jobs.start(Task::Scrub).unwrap().id, id, "one at a time is enough");
     drop(turn);

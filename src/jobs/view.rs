@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Selection, Task};
+use super::selection::Selection;
+use super::task::Task;
 
 /// An order to preload: the body of `POST preload`. What is left out is empty or as [`PreloadOrder::default`] says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -74,7 +74,7 @@ async fn an_asset_is_pinned_let_go_of_and_evicted() {
     let pinned: AssetView = json(&desk.ask("POST", &format!("{path}/pin"), &[]).await, 200);
     assert_eq!((pinned.pinned, pinned.pinned_by, pinned.evicted_next), (true, vec!["operator".to_owned()], None));
     let reply = desk.ask("POST", &format!("{path}/evict"), &[]).await;
-    let detail = "okd/kernel stays: an operator pinned it; unpin it first";
+    let detail = "okd/kernel is not evicted: an operator pinned it; unpin it first";
     assert_eq!((reply.status(), problem(&reply).detail.as_str()), (409, detail));
     let loose: AssetView = json(&desk.ask("POST", "/api/v1/assets/okd%2Fkernel/unpin", &[]).await, 200);
     assert!(!loose.pinned && loose.pinned_by.is_empty());

@@ -107,7 +107,7 @@ async fn a_job_is_ended_once() {
     assert_eq!(desk.ask("DELETE", &path, &[]).await.status(), 200);
     assert_eq!(ended(&desk, job.id).await.state, JobState::Cancelled);
     let reply = desk.ask("DELETE", &path, &[]).await;
-    let detail = format!("job {} has ended already: it is cancelled", job.id);
+    let detail = format!("job {} has already ended: it is cancelled", job.id);
     assert_eq!((reply.status(), problem(&reply).detail), (409, detail));
     desk.close().await;
 }

@@ -361,7 +361,7 @@ async fn a_cache_without_room_is_said_to_be_the_trouble() {
     let okd = house.open("okd-1").await;
     let view = okd.until("okd-1", |view| view.reason.is_some()).await;
     let reason = view.reason.unwrap();
-    assert!(reason.contains("the cache cannot take it: ") && reason.contains("max_size is 10"), "{reason}");
+    assert!(reason.contains("the cache cannot store it: ") && reason.contains("max_size is 10"), "{reason}");
     assert_eq!(view.state, ReleaseState::Failed);
     okd.close().await;
 }

@@ -1,9 +1,9 @@
 //! Pins over restarts, power cuts and catalogs that change.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::fs;
 
 use super::*;
 use crate::asset::{AssetName, Digest};
@@ -11,8 +11,8 @@ use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::pins::PINS_FILE;
 use crate::depot::pins::file::{Pin, PinFile};
-use crate::fault_points::FaultPoints;
 use crate::depot::{DepotConfig, FillSettings, RetentionReason};
+use crate::fault_points::FaultPoints;
 use crate::origin::{Origins, Timeouts};
 
 /// Long enough for a busy machine; a test that works never waits for it.

@@ -1,8 +1,8 @@
 //! The pin file: read as a whole, and replaced so that after a crash at any instant either the old or the new file exists.
 
 use std::collections::BTreeMap;
-use std::{fs, io};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 

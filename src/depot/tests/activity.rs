@@ -108,7 +108,7 @@ async fn evicting_is_refused_by_who_holds_the_blob() {
     let EvictRefusal::Retained { reasons, .. } = test.depot.evict(&asset).await.unwrap_err() else {
         panic!("it is held")
     };
-    assert_eq!(by, [RetentionReason::Operator, RetentionReason::Release("okd-1".to_owned())]);
+    assert_eq!(reasons, [RetentionReason::Operator, RetentionReason::Release("okd-1".to_owned())]);
     drop(hold);
     test.depot.unpin("disk.img").await.unwrap();
     let reader = test.depot.read(&asset).await.unwrap();

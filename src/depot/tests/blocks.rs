@@ -82,7 +82,7 @@ async fn a_stream_does_not_write_over_proven_blocks() {
     end.unwrap();
     assert!(got == test.part(range), "from the first source");
     test.origins[0].turn(&[Fault::Status(403)]);
-    while !test.depot.active_fills().values().any(|fill| fill.board().written() >= 1_400_000) {
+    while !test.depot.active_fills().values().any(|fill| fill.progress().written() >= 1_400_000) {
         tokio::task::yield_now().await;
     }
     let (got, end) = test.get(range).await;

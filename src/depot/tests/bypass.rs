@@ -22,7 +22,7 @@ async fn an_asset_larger_than_the_cache_streams_through_proven() {
 async fn around_the_cache_wrong_bytes_are_not_completed_either() {
     let test = TestDepot::with(&[&[Fault::Flip { at: 2_999_999 }]], |h| h.max_size = 1 << 20).await;
     let (got, end) = test.get_all().await;
-    assert!(got.len() as u64 <= SIZE as u64 - board::TAIL);
+    assert!(got.len() as u64 <= SIZE as u64 - progress::HELD_TAIL);
     assert_eq!(end.unwrap_err().outcome(), Outcome::DigestMismatch);
     let test = TestDepot::with(&[&[Fault::Flip { at: 10 }], &[]], |h| h.max_size = 1 << 20).await;
     let range = ByteRange::new(2_999_000, 3_000_000);

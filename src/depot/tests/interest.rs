@@ -37,7 +37,7 @@ async fn a_fill_that_nobody_wants_any_more_is_ended_and_keeps_what_it_has() {
 async fn a_fill_that_a_client_wants_goes_on() {
     let (test, fetching) = begun().await;
     let (got, ()) = tokio::join!(test.get_all(), async {
-        while test.depot.shared.fills.lock().unwrap().values().all(|fill| fill.wishes().clone().revoke()) {
+        while test.depot.active_fills().values().all(|fill| fill.interest().clone().withdraw()) {
             tokio::task::yield_now().await;
         }
         fetching.abort();

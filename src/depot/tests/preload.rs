@@ -8,11 +8,11 @@ use crate::depot::{FetchError, RetentionReason};
 async fn what_is_fetched_is_proven_in_the_cache() {
     let test = TestDepot::new(&[&[]]).await;
     let asset = test.found();
-    assert_eq!(test.depot.progress(&asset), Progress::default());
+    assert_eq!(test.depot.progress(&asset), AssetProgress::default());
     assert!(!test.depot.is_cached(&asset.digest));
     test.depot.fetch(&asset).await.unwrap();
     assert!(test.depot.is_cached(&asset.digest));
-    let all = Progress { proven: true, bytes: SIZE as u64, size: Some(SIZE as u64) };
+    let all = AssetProgress { cached: true, bytes: SIZE as u64, size: Some(SIZE as u64) };
     assert_eq!(test.depot.progress(&asset), all);
     let requests = test.origins[0].requests();
     test.depot.fetch(&asset).await.unwrap();
@@ -41,7 +41,7 @@ async fn readers_and_fetches_share_one_fill() {
             tokio::task::yield_now().await;
         }
         let progress = test.depot.progress(&asset);
-        assert!(!progress.proven && progress.bytes < SIZE as u64 && progress.size == Some(SIZE as u64), "{progress:?}");
+        assert!(!progress.cached && progress.bytes < SIZE as u64 && progress.size == Some(SIZE as u64), "{progress:?}");
         test.origins[0].heal();
     });
     assert!(fetched.iter().all(Result::is_ok));

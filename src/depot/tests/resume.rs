@@ -10,7 +10,7 @@ async fn a_stopped_fill_goes_on_where_it_was() {
     while test.origins[0].sent("disk.img") < 1_900_000 {
         tokio::task::yield_now().await;
     }
-    while !test.depot.active_fills().values().any(|fill| fill.board().written() >= 1_800_000) {
+    while !test.depot.active_fills().values().any(|fill| fill.progress().written() >= 1_800_000) {
         tokio::task::yield_now().await;
     }
     test.depot.close().await;
@@ -30,7 +30,7 @@ async fn what_an_earlier_run_left_is_proven_anew() {
     let mut test = TestDepot::with(&[&[Fault::HoldFrom { at: 2_000_000 }]], |h| h.asset.size = Some(SIZE as u64)).await;
     let depot = test.depot.clone();
     tokio::spawn(async move { get(&depot, ByteRange::whole(SIZE as u64)).await });
-    while !test.depot.active_fills().values().any(|fill| fill.board().written() >= 1_800_000) {
+    while !test.depot.active_fills().values().any(|fill| fill.progress().written() >= 1_800_000) {
         tokio::task::yield_now().await;
     }
     test.depot.close().await;
@@ -74,7 +74,7 @@ async fn what_came_of_a_part_outlives_the_process() {
         .await;
         let depot = test.depot.clone();
         tokio::spawn(async move { get(&depot, ByteRange::whole(SIZE as u64)).await });
-        while !test.depot.active_fills().values().any(|fill| fill.board().written() >= 2_800_000) {
+        while !test.depot.active_fills().values().any(|fill| fill.progress().written() >= 2_800_000) {
             tokio::task::yield_now().await;
         }
         // The log is written after the books.

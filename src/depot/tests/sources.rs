@@ -98,7 +98,7 @@ async fn a_stream_does_not_write_over_what_the_hash_has_passed() {
     let test = TestDepot::with(&[&[Fault::HoldFrom { at: 700_000 }], &stream], |h| h.settings.connections = 1).await;
     let depot = test.depot.clone();
     let reading = tokio::spawn(async move { get(&depot, ByteRange::whole(u64::MAX)).await });
-    while !test.depot.active_fills().values().any(|fill| fill.board().written() >= 600_000) {
+    while !test.depot.active_fills().values().any(|fill| fill.progress().written() >= 600_000) {
         tokio::task::yield_now().await;
     }
     test.origins[0].turn(&[Fault::Status(403)]);

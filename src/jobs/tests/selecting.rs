@@ -53,8 +53,8 @@ async fn all_unknown_names_are_told_at_once_with_the_nearest() {
     insta::assert_snapshot!(error, @r#"
     there is no asset "okd/1/kernal"; the nearest is "okd/1/kernel"
     there is no asset "nothing/like/it"
-    no asset's name fits "okd/3/*" (* stands for anything but a slash, ** for anything)
-    no asset's name fits "[" (* stands for anything but a slash, ** for anything)
+    no asset matches "okd/3/*" (* matches anything but a slash, ** matches anything)
+    no asset matches "[" (* matches anything but a slash, ** matches anything)
     there is no release "okd-3"; the nearest is "okd-1"
     there is no profile "workers"; the nearest is "worker"
     there is no host "r630-02"; the nearest is "r630-01"
@@ -75,7 +75,7 @@ async fn of_a_long_list_of_unknown_names_only_the_first_are_compared_with_the_ca
 #[test]
 fn a_selection_is_told_in_words() {
     let words = |assets: &[&str], releases: &[&str], all| {
-        Selection { assets: list(assets), releases: list(releases), all, ..Selection::default() }.in_words()
+        Selection { assets: list(assets), releases: list(releases), all, ..Selection::default() }.describe()
     };
     assert_eq!(words(&["a"], &[], false), "a");
     assert_eq!(words(&["a", "b", "c"], &["okd-1", "okd-2"], false), "release okd-1, release okd-2, a and 2 more");
