@@ -2,7 +2,7 @@
 //! server does and how to say it; it knows no settings file, and nothing of how machines are served.
 //!
 //! A request's way: `server` asks `guard` whether it is let in at all (by `tokens`, from where, at what `pace`), reads what
-//! content it has, and hands it to the routes of `api`, `probes` and `dashboard`. What is refused anywhere is a [`Problem`]. `events`
+//! content it has, and hands it to the routes of `api`, `probes` and `dashboard`. What is refused anywhere is a [`crate::api::Problem`]. `events`
 //! tells what happens while it happens; `shelf` is assets as operators see them.
 
 mod api;
@@ -22,17 +22,9 @@ mod shelf;
 mod tests;
 mod tokens;
 
-pub use api::{
-    Active, Amount, AssetList, CacheView, Evicted, FillList, HostList, JobList, Listener, ReleaseList, Status, Totals,
-    TransferList,
-};
 pub use error::AdminError;
-pub use problem::Problem;
-pub use reload::{
-    CatalogView, LastReload, LastReloadOutcome, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloading,
-    SourceKind, SourceView,
-};
+pub use reload::{ReloadFailure, Reloading};
 pub use server::{AdminParts, AdminServer, Metrics};
 pub use settings::AdminSettings;
-pub use shelf::{AssetState, AssetView, Shelf, sorted};
+pub use shelf::{Shelf, sorted};
 pub use tokens::{TokenError, plain_token};

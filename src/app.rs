@@ -20,7 +20,8 @@ pub use catalog::{CatalogError, LoadError, Loaded, Look, fetch, load, load_at_ha
 pub use reload::Reloader;
 
 use self::reload::Seed;
-use crate::admin::{AdminError, AdminParts, AdminServer, Listener};
+use crate::admin::{AdminError, AdminParts, AdminServer};
+use crate::api::Listener;
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::{Cache, CacheError};
 use crate::depot::Depot;
@@ -31,7 +32,7 @@ use crate::origin::{OriginError, Origins};
 use crate::sockets::{Inherited, SocketsError};
 use crate::task::blocking;
 use crate::telemetry::Metrics;
-use crate::tftp::{Base, TftpError, TftpServer};
+use crate::tftp::{BaseUrl, TftpError, TftpServer};
 
 /// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
 /// Kubernetes give before they kill.
@@ -145,14 +146,14 @@ impl App {
         let boot = Boot::new(config.roster, releases.clone(), ledger.clone(), depot.clone());
         let (reloader, reloads) = Reloader::new(seed, boot.clone(), origins);
         let http_port = plain_port(&addresses.http, None);
-        let base = advertise.map_or(Base::Port(http_port), Base::Url);
+        let base = advertise.map_or(BaseUrl::LocalAddress { http_port }, BaseUrl::Configured);
 
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let books = tokio::spawn(keep_books(ledger, depot.clone(), end.clone()));
         if let Some(dhcp) = dhcp {
             servers.spawn(dhcp.with_http_port(http_port).serve(boot.clone(), stop.clone()));
         }
-        let telling = service::keep(boot.clone(), addresses.clone(), tftp.pulse(), stop.clone(), end.clone());
+        let telling = service::keep(boot.clone(), addresses.clone(), tftp.liveness_check(), stop.clone(), end.clone());
         servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let (rendered, watched) = (metrics.clone(), boot.clone());

@@ -27,11 +27,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use bytes::Bytes;
 
 pub use host::{Host, Profile};
-pub use ledger::{BootView, Ledger, MachineView, Role, State, StepView};
+pub use ledger::{BootStatus, Ledger, MachineStatus, Role, State, StepStatus};
 pub use machine::{Mac, MacError, Machine, Uuid, UuidError};
 pub use references::ReferenceError;
 pub(crate) use references::most_alike;
-pub use releases::{ActivateError, NotLive, RECORD_FILE, ReleaseState, ReleaseView, Releases};
+pub use releases::{ActivateError, NotLive, RECORD_FILE, ReleaseState, ReleaseStatus, Releases};
 pub use roster::{Roster, RosterError, RosterProblem, Subject};
 pub use script::{Language, Script, Trouble};
 pub use settings::{FileSettings, HostSettings, IscsiSettings, Keys, ProfileSettings, RosterSettings, TemplateText};
@@ -41,7 +41,7 @@ use self::links::{Mint, Resolve};
 use self::script::Making;
 use self::token::Tokens;
 use crate::catalog::Release;
-use crate::depot::{Depot, DepotConfig, PastTransfer, TransferView};
+use crate::depot::{Depot, DepotConfig, TransferRecord, TransferStatus};
 use crate::span::{Kind, Span};
 
 /// Where a request came from, and how this server is reached from there.
@@ -272,21 +272,21 @@ impl Boot {
     }
 
     /// The transfers under way, the oldest first, each with what it has sent by now and the host that it is to.
-    pub fn open_transfers(&self) -> Vec<TransferView> {
+    pub fn open_transfers(&self) -> Vec<TransferStatus> {
         let mut open = self.shared.depot.open_transfers();
         self.name_hosts(open.iter_mut());
         open
     }
 
     /// The last transfers that ended, the newest first, each with the host that it was to.
-    pub fn past_transfers(&self) -> Vec<PastTransfer> {
+    pub fn past_transfers(&self) -> Vec<TransferRecord> {
         let mut past = self.shared.depot.past_transfers();
         self.name_hosts(past.iter_mut().map(|past| &mut past.transfer));
         past
     }
 
     /// Gives each of these transfers the name of the host at its peer's address.
-    pub fn name_hosts<'t>(&self, transfers: impl Iterator<Item = &'t mut TransferView>) {
+    pub fn name_hosts<'t>(&self, transfers: impl Iterator<Item = &'t mut TransferStatus>) {
         let transfers: Vec<_> = transfers.collect();
         let hosts = self.shared.ledger.hosts_at(transfers.iter().map(|transfer| transfer.peer.ip()));
         for transfer in transfers {
@@ -295,7 +295,7 @@ impl Boot {
     }
 
     /// Every machine that was seen, the last seen first, and then every host that was not.
-    pub fn machines(&self) -> Vec<MachineView> {
+    pub fn machines(&self) -> Vec<MachineStatus> {
         let mut machines = self.shared.ledger.machines(&self.shared.depot.sent_so_far());
         for machine in &mut machines {
             self.complete(machine);
@@ -303,22 +303,22 @@ impl Boot {
         let seen: HashSet<_> = machines.iter().filter_map(|machine| machine.name.clone()).collect();
         let roster = self.roster();
         let unseen = roster.hosts().iter().filter(|host| !seen.contains(&host.name));
-        machines.extend(unseen.map(|host| MachineView {
+        machines.extend(unseen.map(|host| MachineStatus {
             name: Some(host.name.clone()),
             profile: Some(host.profile.name.clone()),
-            ..MachineView::default()
+            ..MachineStatus::default()
         }));
         machines
     }
 
     /// The machine of this host name, MAC in any spelling, or address, with its boots.
-    pub fn machine(&self, who: &str) -> Option<MachineView> {
+    pub fn machine(&self, who: &str) -> Option<MachineStatus> {
         let sent = self.shared.depot.sent_so_far();
         let mut found = self.shared.ledger.machine(who, &sent).or_else(|| {
             // A host that only DHCP has seen so far is in the ledger by its MAC alone.
             let known = self.machines().into_iter().find(|machine| machine.name.as_deref() == Some(who))?;
             match &known.mac {
-                Some(mac) => self.shared.ledger.machine(mac, &sent),
+                Some(mac) => self.shared.ledger.machine(&mac.to_string(), &sent),
                 None => Some(known),
             }
         })?;
@@ -327,7 +327,7 @@ impl Boot {
     }
 
     /// Says of a machine what the ledger cannot know: its name, and how much there is of what it fetches right now.
-    fn complete(&self, machine: &mut MachineView) {
+    fn complete(&self, machine: &mut MachineStatus) {
         self.name(machine);
         let depot = &self.shared.depot;
         let steps = machine.boots.iter_mut().flat_map(|boot| &mut boot.steps).chain(&mut machine.last_step);
@@ -337,10 +337,10 @@ impl Boot {
     }
 
     /// Gives a machine the name that the settings have for its MAC, where no script has given it one.
-    fn name(&self, machine: &mut MachineView) {
+    fn name(&self, machine: &mut MachineStatus) {
         if machine.name.is_none()
-            && let Some(mac) = machine.mac.as_ref().and_then(|mac| mac.parse().ok())
-            && let Some(host) = self.host(&Machine { mac: Some(mac), ..Machine::default() })
+            && machine.mac.is_some()
+            && let Some(host) = self.host(&Machine { mac: machine.mac, ..Machine::default() })
         {
             machine.name = Some(host.name.clone());
         }

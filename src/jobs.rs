@@ -9,15 +9,17 @@ mod plan;
 mod registry;
 mod runner;
 mod selection;
+mod status;
 mod task;
 #[cfg(test)]
 mod tests;
-mod view;
 mod work;
 
 pub use error::{CancelError, StartError};
 pub use plan::{Missing, Plan, PlanItem, Proven, Room};
 pub use registry::Jobs;
 pub use selection::{SelectedKind, Selection, SelectionError, UnknownName, is_glob, matcher};
+pub use status::{
+    AssetCounts, ByteCounts, ItemState, ItemStatus, JobEvent, JobKind, JobState, JobStatus, PlannedState,
+};
 pub use task::Task;
-pub use view::{Assets, Bytes, ItemState, ItemView, JobEvent, JobKind, JobState, JobView, PlannedState, PreloadOrder};

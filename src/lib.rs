@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
 //!
-//! `{asset, backoff, error_chain, fault_points, rate_limit, sockets, span, task, trust} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, backoff, error_chain, fault_points, rate_limit, sockets, span, task, trust} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | what it holds |
 //! |---|---|
@@ -33,6 +33,7 @@
 //! | [`http`] | the HTTP server: asset responses, ranges, conditionals |
 //! | [`dhcp`] | the proxyDHCP server: which firmware is told which boot file |
 //! | [`jobs`] | long work that operators order: what to preload or verify, how far that is |
+//! | [`api`] | the data types of the admin API: its JSON, made from the types of the rooms below |
 //! | [`admin`] | the admin listener: the operators' API, the dashboard, metrics and health checks |
 //! | [`config`] | the settings file and its layers, checked as a whole |
 //! | [`telemetry`] | logs, the metrics' names, traces |
@@ -43,6 +44,7 @@
 //! `use crate::` lines and fails on an arrow that runs back up.
 
 pub mod admin;
+pub mod api;
 pub mod app;
 pub mod asset;
 pub mod backoff;

@@ -10,13 +10,7 @@ mod reload;
 mod status;
 mod traffic;
 
-pub use assets::{AssetList, Evicted};
-pub use hosts::HostList;
-pub use jobs::JobList;
-pub use releases::ReleaseList;
 pub(super) use status::look as look_at_status;
-pub use status::{Active, Amount, CacheView, Listener, Status, Totals};
-pub use traffic::{FillList, TransferList};
 
 use hyper::{Method, Uri};
 use utoipa::OpenApi;

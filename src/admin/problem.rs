@@ -3,31 +3,9 @@
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
+use crate::api::Problem;
 use crate::transport::{RequestId, X_REQUEST_ID};
-
-/// What went wrong (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Problem {
-    /// Its kind: `about:blank`, that is, what the status says.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The status in words.
-    pub title: String,
-    /// The status.
-    #[schema(minimum = 400, maximum = 599)]
-    pub status: u16,
-    /// What is wrong here, and what to do about it.
-    pub detail: String,
-    /// This one occurrence: the request's id, under which the log has more.
-    pub instance: String,
-    /// Where more than one thing is wrong, each of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub errors: Vec<String>,
-}
 
 /// Why a request is not answered; becomes a [`Problem`].
 #[derive(Debug)]
@@ -37,11 +15,6 @@ pub(super) struct Refusal {
     errors: Vec<String>,
     /// Fields that the answer carries.
     fields: Vec<(HeaderName, HeaderValue)>,
-}
-
-impl Problem {
-    /// The media type.
-    pub const MEDIA_TYPE: &'static str = "application/problem+json";
 }
 
 impl Refusal {

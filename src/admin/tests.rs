@@ -15,6 +15,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::api::{
+    AssetList, AssetState, AssetView, CatalogView, Evicted, FillList, JobList, Listener, Problem, Status, TransferList,
+};
 use crate::boot::Boot;
 use crate::http::tests::{Reply, Wire};
 use crate::jobs::Jobs;

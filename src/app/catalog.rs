@@ -112,7 +112,7 @@ async fn read_changed(
     known: Option<&str>,
 ) -> Result<Option<Arc<CatalogText>>, CatalogError> {
     let known = known.map(Validator::from_text);
-    let Some(mut reply) = origins.read_changed(url, known.as_ref()).await? else { return Ok(None) };
+    let Some(mut reply) = origins.read_if_changed(url, known.as_ref()).await? else { return Ok(None) };
     if reply.total > LONGEST {
         return Err(CatalogError::TooLong { url: url.to_string(), size: reply.total });
     }

@@ -18,7 +18,8 @@ use self::news::News;
 use self::standing::Standing;
 use super::catalog::{self, Loaded, Look};
 use super::service;
-use crate::admin::{CatalogView, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, Reloading};
+use crate::admin::{ReloadFailure, Reloading};
+use crate::api::{CatalogView, ReloadOutcome, ReloadTrigger, ReloadView};
 use crate::boot::Boot;
 use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary, copy_path};
 use crate::depot::DepotConfig;
@@ -348,7 +349,7 @@ impl Reloads {
             let (settings, timeouts) = (config.origins.clone(), config.timeouts);
             blocking(move || Origins::new(settings, timeouts)).await.map_err(|error| failed(&error))?
         };
-        let origins = origins.following(&self.origins);
+        let origins = origins.with_health_of(&self.origins);
         if let (Some(reach), Some(text)) = (&reach, text.filter(|text| !self.is_in_force(text))) {
             catalog::keep(&reach.dir, text).await;
         }

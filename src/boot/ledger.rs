@@ -23,13 +23,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
+use strum::VariantArray as _;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 pub use role::Role;
 pub use state::State;
-pub use view::{BootView, MachineView, StepView};
+pub use view::{BootStatus, MachineStatus, StepStatus};
 
 use self::books::{Begun, Books, UnderWay};
 use self::journal::Journal;
@@ -171,21 +172,21 @@ impl Ledger {
 
     /// Every machine that was seen, as it stands now; the last seen first. `sent` is what each transfer under way has sent
     /// by now, by its id.
-    pub fn machines(&self, sent: &HashMap<u64, u64>) -> Vec<MachineView> {
+    pub fn machines(&self, sent: &HashMap<u64, u64>) -> Vec<MachineStatus> {
         let now = now();
         let books = self.books();
         let under_way = books.under_way(sent);
         let mut machines: Vec<_> =
-            books.pages().map(|(key, page)| MachineView::of(key, page, &under_way, now)).collect();
+            books.pages().map(|(key, page)| MachineStatus::of(key, page, &under_way, now)).collect();
         machines.sort_by(|a, b| (b.seen, &a.mac, &a.address).cmp(&(a.seen, &b.mac, &b.address)));
         machines
     }
 
     /// How many machines' last boots stand in each state, of those that were seen within the last day: what was taken out
     /// of its rack is stuck for ever, and concerns nobody.
-    pub(super) fn count(&self) -> [(State, u32); 6] {
+    pub(super) fn count(&self) -> Vec<(State, u32)> {
         let now = now();
-        let mut counts = State::ALL.map(|state| (state, 0));
+        let mut counts: Vec<_> = State::VARIANTS.iter().map(|state| (*state, 0)).collect();
         for (_, page) in self.books().pages() {
             if let Some(last) = page.attempts.back().filter(|last| !last.is_quiet(COUNTED, now)) {
                 let state = state::standing(last, now).state;
@@ -197,7 +198,7 @@ impl Ledger {
 
     /// The machine of this host name, MAC in any spelling, or address, with its boots; `sent` as for
     /// [`Ledger::machines`].
-    pub fn machine(&self, who: &str, sent: &HashMap<u64, u64>) -> Option<MachineView> {
+    pub fn machine(&self, who: &str, sent: &HashMap<u64, u64>) -> Option<MachineStatus> {
         let books = self.books();
         let key = match who.parse() {
             Ok(Key::Address(address)) => books.at_address(address.to_canonical()),
@@ -208,7 +209,7 @@ impl Ledger {
             }
         }?;
         let under_way: UnderWay = books.under_way(sent);
-        books.page(&key).map(|page| MachineView::with_boots(&key, page, &under_way, now()))
+        books.page(&key).map(|page| MachineStatus::with_boots(&key, page, &under_way, now()))
     }
 
     /// The host that was last seen at each of these addresses, where one was.

@@ -20,7 +20,7 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-pub use view::{ReleaseState, ReleaseView};
+pub use view::{ReleaseState, ReleaseStatus};
 
 use self::keeper::Pace;
 use self::record::Record;
@@ -260,7 +260,7 @@ impl Releases {
     /// New scripts go over to it, all of it at once, when its last blob is proven: now, if they all are. Until then the
     /// one before stays live. That is how to go back, too. What takes the choice across a restart is written when this
     /// returns, or else as soon as the cache's directory can be written.
-    pub async fn activate(&self, name: &str) -> Result<ReleaseView, ActivateError> {
+    pub async fn activate(&self, name: &str) -> Result<ReleaseStatus, ActivateError> {
         {
             let mut state = self.state();
             let Some(release) = state.standing.activate(name) else {
@@ -291,14 +291,14 @@ impl Releases {
     }
 
     /// All releases, in the order of the settings, and then what they have no more and is still live.
-    pub fn list(&self) -> Vec<ReleaseView> {
+    pub fn list(&self) -> Vec<ReleaseStatus> {
         let state = self.state();
         let views = state.standing.all().chain(state.standing.former()).map(|release| {
             let assets = self.assets(release).map(|asset| {
                 let failure = state.failures.get(&asset.name).map(|reason| format!("{}: {reason}", asset.name));
                 (self.shared.depot.progress(&asset), failure)
             });
-            ReleaseView::of(release, &state.standing, assets)
+            ReleaseStatus::of(release, &state.standing, assets)
         });
         views.collect()
     }

@@ -7,7 +7,8 @@ use super::live::Live;
 use super::print;
 use super::releases::{self, here};
 use super::running::Running;
-use crate::boot::{ReleaseState, ReleaseView};
+use crate::api::ReleaseView;
+use crate::boot::ReleaseState;
 use crate::config::Flags;
 
 /// How often `--wait` asks.

@@ -12,7 +12,8 @@ use super::table::Table;
 use super::witness::Witness;
 use super::words::{ago, bytes, clock, plain, rate, span, took};
 use super::{print, say};
-use crate::boot::{BootView, MachineView, State, StepView};
+use crate::api::{BootView, MachineView, StepView};
+use crate::boot::State;
 use crate::config::Flags;
 use crate::depot::Outcome;
 
@@ -137,8 +138,8 @@ fn name(step: &StepView) -> String {
 }
 
 fn show(machine: &MachineView, now: Timestamp, zone: &TimeZone) -> Result<String, std::fmt::Error> {
-    let address = machine.address.map(|address| address.to_string());
-    let who = [&machine.name, &machine.mac, &address].into_iter().flatten().cloned().collect::<Vec<_>>();
+    let (mac, address) = (machine.mac.map(|mac| mac.to_string()), machine.address.map(|address| address.to_string()));
+    let who = [&machine.name, &mac, &address].into_iter().flatten().cloned().collect::<Vec<_>>();
     let mut text = who.join("  ") + "\n";
     // The newest stands last, above the prompt.
     for boot in machine.boots.iter().rev() {

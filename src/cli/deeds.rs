@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::words::plain;
 use super::worker::{Granted, Worker};
 use super::{print, say};
-use crate::admin::AssetView;
+use crate::api::AssetView;
 use crate::jobs::{is_glob, matcher};
 
 /// What was done with an asset.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::deeds::{Deed, chosen, each};
 use super::words::bytes;
 use super::worker::Worker;
-use crate::admin::{AssetState, AssetView};
+use crate::api::{AssetState, AssetView};
 use crate::config::Flags;
 
 /// Remove assets from the cache
@@ -34,7 +34,7 @@ impl EvictCommand {
         let worker = Worker::of_what_is_there(&self.flags)?;
         // Two names may stand for the same bytes, which go once.
         let mut bytes_of = HashSet::new();
-        let here = |asset: &AssetView| asset.state == AssetState::Proven && bytes_of.insert(asset.digest.clone());
+        let here = |asset: &AssetView| asset.state == AssetState::Proven && bytes_of.insert(asset.digest);
         let names = chosen(&self.names, &worker, here)?;
         each(&names, "nothing is in the cache", self.json, |name| {
             let said = |freed| format!("evicted {name} ({})", bytes(freed));

@@ -6,14 +6,16 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 use super::owner::Owner;
-use crate::admin::{AssetState, AssetView, Shelf, sorted};
+use crate::admin::{Shelf, sorted};
+use crate::api::{AssetState, AssetView};
+use crate::api::{JobView, Plan, PreloadOrder};
 use crate::asset::AssetName;
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::Cache;
 use crate::catalog::Asset;
 use crate::config::Config;
 use crate::depot::Depot;
-use crate::jobs::{JobView, Jobs, Plan, PreloadOrder, Task};
+use crate::jobs::{Jobs, Task};
 use crate::origin::Origins;
 
 /// A depot of these settings, and the jobs over it.
@@ -64,8 +66,8 @@ impl Here {
     pub(super) fn unpin(&self, name: &str) -> Result<AssetView, String> {
         let depot = self.boot.depot();
         let former = depot.pins().into_iter().find(|pin| pin.name == name).and_then(|pin| {
-            let (name, digest) = (AssetName::parse(&pin.name).ok()?, pin.digest.parse().ok()?);
-            Some(Asset::new(name, digest, Vec::new()))
+            let name = AssetName::parse(&pin.name).ok()?;
+            Some(Asset::new(name, pin.digest, Vec::new()))
         });
         self.runtime.block_on(depot.unpin(name)).map_err(|error| error.to_string())?;
         // The catalog may have it no more: what is left is what was pinned.
@@ -82,12 +84,13 @@ impl Here {
 
     pub(super) fn verify(&self, name: &str) -> Result<JobView, String> {
         let _within = self.runtime.enter();
-        self.jobs.start(Task::Verify { assets: vec![name.to_owned()] }).map_err(|error| error.to_string())
+        let job = self.jobs.start(Task::Verify { assets: vec![name.to_owned()] });
+        job.map(Into::into).map_err(|error| error.to_string())
     }
 
     pub(super) fn scrub(&self) -> anyhow::Result<JobView> {
         let _within = self.runtime.enter();
-        Ok(self.jobs.start(Task::Scrub)?)
+        Ok(self.jobs.start(Task::Scrub)?.into())
     }
 
     fn find(&self, name: &str) -> Result<Arc<Asset>, String> {
@@ -99,16 +102,16 @@ impl Here {
     }
 
     pub(super) fn plan(&self, order: &PreloadOrder) -> anyhow::Result<Plan> {
-        Ok(self.runtime.block_on(self.jobs.plan(&order.selection()))?)
+        Ok(self.runtime.block_on(self.jobs.plan(&order.selection()))?.into())
     }
 
     pub(super) fn start(&self, order: &PreloadOrder) -> anyhow::Result<JobView> {
         let _within = self.runtime.enter();
-        Ok(self.jobs.start(Task::from(order))?)
+        Ok(self.jobs.start(Task::from(order))?.into())
     }
 
     pub(super) fn job(&self, id: u64) -> anyhow::Result<JobView> {
-        self.jobs.get(id).with_context(|| format!("there is no job {id}"))
+        self.jobs.get(id).map(Into::into).with_context(|| format!("there is no job {id}"))
     }
 
     /// A job that has ended already is no trouble.

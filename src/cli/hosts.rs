@@ -8,7 +8,7 @@ use super::print;
 use super::table::Table;
 use super::witness::Witness;
 use super::words::ago;
-use crate::boot::MachineView;
+use crate::api::MachineView;
 use crate::config::Flags;
 
 /// List the machines that were seen, and how the last boot of each stands
@@ -44,7 +44,7 @@ fn list(machines: &[MachineView], now: Timestamp) -> String {
         let step = machine.last_step.as_ref().map(|step| format!("{} {}", step.role.as_str(), step.name));
         table.row([
             text(machine.name.clone()),
-            text(machine.mac.clone()),
+            text(machine.mac.map(|mac| mac.to_string())),
             text(machine.address.map(|address| address.to_string())),
             text(machine.profile.clone()),
             machine.state.map_or("not seen", |state| state.as_str()).to_owned(),

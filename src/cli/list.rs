@@ -8,7 +8,7 @@ use super::print;
 use super::table::Table;
 use super::words::{ago, bytes};
 use super::worker::Worker;
-use crate::admin::{AssetState, AssetView};
+use crate::api::{AssetState, AssetView};
 use crate::config::Flags;
 
 /// List the assets, and what of them is in the cache
@@ -75,7 +75,7 @@ fn table(assets: &[AssetView], now: Timestamp) -> String {
         if let (AssetState::Filling, Some(percent)) = (asset.state, percent(asset)) {
             state = format!("{state} {percent} %");
         }
-        let held = asset.pinned_by.iter().cloned().chain(asset.in_use.then(|| "a reader".to_owned()));
+        let held = asset.pinned_by.iter().map(ToString::to_string).chain(asset.in_use.then(|| "a reader".to_owned()));
         let held = held.collect::<Vec<_>>().join(", ");
         table.row([
             asset.name.clone(),
@@ -96,13 +96,14 @@ fn percent(asset: &AssetView) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::depot::RetentionReason;
 
     #[test]
     fn assets_are_lines_of_a_table() {
         let now: Timestamp = "2026-11-21T14:06:11Z".parse().unwrap();
         let asset = |name: &str, state, bytes| AssetView {
             name: name.to_owned(),
-            digest: String::new(),
+            digest: crate::asset::Digest::of(b""),
             size: Some(100 << 20),
             state,
             bytes,
@@ -118,7 +119,7 @@ mod tests {
             evicted_next: None,
         };
         let held = AssetView {
-            pinned_by: vec!["operator".to_owned(), "release okd-4.19".to_owned()],
+            pinned_by: vec![RetentionReason::Operator, RetentionReason::Release("okd-4.19".to_owned())],
             in_use: true,
             used: Some("2026-11-21T14:02:11Z".parse().unwrap()),
             ..asset("okd/4.19/rootfs.img", AssetState::Proven, 100 << 20)

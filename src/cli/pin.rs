@@ -7,7 +7,7 @@ use serde_json::json;
 use super::deeds::{Deed, chosen, each};
 use super::words::bytes;
 use super::worker::Worker;
-use crate::admin::{AssetState, AssetView};
+use crate::api::{AssetState, AssetView};
 use crate::config::Flags;
 
 /// Hold assets in the cache until they are unpinned

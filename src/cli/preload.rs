@@ -17,8 +17,9 @@ use self::report::Report;
 use super::misuse::Misuse;
 use super::print;
 use super::worker::Worker;
+use crate::api::{JobView, PreloadOrder};
 use crate::config::Flags;
-use crate::jobs::{JobState, JobView, PreloadOrder};
+use crate::jobs::JobState;
 
 /// How often to look how far it is.
 const LOOK: Duration = Duration::from_millis(250);

@@ -9,8 +9,8 @@ use super::running::Running;
 use super::server::{AskError, Server};
 use super::table::Table;
 use super::words::{bytes, span};
-use crate::admin::ReleaseList;
-use crate::boot::ReleaseView;
+use crate::api::ReleaseList;
+use crate::api::ReleaseView;
 use crate::config::Flags;
 
 /// List the releases of the running server, and how each stands

@@ -10,8 +10,9 @@ use super::releases;
 use super::server::Server;
 use super::words::plain;
 use super::{print, say};
+use crate::api::ReleaseView;
 use crate::app;
-use crate::boot::{Language, Mac, Machine, ReleaseState, ReleaseView, Roster, Script, Trouble, Uuid, Visit};
+use crate::boot::{Language, Mac, Machine, ReleaseState, Roster, Script, Trouble, Uuid, Visit};
 use crate::catalog::Release;
 use crate::config::{Config, Flags};
 

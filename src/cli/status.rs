@@ -9,7 +9,7 @@ use super::running::Running;
 use super::server::AskError;
 use super::words::{ago, bytes, count, plain, span};
 use super::{print, say};
-use crate::admin::Status;
+use crate::api::Status;
 use crate::cache::Survey;
 use crate::config::{Config, Flags};
 

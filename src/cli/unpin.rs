@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::deeds::{Deed, chosen, each};
 use super::worker::Worker;
-use crate::admin::AssetView;
+use crate::api::AssetView;
 use crate::config::Flags;
+use crate::depot::RetentionReason;
 
 /// Let go of assets that an operator pinned
 ///
@@ -41,7 +42,7 @@ impl UnpinCommand {
 
 /// Whether an operator pinned it.
 fn is_pinned(asset: &AssetView) -> bool {
-    asset.pinned_by.iter().any(|by| by == "operator")
+    asset.pinned_by.contains(&RetentionReason::Operator)
 }
 
 fn said(asset: &AssetView, was_pinned: bool) -> String {
@@ -49,6 +50,9 @@ fn said(asset: &AssetView, was_pinned: bool) -> String {
     let done = if was_pinned { format!("unpinned {name}") } else { format!("no operator had pinned {name}") };
     match asset.pinned_by.as_slice() {
         [] => done,
-        others => format!("{done}; it is still held by: {}", others.join(", ")),
+        others => {
+            let others = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            format!("{done}; it is still held by: {others}")
+        }
     }
 }

@@ -11,9 +11,10 @@ use super::live::Live;
 use super::words::{bytes, plain};
 use super::worker::{Granted, Worker};
 use super::{print, say};
-use crate::admin::{AssetState, AssetView};
+use crate::api::{AssetState, AssetView};
+use crate::api::{ItemView, JobView};
 use crate::config::Flags;
-use crate::jobs::{ItemState, ItemView, JobState, JobView};
+use crate::jobs::{ItemState, JobState};
 
 /// How soon to look for the first time how far a job is, and how seldom at last: small assets take no time, large ones do.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));

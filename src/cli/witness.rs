@@ -7,8 +7,9 @@ use anyhow::Context as _;
 use super::running::Running;
 use super::say;
 use super::server::{AskError, Server};
-use crate::admin::HostList;
-use crate::boot::{Ledger, MachineView};
+use crate::api::HostList;
+use crate::api::MachineView;
+use crate::boot::Ledger;
 use crate::config::Flags;
 
 /// Who tells what machines did.
@@ -35,7 +36,7 @@ impl Witness {
     /// Every machine.
     pub(super) fn machines(&self) -> anyhow::Result<Vec<MachineView>> {
         match self {
-            Self::File(ledger) => Ok(ledger.machines(&HashMap::new())),
+            Self::File(ledger) => Ok(ledger.machines(&HashMap::new()).into_iter().map(Into::into).collect()),
             Self::Server(server) => Ok(server.get::<HostList>(&["hosts"])?.hosts),
         }
     }
@@ -45,7 +46,7 @@ impl Witness {
         match self {
             Self::File(ledger) => {
                 let none = || "no machine with this name, MAC or address is in the ledger".to_owned();
-                Ok(ledger.machine(who, &HashMap::new()).ok_or_else(none))
+                Ok(ledger.machine(who, &HashMap::new()).map(Into::into).ok_or_else(none))
             }
             Self::Server(server) => match server.get(&["hosts", who]) {
                 Ok(machine) => Ok(Ok(machine)),

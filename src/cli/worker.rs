@@ -8,11 +8,11 @@ use super::running::Running;
 use super::say;
 use super::server::{AskError, Server};
 use super::words::plain;
-use crate::admin::{AssetList, AssetState, AssetView, Evicted};
+use crate::api::{AssetList, AssetState, AssetView, Evicted};
+use crate::api::{JobView, Plan, PreloadOrder};
 use crate::app;
 use crate::cache::CacheError;
 use crate::config::{Config, Flags};
-use crate::jobs::{JobView, Plan, PreloadOrder};
 
 /// What came of a wish that concerns one asset; else why it was refused. An error besides is one that the next wish would
 /// meet as well.

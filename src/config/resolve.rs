@@ -20,7 +20,7 @@ use crate::cache::CacheSettings;
 use crate::catalog::{self, Asset, BlocksSource, Catalog, content_type};
 use crate::depot::{FillSettings, Release};
 use crate::http::{HttpSettings, TlsSettings};
-use crate::origin::{Addressing, Credentials, OriginSettings, Timeouts};
+use crate::origin::{Addressing, CredentialSource, OriginSettings, Timeouts};
 use crate::secret::Secret;
 use crate::tftp::TftpSettings;
 
@@ -220,22 +220,22 @@ fn origin(raw: raw::Origin) -> Result<OriginSettings, String> {
     })
 }
 
-fn credentials(raw: raw::Credentials) -> Result<Credentials, String> {
+fn credentials(raw: raw::Credentials) -> Result<CredentialSource, String> {
     Ok(match raw {
-        raw::Credentials::Default {} => Credentials::Default,
-        raw::Credentials::Env {} => Credentials::Env,
-        raw::Credentials::Static { access_key_id, secret_access_key, session_token } => Credentials::Static {
+        raw::Credentials::Default {} => CredentialSource::Default,
+        raw::Credentials::Env {} => CredentialSource::Env,
+        raw::Credentials::Static { access_key_id, secret_access_key, session_token } => CredentialSource::Static {
             // No secret, but people keep it beside one.
-            access_key_id: Secret::new(access_key_id).reveal_now().map_err(|error| error.to_string())?,
+            access_key_id: Secret::new(access_key_id).reveal_local().map_err(|error| error.to_string())?,
             secret_access_key: secret_access_key.value,
             session_token: session_token.map(value),
         },
-        raw::Credentials::Profile { name, file } => Credentials::Profile { name, file: file.map(value) },
-        raw::Credentials::WebIdentity {} => Credentials::WebIdentity,
-        raw::Credentials::Vault { path } => Credentials::Vault { path: path.value },
-        raw::Credentials::Instance {} => Credentials::Instance,
-        raw::Credentials::Container {} => Credentials::Container,
-        raw::Credentials::Anonymous {} => Credentials::Anonymous,
+        raw::Credentials::Profile { name, file } => CredentialSource::Profile { name, file: file.map(value) },
+        raw::Credentials::WebIdentity {} => CredentialSource::WebIdentity,
+        raw::Credentials::Vault { path } => CredentialSource::Vault { path: path.value },
+        raw::Credentials::Instance {} => CredentialSource::Instance,
+        raw::Credentials::Container {} => CredentialSource::Container,
+        raw::Credentials::Anonymous {} => CredentialSource::Anonymous,
     })
 }
 

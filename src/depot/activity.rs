@@ -8,9 +8,8 @@ use tokio::sync::broadcast;
 use super::cache_state::CacheState;
 use super::events::{FillEvent, TransferEnd, TransferEvent, TransferFacts};
 use super::facade::Depot;
-use super::timestamp::timestamp;
+use super::status::{FillRecord, FillStatus, TransferRecord, TransferStatus};
 use super::transfer_registry::TransferTotals;
-use super::views::{FillView, PastFill, PastTransfer, TransferView};
 use crate::asset::Digest;
 
 impl Depot {
@@ -20,7 +19,7 @@ impl Depot {
     }
 
     /// The active transfers, oldest first, with the bytes sent so far.
-    pub fn open_transfers(&self) -> Vec<TransferView> {
+    pub fn open_transfers(&self) -> Vec<TransferStatus> {
         let active = self.shared.transfers.active();
         active.iter().map(|transfer| self.transfer_view(&transfer.facts, transfer.sent(), transfer.cache())).collect()
     }
@@ -36,30 +35,30 @@ impl Depot {
     }
 
     /// The last 500 transfers that ended, newest first.
-    pub fn past_transfers(&self) -> Vec<PastTransfer> {
+    pub fn past_transfers(&self) -> Vec<TransferRecord> {
         let past = self.shared.transfers.past();
         past.iter().map(|(facts, end)| self.past_transfer(facts, end)).collect()
     }
 
     /// The view of a transfer that ended.
-    pub fn past_transfer(&self, facts: &TransferFacts, end: &TransferEnd) -> PastTransfer {
-        PastTransfer {
+    pub fn past_transfer(&self, facts: &TransferFacts, end: &TransferEnd) -> TransferRecord {
+        TransferRecord {
             transfer: self.transfer_view(facts, end.sent, end.cache),
             outcome: end.outcome,
-            ended: timestamp(facts.began.checked_add(end.took).unwrap_or_else(SystemTime::now)),
-            seconds: end.took.as_secs_f64(),
+            ended: facts.began.checked_add(end.took).unwrap_or_else(SystemTime::now),
+            took: end.took,
         }
     }
 
     /// The view of a transfer that has sent `sent` bytes.
-    pub fn transfer_view(&self, facts: &TransferFacts, sent: u64, cache: Option<CacheState>) -> TransferView {
-        TransferView {
+    pub fn transfer_view(&self, facts: &TransferFacts, sent: u64, cache: Option<CacheState>) -> TransferStatus {
+        TransferStatus {
             id: facts.id,
             protocol: facts.protocol,
             peer: facts.peer,
             host: None,
             name: facts.name.clone(),
-            began: timestamp(facts.began),
+            began: facts.began,
             sent,
             size: self.find(&facts.name).and_then(|asset| self.known_size(&asset)),
             cache,
@@ -72,14 +71,14 @@ impl Depot {
     }
 
     /// The active fills, including those that wait for a permit, oldest first.
-    pub fn fills(&self) -> Vec<FillView> {
+    pub fn fills(&self) -> Vec<FillStatus> {
         let mut fills: Vec<_> = self.active_fills().values().cloned().collect();
         fills.sort_unstable_by_key(|fill| fill.id());
-        fills.iter().filter_map(|fill| fill.view()).collect()
+        fills.iter().filter_map(|fill| fill.status()).collect()
     }
 
     /// The last 200 fills that ended, newest first.
-    pub fn past_fills(&self) -> Vec<PastFill> {
+    pub fn past_fills(&self) -> Vec<FillRecord> {
         self.shared.history.past()
     }
 

@@ -1,12 +1,24 @@
 //! Where the bytes of a transfer came from.
 
 use serde::{Deserialize, Serialize};
-use strum::{EnumCount, IntoStaticStr};
-use utoipa::ToSchema;
+use strum::{EnumCount, EnumString, IntoStaticStr, VariantNames};
 
 /// Where the bytes of a transfer came from, nearest first.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, EnumCount, IntoStaticStr,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumCount,
+    IntoStaticStr,
+    EnumString,
+    VariantNames,
 )]
 #[strum(serialize_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]

@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 use super::cache_state::CacheState;
 use super::outcome::Outcome;
 use super::protocol::Protocol;
-use super::views::{FillView, PastFill};
+use super::status::{FillRecord, FillStatus};
 
 /// Events that a slow subscriber may lag behind before it misses some: more than a rack of a thousand machines causes
 /// while a subscriber's task waits for a thread.
@@ -56,9 +56,9 @@ pub enum TransferEvent {
 #[derive(Debug, Clone, PartialEq)]
 pub enum FillEvent {
     /// The fill started. [`super::Depot::fills`] has its progress.
-    Began(FillView),
+    Began(FillStatus),
     /// The fill ended. Published once for each fill.
-    Ended(PastFill),
+    Ended(FillRecord),
 }
 
 /// A channel of events. Without subscribers, publishing costs only the event itself.

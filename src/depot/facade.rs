@@ -23,7 +23,7 @@ use super::transfer_registry::TransferRegistry;
 use crate::asset::Digest;
 use crate::cache::Cache;
 use crate::catalog::{Asset, Catalog};
-use crate::origin::{OriginView, Origins};
+use crate::origin::{OriginStatus, Origins};
 
 /// Memory for small blobs that were read before, in bytes.
 const HOT_CAPACITY: u64 = 64 << 20;
@@ -101,7 +101,7 @@ impl Depot {
     }
 
     /// The health of the origins that were used.
-    pub fn origins(&self) -> Vec<OriginView> {
+    pub fn origins(&self) -> Vec<OriginStatus> {
         self.shared.snapshot.load().origins.health()
     }
 

@@ -16,8 +16,7 @@ use super::fill_state::FillState;
 use super::interest::Interest;
 use super::progress::FillProgress;
 use super::rate::Rate;
-use super::timestamp::timestamp;
-use super::views::{FillPhase, FillView};
+use super::status::{FillPhase, FillStatus};
 use crate::asset::{BlockList, ByteRange};
 use crate::cache::{CacheError, Partial};
 use crate::catalog::Asset;
@@ -87,8 +86,8 @@ impl Fill {
         &self.stop
     }
 
-    /// The fill as operators see it; `None` if it has ended.
-    pub(super) fn view(&self) -> Option<FillView> {
+    /// The status of the fill; `None` if it has ended.
+    pub(super) fn status(&self) -> Option<FillStatus> {
         let (bytes, size, phase) = match self.state() {
             FillState::Starting => (0, self.asset.size, FillPhase::Waiting),
             FillState::Filling(partial) => {
@@ -99,8 +98,8 @@ impl Fill {
         };
         let received = self.received();
         let rate = self.rate.lock().at(Instant::now(), received);
-        let (name, digest) = (self.asset.name.to_string(), self.asset.digest.to_string());
-        Some(FillView { name, digest, began: timestamp(self.started), phase, bytes, size, received, rate })
+        let (name, digest, began) = (self.asset.name.clone(), self.asset.digest, self.started);
+        Some(FillStatus { name, digest, began, phase, bytes, size, received, rate })
     }
 
     /// The current state.

@@ -11,8 +11,7 @@ use super::fill::Fill;
 use super::fill_history::FillHistory;
 use super::fill_state::FillState;
 use super::outcome::FillOutcome;
-use super::timestamp::timestamp;
-use super::views::PastFill;
+use super::status::FillRecord;
 use crate::span::{Kind, Span};
 use crate::task::TaskPanicked;
 
@@ -81,11 +80,11 @@ impl Drop for FillGuard {
         }
         let FillEnd { outcome, state, detail } = std::mem::replace(&mut self.end, FillEnd::stopped());
         // Before the waiters wake, so that they find it in the history.
-        self.history.ended(PastFill {
-            name: self.fill.asset().name.to_string(),
-            digest: self.fill.asset().digest.to_string(),
-            ended: timestamp(SystemTime::now()),
-            seconds: self.started.elapsed().as_secs_f64(),
+        self.history.ended(FillRecord {
+            name: self.fill.asset().name.clone(),
+            digest: self.fill.asset().digest,
+            ended: SystemTime::now(),
+            took: self.started.elapsed(),
             outcome,
             received: self.fill.received(),
             detail: detail.clone(),

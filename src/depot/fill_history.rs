@@ -7,14 +7,14 @@ use tokio::sync::broadcast;
 
 use super::events::{Events, FillEvent};
 use super::fill::Fill;
-use super::views::PastFill;
+use super::status::FillRecord;
 
 /// Ended fills that are kept.
 const CAPACITY: usize = 200;
 
 /// The last fills that ended.
 pub(super) struct FillHistory {
-    past: Mutex<VecDeque<PastFill>>,
+    past: Mutex<VecDeque<FillRecord>>,
     events: Events<FillEvent>,
 }
 
@@ -26,13 +26,13 @@ impl FillHistory {
 
     /// Publishes the start of a fill.
     pub(super) fn started(&self, fill: &Fill) {
-        if let Some(view) = fill.view() {
-            self.events.publish(FillEvent::Began(view));
+        if let Some(status) = fill.status() {
+            self.events.publish(FillEvent::Began(status));
         }
     }
 
     /// Adds a fill that ended.
-    pub(super) fn ended(&self, fill: PastFill) {
+    pub(super) fn ended(&self, fill: FillRecord) {
         {
             let mut past = self.past.lock();
             if past.len() == CAPACITY {
@@ -44,7 +44,7 @@ impl FillHistory {
     }
 
     /// The ended fills, newest first.
-    pub(super) fn past(&self) -> Vec<PastFill> {
+    pub(super) fn past(&self) -> Vec<FillRecord> {
         self.past.lock().iter().cloned().collect()
     }
 

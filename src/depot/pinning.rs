@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::facade::Depot;
-use super::pins::{PinError, PinView};
+use super::pins::{Pin, PinError};
 use crate::task::blocking;
 
 /// How often to check that the pin file exists: often enough to notice that somebody emptied the directory before the
@@ -14,7 +14,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Depot {
     /// Operators' pins, by name.
-    pub fn pins(&self) -> Vec<PinView> {
+    pub fn pins(&self) -> Vec<Pin> {
         self.shared.pins.list(&self.catalog())
     }
 

@@ -11,12 +11,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
-use utoipa::ToSchema;
 
-use self::file::{Pin, PinFile};
+use self::file::{PinFile, PinnedDigests};
 use super::retention::{Retention, RetentionReason, Retentions};
+use crate::asset::Digest;
 use crate::catalog::{Asset, Catalog};
 
 /// The pin file in the cache directory.
@@ -26,12 +25,12 @@ pub const PINS_FILE: &str = "pins.json";
 type CurrentCatalog<'a> = &'a dyn Fn() -> Arc<Catalog>;
 
 /// One pin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PinView {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
     /// The asset's name.
     pub name: String,
-    /// The digest that is retained, in hex.
-    pub digest: String,
+    /// The digest that is retained.
+    pub digest: Digest,
     /// Whether the catalog has the name. If not, the pin retains the digest that the name last had.
     pub known: bool,
 }
@@ -72,7 +71,7 @@ pub(super) struct Pins {
 
 #[derive(Default)]
 struct State {
-    pinned: BTreeMap<String, (Pin, Retention)>,
+    pinned: BTreeMap<String, (PinnedDigests, Retention)>,
     /// Why the file could not be read.
     unreadable: Option<String>,
     /// The file does not have the latest digests yet.
@@ -86,13 +85,13 @@ impl Pins {
     }
 
     /// All pins, by name.
-    pub(super) fn list(&self, catalog: &Catalog) -> Vec<PinView> {
-        let view = |(name, (pin, _)): (&String, &(Pin, Retention))| PinView {
+    pub(super) fn list(&self, catalog: &Catalog) -> Vec<Pin> {
+        let status = |(name, (pin, _)): (&String, &(PinnedDigests, Retention))| Pin {
             name: name.clone(),
-            digest: pin.digest.to_string(),
+            digest: pin.digest,
             known: catalog.by_name(name).is_some(),
         };
-        self.state.lock().pinned.iter().map(view).collect()
+        self.state.lock().pinned.iter().map(status).collect()
     }
 
     /// Why pins cannot be changed, as one sentence; `None` if they can.
@@ -116,7 +115,7 @@ impl Pins {
         if asset.is_none() && (pin || !self.state.lock().pinned.contains_key(name)) {
             return Err(PinError::Unknown(name.to_owned()));
         }
-        let target = asset.filter(|_| pin).map(|asset| Pin::from(&*asset));
+        let target = asset.filter(|_| pin).map(|asset| PinnedDigests::from(&*asset));
         let mut all = {
             let state = self.state.lock();
             if let Some(reason) = state.unreadable.clone() {
@@ -137,7 +136,7 @@ impl Pins {
         let previous = {
             let mut state = self.state.lock();
             // A reload may have replaced the catalog, and updated the pins, while the file was written.
-            let current = target.map(|pin| catalog().by_name(name).map_or(pin, |asset| Pin::from(&**asset)));
+            let current = target.map(|pin| catalog().by_name(name).map_or(pin, |asset| PinnedDigests::from(&**asset)));
             state.stale |= current != target;
             match current {
                 Some(pin) => state.pinned.insert(name.to_owned(), (pin, self.retain(pin))),
@@ -152,7 +151,7 @@ impl Pins {
         Ok(changed)
     }
 
-    fn retain(&self, pin: Pin) -> Retention {
+    fn retain(&self, pin: PinnedDigests) -> Retention {
         let digests = [pin.digest].into_iter().chain(pin.block_list).collect();
         self.retentions.retain_digests(digests, RetentionReason::Operator)
     }
@@ -183,7 +182,7 @@ impl Pins {
         // Under the lock, so that the last of several concurrent calls applies the newest catalog.
         let catalog = catalog();
         for (name, pinned) in &mut state.pinned {
-            match catalog.by_name(name).map(|asset| Pin::from(&**asset)) {
+            match catalog.by_name(name).map(|asset| PinnedDigests::from(&**asset)) {
                 None => {
                     warn!(asset = name, "pinned asset not in catalog: its last blob stays cached until it is unpinned");
                 }
@@ -225,12 +224,12 @@ impl Pins {
 
 impl State {
     /// All pins, in the form of the file.
-    fn all(&self) -> BTreeMap<String, Pin> {
+    fn all(&self) -> BTreeMap<String, PinnedDigests> {
         self.pinned.iter().map(|(name, (pin, _))| (name.clone(), *pin)).collect()
     }
 }
 
-impl From<&Asset> for Pin {
+impl From<&Asset> for PinnedDigests {
     fn from(asset: &Asset) -> Self {
         Self { digest: asset.digest, block_list: asset.blocks.as_ref().map(|list| list.digest) }
     }

@@ -1,13 +1,10 @@
 //! The protocols that transfers use.
 
-use serde::{Deserialize, Serialize};
-use strum::{EnumCount, IntoStaticStr};
-use utoipa::ToSchema;
+use strum::{EnumCount, EnumString, IntoStaticStr, VariantNames};
 
 /// The protocol of a transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, EnumCount, IntoStaticStr)]
-#[strum(serialize_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Protocol {
     /// HTTP, with or without TLS.
     Http,

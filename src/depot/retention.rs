@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -45,6 +46,28 @@ impl fmt::Display for RetentionReason {
         }
     }
 }
+
+impl FromStr for RetentionReason {
+    type Err = UnknownReason;
+
+    /// Parses the output of `Display`. A previous release parses as [`RetentionReason::Release`]: the text does not have the
+    /// end of its retention.
+    fn from_str(text: &str) -> Result<Self, UnknownReason> {
+        let unknown = || UnknownReason(text.to_owned());
+        match text.split_once(' ') {
+            None if text == "settings" => Ok(Self::Configuration),
+            None if text == "operator" => Ok(Self::Operator),
+            Some(("release", name)) => Ok(Self::Release(name.to_owned())),
+            Some(("job", id)) => id.parse().map(Self::Job).map_err(|_| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// A text that is not a retention reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown reason {0:?}: expected settings, operator, release NAME or job NUMBER")]
+pub struct UnknownReason(String);
 
 impl RetentionReason {
     /// The reason and how to end the retention, as a phrase for operators.

@@ -8,10 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::FixedState;
 use parking_lot::{Mutex, MutexGuard};
-use serde::{Deserialize, Serialize};
 use strum::EnumCount as _;
 use tokio::sync::broadcast;
-use utoipa::ToSchema;
 
 use super::cache_state::CacheState;
 use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
@@ -48,7 +46,7 @@ struct Shard {
 }
 
 /// A count for each protocol.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ByProtocol {
     /// HTTP, with or without TLS.
     pub http: u64,

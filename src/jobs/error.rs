@@ -2,7 +2,7 @@
 
 use super::limits::{MAX_ENDED, MAX_RUNNING};
 use super::selection::SelectionError;
-use super::view::JobState;
+use super::status::JobState;
 
 /// Why a job does not start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

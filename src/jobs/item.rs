@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::view::{Assets, Bytes, ItemState, ItemView};
+use super::status::{AssetCounts, ByteCounts, ItemState, ItemStatus};
 use crate::asset::Digest;
 use crate::catalog::Asset;
 
@@ -32,7 +32,7 @@ pub(super) struct Item {
 pub(super) struct Items {
     list: Vec<Item>,
     running: BTreeSet<usize>,
-    counts: Assets,
+    counts: AssetCounts,
     /// Bytes of items that count: those done, and all with a known size.
     done: u64,
     total: u64,
@@ -48,8 +48,8 @@ impl Item {
     }
 
     /// The item as operators see it.
-    pub(super) fn view(&self) -> ItemView {
-        ItemView {
+    pub(super) fn view(&self) -> ItemStatus {
+        ItemStatus {
             name: self.name.clone(),
             state: self.state,
             bytes: self.bytes,
@@ -63,7 +63,7 @@ impl Item {
 impl Items {
     /// Waiting items in this order.
     pub(super) fn new(list: Vec<Item>) -> Self {
-        let mut items = Self { counts: Assets { total: list.len(), ..Assets::default() }, ..Self::default() };
+        let mut items = Self { counts: AssetCounts { total: list.len(), ..AssetCounts::default() }, ..Self::default() };
         let mut seen = HashSet::new();
         for mut item in list {
             item.counts = seen.insert(item.digest);
@@ -93,13 +93,13 @@ impl Items {
     }
 
     /// The numbers of items: all, done, failed.
-    pub(super) fn assets(&self) -> Assets {
+    pub(super) fn assets(&self) -> AssetCounts {
         self.counts
     }
 
     /// The bytes of the items: all, done.
-    pub(super) fn bytes(&self) -> Bytes {
-        Bytes { total: (self.unknown_sizes == 0).then_some(self.total), done: self.done }
+    pub(super) fn bytes(&self) -> ByteCounts {
+        ByteCounts { total: (self.unknown_sizes == 0).then_some(self.total), done: self.done }
     }
 
     /// Starts an item.
@@ -219,9 +219,9 @@ mod tests {
                 }
                 let counting = || items.list.iter().filter(|item| item.counts);
                 let total: Option<u64> = counting().map(|item| item.size).sum();
-                prop_assert_eq!(items.bytes(), Bytes { total, done: counting().map(|item| item.bytes).sum() });
+                prop_assert_eq!(items.bytes(), ByteCounts { total, done: counting().map(|item| item.bytes).sum() });
                 let of = |state| items.list.iter().filter(|item| item.state == state).count();
-                let assets = Assets { total: items.list.len(), done: of(ItemState::Done), failed: of(ItemState::Failed) };
+                let assets = AssetCounts { total: items.list.len(), done: of(ItemState::Done), failed: of(ItemState::Failed) };
                 prop_assert_eq!(items.assets(), assets);
                 prop_assert_eq!(items.running().len(), of(ItemState::Running));
             }

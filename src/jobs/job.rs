@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::item::{Item, Items};
-use super::view::{ItemView, JobKind, JobState, JobView};
+use super::status::{ItemStatus, JobKind, JobState, JobStatus};
 use super::work::Work;
 use crate::depot::{Depot, Rate, Retention, RetentionReason};
 
@@ -94,7 +94,7 @@ impl Job {
 
     /// Changes the items on behalf of the item at `index`, and returns its new view. Does nothing, and returns `None`, if the
     /// job has ended.
-    pub(super) fn update(&self, index: usize, change: impl FnOnce(&mut Items)) -> Option<ItemView> {
+    pub(super) fn update(&self, index: usize, change: impl FnOnce(&mut Items)) -> Option<ItemStatus> {
         let mut progress = self.progress.lock();
         (progress.state == JobState::Running).then(|| {
             change(&mut progress.items);
@@ -104,7 +104,7 @@ impl Job {
 
     /// Ends the job in `state`; with `None`, in the state that follows from its items. Returns the items that were running
     /// and are now cancelled. Fails with the job's state if it has ended already.
-    pub(super) fn end(&self, depot: &Depot, state: Option<JobState>) -> Result<Vec<ItemView>, JobState> {
+    pub(super) fn end(&self, depot: &Depot, state: Option<JobState>) -> Result<Vec<ItemStatus>, JobState> {
         let (cancelled, retentions) = {
             let mut progress = self.refresh(depot);
             if progress.state != JobState::Running {
@@ -129,22 +129,22 @@ impl Job {
     }
 
     /// The current view, with items.
-    pub(super) fn view(&self, depot: &Depot) -> JobView {
+    pub(super) fn view(&self, depot: &Depot) -> JobStatus {
         let mut progress = self.refresh(depot);
         let items = progress.items.list().iter().map(Item::view).collect();
-        JobView { items, ..self.summarize(&mut progress) }
+        JobStatus { items, ..self.summarize(&mut progress) }
     }
 
     /// The current view, without items.
-    pub(super) fn summary(&self, depot: &Depot) -> JobView {
+    pub(super) fn summary(&self, depot: &Depot) -> JobStatus {
         self.summarize(&mut self.refresh(depot))
     }
 
-    fn summarize(&self, progress: &mut JobProgress) -> JobView {
+    fn summarize(&self, progress: &mut JobProgress) -> JobStatus {
         let bytes = progress.items.bytes();
         let running = progress.state == JobState::Running;
         let rate = if running { progress.rate.at(Instant::now(), bytes.done) } else { 0 };
-        JobView {
+        JobStatus {
             id: self.id,
             kind: self.kind,
             what: self.what.clone(),

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-use super::view::PlannedState;
+use super::status::PlannedState;
+use crate::asset::{AssetName, Digest};
 use crate::catalog::Asset;
 use crate::depot::Depot;
 use crate::task::blocking;
@@ -20,7 +19,7 @@ const CONCURRENT_REQUESTS: usize = 16;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What bringing some assets into the cache will mean. Bytes that several assets have in common count once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// How many assets there are.
     pub assets: usize,
@@ -35,7 +34,7 @@ pub struct Plan {
 }
 
 /// What is here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Proven {
     /// How many assets.
     pub assets: usize,
@@ -44,7 +43,7 @@ pub struct Proven {
 }
 
 /// What is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Missing {
     /// How many assets.
     pub assets: usize,
@@ -55,7 +54,7 @@ pub struct Missing {
 }
 
 /// Whether all of it can be in the cache at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Room {
     /// Bytes that the missing ones could take, when everything has gone that may go for them.
     pub available: u64,
@@ -65,10 +64,10 @@ pub struct Room {
 }
 
 /// One asset of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanItem {
     /// Its name.
-    pub name: String,
+    pub name: AssetName,
     /// Its size in bytes, where it is known.
     pub size: Option<u64>,
     /// Where it is.
@@ -78,15 +77,15 @@ pub struct PlanItem {
 impl Plan {
     /// The plan for these assets, with the sizes that are known. Memory only, except one query of the file system's free space.
     pub fn of(assets: &[Arc<Asset>], depot: &Depot) -> Self {
-        let filling: HashSet<String> = depot.fills().into_iter().map(|fill| fill.digest).collect();
+        let filling: HashSet<Digest> = depot.fills().into_iter().map(|fill| fill.digest).collect();
         let item = |asset: &Arc<Asset>| {
             let progress = depot.progress(asset);
             let state = match progress.cached {
                 true => PlannedState::Proven,
-                false if filling.contains(&asset.digest.to_string()) => PlannedState::Filling,
+                false if filling.contains(&asset.digest) => PlannedState::Filling,
                 false => PlannedState::Missing,
             };
-            PlanItem { name: asset.name.to_string(), size: progress.size, state }
+            PlanItem { name: asset.name.clone(), size: progress.size, state }
         };
         let items = assets.iter().map(item).collect();
         let digests = assets.iter().map(|asset| asset.digest).collect();
@@ -98,7 +97,7 @@ impl Plan {
     pub async fn with_sizes(assets: Vec<Arc<Asset>>, depot: &Depot) -> Self {
         let unknown: Vec<_> = assets.iter().filter(|asset| depot.known_size(asset).is_none()).cloned().collect();
         let requests =
-            stream::iter(unknown).map(|asset| async move { (asset.name.to_string(), depot.size(&asset).await.ok()) });
+            stream::iter(unknown).map(|asset| async move { (asset.name.clone(), depot.size(&asset).await.ok()) });
         let replies =
             requests.buffer_unordered(CONCURRENT_REQUESTS).take_until(Box::pin(tokio::time::sleep(REQUEST_TIMEOUT)));
         let sizes: HashMap<_, _> = replies.collect().await;

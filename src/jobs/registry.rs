@@ -14,8 +14,8 @@ use super::limits::{EVENT_CAPACITY, MAX_DETAILED, MAX_ENDED, MAX_RUNNING, PROGRE
 use super::plan::Plan;
 use super::runner;
 use super::selection::{Selection, SelectionError};
+use super::status::{JobEvent, JobKind, JobState, JobStatus};
 use super::task::Task;
-use super::view::{JobEvent, JobKind, JobState, JobView};
 use super::work::Work;
 use crate::boot::Boot;
 use crate::depot::Depot;
@@ -72,7 +72,7 @@ impl Jobs {
     /// catalog on a blocking thread: it looks up names and globs.
     ///
     /// Returns the running scrub if `task` is a scrub too: a second one would find nothing else.
-    pub fn start(&self, task: Task) -> Result<JobView, StartError> {
+    pub fn start(&self, task: Task) -> Result<JobStatus, StartError> {
         let depot = self.depot();
         if task == Task::Scrub {
             let running = self.shared.list.lock().running.iter().find(|job| job.kind() == JobKind::Scrub).cloned();
@@ -92,13 +92,13 @@ impl Jobs {
         }
         let view = job.view(depot);
         info!(job = id, kind = view.kind.as_str(), what = view.what, assets = view.assets.total, "job started");
-        self.publish(JobEvent::Job(view.without_items()));
+        self.publish(JobEvent::Job(job.summary(depot)));
         tokio::spawn(self.clone().run(job));
         Ok(view)
     }
 
     /// The running jobs, newest first, and then the last 100 that ended; without items.
-    pub fn list(&self) -> Vec<JobView> {
+    pub fn list(&self) -> Vec<JobStatus> {
         let jobs: Vec<_> = {
             let list = self.shared.list.lock();
             list.running.iter().rev().chain(&list.ended).cloned().collect()
@@ -108,13 +108,13 @@ impl Jobs {
 
     /// The job with this number and its items, if it runs or is kept. The last 10 ended jobs keep all items, older ones only
     /// those that failed.
-    pub fn get(&self, id: u64) -> Option<JobView> {
+    pub fn get(&self, id: u64) -> Option<JobStatus> {
         self.find(id).map(|job| job.view(self.depot()))
     }
 
     /// Cancels the job with this number. Its waiting items are not started; its running ones are cancelled, except fills that
     /// clients or releases need too.
-    pub fn cancel(&self, id: u64) -> Result<JobView, CancelError> {
+    pub fn cancel(&self, id: u64) -> Result<JobStatus, CancelError> {
         let job = self.find(id).ok_or(CancelError::Unknown(id))?;
         let cancelled =
             job.end(self.depot(), Some(JobState::Cancelled)).map_err(|state| CancelError::Ended { id, state })?;

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, broadcast};
 
 use super::item::Items;
 use super::job::Job;
-use super::view::{JobEvent, JobKind};
+use super::status::{JobEvent, JobKind};
 use crate::asset::Digest;
 use crate::cache::ScrubOutcome;
 use crate::catalog::Asset;

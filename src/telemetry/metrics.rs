@@ -1,15 +1,17 @@
-//! The metrics: their names, what they mean, and those that begin at zero. It knows no listener.
+//! Metrics: names, help texts, and counters that start at zero. It knows no listener.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::{LostLines, TelemetryError};
+use super::error::TelemetryError;
+use super::lost_lines::LostLines;
 use crate::depot::{CacheState, FillOutcome, Outcome, Protocol};
 
-/// Seconds that a transfer or a fill may take: from a boot script out of memory to an ISO over a slow link.
-const SECONDS: [f64; 14] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0];
+/// Histogram buckets in seconds: from a boot script in memory to an ISO over a slow link.
+const SECONDS_BUCKETS: [f64; 14] =
+    [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0];
 
-/// The process's metrics, from which `/metrics` is written.
+/// The process's metrics, for `/metrics`.
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
@@ -17,31 +19,30 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Begins to record; once a process. `lost` is the log's, where there is one.
+    /// Starts recording. Call it once per process. `lost` counts the log's lost lines.
     pub fn start(lost: Option<LostLines>) -> Result<Self, TelemetryError> {
         let seconds = Matcher::Suffix("_seconds".to_owned());
-        let builder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &SECONDS);
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &SECONDS_BUCKETS);
         let handle = builder.and_then(PrometheusBuilder::install_recorder);
-        let handle = handle.map_err(|e| TelemetryError::Twice(e.to_string()))?;
+        let handle = handle.map_err(|e| TelemetryError::AlreadyStarted(e.to_string()))?;
         describe();
-        begin();
+        register_zeros();
         Ok(Self { handle, lost })
     }
 
-    /// All metrics in the Prometheus text format.
+    /// Returns all metrics in the Prometheus text format.
     pub fn render(&self) -> String {
         if let Some(lost) = &self.lost {
-            lost.report();
+            lost.update_counter();
         }
         self.handle.render()
     }
 
-    /// Folds what was recorded since the last time, and tells of lost log lines; to be called every few seconds, or
-    /// histograms grow.
+    /// Aggregates recent samples and logs lost log lines. Call it every few seconds, or histograms grow.
     pub fn upkeep(&self) {
         self.handle.run_upkeep();
         if let Some(lost) = &self.lost {
-            lost.tell();
+            lost.log_losses();
         }
     }
 }
@@ -73,14 +74,13 @@ fn describe() {
     describe_gauge!("bootdepot_build_info", "Always 1; the labels tell the build");
 }
 
-/// Begins counters at zero that an alert asks for before anything of the kind has happened: a rate knows no increase from
-/// nothing to one.
-fn begin() {
+/// Registers counters at zero, so that alerts on a rate see the first event: a rate has no increase from a missing series.
+fn register_zeros() {
     use Outcome::{Aborted, Complete, DigestMismatch, NotFound, OriginFailed, Probe, Refused, Timeout};
     for protocol in [Protocol::Http.as_str(), Protocol::Tftp.as_str()] {
         gauge!("bootdepot_transfers_active", "protocol" => protocol).set(0.0);
         counter!("bootdepot_sent_bytes_total", "protocol" => protocol).absolute(0);
-        // Registered, it is shown with nothing in it.
+        // A registered histogram is rendered even if it is empty.
         drop(histogram!("bootdepot_transfer_seconds", "protocol" => protocol));
         let ended = |outcome: Outcome, cache: &'static str| {
             let outcome = outcome.as_str();

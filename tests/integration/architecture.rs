@@ -8,7 +8,7 @@ use self::modules::Modules;
 use crate::support::program::root;
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
-const ROWS: [&[&str]; 12] = [
+const ROWS: [&[&str]; 13] = [
     &["asset", "backoff", "error_chain", "fault_points", "rate_limit", "sockets", "span", "task", "trust"],
     &["durable_file", "watched_file"],
     &["secret", "transport"],
@@ -16,6 +16,7 @@ const ROWS: [&[&str]; 12] = [
     &["depot"],
     &["boot"],
     &["tftp", "http", "dhcp", "jobs"],
+    &["api"],
     &["admin"],
     &["config", "telemetry"],
     &["app"],

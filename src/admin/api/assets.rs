@@ -5,20 +5,20 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::jobs::{self, Started};
 use super::refusals::Refusals;
-use crate::admin::Problem;
 use crate::admin::extract::{Name, Query};
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
-use crate::admin::shelf::{AssetState, AssetView, Shelf, sorted};
+use crate::admin::shelf::{Shelf, sorted};
+use crate::api::{AssetList, AssetState, AssetView, Evicted, JobView, Problem};
 use crate::asset::AssetName;
 use crate::catalog::Asset;
 use crate::depot::{EvictRefusal, PinError};
-use crate::jobs::{JobView, Selection, Task};
+use crate::jobs::{Selection, Task};
 use crate::task::blocking;
 
 /// The most assets of one answer.
@@ -39,24 +39,6 @@ pub(super) struct Wanted {
     limit: Option<u16>,
     /// Those that come after this name.
     after: Option<String>,
-}
-
-/// Some assets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AssetList {
-    /// In the order of their names.
-    pub assets: Vec<AssetView>,
-    /// How many there are in all, before and after these included.
-    pub total: usize,
-    /// What to ask for as `after`, where more come after these.
-    pub next: Option<String>,
-}
-
-/// What evicting freed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Evicted {
-    /// In bytes.
-    pub freed: u64,
 }
 
 /// Assets by name
@@ -177,8 +159,8 @@ pub(super) async fn unpin(State(site): State<Site>, Name(name): Name) -> Result<
     depot.unpin(&name).await.map_err(|error| unpinned(&error))?;
     // The catalog may have it no more: what is left is what was pinned.
     let former = pinned.and_then(|pin| {
-        let (name, digest) = (AssetName::parse(&pin.name).ok()?, pin.digest.parse().ok()?);
-        Some(Arc::new(Asset::new(name, digest, Vec::new())))
+        let name = AssetName::parse(&pin.name).ok()?;
+        Some(Arc::new(Asset::new(name, pin.digest, Vec::new())))
     });
     match depot.find(&name).or(former) {
         Some(asset) => Ok(view(&site, asset).await),

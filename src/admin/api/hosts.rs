@@ -3,23 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::refusals::Refusals;
-use crate::admin::Problem;
 use crate::admin::extract::Name;
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
-use crate::boot::MachineView;
+use crate::api::{HostList, MachineView, Problem};
 use crate::task::blocking;
-
-/// All machines.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct HostList {
-    /// Those that were seen, the last seen first, and then the hosts that were not.
-    pub hosts: Vec<MachineView>,
-}
 
 /// All machines, without their boots
 #[utoipa::path(
@@ -28,7 +18,8 @@ pub struct HostList {
     responses((status = 200, description = "The machines", body = HostList), Refusals)
 )]
 pub(super) async fn list(State(site): State<Site>) -> Json<HostList> {
-    Json(HostList { hosts: blocking(move || site.boot.machines()).await })
+    let machines = blocking(move || site.boot.machines()).await;
+    Json(HostList { hosts: machines.into_iter().map(Into::into).collect() })
 }
 
 /// One machine with its boots
@@ -46,5 +37,5 @@ pub(super) async fn one(State(site): State<Site>, Name(name): Name) -> Result<Js
     let unknown = || {
         Refusal::new(StatusCode::NOT_FOUND, "no host has this name, and no machine with this MAC or address was seen")
     };
-    blocking(move || site.boot.machine(&name)).await.map(Json).ok_or_else(unknown)
+    blocking(move || site.boot.machine(&name)).await.map(|machine| Json(machine.into())).ok_or_else(unknown)
 }

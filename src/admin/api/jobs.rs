@@ -5,27 +5,18 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use hyper::header::RETRY_AFTER;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::refusals::Refusals;
-use crate::admin::Problem;
 use crate::admin::extract::{Content, Name};
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
-use crate::jobs::{CancelError, JobView, Plan, PreloadOrder, SelectionError, StartError, Task};
+use crate::api::{JobList, JobView, Plan, PreloadOrder, Problem};
+use crate::jobs::{CancelError, SelectionError, StartError, Task};
 use crate::task::blocking;
 use crate::transport::RETRY_SECONDS;
 
 /// A job that was begun.
 pub(super) type Started = (StatusCode, Json<JobView>);
-
-/// All jobs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct JobList {
-    /// Those that run, the newest first, and then the last 100 that ended; without their items.
-    pub jobs: Vec<JobView>,
-}
 
 /// Brings assets into the cache, or says what that would mean
 #[utoipa::path(
@@ -52,7 +43,7 @@ pub(super) async fn preload(
         return start(&site, Task::from(&order)).await.map(axum::response::IntoResponse::into_response);
     }
     let plan = site.jobs.plan(&order.selection()).await;
-    plan.map(|plan| Json(plan).into_response()).map_err(|error| unselected(&error))
+    plan.map(|plan| Json(Plan::from(plan)).into_response()).map_err(|error| unselected(&error))
 }
 
 /// Hashes every blob of the cache again
@@ -74,7 +65,7 @@ pub(super) async fn scrub(State(site): State<Site>) -> Result<Started, Refusal> 
     responses((status = 200, description = "The jobs", body = JobList), Refusals)
 )]
 pub(super) async fn list(State(site): State<Site>) -> Json<JobList> {
-    Json(JobList { jobs: site.jobs.list() })
+    Json(JobList { jobs: site.jobs.list().into_iter().map(Into::into).collect() })
 }
 
 /// One job
@@ -91,7 +82,7 @@ pub(super) async fn list(State(site): State<Site>) -> Json<JobList> {
 )]
 pub(super) async fn one(State(site): State<Site>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
     let unknown = || Refusal::new(StatusCode::NOT_FOUND, CancelError::Unknown(id).to_string());
-    blocking(move || site.jobs.get(id)).await.map(Json).ok_or_else(unknown)
+    blocking(move || site.jobs.get(id)).await.map(|job| Json(job.into())).ok_or_else(unknown)
 }
 
 /// Ends a job
@@ -110,7 +101,7 @@ pub(super) async fn one(State(site): State<Site>, Name(id): Name<u64>) -> Result
     )
 )]
 pub(super) async fn cancel(State(site): State<Site>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
-    site.jobs.cancel(id).map(Json).map_err(|error| {
+    site.jobs.cancel(id).map(|job| Json(job.into())).map_err(|error| {
         let status = match error {
             CancelError::Unknown(_) => StatusCode::NOT_FOUND,
             CancelError::Ended { .. } => StatusCode::CONFLICT,
@@ -123,7 +114,7 @@ pub(super) async fn cancel(State(site): State<Site>, Name(id): Name<u64>) -> Res
 pub(super) async fn start(site: &Site, task: Task) -> Result<Started, Refusal> {
     let jobs = site.jobs.clone();
     match blocking(move || jobs.start(task)).await {
-        Ok(job) => Ok((StatusCode::ACCEPTED, Json(job))),
+        Ok(job) => Ok((StatusCode::ACCEPTED, Json(job.into()))),
         Err(StartError::Selection(error)) => Err(unselected(&error)),
         Err(error @ StartError::TooMany) => {
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());

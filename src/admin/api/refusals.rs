@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, Modify, PartialSchema as _, ToSchema as _};
 
-use crate::admin::Problem;
+use crate::api::Problem;
 
 /// Refusals that come before a request is looked at: status, name and meaning of each.
 const ALWAYS: [(&str, &str, &str); 8] = [

@@ -3,22 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::refusals::Refusals;
-use crate::admin::Problem;
 use crate::admin::extract::Name;
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
-use crate::boot::ReleaseView;
-
-/// All releases.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct ReleaseList {
-    /// In the order of the settings.
-    pub releases: Vec<ReleaseView>,
-}
+use crate::api::{Problem, ReleaseList, ReleaseView};
 
 /// All releases
 #[utoipa::path(
@@ -27,7 +17,7 @@ pub struct ReleaseList {
     responses((status = 200, description = "The releases", body = ReleaseList), Refusals)
 )]
 pub(super) async fn list(State(site): State<Site>) -> Json<ReleaseList> {
-    Json(ReleaseList { releases: site.boot.releases().list() })
+    Json(ReleaseList { releases: site.boot.releases().list().into_iter().map(Into::into).collect() })
 }
 
 /// Wants a release live
@@ -49,7 +39,7 @@ pub(super) async fn activate(
     Name(name): Name,
 ) -> Result<(StatusCode, Json<ReleaseView>), Refusal> {
     match site.boot.releases().activate(&name).await {
-        Ok(view) => Ok((StatusCode::ACCEPTED, Json(view))),
+        Ok(release) => Ok((StatusCode::ACCEPTED, Json(release.into()))),
         Err(error) => Err(Refusal::new(StatusCode::NOT_FOUND, error.to_string())),
     }
 }

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use super::refusals::Refusals;
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
-use crate::admin::{Problem, ReloadView};
+use crate::api::{Problem, ReloadView};
 
 /// Loads settings and catalog again
 ///

@@ -2,30 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::refusals::Refusals;
 use crate::admin::server::Site;
-use crate::depot::{FillView, PastFill, PastTransfer, TransferView};
-
-/// Fills.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct FillList {
-    /// Those under way, the oldest first.
-    pub fills: Vec<FillView>,
-    /// The last 200 that ended, the newest first.
-    pub recent: Vec<PastFill>,
-}
-
-/// Transfers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct TransferList {
-    /// Those under way, the oldest first.
-    pub transfers: Vec<TransferView>,
-    /// The last 500 that ended, the newest first.
-    pub recent: Vec<PastTransfer>,
-}
+use crate::api::{FillList, TransferList};
 
 /// Fills of the cache
 #[utoipa::path(
@@ -35,7 +15,9 @@ pub struct TransferList {
 )]
 pub(super) async fn fills(State(site): State<Site>) -> Json<FillList> {
     let depot = site.boot.depot();
-    Json(FillList { fills: depot.fills(), recent: depot.past_fills() })
+    let fills = depot.fills().into_iter().map(Into::into).collect();
+    let recent = depot.past_fills().into_iter().map(Into::into).collect();
+    Json(FillList { fills, recent })
 }
 
 /// Transfers to clients
@@ -45,5 +27,7 @@ pub(super) async fn fills(State(site): State<Site>) -> Json<FillList> {
     responses((status = 200, description = "The transfers", body = TransferList), Refusals)
 )]
 pub(super) async fn transfers(State(site): State<Site>) -> Json<TransferList> {
-    Json(TransferList { transfers: site.boot.open_transfers(), recent: site.boot.past_transfers() })
+    let transfers = site.boot.open_transfers().into_iter().map(Into::into).collect();
+    let recent = site.boot.past_transfers().into_iter().map(Into::into).collect();
+    Json(TransferList { transfers, recent })
 }

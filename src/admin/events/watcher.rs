@@ -10,14 +10,16 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 use super::Topic;
 use super::ring::Event;
-use crate::admin::LastReload;
 use crate::admin::api::look_at_status;
 use crate::admin::server::Site;
-use crate::admin::shelf::{AssetState, Shelf};
-use crate::asset::AssetName;
-use crate::boot::{MachineView, ReleaseView};
-use crate::depot::{FillEvent, FillView, TransferEvent, TransferFacts};
-use crate::jobs::{JobEvent, JobView};
+use crate::admin::shelf::Shelf;
+use crate::api::{
+    AssetState, FillView, JobItem, JobView, LastReload, MachineView, PastFill, PastTransfer, ReleaseView, TransferView,
+};
+use crate::asset::{AssetName, Digest};
+use crate::boot::{Mac, MachineStatus, ReleaseStatus};
+use crate::depot::{FillEvent, FillStatus, TransferEvent, TransferFacts};
+use crate::jobs::{JobEvent, JobStatus};
 
 /// Looks between two looks at what changes often, at what takes longer to look at, and at the whole.
 const OFTEN: u64 = 2;
@@ -31,7 +33,7 @@ const MAX_PER_TOPIC: usize = 512;
 pub(super) const MAX_BATCH: usize = Topic::ALL.len() * (MAX_PER_TOPIC + 1);
 
 /// What tells one machine from another.
-type MachineKey = (Option<String>, Option<String>, Option<IpAddr>);
+type MachineKey = (Option<String>, Option<Mac>, Option<IpAddr>);
 
 /// What was seen at the last look.
 pub(super) struct Watcher {
@@ -40,10 +42,10 @@ pub(super) struct Watcher {
     transfers: broadcast::Receiver<TransferEvent>,
     fill_events: broadcast::Receiver<FillEvent>,
     job_events: broadcast::Receiver<JobEvent>,
-    fills: HashMap<String, FillView>,
-    jobs: HashMap<u64, JobView>,
-    machines: HashMap<MachineKey, MachineView>,
-    releases: HashMap<String, ReleaseView>,
+    fills: HashMap<Digest, FillStatus>,
+    jobs: HashMap<u64, JobStatus>,
+    machines: HashMap<MachineKey, MachineStatus>,
+    releases: HashMap<String, ReleaseStatus>,
     assets: HashMap<AssetName, (AssetState, bool)>,
     reload: Option<LastReload>,
 }
@@ -170,11 +172,11 @@ impl Watcher {
         let mut views: Vec<_> = began.iter().map(|facts| depot.transfer_view(facts, 0, None)).collect();
         let mut past: Vec<_> = ended.iter().map(|(facts, end)| depot.past_transfer(facts, end)).collect();
         boot.name_hosts(views.iter_mut().chain(past.iter_mut().map(|past| &mut past.transfer)));
-        for view in &views {
-            news.tell(Topic::Transfer, "transfer", view);
+        for transfer in views {
+            news.tell(Topic::Transfer, "transfer", &TransferView::from(transfer));
         }
-        for view in &past {
-            news.tell(Topic::Transfer, "transfer-ended", view);
+        for transfer in past {
+            news.tell(Topic::Transfer, "transfer-ended", &PastTransfer::from(transfer));
         }
     }
 
@@ -182,23 +184,22 @@ impl Watcher {
         for event in drain(&mut self.fill_events, Topic::Fill, news) {
             match event {
                 FillEvent::Began(fill) => {
-                    news.tell(Topic::Fill, "fill", &fill);
-                    self.fills.insert(fill.digest.clone(), fill);
+                    self.fills.insert(fill.digest, fill.clone());
+                    news.tell(Topic::Fill, "fill", &FillView::from(fill));
                 }
                 FillEvent::Ended(fill) => {
                     self.fills.remove(&fill.digest);
-                    news.tell(Topic::Fill, "fill-ended", &fill);
+                    news.tell(Topic::Fill, "fill-ended", &PastFill::from(fill));
                 }
             }
         }
     }
 
     fn look_at_fills(&mut self, news: &mut News) {
-        let fills: HashMap<_, _> =
-            self.site.boot.depot().fills().into_iter().map(|fill| (fill.digest.clone(), fill)).collect();
+        let fills: HashMap<_, _> = self.site.boot.depot().fills().into_iter().map(|fill| (fill.digest, fill)).collect();
         for (digest, fill) in &fills {
             if self.fills.get(digest) != Some(fill) {
-                news.tell(Topic::Fill, "fill", fill);
+                news.tell(Topic::Fill, "fill", &FillView::from(fill.clone()));
             }
         }
         self.fills = fills;
@@ -206,15 +207,12 @@ impl Watcher {
 
     /// Jobs tell of themselves no more often than they should; of what they told since the last look the last counts.
     fn drain_jobs(&mut self, news: &mut News) {
-        #[derive(serde::Serialize)]
-        struct Item<'a> {
-            job: u64,
-            item: &'a crate::jobs::ItemView,
-        }
-        let mut last: Vec<JobView> = Vec::new();
+        let mut last: Vec<JobStatus> = Vec::new();
         for event in drain(&mut self.job_events, Topic::Job, news) {
             match event {
-                JobEvent::Item { job, item } => news.tell(Topic::Job, "job-item", &Item { job, item: &item }),
+                JobEvent::Item { job, item } => {
+                    news.tell(Topic::Job, "job-item", &JobItem { job, item: item.into() });
+                }
                 JobEvent::Job(job) => match last.iter_mut().find(|known| known.id == job.id) {
                     Some(known) => *known = job,
                     None => last.push(job),
@@ -223,7 +221,7 @@ impl Watcher {
         }
         for job in last {
             if self.jobs.get(&job.id) != Some(&job) {
-                news.tell(Topic::Job, "job", &job);
+                news.tell(Topic::Job, "job", &JobView::from(job.clone()));
             }
             if job.ended.is_some() {
                 self.jobs.remove(&job.id);
@@ -234,17 +232,17 @@ impl Watcher {
     }
 
     fn look_at_machines(&mut self, news: &mut News) {
-        let key = |machine: &MachineView| {
+        let key = |machine: &MachineStatus| {
             // A machine that is known by its MAC is the same wherever it is, and whatever it is called.
             let address = if machine.mac.is_none() { machine.address } else { None };
             let name = if machine.mac.is_none() && address.is_none() { machine.name.clone() } else { None };
-            (name, machine.mac.clone(), address)
+            (name, machine.mac, address)
         };
         let machines: HashMap<_, _> =
             self.site.boot.machines().into_iter().map(|machine| (key(&machine), machine)).collect();
         for (key, machine) in &machines {
             if self.machines.get(key) != Some(machine) {
-                news.tell(Topic::Host, "host", machine);
+                news.tell(Topic::Host, "host", &MachineView::from(machine.clone()));
             }
         }
         self.machines = machines;
@@ -255,7 +253,7 @@ impl Watcher {
             self.site.boot.releases().list().into_iter().map(|view| (view.name.clone(), view)).collect();
         for (name, release) in &releases {
             if self.releases.get(name) != Some(release) {
-                news.tell(Topic::Release, "release", release);
+                news.tell(Topic::Release, "release", &ReleaseView::from(release.clone()));
             }
         }
         self.releases = releases;

@@ -4,6 +4,7 @@ use super::*;
 use crate::asset::{AssetName, Digest};
 use crate::boot::{Ledger, Releases, Roster};
 use crate::catalog::Release;
+use crate::depot::RetentionReason;
 use crate::http::tests::{Plan, Site};
 
 fn json<T: serde::de::DeserializeOwned>(reply: &Reply, status: u16) -> T {
@@ -72,7 +73,7 @@ async fn an_asset_is_pinned_let_go_of_and_evicted() {
     assert!(here.used.is_some() && here.verified.is_some() && !here.pinned);
 
     let pinned: AssetView = json(&desk.ask("POST", &format!("{path}/pin"), &[]).await, 200);
-    assert_eq!((pinned.pinned, pinned.pinned_by, pinned.evicted_next), (true, vec!["operator".to_owned()], None));
+    assert_eq!((pinned.pinned, pinned.pinned_by, pinned.evicted_next), (true, vec![RetentionReason::Operator], None));
     let reply = desk.ask("POST", &format!("{path}/evict"), &[]).await;
     let detail = "okd/kernel is not evicted: an operator pinned it; unpin it first";
     assert_eq!((reply.status(), problem(&reply).detail.as_str()), (409, detail));

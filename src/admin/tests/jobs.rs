@@ -1,9 +1,10 @@
 //! Jobs over the API.
 
 use super::*;
+use crate::api::{JobView, Plan as Planned};
 use crate::asset::Digest;
 use crate::http::tests::{PATIENCE, Plan, Site};
-use crate::jobs::{JobState, JobView, Plan as Planned};
+use crate::jobs::JobState;
 
 const JSON: &str = "Content-Type: application/json";
 

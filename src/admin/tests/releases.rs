@@ -31,7 +31,7 @@ async fn releases_are_listed_and_activated() {
 
     let reply = ask("POST", "/api/v1/releases/new/activate", &[]).await;
     assert_eq!(reply.status(), 202);
-    let view: crate::boot::ReleaseView = serde_json::from_str(reply.text()).unwrap();
+    let view: crate::api::ReleaseView = serde_json::from_str(reply.text()).unwrap();
     assert_eq!((view.name.as_str(), view.active), ("new", true));
     let keeping = tokio::spawn({
         let (releases, stop) = (releases.clone(), stop.clone());

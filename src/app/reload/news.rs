@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::admin::{ReloadOutcome, ReloadView};
+use crate::api::{ReloadOutcome, ReloadView};
 use crate::config::{Changes, Summary};
 
 /// Names of each kind that the log shows.

@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::{Loaded, Look};
-use crate::admin::{
-    CatalogView, LastReload, LastReloadOutcome, ReloadFailure, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind,
-    SourceView,
+use crate::admin::ReloadFailure;
+use crate::api::{
+    CatalogView, LastReload, LastReloadOutcome, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind, SourceView,
 };
 use crate::config::Config;
 

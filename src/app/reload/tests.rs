@@ -141,14 +141,14 @@ async fn a_bad_catalog_of_an_origin_without_validators_is_told_of_once() {
     };
     house.write("catalog.toml", "[[asset]]\n");
     let told = look().await;
-    assert_eq!((told.0, told.1.unwrap().1), (1, crate::admin::LastReloadOutcome::Failed));
+    assert_eq!((told.0, told.1.unwrap().1), (1, crate::api::LastReloadOutcome::Failed));
     assert_eq!(look().await, told);
     // Another is looked at, and the bad one again when it comes again.
     house.write("catalog.toml", &assets(&["b"]));
     assert_eq!(look().await.0, 2);
     house.write("catalog.toml", "[[asset]]\n");
     let again = look().await;
-    assert_eq!((again.0, again.1.unwrap().1), (2, crate::admin::LastReloadOutcome::Failed));
+    assert_eq!((again.0, again.1.unwrap().1), (2, crate::api::LastReloadOutcome::Failed));
 }
 
 #[tokio::test]
@@ -177,12 +177,12 @@ async fn a_catalog_that_met_a_broken_file_is_taken_when_the_file_is_mended() {
     let standing = reloader.standing();
     assert_eq!(standing.sources.last().unwrap().error, None);
     let last = standing.last_reload.unwrap();
-    assert_eq!((last.outcome, last.errors.len()), (crate::admin::LastReloadOutcome::Unchanged, 0));
+    assert_eq!((last.outcome, last.errors.len()), (crate::api::LastReloadOutcome::Unchanged, 0));
     // What a command found wrong with the files is wrong until it is told otherwise.
     house.write("bootdepot.toml", &(house.sharing() + "max_sice = 1\n"));
     assert!(reloads.reload(ReloadTrigger::Signal, None).await.is_err());
     reloads.look().await;
-    assert_eq!(reloader.standing().last_reload.unwrap().outcome, crate::admin::LastReloadOutcome::Failed);
+    assert_eq!(reloader.standing().last_reload.unwrap().outcome, crate::api::LastReloadOutcome::Failed);
 }
 
 #[tokio::test]

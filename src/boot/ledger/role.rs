@@ -1,11 +1,12 @@
 //! What a step of a boot is for, and how far a boot is that has come to it.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use strum::{IntoStaticStr, VariantNames};
 
 /// What a step of a boot is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantNames)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Role {
     /// A DHCP answer.
     Dhcp,
@@ -40,15 +41,7 @@ pub(super) enum Stage {
 impl Role {
     /// The word for it in tables and JSON.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dhcp => "dhcp",
-            Self::Nbp => "nbp",
-            Self::Script => "script",
-            Self::Kernel => "kernel",
-            Self::Initrd => "initrd",
-            Self::Asset => "asset",
-            Self::File => "file",
-        }
+        self.into()
     }
 
     /// The stage of a boot in which such a step is taken.

@@ -1,8 +1,7 @@
 //! How an attempt to boot stands, as far as a boot server can know: a machine tells nobody that it runs.
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use super::Role;
 use super::attempt::Attempt;
@@ -15,8 +14,8 @@ use crate::depot::Outcome;
 const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(3);
 
 /// How a boot stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum State {
     /// It is under way.
     Booting,
@@ -42,20 +41,9 @@ pub(super) struct Standing {
 }
 
 impl State {
-    /// All of them.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Booting, Self::Waiting, Self::Done, Self::Quiet, Self::Failed, Self::Stuck];
-
     /// The word for it in tables and JSON.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Booting => "booting",
-            Self::Waiting => "waiting",
-            Self::Done => "done",
-            Self::Quiet => "quiet",
-            Self::Failed => "failed",
-            Self::Stuck => "stuck",
-        }
+        self.into()
     }
 }
 

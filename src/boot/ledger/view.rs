@@ -1,10 +1,9 @@
-//! What others see of the ledger: the admin API's JSON, which the commands read again.
+//! How machines and their boots stand, as the ledger has them.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::Role;
 use super::attempt::Attempt;
@@ -12,17 +11,17 @@ use super::books::{Page, UnderWay};
 use super::key::Key;
 use super::state::{State, standing};
 use super::step::Step;
+use crate::boot::Mac;
 use crate::depot::{CacheState, Outcome};
 
 /// A machine, and how its last boot stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct MachineView {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MachineStatus {
     /// The host's name, where it has one.
     pub name: Option<String>,
-    /// Its MAC, where it is known, as six pairs of lower-case hex digits with colons.
-    pub mac: Option<String>,
+    /// Its MAC, where it is known.
+    pub mac: Option<Mac>,
     /// The address where it was last.
-    #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
     /// The profile of its last script, or of its host where it was not seen yet.
     pub profile: Option<String>,
@@ -35,15 +34,14 @@ pub struct MachineView {
     /// The same in words.
     pub note: Option<String>,
     /// The last step of its last boot.
-    pub last_step: Option<StepView>,
+    pub last_step: Option<StepStatus>,
     /// Its boots, the newest first; left out of lists.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub boots: Vec<BootView>,
+    pub boots: Vec<BootStatus>,
 }
 
 /// One attempt of a machine to boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct BootView {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootStatus {
     /// Tells it from every other of this server.
     pub id: u64,
     /// When its first step began.
@@ -63,12 +61,12 @@ pub struct BootView {
     /// Payload bytes of all steps.
     pub bytes: u64,
     /// Its steps, in the order in which they began.
-    pub steps: Vec<StepView>,
+    pub steps: Vec<StepStatus>,
 }
 
 /// One step of a boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct StepView {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepStatus {
     /// What it is for.
     pub role: Role,
     /// The asset's or the script's name, or the file that DHCP named.
@@ -85,8 +83,8 @@ pub struct StepView {
     pub bytes: u64,
     /// The whole asset's size, where it is known.
     pub size: Option<u64>,
-    /// Milliseconds in which transfers were under way.
-    pub milliseconds: u64,
+    /// For how long transfers were under way.
+    pub took: Duration,
     /// Bytes a second in that time.
     pub rate: Option<u64>,
     /// The farthest that any of its bytes had to be fetched.
@@ -95,17 +93,17 @@ pub struct StepView {
     pub outcome: Option<Outcome>,
 }
 
-impl MachineView {
+impl MachineStatus {
     /// A machine as it stands at `now`, without its boots.
     pub(super) fn of(key: &Key, page: &Page, under_way: &UnderWay, now: Timestamp) -> Self {
         let last = page.attempts.back();
         let standing = last.map(|attempt| standing(attempt, now));
         let step = last.and_then(|attempt| {
             let step = attempt.steps.iter().max_by_key(|step| step.last)?;
-            Some(StepView::now(step, attempt, under_way, now))
+            Some(StepStatus::now(step, attempt, under_way, now))
         });
         let (mac, address) = match key {
-            Key::Mac(mac) => (Some(mac.to_string()), page.address),
+            Key::Mac(mac) => (Some(*mac), page.address),
             Key::Address(address) => (None, Some(*address)),
         };
         Self {
@@ -124,15 +122,15 @@ impl MachineView {
 
     /// The same with its boots.
     pub(super) fn with_boots(key: &Key, page: &Page, under_way: &UnderWay, now: Timestamp) -> Self {
-        let boots = page.attempts.iter().rev().map(|attempt| BootView::of(attempt, under_way, now)).collect();
+        let boots = page.attempts.iter().rev().map(|attempt| BootStatus::of(attempt, under_way, now)).collect();
         Self { boots, ..Self::of(key, page, under_way, now) }
     }
 }
 
-impl BootView {
+impl BootStatus {
     fn of(attempt: &Attempt, under_way: &UnderWay, now: Timestamp) -> Self {
         let standing = standing(attempt, now);
-        let steps: Vec<_> = attempt.steps.iter().map(|step| StepView::now(step, attempt, under_way, now)).collect();
+        let steps: Vec<_> = attempt.steps.iter().map(|step| StepStatus::now(step, attempt, under_way, now)).collect();
         Self {
             id: attempt.id,
             began: attempt.began,
@@ -148,7 +146,7 @@ impl BootView {
     }
 }
 
-impl StepView {
+impl StepStatus {
     /// A step with what its transfers under way have sent by `now`.
     fn now(step: &Step, attempt: &Attempt, under_way: &UnderWay, now: Timestamp) -> Self {
         let sent = under_way.get(&attempt.id).map_or(0, |sent| attempt.sent_of(step, sent));
@@ -165,7 +163,7 @@ impl StepView {
             requests: step.requests,
             bytes: step.bytes,
             size: step.size,
-            milliseconds: u64::try_from(step.took().as_millis()).unwrap_or(u64::MAX),
+            took: step.took(),
             rate: step.rate(),
             cache: step.cache,
             outcome: step.outcome,

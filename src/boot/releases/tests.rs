@@ -113,12 +113,12 @@ impl Running {
         self.releases.find(reference).map(|asset| asset.name.to_string())
     }
 
-    fn view(&self, name: &str) -> ReleaseView {
+    fn view(&self, name: &str) -> ReleaseStatus {
         self.releases.list().into_iter().find(|view| view.name == name).unwrap()
     }
 
     /// Waits until a release is seen so. Not a matter of time: the bound is for a test that fails.
-    async fn until(&self, name: &str, wanted: impl Fn(&ReleaseView) -> bool) -> ReleaseView {
+    async fn until(&self, name: &str, wanted: impl Fn(&ReleaseStatus) -> bool) -> ReleaseStatus {
         let waiting = async {
             loop {
                 let view = self.view(name);

@@ -1,16 +1,15 @@
-//! What operators see of a release.
+//! How a release stands, for operators.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::standing::Standing;
 use crate::catalog::Release;
 use crate::depot::{AssetProgress, timestamp};
 
-/// A release as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ReleaseView {
+/// A release, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseStatus {
     /// Its name.
     pub name: String,
     /// Its channel, if it has one.
@@ -34,8 +33,8 @@ pub struct ReleaseView {
 }
 
 /// How a release stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum ReleaseState {
     /// New scripts name its assets.
     Live,
@@ -50,16 +49,11 @@ pub enum ReleaseState {
 impl ReleaseState {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Fetching => "fetching",
-            Self::Failed => "failed",
-            Self::Idle => "idle",
-        }
+        self.into()
     }
 }
 
-impl ReleaseView {
+impl ReleaseStatus {
     /// The view of `release`, whose assets have come this far, or failed for this reason.
     pub(super) fn of(
         release: &Release,

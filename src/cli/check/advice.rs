@@ -109,19 +109,19 @@ impl Subject<'_> {
         let trouble = |kind, reach, found: String, remedy: String| Trouble { kind, found, remedy, reach };
         let step = Reach::Origin;
         match error {
-            OriginError::Dns { host, reason } => trouble(
+            OriginError::Dns { host, reason, .. } => trouble(
                 "cannot connect",
                 step(Step::Dns),
                 format!("the name {host} cannot be resolved ({reason})"),
                 format!("{}, or mend this machine's DNS until `getent hosts {host}` answers", self.mend_server()),
             ),
-            OriginError::Connect { host, reason } => trouble(
+            OriginError::Connect { host, reason, .. } => trouble(
                 "cannot connect",
                 step(Step::Tcp),
                 format!("{host}: {reason}"),
                 format!("see that the store runs there and no firewall is in the way; else {}", self.mend_server()),
             ),
-            OriginError::Tls { host, fault, reason } => trouble(
+            OriginError::Tls { host, fault, reason, .. } => trouble(
                 "cannot connect",
                 step(Step::Tls),
                 format!("TLS with {host}: {reason}"),

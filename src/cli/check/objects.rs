@@ -33,16 +33,16 @@ pub(super) fn compare(subject: &Subject<'_>, stat: &Stat) -> Outcome {
 /// Compares the checksum that a source tells with that of the setting `key`.
 fn checksum(subject: &Subject<'_>, stat: &Stat, digest: &Digest, key: &str) -> Outcome {
     let size = bytes(stat.size);
-    match &stat.advertised {
+    match &stat.checksum {
         Some(told) if told.digest != *digest => wrong(
             "wrong checksum",
-            format!("it has the SHA-256 {} there ({}), and {digest} in the catalog", told.digest, told.field),
+            format!("it has the SHA-256 {} there ({}), and {digest} in the catalog", told.digest, told.header),
             format!("upload the right object; if it is the right one, {}", subject.mend_asset(key)),
         ),
         Some(told) => Outcome::Good {
             size: stat.size,
             checksum: true,
-            found: format!("{size}, and the right checksum ({})", told.field),
+            found: format!("{size}, and the right checksum ({})", told.header),
         },
         None => Outcome::Good { size: stat.size, checksum: false, found: format!("{size}; it tells no checksum") },
     }

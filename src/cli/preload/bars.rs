@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::words;
+use crate::api::{ItemView, JobView};
 use crate::cli::live::columns;
-use crate::jobs::{ItemState, ItemView, JobView};
+use crate::jobs::ItemState;
 
 /// Bars of assets at a time. No more are worked on at a time by default; of more, the first have theirs.
 const MOST: usize = 16;
@@ -123,7 +124,8 @@ fn style(before: &str, bar: usize) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::{Assets, Bytes, JobKind, JobState};
+    use crate::api::{Assets, Bytes};
+    use crate::jobs::{JobKind, JobState};
 
     #[test]
     fn lines_fit_the_terminal() {

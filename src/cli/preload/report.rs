@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::bars::Bars;
 use super::words;
+use crate::api::{ItemView, JobView, Plan, PreloadOrder};
 use crate::cli::say;
-use crate::jobs::{ItemState, ItemView, JobView, Plan, PreloadOrder};
+use crate::jobs::ItemState;
 
 /// How often lines say how far all of it is.
 const TOTAL_EACH: Duration = Duration::from_secs(10);

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::api::{ItemView, JobView, Plan};
 use crate::cli::words::{bytes, count, plain, rate, took};
-use crate::jobs::{ItemState, ItemView, JobState, JobView, Plan, PlannedState};
+use crate::jobs::{ItemState, JobState, PlannedState};
 
 /// Characters of a name that stand before a bar, where there is room.
 pub(super) const NAME: usize = 32;
@@ -196,7 +197,8 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
 
     use super::*;
-    use crate::jobs::{Assets, Bytes, JobKind, Missing, PlanItem, Proven, Room};
+    use crate::api::{Assets, Bytes, Missing, PlanItem, Proven, Room};
+    use crate::jobs::JobKind;
 
     const GIB: u64 = 1 << 30;
 

@@ -10,7 +10,7 @@ use crate::asset::{AssetName, Digest};
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::pins::PINS_FILE;
-use crate::depot::pins::file::{Pin, PinFile};
+use crate::depot::pins::file::{PinFile, PinnedDigests};
 use crate::depot::{DepotConfig, FillSettings, RetentionReason};
 use crate::fault_points::FaultPoints;
 use crate::origin::{Origins, Timeouts};
@@ -50,7 +50,7 @@ fn change(depot: &Depot, name: &str) -> Result<bool, PinError> {
 
 /// The names that are pinned, those that the catalog does not have in brackets.
 fn pinned(depot: &Depot) -> Vec<String> {
-    let name = |pin: PinView| if pin.known { pin.name } else { format!("({})", pin.name) };
+    let name = |pin: Pin| if pin.known { pin.name } else { format!("({})", pin.name) };
     depot.pins().into_iter().map(name).collect()
 }
 
@@ -248,7 +248,7 @@ async fn a_pin_that_the_disk_does_not_take_is_not_promised() {
 /// [`crate::durable_file`] tests each step; this tests that the pins go through it.
 #[test]
 fn failed_write_keeps_old_pins() {
-    let pin = |seed| Pin { digest: digest(seed), block_list: Some(digest(seed + 100)) };
+    let pin = |seed| PinnedDigests { digest: digest(seed), block_list: Some(digest(seed + 100)) };
     let old = BTreeMap::from([("a".to_owned(), pin(1)), ("b".to_owned(), pin(2))]);
     let new = BTreeMap::from([("c".to_owned(), pin(3))]);
     let dir = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 
 /// What a pinned name resolved to when the catalog last had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::depot) struct Pin {
+pub(in crate::depot) struct PinnedDigests {
     pub(in crate::depot) digest: Digest,
     pub(in crate::depot) block_list: Option<Digest>,
 }
@@ -57,7 +57,7 @@ impl PinFile {
     /// The pins in the file; empty if there is no file. Blocks.
     ///
     /// Fails, with a text, if the file is invalid; an invalid file is never read as an empty one.
-    pub(in crate::depot) fn read(&self) -> Result<BTreeMap<String, Pin>, String> {
+    pub(in crate::depot) fn read(&self) -> Result<BTreeMap<String, PinnedDigests>, String> {
         let text = match fs::read(self.path()) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
@@ -74,14 +74,14 @@ impl PinFile {
             let digest = |text: &str| text.parse::<Digest>().map_err(|error| format!("{name}: {error}"));
             let block_list = pin.blocks_sha256.as_deref().map(digest).transpose()?;
             let digest = digest(&pin.sha256)?;
-            Ok((name, Pin { digest, block_list }))
+            Ok((name, PinnedDigests { digest, block_list }))
         };
         written.pins.into_iter().map(pinned).collect()
     }
 
     /// Replaces the file. The pins are on disk when this returns `Ok`. Blocks.
-    pub(in crate::depot) fn write(&self, all: &BTreeMap<String, Pin>) -> io::Result<()> {
-        let stored = |pin: &Pin| StoredPin {
+    pub(in crate::depot) fn write(&self, all: &BTreeMap<String, PinnedDigests>) -> io::Result<()> {
+        let stored = |pin: &PinnedDigests| StoredPin {
             sha256: pin.digest.to_string(),
             blocks_sha256: pin.block_list.map(|digest| digest.to_string()),
         };

@@ -81,11 +81,3 @@ fn a_selection_is_told_in_words() {
     assert_eq!(words(&["a", "b", "c"], &["okd-1", "okd-2"], false), "release okd-1, release okd-2, a and 2 more");
     assert_eq!(words(&["a"], &[], true), "all assets");
 }
-
-#[test]
-fn an_order_that_names_what_there_is_not_is_none() {
-    let order: PreloadOrder = serde_json::from_str(r#"{"releases":["okd-1"]}"#).unwrap();
-    assert_eq!((order.keep_going, order.verify, order.dry_run), (true, false, false));
-    assert_eq!(order.selection().releases, ["okd-1"]);
-    assert!(serde_json::from_str::<PreloadOrder>(r#"{"release":["okd-1"]}"#).is_err());
-}

@@ -151,7 +151,7 @@ proptest! {
         let anew = Books::of(books.all().iter().map(read));
         let forgotten = books.pages().any(|(_, page)| page.attempts.len() == MAX_ATTEMPTS);
         let view = |books: &Books| {
-            let mut views: Vec<_> = books.pages().map(|(key, page)| (*key, MachineView::with_boots(key, page, &UnderWay::new(), now))).collect();
+            let mut views: Vec<_> = books.pages().map(|(key, page)| (*key, MachineStatus::with_boots(key, page, &UnderWay::new(), now))).collect();
             views.sort_by_key(|(key, _)| *key);
             views.into_iter().map(|(key, view)| (key, view.boots)).collect::<Vec<_>>()
         };

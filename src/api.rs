@@ -1,0 +1,26 @@
+//! The data types of the admin API: what its JSON holds, made `From` the types of the rooms below. The admin listener sends
+//! them and the commands read them again. Only this room knows `utoipa` and the wire form of a value; it knows no HTTP.
+
+mod asset;
+mod catalog;
+mod host;
+mod job;
+mod plan;
+mod problem;
+mod release;
+mod status;
+mod text;
+mod traffic;
+mod word;
+
+pub use asset::{AssetList, AssetState, AssetView, Evicted};
+pub use catalog::{
+    CatalogView, LastReload, LastReloadOutcome, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind, SourceView,
+};
+pub use host::{BootView, HostList, MachineView, StepView};
+pub use job::{Assets, Bytes, ItemView, JobItem, JobList, JobView, PreloadOrder};
+pub use plan::{Missing, Plan, PlanItem, Proven, Room};
+pub use problem::Problem;
+pub use release::{ReleaseList, ReleaseView};
+pub use status::{Active, Amount, ByProtocol, CacheView, Listener, OriginTrouble, OriginView, Status, Totals};
+pub use traffic::{FillList, FillView, PastFill, PastTransfer, TransferList, TransferView};

@@ -1,0 +1,250 @@
+//! Jobs, and the order for one.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::word::words;
+use crate::jobs::{ItemState, ItemStatus, JobKind, JobState, JobStatus, Selection, Task};
+
+/// An order to preload: the body of `POST preload`. What is left out is empty or as [`PreloadOrder::default`] says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of one another, as the JSON is")]
+pub struct PreloadOrder {
+    /// Assets' names, or globs of them: `*` stands for anything but a slash, `**` for anything.
+    pub assets: Vec<String>,
+    /// Releases: all their assets.
+    pub releases: Vec<String>,
+    /// Profiles: what they name once every active release is live.
+    pub profiles: Vec<String>,
+    /// Hosts: what their scripts and files name once every active release is live, and their firmware file.
+    pub hosts: Vec<String>,
+    /// Everything in the catalog.
+    pub all: bool,
+    /// Hash again what is here, and fetch what rotted.
+    pub verify: bool,
+    /// Go on after a failure; on by default.
+    pub keep_going: bool,
+    /// Say what it would mean, and do nothing.
+    pub dry_run: bool,
+}
+
+impl Default for PreloadOrder {
+    fn default() -> Self {
+        Self {
+            assets: Vec::new(),
+            releases: Vec::new(),
+            profiles: Vec::new(),
+            hosts: Vec::new(),
+            all: false,
+            verify: false,
+            keep_going: true,
+            dry_run: false,
+        }
+    }
+}
+
+impl From<&PreloadOrder> for Task {
+    fn from(order: &PreloadOrder) -> Self {
+        Self::Preload { selection: order.selection(), verify: order.verify, keep_going: order.keep_going }
+    }
+}
+
+impl PreloadOrder {
+    /// What it is of.
+    pub fn selection(&self) -> Selection {
+        Selection {
+            assets: self.assets.clone(),
+            releases: self.releases.clone(),
+            profiles: self.profiles.clone(),
+            hosts: self.hosts.clone(),
+            all: self.all,
+        }
+    }
+}
+
+/// A job, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobView {
+    /// Tells it from every other of this process.
+    pub id: u64,
+    /// What kind of work it is.
+    pub kind: JobKind,
+    /// What it is of, in words.
+    pub what: String,
+    /// How it stands.
+    pub state: JobState,
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub began: Timestamp,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended: Option<Timestamp>,
+    /// How many assets it is of.
+    pub assets: Assets,
+    /// How many bytes it is of.
+    pub bytes: Bytes,
+    /// Bytes a second over the last seconds; 0 for what has ended.
+    pub rate: u64,
+    /// Each asset; left out of lists. Of jobs that ended before the last 10 that did, those that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<ItemView>,
+}
+
+/// How many assets a job is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Assets {
+    /// In all.
+    pub total: usize,
+    /// That are done.
+    pub done: usize,
+    /// That failed.
+    pub failed: usize,
+}
+
+/// How many bytes a job is of; what several assets have in common counts once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Bytes {
+    /// In all, where every size is known.
+    pub total: Option<u64>,
+    /// That are done, what was here from the beginning included.
+    pub done: u64,
+}
+
+/// One asset of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ItemView {
+    /// Its name, or the digest of a blob that the catalog does not have.
+    pub name: String,
+    /// How it stands.
+    pub state: ItemState,
+    /// Bytes of it that are done.
+    pub bytes: u64,
+    /// Its size in bytes, where it is known.
+    pub size: Option<u64>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Whether what was here of it turned out to be no good any more, or gone, and it is fetched again. Of a preload that
+    /// verifies.
+    #[serde(default)]
+    pub rotted: bool,
+}
+
+/// A change of one item of a job, as the event `job-item` holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobItem {
+    /// The job's number.
+    pub job: u64,
+    /// The item.
+    pub item: ItemView,
+}
+
+/// All jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobList {
+    /// Those that run, the newest first, and then the last 100 that ended; without their items.
+    pub jobs: Vec<JobView>,
+}
+
+impl JobView {
+    /// The same as lists show it.
+    #[must_use]
+    pub fn without_items(&self) -> Self {
+        Self { items: Vec::new(), what: self.what.clone(), ..*self }
+    }
+}
+
+impl From<JobStatus> for JobView {
+    fn from(job: JobStatus) -> Self {
+        let JobStatus { id, kind, what, state, began, ended, assets, bytes, rate, items } = job;
+        let assets = Assets { total: assets.total, done: assets.done, failed: assets.failed };
+        let bytes = Bytes { total: bytes.total, done: bytes.done };
+        let items = items.into_iter().map(Into::into).collect();
+        Self { id, kind, what, state, began, ended, assets, bytes, rate, items }
+    }
+}
+
+impl From<ItemStatus> for ItemView {
+    fn from(item: ItemStatus) -> Self {
+        let ItemStatus { name, state, bytes, size, error, rotted } = item;
+        Self { name, state, bytes, size, error, rotted }
+    }
+}
+
+words! {
+    JobKind as "JobKind": "What kind of work a job is.";
+    JobState as "JobState": "How a job stands.";
+    ItemState as "ItemState": "How one asset of a job stands.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::{AssetCounts, ByteCounts};
+
+    #[test]
+    fn preload_order_unknown_field_is_refused() {
+        let order: PreloadOrder = serde_json::from_str(r#"{"releases":["okd-1"]}"#).unwrap();
+        assert_eq!((order.keep_going, order.verify, order.dry_run), (true, false, false));
+        assert_eq!(order.selection().releases, ["okd-1"]);
+        assert!(serde_json::from_str::<PreloadOrder>(r#"{"release":["okd-1"]}"#).is_err());
+    }
+
+    #[test]
+    fn job_is_sent_in_its_own_words() {
+        let item = ItemStatus {
+            name: "okd/1/kernel".to_owned(),
+            state: ItemState::Done,
+            bytes: 1000,
+            size: Some(1000),
+            error: None,
+            rotted: false,
+        };
+        let job = JobStatus {
+            id: 1,
+            kind: JobKind::Preload,
+            what: "okd/1/kernel".to_owned(),
+            state: JobState::Done,
+            began: Timestamp::UNIX_EPOCH,
+            ended: Some(Timestamp::UNIX_EPOCH),
+            assets: AssetCounts { total: 1, done: 1, failed: 0 },
+            bytes: ByteCounts { total: Some(1000), done: 1000 },
+            rate: 0,
+            items: vec![item],
+        };
+        let job = JobView::from(job);
+        let sent = serde_json::to_string_pretty(&job).unwrap();
+        insta::assert_snapshot!(sent, @r#"
+        {
+          "id": 1,
+          "kind": "preload",
+          "what": "okd/1/kernel",
+          "state": "done",
+          "began": "1970-01-01T00:00:00Z",
+          "ended": "1970-01-01T00:00:00Z",
+          "assets": {
+            "total": 1,
+            "done": 1,
+            "failed": 0
+          },
+          "bytes": {
+            "total": 1000,
+            "done": 1000
+          },
+          "rate": 0,
+          "items": [
+            {
+              "name": "okd/1/kernel",
+              "state": "done",
+              "bytes": 1000,
+              "size": 1000,
+              "error": null,
+              "rotted": false
+            }
+          ]
+        }
+        "#);
+        assert_eq!(serde_json::from_str::<JobView>(&sent).unwrap(), job);
+    }
+}
