@@ -307,7 +307,7 @@ impl SourceRead {
     /// Verifies the whole after its last byte. Fails if the bytes are wrong: then the held tail is not sent.
     fn finish(&mut self, digest: &Digest) -> Result<(), Failure> {
         match &mut self.verification {
-            Verification::Whole(verifier) => match std::mem::take(&mut **verifier).prove(digest) {
+            Verification::Whole(verifier) => match std::mem::take(&mut **verifier).verify(digest) {
                 Ok(_) => {
                     self.verification = Verification::Done;
                     Ok(())

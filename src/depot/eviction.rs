@@ -5,6 +5,7 @@ use super::retention::RetentionReason;
 use crate::asset::AssetName;
 use crate::cache::{CacheError, EvictError};
 use crate::catalog::Asset;
+use crate::error_chain::error_chain;
 use crate::task::blocking;
 
 /// Why an asset is not evicted.
@@ -25,7 +26,7 @@ pub enum EvictRefusal {
     #[error("{0} is not evicted: a transfer is reading it; try again when its transfers have ended")]
     InUse(AssetName),
     /// The disk failed to remove it.
-    #[error(transparent)]
+    #[error("{}", error_chain(.0))]
     Failed(#[from] CacheError),
 }
 
@@ -43,7 +44,7 @@ impl Depot {
         let (cache, digest) = (self.shared.cache.clone(), asset.digest);
         let evicted = blocking(move || cache.evict(&digest)).await;
         evicted.inspect(|_| self.shared.hot.invalidate(&digest)).map_err(|error| match error {
-            EvictError::Absent(_) => EvictRefusal::Absent(asset.name.clone()),
+            EvictError::Missing(_) => EvictRefusal::Absent(asset.name.clone()),
             EvictError::Pinned(_) => {
                 EvictRefusal::Retained { name: asset.name.clone(), reasons: self.retention_reasons(&digest) }
             }

@@ -188,7 +188,7 @@ impl Depot {
     /// Writes the pin file if names resolve to other digests than it records, or if it was deleted with the cache
     /// directory. If the write fails, the next call tries again. Blocks.
     pub fn save_pins(&self) {
-        self.shared.pins.save_if_stale(self.shared.cache.is_there());
+        self.shared.pins.save_if_stale(self.shared.cache.is_available());
     }
 
     /// What prevents the depot from being ready, one sentence each; empty if it is ready.

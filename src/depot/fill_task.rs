@@ -26,6 +26,7 @@ use super::source_error::{SourceError, Spoiled};
 use super::source_failures::{RETRY_AFTER, SourceFailures};
 use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Entry};
+use crate::error_chain::error_chain;
 use crate::origin::{Origins, Validator};
 use crate::span;
 use crate::task::{self, blocking};
@@ -315,7 +316,7 @@ impl FillTask {
     /// If the disk fails to admit it, it may have lost bytes that were hashed, so the proof is not used again.
     async fn admit(&self, state: &PartialState, verifier: Verifier) -> Result<Entry, SourceError> {
         let expected = self.fill.asset().digest;
-        let proof = verifier.prove(&expected).map_err(|found| {
+        let proof = verifier.verify(&expected).map_err(|found| {
             SourceError::WrongWhole(format!("its bytes have the SHA-256 {found}, the catalog has {expected}"))
         })?;
         let partial = Arc::clone(&state.partial);
@@ -337,6 +338,6 @@ async fn not_stored(error: &CacheError, partial: Option<&PartialState>) -> FillE
     if let Some(state) = partial {
         state.discard().await;
     }
-    let reason = error.to_string();
+    let reason = error_chain(error).to_string();
     FillEnd { outcome: FillOutcome::NoSpace, state: FillState::NotStored(reason.clone()), detail: Some(reason) }
 }

@@ -86,7 +86,7 @@ async fn has_digest(
     let check = fill.run_blocking(move || {
         let mut verifier = Verifier::new();
         read_pieces(&partial, range, |bytes| verifier.update(bytes))?;
-        Ok(verifier.prove(&expected).is_ok())
+        Ok(verifier.verify(&expected).is_ok())
     });
     check.await
 }

@@ -27,7 +27,7 @@ impl Depot {
     /// Looks up a blob in the cache.
     pub(super) async fn look_up(&self, digest: &Digest) -> Lookup {
         let cache = &self.shared.cache;
-        if let Some(entry) = cache.opened(digest) {
+        if let Some(entry) = cache.get_if_open(digest) {
             return Lookup::Cached(entry);
         }
         if cache.size_of(digest).is_none() {

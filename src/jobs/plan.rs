@@ -89,7 +89,7 @@ impl Plan {
         };
         let items = assets.iter().map(item).collect();
         let digests = assets.iter().map(|asset| asset.digest).collect();
-        Self::sum(assets, items, depot.cache().room_for(&digests))
+        Self::sum(assets, items, depot.cache().capacity_for(&digests))
     }
 
     /// Like [`Plan::of`], but first requests unknown sizes from the origins. Sizes that are not received within five seconds stay

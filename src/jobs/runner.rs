@@ -15,6 +15,7 @@ use crate::asset::Digest;
 use crate::cache::ScrubOutcome;
 use crate::catalog::Asset;
 use crate::depot::Depot;
+use crate::error_chain::error_chain;
 use crate::task::blocking;
 
 /// Runs the job to its end. When the job ends early, or this future is dropped, its fetches are cancelled.
@@ -55,7 +56,7 @@ impl Runner<'_> {
         let result = match (&item.asset, self.job.kind()) {
             (Some(asset), JobKind::Preload) => self.preload(index, asset).await,
             _ => match self.verify(index, item.digest).await {
-                ScrubOutcome::Proven => Ok(()),
+                ScrubOutcome::Verified => Ok(()),
                 failed => Err(describe(&failed)),
             },
         };
@@ -72,8 +73,8 @@ impl Runner<'_> {
     async fn preload(&self, index: usize, asset: &Arc<Asset>) -> Result<(), String> {
         if self.job.verify() && self.depot.is_cached(&asset.digest) {
             match self.verify(index, asset.digest).await {
-                ScrubOutcome::Proven => return Ok(()),
-                ScrubOutcome::Rotted | ScrubOutcome::Unreadable | ScrubOutcome::Gone => {
+                ScrubOutcome::Verified => return Ok(()),
+                ScrubOutcome::Corrupt | ScrubOutcome::Unreadable | ScrubOutcome::Missing => {
                     self.job.update(index, |items| items.set_corrupt(index));
                 }
                 failed @ (ScrubOutcome::Failed(_) | ScrubOutcome::Stopped) => return Err(describe(&failed)),
@@ -120,15 +121,15 @@ impl Runner<'_> {
 /// The outcome of a verification, for operators.
 fn describe(outcome: &ScrubOutcome) -> String {
     match outcome {
-        ScrubOutcome::Proven => "the blob is valid".to_owned(),
-        ScrubOutcome::Rotted => {
+        ScrubOutcome::Verified => "the blob is valid".to_owned(),
+        ScrubOutcome::Corrupt => {
             "the blob was corrupt; it is in quarantine, and is fetched again on the next request".to_owned()
         }
         ScrubOutcome::Unreadable => {
             "the disk cannot read the blob; it is in quarantine, and is fetched again on the next request".to_owned()
         }
-        ScrubOutcome::Gone => "it is not in the cache".to_owned(),
-        ScrubOutcome::Failed(error) => error.to_string(),
+        ScrubOutcome::Missing => "it is not in the cache".to_owned(),
+        ScrubOutcome::Failed(error) => error_chain(error).to_string(),
         ScrubOutcome::Stopped => "the job ended before the blob was verified".to_owned(),
     }
 }

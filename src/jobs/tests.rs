@@ -327,7 +327,7 @@ async fn what_a_job_brought_in_does_not_go_for_its_own_later_items() {
     let ended = test.ended(id).await;
     assert_eq!((ended.state, ended.assets), (JobState::Failed, AssetCounts { total: 2, done: 1, failed: 1 }));
     let error = ended.items[1].error.as_ref().unwrap();
-    assert!(error.starts_with("the cache cannot store it: no room for 1000 bytes"), "{error}");
+    assert!(error.starts_with("the cache cannot store it: no space for 1000 bytes"), "{error}");
     assert!(test.is_here("okd/2/kernel") && !test.is_here("okd/2/rootfs"));
     // When the job has ended nothing holds it.
     let id = test.preload(&["okd/2/rootfs"], |_| {}).id;
@@ -376,7 +376,7 @@ async fn a_scrub_looks_at_every_blob_whoever_knows_it() {
     partial.finish_parts(&[0]).unwrap();
     let mut verifier = crate::asset::Verifier::new();
     verifier.update(b"stranger");
-    drop(partial.admit(verifier.prove(&stranger).unwrap()).unwrap());
+    drop(partial.admit(verifier.verify(&stranger).unwrap()).unwrap());
     // It cannot get far while another hashes.
     let turn = Arc::clone(&test.jobs.shared.verifying).acquire_owned().await.unwrap();
     let id = test.jobs.start(Task::Scrub).unwrap().id;

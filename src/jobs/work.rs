@@ -64,7 +64,7 @@ fn all_blobs(depot: &Depot) -> Vec<Item> {
         .collect();
     let mut blobs = depot.cache().list();
     blobs.sort_unstable_by_key(|blob| (blob.verified, blob.digest));
-    let item = |blob: &crate::cache::Listed| {
+    let item = |blob: &crate::cache::BlobInfo| {
         let name = match catalog.by_digest(&blob.digest).first() {
             Some(asset) => asset.name.to_string(),
             None => block_lists.get(&blob.digest).cloned().unwrap_or_else(|| blob.digest.to_string()),

@@ -17,7 +17,7 @@ use super::server_info::ServerInfo;
 use super::settings::{OriginSettings, Timeouts};
 use super::stat::{Stat, StatReport};
 use super::validator::Validator;
-use crate::asset::{ByteRange, Place, SourceUrl};
+use crate::asset::{ByteRange, SourceTarget, SourceUrl};
 use crate::span::{Kind, Span};
 use crate::trust;
 
@@ -150,14 +150,14 @@ impl Origins {
     async fn send(&self, request: Request<'_>) -> Result<Option<Reply>, OriginError> {
         let source = request.source;
         let remote = self.remote(source);
-        match source.place() {
-            Place::File(path) => {
+        match source.target() {
+            SourceTarget::File(path) => {
                 let reply = file::read(&request, path, &remote.label(source), self.inner.timeouts.stall).await?;
                 let unchanged = request.if_none_match.is_some() && reply.validator.as_ref() == request.if_none_match;
                 Ok(Some(reply).filter(|_| !unchanged))
             }
-            Place::Http(url) => remote.read_http(request, url).await,
-            Place::S3 { bucket, key, version } => {
+            SourceTarget::Http(url) => remote.read_http(request, url).await,
+            SourceTarget::S3 { bucket, key, version } => {
                 let object = s3::Object { bucket, key, version: version.as_deref() };
                 remote.read_s3(request, object).await
             }

@@ -23,7 +23,7 @@ use super::request::Request;
 use super::route::{Route, Server};
 use super::s3::{Endpoint, Object};
 use super::settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
-use crate::asset::{Place, SourceUrl};
+use crate::asset::{SourceTarget, SourceUrl};
 use crate::trust;
 
 /// Redirects to follow at most: enough for a mirror director and a host that moved.
@@ -80,10 +80,7 @@ impl Remote {
             .map_err(|reason| format!("its ca_file {reason}"))?;
         let insecure = settings.insecure_skip_verify;
         if insecure {
-            warn!(
-                origin = settings.prefix,
-                "origin certificate is not verified (insecure_skip_verify); set its ca_file instead"
-            );
+            warn!(origin = settings.prefix, "origin certificate not verified: insecure_skip_verify is set");
         }
         let tls = trust::config(roots, insecure).map_err(|e| format!("TLS cannot be set up: {e}"))?;
         let connect = timeouts.connect.min(timeouts.stall);
@@ -128,10 +125,10 @@ impl Remote {
         if !self.prefix.is_empty() {
             return self.prefix.clone();
         }
-        match source.place() {
-            Place::S3 { bucket, .. } => format!("s3://{bucket}"),
-            Place::Http(url) => url.origin().ascii_serialization(),
-            Place::File(_) => "file://".to_owned(),
+        match source.target() {
+            SourceTarget::S3 { bucket, .. } => format!("s3://{bucket}"),
+            SourceTarget::Http(url) => url.origin().ascii_serialization(),
+            SourceTarget::File(_) => "file://".to_owned(),
         }
     }
 
@@ -198,10 +195,10 @@ impl Remote {
     /// Returns where requests for `source` go.
     pub(super) fn route(&self, source: &SourceUrl) -> Result<Route, OriginError> {
         let label = self.label(source);
-        let (url, bucket) = match source.place() {
-            Place::File(_) => (None, None),
-            Place::Http(url) => (Some(url.clone()), None),
-            Place::S3 { bucket, key, version } => {
+        let (url, bucket) = match source.target() {
+            SourceTarget::File(_) => (None, None),
+            SourceTarget::Http(url) => (Some(url.clone()), None),
+            SourceTarget::S3 { bucket, key, version } => {
                 let object = Object { bucket, key, version: version.as_deref() };
                 let url = self.endpoint.object(object);
                 let url = url.map_err(|reason| OriginError::Settings { origin: label.clone(), reason })?;
@@ -229,13 +226,13 @@ impl Remote {
     /// Describes the identity of requests for `source`. Loads the credentials.
     pub(super) async fn identity(&self, source: &SourceUrl) -> Result<String, OriginError> {
         let label = self.label(source);
-        match source.place() {
-            Place::S3 { .. } => match &self.credentials {
+        match source.target() {
+            SourceTarget::S3 { .. } => match &self.credentials {
                 None => Ok("anonymous".to_owned()),
                 Some(credentials) => Ok(format!("access key {}", credentials.current(&label).await?.access_key_id)),
             },
-            Place::Http(url) => Ok(identity(url, &self.headers.reveal(&label).await?)),
-            Place::File(_) => Ok(format!("user id {}", rustix::process::geteuid().as_raw())),
+            SourceTarget::Http(url) => Ok(identity(url, &self.headers.reveal(&label).await?)),
+            SourceTarget::File(_) => Ok(format!("user id {}", rustix::process::geteuid().as_raw())),
         }
     }
 

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::server_info::ServerInfo;
 use super::validator::Validator;
-use crate::asset::{ByteRange, Place, SourceUrl};
+use crate::asset::{ByteRange, SourceTarget, SourceUrl};
 
 /// A read request, before it has a URL and credentials.
 #[derive(Debug, Clone)]
@@ -36,6 +36,6 @@ impl<'a> Request<'a> {
     /// Whether `Content-Encoding` is metadata of the stored object rather than an encoding applied in transit. An S3
     /// store returns the bytes as stored; from a web server the field means that these are other bytes.
     pub(super) fn stored_encoding(&self) -> bool {
-        matches!(self.source.place(), Place::S3 { .. })
+        matches!(self.source.target(), SourceTarget::S3 { .. })
     }
 }

@@ -1,8 +1,8 @@
 //! What a source says of an object, against what the catalog says.
 
-use super::advice::{Reach, Subject, Trouble};
+use super::advice::{CatalogAccess, Subject, Trouble};
 use super::origins::Outcome;
-use crate::asset::{BlockList, Digest, Place, SourceUrl};
+use crate::asset::{BlockList, Digest, SourceTarget, SourceUrl};
 use crate::cli::words::bytes;
 use crate::origin::{OriginError, Origins, Stat};
 
@@ -11,8 +11,8 @@ const LONGEST_LIST: u64 = 64 << 20;
 
 /// The bucket that a source is in; nothing for what has none.
 pub(super) fn bucket(source: &SourceUrl) -> &str {
-    match source.place() {
-        Place::S3 { bucket, .. } => bucket,
+    match source.target() {
+        SourceTarget::S3 { bucket, .. } => bucket,
         _ => "",
     }
 }
@@ -89,5 +89,5 @@ async fn read(origins: &Origins, source: &SourceUrl) -> Result<Vec<u8>, OriginEr
 }
 
 fn wrong(kind: &'static str, found: String, remedy: String) -> Outcome {
-    Outcome::Bad(Trouble { kind, found, remedy, reach: Reach::Object })
+    Outcome::Bad(Trouble { kind, found, remedy, reach: CatalogAccess::Object })
 }

@@ -1,16 +1,16 @@
-//! Directories that cannot be written, are full, or go away.
+//! Directories that are read-only, full, or deleted.
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
 use super::*;
 
-/// A file system of its own in memory, as far as this machine lets us.
+/// A tmpfs of its own. `None` if this machine does not allow mounts.
 struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {
     fn mount(size: &str) -> Option<Self> {
         let temp = tempfile::tempdir().unwrap();
-        // By system call: while a mount(8) is being started it holds whatever files the other tests have open.
+        // By system call: a mount(8) process would inherit the files that other tests have open while it starts.
         let size = std::ffi::CString::new(format!("size={size}")).unwrap();
         match mount("tmpfs", temp.path(), "tmpfs", MountFlags::empty(), size.as_c_str()) {
             Ok(()) => Some(Self(temp)),
@@ -33,20 +33,20 @@ impl Drop for Tmpfs {
 }
 
 #[test]
-fn what_is_read_only_is_served_and_heals_when_it_can_be_written() {
+fn read_only_cache_serves_and_recovers() {
     let Some(disk) = Tmpfs::mount("1m") else { return };
     let dir = disk.0.path().join("cache");
-    let (here, new) = (blob(1, 2_000), blob(2, 2_000));
-    fill(&open(&dir, 1 << 20), &here).unwrap();
+    let (cached, new) = (blob(1, 2_000), blob(2, 2_000));
+    fill(&open(&dir, 1 << 20), &cached).unwrap();
     disk.remount(MountFlags::RDONLY);
     let cache = open(&dir, 1 << 20);
     let sentence = format!("[cache] dir {} cannot be written: Read-only file system", dir.display());
     assert_eq!(cache.writable(), Err(sentence.clone()));
-    assert_eq!(read(&cache.get(&Digest::of(&here)).unwrap()), here);
+    assert_eq!(read(&cache.get(&Digest::of(&cached)).unwrap()), cached);
     let error = fill(&cache, &new).unwrap_err();
     assert!(matches!(&error, CacheError::Io { error, .. } if error.raw_os_error() == Some(libc::EROFS)), "{error}");
     assert_eq!(cache.stats().partial_entries, 0);
-    assert!(Cache::open(settings(&dir, 1 << 20)).is_err(), "it is locked all the same");
+    assert!(Cache::open(settings(&dir, 1 << 20)).is_err(), "it is locked nevertheless");
     disk.remount(MountFlags::empty());
     fill(&cache, &new).unwrap();
     assert_eq!(cache.writable(), Ok(()));
@@ -54,7 +54,7 @@ fn what_is_read_only_is_served_and_heals_when_it_can_be_written() {
 }
 
 #[test]
-fn an_unmade_directory_on_a_read_only_disk_opens_empty() {
+fn missing_directory_on_read_only_disk() {
     let Some(disk) = Tmpfs::mount("1m") else { return };
     disk.remount(MountFlags::RDONLY);
     let dir = disk.0.path().join("cache");
@@ -69,7 +69,7 @@ fn an_unmade_directory_on_a_read_only_disk_opens_empty() {
 }
 
 #[test]
-fn a_full_disk_evicts_and_then_says_that_there_is_no_room() {
+fn full_disk_evicts_before_no_space() {
     let Some(disk) = Tmpfs::mount("1m") else { return };
     let cache = Cache::open(CacheSettings { dir: disk.0.path().into(), max_size: 1 << 30, min_free: 100_000 }).unwrap();
     let (first, second) = (blob(1, 500_000), blob(2, 600_000));
@@ -79,15 +79,15 @@ fn a_full_disk_evicts_and_then_says_that_there_is_no_room() {
     cache.pin(&Digest::of(&second));
     let error = fill(&cache, &first).unwrap_err();
     assert!(matches!(error, CacheError::NoSpace { wanted: 500_000, .. }), "{error}");
-    assert_eq!(cache.probe(), Ok(()), "there is room for smaller ones");
+    assert_eq!(cache.probe(), Ok(()), "smaller blobs still fit");
 
-    // Another's file takes the rest.
+    // A file of another program takes the rest.
     fs::write(disk.0.path().join("foreign"), vec![0; 350_000]).unwrap();
     let error = cache.partial(&Digest::of(b""), 10, PART).unwrap_err();
-    assert!(error.to_string().starts_with("no room for 10 bytes: "), "{error}");
+    assert!(error.to_string().starts_with("no space for 10 bytes: "), "{error}");
     let sentence = cache.writable().unwrap_err();
     let full = format!("[cache] dir {} is full: ", disk.0.path().display());
-    assert!(sentence.starts_with(&full) && sentence.contains("min_free keeps 100000 of them"), "{sentence}");
+    assert!(sentence.starts_with(&full) && sentence.contains("min_free keeps 100000 of them free"), "{sentence}");
     cache.unpin(&Digest::of(&second));
     fill(&cache, &first).unwrap();
     assert_eq!(cache.probe(), Ok(()));
@@ -95,13 +95,13 @@ fn a_full_disk_evicts_and_then_says_that_there_is_no_room() {
 }
 
 #[test]
-fn a_disk_that_fills_up_unseen_evicts_once_more() {
+fn failed_allocation_evicts_again() {
     let temp = tempfile::tempdir().unwrap();
     let faults = FaultPoints::default();
     let cache = Cache::open_with(settings(temp.path(), 10_000), faults.clone()).unwrap();
     let (old, new) = (blob(1, 2_000), blob(2, 2_000));
     fill(&cache, &old).unwrap();
-    // create, then the allocation, which a quota forbids.
+    // The second fault point is the allocation, which a quota forbids.
     faults.fail(1..2, libc::EDQUOT);
     fill(&cache, &new).unwrap();
     assert!(cache.size_of(&Digest::of(&old)).is_none());
@@ -115,7 +115,7 @@ fn a_disk_that_fills_up_unseen_evicts_once_more() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_opens_and_heals_when_it_can() {
+fn impossible_directory_recovers_when_possible() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("file");
     fs::write(&file, "").unwrap();
@@ -130,30 +130,30 @@ fn a_directory_that_cannot_be_opens_and_heals_when_it_can() {
 }
 
 #[test]
-fn a_directory_that_vanishes_is_made_again_and_loses_no_reader() {
+fn deleted_directory_is_created_again() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("cache");
     let cache = open(&dir, 1 << 20);
     let (held, idle) = (blob(1, 2_000), blob(2, 2_000));
     let reader = fill(&cache, &held).unwrap();
     fill(&cache, &idle).unwrap();
-    let under_way = cache.partial(&Digest::of(b"under way"), 2_000, PART).unwrap();
+    let in_progress = cache.partial(&Digest::of(b"in progress"), 2_000, PART).unwrap();
     drop(cache.partial(&Digest::of(b"left"), 2_000, PART).unwrap());
     fs::remove_dir_all(&dir).unwrap();
     fill(&cache, b"bytes").unwrap();
     assert_eq!(cache.writable(), Ok(()));
     assert_eq!(read(&reader), held);
     assert!(cache.get(&Digest::of(&held)).is_none() && cache.get(&Digest::of(&idle)).is_none());
-    under_way.write_at(0, &[Bytes::from_static(b"goes nowhere, and does no harm")]).unwrap();
+    in_progress.write_at(0, &[Bytes::from_static(b"written to a deleted file")]).unwrap();
     assert_eq!(cache.stats().partial_bytes, 2_000);
-    drop(under_way);
-    drop(cache.partial(&Digest::of(b"under way"), 2_000, PART).unwrap());
+    drop(in_progress);
+    drop(cache.partial(&Digest::of(b"in progress"), 2_000, PART).unwrap());
     assert_consistent(&cache);
     assert!(Cache::open(settings(&dir, 1 << 20)).is_err(), "the new directory is locked, too");
 }
 
 #[test]
-fn a_directory_that_comes_back_is_read_again() {
+fn restored_directory_is_scanned_again() {
     let temp = tempfile::tempdir().unwrap();
     let (dir, away) = (temp.path().join("cache"), temp.path().join("away"));
     let bytes = blob(1, 2_000);
@@ -169,12 +169,12 @@ fn a_directory_that_comes_back_is_read_again() {
 }
 
 #[test]
-fn strangers_are_left_alone() {
+fn foreign_files_are_kept() {
     let temp = tempfile::tempdir().unwrap();
     drop(open(temp.path(), 1 << 20));
-    let stranger = temp.path().join("partial/notes.txt");
-    fs::write(&stranger, "mine").unwrap();
+    let foreign = temp.path().join("partial/notes.txt");
+    fs::write(&foreign, "mine").unwrap();
     let cache = open(temp.path(), 100);
     drop(cache.partial(&Digest::of(b""), 100, PART).unwrap());
-    assert_eq!(fs::read_to_string(stranger).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(foreign).unwrap(), "mine");
 }
