@@ -23,7 +23,7 @@ use crate::api::{CatalogView, ReloadOutcome, ReloadTrigger, ReloadView};
 use crate::boot::Boot;
 use crate::config::{CatalogAccess, CatalogText, Config, ConfigErrors, Inputs, SharedCatalog, Summary, copy_path};
 use crate::depot::DepotConfig;
-use crate::dhcp::Firmware;
+use crate::dhcp::NbpTable;
 use crate::origin::Origins;
 use crate::task::blocking;
 
@@ -51,7 +51,7 @@ struct Memory {
     text: Option<Arc<CatalogText>>,
     partial: bool,
     /// What DHCP clients are told, where they are told anything: it goes by the catalog, too.
-    firmware: Option<Firmware>,
+    firmware: Option<NbpTable>,
 }
 
 /// The settings that a server starts with, as far as it takes to load them again.
@@ -72,7 +72,7 @@ pub(super) struct Reloads {
     /// The settings at the start: of some keys the values hold until the next.
     started: Summary,
     /// What DHCP clients are told until the next start.
-    firmware: Option<Firmware>,
+    firmware: Option<NbpTable>,
     current: Memory,
     /// The state of the shared catalog that was last read, whether it could be taken or not.
     seen: Option<String>,
@@ -91,7 +91,7 @@ impl Memory {
             shared: config.shared.clone(),
             text: config.text().cloned(),
             partial: config.partial,
-            firmware: config.dhcp.as_ref().map(|dhcp| dhcp.firmware.clone()),
+            firmware: config.dhcp.as_ref().map(|dhcp| dhcp.nbps.clone()),
         }
     }
 }

@@ -12,7 +12,7 @@ const RELAY: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
 const MAC: [u8; 6] = [0x24, 0x6e, 0x96, 0, 0, 1];
 const BASE: &str = "http://10.77.0.1:8080";
 
-/// A client's packet.
+/// A packet from a client.
 struct Packet(Message);
 
 impl Packet {
@@ -23,9 +23,9 @@ impl Packet {
         Self(message)
     }
 
-    /// Firmware of this architecture that looks for somebody to boot it.
+    /// A packet from firmware of this architecture.
     fn firmware(kind: MessageType, architecture: u16) -> Self {
-        let http = Platform::of(architecture).is_some_and(Platform::boots_over_http);
+        let http = Platform::from_architecture(architecture).is_some_and(Platform::boots_over_http);
         let class = format!("{}:Arch:{architecture:05}:UNDI:003016", if http { "HTTPClient" } else { "PXEClient" });
         Self::new(kind)
             .with(DhcpOption::ClassIdentifier(class.into_bytes()))
@@ -71,27 +71,27 @@ impl Packet {
         bytes
     }
 
-    fn answered_on(&self, port: Port) -> Option<(Reply, Message)> {
+    fn reply_on(&self, port: ServerPort) -> Option<(DhcpReply, Message)> {
         respond(&self.bytes(), port)
     }
 
-    fn answered(&self) -> (Reply, Message) {
-        self.answered_on(Port::Dhcp).expect("it is answered")
+    fn reply(&self) -> (DhcpReply, Message) {
+        self.reply_on(ServerPort::Dhcp).expect("a reply")
     }
 }
 
-/// The answer of a server that has a file for every platform.
-fn respond(datagram: &[u8], port: Port) -> Option<(Reply, Message)> {
-    let request = Request::parse(datagram)?;
+/// The reply of a server that has an NBP for every platform.
+fn respond(datagram: &[u8], port: ServerPort) -> Option<(DhcpReply, Message)> {
+    let request = DhcpRequest::parse(datagram)?;
     let nbp = match request.client {
-        Client::Firmware(platform) => {
+        ClientKind::Firmware(platform) => {
             let file = platform.default_file();
             Some(Nbp { file: file.to_owned(), asset: format!("boot/{file}") })
         }
         _ => None,
     };
-    let reply = answer(&request, &Facts { port, address: OURS, base: BASE, nbp: nbp.as_ref() })?;
-    let message = Message::decode(&mut Decoder::new(&reply.packet)).expect("what we send is a packet");
+    let reply = reply_to(&request, &ReplyContext { port, address: OURS, base: BASE, nbp: nbp.as_ref() })?;
+    let message = Message::decode(&mut Decoder::new(&reply.packet)).expect("the reply is a DHCP packet");
     Some((reply, message))
 }
 
@@ -100,12 +100,12 @@ fn text(message: &Message, code: OptionCode) -> Option<String> {
         DhcpOption::ClassIdentifier(bytes) | DhcpOption::TFTPServerName(bytes) | DhcpOption::BootfileName(bytes) => {
             Some(String::from_utf8(bytes.clone()).unwrap())
         }
-        other => panic!("{other:?} is no text"),
+        other => panic!("{other:?} is not text"),
     }
 }
 
 #[test]
-fn each_kind_of_firmware_is_offered_its_file() {
+fn each_architecture_is_offered_its_nbp() {
     for (architecture, file) in [
         (0, "undionly.kpxe"),
         (6, "snponly-ia32.efi"),
@@ -118,9 +118,9 @@ fn each_kind_of_firmware_is_offered_its_file() {
         (18, "http://10.77.0.1:8080/assets/boot/snponly-arm32.efi"),
         (19, "http://10.77.0.1:8080/assets/boot/snponly-arm64.efi"),
     ] {
-        let (reply, message) = Packet::discover(architecture).answered();
-        assert_eq!((reply.file.as_str(), reply.to), (file, To::Broadcast), "architecture {architecture}");
-        assert!(!reply.confirms);
+        let (reply, message) = Packet::discover(architecture).reply();
+        assert_eq!((reply.file.as_str(), reply.to), (file, Destination::Broadcast), "architecture {architecture}");
+        assert!(!reply.is_ack);
         assert_eq!(message.opts().msg_type(), Some(MessageType::Offer));
         assert_eq!(text(&message, OptionCode::BootfileName), Some(format!("{file}\0")));
         assert_eq!(message.fname().map(|name| name.strip_suffix(&[0]).unwrap_or(name)), Some(file.as_bytes()));
@@ -136,41 +136,41 @@ fn each_kind_of_firmware_is_offered_its_file() {
         assert_eq!(text(&message, OptionCode::ClassIdentifier).as_deref(), Some(class));
         assert_eq!(text(&message, OptionCode::TFTPServerName).is_some(), !http);
         let vendor = message.opts().get(OptionCode::VendorExtensions);
-        let wanted = (architecture == 0).then(|| DhcpOption::VendorExtensions(vec![6, 1, 8, 255]));
-        assert_eq!(vendor, wanted.as_ref(), "UEFI forgets offers that have it");
+        let expected = (architecture == 0).then(|| DhcpOption::VendorExtensions(vec![6, 1, 8, 255]));
+        assert_eq!(vendor, expected.as_ref(), "old EDK2 discards offers with option 43");
     }
 }
 
 #[test]
-fn firmware_that_has_an_address_asks_again_on_4011() {
-    let asked = Packet::request(7);
-    let (reply, message) = asked.answered_on(Port::Pxe).unwrap();
-    assert_eq!((reply.file.as_str(), reply.to, reply.confirms), ("snponly.efi", To::Sender, true));
+fn request_on_port_4011_gets_ack() {
+    let request = Packet::request(7);
+    let (reply, message) = request.reply_on(ServerPort::Pxe).unwrap();
+    assert_eq!((reply.file.as_str(), reply.to, reply.is_ack), ("snponly.efi", Destination::Sender, true));
     assert_eq!((message.opts().msg_type(), message.ciaddr()), (Some(MessageType::Ack), LEASED));
-    let named = |server| Packet::request(0).with(DhcpOption::ServerIdentifier(server)).answered_on(Port::Pxe);
+    let named = |server| Packet::request(0).with(DhcpOption::ServerIdentifier(server)).reply_on(ServerPort::Pxe);
     assert!(named(OURS).is_some(), "as iPXE does");
     assert_eq!(named(THEIRS), None);
-    assert_eq!(Packet::discover(7).answered_on(Port::Pxe), None);
+    assert_eq!(Packet::discover(7).reply_on(ServerPort::Pxe), None);
 }
 
 #[test]
-fn ipxe_is_sent_to_its_script_on_whatever_machine() {
+fn ipxe_gets_script_on_any_architecture() {
     for architecture in [0, 7, 11, 5] {
-        let asked = || Packet::discover(architecture);
-        for ipxe in [asked().raw(77, b"iPXE"), asked().raw(77, b"\x04iPXE"), asked().raw(175, &[177, 1, 0])] {
-            let (reply, message) = ipxe.answered();
+        let discover = || Packet::discover(architecture);
+        for ipxe in [discover().raw(77, b"iPXE"), discover().raw(77, b"\x04iPXE"), discover().raw(175, &[177, 1, 0])] {
+            let (reply, message) = ipxe.reply();
             assert_eq!(reply.file, "http://10.77.0.1:8080/boot.ipxe");
             assert_eq!(text(&message, OptionCode::ClassIdentifier).as_deref(), Some("PXEClient"));
-            assert!(message.opts().contains(OptionCode::VendorExtensions), "it waits for no boot server");
+            assert!(message.opts().contains(OptionCode::VendorExtensions), "it does not look for boot servers");
         }
     }
 }
 
 #[test]
-fn who_asks_for_no_boot_file_is_not_answered() {
+fn requests_without_boot_file_get_no_reply() {
     let silent = |packet: Packet, why: &str| {
-        assert_eq!(packet.answered_on(Port::Dhcp), None, "{why}");
-        assert_eq!(packet.answered_on(Port::Pxe), None, "{why}");
+        assert_eq!(packet.reply_on(ServerPort::Dhcp), None, "{why}");
+        assert_eq!(packet.reply_on(ServerPort::Pxe), None, "{why}");
     };
     silent(Packet::new(MessageType::Discover), "a plain DHCP client");
     silent(Packet::discover(0).without(OptionCode::ClassIdentifier), "no class");
@@ -186,41 +186,41 @@ fn who_asks_for_no_boot_file_is_not_answered() {
     silent(Packet::discover(0).without(OptionCode::MessageType), "BOOTP");
     for kind in [MessageType::Offer, MessageType::Ack, MessageType::Inform, MessageType::Release, MessageType::Decline]
     {
-        silent(Packet::firmware(kind, 0), "no question");
+        silent(Packet::firmware(kind, 0), "not a request");
     }
-    silent(Packet::discover(0).change(|m| m.set_opcode(Opcode::BootReply)), "a server's packet");
-    silent(Packet::discover(0).change(|m| m.set_htype(HType::Infiniband)), "no Ethernet");
+    silent(Packet::discover(0).change(|m| m.set_opcode(Opcode::BootReply)), "a packet from a server");
+    silent(Packet::discover(0).change(|m| m.set_htype(HType::Infiniband)), "not Ethernet");
     silent(Packet::discover(0).change(|m| m.set_chaddr(&[1; 16])), "a long address");
     silent(Packet::discover(0).change(|m| m.set_chaddr(&[0; 6])), "no address");
-    silent(Packet::discover(0).change(|m| m.set_chaddr(&[0xff; 6])), "everybody's address");
+    silent(Packet::discover(0).change(|m| m.set_chaddr(&[0xff; 6])), "the broadcast address");
 }
 
 #[test]
-fn a_lease_is_left_to_the_dhcp_server() {
-    // A DHCP server on this machine has our address: its clients name it, and want one of theirs.
+fn lease_request_gets_no_reply() {
+    // A DHCP server on this machine has the same address: its clients name it and request a lease.
     let request = || Packet::request(0).with(DhcpOption::ServerIdentifier(OURS));
-    assert_eq!(request().with(DhcpOption::RequestedIpAddress(LEASED)).answered_on(Port::Dhcp), None);
-    assert_eq!(request().at(Ipv4Addr::UNSPECIFIED).answered_on(Port::Dhcp), None);
-    assert_eq!(Packet::request(0).answered_on(Port::Dhcp), None, "a renewal names no server");
-    assert_eq!(request().with(DhcpOption::ServerIdentifier(THEIRS)).answered_on(Port::Dhcp), None);
+    assert_eq!(request().with(DhcpOption::RequestedIpAddress(LEASED)).reply_on(ServerPort::Dhcp), None);
+    assert_eq!(request().at(Ipv4Addr::UNSPECIFIED).reply_on(ServerPort::Dhcp), None);
+    assert_eq!(Packet::request(0).reply_on(ServerPort::Dhcp), None, "a renewal names no server");
+    assert_eq!(request().with(DhcpOption::ServerIdentifier(THEIRS)).reply_on(ServerPort::Dhcp), None);
 
-    let (reply, message) = request().answered();
-    assert_eq!((message.opts().msg_type(), reply.to), (Some(MessageType::Ack), To::Client(LEASED)));
+    let (reply, message) = request().reply();
+    assert_eq!((message.opts().msg_type(), reply.to), (Some(MessageType::Ack), Destination::Client(LEASED)));
 }
 
 #[test]
-fn an_answer_goes_where_it_can_be_heard() {
-    let to = |packet: Packet| packet.answered().0.to;
-    assert_eq!(to(Packet::discover(7)), To::Broadcast);
-    assert_eq!(to(Packet::discover(7).at(LEASED)), To::Client(LEASED));
+fn reply_destination_follows_client_address() {
+    let to = |packet: Packet| packet.reply().0.to;
+    assert_eq!(to(Packet::discover(7)), Destination::Broadcast);
+    assert_eq!(to(Packet::discover(7).at(LEASED)), Destination::Client(LEASED));
     let broadcast = Flags::default().set_broadcast();
-    assert_eq!(to(Packet::discover(7).at(LEASED).change(|m| m.set_flags(broadcast))), To::Broadcast);
-    assert_eq!(to(Packet::discover(7).change(|m| m.set_giaddr(RELAY))), To::Relay(RELAY));
+    assert_eq!(to(Packet::discover(7).at(LEASED).change(|m| m.set_flags(broadcast))), Destination::Broadcast);
+    assert_eq!(to(Packet::discover(7).change(|m| m.set_giaddr(RELAY))), Destination::Relay(RELAY));
 }
 
 #[test]
-fn what_a_relay_added_comes_back_to_it() {
-    let (_, message) = Packet::discover(7).raw(82, &[1, 3, 7, 7, 7]).change(|m| m.set_giaddr(RELAY)).answered();
+fn relay_agent_information_is_echoed() {
+    let (_, message) = Packet::discover(7).raw(82, &[1, 3, 7, 7, 7]).change(|m| m.set_giaddr(RELAY)).reply();
     assert_eq!(message.giaddr(), RELAY);
     let DhcpOption::RelayAgentInformation(info) = message.opts().get(OptionCode::RelayAgentInformation).unwrap() else {
         panic!("option 82")
@@ -229,27 +229,29 @@ fn what_a_relay_added_comes_back_to_it() {
 }
 
 #[test]
-fn a_url_that_the_header_cannot_hold_is_in_the_options_alone() {
-    let request = Request::parse(&Packet::discover(16).bytes()).unwrap();
+fn long_url_only_in_options() {
+    let request = DhcpRequest::parse(&Packet::discover(16).bytes()).unwrap();
     let nbp = Nbp { file: "x".to_owned(), asset: "n".repeat(300) };
-    let reply = answer(&request, &Facts { port: Port::Dhcp, address: OURS, base: BASE, nbp: Some(&nbp) }).unwrap();
+    let reply =
+        reply_to(&request, &ReplyContext { port: ServerPort::Dhcp, address: OURS, base: BASE, nbp: Some(&nbp) })
+            .unwrap();
     let message = Message::decode(&mut Decoder::new(&reply.packet)).unwrap();
     assert_eq!(message.fname(), None);
     assert_eq!(text(&message, OptionCode::BootfileName), Some(format!("{BASE}/assets/{}\0", nbp.asset)));
 }
 
 #[test]
-fn what_is_known_of_the_machine_is_its_card_and_its_uuid() {
-    let request = Request::parse(&Packet::discover(7).bytes()).unwrap();
+fn machine_has_mac_and_uuid() {
+    let request = DhcpRequest::parse(&Packet::discover(7).bytes()).unwrap();
     assert_eq!(request.machine.mac.unwrap().to_string(), "24:6e:96:00:00:01");
     let uuid: Vec<u8> = (1..17).collect();
     assert_eq!(request.machine.uuid.unwrap().0.as_slice(), uuid);
-    let odd = Request::parse(&Packet::discover(7).raw(97, &[1, 2]).bytes()).unwrap();
-    assert_eq!(odd.machine.uuid, None);
+    let invalid = DhcpRequest::parse(&Packet::discover(7).raw(97, &[1, 2]).bytes()).unwrap();
+    assert_eq!(invalid.machine.uuid, None);
 }
 
-/// What holds of every answer, whatever was asked.
-fn is_a_proxys(request: &[u8], reply: &Reply, message: &Message) -> Result<(), TestCaseError> {
+/// The invariants of every reply of a proxyDHCP server.
+fn check_invariants(request: &[u8], reply: &DhcpReply, message: &Message) -> Result<(), TestCaseError> {
     prop_assert_eq!(message.yiaddr(), Ipv4Addr::UNSPECIFIED);
     prop_assert_eq!(message.opcode(), Opcode::BootReply);
     prop_assert_eq!(&reply.packet[4..8], &request[4..8]);
@@ -265,17 +267,17 @@ fn is_a_proxys(request: &[u8], reply: &Reply, message: &Message) -> Result<(), T
 
 proptest! {
     #[test]
-    fn no_datagram_makes_it_panic(datagram in proptest::collection::vec(any::<u8>(), 0..600)) {
-        for port in [Port::Dhcp, Port::Pxe] {
+    fn arbitrary_datagram_never_panics(datagram in proptest::collection::vec(any::<u8>(), 0..600)) {
+        for port in [ServerPort::Dhcp, ServerPort::Pxe] {
             if let Some((reply, message)) = respond(&datagram, port) {
-                is_a_proxys(&datagram, &reply, &message)?;
+                check_invariants(&datagram, &reply, &message)?;
             }
         }
     }
 
-    // Almost right is where parsers break.
+    // Parsers tend to break on input that is almost valid.
     #[test]
-    fn no_damaged_packet_makes_it_panic(
+    fn damaged_packet_never_panics(
         architecture in 0u16..30,
         request in any::<bool>(),
         damage in proptest::collection::vec((0usize..340, any::<u8>()), 0..12),
@@ -291,9 +293,9 @@ proptest! {
         for (at, byte) in damage {
             bytes[at % size] = byte;
         }
-        for port in [Port::Dhcp, Port::Pxe] {
+        for port in [ServerPort::Dhcp, ServerPort::Pxe] {
             if let Some((reply, message)) = respond(&bytes, port) {
-                is_a_proxys(&bytes, &reply, &message)?;
+                check_invariants(&bytes, &reply, &message)?;
             }
         }
     }
