@@ -379,7 +379,7 @@ impl Reloads {
         let standing = self.standing.taking(&config, !same);
         let stock = DepotConfig { catalog: config.catalog, origins: Some(origins.clone()), settings: config.fill };
         let (boot, releases, roster) = (self.boot.clone(), config.releases, config.roster);
-        blocking(move || boot.change(stock, releases, roster)).await;
+        blocking(move || boot.reconfigure(stock, releases, roster)).await;
         self.standing.took(standing);
         (self.origins, self.current) = (origins, memory);
         self.tell_boot(self.complaint.as_deref());
@@ -440,7 +440,7 @@ impl Reloads {
     fn tell_boot(&self, error: Option<&str>) {
         let why = error.unwrap_or("it was not read yet");
         let missing = || format!("the shared catalog is missing, and there is no copy of it: {why}");
-        self.boot.set_trouble(self.current.partial.then(missing));
+        self.boot.set_config_problem(self.current.partial.then(missing));
     }
 }
 

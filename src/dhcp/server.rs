@@ -170,7 +170,7 @@ impl Responder<'_> {
         let mac = request.machine.mac.map(|mac| mac.to_string());
         info!(target: "bootdepot::dhcp", mac, host, arch, port = port.number(), file, "boot file offered");
         counter!("bootdepot_dhcp_answers_total", "arch" => arch).increment(1);
-        self.boot.ledger().offered(&request.machine, request.architecture, file, reply.is_ack);
+        self.boot.ledger().record_offer(&request.machine, request.architecture, file, reply.is_ack);
         let to = match reply.to {
             Destination::Broadcast => SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT),
             Destination::Client(address) => SocketAddrV4::new(address, CLIENT_PORT),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::asset::AssetName;
-use crate::boot::{Boot, most_alike};
+use crate::boot::{Boot, closest};
 use crate::catalog::{Asset, Catalog};
 
 /// Unknown names for which the closest known name is suggested. Each is compared with all known names, and many unknown names
@@ -153,8 +153,9 @@ impl Selection {
         let mut unresolved = None;
         let parties = self.profiles.iter().map(|name| (SelectedKind::Profile, name));
         for (kind, name) in parties.chain(self.hosts.iter().map(|name| (SelectedKind::Host, name))) {
-            let needs = if kind == SelectedKind::Host { boot.needs_of_host(name) } else { boot.needs_of_profile(name) };
-            match needs {
+            let names =
+                if kind == SelectedKind::Host { boot.host_dependencies(name) } else { boot.profile_dependencies(name) };
+            match names {
                 Some(Ok(names)) => add(&mut of_names(&names.into_iter().collect::<Vec<_>>()).into_iter()),
                 Some(Err(trouble)) => {
                     let reason = trouble.to_string();
@@ -200,7 +201,7 @@ impl Selection {
 impl UnknownName {
     /// With the closest of the `known` names if `suggest` is set.
     fn new(kind: SelectedKind, name: &str, suggest: bool, known: impl FnOnce() -> Vec<String>) -> Self {
-        let nearest = suggest.then(|| most_alike(name, known().iter().map(String::as_str))).flatten();
+        let nearest = suggest.then(|| closest(name, known().iter().map(String::as_str))).flatten();
         Self { kind, name: name.to_owned(), nearest }
     }
 }
@@ -221,7 +222,7 @@ fn named(catalog: &Catalog, text: &str, suggest: bool) -> Result<Vec<Arc<Asset>>
         return Ok(vec![Arc::clone(asset)]);
     }
     if !is_glob(text) {
-        let nearest = suggest.then(|| most_alike(text, catalog.assets().map(|asset| asset.name.as_str()))).flatten();
+        let nearest = suggest.then(|| closest(text, catalog.assets().map(|asset| asset.name.as_str()))).flatten();
         return Err(UnknownName { kind: SelectedKind::Asset, name: text.to_owned(), nearest });
     }
     let no_match = || UnknownName { kind: SelectedKind::Glob, name: text.to_owned(), nearest: None };

@@ -74,7 +74,7 @@ impl TestServer {
         });
         let (address, liveness, stop) = (bound.addresses()[0], bound.liveness_check(), CancellationToken::new());
         let base_url = BaseUrl::LocalAddress { http_port: 8080 };
-        let served = runtime.spawn(bound.serve(Boot::plain(depot), base_url, stop.clone(), Duration::ZERO));
+        let served = runtime.spawn(bound.serve(Boot::assets_only(depot), base_url, stop.clone(), Duration::ZERO));
         Self { address, liveness, stop, served: Some(served), runtime, _silent: silent, _dir: dir }
     }
 
