@@ -84,7 +84,7 @@ impl ReleaseStatus {
             total: release.assets.len(),
             bytes,
             size,
-            kept_until: channels.kept_until(release).map(moment),
+            kept_until: channels.kept_until(release).map(timestamp),
         }
     }
 }
