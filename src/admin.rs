@@ -6,6 +6,7 @@
 //! tells what happens while it happens; `shelf` is assets as operators see them.
 
 mod api;
+mod cache_snapshot;
 mod dashboard;
 mod error;
 mod events;
@@ -17,14 +18,12 @@ mod problem;
 mod reload;
 mod server;
 mod settings;
-mod shelf;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
 pub use error::AdminError;
 pub use reload::{ReloadFailure, Reloading};
-pub use server::{AdminParts, AdminServer, Metrics};
+pub use server::{AdminParts, AdminServer, Metrics, ledger_router, router};
 pub use settings::AdminSettings;
-pub use shelf::{Shelf, sorted};
 pub use tokens::{TokenError, plain_token};

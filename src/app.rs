@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-pub use catalog::{CatalogError, LoadError, Loaded, Look, fetch, load, load_at_hand, load_now};
+pub use catalog::{CatalogError, LoadError, Loaded, Look, complete_at_hand, fetch, load, load_at_hand, load_now};
 pub use reload::Reloader;
 
 use self::reload::Seed;

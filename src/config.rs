@@ -104,9 +104,7 @@ impl Config {
     /// Blocks for reading the files. Of `environment` only what begins with `BOOTDEPOT_` is looked at. Nothing is fetched: of
     /// a shared catalog, the copy in the cache's directory counts, if this process may read it.
     pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigErrors> {
-        let draft = Inputs::new(flags, environment).read()?;
-        let copy = draft.reach().and_then(|reach| CatalogText::read(&reach.dir, &reach.catalog.url).ok().flatten());
-        draft.complete(copy.map(Arc::new).as_ref())
+        Inputs::new(flags, environment).read()?.complete_offline()
     }
 
     /// What these settings were read from.

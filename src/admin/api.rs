@@ -12,6 +12,7 @@ mod traffic;
 
 pub(super) use status::look as look_at_status;
 
+use axum::Router;
 use hyper::{Method, Uri};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -19,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::refusals::Refusals;
-use super::server::{API, Site};
+use super::server::{API, Machines, Site};
 
 /// What the document says of the API as a whole.
 #[derive(OpenApi)]
@@ -86,6 +87,12 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(releases::activate))
         .routes(routes!(reload::reload));
     OpenApiRouter::with_openapi(Document::openapi()).nest(API, nested)
+}
+
+/// The routes of machines alone.
+pub(super) fn machines() -> Router<Machines> {
+    let nested = OpenApiRouter::new().routes(routes!(hosts::list)).routes(routes!(hosts::one));
+    OpenApiRouter::new().nest(API, nested).into()
 }
 
 /// The document.

@@ -1,11 +1,13 @@
 //! The admin listener itself: which connections and requests it takes, and how what is refused is told.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::FromRef;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -29,7 +31,7 @@ use super::problem::Refusal;
 use super::tokens::Tokens;
 use super::{AdminError, AdminSettings, Reloading, api, dashboard, events, probes};
 use crate::api::{Listener, Problem};
-use crate::boot::Boot;
+use crate::boot::{Boot, Ledger, MachineStatus};
 use crate::jobs::Jobs;
 use crate::sockets::{self, Inherited};
 use crate::task::blocking;
@@ -96,6 +98,39 @@ pub(super) struct Served {
     pub(super) stop: CancellationToken,
 }
 
+/// Where the machines come from.
+#[derive(Clone)]
+pub(super) enum Machines {
+    /// The running server.
+    Live(Boot),
+    /// The ledger that a server left.
+    Kept(Ledger),
+}
+
+impl FromRef<Site> for Machines {
+    fn from_ref(site: &Site) -> Self {
+        Self::Live(site.boot.clone())
+    }
+}
+
+impl Machines {
+    /// All machines, without their boots.
+    pub(super) fn list(&self) -> Vec<MachineStatus> {
+        match self {
+            Self::Live(boot) => boot.machines(),
+            Self::Kept(ledger) => ledger.machines(&HashMap::new()),
+        }
+    }
+
+    /// The machine of this name, MAC or address, with its boots.
+    pub(super) fn find(&self, name: &str) -> Option<MachineStatus> {
+        match self {
+            Self::Live(boot) => boot.machine(name),
+            Self::Kept(ledger) => ledger.machine(name, &HashMap::new()),
+        }
+    }
+}
+
 impl Deref for Served {
     type Target = AdminParts;
 
@@ -127,10 +162,10 @@ impl AdminServer {
             tasks.spawn(Arc::clone(tokens).watch(stop.clone()));
         }
         let guard = Guard::new(&self.settings, self.tokens);
-        let site = Arc::new(Served { parts, ring: Arc::new(Ring::new()), stop: stop.clone() });
-        tasks.spawn(events::watch(Arc::clone(&site), stop.clone()));
+        let (routes, watch) = router(parts, stop.clone());
+        tasks.spawn(watch);
         let config = ListenerConfig {
-            handler: Arc::new(Admin { guard, routes: routes(site) }),
+            handler: Arc::new(Admin { guard, routes }),
             tls: None,
             tasks: tasks.clone(),
             stop,
@@ -141,6 +176,18 @@ impl AdminServer {
         tasks.close();
         tasks.wait().await;
     }
+}
+
+/// The router over these parts, and the task that finds its events until `stop`. It has no guard: its caller may do everything.
+pub fn router(parts: AdminParts, stop: CancellationToken) -> (Router, impl Future<Output = ()> + use<>) {
+    let site = Arc::new(Served { parts, ring: Arc::new(Ring::new()), stop: stop.clone() });
+    let watch = events::watch(Arc::clone(&site), stop);
+    (routes(site), watch)
+}
+
+/// The router over a ledger that no server keeps: it has the machines, and nothing else.
+pub fn ledger_router(ledger: Ledger) -> Router {
+    api::machines().fallback(unknown).method_not_allowed_fallback(other_method).with_state(Machines::Kept(ledger))
 }
 
 /// Everything that is served.

@@ -10,10 +10,10 @@ use utoipa::IntoParams;
 
 use super::jobs::{self, Started};
 use super::refusals::Refusals;
+use crate::admin::cache_snapshot::{CacheSnapshot, sorted};
 use crate::admin::extract::{Name, Query};
 use crate::admin::problem::Refusal;
 use crate::admin::server::Site;
-use crate::admin::shelf::{Shelf, sorted};
 use crate::api::{AssetList, AssetState, AssetView, Evicted, JobView, Problem};
 use crate::asset::AssetName;
 use crate::catalog::Asset;
@@ -54,16 +54,16 @@ pub(super) async fn list(State(site): State<Site>, Query(wanted): Query<Wanted>)
         return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("limit is {limit}; it may be 1 to {MOST}")));
     }
     let look = move || {
-        let stock = Shelf::look(&site.boot);
+        let snapshot = CacheSnapshot::take(&site.boot);
         let mut assets = sorted(site.boot.depot(), prefix.as_deref().unwrap_or_default());
         if let Some(state) = state {
-            assets.retain(|asset| stock.state(asset) == state);
+            assets.retain(|asset| snapshot.state(asset) == state);
         }
         let first = after.map_or(0, |after| assets.partition_point(|asset| asset.name.as_str() <= after.as_str()));
         let page = &assets[first..assets.len().min(first + usize::from(limit))];
         let more = first + page.len() < assets.len();
         let next = page.last().filter(|_| more).map(|last| last.name.to_string());
-        AssetList { assets: page.iter().map(|asset| stock.view(asset)).collect(), total: assets.len(), next }
+        AssetList { assets: page.iter().map(|asset| snapshot.view(asset)).collect(), total: assets.len(), next }
     };
     Ok(Json(blocking(look).await))
 }
@@ -194,7 +194,7 @@ pub(super) async fn evict(State(site): State<Site>, Name(name): Name) -> Result<
 
 async fn view(site: &Site, asset: Arc<Asset>) -> Json<AssetView> {
     let site = Arc::clone(site);
-    Json(blocking(move || Shelf::look(&site.boot).view(&asset)).await)
+    Json(blocking(move || CacheSnapshot::take(&site.boot).view(&asset)).await)
 }
 
 fn find(site: &Site, name: &str) -> Result<Arc<Asset>, Refusal> {

@@ -11,8 +11,8 @@ use tokio::sync::broadcast::error::TryRecvError;
 use super::Topic;
 use super::ring::Event;
 use crate::admin::api::look_at_status;
+use crate::admin::cache_snapshot::CacheSnapshot;
 use crate::admin::server::Site;
-use crate::admin::shelf::Shelf;
 use crate::api::{
     AssetState, FillView, JobItem, JobView, LastReload, MachineView, PastFill, PastTransfer, ReleaseView, TransferView,
 };
@@ -260,12 +260,12 @@ impl Watcher {
     }
 
     fn look_at_assets(&mut self, news: &mut News) {
-        let (stock, catalog) = (Shelf::look(&self.site.boot), self.site.boot.depot().catalog());
+        let (snapshot, catalog) = (CacheSnapshot::take(&self.site.boot), self.site.boot.depot().catalog());
         let mut seen = HashMap::with_capacity(catalog.len());
         for asset in catalog.assets() {
-            let state = (stock.state(asset), stock.is_pinned(asset));
+            let state = (snapshot.state(asset), snapshot.is_pinned(asset));
             if self.assets.get(&asset.name) != Some(&state) {
-                news.tell(Topic::Asset, "asset", &stock.view(asset));
+                news.tell(Topic::Asset, "asset", &snapshot.view(asset));
             }
             seen.insert(asset.name.clone(), state);
         }

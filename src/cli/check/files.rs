@@ -2,7 +2,7 @@
 
 use super::origins::certificate;
 use super::report::{Finding, Group, Verdict};
-use crate::cli::words::count;
+use crate::cli::format::count;
 use crate::config::Config;
 use crate::error_chain::error_chain;
 

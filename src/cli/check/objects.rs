@@ -3,7 +3,7 @@
 use super::advice::{Reach, Subject, Trouble};
 use super::origins::Outcome;
 use crate::asset::{BlockList, Digest, Place, SourceUrl};
-use crate::cli::words::bytes;
+use crate::cli::format::bytes;
 use crate::origin::{OriginError, Origins, Stat};
 
 /// The longest block list that is read, as when a fill reads one.
