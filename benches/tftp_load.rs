@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use bootdepot::tftp::Packet;
-use bootdepot::tftp::batch::{Arrivals, Departures, Route, Source, tell_destination};
+use bootdepot::tftp::batch::{RecvBatch, Route, SendBatch, SourceAddress, enable_packet_info};
 use bytes::Bytes;
 use clap::Parser;
 
@@ -189,7 +189,7 @@ struct Load {
     server: SocketAddr,
     bytes: Bytes,
     socket: UdpSocket,
-    out: Departures,
+    out: SendBatch,
     clients: Vec<Client>,
     /// What clients sent, and when it reaches the server.
     under_way: VecDeque<(Instant, Route, Bytes)>,
@@ -220,14 +220,14 @@ impl Load {
         if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
             rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
         }
-        tell_destination(&socket)?;
+        enable_packet_info(&socket)?;
         let now = Instant::now();
         let share = args.clients / args.threads + usize::from(thread < args.clients % args.threads);
         let clients = (0..share).map(|index| Client {
             route: Route {
                 peer: server,
-                source: Some(Source::from(IpAddr::from(address(thread, index)))),
-                segments: true,
+                source: Some(SourceAddress::from(IpAddr::from(address(thread, index)))),
+                segmentation: true,
             },
             answered: false,
             began: now,
@@ -247,7 +247,7 @@ impl Load {
             server,
             bytes,
             socket,
-            out: Departures::new(),
+            out: SendBatch::new(),
             under_way: VecDeque::new(),
             counts: Counts::default(),
             random: fastrand::Rng::new(),
@@ -262,18 +262,18 @@ impl Load {
             (self.clients[index].began, self.clients[index].heard) = (now, now);
             self.say(index, &request, now);
         }
-        let (mut arrivals, mut looked) = (Arrivals::new(), now);
+        let (mut received, mut looked) = (RecvBatch::new(), now);
         let mut running = self.clients.len();
         while running > 0 {
             self.depart(now);
-            let count = arrivals.receive(&self.socket)?;
+            let count = received.receive(&self.socket)?;
             now = Instant::now();
-            for arrival in arrivals.iter() {
+            for datagram in received.iter() {
                 if self.lost() {
                     continue;
                 }
-                let Some(index) = arrival.route.source.and_then(|to| self.index(to.ip())) else { continue };
-                running -= usize::from(self.take(index, arrival.route.peer, arrival.datagram, now));
+                let Some(index) = datagram.route.source.and_then(|to| self.index(to.ip())) else { continue };
+                running -= usize::from(self.take(index, datagram.route.peer, datagram.bytes, now));
             }
             if now.duration_since(looked) >= TICK {
                 looked = now;
@@ -343,7 +343,7 @@ impl Load {
             && *due <= now
             && let Some((_, route, packet)) = self.under_way.pop_front()
         {
-            self.out.push_whole(&route, packet);
+            self.out.push_single(&route, packet);
             if self.out.is_full() {
                 self.out.flush(&self.socket, |_, _| {});
             }

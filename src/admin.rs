@@ -3,7 +3,7 @@
 //!
 //! A request's way: `server` asks `guard` whether it is let in at all (by `tokens`, from where, at what `pace`), reads what
 //! content it has, and hands it to the routes of `api`, `probes` and `dashboard`. What is refused anywhere is a [`crate::api::Problem`]. `events`
-//! tells what happens while it happens; `shelf` is assets as operators see them.
+//! tells what happens while it happens; `cache_snapshot` is assets as operators see them.
 
 mod api;
 mod cache_snapshot;
@@ -12,18 +12,25 @@ mod error;
 mod events;
 mod extract;
 mod guard;
-mod pace;
+mod in_process;
+mod machines;
 mod probes;
 mod problem;
+mod rate_limit;
 mod reload;
+mod router;
 mod server;
 mod settings;
+mod state;
+mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
 pub use error::AdminError;
+pub use in_process::{ledger_router, router_without_guard};
 pub use reload::{ReloadFailure, Reloading};
-pub use server::{AdminParts, AdminServer, Metrics, ledger_router, router};
+pub use server::AdminServer;
 pub use settings::AdminSettings;
-pub use tokens::{TokenError, plain_token};
+pub use state::{AdminParts, Metrics};
+pub use tokens::{TokenError, check_token_files, plain_token};

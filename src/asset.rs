@@ -7,7 +7,7 @@ mod range;
 mod source;
 
 pub use blocks::{BlockList, BlockListError};
-pub use digest::{Digest, DigestError, Proven, Verifier};
+pub use digest::{Digest, DigestError, VerifiedDigest, Verifier};
 pub use name::{AssetName, NameError};
 pub use range::ByteRange;
-pub use source::{Place, SourceError, SourceUrl};
+pub use source::{SourceError, SourceTarget, SourceUrl};

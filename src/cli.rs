@@ -39,6 +39,7 @@ use clap::{Parser, Subcommand};
 
 use self::format::plain;
 use self::usage_error::{USAGE_ERROR, UsageError};
+use crate::error_chain::error_chain;
 
 /// What holds for all commands.
 const AFTER_HELP: &str = "\
@@ -91,7 +92,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         self.carry_out().unwrap_or_else(|error| {
             // It may hold what another program said.
-            let text = format!("{error:#}").lines().map(plain).collect::<Vec<_>>().join("\n");
+            let text = error_chain(error.as_ref()).to_string().lines().map(plain).collect::<Vec<_>>().join("\n");
             say(format_args!("bootdepot: {text}"));
             if error.is::<UsageError>() { ExitCode::from(USAGE_ERROR) } else { ExitCode::FAILURE }
         })

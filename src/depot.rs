@@ -277,7 +277,7 @@ impl Depot {
     /// Looks for a blob in the cache.
     async fn look(&self, digest: &Digest) -> Found {
         let cache = &self.shared.cache;
-        if let Some(entry) = cache.opened(digest) {
+        if let Some(entry) = cache.get_if_open(digest) {
             return Found::Blob(entry);
         }
         if cache.size_of(digest).is_none() {

@@ -1,38 +1,43 @@
-//! The TFTP server: RFC 1350 with the options of RFC 2347 to 2349 and 7440. It knows no HTTP, nothing of where bytes
-//! come from but the depot, and nothing of scripts but who makes them.
+//! The TFTP server: RFC 1350 with the options of RFC 2347 to 2349 and RFC 7440. It knows nothing of HTTP, takes bytes
+//! from the depot only, and asks the boot room for scripts.
 //!
-//! A datagram's way: `socket` and `batch` take it from the kernel, and its `port` gives it to the `running` transfer it
-//! belongs to or to the `desk`, which refuses a request or has it opened (`opening`) where its name means
-//! something (`content`). The state machine of a `transfer`
-//! says which blocks to send, its `feed` has their bytes, and the port sends the answers of all transfers at once. A
-//! `worker` is a thread that does this for several ports.
+//! The path of a datagram: `socket` and `batch` receive it; its `port` passes it to the `active_transfer` that it belongs
+//! to, or to the `dispatcher`. The dispatcher owns the parsed `request`, checks it against `sessions`, resolves its name
+//! to `content`, and starts a `pending_open`. The state machine in `transfer` decides which blocks to send, its
+//! `block_buffer` holds their bytes, and the port sends the packets of all its transfers as one batch. A `worker` is a
+//! thread that runs several ports; `messages` are what threads send each other.
 
-mod alarms;
-// Public for the load generator in benches/, which must not be slower than what it measures.
+mod active_transfer;
+mod base_url;
+// Public for the load generator in benches/, which must not be slower than the server that it measures.
 #[doc(hidden)]
 pub mod batch;
+mod block_buffer;
 mod content;
-mod desk;
-mod feed;
-mod mailbox;
+mod dispatcher;
+mod error;
+mod messages;
 mod mtu;
 mod netascii;
-mod opening;
 mod options;
 pub mod packet;
+mod pending_open;
 mod port;
+mod request;
 mod rtt;
-mod running;
-mod seats;
 mod server;
+mod sessions;
 mod settings;
 mod socket;
+mod timer_queue;
 mod transfer;
+mod wake_queue;
 mod worker;
 
-pub use content::Base;
+pub use base_url::BaseUrl;
+pub use error::TftpError;
 pub use packet::Packet;
-pub use server::{Pulse, TftpError, TftpServer};
+pub use server::{LivenessCheck, TftpServer};
 pub use settings::TftpSettings;
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use crate::api::{AssetState, AssetView};
 use crate::asset::{AssetName, Digest};
 use crate::boot::Boot;
-use crate::cache::Listed;
+use crate::cache::BlobInfo;
 use crate::catalog::Asset;
 use crate::depot::{Depot, FillStatus, moment};
 
 /// What is in the cache at one moment, and on its way there.
 pub(super) struct CacheSnapshot {
     depot: Depot,
-    blobs: HashMap<Digest, (Listed, Option<u64>)>,
+    blobs: HashMap<Digest, (BlobInfo, Option<u64>)>,
     fills: HashMap<Digest, FillStatus>,
     releases: HashMap<AssetName, Vec<String>>,
 }

@@ -21,7 +21,7 @@ use super::service;
 use crate::admin::{ReloadFailure, Reloading};
 use crate::api::{CatalogView, ReloadOutcome, ReloadTrigger, ReloadView};
 use crate::boot::Boot;
-use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary, copy_path};
+use crate::config::{CatalogAccess, CatalogText, Config, ConfigErrors, Inputs, SharedCatalog, Summary, copy_path};
 use crate::depot::Stock;
 use crate::dhcp::Firmware;
 use crate::origin::Origins;
@@ -195,7 +195,7 @@ impl Reloads {
         let Some(text) = self.current.text.clone() else { return };
         let cache = self.boot.depot().cache();
         let looked = cache.clone();
-        let gone = blocking(move || looked.is_there() && !copy_path(looked.dir()).exists());
+        let gone = blocking(move || looked.is_available() && !copy_path(looked.dir()).exists());
         if gone.await {
             catalog::keep(cache.dir(), text).await;
         }
@@ -349,7 +349,7 @@ impl Reloads {
             let (settings, timeouts) = (config.origins.clone(), config.timeouts);
             blocking(move || Origins::new(settings, timeouts)).await.map_err(|error| failed(&error))?
         };
-        let origins = origins.following(&self.origins);
+        let origins = origins.with_health_of(&self.origins);
         if let (Some(reach), Some(text)) = (&reach, text.filter(|text| !self.is_in_force(text))) {
             catalog::keep(&reach.dir, text).await;
         }
@@ -398,7 +398,7 @@ impl Reloads {
     /// The text of the shared catalog as it is now; where it cannot be had, as it was.
     async fn text_of(
         &mut self,
-        reach: &Reach,
+        reach: &CatalogAccess,
         origins: &Origins,
         found: Option<Arc<CatalogText>>,
         warnings: &mut Vec<String>,

@@ -9,9 +9,9 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Addresses;
+use super::addresses::Addresses;
 use crate::boot::Boot;
-use crate::tftp::Pulse;
+use crate::tftp::LivenessCheck;
 
 /// How often the line of status is looked at.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
@@ -50,7 +50,7 @@ pub(super) fn ready() {
 pub(super) async fn keep(
     boot: Boot,
     addresses: Addresses,
-    pulse: Pulse,
+    tftp: LivenessCheck,
     stop: CancellationToken,
     end: CancellationToken,
 ) {
@@ -65,7 +65,7 @@ pub(super) async fn keep(
         loop {
             every.tick().await;
             // Workers end before the last transfer over HTTP does.
-            stop.run_until_cancelled(pulse.beat()).await;
+            stop.run_until_cancelled(tftp.passed()).await;
             tell(&[NotifyState::Watchdog]);
         }
     };

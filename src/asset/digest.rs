@@ -94,9 +94,9 @@ pub struct Verifier {
 
 /// The witness that exactly these bytes (their digest and their number) went through a [`Verifier`].
 ///
-/// Only [`Verifier::prove`] makes one, so what asks for a `Proven` cannot be given unhashed bytes by mistake.
+/// Only [`Verifier::verify`] makes one, so what asks for a `VerifiedDigest` cannot be given unhashed bytes by mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proven {
+pub struct VerifiedDigest {
     digest: Digest,
     size: u64,
 }
@@ -119,13 +119,13 @@ impl Verifier {
     }
 
     /// The proof, when the bytes hash to `expected`; else the digest that they have.
-    pub fn prove(self, expected: &Digest) -> Result<Proven, Digest> {
+    pub fn verify(self, expected: &Digest) -> Result<VerifiedDigest, Digest> {
         let found = Digest(self.state.finalize().into());
-        if found == *expected { Ok(Proven { digest: found, size: self.length }) } else { Err(found) }
+        if found == *expected { Ok(VerifiedDigest { digest: found, size: self.length }) } else { Err(found) }
     }
 }
 
-impl Proven {
+impl VerifiedDigest {
     /// The digest that the bytes have.
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -174,9 +174,9 @@ mod tests {
         let mut verifier = Verifier::new();
         verifier.update(b"a");
         verifier.update(b"bc");
-        let proven = verifier.clone().prove(&ABC.parse().unwrap()).unwrap();
+        let proven = verifier.clone().verify(&ABC.parse().unwrap()).unwrap();
         assert_eq!((proven.digest().to_string().as_str(), proven.size()), (ABC, 3));
         verifier.update(b"!");
-        assert_eq!(verifier.prove(&ABC.parse().unwrap()), Err(Digest::of(b"abc!")));
+        assert_eq!(verifier.verify(&ABC.parse().unwrap()), Err(Digest::of(b"abc!")));
     }
 }

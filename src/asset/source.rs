@@ -10,12 +10,12 @@ use std::str::FromStr;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SourceUrl {
     text: String,
-    place: Place,
+    target: SourceTarget,
 }
 
 /// What a source URL points at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum SourceTarget {
     /// An object in a bucket.
     S3 {
         /// The bucket's name.
@@ -56,8 +56,8 @@ pub enum SourceError {
 
 impl SourceUrl {
     /// Where it points.
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn target(&self) -> &SourceTarget {
+        &self.target
     }
 
     /// As it was written, presigned secrets included: for matching and fetching, not for logs. Logs use `Display`.
@@ -67,8 +67,8 @@ impl SourceUrl {
 
     /// The file, for a `file://` source.
     pub fn as_file(&self) -> Option<&Path> {
-        match &self.place {
-            Place::File(path) => Some(path),
+        match &self.target {
+            SourceTarget::File(path) => Some(path),
             _ => None,
         }
     }
@@ -79,21 +79,21 @@ impl FromStr for SourceUrl {
 
     fn from_str(text: &str) -> Result<Self, SourceError> {
         let (scheme, rest) = text.split_once("://").ok_or(SourceError::NoScheme)?;
-        let place = match scheme {
+        let target = match scheme {
             "s3" => s3(rest)?,
             "http" | "https" => {
                 let url = url::Url::parse(text).map_err(|e| SourceError::Url(e.to_string()))?;
-                Place::Http(url)
+                SourceTarget::Http(url)
             }
-            "file" if rest.starts_with('/') => Place::File(PathBuf::from(rest)),
+            "file" if rest.starts_with('/') => SourceTarget::File(PathBuf::from(rest)),
             "file" => return Err(SourceError::FilePath),
             other => return Err(SourceError::Scheme(other.to_owned())),
         };
-        Ok(Self { text: text.to_owned(), place })
+        Ok(Self { text: text.to_owned(), target })
     }
 }
 
-fn s3(rest: &str) -> Result<Place, SourceError> {
+fn s3(rest: &str) -> Result<SourceTarget, SourceError> {
     let (path, version) = match rest.split_once('?') {
         None => (rest, None),
         Some((path, query)) => match query.strip_prefix("versionId=") {
@@ -103,7 +103,7 @@ fn s3(rest: &str) -> Result<Place, SourceError> {
     };
     match path.split_once('/') {
         Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
-            Ok(Place::S3 { bucket: bucket.to_owned(), key: key.to_owned(), version })
+            Ok(SourceTarget::S3 { bucket: bucket.to_owned(), key: key.to_owned(), version })
         }
         _ => Err(SourceError::S3Parts),
     }
@@ -112,8 +112,8 @@ fn s3(rest: &str) -> Result<Place, SourceError> {
 impl fmt::Display for SourceUrl {
     /// Without user names, passwords and queries, in which secrets travel.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Http(url) => {
+        match &self.target {
+            SourceTarget::Http(url) => {
                 let mut shown = url.clone();
                 let had_query = url.query().is_some();
                 shown.set_query(None);
@@ -142,12 +142,12 @@ mod tests {
     fn reads_each_kind() {
         let source: SourceUrl = "s3://bucket/a/b c.img?versionId=xyz".parse().unwrap();
         assert_eq!(
-            source.place(),
-            &Place::S3 { bucket: "bucket".into(), key: "a/b c.img".into(), version: Some("xyz".into()) }
+            source.target(),
+            &SourceTarget::S3 { bucket: "bucket".into(), key: "a/b c.img".into(), version: Some("xyz".into()) }
         );
         let source: SourceUrl = "file:///srv/a.img".parse().unwrap();
         assert_eq!(source.as_file(), Some(Path::new("/srv/a.img")));
-        assert!(matches!("https://h/x".parse::<SourceUrl>().unwrap().place(), Place::Http(_)));
+        assert!(matches!("https://h/x".parse::<SourceUrl>().unwrap().target(), SourceTarget::Http(_)));
     }
 
     #[test]

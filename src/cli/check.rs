@@ -16,7 +16,7 @@ use super::format::count;
 use super::print;
 use super::usage_error::{USAGE_ERROR, UsageError};
 use crate::app;
-use crate::cache::Survey;
+use crate::cache;
 use crate::config::{Config, ConfigErrors, Flags};
 use report::Report;
 
@@ -65,7 +65,7 @@ async fn look(config: &Config) -> Report {
     let mut groups = vec![files::settings(config)];
     groups.extend(files::tls(config));
     groups.extend(files::tokens(config));
-    let survey = Survey::of(&config.cache.dir);
+    let survey = cache::inspect(&config.cache.dir);
     groups.push(ports::check(config, &survey));
     groups.push(files::firmware(config));
     groups.extend(secrets::check(config).await);

@@ -57,7 +57,7 @@ impl LocalDepot {
             started: Timestamp::now(),
         };
         let stop = CancellationToken::new();
-        let (router, events) = admin::router(parts, stop.clone());
+        let (router, events) = admin::router_without_guard(parts, stop.clone());
         let local = Self { depot, stop, events: tokio::spawn(events), _owner: owner };
         Ok((ApiClient::in_process(router), local))
     }

@@ -11,6 +11,7 @@ use super::usage_error::UsageError;
 use crate::api::ReloadTrigger;
 use crate::app::{self, App, Loaded, Reloader, service};
 use crate::config::{Flags, Inputs, process_environment};
+use crate::error_chain::error_chain;
 use crate::sockets::Inherited;
 #[cfg(feature = "otel")]
 use crate::telemetry::Traces;
@@ -55,7 +56,7 @@ impl ServeCommand {
             Ok(()) => ExitCode::SUCCESS,
             // In the log: what it is printed to otherwise may be what nobody reads.
             Err(error) => {
-                error!("{error:#}");
+                error!("{}", error_chain(error.as_ref()));
                 ExitCode::FAILURE
             }
         })

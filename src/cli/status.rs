@@ -10,7 +10,7 @@ use super::discover::{Discovery, complete, discover};
 use super::format::{ago, bytes, count, plain, span};
 use super::{print, say};
 use crate::api::Status;
-use crate::cache::Survey;
+use crate::cache;
 use crate::config::{Config, Flags};
 
 /// Show how the running server is: whether it is ready, its cache, its origins
@@ -40,7 +40,7 @@ impl StatusCommand {
 
 /// Prints what the cache's directory shows, without its lock.
 fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result<ExitCode> {
-    let survey = Survey::of(&config.cache.dir);
+    let survey = cache::inspect(&config.cache.dir);
     let (dir, entries) = (config.cache.dir.display(), survey.blobs.len());
     let proven: u64 = survey.blobs.values().sum();
     say(format_args!("bootdepot: {error}"));

@@ -13,8 +13,9 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
+use crate::admin::AdminSettings;
 use crate::depot::Release;
-use crate::origin::Credentials;
+use crate::origin::CredentialSource;
 
 /// A directory with a settings file in it, and what is put over that.
 struct Site {
@@ -232,10 +233,10 @@ fn everything_that_may_be_written_is_taken() {
     assert_eq!((config.fill.release, config.fill.negative_ttl), (Release::Whole, Duration::ZERO));
     let [origin] = config.origins.as_slice() else { panic!("one origin") };
     assert_eq!(origin.region, "us-east-1");
-    let Credentials::Static { access_key_id, secret_access_key, session_token } = &origin.credentials else {
+    let CredentialSource::Static { access_key_id, secret_access_key, session_token } = &origin.credentials else {
         panic!("static credentials")
     };
-    assert_eq!((access_key_id.as_str(), secret_access_key.reveal_now()), ("id", Ok("hush".to_owned())));
+    assert_eq!((access_key_id.as_str(), secret_access_key.reveal_local().unwrap()), ("id", "hush".to_owned()));
     assert!(session_token.is_some());
     assert_eq!(origin.headers[0].0, "X-Token");
     let asset = config.catalog.by_name("boot/snponly.efi").unwrap();

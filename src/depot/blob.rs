@@ -53,7 +53,7 @@ impl Blob {
     }
 
     fn failed(&self, range: ByteRange, error: &io::Error) -> ReadError {
-        if self.depot.cache().doubt(&self.entry, error) {
+        if self.depot.cache().mark_suspect(&self.entry, error) {
             let (asset, digest) = (&self.asset.name, self.entry.digest());
             warn!(%asset, %digest, bytes = %range, %error, "a blob cannot be read; it is hashed again now");
             self.hash_again();
@@ -67,7 +67,7 @@ impl Blob {
         let (cache, stop) = (shared.cache.clone(), shared.stop.clone());
         shared.tasks.spawn_blocking(move || {
             let go_on = |_| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            if let ScrubOutcome::Proven = cache.verify_watched(&digest, &mut { go_on }) {
+            if let ScrubOutcome::Verified = cache.verify_watched(&digest, &mut { go_on }) {
                 info!(%asset, %digest, "a blob that could not be read is as it should be");
             }
         });

@@ -21,6 +21,7 @@ use super::verdict::{ASK_AGAIN, SourceFailures};
 use super::{FillRecord, FillSettings, ReadError};
 use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
 use crate::cache::{Cache, CacheError, Entry, Partial};
+use crate::error_chain::error_chain;
 use crate::origin::{OriginError, Origins, Validator};
 use crate::span::{self, Kind, Span};
 use crate::task::blocking;
@@ -389,7 +390,11 @@ impl Driver {
         }
         let fetching = async {
             let broken = |error: JoinError| {
-                Setback::Origin(OriginError::Io { source_url: source.to_string(), reason: error.to_string() })
+                Setback::Origin(OriginError::Io {
+                    source_url: source.to_string(),
+                    reason: error.to_string(),
+                    source: None,
+                })
             };
             while let Some(ended) = workers.join_next().await {
                 ended.map_err(broken)??;
@@ -407,7 +412,7 @@ impl Driver {
     /// A disk that will not take the blob may have lost what was hashed, so the proof is worth nothing then.
     async fn prove(&self, stock: &Stock, verifier: Verifier) -> Result<Entry, Setback> {
         let expected = self.fill.asset().digest;
-        let proof = verifier.prove(&expected).map_err(|found| {
+        let proof = verifier.verify(&expected).map_err(|found| {
             Setback::WrongWhole(format!("its bytes have the SHA-256 {found}, the catalog says {expected}"))
         })?;
         let partial = Arc::clone(&stock.partial);
@@ -420,7 +425,7 @@ async fn unstored(error: &CacheError, stock: Option<&Stock>) -> (FillOutcome, Ph
     if let Some(stock) = stock {
         stock.discard().await;
     }
-    let reason = error.to_string();
+    let reason = error_chain(error).to_string();
     (FillOutcome::NoSpace, Phase::Unstored(reason.clone()), Some(reason))
 }
 

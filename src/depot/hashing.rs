@@ -47,7 +47,7 @@ pub(super) async fn is_right(
     let check = fill.blocking(move || {
         let mut verifier = Verifier::new();
         read_pieces(&partial, range, |bytes| verifier.update(bytes))?;
-        Ok(verifier.prove(&expected).is_ok())
+        Ok(verifier.verify(&expected).is_ok())
     });
     check.await
 }

@@ -101,7 +101,7 @@ pub enum EvictRefusal {
     #[error("{0} stays: it is being read; try again when its transfers have ended")]
     InUse(AssetName),
     /// The disk would not remove it.
-    #[error(transparent)]
+    #[error("{}", crate::error_chain::error_chain(.0))]
     Failed(#[from] CacheError),
 }
 
@@ -211,7 +211,7 @@ impl Depot {
         let (cache, digest) = (self.shared.cache.clone(), asset.digest);
         let evicted = blocking(move || cache.evict(&digest)).await;
         evicted.inspect(|_| self.shared.hot.invalidate(&digest)).map_err(|error| match error {
-            EvictError::Absent(_) => EvictRefusal::Absent(asset.name.clone()),
+            EvictError::Missing(_) => EvictRefusal::Absent(asset.name.clone()),
             EvictError::Pinned(_) => EvictRefusal::Held { name: asset.name.clone(), by: self.holders(&digest) },
             EvictError::Held(_) => EvictRefusal::InUse(asset.name.clone()),
             EvictError::Failed(error) => EvictRefusal::Failed(error),

@@ -258,7 +258,7 @@ impl Depot {
     /// for it.
     pub fn keep_pins(&self) {
         let pins = &self.shared.pins;
-        if !self.shared.cache.is_there() {
+        if !self.shared.cache.is_available() {
             return;
         }
         let _changing = pins.changing();

@@ -69,7 +69,7 @@ mod tests {
     }
 
     fn down() -> OriginError {
-        OriginError::Connect { host: "s3.lab:9000".into(), reason: "connection refused".into() }
+        OriginError::Connect { host: "s3.lab:9000".into(), reason: "connection refused".into(), source: None }
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Plan {
         };
         let items = assets.iter().map(item).collect();
         let digests = assets.iter().map(|asset| asset.digest).collect();
-        Self::sum(assets, items, depot.cache().room_for(&digests))
+        Self::sum(assets, items, depot.cache().capacity_for(&digests))
     }
 
     /// The same, when the origins were asked for the sizes that are not known. What they do not say within five seconds

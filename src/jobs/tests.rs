@@ -325,7 +325,7 @@ async fn what_a_job_brought_in_does_not_go_for_its_own_later_items() {
     let ended = house.ended(id).await;
     assert_eq!((ended.state, ended.assets), (JobState::Failed, AssetCounts { total: 2, done: 1, failed: 1 }));
     let error = ended.items[1].error.as_ref().unwrap();
-    assert!(error.starts_with("the cache cannot take it: no room for 1000 bytes"), "{error}");
+    assert!(error.starts_with("the cache cannot take it: no space for 1000 bytes"), "{error}");
     assert!(house.is_here("okd/2/kernel") && !house.is_here("okd/2/rootfs"));
     // When the job has ended nothing holds it.
     let id = house.preload(&["okd/2/rootfs"], |_| {}).id;
@@ -374,7 +374,7 @@ async fn a_scrub_looks_at_every_blob_whoever_knows_it() {
     partial.finish_parts(&[0]).unwrap();
     let mut verifier = crate::asset::Verifier::new();
     verifier.update(b"stranger");
-    drop(partial.admit(verifier.prove(&stranger).unwrap()).unwrap());
+    drop(partial.admit(verifier.verify(&stranger).unwrap()).unwrap());
     // It cannot get far while another hashes.
     let turn = Arc::clone(&house.jobs.shared.hashing).acquire_owned().await.unwrap();
     let id = house.jobs.start(Task::Scrub).unwrap().id;

@@ -68,7 +68,7 @@ fn blobs(depot: &Depot) -> Vec<Item> {
         .collect();
     let mut blobs = depot.cache().list();
     blobs.sort_unstable_by_key(|blob| (blob.verified, blob.digest));
-    let item = |blob: &crate::cache::Listed| {
+    let item = |blob: &crate::cache::BlobInfo| {
         let name = match catalog.by_digest(&blob.digest).first() {
             Some(asset) => asset.name.to_string(),
             None => lists.get(&blob.digest).cloned().unwrap_or_else(|| blob.digest.to_string()),
@@ -117,7 +117,7 @@ async fn one(
     let outcome = match (&item.asset, job.kind()) {
         (Some(asset), JobKind::Preload) => bring(job, depot, hashing, index, asset).await,
         _ => match hash(job, depot, hashing, index, item.digest).await {
-            ScrubOutcome::Proven => Ok(()),
+            ScrubOutcome::Verified => Ok(()),
             lost => Err(in_words(&lost)),
         },
     };
@@ -140,8 +140,8 @@ async fn bring(
 ) -> Result<(), String> {
     if job.verify() && depot.is_proven(&asset.digest) {
         match hash(job, depot, hashing, index, asset.digest).await {
-            ScrubOutcome::Proven => return Ok(()),
-            ScrubOutcome::Rotted | ScrubOutcome::Unreadable | ScrubOutcome::Gone => {
+            ScrubOutcome::Verified => return Ok(()),
+            ScrubOutcome::Corrupt | ScrubOutcome::Unreadable | ScrubOutcome::Missing => {
                 job.note(index, |items| items.rotted(index));
             }
             stuck @ (ScrubOutcome::Failed(_) | ScrubOutcome::Stopped) => return Err(in_words(&stuck)),
@@ -175,8 +175,8 @@ async fn hash(job: &Job, depot: &Depot, hashing: &Arc<Semaphore>, index: usize, 
 
 fn in_words(outcome: &ScrubOutcome) -> String {
     match outcome {
-        ScrubOutcome::Proven => "it is as it should be".to_owned(),
-        ScrubOutcome::Rotted => {
+        ScrubOutcome::Verified => "it is as it should be".to_owned(),
+        ScrubOutcome::Corrupt => {
             "its bytes were not what they should be; they are in quarantine, and are fetched again when it is asked for"
                 .to_owned()
         }
@@ -184,8 +184,8 @@ fn in_words(outcome: &ScrubOutcome) -> String {
             "the disk cannot read it any more; it is in quarantine, and is fetched again when it is asked for"
                 .to_owned()
         }
-        ScrubOutcome::Gone => "it is not in the cache".to_owned(),
-        ScrubOutcome::Failed(error) => error.to_string(),
+        ScrubOutcome::Missing => "it is not in the cache".to_owned(),
+        ScrubOutcome::Failed(error) => crate::error_chain::error_chain(error).to_string(),
         ScrubOutcome::Stopped => "the job ended before it was hashed".to_owned(),
     }
 }

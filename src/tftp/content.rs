@@ -1,21 +1,20 @@
-//! What a request's name means: an asset, or a script that is made for who asks.
+//! What a requested file name resolves to: an asset, or a boot script that is generated for the request.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::boot::{Boot, Mac, Machine, Visit};
 use crate::catalog::Asset;
 
-/// What goes out.
+/// The content of a transfer.
 pub(super) enum Content {
     /// An asset.
     Asset(Arc<Asset>),
-    /// A script, for this visit.
+    /// A script, generated for this request.
     Script(Script, Visit),
 }
 
 impl Content {
-    /// What the log calls it.
+    /// Its name in the log.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Asset(asset) => asset.name.as_str(),
@@ -24,19 +23,19 @@ impl Content {
     }
 }
 
-/// A script that a name asks for.
+/// A script that a file name refers to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Script {
-    /// iPXE's entry script, under the name that was asked for.
+    /// The entry script of iPXE, under the requested name.
     Entry(&'static str),
-    /// GRUB's configuration for a machine of which this is known.
+    /// The GRUB configuration of a machine, of which the MAC address may be known.
     Grub(Box<Machine>),
 }
 
 impl Script {
-    /// The script that `name` asks for, in whichever directory: iPXE looks for `autoexec.ipxe` beside its own file, and
-    /// GRUB for `grub.cfg` below its prefix, for `grub.cfg-01-` and its card's address first.
-    pub(super) fn of(name: &str) -> Option<Self> {
+    /// The script that `name` refers to, in any directory: iPXE requests `autoexec.ipxe` beside its own file, and GRUB
+    /// requests `grub.cfg` below its prefix, first `grub.cfg-01-` followed by its MAC address.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
         match name.rsplit('/').next()? {
             "autoexec.ipxe" => Some(Self::Entry("autoexec.ipxe")),
             "boot.ipxe" => Some(Self::Entry("boot.ipxe")),
@@ -48,7 +47,7 @@ impl Script {
         }
     }
 
-    /// Its text for this visit.
+    /// Generates its text for this request.
     pub(super) fn text(&self, boot: &Boot, visit: &Visit) -> String {
         match self {
             Self::Entry(_) => boot.entry(visit),
@@ -56,7 +55,7 @@ impl Script {
         }
     }
 
-    /// What the log calls it. None of it is the client's text.
+    /// Its name in the log, which holds no text of the client.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Entry(name) => name,
@@ -65,26 +64,9 @@ impl Script {
     }
 }
 
-/// The base of the URLs in scripts that go out over TFTP.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Base {
-    /// The one that the operator set.
-    Url(String),
-    /// The address that was asked, with this port of the HTTP server.
-    Port(u16),
-}
-
-impl Base {
-    /// The base for a client that asked this address. HTTP's own port is left out: GRUB before 2.12 takes `ADDRESS:PORT`
-    /// for a name that it cannot resolve.
-    pub(super) fn url(&self, asked: IpAddr) -> String {
-        match (self, asked.to_canonical()) {
-            (Self::Url(url), _) => url.clone(),
-            (Self::Port(80), IpAddr::V4(asked)) => format!("http://{asked}"),
-            (Self::Port(80), IpAddr::V6(asked)) => format!("http://[{asked}]"),
-            (Self::Port(port), asked) => format!("http://{}", SocketAddr::new(asked, *port)),
-        }
-    }
+/// Normalizes a file name as firmware writes it: `\` becomes `/`, and leading slashes are removed.
+pub(super) fn normalize_name(name: &str) -> String {
+    name.replace('\\', "/").trim_start_matches('/').to_owned()
 }
 
 #[cfg(test)]
@@ -92,31 +74,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scripts_are_asked_for_in_any_directory() {
-        let nothing = || Some(Script::Grub(Box::default()));
+    fn script_names_match_in_any_directory() {
+        let no_mac = || Some(Script::Grub(Box::default()));
         let mac = Some("52:54:00:12:34:56".parse().unwrap());
-        let known = Some(Script::Grub(Box::new(Machine { mac, ..Machine::default() })));
+        let with_mac = Some(Script::Grub(Box::new(Machine { mac, ..Machine::default() })));
         for (name, script) in [
             ("boot.ipxe", Some(Script::Entry("boot.ipxe"))),
             ("boot/autoexec.ipxe", Some(Script::Entry("autoexec.ipxe"))),
-            ("grub/grub.cfg", nothing()),
-            ("grub/x86_64-efi/grub.cfg", nothing()),
-            ("grub/grub.cfg-01-52-54-00-12-34-56", known),
+            ("grub/grub.cfg", no_mac()),
+            ("grub/x86_64-efi/grub.cfg", no_mac()),
+            ("grub/grub.cfg-01-52-54-00-12-34-56", with_mac),
             ("grub/grub.cfg-C0A80001", None),
             ("grub/x86_64-efi/command.lst", None),
             ("", None),
         ] {
-            assert_eq!(Script::of(name), script, "{name}");
+            assert_eq!(Script::from_name(name), script, "{name}");
         }
     }
 
     #[test]
-    fn urls_lead_to_the_address_that_was_asked() {
-        let url = |asked: &str, port| Base::Port(port).url(asked.parse().unwrap());
-        assert_eq!(url("::ffff:10.0.0.1", 8080), "http://10.0.0.1:8080");
-        assert_eq!(url("fd00::1", 8080), "http://[fd00::1]:8080");
-        assert_eq!(url("::ffff:10.0.0.1", 80), "http://10.0.0.1");
-        assert_eq!(url("fd00::1", 80), "http://[fd00::1]");
-        assert_eq!(Base::Url("http://boot.lab".into()).url([10, 0, 0, 1].into()), "http://boot.lab");
+    fn firmware_file_names_are_normalized() {
+        for (requested, name) in [
+            ("boot/x.efi", "boot/x.efi"),
+            ("/boot/x.efi", "boot/x.efi"),
+            ("//x", "x"),
+            ("\\Boot\\BCD", "Boot/BCD"),
+            ("/", ""),
+        ] {
+            assert_eq!(normalize_name(requested), name);
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! The netascii mode (RFC 1350 1, RFC 764): LF goes out as CR LF, CR as CR NUL. Each byte stands for itself, so pieces
-//! of a file can be converted one by one.
+//! The netascii encoding (RFC 1350 1, RFC 764): LF becomes CR LF, and CR becomes CR NUL. Each byte is encoded on its own,
+//! so the chunks of a file can be encoded separately.
 
 use bytes::Bytes;
 
-/// `text` as netascii.
+/// Encodes `text` as netascii.
 pub(super) fn encode(text: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(text.len() + text.len() / 16);
     for byte in text {
@@ -22,13 +22,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn writes_line_ends_as_the_rfc_does() {
+    fn line_ends_encoded_per_rfc() {
         assert_eq!(&encode(b"a\nb\rc\r\n")[..], b"a\r\nb\r\0c\r\0\r\n");
     }
 
     proptest! {
         #[test]
-        fn can_be_converted_back_and_piece_by_piece(text in "[a\r\n\0]{0,40}", cut in 0usize..40) {
+        fn chunks_encode_separately_and_decode(text in "[a\r\n\0]{0,40}", cut in 0usize..40) {
             let text = text.as_bytes();
             let (head, tail) = text.split_at(cut.min(text.len()));
             let whole = encode(text);

@@ -1,13 +1,11 @@
-//! TFTP packets: read in place, written into buffers of the caller. It knows the wire and nothing of transfers.
+//! The TFTP wire format: parses packets in place and encodes them. It knows nothing of transfers.
 
-use std::fmt;
-
-/// The bytes before a DATA packet's payload: opcode and block number (RFC 1350 5).
+/// The size of a DATA packet's header: opcode and block number (RFC 1350 5).
 pub const HEADER: usize = 4;
 
-/// The longest ERROR message that is sent, in bytes, so that the packet fits the smallest buffer a client may have
-/// (RFC 1350: 512 bytes of data and a header).
-const MAX_MESSAGE: usize = 511;
+/// The longest ERROR message that is sent, in bytes: the packet then fits the smallest buffer that a client may have (512
+/// bytes of data and a header, RFC 1350).
+const MAX_ERROR_MESSAGE: usize = 511;
 
 const RRQ: u16 = 1;
 const WRQ: u16 = 2;
@@ -16,74 +14,75 @@ const ACK: u16 = 4;
 const ERROR: u16 = 5;
 const OACK: u16 = 6;
 
-/// A packet, borrowed from the datagram that it came in.
+/// A packet, borrowed from its datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packet<'a> {
-    /// A request to read a file.
+    /// A read request (RRQ).
     Read(Request<'a>),
-    /// A request to write a file.
+    /// A write request (WRQ).
     Write(Request<'a>),
-    /// A block of a file.
+    /// A block of a file (DATA).
     Data {
-        /// Its number, modulo 65,536.
+        /// The block number, modulo 65,536.
         block: u16,
-        /// Its bytes.
+        /// The bytes of the block.
         payload: &'a [u8],
     },
-    /// An acknowledgement of all blocks up to this one; of the OACK, where it is 0.
+    /// An acknowledgement of all blocks up to this one, or of the OACK if the number is 0 (ACK).
     Ack {
-        /// The block's number, modulo 65,536.
+        /// The block number, modulo 65,536.
         block: u16,
     },
-    /// The end of a transfer, or its refusal.
+    /// The end of a transfer, or the refusal of a request (ERROR).
     Error {
-        /// The code (RFC 1350 5, RFC 2347).
+        /// The error code (RFC 1350 5, RFC 2347).
         code: u16,
-        /// The peer's words, as they came.
+        /// The message, in no known encoding.
         message: &'a [u8],
     },
-    /// What the server grants of the options that were asked (RFC 2347).
+    /// The options that the server accepts (OACK, RFC 2347).
     OptionAck {
-        /// The granted options.
+        /// The accepted options.
         options: Options<'a>,
     },
 }
 
-/// A read or write request.
+/// A read or write request, borrowed from its datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// The file's name as it was written, in no known encoding; never empty.
+    /// The file name, in no known encoding; never empty.
     pub name: &'a [u8],
-    /// How the bytes are to be written.
-    pub mode: Mode,
-    /// The options that are asked for.
+    /// The transfer mode.
+    pub mode: TransferMode,
+    /// The requested options.
     pub options: Options<'a>,
 }
 
-/// How a file's bytes are written on the wire (RFC 1350 1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// As they are.
+/// How the bytes of a file are encoded on the wire (RFC 1350 1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "lowercase", ascii_case_insensitive)]
+pub enum TransferMode {
+    /// Unchanged.
     Octet,
     /// As text with the line ends of RFC 764.
     Netascii,
-    /// To a user rather than a file: obsolete.
+    /// Sent to a user rather than a file: obsolete.
     Mail,
 }
 
-/// Pairs of option names and values (RFC 2347), in the order they were written.
+/// Option names and values (RFC 2347), in their order on the wire. Two are equal if their bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options<'a>(&'a [u8]);
 
-/// The pairs of [`Options`], one by one.
+/// Iterates over the pairs of [`Options`].
 #[derive(Debug, Clone)]
-pub struct Pairs<'a>(&'a [u8]);
+pub struct OptionPairs<'a>(&'a [u8]);
 
 /// The error codes that this server sends (RFC 1350 5, RFC 2347).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub enum ErrorCode {
-    /// Not defined: the message says what it is.
+    /// Not defined; the message describes the error.
     Undefined = 0,
     /// File not found.
     NotFound = 1,
@@ -95,26 +94,26 @@ pub enum ErrorCode {
     UnknownTransfer = 5,
 }
 
-/// Why a datagram is not a TFTP packet.
+/// Why a datagram is not a valid TFTP packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PacketError {
-    /// It ends before all that its opcode asks for.
-    #[error("the packet is cut short")]
-    Short,
-    /// An opcode of no RFC.
-    #[error("the opcode {0} is not known")]
-    Opcode(u16),
-    /// A request for a file without a name.
-    #[error("the request names no file")]
-    NoName,
-    /// A request without a mode, or with one of no RFC.
-    #[error("the transfer mode is not known; use octet or netascii")]
-    Mode,
+    /// It is shorter than its opcode requires.
+    #[error("the packet is too short")]
+    TooShort,
+    /// The opcode is in no RFC.
+    #[error("unknown opcode {0}")]
+    UnknownOpcode(u16),
+    /// A request has no file name.
+    #[error("the request has no file name")]
+    NoFileName,
+    /// A request has no transfer mode, or one that is in no RFC.
+    #[error("unknown transfer mode; use octet or netascii")]
+    UnknownMode,
 }
 
 impl<'a> Packet<'a> {
-    /// Reads a datagram. What firmware gets wrong without harm is let pass: a missing NUL at the very end, NULs or a
-    /// half option pair after a request, bytes after an ACK.
+    /// Parses a datagram. Accepts the harmless mistakes of firmware: a missing NUL at the end, NULs or half an option
+    /// pair after a request, bytes after an ACK.
     pub fn parse(datagram: &'a [u8]) -> Result<Self, PacketError> {
         let (opcode, rest) = split_u16(datagram)?;
         match opcode {
@@ -124,7 +123,7 @@ impl<'a> Packet<'a> {
             ACK => split_u16(rest).map(|(block, _)| Self::Ack { block }),
             ERROR => split_u16(rest).map(|(code, message)| Self::Error { code, message: split_nul(message).0 }),
             OACK => Ok(Self::OptionAck { options: Options(rest) }),
-            other => Err(PacketError::Opcode(other)),
+            other => Err(PacketError::UnknownOpcode(other)),
         }
     }
 }
@@ -133,37 +132,44 @@ impl<'a> Request<'a> {
     fn parse(body: &'a [u8]) -> Result<Self, PacketError> {
         let (name, rest) = split_nul(body);
         if name.is_empty() {
-            return Err(PacketError::NoName);
+            return Err(PacketError::NoFileName);
         }
         let (mode, options) = split_nul(rest);
-        let mode = [(&b"octet"[..], Mode::Octet), (b"netascii", Mode::Netascii), (b"mail", Mode::Mail)]
-            .into_iter()
-            .find_map(|(word, known)| mode.eq_ignore_ascii_case(word).then_some(known))
-            .ok_or(PacketError::Mode)?;
+        let mode = std::str::from_utf8(mode).ok().and_then(|mode| mode.parse().ok()).ok_or(PacketError::UnknownMode)?;
         Ok(Self { name, mode, options: Options(options) })
     }
 }
 
 impl<'a> Options<'a> {
-    /// The pairs, one by one.
-    pub fn iter(self) -> Pairs<'a> {
-        Pairs(self.0)
+    /// The options in these bytes: NUL-terminated names and values in turn.
+    pub(super) fn from_bytes(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes on the wire.
+    pub(super) fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Iterates over the pairs.
+    pub fn iter(self) -> OptionPairs<'a> {
+        OptionPairs(self.0)
     }
 }
 
 impl<'a> IntoIterator for Options<'a> {
     type Item = (&'a [u8], &'a [u8]);
-    type IntoIter = Pairs<'a>;
+    type IntoIter = OptionPairs<'a>;
 
-    fn into_iter(self) -> Pairs<'a> {
+    fn into_iter(self) -> OptionPairs<'a> {
         self.iter()
     }
 }
 
-impl<'a> Iterator for Pairs<'a> {
+impl<'a> Iterator for OptionPairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
-    /// The next pair; `None` at the end, at an empty name (padding), and at a name without a value.
+    /// The next pair. `None` at the end, at an empty name (padding), and at a name without a value.
     fn next(&mut self) -> Option<Self::Item> {
         let (name, rest) = split_nul(self.0);
         if name.is_empty() || rest.is_empty() {
@@ -176,15 +182,15 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-/// The header of the DATA packet with this number.
+/// The header of the DATA packet with this block number.
 pub fn data_header(block: u16) -> [u8; HEADER] {
     let ([_, data], [high, low]) = (DATA.to_be_bytes(), block.to_be_bytes());
     [0, data, high, low]
 }
 
-/// An ERROR packet; `message` is cut to what fits.
+/// Encodes an ERROR packet. Truncates `message` to what fits.
 pub fn error(code: ErrorCode, message: &str) -> Vec<u8> {
-    let mut end = message.len().min(MAX_MESSAGE);
+    let mut end = message.len().min(MAX_ERROR_MESSAGE);
     while !message.is_char_boundary(end) {
         end -= 1;
     }
@@ -196,7 +202,7 @@ pub fn error(code: ErrorCode, message: &str) -> Vec<u8> {
     packet
 }
 
-/// An OACK packet of these pairs.
+/// Encodes an OACK packet with these names and values.
 pub fn option_ack<'a>(options: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
     let mut packet = OACK.to_be_bytes().to_vec();
     for text in options.flat_map(|(name, value)| [name, value]) {
@@ -207,24 +213,14 @@ pub fn option_ack<'a>(options: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Ve
 }
 
 fn split_u16(bytes: &[u8]) -> Result<(u16, &[u8]), PacketError> {
-    let (head, rest) = bytes.split_first_chunk().ok_or(PacketError::Short)?;
+    let (head, rest) = bytes.split_first_chunk().ok_or(PacketError::TooShort)?;
     Ok((u16::from_be_bytes(*head), rest))
 }
 
-/// What stands before the first NUL (all, if there is none), and what comes after it.
+/// Splits at the first NUL. Without a NUL the second part is empty.
 fn split_nul(bytes: &[u8]) -> (&[u8], &[u8]) {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Octet => "octet",
-            Self::Netascii => "netascii",
-            Self::Mail => "mail",
-        })
-    }
 }
 
 #[cfg(test)]
@@ -240,16 +236,16 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_request_with_its_options_as_they_were_written() {
+    fn request_keeps_option_names_as_written() {
         let request = request(b"\0\x01boot/snponly.efi\0OcTeT\0blksize\x001432\0TSIZE\x000\0");
-        assert_eq!((request.name, request.mode), (&b"boot/snponly.efi"[..], Mode::Octet));
+        assert_eq!((request.name, request.mode), (&b"boot/snponly.efi"[..], TransferMode::Octet));
         let pairs: Vec<_> = request.options.iter().collect();
         assert_eq!(pairs, [(&b"blksize"[..], &b"1432"[..]), (b"TSIZE", b"0")]);
     }
 
     #[test]
-    fn survives_what_firmware_gets_wrong() {
-        assert_eq!(request(b"\0\x01f\0octet").mode, Mode::Octet, "no NUL at the end");
+    fn malformed_firmware_packets_are_accepted() {
+        assert_eq!(request(b"\0\x01f\0octet").mode, TransferMode::Octet, "no NUL at the end");
         assert_eq!(request(b"\0\x01f\0octet\0\0\0\0\0").options.iter().count(), 0, "NULs after the request");
         assert_eq!(request(b"\0\x01f\0octet\0blksize\0").options.iter().count(), 0, "a name without a value");
         assert_eq!(request(b"\0\x01f\0octet\0blksize\x00512\0tsize").options.iter().count(), 1, "half a pair");
@@ -259,23 +255,23 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_with_a_packet() {
+    fn invalid_packet_names_its_error() {
         for (datagram, message) in [
-            (&b""[..], "the packet is cut short"),
-            (b"\0", "the packet is cut short"),
-            (b"\0\x04\0", "the packet is cut short"),
-            (b"\0\x09", "the opcode 9 is not known"),
-            (b"\0\x01", "the request names no file"),
-            (b"\0\x01\0octet\0", "the request names no file"),
-            (b"\0\x01f\0", "the transfer mode is not known; use octet or netascii"),
-            (b"\0\x01f\0binary\0", "the transfer mode is not known; use octet or netascii"),
+            (&b""[..], "the packet is too short"),
+            (b"\0", "the packet is too short"),
+            (b"\0\x04\0", "the packet is too short"),
+            (b"\0\x09", "unknown opcode 9"),
+            (b"\0\x01", "the request has no file name"),
+            (b"\0\x01\0octet\0", "the request has no file name"),
+            (b"\0\x01f\0", "unknown transfer mode; use octet or netascii"),
+            (b"\0\x01f\0binary\0", "unknown transfer mode; use octet or netascii"),
         ] {
             assert_eq!(Packet::parse(datagram).unwrap_err().to_string(), message, "{datagram:?}");
         }
     }
 
     #[test]
-    fn cuts_a_message_between_characters() {
+    fn error_message_truncated_at_char_boundary() {
         let packet = error(ErrorCode::NotFound, &"ü".repeat(400));
         assert_eq!(packet.len(), HEADER + 510 + 1);
         let Ok(Packet::Error { code: 1, message }) = Packet::parse(&packet) else { panic!() };
@@ -284,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_datagram_makes_it_panic(opcode in 0u16..8, body in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn arbitrary_datagram_never_panics(opcode in 0u16..8, body in proptest::collection::vec(any::<u8>(), 0..80)) {
             let datagram = [&opcode.to_be_bytes()[..], &body].concat();
             if let Ok(Packet::Read(request) | Packet::Write(request)) = Packet::parse(&datagram) {
                 prop_assert!(!request.name.is_empty() && !request.name.contains(&0));
@@ -294,7 +290,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read_again(
+        fn encoded_packet_parses_back(
             block in any::<u16>(),
             pairs in proptest::collection::vec(("[a-zA-Z]{1,9}", "[0-9]{1,9}"), 0..6),
             message in "\\PC{0,90}",

@@ -1,64 +1,66 @@
-//! The round trip of one transfer, and how long to wait for an answer (after RFC 6298, for block windows).
+//! The round trip time of one transfer and its retransmit timeout (after RFC 6298, for windows of blocks).
 
 use std::time::Duration;
 
-/// The shortest wait before a resend: below it a busy client would be taken for a lost packet. Measured on loopback
-/// with 500 clients on two cores, where a scheduler's pause is the longest round trip.
-const MIN_WAIT: Duration = Duration::from_millis(20);
-/// The longest wait that doubling leads to: a client that lost its link for half a minute is met again soon after.
-const MAX_WAIT: Duration = Duration::from_secs(8);
-/// Round trips to wait for an answer.
-const FACTOR: u32 = 4;
-/// Doublings that lead from [`MIN_WAIT`] past [`MAX_WAIT`].
+/// The shortest timeout: below it a busy client would be taken for a lost packet. Measured on loopback with 500 clients on
+/// two cores, where the longest round trip is a pause of the scheduler.
+const MIN_TIMEOUT: Duration = Duration::from_millis(20);
+/// The longest timeout after backoff: a client that loses its link for half a minute is served again soon after.
+const MAX_TIMEOUT: Duration = Duration::from_secs(8);
+/// The timeout before backoff, in round trips.
+const RTT_FACTOR: u32 = 4;
+/// The doublings that lead from [`MIN_TIMEOUT`] past [`MAX_TIMEOUT`].
 const MAX_DOUBLINGS: u32 = 9;
 
-/// A smoothed round trip with the doubling of unanswered waits.
+/// The smoothed round trip time, and the exponential backoff of the timeout.
 #[derive(Debug, Clone)]
-pub(super) struct RoundTrip {
+pub(super) struct RttEstimator {
+    /// `None` until the first sample.
     smoothed: Option<Duration>,
-    /// The wait while nothing was measured.
-    first_wait: Duration,
+    /// The timeout until the first sample.
+    initial_timeout: Duration,
     doublings: u32,
-    /// The wait was doubled after the last answer.
-    unanswered: bool,
+    /// The timeout was doubled since the last answer.
+    backed_off: bool,
 }
 
-impl RoundTrip {
-    /// Nothing measured yet: waits begin at `first_wait`.
-    pub(super) fn new(first_wait: Duration) -> Self {
-        Self { smoothed: None, first_wait, doublings: 0, unanswered: false }
+impl RttEstimator {
+    /// An estimator without samples.
+    pub(super) fn new(initial_timeout: Duration) -> Self {
+        Self { smoothed: None, initial_timeout, doublings: 0, backed_off: false }
     }
 
-    /// Takes a measured round trip, of packets that were sent once only (Karn's rule), and forgets doublings.
-    pub(super) fn measured(&mut self, sample: Duration) {
+    /// Adds a sample, measured on a packet that was sent once only (Karn's rule), and resets the backoff.
+    pub(super) fn add_sample(&mut self, sample: Duration) {
         self.doublings = 0;
         self.smoothed = Some(self.smoothed.map_or(sample, |smoothed| (smoothed * 7 + sample) / 8));
     }
 
-    /// Takes an answer that measured nothing. The first after a doubled wait may be a late one, to what was sent before
-    /// (Karn's rule): it leaves the wait as it is. The next one says that packets get through, so doublings are over.
-    /// Without this a network that reorders, where hardly a window goes by without a resend, is waited for ever longer.
-    pub(super) fn answered(&mut self) {
-        if !std::mem::take(&mut self.unanswered) {
+    /// Handles an answer that gives no sample. The first one after a backoff may be a late answer to an earlier packet
+    /// (Karn's rule) and leaves the timeout as it is. The next one shows that packets get through and resets the backoff.
+    /// Without this reset, the timeout only grows on a network that reorders packets, where almost every window has a
+    /// retransmit.
+    pub(super) fn handle_answer(&mut self) {
+        if !std::mem::take(&mut self.backed_off) {
             self.doublings = 0;
         }
     }
 
-    /// How long to wait for an answer now.
-    pub(super) fn wait(&self) -> Duration {
-        let first = self.smoothed.map_or(self.first_wait, |smoothed| (smoothed * FACTOR).max(MIN_WAIT));
-        first.saturating_mul(1 << self.doublings).min(MAX_WAIT.max(self.first_wait))
+    /// The current retransmit timeout.
+    pub(super) fn timeout(&self) -> Duration {
+        let base = self.smoothed.map_or(self.initial_timeout, |smoothed| (smoothed * RTT_FACTOR).max(MIN_TIMEOUT));
+        base.saturating_mul(1 << self.doublings).min(MAX_TIMEOUT.max(self.initial_timeout))
     }
 
-    /// Doubles the next wait: this one brought no answer.
-    pub(super) fn double(&mut self) {
+    /// Doubles the timeout, because it expired without an answer.
+    pub(super) fn back_off(&mut self) {
         self.doublings = (self.doublings + 1).min(MAX_DOUBLINGS);
-        self.unanswered = true;
+        self.backed_off = true;
     }
 
-    /// Less than this after a burst nothing that arrives can be an answer to it: half the round trip, since single
-    /// ones are shorter than the smoothed.
-    pub(super) fn too_soon(&self) -> Duration {
+    /// The shortest time in which an answer can arrive: half the smoothed round trip time, because single round trips are
+    /// shorter than the smoothed one. Zero until the first sample.
+    pub(super) fn min_answer_time(&self) -> Duration {
         self.smoothed.unwrap_or_default() / 2
     }
 }
@@ -68,34 +70,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_follow_the_round_trip_and_double() {
-        let mut trip = RoundTrip::new(Duration::from_secs(1));
-        assert_eq!(trip.wait(), Duration::from_secs(1));
-        trip.measured(Duration::from_micros(100));
-        assert_eq!(trip.wait(), MIN_WAIT);
-        trip.double();
-        assert_eq!(trip.wait(), 2 * MIN_WAIT);
+    fn timeout_follows_rtt_and_doubles() {
+        let mut rtt = RttEstimator::new(Duration::from_secs(1));
+        assert_eq!(rtt.timeout(), Duration::from_secs(1));
+        rtt.add_sample(Duration::from_micros(100));
+        assert_eq!(rtt.timeout(), MIN_TIMEOUT);
+        rtt.back_off();
+        assert_eq!(rtt.timeout(), 2 * MIN_TIMEOUT);
         for _ in 0..40 {
-            trip.double();
+            rtt.back_off();
         }
-        assert_eq!(trip.wait(), MAX_WAIT);
-        trip.measured(Duration::from_millis(80));
-        assert_eq!(trip.wait(), 4 * (Duration::from_micros(700) + Duration::from_millis(80)) / 8);
+        assert_eq!(rtt.timeout(), MAX_TIMEOUT);
+        rtt.add_sample(Duration::from_millis(80));
+        assert_eq!(rtt.timeout(), 4 * (Duration::from_micros(700) + Duration::from_millis(80)) / 8);
     }
 
     #[test]
-    fn doublings_end_with_the_second_answer_in_a_row() {
-        let mut trip = RoundTrip::new(Duration::from_secs(1));
-        trip.measured(Duration::from_micros(100));
+    fn second_answer_in_row_resets_backoff() {
+        let mut rtt = RttEstimator::new(Duration::from_secs(1));
+        rtt.add_sample(Duration::from_micros(100));
         for _ in 0..3 {
-            trip.double();
+            rtt.back_off();
         }
-        trip.answered();
-        assert_eq!(trip.wait(), 8 * MIN_WAIT, "it may be the answer to what was sent first");
-        trip.double();
-        trip.answered();
-        assert_eq!(trip.wait(), 16 * MIN_WAIT);
-        trip.answered();
-        assert_eq!(trip.wait(), MIN_WAIT);
+        rtt.handle_answer();
+        assert_eq!(rtt.timeout(), 8 * MIN_TIMEOUT, "it may answer the first copy");
+        rtt.back_off();
+        rtt.handle_answer();
+        assert_eq!(rtt.timeout(), 16 * MIN_TIMEOUT);
+        rtt.handle_answer();
+        assert_eq!(rtt.timeout(), MIN_TIMEOUT);
     }
 }

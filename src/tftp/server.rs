@@ -1,6 +1,5 @@
-//! The server as a whole: binds its ports, gives them to the threads that serve them, and ends those.
+//! The TFTP server: binds the ports, assigns them to worker threads, and stops those.
 
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -10,77 +9,51 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::content::Base;
-use super::desk::{Desk, asset_name};
-use super::mailbox::Mailbox;
-use super::port::{Port, Role};
-use super::seats::Seats;
+use super::base_url::BaseUrl;
+use super::content::normalize_name;
+use super::dispatcher::Dispatcher;
+use super::error::TftpError;
+use super::messages::{PortHandle, WorkerMessage};
+use super::port::{Port, PortRole};
+use super::sessions::SessionTable;
 use super::settings::TftpSettings;
 use super::socket::Socket;
-use super::worker::{self, Door, Letter, Worker};
+use super::wake_queue::WakeQueue;
+use super::worker::{self, Worker};
 use crate::boot::Boot;
 use crate::sockets::{self, Inherited};
+use crate::task;
 
-/// Threads that serve the ports of all listen addresses: one for every two cores within these bounds, as the network
-/// stack and everything else want cores too. On two cores with clients on the same machine, one thread against two is
-/// 1.3x the throughput of 100 clients at window 1 for 0.77x the CPU time, since it finds more to do each time it wakes.
+/// Worker threads for the ports of all listen addresses: one per two cores within these bounds, since the network stack
+/// and the rest of the program need cores too. On two cores with the clients on the same machine, one thread instead of
+/// two has 1.3 times the throughput (100 clients, window 1) for 0.77 times the CPU time, because each turn finds more to
+/// do.
 const WORKERS: std::ops::RangeInclusive<usize> = 1..=4;
-/// The fewest data ports of a listen address: a peer that begins anew is sent to another port than that of its last
-/// transfer, of which packets may still be under way.
-const FEWEST_PORTS: usize = 2;
-
-/// Why the server cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum TftpError {
-    /// A listen address cannot be had.
-    #[error("cannot take TFTP requests on {address}: {}", remedy(*address, .error))]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// The system's words.
-        error: io::Error,
-    },
-    /// A thread or the means to wake it cannot be had.
-    #[error("cannot run a TFTP port: {0}; the system is out of threads or file descriptors")]
-    Resources(io::Error),
-}
-
-/// What to do about an address that cannot be bound.
-fn remedy(address: SocketAddr, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("another program has UDP port {}; stop it, or set another [tftp] listen", address.port())
-        }
-        io::ErrorKind::PermissionDenied => format!(
-            "{error}; ports below 1024 need the capability CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=), or set \
-             another [tftp] listen"
-        ),
-        io::ErrorKind::AddrNotAvailable => format!("this machine has no address {}", address.ip()),
-        _ => error.to_string(),
-    }
-}
+/// The fewest data ports of a listen address. A peer's next transfer avoids the port of its last one, where packets of
+/// that may still arrive.
+const MIN_DATA_PORTS: usize = 2;
 
 /// A bound TFTP server.
 pub struct TftpServer {
     settings: Arc<TftpSettings>,
     listeners: Vec<Listener>,
-    /// Of the workers.
-    mailboxes: Vec<Arc<Mailbox<Letter>>>,
+    /// The queues of the workers.
+    queues: Vec<Arc<WakeQueue<WorkerMessage>>>,
 }
 
-/// Feels whether every worker of a server still turns.
-pub struct Pulse(Vec<Arc<Mailbox<Letter>>>);
+/// Checks that every worker of a server still runs.
+pub struct LivenessCheck(Vec<Arc<WakeQueue<WorkerMessage>>>);
 
-impl Pulse {
-    /// Returns when each worker has come to the end of its turn; one that hangs or has panicked never does. The workers
-    /// are there from [`TftpServer::serve`] to its end.
-    pub async fn beat(&self) {
-        for mailbox in &self.0 {
-            let (sender, answered) = oneshot::channel();
-            mailbox.post(Letter::Pulse(sender));
-            if answered.await.is_err() {
+impl LivenessCheck {
+    /// Waits until every worker has completed a turn of its loop. Never returns if a worker hangs, has panicked, or does
+    /// not run: workers run while [`TftpServer::serve`] does.
+    pub async fn passed(&self) {
+        for queue in &self.0 {
+            let (sender, answer) = oneshot::channel();
+            queue.push(WorkerMessage::LivenessCheck(sender));
+            if answer.await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
@@ -89,165 +62,172 @@ impl Pulse {
 
 /// One listen address.
 struct Listener {
-    requests: Door,
+    request_port: PortHandle,
     /// The data ports; in single-port mode the request port itself.
-    data: Vec<Door>,
-    /// How many data ports, from the first on, transfers are spread over.
-    spread: usize,
+    data_ports: Vec<PortHandle>,
+    /// How many data ports, from the first on, take new transfers in turn.
+    primary_ports: usize,
 }
 
-/// A worker to be.
-struct Slots {
-    mailbox: Arc<Mailbox<Letter>>,
-    taken: usize,
+/// The slots of a worker while ports are assigned to it.
+struct WorkerSlots {
+    queue: Arc<WakeQueue<WorkerMessage>>,
+    used: usize,
 }
 
 impl TftpServer {
-    /// Binds every listen address, those aside whose sockets are `inherited`, and the data ports of each.
+    /// Binds every listen address, except those of `inherited` sockets, and the data ports of each.
     pub fn bind(mut settings: TftpSettings, inherited: &mut Inherited) -> Result<Self, TftpError> {
-        settings.files = settings.files.into_iter().map(|(name, asset)| (asset_name(&name), asset)).collect();
+        settings.files = settings.files.into_iter().map(|(name, asset)| (normalize_name(&name), asset)).collect();
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let mut workers = (0..(cores / 2).clamp(*WORKERS.start(), *WORKERS.end()))
-            .map(|_| Ok(Slots { mailbox: Arc::new(Mailbox::new().map_err(TftpError::Resources)?), taken: 0 }))
+            .map(|_| Ok(WorkerSlots { queue: Arc::new(WakeQueue::new().map_err(TftpError::Resources)?), used: 0 }))
             .collect::<Result<Vec<_>, _>>()?;
         let listeners = settings
             .listen
             .iter()
             .map(|&address| {
-                let requests = match inherited.take_udp(sockets::TFTP, address) {
+                let socket = match inherited.take_udp(sockets::TFTP, address) {
                     Some(socket) => Socket::inherit(socket),
                     None => Socket::bind(address, &settings.listen, true),
                 };
-                let requests = requests.map_err(|error| TftpError::Bind { address, error })?;
-                Listener::bind(address, requests, settings.single_port, &mut workers)
+                let socket = socket.map_err(|source| TftpError::Bind { address, source })?;
+                Listener::bind(address, socket, settings.single_port, &mut workers)
             })
             .collect::<Result<_, _>>()?;
-        let mailboxes = workers.into_iter().map(|worker| worker.mailbox).collect();
-        Ok(Self { settings: Arc::new(settings), listeners, mailboxes })
+        let queues = workers.into_iter().map(|worker| worker.queue).collect();
+        Ok(Self { settings: Arc::new(settings), listeners, queues })
     }
 
-    /// The addresses that requests are taken on, in the settings' order.
+    /// The bound listen addresses, in the order of the settings.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|listener| listener.requests.socket.address()).collect()
+        self.listeners.iter().map(|listener| listener.request_port.socket.address()).collect()
     }
 
-    /// Whether its workers are alive, for whoever watches over them.
-    pub fn pulse(&self) -> Pulse {
-        Pulse(self.mailboxes.clone())
+    /// A check of the workers, for the service watchdog.
+    pub fn liveness_check(&self) -> LivenessCheck {
+        LivenessCheck(self.queues.clone())
     }
 
-    /// Serves `boot`'s scripts and its depot's assets until `stop`; then takes no more requests, and ends when the last
-    /// transfer has, or when `grace` is over and those that still run were told so. `base` is what scripts' URLs begin with.
+    /// Serves the assets of `boot`'s depot and its scripts, whose URLs begin with `base_url`.
+    ///
+    /// When `stop` is cancelled it refuses new requests and returns after the last transfer. After `grace` it ends the
+    /// transfers that are left with an ERROR.
     pub async fn serve(
         self,
         boot: Boot,
-        base: Base,
+        base_url: BaseUrl,
         stop: CancellationToken,
         grace: Duration,
     ) -> Result<(), TftpError> {
-        let seats = Seats::new(self.settings.max_transfers);
+        let sessions = SessionTable::new(self.settings.max_transfers);
         let mut ports = Vec::new();
         for listener in &self.listeners {
-            let desk = Arc::new(Desk {
+            let dispatcher = Arc::new(Dispatcher {
                 settings: Arc::clone(&self.settings),
                 boot: boot.clone(),
-                base: base.clone(),
-                seats: Arc::clone(&seats),
+                base_url: base_url.clone(),
+                sessions: Arc::clone(&sessions),
                 runtime: Handle::current(),
                 stop: stop.clone(),
-                socket: Arc::clone(&listener.requests.socket),
-                doors: listener.data.clone(),
-                spread: listener.spread,
+                socket: Arc::clone(&listener.request_port.socket),
+                data_ports: listener.data_ports.clone(),
+                primary_ports: listener.primary_ports,
             });
-            let mut port = |door: &Door, role| ports.push((door.clone(), role, Arc::clone(&desk)));
+            let mut add = |port: &PortHandle, role| ports.push((port.clone(), role, Arc::clone(&dispatcher)));
             if self.settings.single_port {
-                port(&listener.requests, Role { requests: true, data: Some(0) });
+                add(&listener.request_port, PortRole { accepts_requests: true, data_index: Some(0) });
             } else {
-                port(&listener.requests, Role { requests: true, data: None });
-                for (index, door) in listener.data.iter().enumerate() {
-                    port(door, Role { requests: false, data: Some(index) });
+                add(&listener.request_port, PortRole { accepts_requests: true, data_index: None });
+                for (index, port) in listener.data_ports.iter().enumerate() {
+                    add(port, PortRole { accepts_requests: false, data_index: Some(index) });
                 }
             }
         }
-        let mut workers = Workers::default();
-        for mailbox in &self.mailboxes {
-            // In the order in which they were bound, which is that of their slots.
-            let of_worker = ports.extract_if(.., |(door, ..)| Arc::ptr_eq(&door.mailbox, mailbox)).collect();
-            workers.spawn(Arc::clone(mailbox), of_worker)?;
+        let mut workers = WorkerThreads::default();
+        for queue in &self.queues {
+            // They stay in the order in which they were bound, which is the order of their slots.
+            let of_worker = ports.extract_if(.., |(port, ..)| Arc::ptr_eq(&port.queue, queue)).collect();
+            workers.spawn(Arc::clone(queue), of_worker)?;
         }
         for address in self.addresses() {
-            info!(%address, "taking TFTP requests");
+            info!(%address, "TFTP listening");
         }
         stop.cancelled().await;
-        if tokio::time::timeout(grace, seats.emptied()).await.is_err() {
-            warn!(grace = grace.as_secs_f32(), "TFTP transfers that still run are broken off");
+        if tokio::time::timeout(grace, sessions.wait_until_empty()).await.is_err() {
+            warn!(grace_seconds = grace.as_secs_f32(), "TFTP transfers cancelled at shutdown");
         }
-        seats.close();
-        // Joining blocks, but for no longer than the workers need to hear of it.
+        sessions.cancel_opens();
+        // Joining blocks only until the workers have handled the shutdown message.
         let _ = tokio::task::spawn_blocking(move || drop(workers)).await;
         Ok(())
     }
 }
 
 impl Listener {
-    /// The listener that hears `requests` on `address`, with its data ports.
+    /// Binds the data ports of the listen address `address`, whose request port is `socket`, and assigns all of them to
+    /// workers.
     fn bind(
         address: SocketAddr,
-        requests: Socket,
+        socket: Socket,
         single_port: bool,
-        workers: &mut [Slots],
+        workers: &mut [WorkerSlots],
     ) -> Result<Self, TftpError> {
-        let spread = workers.len();
-        let mut door = |socket, worker: usize| {
-            let worker = &mut workers[worker % spread];
-            let slot = worker.taken;
-            worker.taken += 1;
-            Door { socket: Arc::new(socket), mailbox: Arc::clone(&worker.mailbox), slot }
+        let primary_ports = workers.len();
+        let mut assign = |socket, worker: usize| {
+            let worker = &mut workers[worker % primary_ports];
+            let slot = worker.used;
+            worker.used += 1;
+            PortHandle { socket: Arc::new(socket), queue: Arc::clone(&worker.queue), slot }
         };
-        let requests = door(requests, 0);
+        let request_port = assign(socket, 0);
         if single_port {
-            return Ok(Self { data: vec![requests.clone()], requests, spread: 1 });
+            return Ok(Self { data_ports: vec![request_port.clone()], request_port, primary_ports: 1 });
         }
         let address = SocketAddr::new(address.ip(), 0);
-        let mut data = Vec::new();
-        for index in 0..spread.max(FEWEST_PORTS) {
-            let socket = Socket::bind(address, &[], false).map_err(|error| TftpError::Bind { address, error })?;
-            data.push(door(socket, index));
+        let mut data_ports = Vec::new();
+        for index in 0..primary_ports.max(MIN_DATA_PORTS) {
+            let socket = Socket::bind(address, &[], false).map_err(|source| TftpError::Bind { address, source })?;
+            data_ports.push(assign(socket, index));
         }
-        Ok(Self { requests, data, spread })
+        Ok(Self { request_port, data_ports, primary_ports })
     }
 }
 
-/// The running workers: told to quit and waited for when dropped.
+/// The running worker threads. Shuts them down and joins them when dropped.
 #[derive(Default)]
-struct Workers(Vec<(Arc<Mailbox<Letter>>, JoinHandle<()>)>);
+struct WorkerThreads(Vec<(Arc<WakeQueue<WorkerMessage>>, JoinHandle<()>)>);
 
-impl Workers {
-    fn spawn(&mut self, mailbox: Arc<Mailbox<Letter>>, ports: Vec<(Door, Role, Arc<Desk>)>) -> Result<(), TftpError> {
-        let sockets = ports.iter().map(|(door, ..)| &*door.socket);
-        let watch = worker::watch(&mailbox, sockets).map_err(TftpError::Resources)?;
-        let (its, runtime) = (Arc::clone(&mailbox), Handle::current());
-        // The ports are made where they run: their system call buffers hold pointers.
+impl WorkerThreads {
+    fn spawn(
+        &mut self,
+        queue: Arc<WakeQueue<WorkerMessage>>,
+        ports: Vec<(PortHandle, PortRole, Arc<Dispatcher>)>,
+    ) -> Result<(), TftpError> {
+        let sockets = ports.iter().map(|(port, ..)| &*port.socket);
+        let epoll = worker::create_epoll(&queue, sockets).map_err(TftpError::Resources)?;
+        let (worker_queue, runtime) = (Arc::clone(&queue), Handle::current());
+        // The ports are created on their thread: their system call buffers hold pointers.
         let work = move || {
             // Streams spawn their blocking reads on the runtime.
             let _entered = runtime.enter();
-            let ports = ports.into_iter().map(|(door, role, desk)| Port::new(door, role, desk)).collect();
-            Worker::new(its, ports, watch).run();
+            let ports = ports.into_iter().map(|(port, role, dispatcher)| Port::new(port, role, dispatcher)).collect();
+            Worker::new(worker_queue, ports, epoll).run();
         };
         let thread = thread::Builder::new().name("tftp".into()).spawn(work).map_err(TftpError::Resources)?;
-        self.0.push((mailbox, thread));
+        self.0.push((queue, thread));
         Ok(())
     }
 }
 
-impl Drop for Workers {
+impl Drop for WorkerThreads {
     fn drop(&mut self) {
-        for (mailbox, _) in &self.0 {
-            mailbox.post(Letter::Quit);
+        for (queue, _) in &self.0 {
+            queue.push(WorkerMessage::Shutdown);
         }
         for (_, thread) in self.0.drain(..) {
-            if thread.join().is_err() {
-                warn!("a TFTP worker ended in a panic");
+            if let Err(error) = task::join_thread(thread) {
+                error!(%error, "TFTP worker failed");
             }
         }
     }

@@ -1,4 +1,5 @@
-//! A bound UDP socket: large buffers, and whether its packets say which address was asked. It knows no packets.
+//! A bound UDP socket with large buffers. A listener also reports the destination address of each datagram. It knows no
+//! packets but ERROR.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -8,15 +9,15 @@ use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket as Raw, Type};
 use tracing::warn;
 
-use super::batch::{self, Departures, Route};
+use super::batch::{self, Route, SendBatch};
 use super::packet::{self, ErrorCode};
 
-/// Bytes of datagrams that may wait to be read: with Linux's 208 KiB most servers lose requests when 500 machines ask in
-/// one instant.
+/// The receive buffer, in bytes. With the default of Linux, 208 KiB, most servers lose requests when 500 machines send
+/// theirs in the same instant.
 const RECEIVE_BUFFER: usize = 8 << 20;
-/// Bytes that may wait to be sent.
+/// The send buffer, in bytes.
 const SEND_BUFFER: usize = 4 << 20;
-/// How long a full send buffer may hold up a port's loop; after that the packets count as lost.
+/// How long a full send buffer may block a worker. After that the packets are lost.
 const SEND_WAIT: Duration = Duration::from_millis(100);
 
 /// A bound socket.
@@ -26,41 +27,39 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Binds `address`; `[::]` takes IPv4 too, unless `beside` (all addresses of the settings) has the IPv4 one of the
-    /// same port. A `listener` hears to which of this machine's addresses it was spoken, so that the answer can come from
-    /// there.
-    pub(super) fn bind(address: SocketAddr, beside: &[SocketAddr], listener: bool) -> io::Result<Self> {
+    /// Binds `address`. `[::]` accepts IPv4 too, unless `all` (every listen address) holds an IPv4 address with the same
+    /// port. A `listener` learns the destination address of each datagram, so that the answer can be sent from it.
+    pub(super) fn bind(address: SocketAddr, all: &[SocketAddr], listener: bool) -> io::Result<Self> {
         let raw = Raw::new(Domain::for_address(address), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
         if address.is_ipv6() {
-            let ipv4_beside = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
-            raw.set_only_v6(!address.ip().is_unspecified() || beside.iter().any(ipv4_beside))?;
+            let same_port_ipv4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
+            raw.set_only_v6(!address.ip().is_unspecified() || all.iter().any(same_port_ipv4))?;
         }
         raw.bind(&address.into())?;
-        Self::of(raw, listener)
+        Self::configure(raw, listener)
     }
 
-    /// A listener's socket that another process bound.
+    /// Takes over a listener that another process bound.
     pub(super) fn inherit(raw: Raw) -> io::Result<Self> {
-        // Reading asks each time not to wait; writing waits as long as it is told below.
+        // Each receive call passes MSG_DONTWAIT; a send call blocks up to the write timeout.
         raw.set_nonblocking(false)?;
-        Self::of(raw, true)
+        Self::configure(raw, true)
     }
 
-    fn of(raw: Raw, listener: bool) -> io::Result<Self> {
+    fn configure(raw: Raw, listener: bool) -> io::Result<Self> {
         raw.set_write_timeout(Some(SEND_WAIT))?;
         let udp = UdpSocket::from(raw);
         let address = udp.local_addr()?;
-        let granted = enlarge(&udp);
-        // What a data port loses is said again.
+        let granted = enlarge_buffers(&udp);
+        // Only lost requests matter: data ports receive ACKs, and the peer sends those again.
         if listener && granted < RECEIVE_BUFFER {
             warn!(
                 %address, granted, wanted = RECEIVE_BUFFER,
-                "the receive buffer is small, so requests may be lost when many machines boot at once; \
-                 raise the sysctl net.core.rmem_max to {RECEIVE_BUFFER}"
+                "TFTP receive buffer too small for many clients at once; raise the sysctl net.core.rmem_max"
             );
         }
         if listener && address.ip().is_unspecified() {
-            batch::tell_destination(&udp)?;
+            batch::enable_packet_info(&udp)?;
         }
         Ok(Self { udp, address })
     }
@@ -75,20 +74,20 @@ impl Socket {
         &self.udp
     }
 
-    /// Sends one ERROR packet, now.
+    /// Sends one ERROR packet at once.
     pub(super) fn send_error(&self, route: &Route, code: ErrorCode, message: &str) {
-        let mut out = Departures::new();
+        let mut out = SendBatch::new();
         let packet = packet::error(code, message);
-        out.push_whole(route, packet.into());
-        // The peer asks again when this is lost.
+        out.push_single(route, packet.into());
+        // If it is lost, the peer repeats its packet and gets another.
         out.flush(&self.udp, |_, _| {});
     }
 }
 
-/// Asks for large buffers: with the privilege beyond the system's limit, else up to it. Who bound an inherited socket may
-/// have had the privilege: its buffers are never made smaller. Returns how many bytes may wait to be read.
-fn enlarge(udp: &UdpSocket) -> usize {
-    // Linux doubles what is asked for its own bookkeeping, and tells the double.
+/// Enlarges the buffers: beyond the system's limit with the capability CAP_NET_ADMIN, else up to it. Never shrinks those of an
+/// inherited socket, which another process may have enlarged. Returns the receive buffer's size in bytes.
+fn enlarge_buffers(udp: &UdpSocket) -> usize {
+    // Linux doubles the requested size for its own bookkeeping, and reports the doubled value.
     let receive = || sockopt::socket_recv_buffer_size(udp).unwrap_or_default() / 2;
     let send = || sockopt::socket_send_buffer_size(udp).unwrap_or_default() / 2;
     if receive() < RECEIVE_BUFFER && sockopt::set_socket_recv_buffer_size_force(udp, RECEIVE_BUFFER).is_err() {
@@ -105,13 +104,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ipv4_address_beside_the_ipv6_one_can_be_had() {
+    fn ipv6_wildcard_leaves_listed_ipv4_free() {
         let (six, four): (SocketAddr, SocketAddr) = ("[::]:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap());
-        let port_of = |beside: &[SocketAddr]| {
-            let socket = Socket::bind(six, beside, true).unwrap();
+        let bind_both = |all: &[SocketAddr]| {
+            let socket = Socket::bind(six, all, true).unwrap();
             UdpSocket::bind((four.ip(), socket.address().port())).map(drop)
         };
-        port_of(&[six, four]).unwrap();
-        assert_eq!(port_of(&[six]).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        bind_both(&[six, four]).unwrap();
+        assert_eq!(bind_both(&[six]).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -1,35 +1,36 @@
-//! One read transfer as a pure state machine: block numbers, windows, resends, time. It knows neither sockets nor the
-//! file's bytes, only how many of them are here.
+//! One read transfer as a sans-IO state machine: block numbers, windows, retransmits, timeouts. It knows neither sockets
+//! nor the bytes of the file, only how many of them are available.
 //!
-//! Blocks are counted from 1 in 64 bits; the wire carries them modulo 65,536, and after 65,535 comes 0.
+//! Blocks are counted from 1 in 64 bits. The wire carries them modulo 65,536, so 65,535 is followed by 0.
 
 use std::time::{Duration, Instant};
 
-use super::options::Terms;
-use super::rtt::RoundTrip;
+use super::options::Negotiated;
+use super::rtt::RttEstimator;
 
-/// The most packets that an unverified peer gets: its address may be forged, and what it gets amplifies an attack.
-const UNVERIFIED_PACKETS: u32 = 6;
-/// Whole windows that a peer gets which has acknowledged the options but no block: that ACK is the same for everyone, so
-/// whoever forged the request can forge it too. What is sent again after them is one block at a time.
-const UNPROVEN_WINDOWS: u32 = 2;
-/// The time any transfer has, and on top of it a second for each [`SLOWEST`] bytes.
-const SHORTEST_DEADLINE: Duration = Duration::from_mins(5);
-/// Bytes a second below which a transfer only holds a seat: a tenth of 512-byte blocks at 50 ms a round trip.
-const SLOWEST: u64 = 1024;
-/// The error code of a packet for no transfer the peer knows (RFC 1350 5).
+/// The most packets for a peer whose address is not validated: a forged address would receive them.
+const MAX_UNVALIDATED_PACKETS: u32 = 6;
+/// Full windows for a peer that has acknowledged the OACK but no block. That ACK is the same for all transfers, so a
+/// sender of forged requests can forge it too. Retransmits after these windows are one block at a time.
+const MAX_UNVALIDATED_WINDOWS: u32 = 2;
+/// The time that every transfer has. It has another second for each [`MIN_THROUGHPUT`] bytes.
+const MIN_DEADLINE: Duration = Duration::from_mins(5);
+/// Bytes per second below which a transfer is a waste of its session: a tenth of what 512-byte blocks reach at a round
+/// trip of 50 ms.
+const MIN_THROUGHPUT: u64 = 1024;
+/// The code of an ERROR from a peer that does not know the transfer (RFC 1350 5).
 const UNKNOWN_TRANSFER: u16 = 5;
 
-/// How patient a transfer is.
+/// When unacknowledged packets are sent again, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    /// The wait before the first resend while the round trip is not known.
+pub(super) struct RetransmitPolicy {
+    /// The wait before the first retransmit while the round trip time is not known.
     pub(super) timeout: Duration,
-    /// Resends without an answer, each after at least `timeout`, before the peer counts as gone.
+    /// Retransmits without an answer, each after at least `timeout`, after which the transfer ends.
     pub(super) retries: u32,
 }
 
-/// What is to be sent.
+/// The packets to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transmit {
     /// The OACK packet.
@@ -43,321 +44,322 @@ pub(super) enum Transmit {
     },
 }
 
-/// How the peer ended the transfer, or let it end.
+/// Why a transfer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// All blocks are acknowledged, or all but the last window, which went out before the peer fell silent.
+pub(super) enum EndReason {
+    /// All blocks are acknowledged, or the last window was sent and the peer did not answer it.
     Complete,
-    /// The peer asked for the size and let go.
+    /// The peer requested the size and sent an ERROR after the OACK.
     Probe,
     /// The peer sent an ERROR.
     Aborted,
-    /// The peer fell silent, or was too slow to be a machine that boots.
+    /// The peer stopped answering, or was too slow.
     Timeout,
 }
 
 /// A read transfer.
 #[derive(Debug)]
-pub(super) struct Transfer {
+pub(super) struct ReadTransfer {
     blksize: u64,
     window: u64,
-    tells_size: bool,
-    patience: Patience,
-    trip: RoundTrip,
+    sends_size: bool,
+    policy: RetransmitPolicy,
+    rtt: RttEstimator,
 
-    /// What the peer has answered so far.
     phase: Phase,
-    /// The OACK is to be sent.
-    owes_oack: bool,
-    /// Bursts sent in this phase; packets, while the peer has not answered.
-    unverified: u32,
+    /// The OACK must be sent.
+    oack_due: bool,
+    /// Bursts sent in this phase; these are packets until the first answer.
+    unvalidated: u32,
     /// All blocks up to this one are acknowledged.
     acked: u64,
-    /// The next block to be sent.
+    /// The next block to send.
     next: u64,
-    /// The highest block that was ever sent.
+    /// The highest block sent so far.
     highest: u64,
-    /// The highest block that was sent when blocks were last sent again: a repeated ACK of it may be the answer to a
-    /// repeated block.
-    recovered: u64,
-    /// Bytes of the file that are here, counted from its start.
+    /// The highest block sent when the transfer last went back to retransmit. A repeated ACK of it may answer a
+    /// retransmitted block.
+    recovery_point: u64,
+    /// Available bytes of the file, counted from its start.
     available: u64,
-    /// The last block, once the file's end is known.
+    /// The last block, once the size of the file is known.
     last: Option<u64>,
 
-    /// When the unanswered packets count as lost; none while no packet is unanswered.
-    resend_at: Option<Instant>,
-    /// When the last packets went out.
-    burst_at: Option<Instant>,
-    /// The block whose ACK measures the round trip, and when it was first sent.
-    timed: Option<(u64, Instant)>,
-    /// Long waits without progress.
-    tries: u32,
-    expires: Instant,
-    resent: u64,
-    ending: Option<Ending>,
+    /// When unacknowledged packets count as lost; `None` if all are acknowledged.
+    retransmit_at: Option<Instant>,
+    /// When the last packets were sent.
+    last_burst: Option<Instant>,
+    /// The block whose ACK gives the next round trip sample, and when it was sent for the first time.
+    timed_block: Option<(u64, Instant)>,
+    /// Timeouts of full length without progress.
+    timeouts: u32,
+    deadline: Instant,
+    retransmits: u64,
+    end_reason: Option<EndReason>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The OACK waits for its ACK.
-    Agreeing,
-    /// The first block, sent without an OACK, waits for its ACK.
-    Opening,
+    /// Waits for the ACK of the OACK.
+    OackSent,
+    /// Waits for the ACK of the first block, sent without an OACK.
+    FirstBlockSent,
     /// The OACK is acknowledged, but no block is.
-    Agreed,
-    /// The peer has acknowledged a block: it is where it says it is.
-    Verified,
+    OackAcked,
+    /// The peer has acknowledged a block, so it receives packets at its address.
+    Validated,
 }
 
-impl Transfer {
-    /// A transfer of about `size` bytes on these terms, that begins `now`.
-    pub(super) fn new(terms: &Terms, size: u64, patience: Patience, now: Instant) -> Self {
-        let patience = Patience { timeout: terms.timeout.unwrap_or(patience.timeout), ..patience };
-        let agreeing = terms.oack.is_some();
+impl ReadTransfer {
+    /// A transfer of about `size` bytes that begins `now`.
+    pub(super) fn new(negotiated: &Negotiated, size: u64, policy: RetransmitPolicy, now: Instant) -> Self {
+        let policy = RetransmitPolicy { timeout: negotiated.timeout.unwrap_or(policy.timeout), ..policy };
+        let has_oack = negotiated.oack.is_some();
         Self {
-            blksize: u64::from(terms.blksize),
-            window: u64::from(terms.windowsize),
-            tells_size: terms.tsize,
-            patience,
-            trip: RoundTrip::new(patience.timeout),
-            phase: if agreeing { Phase::Agreeing } else { Phase::Opening },
-            owes_oack: agreeing,
-            unverified: 0,
+            blksize: u64::from(negotiated.blksize),
+            window: u64::from(negotiated.windowsize),
+            sends_size: negotiated.tsize,
+            policy,
+            rtt: RttEstimator::new(policy.timeout),
+            phase: if has_oack { Phase::OackSent } else { Phase::FirstBlockSent },
+            oack_due: has_oack,
+            unvalidated: 0,
             acked: 0,
             next: 1,
             highest: 0,
-            recovered: 0,
+            recovery_point: 0,
             available: 0,
             last: None,
-            resend_at: None,
-            burst_at: None,
-            timed: None,
-            tries: 0,
-            expires: now + SHORTEST_DEADLINE + Duration::from_secs(size / SLOWEST),
-            resent: 0,
-            ending: None,
+            retransmit_at: None,
+            last_burst: None,
+            timed_block: None,
+            timeouts: 0,
+            deadline: now + MIN_DEADLINE + Duration::from_secs(size / MIN_THROUGHPUT),
+            retransmits: 0,
+            end_reason: None,
         }
     }
 
-    /// Says how many bytes of the file are here, counted from its start, and whether that is all of it.
-    pub(super) fn offer(&mut self, available: u64, ended: bool) {
+    /// Sets how many bytes of the file are available, counted from its start, and whether that is the whole file.
+    pub(super) fn set_available(&mut self, available: u64, ended: bool) {
         self.available = available;
         if ended {
-            // A file of an exact multiple ends with an empty block.
+            // A file whose size is a multiple of the block size ends with an empty block.
             self.last = Some(available / self.blksize + 1);
         }
     }
 
-    /// How many bytes of the file, counted from its start, the current window needs.
-    pub(super) fn needed(&self) -> u64 {
+    /// The end of the current window, in bytes from the start of the file.
+    pub(super) fn window_end(&self) -> u64 {
         (self.acked + self.window) * self.blksize
     }
 
-    /// The first byte that may have to be sent again.
-    pub(super) fn released(&self) -> u64 {
+    /// Acknowledged bytes, which are not sent again.
+    pub(super) fn acked_bytes(&self) -> u64 {
         self.acked * self.blksize
     }
 
-    /// The bytes of block `number`: offset and length.
-    pub(super) fn block(&self, number: u64) -> (u64, usize) {
+    /// The offset and length of block `number`, in bytes.
+    pub(super) fn block_range(&self, number: u64) -> (u64, usize) {
         let offset = (number - 1) * self.blksize;
         let length = self.blksize.min(self.available.saturating_sub(offset));
         (offset, usize::try_from(length).unwrap_or_default())
     }
 
-    /// What is to be sent now, if anything. Blocks go out by whole windows only (the client acknowledges a window's
-    /// end), so nothing is sent while the window's bytes are not all here.
+    /// The packets to send now, if any. Blocks are sent by full windows only, because the client acknowledges the end of
+    /// a window: nothing is sent until all bytes of the window are available.
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        if self.ending.is_some() {
+        if self.end_reason.is_some() {
             return None;
         }
-        if self.phase == Phase::Agreeing {
-            if !std::mem::take(&mut self.owes_oack) {
+        if self.phase == Phase::OackSent {
+            if !std::mem::take(&mut self.oack_due) {
                 return None;
             }
-            if self.unverified > 0 {
-                self.resent += 1;
+            if self.unvalidated > 0 {
+                self.retransmits += 1;
             }
-            self.unverified += 1;
-            self.timed = (self.unverified == 1).then_some((0, now));
-            self.sent(now);
+            self.unvalidated += 1;
+            self.timed_block = (self.unvalidated == 1).then_some((0, now));
+            self.record_burst(now);
             return Some(Transmit::OptionAck);
         }
-        let end = self.acked + if self.is_unproven() { 1 } else { self.window };
+        let end = self.acked + if self.is_limited_to_one_block() { 1 } else { self.window };
         let last = self.last.map_or(end, |last| last.min(end));
-        let here = self.last.is_some_and(|known| known <= last) || last * self.blksize <= self.available;
-        if self.next > last || !here {
+        let available = self.last.is_some_and(|known| known <= last) || last * self.blksize <= self.available;
+        if self.next > last || !available {
             return None;
         }
         let first = std::mem::replace(&mut self.next, last + 1);
-        if self.phase != Phase::Verified {
-            self.unverified += 1;
+        if self.phase != Phase::Validated {
+            self.unvalidated += 1;
         }
-        self.resent += (self.highest + 1).min(last + 1).saturating_sub(first);
+        self.retransmits += (self.highest + 1).min(last + 1).saturating_sub(first);
         if last > self.highest {
-            // The first that was never sent before: its ACK can answer nothing else.
-            self.timed = Some((self.highest + 1, now));
+            // The first block that was never sent before: its ACK answers no earlier packet.
+            self.timed_block = Some((self.highest + 1, now));
         }
         self.highest = self.highest.max(last);
-        self.sent(now);
+        self.record_burst(now);
         Some(Transmit::Blocks { first, last })
     }
 
-    /// Takes an ACK.
+    /// Handles an ACK.
     pub(super) fn handle_ack(&mut self, number: u16, now: Instant) {
-        if self.ending.is_some() {
+        if self.end_reason.is_some() {
             return;
         }
-        if self.phase == Phase::Agreeing {
-            if number == 0 && self.unverified > 0 {
-                self.phase = Phase::Agreed;
-                self.unverified = 0;
-                self.progress(now);
+        if self.phase == Phase::OackSent {
+            if number == 0 && self.unvalidated > 0 {
+                self.phase = Phase::OackAcked;
+                self.unvalidated = 0;
+                self.record_progress(now);
             }
             return;
         }
-        // How far the ACK is ahead of what was acknowledged, on the circle of 65,536 numbers.
-        let ahead = u64::from(number.wrapping_sub(wire(self.acked)));
+        // The distance from the last acknowledged block, modulo 65,536.
+        let ahead = u64::from(number.wrapping_sub(wire_number(self.acked)));
         let block = self.acked + ahead;
         if block > self.highest {
             return;
         }
         if ahead > 0 {
-            self.phase = Phase::Verified;
+            self.phase = Phase::Validated;
             self.acked = block;
             self.next = self.next.max(block + 1);
-            self.progress(now);
+            self.record_progress(now);
             if self.last == Some(block) {
-                self.ending = Some(Ending::Complete);
+                self.end_reason = Some(EndReason::Complete);
                 return;
             }
-        } else if self.window == 1 || (block > 0 && block == self.recovered) || self.is_unproven() {
-            // Answering what a repeated block brought about would repeat all blocks from here on (the sorcerer's
-            // apprentice, RFC 1123 4.2.3.1), and whoever has not proven to be there gets what time brings and no more.
+        } else if self.window == 1 || (block > 0 && block == self.recovery_point) || self.is_limited_to_one_block() {
+            // A repeated ACK that a retransmitted block caused. To answer it would repeat all blocks from here on
+            // (sorcerer's apprentice syndrome, RFC 1123 4.2.3.1). A peer that is not validated gets retransmits by
+            // timeout only.
             return;
         }
-        // Blocks after the acknowledged one are under way: the client misses the next one (RFC 7440 4), unless this ACK
-        // was sent before they can have reached it.
-        let answers_burst = self.burst_at.is_some_and(|at| now.saturating_duration_since(at) >= self.trip.too_soon());
+        // Blocks after the acknowledged one were sent, so the client misses the next one (RFC 7440 4), unless it sent
+        // this ACK before they can have reached it.
+        let answers_burst =
+            self.last_burst.is_some_and(|at| now.saturating_duration_since(at) >= self.rtt.min_answer_time());
         if block < self.highest && answers_burst && self.next > block + 1 {
             self.go_back();
         }
     }
 
-    /// Takes the same request again: the peer has not seen the answer. Returns whether that can be: a verified peer
-    /// that asks anew begins anew.
-    pub(super) fn handle_repeat(&mut self) -> bool {
-        if self.has_answered() || self.ending.is_some() {
+    /// Handles the same request again: the peer may not have received the answer. Returns false if it has, or if the
+    /// transfer is over; the request then begins a new transfer.
+    pub(super) fn handle_duplicate_request(&mut self) -> bool {
+        if self.has_answered() || self.end_reason.is_some() {
             return false;
         }
-        if self.unverified < UNVERIFIED_PACKETS {
+        if self.unvalidated < MAX_UNVALIDATED_PACKETS {
             self.go_back();
         }
         true
     }
 
-    /// Takes an ERROR.
+    /// Handles an ERROR.
     pub(super) fn handle_error(&mut self, code: u16) {
-        let ending = match self.phase {
-            Phase::Agreeing if self.tells_size => Ending::Probe,
-            // The client has closed its port behind the last block.
-            _ if code == UNKNOWN_TRANSFER && self.last_is_out() => Ending::Complete,
-            _ => Ending::Aborted,
+        let reason = match self.phase {
+            Phase::OackSent if self.sends_size => EndReason::Probe,
+            // The client closed its port after the last block.
+            _ if code == UNKNOWN_TRANSFER && self.last_block_sent() => EndReason::Complete,
+            _ => EndReason::Aborted,
         };
-        self.ending.get_or_insert(ending);
+        self.end_reason.get_or_insert(reason);
     }
 
-    /// Lets time pass: resends what stayed unanswered, or gives up.
+    /// Handles the passage of time: retransmits unacknowledged packets, or ends the transfer.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if self.ending.is_some() {
+        if self.end_reason.is_some() {
             return;
         }
-        if now >= self.expires {
-            self.ending = Some(Ending::Timeout);
+        if now >= self.deadline {
+            self.end_reason = Some(EndReason::Timeout);
             return;
         }
-        if self.resend_at.is_none_or(|at| now < at) {
+        if self.retransmit_at.is_none_or(|at| now < at) {
             return;
         }
-        self.resend_at = None;
-        // Resends that follow a short round trip quickly cost no patience.
-        if self.trip.wait() >= self.patience.timeout {
-            self.tries += 1;
+        self.retransmit_at = None;
+        // A short round trip makes short timeouts, which do not count.
+        if self.rtt.timeout() >= self.policy.timeout {
+            self.timeouts += 1;
         }
-        let spent = !self.has_answered() && self.unverified >= UNVERIFIED_PACKETS;
-        if spent || self.tries > self.patience.retries {
-            self.ending = Some(if self.last_is_out() { Ending::Complete } else { Ending::Timeout });
+        let exhausted = !self.has_answered() && self.unvalidated >= MAX_UNVALIDATED_PACKETS;
+        if exhausted || self.timeouts > self.policy.retries {
+            self.end_reason = Some(if self.last_block_sent() { EndReason::Complete } else { EndReason::Timeout });
             return;
         }
-        self.trip.double();
+        self.rtt.back_off();
         self.go_back();
     }
 
-    /// When [`Transfer::handle_timeout`] wants to be called.
+    /// When [`ReadTransfer::handle_timeout`] is due.
     pub(super) fn poll_timeout(&self) -> Instant {
-        self.resend_at.map_or(self.expires, |at| at.min(self.expires))
+        self.retransmit_at.map_or(self.deadline, |at| at.min(self.deadline))
     }
 
-    /// How it ended, if it did.
-    pub(super) fn ending(&self) -> Option<Ending> {
-        self.ending
+    /// Why the transfer ended; `None` while it runs.
+    pub(super) fn end_reason(&self) -> Option<EndReason> {
+        self.end_reason
     }
 
-    /// Payload bytes that went out, repeats not included.
+    /// Payload bytes sent, without retransmits.
     pub(super) fn payload_sent(&self) -> u64 {
         (self.highest * self.blksize).min(self.available)
     }
 
-    /// Packets that went out again.
-    pub(super) fn resent(&self) -> u64 {
-        self.resent
+    /// Retransmitted packets.
+    pub(super) fn retransmits(&self) -> u64 {
+        self.retransmits
     }
 
-    /// Whether the peer has answered at all.
+    /// Whether the peer has acknowledged anything.
     fn has_answered(&self) -> bool {
-        matches!(self.phase, Phase::Agreed | Phase::Verified)
+        matches!(self.phase, Phase::OackAcked | Phase::Validated)
     }
 
-    /// Whether the peer has had all whole windows that it gets unproven.
-    fn is_unproven(&self) -> bool {
-        self.phase == Phase::Agreed && self.unverified >= UNPROVEN_WINDOWS
+    /// Whether the peer has got all the full windows that it gets before it acknowledges a block.
+    fn is_limited_to_one_block(&self) -> bool {
+        self.phase == Phase::OackAcked && self.unvalidated >= MAX_UNVALIDATED_WINDOWS
     }
 
-    /// Whether a peer that has answered may have all of the transfer: the last block went out.
-    fn last_is_out(&self) -> bool {
+    /// Whether a peer that has answered may have the whole file: the last block was sent.
+    fn last_block_sent(&self) -> bool {
         self.has_answered() && self.last.is_some_and(|last| last == self.highest)
     }
 
-    fn sent(&mut self, now: Instant) {
-        self.burst_at = Some(now);
-        self.resend_at = Some(now + self.trip.wait());
+    fn record_burst(&mut self, now: Instant) {
+        self.last_burst = Some(now);
+        self.retransmit_at = Some(now + self.rtt.timeout());
     }
 
-    fn progress(&mut self, now: Instant) {
-        self.tries = 0;
-        self.trip.answered();
-        if let Some((block, at)) = self.timed
+    fn record_progress(&mut self, now: Instant) {
+        self.timeouts = 0;
+        self.rtt.handle_answer();
+        if let Some((block, at)) = self.timed_block
             && block <= self.acked
         {
-            self.timed = None;
-            self.trip.measured(now.saturating_duration_since(at));
+            self.timed_block = None;
+            self.rtt.add_sample(now.saturating_duration_since(at));
         }
-        self.resend_at = (self.acked < self.highest).then(|| now + self.trip.wait());
+        self.retransmit_at = (self.acked < self.highest).then(|| now + self.rtt.timeout());
     }
 
-    /// Sends again what is not acknowledged.
+    /// Goes back to the first unacknowledged packet, which is sent next.
     fn go_back(&mut self) {
-        self.timed = None;
-        self.owes_oack = self.phase == Phase::Agreeing;
-        self.recovered = self.highest;
+        self.timed_block = None;
+        self.oack_due = self.phase == Phase::OackSent;
+        self.recovery_point = self.highest;
         self.next = self.acked + 1;
     }
 }
 
-/// A block's number as the wire has it.
-#[expect(clippy::cast_possible_truncation, reason = "the wire's numbers are the block's modulo 65,536")]
-pub(super) fn wire(block: u64) -> u16 {
+/// The number of a block on the wire.
+#[expect(clippy::cast_possible_truncation, reason = "the wire carries the block number modulo 65,536")]
+pub(super) fn wire_number(block: u64) -> u16 {
     block as u16
 }
 

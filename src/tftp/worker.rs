@@ -1,5 +1,5 @@
-//! A thread and the ports that it serves. Each turn it takes what has arrived, lets the ports answer, and sleeps until
-//! there is more. It knows neither packets nor transfers.
+//! A worker: a thread and the ports that it serves. Each turn it receives datagrams, handles messages, fires timers, sends
+//! the answers, and waits for more. It knows neither packets nor transfers.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,116 +7,88 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
-use tokio::sync::oneshot;
 
-use super::batch::Arrivals;
-use super::mailbox::Mailbox;
-use super::port::{Port, Post};
+use super::batch::RecvBatch;
+use super::messages::WorkerMessage;
+use super::port::Port;
 use super::socket::Socket;
-
-/// What a worker is told.
-pub(super) enum Letter {
-    /// Something for the port of this slot.
-    To(usize, Post),
-    /// Somebody asks whether the worker still turns.
-    Pulse(oneshot::Sender<()>),
-    /// The server ends: so do all transfers.
-    Quit,
-}
-
-/// What others have of a port: its socket, and the way to it by its worker's mailbox.
-#[derive(Clone)]
-pub(super) struct Door {
-    /// The socket.
-    pub(super) socket: Arc<Socket>,
-    /// The mailbox of the worker.
-    pub(super) mailbox: Arc<Mailbox<Letter>>,
-    /// Which of the worker's ports it is.
-    pub(super) slot: usize,
-}
-
-impl Door {
-    /// Tells the port something.
-    pub(super) fn post(&self, post: Post) {
-        self.mailbox.post(Letter::To(self.slot, post));
-    }
-}
+use super::wake_queue::WakeQueue;
 
 /// The thread's state.
 pub(super) struct Worker {
-    mailbox: Arc<Mailbox<Letter>>,
+    queue: Arc<WakeQueue<WorkerMessage>>,
     /// By slot.
     ports: Vec<Port>,
-    /// Whether something may have arrived, by slot.
+    /// Whether datagrams may wait, by slot.
     ready: Vec<bool>,
-    /// What [`watch`] made of the mailbox and the ports' sockets.
-    watch: OwnedFd,
+    /// From [`create_epoll`].
+    epoll: OwnedFd,
     events: Vec<epoll::Event>,
 }
 
 impl Worker {
-    /// A worker of `ports`, which are told of by `mailbox`.
-    pub(super) fn new(mailbox: Arc<Mailbox<Letter>>, ports: Vec<Port>, watch: OwnedFd) -> Self {
+    /// A worker that serves `ports` and receives the messages of `queue`. `epoll` must watch both.
+    pub(super) fn new(queue: Arc<WakeQueue<WorkerMessage>>, ports: Vec<Port>, epoll: OwnedFd) -> Self {
         let events = Vec::with_capacity(ports.len() + 1);
-        Self { mailbox, ready: vec![true; ports.len()], ports, watch, events }
+        Self { queue, ready: vec![true; ports.len()], ports, epoll, events }
     }
 
-    /// Runs until told to quit.
+    /// Runs until [`WorkerMessage::Shutdown`].
     pub(super) fn run(mut self) {
-        let mut arrivals = Arrivals::new();
-        let mut letters = Vec::new();
+        let mut received = RecvBatch::new();
+        let mut messages = Vec::new();
         loop {
-            // A peer's ERROR must end its transfer before its next request is taken for a repeat. So requests are read,
-            // then the mail with what came of them here and elsewhere, then what was sent to transfers, and then the mail
-            // is done: whoever wrote it has seen what was sent before.
-            let mut more = self.receive(&mut arrivals, |port| !port.runs_transfers());
-            self.mailbox.take(&mut letters);
-            if !letters.is_empty() {
+            // A peer's ERROR must end its transfer before its next request is taken for a repeat. Therefore the order is:
+            // receive requests; drain the queue, with what those requests caused here and on other workers; receive on
+            // data ports; handle the drained messages. Whatever a peer sent before its request is then handled first.
+            let mut more = self.receive(&mut received, |port| !port.is_data_port());
+            self.queue.drain_into(&mut messages);
+            if !messages.is_empty() {
                 self.ready.fill(true);
             }
-            more |= self.receive(&mut arrivals, Port::runs_transfers);
+            more |= self.receive(&mut received, Port::is_data_port);
             let now = Instant::now();
-            for letter in letters.drain(..) {
-                match letter {
-                    Letter::To(slot, post) => self.ports[slot].take(post, now),
-                    // Who asked may have lost patience.
-                    Letter::Pulse(answer) => drop(answer.send(())),
-                    Letter::Quit => return self.ports.into_iter().for_each(Port::quit),
+            for message in messages.drain(..) {
+                match message {
+                    WorkerMessage::Port(slot, message) => self.ports[slot].handle_message(message, now),
+                    // Fails if the check was cancelled.
+                    WorkerMessage::LivenessCheck(answer) => drop(answer.send(())),
+                    WorkerMessage::Shutdown => return self.ports.into_iter().for_each(Port::shut_down),
                 }
             }
             for port in &mut self.ports {
-                port.ring(now);
+                port.fire_timers(now);
                 port.flush();
             }
-            self.sleep(now, more);
+            self.wait(now, more);
         }
     }
 
-    /// Lets those ports of a kind receive for which something has arrived. Returns whether there may be more.
-    fn receive(&mut self, arrivals: &mut Arrivals, kind: impl Fn(&Port) -> bool) -> bool {
+    /// Receives on the ready ports for which `filter` is true. Returns whether more datagrams may wait.
+    fn receive(&mut self, received: &mut RecvBatch, filter: impl Fn(&Port) -> bool) -> bool {
         let mut more = false;
         for (port, ready) in self.ports.iter_mut().zip(&mut self.ready) {
-            if kind(port) && std::mem::take(ready) {
-                more |= port.receive(arrivals);
+            if filter(port) && std::mem::take(ready) {
+                more |= port.receive(received);
             }
         }
         more
     }
 
-    /// Sleeps until something arrives, is posted, or comes due; not at all if there is `more` to receive.
-    fn sleep(&mut self, now: Instant, more: bool) {
-        let due = if more { Some(now) } else { self.ports.iter().filter_map(Port::next_alarm).min() };
-        // Whole milliseconds, rounded up, are all that Linux before 5.11 knows. A wait of more seconds than can be told
-        // is no wait that ends.
+    /// Waits for a datagram, a message or a timer; returns at once if there is `more` to receive.
+    fn wait(&mut self, now: Instant, more: bool) {
+        let due = if more { Some(now) } else { self.ports.iter().filter_map(Port::next_timer).min() };
+        // Whole milliseconds, rounded up: Linux before 5.11 has no finer timeout. A wait too long for a timespec is no
+        // timeout.
         let timeout = due.and_then(|due| match due.saturating_duration_since(now) {
             Duration::ZERO => Some(Timespec::default()),
             wait => Duration::from_secs(wait.as_secs()).saturating_add(whole_millis(wait)).try_into().ok(),
         });
         self.events.clear();
-        // EINTR is one more turn.
-        let _ = epoll::wait(&self.watch, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref());
+        // EINTR costs one more turn.
+        let _ = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref());
         for event in &self.events {
-            // The bell has no slot. An error of a socket is heard by receiving.
+            // The queue has no slot. The receive call reports a socket's error.
             let slot = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
             if let Some(ready) = self.ready.get_mut(slot) {
                 *ready = true;
@@ -130,13 +102,16 @@ fn whole_millis(wait: Duration) -> Duration {
     Duration::from_millis(u64::from(wait.subsec_nanos().div_ceil(1_000_000)))
 }
 
-/// Watches a worker's mailbox and its sockets, which come in the order of their slots. An epoll, since to wait for one
-/// of four with poll(2) costs a lone client 0.6 us more of its round trip of 19 us.
-pub(super) fn watch<'a>(mailbox: &Mailbox<Letter>, sockets: impl Iterator<Item = &'a Socket>) -> io::Result<OwnedFd> {
-    let watch = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    epoll::add(&watch, mailbox, epoll::EventData::new_u64(u64::MAX), epoll::EventFlags::IN)?;
+/// An epoll that watches a worker's queue and its sockets, which are in the order of their slots. It is an epoll because
+/// poll(2) on four descriptors costs a lone client 0.6 us more of its round trip of 19 us.
+pub(super) fn create_epoll<'a>(
+    queue: &WakeQueue<WorkerMessage>,
+    sockets: impl Iterator<Item = &'a Socket>,
+) -> io::Result<OwnedFd> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&epoll, queue, epoll::EventData::new_u64(u64::MAX), epoll::EventFlags::IN)?;
     for (slot, socket) in (0..).zip(sockets) {
-        epoll::add(&watch, socket.udp(), epoll::EventData::new_u64(slot), epoll::EventFlags::IN)?;
+        epoll::add(&epoll, socket.udp(), epoll::EventData::new_u64(slot), epoll::EventFlags::IN)?;
     }
-    Ok(watch)
+    Ok(epoll)
 }

@@ -180,7 +180,7 @@ fn with_too_little_room_it_says_so_before_and_pushes_out_nothing_of_its_own() {
         out.contains("\nthere is room for 6.0 MiB of it (cache.max_size, cache.min_free, and what is held)"),
         "{out}"
     );
-    assert!(err.contains(": the cache cannot take it: no room for "), "{err}");
+    assert!(err.contains(": the cache cannot take it: no space for "), "{err}");
     assert!(is_here(&site, &objects[0]), "the smallest fits whatever comes beside it");
     assert!(err.matches("failed  ").count() == 1 && site.blobs().len() == 2, "{err}");
 }

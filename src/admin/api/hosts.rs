@@ -6,8 +6,8 @@ use hyper::StatusCode;
 
 use super::refusals::Refusals;
 use crate::admin::extract::Name;
+use crate::admin::machines::Machines;
 use crate::admin::problem::Refusal;
-use crate::admin::server::Machines;
 use crate::api::{HostList, MachineView, Problem};
 use crate::task::blocking;
 

@@ -13,14 +13,14 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::advice::{Reach, Step, Subject, Trouble};
+use super::advice::{CatalogAccess, Step, Subject, Trouble};
 use super::objects;
 use super::report::{Finding, Group, Verdict};
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::catalog::Asset;
 use crate::cli::format::{count, spread};
 use crate::config::Config;
-use crate::origin::{Answer, OriginError, OriginSettings, Origins, Route, Timeouts};
+use crate::origin::{OriginError, OriginSettings, Origins, Route, StatReport, Timeouts};
 
 /// Requests under way at a time, over all origins.
 const AT_ONCE: usize = 16;
@@ -260,7 +260,7 @@ impl Look<'_> {
         let loading = timeout(CREDENTIALS, self.origins.identity(&family.items[0].source));
         let identity = loading.await.unwrap_or_else(|_| {
             let reason = format!("they did not come within {} s", CREDENTIALS.as_secs());
-            Err(OriginError::Credentials { origin: family.route.label.clone(), reason })
+            Err(OriginError::Credentials { origin: family.route.label.clone(), reason, source: None })
         })?;
         if family.route.bucket.is_some() {
             steps.push(Finding::ok("credentials", identity.clone()));
@@ -277,7 +277,7 @@ impl Look<'_> {
         if let Some(reason) = shown.reason(bucket) {
             return Outcome::Skipped(reason);
         }
-        let answer = self.origins.ask(&item.source).await;
+        let answer = self.origins.stat(&item.source).await;
         shown.note(&answer);
         let outcome = match answer.stat {
             Err(error) => Outcome::Bad(subject.trouble(&error)),
@@ -286,8 +286,8 @@ impl Look<'_> {
         };
         match outcome {
             Outcome::Bad(trouble) => match trouble.reach {
-                Reach::Origin(_) => Outcome::Skipped(shown.stop(trouble)),
-                Reach::Bucket if !shown.stop_bucket(bucket) => Outcome::Skipped(trouble.kind.to_owned()),
+                CatalogAccess::Origin(_) => Outcome::Skipped(shown.stop(trouble)),
+                CatalogAccess::Bucket if !shown.stop_bucket(bucket) => Outcome::Skipped(trouble.kind.to_owned()),
                 _ => Outcome::Bad(trouble),
             },
             other => other,
@@ -306,7 +306,7 @@ impl Shown {
 
     /// Keeps a trouble of the origin itself, the first of them, and says why nothing more is asked.
     fn stop(&self, trouble: Trouble) -> String {
-        let Reach::Origin(step) = trouble.reach else { return trouble.kind.to_owned() };
+        let CatalogAccess::Origin(step) = trouble.reach else { return trouble.kind.to_owned() };
         let (step, trouble) = self.broken.get_or_init(|| (step, trouble));
         because(*step, trouble)
     }
@@ -321,11 +321,11 @@ impl Shown {
     }
 
     /// Takes note of what an answer shows of the server, whatever it says of the object.
-    fn note(&self, answer: &Answer) {
-        if let Some(until) = answer.certificate {
+    fn note(&self, answer: &StatReport) {
+        if let Some(until) = answer.certificate_expiry {
             self.certificate.get_or_init(|| until);
         }
-        if let Some(ahead) = answer.clock {
+        if let Some(ahead) = answer.clock_offset {
             self.clock.get_or_init(|| ahead);
         }
     }
@@ -370,7 +370,7 @@ pub(super) fn certificate(what: &str, until: SystemTime, remedy: &str) -> (Findi
 }
 
 async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, OriginError> {
-    let failed = |reason: String| OriginError::Dns { host: host.to_owned(), reason };
+    let failed = |reason: String| OriginError::Dns { host: host.to_owned(), reason, source: None };
     let found = timeout(PATIENCE, lookup_host((host, port))).await;
     let found = found.map_err(|_| failed(format!("no answer within {} s", PATIENCE.as_secs())))?;
     let found: Vec<_> = found.map_err(|error| failed(error.to_string()))?.collect();
@@ -387,7 +387,11 @@ async fn connect(host: &str, port: u16, addresses: &[SocketAddr]) -> Result<Sock
         })
     });
     let taken = select_ok(tries).await;
-    taken.map(|(address, _)| address).map_err(|reason| OriginError::Connect { host: format!("{host}:{port}"), reason })
+    taken.map(|(address, _)| address).map_err(|reason| OriginError::Connect {
+        host: format!("{host}:{port}"),
+        reason,
+        source: None,
+    })
 }
 
 impl Looked {

@@ -8,13 +8,13 @@ use procfs::process::{FDTarget, all_processes};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::report::{Finding, Group, Verdict};
-use crate::cache::Survey;
+use crate::cache::Inspection;
 use crate::cli::format::count;
 use crate::config::{Config, Place};
 use crate::dhcp::{DhcpError, DhcpServer};
 
 /// Looks at every address that the server would listen on. Blocks. Within a tokio runtime.
-pub(super) fn check(config: &Config, survey: &Survey) -> Group {
+pub(super) fn check(config: &Config, survey: &Inspection) -> Group {
     let mut findings = Vec::new();
     let place = |keys: &[&str]| (keys.join("."), config.place(keys));
     let listeners = [
@@ -65,7 +65,7 @@ fn one(
     address: SocketAddr,
     beside: &[SocketAddr],
     (key, place): &Setting,
-    survey: &Survey,
+    survey: &Inspection,
     held: &mut Vec<Socket>,
 ) -> Finding {
     let protocol = if kind == Type::DGRAM { "udp" } else { "tcp" };
@@ -114,7 +114,7 @@ fn one(
 }
 
 /// What it means that a port is in use, by these processes as far as they can be seen.
-fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Survey, setting: &str) -> Finding {
+fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Inspection, setting: &str) -> Finding {
     let wrong = |result, found, remedy| Finding::wrong(result, what, "in use", found, remedy);
     if let Some(Holder { pid, .. }) = holders.iter().find(|holder| holder.name == "bootdepot") {
         let cache = match &survey.holder {
@@ -150,7 +150,7 @@ fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Survey, setting: 
     }
 }
 
-fn dhcp_in_use(error: &DhcpError, survey: &Survey, config: &Config) -> Finding {
+fn dhcp_in_use(error: &DhcpError, survey: &Inspection, config: &Config) -> Finding {
     let place = config.place(&["dhcp", "mode"]);
     if let DhcpError::Bind { port, error: cause, .. } = error
         && matches!(cause.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
@@ -230,8 +230,8 @@ mod tests {
 
     use super::*;
 
-    fn survey(holder: Option<&str>) -> Survey {
-        Survey {
+    fn survey(holder: Option<&str>) -> Inspection {
+        Inspection {
             blobs: HashMap::new(),
             partials: HashMap::new(),
             quarantined: 0,

@@ -1,4 +1,4 @@
-//! The state machine against model clients over a simulated network, in simulated time.
+//! Tests the state machine with model clients over a simulated network, in simulated time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,28 +7,28 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What the network does to packets, both ways.
+/// A simulated network, the same in both directions.
 #[derive(Debug, Clone)]
 struct Network {
-    /// Of 100 packets, how many are lost.
+    /// Lost packets, in percent.
     loss: u32,
-    /// Of 100 packets, how many arrive twice.
+    /// Duplicated packets, in percent.
     duplication: u32,
-    /// The shortest way, in microseconds.
+    /// The shortest one-way delay, in microseconds.
     delay: u64,
-    /// How much longer single packets may take: more than the distance between packets reorders them.
+    /// The longest extra delay of a packet, in microseconds. If it exceeds the distance between packets, it reorders them.
     jitter: u64,
     seed: u64,
 }
 
-/// How a client acknowledges.
+/// When a client sends ACKs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Habit {
-    /// At a window's end and at a gap (RFC 7440).
+enum AckStyle {
+    /// At the end of a window and at a gap (RFC 7440).
     Windows,
-    /// Every DATA, duplicates included (iPXE; window 1).
+    /// After every DATA, duplicates included (iPXE; window 1).
     EveryData,
-    /// As `Windows`, each ACK twice.
+    /// As `Windows`, with each ACK sent twice.
     Doubled,
 }
 
@@ -40,7 +40,7 @@ enum Event {
 }
 
 struct Client {
-    habit: Habit,
+    acks: AckStyle,
     window: u64,
     blksize: u64,
     received: u64,
@@ -51,17 +51,17 @@ struct Client {
 }
 
 struct Outcome {
-    ending: Ending,
+    reason: EndReason,
     bytes: u64,
     data: u64,
-    unverified: u64,
-    resent: u64,
+    unvalidated: u64,
+    retransmits: u64,
     took: Duration,
 }
 
 impl Client {
-    /// Takes a DATA packet; returns whether to send an ACK of `received`.
-    fn take(&mut self, block: u64, length: u64) -> bool {
+    /// Handles a DATA packet. Returns whether to send an ACK of `received`.
+    fn handle_data(&mut self, block: u64, length: u64) -> bool {
         if block == self.received + 1 {
             self.received = block;
             self.bytes += length;
@@ -72,49 +72,49 @@ impl Client {
             if full {
                 self.in_window = 0;
             }
-            return full || self.habit == Habit::EveryData;
+            return full || self.acks == AckStyle::EveryData;
         }
         if block <= self.received {
             self.in_window = 0;
-            return block == self.received || self.habit == Habit::EveryData;
+            return block == self.received || self.acks == AckStyle::EveryData;
         }
         self.in_window = 0;
         !std::mem::replace(&mut self.gap, true)
     }
 }
 
-/// Runs a transfer of `size` bytes until the server's side ends.
-fn run(size: u64, terms: &Terms, habit: Habit, network: &Network) -> Outcome {
+/// Runs a transfer of `size` bytes until the state machine ends it.
+fn run(size: u64, negotiated: &Negotiated, acks: AckStyle, network: &Network) -> Outcome {
     let mut random = fastrand::Rng::with_seed(network.seed);
     let start = Instant::now();
     let mut now = start;
     let mut queue: BinaryHeap<Reverse<(Instant, Event)>> = BinaryHeap::new();
-    let patience = Patience { timeout: Duration::from_secs(1), retries: 6 };
-    let mut transfer = Transfer::new(terms, size, patience, now);
-    transfer.offer(size, true);
+    let policy = RetransmitPolicy { timeout: Duration::from_secs(1), retries: 6 };
+    let mut transfer = ReadTransfer::new(negotiated, size, policy, now);
+    transfer.set_available(size, true);
     let mut client = Client {
-        habit,
-        window: u64::from(terms.windowsize),
-        blksize: u64::from(terms.blksize),
+        acks,
+        window: u64::from(negotiated.windowsize),
+        blksize: u64::from(negotiated.blksize),
         received: 0,
         bytes: 0,
         in_window: 0,
         gap: false,
         done: false,
     };
-    let (mut data, mut unverified, mut generation, mut copies) = (0, 0, 0, 0);
-    let mut heard = false;
+    let (mut data, mut unvalidated, mut generation, mut copies) = (0, 0, 0, 0);
+    let mut answered = false;
     loop {
-        let mut ways = |random: &mut fastrand::Rng| {
-            let mut arrivals = Vec::new();
+        let mut arrivals = |random: &mut fastrand::Rng| {
+            let mut times = Vec::new();
             for _ in 0..=u32::from(random.u32(0..100) < network.duplication) {
                 if random.u32(0..100) >= network.loss {
                     copies += 1;
                     let micros = network.delay + random.u64(0..=network.jitter);
-                    arrivals.push((now + Duration::from_micros(micros), copies));
+                    times.push((now + Duration::from_micros(micros), copies));
                 }
             }
-            arrivals
+            times
         };
         while let Some(transmit) = transfer.poll_transmit(now) {
             let blocks: Vec<Option<u64>> = match transmit {
@@ -123,15 +123,22 @@ fn run(size: u64, terms: &Terms, habit: Habit, network: &Network) -> Outcome {
             };
             for block in blocks {
                 data += u64::from(block.is_some());
-                unverified += u64::from(!heard);
-                for (at, copy) in ways(&mut random) {
+                unvalidated += u64::from(!answered);
+                for (at, copy) in arrivals(&mut random) {
                     queue.push(Reverse((at, Event::ToClient { block, copy })));
                 }
             }
         }
-        if let Some(ending) = transfer.ending() {
+        if let Some(reason) = transfer.end_reason() {
             let took = now - start;
-            return Outcome { ending, bytes: client.bytes, data, unverified, resent: transfer.resent(), took };
+            return Outcome {
+                reason,
+                bytes: client.bytes,
+                data,
+                unvalidated,
+                retransmits: transfer.retransmits(),
+                took,
+            };
         }
         let due = transfer.poll_timeout();
         if queue.peek().is_none_or(|Reverse((at, _))| due <= *at) {
@@ -143,23 +150,23 @@ fn run(size: u64, terms: &Terms, habit: Habit, network: &Network) -> Outcome {
         now = at;
         let answer = match event {
             Event::ToServer { ack, .. } => {
-                heard = true;
+                answered = true;
                 transfer.handle_ack(ack, now);
                 false
             }
             Event::ToClient { block: None, .. } => client.received == 0,
             Event::ToClient { block: Some(block), .. } => {
-                let (_, length) = transfer.block(block);
-                client.take(block, length as u64)
+                let (_, length) = transfer.block_range(block);
+                client.handle_data(block, length as u64)
             }
             Event::ClientTimer { generation: set } => set == generation && !client.done,
         };
         if answer {
-            for later in 0..=u64::from(habit == Habit::Doubled) {
+            for copy in 0..=u64::from(acks == AckStyle::Doubled) {
                 copies += 1;
-                let micros = network.delay + random.u64(0..=network.jitter) + later * 30;
+                let micros = network.delay + random.u64(0..=network.jitter) + copy * 30;
                 if random.u32(0..100) >= network.loss {
-                    let event = Event::ToServer { ack: wire(client.received), copy: copies };
+                    let event = Event::ToServer { ack: wire_number(client.received), copy: copies };
                     queue.push(Reverse((now + Duration::from_micros(micros), event)));
                 }
             }
@@ -169,19 +176,19 @@ fn run(size: u64, terms: &Terms, habit: Habit, network: &Network) -> Outcome {
     }
 }
 
-fn terms(blksize: u16, windowsize: u16, oack: bool) -> Terms {
-    Terms { blksize, windowsize, timeout: None, tsize: true, oack: oack.then(Vec::new) }
+fn negotiated(blksize: u16, windowsize: u16, oack: bool) -> Negotiated {
+    Negotiated { blksize, windowsize, timeout: None, tsize: true, oack: oack.then(Vec::new) }
 }
 
-const QUIET: Network = Network { loss: 0, duplication: 0, delay: 100, jitter: 0, seed: 1 };
+const PERFECT: Network = Network { loss: 0, duplication: 0, delay: 100, jitter: 0, seed: 1 };
 
 #[test]
-fn a_quiet_network_sees_each_block_once() {
+fn perfect_network_sends_each_block_once() {
     for (size, blocks) in [(0, 1), (1, 1), (511, 1), (512, 2), (513, 2), (51_200, 101)] {
         for (window, oack) in [(1, false), (1, true), (4, true), (64, true)] {
-            let outcome = run(size, &terms(512, window, oack), Habit::Windows, &QUIET);
-            assert_eq!((outcome.ending, outcome.bytes, outcome.data), (Ending::Complete, size, blocks));
-            assert_eq!(outcome.resent, 0);
+            let outcome = run(size, &negotiated(512, window, oack), AckStyle::Windows, &PERFECT);
+            assert_eq!((outcome.reason, outcome.bytes, outcome.data), (EndReason::Complete, size, blocks));
+            assert_eq!(outcome.retransmits, 0);
         }
     }
 }
@@ -190,65 +197,65 @@ fn a_quiet_network_sees_each_block_once() {
 fn block_numbers_roll_over_to_zero() {
     let size = 8 * 140_000 + 3;
     for window in [1, 16] {
-        let outcome = run(size, &terms(8, window, true), Habit::Windows, &QUIET);
-        assert_eq!((outcome.ending, outcome.bytes, outcome.data), (Ending::Complete, size, 140_001));
+        let outcome = run(size, &negotiated(8, window, true), AckStyle::Windows, &PERFECT);
+        assert_eq!((outcome.reason, outcome.bytes, outcome.data), (EndReason::Complete, size, 140_001));
     }
 }
 
 #[test]
-fn doubled_acks_double_nothing() {
+fn duplicate_acks_cause_no_retransmits() {
     for window in [1, 4, 16] {
-        let outcome = run(200 * 1468, &terms(1468, window, true), Habit::Doubled, &QUIET);
-        assert_eq!(outcome.ending, Ending::Complete);
+        let outcome = run(200 * 1468, &negotiated(1468, window, true), AckStyle::Doubled, &PERFECT);
+        assert_eq!(outcome.reason, EndReason::Complete);
         assert!(outcome.data * 100 <= 201 * 105, "window {window}: {} packets for 201 blocks", outcome.data);
     }
 }
 
 #[test]
-fn one_percent_loss_costs_little_time() {
-    let network = Network { loss: 1, delay: 250, ..QUIET };
+fn one_percent_loss_stays_fast() {
+    let network = Network { loss: 1, delay: 250, ..PERFECT };
     for (window, most) in [(1, 3), (4, 2)] {
-        let outcome = run(1 << 20, &terms(1468, window, true), Habit::Windows, &network);
-        assert_eq!(outcome.ending, Ending::Complete);
+        let outcome = run(1 << 20, &negotiated(1468, window, true), AckStyle::Windows, &network);
+        assert_eq!(outcome.reason, EndReason::Complete);
         assert!(outcome.took < Duration::from_secs(most), "window {window}: {:?}", outcome.took);
     }
 }
 
 #[test]
-fn a_network_that_reorders_every_window_costs_little_time() {
-    // A relay that holds each packet back by 50 to 300 us, and loses and doubles one of a hundred.
+fn reordering_network_stays_fast() {
+    // Each packet is delayed by 50 to 300 us; one of a hundred is lost and one is duplicated.
     for seed in 0..20 {
         let network = Network { loss: 1, duplication: 1, delay: 50, jitter: 250, seed };
-        let outcome = run(700_001, &terms(1432, 8, true), Habit::Windows, &network);
-        assert_eq!(outcome.ending, Ending::Complete);
+        let outcome = run(700_001, &negotiated(1432, 8, true), AckStyle::Windows, &network);
+        assert_eq!(outcome.reason, EndReason::Complete);
         assert!(outcome.took < Duration::from_secs(10), "seed {seed}: {:?}", outcome.took);
     }
 }
 
 #[test]
-fn an_unverified_peer_gets_six_packets_and_no_window() {
-    let deaf = Network { loss: 100, ..QUIET };
+fn silent_peer_gets_six_packets() {
+    let deaf = Network { loss: 100, ..PERFECT };
     for (window, oack) in [(1, false), (1, true), (64, true)] {
-        let outcome = run(1 << 20, &terms(1468, window, oack), Habit::Windows, &deaf);
-        assert_eq!((outcome.ending, outcome.unverified), (Ending::Timeout, 6));
+        let outcome = run(1 << 20, &negotiated(1468, window, oack), AckStyle::Windows, &deaf);
+        assert_eq!((outcome.reason, outcome.unvalidated), (EndReason::Timeout, 6));
         assert!(outcome.data <= 6);
     }
     let now = Instant::now();
-    let patience = Patience { timeout: Duration::from_secs(1), retries: 60 };
-    let mut transfer = Transfer::new(&terms(512, 1, true), 0, patience, now);
-    let sent = (0..50).filter(|_| transfer.poll_transmit(now).is_some() | !transfer.handle_repeat()).count();
-    assert_eq!(sent, 6, "repeated requests count too");
+    let policy = RetransmitPolicy { timeout: Duration::from_secs(1), retries: 60 };
+    let mut transfer = ReadTransfer::new(&negotiated(512, 1, true), 0, policy, now);
+    let sent = (0..50).filter(|_| transfer.poll_transmit(now).is_some() | !transfer.handle_duplicate_request()).count();
+    assert_eq!(sent, 6, "answers to repeated requests count too");
 }
 
 #[test]
-fn a_peer_that_proves_nothing_but_its_request_gets_two_windows_and_drips() {
+fn ack_zero_alone_gets_two_windows() {
     for acks in [1, 1000] {
-        let (patience, start) = (Patience { timeout: Duration::from_secs(1), retries: 6 }, Instant::now());
-        let mut transfer = Transfer::new(&terms(1468, 64, true), 1 << 20, patience, start);
-        transfer.offer(1 << 20, true);
+        let (policy, start) = (RetransmitPolicy { timeout: Duration::from_secs(1), retries: 6 }, Instant::now());
+        let mut transfer = ReadTransfer::new(&negotiated(1468, 64, true), 1 << 20, policy, start);
+        transfer.set_available(1 << 20, true);
         transfer.poll_transmit(start);
         let (mut now, mut sent, mut acks_left) = (start + Duration::from_millis(1), 0, acks);
-        while transfer.ending().is_none() {
+        while transfer.end_reason().is_none() {
             if acks_left > 0 {
                 acks_left -= 1;
                 transfer.handle_ack(0, now);
@@ -259,15 +266,15 @@ fn a_peer_that_proves_nothing_but_its_request_gets_two_windows_and_drips() {
             now = if acks_left > 0 { now + Duration::from_millis(7) } else { transfer.poll_timeout() };
             transfer.handle_timeout(now);
         }
-        assert_eq!(transfer.ending(), Some(Ending::Timeout));
+        assert_eq!(transfer.end_reason(), Some(EndReason::Timeout));
         assert!((128..=128 + 15).contains(&sent), "{sent} blocks for {acks} forged ACKs");
     }
 }
 
 #[test]
-fn a_peer_that_missed_its_first_windows_is_served_when_it_answers() {
-    let (mut transfer, mut now) = verified(4);
-    transfer.offer(5120, true);
+fn first_block_ack_restores_full_window() {
+    let (mut transfer, mut now) = oack_acked(4);
+    transfer.set_available(5120, true);
     let mut bursts = Vec::new();
     for _ in 0..4 {
         bursts.extend(transfer.poll_transmit(now));
@@ -280,11 +287,11 @@ fn a_peer_that_missed_its_first_windows_is_served_when_it_answers() {
     assert_eq!(transfer.poll_transmit(now), Some(blocks(2, 5)));
 }
 
-/// A transfer of ten 512-byte blocks and an empty one, the OACK acknowledged.
-fn verified(window: u16) -> (Transfer, Instant) {
+/// A transfer of ten 512-byte blocks and an empty one, with the OACK acknowledged.
+fn oack_acked(window: u16) -> (ReadTransfer, Instant) {
     let now = Instant::now();
-    let patience = Patience { timeout: Duration::from_secs(1), retries: 2 };
-    let mut transfer = Transfer::new(&terms(512, window, true), 5120, patience, now);
+    let policy = RetransmitPolicy { timeout: Duration::from_secs(1), retries: 2 };
+    let mut transfer = ReadTransfer::new(&negotiated(512, window, true), 5120, policy, now);
     assert_eq!(transfer.poll_transmit(now), Some(Transmit::OptionAck));
     let now = now + Duration::from_millis(1);
     transfer.handle_ack(0, now);
@@ -292,42 +299,42 @@ fn verified(window: u16) -> (Transfer, Instant) {
 }
 
 #[test]
-fn a_window_waits_for_all_its_bytes() {
-    let (mut transfer, now) = verified(4);
-    assert_eq!(transfer.needed(), 2048);
-    transfer.offer(2047, false);
+fn window_waits_until_bytes_available() {
+    let (mut transfer, now) = oack_acked(4);
+    assert_eq!(transfer.window_end(), 2048);
+    transfer.set_available(2047, false);
     assert_eq!(transfer.poll_transmit(now), None);
-    assert_eq!(transfer.poll_timeout(), transfer.expires, "nothing is under way, so nothing is sent again");
-    transfer.offer(2048, false);
+    assert_eq!(transfer.poll_timeout(), transfer.deadline, "nothing is unacknowledged, so nothing is retransmitted");
+    transfer.set_available(2048, false);
     assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 1, last: 4 }));
     transfer.handle_ack(4, now);
-    transfer.offer(2049, true);
+    transfer.set_available(2049, true);
     assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 5, last: 5 }));
-    assert_eq!(transfer.block(5), (2048, 1));
+    assert_eq!(transfer.block_range(5), (2048, 1));
     transfer.handle_ack(5, now);
-    assert_eq!(transfer.ending(), Some(Ending::Complete));
+    assert_eq!(transfer.end_reason(), Some(EndReason::Complete));
 }
 
 #[test]
-fn an_ack_inside_the_window_resends_once_a_round_trip() {
-    let (mut transfer, mut now) = verified(4);
-    transfer.offer(5120, true);
+fn mid_window_ack_retransmits_once_per_rtt() {
+    let (mut transfer, mut now) = oack_acked(4);
+    transfer.set_available(5120, true);
     assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 1, last: 4 }));
     now += Duration::from_millis(1);
     transfer.handle_ack(2, now);
     assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 3, last: 6 }));
     transfer.handle_ack(2, now);
-    assert_eq!(transfer.poll_transmit(now), None, "the same ACK again, at once");
+    assert_eq!(transfer.poll_transmit(now), None, "the same ACK again, too soon");
     now += Duration::from_millis(1);
     transfer.handle_ack(2, now);
     assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 3, last: 6 }), "a round trip later");
-    assert_eq!(transfer.resent(), 2 + 4);
+    assert_eq!(transfer.retransmits(), 2 + 4);
 }
 
 #[test]
-fn a_needless_resend_is_not_answered_by_another() {
-    let (mut transfer, mut now) = verified(4);
-    transfer.offer(5120, true);
+fn spurious_retransmit_causes_no_other() {
+    let (mut transfer, mut now) = oack_acked(4);
+    transfer.set_available(5120, true);
     transfer.poll_transmit(now);
     now = transfer.poll_timeout();
     transfer.handle_timeout(now);
@@ -336,7 +343,7 @@ fn a_needless_resend_is_not_answered_by_another() {
     assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 5, last: 8 }));
     now += Duration::from_millis(5);
     transfer.handle_ack(4, now);
-    assert_eq!(transfer.poll_transmit(now), None, "the second ACK is the repeated blocks'");
+    assert_eq!(transfer.poll_transmit(now), None, "the second ACK answers the retransmitted blocks");
     transfer.handle_ack(8, now);
     assert_eq!(transfer.poll_transmit(now), Some(Transmit::Blocks { first: 9, last: 11 }));
     now += Duration::from_millis(5);
@@ -345,9 +352,9 @@ fn a_needless_resend_is_not_answered_by_another() {
 }
 
 #[test]
-fn old_and_future_acks_change_nothing() {
-    let (mut transfer, mut now) = verified(4);
-    transfer.offer(5120, true);
+fn old_and_future_acks_are_ignored() {
+    let (mut transfer, mut now) = oack_acked(4);
+    transfer.set_available(5120, true);
     transfer.poll_transmit(now);
     now += Duration::from_millis(1);
     transfer.handle_ack(4, now);
@@ -355,65 +362,66 @@ fn old_and_future_acks_change_nothing() {
     now += Duration::from_millis(1);
     for number in [0, 3, 9, 65_535] {
         transfer.handle_ack(number, now);
-        assert_eq!((transfer.poll_transmit(now), transfer.released()), (None, 4 * 512), "{number}");
+        assert_eq!((transfer.poll_transmit(now), transfer.acked_bytes()), (None, 4 * 512), "{number}");
     }
 }
 
 #[test]
-fn an_error_is_a_probe_an_abort_or_a_goodbye() {
+fn error_phase_decides_end_reason() {
     let now = Instant::now();
-    let patience = Patience { timeout: Duration::from_secs(1), retries: 2 };
-    for (asks_size, ending) in [(true, Ending::Probe), (false, Ending::Aborted)] {
-        let terms = Terms { tsize: asks_size, ..terms(512, 1, true) };
-        let mut transfer = Transfer::new(&terms, 5120, patience, now);
+    let policy = RetransmitPolicy { timeout: Duration::from_secs(1), retries: 2 };
+    for (requests_size, reason) in [(true, EndReason::Probe), (false, EndReason::Aborted)] {
+        let negotiated = Negotiated { tsize: requests_size, ..negotiated(512, 1, true) };
+        let mut transfer = ReadTransfer::new(&negotiated, 5120, policy, now);
         transfer.poll_transmit(now);
         transfer.handle_error(8);
-        assert_eq!(transfer.ending(), Some(ending));
+        assert_eq!(transfer.end_reason(), Some(reason));
     }
-    for (blocks, code, ending) in [(1, 0, Ending::Aborted), (1, 5, Ending::Aborted), (11, 5, Ending::Complete)] {
-        let (mut transfer, now) = verified(1);
-        transfer.offer(5120, true);
+    for (blocks, code, reason) in [(1, 0, EndReason::Aborted), (1, 5, EndReason::Aborted), (11, 5, EndReason::Complete)]
+    {
+        let (mut transfer, now) = oack_acked(1);
+        transfer.set_available(5120, true);
         for block in 1..=blocks {
             transfer.poll_transmit(now);
             if block < blocks {
-                transfer.handle_ack(wire(block), now);
+                transfer.handle_ack(wire_number(block), now);
             }
         }
         transfer.handle_error(code);
-        assert_eq!(transfer.ending(), Some(ending), "ERROR {code} after block {blocks}");
+        assert_eq!(transfer.end_reason(), Some(reason), "ERROR {code} after block {blocks}");
     }
 }
 
 #[test]
-fn a_lost_last_ack_is_a_complete_transfer_and_any_other_a_timeout() {
-    for (acks, ending) in [(10, Ending::Complete), (9, Ending::Timeout)] {
-        let (mut transfer, mut now) = verified(1);
-        transfer.offer(5120, true);
+fn lost_last_ack_counts_as_complete() {
+    for (acks, reason) in [(10, EndReason::Complete), (9, EndReason::Timeout)] {
+        let (mut transfer, mut now) = oack_acked(1);
+        transfer.set_available(5120, true);
         for block in 1..=acks {
             transfer.poll_transmit(now);
             transfer.handle_ack(block, now);
         }
-        while transfer.ending().is_none() {
+        while transfer.end_reason().is_none() {
             transfer.poll_transmit(now);
             now = transfer.poll_timeout();
             transfer.handle_timeout(now);
         }
-        assert_eq!((transfer.ending(), transfer.payload_sent()), (Some(ending), 5120));
+        assert_eq!((transfer.end_reason(), transfer.payload_sent()), (Some(reason), 5120));
     }
 }
 
 #[test]
-fn a_peer_that_only_drips_loses_its_seat() {
-    let (mut transfer, start) = verified(1);
+fn slow_peer_ends_at_deadline() {
+    let (mut transfer, start) = oack_acked(1);
     let mut now = start;
-    while transfer.ending().is_none() {
-        transfer.offer(u64::MAX / 2, false);
+    while transfer.end_reason().is_none() {
+        transfer.set_available(u64::MAX / 2, false);
         transfer.poll_transmit(now);
         now += Duration::from_millis(900);
         transfer.handle_timeout(now);
-        transfer.handle_ack(wire(transfer.acked + 1), now);
+        transfer.handle_ack(wire_number(transfer.acked + 1), now);
     }
-    assert_eq!(transfer.ending(), Some(Ending::Timeout));
+    assert_eq!(transfer.end_reason(), Some(EndReason::Timeout));
     assert!(now - start < Duration::from_secs(310));
 }
 
@@ -426,41 +434,43 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_network_that_delivers_at_all_gets_the_bytes_through(
+    fn lossy_network_delivers_all_bytes(
         blocks in 0u64..150, rest in 0u64..64, window in 1u16..20, oack in any::<bool>(), lockstep in any::<bool>(),
         network in networks(),
     ) {
         let oack = oack || window > 1;
         let window = if lockstep { 1 } else { window };
-        let habit = if lockstep { Habit::EveryData } else { Habit::Windows };
+        let acks = if lockstep { AckStyle::EveryData } else { AckStyle::Windows };
         let size = blocks * 64 + rest;
-        let outcome = run(size, &terms(64, window, oack), habit, &network);
-        // With the last ACK lost, or an unlucky row of losses, the server's side may not know; what it calls complete is.
-        if outcome.ending == Ending::Complete {
+        let outcome = run(size, &negotiated(64, window, oack), acks, &network);
+        // Heavy loss may end the transfer early. A transfer that counts as complete must be complete at the client.
+        if outcome.reason == EndReason::Complete {
             prop_assert_eq!(outcome.bytes, size);
         } else {
-            prop_assert!(network.loss > 10, "{:?} gave up at {} of {} bytes", network, outcome.bytes, size);
+            prop_assert!(network.loss > 10, "{:?} ended at {} of {} bytes", network, outcome.bytes, size);
         }
-        prop_assert!(outcome.unverified <= 6);
+        prop_assert!(outcome.unvalidated <= 6);
         let bound = (blocks + 1) * u64::from(window).min(blocks + 1) * 3 + 200;
         prop_assert!(outcome.data <= bound, "{} packets for {} blocks", outcome.data, blocks + 1);
     }
 
     #[test]
-    fn no_acks_however_wild_make_it_panic_or_run_ahead(
+    fn arbitrary_acks_never_exceed_window(
         acks in proptest::collection::vec((any::<u16>(), 0u64..40), 0..200), window in 1u16..70,
     ) {
-        let (mut transfer, mut now) = verified(window);
-        transfer.offer(512 * 100_000, true);
+        let (mut transfer, mut now) = oack_acked(window);
+        transfer.set_available(512 * 100_000, true);
         for (number, millis) in acks {
             now += Duration::from_millis(millis);
             transfer.handle_ack(number % 200, now);
             transfer.handle_timeout(now);
-            if let Some(Transmit::Blocks { first, last }) = transfer.poll_transmit(now) {
-                let end = if transfer.is_unproven() { 1 } else { u64::from(window) };
-                prop_assert!([end, u64::from(window)].contains(&(last - transfer.acked)));
+            let allowed = if transfer.is_limited_to_one_block() { 1 } else { u64::from(window) };
+            if let Some(transmit) = transfer.poll_transmit(now) {
+                let Transmit::Blocks { first, last } = transmit else { panic!("an OACK after its ACK") };
+                prop_assert_eq!(last - transfer.acked, allowed);
                 prop_assert!(first > transfer.acked && first <= last);
             }
+            prop_assert!(transfer.acked <= transfer.highest);
         }
     }
 }
