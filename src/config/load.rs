@@ -1,12 +1,9 @@
 //! Loads a configuration: reads its inputs, and checks the whole.
 
-use std::sync::Arc;
-
 use super::error::ConfigErrors;
 use super::flags::Flags;
 use super::inputs::Inputs;
 use super::settings::Config;
-use super::shared::CatalogText;
 
 impl Config {
     /// Loads the settings file that `flags` or `environment` names with all that it includes, puts the environment and
