@@ -3,14 +3,17 @@
 //!
 //! A request's way: `server` asks `guard` whether it is let in at all (by `tokens`, from where, at what `pace`), reads what
 //! content it has, and hands it to the routes of `api`, `probes` and `dashboard`. What is refused anywhere is a [`crate::api::Problem`]. `events`
-//! tells what happens while it happens; `shelf` is assets as operators see them.
+//! tells what happens while it happens; `cache_snapshot` is assets as operators see them.
 
 mod api;
+mod cache_snapshot;
 mod dashboard;
 mod error;
 mod events;
 mod extract;
 mod guard;
+mod in_process;
+mod machines;
 mod probes;
 mod problem;
 mod rate_limit;
@@ -18,7 +21,6 @@ mod reload;
 mod router;
 mod server;
 mod settings;
-mod shelf;
 mod state;
 mod status;
 #[cfg(test)]
@@ -26,9 +28,9 @@ mod tests;
 mod tokens;
 
 pub use error::AdminError;
+pub use in_process::{ledger_router, router_without_guard};
 pub use reload::{ReloadFailure, Reloading};
 pub use server::AdminServer;
 pub use settings::AdminSettings;
-pub use shelf::{Shelf, sorted};
 pub use state::{AdminParts, Metrics};
 pub use tokens::{TokenError, check_token_files, plain_token};

@@ -328,7 +328,7 @@ impl Reloads {
             (Some(reach), Some(origins)) => self.text_of(reach, origins, found, &mut warnings).await,
             _ => None,
         };
-        let config = catalog::complete(draft, text.clone()).await.map_err(|errors| {
+        let config = catalog::complete(&Arc::new(draft), text.clone()).await.map_err(|errors| {
             if let Some(text) = text.as_ref().filter(|text| !self.is_in_force(text)) {
                 // What is wrong with this node's own files is none of its trouble.
                 let of_it = errors.iter().map(ToString::to_string).filter(|error| error.contains(&text.url));

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 use super::Topic;
 use super::ring::Event;
-use crate::admin::shelf::Shelf;
+use crate::admin::cache_snapshot::CacheSnapshot;
 use crate::admin::state::AdminState;
 use crate::admin::status::current_status;
 use crate::api::{
@@ -261,12 +261,12 @@ impl Watcher {
     }
 
     fn look_at_assets(&mut self, news: &mut News) {
-        let (stock, catalog) = (Shelf::look(&self.state.boot), self.state.boot.depot().catalog());
+        let (snapshot, catalog) = (CacheSnapshot::take(&self.state.boot), self.state.boot.depot().catalog());
         let mut seen = HashMap::with_capacity(catalog.len());
         for asset in catalog.assets() {
-            let state = (stock.state(asset), stock.is_pinned(asset));
+            let state = (snapshot.state(asset), snapshot.is_pinned(asset));
             if self.assets.get(&asset.name) != Some(&state) {
-                news.tell(Topic::Asset, "asset", &stock.view(asset));
+                news.tell(Topic::Asset, "asset", &snapshot.view(asset));
             }
             seen.insert(asset.name.clone(), state);
         }

@@ -77,7 +77,7 @@ async fn failures_are_told_by_what_they_mean() {
     let test = TestDepot::with(&[&[]], |test| test.max_size = 1_000_000).await;
     let error = test.depot.fetch(&test.found()).await.unwrap_err();
     assert!(matches!(error, FetchError::NotStored(_)), "{error}");
-    assert!(error.to_string().starts_with("the cache cannot take it: "), "{error}");
+    assert!(error.to_string().starts_with("the cache cannot store it: "), "{error}");
     let test = TestDepot::new(&[&[]]).await;
     test.depot.close().await;
     let error = test.depot.fetch(&test.found()).await.unwrap_err();

@@ -10,17 +10,22 @@ use crate::cache::BlobInfo;
 use crate::catalog::Asset;
 use crate::depot::{Depot, FillStatus, timestamp};
 
+<<<<<<< HEAD:src/admin/shelf.rs
 /// What is in the cache at one timestamp, and on its way there.
 pub struct Shelf {
+=======
+/// What is in the cache at one timestamp, and on its way there.
+pub(super) struct CacheSnapshot {
+>>>>>>> trunk:src/admin/cache_snapshot.rs
     depot: Depot,
     blobs: HashMap<Digest, (BlobInfo, Option<u64>)>,
     fills: HashMap<Digest, FillStatus>,
     releases: HashMap<AssetName, Vec<String>>,
 }
 
-impl Shelf {
+impl CacheSnapshot {
     /// As it is now. Each lock is held for as long as its list takes to copy.
-    pub fn look(boot: &Boot) -> Self {
+    pub(super) fn take(boot: &Boot) -> Self {
         let depot = boot.depot().clone();
         let mut listed = depot.cache().list();
         // In the order in which the cache evicts them.
@@ -37,7 +42,7 @@ impl Shelf {
     }
 
     /// Whether the asset is here.
-    pub fn state(&self, asset: &Asset) -> AssetState {
+    pub(super) fn state(&self, asset: &Asset) -> AssetState {
         if self.blobs.contains_key(&asset.digest) {
             AssetState::Proven
         } else if self.fills.contains_key(&asset.digest) {
@@ -56,7 +61,7 @@ impl Shelf {
     }
 
     /// The asset as operators see it.
-    pub fn view(&self, asset: &Asset) -> AssetView {
+    pub(super) fn view(&self, asset: &Asset) -> AssetView {
         let (state, digest) = (self.state(asset), asset.digest);
         let (blob, fill) = (self.blobs.get(&digest), self.fills.get(&digest));
         let (size, bytes) = match (blob, fill) {
@@ -88,7 +93,7 @@ impl Shelf {
 }
 
 /// All assets whose names begin with `prefix`, in the order of their names.
-pub fn sorted(depot: &Depot, prefix: &str) -> Vec<Arc<Asset>> {
+pub(super) fn sorted(depot: &Depot, prefix: &str) -> Vec<Arc<Asset>> {
     let catalog = depot.catalog();
     let mut assets: Vec<_> =
         catalog.assets().filter(|asset| asset.name.as_str().starts_with(prefix)).cloned().collect();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::api::{ItemView, JobView, Plan};
-use crate::cli::words::{bytes, count, plain, rate, took};
+use crate::cli::format::{bytes, count, plain, rate, took};
 use crate::jobs::{ItemState, JobState, PlannedState};
 
 /// Characters of a name that stand before a bar, where there is room.

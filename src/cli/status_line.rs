@@ -12,11 +12,11 @@ pub(super) fn columns() -> usize {
 
 /// One line that changes on a terminal; a line for each change elsewhere.
 #[derive(Default)]
-pub(super) struct Live {
+pub(super) struct StatusLine {
     last: String,
 }
 
-impl Live {
+impl StatusLine {
     /// Nothing is shown yet.
     pub(super) fn new() -> Self {
         Self::default()
