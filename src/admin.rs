@@ -3,14 +3,17 @@
 //!
 //! `server` reads a request, lets `guard` admit it (rate limit, `tokens`, `Host` and `Origin`), and passes it to `router`, which
 //! assembles the routes of `api`, `probes` and `dashboard`. All handlers share the `state`. Every error is a problem document
-//! (RFC 9457). `events` streams changes as they happen; `shelf` is a snapshot of the cache as operators see it.
+//! (RFC 9457). `events` streams changes as they happen; `cache_snapshot` is the cache as operators see it.
 
 mod api;
+mod cache_snapshot;
 mod dashboard;
 mod error;
 mod events;
 mod extract;
 mod guard;
+mod in_process;
+mod machines;
 mod probes;
 mod problem;
 mod rate_limit;
@@ -18,7 +21,6 @@ mod reload;
 mod router;
 mod server;
 mod settings;
-mod shelf;
 mod state;
 mod status;
 #[cfg(test)]
@@ -26,9 +28,9 @@ mod tests;
 mod tokens;
 
 pub use error::AdminError;
+pub use in_process::{ledger_router, router_without_guard};
 pub use reload::{ReloadFailure, Reloading};
 pub use server::AdminServer;
 pub use settings::AdminSettings;
-pub use shelf::{Shelf, sorted};
 pub use state::{AdminParts, Metrics};
 pub use tokens::{TokenError, check_token_files, plain_token};

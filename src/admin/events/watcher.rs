@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use super::batch::{EventBatch, MAX_PER_TOPIC};
 use super::event::Event;
 use super::topic::Topic;
-use crate::admin::shelf::Shelf;
+use crate::admin::cache_snapshot::CacheSnapshot;
 use crate::admin::state::AdminState;
 use crate::admin::status::current_status;
 use crate::api::{
@@ -205,12 +205,12 @@ impl ChangeWatcher {
     }
 
     fn poll_assets(&mut self, batch: &mut EventBatch) {
-        let (stock, catalog) = (Shelf::look(&self.state.boot), self.state.boot.depot().catalog());
+        let (snapshot, catalog) = (CacheSnapshot::take(&self.state.boot), self.state.boot.depot().catalog());
         let mut seen = HashMap::with_capacity(catalog.len());
         for asset in catalog.assets() {
-            let state = (stock.state(asset), stock.is_pinned(asset));
+            let state = (snapshot.state(asset), snapshot.is_pinned(asset));
             if self.assets.get(&asset.name) != Some(&state) {
-                batch.push(Topic::Asset, "asset", &stock.view(asset));
+                batch.push(Topic::Asset, "asset", &snapshot.view(asset));
             }
             seen.insert(asset.name.clone(), state);
         }
