@@ -10,13 +10,8 @@ use crate::cache::BlobInfo;
 use crate::catalog::Asset;
 use crate::depot::{Depot, FillStatus, timestamp};
 
-<<<<<<< HEAD:src/admin/shelf.rs
-/// What is in the cache at one timestamp, and on its way there.
-pub struct Shelf {
-=======
 /// What is in the cache at one timestamp, and on its way there.
 pub(super) struct CacheSnapshot {
->>>>>>> trunk:src/admin/cache_snapshot.rs
     depot: Depot,
     blobs: HashMap<Digest, (BlobInfo, Option<u64>)>,
     fills: HashMap<Digest, FillStatus>,

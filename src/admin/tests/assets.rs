@@ -1,4 +1,4 @@
-//! What the API says of assets, and what operators do with them.
+//! The API of assets: list, view, pin, unpin, evict.
 
 use super::*;
 use crate::asset::{AssetName, Digest};
@@ -12,7 +12,7 @@ fn json<T: serde::de::DeserializeOwned>(response: &TestResponse, status: u16) ->
     serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{error}: {}", response.text()))
 }
 
-/// Three assets, of which `okd/kernel` is of the release `okd-1`, and `lost` cannot be had.
+/// Three assets: `okd/kernel` belongs to the release `okd-1`, and `lost` is missing at the origin.
 async fn start_admin() -> (TestServer, TestAdmin) {
     let builder = TestServer::builder().file("okd/kernel", b"kernel").file("boot/x.efi", b"efi");
     let missing = format!("file://{}/nowhere", builder.dir.path().display());

@@ -16,7 +16,7 @@ async fn order(admin: &TestAdmin, content: &str) -> TestResponse {
     admin.send("POST", "/api/v1/preload", &["Host: localhost", JSON], content).await
 }
 
-/// The job when it has ended.
+/// Waits until the job has ended.
 async fn ended(admin: &TestAdmin, id: u64) -> JobView {
     let asking = async {
         loop {
@@ -94,7 +94,7 @@ async fn invalid_job_requests_list_all_errors() {
 
 #[tokio::test]
 async fn cancelled_job_cannot_be_cancelled_again() {
-    // An origin that never answers.
+    // An origin that never responds.
     let origin = crate::http::tests::fake_origin(|stream| async move {
         let _stream = stream;
         std::future::pending().await
