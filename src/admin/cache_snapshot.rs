@@ -10,7 +10,7 @@ use crate::cache::BlobInfo;
 use crate::catalog::Asset;
 use crate::depot::{Depot, FillStatus, timestamp};
 
-/// What is in the cache at one timestamp, and on its way there.
+/// What is in the cache at one moment, and on its way there.
 pub(super) struct CacheSnapshot {
     depot: Depot,
     blobs: HashMap<Digest, (BlobInfo, Option<u64>)>,
