@@ -1,6 +1,6 @@
-//! The kinds of text that settings hold, each known under the name that the JSON Schema gives it as `format`.
+//! Formats of text values, each known by the name that the JSON Schema gives it as `format`.
 //!
-//! One list for three uses: reading a value, saying what was expected instead of it, and explaining its type.
+//! One list serves three purposes: parsing a value, describing what was expected, and explaining a key's type.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::boot::{Mac, Uuid};
 use crate::secret::{Secret, VaultPath};
 
-/// What the checks and the explanations know of a format.
+/// Description of a format for validation and explanation.
 pub(super) struct FormatInfo {
     pub(super) number: bool,
     pub(super) name: &'static str,
@@ -77,7 +77,7 @@ impl Format for Span {
     }
 }
 
-/// A span of time that is not zero.
+/// A duration greater than zero.
 pub(super) enum Timeout {}
 
 impl Format for Timeout {
@@ -93,7 +93,7 @@ impl Format for Timeout {
     }
 }
 
-/// A span of time that is not zero, or `off`.
+/// A duration greater than zero, or `off`.
 pub(super) enum SpanOrOff {}
 
 impl Format for SpanOrOff {
@@ -149,7 +149,7 @@ impl Format for FilePath {
     }
 }
 
-/// The name of a machine in the network.
+/// A host name.
 pub(super) enum HostName {}
 
 impl Format for HostName {
@@ -167,7 +167,7 @@ impl Format for HostName {
     }
 }
 
-/// A SHA-256.
+/// A SHA-256 digest.
 pub(super) enum Sha256 {}
 
 impl Format for Sha256 {
@@ -184,7 +184,7 @@ impl Format for Sha256 {
     }
 }
 
-/// The name of an asset.
+/// An asset's name.
 pub(super) enum Name {}
 
 impl Format for Name {
@@ -197,7 +197,7 @@ impl Format for Name {
     }
 }
 
-/// The name of something that commands and URLs name: a release, a channel.
+/// A name that commands and URLs use: of a release or a channel.
 pub(super) enum Label {}
 
 impl Format for Label {
@@ -228,7 +228,7 @@ impl Format for Source {
     fn read(text: &str) -> Result<SourceUrl, String> {
         use crate::asset::SourceError;
         text.parse().map_err(|error| match error {
-            // What they would repeat is in `EXPECTED`, or may be a secret.
+            // The detail would repeat `EXPECTED`, or might reveal a secret.
             SourceError::NoScheme => String::new(),
             SourceError::S3Query(_) => "the only query of an S3 source is ?versionId=…".to_owned(),
             error => error.to_string(),
@@ -236,7 +236,7 @@ impl Format for Source {
     }
 }
 
-/// Where a catalog is that several nodes share.
+/// The URL of a shared catalog.
 pub(super) enum CatalogUrl {}
 
 impl Format for CatalogUrl {
@@ -245,7 +245,7 @@ impl Format for CatalogUrl {
     const EXPECTED: &'static str = "where the shared catalog is: s3://BUCKET/KEY, https://… or file:///PATH";
 
     fn read(text: &str) -> Result<SourceUrl, String> {
-        // Nothing guards these bytes as digests guard an asset's, and they say what machines boot.
+        // No digest protects the catalog, and it decides what machines boot.
         if text.starts_with("http://") {
             return Err("http:// is open to anyone on the way; use https://".to_owned());
         }
@@ -253,7 +253,7 @@ impl Format for CatalogUrl {
     }
 }
 
-/// What the source URLs of one origin begin with.
+/// A prefix of the source URLs of one origin.
 pub(super) enum SourcePrefix {}
 
 impl Format for SourcePrefix {
@@ -322,7 +322,7 @@ fn url(text: &str, schemes: &[&str]) -> Result<url::Url, String> {
     if url.has_host() { Ok(url) } else { Err("it names no host".to_owned()) }
 }
 
-/// A secret, or where it is.
+/// A secret, or a reference to one.
 pub(super) enum SecretText {}
 
 impl Format for SecretText {
@@ -336,7 +336,7 @@ impl Format for SecretText {
     }
 }
 
-/// Where a secret with several fields is in Vault.
+/// A Vault path to a secret with several fields.
 pub(super) enum VaultSecret {}
 
 impl Format for VaultSecret {
@@ -395,11 +395,11 @@ impl Format for SmbiosUuid {
     }
 }
 
-/// How a text of this format may be shown: secrets and what carries them left out.
+/// The displayed form of a text of this format: secrets, and what carries them, are removed.
 pub(super) fn shown(format: &str, text: &str) -> String {
     match format {
         SecretText::NAME => match text.split_once(':') {
-            // Where a secret is found is none.
+            // A reference to a secret is not secret.
             Some(("env" | "file" | "vault", _)) => text.to_owned(),
             _ => "(secret)".to_owned(),
         },
@@ -408,7 +408,7 @@ pub(super) fn shown(format: &str, text: &str) -> String {
     }
 }
 
-/// A URL, or what was meant to be one, without the user name, password and query in which secrets travel.
+/// A URL without user name, password and query, which may carry secrets. The text may be malformed.
 fn without_secrets(text: &str) -> String {
     let (before_query, query) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
     let query = match query.strip_prefix("?versionId=") {

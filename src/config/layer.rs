@@ -37,13 +37,13 @@ pub(super) struct Layer {
     pub(super) since: SystemTime,
     /// Whether its text is no TOML, and the values are those that could be made out all the same: enough to look something up
     /// in, and nothing to check.
-    pub(super) torn: bool,
+    pub(super) invalid_syntax: bool,
 }
 
 impl Layer {
     /// A layer without values.
     pub(super) fn new(whole: Place, since: SystemTime) -> Self {
-        Self { whole, values: Dict::new(), places: HashMap::new(), since, torn: false }
+        Self { whole, values: Dict::new(), places: HashMap::new(), since, invalid_syntax: false }
     }
 
     /// Where the value at `path` was set, or else the nearest table around it.

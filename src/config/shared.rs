@@ -86,7 +86,7 @@ impl CatalogText {
     /// The layer that it makes, and what is wrong with its values; or why it makes none.
     pub(super) fn layer(&self) -> Result<(Layer, Vec<ConfigError>), Vec<ConfigError>> {
         let (mut layer, mut errors) = file::parse(&self.place(), &self.text, self.since);
-        if layer.torn {
+        if layer.invalid_syntax {
             return Err(errors);
         }
         let beyond: Vec<_> = layer.values.keys().filter(|key| !TABLES.contains(&key.as_str())).cloned().collect();

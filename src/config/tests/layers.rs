@@ -116,7 +116,7 @@ fn the_admin_listener_is_legible_whatever_else_is_wrong() {
         assert_eq!(admin(&site), Ok(Some(1)), "{before}{after}");
         assert_eq!(admin(&site.variable("BOOTDEPOT_ADMIN__LISTEN", "off")), Ok(None));
     }
-    // Also where another file than the first has it, and that one is torn, or the first is.
+    // Also where another file than the first has it, and that one is invalid_syntax, or the first is.
     let main = "include = [\"*.d/a.toml\", \"a.toml\"]\n";
     assert_eq!(admin(&Site::new(main).file("a.toml", &format!("{listener}garbage = ["))), Ok(Some(1)));
     assert_eq!(admin(&Site::new(&format!("{main}garbage = [")).file("a.toml", listener)), Ok(Some(1)));
