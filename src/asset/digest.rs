@@ -17,7 +17,7 @@ pub enum DigestError {
     #[error("a SHA-256 digest has 64 hexadecimal digits, this has {0} characters")]
     Length(usize),
     /// A character that is no hexadecimal digit.
-    #[error("a SHA-256 digest is written in hexadecimal digits; {0:?} is none")]
+    #[error("a SHA-256 digest consists of hexadecimal digits; {0:?} is not one")]
     Character(char),
 }
 
@@ -42,7 +42,7 @@ impl Digest {
         base64::engine::general_purpose::STANDARD.encode(self.0)
     }
 
-    /// The digest that is written so; `None` for a text that is none.
+    /// The digest that is written so; `None` if the text is not a digest.
     pub fn from_base64(text: &str) -> Option<Self> {
         let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
         Some(Self(bytes.try_into().ok()?))
@@ -165,7 +165,7 @@ mod tests {
         let with_z = ABC.replace('b', "z");
         assert_eq!(
             with_z.parse::<Digest>().unwrap_err().to_string(),
-            "a SHA-256 digest is written in hexadecimal digits; 'z' is none"
+            "a SHA-256 digest consists of hexadecimal digits; 'z' is not one"
         );
     }
 

@@ -59,7 +59,7 @@ pub enum Problem {
         expected: String,
     },
     /// A key requires another key that is missing.
-    #[error("this needs {other} beside it")]
+    #[error("this requires {other}")]
     Alone {
         /// The other key.
         other: String,
@@ -81,7 +81,7 @@ pub enum Problem {
         other: Place,
     },
     /// Two elements of a list have the same name.
-    #[error("{name} is taken by {other}; names are unique")]
+    #[error("{name} is already used in {other}; names must be unique")]
     Taken {
         /// The name.
         name: String,
@@ -124,7 +124,9 @@ pub enum Problem {
         name: String,
     },
     /// Two releases of a channel are active.
-    #[error("of the channel {channel} the release {release} is active already ({other}); one at a time can be")]
+    #[error(
+        "release {release} of channel {channel} is already active ({other}); only one release of a channel can be active"
+    )]
     BothActive {
         /// The channel.
         channel: String,
@@ -144,25 +146,25 @@ pub enum Problem {
         windowsize: u64,
     },
     /// An included file has an `include`.
-    #[error("include belongs in {main} alone; included files include no others")]
+    #[error("include is allowed in {main} only; included files cannot include others")]
     NestedInclude {
         /// The settings file.
         main: PathBuf,
     },
     /// A table or key that is not allowed in a shared catalog.
-    #[error("a shared catalog cannot have this: {}; it belongs in the settings of each node", .why)]
+    #[error("not allowed in a shared catalog: {}; set it in the configuration of each node", .why)]
     NotShared {
         /// The reason.
         why: &'static str,
     },
     /// A shared catalog names a secret of this machine.
-    #[error("a shared catalog may not name this secret of the node's; if it may, add {name:?} to catalog_secrets")]
+    #[error("a shared catalog may not use this secret of the node; to allow it, add {name:?} to catalog_secrets")]
     SecretNotShared {
         /// The secret's reference.
         name: String,
     },
     /// A shared catalog names a file of this machine as a source.
-    #[error("a shared catalog that came over the network cannot name files of the node; use s3:// or https://")]
+    #[error("a shared catalog fetched over the network cannot refer to files of the node; use s3:// or https://")]
     LocalSource,
     /// A shared catalog names a file of this machine as a template.
     #[error(
@@ -186,7 +188,7 @@ pub enum Problem {
     #[error("{0}")]
     Absent(String),
     /// The configuration passed validation but cannot be used: a bug in bootdepot.
-    #[error("this was checked and still cannot be used (please report it): {0}")]
+    #[error("this passed validation but cannot be used; please report this bug: {0}")]
     Internal(String),
 }
 
@@ -220,10 +222,10 @@ fn syntax(column: usize, reason: &str, line: Option<&str>) -> String {
             // Tabs stay tabs, so that the marker stands below the character at every tab width.
             let indent: String =
                 line.chars().take(column.saturating_sub(1)).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-            format!("this is not TOML: column {column}: {reason}\n    {line}\n    {indent}^")
+            format!("invalid TOML: column {column}: {reason}\n    {line}\n    {indent}^")
         }
-        None if column == 0 => format!("this is not TOML: {reason}"),
-        None => format!("this is not TOML: column {column}: {reason}"),
+        None if column == 0 => format!("invalid TOML: {reason}"),
+        None => format!("invalid TOML: column {column}: {reason}"),
     }
 }
 

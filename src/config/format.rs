@@ -70,7 +70,7 @@ impl Format for Size {
 impl Format for Span {
     type Value = Duration;
     const NAME: &'static str = "time-span";
-    const EXPECTED: &'static str = "a span of time such as \"30s\", \"5m\" or \"1h30m\"";
+    const EXPECTED: &'static str = "a duration such as \"30s\", \"5m\" or \"1h30m\"";
 
     fn read(text: &str) -> Result<Duration, String> {
         text.parse().map(|Self(span)| span)
@@ -83,7 +83,7 @@ pub(super) enum Timeout {}
 impl Format for Timeout {
     type Value = Duration;
     const NAME: &'static str = "timeout";
-    const EXPECTED: &'static str = "a span of time above zero, such as \"500ms\", \"30s\" or \"5m\"";
+    const EXPECTED: &'static str = "a duration above zero, such as \"500ms\", \"30s\" or \"5m\"";
 
     fn read(text: &str) -> Result<Duration, String> {
         match Span::read(text)? {
@@ -99,7 +99,7 @@ pub(super) enum SpanOrOff {}
 impl Format for SpanOrOff {
     type Value = Option<Duration>;
     const NAME: &'static str = "time-span-or-off";
-    const EXPECTED: &'static str = "a span of time such as \"7d\", or \"off\"";
+    const EXPECTED: &'static str = "a duration such as \"7d\", or \"off\"";
 
     fn read(text: &str) -> Result<Option<Duration>, String> {
         if text == "off" { Ok(None) } else { Timeout::read(text).map(Some) }
@@ -143,7 +143,7 @@ impl Format for FilePath {
     fn read(text: &str) -> Result<Self::Value, String> {
         match text {
             "" => Err("it is empty".to_owned()),
-            text if text.contains('\0') => Err("it holds a NUL".to_owned()),
+            text if text.contains('\0') => Err("it contains a NUL character".to_owned()),
             text => Ok(text.into()),
         }
     }
@@ -161,7 +161,7 @@ impl Format for HostName {
         let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         match text.find(|c| !known(c)) {
             _ if text.trim_matches('.').is_empty() => Err("it is empty".to_owned()),
-            Some(at) => Err(format!("{:?} is in no name", text[at..].chars().next().unwrap_or_default())),
+            Some(at) => Err(format!("{:?} is not allowed in a name", text[at..].chars().next().unwrap_or_default())),
             None => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
         }
     }
@@ -179,7 +179,7 @@ impl Format for Sha256 {
         text.parse().map_err(|error| match error {
             crate::asset::DigestError::Length(1) => "this has 1 character".to_owned(),
             crate::asset::DigestError::Length(length) => format!("this has {length} characters"),
-            crate::asset::DigestError::Character(character) => format!("{character:?} is none"),
+            crate::asset::DigestError::Character(character) => format!("{character:?} is not a hexadecimal digit"),
         })
     }
 }
@@ -210,8 +210,8 @@ impl Format for Label {
         match text.find(|c| !known(c)) {
             _ if text.is_empty() => Err("it is empty".to_owned()),
             _ if text.len() > 64 => Err("it has more than 64 characters".to_owned()),
-            _ if text.starts_with(['.', '-']) => Err("it begins with a letter, a digit or '_'".to_owned()),
-            Some(at) => Err(format!("{:?} is none of them", text[at..].chars().next().unwrap_or_default())),
+            _ if text.starts_with(['.', '-']) => Err("it must begin with a letter, a digit or '_'".to_owned()),
+            Some(at) => Err(format!("{:?} is not allowed", text[at..].chars().next().unwrap_or_default())),
             None => Ok(text.to_owned()),
         }
     }
@@ -242,12 +242,12 @@ pub(super) enum CatalogUrl {}
 impl Format for CatalogUrl {
     type Value = SourceUrl;
     const NAME: &'static str = "catalog-url";
-    const EXPECTED: &'static str = "where the shared catalog is: s3://BUCKET/KEY, https://… or file:///PATH";
+    const EXPECTED: &'static str = "the URL of the shared catalog: s3://BUCKET/KEY, https://… or file:///PATH";
 
     fn read(text: &str) -> Result<SourceUrl, String> {
         // No digest protects the catalog, and it decides what machines boot.
         if text.starts_with("http://") {
-            return Err("http:// is open to anyone on the way; use https://".to_owned());
+            return Err("anyone on the network path can change it over http://; use https://".to_owned());
         }
         Source::read(text)
     }
@@ -259,7 +259,7 @@ pub(super) enum SourcePrefix {}
 impl Format for SourcePrefix {
     type Value = String;
     const NAME: &'static str = "source-prefix";
-    const EXPECTED: &'static str = "the beginning of source URLs: s3://…, https://… or http://…";
+    const EXPECTED: &'static str = "a prefix of source URLs: s3://…, https://… or http://…";
 
     fn read(text: &str) -> Result<String, String> {
         let known = ["s3://", "https://", "http://"].iter().any(|scheme| text.starts_with(scheme));
@@ -319,7 +319,7 @@ fn url(text: &str, schemes: &[&str]) -> Result<url::Url, String> {
     if !schemes.contains(&url.scheme()) {
         return Err(format!("the scheme is one of {}", schemes.join(", ")));
     }
-    if url.has_host() { Ok(url) } else { Err("it names no host".to_owned()) }
+    if url.has_host() { Ok(url) } else { Err("it has no host".to_owned()) }
 }
 
 /// A secret, or a reference to one.
@@ -342,7 +342,7 @@ pub(super) enum VaultSecret {}
 impl Format for VaultSecret {
     type Value = VaultPath;
     const NAME: &'static str = "vault-path";
-    const EXPECTED: &'static str = "where a secret is in Vault, MOUNT/PATH, such as \"kv/bootdepot/s3\"";
+    const EXPECTED: &'static str = "a Vault path MOUNT/PATH such as \"kv/bootdepot/s3\"";
 
     fn read(text: &str) -> Result<VaultPath, String> {
         Ok(VaultPath::parse(text)?)

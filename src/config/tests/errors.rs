@@ -45,18 +45,18 @@ credentials = {{ from = "valut", path = "x" }}
         the settings have 23 errors
         bootdepot.toml:3: catalogue: there is no such key; the nearest is catalog_url
         bootdepot.toml:5: cache.max_sise: there is no such key; the nearest is max_size
-        bootdepot.toml:6: cache.min_free: found "5 gigs", expected a size such as "8 MiB", or a number of bytes ("gigs" is no unit; there are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB)
+        bootdepot.toml:6: cache.min_free: found "5 gigs", expected a size such as "8 MiB", or a number of bytes ("gigs" is not a unit; the units are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB)
         bootdepot.toml:8: http.listen[0]: found "8080", expected an IP address and a port, such as "0.0.0.0:8080" or "[::]:8080"
         bootdepot.toml:9: http.max_connections: found "many", expected a whole number from 1 to 1000000
         bootdepot.toml:10: http.tls.key: this is missing; expected a path on this machine
         bootdepot.toml:13: tftp.max_blksize: found 4, expected a whole number from 8 to 65464
-        bootdepot.toml:14: tftp.timeout: found "0s", expected a span of time above zero, such as "500ms", "30s" or "5m" (it is zero)
+        bootdepot.toml:14: tftp.timeout: found "0s", expected a duration above zero, such as "500ms", "30s" or "5m" (it is zero)
         bootdepot.toml:16: tftp.files."snponly.efi": there is no asset "boot/snp.efi"; the nearest is "boot/snponly.efi"
         bootdepot.toml:18: fill.release: found "tail", expected "hold-tail" or "whole"
         bootdepot.toml:19: fill.part_size: found 17, expected a size such as "8 MiB", or a number of bytes, from 4 KiB to 1 GiB
-        bootdepot.toml:21: origin[0].match (harmony-assets): found "harmony-assets", expected the beginning of source URLs: s3://…, https://… or http://…
+        bootdepot.toml:21: origin[0].match (harmony-assets): found "harmony-assets", expected a prefix of source URLs: s3://…, https://… or http://…
         bootdepot.toml:22: origin[0].credentials.from (harmony-assets): found "valut", expected "default", "env", "static", "profile", "web-identity", "instance", "container", "vault" or "anonymous"
-        catalog.d/okd.toml:6: asset[1].name (boot/snponly.efi): boot/snponly.efi is taken by bootdepot.toml:24; names are unique
+        catalog.d/okd.toml:6: asset[1].name (boot/snponly.efi): boot/snponly.efi is already used in bootdepot.toml:24; names must be unique
         catalog.d/okd.toml:11: asset[2].name (/x): found "/x", expected an asset's name such as "okd/4.19/rootfs.img" (an asset name must not begin or end with '/', nor hold '//')
         catalog.d/okd.toml:12: asset[2].sources (/x): found [], expected a list, each element a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (it is empty)
         catalog.d/okd.toml:13: asset[2].sha256 (/x): found "abc", expected 64 hexadecimal digits, as sha256sum prints them (this has 3 characters)
@@ -73,10 +73,10 @@ credentials = {{ from = "valut", path = "x" }}
 fn a_file_that_is_no_toml_is_shown() {
     assert_snapshot!(Site::new("[cache]\n\tdir = /var\nmin_free = 1\nmin_free = 2\n").errors(), @r#"
         the settings have 2 errors
-        bootdepot.toml:2: this is not TOML: column 8: string values must be quoted, expected literal string
+        bootdepot.toml:2: invalid TOML: column 8: string values must be quoted, expected literal string
             	dir = /var
             	      ^
-        bootdepot.toml:4: this is not TOML: column 1: duplicate key
+        bootdepot.toml:4: invalid TOML: column 1: duplicate key
             min_free = 2
             ^
     "#);
@@ -86,7 +86,7 @@ fn a_file_that_is_no_toml_is_shown() {
 fn a_broken_line_that_may_hold_a_secret_is_not_shown() {
     let text = Site::new("[[origin]]\nmatch = \"s3://\"\ncredentials = { secret_access_key = \"hunter2 }\n").errors();
     assert!(!text.contains("hunter2"), "{text}");
-    assert!(text.contains("bootdepot.toml:3: this is not TOML: column "), "{text}");
+    assert!(text.contains("bootdepot.toml:3: invalid TOML: column "), "{text}");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn an_included_file_must_exist_and_include_no_other() {
     assert_snapshot!(site.errors(), @r#"
         the settings have 3 errors
         bootdepot.toml:1: include[0] (none.toml): this file cannot be read: it does not exist
-        more.toml:1: include: include belongs in bootdepot.toml alone; included files include no others
+        more.toml:1: include: include is allowed in bootdepot.toml only; included files cannot include others
         more.toml:2: include2: there is no such key; the nearest is include
     "#);
 }
@@ -124,7 +124,7 @@ fn what_two_files_set_names_both() {
         the settings have 3 errors
         m.toml:2: cache.dir: this is set in bootdepot.toml:2 too; keep one of them
         m.toml:4: http.listen: this is set in bootdepot.toml:3 too; keep one of them
-        m.toml:6: asset[0].name (a): a is taken by bootdepot.toml:5; names are unique
+        m.toml:6: asset[0].name (a): a is already used in bootdepot.toml:5; names must be unique
     "#);
 }
 
@@ -199,7 +199,7 @@ fn names_are_unique_and_sizes_agree() {
     let site = Site::new(&format!("{origin}{origin}{first}{}size = \"1 KiB\"\n", asset("b")));
     assert_snapshot!(site.errors(), @r#"
         the settings have 2 errors
-        bootdepot.toml:4: origin[1].match (s3://b/): s3://b/ is taken by bootdepot.toml:2; names are unique
+        bootdepot.toml:4: origin[1].match (s3://b/): s3://b/ is already used in bootdepot.toml:2; names must be unique
         bootdepot.toml:14: asset[1].size (b): found 1 KiB, but bootdepot.toml:9 gives 5 bytes to the same sha256
     "#);
 }

@@ -52,12 +52,12 @@ fn what_is_wrong_with_it_has_its_url_and_line() {
     let site = Site::sharing(&asset("a"));
     assert_snapshot!(site.errors_with(&format!("{}[defaults]\nprofil = \"x\"\n", asset("a"))), @r#"
         the settings have 2 errors
-        s3://b/catalog.toml line 2: asset[0].name (a): a is taken by bootdepot.toml:3; names are unique
+        s3://b/catalog.toml line 2: asset[0].name (a): a is already used in bootdepot.toml:3; names must be unique
         s3://b/catalog.toml line 6: defaults.profil: there is no such key; the nearest is profile
     "#);
     assert_snapshot!(site.errors_with("[[asset]]\nname = 7\n[release\n"), @r#"
         the settings have an error
-        s3://b/catalog.toml line 3: this is not TOML: column 9: unclosed table, expected `]`
+        s3://b/catalog.toml line 3: invalid TOML: column 9: unclosed table, expected `]`
             [release
                     ^
     "#);
@@ -91,12 +91,12 @@ fn files_and_secrets_of_the_node_are_out_of_its_reach() {
     let site = Site::sharing("catalog_secrets = [\"env:BOOT_*\"]\n").file("t.j2", "the node's");
     assert_snapshot!(site.errors_with(&text), @r#"
         the settings have 6 errors
-        s3://b/catalog.toml line 3: asset[0].sources[0] (a): a shared catalog that came over the network cannot name files of the node; use s3:// or https://
+        s3://b/catalog.toml line 3: asset[0].sources[0] (a): a shared catalog fetched over the network cannot refer to files of the node; use s3:// or https://
         s3://b/catalog.toml line 8: profile[0].files.x (linux): a shared catalog cannot name files of the node, and there is no [[template]] of the name "/etc/shadow"; add one with its text
         s3://b/catalog.toml line 8: profile[0].files.y.template (linux): a shared catalog cannot name files of the node, and there is no [[template]] of the name "t.j2"; add one with its text
-        s3://b/catalog.toml line 9: profile[0].secrets.a (linux): a shared catalog may not name this secret of the node's; if it may, add "env:HOME" to catalog_secrets
-        s3://b/catalog.toml line 9: profile[0].secrets.b (linux): a shared catalog may not name this secret of the node's; if it may, add "file:/etc/shadow" to catalog_secrets
-        s3://b/catalog.toml line 9: profile[0].secrets.c (linux): a shared catalog may not name this secret of the node's; if it may, add "vault:kv/x#y" to catalog_secrets
+        s3://b/catalog.toml line 9: profile[0].secrets.a (linux): a shared catalog may not use this secret of the node; to allow it, add "env:HOME" to catalog_secrets
+        s3://b/catalog.toml line 9: profile[0].secrets.b (linux): a shared catalog may not use this secret of the node; to allow it, add "file:/etc/shadow" to catalog_secrets
+        s3://b/catalog.toml line 9: profile[0].secrets.c (linux): a shared catalog may not use this secret of the node; to allow it, add "vault:kv/x#y" to catalog_secrets
     "#);
 }
 
@@ -173,7 +173,7 @@ fn its_copy_is_what_commands_know() {
 fn plain_http_is_no_way_for_it() {
     assert_snapshot!(Site::new("catalog_url = \"http://b/catalog.toml\"\n").errors(), @r#"
         the settings have an error
-        bootdepot.toml:1: catalog_url: found "http://b/catalog.toml", expected where the shared catalog is: s3://BUCKET/KEY, https://… or file:///PATH (http:// is open to anyone on the way; use https://)
+        bootdepot.toml:1: catalog_url: found "http://b/catalog.toml", expected the URL of the shared catalog: s3://BUCKET/KEY, https://… or file:///PATH (anyone on the network path can change it over http://; use https://)
     "#);
 }
 
