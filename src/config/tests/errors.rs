@@ -61,7 +61,7 @@ credentials = {{ from = "valut", path = "x" }}
         catalog.d/okd.toml:12: asset[2].sources (/x): found [], expected a list, each element a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (it is empty)
         catalog.d/okd.toml:13: asset[2].sha256 (/x): found "abc", expected 64 hexadecimal digits, as sha256sum prints them (this has 3 characters)
         catalog.d/okd.toml:14: asset[2].pin (/x): found "yes", expected true or false
-        catalog.d/okd.toml:15: asset[2].blocks (/x): this needs blocks_sha256 beside it
+        catalog.d/okd.toml:15: asset[2].blocks (/x): this requires blocks_sha256
         BOOTDEPOT_CACHE__DIRR: there is no such variable; the nearest is BOOTDEPOT_CACHE__DIR
         BOOTDEPOT_TFTP__RETRIES: tftp.retries: found -1, expected a whole number from 1 to 100
         --set: found "nonsense", expected KEY=VALUE such as fill.connections=4
@@ -145,7 +145,7 @@ fn proxy_dhcp_needs_an_interface_and_files_that_are_there() {
     ));
     assert_snapshot!(site.errors(), @r#"
         the settings have 4 errors
-        bootdepot.toml:2: dhcp.mode: this needs interface beside it
+        bootdepot.toml:2: dhcp.mode: this requires interface
         bootdepot.toml:4: dhcp.nbp.bios: TFTP serves no file "undionly.kpx" (the nearest is "undionly.kpxe"); name a key of [tftp.files] or an asset
         bootdepot.toml:6: dhcp.nbp.efi-ia32: TFTP serves no file "nothing"; name a key of [tftp.files] or an asset
         bootdepot.toml:7: dhcp.nbp.efi_arm64: there is no such key; the nearest is efi-arm64
