@@ -292,8 +292,8 @@ impl<'e> IntoIterator for &'e ConfigErrors {
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            [_] => writeln!(f, "the settings have an error")?,
-            errors => writeln!(f, "the settings have {} errors", errors.len())?,
+            [_] => writeln!(f, "the configuration has an error")?,
+            errors => writeln!(f, "the configuration has {} errors", errors.len())?,
         }
         for (position, error) in self.0.iter().enumerate() {
             let newline = if position == 0 { "" } else { "\n" };

@@ -53,7 +53,7 @@ fn flags_have_names_of_their_own() {
     site.flags.tftp_listen = vec!["127.0.0.1:3".to_owned()];
     site.flags.admin_listen = Some("off".to_owned());
     assert_snapshot!(site.errors(), @r#"
-        the settings have an error
+        the configuration has an error
         --set tftp.files."a.efi": there is no asset "x"
     "#);
     site.flags.set.remove(0);

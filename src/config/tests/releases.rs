@@ -41,7 +41,7 @@ fn all_that_is_wrong_with_releases_is_told() {
         ),
     );
     assert_snapshot!(site.errors(), @r#"
-        the settings have 14 errors
+        the configuration has 14 errors
         bootdepot.toml:14: release[0].assets[1] (a): there is no asset "okd/rootfs"; the nearest is "okd/rootfs.img"
         bootdepot.toml:14: release[0].assets[2] (a): "okd/kernel" is in this list already
         bootdepot.toml:14: release[0].assets[3] (a): found "/x", expected an asset's name such as "okd/4.19/rootfs.img" (an asset name must not begin or end with '/', nor hold '//')
