@@ -92,6 +92,13 @@ impl Draft {
         }
     }
 
+    /// Validates the whole with the copy of the shared catalog in the cache directory, if this process may read it. Fetches
+    /// nothing. Blocks.
+    pub fn complete_offline(&self) -> Result<Config, ConfigErrors> {
+        let copy = self.reach().and_then(|reach| CatalogText::read(&reach.dir, &reach.catalog.url).ok().flatten());
+        self.complete(copy.map(Arc::new).as_ref())
+    }
+
     /// Validates the whole, with this text of the shared catalog as one more file. If the configuration names a shared
     /// catalog and `text` is `None`, the result is [`Config::partial`], and errors that the missing catalog may explain
     /// are not reported. Blocks: reads templates.

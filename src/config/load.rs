@@ -1,12 +1,9 @@
 //! Loads a configuration: reads its inputs and validates the whole.
 
-use std::sync::Arc;
-
 use super::error::ConfigErrors;
 use super::flags::Flags;
 use super::inputs::Inputs;
 use super::settings::Config;
-use super::shared::CatalogText;
 
 impl Config {
     /// Loads the file that `flags` or `environment` names and all its includes, overrides them by the environment and
@@ -15,9 +12,7 @@ impl Config {
     /// Blocks: reads files. Ignores variables of `environment` that do not begin with `BOOTDEPOT_`. Fetches nothing: of
     /// a shared catalog it takes the copy in the cache directory, if this process may read it.
     pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigErrors> {
-        let draft = Inputs::new(flags, environment).read()?;
-        let copy = draft.reach().and_then(|reach| CatalogText::read(&reach.dir, &reach.catalog.url).ok().flatten());
-        draft.complete(copy.map(Arc::new).as_ref())
+        Inputs::new(flags, environment).read()?.complete_offline()
     }
 }
 
