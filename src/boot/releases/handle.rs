@@ -19,6 +19,7 @@ use crate::asset::AssetName;
 use crate::boot::not_live::NotLive;
 use crate::catalog::{Asset, Release};
 use crate::depot::{Depot, Hold};
+use crate::task;
 
 /// The file in the cache's directory that stores which releases are live.
 pub const RECORD_FILE: &str = "releases.json";
@@ -306,8 +307,8 @@ impl Releases {
                 releases.state().recorded(&path, result);
             }
         };
-        // The task does not panic, and is aborted only when the runtime ends.
-        let _ = tokio::task::spawn_blocking(write).await;
+        // A panic is in the log.
+        let _ = task::try_blocking(write).await;
     }
 
     /// Returns the assets of a release.

@@ -306,7 +306,7 @@ profile = "menu"
         bootdepot.toml:9: profile[0].kernel (okd): there is no asset "kernal"; the nearest is "kernel"
         bootdepot.toml:10: profile[0].files.user-data.template (none.j2): this file cannot be read: it does not exist
         bootdepot.toml:13: defaults.profile: there is no profile "menu"
-        hosts.d/1.toml:7: host[1].match.mac (b): the MAC address 24:6e:96:00:00:01 is claimed by the host a too; a machine is one host
+        hosts.d/1.toml:7: host[1].match.mac (b): the host a has the MAC address 24:6e:96:00:00:01 too; a machine can match only one host
     "#);
 }
 
