@@ -29,7 +29,7 @@ use crate::dhcp::{DhcpError, DhcpServer};
 use crate::http::{HttpError, HttpServer, plain_port};
 use crate::jobs::Jobs;
 use crate::origin::{OriginError, Origins};
-use crate::sockets::{Inherited, SocketsError};
+use crate::sockets::{InheritedSockets, SocketsError};
 use crate::task::blocking;
 use crate::telemetry::Metrics;
 use crate::tftp::{BaseUrl, TftpError, TftpServer};
@@ -103,7 +103,7 @@ impl App {
     pub async fn start(
         loaded: impl Into<Loaded>,
         metrics: Metrics,
-        mut inherited: Inherited,
+        mut inherited: InheritedSockets,
     ) -> Result<Self, AppError> {
         let loaded = loaded.into();
         let seed = Seed::of(&loaded);

@@ -31,7 +31,7 @@ use super::{AdminError, AdminSettings, Reloading, api, dashboard, events, probes
 use crate::api::{Listener, Problem};
 use crate::boot::Boot;
 use crate::jobs::Jobs;
-use crate::sockets::{self, Inherited};
+use crate::sockets::{self, InheritedSockets};
 use crate::task::blocking;
 use crate::transport::{self, Client, Handler, ListenError, ListenerConfig, RETRY_SECONDS, SERVER_VALUE};
 
@@ -106,7 +106,7 @@ impl Deref for Served {
 
 impl AdminServer {
     /// Reads the tokens and binds the listener, unless its socket is `inherited`.
-    pub async fn bind(settings: AdminSettings, inherited: &mut Inherited) -> Result<Self, AdminError> {
+    pub async fn bind(settings: AdminSettings, inherited: &mut InheritedSockets) -> Result<Self, AdminError> {
         let reading = settings.clone();
         let tokens = blocking(move || Tokens::read(&reading)).await?.map(Arc::new);
         let address = settings.listen;

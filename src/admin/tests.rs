@@ -21,7 +21,7 @@ use crate::api::{
 use crate::boot::Boot;
 use crate::http::tests::{Reply, Wire};
 use crate::jobs::Jobs;
-use crate::sockets::Inherited;
+use crate::sockets::InheritedSockets;
 
 /// An admin listener under test.
 struct Desk {
@@ -37,7 +37,7 @@ impl Desk {
     }
 
     async fn with(settings: AdminSettings, boot: Boot) -> Self {
-        let admin = AdminServer::bind(settings, &mut Inherited::default()).await.unwrap();
+        let admin = AdminServer::bind(settings, &mut InheritedSockets::default()).await.unwrap();
         let (address, stop) = (admin.address(), CancellationToken::new());
         let parts = AdminParts {
             boot: boot.clone(),

@@ -75,13 +75,13 @@ impl References {
             let nearest = most_alike(reference, known);
             return Err(ReferenceError::Asset { name: reference.to_owned(), nearest });
         };
-        match releases.iter().find(|release| release.by_short(short).is_none()) {
+        match releases.iter().find(|release| release.by_short_name(short).is_none()) {
             None => Ok(()),
             Some(lacking) => Err(ReferenceError::Short {
                 channel: channel.to_owned(),
                 release: lacking.name.clone(),
                 short: short.to_owned(),
-                nearest: most_alike(short, lacking.shorts()),
+                nearest: most_alike(short, lacking.short_names()),
             }),
         }
     }
@@ -93,7 +93,7 @@ impl References {
         let named = self.assets.get(reference).cloned();
         let of_channel = || {
             let (_, short, releases) = self.channel(reference)?;
-            releases.iter().find(|release| release.active).or(releases.last())?.by_short(short).cloned()
+            releases.iter().find(|release| release.active).or(releases.last())?.by_short_name(short).cloned()
         };
         named.or_else(of_channel).ok_or_else(|| NotLive::Unknown(reference.to_owned()))
     }

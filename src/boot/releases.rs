@@ -203,7 +203,7 @@ impl Releases {
         let state = self.state();
         match state.standing.channel(channel).ok_or_else(unknown)? {
             InChannel { live: Some(live), wanted } => {
-                let found = live.by_short(short).and_then(|name| depot.find(name.as_str()));
+                let found = live.by_short_name(short).and_then(|name| depot.find(name.as_str()));
                 // One that the settings have no more may lack what they speak of.
                 let later = || wanted.filter(|wanted| wanted.name != live.name);
                 found.ok_or_else(|| later().map_or_else(unknown, |wanted| self.fetching(wanted)))
@@ -224,7 +224,7 @@ impl Releases {
         let state = self.state();
         let InChannel { live, wanted } = state.standing.channel(channel).ok_or_else(unknown)?;
         let coming = wanted.or(live).ok_or_else(|| NotLive::Inactive(channel.to_owned()))?;
-        coming.by_short(short).and_then(|name| depot.find(name.as_str())).ok_or_else(unknown)
+        coming.by_short_name(short).and_then(|name| depot.find(name.as_str())).ok_or_else(unknown)
     }
 
     /// The names of a release's assets; `None` where there is no such release.

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::{Delivery, Depot, ReadError};
 use crate::asset::{AssetName, BlockList, ByteRange};
-use crate::catalog::{Asset, BlocksSource};
+use crate::catalog::{Asset, BlockListSource};
 use crate::task::blocking;
 
 /// How long a fill waits for its block list before it goes on without: a machine waits for the fill.
@@ -47,7 +47,7 @@ impl Depot {
         })
     }
 
-    async fn fetch_block_list(&self, asset: &Asset, list: &BlocksSource) -> Result<Bytes, ReadError> {
+    async fn fetch_block_list(&self, asset: &Asset, list: &BlockListSource) -> Result<Bytes, ReadError> {
         // Only the log shows this name; one that is too long by it stays the asset's.
         let name = AssetName::parse(&format!("{}.blocks", asset.name)).unwrap_or_else(|_| asset.name.clone());
         let list = Asset::new(name, list.digest, vec![list.source.clone()]);

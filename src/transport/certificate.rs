@@ -52,7 +52,7 @@ impl Certificate {
 
     /// Returns when the server's own certificate expires; `None` if it cannot be parsed.
     pub(crate) fn expires(&self) -> Option<SystemTime> {
-        self.current.load().cert.first().and_then(|own| trust::good_until(own))
+        self.current.load().cert.first().and_then(|own| trust::expiry(own))
     }
 
     /// Checks the files every `interval` and loads them if they changed, until `stop`.

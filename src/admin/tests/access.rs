@@ -158,7 +158,7 @@ async fn a_listener_without_a_readable_token_file_does_not_start() {
         viewer_token_file: Some("/nowhere/tokens".into()),
         ..AdminSettings::at("127.0.0.1:0".parse().unwrap())
     };
-    let error = AdminServer::bind(settings, &mut Inherited::default()).await.err().unwrap();
+    let error = AdminServer::bind(settings, &mut InheritedSockets::default()).await.err().unwrap();
     assert_eq!(
         error.to_string(),
         "cannot read the token file /nowhere/tokens (admin.viewer_token_file): No such file or directory (os error 2)"

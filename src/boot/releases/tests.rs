@@ -60,7 +60,7 @@ impl House {
             content_type: "application/octet-stream".into(),
             pin: false,
             blocks: None,
-            since: SystemTime::UNIX_EPOCH,
+            last_modified: SystemTime::UNIX_EPOCH,
         };
         let settings = CacheSettings { dir: self.dir.path().join("cache"), max_size: self.max_size, min_free: 0 };
         // The lock of an earlier one goes with its last clone, which ended tasks may hold for a moment.

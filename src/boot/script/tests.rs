@@ -19,7 +19,7 @@ pub(in crate::boot) fn asset(name: &str) -> Asset {
         content_type: "application/octet-stream".into(),
         pin: false,
         blocks: None,
-        since: SystemTime::UNIX_EPOCH,
+        last_modified: SystemTime::UNIX_EPOCH,
     }
 }
 

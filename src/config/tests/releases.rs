@@ -14,7 +14,7 @@ fn releases_are_what_is_written() {
     let config = Site::new(&format!("{assets}{okd}{}", release("memtest", "assets = [\"memtest\"]"))).load().unwrap();
     let [okd, memtest] = config.releases.as_slice() else { panic!("{:?}", config.releases) };
     assert_eq!((okd.name.as_str(), okd.channel.as_deref(), okd.active), ("okd-4.19", Some("okd"), true));
-    assert_eq!(okd.shorts().collect::<Vec<_>>(), ["kernel", "rootfs.img"]);
+    assert_eq!(okd.short_names().collect::<Vec<_>>(), ["kernel", "rootfs.img"]);
     assert_eq!((memtest.name.as_str(), &memtest.channel, memtest.active), ("memtest", &None, false));
 }
 

@@ -1,7 +1,7 @@
 //! Assets with a block list.
 
 use super::*;
-use crate::catalog::BlocksSource;
+use crate::catalog::BlockListSource;
 
 fn block_list(data: &[u8], block_size: usize) -> String {
     let blocks: Vec<String> = data.chunks(block_size).map(|c| format!("\"{}\"", Digest::of(c))).collect();
@@ -13,7 +13,7 @@ fn block_list(data: &[u8], block_size: usize) -> String {
 pub(super) fn with_block_list(house: &mut House) {
     let list = block_list(&house.data, 100_000);
     house.asset.blocks =
-        Some(BlocksSource { source: house.shelves[0].url("disk.img.blocks"), digest: Digest::of(list.as_bytes()) });
+        Some(BlockListSource { source: house.shelves[0].url("disk.img.blocks"), digest: Digest::of(list.as_bytes()) });
     house.shelves[0].put("disk.img.blocks", list.into_bytes());
 }
 

@@ -23,7 +23,7 @@ async fn one_connection_too_many_is_told_to_come_back() {
 #[tokio::test]
 async fn who_connects_before_the_server_serves_waits() {
     let plan = Plan::new();
-    let server = HttpServer::bind(plan.settings.clone(), &mut Inherited::default()).await.unwrap();
+    let server = HttpServer::bind(plan.settings.clone(), &mut InheritedSockets::default()).await.unwrap();
     let mut wire = Wire::connect(server.addresses()[0]).await;
     wire.request("GET", "/healthz", &[]).await;
     let site = plan.start().await;
