@@ -80,10 +80,7 @@ impl Remote {
             .map_err(|reason| format!("its ca_file {reason}"))?;
         let insecure = settings.insecure_skip_verify;
         if insecure {
-            warn!(
-                origin = settings.prefix,
-                "origin certificate is not verified (insecure_skip_verify); set its ca_file instead"
-            );
+            warn!(origin = settings.prefix, "origin certificate not verified: insecure_skip_verify is set");
         }
         let tls = trust::client_config(roots, insecure).map_err(|e| format!("TLS cannot be set up: {e}"))?;
         let connect = timeouts.connect.min(timeouts.stall);

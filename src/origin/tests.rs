@@ -16,9 +16,6 @@ use crate::secret::Secret;
 /// Long for a loopback, and still short for a test run.
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(5), stall: Duration::from_secs(20) };
 
-/// Short enough to wait for, long enough for a busy machine to deliver a reply head.
-const SHORT_TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_millis(400), stall: Duration::from_millis(400) };
-
 fn settings(prefix: &str) -> OriginSettings {
     OriginSettings {
         prefix: prefix.to_owned(),

@@ -48,7 +48,7 @@ impl LogWriter {
     }
 
     /// Returns the non-blocking writer.
-    pub(super) fn writer(&self) -> NonBlocking {
+    pub(super) fn non_blocking(&self) -> NonBlocking {
         self.writer.clone()
     }
 
@@ -132,7 +132,7 @@ mod tests {
     fn unread_lines_are_dropped_and_counted() {
         let (reader, writer) = to_pipe();
         let log = LogWriter::to(writer);
-        let mut out = log.writer();
+        let mut out = log.non_blocking();
         let line = [b'x'; 64];
         // The pipe holds 1,024 lines, the thread one, and the buffer the rest.
         let capacity = 65536 / line.len() + 1 + BUFFERED;
@@ -158,7 +158,7 @@ mod tests {
         let (reader, writer) = to_pipe();
         let log = LogWriter::to(writer);
         for _ in 0..2 * BUFFERED {
-            log.writer().write_all(&[b'x'; 64]).unwrap();
+            log.non_blocking().write_all(&[b'x'; 64]).unwrap();
         }
         let began = Instant::now();
         drop(log);
@@ -173,7 +173,7 @@ mod tests {
         drop(reader);
         let log = LogWriter::to(writer);
         let lost = log.lost();
-        log.writer().write_all(b"a line\n").unwrap();
+        log.non_blocking().write_all(b"a line\n").unwrap();
         drop(log);
         assert_eq!(lost.count(), 1);
     }
@@ -185,7 +185,7 @@ mod tests {
         let log = LogWriter::to(writer);
         let line = [b'x'; 4000];
         for _ in 0..100 {
-            log.writer().write_all(&line).unwrap();
+            log.non_blocking().write_all(&line).unwrap();
         }
         let lost = log.lost();
         let mut length = 0;

@@ -34,7 +34,7 @@ impl Logs {
         let filter = filter.map_err(|error| TelemetryError::Filter { text, source: error.into() })?;
         let log_format = std::env::var("BOOTDEPOT_LOG_FORMAT").unwrap_or_else(|_| "human".to_owned());
         let writer = LogWriter::to_stderr().map_err(TelemetryError::Stderr)?;
-        let layer = tracing_subscriber::fmt::layer().with_writer(writer.writer());
+        let layer = tracing_subscriber::fmt::layer().with_writer(writer.non_blocking());
         let layer: Box<dyn Layer<Registry> + Send + Sync> = match log_format.as_str() {
             "json" => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
             "human" if stderr_is_journal() => {

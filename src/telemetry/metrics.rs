@@ -48,30 +48,30 @@ impl Metrics {
 }
 
 fn describe() {
-    describe_counter!("bootdepot_transfers_total", "Transfers to clients that ended, by how");
+    describe_counter!("bootdepot_transfers_total", "Transfers to clients that have ended, by outcome");
     describe_counter!("bootdepot_sent_bytes_total", Unit::Bytes, "Payload sent to clients");
-    describe_gauge!("bootdepot_transfers_active", "Transfers to clients under way");
-    describe_histogram!("bootdepot_transfer_seconds", Unit::Seconds, "How long transfers took");
-    describe_counter!("bootdepot_fills_total", "Fills that ended, by how");
-    describe_gauge!("bootdepot_fills_active", "Fills under way or waiting for their turn");
-    describe_histogram!("bootdepot_fill_seconds", Unit::Seconds, "How long fills took");
-    describe_counter!("bootdepot_origin_requests_total", "Requests to origins, by answer");
-    describe_counter!("bootdepot_origin_received_bytes_total", Unit::Bytes, "Bytes of bodies received from origins");
+    describe_gauge!("bootdepot_transfers_active", "Transfers to clients in progress");
+    describe_histogram!("bootdepot_transfer_seconds", Unit::Seconds, "Duration of transfers");
+    describe_counter!("bootdepot_fills_total", "Fills that have ended, by outcome");
+    describe_gauge!("bootdepot_fills_active", "Fills in progress or queued");
+    describe_histogram!("bootdepot_fill_seconds", Unit::Seconds, "Duration of fills");
+    describe_counter!("bootdepot_origin_requests_total", "Requests to origins, by status");
+    describe_counter!("bootdepot_origin_received_bytes_total", Unit::Bytes, "Body bytes received from origins");
     describe_gauge!("bootdepot_cache_bytes", Unit::Bytes, "Bytes in the cache, by state");
     describe_gauge!("bootdepot_cache_entries", "Blobs in the cache, by state");
-    describe_gauge!("bootdepot_cache_limit_bytes", Unit::Bytes, "The most bytes that the cache may take");
-    describe_gauge!("bootdepot_cache_free_bytes", Unit::Bytes, "Bytes free on the cache's file system");
+    describe_gauge!("bootdepot_cache_limit_bytes", Unit::Bytes, "Size limit of the cache");
+    describe_gauge!("bootdepot_cache_free_bytes", Unit::Bytes, "Free bytes on the cache's file system");
     describe_gauge!("bootdepot_cache_writable", "1 while blobs can be added to the cache, else 0");
-    describe_counter!("bootdepot_evictions_total", "Blobs evicted to make room");
-    describe_counter!("bootdepot_scrub_blobs_total", "Blobs hashed again, by what was found");
-    describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets sent again");
-    describe_counter!("bootdepot_dhcp_answers_total", "Boot files named to firmware by DHCP, by architecture");
+    describe_counter!("bootdepot_evictions_total", "Blobs evicted to free space");
+    describe_counter!("bootdepot_scrub_blobs_total", "Blobs verified by scrubs, by result");
+    describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets retransmitted");
+    describe_counter!("bootdepot_dhcp_answers_total", "Boot files offered to firmware by DHCP, by architecture");
     describe_gauge!("bootdepot_catalog_assets", "Assets in the catalog");
-    describe_counter!("bootdepot_reload_total", "Settings and catalogs loaded again, by how that ended");
-    describe_gauge!("bootdepot_boots", "Machines, by how their last boot stands");
+    describe_counter!("bootdepot_reload_total", "Reloads of the configuration and catalog, by outcome");
+    describe_gauge!("bootdepot_boots", "Machines, by status of their last boot");
     describe_gauge!("bootdepot_ready", "1 while /readyz answers 200, else 0");
-    describe_counter!("bootdepot_log_lines_dropped_total", "Log lines lost because nobody read the log");
-    describe_gauge!("bootdepot_build_info", "Always 1; the labels tell the build");
+    describe_counter!("bootdepot_log_lines_dropped_total", "Log lines lost because the log was not read");
+    describe_gauge!("bootdepot_build_info", "Always 1; the labels identify the build");
 }
 
 /// Registers counters at zero, so that alerts on a rate see the first event: a rate has no increase from a missing series.

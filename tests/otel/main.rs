@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use bootdepot::asset::Digest;
+use bootdepot_test_support::deadline::stretch;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -32,7 +33,8 @@ use serde_json::Value as Json;
 /// The asset's bytes.
 const KERNEL: &[u8] = &[7; 40_000];
 
-/// How long the program may run. It is killed then, so that a test that waits for it fails instead of hanging.
+/// How long the program may run, before it stretches on a busy machine. It is killed then, so that a test that waits for it
+/// fails instead of hanging.
 const DEADLINE: Duration = Duration::from_mins(3);
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
@@ -171,7 +173,7 @@ fn kill_after_deadline(child: &Child) -> mpsc::Sender<()> {
     let pid = rustix::process::Pid::from_child(child);
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        if receiver.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if receiver.recv_timeout(stretch(DEADLINE)) == Err(mpsc::RecvTimeoutError::Timeout) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     });
@@ -227,7 +229,7 @@ fn spans_reach_collector() {
     assert!(server.get("/assets/gone").starts_with("HTTP/1.1 404"));
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.send_to(b"\0\x01nothing\0octet\0", server.tftp).unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.set_read_timeout(Some(stretch(DEADLINE))).unwrap();
     socket.recv(&mut [0; 100]).unwrap();
     // The last batch is exported before exit.
     let log = server.stop();

@@ -1,5 +1,7 @@
 //! Reads from web servers, most of which misbehave.
 
+use bootdepot_test_support::deadline::stretch;
+
 use super::fake::{Act, ScriptedServer};
 use super::*;
 use crate::origin::Validator;
@@ -92,16 +94,22 @@ async fn wrong_body_length_is_truncated_error() {
 #[tokio::test]
 async fn silent_server_hits_stall_timeout() {
     let part = "HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nab";
-    let assert_stalls = async |sent: &str, seconds: &str| {
+    // Short enough to wait for, long enough for a busy machine to deliver a reply head.
+    let stall = stretch(Duration::from_millis(400));
+    let assert_stalls = async |sent: &str, after: Duration| {
         let server = ScriptedServer::start([Act::Stall(sent.to_owned())]).await;
-        let origins = Origins::new(Vec::new(), SHORT_TIMEOUTS).unwrap();
+        let origins = Origins::new(Vec::new(), Timeouts { connect: stall, stall }).unwrap();
         let error = error(&origins, &server.url("/a"), Some((2, 6))).await;
         assert!(matches!(error, OriginError::Stalled { .. }), "{error}");
         assert!(error.is_transient());
-        assert_eq!(error.to_string(), format!("{} sent nothing for {seconds} s", server.url("/a")));
+        assert_eq!(error.to_string(), format!("{} sent nothing for {} s", server.url("/a"), after.as_secs_f32()));
     };
     // In the body one stall timeout; before the head, the connect timeout in addition.
-    tokio::join!(assert_stalls(part, "0.4"), assert_stalls("HTTP/1.1 206 Par", "0.8"), assert_stalls("", "0.8"));
+    tokio::join!(
+        assert_stalls(part, stall),
+        assert_stalls("HTTP/1.1 206 Par", stall * 2),
+        assert_stalls("", stall * 2)
+    );
 }
 
 #[tokio::test]

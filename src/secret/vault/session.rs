@@ -16,14 +16,16 @@ use url::Url;
 use super::error::VaultError;
 use super::settings::{Login, VaultSettings};
 use super::token::{AuthReply, LookupReply, Token};
+use crate::backoff::{Backoff, BackoffPolicy};
 use crate::error_chain::RootCause;
 use crate::{task, trust};
 
 /// Timeouts for a connection and for a whole request. Vault answers from memory, and a booting machine is waiting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// The delay before a failed renewal is retried.
-const RENEWAL_RETRY: Duration = Duration::from_secs(10);
+/// When to retry a failed renewal: soon, because a short-lived token has only a third of its life left.
+const RENEWAL_BACKOFF: BackoffPolicy =
+    BackoffPolicy { first: Duration::from_secs(2), max: Duration::from_mins(1), jitter: 0.5 };
 /// Characters that are kept of a Vault error message at most.
 const MAX_MESSAGE: usize = 200;
 
@@ -125,20 +127,24 @@ impl Session {
     }
 
     /// Renews the locked token. Returns whether it can be renewed again.
-    async fn renew(&self, mut stored: MutexGuard<'_, Option<Token>>) -> bool {
+    async fn renew(&self, mut stored: MutexGuard<'_, Option<Token>>, backoff: &mut Backoff) -> bool {
         let Some(token) = stored.as_mut() else { return false };
         let reply =
             self.send(Method::POST, &["auth", "token", "renew-self"], Some(&token.value), Some(&json!({}))).await;
         let reply = reply.and_then(|body| serde_json::from_slice::<AuthReply>(&body).map_err(|_| VaultError::BadReply));
         match reply {
-            Ok(reply) => *token = reply.auth.into(),
+            Ok(reply) => {
+                *token = reply.auth.into();
+                backoff.reset();
+            }
             Err(VaultError::Forbidden) => {
                 warn!("Vault token not renewable; set a new VAULT_TOKEN");
                 return false;
             }
             Err(error) => {
-                warn!(%error, retry_in = ?RENEWAL_RETRY, "Vault token renewal failed");
-                token.due = Some(Instant::now() + RENEWAL_RETRY);
+                let delay = backoff.next_delay();
+                warn!(%error, retry_in = ?delay, "Vault token renewal failed");
+                token.due = Some(Instant::now() + delay);
             }
         }
         token.renewable && token.due.is_some()
@@ -184,6 +190,7 @@ impl Session {
 
 /// Renews a session's token until the session is dropped or the token cannot be renewed.
 async fn keep_renewed(session: Weak<Session>) {
+    let mut backoff = Backoff::new(RENEWAL_BACKOFF);
     loop {
         let due = match session.upgrade() {
             Some(session) => session.token.lock().await.as_ref().and_then(|token| token.due),
@@ -193,7 +200,7 @@ async fn keep_renewed(session: Weak<Session>) {
         tokio::time::sleep_until(due).await;
         let Some(session) = session.upgrade() else { return };
         let stored = session.token.lock().await;
-        if !session.renew(stored).await {
+        if !session.renew(stored, &mut backoff).await {
             return;
         }
     }
