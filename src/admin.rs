@@ -11,20 +11,24 @@ mod error;
 mod events;
 mod extract;
 mod guard;
-mod pace;
 mod probes;
 mod problem;
+mod rate_limit;
 mod reload;
+mod router;
 mod server;
 mod settings;
 mod shelf;
+mod state;
+mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
 pub use error::AdminError;
 pub use reload::{ReloadFailure, Reloading};
-pub use server::{AdminParts, AdminServer, Metrics};
+pub use server::AdminServer;
 pub use settings::AdminSettings;
 pub use shelf::{Shelf, sorted};
-pub use tokens::{TokenError, plain_token};
+pub use state::{AdminParts, Metrics};
+pub use tokens::{TokenError, check_token_files, plain_token};

@@ -7,7 +7,7 @@
 //! A burst costs a reader that keeps up nothing but a summary: each look adds a bounded batch, and an `omitted` event counts
 //! what the batch leaves out.
 
-mod ring;
+pub(super) mod ring;
 mod topic;
 mod watcher;
 
@@ -21,11 +21,10 @@ use futures_util::stream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::ring::Ring;
-use self::ring::{News, Seat};
+use self::ring::{News, Ring, Seat};
 pub(super) use self::topic::{Topic, Topics};
 use self::watcher::Watcher;
-use super::server::Site;
+use super::state::AdminState;
 use crate::task::blocking;
 
 /// How often to look for what is new.
@@ -36,12 +35,12 @@ const LINGER: Duration = Duration::from_mins(1);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Watches for as long as somebody reads, until `stop`.
-pub(super) async fn watch(site: Site, stop: CancellationToken) {
-    let ring = Arc::clone(&site.ring);
+pub(super) async fn watch(state: AdminState, stop: CancellationToken) {
+    let ring = Arc::clone(&state.ring);
     let watching = async {
         loop {
             ring.wanted().await;
-            let beginning = Arc::clone(&site);
+            let beginning = state.clone();
             let mut watcher = blocking(move || Watcher::begin(&beginning)).await;
             ring.awake();
             let mut tick = interval(TICK);
@@ -66,13 +65,13 @@ pub(super) async fn watch(site: Site, stop: CancellationToken) {
 /// The events of these topics from now on, or from after the one with the id `last`, as a stream of server-sent events. Ends
 /// at `stop`. `None` where there are too many readers.
 pub(super) async fn follow(
-    site: &Site,
+    state: &AdminState,
     topics: Topics,
     last: Option<u64>,
 ) -> Option<impl Stream<Item = Result<Bytes, Infallible>> + use<>> {
-    let (seat, greeting) = Ring::join(&site.ring, last).await?;
+    let (seat, greeting) = Ring::join(&state.ring, last).await?;
     let reader =
-        Reader { seat, topics, greeting: Some(greeting), stop: site.stop.clone(), quiet_until: Instant::now() };
+        Reader { seat, topics, greeting: Some(greeting), stop: state.stop.clone(), quiet_until: Instant::now() };
     Some(stream::unfold(reader, |mut reader| async {
         let piece = reader.next().await?;
         Some((Ok(piece), reader))

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tracing::warn;
 
 use crate::asset::SourceUrl;
-use crate::config::{CatalogText, Config, ConfigErrors, Draft, Flags, Inputs, Reach, process_environment};
+use crate::config::{CatalogAccess, CatalogText, Config, ConfigErrors, Draft, Flags, Inputs, process_environment};
 use crate::origin::{OriginError, Origins, Validator};
 use crate::task::blocking;
 
@@ -231,7 +231,7 @@ fn with_warning(mut config: Config, warning: String) -> Config {
 }
 
 /// Looks for the catalog; the copy's state is known already.
-async fn look(reach: &Reach, copy: Option<&CatalogText>) -> (Option<Arc<CatalogText>>, Look) {
+async fn look(reach: &CatalogAccess, copy: Option<&CatalogText>) -> (Option<Arc<CatalogText>>, Look) {
     let url = &reach.catalog.url;
     let known = copy.and_then(|copy| copy.validator.as_deref());
     let found = match origins_of(reach).await {
@@ -247,13 +247,13 @@ async fn look(reach: &Reach, copy: Option<&CatalogText>) -> (Option<Arc<CatalogT
 }
 
 /// The origins that these settings have.
-pub(super) async fn origins_of(reach: &Reach) -> Result<Origins, OriginError> {
+pub(super) async fn origins_of(reach: &CatalogAccess) -> Result<Origins, OriginError> {
     let (settings, timeouts) = (reach.origins.clone(), reach.timeouts);
     blocking(move || Origins::new(settings, timeouts)).await
 }
 
 /// The copy in the cache's directory.
-pub(super) async fn copy(reach: &Reach) -> Option<Arc<CatalogText>> {
+pub(super) async fn copy(reach: &CatalogAccess) -> Option<Arc<CatalogText>> {
     let (dir, url) = (reach.dir.clone(), reach.catalog.url.clone());
     let shown = dir.display().to_string();
     let read = blocking(move || CatalogText::read(&dir, &url)).await;

@@ -21,7 +21,7 @@ use super::service;
 use crate::admin::{ReloadFailure, Reloading};
 use crate::api::{CatalogView, ReloadOutcome, ReloadTrigger, ReloadView};
 use crate::boot::Boot;
-use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary, copy_path};
+use crate::config::{CatalogAccess, CatalogText, Config, ConfigErrors, Inputs, SharedCatalog, Summary, copy_path};
 use crate::depot::Stock;
 use crate::dhcp::Firmware;
 use crate::origin::Origins;
@@ -398,7 +398,7 @@ impl Reloads {
     /// The text of the shared catalog as it is now; where it cannot be had, as it was.
     async fn text_of(
         &mut self,
-        reach: &Reach,
+        reach: &CatalogAccess,
         origins: &Origins,
         found: Option<Arc<CatalogText>>,
         warnings: &mut Vec<String>,

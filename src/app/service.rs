@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Addresses;
+use super::addresses::Addresses;
 use crate::boot::Boot;
 use crate::tftp::LivenessCheck;
 

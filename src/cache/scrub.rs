@@ -30,7 +30,7 @@ const TICK: Duration = Duration::from_mins(1);
 const USES_AGE: Duration = Duration::from_hours(1);
 
 /// The result of hashing a blob again.
-#[derive(Debug, strum::IntoStaticStr)]
+#[derive(Debug, strum::IntoStaticStr, strum::VariantNames)]
 pub enum ScrubOutcome {
     /// Its bytes have its digest.
     #[strum(serialize = "proven")]

@@ -6,7 +6,8 @@ use serde_json::Value as Json;
 use super::error::{ConfigError, Problem};
 use super::format::{self, FormatInfo};
 use super::key::KeyPath;
-use super::layer::{self, Layers, Place};
+use super::layer::{self, Layers};
+use super::place::Place;
 use super::schema::{self, Kind};
 use super::size::Size;
 

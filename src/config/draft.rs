@@ -7,22 +7,16 @@ use std::time::SystemTime;
 
 use figment::value::Value;
 
+use super::access::CatalogAccess;
 use super::error::{ConfigError, ConfigErrors, Problem};
-use super::flags::Flags;
+use super::inputs::{DEFAULT_FILE, Inputs};
 use super::key::KeyPath;
-use super::layer::{self, Layer, Layers, Place};
-use super::shared::{self, CatalogText, SharedCatalog};
-use super::{Config, DEFAULT_FILE, check, file, resolve, rules};
+use super::layer::{self, Layer, Layers};
+use super::place::Place;
+use super::settings::Config;
+use super::shared::{self, CatalogText};
+use super::{check, file, resolve, rules};
 use crate::admin::AdminSettings;
-use crate::origin::{OriginSettings, Timeouts};
-
-/// What settings are read from: the flags, and the variables that begin as ours do. The same gives the same settings again,
-/// as the files are then.
-#[derive(Clone, Default)]
-pub struct Inputs {
-    flags: Flags,
-    environment: Vec<(String, String)>,
-}
 
 /// Settings that are read and not yet checked.
 pub struct Draft {
@@ -35,25 +29,7 @@ pub struct Draft {
     warnings: Vec<String>,
 }
 
-/// Where the shared catalog is, and how it is reached.
-pub struct Reach {
-    /// Where it is.
-    pub catalog: SharedCatalog,
-    /// How origins are reached.
-    pub origins: Vec<OriginSettings>,
-    /// How long to wait for them.
-    pub timeouts: Timeouts,
-    /// The directory of the cache, where its copy is.
-    pub dir: PathBuf,
-}
-
 impl Inputs {
-    /// These flags, and of these variables those that begin with `BOOTDEPOT_`.
-    pub fn new(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Self {
-        let environment = environment.into_iter().filter(|(name, _)| name.starts_with(layer::PREFIX)).collect();
-        Self { flags: flags.clone(), environment }
-    }
-
     /// Reads the settings file that they name with all that it includes. Blocks.
     pub fn read(&self) -> Result<Draft, ConfigErrors> {
         let (main, hint) = self.settings_file();
@@ -91,7 +67,7 @@ impl Inputs {
 impl Draft {
     /// Where the shared catalog is, and how it is reached. None where there is none, and where something is wrong with the
     /// settings, so that there is no use in fetching it.
-    pub fn reach(&self) -> Option<Reach> {
+    pub fn reach(&self) -> Option<CatalogAccess> {
         if !self.errors.is_empty() {
             return None;
         }
@@ -109,7 +85,7 @@ impl Draft {
         let layers = Layers::new(self.files.clone(), self.environment.clone(), self.flags.clone()).ok();
         // Without the settings file, the default is no more than a guess.
         let known = |layers: &Layers| !self.files.is_empty() || layers.values().find_ref("admin.listen").is_some();
-        match layers.filter(known).as_ref().map(resolve::legible_admin) {
+        match layers.filter(known).as_ref().map(resolve::admin_section) {
             Some(Ok(admin)) => Ok(admin),
             // The checks tell why.
             Some(Err(_)) | None => self.complete(None).map(|config| config.admin),

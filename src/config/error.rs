@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::key::KeyPath;
-use super::layer::Place;
+use super::place::Place;
 use super::size::Size;
 use crate::boot::RosterProblem;
 

@@ -10,7 +10,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Problem};
 use super::key::KeyPath;
-use super::layer::{Layer, Place};
+use super::layer::Layer;
+use super::place::Place;
 
 /// Reads the settings file at `path`.
 ///

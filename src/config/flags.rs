@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use super::error::{ConfigError, Problem};
 use super::key::KeyPath;
-use super::layer::{Layer, Place};
+use super::layer::Layer;
+use super::place::Place;
 
 /// Where the settings are, and what overrides them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]

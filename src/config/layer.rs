@@ -2,16 +2,14 @@
 //! from.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
-use serde::Serialize;
 
 use super::error::Problem;
 use super::key::KeyPath;
+use super::place::Place;
 use super::schema::{self, Kind};
 
 /// What every environment variable of the settings begins with.
@@ -19,52 +17,6 @@ pub(super) const PREFIX: &str = "BOOTDEPOT_";
 
 /// Variables that begin like settings and are none: the settings file's place, and the log filter.
 const OTHER_VARIABLES: [&str; 4] = ["BOOTDEPOT_CONFIG", "BOOTDEPOT_LOG", "BOOTDEPOT_LOG_FORMAT", "BOOTDEPOT_TOKEN"];
-
-/// Where a value was set.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(tag = "from", rename_all = "kebab-case")]
-pub enum Place {
-    /// In a settings file.
-    File {
-        /// The file.
-        file: PathBuf,
-        /// The line, counted from 1; none for the file as a whole.
-        line: Option<usize>,
-    },
-    /// In the shared catalog.
-    Url {
-        /// Its URL, without what may be secret in it.
-        url: String,
-        /// The line, counted from 1; none for the catalog as a whole.
-        line: Option<usize>,
-    },
-    /// In an environment variable.
-    Environment {
-        /// Its name.
-        variable: String,
-    },
-    /// By a flag of the command line.
-    Flag {
-        /// The flag as it is written, without its value.
-        flag: String,
-    },
-    /// Nowhere: the program's own.
-    Default,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { file, line: Some(line) } => write!(f, "{}:{line}", file.display()),
-            Self::File { file, line: None } => write!(f, "{}", file.display()),
-            Self::Url { url, line: Some(line) } => write!(f, "{url} line {line}"),
-            Self::Url { url, line: None } => f.write_str(url),
-            Self::Environment { variable } => f.write_str(variable),
-            Self::Flag { flag } => f.write_str(flag),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
 
 /// The environment variable that sets the value at `path`.
 pub(super) fn variable(path: &KeyPath) -> String {

@@ -2,17 +2,24 @@
 
 mod dhcp;
 mod roster;
+mod value;
 
 use std::collections::HashSet;
 
 use figment::value::Value;
 
+use self::value::{value, values};
+use super::access::CatalogAccess;
 use super::error::{ConfigError, Problem};
 use super::format::{AddressOrOff, FilePath};
+use super::inputs::Inputs;
 use super::key::KeyPath;
-use super::layer::{self, Layers, Place};
-use super::written::{Format, Written};
-use super::{Config, Inputs, Reach, SharedCatalog, check, raw};
+use super::layer::{self, Layers};
+use super::place::Place;
+use super::settings::Config;
+use super::shared::SharedCatalog;
+use super::written::Written;
+use super::{check, raw};
 use crate::admin::AdminSettings;
 use crate::asset::{AssetName, Digest};
 use crate::boot::Roster;
@@ -136,11 +143,11 @@ fn admin(raw: raw::Admin) -> Option<AdminSettings> {
 }
 
 /// What is set cannot be made out.
-pub(super) struct Illegible;
+pub(super) struct UnreadableAdmin;
 
 /// The admin listener in layers that nobody has checked.
-pub(super) fn legible_admin(layers: &Layers) -> Result<Option<AdminSettings>, Illegible> {
-    let set = layers.get::<Written<AddressOrOff>>("admin.listen").transpose().map_err(|_| Illegible)?;
+pub(super) fn admin_section(layers: &Layers) -> Result<Option<AdminSettings>, UnreadableAdmin> {
+    let set = layers.get::<Written<AddressOrOff>>("admin.listen").transpose().map_err(|_| UnreadableAdmin)?;
     let file = |key: &str| layers.get::<Written<FilePath>>(key)?.ok().map(value);
     Ok(set.unwrap_or(raw::Admin::default().listen).value.map(|listen| AdminSettings {
         listen,
@@ -193,9 +200,9 @@ fn fill(raw: &raw::Fill) -> FillSettings {
 
 /// Where the shared catalog is, and how it is reached; of values that have passed the checks. What keeps an origin from being
 /// used is told by [`resolve`].
-pub(super) fn reach(layers: &Layers) -> Option<Reach> {
+pub(super) fn reach(layers: &Layers) -> Option<CatalogAccess> {
     let raw: raw::Settings = layers.extract().ok()?;
-    Some(Reach {
+    Some(CatalogAccess {
         catalog: SharedCatalog { url: raw.catalog_url?.value, poll: raw.catalog_poll.value },
         timeouts: Timeouts { stall: raw.fill.stall_timeout.value, ..Timeouts::default() },
         origins: raw.origin.into_iter().filter_map(|raw| origin(raw).ok()).collect(),
@@ -263,14 +270,6 @@ fn release(raw: raw::Release) -> catalog::Release {
         assets: values(raw.assets),
         active: raw.active,
     }
-}
-
-fn value<F: Format>(written: Written<F>) -> F::Value {
-    written.value
-}
-
-fn values<F: Format>(written: Vec<Written<F>>) -> Vec<F::Value> {
-    written.into_iter().map(value).collect()
 }
 
 /// A count that the schema keeps below 2^20.

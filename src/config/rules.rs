@@ -1,16 +1,19 @@
 //! What a schema cannot say: rules that hold between values, each checked even where other values are wrong.
 
 mod dhcp;
+mod element;
 mod release;
 
 use std::collections::HashMap;
 
 use figment::value::Value;
 
+use self::element::{Element, elements, unique};
 use super::check::{name_of, nearest};
 use super::error::{ConfigError, Problem, Size64};
 use super::key::KeyPath;
-use super::layer::{self, Layer, Layers, Place};
+use super::layer::{Layer, Layers};
+use super::place::Place;
 use super::raw;
 use super::size::Size;
 
@@ -31,34 +34,6 @@ pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     errors.extend(window(layers));
     errors.extend(dhcp::check(layers, &assets));
     errors
-}
-
-/// An element of a list of tables.
-struct Element<'v> {
-    layer: &'v Layer,
-    path: KeyPath,
-    value: &'v Value,
-}
-
-impl Element<'_> {
-    fn text(&self, key: &str) -> Option<&str> {
-        self.value.as_dict()?.get(key)?.as_str()
-    }
-
-    fn place(&self, key: &str) -> Place {
-        self.layer.place(&self.path.key(key))
-    }
-
-    fn error(&self, key: &str, problem: Problem) -> ConfigError {
-        ConfigError { place: self.place(key), key: self.path.key(key), of: name_of(self.value), problem }
-    }
-}
-
-fn elements<'l>(layers: &'l Layers, list: &str) -> Vec<Element<'l>> {
-    let values = layers.list(list);
-    layer::elements(&KeyPath::of([list]), values)
-        .filter_map(|(path, value)| Some(Element { layer: layers.layer(value.tag())?, path, value }))
-        .collect()
 }
 
 /// Keys, lists of tables aside, that two files set.
@@ -93,24 +68,6 @@ fn keys_set(table: &figment::value::Dict, path: &KeyPath) -> Vec<KeyPath> {
         }
     }
     keys
-}
-
-fn unique(elements: &[Element<'_>], key: &str) -> Vec<ConfigError> {
-    let mut seen: HashMap<&str, &Element<'_>> = HashMap::new();
-    let mut errors = Vec::new();
-    for element in elements {
-        let Some(name) = element.text(key) else { continue };
-        match seen.get(name) {
-            Some(first) => {
-                let name = name_of(element.value).unwrap_or_default();
-                errors.push(element.error(key, Problem::Taken { name, other: first.place(key) }));
-            }
-            None => {
-                seen.insert(name, element);
-            }
-        }
-    }
-    errors
 }
 
 fn sizes(assets: &[Element<'_>]) -> Vec<ConfigError> {

@@ -14,7 +14,8 @@ use super::check::name_of;
 use super::error::{ConfigError, Problem};
 use super::file;
 use super::key::KeyPath;
-use super::layer::{self, Layer, Layers, Place};
+use super::layer::{self, Layer, Layers};
+use super::place::Place;
 use crate::asset::SourceUrl;
 
 /// The copy's file in the cache's directory.

@@ -8,7 +8,8 @@ use serde_json::Value as Json;
 
 use super::format;
 use super::key::{KeyPath, toml_key};
-use super::layer::{self, Layers, Place};
+use super::layer::{self, Layers};
+use super::place::Place;
 use super::schema::{self, Kind};
 
 /// One table of the effective settings.

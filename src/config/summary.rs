@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Config, layer::Layers};
+use super::layer::Layers;
+use super::settings::Config;
 use crate::asset::Digest;
 
 /// The lists of tables whose elements have names.

@@ -13,6 +13,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
+use crate::admin::AdminSettings;
 use crate::depot::Release;
 use crate::origin::CredentialSource;
 

@@ -2,9 +2,11 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use strum::VariantNames as _;
 
 use super::error::TelemetryError;
 use super::lost_lines::LostLines;
+use crate::cache::ScrubOutcome;
 use crate::depot::{CacheState, FillOutcome, Outcome, Protocol};
 
 /// Histogram buckets in seconds: from a boot script in memory to an ISO over a slow link.
@@ -76,38 +78,30 @@ fn describe() {
 
 /// Registers counters at zero, so that alerts on a rate see the first event: a rate has no increase from a missing series.
 fn register_zeros() {
-    use Outcome::{Aborted, Complete, DigestMismatch, NotFound, OriginFailed, Probe, Refused, Timeout};
-    for protocol in [Protocol::Http.as_str(), Protocol::Tftp.as_str()] {
+    for &protocol in Protocol::VARIANTS {
         gauge!("bootdepot_transfers_active", "protocol" => protocol).set(0.0);
         counter!("bootdepot_sent_bytes_total", "protocol" => protocol).absolute(0);
         // A registered histogram is rendered even if it is empty.
         drop(histogram!("bootdepot_transfer_seconds", "protocol" => protocol));
-        let ended = |outcome: Outcome, cache: &'static str| {
-            let outcome = outcome.as_str();
+        let register = |outcome: &'static str, cache: &'static str| {
             counter!("bootdepot_transfers_total", "protocol" => protocol, "outcome" => outcome, "cache" => cache)
                 .absolute(0);
         };
-        for cache in [CacheState::Hit, CacheState::Join, CacheState::Miss, CacheState::Bypass] {
-            ended(Complete, cache.as_str());
+        for &cache in CacheState::VARIANTS {
+            register(Outcome::Complete.as_str(), cache);
         }
-        for outcome in [Complete, Probe, Aborted, Timeout, DigestMismatch, OriginFailed, Refused, NotFound] {
-            ended(outcome, "none");
+        for &outcome in Outcome::VARIANTS {
+            register(outcome, "none");
         }
     }
-    for outcome in [
-        FillOutcome::Complete,
-        FillOutcome::DigestMismatch,
-        FillOutcome::OriginFailed,
-        FillOutcome::NoSpace,
-        FillOutcome::Changed,
-        FillOutcome::Cancelled,
-    ] {
-        counter!("bootdepot_fills_total", "outcome" => outcome.as_str()).absolute(0);
+    for &outcome in FillOutcome::VARIANTS {
+        counter!("bootdepot_fills_total", "outcome" => outcome).absolute(0);
     }
     gauge!("bootdepot_fills_active").set(0.0);
     drop(histogram!("bootdepot_fill_seconds"));
     counter!("bootdepot_evictions_total").absolute(0);
-    for outcome in ["proven", "rotted", "unreadable", "gone", "failed"] {
+    let stopped = ScrubOutcome::Stopped.as_str();
+    for &outcome in ScrubOutcome::VARIANTS.iter().filter(|&&outcome| outcome != stopped) {
         counter!("bootdepot_scrub_blobs_total", "outcome" => outcome).absolute(0);
     }
     counter!("bootdepot_tftp_retransmits_total").absolute(0);

@@ -12,8 +12,8 @@ use super::jobs::{self, Started};
 use super::refusals::Refusals;
 use crate::admin::extract::{Name, Query};
 use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
 use crate::admin::shelf::{Shelf, sorted};
+use crate::admin::state::AdminState;
 use crate::api::{AssetList, AssetState, AssetView, Evicted, JobView, Problem};
 use crate::asset::AssetName;
 use crate::catalog::Asset;
@@ -47,17 +47,20 @@ pub(super) struct Wanted {
     security(("viewer" = []), ("operator" = [])),
     responses((status = 200, description = "The assets", body = AssetList), Refusals)
 )]
-pub(super) async fn list(State(site): State<Site>, Query(wanted): Query<Wanted>) -> Result<Json<AssetList>, Refusal> {
-    let Wanted { prefix, state, limit, after } = wanted;
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<AssetList>, Refusal> {
+    let Wanted { prefix, state: wanted_state, limit, after } = wanted;
     let limit = limit.unwrap_or(MOST);
     if !(1..=MOST).contains(&limit) {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("limit is {limit}; it may be 1 to {MOST}")));
     }
     let look = move || {
-        let stock = Shelf::look(&site.boot);
-        let mut assets = sorted(site.boot.depot(), prefix.as_deref().unwrap_or_default());
-        if let Some(state) = state {
-            assets.retain(|asset| stock.state(asset) == state);
+        let stock = Shelf::look(&state.boot);
+        let mut assets = sorted(state.boot.depot(), prefix.as_deref().unwrap_or_default());
+        if let Some(wanted) = wanted_state {
+            assets.retain(|asset| stock.state(asset) == wanted);
         }
         let first = after.map_or(0, |after| assets.partition_point(|asset| asset.name.as_str() <= after.as_str()));
         let page = &assets[first..assets.len().min(first + usize::from(limit))];
@@ -79,8 +82,8 @@ pub(super) async fn list(State(site): State<Site>, Query(wanted): Query<Wanted>)
         Refusals
     )
 )]
-pub(super) async fn one(State(site): State<Site>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
-    Ok(view(&site, find(&site, &name)?).await)
+pub(super) async fn one(State(state): State<AdminState>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
+    Ok(view(&state, find(&state, &name)?).await)
 }
 
 /// Brings an asset into the cache
@@ -94,10 +97,10 @@ pub(super) async fn one(State(site): State<Site>, Name(name): Name) -> Result<Js
         Refusals
     )
 )]
-pub(super) async fn preload(State(site): State<Site>, Name(name): Name) -> Result<Started, Refusal> {
-    let asset = find(&site, &name)?;
+pub(super) async fn preload(State(state): State<AdminState>, Name(name): Name) -> Result<Started, Refusal> {
+    let asset = find(&state, &name)?;
     let selection = Selection::of_assets(vec![asset.name.to_string()]);
-    jobs::start(&site, Task::Preload { selection, verify: false, keep_going: true }).await
+    jobs::start(&state, Task::Preload { selection, verify: false, keep_going: true }).await
 }
 
 /// Hashes an asset's bytes again
@@ -113,9 +116,9 @@ pub(super) async fn preload(State(site): State<Site>, Name(name): Name) -> Resul
         Refusals
     )
 )]
-pub(super) async fn verify(State(site): State<Site>, Name(name): Name) -> Result<Started, Refusal> {
-    let asset = find(&site, &name)?;
-    jobs::start(&site, Task::Verify { assets: vec![asset.name.to_string()] }).await
+pub(super) async fn verify(State(state): State<AdminState>, Name(name): Name) -> Result<Started, Refusal> {
+    let asset = find(&state, &name)?;
+    jobs::start(&state, Task::Verify { assets: vec![asset.name.to_string()] }).await
 }
 
 /// Holds an asset in the cache
@@ -133,9 +136,9 @@ pub(super) async fn verify(State(site): State<Site>, Name(name): Name) -> Result
         Refusals
     )
 )]
-pub(super) async fn pin(State(site): State<Site>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
-    site.boot.depot().pin(&name).await.map_err(|error| unpinned(&error))?;
-    one(State(site), Name(name)).await
+pub(super) async fn pin(State(state): State<AdminState>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
+    state.boot.depot().pin(&name).await.map_err(|error| unpinned(&error))?;
+    one(State(state), Name(name)).await
 }
 
 /// Lets go of an asset that an operator pinned
@@ -153,8 +156,8 @@ pub(super) async fn pin(State(site): State<Site>, Name(name): Name) -> Result<Js
         Refusals
     )
 )]
-pub(super) async fn unpin(State(site): State<Site>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
-    let depot = site.boot.depot();
+pub(super) async fn unpin(State(state): State<AdminState>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
+    let depot = state.boot.depot();
     let pinned = depot.pins().into_iter().find(|pin| pin.name == name);
     depot.unpin(&name).await.map_err(|error| unpinned(&error))?;
     // The catalog may have it no more: what is left is what was pinned.
@@ -163,7 +166,7 @@ pub(super) async fn unpin(State(site): State<Site>, Name(name): Name) -> Result<
         Some(Arc::new(Asset::new(name, pin.digest, Vec::new())))
     });
     match depot.find(&name).or(former) {
-        Some(asset) => Ok(view(&site, asset).await),
+        Some(asset) => Ok(view(&state, asset).await),
         None => Err(unknown(&name)),
     }
 }
@@ -183,22 +186,22 @@ pub(super) async fn unpin(State(site): State<Site>, Name(name): Name) -> Result<
         Refusals
     )
 )]
-pub(super) async fn evict(State(site): State<Site>, Name(name): Name) -> Result<Json<Evicted>, Refusal> {
-    let asset = find(&site, &name)?;
-    match site.boot.depot().evict(&asset).await {
+pub(super) async fn evict(State(state): State<AdminState>, Name(name): Name) -> Result<Json<Evicted>, Refusal> {
+    let asset = find(&state, &name)?;
+    match state.boot.depot().evict(&asset).await {
         Ok(freed) => Ok(Json(Evicted { freed })),
         Err(error @ EvictRefusal::Failed(_)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
         Err(error) => Err(Refusal::new(StatusCode::CONFLICT, error.to_string())),
     }
 }
 
-async fn view(site: &Site, asset: Arc<Asset>) -> Json<AssetView> {
-    let site = Arc::clone(site);
-    Json(blocking(move || Shelf::look(&site.boot).view(&asset)).await)
+async fn view(state: &AdminState, asset: Arc<Asset>) -> Json<AssetView> {
+    let state = state.clone();
+    Json(blocking(move || Shelf::look(&state.boot).view(&asset)).await)
 }
 
-fn find(site: &Site, name: &str) -> Result<Arc<Asset>, Refusal> {
-    site.boot.depot().find(name).ok_or_else(|| unknown(name))
+fn find(state: &AdminState, name: &str) -> Result<Arc<Asset>, Refusal> {
+    state.boot.depot().find(name).ok_or_else(|| unknown(name))
 }
 
 fn unknown(name: &str) -> Refusal {

@@ -12,7 +12,7 @@ use super::refusals::Refusals;
 use crate::admin::events::{self, Topic, Topics};
 use crate::admin::extract::Query;
 use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
+use crate::admin::state::AdminState;
 use crate::transport::RETRY_SECONDS;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -43,7 +43,7 @@ pub(super) struct Wanted {
     responses((status = 200, description = "The events", body = String, content_type = "text/event-stream"), Refusals)
 )]
 pub(super) async fn follow(
-    State(site): State<Site>,
+    State(state): State<AdminState>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -56,7 +56,7 @@ pub(super) async fn follow(
     };
     // One that is none of ours is one that is gone.
     let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(0));
-    let Some(stream) = events::follow(&site, topics, last).await else {
+    let Some(stream) = events::follow(&state, topics, last).await else {
         let detail = "there are too many readers of events; close one, or come back later";
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_field(RETRY_AFTER, RETRY_SECONDS));
     };

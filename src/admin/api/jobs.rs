@@ -9,7 +9,7 @@ use hyper::header::RETRY_AFTER;
 use super::refusals::Refusals;
 use crate::admin::extract::{Content, Name};
 use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
+use crate::admin::state::AdminState;
 use crate::api::{JobList, JobView, Plan, PreloadOrder, Problem};
 use crate::jobs::{CancelError, SelectionError, StartError, Task};
 use crate::task::blocking;
@@ -36,13 +36,13 @@ pub(super) type Started = (StatusCode, Json<JobView>);
     )
 )]
 pub(super) async fn preload(
-    State(site): State<Site>,
+    State(state): State<AdminState>,
     Content(order): Content<PreloadOrder>,
 ) -> Result<Response, Refusal> {
     if !order.dry_run {
-        return start(&site, Task::from(&order)).await.map(axum::response::IntoResponse::into_response);
+        return start(&state, Task::from(&order)).await.map(axum::response::IntoResponse::into_response);
     }
-    let plan = site.jobs.plan(&order.selection()).await;
+    let plan = state.jobs.plan(&order.selection()).await;
     plan.map(|plan| Json(Plan::from(plan)).into_response()).map_err(|error| unselected(&error))
 }
 
@@ -54,8 +54,8 @@ pub(super) async fn preload(
     security(("operator" = [])),
     responses((status = 202, description = "The job that does it", body = JobView), Refusals)
 )]
-pub(super) async fn scrub(State(site): State<Site>) -> Result<Started, Refusal> {
-    start(&site, Task::Scrub).await
+pub(super) async fn scrub(State(state): State<AdminState>) -> Result<Started, Refusal> {
+    start(&state, Task::Scrub).await
 }
 
 /// All jobs, without their items
@@ -64,8 +64,8 @@ pub(super) async fn scrub(State(site): State<Site>) -> Result<Started, Refusal> 
     security(("viewer" = []), ("operator" = [])),
     responses((status = 200, description = "The jobs", body = JobList), Refusals)
 )]
-pub(super) async fn list(State(site): State<Site>) -> Json<JobList> {
-    Json(JobList { jobs: site.jobs.list().into_iter().map(Into::into).collect() })
+pub(super) async fn list(State(state): State<AdminState>) -> Json<JobList> {
+    Json(JobList { jobs: state.jobs.list().into_iter().map(Into::into).collect() })
 }
 
 /// One job
@@ -80,9 +80,9 @@ pub(super) async fn list(State(site): State<Site>) -> Json<JobList> {
         Refusals
     )
 )]
-pub(super) async fn one(State(site): State<Site>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
+pub(super) async fn one(State(state): State<AdminState>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
     let unknown = || Refusal::new(StatusCode::NOT_FOUND, CancelError::Unknown(id).to_string());
-    blocking(move || site.jobs.get(id)).await.map(|job| Json(job.into())).ok_or_else(unknown)
+    blocking(move || state.jobs.get(id)).await.map(|job| Json(job.into())).ok_or_else(unknown)
 }
 
 /// Ends a job
@@ -100,8 +100,8 @@ pub(super) async fn one(State(site): State<Site>, Name(id): Name<u64>) -> Result
         Refusals
     )
 )]
-pub(super) async fn cancel(State(site): State<Site>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
-    site.jobs.cancel(id).map(|job| Json(job.into())).map_err(|error| {
+pub(super) async fn cancel(State(state): State<AdminState>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
+    state.jobs.cancel(id).map(|job| Json(job.into())).map_err(|error| {
         let status = match error {
             CancelError::Unknown(_) => StatusCode::NOT_FOUND,
             CancelError::Ended { .. } => StatusCode::CONFLICT,
@@ -111,8 +111,8 @@ pub(super) async fn cancel(State(site): State<Site>, Name(id): Name<u64>) -> Res
 }
 
 /// Begins a job.
-pub(super) async fn start(site: &Site, task: Task) -> Result<Started, Refusal> {
-    let jobs = site.jobs.clone();
+pub(super) async fn start(state: &AdminState, task: Task) -> Result<Started, Refusal> {
+    let jobs = state.jobs.clone();
     match blocking(move || jobs.start(task)).await {
         Ok(job) => Ok((StatusCode::ACCEPTED, Json(job.into()))),
         Err(StartError::Selection(error)) => Err(unselected(&error)),

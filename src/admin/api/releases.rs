@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use super::refusals::Refusals;
 use crate::admin::extract::Name;
 use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
+use crate::admin::state::AdminState;
 use crate::api::{Problem, ReleaseList, ReleaseView};
 
 /// All releases
@@ -16,8 +16,8 @@ use crate::api::{Problem, ReleaseList, ReleaseView};
     security(("viewer" = []), ("operator" = [])),
     responses((status = 200, description = "The releases", body = ReleaseList), Refusals)
 )]
-pub(super) async fn list(State(site): State<Site>) -> Json<ReleaseList> {
-    Json(ReleaseList { releases: site.boot.releases().list().into_iter().map(Into::into).collect() })
+pub(super) async fn list(State(state): State<AdminState>) -> Json<ReleaseList> {
+    Json(ReleaseList { releases: state.boot.releases().list().into_iter().map(Into::into).collect() })
 }
 
 /// Wants a release live
@@ -35,10 +35,10 @@ pub(super) async fn list(State(site): State<Site>) -> Json<ReleaseList> {
     )
 )]
 pub(super) async fn activate(
-    State(site): State<Site>,
+    State(state): State<AdminState>,
     Name(name): Name,
 ) -> Result<(StatusCode, Json<ReleaseView>), Refusal> {
-    match site.boot.releases().activate(&name).await {
+    match state.boot.releases().activate(&name).await {
         Ok(release) => Ok((StatusCode::ACCEPTED, Json(release.into()))),
         Err(error) => Err(Refusal::new(StatusCode::NOT_FOUND, error.to_string())),
     }

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 
 use super::refusals::Refusals;
 use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
+use crate::admin::state::AdminState;
 use crate::api::{Problem, ReloadView};
 
 /// Loads settings and catalog again
@@ -22,8 +22,8 @@ use crate::api::{Problem, ReloadView};
         Refusals
     )
 )]
-pub(super) async fn reload(State(site): State<Site>) -> Result<Json<ReloadView>, Refusal> {
-    match (site.reloading.reload)().await {
+pub(super) async fn reload(State(state): State<AdminState>) -> Result<Json<ReloadView>, Refusal> {
+    match (state.reloading.reload)().await {
         Ok(view) => Ok(Json(view)),
         Err(failure) => {
             let detail = "the settings cannot be taken; those before stay in force";

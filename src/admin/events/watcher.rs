@@ -10,9 +10,9 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 use super::Topic;
 use super::ring::Event;
-use crate::admin::api::look_at_status;
-use crate::admin::server::Site;
 use crate::admin::shelf::Shelf;
+use crate::admin::state::AdminState;
+use crate::admin::status::current_status;
 use crate::api::{
     AssetState, FillView, JobItem, JobView, LastReload, MachineView, PastFill, PastTransfer, ReleaseView, TransferView,
 };
@@ -37,7 +37,7 @@ type MachineKey = (Option<String>, Option<Mac>, Option<IpAddr>);
 
 /// What was seen at the last look.
 pub(super) struct Watcher {
-    site: Site,
+    state: AdminState,
     looks: u64,
     transfers: broadcast::Receiver<TransferEvent>,
     fill_events: broadcast::Receiver<FillEvent>,
@@ -105,21 +105,21 @@ impl News {
 
 impl Watcher {
     /// Begins with how everything is now.
-    pub(super) fn begin(site: &Site) -> Self {
-        let depot = site.boot.depot();
+    pub(super) fn begin(state: &AdminState) -> Self {
+        let depot = state.boot.depot();
         let mut watcher = Self {
-            site: Arc::clone(site),
+            state: state.clone(),
             looks: 0,
             // Before everything else: what changes meanwhile is told twice rather than never.
             transfers: depot.transfers(),
             fill_events: depot.fill_events(),
-            job_events: site.jobs.subscribe(),
+            job_events: state.jobs.subscribe(),
             fills: HashMap::new(),
             jobs: HashMap::new(),
             machines: HashMap::new(),
             releases: HashMap::new(),
             assets: HashMap::new(),
-            reload: (site.reloading.standing)().last_reload,
+            reload: (state.reloading.standing)().last_reload,
         };
         let mut known = News::default();
         watcher.look_at_machines(&mut known);
@@ -147,7 +147,7 @@ impl Watcher {
             self.look_at_assets(&mut news);
         }
         if self.looks.is_multiple_of(WHOLE) {
-            news.tell(Topic::Status, "status", &look_at_status(&self.site));
+            news.tell(Topic::Status, "status", &current_status(&self.state));
         }
         self.looks += 1;
         news.into_batch()
@@ -168,7 +168,7 @@ impl Watcher {
         let over = ended.len().saturating_sub(MAX_PER_TOPIC);
         ended.drain(..over);
         news.omit(Topic::Transfer, over as u64);
-        let (boot, depot) = (&self.site.boot, self.site.boot.depot());
+        let (boot, depot) = (&self.state.boot, self.state.boot.depot());
         let mut views: Vec<_> = began.iter().map(|facts| depot.transfer_view(facts, 0, None)).collect();
         let mut past: Vec<_> = ended.iter().map(|(facts, end)| depot.past_transfer(facts, end)).collect();
         boot.name_hosts(views.iter_mut().chain(past.iter_mut().map(|past| &mut past.transfer)));
@@ -196,7 +196,8 @@ impl Watcher {
     }
 
     fn look_at_fills(&mut self, news: &mut News) {
-        let fills: HashMap<_, _> = self.site.boot.depot().fills().into_iter().map(|fill| (fill.digest, fill)).collect();
+        let fills: HashMap<_, _> =
+            self.state.boot.depot().fills().into_iter().map(|fill| (fill.digest, fill)).collect();
         for (digest, fill) in &fills {
             if self.fills.get(digest) != Some(fill) {
                 news.tell(Topic::Fill, "fill", &FillView::from(fill.clone()));
@@ -239,7 +240,7 @@ impl Watcher {
             (name, machine.mac, address)
         };
         let machines: HashMap<_, _> =
-            self.site.boot.machines().into_iter().map(|machine| (key(&machine), machine)).collect();
+            self.state.boot.machines().into_iter().map(|machine| (key(&machine), machine)).collect();
         for (key, machine) in &machines {
             if self.machines.get(key) != Some(machine) {
                 news.tell(Topic::Host, "host", &MachineView::from(machine.clone()));
@@ -250,7 +251,7 @@ impl Watcher {
 
     fn look_at_releases(&mut self, news: &mut News) {
         let releases: HashMap<_, _> =
-            self.site.boot.releases().list().into_iter().map(|view| (view.name.clone(), view)).collect();
+            self.state.boot.releases().list().into_iter().map(|view| (view.name.clone(), view)).collect();
         for (name, release) in &releases {
             if self.releases.get(name) != Some(release) {
                 news.tell(Topic::Release, "release", &ReleaseView::from(release.clone()));
@@ -260,7 +261,7 @@ impl Watcher {
     }
 
     fn look_at_assets(&mut self, news: &mut News) {
-        let (stock, catalog) = (Shelf::look(&self.site.boot), self.site.boot.depot().catalog());
+        let (stock, catalog) = (Shelf::look(&self.state.boot), self.state.boot.depot().catalog());
         let mut seen = HashMap::with_capacity(catalog.len());
         for asset in catalog.assets() {
             let state = (stock.state(asset), stock.is_pinned(asset));
@@ -273,7 +274,7 @@ impl Watcher {
     }
 
     fn look_at_reload(&mut self, news: &mut News) {
-        let last = (self.site.reloading.standing)().last_reload;
+        let last = (self.state.reloading.standing)().last_reload;
         if last != self.reload {
             if let Some(last) = &last {
                 news.tell(Topic::Reload, "reload", last);

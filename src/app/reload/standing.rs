@@ -4,11 +4,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::{Loaded, Look};
 use crate::admin::ReloadFailure;
 use crate::api::{
     CatalogView, LastReload, LastReloadOutcome, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind, SourceView,
 };
+use crate::app::catalog::{Loaded, Look};
 use crate::config::Config;
 
 /// How the catalog stands.

@@ -1,6 +1,6 @@
 //! What a source says of an object, against what the catalog says.
 
-use super::advice::{Reach, Subject, Trouble};
+use super::advice::{CatalogAccess, Subject, Trouble};
 use super::origins::Outcome;
 use crate::asset::{BlockList, Digest, SourceTarget, SourceUrl};
 use crate::cli::words::bytes;
@@ -89,5 +89,5 @@ async fn read(origins: &Origins, source: &SourceUrl) -> Result<Vec<u8>, OriginEr
 }
 
 fn wrong(kind: &'static str, found: String, remedy: String) -> Outcome {
-    Outcome::Bad(Trouble { kind, found, remedy, reach: Reach::Object })
+    Outcome::Bad(Trouble { kind, found, remedy, reach: CatalogAccess::Object })
 }

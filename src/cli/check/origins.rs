@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::advice::{Reach, Step, Subject, Trouble};
+use super::advice::{CatalogAccess, Step, Subject, Trouble};
 use super::objects;
 use super::report::{Finding, Group, Verdict};
 use crate::asset::{AssetName, Digest, SourceUrl};
@@ -286,8 +286,8 @@ impl Look<'_> {
         };
         match outcome {
             Outcome::Bad(trouble) => match trouble.reach {
-                Reach::Origin(_) => Outcome::Skipped(shown.stop(trouble)),
-                Reach::Bucket if !shown.stop_bucket(bucket) => Outcome::Skipped(trouble.kind.to_owned()),
+                CatalogAccess::Origin(_) => Outcome::Skipped(shown.stop(trouble)),
+                CatalogAccess::Bucket if !shown.stop_bucket(bucket) => Outcome::Skipped(trouble.kind.to_owned()),
                 _ => Outcome::Bad(trouble),
             },
             other => other,
@@ -306,7 +306,7 @@ impl Shown {
 
     /// Keeps a trouble of the origin itself, the first of them, and says why nothing more is asked.
     fn stop(&self, trouble: Trouble) -> String {
-        let Reach::Origin(step) = trouble.reach else { return trouble.kind.to_owned() };
+        let CatalogAccess::Origin(step) = trouble.reach else { return trouble.kind.to_owned() };
         let (step, trouble) = self.broken.get_or_init(|| (step, trouble));
         because(*step, trouble)
     }

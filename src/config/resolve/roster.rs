@@ -5,7 +5,7 @@ use std::path::Path;
 
 use figment::value::Value;
 
-use super::{value, values};
+use super::value::{value, values};
 use crate::asset::Digest;
 use crate::boot::{
     FileSettings, HostSettings, IscsiSettings, Keys, ProfileSettings, Roster, RosterError, RosterSettings, Subject,
@@ -15,7 +15,8 @@ use crate::catalog::{Catalog, Release};
 use crate::config::check::name_of;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::key::KeyPath;
-use crate::config::layer::{self, Layers, Place};
+use crate::config::layer::{self, Layers};
+use crate::config::place::Place;
 use crate::config::raw;
 
 /// The roster, with a digest of all templates that were read for it; or everything that is wrong with it.

@@ -6,7 +6,7 @@ use super::super::check::nearest;
 use super::super::error::{ConfigError, Problem};
 use super::super::key::KeyPath;
 use super::super::layer::Layers;
-use super::Element;
+use super::element::{Element, elements};
 use crate::dhcp::Platform;
 
 /// What is wrong with `[dhcp]`.
@@ -48,7 +48,7 @@ fn files(layers: &Layers, served: &[&str]) -> Vec<ConfigError> {
 }
 
 fn hosts(layers: &Layers, served: &[&str]) -> Vec<ConfigError> {
-    let hosts = super::elements(layers, "host");
+    let hosts = elements(layers, "host");
     let by_default = |name: &str| Platform::ALL.iter().any(|platform| platform.default_file() == name);
     let file = |host: &Element<'_>| missing(host.text("nbp").filter(|name| !by_default(name))?, served);
     hosts.iter().filter_map(|host| Some(host.error("nbp", file(host)?))).collect()

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use figment::value::Value;
 
-use super::{Element, unique};
+use super::element::{Element, unique};
 use crate::asset::AssetName;
 use crate::config::check::{name_of, nearest};
 use crate::config::error::{ConfigError, Problem};

@@ -3,9 +3,11 @@
 use figment::value::Value;
 
 use super::check::name_of;
+use super::format;
 use super::key::KeyPath;
-use super::layer::{self, Place};
-use super::{Config, format};
+use super::layer;
+use super::place::Place;
+use super::settings::Config;
 
 impl Config {
     /// Where the key of these names, such as `cache`, `dir`, was set.
