@@ -30,7 +30,7 @@ async fn health() -> &'static str {
 
 /// 200, or 503 with one line for each problem that keeps machines from booting.
 async fn ready(State(state): State<AdminState>) -> Response {
-    match state.boot.troubles().as_slice() {
+    match state.boot.problems().as_slice() {
         [] => "ready\n".into_response(),
         problems => {
             let retry_after = [(RETRY_AFTER, RETRY_SECONDS.to_string())];

@@ -11,7 +11,7 @@ pub(super) fn current_status(state: &AdminState) -> Status {
     let cache = depot.cache();
     let (stats, trouble) = (cache.stats(), cache.writable().err());
     let amount = |bytes, entries: usize| Amount { bytes, entries: entries as u64 };
-    let (totals, troubles) = (depot.transfer_totals(), boot.troubles());
+    let (totals, troubles) = (depot.transfer_totals(), boot.problems());
     let origins: Vec<OriginView> = depot.origins().into_iter().map(Into::into).collect();
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),

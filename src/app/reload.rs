@@ -23,7 +23,7 @@ use crate::api::{CatalogView, ReloadOutcome, ReloadTrigger, ReloadView};
 use crate::boot::Boot;
 use crate::config::{CatalogAccess, CatalogText, Config, ConfigErrors, Inputs, SharedCatalog, Summary, copy_path};
 use crate::depot::Stock;
-use crate::dhcp::Firmware;
+use crate::dhcp::NbpTable;
 use crate::origin::Origins;
 use crate::task::blocking;
 
@@ -51,7 +51,7 @@ struct Memory {
     text: Option<Arc<CatalogText>>,
     partial: bool,
     /// What DHCP clients are told, where they are told anything: it goes by the catalog, too.
-    firmware: Option<Firmware>,
+    firmware: Option<NbpTable>,
 }
 
 /// The settings that a server starts with, as far as it takes to load them again.
@@ -72,7 +72,7 @@ pub(super) struct Reloads {
     /// The settings at the start: of some keys the values hold until the next.
     started: Summary,
     /// What DHCP clients are told until the next start.
-    firmware: Option<Firmware>,
+    firmware: Option<NbpTable>,
     current: Memory,
     /// The state of the shared catalog that was last read, whether it could be taken or not.
     seen: Option<String>,
@@ -91,7 +91,7 @@ impl Memory {
             shared: config.shared.clone(),
             text: config.text().cloned(),
             partial: config.partial,
-            firmware: config.dhcp.as_ref().map(|dhcp| dhcp.firmware.clone()),
+            firmware: config.dhcp.as_ref().map(|dhcp| dhcp.nbps.clone()),
         }
     }
 }
@@ -379,7 +379,7 @@ impl Reloads {
         let standing = self.standing.taking(&config, !same);
         let stock = Stock { catalog: config.catalog, origins: Some(origins.clone()), settings: config.fill };
         let (boot, releases, roster) = (self.boot.clone(), config.releases, config.roster);
-        blocking(move || boot.change(stock, releases, roster)).await;
+        blocking(move || boot.reconfigure(stock, releases, roster)).await;
         self.standing.took(standing);
         (self.origins, self.current) = (origins, memory);
         self.tell_boot(self.complaint.as_deref());
@@ -440,7 +440,7 @@ impl Reloads {
     fn tell_boot(&self, error: Option<&str>) {
         let why = error.unwrap_or("it was not read yet");
         let missing = || format!("the shared catalog is missing, and there is no copy of it: {why}");
-        self.boot.set_trouble(self.current.partial.then(missing));
+        self.boot.set_config_problem(self.current.partial.then(missing));
     }
 }
 

@@ -122,7 +122,7 @@ impl App {
             servers.spawn(admin.serve(parts, stop.clone()));
         }
         let keeping = (stop.clone(), stop.clone());
-        servers.spawn(async move { releases.keep(keeping.0).await });
+        servers.spawn(async move { releases.reconcile(keeping.0).await });
         let pinning = depot.clone();
         servers.spawn(async move { pinning.keep(keeping.1).await });
         servers.spawn(reloads.run(stop.clone()));
@@ -174,7 +174,7 @@ async fn keep_books(ledger: Ledger, depot: Depot, end: CancellationToken) {
         ledger.follow(&depot, &end).await;
         noted.cancel();
     };
-    tokio::join!(note, ledger.keep(noted.clone()));
+    tokio::join!(note, ledger.persist(noted.clone()));
 }
 
 async fn upkeep(metrics: Metrics, boot: Boot, end: CancellationToken) {
@@ -182,6 +182,6 @@ async fn upkeep(metrics: Metrics, boot: Boot, end: CancellationToken) {
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while end.run_until_cancelled(every.tick()).await.is_some() {
         metrics.upkeep();
-        boot.report();
+        boot.update_gauges();
     }
 }

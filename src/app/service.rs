@@ -75,7 +75,7 @@ pub(super) async fn keep(
         let mut told = String::new();
         loop {
             every.tick().await;
-            let line = status(&addresses, &boot.troubles());
+            let line = status(&addresses, &boot.problems());
             if line != told {
                 tell(&[NotifyState::Status(&line)]);
                 told = line;

@@ -15,7 +15,7 @@ use super::misuse::Misuse;
 use super::{print, say};
 use crate::app;
 use crate::config::Flags;
-use crate::dhcp::addresses_of;
+use crate::dhcp::interface_addresses;
 use site::{Site, here, nobody_there};
 
 /// Print settings for your own DHCP server
@@ -57,9 +57,8 @@ impl DhcpConfigCommand {
         let config = app::load_now(&self.flags).map_err(Misuse::of)?;
         let address = match self.address {
             Some(address) => address,
-            None => {
-                here(&config, &addresses_of(None)?, |interface| addresses_of(Some(interface))).map_err(Misuse::of)?
-            }
+            None => here(&config, &interface_addresses(None)?, |interface| interface_addresses(Some(interface)))
+                .map_err(Misuse::of)?,
         };
         let site = Site::of(&config, address).map_err(Misuse::of)?;
         if site.firmware.iter().next().is_none() {

@@ -12,7 +12,9 @@ use super::words::plain;
 use super::{print, say};
 use crate::api::ReleaseView;
 use crate::app;
-use crate::boot::{Language, Mac, Machine, ReleaseState, Roster, Script, Trouble, Uuid, Visit};
+use crate::boot::{
+    Language, Mac, Machine, ReleaseState, RequestContext, Roster, Script, ScriptError, Uuid, entry_script,
+};
 use crate::catalog::Release;
 use crate::config::{Config, Flags};
 
@@ -88,11 +90,11 @@ impl RenderCommand {
         let port = config.http.listen.first().map_or(80, SocketAddr::port);
         let base = self.base.clone().or_else(|| config.http.advertise.clone());
         let base = base.unwrap_or_else(|| format!("http://localhost:{port}"));
-        let visit = Visit { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), base };
+        let visit = RequestContext { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), base };
         let language = if self.grub { Language::Grub } else { Language::Ipxe };
         if self.entry {
-            let text = roster.entry(&visit, language);
-            let script = Script { text, host: None, profile: None, named: Vec::new(), trouble: None };
+            let text = entry_script(&visit, language);
+            let script = Script { text, host: None, profile: None, named: Vec::new(), error: None };
             return Rendered { output: self.output(&script), note: None, boots: true };
         }
         let machine = match self.machine(roster) {
@@ -103,15 +105,15 @@ impl RenderCommand {
             return file_of(roster, &machine, file, &visit);
         }
         let script = roster.preview(&machine, &visit, language);
-        let note = match (&script.trouble, &script.host, &script.profile) {
-            (Some(trouble @ Trouble::Unknown), ..) => {
+        let note = match (&script.error, &script.host, &script.profile) {
+            (Some(trouble @ ScriptError::UnknownMachine), ..) => {
                 Some(format!("{trouble}; this is the script that asks again until there is one"))
             }
             (Some(trouble), ..) => Some(format!("{trouble}; this is the script that asks again")),
             (None, None, Some(profile)) => Some(format!("no [[host]] matches; this is the default profile {profile}")),
             (None, ..) => None,
         };
-        Rendered { output: self.output(&script), note, boots: script.trouble.is_none() }
+        Rendered { output: self.output(&script), note, boots: script.error.is_none() }
     }
 
     fn machine(&self, roster: &Roster) -> Result<Machine, String> {
@@ -144,7 +146,7 @@ impl RenderCommand {
             "host": script.host,
             "profile": script.profile,
             "names": named.collect::<Vec<_>>(),
-            "trouble": script.trouble.as_ref().map(ToString::to_string),
+            "trouble": script.error.as_ref().map(ToString::to_string),
             "script": script.text,
         });
         format!("{shown:#}\n")
@@ -177,7 +179,7 @@ fn others_live(settings: &[Release], live: &[ReleaseView]) -> Vec<String> {
 }
 
 /// The file `file` of the host that `machine` is.
-fn file_of(roster: &Roster, machine: &Machine, file: &str, visit: &Visit) -> Rendered {
+fn file_of(roster: &Roster, machine: &Machine, file: &str, visit: &RequestContext) -> Rendered {
     let made = match roster.find(machine) {
         None => Err("no [[host]] matches this machine, and only hosts have files".to_owned()),
         Some(host) => roster.preview_file(&host, file, visit).map_err(|reason| format!("{}: {reason}", host.name)),

@@ -67,7 +67,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
         Ok(roster) => Ok(roster),
     };
     let (true, Ok((roster, templates))) = (errors.is_empty(), roster) else { return Err(errors) };
-    warnings.extend(roster.open_secrets().into_iter().map(|(template, (host, file))| {
+    warnings.extend(roster.exposed_secrets().into_iter().map(|(template, (host, file))| {
         format!(
             "{template}: whoever asks for /hosts/{host}/{file} is given its secrets; only_from = \"host\" keeps them"
         )

@@ -15,7 +15,7 @@ use crate::boot::Roster;
 use crate::cache::CacheSettings;
 use crate::catalog::{Catalog, Release};
 use crate::depot::FillSettings;
-use crate::dhcp::{DhcpSettings, Firmware};
+use crate::dhcp::{DhcpSettings, NbpTable};
 use crate::http::HttpSettings;
 use crate::origin::{OriginSettings, Timeouts};
 use crate::tftp::TftpSettings;
@@ -35,7 +35,7 @@ pub struct Config {
     /// The proxyDHCP server; none: it is off.
     pub dhcp: Option<DhcpSettings>,
     /// The boot file of each kind of firmware, whoever names it.
-    pub firmware: Firmware,
+    pub firmware: NbpTable,
     /// How fills go about it.
     pub fill: FillSettings,
     /// How origins are reached.

@@ -265,7 +265,7 @@ fn firmware_is_given_the_files_that_are_there() {
     let proxy = "[dhcp]\nmode = \"proxy\"\ninterface = \"eno1\"\nrelays = true\nnbp = { efi-arm64 = \"undionly.kpxe\" }\n[http]\nlisten = [\"[::]:81\"]\n";
     let dhcp = Site::new(&format!("{proxy}{settings}")).load().unwrap().dhcp.unwrap();
     assert_eq!((dhcp.interface.as_str(), dhcp.relays, dhcp.http_port), ("eno1", true, 81));
-    assert_eq!((dhcp.firmware.iter().count(), dhcp.files["snponly.efi"].as_str()), (4, "boot/x.efi"));
+    assert_eq!((dhcp.nbps.iter().count(), dhcp.files["snponly.efi"].as_str()), (4, "boot/x.efi"));
     assert_eq!(dhcp.base([10, 0, 0, 1].into()), "http://10.0.0.1:81");
 }
 

@@ -131,7 +131,7 @@ impl TestServerBuilder {
         server.stall_timeout = self.stall_timeout;
         let (address, tls_address) = (server.addresses()[0], server.tls_addresses().first().copied());
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(server.serve(Boot::plain(depot.clone()), stop.clone(), self.grace));
+        let serving = tokio::spawn(server.serve(Boot::assets_only(depot.clone()), stop.clone(), self.grace));
         TestServer { address, tls_address, depot, stop, serving, log, _logging: logging, dir: self.dir }
     }
 }

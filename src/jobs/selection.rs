@@ -7,7 +7,7 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::asset::AssetName;
-use crate::boot::{Boot, most_alike};
+use crate::boot::{Boot, closest};
 use crate::catalog::{Asset, Catalog};
 
 /// Unknown names for which the nearest known ones are looked up: each is compared with all that there are, and a
@@ -153,7 +153,7 @@ impl Selection {
         let mut unresolved = None;
         let parties = self.profiles.iter().map(|name| (Kind::Profile, name));
         for (kind, name) in parties.chain(self.hosts.iter().map(|name| (Kind::Host, name))) {
-            let needs = if kind == Kind::Host { boot.needs_of_host(name) } else { boot.needs_of_profile(name) };
+            let needs = if kind == Kind::Host { boot.host_dependencies(name) } else { boot.profile_dependencies(name) };
             match needs {
                 Some(Ok(names)) => add(&mut of_names(&names.into_iter().collect::<Vec<_>>()).into_iter()),
                 Some(Err(trouble)) => {
@@ -200,7 +200,7 @@ impl Selection {
 impl UnknownName {
     /// With what may be meant of those `known`, if `suggest` says so.
     fn new(kind: Kind, name: &str, suggest: bool, known: impl FnOnce() -> Vec<String>) -> Self {
-        let nearest = suggest.then(|| most_alike(name, known().iter().map(String::as_str))).flatten();
+        let nearest = suggest.then(|| closest(name, known().iter().map(String::as_str))).flatten();
         Self { kind, name: name.to_owned(), nearest }
     }
 }
@@ -221,7 +221,7 @@ fn named(catalog: &Catalog, text: &str, suggest: bool) -> Result<Vec<Arc<Asset>>
         return Ok(vec![Arc::clone(asset)]);
     }
     if !is_glob(text) {
-        let nearest = suggest.then(|| most_alike(text, catalog.assets().map(|asset| asset.name.as_str()))).flatten();
+        let nearest = suggest.then(|| closest(text, catalog.assets().map(|asset| asset.name.as_str()))).flatten();
         return Err(UnknownName { kind: Kind::Asset, name: text.to_owned(), nearest });
     }
     let unfit = || UnknownName { kind: Kind::Glob, name: text.to_owned(), nearest: None };

@@ -418,7 +418,7 @@ async fn assets_with_the_same_bytes_count_once_and_are_fetched_once() {
     let cache = Cache::open(CacheSettings { dir: dir.path().to_owned(), max_size: 1 << 30, min_free: 0 }).unwrap();
     let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
     let depot = Depot::new(Catalog::new(twins.into()).unwrap(), origins, cache, FillSettings::default());
-    let jobs = Jobs::new(Boot::plain(depot));
+    let jobs = Jobs::new(Boot::assets_only(depot));
     let selection = Selection { all: true, ..Selection::default() };
     let plan = jobs.plan(&selection).await.unwrap();
     assert_eq!(plan.missing, Missing { assets: 3, bytes: IMAGE_SIZE as u64, unknown_sizes: 0 }, "the origin was asked");

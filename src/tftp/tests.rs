@@ -74,7 +74,7 @@ impl TestServer {
         });
         let (address, liveness, stop) = (bound.addresses()[0], bound.liveness_check(), CancellationToken::new());
         let base_url = BaseUrl::LocalAddress { http_port: 8080 };
-        let served = runtime.spawn(bound.serve(Boot::plain(depot), base_url, stop.clone(), Duration::ZERO));
+        let served = runtime.spawn(bound.serve(Boot::assets_only(depot), base_url, stop.clone(), Duration::ZERO));
         Self { address, liveness, stop, served: Some(served), runtime, _silent: silent, _dir: dir }
     }
 
@@ -292,12 +292,12 @@ fn late_ack_after_end_gets_no_error() {
 #[test]
 fn unknown_peer_gets_error_five() {
     let server = TestServer::start(settings("127.0.0.1:0"));
-    let (mut client, mut stranger) = (Client::new(server.address), Client::new(server.address));
+    let (mut client, mut unknown) = (Client::new(server.address), Client::new(server.address));
     client.request("even", TransferMode::Octet, "");
     assert_eq!(client.receive(), Received::Data(1, vec![7; 512]));
-    stranger.from = client.from;
-    stranger.ack(1);
-    assert_eq!(stranger.receive(), Received::Error(5, "unknown transfer ID".to_owned()));
+    unknown.from = client.from;
+    unknown.ack(1);
+    assert_eq!(unknown.receive(), Received::Error(5, "unknown transfer ID".to_owned()));
     client.ack(1);
     assert_eq!(client.receive(), Received::Data(2, vec![7; 512]), "the transfer goes on");
 }

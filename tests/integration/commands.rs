@@ -272,7 +272,7 @@ fn status_says_whether_the_server_is_ready() {
     let server = online(&site);
     let said = Asked { site: &site, admin: Some(server.admin) }.run(&["status"]);
     assert!(
-        said.out.contains("NOT READY") && said.out.contains("release okd-2: okd/2/kernel is not proven"),
+        said.out.contains("NOT READY") && said.out.contains("release okd-2: okd/2/kernel is not cached"),
         "{said:?}"
     );
     assert_eq!(said.status, 1);

@@ -143,7 +143,7 @@ fn a_machine_that_boots_appears_step_by_step() {
 
     browser.wait_for("[...document.querySelectorAll('.hosts-table tbody tr')].some((row) => /r630-01.*booting/s.test(row.innerText))");
     browser.click("r630-01");
-    browser.wait_for_text("the initrd okd/4.19/initramfs.img is on its way");
+    browser.wait_for_text("the initrd okd/4.19/initramfs.img is being sent");
     let row = |role: &str, words: &str| {
         format!(
             "[...document.querySelectorAll('.steps tbody tr')].some((row) => row.innerText.startsWith('{role}') && /{words}/s.test(row.innerText))"
@@ -167,7 +167,7 @@ fn a_machine_that_boots_appears_step_by_step() {
     assert!(opened.finish().complete);
     assert!(machine.compare("/assets/okd/4.19/rootfs.img", &rootfs.bytes));
     browser.wait_for(
-        "/^done: everything that its script named came$/.test(document.querySelector('#panel .standing').textContent)",
+        "/^done: everything that its script named was sent$/.test(document.querySelector('#panel .standing').textContent)",
     );
     browser.wait_for(&row("asset", "12.0 MiB.*complete"));
     browser.go("#/events");

@@ -56,7 +56,7 @@ fn a_release_goes_live_whole_and_the_one_before_until_then() {
     assert!(!done && trouble.contains("okd-2 is not live: okd/2/rootfs: no source has it"), "{trouble}");
     assert!(trouble.trim_end().ends_with("the server tries on"), "{trouble}");
     let ready = Client::of(server.admin).get("/readyz");
-    let why = "release okd-2: okd/2/rootfs is not proven (1 of 2): no source has it: ";
+    let why = "release okd-2: okd/2/rootfs is not cached (1 of 2): no source has it: ";
     assert!(ready.status == 503 && ready.text().starts_with(why), "{}", ready.text());
     assert_eq!(standing(&site, &server, "okd-1")["state"], "live");
     server.kill();

@@ -12,7 +12,7 @@ fn guard() -> super::guard::Guard {
 }
 
 async fn start_admin(server: &TestServer) -> TestAdmin {
-    TestAdmin::open(Boot::plain(server.depot.clone())).await
+    TestAdmin::open(Boot::assets_only(server.depot.clone())).await
 }
 
 #[test]
@@ -130,7 +130,7 @@ async fn token_file_decides_access() {
     };
     let boot = Boot::new(
         crate::boot::Roster::default(),
-        Releases::none(server.depot.clone()),
+        Releases::empty(server.depot.clone()),
         crate::boot::Ledger::in_memory(),
         server.depot.clone(),
     );

@@ -58,7 +58,7 @@ impl Reader {
 }
 
 async fn start_admin(server: &TestServer) -> TestAdmin {
-    TestAdmin::open(Boot::plain(server.depot.clone())).await
+    TestAdmin::open(Boot::assets_only(server.depot.clone())).await
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::jobs::JobState;
 const JSON: &str = "Content-Type: application/json";
 
 async fn start_admin(server: &TestServer) -> TestAdmin {
-    TestAdmin::open(Boot::plain(server.depot.clone())).await
+    TestAdmin::open(Boot::assets_only(server.depot.clone())).await
 }
 
 async fn order(admin: &TestAdmin, content: &str) -> TestResponse {

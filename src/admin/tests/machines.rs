@@ -8,7 +8,7 @@ use crate::depot::{Outcome, Protocol};
 use crate::http::tests::TestServer;
 
 fn boot(server: &TestServer, ledger: &Ledger) -> Boot {
-    Boot::new(Roster::default(), Releases::none(server.depot.clone()), ledger.clone(), server.depot.clone())
+    Boot::new(Roster::default(), Releases::empty(server.depot.clone()), ledger.clone(), server.depot.clone())
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn machine_is_done_after_all_files() {
     let following = tokio::spawn(async move { follower.follow(&depot, &CancellationToken::new()).await });
     let machine = Machine { mac: Some(Mac([2, 0, 0, 0, 0, 1])), ..Machine::default() };
     let named = [(Role::Kernel, "okd/kernel".to_owned()), (Role::Initrd, "okd/initrd".to_owned())];
-    ledger.scripted(&machine, "127.0.0.1".parse().unwrap(), Some("r630-01"), Some("worker"), &named);
+    ledger.record_script(&machine, "127.0.0.1".parse().unwrap(), Some("r630-01"), Some("worker"), &named);
 
     let admin = TestAdmin::open(boot).await;
     let mut connection = TestConnection::connect(admin.address).await;

@@ -35,7 +35,7 @@ async fn releases_are_listed_and_activated() {
     assert_eq!((view.name.as_str(), view.active), ("new", true));
     let keeping = tokio::spawn({
         let (releases, stop) = (releases.clone(), stop.clone());
-        async move { releases.keep(stop).await }
+        async move { releases.reconcile(stop).await }
     });
     let ready = async {
         while request("GET", "/readyz", &[]).await.status() != 200 {

@@ -44,7 +44,7 @@ impl House {
         let settings = CacheSettings { dir: self.path("cache"), max_size: 1 << 20, min_free: 0 };
         let (cache, origins) = (Cache::open(settings).unwrap(), Origins::new(Vec::new(), Timeouts::default()).unwrap());
         let depot = Depot::new(loaded.config.catalog, origins.clone(), cache, loaded.config.fill);
-        let boot = Boot::plain(depot);
+        let boot = Boot::assets_only(depot);
         let (reloader, reloads) = Reloader::new(seed, boot.clone(), origins);
         (reloader, reloads, boot)
     }
@@ -212,7 +212,7 @@ async fn a_catalog_that_is_gone_stays_as_it_was_and_the_files_are_taken() {
     let view = reloads.reload(ReloadTrigger::Api, None).await.unwrap();
     assert_eq!((view.added, view.removed), (1, 0));
     assert!(view.warnings[0].starts_with("the shared catalog, as it was last read, cannot be read: "), "{view:?}");
-    assert!(boot.depot().find("b").is_some() && boot.troubles().is_empty());
+    assert!(boot.depot().find("b").is_some() && boot.problems().is_empty());
     // Another URL is another catalog, of which nothing is known: that is no reason to lose this one.
     house.write("bootdepot.toml", &settings.replace("catalog.toml", "other.toml"));
     let failure = reloads.reload(ReloadTrigger::Api, None).await.unwrap_err();

@@ -38,7 +38,7 @@ pub(super) fn check(config: &Config, survey: &Inspection) -> Group {
     if let Some(dhcp) = &config.dhcp {
         findings.push(match DhcpServer::bind(dhcp.clone()) {
             Ok(_) => Finding::ok("dhcp", format!("udp 67 and 4011 on {} are free", dhcp.interface)),
-            Err(error) => dhcp_in_use(&error, survey, config),
+            Err(error) => dhcp_in_use(error, survey, config),
         });
     }
     let summary = summary(&findings);
@@ -150,9 +150,9 @@ fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Inspection, setti
     }
 }
 
-fn dhcp_in_use(error: &DhcpError, survey: &Inspection, config: &Config) -> Finding {
+fn dhcp_in_use(error: DhcpError, survey: &Inspection, config: &Config) -> Finding {
     let place = config.place(&["dhcp", "mode"]);
-    if let DhcpError::Bind { port, error: cause, .. } = error
+    if let DhcpError::Bind { port, source: cause, .. } = &error
         && matches!(cause.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
     {
         let address = SocketAddr::from(([0, 0, 0, 0], *port));
@@ -162,7 +162,13 @@ fn dhcp_in_use(error: &DhcpError, survey: &Inspection, config: &Config) -> Findi
         }
     }
     // Its words say what to do.
-    Finding::wrong(Verdict::Failed, "dhcp", "cannot listen", error.to_string(), format!("see `[dhcp]` ({place})"))
+    Finding::wrong(
+        Verdict::Failed,
+        "dhcp",
+        "cannot listen",
+        format!("{:#}", anyhow::Error::new(error)),
+        format!("see `[dhcp]` ({place})"),
+    )
 }
 
 fn is_at(socket: &Socket, address: SocketAddr) -> bool {

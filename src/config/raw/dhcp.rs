@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn the_keys_are_the_platforms_names() {
         let written = serde_json::to_value(Nbp::default()).unwrap();
-        for platform in Platform::ALL {
+        for platform in Platform::ALL.iter().copied() {
             assert_eq!(written[platform.name()], platform.default_file());
             assert_eq!(Nbp::default().of(platform), platform.default_file());
         }

@@ -28,7 +28,7 @@ async fn early_connection_waits_in_backlog() {
     connection.send_request("GET", "/healthz", &[]).await;
     let server = builder.start().await;
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(early.serve(Boot::plain(server.depot.clone()), stop.clone(), LONG));
+    let serving = tokio::spawn(early.serve(Boot::assets_only(server.depot.clone()), stop.clone(), LONG));
     assert_eq!(connection.read_response("GET").await.text(), "ok\n");
     stop.cancel();
     within_deadline("the end of the server", serving).await.unwrap();
