@@ -124,7 +124,7 @@ impl App {
         let keeping = (stop.clone(), stop.clone());
         servers.spawn(async move { releases.reconcile(keeping.0).await });
         let pinning = depot.clone();
-        servers.spawn(async move { pinning.keep(keeping.1).await });
+        servers.spawn(async move { pinning.maintain_pins(keeping.1).await });
         servers.spawn(reloads.run(stop.clone()));
         tokio::spawn(upkeep(metrics, watched, end.clone()));
         let (scrubbing, told) = mpsc::channel();

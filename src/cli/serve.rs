@@ -7,7 +7,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use super::misuse::Misuse;
+use super::usage_error::UsageError;
 use crate::api::ReloadTrigger;
 use crate::app::{self, App, Loaded, Reloader, service};
 use crate::config::{Flags, Inputs, process_environment};
@@ -40,10 +40,10 @@ impl ServeCommand {
             signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?
         };
         let inputs = Inputs::new(&self.flags, process_environment());
-        let logs = Logs::start().map_err(Misuse::of)?;
-        let loaded = runtime.block_on(app::load(&inputs)).map_err(Misuse::of)?;
+        let logs = Logs::start().map_err(UsageError::new)?;
+        let loaded = runtime.block_on(app::load(&inputs)).map_err(UsageError::new)?;
         #[cfg(feature = "otel")]
-        let _traces = Traces::start().map_err(Misuse::of)?;
+        let _traces = Traces::start().map_err(UsageError::new)?;
         for warning in &loaded.config.warnings {
             warn!("{warning}");
         }

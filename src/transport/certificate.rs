@@ -128,7 +128,7 @@ mod tests {
             Certificate::read(&self.cert, &self.key)
         }
 
-        /// The error of reading both, with its sources; empty if there is none.
+        /// The error of reading both, with its sources; empty on success.
         fn error(&self) -> String {
             let error = self.read().err().map(|error| error_chain(&error).to_string()).unwrap_or_default();
             error.replace(self.dir.path().to_str().unwrap(), "DIR")
