@@ -1,35 +1,35 @@
 //! The command line: one file a command.
 
 pub mod activate;
+mod backend;
+mod batch;
 pub mod boots;
 pub mod check;
+mod client;
 pub mod completions;
 pub mod config;
-mod deeds;
 pub mod dhcp_config;
+mod discover;
 pub mod evict;
+mod format;
 pub mod health;
-mod here;
 pub mod hosts;
+mod job_watch;
 pub mod list;
-mod live;
+mod local;
 pub mod man;
-mod misuse;
 mod owner;
 pub mod pin;
 pub mod preload;
 pub mod releases;
 pub mod render;
-mod running;
 pub mod serve;
-mod server;
 pub mod status;
+mod status_line;
 mod table;
 pub mod unpin;
+mod usage_error;
 pub mod verify;
-mod witness;
-mod words;
-mod worker;
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -37,8 +37,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::misuse::{Misuse, WRONG_USE};
-use self::words::plain;
+use self::format::plain;
+use self::usage_error::{USAGE_ERROR, UsageError};
 use crate::error_chain::error_chain;
 
 /// What holds for all commands.
@@ -94,33 +94,43 @@ impl Cli {
             // It may hold what another program said.
             let text = error_chain(error.as_ref()).to_string().lines().map(plain).collect::<Vec<_>>().join("\n");
             say(format_args!("bootdepot: {text}"));
-            if error.is::<Misuse>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
+            if error.is::<UsageError>() { ExitCode::from(USAGE_ERROR) } else { ExitCode::FAILURE }
         })
     }
 
     fn carry_out(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            // It keeps its runtime to itself: it has to do things before the runtime and after it.
             Command::Serve(command) => command.run(),
-            Command::Check(command) => command.run(),
-            Command::Config(command) => command.run(),
-            Command::Preload(command) => command.run(),
-            Command::List(command) => command.run(),
-            Command::Status(command) => command.run(),
-            Command::Verify(command) => command.run(),
-            Command::Pin(command) => command.run(),
-            Command::Unpin(command) => command.run(),
-            Command::Evict(command) => command.run(),
-            Command::Releases(command) => command.run(),
-            Command::Activate(command) => command.run(),
-            Command::Hosts(command) => command.run(),
-            Command::Boots(command) => command.run(),
-            Command::Render(command) => command.run(),
-            Command::DhcpConfig(command) => command.run(),
-            Command::Health(command) => command.run(),
+            Command::Check(command) => block_on(command.run()),
+            Command::Config(command) => block_on(command.run()),
+            Command::Preload(command) => block_on(command.run()),
+            Command::List(command) => block_on(command.run()),
+            Command::Status(command) => block_on(command.run()),
+            Command::Verify(command) => block_on(command.run()),
+            Command::Pin(command) => block_on(command.run()),
+            Command::Unpin(command) => block_on(command.run()),
+            Command::Evict(command) => block_on(command.run()),
+            Command::Releases(command) => block_on(command.run()),
+            Command::Activate(command) => block_on(command.run()),
+            Command::Hosts(command) => block_on(command.run()),
+            Command::Boots(command) => block_on(command.run()),
+            Command::Render(command) => block_on(command.run()),
+            Command::DhcpConfig(command) => block_on(command.run()),
+            Command::Health(command) => block_on(command.run()),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         }
     }
+}
+
+/// Runs a command on the one runtime of this process.
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(command);
+    // A resolver or a disk that does not answer must not hold up the exit.
+    runtime.shutdown_background();
+    done
 }
 
 /// Prints to standard output.

@@ -10,6 +10,7 @@ mod reload;
 mod status;
 mod traffic;
 
+use axum::Router;
 use hyper::{Method, Uri};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -17,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::refusals::Refusals;
+use super::machines::Machines;
 use super::state::AdminState;
 
 /// The OpenAPI document without its paths.
@@ -87,6 +89,12 @@ pub(super) fn routes() -> OpenApiRouter<AdminState> {
         .routes(routes!(releases::activate))
         .routes(routes!(reload::reload));
     OpenApiRouter::with_openapi(Document::openapi()).nest(PREFIX, nested)
+}
+
+/// Returns the routes of machines alone.
+pub(super) fn machine_routes() -> Router<Machines> {
+    let nested = OpenApiRouter::new().routes(routes!(hosts::list)).routes(routes!(hosts::one));
+    OpenApiRouter::new().nest(PREFIX, nested).into()
 }
 
 /// Returns the OpenAPI document.

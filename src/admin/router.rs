@@ -14,7 +14,12 @@ pub(super) fn router(state: AdminState) -> Router {
     let document = get(move || std::future::ready(Json(document)));
     let api = api.route(&format!("{}/openapi.json", api::PREFIX), document);
     let router = api.merge(probes::routes()).merge(dashboard::routes());
-    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(state)
+    with_fallbacks(router).with_state(state)
+}
+
+/// Adds the answers to unknown paths and methods.
+pub(super) fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed)
 }
 
 /// Returns whether the path belongs to the API, so that the guard must admit the request first.

@@ -130,20 +130,15 @@ async fn read_changed(
 /// The settings for a server that is to start. A shared catalog that cannot be had or taken keeps none from starting: its
 /// copy stands in for it, and where there is none, [what the files have](Config::partial).
 pub async fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
-    let draft = read(inputs).await?;
-    let Some(reach) = draft.reach() else { return complete(draft, None).await.map(Loaded::from) };
+    let draft = Arc::new(read(inputs).await?);
+    let Some(reach) = draft.reach() else { return complete(&draft, None).await.map(Loaded::from) };
     let copy = copy(&reach).await;
     let (found, look) = look(&reach, copy.as_deref()).await;
     let url = &reach.catalog.url;
-    let draft = Arc::new(draft);
-    let finish = async |text: Option<Arc<CatalogText>>| {
-        let draft = Arc::clone(&draft);
-        blocking(move || draft.complete(text.as_ref())).await
-    };
     let mut errors = Vec::new();
     let mut wrong = None;
     if let Some(text) = &found {
-        match finish(Some(Arc::clone(text))).await {
+        match complete(&draft, Some(Arc::clone(text))).await {
             Ok(config) => {
                 keep(&reach.dir, Arc::clone(text)).await;
                 return Ok(Loaded { config, look: Some(look), errors });
@@ -155,7 +150,7 @@ pub async fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
         }
     }
     // What is wrong with the files alone is wrong with whatever stands in.
-    let config = finish(copy.clone()).await.map_err(|errors| wrong.unwrap_or(errors))?;
+    let config = complete(&draft, copy.clone()).await.map_err(|errors| wrong.unwrap_or(errors))?;
     if look.error.is_none() && errors.is_empty() {
         return Ok(Loaded { config, look: Some(look), errors });
     }
@@ -165,34 +160,43 @@ pub async fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
 }
 
 /// The settings for a command that looks at them once. A catalog that cannot be taken is an error, as it is within files; for
-/// one that cannot be had its copy stands in, if there is one. Blocks.
-pub fn load_now(flags: &Flags) -> Result<Config, LoadError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LoadError::Runtime)?;
-    runtime.block_on(async {
-        let draft = read(&Inputs::new(flags, process_environment())).await?;
-        let Some(reach) = draft.reach() else { return Ok(complete(draft, None).await?) };
-        let copy = copy(&reach).await;
-        let (found, look) = look(&reach, copy.as_deref()).await;
-        let url = &reach.catalog.url;
-        match (found, copy, look.error.as_deref()) {
-            (Some(text), ..) => Ok(complete(draft, Some(text)).await?),
-            (None, Some(copy), None) => Ok(complete(draft, Some(copy)).await?),
-            (None, Some(copy), Some(_)) => {
-                let warning = stand_in(url, Some(&copy), &look, &[]);
-                Ok(with_warning(complete(draft, Some(copy)).await?, warning))
-            }
-            (None, None, error) => Err(LoadError::Catalog(error.unwrap_or("it is not there").to_owned())),
-        }
-    })
+/// one that cannot be had its copy stands in, if there is one.
+pub async fn load_now(flags: &Flags) -> Result<Config, LoadError> {
+    complete_now(&Arc::new(read(&Inputs::new(flags, process_environment())).await?)).await
 }
 
 /// The same for a command that has something to do without the catalog, too: where neither it nor its copy can be had, what
-/// the files have, and a warning. Blocks.
-pub fn load_at_hand(flags: &Flags) -> Result<Config, ConfigErrors> {
-    match load_now(flags) {
+/// the files have, and a warning.
+pub async fn load_at_hand(flags: &Flags) -> Result<Config, ConfigErrors> {
+    complete_at_hand(read(&Inputs::new(flags, process_environment())).await?).await
+}
+
+/// The same for settings that were read before.
+pub async fn complete_at_hand(draft: Draft) -> Result<Config, ConfigErrors> {
+    let draft = Arc::new(draft);
+    match complete_now(&draft).await {
         Ok(config) => Ok(config),
         Err(LoadError::Settings(errors)) => Err(errors),
-        Err(error) => Config::load(flags, process_environment()).map(|config| with_warning(config, error.to_string())),
+        Err(error @ LoadError::Catalog(_)) => {
+            let config = complete(&draft, None).await?;
+            Ok(with_warning(config, error.to_string()))
+        }
+    }
+}
+
+async fn complete_now(draft: &Arc<Draft>) -> Result<Config, LoadError> {
+    let Some(reach) = draft.reach() else { return Ok(complete(draft, None).await?) };
+    let copy = copy(&reach).await;
+    let (found, look) = look(&reach, copy.as_deref()).await;
+    let url = &reach.catalog.url;
+    match (found, copy, look.error.as_deref()) {
+        (Some(text), ..) => Ok(complete(draft, Some(text)).await?),
+        (None, Some(copy), None) => Ok(complete(draft, Some(copy)).await?),
+        (None, Some(copy), Some(_)) => {
+            let warning = stand_in(url, Some(&copy), &look, &[]);
+            Ok(with_warning(complete(draft, Some(copy)).await?, warning))
+        }
+        (None, None, error) => Err(LoadError::Catalog(error.unwrap_or("it is not there").to_owned())),
     }
 }
 
@@ -205,9 +209,6 @@ pub enum LoadError {
     /// The shared catalog cannot be had, and there is no copy of it.
     #[error("the shared catalog cannot be read, and the cache has no copy of it: {0}")]
     Catalog(String),
-    /// The system does not let anything be waited for.
-    #[error("no runtime can be started: {0}")]
-    Runtime(std::io::Error),
 }
 
 fn stand_in(url: &SourceUrl, copy: Option<&CatalogText>, look: &Look, errors: &[String]) -> String {
@@ -277,7 +278,8 @@ pub(super) async fn read(inputs: &Inputs) -> Result<Draft, ConfigErrors> {
     blocking(move || inputs.read()).await
 }
 
-pub(super) async fn complete(draft: Draft, text: Option<Arc<CatalogText>>) -> Result<Config, ConfigErrors> {
+pub(super) async fn complete(draft: &Arc<Draft>, text: Option<Arc<CatalogText>>) -> Result<Config, ConfigErrors> {
+    let draft = Arc::clone(draft);
     blocking(move || draft.complete(text.as_ref())).await
 }
 

@@ -1,18 +1,17 @@
 //! `bootdepot activate`: makes a release live, and says how far that is.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use super::live::Live;
+use anyhow::Context as _;
+
+use super::client::{ApiClient, Event, EventStream, Topic};
+use super::discover;
 use super::print;
-use super::releases::{self, here};
-use super::running::Running;
+use super::releases::here;
+use super::status_line::StatusLine;
 use crate::api::ReleaseView;
 use crate::boot::ReleaseState;
 use crate::config::Flags;
-
-/// How often `--wait` asks.
-const ASK: Duration = Duration::from_millis(500);
 
 /// Make a release live as soon as all of it is in the cache
 ///
@@ -30,7 +29,7 @@ pub struct ActivateCommand {
     flags: Flags,
 }
 
-/// What a view means for who waits.
+/// What the state of the release means for `--wait`.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Live,
@@ -39,32 +38,59 @@ enum Verdict {
 }
 
 impl ActivateCommand {
-    /// Tells the server, and waits if asked to.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let server = Running::with(&self.flags)?.server()?;
-        let mut view: ReleaseView = server.post(&["releases", &self.name, "activate"])?;
-        let mut shown = Live::new();
+    /// Activates the release, and waits if asked to.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = discover::server(&self.flags).await?;
+        let mut release = client.activate(&self.name).await?;
+        let mut line = StatusLine::new();
+        let mut events = None;
         loop {
-            match verdict(&view) {
+            match verdict(&release) {
                 Verdict::Live => {
-                    shown.end();
+                    line.end();
                     print(&format!("{} is live\n", self.name))?;
                     return Ok(ExitCode::SUCCESS);
                 }
                 Verdict::Failed(reason) => {
-                    shown.end();
+                    line.end();
                     anyhow::bail!("{reason}");
                 }
-                Verdict::Waiting(text) if self.wait => shown.show(&text),
+                Verdict::Waiting(text) if self.wait => line.show(&text),
                 Verdict::Waiting(text) => {
                     print(&format!("{text}; it goes live when all are\n"))?;
                     return Ok(ExitCode::SUCCESS);
                 }
             }
-            std::thread::sleep(ASK);
-            let found = releases::ask(&server)?.into_iter().find(|view| view.name == self.name);
-            view = found.ok_or_else(|| anyhow::anyhow!("the server no longer has the release {}", self.name))?;
+            release = match &mut events {
+                Some(events) => self.next(&client, events).await?,
+                None => {
+                    events = Some(client.events(&[Topic::Release]).await?);
+                    self.find(&client).await?
+                }
+            };
         }
+    }
+
+    /// Waits until the release has changed.
+    async fn next(&self, client: &ApiClient, events: &mut EventStream) -> anyhow::Result<ReleaseView> {
+        loop {
+            let mut changed = None;
+            for event in events.next().await? {
+                match event {
+                    Event::Release(release) if release.name == self.name => changed = Some(release),
+                    Event::Missed => return self.find(client).await,
+                    _ => {}
+                }
+            }
+            if let Some(release) = changed {
+                return Ok(release);
+            }
+        }
+    }
+
+    async fn find(&self, client: &ApiClient) -> anyhow::Result<ReleaseView> {
+        let found = client.releases().await?.into_iter().find(|release| release.name == self.name);
+        found.with_context(|| format!("the server no longer has the release {}", self.name))
     }
 }
 

@@ -7,18 +7,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::running::Running;
+use super::backend::Backend;
+use super::batch::item;
+use super::client::{ApiClient, Event, Topic};
+use super::format::{ago, bytes, clock, plain, rate, span, took};
 use super::table::Table;
-use super::witness::Witness;
-use super::words::{ago, bytes, clock, plain, rate, span, took};
-use super::{print, say};
+use super::{discover, print, say};
 use crate::api::{BootView, MachineView, StepView};
 use crate::boot::State;
 use crate::config::Flags;
 use crate::depot::Outcome;
-
-/// How often a server is asked what is new.
-const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// Show the last boots of a machine, step by step
 ///
@@ -40,25 +38,31 @@ pub struct BootsCommand {
 
 impl BootsCommand {
     /// Runs it, printing to standard output.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
         let zone = TimeZone::system();
         if self.follow {
-            return follow(&Witness::Server(Running::with(&self.flags)?.server()?), &self.host, &zone);
+            return follow(&discover::server(&self.flags).await?, &self.host, &zone).await;
         }
-        match Witness::of(&self.flags)?.machine(&self.host)? {
-            Err(reason) => anyhow::bail!("{}: {reason}", self.host),
-            Ok(machine) if self.json => print(&(serde_json::to_string_pretty(&machine)? + "\n"))?,
-            Ok(machine) => print(&show(&machine, Timestamp::now(), &zone)?)?,
-        }
+        let backend = Backend::ledger(&self.flags).await?;
+        let found = backend.run(async |client| item(client.host(&self.host).await)).await?;
+        let machine = found.map_err(|reason| anyhow::anyhow!("{}: {reason}", self.host))?;
+        let printed = match self.json {
+            true => serde_json::to_string_pretty(&machine)? + "\n",
+            false => show(&machine, Timestamp::now(), &zone)?,
+        };
+        print(&printed)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn follow(witness: &Witness, host: &str, zone: &TimeZone) -> anyhow::Result<ExitCode> {
+/// Prints the steps of a machine's boot as they come, until it is done.
+async fn follow(client: &ApiClient, host: &str, zone: &TimeZone) -> anyhow::Result<ExitCode> {
+    let mut events = client.events(&[Topic::Host]).await?;
     let mut news = News::default();
+    let mut known = None;
     let mut first = true;
     loop {
-        match witness.machine(host)? {
+        match item(client.host(host).await)? {
             Ok(machine) => {
                 let done = machine.boots.first().is_some_and(|boot| boot.state == State::Done);
                 if first && done {
@@ -71,12 +75,27 @@ fn follow(witness: &Witness, host: &str, zone: &TimeZone) -> anyhow::Result<Exit
                 if done && !first && !news.is_skipped(&machine) {
                     return Ok(ExitCode::SUCCESS);
                 }
+                known = Some(machine);
             }
             Err(reason) if first => say(format_args!("bootdepot: {host}: {reason}; this waits for it")),
             Err(_) => {}
         }
         first = false;
-        std::thread::sleep(ASKED_EVERY);
+        while !events.next().await?.iter().any(|event| may_concern(event, known.as_ref())) {}
+    }
+}
+
+/// Whether the machine that is followed may have changed. Any may be it that has not been seen yet.
+fn may_concern(event: &Event, known: Option<&MachineView>) -> bool {
+    match (event, known) {
+        (Event::Host(changed), Some(known)) => {
+            let same = |a: bool, b: bool| a && b;
+            same(changed.mac.is_some(), changed.mac == known.mac)
+                || same(changed.name.is_some(), changed.name == known.name)
+                || same(changed.address.is_some(), changed.address == known.address)
+        }
+        (Event::Host(_), None) | (Event::Missed, _) => true,
+        _ => false,
     }
 }
 

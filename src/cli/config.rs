@@ -5,9 +5,9 @@ mod markdown;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use super::misuse::Misuse;
+use super::format::wrapped;
 use super::print;
-use super::words::wrapped;
+use super::usage_error::UsageError;
 use crate::app;
 use crate::config::{Config, Explanation, Flags, schema};
 
@@ -45,12 +45,12 @@ enum Action {
 
 impl ConfigCommand {
     /// Runs it, printing to standard output; says on standard error what is wrong with the settings.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
         let printed = match self.action {
-            Action::Show { json, flags } => show(&app::load_now(&flags).map_err(Misuse::of)?, json)?,
+            Action::Show { json, flags } => show(&app::load_now(&flags).await.map_err(UsageError::new)?, json)?,
             Action::Schema => format!("{:#}\n", schema()),
             Action::Explain { markdown: true, .. } => markdown::page(&Explanation::all())?,
-            Action::Explain { key, json, .. } => explain(key.as_deref(), json).map_err(Misuse::of)?,
+            Action::Explain { key, json, .. } => explain(key.as_deref(), json).map_err(UsageError::new)?,
         };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)

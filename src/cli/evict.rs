@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::deeds::{Deed, chosen, each};
-use super::words::bytes;
-use super::worker::Worker;
+use super::backend::Backend;
+use super::batch::{ItemResult, for_each, item, select};
+use super::format::bytes;
 use crate::api::{AssetState, AssetView};
 use crate::config::Flags;
 
@@ -30,15 +30,23 @@ pub struct EvictCommand {
 
 impl EvictCommand {
     /// Runs it, printing to standard output.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let worker = Worker::of_what_is_there(&self.flags)?;
-        // Two names may stand for the same bytes, which go once.
-        let mut bytes_of = HashSet::new();
-        let here = |asset: &AssetView| asset.state == AssetState::Proven && bytes_of.insert(asset.digest);
-        let names = chosen(&self.names, &worker, here)?;
-        each(&names, "nothing is in the cache", self.json, |name| {
-            let said = |freed| format!("evicted {name} ({})", bytes(freed));
-            Ok(worker.evict(name)?.map(|freed| Deed { said: said(freed), told: json!({ "freed": freed }) }))
-        })
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let backend = Backend::cache(&self.flags).await?;
+        backend
+            .run(async |client| {
+                // Two names may stand for the same bytes, which are evicted once.
+                let mut digests = HashSet::new();
+                let cached = |asset: &AssetView| asset.state == AssetState::Proven && digests.insert(asset.digest);
+                let names = select(&self.names, client, cached).await?;
+                let evict = async |name: &str| {
+                    let freed = item(client.evict(name).await)?;
+                    Ok(freed.map(|freed| ItemResult {
+                        text: format!("evicted {name} ({})", bytes(freed)),
+                        json: json!({ "freed": freed }),
+                    }))
+                };
+                for_each(&names, "nothing is in the cache", self.json, evict).await
+            })
+            .await
     }
 }

@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::print;
-use super::running::legible_server;
+use super::{discover, print};
 use crate::config::Flags;
 
 /// Ask the running server whether it is alive
@@ -20,10 +19,10 @@ pub struct HealthCommand {
 }
 
 impl HealthCommand {
-    /// Asks, and prints the answer.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        // It is the server that is asked after, not the catalog on the disk.
-        let (good, text) = legible_server(&self.flags)??.probe(if self.ready { "/readyz" } else { "/healthz" })?;
+    /// Runs it, printing to standard output.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = discover::server_by_admin_section(&self.flags).await?;
+        let (good, text) = client.probe(if self.ready { "/readyz" } else { "/healthz" }).await?;
         print(&format!("{}\n", text.trim_end()))?;
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
+use super::backend::Backend;
+use super::format::ago;
 use super::print;
 use super::table::Table;
-use super::witness::Witness;
-use super::words::ago;
 use crate::api::MachineView;
 use crate::config::Flags;
 
@@ -25,8 +25,9 @@ pub struct HostsCommand {
 
 impl HostsCommand {
     /// Runs it, printing to standard output.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let machines = Witness::of(&self.flags)?.machines()?;
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let backend = Backend::ledger(&self.flags).await?;
+        let machines = backend.run(async |client| Ok(client.hosts().await?)).await?;
         let printed = match self.json {
             true => serde_json::to_string_pretty(&machines)? + "\n",
             false if machines.is_empty() => "no machine was seen yet\n".to_owned(),

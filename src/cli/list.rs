@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
+use strum::VariantNames as _;
 
+use super::backend::Backend;
+use super::format::{ago, bytes};
 use super::print;
 use super::table::Table;
-use super::words::{ago, bytes};
-use super::worker::Worker;
 use crate::api::{AssetState, AssetView};
 use crate::config::Flags;
 
@@ -22,8 +24,8 @@ pub struct ListCommand {
     /// Only those whose names begin so, such as `okd/4.19/`
     prefix: Option<String>,
     /// Only those in this state
-    #[arg(long, value_name = "STATE")]
-    state: Option<State>,
+    #[arg(long, value_name = "STATE", value_parser = state())]
+    state: Option<AssetState>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -31,32 +33,17 @@ pub struct ListCommand {
     flags: Flags,
 }
 
-/// The states that can be asked for.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum State {
-    /// In the cache
-    Proven,
-    /// On the way there
-    Filling,
-    /// Neither
-    Missing,
-}
-
-impl From<State> for AssetState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Proven => Self::Proven,
-            State::Filling => Self::Filling,
-            State::Missing => Self::Missing,
-        }
-    }
+/// Parses the words of the API.
+fn state() -> impl TypedValueParser<Value = AssetState> {
+    PossibleValuesParser::new(AssetState::VARIANTS).try_map(|word| word.parse::<AssetState>())
 }
 
 impl ListCommand {
     /// Runs it, printing to standard output.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let worker = Worker::of_what_is_there(&self.flags)?;
-        let assets = worker.assets(self.prefix.as_deref().unwrap_or_default(), self.state.map(AssetState::from))?;
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let backend = Backend::cache(&self.flags).await?;
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let assets = backend.run(async |client| Ok(client.assets(prefix, self.state).await?)).await?;
         let printed = match self.json {
             true => serde_json::to_string_pretty(&assets)? + "\n",
             false if assets.is_empty() => "no asset is like that\n".to_owned(),
@@ -96,7 +83,7 @@ fn percent(asset: &AssetView) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::depot::Holder;
+    use crate::depot::RetentionReason;
 
     #[test]
     fn assets_are_lines_of_a_table() {
@@ -119,7 +106,7 @@ mod tests {
             evicted_next: None,
         };
         let held = AssetView {
-            pinned_by: vec![Holder::Operator, Holder::Release("okd-4.19".to_owned())],
+            pinned_by: vec![RetentionReason::Operator, RetentionReason::Release("okd-4.19".to_owned())],
             in_use: true,
             used: Some("2026-11-21T14:02:11Z".parse().unwrap()),
             ..asset("okd/4.19/rootfs.img", AssetState::Proven, 100 << 20)

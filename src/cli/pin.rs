@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::deeds::{Deed, chosen, each};
-use super::words::bytes;
-use super::worker::Worker;
+use super::backend::Backend;
+use super::batch::{ItemResult, for_each, item, select};
+use super::format::bytes;
 use crate::api::{AssetState, AssetView};
 use crate::config::Flags;
 
@@ -29,16 +29,22 @@ pub struct PinCommand {
 
 impl PinCommand {
     /// Runs it, printing to standard output.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let worker = Worker::of_what_is_there(&self.flags)?;
-        let names = chosen(&self.names, &worker, |_| true)?;
-        each(&names, "there is no asset", self.json, |name| {
-            Ok(worker.pin(name)?.map(|asset| Deed { said: said(&asset), told: json!({ "asset": asset }) }))
-        })
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let backend = Backend::cache(&self.flags).await?;
+        backend
+            .run(async |client| {
+                let names = select(&self.names, client, |_| true).await?;
+                let pin = async |name: &str| {
+                    let pinned = item(client.pin(name).await)?;
+                    Ok(pinned.map(|asset| ItemResult { text: text(&asset), json: json!({ "asset": asset }) }))
+                };
+                for_each(&names, "there is no asset", self.json, pin).await
+            })
+            .await
     }
 }
 
-fn said(asset: &AssetView) -> String {
+fn text(asset: &AssetView) -> String {
     match asset.state {
         AssetState::Proven => format!("pinned {} ({})", asset.name, bytes(asset.bytes)),
         AssetState::Filling => format!("pinned {}, which is on its way here", asset.name),

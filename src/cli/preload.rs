@@ -4,29 +4,23 @@
 mod bars;
 mod interrupt;
 mod report;
-mod words;
+mod text;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 
 use self::interrupt::Interrupts;
 use self::report::Report;
-use super::misuse::Misuse;
+use super::backend::Backend;
+use super::client::ApiClient;
+use super::job_watch::JobWatch;
 use super::print;
-use super::worker::Worker;
-use crate::api::{JobView, PreloadOrder};
+use super::usage_error::UsageError;
+use crate::api::PreloadOrder;
 use crate::config::Flags;
 use crate::jobs::JobState;
-
-/// How often to look how far it is.
-const LOOK: Duration = Duration::from_millis(250);
-/// The same of a job whose every look is a long list.
-const LOOK_AT_MANY: Duration = Duration::from_secs(1);
-/// How many items make it one.
-const MANY: usize = 1000;
 
 /// Bring assets into the cache before machines ask for them
 ///
@@ -71,8 +65,8 @@ pub struct PreloadCommand {
 }
 
 impl PreloadCommand {
-    /// Sees it through, and says how it went.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    /// Runs it, printing to standard output.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
         let order = PreloadOrder {
             assets: self.names,
             releases: self.release,
@@ -85,41 +79,46 @@ impl PreloadCommand {
         };
         if order.selection().is_empty() {
             let nothing = "nothing to preload; name assets, or say --release, --profile, --host or --all";
-            return Err(Misuse::of(nothing).into());
+            return Err(UsageError::new(nothing).into());
         }
-        // Before anything is begun that it is to end.
-        let interrupts = Interrupts::listen().context("cannot listen for Ctrl-C")?;
-        let worker = Worker::of(&self.flags)?;
+        // Before anything is started that an interrupt is to end.
+        let mut interrupts = Interrupts::listen().context("cannot listen for Ctrl-C")?;
+        let backend = Backend::cache_to_fill(&self.flags).await?;
         let mut report = Report::new(self.json, std::io::stderr().is_terminal());
-        let plan = worker.plan(&order)?;
-        print(&report.plan(&plan, &order, worker.by())?)?;
-        if order.dry_run {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let job = worker.start(&order)?;
-        let ended = follow(&worker, job, &mut report, &interrupts)?;
-        report.close();
-        print(&report.summary(&ended, &plan)?)?;
-        Ok(if ended.state == JobState::Done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        backend.run(async |client| preload(client, &order, &mut report, &mut interrupts).await).await
     }
 }
 
-/// Shows how far the job is until it has ended.
-fn follow(worker: &Worker, mut job: JobView, report: &mut Report, interrupts: &Interrupts) -> anyhow::Result<JobView> {
-    loop {
-        let text = report.progress(&job)?;
-        print(&text)?;
-        if job.state != JobState::Running {
-            return Ok(job);
-        }
-        let pause = if job.items.len() > MANY { LOOK_AT_MANY } else { LOOK };
-        if interrupts.within(pause) {
-            report.say("ending it; what came is kept (Ctrl-C again leaves at once)");
-            worker.cancel(job.id)?;
-        }
-        let now = worker.job(job.id).context("how the preload stands is not known any more; run it again to go on")?;
-        // Another server's jobs have the same numbers.
-        anyhow::ensure!(now.began == job.began, "the server was started again; run the preload again to go on");
-        job = now;
+async fn preload(
+    client: &ApiClient,
+    order: &PreloadOrder,
+    report: &mut Report,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<ExitCode> {
+    let plan = client.plan(order).await?;
+    let by = if client.is_remote() { "server" } else { "command" };
+    print(&report.plan(&plan, order, by)?)?;
+    if order.dry_run {
+        return Ok(ExitCode::SUCCESS);
     }
+    let mut watch = JobWatch::new(client, client.preload(order).await?);
+    loop {
+        print(&report.progress(watch.job())?)?;
+        if watch.job().state != JobState::Running {
+            break;
+        }
+        tokio::select! {
+            changed = watch.changed() => {
+                changed.context("how the preload stands is not known any more; run it again to go on")?;
+            }
+            () = interrupts.first() => {
+                report.say("ending it; what came is kept (Ctrl-C again leaves at once)");
+                client.cancel(watch.job().id).await?;
+            }
+        }
+    }
+    report.close();
+    let ended = watch.job();
+    print(&report.summary(ended, &plan)?)?;
+    Ok(if ended.state == JobState::Done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -4,12 +4,10 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
+use super::discover;
+use super::format::{bytes, span};
 use super::print;
-use super::running::Running;
-use super::server::{AskError, Server};
 use super::table::Table;
-use super::words::{bytes, span};
-use crate::api::ReleaseList;
 use crate::api::ReleaseView;
 use crate::config::Flags;
 
@@ -27,19 +25,14 @@ pub struct ReleasesCommand {
 }
 
 impl ReleasesCommand {
-    /// Asks the server and prints what it says.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let views = ask(&Running::with(&self.flags)?.server()?)?;
+    /// Runs it, printing to standard output.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let views = discover::server(&self.flags).await?.releases().await?;
         let printed =
             if self.json { serde_json::to_string_pretty(&views)? + "\n" } else { table(&views, Timestamp::now()) };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Every release of the server.
-pub(super) fn ask(server: &Server) -> Result<Vec<ReleaseView>, AskError> {
-    server.get::<ReleaseList>(&["releases"]).map(|all| all.releases)
 }
 
 fn table(views: &[ReleaseView], now: Timestamp) -> String {

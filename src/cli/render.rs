@@ -5,10 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::misuse::Misuse;
-use super::releases;
-use super::server::Server;
-use super::words::plain;
+use super::client::ApiClient;
+use super::format::plain;
+use super::usage_error::UsageError;
 use super::{print, say};
 use crate::api::ReleaseView;
 use crate::app;
@@ -72,14 +71,14 @@ pub struct RenderCommand {
 
 impl RenderCommand {
     /// Runs it, printing to standard output; says on standard error why a machine would have nothing to boot.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = app::load_now(&self.flags).map_err(Misuse::of)?;
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let config = app::load_now(&self.flags).await.map_err(UsageError::new)?;
         let rendered = self.rendered(&config);
         print(&rendered.output)?;
         if let Some(note) = &rendered.note {
             say(format_args!("bootdepot: {note}"));
         }
-        for note in live_now(&config).iter().flat_map(|live| others_live(&config.releases, live)) {
+        for note in live_now(&config).await.iter().flat_map(|live| others_live(&config.releases, live)) {
             say(format_args!("bootdepot: {}", plain(&note)));
         }
         Ok(if rendered.boots { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -154,12 +153,12 @@ impl RenderCommand {
 }
 
 /// The releases of the running server, where one answers.
-fn live_now(config: &Config) -> Option<Vec<ReleaseView>> {
+async fn live_now(config: &Config) -> Option<Vec<ReleaseView>> {
     if config.releases.is_empty() {
         return None;
     }
-    let server = Server::of(config.admin.as_ref()).ok()?;
-    releases::ask(&server).ok()
+    let client = ApiClient::connect(config.admin.as_ref()).await.ok()?;
+    client.releases().await.ok()
 }
 
 /// Which releases are live in the running server in the place of those that the settings make active, a sentence each.

@@ -7,12 +7,12 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use super::misuse::Misuse;
+use super::usage_error::UsageError;
 use crate::api::ReloadTrigger;
 use crate::app::{self, App, Loaded, Reloader, service};
 use crate::config::{Flags, Inputs, process_environment};
 use crate::error_chain::error_chain;
-use crate::sockets::Inherited;
+use crate::sockets::InheritedSockets;
 #[cfg(feature = "otel")]
 use crate::telemetry::Traces;
 use crate::telemetry::{Logs, LostLines, Metrics};
@@ -40,15 +40,15 @@ impl ServeCommand {
             signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?
         };
         let inputs = Inputs::new(&self.flags, process_environment());
-        let logs = Logs::start().map_err(Misuse::of)?;
-        let loaded = runtime.block_on(app::load(&inputs)).map_err(Misuse::of)?;
+        let logs = Logs::start().map_err(UsageError::new)?;
+        let loaded = runtime.block_on(app::load(&inputs)).map_err(UsageError::new)?;
         #[cfg(feature = "otel")]
-        let _traces = Traces::start().map_err(Misuse::of)?;
+        let _traces = Traces::start().map_err(UsageError::new)?;
         for warning in &loaded.config.warnings {
             warn!("{warning}");
         }
         raise_file_limit();
-        let inherited = Inherited::from_environment()?;
+        let inherited = InheritedSockets::from_environment()?;
         let served = runtime.block_on(serve(loaded, inherited, logs.lost(), hangup));
         // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
         runtime.shutdown_background();
@@ -63,7 +63,7 @@ impl ServeCommand {
     }
 }
 
-async fn serve(loaded: Loaded, inherited: Inherited, lost: LostLines, hangup: Signal) -> anyhow::Result<()> {
+async fn serve(loaded: Loaded, inherited: InheritedSockets, lost: LostLines, hangup: Signal) -> anyhow::Result<()> {
     let metrics = Metrics::start(Some(lost))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::running::Running;
-use super::server::AskError;
-use super::words::{ago, bytes, count, plain, span};
+use super::client::ClientError;
+use super::discover::{Discovery, complete, discover};
+use super::format::{ago, bytes, count, plain, span};
 use super::{print, say};
 use crate::api::Status;
 use crate::cache;
@@ -27,19 +27,19 @@ pub struct StatusCommand {
 }
 
 impl StatusCommand {
-    /// Asks the server and prints what it says.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let status: Status = match Running::with(&self.flags)? {
-            Running::Server(server) => server.get(&["status"])?,
-            Running::Nobody { config, why } => return silent(&config, &why, self.json),
+    /// Runs it, printing to standard output.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let status = match discover(&self.flags).await? {
+            Discovery::Server(client) => client.status().await?,
+            Discovery::NoServer { settings, reason } => return no_server(&complete(&settings)?, &reason, self.json),
         };
         print(&if self.json { serde_json::to_string_pretty(&status)? + "\n" } else { show(&status)? })?;
         Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// Says what can be seen where no server can be asked.
-fn silent(config: &Config, error: &AskError, json: bool) -> anyhow::Result<ExitCode> {
+/// Prints what the cache's directory shows, without its lock.
+fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result<ExitCode> {
     let survey = cache::inspect(&config.cache.dir);
     let (dir, entries) = (config.cache.dir.display(), survey.blobs.len());
     let proven: u64 = survey.blobs.values().sum();

@@ -1,6 +1,6 @@
 //! Tables for people: columns of texts, padded. It knows no terminal.
 
-use super::words::plain;
+use super::format::plain;
 
 /// A table: what stands over its columns, and rows of as many texts.
 pub(super) struct Table {

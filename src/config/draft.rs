@@ -92,6 +92,13 @@ impl Draft {
         }
     }
 
+    /// The settings, with the copy of the shared catalog in the cache's directory if this process may read it. Fetches nothing.
+    /// Blocks.
+    pub fn complete_offline(&self) -> Result<Config, ConfigErrors> {
+        let copy = self.reach().and_then(|reach| CatalogText::read(&reach.dir, &reach.catalog.url).ok().flatten());
+        self.complete(copy.map(Arc::new).as_ref())
+    }
+
     /// The settings, with this text of the shared catalog, as one more file. Without it, though they have one, they are
     /// [`Config::partial`]: what may be wrong for want of it is not told. Blocks for reading templates.
     pub fn complete(&self, text: Option<&Arc<CatalogText>>) -> Result<Config, ConfigErrors> {

@@ -1,12 +1,9 @@
 //! Loads a configuration: reads its inputs, and checks the whole.
 
-use std::sync::Arc;
-
 use super::error::ConfigErrors;
 use super::flags::Flags;
 use super::inputs::Inputs;
 use super::settings::Config;
-use super::shared::CatalogText;
 
 impl Config {
     /// Loads the settings file that `flags` or `environment` names with all that it includes, puts the environment and
@@ -15,9 +12,7 @@ impl Config {
     /// Blocks for reading the files. Of `environment` only what begins with `BOOTDEPOT_` is looked at. Nothing is fetched: of
     /// a shared catalog, the copy in the cache's directory counts, if this process may read it.
     pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigErrors> {
-        let draft = Inputs::new(flags, environment).read()?;
-        let copy = draft.reach().and_then(|reach| CatalogText::read(&reach.dir, &reach.catalog.url).ok().flatten());
-        draft.complete(copy.map(Arc::new).as_ref())
+        Inputs::new(flags, environment).read()?.complete_offline()
     }
 }
 

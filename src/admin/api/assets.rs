@@ -10,9 +10,9 @@ use utoipa::IntoParams;
 
 use super::jobs::{self, Started};
 use super::refusals::Refusals;
+use crate::admin::cache_snapshot::{CacheSnapshot, sorted};
 use crate::admin::extract::{Name, Query};
 use crate::admin::problem::Refusal;
-use crate::admin::shelf::{Shelf, sorted};
 use crate::admin::state::AdminState;
 use crate::api::{AssetList, AssetState, AssetView, Evicted, JobView, Problem};
 use crate::asset::AssetName;
@@ -57,16 +57,16 @@ pub(super) async fn list(
         return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("limit is {limit}; it may be 1 to {MOST}")));
     }
     let look = move || {
-        let stock = Shelf::look(&state.boot);
+        let snapshot = CacheSnapshot::take(&state.boot);
         let mut assets = sorted(state.boot.depot(), prefix.as_deref().unwrap_or_default());
         if let Some(wanted) = wanted_state {
-            assets.retain(|asset| stock.state(asset) == wanted);
+            assets.retain(|asset| snapshot.state(asset) == wanted);
         }
         let first = after.map_or(0, |after| assets.partition_point(|asset| asset.name.as_str() <= after.as_str()));
         let page = &assets[first..assets.len().min(first + usize::from(limit))];
         let more = first + page.len() < assets.len();
         let next = page.last().filter(|_| more).map(|last| last.name.to_string());
-        AssetList { assets: page.iter().map(|asset| stock.view(asset)).collect(), total: assets.len(), next }
+        AssetList { assets: page.iter().map(|asset| snapshot.view(asset)).collect(), total: assets.len(), next }
     };
     Ok(Json(blocking(look).await))
 }
@@ -197,7 +197,7 @@ pub(super) async fn evict(State(state): State<AdminState>, Name(name): Name) -> 
 
 async fn view(state: &AdminState, asset: Arc<Asset>) -> Json<AssetView> {
     let state = state.clone();
-    Json(blocking(move || Shelf::look(&state.boot).view(&asset)).await)
+    Json(blocking(move || CacheSnapshot::take(&state.boot).view(&asset)).await)
 }
 
 fn find(state: &AdminState, name: &str) -> Result<Arc<Asset>, Refusal> {
@@ -211,7 +211,7 @@ fn unknown(name: &str) -> Refusal {
 fn unpinned(error: &PinError) -> Refusal {
     let status = match error {
         PinError::Unknown(_) => StatusCode::NOT_FOUND,
-        PinError::Unwritten { .. } | PinError::Illegible { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        PinError::Unwritten { .. } | PinError::Unreadable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     Refusal::new(status, error.to_string())
 }

@@ -91,7 +91,7 @@ impl Releases {
         let needed: Vec<Arc<Asset>> = {
             let state = self.state();
             let assets = state.channels.active_or_live().flat_map(|release| self.assets(release));
-            assets.filter(|asset| !self.shared.depot.is_proven(&asset.digest)).collect()
+            assets.filter(|asset| !self.shared.depot.is_cached(&asset.digest)).collect()
         };
         let digests: HashSet<Digest> = needed.iter().map(|asset| asset.digest).collect();
         reconciler.running.retain(|digest, fetch| {

@@ -8,7 +8,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use super::report::{Finding, Group, Verdict};
 use crate::asset::Digest;
 use crate::cache::{CacheSettings, Inspection};
-use crate::cli::words::{bytes, count};
+use crate::cli::format::{bytes, count};
 use crate::config::Config;
 
 /// Looks at the cache of these settings. `sizes` is what origins said of the lengths of objects. Blocks.

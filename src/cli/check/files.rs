@@ -3,7 +3,7 @@
 use super::origins::certificate;
 use super::report::{Finding, Group, Verdict};
 use crate::admin::check_token_files;
-use crate::cli::words::count;
+use crate::cli::format::count;
 use crate::config::Config;
 use crate::error_chain::error_chain;
 use crate::transport::check_certificate;

@@ -3,7 +3,7 @@
 use super::advice::{CatalogAccess, Subject, Trouble};
 use super::origins::Outcome;
 use crate::asset::{BlockList, Digest, SourceTarget, SourceUrl};
-use crate::cli::words::bytes;
+use crate::cli::format::bytes;
 use crate::origin::{OriginError, Origins, Stat};
 
 /// The longest block list that is read, as when a fill reads one.

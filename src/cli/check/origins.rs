@@ -18,7 +18,7 @@ use super::objects;
 use super::report::{Finding, Group, Verdict};
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::catalog::Asset;
-use crate::cli::words::{count, spread};
+use crate::cli::format::{count, spread};
 use crate::config::Config;
 use crate::origin::{OriginError, OriginSettings, Origins, Route, StatReport, Timeouts};
 

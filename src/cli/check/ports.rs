@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::report::{Finding, Group, Verdict};
 use crate::cache::Inspection;
-use crate::cli::words::count;
+use crate::cli::format::count;
 use crate::config::{Config, Place};
 use crate::dhcp::{DhcpError, DhcpServer};
 

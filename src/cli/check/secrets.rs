@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::report::{Finding, Group, Verdict};
-use crate::cli::words::count;
+use crate::cli::format::count;
 use crate::config::Config;
 use crate::secret::Secret;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::bars::Bars;
-use super::words;
+use super::text;
 use crate::api::{ItemView, JobView, Plan, PreloadOrder};
 use crate::cli::say;
 use crate::jobs::ItemState;
@@ -67,8 +67,8 @@ impl Report {
         if matches!(self.form, Form::Json) {
             return Event::Plan { by, plan }.line();
         }
-        let listed = if order.dry_run { words::missing(plan) } else { String::new() };
-        Ok(words::plan(plan, order.verify) + &listed)
+        let listed = if order.dry_run { text::missing(plan) } else { String::new() };
+        Ok(text::plan(plan, order.verify) + &listed)
     }
 
     /// Shows how far it is. Returns what is to be printed.
@@ -97,16 +97,16 @@ impl Report {
             }
             Form::Bars(bars) => {
                 for item in changed.into_iter().filter(|item| item.state == ItemState::Failed) {
-                    bars.say(&words::ended(item).unwrap_or_default());
+                    bars.say(&text::ended(item).unwrap_or_default());
                 }
                 bars.show(job);
             }
             Form::Lines { total_due } => {
-                for line in changed.into_iter().filter_map(words::ended) {
+                for line in changed.into_iter().filter_map(text::ended) {
                     say(format_args!("{line}"));
                 }
                 if Instant::now() >= *total_due {
-                    say(format_args!("{}", words::total(job)));
+                    say(format_args!("{}", text::total(job)));
                     *total_due = Instant::now() + TOTAL_EACH;
                 }
             }
@@ -134,6 +134,6 @@ impl Report {
         if matches!(self.form, Form::Json) {
             return Event::Summary(&job.without_items()).line();
         }
-        Ok(words::summary(job, plan))
+        Ok(text::summary(job, plan))
     }
 }
