@@ -211,7 +211,7 @@ fn unknown(name: &str) -> Refusal {
 fn unpinned(error: &PinError) -> Refusal {
     let status = match error {
         PinError::Unknown(_) => StatusCode::NOT_FOUND,
-        PinError::Unwritten { .. } | PinError::Illegible { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        PinError::Unwritten { .. } | PinError::Unreadable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     Refusal::new(status, error.to_string())
 }

@@ -55,7 +55,7 @@ impl ChangeWatcher {
             state: state.clone(),
             polls: 0,
             // Subscribed before the state is read: a change in between is sent twice rather than never.
-            transfers: depot.transfers(),
+            transfers: depot.transfer_events(),
             fill_events: depot.fill_events(),
             job_events: state.jobs.subscribe(),
             fills: HashMap::new(),

@@ -4,7 +4,7 @@ use super::*;
 use crate::asset::{AssetName, Digest};
 use crate::boot::{Ledger, Releases, Roster};
 use crate::catalog::Release;
-use crate::depot::Holder;
+use crate::depot::RetentionReason;
 use crate::http::tests::TestServer;
 
 fn json<T: serde::de::DeserializeOwned>(response: &TestResponse, status: u16) -> T {
@@ -73,9 +73,9 @@ async fn asset_is_pinned_unpinned_and_evicted() {
     assert!(here.used.is_some() && here.verified.is_some() && !here.pinned);
 
     let pinned: AssetView = json(&admin.request("POST", &format!("{path}/pin"), &[]).await, 200);
-    assert_eq!((pinned.pinned, pinned.pinned_by, pinned.evicted_next), (true, vec![Holder::Operator], None));
+    assert_eq!((pinned.pinned, pinned.pinned_by, pinned.evicted_next), (true, vec![RetentionReason::Operator], None));
     let response = admin.request("POST", &format!("{path}/evict"), &[]).await;
-    let detail = "okd/kernel stays: an operator pinned it; unpin it first";
+    let detail = "okd/kernel is not evicted: an operator pinned it; unpin it first";
     assert_eq!((response.status(), problem(&response).detail.as_str()), (409, detail));
     let loose: AssetView = json(&admin.request("POST", "/api/v1/assets/okd%2Fkernel/unpin", &[]).await, 200);
     assert!(!loose.pinned && loose.pinned_by.is_empty());

@@ -109,7 +109,7 @@ async fn cancelled_job_cannot_be_cancelled_again() {
     assert_eq!(admin.request("DELETE", &path, &[]).await.status(), 200);
     assert_eq!(ended(&admin, job.id).await.state, JobState::Cancelled);
     let response = admin.request("DELETE", &path, &[]).await;
-    let detail = format!("job {} has ended already: it is cancelled", job.id);
+    let detail = format!("job {} has already ended: it is cancelled", job.id);
     assert_eq!((response.status(), problem(&response).detail), (409, detail));
     admin.close().await;
 }
