@@ -24,7 +24,7 @@ use crate::dhcp::DhcpServer;
 use crate::http::{HttpServer, plain_port};
 use crate::jobs::Jobs;
 use crate::origin::Origins;
-use crate::sockets::Inherited;
+use crate::sockets::InheritedSockets;
 use crate::task::blocking;
 use crate::telemetry::Metrics;
 use crate::tftp::{BaseUrl, TftpServer};
@@ -57,7 +57,7 @@ impl App {
     pub async fn start(
         loaded: impl Into<Loaded>,
         metrics: Metrics,
-        mut inherited: Inherited,
+        mut inherited: InheritedSockets,
     ) -> Result<Self, AppError> {
         let loaded = loaded.into();
         let initial = InitialState::of(&loaded);

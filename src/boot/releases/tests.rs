@@ -13,6 +13,7 @@ use super::record::Record;
 use super::settings::ReconcileSettings;
 use super::*;
 use crate::asset::{AssetName, Digest};
+use crate::backoff::BackoffPolicy;
 use crate::boot::not_live::NotLive;
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog, Release};
@@ -67,7 +68,7 @@ impl TestSite {
             content_type: "application/octet-stream".into(),
             pin: false,
             blocks: None,
-            since: SystemTime::UNIX_EPOCH,
+            last_modified: SystemTime::UNIX_EPOCH,
         };
         let settings = CacheSettings { dir: self.dir.path().join("cache"), max_size: self.max_size, min_free: 0 };
         // Tasks of an earlier depot may hold the lock for a moment after it was closed.
@@ -102,8 +103,7 @@ impl TestSite {
         ];
         let (depot, cache) = self.depot().await;
         let settings = ReconcileSettings {
-            first_pause: Duration::from_millis(1),
-            longest_pause: Duration::from_millis(20),
+            backoff: BackoffPolicy { first: Duration::from_millis(1), max: Duration::from_millis(20), jitter: 0.25 },
             check_interval: Duration::from_millis(5),
         };
         let releases = Releases::open_with(releases, depot, self.record(), settings);
