@@ -19,7 +19,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::sync::{Semaphore, broadcast};
 
-pub use plan::{Missing, Plan, PlanItem, Proven, Room};
+pub use plan::{Cached, Missing, Plan, PlanItem, Room};
 pub use selection::{Kind as SelectedKind, Selection, SelectionError, UnknownName, is_glob, matcher};
 pub use view::{AssetCounts, ByteCounts, ItemState, ItemStatus, JobEvent, JobKind, JobState, JobStatus, PlannedState};
 

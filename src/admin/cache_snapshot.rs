@@ -39,7 +39,7 @@ impl CacheSnapshot {
     /// Whether the asset is here.
     pub(super) fn state(&self, asset: &Asset) -> AssetState {
         if self.blobs.contains_key(&asset.digest) {
-            AssetState::Proven
+            AssetState::Cached
         } else if self.fills.contains_key(&asset.digest) {
             AssetState::Filling
         } else {

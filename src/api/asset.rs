@@ -53,8 +53,8 @@ pub struct AssetView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum AssetState {
-    /// It is in the cache, proven.
-    Proven,
+    /// It is in the cache, verified.
+    Cached,
     /// A fill of it is under way.
     Filling,
     /// Neither.

@@ -12,7 +12,7 @@ pub struct Plan {
     /// How many assets there are.
     pub assets: usize,
     /// Those that are here.
-    pub proven: Proven,
+    pub cached: Cached,
     /// Those that are not.
     pub missing: Missing,
     /// Whether there is room for them.
@@ -23,7 +23,7 @@ pub struct Plan {
 
 /// What is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct Proven {
+pub struct Cached {
     /// How many assets.
     pub assets: usize,
     /// How many bytes.
@@ -64,11 +64,11 @@ pub struct PlanItem {
 
 impl From<jobs::Plan> for Plan {
     fn from(plan: jobs::Plan) -> Self {
-        let jobs::Plan { assets, proven, missing, room, items } = plan;
+        let jobs::Plan { assets, cached, missing, room, items } = plan;
         let jobs::Missing { assets: absent, bytes, unknown_sizes } = missing;
         Self {
             assets,
-            proven: Proven { assets: proven.assets, bytes: proven.bytes },
+            cached: Cached { assets: cached.assets, bytes: cached.bytes },
             missing: Missing { assets: absent, bytes, unknown_sizes },
             room: Room { available: room.available, fits: room.fits },
             items: items.into_iter().map(Into::into).collect(),

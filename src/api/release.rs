@@ -16,12 +16,12 @@ pub struct ReleaseView {
     pub channel: Option<String>,
     /// How it stands.
     pub state: ReleaseState,
-    /// Whether it is active: live, or to be live as soon as it is proven. Of a channel one release is.
+    /// Whether it is active: live, or to be live as soon as it is cached. Of a channel one release is.
     pub active: bool,
-    /// Why it is not proven, as far as that is known: which asset could not be fetched when that was last tried, and why.
+    /// Why it is not cached, as far as that is known: which asset could not be fetched when that was last tried, and why.
     pub reason: Option<String>,
-    /// How many of its assets are in the cache, proven.
-    pub proven: usize,
+    /// How many of its assets are in the cache.
+    pub cached: usize,
     /// How many assets it has.
     pub total: usize,
     /// Bytes of it that are here.
@@ -41,8 +41,8 @@ pub struct ReleaseList {
 
 impl From<ReleaseStatus> for ReleaseView {
     fn from(release: ReleaseStatus) -> Self {
-        let ReleaseStatus { name, channel, state, active, reason, proven, total, bytes, size, kept_until } = release;
-        Self { name, channel, state, active, reason, proven, total, bytes, size, kept_until }
+        let ReleaseStatus { name, channel, state, active, reason, cached, total, bytes, size, kept_until } = release;
+        Self { name, channel, state, active, reason, cached, total, bytes, size, kept_until }
     }
 }
 

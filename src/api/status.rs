@@ -62,8 +62,8 @@ pub struct CacheView {
     pub free: Option<u64>,
     /// Bytes that are left free on the file system.
     pub min_free: u64,
-    /// Proven blobs.
-    pub proven: Amount,
+    /// Cached blobs.
+    pub cached: Amount,
     /// Partials, of fills under way or left from earlier ones.
     pub partial: Amount,
     /// Blobs that rotted.

@@ -104,7 +104,7 @@ fn verdict(view: &ReleaseView) -> Verdict {
         (ReleaseState::Failed, Some(reason)) => {
             Verdict::Failed(format!("{name} is not live: {reason}; the server tries on"))
         }
-        _ => Verdict::Waiting(format!("{name}: {} of {} assets are proven, {}", view.proven, view.total, here(view))),
+        _ => Verdict::Waiting(format!("{name}: {} of {} assets are cached, {}", view.cached, view.total, here(view))),
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
             state,
             active,
             reason: reason.map(str::to_owned),
-            proven: 1,
+            cached: 1,
             total: 3,
             bytes: 2048,
             size: None,
@@ -128,7 +128,7 @@ mod tests {
         };
         assert_eq!(verdict(&view(ReleaseState::Live, true, None)), Verdict::Live);
         let fetching = verdict(&view(ReleaseState::Fetching, true, None));
-        assert_eq!(fetching, Verdict::Waiting("okd-4.20: 1 of 3 assets are proven, 2.0 KiB".to_owned()));
+        assert_eq!(fetching, Verdict::Waiting("okd-4.20: 1 of 3 assets are cached, 2.0 KiB".to_owned()));
         let failed = verdict(&view(ReleaseState::Failed, true, Some("okd/rootfs: no source has it")));
         let said = "okd-4.20 is not live: okd/rootfs: no source has it; the server tries on";
         assert_eq!(failed, Verdict::Failed(said.to_owned()));

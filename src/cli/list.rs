@@ -109,13 +109,13 @@ mod tests {
             pinned_by: vec![Holder::Operator, Holder::Release("okd-4.19".to_owned())],
             in_use: true,
             used: Some("2026-11-21T14:02:11Z".parse().unwrap()),
-            ..asset("okd/4.19/rootfs.img", AssetState::Proven, 100 << 20)
+            ..asset("okd/4.19/rootfs.img", AssetState::Cached, 100 << 20)
         };
         let unknown = AssetView { size: None, ..asset("okd/4.20/rootfs.img", AssetState::Missing, 0) };
         let assets = [held, asset("okd/4.19/kernel", AssetState::Filling, 42 << 20), unknown];
         insta::assert_snapshot!(table(&assets, now), @r"
         NAME                      SIZE  STATE         HELD BY                               LAST USED
-        okd/4.19/rootfs.img  100.0 MiB  proven        operator, release okd-4.19, a reader  4 min ago
+        okd/4.19/rootfs.img  100.0 MiB  cached        operator, release okd-4.19, a reader  4 min ago
         okd/4.19/kernel      100.0 MiB  filling 42 %  -                                     -
         okd/4.20/rootfs.img          -  missing       -                                     -
         ");

@@ -46,7 +46,7 @@ impl PinCommand {
 
 fn text(asset: &AssetView) -> String {
     match asset.state {
-        AssetState::Proven => format!("pinned {} ({})", asset.name, bytes(asset.bytes)),
+        AssetState::Cached => format!("pinned {} ({})", asset.name, bytes(asset.bytes)),
         AssetState::Filling => format!("pinned {}, which is on its way here", asset.name),
         AssetState::Missing => {
             format!("pinned {}, which is not here yet: preload it, or it comes when asked for", asset.name)

@@ -25,7 +25,7 @@ use crate::jobs::JobState;
 /// Bring assets into the cache before machines ask for them
 ///
 /// Says what is here and what is missing, and then fetches it: through the running server, or, where none runs, by itself.
-/// What is proven already costs nothing, so it can be repeated; what was begun goes on where it was. Ctrl-C ends it cleanly
+/// What is cached already costs nothing, so it can be repeated; what was begun goes on where it was. Ctrl-C ends it cleanly
 /// and keeps what came; a second one leaves at once.
 #[derive(Debug, clap::Args)]
 #[command(

@@ -42,7 +42,7 @@ fn table(views: &[ReleaseView], now: Timestamp) -> String {
             view.name.clone(),
             view.channel.clone().unwrap_or_else(|| "-".to_owned()),
             view.state.as_str().to_owned(),
-            format!("{} of {}", view.proven, view.total),
+            format!("{} of {}", view.cached, view.total),
             here(view),
             why(view, now),
         ]);
@@ -50,7 +50,7 @@ fn table(views: &[ReleaseView], now: Timestamp) -> String {
     table.print("")
 }
 
-/// Why it is not proven, or is kept though another is live.
+/// Why it is not cached, or is kept though another is live.
 fn why(view: &ReleaseView, now: Timestamp) -> String {
     let kept = view.kept_until.map(|until| {
         let left = span(until.duration_since(now));
@@ -74,13 +74,13 @@ mod tests {
 
     #[test]
     fn releases_are_a_table() {
-        let view = |name: &str, state, active, proven, bytes| ReleaseView {
+        let view = |name: &str, state, active, cached, bytes| ReleaseView {
             name: name.to_owned(),
             channel: Some("okd".to_owned()),
             state,
             active,
             reason: None,
-            proven,
+            cached,
             total: 3,
             bytes,
             size: Some(1_200_000_000),

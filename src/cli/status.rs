@@ -42,7 +42,7 @@ impl StatusCommand {
 fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result<ExitCode> {
     let survey = cache::inspect(&config.cache.dir);
     let (dir, entries) = (config.cache.dir.display(), survey.blobs.len());
-    let proven: u64 = survey.blobs.values().sum();
+    let cached: u64 = survey.blobs.values().sum();
     say(format_args!("bootdepot: {error}"));
     // What cannot be looked into is not empty.
     let unread = std::fs::read_dir(&config.cache.dir).err().map(|error| error.to_string());
@@ -53,7 +53,7 @@ fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result
             "limit": config.cache.max_size,
             "free": free,
             "min_free": config.cache.min_free,
-            "proven": { "bytes": proven, "entries": entries },
+            "cached": { "bytes": cached, "entries": entries },
             "holder": survey.holder,
             "trouble": unread,
         });
@@ -65,7 +65,7 @@ fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result
             Some(pid) => format!("process {pid} has it open"),
             None => "nobody has it open".to_owned(),
         };
-        format!("cache      {dir}: {} in {}; {holder}\n", bytes(proven), count(entries, "blob"))
+        format!("cache      {dir}: {} in {}; {holder}\n", bytes(cached), count(entries, "blob"))
     };
     print(&printed)?;
     Ok(ExitCode::FAILURE)
@@ -83,8 +83,8 @@ fn show(status: &Status) -> Result<String, std::fmt::Error> {
     let listeners: Vec<_> = status.listeners.iter().map(|it| format!("{} {}", it.protocol, it.address)).collect();
     writeln!(text, "listens    {}", listeners.join(", "))?;
     let cache = &status.cache;
-    write!(text, "cache      {}: {} of {}", cache.dir, bytes(cache.proven.bytes), bytes(cache.limit))?;
-    write!(text, " in {}", count(cache.proven.entries, "blob"))?;
+    write!(text, "cache      {}: {} of {}", cache.dir, bytes(cache.cached.bytes), bytes(cache.limit))?;
+    write!(text, " in {}", count(cache.cached.entries, "blob"))?;
     if let Some(free) = cache.free {
         write!(text, "; {} free on the disk, {} of it kept", bytes(free), bytes(cache.min_free))?;
     }

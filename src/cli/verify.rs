@@ -48,7 +48,7 @@ impl VerifyCommand {
                 if self.all {
                     return all(client, self.json).await;
                 }
-                let cached = |asset: &AssetView| asset.state == AssetState::Proven;
+                let cached = |asset: &AssetView| asset.state == AssetState::Cached;
                 let names = select(&self.names, client, cached).await?;
                 for_each(&names, "nothing is in the cache", self.json, async |name: &str| one(client, name).await).await
             })
@@ -65,7 +65,7 @@ async fn one(client: &ApiClient, name: &str) -> ItemOutcome {
         Some(item) => Err(reason(item)),
         None if job.state == JobState::Done => {
             let size = job.bytes.done;
-            Ok(ItemResult { text: format!("proven {name} ({})", bytes(size)), json: json!({ "bytes": size }) })
+            Ok(ItemResult { text: format!("verified {name} ({})", bytes(size)), json: json!({ "bytes": size }) })
         }
         None => Err(format!("it was not hashed to its end: the job is {}", job.state.as_str())),
     })
@@ -91,7 +91,7 @@ async fn all(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
         failed.for_each(|item| say(format_args!("bootdepot: {}: {}", plain(&item.name), plain(&reason(item)))));
         let (done, failed) = (job.assets.done, job.assets.failed);
         let failed = if failed == 0 { String::new() } else { format!(", {failed} failed") };
-        print(&format!("{done} of {} blobs are proven ({}){failed}\n", job.assets.total, bytes(job.bytes.done)))?;
+        print(&format!("{done} of {} blobs verified ({}){failed}\n", job.assets.total, bytes(job.bytes.done)))?;
     }
     Ok(if job.state == JobState::Done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -112,8 +112,8 @@ pub enum ItemState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum PlannedState {
-    /// It is in the cache, proven.
-    Proven,
+    /// It is in the cache, verified.
+    Cached,
     /// A fill of it is under way.
     Filling,
     /// It is not here.

@@ -114,8 +114,8 @@ fn all_of_it(asked: &Asked<'_>, objects: &[Object; 3]) {
         columns(&listed),
         [
             ["NAME", "SIZE", "STATE", "HELD BY"],
-            ["okd/1/kernel", "97.6 KiB", "proven", "-"],
-            ["okd/1/rootfs", "292.9 KiB", "proven", "-"],
+            ["okd/1/kernel", "97.6 KiB", "cached", "-"],
+            ["okd/1/rootfs", "292.9 KiB", "cached", "-"],
             ["tools/memtest", "-", "missing", "-"],
         ]
     );
@@ -158,9 +158,13 @@ fn all_of_it(asked: &Asked<'_>, objects: &[Object; 3]) {
     assert!(told[0]["error"].as_str().is_some_and(|reason| reason.contains("unpin it first")), "{told}");
 
     // Hashing again.
-    assert_eq!(asked.run(&["verify", "okd/1/kernel"]).done(), "proven okd/1/kernel (97.6 KiB)\n");
-    assert_eq!(asked.run(&["verify", "**"]).done(), "proven okd/1/kernel (97.6 KiB)\n", "what is not here is left out");
-    assert_eq!(asked.run(&["verify", "--all"]).done(), "1 of 1 blobs are proven (97.6 KiB)\n");
+    assert_eq!(asked.run(&["verify", "okd/1/kernel"]).done(), "verified okd/1/kernel (97.6 KiB)\n");
+    assert_eq!(
+        asked.run(&["verify", "**"]).done(),
+        "verified okd/1/kernel (97.6 KiB)\n",
+        "what is not here is left out"
+    );
+    assert_eq!(asked.run(&["verify", "--all"]).done(), "1 of 1 blobs verified (97.6 KiB)\n");
     let absent = asked.run(&["verify", "tools/memtest"]).failed();
     assert!(absent.starts_with("bootdepot: tools/memtest"), "{absent}");
     let path = blob(asked.site, &objects[0]);
@@ -171,7 +175,7 @@ fn all_of_it(asked: &Asked<'_>, objects: &[Object; 3]) {
     let rotted = asked.run(&["verify", "okd/1/kernel", "--json"]);
     assert_eq!(rotted.status, 1, "{rotted:?}");
     assert!(asked.site.cache_dir().join("quarantine").join(objects[0].sha256()).exists());
-    assert_eq!(asked.run(&["list", "--state", "proven"]).done(), "no asset is like that\n");
+    assert_eq!(asked.run(&["list", "--state", "cached"]).done(), "no asset is like that\n");
 }
 
 fn online(site: &Site) -> Server {
@@ -252,7 +256,7 @@ fn status_says_whether_the_server_is_ready() {
     assert!(silent.failed().starts_with("bootdepot: admin.listen leaves the port to the system"));
     let json = Said::of(&site.command_line(&["status", "--json"]).output().expect("it can be run"));
     let told: Value = serde_json::from_str(&json.out).expect("JSON");
-    assert_eq!((json.status, &told["running"], &told["cache"]["proven"]["entries"]), (1, &false.into(), &2.into()));
+    assert_eq!((json.status, &told["running"], &told["cache"]["cached"]["entries"]), (1, &false.into(), &2.into()));
 
     let server = online(&site);
     let asked = Asked { site: &site, admin: Some(server.admin) };

@@ -137,7 +137,7 @@ fn in_json_it_is_one_event_a_line() {
     let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let (plan, summary) = (&events[0], &events[events.len() - 1]);
     assert_eq!(
-        (&plan["event"], &plan["by"], &plan["proven"]["assets"]),
+        (&plan["event"], &plan["by"], &plan["cached"]["assets"]),
         (&"plan".into(), &"command".into(), &1.into())
     );
     assert_eq!(plan["items"].as_array().expect("a list").len(), 3);

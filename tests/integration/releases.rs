@@ -102,7 +102,7 @@ fn an_activation_shares_its_fills_with_those_who_ask_meanwhile() {
     let site = two_releases(&origin).0;
     let (done, printed, _) = said(&site.ask(server.admin, &["activate", "okd-2"]));
     assert!(
-        done && printed.contains(" of 2 assets are proven, ") && printed.ends_with("; it goes live when all are\n"),
+        done && printed.contains(" of 2 assets are cached, ") && printed.ends_with("; it goes live when all are\n"),
         "{printed}"
     );
     let reading = server.client().open("GET", "/assets/okd/2/rootfs", &[]);

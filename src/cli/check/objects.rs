@@ -73,7 +73,7 @@ pub(super) async fn block_list(subject: &Subject<'_>, origins: &Origins, source:
             None => Outcome::Good {
                 size: stat.size,
                 checksum: true,
-                found: format!("{} blocks of {}, proven", list.count(), bytes(list.block_size())),
+                found: format!("{} blocks of {}, verified", list.count(), bytes(list.block_size())),
             },
         },
     }

@@ -17,17 +17,17 @@ pub(super) fn plan(plan: &Plan, verify: bool) -> String {
         return "no asset is meant: there is nothing to do\n".to_owned();
     }
     let mut text = format!("{}, ", assets(plan.assets));
-    let (proven, missing) = (plan.proven, plan.missing);
-    let _ = match (proven.assets, missing.assets) {
-        (here, 0) => write!(text, "{} here ({})", if here == 1 { "which is" } else { "all" }, bytes(proven.bytes)),
+    let (cached, missing) = (plan.cached, plan.missing);
+    let _ = match (cached.assets, missing.assets) {
+        (here, 0) => write!(text, "{} here ({})", if here == 1 { "which is" } else { "all" }, bytes(cached.bytes)),
         (0, _) => write!(text, "none here"),
-        (here, _) => write!(text, "{here} here ({})", bytes(proven.bytes)),
+        (here, _) => write!(text, "{here} here ({})", bytes(cached.bytes)),
     };
     if missing.assets > 0 {
         let _ = write!(text, "; {} to fetch: {}", missing.assets, to_fetch(plan));
     }
     text.push('\n');
-    if verify && proven.assets > 0 {
+    if verify && cached.assets > 0 {
         let _ = writeln!(text, "what is here is hashed again");
     }
     if !plan.room.fits {
@@ -54,7 +54,7 @@ fn assets(number: usize) -> String {
 
 /// Each asset that is missing, a line each.
 pub(super) fn missing(plan: &Plan) -> String {
-    let lines = plan.items.iter().filter(|item| item.state != PlannedState::Proven).map(|item| {
+    let lines = plan.items.iter().filter(|item| item.state != PlannedState::Cached).map(|item| {
         let size = item.size.map_or_else(|| "?".to_owned(), bytes);
         let filling = if item.state == PlannedState::Filling { " (on its way)" } else { "" };
         format!("  {size:>10}  {}{filling}\n", plain(&item.name))
@@ -125,7 +125,7 @@ pub(super) fn ended(item: &ItemView) -> Option<String> {
 /// How it ended.
 pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
     let rotted = job.items.iter().filter(|item| item.state == ItemState::Done && item.rotted).count();
-    let here = plan.proven.assets.min(job.assets.done).saturating_sub(rotted);
+    let here = plan.cached.assets.min(job.assets.done).saturating_sub(rotted);
     let brought = job.assets.done - here;
     let seconds = job.ended.map(|ended| ended.duration_since(job.began));
     let time = Duration::try_from(seconds.unwrap_or_default()).unwrap_or_default();
@@ -175,7 +175,7 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
 /// counts once, as it does in the sums.
 fn fetched(job: &JobView, plan: &Plan) -> (u64, u64) {
     let was_here: HashSet<_> = {
-        let here = plan.items.iter().filter(|item| item.state == PlannedState::Proven);
+        let here = plan.items.iter().filter(|item| item.state == PlannedState::Cached);
         here.map(|item| item.name.as_str()).collect()
     };
     let (mut again, mut cut, mut failed) = (0, 0, 0);
@@ -189,7 +189,7 @@ fn fetched(job: &JobView, plan: &Plan) -> (u64, u64) {
             _ => {}
         }
     }
-    ((job.bytes.done + again).saturating_sub(plan.proven.bytes + cut + failed), cut)
+    ((job.bytes.done + again).saturating_sub(plan.cached.bytes + cut + failed), cut)
 }
 
 #[cfg(test)]
@@ -197,17 +197,17 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
 
     use super::*;
-    use crate::api::{Assets, Bytes, Missing, PlanItem, Proven, Room};
+    use crate::api::{Assets, Bytes, Cached, Missing, PlanItem, Room};
     use crate::jobs::JobKind;
 
     const GIB: u64 = 1 << 30;
 
     fn plan_of(items: &[(&str, Option<u64>, PlannedState)], available: u64) -> Plan {
-        let (mut proven, mut missing) = (Proven::default(), Missing::default());
+        let (mut cached, mut missing) = (Cached::default(), Missing::default());
         for (_, size, state) in items {
-            if *state == PlannedState::Proven {
-                proven.assets += 1;
-                proven.bytes += size.unwrap_or(0);
+            if *state == PlannedState::Cached {
+                cached.assets += 1;
+                cached.bytes += size.unwrap_or(0);
             } else {
                 missing.assets += 1;
                 missing.bytes += size.unwrap_or(0);
@@ -217,7 +217,7 @@ mod tests {
         let item =
             |(name, size, state): &(&str, _, _)| PlanItem { name: (*name).to_owned(), size: *size, state: *state };
         let room = Room { available, fits: missing.bytes <= available };
-        Plan { assets: items.len(), proven, missing, room, items: items.iter().map(item).collect() }
+        Plan { assets: items.len(), cached, missing, room, items: items.iter().map(item).collect() }
     }
 
     fn item(name: &str, state: ItemState, bytes: u64, error: Option<&str>) -> ItemView {
@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    use PlannedState::{Filling, Missing as Absent, Proven as Here};
+    use PlannedState::{Cached as Here, Filling, Missing as Absent};
 
     #[test]
     fn a_plan_says_what_is_here_and_what_is_missing() {
@@ -318,7 +318,7 @@ mod tests {
         insta::assert_snapshot!(summary(&nothing, &plan_of(&[("a", Some(GIB), Here)], 0)), @"done: nothing was fetched, 1 here before");
         let twins =
             JobView { bytes: Bytes { total: Some(GIB), done: GIB }, ..came(JobState::Done, all.items[2].clone()) };
-        let apart = Plan { proven: Proven::default(), ..plan_of(&[], GIB) };
+        let apart = Plan { cached: Cached::default(), ..plan_of(&[], GIB) };
         insta::assert_snapshot!(summary(&twins, &apart), @"done: 3 assets fetched (1.0 GiB) in 35.2 s");
     }
 
