@@ -6,6 +6,7 @@
 //! tells what happens while it happens; `cache_snapshot` is assets as operators see them.
 
 mod api;
+mod api_error;
 mod cache_snapshot;
 mod dashboard;
 mod error;
@@ -15,7 +16,6 @@ mod guard;
 mod in_process;
 mod machines;
 mod probes;
-mod problem;
 mod rate_limit;
 mod reload;
 mod router;

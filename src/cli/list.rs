@@ -1,4 +1,4 @@
-//! `bootdepot list`: the assets, and what of them is in the cache.
+//! `bootdepot list`: lists the assets and their states.
 
 use std::process::ExitCode;
 
@@ -13,17 +13,17 @@ use super::table::Table;
 use crate::api::{AssetState, AssetView};
 use crate::config::Flags;
 
-/// List the assets, and what of them is in the cache
+/// List the assets, with the state of each
 ///
-/// Asks the running server (`admin.listen`), or, where none runs, looks into the cache by itself.
+/// Asks the running server (`admin.listen`). If none runs, opens the cache itself.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  bootdepot list okd/4.19/\n  bootdepot list --state missing\n  bootdepot list --json | jq -r '.[] | select(.pinned) | .name'"
 )]
 pub struct ListCommand {
-    /// Only those whose names begin so, such as `okd/4.19/`
+    /// Only assets whose names begin with this, such as `okd/4.19/`
     prefix: Option<String>,
-    /// Only those in this state
+    /// Only assets in this state
     #[arg(long, value_name = "STATE", value_parser = state())]
     state: Option<AssetState>,
     /// Print JSON
@@ -46,7 +46,7 @@ impl ListCommand {
         let assets = backend.run(async |client| Ok(client.assets(prefix, self.state).await?)).await?;
         let printed = match self.json {
             true => serde_json::to_string_pretty(&assets)? + "\n",
-            false if assets.is_empty() => "no asset is like that\n".to_owned(),
+            false if assets.is_empty() => "no assets match\n".to_owned(),
             false => table(&assets, Timestamp::now()),
         };
         print(&printed)?;
@@ -86,7 +86,7 @@ mod tests {
     use crate::depot::Holder;
 
     #[test]
-    fn assets_are_lines_of_a_table() {
+    fn list_table_shows_states() {
         let now: Timestamp = "2026-11-21T14:06:11Z".parse().unwrap();
         let asset = |name: &str, state, bytes| AssetView {
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! `bootdepot status`: how the server is.
+//! `bootdepot status`: the state of the server.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -13,9 +13,9 @@ use crate::api::Status;
 use crate::cache;
 use crate::config::{Config, Flags};
 
-/// Show how the running server is: whether it is ready, its cache, its origins
+/// Show the state of the running server: readiness, cache, catalog, traffic, origins
 ///
-/// Exits with status 1 where no server runs, or something keeps it from being ready.
+/// Exits with status 1 if no server runs or the server is not ready.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot status\n  bootdepot status --json | jq .cache")]
 pub struct StatusCommand {
@@ -44,7 +44,7 @@ fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result
     let (dir, entries) = (config.cache.dir.display(), survey.blobs.len());
     let cached: u64 = survey.blobs.values().sum();
     say(format_args!("bootdepot: {error}"));
-    // What cannot be looked into is not empty.
+    // A directory that cannot be read is not an empty one.
     let unread = std::fs::read_dir(&config.cache.dir).err().map(|error| error.to_string());
     let free = Some(survey.free).filter(|free| *free != u64::MAX);
     let printed = if json {
@@ -63,7 +63,7 @@ fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result
     } else {
         let holder = match &survey.holder {
             Some(pid) => format!("process {pid} has it open"),
-            None => "nobody has it open".to_owned(),
+            None => "no process has it open".to_owned(),
         };
         format!("cache      {dir}: {} in {}; {holder}\n", bytes(cached), count(entries, "blob"))
     };
@@ -90,7 +90,7 @@ fn show(status: &Status) -> Result<String, std::fmt::Error> {
     }
     if cache.partial.entries > 0 {
         let partials = count(cache.partial.entries, "partial");
-        write!(text, "; {} set aside for {partials}", bytes(cache.partial.bytes))?;
+        write!(text, "; {} in {partials}", bytes(cache.partial.bytes))?;
     }
     if cache.quarantined.entries > 0 {
         write!(text, "; {} in quarantine", count(cache.quarantined.entries, "blob"))?;
@@ -121,10 +121,10 @@ fn show(status: &Status) -> Result<String, std::fmt::Error> {
     for origin in &status.origins {
         write!(text, "origin     {}: {} requests, {} failed", origin.origin, origin.requests, origin.failures)?;
         if let Some(ok) = origin.last_ok {
-            write!(text, "; well {}", ago(ok, now))?;
+            write!(text, "; last success {}", ago(ok, now))?;
         }
         if let Some(error) = origin.last_error.as_ref().filter(|error| origin.last_ok.is_none_or(|ok| ok < error.at)) {
-            write!(text, "; failing: {} ({})", error.message, ago(error.at, now))?;
+            write!(text, "; last error: {} ({})", error.message, ago(error.at, now))?;
         }
         text.push('\n');
     }

@@ -9,87 +9,87 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 use super::{CacheState, FillOutcome, Outcome, Protocol};
 use crate::asset::{AssetName, Digest};
 
-/// A fill under way.
+/// An active fill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FillStatus {
-    /// The asset that it was begun for; others may have the same bytes.
+    /// The asset that started it; others may have the same digest.
     pub name: AssetName,
     /// The SHA-256 of the bytes.
     pub digest: Digest,
-    /// When it was begun.
+    /// When it started.
     pub began: SystemTime,
-    /// How far it is.
+    /// Its phase.
     pub phase: FillPhase,
-    /// Bytes that are here, those of an earlier run included.
+    /// Bytes in the partial, those of an earlier run included.
     pub bytes: u64,
-    /// Bytes in all, where that is known.
+    /// Bytes in all, if known.
     pub size: Option<u64>,
-    /// Bytes that came from origins, those that had to come twice included.
+    /// Bytes received from origins, repeats included.
     pub received: u64,
-    /// Bytes a second from origins, over the last seconds.
+    /// Bytes per second from origins, over the last seconds.
     pub rate: u64,
 }
 
-/// How far a fill is.
+/// The phase of a fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum FillPhase {
-    /// It waits for its turn, or for the origin's first answer.
+    /// It waits in the queue, or for the first response of the origin.
     Waiting,
     /// Bytes are coming.
     Filling,
-    /// All bytes are here, and are being proven and brought to the disk.
+    /// All bytes have come; they are being hashed and synced to the disk.
     Proving,
 }
 
-/// A fill that ended.
+/// A fill that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FillRecord {
-    /// The asset that it was begun for.
+    /// The asset that started it.
     pub name: AssetName,
-    /// The SHA-256 that its bytes were to have.
+    /// The expected SHA-256.
     pub digest: Digest,
     /// When it ended.
     pub ended: SystemTime,
     /// How long it took.
     pub took: Duration,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: FillOutcome,
-    /// Bytes that came from origins.
+    /// Bytes received from origins.
     pub received: u64,
-    /// What there is to say besides.
+    /// More about the outcome.
     pub detail: Option<String>,
 }
 
-/// A transfer under way.
+/// An active transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferStatus {
-    /// Tells it from every other transfer of this process.
+    /// Unique in this process.
     pub id: u64,
-    /// What it speaks.
+    /// The protocol.
     pub protocol: Protocol,
     /// The client's address and port.
     pub peer: SocketAddr,
     /// The host that was last seen at this address. The depot knows none: see [`crate::boot::Boot::open_transfers`].
     pub host: Option<String>,
-    /// The asset's name, or what stands for a thing that is no asset.
+    /// The asset's name, or a name for a script, a host's file or an unknown request.
     pub name: String,
-    /// When it began.
+    /// When it started.
     pub began: SystemTime,
-    /// Payload bytes that went out, repeats not included.
+    /// Payload bytes sent, repeats not included.
     pub sent: u64,
-    /// The whole asset's size in bytes, where it is known; the transfer may be of a part.
+    /// The size of the whole asset in bytes, if known. The transfer may be of a part.
     pub size: Option<u64>,
-    /// Where its bytes come from, where it has come to any.
+    /// Where its bytes come from; `None` before the first.
     pub cache: Option<CacheState>,
 }
 
-/// A transfer that ended.
+/// A transfer that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferRecord {
-    /// What it was.
+    /// The transfer.
     pub transfer: TransferStatus,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
     /// When it ended.
     pub ended: SystemTime,
@@ -97,7 +97,7 @@ pub struct TransferRecord {
     pub took: Duration,
 }
 
-/// A time as the API tells it: whole microseconds, which is what transfers differ by.
+/// A time in whole microseconds, as the API and the ledger have it.
 pub(crate) fn moment(time: SystemTime) -> Timestamp {
     let micros = |time: Timestamp| Timestamp::from_microsecond(time.as_microsecond());
     Timestamp::try_from(time).and_then(micros).unwrap_or(Timestamp::UNIX_EPOCH)

@@ -1,50 +1,50 @@
-//! How jobs stand, for operators.
+//! The status of jobs.
 
 use jiff::Timestamp;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-/// A job, and how far it is.
+/// A job, with its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobStatus {
-    /// Tells it from every other of this process.
+    /// Unique in this process.
     pub id: u64,
     /// What kind of work it is.
     pub kind: JobKind,
-    /// What it is of, in words.
+    /// What it works on, as a text.
     pub what: String,
-    /// How it stands.
+    /// Its state.
     pub state: JobState,
     /// When it began.
     pub began: Timestamp,
     /// When it ended.
     pub ended: Option<Timestamp>,
-    /// How many assets it is of.
+    /// Assets in it.
     pub assets: AssetCounts,
-    /// How many bytes it is of.
+    /// Bytes in it.
     pub bytes: ByteCounts,
-    /// Bytes a second over the last seconds; 0 for what has ended.
+    /// Bytes per second over the last seconds; 0 if it has ended.
     pub rate: u64,
-    /// Each asset; left out of lists. Of jobs that ended before the last 10 that did, those that failed.
+    /// Each asset; empty in lists. For all but the last 10 ended jobs, only assets that failed.
     pub items: Vec<ItemStatus>,
 }
 
-/// How many assets a job is of.
+/// Counts of the assets of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AssetCounts {
     /// In all.
     pub total: usize,
-    /// That are done.
+    /// Done.
     pub done: usize,
-    /// That failed.
+    /// Failed.
     pub failed: usize,
 }
 
-/// How many bytes a job is of; what several assets have in common counts once.
+/// Counts of the bytes of a job; bytes that several assets share count once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ByteCounts {
-    /// In all, where every size is known.
+    /// In all; `None` if a size is unknown.
     pub total: Option<u64>,
-    /// That are done, what was here from the beginning included.
+    /// Done, those cached from the start included.
     pub done: u64,
 }
 
@@ -53,16 +53,15 @@ pub struct ByteCounts {
 pub struct ItemStatus {
     /// Its name, or the digest of a blob that the catalog does not have.
     pub name: String,
-    /// How it stands.
+    /// Its state.
     pub state: ItemState,
     /// Bytes of it that are done.
     pub bytes: u64,
-    /// Its size in bytes, where it is known.
+    /// Its size in bytes, if known.
     pub size: Option<u64>,
     /// Why it failed.
     pub error: Option<String>,
-    /// Whether what was here of it turned out to be no good any more, or gone, and it is fetched again. Of a preload that
-    /// verifies.
+    /// Whether its cached copy was corrupt or gone, so that it is fetched again. Only for a preload that verifies.
     pub rotted: bool,
 }
 
@@ -78,7 +77,7 @@ pub enum JobKind {
     Scrub,
 }
 
-/// How a job stands.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum JobState {
@@ -86,17 +85,17 @@ pub enum JobState {
     Running,
     /// All of it is done.
     Done,
-    /// Something of it failed.
+    /// Some of it failed.
     Failed,
-    /// An operator ended it.
+    /// An operator cancelled it.
     Cancelled,
 }
 
-/// How one asset of a job stands.
+/// The state of one asset of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ItemState {
-    /// Its turn has not come.
+    /// It is queued.
     Waiting,
     /// It is being worked on.
     Running,
@@ -108,22 +107,22 @@ pub enum ItemState {
     Cancelled,
 }
 
-/// What a plan says of an asset.
+/// The state of an asset in a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum PlannedState {
     /// It is in the cache, verified.
     Cached,
-    /// A fill of it is under way.
+    /// It is being fetched.
     Filling,
-    /// It is not here.
+    /// It is not cached.
     Missing,
 }
 
 /// Something that happened to a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobEvent {
-    /// It began, went on or ended; without its items. At most about twice a second for each job.
+    /// It started, progressed or ended; without its items. At most about twice a second for each job.
     Job(JobStatus),
     /// One of its items changed its state.
     Item {
