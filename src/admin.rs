@@ -1,9 +1,9 @@
-//! The admin listener: the API that operators' commands and the dashboard ask, metrics and health checks. It knows what the
-//! server does and how to say it; it knows no settings file, and nothing of how machines are served.
+//! The admin server: the API that CLI commands and the dashboard call, metrics and health checks. It shows and controls the
+//! server; it knows neither the configuration file nor the protocols that machines use.
 //!
-//! A request's way: `server` asks `guard` whether it is let in at all (by `tokens`, from where, at what `pace`), reads what
-//! content it has, and hands it to the routes of `api`, `probes` and `dashboard`. What is refused anywhere is a [`crate::api::Problem`]. `events`
-//! tells what happens while it happens; `cache_snapshot` is assets as operators see them.
+//! `server` reads a request, lets `guard` admit it (rate limit, `tokens`, `Host` and `Origin`), and passes it to `router`, which
+//! assembles the routes of `api`, `probes` and `dashboard`. All handlers share the `state`. Every error is a problem document
+//! (RFC 9457). `events` streams changes as they happen; `cache_snapshot` is the cache as operators see it.
 
 mod api;
 mod api_error;

@@ -8,7 +8,7 @@ use crate::asset::{AssetName, Digest};
 use crate::boot::Boot;
 use crate::cache::BlobInfo;
 use crate::catalog::Asset;
-use crate::depot::{Depot, FillStatus, moment};
+use crate::depot::{Depot, FillStatus, timestamp};
 
 /// What the cache has and what is being fetched, at one moment.
 pub(super) struct CacheSnapshot {
@@ -71,13 +71,13 @@ impl CacheSnapshot {
             state,
             bytes,
             pinned: self.is_pinned(asset),
-            pinned_by: self.depot.holders(&digest),
+            pinned_by: self.depot.retention_reasons(&digest),
             in_use: blob.is_some_and(|(blob, _)| blob.held),
             releases: self.releases.get(&asset.name).cloned().unwrap_or_default(),
             content_type: asset.content_type.to_string(),
             sources: asset.sources.iter().map(ToString::to_string).collect(),
-            used: blob.map(|(blob, _)| moment(blob.used)),
-            verified: blob.map(|(blob, _)| moment(blob.verified)),
+            used: blob.map(|(blob, _)| timestamp(blob.used)),
+            verified: blob.map(|(blob, _)| timestamp(blob.verified)),
             failure: match state {
                 AssetState::Missing => self.depot.failure(&digest).map(|error| error.to_string()),
                 _ => None,

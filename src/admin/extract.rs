@@ -1,4 +1,4 @@
-//! What handlers take of a request, refused where it is not what they take.
+//! Extractors for handlers: body, query and path. A request that they cannot parse gets a problem document.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use http::request::Parts;
@@ -7,13 +7,13 @@ use serde::de::DeserializeOwned;
 
 use super::api_error::ApiError;
 
-/// A request's content, as JSON.
+/// The request body, parsed as JSON.
 pub(super) struct Content<T>(pub(super) T);
 
-/// The fields of a request's query.
+/// The fields of the query.
 pub(super) struct Query<T>(pub(super) T);
 
-/// The part of the path that is a name or a number, decoded.
+/// A path segment, percent-decoded and parsed: a name or a number.
 pub(super) struct Name<T = String>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Content<T> {
@@ -41,7 +41,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Name<T> {
     type Rejection = ApiError;
 
-    /// A text that cannot be a name or a number of the kind is that of nothing.
+    /// A segment that cannot be parsed cannot name an existing resource: 404.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         match Path::from_request_parts(parts, state).await {
             Ok(Path(name)) => Ok(Self(name)),

@@ -29,7 +29,7 @@ use super::state::{AdminParts, AdminState};
 use super::tokens::Tokens;
 use super::{api, events};
 use crate::api::Problem;
-use crate::sockets::{self, Inherited};
+use crate::sockets::{self, InheritedSockets};
 use crate::task::blocking;
 use crate::transport::{self, Client, Handler, ListenError, ListenerConfig, RETRY_SECONDS, SERVER_VALUE};
 
@@ -64,7 +64,7 @@ pub struct AdminServer {
 
 impl AdminServer {
     /// Reads the tokens and binds the listener; takes over its socket if it was `inherited`.
-    pub async fn bind(settings: AdminSettings, inherited: &mut Inherited) -> Result<Self, AdminError> {
+    pub async fn bind(settings: AdminSettings, inherited: &mut InheritedSockets) -> Result<Self, AdminError> {
         let reading = settings.clone();
         let tokens = blocking(move || Tokens::read(&reading)).await?.map(Arc::new);
         let address = settings.listen;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::events::ring::Ring;
+use super::events::EventRing;
 use super::reload::Reloading;
 use crate::api::Listener;
 use crate::boot::Boot;
@@ -35,14 +35,14 @@ pub struct AdminParts {
 #[derive(Clone)]
 pub(super) struct AdminState {
     parts: Arc<AdminParts>,
-    pub(super) ring: Arc<Ring>,
+    pub(super) events: Arc<EventRing>,
     pub(super) stop: CancellationToken,
 }
 
 impl AdminState {
     /// Event streams end at `stop`.
     pub(super) fn new(parts: AdminParts, stop: CancellationToken) -> Self {
-        Self { parts: Arc::new(parts), ring: Arc::new(Ring::new()), stop }
+        Self { parts: Arc::new(parts), events: Arc::new(EventRing::new()), stop }
     }
 }
 

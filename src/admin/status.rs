@@ -19,7 +19,7 @@ pub(super) fn current_status(state: &AdminState) -> Status {
         started: state.started,
         now: Timestamp::now(),
         ready: troubles.is_empty(),
-        troubles: troubles.into_iter().chain(depot.pin_trouble()).collect(),
+        troubles: troubles.into_iter().chain(depot.pin_problem()).collect(),
         listeners: state.listeners.clone(),
         cache: CacheView {
             dir: cache.dir().display().to_string(),

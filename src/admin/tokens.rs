@@ -58,7 +58,7 @@ pub enum TokenError {
         path: PathBuf,
         /// The line's number, from 1.
         line: usize,
-        /// What is wrong with the line.
+        /// The reason.
         reason: &'static str,
     },
 }
@@ -74,7 +74,7 @@ impl TokenError {
     }
 }
 
-/// What a token permits.
+/// The access that a token grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "kebab-case", const_into_str)]
 pub(super) enum Access {
@@ -266,7 +266,7 @@ mod tests {
             Tokens::read(&self.settings).unwrap().unwrap()
         }
 
-        /// The error of reading the files, with its sources; empty if there is none.
+        /// The error of reading the files, with its sources; empty on success.
         fn error(&self) -> String {
             let error = Tokens::read(&self.settings).err().map(|error| error_chain(&error).to_string());
             let error = error.unwrap_or_default();

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::text;
 use super::word::words;
 use crate::asset::Digest;
-use crate::depot::Holder;
+use crate::depot::RetentionReason;
 
 /// An asset, and what the cache has of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -30,7 +30,7 @@ pub struct AssetView {
     /// What pins it: `settings`, `operator`, `release NAME` or `job NUMBER`.
     #[serde(with = "text::list")]
     #[schema(value_type = Vec<String>)]
-    pub pinned_by: Vec<Holder>,
+    pub pinned_by: Vec<RetentionReason>,
     /// Whether it is being read.
     pub in_use: bool,
     /// The releases that it belongs to.

@@ -11,7 +11,7 @@ use super::word::{schema_of_words, words};
 use crate::asset::Digest;
 use crate::depot::{
     CacheState, FillOutcome, FillPhase, FillRecord, FillStatus, Outcome, Protocol, TransferRecord, TransferStatus,
-    moment,
+    timestamp,
 };
 
 /// An active fill.
@@ -121,14 +121,14 @@ pub struct TransferList {
 impl From<FillStatus> for FillView {
     fn from(fill: FillStatus) -> Self {
         let FillStatus { name, digest, began, phase, bytes, size, received, rate } = fill;
-        Self { name: name.to_string(), digest, began: moment(began), phase, bytes, size, received, rate }
+        Self { name: name.to_string(), digest, began: timestamp(began), phase, bytes, size, received, rate }
     }
 }
 
 impl From<FillRecord> for PastFill {
     fn from(fill: FillRecord) -> Self {
         let FillRecord { name, digest, ended, took, outcome, received, detail } = fill;
-        let (name, ended, seconds) = (name.to_string(), moment(ended), took.as_secs_f64());
+        let (name, ended, seconds) = (name.to_string(), timestamp(ended), took.as_secs_f64());
         Self { name, digest, ended, seconds, outcome, received, detail }
     }
 }
@@ -136,14 +136,14 @@ impl From<FillRecord> for PastFill {
 impl From<TransferStatus> for TransferView {
     fn from(transfer: TransferStatus) -> Self {
         let TransferStatus { id, protocol, peer, host, name, began, sent, size, cache } = transfer;
-        Self { id, protocol, peer, host, name, began: moment(began), sent, size, cache }
+        Self { id, protocol, peer, host, name, began: timestamp(began), sent, size, cache }
     }
 }
 
 impl From<TransferRecord> for PastTransfer {
     fn from(past: TransferRecord) -> Self {
         let TransferRecord { transfer, outcome, ended, took } = past;
-        Self { transfer: transfer.into(), outcome, ended: moment(ended), seconds: took.as_secs_f64() }
+        Self { transfer: transfer.into(), outcome, ended: timestamp(ended), seconds: took.as_secs_f64() }
     }
 }
 

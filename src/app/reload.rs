@@ -22,7 +22,7 @@ use crate::admin::{ReloadFailure, Reloading};
 use crate::api::{CatalogView, ReloadOutcome, ReloadTrigger, ReloadView};
 use crate::boot::Boot;
 use crate::config::{CatalogAccess, CatalogText, Config, ConfigErrors, Inputs, SharedCatalog, Summary, copy_path};
-use crate::depot::Stock;
+use crate::depot::DepotConfig;
 use crate::dhcp::NbpTable;
 use crate::origin::Origins;
 use crate::task::blocking;
@@ -377,7 +377,7 @@ impl Reloads {
         }
         let news = News::between(&self.current.summary, &memory.summary);
         let standing = self.standing.taking(&config, !same);
-        let stock = Stock { catalog: config.catalog, origins: Some(origins.clone()), settings: config.fill };
+        let stock = DepotConfig { catalog: config.catalog, origins: Some(origins.clone()), settings: config.fill };
         let (boot, releases, roster) = (self.boot.clone(), config.releases, config.roster);
         blocking(move || boot.reconfigure(stock, releases, roster)).await;
         self.standing.took(standing);

@@ -24,7 +24,7 @@ use crate::dhcp::DhcpServer;
 use crate::http::{HttpServer, plain_port};
 use crate::jobs::Jobs;
 use crate::origin::Origins;
-use crate::sockets::Inherited;
+use crate::sockets::InheritedSockets;
 use crate::task::blocking;
 use crate::telemetry::Metrics;
 use crate::tftp::{BaseUrl, TftpServer};
@@ -56,7 +56,7 @@ impl App {
     pub async fn start(
         loaded: impl Into<Loaded>,
         metrics: Metrics,
-        mut inherited: Inherited,
+        mut inherited: InheritedSockets,
     ) -> Result<Self, AppError> {
         let loaded = loaded.into();
         let seed = Seed::of(&loaded);
@@ -124,7 +124,7 @@ impl App {
         let keeping = (stop.clone(), stop.clone());
         servers.spawn(async move { releases.reconcile(keeping.0).await });
         let pinning = depot.clone();
-        servers.spawn(async move { pinning.keep(keeping.1).await });
+        servers.spawn(async move { pinning.maintain_pins(keeping.1).await });
         servers.spawn(reloads.run(stop.clone()));
         tokio::spawn(upkeep(metrics, watched, end.clone()));
         let (scrubbing, told) = mpsc::channel();

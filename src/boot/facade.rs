@@ -19,7 +19,7 @@ use super::roster::Roster;
 use super::script::{ScriptBuilder, ScriptError, entry_script};
 use super::token::TokenStore;
 use crate::catalog::Release;
-use crate::depot::{Depot, Stock, TransferRecord, TransferStatus};
+use crate::depot::{Depot, DepotConfig, TransferRecord, TransferStatus};
 use crate::span::{Kind, Span};
 
 /// The scripts, host files, releases and ledger of this server. Cheap to clone; all clones share the same state.
@@ -86,16 +86,16 @@ impl Boot {
     /// Switches to a new configuration, including the depot's catalog. A script is rendered from either the old or the new
     /// configuration, never from both. The ledger and issued tokens are kept. Blocks on disk IO for the operators' pins, but
     /// not while it holds the lock.
-    pub fn reconfigure(&self, stock: Stock, releases: Vec<Release>, roster: Roster) {
+    pub fn reconfigure(&self, stock: DepotConfig, releases: Vec<Release>, roster: Roster) {
         let roster = Arc::new(roster);
         let mut current = self.shared.roster.write();
-        self.shared.depot.restock(stock);
+        self.shared.depot.reconfigure(stock);
         self.shared.releases.replace(releases);
         let before = std::mem::replace(&mut *current, roster);
         drop(current);
         drop(before);
         // After the lock is released: the disk is slow, and machines wait for their scripts.
-        self.shared.depot.keep_pins();
+        self.shared.depot.save_pins();
     }
 
     fn locked_roster(&self) -> RwLockReadGuard<'_, Arc<Roster>> {
@@ -220,7 +220,7 @@ impl Boot {
     /// Returns why the server is not ready, a sentence for each reason; empty if it is ready.
     pub fn problems(&self) -> Vec<String> {
         let own = self.shared.config_problem.lock().clone();
-        [Vec::from_iter(own), self.shared.depot.troubles(), self.shared.releases.problems()].concat()
+        [Vec::from_iter(own), self.shared.depot.readiness_problems(), self.shared.releases.problems()].concat()
     }
 
     /// Records why the configuration is incomplete, as a sentence. The server is not ready until this is `None` again.

@@ -83,7 +83,7 @@ fn percent(asset: &AssetView) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::depot::Holder;
+    use crate::depot::RetentionReason;
 
     #[test]
     fn list_table_shows_states() {
@@ -106,7 +106,7 @@ mod tests {
             evicted_next: None,
         };
         let held = AssetView {
-            pinned_by: vec![Holder::Operator, Holder::Release("okd-4.19".to_owned())],
+            pinned_by: vec![RetentionReason::Operator, RetentionReason::Release("okd-4.19".to_owned())],
             in_use: true,
             used: Some("2026-11-21T14:02:11Z".parse().unwrap()),
             ..asset("okd/4.19/rootfs.img", AssetState::Cached, 100 << 20)

@@ -12,7 +12,7 @@ use crate::api::ReloadTrigger;
 use crate::app::{self, App, Loaded, Reloader, service};
 use crate::config::{Flags, Inputs, process_environment};
 use crate::error_chain::error_chain;
-use crate::sockets::Inherited;
+use crate::sockets::InheritedSockets;
 #[cfg(feature = "otel")]
 use crate::telemetry::Traces;
 use crate::telemetry::{Logs, LostLines, Metrics};
@@ -48,7 +48,7 @@ impl ServeCommand {
             warn!("{warning}");
         }
         raise_file_limit();
-        let inherited = Inherited::from_environment()?;
+        let inherited = InheritedSockets::from_environment()?;
         let served = runtime.block_on(serve(loaded, inherited, logs.lost(), hangup));
         // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
         runtime.shutdown_background();
@@ -63,7 +63,7 @@ impl ServeCommand {
     }
 }
 
-async fn serve(loaded: Loaded, inherited: Inherited, lost: LostLines, hangup: Signal) -> anyhow::Result<()> {
+async fn serve(loaded: Loaded, inherited: InheritedSockets, lost: LostLines, hangup: Signal) -> anyhow::Result<()> {
     let metrics = Metrics::start(Some(lost))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;

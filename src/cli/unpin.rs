@@ -8,7 +8,7 @@ use super::backend::Backend;
 use super::batch::{ItemResult, for_each, item, select};
 use crate::api::AssetView;
 use crate::config::Flags;
-use crate::depot::Holder;
+use crate::depot::RetentionReason;
 
 /// Remove the pins that `pin` has set
 ///
@@ -52,7 +52,7 @@ impl UnpinCommand {
 
 /// Whether an operator pinned it.
 fn is_pinned(asset: &AssetView) -> bool {
-    asset.pinned_by.contains(&Holder::Operator)
+    asset.pinned_by.contains(&RetentionReason::Operator)
 }
 
 fn text(asset: &AssetView, was_pinned: bool) -> String {

@@ -226,11 +226,11 @@ impl Format for Source {
     const EXPECTED: &'static str = "a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH";
 
     fn read(text: &str) -> Result<SourceUrl, String> {
-        use crate::asset::SourceError;
+        use crate::asset::SourceUrlError;
         text.parse().map_err(|error| match error {
             // What they would repeat is in `EXPECTED`, or may be a secret.
-            SourceError::NoScheme => String::new(),
-            SourceError::S3Query(_) => "the only query of an S3 source is ?versionId=…".to_owned(),
+            SourceUrlError::NoScheme => String::new(),
+            SourceUrlError::S3Query(_) => "the only query of an S3 source is ?versionId=…".to_owned(),
             error => error.to_string(),
         })
     }

@@ -24,7 +24,7 @@ use crate::admin::AdminSettings;
 use crate::asset::{AssetName, Digest};
 use crate::boot::Roster;
 use crate::cache::CacheSettings;
-use crate::catalog::{self, Asset, BlocksSource, Catalog, content_type};
+use crate::catalog::{self, Asset, BlockListSource, Catalog, content_type};
 use crate::depot::{FillSettings, Release};
 use crate::http::{HttpSettings, TlsSettings};
 use crate::origin::{Addressing, CredentialSource, OriginSettings, Timeouts};
@@ -257,8 +257,8 @@ fn asset(raw: raw::Asset, since: std::time::SystemTime) -> Asset {
         blocks: raw
             .blocks
             .zip(raw.blocks_sha256)
-            .map(|(source, digest)| BlocksSource { source: source.value, digest: digest.value }),
-        since,
+            .map(|(source, digest)| BlockListSource { source: source.value, digest: digest.value }),
+        last_modified: since,
         name,
     }
 }

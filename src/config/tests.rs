@@ -348,7 +348,7 @@ fn an_asset_is_as_old_as_the_file_that_declares_it() {
     let written = std::time::UNIX_EPOCH + Duration::new(1_700_000_000, 987_654_321);
     fs::File::options().append(true).open(site.dir.path().join("more.toml")).unwrap().set_modified(written).unwrap();
     let config = site.load().unwrap();
-    let since = config.catalog.by_name("a").unwrap().since;
+    let since = config.catalog.by_name("a").unwrap().last_modified;
     assert_eq!(since, std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
 }
 

@@ -69,7 +69,7 @@ impl Certificate {
 /// its expiry cannot be parsed. Blocks.
 pub fn check_certificate(cert: &Path, key: &Path) -> Result<Option<SystemTime>, CertificateError> {
     let pair = load(cert, key)?;
-    Ok(pair.cert.first().and_then(|own| trust::good_until(own)))
+    Ok(pair.cert.first().and_then(|own| trust::expiry(own)))
 }
 
 impl ResolvesServerCert for Certificate {
@@ -128,7 +128,7 @@ mod tests {
             Certificate::read(&self.cert, &self.key)
         }
 
-        /// The error of reading both, with its sources; empty if there is none.
+        /// The error of reading both, with its sources; empty on success.
         fn error(&self) -> String {
             let error = self.read().err().map(|error| error_chain(&error).to_string()).unwrap_or_default();
             error.replace(self.dir.path().to_str().unwrap(), "DIR")

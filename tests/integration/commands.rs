@@ -149,7 +149,7 @@ fn all_of_it(asked: &Asked<'_>, objects: &[Object; 3]) {
     // Evictions.
     let evicted = asked.run(&["evict", "okd/**"]);
     assert_eq!(evicted.out, "evicted okd/1/rootfs (292.9 KiB)\n");
-    assert_eq!(evicted.failed(), "bootdepot: okd/1/kernel stays: an operator pinned it; unpin it first\n");
+    assert_eq!(evicted.failed(), "bootdepot: okd/1/kernel is not evicted: an operator pinned it; unpin it first\n");
     assert!(!blob(asked.site, &objects[1]).exists());
     assert_eq!(asked.run(&["evict", "okd/1/rootfs"]).failed(), "bootdepot: okd/1/rootfs is not in the cache\n");
     let json = asked.run(&["evict", "okd/1/kernel", "--json"]);
@@ -204,11 +204,17 @@ fn what_a_release_needs_stays_and_names_it() {
     let (_origin, site, objects) = site();
     let site = site.release("okd-1", true, &[&objects[0], &objects[1]]);
     let refused = Said::of(&site.command_line(&["evict", "okd/1/kernel"]).output().expect("it can be run")).failed();
-    assert!(refused.contains("okd/1/kernel stays: the release okd-1 needs it; activate another"), "{refused}");
+    assert!(
+        refused.contains("okd/1/kernel is not evicted: release okd-1 needs it; activate another release first"),
+        "{refused}"
+    );
     let server = online(&site);
     let asked = Asked { site: &site, admin: Some(server.admin) };
     let refused = asked.run(&["evict", "okd/1/kernel"]).failed();
-    assert_eq!(refused, "bootdepot: okd/1/kernel stays: the release okd-1 needs it; activate another\n");
+    assert_eq!(
+        refused,
+        "bootdepot: okd/1/kernel is not evicted: release okd-1 needs it; activate another release first\n"
+    );
     assert_eq!(columns(&asked.run(&["list", "okd/1/k"]).done())[1][3], "release okd-1");
 }
 

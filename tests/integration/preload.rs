@@ -156,7 +156,7 @@ fn a_failure_is_told_with_its_reason_and_stops_it_unless_it_is_to_go_on() {
     let site = site.asset(&Object { key: "okd/absent".to_owned(), bytes: noise(9, 10).into() });
     let (status, out, err) = run(&site, &["--all", "--keep-going"]);
     assert_eq!(status, Some(1));
-    assert!(err.contains("failed  okd/rootfs.img: every source gave wrong bytes: s3://assets/okd/rootfs.img: its bytes have the SHA-256 "), "{err}");
+    assert!(err.contains("failed  okd/rootfs.img: every source sent wrong bytes: s3://assets/okd/rootfs.img: its bytes have the SHA-256 "), "{err}");
     assert!(err.contains("failed  okd/absent: no source has it: "), "{err}");
     assert!(out.contains("failed: 2 assets fetched (5.0 MiB) in "), "{out}");
     assert!(out.ends_with(", 2 failed\nfix the cause and run it again\n"), "{out}");
@@ -180,7 +180,7 @@ fn with_too_little_room_it_says_so_before_and_pushes_out_nothing_of_its_own() {
         out.contains("\nthere is room for 6.0 MiB of them (limits: cache.max_size, cache.min_free, pinned assets)"),
         "{out}"
     );
-    assert!(err.contains(": the cache cannot take it: no space for "), "{err}");
+    assert!(err.contains(": the cache cannot store it: no space for "), "{err}");
     assert!(is_here(&site, &objects[0]), "the smallest fits whatever comes beside it");
     assert!(err.matches("failed  ").count() == 1 && site.blobs().len() == 2, "{err}");
 }

@@ -213,7 +213,7 @@ fn unknown(name: &str) -> ApiError {
 fn pin_error(error: &PinError) -> ApiError {
     let status = match error {
         PinError::Unknown(_) => StatusCode::NOT_FOUND,
-        PinError::Unwritten { .. } | PinError::Illegible { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        PinError::Unwritten { .. } | PinError::Unreadable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     ApiError::new(status, error.to_string())
 }

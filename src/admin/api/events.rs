@@ -49,14 +49,14 @@ pub(super) async fn follow(
 ) -> Result<Response, ApiError> {
     let topics = match wanted.topics.as_deref() {
         None => Topics::ALL,
-        Some(list) => Topics::named(list).map_err(|unknown| {
-            let known = Topic::ALL.map(Topic::as_str).join(", ");
+        Some(list) => Topics::parse(list).map_err(|unknown| {
+            let known = Topic::names(", ");
             ApiError::new(StatusCode::BAD_REQUEST, format!("there is no topic {unknown:?}; there are {known}"))
         })?,
     };
     // One that is none of ours is one that is gone.
     let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(0));
-    let Some(stream) = events::follow(&state, topics, last).await else {
+    let Some(stream) = events::subscribe(&state, topics, last).await else {
         let detail = "there are too many readers of events; close one, or come back later";
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_field(RETRY_AFTER, RETRY_SECONDS));
     };

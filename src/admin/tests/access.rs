@@ -24,7 +24,7 @@ fn api_without_tokens_admits_only_local_clients() {
         ("[::ffff:127.0.0.1]:4000", "127.0.0.1:8081", true),
         ("192.0.2.7:4000", "127.0.0.1:8081", false),
         ("[2001:db8::7]:4000", "127.0.0.1:8081", false),
-        // Where the listener has an address of its own, this machine comes from that.
+        // Connections from this machine to a specific address have that address as their source too.
         ("192.0.2.7:4000", "192.0.2.7:8081", true),
         ("[::ffff:192.0.2.7]:4000", "192.0.2.7:8081", true),
         ("192.0.2.8:4000", "192.0.2.7:8081", false),
@@ -165,7 +165,7 @@ async fn token_file_decides_access() {
             problem(&response);
         }
     }
-    // A good token by a name that is not this server's.
+    // A valid token, but a foreign Host.
     let response =
         admin.send("GET", "/api/v1/hosts", &["Host: evil.example", "Authorization: Bearer change"], "").await;
     assert_eq!(response.status(), 403);
@@ -178,9 +178,9 @@ async fn unreadable_token_file_fails_bind() {
         viewer_token_file: Some("/nowhere/tokens".into()),
         ..AdminSettings::at("127.0.0.1:0".parse().unwrap())
     };
-    let error = AdminServer::bind(settings, &mut Inherited::default()).await.err().unwrap();
+    let error = AdminServer::bind(settings, &mut InheritedSockets::default()).await.err().unwrap();
     assert_eq!(
-        error.to_string(),
+        format!("{:#}", anyhow::Error::from(error)),
         "cannot read the token file /nowhere/tokens (admin.viewer_token_file): No such file or directory (os error 2)"
     );
 }

@@ -1,10 +1,10 @@
-//! What the API says of assets, and what operators do with them.
+//! The API of assets: list, view, pin, unpin, evict.
 
 use super::*;
 use crate::asset::{AssetName, Digest};
 use crate::boot::{Ledger, Releases, Roster};
 use crate::catalog::Release;
-use crate::depot::Holder;
+use crate::depot::RetentionReason;
 use crate::http::tests::TestServer;
 
 fn json<T: serde::de::DeserializeOwned>(response: &TestResponse, status: u16) -> T {
@@ -12,7 +12,7 @@ fn json<T: serde::de::DeserializeOwned>(response: &TestResponse, status: u16) ->
     serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{error}: {}", response.text()))
 }
 
-/// Three assets, of which `okd/kernel` is of the release `okd-1`, and `lost` cannot be had.
+/// Three assets: `okd/kernel` belongs to the release `okd-1`, and `lost` is missing at the origin.
 async fn start_admin() -> (TestServer, TestAdmin) {
     let builder = TestServer::builder().file("okd/kernel", b"kernel").file("boot/x.efi", b"efi");
     let missing = format!("file://{}/nowhere", builder.dir.path().display());
@@ -73,9 +73,9 @@ async fn asset_is_pinned_unpinned_and_evicted() {
     assert!(here.used.is_some() && here.verified.is_some() && !here.pinned);
 
     let pinned: AssetView = json(&admin.request("POST", &format!("{path}/pin"), &[]).await, 200);
-    assert_eq!((pinned.pinned, pinned.pinned_by, pinned.evicted_next), (true, vec![Holder::Operator], None));
+    assert_eq!((pinned.pinned, pinned.pinned_by, pinned.evicted_next), (true, vec![RetentionReason::Operator], None));
     let response = admin.request("POST", &format!("{path}/evict"), &[]).await;
-    let detail = "okd/kernel stays: an operator pinned it; unpin it first";
+    let detail = "okd/kernel is not evicted: an operator pinned it; unpin it first";
     assert_eq!((response.status(), problem(&response).detail.as_str()), (409, detail));
     let loose: AssetView = json(&admin.request("POST", "/api/v1/assets/okd%2Fkernel/unpin", &[]).await, 200);
     assert!(!loose.pinned && loose.pinned_by.is_empty());

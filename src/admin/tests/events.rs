@@ -1,4 +1,4 @@
-//! The stream of events, as a client reads it.
+//! The event stream over the wire.
 
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
@@ -6,8 +6,8 @@ use tokio::io::AsyncReadExt as _;
 use super::*;
 use crate::http::tests::TestServer;
 
-/// A reader of the stream.
-struct Reader {
+/// A client of the event stream.
+struct TestSubscriber {
     connection: TestConnection,
     text: String,
 }
@@ -15,7 +15,7 @@ struct Reader {
 /// One event: its id, its name, and its data.
 type Event = (Option<u64>, String, Value);
 
-impl Reader {
+impl TestSubscriber {
     async fn open(admin: &TestAdmin, query: &str, fields: &str) -> Self {
         let mut connection = TestConnection::connect(admin.address).await;
         connection.send(&format!("GET /api/v1/events{query} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")).await;
@@ -24,7 +24,7 @@ impl Reader {
         Self { connection, text: String::new() }
     }
 
-    /// The next piece of the chunked body, `None` at its end.
+    /// Reads the next chunk of the body; `None` at its end.
     async fn piece(&mut self) -> Option<String> {
         let mut size = String::new();
         while !size.ends_with("\r\n") {
@@ -36,7 +36,7 @@ impl Reader {
         (!piece.is_empty()).then(|| String::from_utf8(piece).unwrap())
     }
 
-    /// The next event of this name.
+    /// Waits for the next event with this name.
     async fn next(&mut self, wanted: &str) -> Event {
         let reading = async {
             loop {
@@ -65,8 +65,8 @@ async fn start_admin(server: &TestServer) -> TestAdmin {
 async fn event_stream_resumes_after_last_event_id() {
     let server = TestServer::builder().file("okd/kernel", b"kernel").file("okd/initrd", b"initrd").start().await;
     let admin = start_admin(&server).await;
-    let mut all = Reader::open(&admin, "", "").await;
-    let mut some = Reader::open(&admin, "?topics=asset,job", "").await;
+    let mut all = TestSubscriber::open(&admin, "", "").await;
+    let mut some = TestSubscriber::open(&admin, "?topics=asset,job", "").await;
     let (_, _, status) = all.next("status").await;
     assert_eq!((&status["ready"], &status["cache"]["cached"]["entries"]), (&Value::from(true), &Value::from(0)));
 
@@ -95,13 +95,13 @@ async fn event_stream_resumes_after_last_event_id() {
     drop(some);
 
     let last = format!("Last-Event-ID: {}\r\n", asset.unwrap());
-    let mut again = Reader::open(&admin, "?topics=asset,job", &last).await;
-    assert_eq!(again.next("job-item").await.2, item, "it goes on where it was");
-    let mut stranger = Reader::open(&admin, "?topics=asset", "Last-Event-ID: 7\r\n").await;
-    let (tip, ..) = stranger.next("reset").await;
+    let mut again = TestSubscriber::open(&admin, "?topics=asset,job", &last).await;
+    assert_eq!(again.next("job-item").await.2, item, "it resumes");
+    let mut unknown = TestSubscriber::open(&admin, "?topics=asset", "Last-Event-ID: 7\r\n").await;
+    let (tip, ..) = unknown.next("reset").await;
     assert!(tip >= asset);
     admin.close().await;
-    // The end of the server is the end of the stream.
+    // The server ends the stream when it stops.
     let drain = async { while again.piece().await.is_some() {} };
     within_deadline("the end of the stream", drain).await;
 }
@@ -113,14 +113,14 @@ async fn unknown_topic_and_subscriber_limit_are_refused() {
     let response = admin.request("GET", "/api/v1/events?topics=status,hosts", &[]).await;
     let detail = "there is no topic \"hosts\"; there are status, transfer, fill, job, host, release, asset, reload";
     assert_eq!((response.status(), problem(&response).detail.as_str()), (400, detail));
-    let mut readers = Vec::new();
+    let mut subscribers = Vec::new();
     for _ in 0..64 {
-        readers.push(Reader::open(&admin, "", "").await);
+        subscribers.push(TestSubscriber::open(&admin, "", "").await);
     }
     let response = admin.request("GET", "/api/v1/events", &[]).await;
     assert_eq!((response.status(), response.field("Retry-After")), (503, Some("5")));
     problem(&response);
-    drop(readers);
+    drop(subscribers);
     let free = async { while admin.send("HEAD", "/api/v1/events", &["Host: localhost"], "").await.status() == 503 {} };
     within_deadline("a free subscription", free).await;
     admin.close().await;

@@ -16,7 +16,7 @@ async fn order(admin: &TestAdmin, content: &str) -> TestResponse {
     admin.send("POST", "/api/v1/preload", &["Host: localhost", JSON], content).await
 }
 
-/// The job when it has ended.
+/// Waits until the job has ended.
 async fn ended(admin: &TestAdmin, id: u64) -> JobView {
     let asking = async {
         loop {
@@ -94,7 +94,7 @@ async fn invalid_job_requests_list_all_errors() {
 
 #[tokio::test]
 async fn cancelled_job_cannot_be_cancelled_again() {
-    // An origin that never answers.
+    // An origin that never responds.
     let origin = crate::http::tests::fake_origin(|stream| async move {
         let _stream = stream;
         std::future::pending().await
@@ -109,7 +109,7 @@ async fn cancelled_job_cannot_be_cancelled_again() {
     assert_eq!(admin.request("DELETE", &path, &[]).await.status(), 200);
     assert_eq!(ended(&admin, job.id).await.state, JobState::Cancelled);
     let response = admin.request("DELETE", &path, &[]).await;
-    let detail = format!("job {} has ended already: it is cancelled", job.id);
+    let detail = format!("job {} has already ended: it is cancelled", job.id);
     assert_eq!((response.status(), problem(&response).detail), (409, detail));
     admin.close().await;
 }

@@ -1,4 +1,4 @@
-//! What the API says of machines.
+//! The API of machines.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ async fn ledger_drains_events_before_stop() {
     let (ledger, end) = (Ledger::in_memory(), CancellationToken::new());
     let (follower, depot, its) = (ledger.clone(), server.depot.clone(), end.clone());
     let following = tokio::spawn(async move { follower.follow(&depot, &its).await });
-    // It listens from its first turn on.
+    // The ledger subscribes when its task first runs.
     tokio::task::yield_now().await;
     for _ in 0..1000 {
         let transfer = server.depot.transfer(Protocol::Http, "127.0.0.1:4000".parse().unwrap(), "x");
@@ -56,19 +56,19 @@ async fn machine_is_done_after_all_files() {
         within_deadline(&format!("{who} to be {wanted}"), asking).await
     };
     said("r630-01", "booting").await;
-    // A kernel in two parts is a whole one; half an initrd is not.
+    // Two ranges make a whole kernel; half an initrd is not whole.
     server.get("/assets/okd/kernel", &["Range: bytes=0-999"]).await;
     server.get("/assets/okd/kernel", &["Range: bytes=1000-"]).await;
     server.get("/assets/okd/initrd", &["Range: bytes=0-99"]).await;
     server.get("/assets/okd/nothing", &[]).await;
     server.get("/assets/okd/initrd", &["Range: bytes=100-"]).await;
     let json = said("02-00-00-00-00-01", "done").await;
-    assert_eq!(json["note"], "everything that its script named came");
+    assert_eq!(json["note"], "everything that its script named was sent");
     let steps = json["boots"][0]["steps"].as_array().unwrap();
-    let told: Vec<_> = steps.iter().map(|step| (&step["role"], &step["requests"], &step["bytes"])).collect();
+    let received: Vec<_> = steps.iter().map(|step| (&step["role"], &step["requests"], &step["bytes"])).collect();
     let expected = [("kernel", 2, 5000), ("initrd", 2, 300), ("asset", 1, 0)]
         .map(|(role, requests, bytes)| (role.into(), requests.into(), bytes.into()));
-    assert_eq!(told, expected.each_ref().map(|(role, requests, bytes)| (role, requests, bytes)));
+    assert_eq!(received, expected.each_ref().map(|(role, requests, bytes)| (role, requests, bytes)));
     admin.close().await;
     following.abort();
 }

@@ -24,7 +24,8 @@ use super::status::AttemptStatus;
 use super::step::{EndRecord, stored_name};
 use crate::boot::machine::Machine;
 use crate::boot::role::Role;
-use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, moment};
+use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, timestamp};
+use crate::task;
 
 /// The interval between writes of the journal.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
@@ -94,7 +95,7 @@ impl Ledger {
 
     /// Records the depot's transfers until `end` is cancelled or the depot is dropped, including all events sent before that.
     pub async fn follow(&self, depot: &Depot, end: &CancellationToken) {
-        let mut transfers = depot.transfers();
+        let mut transfers = depot.transfer_events();
         let mut arp = ArpTable::default();
         loop {
             let event = match end.run_until_cancelled(transfers.recv()).await {
@@ -141,8 +142,8 @@ impl Ledger {
             let pause = if failing { RETRY_INTERVAL } else { WRITE_INTERVAL };
             ending = end.run_until_cancelled(tokio::time::sleep(pause)).await.is_none();
             let ledger = self.clone();
-            // The task is not aborted and does not panic; if it did, the next iteration would retry.
-            let Ok(written) = tokio::task::spawn_blocking(move || ledger.write()).await else { continue };
+            // A panic is in the log; the next iteration retries.
+            let Ok(written) = task::try_blocking(move || ledger.write()).await else { continue };
             match &written {
                 Ok(()) if failing => info!("boot ledger written again"),
                 Err(error) if !failing => {
@@ -213,7 +214,7 @@ impl Ledger {
 
     fn ended(&self, facts: &TransferFacts, end: &TransferEnd, size: Option<u64>) {
         let end_record = EndRecord { outcome: end.outcome, cache: end.cache, bytes: end.sent, size };
-        self.index().transfer_ended(&begun(facts), &end_record, moment(facts.began + end.took));
+        self.index().transfer_ended(&begun(facts), &end_record, timestamp(facts.began + end.took));
     }
 
     /// Brings the journal up to date.
@@ -240,10 +241,10 @@ fn begun(facts: &TransferFacts) -> TransferStart<'_> {
         protocol: facts.protocol,
         peer: facts.peer.ip().to_canonical(),
         name: &facts.name,
-        at: moment(facts.began),
+        at: timestamp(facts.began),
     }
 }
 
 pub(super) fn now() -> Timestamp {
-    moment(SystemTime::now())
+    timestamp(SystemTime::now())
 }

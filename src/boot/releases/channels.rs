@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::record::{ChannelRecord, Record};
 use crate::catalog::Release;
-use crate::depot::{Holder, moment};
+use crate::depot::{RetentionReason, timestamp};
 
 /// How long a release is kept after another replaced it. A machine fetches what its script names within minutes; an
 /// installer may return for its root file system or more of an ISO for as long as it runs, which on slow disks and links is
@@ -255,12 +255,12 @@ impl Channels {
     }
 
     /// Returns the holder for the assets of a held release.
-    pub(super) fn holder(&self, release: &Release) -> Holder {
+    pub(super) fn holder(&self, release: &Release) -> RetentionReason {
         let name = release.name.clone();
         let in_use = self.is_active(release) || self.is_live(release);
         match self.kept_until(release).filter(|_| !in_use) {
-            Some(until) => Holder::Kept { release: name, until: moment(until) },
-            None => Holder::Release(name),
+            Some(until) => RetentionReason::PreviousRelease { release: name, until: timestamp(until) },
+            None => RetentionReason::Release(name),
         }
     }
 

@@ -18,7 +18,8 @@ use super::settings::ReconcileSettings;
 use crate::asset::AssetName;
 use crate::boot::not_live::NotLive;
 use crate::catalog::{Asset, Release};
-use crate::depot::{Depot, Hold};
+use crate::depot::{Depot, Retention};
+use crate::task;
 
 /// The file in the cache's directory that stores which releases are live.
 pub const RECORD_FILE: &str = "releases.json";
@@ -46,7 +47,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) channels: Channels,
     /// Pins the assets of each held release in the cache.
-    holds: HashMap<String, Vec<Hold>>,
+    holds: HashMap<String, Vec<Retention>>,
     /// Why the last fetch of an asset failed.
     pub(super) failures: HashMap<AssetName, String>,
     /// Whether the state differs from the record.
@@ -160,7 +161,7 @@ impl Releases {
         let state = self.state();
         match state.channels.channel(channel).ok_or_else(unknown)? {
             ChannelStatus { live: Some(live), active } => {
-                let found = live.by_short(short).and_then(|name| depot.find(name.as_str()));
+                let found = live.by_short_name(short).and_then(|name| depot.find(name.as_str()));
                 // A release removed from the configuration may lack an asset that its successor has.
                 let successor = || active.filter(|active| active.name != live.name);
                 found.ok_or_else(|| successor().map_or_else(unknown, |active| self.fetching(active)))
@@ -181,7 +182,7 @@ impl Releases {
         let state = self.state();
         let ChannelStatus { live, active } = state.channels.channel(channel).ok_or_else(unknown)?;
         let planned = active.or(live).ok_or_else(|| NotLive::Inactive(channel.to_owned()))?;
-        planned.by_short(short).and_then(|name| depot.find(name.as_str())).ok_or_else(unknown)
+        planned.by_short_name(short).and_then(|name| depot.find(name.as_str())).ok_or_else(unknown)
     }
 
     /// Returns the names of a release's assets; `None` if there is no such release.
@@ -190,7 +191,7 @@ impl Releases {
     }
 
     fn fetching(&self, release: &Release) -> NotLive {
-        let cached = self.assets(release).filter(|asset| self.shared.depot.is_proven(&asset.digest)).count();
+        let cached = self.assets(release).filter(|asset| self.shared.depot.is_cached(&asset.digest)).count();
         NotLive::Fetching { release: release.name.clone(), cached, total: release.assets.len() }
     }
 
@@ -200,7 +201,7 @@ impl Releases {
         let mut problems = Vec::new();
         let state = self.state();
         for release in state.channels.active() {
-            let missing: Vec<_> = self.assets(release).filter(|asset| !depot.is_proven(&asset.digest)).collect();
+            let missing: Vec<_> = self.assets(release).filter(|asset| !depot.is_cached(&asset.digest)).collect();
             let (cached, total) = (release.assets.len() - missing.len(), release.assets.len());
             let problem = |asset: &Arc<Asset>| {
                 let why = state.failures.get(&asset.name).map(|why| format!(": {why}")).unwrap_or_default();
@@ -263,7 +264,7 @@ impl Releases {
     /// Makes active releases live that are cached completely, and updates which blobs are pinned.
     pub(super) fn advance(&self, state: &mut State, now: SystemTime) {
         let is_cached =
-            |release: &Release| self.assets(release).all(|asset| self.shared.depot.is_proven(&asset.digest));
+            |release: &Release| self.assets(release).all(|asset| self.shared.depot.is_cached(&asset.digest));
         let expiry = state.channels.next_expiry();
         let switched = state.channels.advance(is_cached, now);
         for release in &switched {
@@ -278,10 +279,11 @@ impl Releases {
             let holder = state.channels.holder(release);
             if let Some(holds) = state.holds.get_mut(&release.name) {
                 for hold in holds {
-                    hold.rename(&holder);
+                    hold.set_reason(&holder);
                 }
             } else {
-                let holds = self.assets(release).map(|asset| self.shared.depot.hold(&asset, holder.clone())).collect();
+                let holds =
+                    self.assets(release).map(|asset| self.shared.depot.retain(&asset, holder.clone())).collect();
                 state.holds.insert(release.name.clone(), holds);
             }
         }
@@ -306,8 +308,8 @@ impl Releases {
                 releases.state().recorded(&path, result);
             }
         };
-        // The task does not panic, and is aborted only when the runtime ends.
-        let _ = tokio::task::spawn_blocking(write).await;
+        // A panic is in the log.
+        let _ = task::try_blocking(write).await;
     }
 
     /// Returns the assets of a release.

@@ -5,7 +5,7 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::channels::Channels;
 use crate::catalog::Release;
-use crate::depot::{Progress, moment};
+use crate::depot::{AssetProgress, timestamp};
 
 /// The status of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,14 +58,14 @@ impl ReleaseStatus {
     pub(super) fn of(
         release: &Release,
         channels: &Channels,
-        assets: impl Iterator<Item = (Progress, Option<String>)>,
+        assets: impl Iterator<Item = (AssetProgress, Option<String>)>,
     ) -> Self {
         let (mut cached, mut bytes, mut size, mut reason) = (0, 0, Some(0), None);
         for (progress, failure) in assets {
-            cached += usize::from(progress.proven);
+            cached += usize::from(progress.cached);
             bytes += progress.bytes;
             size = size.zip(progress.size).map(|(sum, size)| sum + size);
-            reason = reason.or(failure.filter(|_| !progress.proven));
+            reason = reason.or(failure.filter(|_| !progress.cached));
         }
         let active = channels.is_active(release);
         let state = match (channels.is_live(release), active, &reason) {
@@ -84,7 +84,7 @@ impl ReleaseStatus {
             total: release.assets.len(),
             bytes,
             size,
-            kept_until: channels.kept_until(release).map(moment),
+            kept_until: channels.kept_until(release).map(timestamp),
         }
     }
 }

@@ -13,10 +13,11 @@ use super::record::Record;
 use super::settings::ReconcileSettings;
 use super::*;
 use crate::asset::{AssetName, Digest};
+use crate::backoff::BackoffPolicy;
 use crate::boot::not_live::NotLive;
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog, Release};
-use crate::depot::{Depot, FillSettings, Holder};
+use crate::depot::{Depot, FillSettings, RetentionReason};
 use crate::origin::{Origins, Timeouts};
 
 /// Fails a test that waits in vain, however slow the machine is.
@@ -67,7 +68,7 @@ impl TestSite {
             content_type: "application/octet-stream".into(),
             pin: false,
             blocks: None,
-            since: SystemTime::UNIX_EPOCH,
+            last_modified: SystemTime::UNIX_EPOCH,
         };
         let settings = CacheSettings { dir: self.dir.path().join("cache"), max_size: self.max_size, min_free: 0 };
         // Tasks of an earlier depot may hold the lock for a moment after it was closed.
@@ -102,8 +103,7 @@ impl TestSite {
         ];
         let (depot, cache) = self.depot().await;
         let settings = ReconcileSettings {
-            first_pause: Duration::from_millis(1),
-            longest_pause: Duration::from_millis(20),
+            backoff: BackoffPolicy { first: Duration::from_millis(1), max: Duration::from_millis(20), jitter: 0.25 },
             check_interval: Duration::from_millis(5),
         };
         let releases = Releases::open_with(releases, depot, self.record(), settings);
@@ -239,17 +239,19 @@ async fn activation_switches_when_last_asset_is_cached() {
     assert_eq!(okd.named("okd:rootfs").unwrap(), "okd/2/rootfs");
     let before = okd.view("okd-1");
     assert_eq!((before.state, before.active), (ReleaseState::Idle, false));
-    let holders = |name: &str| okd.releases.shared.depot.holders(&Digest::of(content(name).as_bytes()));
+    let holders = |name: &str| okd.releases.shared.depot.retention_reasons(&Digest::of(content(name).as_bytes()));
     let until = before.kept_until.unwrap();
-    assert_eq!(holders("okd/1/rootfs"), [Holder::Kept { release: "okd-1".to_owned(), until }]);
+    assert_eq!(holders("okd/1/rootfs"), [RetentionReason::PreviousRelease { release: "okd-1".to_owned(), until }]);
     assert!(okd.is_pinned("okd/1/rootfs"), "machines that began with it must finish");
 
     // The rollback is immediate: everything is cached.
     let view = okd.releases.activate("okd-1").await.unwrap();
     assert_eq!((view.state, view.kept_until), (ReleaseState::Live, None));
     assert_eq!(okd.named("okd:kernel").unwrap(), "okd/1/kernel");
-    assert_eq!(holders("okd/1/rootfs"), [Holder::Release("okd-1".to_owned())]);
-    assert!(matches!(&holders("okd/2/rootfs")[..], [Holder::Kept { release, .. }] if release == "okd-2"));
+    assert_eq!(holders("okd/1/rootfs"), [RetentionReason::Release("okd-1".to_owned())]);
+    assert!(
+        matches!(&holders("okd/2/rootfs")[..], [RetentionReason::PreviousRelease { release, .. }] if release == "okd-2")
+    );
     okd.close().await;
 }
 
@@ -375,7 +377,7 @@ async fn full_cache_fails_release_with_reason() {
     let okd = site.open("okd-1").await;
     let view = okd.until("okd-1", |view| view.reason.is_some()).await;
     let reason = view.reason.unwrap();
-    assert!(reason.contains("the cache cannot take it: ") && reason.contains("max_size is 10"), "{reason}");
+    assert!(reason.contains("the cache cannot store it: ") && reason.contains("max_size is 10"), "{reason}");
     assert_eq!(view.state, ReleaseState::Failed);
     okd.close().await;
 }

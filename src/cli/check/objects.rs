@@ -1,6 +1,6 @@
 //! What a source says of an object, against what the catalog says.
 
-use super::advice::{OriginAccess, Subject, Trouble};
+use super::advice::{Scope, Subject, Trouble};
 use super::outcome::Outcome;
 use crate::asset::{BlockList, Digest, SourceTarget, SourceUrl};
 use crate::cli::format::bytes;
@@ -89,5 +89,5 @@ async fn read(origins: &Origins, source: &SourceUrl) -> Result<Vec<u8>, OriginEr
 }
 
 fn wrong(kind: &'static str, found: String, remedy: String) -> Outcome {
-    Outcome::Bad(Trouble { kind, found, remedy, reach: OriginAccess::Object })
+    Outcome::Bad(Trouble { kind, found, remedy, scope: Scope::Object })
 }

@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::advice::{OriginAccess, Step, Subject, Trouble};
+use super::advice::{Scope, Step, Subject, Trouble};
 use super::certificate::certificate;
 use super::objects;
 use super::outcome::Outcome;
@@ -269,9 +269,9 @@ impl Look<'_> {
             Ok(stat) => objects::compare(&subject, &stat),
         };
         match outcome {
-            Outcome::Bad(trouble) => match trouble.reach {
-                OriginAccess::Origin(_) => Outcome::Skipped(shown.stop(trouble)),
-                OriginAccess::Bucket if !shown.stop_bucket(bucket) => Outcome::Skipped(trouble.kind.to_owned()),
+            Outcome::Bad(trouble) => match trouble.scope {
+                Scope::Origin(_) => Outcome::Skipped(shown.stop(trouble)),
+                Scope::Bucket if !shown.stop_bucket(bucket) => Outcome::Skipped(trouble.kind.to_owned()),
                 _ => Outcome::Bad(trouble),
             },
             other => other,
@@ -290,7 +290,7 @@ impl Shown {
 
     /// Keeps a trouble of the origin itself, the first of them, and says why nothing more is asked.
     fn stop(&self, trouble: Trouble) -> String {
-        let OriginAccess::Origin(step) = trouble.reach else { return trouble.kind.to_owned() };
+        let Scope::Origin(step) = trouble.scope else { return trouble.kind.to_owned() };
         let (step, trouble) = self.broken.get_or_init(|| (step, trouble));
         because(*step, trouble)
     }

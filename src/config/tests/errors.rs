@@ -57,7 +57,7 @@ credentials = {{ from = "valut", path = "x" }}
         bootdepot.toml:21: origin[0].match (harmony-assets): found "harmony-assets", expected the beginning of source URLs: s3://…, https://… or http://…
         bootdepot.toml:22: origin[0].credentials.from (harmony-assets): found "valut", expected "default", "env", "static", "profile", "web-identity", "instance", "container", "vault" or "anonymous"
         catalog.d/okd.toml:6: asset[1].name (boot/snponly.efi): boot/snponly.efi is taken by bootdepot.toml:24; names are unique
-        catalog.d/okd.toml:11: asset[2].name (/x): found "/x", expected an asset's name such as "okd/4.19/rootfs.img" (an asset name must not begin or end with '/', nor hold '//')
+        catalog.d/okd.toml:11: asset[2].name (/x): found "/x", expected an asset's name such as "okd/4.19/rootfs.img" (an asset name must not begin or end with '/', nor contain '//')
         catalog.d/okd.toml:12: asset[2].sources (/x): found [], expected a list, each element a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (it is empty)
         catalog.d/okd.toml:13: asset[2].sha256 (/x): found "abc", expected 64 hexadecimal digits, as sha256sum prints them (this has 3 characters)
         catalog.d/okd.toml:14: asset[2].pin (/x): found "yes", expected true or false
@@ -306,7 +306,7 @@ profile = "menu"
         bootdepot.toml:9: profile[0].kernel (okd): there is no asset "kernal"; the nearest is "kernel"
         bootdepot.toml:10: profile[0].files.user-data.template (none.j2): this file cannot be read: it does not exist
         bootdepot.toml:13: defaults.profile: there is no profile "menu"
-        hosts.d/1.toml:7: host[1].match.mac (b): the MAC address 24:6e:96:00:00:01 is claimed by the host a too; a machine is one host
+        hosts.d/1.toml:7: host[1].match.mac (b): the host a has the MAC address 24:6e:96:00:00:01 too; a machine can match only one host
     "#);
 }
 

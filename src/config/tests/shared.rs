@@ -40,7 +40,7 @@ fn is_one_more_file_with_its_own_place() {
         )))
         .unwrap();
     assert_eq!(config.catalog.len(), 2);
-    assert_eq!(config.catalog.by_name("b").unwrap().since, UNIX_EPOCH + Duration::from_secs(7));
+    assert_eq!(config.catalog.by_name("b").unwrap().last_modified, UNIX_EPOCH + Duration::from_secs(7));
     assert!(!config.partial && config.roster.default_profile().is_some());
     let shown: Vec<_> = config.show().iter().map(ToString::to_string).collect();
     assert!(shown.concat().contains("# s3://b/catalog.toml line 2\n"), "{shown:?}");

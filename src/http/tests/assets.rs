@@ -1,4 +1,4 @@
-//! What is answered: fields, ranges, conditionals, errors.
+//! Asset responses: headers, ranges, preconditions, errors.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -7,8 +7,8 @@ use super::*;
 const HEX: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 const DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
 
-/// The facts of the asset `abc`, which every answer about it carries.
-fn assert_facts(response: &TestResponse, length: &str) {
+/// Checks the headers that all responses for the asset `abc` have.
+fn assert_headers(response: &TestResponse, length: &str) {
     assert_eq!(response.field("Content-Length"), Some(length), "{}", response.head);
     assert_eq!(response.field("Accept-Ranges"), Some("bytes"));
     assert_eq!(response.field("Etag"), Some(format!("\"sha256-{HEX}\"").as_str()));
@@ -25,11 +25,11 @@ async fn get_asset_sends_all_headers() {
     for path in ["/assets/dir/abc", "//assets//dir///abc", "/assets/dir%2Fabc", "/assets/dir/abc?query"] {
         let response = server.get(path, &[]).await;
         assert!(response.head.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {}", response.head);
-        assert_facts(&response, "3");
+        assert_headers(&response, "3");
         assert_eq!(response.text(), "abc");
     }
     let response = server.get(&format!("/blobs/sha256/{HEX}"), &[]).await;
-    assert_facts(&response, "3");
+    assert_headers(&response, "3");
     assert_eq!(response.text(), "abc");
     server.wait_for_log(&["asset=dir/abc", "outcome=\"complete\"", "bytes=3", "cache=\"hit\""]).await;
 }
@@ -39,7 +39,7 @@ async fn head_matches_get_without_fill() {
     let server = TestServer::builder().file("abc", b"abc").start().await;
     let response = server.request("HEAD", "/assets/abc", &["Range: bytes=0-0"]).await;
     assert_eq!(response.status(), 200);
-    assert_facts(&response, "3");
+    assert_headers(&response, "3");
     server.wait_for_log(&["asset=abc", "outcome=\"probe\"", "cache=\"none\""]).await;
     let response = server.get("/assets/abc", &[]).await;
     assert_eq!(response.text(), "abc");
@@ -52,13 +52,13 @@ async fn large_asset_matches_cold_and_warm() {
     let server = TestServer::builder().file("image", &bytes).start().await;
     for _ in 0..2 {
         let response = server.get("/assets/image", &[]).await;
-        assert!(response.body == bytes, "the bytes are others");
+        assert!(response.body == bytes, "the bytes differ");
     }
     server.wait_for_log(&["bytes=20971520", "cache=\"miss\""]).await;
     server.wait_for_log(&["bytes=20971520", "cache=\"hit\""]).await;
 }
 
-/// The kernel finds out, as it sends from the pages: no client's doing, though its socket is where that is told.
+/// The kernel fails to read the mapped pages while it sends them (EFAULT), which is no fault of the client.
 #[tokio::test]
 async fn truncated_blob_is_logged_as_origin_failed() {
     let bytes = random_bytes(20 << 20);
@@ -111,7 +111,7 @@ async fn several_ranges_return_multipart() {
     assert_eq!(response.field("Content-Range"), None);
     let content_type = response.field("Content-Type").unwrap();
     let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
-    // The last byte is part of the first range, and the second and the last share bytes.
+    // The range -1 lies within the first range, and 0-9 and 5-19 overlap.
     let mut expected = Vec::new();
     for (start, end) in [(200_000, 300_000), (0, 20)] {
         let last = end - 1;
@@ -122,7 +122,7 @@ async fn several_ranges_return_multipart() {
         expected.extend_from_slice(&bytes[start..end]);
     }
     expected.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    assert!(response.body == expected, "the parts are not what they should be");
+    assert!(response.body == expected, "the parts differ");
     server.wait_for_log(&["outcome=\"complete\"", &format!("bytes={}", expected.len())]).await;
 }
 
@@ -152,7 +152,7 @@ async fn unsatisfiable_range_returns_416_malformed_200() {
 
 #[tokio::test]
 async fn preconditions_need_no_origin() {
-    // The origin has nothing: what is answered is known from the catalog.
+    // The origin has no such file: the responses come from the catalog alone.
     let server = TestServer::builder().source("abc", "file:///nowhere", HEX.parse().unwrap()).start().await;
     let etag = format!("\"sha256-{HEX}\"");
     for method in ["GET", "HEAD"] {
@@ -239,7 +239,8 @@ async fn small_asset_digest_mismatch_returns_502() {
 
 #[tokio::test]
 async fn streamed_digest_mismatch_truncates_body() {
-    // More than is held back, and an end that is late: the client has its head and bytes when the digest is known.
+    // Larger than what is held back until it is verified, and with a late end: the client already has the head and bytes
+    // when the digest is known.
     let length = 12 << 20;
     let (finish, finished) = tokio::sync::watch::channel(false);
     let address =
@@ -265,12 +266,12 @@ async fn unreachable_origin_returns_503_with_retry_after() {
         let response = server.request(method, "/assets/image", &[]).await;
         assert_eq!(response.status(), 503);
         assert!(response.field("Retry-After").unwrap().parse::<u64>().unwrap() >= 1);
-        assert!(!response.text().contains("127.0.0.1"), "what is internal stays in the log");
+        assert!(!response.text().contains("127.0.0.1"), "internal addresses appear only in the log");
         server.wait_for_log(&["outcome=\"origin-failed\"", response.field("X-Request-Id").unwrap()]).await;
     }
 }
 
-/// What was stopped with SIGSTOP takes connections and says nothing.
+/// An origin that was stopped with SIGSTOP accepts connections and never responds.
 #[tokio::test]
 async fn stalled_origin_returns_503() {
     let address = fake_origin(|stream| async move {
@@ -286,5 +287,5 @@ async fn stalled_origin_returns_503() {
         let id = response.field("X-Request-Id").unwrap();
         server.wait_for_log(&["outcome=\"origin-failed\"", "no byte arrived for 0.001 s", id]).await;
     }
-    assert_eq!(server.depot.fills().len(), 1, "the fill goes on for whoever asks next");
+    assert_eq!(server.depot.fills().len(), 1, "the fill goes on for later requests");
 }

@@ -1,4 +1,4 @@
-//! Clients as they come: old, hasty, slow, gone.
+//! Client behaviour: keep-alive, pipelining, idle timeout, slow readers, disconnects.
 
 use super::*;
 
@@ -55,7 +55,7 @@ async fn pipelined_requests_are_answered_in_order() {
 async fn absolute_form_target_is_accepted() {
     let server = TestServer::builder().file("abc", b"abc").start().await;
     let mut connection = server.connect().await;
-    // GRUB's Host has no port; a proxy's client sends the whole URL.
+    // GRUB sends Host without a port; the client of a proxy sends the whole URL.
     connection.send("GET http://boot.lab/assets/abc HTTP/1.1\r\nHost: boot.lab\r\n\r\n").await;
     assert_eq!(connection.read_response("GET").await.text(), "abc");
 }
@@ -72,7 +72,7 @@ async fn oversized_head_returns_431() {
 #[tokio::test]
 async fn idle_timeout_closes_silent_client() {
     let server = TestServer::builder().file("abc", b"abc").idle_timeout(SHORT).start().await;
-    // Not a word; half a head; and, after an answer, no more.
+    // No byte at all; half a head; no second request after a response.
     let mut mute = server.connect().await;
     assert!(mute.read_to_close().await.is_empty());
     let mut half = server.connect().await;
@@ -89,7 +89,7 @@ async fn idle_timeout_closes_trickling_head() {
     let server = TestServer::builder().idle_timeout(SHORT).start().await;
     let mut connection = server.connect().await;
     connection.send("GET / HTTP/1.1\r\n").await;
-    // A byte now and then does not keep it open: sooner or later the connection does not take one more.
+    // Single bytes do not reset the timeout: sooner or later a write fails.
     let mut tick = tokio::time::interval(SHORT / 10);
     let trickle = async {
         loop {
@@ -104,7 +104,7 @@ async fn idle_timeout_closes_trickling_head() {
 
 #[tokio::test]
 async fn idle_timeout_closes_client_not_reading() {
-    // Far more than the buffers of both sockets hold.
+    // Far more than the buffers of both sockets can hold.
     let server = TestServer::builder().file("image", &random_bytes(64 << 20)).idle_timeout(SHORT).start().await;
     let mut connection = server.connect().await;
     connection.send_request("GET", "/assets/image", &[]).await;
@@ -119,7 +119,7 @@ async fn slow_reader_survives_idle_timeout() {
     let mut connection = server.connect().await;
     connection.send_request("GET", "/assets/image", &[]).await;
     connection.read_head().await;
-    // In the idle timeout it takes less than the third of a socket's queue that the kernel would wait for.
+    // Within the idle timeout the client reads less than a third of the send queue, for which the kernel would wait.
     let mut got = vec![0; bytes.len()];
     let mut tick = tokio::time::interval(SHORT / 10);
     for chunk in got.chunks_mut(64 << 10) {
@@ -133,7 +133,7 @@ async fn slow_reader_survives_idle_timeout() {
 #[tokio::test]
 async fn slow_origin_suspends_idle_timeout() {
     let bytes = random_bytes(12 << 20);
-    // Before the head of the answer, and in the midst of its body.
+    // Before the response head, and within the body.
     for pause in [0, bytes.len() - 100] {
         let (finish, finished) = tokio::sync::watch::channel(false);
         let (digest, served) = (Digest::of(&bytes), bytes.clone());
@@ -150,7 +150,7 @@ async fn slow_origin_suspends_idle_timeout() {
         }
         let mut rest = vec![0; bytes.len() - got.len()];
         let others = async {
-            // Meanwhile clients that are really silent come and go, in the midst of a request, with all its delays.
+            // While the origin is slow, the idle timeout still closes other clients.
             for _ in 0..2 {
                 let mut half = server.connect().await;
                 half.send("GET / HTTP/1.1\r\nHost:").await;

@@ -12,7 +12,7 @@ async fn connection_limit_returns_503() {
     assert_eq!(response.status(), 503);
     assert!(response.field("Retry-After").is_some());
     assert_eq!(response.text(), "the server has too many connections; try again");
-    // The first is not disturbed, and leaves room.
+    // The first connection still works, and its end frees a place.
     first.send_request("GET", "/assets/abc", &["Connection: close"]).await;
     assert_eq!(first.read_response("GET").await.text(), "abc");
     first.read_to_close().await;
@@ -23,7 +23,7 @@ async fn connection_limit_returns_503() {
 #[tokio::test]
 async fn early_connection_waits_in_backlog() {
     let builder = TestServer::builder();
-    let early = HttpServer::bind(builder.settings.clone(), &mut Inherited::default()).await.unwrap();
+    let early = HttpServer::bind(builder.settings.clone(), &mut InheritedSockets::default()).await.unwrap();
     let mut connection = TestConnection::connect(early.addresses()[0]).await;
     connection.send_request("GET", "/healthz", &[]).await;
     let server = builder.start().await;

@@ -1,4 +1,4 @@
-//! Scripts and hosts' files over the connection.
+//! Scripts and host files.
 
 use super::*;
 
@@ -6,7 +6,7 @@ use super::*;
 async fn entry_script_uses_request_host() {
     let server = TestServer::builder().start().await;
     for path in ["/boot.ipxe", "//boot.ipxe"] {
-        // The test's client calls the server "boot", without its port.
+        // The test client sends `Host: boot` without a port.
         let response = server.get(path, &[]).await;
         assert_eq!(response.status(), 200);
         assert!(response.text().starts_with("#!ipxe\n"));

@@ -11,7 +11,7 @@ async fn tls_server(builder: TestServerBuilder) -> (TestServer, rustls_pki_types
     (builder.tls(&cert, &key).start().await, certificate)
 }
 
-/// Writes a new certificate and its key, in the place of what was there.
+/// Writes a new certificate and its key over the previous ones.
 fn write_pair(dir: &Path) -> rustls_pki_types::CertificateDer<'static> {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     std::fs::write(dir.join("cert.pem"), pair.cert.pem()).unwrap();
@@ -100,7 +100,7 @@ async fn http2_digest_mismatch_resets_stream() {
 
 #[tokio::test]
 async fn idle_timeout_closes_http2_without_window() {
-    // The client reads the connection and not the stream: its flow-control window runs out, the socket stays free.
+    // The client reads the connection but not the stream: the flow-control window runs out while the socket has room.
     let builder = TestServer::builder().file("image", &random_bytes(16 << 20)).idle_timeout(Duration::from_millis(200));
     let (server, cert) = tls_server(builder).await;
     let client = tls_client(&cert, &version::TLS13, &["h2"]);
@@ -125,7 +125,7 @@ async fn idle_timeout_closes_missing_handshake() {
     let (server, _) = tls_server(TestServer::builder().idle_timeout(Duration::from_millis(200))).await;
     let mut connection = TestConnection::connect(server.tls_address.unwrap()).await;
     assert!(connection.read_to_close().await.is_empty());
-    // Plain HTTP on the TLS port is answered with an alert, and closed.
+    // Plain HTTP on the TLS port gets a TLS alert and a close.
     let mut connection = TestConnection::connect(server.tls_address.unwrap()).await;
     connection.send_request("GET", "/healthz", &[]).await;
     connection.read_to_close().await;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::asset::Verifier;
-use crate::depot::Stock;
+use crate::depot::DepotConfig;
 
 const ASSETS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -104,7 +104,7 @@ proptest! {
         let depot = Depot::new(before.catalog(), origins, cache.clone(), FillSettings::default());
         let releases = Releases::open(before.releases(), depot.clone(), dir.path().join("releases.json"));
         let change = |catalog, listed| {
-            depot.restock(Stock { catalog, origins: None, settings: FillSettings::default() });
+            depot.reconfigure(DepotConfig { catalog, origins: None, settings: FillSettings::default() });
             releases.replace(listed);
         };
         // The second time, nothing changes.
@@ -129,7 +129,7 @@ async fn removed_release_stays_resolvable() {
     let assets =
         depot.catalog().assets().filter(|it| newer.assets.contains(&it.name)).map(|it| Asset::clone(it)).collect();
     let (catalog, settings) = (Catalog::new(assets).unwrap(), FillSettings::default());
-    depot.restock(Stock {
+    depot.reconfigure(DepotConfig {
         catalog,
         origins: None,
         settings: FillSettings { negative_ttl: Duration::ZERO, ..settings },
@@ -144,7 +144,7 @@ async fn removed_release_stays_resolvable() {
     okd.until_live("okd-2").await;
     assert_eq!(okd.named("okd:rootfs").unwrap(), "okd/2/rootfs");
     let found = depot.find("okd/1/rootfs").expect("machines that began with it can finish");
-    assert!(depot.is_proven(&found.digest) && okd.is_pinned("okd/1/rootfs"));
+    assert!(depot.is_cached(&found.digest) && okd.is_pinned("okd/1/rootfs"));
     okd.close().await;
 }
 
