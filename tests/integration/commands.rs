@@ -50,10 +50,10 @@ impl CommandTarget<'_> {
         };
         let mut output = CommandOutput::of(&output);
         if self.admin.is_none() {
-            let note = "bootdepot: admin.listen leaves the port to the system; set one, so that the server can be found; \
-                        this works on the cache in ";
+            let note = "bootdepot: admin.listen has port 0; set a port, so that commands can find the server; \
+                        using the cache in ";
             let rest = output.err.strip_prefix(note).unwrap_or_else(|| panic!("{}", output.err));
-            let (_, rest) = rest.split_once(" by itself\n").expect("the note names the cache");
+            let (_, rest) = rest.split_once(" directly\n").expect("the note names the cache");
             output.err = rest.to_owned();
         }
         output
@@ -101,10 +101,7 @@ fn evict_shared_blob_reports_once() {
     let output = site.command_line(&["preload", "a"]).run_to_end();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(target.run(&["evict", "*"]).stdout(), "evicted a (1000 B)\n");
-    assert_eq!(
-        target.run(&["evict", "*"]).err,
-        "bootdepot: there is nothing to do: of what fits, nothing is in the cache\n"
-    );
+    assert_eq!(target.run(&["evict", "*"]).err, "bootdepot: nothing to do: no matching asset is cached\n");
 }
 
 /// Runs the commands that behave the same with a server and without one.
@@ -114,14 +111,14 @@ fn check_commands(target: &CommandTarget<'_>, objects: &[Object; 3]) {
         columns(&listed),
         [
             ["NAME", "SIZE", "STATE", "HELD BY"],
-            ["okd/1/kernel", "97.6 KiB", "proven", "-"],
-            ["okd/1/rootfs", "292.9 KiB", "proven", "-"],
+            ["okd/1/kernel", "97.6 KiB", "cached", "-"],
+            ["okd/1/rootfs", "292.9 KiB", "cached", "-"],
             ["tools/memtest", "-", "missing", "-"],
         ]
     );
     let missing = target.run(&["list", "--state", "missing"]).stdout();
     assert!(missing.contains("tools/memtest") && !missing.contains("okd"), "{missing}");
-    assert_eq!(target.run(&["list", "okd/2/"]).stdout(), "no asset is like that\n");
+    assert_eq!(target.run(&["list", "okd/2/"]).stdout(), "no assets match\n");
     let json = target.json(&["list", "okd/"]);
     assert_eq!((json.as_array().map(Vec::len), &json[1]["digest"]), (Some(2), &objects[1].sha256().into()));
 
@@ -133,21 +130,24 @@ fn check_commands(target: &CommandTarget<'_>, objects: &[Object; 3]) {
         "a second pin succeeds"
     );
     let memtest = target.run(&["pin", "**/memtest"]).stdout();
-    assert_eq!(memtest, "pinned tools/memtest, which is not here yet: preload it, or it comes when asked for\n");
+    assert_eq!(
+        memtest,
+        "pinned tools/memtest, which is not cached: preload it, or it is fetched on the first request\n"
+    );
     assert_eq!(columns(&target.run(&["list", "okd/1/k"]).stdout())[1][3], "operator");
     let some = target.run(&["pin", "okd/1/rootfs", "okd/9/kernel"]);
     assert_eq!(some.out, "pinned okd/1/rootfs (292.9 KiB)\n", "the known asset is pinned");
     assert_eq!(some.errors(), "bootdepot: the catalog has no asset \"okd/9/kernel\"\n");
     let nothing = target.run(&["pin", "okd/9/*"]).errors();
-    assert!(nothing.contains("no asset's name fits \"okd/9/*\""), "{nothing}");
+    assert!(nothing.contains("no asset name matches \"okd/9/*\""), "{nothing}");
     let all = target.run(&["unpin", "okd/1/rootfs", "tools/*"]).stdout();
     assert_eq!(all, "unpinned okd/1/rootfs\nunpinned tools/memtest\n");
     let again = target.run(&["unpin", "okd/1/rootfs"]).stdout();
-    assert_eq!(again, "no operator had pinned okd/1/rootfs\n", "a second unpin succeeds");
+    assert_eq!(again, "okd/1/rootfs was not pinned by an operator\n", "a second unpin succeeds");
     let none = target.run(&["unpin", "tools/*"]);
     assert_eq!(
         (none.status, none.err.as_str()),
-        (0, "bootdepot: there is nothing to do: of what fits, no operator pinned anything\n")
+        (0, "bootdepot: nothing to do: no matching asset is pinned by an operator\n")
     );
 
     // Evictions.
@@ -162,13 +162,13 @@ fn check_commands(target: &CommandTarget<'_>, objects: &[Object; 3]) {
     assert!(json_output[0]["error"].as_str().is_some_and(|reason| reason.contains("unpin it first")), "{json_output}");
 
     // Verification.
-    assert_eq!(target.run(&["verify", "okd/1/kernel"]).stdout(), "proven okd/1/kernel (97.6 KiB)\n");
+    assert_eq!(target.run(&["verify", "okd/1/kernel"]).stdout(), "verified okd/1/kernel (97.6 KiB)\n");
     assert_eq!(
         target.run(&["verify", "**"]).stdout(),
-        "proven okd/1/kernel (97.6 KiB)\n",
+        "verified okd/1/kernel (97.6 KiB)\n",
         "missing assets are left out"
     );
-    assert_eq!(target.run(&["verify", "--all"]).stdout(), "1 of 1 blobs are proven (97.6 KiB)\n");
+    assert_eq!(target.run(&["verify", "--all"]).stdout(), "1 of 1 blobs verified (97.6 KiB)\n");
     let absent = target.run(&["verify", "tools/memtest"]).errors();
     assert!(absent.starts_with("bootdepot: tools/memtest"), "{absent}");
     let path = blob_path(target.site, &objects[0]);
@@ -179,7 +179,7 @@ fn check_commands(target: &CommandTarget<'_>, objects: &[Object; 3]) {
     let corrupt = target.run(&["verify", "okd/1/kernel", "--json"]);
     assert_eq!(corrupt.status, 1, "{corrupt:?}");
     assert!(target.site.cache_dir().join("quarantine").join(objects[0].sha256()).exists());
-    assert_eq!(target.run(&["list", "--state", "proven"]).stdout(), "no asset is like that\n");
+    assert_eq!(target.run(&["list", "--state", "cached"]).stdout(), "no assets match\n");
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn pin_in_locked_cache_fails() {
     let (_origin, site, _) = site();
     let _server = site.start();
     let output = CommandOutput::of(&site.command_line(&["pin", "okd/1/kernel"]).run_to_end()).errors();
-    assert!(output.contains("is in use by process ") && output.contains("admin.listen leaves the port"), "{output}");
+    assert!(output.contains("is in use by process ") && output.contains("admin.listen has port 0"), "{output}");
 }
 
 #[test]
@@ -258,12 +258,12 @@ fn closed_pipe_keeps_exit_status() {
 fn status_reports_server_readiness() {
     let (_origin, site, objects) = site();
     let silent = CommandOutput::of(&site.command_line(&["status"]).run_to_end());
-    assert!(silent.out.contains("390.6 KiB in 2 blobs; nobody has it open"), "{}", silent.out);
-    assert!(silent.errors().starts_with("bootdepot: admin.listen leaves the port to the system"));
+    assert!(silent.out.contains("390.6 KiB in 2 blobs; no process has it open"), "{}", silent.out);
+    assert!(silent.errors().starts_with("bootdepot: admin.listen has port 0"));
     let json = CommandOutput::of(&site.command_line(&["status", "--json"]).run_to_end());
     let json_output: Value = serde_json::from_str(&json.out).expect("JSON");
     assert_eq!(
-        (json.status, &json_output["running"], &json_output["cache"]["proven"]["entries"]),
+        (json.status, &json_output["running"], &json_output["cache"]["cached"]["entries"]),
         (1, &false.into(), &2.into())
     );
 

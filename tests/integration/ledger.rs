@@ -97,7 +97,7 @@ fn boot_record_survives_restart() {
     assert!(server.stop().success());
     let (table, errors) = run(&site, admin, &["boots", "127.0.0.1"]);
     assert!(
-        errors.contains(&format!("no server answers at {admin}")) && errors.contains("this is what the ledger"),
+        errors.contains(&format!("no server answers at {admin}")) && errors.contains("reading the ledger"),
         "{errors}"
     );
     let steps =
@@ -134,7 +134,7 @@ fn boots_follow_prints_each_step() {
     let watchdog = Watchdog::new(&child);
     let note =
         BufReader::new(child.stderr.take().expect("stderr is piped")).lines().next().expect("a line").expect("text");
-    assert!(note.ends_with("; this waits for it"), "{note}");
+    assert!(note.ends_with("; waiting for it"), "{note}");
     assert!(server.client().compare("/assets/okd/kernel", &kernel.bytes));
     let mut lines =
         BufReader::new(child.stdout.take().expect("stdout is piped")).lines().map(|line| line.expect("text"));

@@ -55,7 +55,7 @@ fn release_goes_live_as_a_whole() {
     // An object is missing.
     let (ok, _, errors) = result(&site.run_command(server.admin, &["activate", "okd-2", "--wait"]));
     assert!(!ok && errors.contains("okd-2 is not live: okd/2/rootfs: no source has it"), "{errors}");
-    assert!(errors.trim_end().ends_with("the server tries on"), "{errors}");
+    assert!(errors.trim_end().ends_with("the server keeps retrying"), "{errors}");
     let ready = Client::new(server.admin).get("/readyz");
     let reason = "release okd-2: okd/2/rootfs is not cached (1 of 2): no source has it: ";
     assert!(ready.status == 503 && ready.text().starts_with(reason), "{}", ready.text());
@@ -109,7 +109,7 @@ fn activation_shares_fill_with_client() {
     let site = two_releases(&origin).0;
     let (ok, printed, _) = result(&site.run_command(server.admin, &["activate", "okd-2"]));
     assert!(
-        ok && printed.contains(" of 2 assets are proven, ") && printed.ends_with("; it goes live when all are\n"),
+        ok && printed.contains(" of 2 assets cached, ") && printed.ends_with("; it goes live when all are cached\n"),
         "{printed}"
     );
     let reading = server.client().open("GET", "/assets/okd/2/rootfs", &[]);

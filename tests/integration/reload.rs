@@ -14,12 +14,12 @@ const CATALOG: &str = "fleet/catalog.toml";
 
 /// Returns whether the line reports a reload with changes.
 fn loaded(line: &LogLine) -> bool {
-    line.text("message").starts_with("settings and catalog are loaded again: ")
+    line.text("message") == "reload complete"
 }
 
 /// Returns whether the line reports a failed reload, with the reason.
 fn refused(line: &LogLine) -> bool {
-    line.text("message") == "settings and catalog stay as they were"
+    line.text("message") == "reload failed"
 }
 
 /// Reloads the site's configuration and waits until it takes effect.
@@ -65,18 +65,15 @@ fn reload_applies_all_or_nothing() {
 
     let site = site.without_assets().asset(&second).set("fill.retries", 3).set("http.max_connections", 17);
     let line = reload(&server, &site);
-    assert_eq!(
-        line.text("message"),
-        "settings and catalog are loaded again: 1 asset added (second); 1 asset removed (first)"
-    );
+    assert_eq!(line.text("changes"), "1 asset added (second); 1 asset removed (first)");
     assert_eq!(line.text("trigger"), "signal");
-    server.wait_for(|line| line.text("message") == "http.max_connections is taken when the server starts again");
+    server.wait_for(|line| line.text("message") == "http.max_connections applies after a restart");
     assert!(server.client().compare("/assets/second", &second.bytes));
     assert_eq!(server.client().get("/assets/first").status, 404);
 
     // Again, without changes.
     server.reload();
-    server.wait_for(|line| line.text("message") == "settings and catalog are what they were");
+    server.wait_for(|line| line.text("message") == "reload: no changes");
 
     let bad = format!("{}\n[cache]\ndri = 1\n[[asset]]\nname = 7\n", catalog(&[&first]));
     std::fs::write(site.file("bootdepot.toml"), bad).unwrap();
@@ -127,7 +124,7 @@ fn sighup_during_start_is_followed() {
         send(starting, rustix::process::Signal::HUP);
         origin.allow(CATALOG, u64::MAX);
     });
-    let line = server.wait_for(|line| line.text("message") == "settings and catalog are what they were");
+    let line = server.wait_for(|line| line.text("message") == "reload: no changes");
     assert_eq!(line.text("trigger"), "signal");
     assert!(server.client().compare("/assets/first", &object.bytes));
 }
@@ -272,7 +269,7 @@ fn shared_catalog_changes_are_followed() {
     origin.put(CATALOG, catalog(&[&first, &second]));
     let line = server.wait_for(loaded);
     assert_eq!(
-        (line.text("trigger"), line.text("message").contains("1 asset added (second)")),
+        (line.text("trigger"), line.text("changes").contains("1 asset added (second)")),
         ("poll".to_owned(), true)
     );
     assert!(server.client().compare("/assets/second", &second.bytes));
@@ -298,7 +295,7 @@ fn shared_catalog_changes_are_followed() {
         refused(line) && line.text("reason").contains("own is taken by ") && line.text("reason").starts_with(&url)
     });
     origin.put(CATALOG, catalog(&[&second]));
-    server.wait_for(|line| loaded(line) && line.text("message").contains("1 asset removed (first)"));
+    server.wait_for(|line| loaded(line) && line.text("changes").contains("1 asset removed (first)"));
     assert_eq!(server.client().get("/assets/first").status, 404);
     assert!(metric(&server, "bootdepot_reload_total{outcome=\"ok\"} 2"));
 }
@@ -322,7 +319,7 @@ fn start_without_shared_catalog_uses_copy() {
 
     origin.always(CATALOG, Fault::Status(500, "InternalError"));
     let server = site.start();
-    let uses_copy = |line: &LogLine| line.text("message").contains("stands in for it");
+    let uses_copy = |line: &LogLine| line.text("message").contains("using the copy last modified at");
     assert!(server.wait_for(uses_copy).text("message").starts_with("the shared catalog cannot be read: "));
     assert!(server.client().compare("/assets/first", &first.bytes));
     assert_eq!(Client::new(server.admin).get("/readyz").status, 200);

@@ -210,7 +210,7 @@ fn syscall_filter_allows_server_calls() {
     }
     assert_eq!(super::sockets::fetch(server.tftp, "image").1.len(), 512);
     server.reload();
-    server.wait_for(|line| line.text("message").starts_with("settings and catalog are"));
+    server.wait_for(|line| line.text("message").starts_with("reload"));
     assert!(server.stop().success());
 
     let trace = std::fs::read_to_string(trace).unwrap();

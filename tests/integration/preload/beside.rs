@@ -53,7 +53,7 @@ fn server_preload_shares_fill_with_client() {
     let (status, out, _) = run_beside(&site, &server, &["--all"]);
     assert_eq!(
         (status, out.as_str()),
-        (Some(0), "3 assets, all here (8.0 MiB)\ndone: nothing was fetched, 3 here before\n")
+        (Some(0), "3 assets, all cached (8.0 MiB)\ndone: nothing was fetched, 3 cached before\n")
     );
     let (_, jobs) = api(&server, "GET", "jobs");
     assert_eq!(jobs["jobs"].as_array().expect("a list").len(), 2);
@@ -77,8 +77,8 @@ fn ctrl_c_cancels_job_not_client() {
     let (status, out, err) = finish(child);
     assert_eq!(status, Some(1), "{err}");
     assert!(
-        out.contains("\ncancelled: nothing was fetched to its end, ")
-            && out.ends_with(", 2 not done\nrun it again to go on where it was\n"),
+        out.contains("\ncancelled: no asset was fetched in full, ")
+            && out.ends_with(", 2 not done\nrun it again to resume\n"),
         "{out}"
     );
     server.wait_for_fill("okd/rootfs.img", "cancelled");
@@ -107,7 +107,7 @@ fn killed_server_preload_can_resume() {
     let (status, _, err) = finish(child);
     assert_eq!(status, Some(1));
     assert!(
-        err.contains("how the preload stands is not known any more; run it again to go on: no server answers at "),
+        err.contains("the preload cannot be followed any more; run it again to resume: no server answers at "),
         "{err}"
     );
     let before = origin.sent(&objects[2].key);
