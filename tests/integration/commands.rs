@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::{ChildExt, CommandExt, FakeOrigin, Object, TestServer, TestSite, random_bytes};
+use crate::support::{ChildExt, CommandExt, FakeOrigin, Object, TestSite, random_bytes};
 
 /// The output of a command and its exit status.
 #[derive(Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ fn check_commands(target: &CommandTarget<'_>, objects: &[Object; 3]) {
     let absent = target.run(&["verify", "tools/memtest"]).errors();
     assert!(absent.starts_with("bootdepot: tools/memtest"), "{absent}");
     let path = blob_path(target.site, &objects[0]);
-    let mut bytes = std::fs::read(&path).expect("the blob is there");
+    let mut bytes = std::fs::read(&path).expect("the blob exists");
     bytes[77] ^= 1;
     // The blob is read-only, so it is replaced.
     std::fs::remove_file(&path).and_then(|()| std::fs::write(&path, bytes)).expect("the blob can be replaced");
@@ -246,9 +246,9 @@ fn pin_in_locked_cache_fails() {
 fn closed_pipe_keeps_exit_status() {
     let (_origin, site, _) = site();
     for (args, status) in [(&["list"][..], 0), (&["pin", "okd/1/kernel", "none"], 1), (&["activate", "okd-1"], 1)] {
-        let (reader, writer) = std::io::pipe().expect("a pipe can be had");
+        let (reader, writer) = std::io::pipe().expect("a pipe can be created");
         drop(reader);
-        let both = writer.try_clone().expect("a pipe can be had");
+        let both = writer.try_clone().expect("a pipe can be created");
         let mut left = site.command_line(args).stdout(both).stderr(writer).spawn().expect("the program can be started");
         assert_eq!(left.wait_for_exit().code(), Some(status), "{args:?}");
     }

@@ -14,7 +14,7 @@ fn run_beside(site: &TestSite, server: &TestServer, args: &[&str]) -> (Option<i3
     result(&server_command(site, server, args).run_to_end())
 }
 
-fn begin_server_command(site: &TestSite, server: &TestServer, args: &[&str]) -> Child {
+fn start_beside(site: &TestSite, server: &TestServer, args: &[&str]) -> Child {
     server_command(site, server, args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
