@@ -1,7 +1,7 @@
 //! Assets with a block list.
 
 use super::*;
-use crate::catalog::BlocksSource;
+use crate::catalog::BlockListSource;
 
 fn block_list(data: &[u8], block_size: usize) -> String {
     let blocks: Vec<String> = data.chunks(block_size).map(|c| format!("\"{}\"", Digest::of(c))).collect();
@@ -13,7 +13,7 @@ fn block_list(data: &[u8], block_size: usize) -> String {
 pub(super) fn with_block_list(test: &mut TestDepot) {
     let list = block_list(&test.data, 100_000);
     test.asset.blocks =
-        Some(BlocksSource { source: test.origins[0].url("disk.img.blocks"), digest: Digest::of(list.as_bytes()) });
+        Some(BlockListSource { source: test.origins[0].url("disk.img.blocks"), digest: Digest::of(list.as_bytes()) });
     test.origins[0].put("disk.img.blocks", list.into_bytes());
 }
 
