@@ -114,11 +114,11 @@ fn a_cold_preload_is_seen_moving() {
     assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "filling");
     origin.allow(&kernel.key, u64::MAX);
     browser.wait_for_text("Nothing is being fetched.");
-    browser.wait_for_text("okd/4.19/kernel is proven: 6.0 MiB in ");
+    browser.wait_for_text("okd/4.19/kernel is cached: 6.0 MiB in ");
     browser.go("#/jobs");
     browser.wait_for_text("1 of 1 asset · 6.0 MiB of 6.0 MiB");
     browser.go("#/cache/okd%2F4.19%2Fkernel");
-    browser.wait_for("document.querySelector('.standing').textContent === 'proven'");
+    browser.wait_for("document.querySelector('.standing').textContent === 'cached'");
     check_conduct(&browser, server.admin);
 }
 
@@ -233,7 +233,7 @@ fn an_asset_is_pinned_and_evicted_by_the_keyboard() {
     browser.tab_to("it.id === 'confirm-yes'");
     browser.press(&[ENTER]);
     browser.wait_for("document.querySelector('.toast[data-tone=bad]').textContent.includes('pin')");
-    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "proven");
+    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "cached");
 
     browser.run("document.getElementById('panel-title').focus()");
     browser.tab_to("it.textContent === 'Unpin'");
@@ -244,7 +244,7 @@ fn an_asset_is_pinned_and_evicted_by_the_keyboard() {
     browser.wait_for("document.activeElement.id === 'confirm-no'");
     browser.press(&[ENTER]);
     browser.wait_for("!document.getElementById('confirm-dialog').open");
-    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "proven", "a no is a no");
+    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "cached", "a no is a no");
     browser.press(&[ENTER]);
     browser.tab_to("it.id === 'confirm-yes'");
     browser.press(&[ENTER]);
