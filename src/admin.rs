@@ -6,6 +6,7 @@
 //! (RFC 9457). `events` streams changes as they happen; `cache_snapshot` is the cache as operators see it.
 
 mod api;
+mod api_error;
 mod cache_snapshot;
 mod dashboard;
 mod error;
@@ -15,7 +16,6 @@ mod guard;
 mod in_process;
 mod machines;
 mod probes;
-mod problem;
 mod rate_limit;
 mod reload;
 mod router;

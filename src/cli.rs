@@ -18,6 +18,7 @@ mod job_watch;
 pub mod list;
 mod local;
 pub mod man;
+mod output;
 mod owner;
 pub mod pin;
 pub mod preload;
@@ -31,26 +32,25 @@ pub mod unpin;
 mod usage_error;
 pub mod verify;
 
-use std::fmt;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::format::plain;
+use self::output::{print, say};
 use self::usage_error::{USAGE_ERROR, UsageError};
 use crate::error_chain::error_chain;
 
-/// What holds for all commands.
+/// The help that all commands share.
 const AFTER_HELP: &str = "\
 Exit status: 0 done, 1 failed, 2 wrong usage or settings.
 
-Commands about the cache ask the running server (`admin.listen`), or, where none runs, work on the cache by themselves; a running \
-server is asked whatever is wrong with the settings on the disk, as long as `admin.listen` can be made out. Where \
-the server asks for tokens, a command sends the one in BOOTDEPOT_TOKEN, else the first that it can read in \
+Commands for the cache ask the running server (`admin.listen`). If none runs, they open the cache themselves. Errors in the \
+settings on the disk do not keep a command from a running server, as long as `admin.listen` can be read. If the server \
+requires a token, a command sends the one in BOOTDEPOT_TOKEN, else the first that it can read in \
 `admin.operator_token_file` or `admin.viewer_token_file`.";
 
-/// A boot server: netboots machines from S3 over TFTP and HTTP, through a disk cache of proven bytes.
+/// A boot server: netboots machines from S3 over TFTP and HTTP, through a disk cache of verified files.
 #[derive(Debug, Parser)]
 #[command(name = "bootdepot", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -58,7 +58,7 @@ pub struct Cli {
     command: Command,
 }
 
-// What each does is said at its own type.
+// Each command's help is at its own type.
 #[derive(Debug, Subcommand)]
 enum Command {
     // The server and its settings.
@@ -73,7 +73,7 @@ enum Command {
     Pin(pin::PinCommand),
     Unpin(unpin::UnpinCommand),
     Evict(evict::EvictCommand),
-    // What machines boot, and how far they are.
+    // Releases, machines and their boots.
     Releases(releases::ReleasesCommand),
     Activate(activate::ActivateCommand),
     Hosts(hosts::HostsCommand),
@@ -87,11 +87,11 @@ enum Command {
 }
 
 impl Cli {
-    /// Carries the command out, and says on standard error why it failed. The exit status is 0 for done, 1 for failed and 2
-    /// for wrong usage or settings.
+    /// Runs the command, and prints its error to standard error. The exit status is 0 if done, 1 if failed and 2 after wrong
+    /// usage or settings.
     pub fn run(self) -> ExitCode {
         self.carry_out().unwrap_or_else(|error| {
-            // It may hold what another program said.
+            // It may quote what another program sent.
             let text = error_chain(error.as_ref()).to_string().lines().map(plain).collect::<Vec<_>>().join("\n");
             say(format_args!("bootdepot: {text}"));
             if error.is::<UsageError>() { ExitCode::from(USAGE_ERROR) } else { ExitCode::FAILURE }
@@ -118,8 +118,8 @@ impl Cli {
             Command::Render(command) => block_on(command.run()),
             Command::DhcpConfig(command) => block_on(command.run()),
             Command::Health(command) => block_on(command.run()),
-            Command::Completions(command) => command.run(),
-            Command::Man(command) => command.run(),
+            Command::Completions(command) => command.run(&mut Self::command()),
+            Command::Man(command) => command.run(Self::command()),
         }
     }
 }
@@ -131,21 +131,4 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::
     // A resolver or a disk that does not answer must not hold up the exit.
     runtime.shutdown_background();
     done
-}
-
-/// Prints to standard output.
-fn print(text: &str) -> io::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // `config explain | head` is no failure.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Says a line on standard error.
-fn say(line: fmt::Arguments<'_>) {
-    // Where nobody reads it, nobody misses it; `eprintln!` would panic.
-    let _ = writeln!(io::stderr().lock(), "{line}");
 }

@@ -16,7 +16,7 @@ mod tests;
 mod work;
 
 pub use error::{CancelError, StartError};
-pub use plan::{Missing, Plan, PlanItem, Proven, Room};
+pub use plan::{Cached, Missing, Plan, PlanItem, Room};
 pub use registry::Jobs;
 pub use selection::{SelectedKind, Selection, SelectionError, UnknownName, is_glob, matcher};
 pub use status::{

@@ -1,4 +1,4 @@
-//! Assets as operators see them: what the catalog says of each, and how the cache stands to it. It knows no requests.
+//! A snapshot of the cache, for the states of assets. It knows no requests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::cache::BlobInfo;
 use crate::catalog::Asset;
 use crate::depot::{Depot, FillStatus, timestamp};
 
-/// What is in the cache at one timestamp, and on its way there.
+/// What the cache has and what is being fetched, at one moment.
 pub(super) struct CacheSnapshot {
     depot: Depot,
     blobs: HashMap<Digest, (BlobInfo, Option<u64>)>,
@@ -19,7 +19,7 @@ pub(super) struct CacheSnapshot {
 }
 
 impl CacheSnapshot {
-    /// As it is now. Each lock is held for as long as its list takes to copy.
+    /// Takes a snapshot. Each lock is held while its list is copied.
     pub(super) fn take(boot: &Boot) -> Self {
         let depot = boot.depot().clone();
         let mut listed = depot.cache().list();
@@ -27,19 +27,19 @@ impl CacheSnapshot {
         listed.sort_unstable_by_key(|blob| (blob.used, blob.digest));
         let mut rank = 0;
         let ranked = listed.into_iter().map(|blob| {
-            let loose = !blob.pinned && !blob.held;
-            rank += u64::from(loose);
-            (blob.digest, (blob, loose.then_some(rank)))
+            let evictable = !blob.pinned && !blob.held;
+            rank += u64::from(evictable);
+            (blob.digest, (blob, evictable.then_some(rank)))
         });
         let blobs = ranked.collect();
         let fills = depot.fills().into_iter().map(|fill| (fill.digest, fill)).collect();
         Self { depot, blobs, fills, releases: boot.releases().by_asset() }
     }
 
-    /// Whether the asset is here.
+    /// The state of an asset.
     pub(super) fn state(&self, asset: &Asset) -> AssetState {
         if self.blobs.contains_key(&asset.digest) {
-            AssetState::Proven
+            AssetState::Cached
         } else if self.fills.contains_key(&asset.digest) {
             AssetState::Filling
         } else {
@@ -47,7 +47,7 @@ impl CacheSnapshot {
         }
     }
 
-    /// Whether the asset is held.
+    /// Whether an asset is pinned.
     pub(super) fn is_pinned(&self, asset: &Asset) -> bool {
         match self.blobs.get(&asset.digest) {
             Some((blob, _)) => blob.pinned,
@@ -55,7 +55,7 @@ impl CacheSnapshot {
         }
     }
 
-    /// The asset as operators see it.
+    /// The view of an asset.
     pub(super) fn view(&self, asset: &Asset) -> AssetView {
         let (state, digest) = (self.state(asset), asset.digest);
         let (blob, fill) = (self.blobs.get(&digest), self.fills.get(&digest));
@@ -87,7 +87,7 @@ impl CacheSnapshot {
     }
 }
 
-/// All assets whose names begin with `prefix`, in the order of their names.
+/// All assets whose names begin with `prefix`, sorted by name.
 pub(super) fn sorted(depot: &Depot, prefix: &str) -> Vec<Arc<Asset>> {
     let catalog = depot.catalog();
     let mut assets: Vec<_> =

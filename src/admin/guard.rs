@@ -12,7 +12,7 @@ use http::uri::Authority;
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 
-use super::problem::Refusal;
+use super::api_error::ApiError;
 use super::rate_limit::ClientRateLimit;
 use super::settings::AdminSettings;
 use super::tokens::{Access, Tokens};
@@ -34,10 +34,10 @@ impl Guard {
     }
 
     /// Returns what the client may do, or why the request is rejected.
-    pub(super) fn admit(&self, request: &Parts, client: &Client) -> Result<Access, Refusal> {
+    pub(super) fn admit(&self, request: &Parts, client: &Client) -> Result<Access, ApiError> {
         if let Err(seconds) = self.rate_limit.take(client.peer.ip(), Instant::now()) {
             let refusal =
-                Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address; wait and retry");
+                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address; wait and retry");
             return Err(refusal.with_field(RETRY_AFTER, seconds));
         }
         // Also with tokens: a request with a foreign name may come from a page whose name was bound to this address.
@@ -84,9 +84,9 @@ impl Guard {
 }
 
 /// Returns what the request's token permits, if it is valid for the request (RFC 6750).
-fn authorise(tokens: &Tokens, request: &Parts, writes: bool) -> Result<Access, Refusal> {
+fn authorise(tokens: &Tokens, request: &Parts, writes: bool) -> Result<Access, ApiError> {
     let challenge = |status, detail: &str, challenge| {
-        Err(Refusal::new(status, detail).with_field(WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
+        Err(ApiError::new(status, detail).with_field(WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
     };
     let unauthorised = StatusCode::UNAUTHORIZED;
     let Some(field) = request.headers.get(AUTHORIZATION) else {
@@ -127,8 +127,8 @@ fn is_same_origin(request: &Parts) -> bool {
     same && origins.next().is_none()
 }
 
-fn forbidden(detail: &str) -> Refusal {
-    Refusal::new(StatusCode::FORBIDDEN, detail)
+fn forbidden(detail: &str) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, detail)
 }
 
 #[cfg(test)]

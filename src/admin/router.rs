@@ -4,7 +4,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use hyper::{StatusCode, Uri};
 
-use super::problem::Refusal;
+use super::api_error::ApiError;
 use super::state::AdminState;
 use super::{api, dashboard, probes};
 
@@ -27,16 +27,16 @@ pub(super) fn is_api(path: &str) -> bool {
     path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-async fn not_found(uri: Uri) -> Refusal {
+async fn not_found(uri: Uri) -> ApiError {
     let hint = if is_api(uri.path()) {
         "the API has no resource at this path; /api/v1/openapi.json lists all of them"
     } else {
         "no resource at this path; this listener serves /, /metrics, /healthz, /readyz and /api/v1"
     };
-    Refusal::new(StatusCode::NOT_FOUND, hint)
+    ApiError::new(StatusCode::NOT_FOUND, hint)
 }
 
-async fn method_not_allowed() -> Refusal {
+async fn method_not_allowed() -> ApiError {
     let detail = "this path does not support this method; the response field Allow lists the supported ones";
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

@@ -20,16 +20,16 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::debug;
 
+use super::api_error::ApiError;
 use super::error::AdminError;
 use super::guard::Guard;
-use super::problem::Refusal;
 use super::router::{is_api, router};
 use super::settings::AdminSettings;
 use super::state::{AdminParts, AdminState};
 use super::tokens::Tokens;
 use super::{api, events};
 use crate::api::Problem;
-use crate::sockets::{self, Inherited};
+use crate::sockets::{self, InheritedSockets};
 use crate::task::blocking;
 use crate::transport::{self, Client, Handler, ListenError, ListenerConfig, RETRY_SECONDS, SERVER_VALUE};
 
@@ -64,7 +64,7 @@ pub struct AdminServer {
 
 impl AdminServer {
     /// Reads the tokens and binds the listener; takes over its socket if it was `inherited`.
-    pub async fn bind(settings: AdminSettings, inherited: &mut Inherited) -> Result<Self, AdminError> {
+    pub async fn bind(settings: AdminSettings, inherited: &mut InheritedSockets) -> Result<Self, AdminError> {
         let reading = settings.clone();
         let tokens = blocking(move || Tokens::read(&reading)).await?.map(Arc::new);
         let address = settings.listen;
@@ -127,7 +127,7 @@ impl Handler for AdminService {
 }
 
 impl AdminService {
-    async fn answer(&self, request: Request<Incoming>, client: &Client) -> Result<Response<Body>, Refusal> {
+    async fn answer(&self, request: Request<Incoming>, client: &Client) -> Result<Response<Body>, ApiError> {
         let (mut parts, body) = request.into_parts();
         let access = if is_api(parts.uri.path()) { Some(self.guard.admit(&parts, client)?) } else { None };
         let body = read(body).await?;
@@ -145,14 +145,14 @@ impl AdminService {
             Ok(Err(never)) => match never {},
             Err(_) => {
                 let detail = "the request takes too long; see the log of the server for what it waits for";
-                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_field(RETRY_AFTER, RETRY_SECONDS))
+                Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_field(RETRY_AFTER, RETRY_SECONDS))
             }
         }
     }
 }
 
 /// Reads a whole request body.
-async fn read(body: Incoming) -> Result<Bytes, Refusal> {
+async fn read(body: Incoming) -> Result<Bytes, ApiError> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -160,11 +160,11 @@ async fn read(body: Incoming) -> Result<Bytes, Refusal> {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let detail = format!("the request body is larger than {MAX_BODY} bytes; split the request");
-            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
+            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
         }
         Ok(Err(error)) => {
-            Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the request body is incomplete: {error}")))
+            Err(ApiError::new(StatusCode::BAD_REQUEST, format!("the request body is incomplete: {error}")))
         }
-        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time")),
+        Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time")),
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn current_status(state: &AdminState) -> Status {
             limit: stats.limit,
             free: Some(cache.free()).filter(|free| *free != u64::MAX),
             min_free: cache.min_free(),
-            proven: amount(stats.blob_bytes, stats.blob_entries),
+            cached: amount(stats.blob_bytes, stats.blob_entries),
             partial: amount(stats.partial_bytes, stats.partial_entries),
             quarantined: amount(stats.quarantined_bytes, stats.quarantined_entries),
             writable: trouble.is_none(),

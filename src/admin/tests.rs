@@ -20,7 +20,7 @@ use crate::api::{
 };
 use crate::boot::Boot;
 use crate::jobs::Jobs;
-use crate::sockets::Inherited;
+use crate::sockets::InheritedSockets;
 use crate::transport::testing::{TestConnection, TestResponse, within_deadline};
 
 /// An admin server under test.
@@ -37,7 +37,7 @@ impl TestAdmin {
     }
 
     async fn with(settings: AdminSettings, boot: Boot) -> Self {
-        let admin = AdminServer::bind(settings, &mut Inherited::default()).await.unwrap();
+        let admin = AdminServer::bind(settings, &mut InheritedSockets::default()).await.unwrap();
         let (address, stop) = (admin.address(), CancellationToken::new());
         let parts = AdminParts {
             boot: boot.clone(),

@@ -17,7 +17,7 @@ fn asset(name: &str) -> Asset {
         content_type: "application/octet-stream".into(),
         pin: false,
         blocks: None,
-        since: SystemTime::UNIX_EPOCH,
+        last_modified: SystemTime::UNIX_EPOCH,
     }
 }
 

@@ -35,13 +35,13 @@ impl References {
             let closest = closest(reference, self.assets.iter().map(AssetName::as_str));
             return Err(ReferenceError::Asset { name: reference.to_owned(), closest });
         };
-        match releases.iter().find(|release| release.by_short(short).is_none()) {
+        match releases.iter().find(|release| release.by_short_name(short).is_none()) {
             None => Ok(()),
             Some(lacking) => Err(ReferenceError::Short {
                 channel: channel.to_owned(),
                 release: lacking.name.clone(),
                 short: short.to_owned(),
-                closest: closest(short, lacking.shorts()),
+                closest: closest(short, lacking.short_names()),
             }),
         }
     }
@@ -53,7 +53,7 @@ impl References {
         let by_name = self.assets.get(reference).cloned();
         let by_channel = || {
             let (_, short, releases) = self.channel(reference)?;
-            releases.iter().find(|release| release.active).or(releases.last())?.by_short(short).cloned()
+            releases.iter().find(|release| release.active).or(releases.last())?.by_short_name(short).cloned()
         };
         by_name.or_else(by_channel).ok_or_else(|| NotLive::Unknown(reference.to_owned()))
     }

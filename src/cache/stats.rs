@@ -47,7 +47,7 @@ impl CacheStats {
     #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers; 2^53 bytes are 8 PiB")]
     pub(super) fn report(&self) {
         for (state, bytes, entries) in [
-            ("proven", self.blob_bytes, self.blob_entries),
+            ("cached", self.blob_bytes, self.blob_entries),
             ("partial", self.partial_bytes, self.partial_entries),
             ("quarantined", self.quarantined_bytes, self.quarantined_entries),
         ] {

@@ -1,4 +1,4 @@
-//! `bootdepot activate`: makes a release live, and says how far that is.
+//! `bootdepot activate`: makes a release live.
 
 use std::process::ExitCode;
 
@@ -7,22 +7,22 @@ use anyhow::Context as _;
 use super::client::{ApiClient, Event, EventStream, Topic};
 use super::discover;
 use super::print;
-use super::releases::here;
+use super::releases::cached_bytes;
 use super::status_line::StatusLine;
 use crate::api::ReleaseView;
 use crate::boot::ReleaseState;
 use crate::config::Flags;
 
-/// Make a release live as soon as all of it is in the cache
+/// Make a release live as soon as all its assets are cached
 ///
-/// Until then the release before stays live, and it is kept for two hours more for the machines that began with it.
-/// Activate that one to go back. The choice holds until the settings name another release as active than they do now.
+/// Until then the previous release stays live. After that it is kept for two hours, for machines that are still booting it;
+/// to go back, activate it. The choice holds until the settings make another release active.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot activate okd-4.20 --wait")]
 pub struct ActivateCommand {
     /// The release
     name: String,
-    /// Wait until it is live, and show how far it is; fails when an asset cannot be fetched
+    /// Wait until it is live and show the progress; fails if an asset cannot be fetched
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
@@ -57,7 +57,7 @@ impl ActivateCommand {
                 }
                 Verdict::Waiting(text) if self.wait => line.show(&text),
                 Verdict::Waiting(text) => {
-                    print(&format!("{text}; it goes live when all are\n"))?;
+                    print(&format!("{text}; it goes live when all are cached\n"))?;
                     return Ok(ExitCode::SUCCESS);
                 }
             }
@@ -102,9 +102,11 @@ fn verdict(view: &ReleaseView) -> Verdict {
         }
         (ReleaseState::Live, _) => Verdict::Live,
         (ReleaseState::Failed, Some(reason)) => {
-            Verdict::Failed(format!("{name} is not live: {reason}; the server tries on"))
+            Verdict::Failed(format!("{name} is not live: {reason}; the server keeps retrying"))
         }
-        _ => Verdict::Waiting(format!("{name}: {} of {} assets are proven, {}", view.proven, view.total, here(view))),
+        _ => {
+            Verdict::Waiting(format!("{name}: {} of {} assets cached, {}", view.cached, view.total, cached_bytes(view)))
+        }
     }
 }
 
@@ -113,14 +115,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_is_told_how_it_stands() {
+    fn release_state_decides_what_wait_does() {
         let view = |state, active, reason: Option<&str>| ReleaseView {
             name: "okd-4.20".to_owned(),
             channel: Some("okd".to_owned()),
             state,
             active,
             reason: reason.map(str::to_owned),
-            proven: 1,
+            cached: 1,
             total: 3,
             bytes: 2048,
             size: None,
@@ -128,9 +130,9 @@ mod tests {
         };
         assert_eq!(verdict(&view(ReleaseState::Live, true, None)), Verdict::Live);
         let fetching = verdict(&view(ReleaseState::Fetching, true, None));
-        assert_eq!(fetching, Verdict::Waiting("okd-4.20: 1 of 3 assets are proven, 2.0 KiB".to_owned()));
+        assert_eq!(fetching, Verdict::Waiting("okd-4.20: 1 of 3 assets cached, 2.0 KiB".to_owned()));
         let failed = verdict(&view(ReleaseState::Failed, true, Some("okd/rootfs: no source has it")));
-        let said = "okd-4.20 is not live: okd/rootfs: no source has it; the server tries on";
+        let said = "okd-4.20 is not live: okd/rootfs: no source has it; the server keeps retrying";
         assert_eq!(failed, Verdict::Failed(said.to_owned()));
         for state in [ReleaseState::Idle, ReleaseState::Live] {
             assert!(matches!(verdict(&view(state, false, None)), Verdict::Failed(_)));

@@ -34,7 +34,7 @@ impl Backend {
             anyhow::bail!("{reason}; and there is no cache in {} (cache.dir)", dir.display());
         }
         let backend = Self::open(config, &reason)?;
-        say(format_args!("bootdepot: {}; this works on the cache in {} by itself", reason.in_short(), dir.display()));
+        say(format_args!("bootdepot: {}; using the cache in {} directly", reason.in_short(), dir.display()));
         Ok(backend)
     }
 
@@ -59,7 +59,7 @@ impl Backend {
             Discovery::NoServer { settings, reason } => (settings, reason),
         };
         let dir = complete(&settings)?.cache.dir;
-        say(format_args!("bootdepot: {}; this is what the ledger in {} says", reason.in_short(), dir.display()));
+        say(format_args!("bootdepot: {}; reading the ledger in {}", reason.in_short(), dir.display()));
         Ok(local::ledger(&dir)?.into())
     }
 

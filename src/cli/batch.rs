@@ -49,10 +49,10 @@ pub(super) async fn select(
             add(name);
             continue;
         }
-        let glob = matcher(name).with_context(|| format!("{name:?} is no glob"))?;
+        let glob = matcher(name).with_context(|| format!("{name:?} is not a valid glob"))?;
         let mut matching = all.iter().filter(|asset| glob.is_match(&asset.name)).peekable();
         if matching.peek().is_none() {
-            anyhow::bail!("no asset's name fits {name:?} (* stands for anything but a slash, ** for anything)");
+            anyhow::bail!("no asset name matches {name:?} (* matches anything but a slash, ** matches anything)");
         }
         matching.filter(|asset| filter(asset)).for_each(|asset| add(&asset.name));
     }
@@ -94,7 +94,7 @@ pub(super) async fn for_each(
     if json {
         print(&format!("{:#}\n", Value::from(results)))?;
     } else if names.is_empty() {
-        say(format_args!("bootdepot: there is nothing to do: of what fits, {none}"));
+        say(format_args!("bootdepot: nothing to do: {none}"));
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

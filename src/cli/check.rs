@@ -1,10 +1,12 @@
 //! `bootdepot check`: looks at everything that a server with these settings depends on, before machines do.
 
 mod advice;
+mod certificate;
 mod disk;
 mod files;
 mod objects;
 mod origins;
+mod outcome;
 mod ports;
 mod report;
 mod secrets;

@@ -3,6 +3,7 @@
 
 mod error;
 mod events;
+mod reply;
 mod tcp;
 mod transport;
 
@@ -17,8 +18,9 @@ use serde::de::DeserializeOwned;
 
 pub(super) use self::error::ClientError;
 pub(super) use self::events::{Event, EventStream, Topic};
+use self::reply::Reply;
 use self::tcp::Tcp;
-use self::transport::{Reply, Transport};
+use self::transport::Transport;
 use crate::admin::AdminSettings;
 use crate::api::{
     AssetList, AssetState, AssetView, Evicted, HostList, JobView, MachineView, Plan, PreloadOrder, Problem,

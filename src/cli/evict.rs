@@ -13,12 +13,12 @@ use crate::config::Flags;
 
 /// Remove assets from the cache
 ///
-/// What is pinned, needed by a release, or being read stays, and is said to. What is evicted is fetched again when it is next
-/// asked for. Asks the running server (`admin.listen`), or, where none runs, works on the cache by itself.
+/// An asset that is pinned, needed by a release or being read stays, and the command says why. An evicted asset is fetched
+/// again on its next request. Asks the running server (`admin.listen`). If none runs, opens the cache itself.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot evict okd/4.18/rootfs.img\n  bootdepot evict 'okd/4.18/*'")]
 pub struct EvictCommand {
-    /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
+    /// Asset names or globs: `*` matches anything but a slash, `**` matches anything
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     /// Print JSON
@@ -36,7 +36,7 @@ impl EvictCommand {
             .run(async |client| {
                 // Two names may stand for the same bytes, which are evicted once.
                 let mut digests = HashSet::new();
-                let cached = |asset: &AssetView| asset.state == AssetState::Proven && digests.insert(asset.digest);
+                let cached = |asset: &AssetView| asset.state == AssetState::Cached && digests.insert(asset.digest);
                 let names = select(&self.names, client, cached).await?;
                 let evict = async |name: &str| {
                     let freed = item(client.evict(name).await)?;
@@ -45,7 +45,7 @@ impl EvictCommand {
                         json: json!({ "freed": freed }),
                     }))
                 };
-                for_each(&names, "nothing is in the cache", self.json, evict).await
+                for_each(&names, "no matching asset is cached", self.json, evict).await
             })
             .await
     }

@@ -1,4 +1,4 @@
-//! Times, amounts and foreign texts as people read them.
+//! Formats times, amounts and untrusted texts for people.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-/// The time of day, and the date where it is not that of `now`: `14:02:11`, `2026-11-20 14:02:11`.
+/// The time of day, with the date if it is another than that of `now`: `14:02:11`, `2026-11-20 14:02:11`.
 pub(super) fn clock(time: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     let (time, now) = (time.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
     let format = if time.date() == now.date() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
     time.strftime(format).to_string()
 }
 
-/// How long ago: `3 min ago`, or `now` for what is no older than two seconds.
+/// The age of a time: `3 min ago`; `now` below three seconds.
 pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
     let age = now.duration_since(time);
     if age < SignedDuration::from_secs(3) { "now".to_owned() } else { format!("{} ago", span(age)) }
 }
 
-/// A time span in its greatest unit: `4 min`.
+/// A time span in its largest unit: `4 min`.
 pub(super) fn span(span: SignedDuration) -> String {
     match span.as_secs() {
         seconds @ ..60 => format!("{} s", seconds.max(0)),
@@ -33,7 +33,7 @@ pub(super) fn span(span: SignedDuration) -> String {
 pub(super) fn bytes(bytes: u64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     match units.into_iter().find(|(shift, _)| bytes >> shift > 0) {
-        // Tenths are cut, not rounded: what is shown is there.
+        // Truncated, not rounded: never more than there is.
         Some((shift, unit)) => {
             let tenths = (u128::from(bytes) * 10) >> shift;
             format!("{}.{} {unit}", tenths / 10, tenths % 10)
@@ -52,17 +52,17 @@ pub(super) fn rate(bytes_a_second: u64) -> String {
     }
 }
 
-/// So many of something: `1 asset`, `3 assets`.
+/// A number with its noun: `1 asset`, `3 assets`.
 pub(super) fn count<N: fmt::Display + PartialEq + From<u8> + Copy>(number: N, noun: &str) -> String {
     if number == N::from(1) { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// A text without what a terminal would act on.
+/// A text with its control characters replaced: a terminal does not act on it.
 pub(super) fn plain(text: &str) -> String {
     text.replace(|c: char| c.is_control(), "?")
 }
 
-/// How long something took: `12 ms`, `3.4 s`.
+/// A duration: `12 ms`, `3.4 s`.
 pub(super) fn took(took: Duration) -> String {
     match took.as_millis() {
         0 => "<1 ms".to_owned(),
@@ -87,7 +87,7 @@ pub(super) fn wrapped(paragraph: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// How one clock is to another that it is so much ahead of: `3 min ahead of`, `the same as` where it is no second.
+/// How one clock compares to another: `3 min ahead of`; `the same as` below one second.
 pub(super) fn spread(ahead: SignedDuration) -> String {
     match ahead.as_secs() {
         0 => "the same as".to_owned(),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_as_short_as_they_may_be() {
+    fn times_use_largest_unit() {
         let now = at("2026-11-21T14:06:11Z");
         assert_eq!(clock(at("2026-11-21T14:02:11.5Z"), now, &TimeZone::UTC), "14:02:11");
         assert_eq!(clock(at("2026-11-20T14:02:11Z"), now, &TimeZone::UTC), "2026-11-20 14:02:11");
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_have_a_unit() {
+    fn amounts_have_units() {
         assert_eq!([0, 1023, 1024, 50_541_364].map(bytes), ["0 B", "1023 B", "1.0 KiB", "48.2 MiB"]);
         assert_eq!(bytes(u64::MAX), "17179869183.9 GiB");
         assert_eq!([1, 2 << 20, 117 << 20].map(rate), ["<0.01 MiB/s", "2.00 MiB/s", "117.0 MiB/s"]);

@@ -1,17 +1,18 @@
-//! `bootdepot health`: whether the running server is alive or ready, for a container that has no other program to ask with.
+//! `bootdepot health`: a health check, for containers that have no other program for it.
 
 use std::process::ExitCode;
 
 use super::{discover, print};
 use crate::config::Flags;
 
-/// Ask the running server whether it is alive
+/// Check whether the running server is alive
 ///
-/// Asks the admin listener for /healthz or /readyz, which take no token. Exits with status 1 if it is not, or does not answer.
+/// Requests /healthz or /readyz from the admin listener; neither needs a token. Exits with status 1 if the server is not healthy
+/// or does not answer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot health\n  bootdepot health --ready")]
 pub struct HealthCommand {
-    /// Whether it is ready: it listens, its cache can be written, and every live release is there
+    /// Check whether it is ready: it listens, its cache is writable, and every active release is cached
     #[arg(long)]
     ready: bool,
     #[command(flatten)]

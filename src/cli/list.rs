@@ -1,4 +1,4 @@
-//! `bootdepot list`: the assets, and what of them is in the cache.
+//! `bootdepot list`: lists the assets and their states.
 
 use std::process::ExitCode;
 
@@ -13,17 +13,17 @@ use super::table::Table;
 use crate::api::{AssetState, AssetView};
 use crate::config::Flags;
 
-/// List the assets, and what of them is in the cache
+/// List the assets, with the state of each
 ///
-/// Asks the running server (`admin.listen`), or, where none runs, looks into the cache by itself.
+/// Asks the running server (`admin.listen`). If none runs, opens the cache itself.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  bootdepot list okd/4.19/\n  bootdepot list --state missing\n  bootdepot list --json | jq -r '.[] | select(.pinned) | .name'"
 )]
 pub struct ListCommand {
-    /// Only those whose names begin so, such as `okd/4.19/`
+    /// Only assets whose names begin with this, such as `okd/4.19/`
     prefix: Option<String>,
-    /// Only those in this state
+    /// Only assets in this state
     #[arg(long, value_name = "STATE", value_parser = state())]
     state: Option<AssetState>,
     /// Print JSON
@@ -46,7 +46,7 @@ impl ListCommand {
         let assets = backend.run(async |client| Ok(client.assets(prefix, self.state).await?)).await?;
         let printed = match self.json {
             true => serde_json::to_string_pretty(&assets)? + "\n",
-            false if assets.is_empty() => "no asset is like that\n".to_owned(),
+            false if assets.is_empty() => "no assets match\n".to_owned(),
             false => table(&assets, Timestamp::now()),
         };
         print(&printed)?;
@@ -86,7 +86,7 @@ mod tests {
     use crate::depot::RetentionReason;
 
     #[test]
-    fn assets_are_lines_of_a_table() {
+    fn list_table_shows_states() {
         let now: Timestamp = "2026-11-21T14:06:11Z".parse().unwrap();
         let asset = |name: &str, state, bytes| AssetView {
             name: name.to_owned(),
@@ -109,13 +109,13 @@ mod tests {
             pinned_by: vec![RetentionReason::Operator, RetentionReason::Release("okd-4.19".to_owned())],
             in_use: true,
             used: Some("2026-11-21T14:02:11Z".parse().unwrap()),
-            ..asset("okd/4.19/rootfs.img", AssetState::Proven, 100 << 20)
+            ..asset("okd/4.19/rootfs.img", AssetState::Cached, 100 << 20)
         };
         let unknown = AssetView { size: None, ..asset("okd/4.20/rootfs.img", AssetState::Missing, 0) };
         let assets = [held, asset("okd/4.19/kernel", AssetState::Filling, 42 << 20), unknown];
         insta::assert_snapshot!(table(&assets, now), @r"
         NAME                      SIZE  STATE         HELD BY                               LAST USED
-        okd/4.19/rootfs.img  100.0 MiB  proven        operator, release okd-4.19, a reader  4 min ago
+        okd/4.19/rootfs.img  100.0 MiB  cached        operator, release okd-4.19, a reader  4 min ago
         okd/4.19/kernel      100.0 MiB  filling 42 %  -                                     -
         okd/4.20/rootfs.img          -  missing       -                                     -
         ");

@@ -1,4 +1,4 @@
-//! `bootdepot pin`: holds assets in the cache.
+//! `bootdepot pin`: pins assets in the cache.
 
 use std::process::ExitCode;
 
@@ -10,14 +10,14 @@ use super::format::bytes;
 use crate::api::{AssetState, AssetView};
 use crate::config::Flags;
 
-/// Hold assets in the cache until they are unpinned
+/// Pin assets: they are not evicted until they are unpinned
 ///
-/// A pin holds whether the asset is here already or not; it fetches nothing (see `preload`) and outlives restarts. Asks the
-/// running server (`admin.listen`), or, where none runs, works on the cache by itself.
+/// An asset can be pinned before it is cached; a pin fetches nothing (see `preload`). Pins survive restarts. Asks the running
+/// server (`admin.listen`). If none runs, opens the cache itself.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot pin okd/4.19/rootfs.img\n  bootdepot pin 'boot/*'")]
 pub struct PinCommand {
-    /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
+    /// Asset names or globs: `*` matches anything but a slash, `**` matches anything
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     /// Print JSON
@@ -38,7 +38,7 @@ impl PinCommand {
                     let pinned = item(client.pin(name).await)?;
                     Ok(pinned.map(|asset| ItemResult { text: text(&asset), json: json!({ "asset": asset }) }))
                 };
-                for_each(&names, "there is no asset", self.json, pin).await
+                for_each(&names, "no asset matches", self.json, pin).await
             })
             .await
     }
@@ -46,10 +46,10 @@ impl PinCommand {
 
 fn text(asset: &AssetView) -> String {
     match asset.state {
-        AssetState::Proven => format!("pinned {} ({})", asset.name, bytes(asset.bytes)),
-        AssetState::Filling => format!("pinned {}, which is on its way here", asset.name),
+        AssetState::Cached => format!("pinned {} ({})", asset.name, bytes(asset.bytes)),
+        AssetState::Filling => format!("pinned {}, which is being fetched", asset.name),
         AssetState::Missing => {
-            format!("pinned {}, which is not here yet: preload it, or it comes when asked for", asset.name)
+            format!("pinned {}, which is not cached: preload it, or it is fetched on the first request", asset.name)
         }
     }
 }

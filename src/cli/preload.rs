@@ -1,5 +1,4 @@
-//! `bootdepot preload`: brings assets into the cache before a machine asks for them; by the running server, or, where
-//! none runs, by itself.
+//! `bootdepot preload`: fetches assets into the cache before machines request them.
 
 mod bars;
 mod interrupt;
@@ -22,42 +21,42 @@ use crate::api::PreloadOrder;
 use crate::config::Flags;
 use crate::jobs::JobState;
 
-/// Bring assets into the cache before machines ask for them
+/// Fetch assets into the cache before machines request them
 ///
-/// Says what is here and what is missing, and then fetches it: through the running server, or, where none runs, by itself.
-/// What is proven already costs nothing, so it can be repeated; what was begun goes on where it was. Ctrl-C ends it cleanly
-/// and keeps what came; a second one leaves at once.
+/// Prints what is cached and what is missing, then fetches the missing assets: through the running server (`admin.listen`), or
+/// itself if none runs. Cached assets cost nothing, and interrupted fills are resumed, so it can be repeated. Ctrl-C cancels it
+/// and keeps what has come; a second Ctrl-C quits at once.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  bootdepot preload --release okd-4.19\n  bootdepot preload 'okd/4.19/*' --dry-run\n  bootdepot preload --all --verify --keep-going"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line are independent of one another")]
 pub struct PreloadCommand {
-    /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
+    /// Asset names or globs: `*` matches anything but a slash, `**` matches anything
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// All assets of this release; may be given several times
     #[arg(long, value_name = "NAME")]
     release: Vec<String>,
-    /// What this profile names, by itself and for its hosts; may be given several times
+    /// All assets that this profile names, for itself and for its hosts; may be given several times
     #[arg(long, value_name = "NAME")]
     profile: Vec<String>,
-    /// What this host's script and files name; may be given several times
+    /// All assets that this host's script and files name; may be given several times
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
     /// Everything in the catalog
     #[arg(long)]
     all: bool,
-    /// Hash again what is here, and fetch what rotted
+    /// Also hash cached assets again, and fetch the corrupt ones
     #[arg(long)]
     verify: bool,
-    /// Go on after a failure, and say at the end what failed
+    /// Continue after a failure, and list the failures at the end
     #[arg(long)]
     keep_going: bool,
-    /// Say what is here and what is missing, and do nothing
+    /// Print what is cached and what is missing, and fetch nothing
     #[arg(long)]
     dry_run: bool,
-    /// Print JSON, one event a line
+    /// Print JSON, one event per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -109,10 +108,10 @@ async fn preload(
         }
         tokio::select! {
             changed = watch.changed() => {
-                changed.context("how the preload stands is not known any more; run it again to go on")?;
+                changed.context("the preload cannot be followed any more; run it again to resume")?;
             }
             () = interrupts.first() => {
-                report.say("ending it; what came is kept (Ctrl-C again leaves at once)");
+                report.say("cancelling; what has come is kept (Ctrl-C again quits at once)");
                 client.cancel(watch.job().id).await?;
             }
         }

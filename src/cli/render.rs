@@ -297,7 +297,7 @@ mod tests {
     fn what_is_live_in_the_place_of_what_the_settings_say_is_told() {
         let view = |name: &str, state: &str| -> ReleaseView {
             serde_json::from_value(json!({
-                "name": name, "channel": "okd", "state": state, "active": true, "reason": null, "proven": 1, "total": 1,
+                "name": name, "channel": "okd", "state": state, "active": true, "reason": null, "cached": 1, "total": 1,
                 "bytes": 1, "size": 1, "kept_until": null,
             }))
             .unwrap()

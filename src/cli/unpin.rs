@@ -1,4 +1,4 @@
-//! `bootdepot unpin`: lets go of assets that an operator pinned.
+//! `bootdepot unpin`: removes operators' pins.
 
 use std::process::ExitCode;
 
@@ -10,14 +10,14 @@ use crate::api::AssetView;
 use crate::config::Flags;
 use crate::depot::RetentionReason;
 
-/// Let go of assets that an operator pinned
+/// Remove the pins that `pin` has set
 ///
-/// They stay in the cache until their room is needed. What the settings pin or a release needs is held all the same. Asks
-/// the running server (`admin.listen`), or, where none runs, works on the cache by itself.
+/// The assets stay in the cache until their space is needed. Assets that the settings pin or a release needs stay pinned. Asks
+/// the running server (`admin.listen`). If none runs, opens the cache itself.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot unpin okd/4.19/rootfs.img\n  bootdepot unpin '**'")]
 pub struct UnpinCommand {
-    /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
+    /// Asset names or globs: `*` matches anything but a slash, `**` matches anything
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     /// Print JSON
@@ -44,7 +44,7 @@ impl UnpinCommand {
                         json: json!({ "asset": asset, "was_pinned": was_pinned }),
                     }))
                 };
-                for_each(&names, "no operator pinned anything", self.json, unpin).await
+                for_each(&names, "no matching asset is pinned by an operator", self.json, unpin).await
             })
             .await
     }
@@ -57,7 +57,7 @@ fn is_pinned(asset: &AssetView) -> bool {
 
 fn text(asset: &AssetView, was_pinned: bool) -> String {
     let name = &asset.name;
-    let done = if was_pinned { format!("unpinned {name}") } else { format!("no operator had pinned {name}") };
+    let done = if was_pinned { format!("unpinned {name}") } else { format!("{name} was not pinned by an operator") };
     match asset.pinned_by.as_slice() {
         [] => done,
         others => {

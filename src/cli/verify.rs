@@ -1,4 +1,4 @@
-//! `bootdepot verify`: hashes what is in the cache again.
+//! `bootdepot verify`: hashes cached assets again.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -17,19 +17,19 @@ use crate::api::{ItemView, JobView};
 use crate::config::Flags;
 use crate::jobs::{ItemState, JobState};
 
-/// Hash what is in the cache again
+/// Hash cached assets again and compare the digests
 ///
-/// What rotted goes to quarantine and is fetched again when it is next asked for. Asks the running server (`admin.listen`),
-/// or, where none runs, works on the cache by itself. Ctrl-C ends the command; what a server has begun it sees through.
+/// A corrupt blob is quarantined and fetched again on its next request. Asks the running server (`admin.listen`). If none runs,
+/// opens the cache itself. Ctrl-C ends the command; a job that the server has started goes on.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  bootdepot verify okd/4.19/rootfs.img\n  bootdepot verify 'okd/4.19/*'\n  bootdepot verify --all"
 )]
 pub struct VerifyCommand {
-    /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
+    /// Asset names or globs: `*` matches anything but a slash, `**` matches anything
     #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
     names: Vec<String>,
-    /// Everything in the cache, what no asset has included
+    /// Every blob in the cache, also those that no asset names
     #[arg(long)]
     all: bool,
     /// Print JSON
@@ -48,9 +48,10 @@ impl VerifyCommand {
                 if self.all {
                     return all(client, self.json).await;
                 }
-                let cached = |asset: &AssetView| asset.state == AssetState::Proven;
+                let cached = |asset: &AssetView| asset.state == AssetState::Cached;
                 let names = select(&self.names, client, cached).await?;
-                for_each(&names, "nothing is in the cache", self.json, async |name: &str| one(client, name).await).await
+                for_each(&names, "no matching asset is cached", self.json, async |name: &str| one(client, name).await)
+                    .await
             })
             .await
     }
@@ -65,9 +66,9 @@ async fn one(client: &ApiClient, name: &str) -> ItemOutcome {
         Some(item) => Err(reason(item)),
         None if job.state == JobState::Done => {
             let size = job.bytes.done;
-            Ok(ItemResult { text: format!("proven {name} ({})", bytes(size)), json: json!({ "bytes": size }) })
+            Ok(ItemResult { text: format!("verified {name} ({})", bytes(size)), json: json!({ "bytes": size }) })
         }
-        None => Err(format!("it was not hashed to its end: the job is {}", job.state.as_str())),
+        None => Err(format!("it was not hashed in full: the job is {}", job.state.as_str())),
     })
 }
 
@@ -91,7 +92,7 @@ async fn all(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
         failed.for_each(|item| say(format_args!("bootdepot: {}: {}", plain(&item.name), plain(&reason(item)))));
         let (done, failed) = (job.assets.done, job.assets.failed);
         let failed = if failed == 0 { String::new() } else { format!(", {failed} failed") };
-        print(&format!("{done} of {} blobs are proven ({}){failed}\n", job.assets.total, bytes(job.bytes.done)))?;
+        print(&format!("{done} of {} blobs verified ({}){failed}\n", job.assets.total, bytes(job.bytes.done)))?;
     }
     Ok(if job.state == JobState::Done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

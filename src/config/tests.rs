@@ -317,7 +317,7 @@ fn every_way_to_write_a_host_and_a_profile_is_taken() {
     assert_eq!(config.roster.hosts()[0].keys.macs.len(), 2);
     assert_eq!(config.roster.default_profile().map(|profile| profile.name.as_str()), Some("local"));
     let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
-    let said = "t/worker.ign.j2: whoever asks for /hosts/r630-01/config.ign is given its secrets; only_from = \"host\" keeps them";
+    let said = "t/worker.ign.j2: any client that requests /hosts/r630-01/config.ign receives its secrets; restrict it with only_from = \"host\"";
     assert!(warning.ends_with(said), "{warning}");
     let shown = site.shown();
     assert!(shown.contains("own = \"(secret)\"") && !shown.contains("\"x\""), "{shown}");
@@ -348,7 +348,7 @@ fn an_asset_is_as_old_as_the_file_that_declares_it() {
     let written = std::time::UNIX_EPOCH + Duration::new(1_700_000_000, 987_654_321);
     fs::File::options().append(true).open(site.dir.path().join("more.toml")).unwrap().set_modified(written).unwrap();
     let config = site.load().unwrap();
-    let since = config.catalog.by_name("a").unwrap().since;
+    let since = config.catalog.by_name("a").unwrap().last_modified;
     assert_eq!(since, std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
 }
 

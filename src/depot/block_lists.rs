@@ -12,7 +12,7 @@ use super::error::ReadError;
 use super::facade::Depot;
 use super::settings::Delivery;
 use crate::asset::{AssetName, BlockList, ByteRange};
-use crate::catalog::{Asset, BlocksSource};
+use crate::catalog::{Asset, BlockListSource};
 use crate::task::blocking;
 
 /// How long a fill waits for its block list before it continues without: machines wait for the fill.
@@ -44,7 +44,7 @@ impl Depot {
         })
     }
 
-    async fn read_block_list(&self, asset: &Asset, source: &BlocksSource) -> Result<BlockList, String> {
+    async fn read_block_list(&self, asset: &Asset, source: &BlockListSource) -> Result<BlockList, String> {
         let fetched = tokio::time::timeout(TIMEOUT, self.fetch_block_list(asset, source)).await;
         let bytes = fetched.map_err(|_| format!("no complete reply within {} s", TIMEOUT.as_secs()))?;
         let bytes = bytes.map_err(|error| error.to_string())?;
@@ -53,7 +53,7 @@ impl Depot {
         parsed.map_err(|error| error.to_string())
     }
 
-    async fn fetch_block_list(&self, asset: &Asset, list: &BlocksSource) -> Result<Bytes, ReadError> {
+    async fn fetch_block_list(&self, asset: &Asset, list: &BlockListSource) -> Result<Bytes, ReadError> {
         // Only logs show this name. If the suffix makes it too long, the asset's own name is used.
         let name = AssetName::parse(&format!("{}.blocks", asset.name)).unwrap_or_else(|_| asset.name.clone());
         let list = Asset::new(name, list.digest, vec![list.source.clone()]);

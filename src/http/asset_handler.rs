@@ -191,7 +191,11 @@ struct AssetHeaders<'a> {
 
 impl<'a> AssetHeaders<'a> {
     fn new(asset: &'a Arc<Asset>, now: SystemTime) -> Self {
-        Self { asset, etag: format!("\"sha256-{}\"", asset.digest), modified: whole_seconds(asset.since.min(now)) }
+        Self {
+            asset,
+            etag: format!("\"sha256-{}\"", asset.digest),
+            modified: whole_seconds(asset.last_modified.min(now)),
+        }
     }
 
     fn validators(&self) -> Validators<'_> {

@@ -25,7 +25,7 @@ use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::{Depot, FillSettings};
 use crate::origin::{Origins, Timeouts};
-use crate::sockets::Inherited;
+use crate::sockets::InheritedSockets;
 use crate::transport::testing::{LONG, TestConnection, TestResponse, within_deadline};
 
 /// An HTTP server under test. Keeps its log lines; its cache is deleted on drop.
@@ -81,7 +81,7 @@ impl TestServerBuilder {
     /// Adds an asset with this source URL.
     pub(crate) fn source(mut self, name: &str, source: &str, digest: Digest) -> Self {
         self.assets.push(Asset {
-            since: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
+            last_modified: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
             ..Asset::new(AssetName::parse(name).unwrap(), digest, vec![source.parse().unwrap()])
         });
         self
@@ -126,7 +126,7 @@ impl TestServerBuilder {
             Cache::open(cache).unwrap(),
             FillSettings { retries: 0, ..FillSettings::default() },
         );
-        let mut server = HttpServer::bind(self.settings, &mut Inherited::default()).await.unwrap();
+        let mut server = HttpServer::bind(self.settings, &mut InheritedSockets::default()).await.unwrap();
         server.certificate_check_interval = Duration::from_millis(1);
         server.stall_timeout = self.stall_timeout;
         let (address, tls_address) = (server.addresses()[0], server.tls_addresses().first().copied());

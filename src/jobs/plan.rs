@@ -24,7 +24,7 @@ pub struct Plan {
     /// How many assets there are.
     pub assets: usize,
     /// Those that are here.
-    pub proven: Proven,
+    pub cached: Cached,
     /// Those that are not.
     pub missing: Missing,
     /// Whether there is room for them.
@@ -35,7 +35,7 @@ pub struct Plan {
 
 /// What is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Proven {
+pub struct Cached {
     /// How many assets.
     pub assets: usize,
     /// How many bytes.
@@ -81,7 +81,7 @@ impl Plan {
         let item = |asset: &Arc<Asset>| {
             let progress = depot.progress(asset);
             let state = match progress.cached {
-                true => PlannedState::Proven,
+                true => PlannedState::Cached,
                 false if filling.contains(&asset.digest) => PlannedState::Filling,
                 false => PlannedState::Missing,
             };
@@ -106,28 +106,28 @@ impl Plan {
         for item in plan.items.iter_mut().filter(|item| item.size.is_none()) {
             item.size = sizes.get(&item.name).copied().flatten();
         }
-        let room = plan.proven.bytes + plan.room.available;
+        let room = plan.cached.bytes + plan.room.available;
         Self::sum(&assets, plan.items, room)
     }
 
     /// Adds up the items of these assets; `room` is the space for all of them in bytes.
     fn sum(assets: &[Arc<Asset>], items: Vec<PlanItem>, room: u64) -> Self {
-        let (mut proven, mut missing) = (Proven::default(), Missing::default());
+        let (mut cached, mut missing) = (Cached::default(), Missing::default());
         let mut counted = HashSet::new();
         for (asset, item) in assets.iter().zip(&items) {
             let first = counted.insert(asset.digest);
             let bytes = item.size.filter(|_| first).unwrap_or(0);
-            if item.state == PlannedState::Proven {
-                proven.assets += 1;
-                proven.bytes += bytes;
+            if item.state == PlannedState::Cached {
+                cached.assets += 1;
+                cached.bytes += bytes;
             } else {
                 missing.assets += 1;
                 missing.bytes += bytes;
                 missing.unknown_sizes += usize::from(first && item.size.is_none());
             }
         }
-        let available = room.saturating_sub(proven.bytes);
+        let available = room.saturating_sub(cached.bytes);
         let room = Room { available, fits: missing.bytes <= available };
-        Self { assets: items.len(), proven, missing, room, items }
+        Self { assets: items.len(), cached, missing, room, items }
     }
 }

@@ -112,7 +112,7 @@ pub enum ItemState {
 #[strum(serialize_all = "kebab-case")]
 pub enum PlannedState {
     /// It is cached.
-    Proven,
+    Cached,
     /// A fill of it is active.
     Filling,
     /// It is not cached.

@@ -82,7 +82,7 @@ impl Remote {
         if insecure {
             warn!(origin = settings.prefix, "origin certificate not verified: insecure_skip_verify is set");
         }
-        let tls = trust::config(roots, insecure).map_err(|e| format!("TLS cannot be set up: {e}"))?;
+        let tls = trust::client_config(roots, insecure).map_err(|e| format!("TLS cannot be set up: {e}"))?;
         let connect = timeouts.connect.min(timeouts.stall);
         let environment = proxy::environment_proxies(|name| std::env::var(name).ok())?;
         let context = Context::new()

@@ -24,7 +24,7 @@ impl ServerInfo {
             self.clock_offset.get_or_init(|| offset);
         }
         let certificate = response.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
-        if let Some(expiry) = certificate.and_then(trust::good_until) {
+        if let Some(expiry) = certificate.and_then(trust::expiry) {
             self.certificate_expiry.get_or_init(|| expiry);
         }
     }

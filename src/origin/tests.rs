@@ -101,7 +101,10 @@ fn invalid_settings_name_reason() {
     );
     assert_eq!(
         message(&|s| s.ca_file = Some(no_ca.path().to_owned())),
-        format!("{cannot} its ca_file {} holds no certificate (-----BEGIN CERTIFICATE-----)", no_ca.path().display())
+        format!(
+            "{cannot} its ca_file {} contains no certificate (-----BEGIN CERTIFICATE-----)",
+            no_ca.path().display()
+        )
     );
     assert_eq!(
         message(&|s| s.headers = vec![("X Bad".into(), Secret::new("v"))]),

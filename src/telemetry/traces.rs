@@ -97,7 +97,7 @@ fn setting(name: &str) -> Option<String> {
 fn client() -> Result<reqwest::blocking::Client, TelemetryError> {
     let ca_file = setting("CERTIFICATE");
     let roots = trust::with_ca_file(&trust::system_roots(), ca_file.as_deref().map(Path::new));
-    let tls = trust::config(roots.map_err(TelemetryError::Traces)?, false);
+    let tls = trust::client_config(roots.map_err(TelemetryError::Traces)?, false);
     let tls = tls.map_err(|error| TelemetryError::Traces(error.to_string()))?;
     let timeout = setting("TIMEOUT").and_then(|text| text.parse().ok()).map_or(TIMEOUT, Duration::from_millis);
     let client = reqwest::blocking::Client::builder().tls_backend_preconfigured(tls).timeout(timeout).build();

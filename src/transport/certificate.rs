@@ -69,7 +69,7 @@ impl Certificate {
 /// its expiry cannot be parsed. Blocks.
 pub fn check_certificate(cert: &Path, key: &Path) -> Result<Option<SystemTime>, CertificateError> {
     let pair = load(cert, key)?;
-    Ok(pair.cert.first().and_then(|own| trust::good_until(own)))
+    Ok(pair.cert.first().and_then(|own| trust::expiry(own)))
 }
 
 impl ResolvesServerCert for Certificate {

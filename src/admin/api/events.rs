@@ -9,9 +9,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::refusals::Refusals;
+use crate::admin::api_error::ApiError;
 use crate::admin::events::{self, Topic, Topics};
 use crate::admin::extract::Query;
-use crate::admin::problem::Refusal;
 use crate::admin::state::AdminState;
 use crate::transport::RETRY_SECONDS;
 
@@ -46,19 +46,19 @@ pub(super) async fn follow(
     State(state): State<AdminState>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let topics = match wanted.topics.as_deref() {
         None => Topics::ALL,
         Some(list) => Topics::parse(list).map_err(|unknown| {
             let known = Topic::names(", ");
-            Refusal::new(StatusCode::BAD_REQUEST, format!("there is no topic {unknown:?}; there are {known}"))
+            ApiError::new(StatusCode::BAD_REQUEST, format!("there is no topic {unknown:?}; there are {known}"))
         })?,
     };
     // One that is none of ours is one that is gone.
     let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(0));
     let Some(stream) = events::subscribe(&state, topics, last).await else {
         let detail = "there are too many readers of events; close one, or come back later";
-        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_field(RETRY_AFTER, RETRY_SECONDS));
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_field(RETRY_AFTER, RETRY_SECONDS));
     };
     // Else a proxy in front keeps them until it has enough of them.
     let fields = [(CONTENT_TYPE, "text/event-stream"), (HeaderName::from_static("x-accel-buffering"), "no")];

@@ -5,9 +5,9 @@ use axum::extract::State;
 use hyper::StatusCode;
 
 use super::refusals::Refusals;
+use crate::admin::api_error::ApiError;
 use crate::admin::extract::Name;
 use crate::admin::machines::Machines;
-use crate::admin::problem::Refusal;
 use crate::api::{HostList, MachineView, Problem};
 use crate::task::blocking;
 
@@ -33,9 +33,9 @@ pub(super) async fn list(State(machines): State<Machines>) -> Json<HostList> {
         Refusals
     )
 )]
-pub(super) async fn one(State(machines): State<Machines>, Name(name): Name) -> Result<Json<MachineView>, Refusal> {
+pub(super) async fn one(State(machines): State<Machines>, Name(name): Name) -> Result<Json<MachineView>, ApiError> {
     let unknown = || {
-        Refusal::new(StatusCode::NOT_FOUND, "no host has this name, and no machine with this MAC or address was seen")
+        ApiError::new(StatusCode::NOT_FOUND, "no host has this name, and no machine with this MAC or address was seen")
     };
     blocking(move || machines.find(&name)).await.map(|machine| Json(machine.into())).ok_or_else(unknown)
 }

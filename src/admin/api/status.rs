@@ -13,7 +13,7 @@ use crate::task::blocking;
 #[utoipa::path(
     get, path = "/status", tag = "server", operation_id = "status",
     security(("viewer" = []), ("operator" = [])),
-    responses((status = 200, description = "How it is", body = Status), Refusals)
+    responses((status = 200, description = "The state of the server", body = Status), Refusals)
 )]
 pub(super) async fn status(State(state): State<AdminState>) -> Json<Status> {
     Json(blocking(move || current_status(&state)).await)

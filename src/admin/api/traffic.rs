@@ -1,4 +1,4 @@
-//! What comes into the cache, and what goes out of it.
+//! The endpoints of fills and transfers.
 
 use axum::Json;
 use axum::extract::State;

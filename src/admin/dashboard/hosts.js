@@ -162,9 +162,9 @@ export function hosts({ open }) {
   };
 }
 
-/** @param {string} word */
-function capitalized(text) {
-  return word.charAt(0).toUpperCase() + word.slice(1);
+/** @param {string} name */
+function capitalized(name) {
+  return name.charAt(0).toUpperCase() + name.slice(1);
 }
 
 /**

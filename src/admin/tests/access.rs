@@ -178,7 +178,7 @@ async fn unreadable_token_file_fails_bind() {
         viewer_token_file: Some("/nowhere/tokens".into()),
         ..AdminSettings::at("127.0.0.1:0".parse().unwrap())
     };
-    let error = AdminServer::bind(settings, &mut Inherited::default()).await.err().unwrap();
+    let error = AdminServer::bind(settings, &mut InheritedSockets::default()).await.err().unwrap();
     assert_eq!(
         format!("{:#}", anyhow::Error::from(error)),
         "cannot read the token file /nowhere/tokens (admin.viewer_token_file): No such file or directory (os error 2)"

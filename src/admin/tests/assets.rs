@@ -40,7 +40,7 @@ async fn asset_list_pages_and_filters() {
     assert_eq!(names("?after=m").await, ("okd/kernel".to_owned(), 3, None));
     assert_eq!(names("?after=z").await, (String::new(), 3, None));
     assert_eq!(names("?prefix=okd/").await, ("okd/kernel".to_owned(), 1, None));
-    assert_eq!(names("?state=proven").await, ("boot/x.efi".to_owned(), 1, None));
+    assert_eq!(names("?state=cached").await, ("boot/x.efi".to_owned(), 1, None));
     assert_eq!(names("?state=missing&limit=1").await, ("lost".to_owned(), 2, Some("lost".to_owned())));
     for (query, detail) in [
         ("limit=0", "limit is 0; it may be 1 to 1000"),
@@ -69,7 +69,7 @@ async fn asset_is_pinned_unpinned_and_evicted() {
 
     assert_eq!(server.get("/assets/okd/kernel", &[]).await.status(), 200);
     let here = asset().await;
-    assert_eq!((here.state, here.bytes, here.size, here.evicted_next), (AssetState::Proven, 6, Some(6), Some(1)));
+    assert_eq!((here.state, here.bytes, here.size, here.evicted_next), (AssetState::Cached, 6, Some(6), Some(1)));
     assert!(here.used.is_some() && here.verified.is_some() && !here.pinned);
 
     let pinned: AssetView = json(&admin.request("POST", &format!("{path}/pin"), &[]).await, 200);
@@ -122,7 +122,7 @@ async fn failed_asset_shows_reason_and_totals() {
 
     let status: Status = json(&admin.request("GET", "/api/v1/status", &[]).await, 200);
     assert!(status.ready && status.troubles.is_empty() && status.cache.writable);
-    assert_eq!((status.cache.proven.entries, status.cache.proven.bytes), (1, 6));
+    assert_eq!((status.cache.cached.entries, status.cache.cached.bytes), (1, 6));
     assert_eq!((status.totals.sent.http, status.totals.transfers.http, status.totals.received), (6, 2, 6));
     assert_eq!((status.transfers.active, status.fills.active), (0, 0));
     let [origin] = &status.origins[..] else { panic!("{:?}", status.origins) };

@@ -68,7 +68,7 @@ async fn event_stream_resumes_after_last_event_id() {
     let mut all = TestSubscriber::open(&admin, "", "").await;
     let mut some = TestSubscriber::open(&admin, "?topics=asset,job", "").await;
     let (_, _, status) = all.next("status").await;
-    assert_eq!((&status["ready"], &status["cache"]["proven"]["entries"]), (&Value::from(true), &Value::from(0)));
+    assert_eq!((&status["ready"], &status["cache"]["cached"]["entries"]), (&Value::from(true), &Value::from(0)));
 
     assert_eq!(server.get("/assets/okd/kernel", &[]).await.status(), 200);
     let (transfer, _, ended) = all.next("transfer-ended").await;
@@ -79,7 +79,7 @@ async fn event_stream_resumes_after_last_event_id() {
     let (_, _, fill) = all.next("fill-ended").await;
     assert_eq!((&fill["name"], &fill["outcome"]), (&"okd/kernel".into(), &"complete".into()));
     let (asset, _, view) = some.next("asset").await;
-    assert_eq!((&view["name"], &view["state"]), (&"okd/kernel".into(), &"proven".into()));
+    assert_eq!((&view["name"], &view["state"]), (&"okd/kernel".into(), &"cached".into()));
     assert!(asset > transfer, "ids grow");
 
     assert_eq!(admin.request("POST", "/api/v1/assets/okd/initrd/preload", &[]).await.status(), 202);

@@ -63,7 +63,7 @@ async fn machine_is_done_after_all_files() {
     server.get("/assets/okd/nothing", &[]).await;
     server.get("/assets/okd/initrd", &["Range: bytes=100-"]).await;
     let json = said("02-00-00-00-00-01", "done").await;
-    assert_eq!(json["note"], "everything that its script named came");
+    assert_eq!(json["note"], "everything that its script named was sent");
     let steps = json["boots"][0]["steps"].as_array().unwrap();
     let received: Vec<_> = steps.iter().map(|step| (&step["role"], &step["requests"], &step["bytes"])).collect();
     let expected = [("kernel", 2, 5000), ("initrd", 2, 300), ("asset", 1, 0)]

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use crate::boot::mac::Mac;
+use crate::task;
 
 /// The file of the kernel (proc(5)). Memory, not a disk.
 const FILE: &str = "/proc/net/arp";
@@ -26,7 +27,7 @@ impl ArpTable {
             return None;
         }
         if self.read.is_none_or(|read| read.elapsed() >= MAX_AGE) {
-            self.macs = tokio::task::spawn_blocking(read).await.unwrap_or_default();
+            self.macs = task::try_blocking(read).await.unwrap_or_default();
             self.read = Some(Instant::now());
         }
         self.macs.get(&peer).copied()

@@ -25,6 +25,7 @@ use super::step::{EndRecord, stored_name};
 use crate::boot::machine::Machine;
 use crate::boot::role::Role;
 use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, timestamp};
+use crate::task;
 
 /// The interval between writes of the journal.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
@@ -141,8 +142,8 @@ impl Ledger {
             let pause = if failing { RETRY_INTERVAL } else { WRITE_INTERVAL };
             ending = end.run_until_cancelled(tokio::time::sleep(pause)).await.is_none();
             let ledger = self.clone();
-            // The task is not aborted and does not panic; if it did, the next iteration would retry.
-            let Ok(written) = tokio::task::spawn_blocking(move || ledger.write()).await else { continue };
+            // A panic is in the log; the next iteration retries.
+            let Ok(written) = task::try_blocking(move || ledger.write()).await else { continue };
             match &written {
                 Ok(()) if failing => info!("boot ledger written again"),
                 Err(error) if !failing => {

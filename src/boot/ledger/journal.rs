@@ -2,11 +2,12 @@
 //! last line of an attempt counts. The file is rewritten when it has grown too much. A killed process loses its last
 //! second; a power cut also loses what the kernel had not written back, about half a minute.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::line::Line;
+use crate::durable_file::DurableFile;
 
 /// The file's name in the cache's directory.
 const NAME: &str = "ledger.jsonl";
@@ -20,7 +21,7 @@ const SLACK: u64 = 256 << 10;
 /// The file. Every call blocks.
 #[derive(Debug)]
 pub(super) struct Journal {
-    path: PathBuf,
+    file: DurableFile,
     size: u64,
     /// Its size after the last rewrite.
     rewritten: u64,
@@ -32,7 +33,7 @@ impl Journal {
     /// Opens the journal in `dir` and returns its lines. It must be rewritten before anything is appended.
     pub(super) fn open(dir: &Path) -> io::Result<(Self, Vec<Line>)> {
         let lines = Self::read(dir)?;
-        Ok((Self { path: dir.join(NAME), size: 0, rewritten: 0, stale: true }, lines))
+        Ok((Self { file: DurableFile::new(dir.join(NAME)), size: 0, rewritten: 0, stale: true }, lines))
     }
 
     /// Reads the journal in `dir`; empty if there is none. Invalid lines are skipped, such as one that was cut short by a
@@ -48,7 +49,7 @@ impl Journal {
     /// Whether the next write must be a [`Journal::rewrite`].
     pub(super) fn needs_rewrite(&self) -> bool {
         // The file may have been removed with the cache's directory.
-        self.stale || !self.path.exists() || self.size > self.rewritten.saturating_mul(GROWTH).saturating_add(SLACK)
+        self.stale || !self.path().exists() || self.size > self.rewritten.saturating_mul(GROWTH).saturating_add(SLACK)
     }
 
     /// Appends lines.
@@ -56,7 +57,7 @@ impl Journal {
         let text = text(lines)?;
         // If this fails, the file may end with a part of it.
         self.stale = true;
-        OpenOptions::new().append(true).open(&self.path)?.write_all(&text)?;
+        OpenOptions::new().append(true).open(self.path())?.write_all(&text)?;
         self.stale = false;
         self.size += text.len() as u64;
         Ok(())
@@ -65,21 +66,14 @@ impl Journal {
     /// Replaces the file atomically: after a crash, either the old or the new file is there.
     pub(super) fn rewrite(&mut self, lines: &[Line]) -> io::Result<()> {
         let text = text(lines)?;
-        let new = self.path.with_extension("jsonl.new");
-        let mut file = File::create(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        if let Some(dir) = self.path.parent() {
-            File::open(dir)?.sync_all()?;
-        }
+        self.file.replace(&text)?;
         (self.size, self.rewritten, self.stale) = (text.len() as u64, text.len() as u64, false);
         Ok(())
     }
 
     /// The path of the file.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 }
 

@@ -19,6 +19,7 @@ use crate::asset::AssetName;
 use crate::boot::not_live::NotLive;
 use crate::catalog::{Asset, Release};
 use crate::depot::{Depot, Retention};
+use crate::task;
 
 /// The file in the cache's directory that stores which releases are live.
 pub const RECORD_FILE: &str = "releases.json";
@@ -160,7 +161,7 @@ impl Releases {
         let state = self.state();
         match state.channels.channel(channel).ok_or_else(unknown)? {
             ChannelStatus { live: Some(live), active } => {
-                let found = live.by_short(short).and_then(|name| depot.find(name.as_str()));
+                let found = live.by_short_name(short).and_then(|name| depot.find(name.as_str()));
                 // A release removed from the configuration may lack an asset that its successor has.
                 let successor = || active.filter(|active| active.name != live.name);
                 found.ok_or_else(|| successor().map_or_else(unknown, |active| self.fetching(active)))
@@ -181,7 +182,7 @@ impl Releases {
         let state = self.state();
         let ChannelStatus { live, active } = state.channels.channel(channel).ok_or_else(unknown)?;
         let planned = active.or(live).ok_or_else(|| NotLive::Inactive(channel.to_owned()))?;
-        planned.by_short(short).and_then(|name| depot.find(name.as_str())).ok_or_else(unknown)
+        planned.by_short_name(short).and_then(|name| depot.find(name.as_str())).ok_or_else(unknown)
     }
 
     /// Returns the names of a release's assets; `None` if there is no such release.
@@ -307,8 +308,8 @@ impl Releases {
                 releases.state().recorded(&path, result);
             }
         };
-        // The task does not panic, and is aborted only when the runtime ends.
-        let _ = tokio::task::spawn_blocking(write).await;
+        // A panic is in the log.
+        let _ = task::try_blocking(write).await;
     }
 
     /// Returns the assets of a release.

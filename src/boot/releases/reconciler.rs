@@ -11,23 +11,47 @@ use tracing::warn;
 
 use super::handle::Releases;
 use crate::asset::{AssetName, Digest};
+use crate::backoff::Backoff;
 use crate::catalog::Asset;
 use crate::depot::{FetchError, ReadError};
+use crate::task::{self, TaskPanicked};
 
 /// Concurrent fetches: fewer than the default limit of fills, so that fills for waiting machines start in time.
 const MAX_FETCHES: usize = 4;
 
+/// Why a fetch failed.
+struct FetchFailure {
+    reason: String,
+    /// The shortest pause that the origin requested.
+    retry_after: Duration,
+}
+
+impl From<FetchError> for FetchFailure {
+    fn from(error: FetchError) -> Self {
+        let retry_after = match &error {
+            FetchError::Read(ReadError::Unavailable { retry_after, .. }) => *retry_after,
+            _ => Duration::ZERO,
+        };
+        Self { reason: error.to_string(), retry_after }
+    }
+}
+
+impl From<TaskPanicked> for FetchFailure {
+    fn from(panicked: TaskPanicked) -> Self {
+        Self { reason: panicked.to_string(), retry_after: Duration::ZERO }
+    }
+}
+
 /// When to fetch an asset again.
 struct Retry {
-    /// The pause after the last failure, before jitter.
-    pause: Duration,
+    backoff: Backoff,
     at: Instant,
 }
 
 /// The fetches that are running, and the failed ones that wait for a retry.
 #[derive(Default)]
 struct Reconciler {
-    fetches: JoinSet<(Arc<Asset>, Result<(), FetchError>)>,
+    fetches: JoinSet<(Arc<Asset>, Result<(), FetchFailure>)>,
     running: HashMap<Digest, AbortHandle>,
     retries: HashMap<Digest, Retry>,
 }
@@ -87,7 +111,10 @@ impl Releases {
                 _ if reconciler.running.len() < MAX_FETCHES => {
                     let (depot, digest) = (self.shared.depot.clone(), asset.digest);
                     let fetch = reconciler.fetches.spawn(async move {
-                        let result = depot.fetch(&asset).await;
+                        let result = match task::catch_panic(depot.fetch(&asset)).await {
+                            Ok(fetched) => fetched.map_err(FetchFailure::from),
+                            Err(panicked) => Err(FetchFailure::from(panicked)),
+                        };
                         (asset, result)
                     });
                     reconciler.running.insert(digest, fetch);
@@ -98,26 +125,19 @@ impl Releases {
         wake
     }
 
-    fn fetch_ended(&self, reconciler: &mut Reconciler, asset: &Asset, result: Result<(), FetchError>) {
-        let (digest, settings) = (&asset.digest, self.shared.settings);
-        reconciler.running.remove(digest);
-        let Err(error) = result else {
-            reconciler.retries.remove(digest);
+    fn fetch_ended(&self, reconciler: &mut Reconciler, asset: &Asset, result: Result<(), FetchFailure>) {
+        let digest = asset.digest;
+        reconciler.running.remove(&digest);
+        let Err(failure) = result else {
+            reconciler.retries.remove(&digest);
             self.state().failures.remove(&asset.name);
             return;
         };
-        let doubled = reconciler.retries.get(digest).map(|retry| (retry.pause * 2).min(settings.longest_pause));
-        let pause = match (&error, doubled.unwrap_or(settings.first_pause)) {
-            // The origin's Retry-After is honoured up to the longest pause.
-            (FetchError::Read(ReadError::Unavailable { retry_after, .. }), pause) => {
-                pause.max((*retry_after).min(settings.longest_pause))
-            }
-            (_, pause) => pause,
-        };
-        // Jitter, so that retries do not coincide.
-        let at = Instant::now() + pause.mul_f64(1.0 - fastrand::f64() / 4.0);
-        reconciler.retries.insert(*digest, Retry { pause, at });
-        self.failed(&asset.name, &error.to_string());
+        let first = || Backoff::new(self.shared.settings.backoff);
+        let mut backoff = reconciler.retries.remove(&digest).map_or_else(first, |retry| retry.backoff);
+        let at = Instant::now() + backoff.next_delay_at_least(failure.retry_after);
+        reconciler.retries.insert(digest, Retry { backoff, at });
+        self.failed(&asset.name, &failure.reason);
     }
 
     /// Stores the reason, and logs it if it is new.

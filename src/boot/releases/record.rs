@@ -2,13 +2,15 @@
 //! directory.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
+
+use crate::durable_file::DurableFile;
 
 /// The version of the file format.
 const VERSION: u32 = 1;
@@ -109,16 +111,9 @@ impl Record {
 
     /// Replaces the record at `path` atomically. Blocks.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let new = with_suffix(path, ".new");
-        let mut file = File::create(&new)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        match path.parent() {
-            Some(dir) => File::open(dir)?.sync_all(),
-            None => Ok(()),
-        }
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        DurableFile::new(path).replace(&text)
     }
 }
 

@@ -21,7 +21,7 @@ pub struct ReleaseStatus {
     /// Why it is not cached, if known: the asset that could not be fetched, and the error.
     pub reason: Option<String>,
     /// How many of its assets are cached.
-    pub proven: usize,
+    pub cached: usize,
     /// How many assets it has.
     pub total: usize,
     /// Bytes of its assets in the cache.
@@ -60,9 +60,9 @@ impl ReleaseStatus {
         channels: &Channels,
         assets: impl Iterator<Item = (AssetProgress, Option<String>)>,
     ) -> Self {
-        let (mut proven, mut bytes, mut size, mut reason) = (0, 0, Some(0), None);
+        let (mut cached, mut bytes, mut size, mut reason) = (0, 0, Some(0), None);
         for (progress, failure) in assets {
-            proven += usize::from(progress.cached);
+            cached += usize::from(progress.cached);
             bytes += progress.bytes;
             size = size.zip(progress.size).map(|(sum, size)| sum + size);
             reason = reason.or(failure.filter(|_| !progress.cached));
@@ -80,7 +80,7 @@ impl ReleaseStatus {
             state,
             active,
             reason,
-            proven,
+            cached,
             total: release.assets.len(),
             bytes,
             size,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use crate::backoff::BackoffPolicy;
+
 /// How fast the reconciler retries.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReconcileSettings {
-    /// The pause after the first failure of an asset. Each further failure doubles it.
-    pub(super) first_pause: Duration,
-    /// The longest pause.
-    pub(super) longest_pause: Duration,
+    /// The pauses between fetches of an asset that fail.
+    pub(super) backoff: BackoffPolicy,
     /// How often to check for blobs that have gone missing.
     pub(super) check_interval: Duration,
 }
@@ -18,8 +18,7 @@ impl Default for ReconcileSettings {
     /// uploaded. A blob that goes corrupt is also fetched by the first machine that requests it.
     fn default() -> Self {
         Self {
-            first_pause: Duration::from_secs(1),
-            longest_pause: Duration::from_mins(1),
+            backoff: BackoffPolicy { first: Duration::from_secs(1), max: Duration::from_mins(1), jitter: 0.25 },
             check_interval: Duration::from_secs(10),
         }
     }

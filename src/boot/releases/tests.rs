@@ -13,6 +13,7 @@ use super::record::Record;
 use super::settings::ReconcileSettings;
 use super::*;
 use crate::asset::{AssetName, Digest};
+use crate::backoff::BackoffPolicy;
 use crate::boot::not_live::NotLive;
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog, Release};
@@ -67,7 +68,7 @@ impl TestSite {
             content_type: "application/octet-stream".into(),
             pin: false,
             blocks: None,
-            since: SystemTime::UNIX_EPOCH,
+            last_modified: SystemTime::UNIX_EPOCH,
         };
         let settings = CacheSettings { dir: self.dir.path().join("cache"), max_size: self.max_size, min_free: 0 };
         // Tasks of an earlier depot may hold the lock for a moment after it was closed.
@@ -102,8 +103,7 @@ impl TestSite {
         ];
         let (depot, cache) = self.depot().await;
         let settings = ReconcileSettings {
-            first_pause: Duration::from_millis(1),
-            longest_pause: Duration::from_millis(20),
+            backoff: BackoffPolicy { first: Duration::from_millis(1), max: Duration::from_millis(20), jitter: 0.25 },
             check_interval: Duration::from_millis(5),
         };
         let releases = Releases::open_with(releases, depot, self.record(), settings);
@@ -173,7 +173,7 @@ async fn active_release_goes_live_as_a_whole() {
     let site = TestSite::new();
     site.put(&["okd/1/kernel"]);
     let okd = site.open("okd-1").await;
-    let failed = okd.until("okd-1", |view| view.proven == 1 && view.state == ReleaseState::Failed).await;
+    let failed = okd.until("okd-1", |view| view.cached == 1 && view.state == ReleaseState::Failed).await;
     let reason = failed.reason.unwrap();
     assert!(reason.starts_with("okd/1/rootfs: no source has it: "), "{reason}");
     let fetching = NotLive::Fetching { release: "okd-1".to_owned(), cached: 1, total: 2 };
@@ -223,7 +223,7 @@ async fn activation_switches_when_last_asset_is_cached() {
     let view = okd.releases.activate("okd-2").await.unwrap();
     // The first fetch may have failed by now.
     assert!(view.active && matches!(view.state, ReleaseState::Fetching | ReleaseState::Failed), "{view:?}");
-    okd.until("okd-2", |view| view.proven == 1 && view.state == ReleaseState::Failed).await;
+    okd.until("okd-2", |view| view.cached == 1 && view.state == ReleaseState::Failed).await;
     // The kernel of okd-2 is cached, but new scripts still use okd-1.
     assert_eq!(okd.named("okd:kernel").unwrap(), "okd/1/kernel");
     assert_eq!(okd.view("okd-1").state, ReleaseState::Live);
@@ -352,7 +352,7 @@ async fn missing_blob_of_live_release_is_refetched() {
     assert_eq!(okd.named("okd:rootfs").unwrap(), "okd/1/rootfs");
     assert_eq!(okd.view("okd-1").state, ReleaseState::Live);
     site.put(&["okd/1/rootfs"]);
-    okd.until("okd-1", |view| view.proven == 2).await;
+    okd.until("okd-1", |view| view.cached == 2).await;
     assert!(okd.releases.problems().is_empty());
     okd.close().await;
 }

@@ -54,7 +54,7 @@ fn directory(config: &Config, dir: &Path, survey: &Inspection) -> Finding {
 /// What the active releases and the pinned assets come to.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wanted {
-    /// Bytes of them that are here and proven.
+    /// Bytes of them that are cached.
     here: u64,
     /// Bytes that are still to come.
     missing: u64,

@@ -1,6 +1,6 @@
 //! Files that the server reads when it starts, and boot files that firmware asks for.
 
-use super::origins::certificate;
+use super::certificate::certificate;
 use super::report::{Finding, Group, Verdict};
 use crate::admin::check_token_files;
 use crate::cli::format::count;

@@ -1,7 +1,7 @@
 //! What a source says of an object, against what the catalog says.
 
-use super::advice::{CatalogAccess, Subject, Trouble};
-use super::origins::Outcome;
+use super::advice::{Scope, Subject, Trouble};
+use super::outcome::Outcome;
 use crate::asset::{BlockList, Digest, SourceTarget, SourceUrl};
 use crate::cli::format::bytes;
 use crate::origin::{OriginError, Origins, Stat};
@@ -73,7 +73,7 @@ pub(super) async fn block_list(subject: &Subject<'_>, origins: &Origins, source:
             None => Outcome::Good {
                 size: stat.size,
                 checksum: true,
-                found: format!("{} blocks of {}, proven", list.count(), bytes(list.block_size())),
+                found: format!("{} blocks of {}, verified", list.count(), bytes(list.block_size())),
             },
         },
     }
@@ -89,5 +89,5 @@ async fn read(origins: &Origins, source: &SourceUrl) -> Result<Vec<u8>, OriginEr
 }
 
 fn wrong(kind: &'static str, found: String, remedy: String) -> Outcome {
-    Outcome::Bad(Trouble { kind, found, remedy, reach: CatalogAccess::Object })
+    Outcome::Bad(Trouble { kind, found, remedy, scope: Scope::Object })
 }

@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::{join_all, select_ok};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::advice::{CatalogAccess, Step, Subject, Trouble};
+use super::advice::{Scope, Step, Subject, Trouble};
+use super::certificate::certificate;
 use super::objects;
+use super::outcome::Outcome;
 use super::report::{Finding, Group, Verdict};
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::catalog::Asset;
@@ -33,8 +35,6 @@ const CREDENTIALS: Duration = Duration::from_secs(15);
 const SKEW_REFUSED: SignedDuration = SignedDuration::from_mins(15);
 /// A clock that differs by as much is not kept, and will differ by more.
 const SKEW_NOTED: SignedDuration = SignedDuration::from_mins(1);
-/// A certificate that expires sooner is to be renewed now: two weeks have office hours in them.
-pub(super) const CERTIFICATE_NOTED: Duration = Duration::from_hours(14 * 24);
 
 /// What was found of the origins.
 pub(super) struct Found {
@@ -49,22 +49,6 @@ pub(super) struct Item {
     pub(super) source: SourceUrl,
     /// Whether it is that of the asset's block list.
     pub(super) blocks: bool,
-}
-
-/// What was found of one source.
-pub(super) enum Outcome {
-    /// It has the asset, as far as it says.
-    Good {
-        /// Its length in bytes.
-        size: u64,
-        /// Whether it told a checksum, which is the right one.
-        checksum: bool,
-        /// All that in words.
-        found: String,
-    },
-    Bad(Trouble),
-    /// Not looked at, for this reason.
-    Skipped(String),
 }
 
 /// The sources of one origin at one server.
@@ -285,9 +269,9 @@ impl Look<'_> {
             Ok(stat) => objects::compare(&subject, &stat),
         };
         match outcome {
-            Outcome::Bad(trouble) => match trouble.reach {
-                CatalogAccess::Origin(_) => Outcome::Skipped(shown.stop(trouble)),
-                CatalogAccess::Bucket if !shown.stop_bucket(bucket) => Outcome::Skipped(trouble.kind.to_owned()),
+            Outcome::Bad(trouble) => match trouble.scope {
+                Scope::Origin(_) => Outcome::Skipped(shown.stop(trouble)),
+                Scope::Bucket if !shown.stop_bucket(bucket) => Outcome::Skipped(trouble.kind.to_owned()),
                 _ => Outcome::Bad(trouble),
             },
             other => other,
@@ -306,7 +290,7 @@ impl Shown {
 
     /// Keeps a trouble of the origin itself, the first of them, and says why nothing more is asked.
     fn stop(&self, trouble: Trouble) -> String {
-        let CatalogAccess::Origin(step) = trouble.reach else { return trouble.kind.to_owned() };
+        let Scope::Origin(step) = trouble.scope else { return trouble.kind.to_owned() };
         let (step, trouble) = self.broken.get_or_init(|| (step, trouble));
         because(*step, trouble)
     }
@@ -351,22 +335,6 @@ impl Shown {
 
 fn because(step: Step, trouble: &Trouble) -> String {
     format!("{} failed: {}", step.name(), trouble.kind)
-}
-
-/// What is said of a certificate that is good until then, and the same in a few words.
-pub(super) fn certificate(what: &str, until: SystemTime, remedy: &str) -> (Finding, String) {
-    let now = SystemTime::now();
-    let day = Timestamp::try_from(until).map_or_else(|_| "?".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
-    let fact = format!("certificate until {day}");
-    let wrong = |result, found| Finding::wrong(result, what, "certificate", found, remedy);
-    let finding = if until <= now {
-        wrong(Verdict::Failed, format!("it expired on {day}"))
-    } else if until < now + CERTIFICATE_NOTED {
-        wrong(Verdict::Warning, format!("it expires on {day}"))
-    } else {
-        Finding::ok(what, fact.clone())
-    };
-    (finding, fact)
 }
 
 async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, OriginError> {

@@ -9,15 +9,15 @@ use hyper::StatusCode;
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum ClientError {
     /// The settings have no admin listener.
-    #[error("admin.listen is \"off\"; without it a running server cannot be asked")]
+    #[error("admin.listen is \"off\", so that no running server can be reached")]
     Off,
     /// The listener's port is not known.
-    #[error("admin.listen leaves the port to the system; set one, so that the server can be found")]
+    #[error("admin.listen has port 0; set a port, so that commands can find the server")]
     AnyPort,
     /// Nothing listens there.
     #[error(
-        "no server answers at {address} (admin.listen): {reason}; start it with `bootdepot serve`, or say with --config \
-         which settings it runs with"
+        "no server answers at {address} (admin.listen): {reason}; start it with `bootdepot serve`, or name its settings \
+         file with --config"
     )]
     ConnectFailed {
         /// The address of the admin listener.
@@ -57,7 +57,7 @@ pub(in crate::cli) enum ClientError {
         detail: String,
     },
     /// The response is not one of this API.
-    #[error("what answers at {0} is no bootdepot of this version")]
+    #[error("the response from {0} is not one of this version of bootdepot")]
     BadResponse(SocketAddr),
     /// The router of this process sent what this client does not understand, which is a bug.
     #[error("an internal response was not understood; this is a bug in bootdepot: please report it")]

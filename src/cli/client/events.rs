@@ -12,7 +12,8 @@ use strum::IntoStaticStr;
 use tokio::time::timeout;
 
 use super::error::ClientError;
-use super::transport::{Reply, Transport};
+use super::reply::Reply;
+use super::transport::Transport;
 use crate::api::{JobItem, JobView, MachineView, Problem, ReleaseView};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::error::ClientError;
-use super::transport::Reply;
+use super::reply::Reply;
 use crate::admin::{AdminSettings, plain_token};
 
 /// How long a server on this machine, which answers from memory, may take.

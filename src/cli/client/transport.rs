@@ -1,16 +1,13 @@
 //! How requests reach the router: over TCP, or as calls within this process.
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::body::Body;
-use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use hyper::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tower::ServiceExt as _;
 
 use super::error::ClientError;
+use super::reply::Reply;
 use super::tcp::Tcp;
 
 /// How requests reach the router.
@@ -19,13 +16,6 @@ pub(super) enum Transport {
     Tcp(Tcp),
     /// That of this process, without a guard: whoever can open the cache may do everything.
     InProcess(Router),
-}
-
-/// A response that has come in full.
-pub(super) struct Reply {
-    pub(super) status: StatusCode,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) body: Bytes,
 }
 
 impl Transport {
@@ -67,15 +57,6 @@ impl Transport {
             Self::Tcp(tcp) => ClientError::BadResponse(tcp.address()),
             Self::InProcess(_) => ClientError::Internal,
         }
-    }
-}
-
-impl Reply {
-    pub(super) async fn read(response: Response<Body>) -> Result<Self, axum::Error> {
-        let (head, body) = response.into_parts();
-        let seconds = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let retry_after = seconds.map(Duration::from_secs);
-        Ok(Self { status: head.status, retry_after, body: body.collect().await?.to_bytes() })
     }
 }
 

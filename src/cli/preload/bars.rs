@@ -100,7 +100,7 @@ impl Bars {
 
     /// Prints a line above the bars.
     pub(super) fn say(&self, line: &str) {
-        // Where nobody sees it, nobody misses it.
+        // A closed standard error is no failure.
         let _ = self.all.println(line);
     }
 
@@ -128,7 +128,7 @@ mod tests {
     use crate::jobs::{JobKind, JobState};
 
     #[test]
-    fn lines_fit_the_terminal() {
+    fn bars_fit_terminal_width() {
         assert_eq!(Widths::of(200), Widths { name: 32, bar: 24, total: 32 });
         for columns in 36..200 {
             let Widths { name, bar, total } = Widths::of(columns);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_assets_are_a_few_bars() {
+    fn only_first_running_items_have_bars() {
         let item = |index: usize, state| ItemView {
             name: format!("asset/{index}"),
             state,

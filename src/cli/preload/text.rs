@@ -1,4 +1,4 @@
-//! What is said of a preload, as texts. Pure.
+//! The texts of a preload. Pure.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -11,29 +11,29 @@ use crate::jobs::{ItemState, JobState, PlannedState};
 /// Characters of a name that stand before a bar, where there is room.
 pub(super) const NAME: usize = 32;
 
-/// What is here and what is missing.
+/// What is cached and what is missing.
 pub(super) fn plan(plan: &Plan, verify: bool) -> String {
     if plan.assets == 0 {
-        return "no asset is meant: there is nothing to do\n".to_owned();
+        return "no assets selected: nothing to do\n".to_owned();
     }
     let mut text = format!("{}, ", assets(plan.assets));
-    let (proven, missing) = (plan.proven, plan.missing);
-    let _ = match (proven.assets, missing.assets) {
-        (here, 0) => write!(text, "{} here ({})", if here == 1 { "which is" } else { "all" }, bytes(proven.bytes)),
-        (0, _) => write!(text, "none here"),
-        (here, _) => write!(text, "{here} here ({})", bytes(proven.bytes)),
+    let (cached, missing) = (plan.cached, plan.missing);
+    let _ = match (cached.assets, missing.assets) {
+        (here, 0) => write!(text, "{}cached ({})", if here == 1 { "" } else { "all " }, bytes(cached.bytes)),
+        (0, _) => write!(text, "none cached"),
+        (here, _) => write!(text, "{here} cached ({})", bytes(cached.bytes)),
     };
     if missing.assets > 0 {
         let _ = write!(text, "; {} to fetch: {}", missing.assets, to_fetch(plan));
     }
     text.push('\n');
-    if verify && proven.assets > 0 {
-        let _ = writeln!(text, "what is here is hashed again");
+    if verify && cached.assets > 0 {
+        let _ = writeln!(text, "cached assets are hashed again");
     }
     if !plan.room.fits {
         let _ = writeln!(
             text,
-            "there is room for {} of it (cache.max_size, cache.min_free, and what is held): what comes last will fail",
+            "there is room for {} of them (limits: cache.max_size, cache.min_free, pinned assets): the last ones will fail",
             bytes(plan.room.available)
         );
     }
@@ -43,7 +43,7 @@ pub(super) fn plan(plan: &Plan, verify: bool) -> String {
 fn to_fetch(plan: &Plan) -> String {
     match (plan.missing.bytes, plan.missing.unknown_sizes) {
         (known, 0) => bytes(known),
-        (0, _) => "how much is not known".to_owned(),
+        (0, _) => "size unknown".to_owned(),
         (known, unknown) => format!("{} and {unknown} of unknown size", bytes(known)),
     }
 }
@@ -54,9 +54,9 @@ fn assets(number: usize) -> String {
 
 /// Each asset that is missing, a line each.
 pub(super) fn missing(plan: &Plan) -> String {
-    let lines = plan.items.iter().filter(|item| item.state != PlannedState::Proven).map(|item| {
+    let lines = plan.items.iter().filter(|item| item.state != PlannedState::Cached).map(|item| {
         let size = item.size.map_or_else(|| "?".to_owned(), bytes);
-        let filling = if item.state == PlannedState::Filling { " (on its way)" } else { "" };
+        let filling = if item.state == PlannedState::Filling { " (being fetched)" } else { "" };
         format!("  {size:>10}  {}{filling}\n", plain(&item.name))
     });
     lines.collect()
@@ -96,7 +96,7 @@ pub(super) fn item(item: &ItemView) -> String {
     }
 }
 
-/// A name as it stands before a bar, so many characters wide: its end is what tells it from others.
+/// A name before a bar, `width` characters wide. A longer one is cut at its beginning: names differ at their ends.
 pub(super) fn name(name: &str, width: usize) -> String {
     let name = plain(name);
     let length = name.chars().count();
@@ -107,12 +107,12 @@ pub(super) fn name(name: &str, width: usize) -> String {
     format!("…{end}")
 }
 
-/// What became of an asset, if it is over.
+/// The result of an asset; `None` while it has none.
 pub(super) fn ended(item: &ItemView) -> Option<String> {
     let name = plain(&item.name);
     match item.state {
         ItemState::Done if item.rotted => {
-            Some(format!("done    {name} ({}), fetched again: what was here had rotted", bytes(item.bytes)))
+            Some(format!("done    {name} ({}), fetched again: the cached copy was corrupt", bytes(item.bytes)))
         }
         ItemState::Done => Some(format!("done    {name} ({})", bytes(item.bytes))),
         ItemState::Failed => {
@@ -125,7 +125,7 @@ pub(super) fn ended(item: &ItemView) -> Option<String> {
 /// How it ended.
 pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
     let rotted = job.items.iter().filter(|item| item.state == ItemState::Done && item.rotted).count();
-    let here = plan.proven.assets.min(job.assets.done).saturating_sub(rotted);
+    let here = plan.cached.assets.min(job.assets.done).saturating_sub(rotted);
     let brought = job.assets.done - here;
     let seconds = job.ended.map(|ended| ended.duration_since(job.began));
     let time = Duration::try_from(seconds.unwrap_or_default()).unwrap_or_default();
@@ -138,18 +138,18 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
     .to_owned();
     let _ = match (brought, cut) {
         (0, 0) => write!(text, "nothing was fetched"),
-        (0, cut) => write!(text, "nothing was fetched to its end, {} of it came in {}", bytes(cut), took(time)),
+        (0, cut) => write!(text, "no asset was fetched in full, {} received in {}", bytes(cut), took(time)),
         (brought, 0) => write!(text, "{} fetched ({}) in {}", assets(brought), bytes(amount), took(time)),
         (brought, cut) => {
             let (amount, cut) = (bytes(amount), bytes(cut));
-            write!(text, "{} fetched ({amount}), and {cut} of what was under way, in {}", assets(brought), took(time))
+            write!(text, "{} fetched ({amount}), and {cut} of others, in {}", assets(brought), took(time))
         }
     };
     if rotted > 0 {
-        let _ = write!(text, ", {rotted} of them again: what was here had rotted");
+        let _ = write!(text, ", {rotted} of them again: the cached copy was corrupt");
     }
     if here > 0 {
-        let _ = write!(text, ", {here} here before");
+        let _ = write!(text, ", {here} cached before");
     }
     let left = job.assets.total - job.assets.done - job.assets.failed;
     if job.assets.failed > 0 {
@@ -160,12 +160,12 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
     }
     text.push('\n');
     text.push_str(match (job.state, left) {
-        (JobState::Cancelled, 1..) => "run it again to go on where it was\n",
+        (JobState::Cancelled, 1..) => "run it again to resume\n",
         // What was not done was kept from it by what failed.
         (JobState::Failed, 1..) => {
-            "run it again when that is mended; with --keep-going a failure does not keep the others from coming\n"
+            "fix the cause and run it again; with --keep-going the other assets are fetched all the same\n"
         }
-        (_, _) if job.assets.failed > 0 => "run it again when that is mended\n",
+        (_, _) if job.assets.failed > 0 => "fix the cause and run it again\n",
         _ => "",
     });
     text
@@ -175,7 +175,7 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
 /// counts once, as it does in the sums.
 fn fetched(job: &JobView, plan: &Plan) -> (u64, u64) {
     let was_here: HashSet<_> = {
-        let here = plan.items.iter().filter(|item| item.state == PlannedState::Proven);
+        let here = plan.items.iter().filter(|item| item.state == PlannedState::Cached);
         here.map(|item| item.name.as_str()).collect()
     };
     let (mut again, mut cut, mut failed) = (0, 0, 0);
@@ -189,7 +189,7 @@ fn fetched(job: &JobView, plan: &Plan) -> (u64, u64) {
             _ => {}
         }
     }
-    ((job.bytes.done + again).saturating_sub(plan.proven.bytes + cut + failed), cut)
+    ((job.bytes.done + again).saturating_sub(plan.cached.bytes + cut + failed), cut)
 }
 
 #[cfg(test)]
@@ -197,17 +197,17 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
 
     use super::*;
-    use crate::api::{Assets, Bytes, Missing, PlanItem, Proven, Room};
+    use crate::api::{Assets, Bytes, Cached, Missing, PlanItem, Room};
     use crate::jobs::JobKind;
 
     const GIB: u64 = 1 << 30;
 
     fn plan_of(items: &[(&str, Option<u64>, PlannedState)], available: u64) -> Plan {
-        let (mut proven, mut missing) = (Proven::default(), Missing::default());
+        let (mut cached, mut missing) = (Cached::default(), Missing::default());
         for (_, size, state) in items {
-            if *state == PlannedState::Proven {
-                proven.assets += 1;
-                proven.bytes += size.unwrap_or(0);
+            if *state == PlannedState::Cached {
+                cached.assets += 1;
+                cached.bytes += size.unwrap_or(0);
             } else {
                 missing.assets += 1;
                 missing.bytes += size.unwrap_or(0);
@@ -217,7 +217,7 @@ mod tests {
         let item =
             |(name, size, state): &(&str, _, _)| PlanItem { name: (*name).to_owned(), size: *size, state: *state };
         let room = Room { available, fits: missing.bytes <= available };
-        Plan { assets: items.len(), proven, missing, room, items: items.iter().map(item).collect() }
+        Plan { assets: items.len(), cached, missing, room, items: items.iter().map(item).collect() }
     }
 
     fn item(name: &str, state: ItemState, bytes: u64, error: Option<&str>) -> ItemView {
@@ -251,31 +251,31 @@ mod tests {
         }
     }
 
-    use PlannedState::{Filling, Missing as Absent, Proven as Here};
+    use PlannedState::{Cached as Here, Filling, Missing as Absent};
 
     #[test]
-    fn a_plan_says_what_is_here_and_what_is_missing() {
+    fn plan_counts_cached_and_missing() {
         let some = [("a", Some(GIB), Here), ("b", Some(GIB), Absent), ("c", None, Filling)];
-        insta::assert_snapshot!(plan(&plan_of(&some, 2 * GIB), false), @"3 assets, 1 here (1.0 GiB); 2 to fetch: 1.0 GiB and 1 of unknown size");
+        insta::assert_snapshot!(plan(&plan_of(&some, 2 * GIB), false), @"3 assets, 1 cached (1.0 GiB); 2 to fetch: 1.0 GiB and 1 of unknown size");
         insta::assert_snapshot!(missing(&plan_of(&some, GIB)), @"
              1.0 GiB  b
-                   ?  c (on its way)
+                   ?  c (being fetched)
         ");
         insta::assert_snapshot!(plan(&plan_of(&some[..1], 0), true), @"
-        1 asset, which is here (1.0 GiB)
-        what is here is hashed again
+        1 asset, cached (1.0 GiB)
+        cached assets are hashed again
         ");
         insta::assert_snapshot!(plan(&plan_of(&some[1..2], 1 << 20), false), @"
-        1 asset, none here; 1 to fetch: 1.0 GiB
-        there is room for 1.0 MiB of it (cache.max_size, cache.min_free, and what is held): what comes last will fail
+        1 asset, none cached; 1 to fetch: 1.0 GiB
+        there is room for 1.0 MiB of them (limits: cache.max_size, cache.min_free, pinned assets): the last ones will fail
         ");
-        insta::assert_snapshot!(plan(&plan_of(&some[2..], GIB), false), @"1 asset, none here; 1 to fetch: how much is not known");
-        insta::assert_snapshot!(plan(&plan_of(&[some[0], some[0]], GIB), false), @"2 assets, all here (2.0 GiB)");
-        insta::assert_snapshot!(plan(&plan_of(&[], GIB), false), @"no asset is meant: there is nothing to do");
+        insta::assert_snapshot!(plan(&plan_of(&some[2..], GIB), false), @"1 asset, none cached; 1 to fetch: size unknown");
+        insta::assert_snapshot!(plan(&plan_of(&[some[0], some[0]], GIB), false), @"2 assets, all cached (2.0 GiB)");
+        insta::assert_snapshot!(plan(&plan_of(&[], GIB), false), @"no assets selected: nothing to do");
     }
 
     #[test]
-    fn the_total_says_how_fast_and_how_long() {
+    fn total_shows_rate_and_time() {
         let running = vec![
             item("a", ItemState::Done, GIB, None),
             item("b", ItemState::Running, GIB / 2, None),
@@ -292,47 +292,47 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_tells_what_was_fetched_from_what_was_here() {
+    fn summary_counts_fetched_and_cached() {
         let some = plan_of(&[("a", Some(GIB), Here), ("b", Some(GIB), Absent), ("c", None, Absent)], 4 * GIB);
         let came = |state, last| {
             job(state, vec![item("a", ItemState::Done, GIB, None), item("b", ItemState::Done, GIB, None), last])
         };
         let all = came(JobState::Done, item("c", ItemState::Done, GIB, None));
-        insta::assert_snapshot!(summary(&all, &some), @"done: 2 assets fetched (2.0 GiB) in 35.2 s, 1 here before");
+        insta::assert_snapshot!(summary(&all, &some), @"done: 2 assets fetched (2.0 GiB) in 35.2 s, 1 cached before");
         let failed = came(JobState::Failed, item("c", ItemState::Failed, 0, Some("no source has it")));
         insta::assert_snapshot!(summary(&failed, &some), @"
-        failed: 1 asset fetched (1.0 GiB) in 35.2 s, 1 here before, 1 failed
-        run it again when that is mended
+        failed: 1 asset fetched (1.0 GiB) in 35.2 s, 1 cached before, 1 failed
+        fix the cause and run it again
         ");
         let cancelled = came(JobState::Cancelled, item("c", ItemState::Cancelled, 18 << 20, None));
         insta::assert_snapshot!(summary(&cancelled, &some), @"
-        cancelled: 1 asset fetched (1.0 GiB), and 18.0 MiB of what was under way, in 35.2 s, 1 here before, 1 not done
-        run it again to go on where it was
+        cancelled: 1 asset fetched (1.0 GiB), and 18.0 MiB of others, in 35.2 s, 1 cached before, 1 not done
+        run it again to resume
         ");
         let begun = job(JobState::Cancelled, vec![item("a", ItemState::Cancelled, 18 << 20, None)]);
         insta::assert_snapshot!(summary(&begun, &plan_of(&[("a", Some(GIB), Absent)], GIB)), @"
-        cancelled: nothing was fetched to its end, 18.0 MiB of it came in 35.2 s, 1 not done
-        run it again to go on where it was
+        cancelled: no asset was fetched in full, 18.0 MiB received in 35.2 s, 1 not done
+        run it again to resume
         ");
         let nothing = job(JobState::Done, vec![item("a", ItemState::Done, GIB, None)]);
-        insta::assert_snapshot!(summary(&nothing, &plan_of(&[("a", Some(GIB), Here)], 0)), @"done: nothing was fetched, 1 here before");
+        insta::assert_snapshot!(summary(&nothing, &plan_of(&[("a", Some(GIB), Here)], 0)), @"done: nothing was fetched, 1 cached before");
         let twins =
             JobView { bytes: Bytes { total: Some(GIB), done: GIB }, ..came(JobState::Done, all.items[2].clone()) };
-        let apart = Plan { proven: Proven::default(), ..plan_of(&[], GIB) };
+        let apart = Plan { cached: Cached::default(), ..plan_of(&[], GIB) };
         insta::assert_snapshot!(summary(&twins, &apart), @"done: 3 assets fetched (1.0 GiB) in 35.2 s");
     }
 
     #[test]
-    fn what_had_rotted_and_was_fetched_again_is_said() {
+    fn summary_counts_replaced_corrupt_assets() {
         let mended = ItemView { rotted: true, ..item("b", ItemState::Done, GIB, None) };
         let here = plan_of(&[("a", Some(GIB), Here), ("b", Some(GIB), Here)], 0);
         let job = job(JobState::Done, vec![item("a", ItemState::Done, GIB, None), mended]);
-        assert_eq!(ended(&job.items[1]).unwrap(), "done    b (1.0 GiB), fetched again: what was here had rotted");
-        insta::assert_snapshot!(summary(&job, &here), @"done: 1 asset fetched (1.0 GiB) in 35.2 s, 1 of them again: what was here had rotted, 1 here before");
+        assert_eq!(ended(&job.items[1]).unwrap(), "done    b (1.0 GiB), fetched again: the cached copy was corrupt");
+        insta::assert_snapshot!(summary(&job, &here), @"done: 1 asset fetched (1.0 GiB) in 35.2 s, 1 of them again: the cached copy was corrupt, 1 cached before");
     }
 
     #[test]
-    fn a_long_name_keeps_its_end_and_no_name_steers_the_terminal() {
+    fn long_name_is_cut_and_escaped() {
         assert_eq!(name("okd/4.19/rootfs.img", NAME), format!("{:<32}", "okd/4.19/rootfs.img"));
         let long = name("isos/openshift/4.19.0-okd-scos.0/agent.x86_64.iso", NAME);
         assert_eq!((long.chars().count(), long.as_str()), (32, "…9.0-okd-scos.0/agent.x86_64.iso"));

@@ -23,7 +23,7 @@ async fn connection_limit_returns_503() {
 #[tokio::test]
 async fn early_connection_waits_in_backlog() {
     let builder = TestServer::builder();
-    let early = HttpServer::bind(builder.settings.clone(), &mut Inherited::default()).await.unwrap();
+    let early = HttpServer::bind(builder.settings.clone(), &mut InheritedSockets::default()).await.unwrap();
     let mut connection = TestConnection::connect(early.addresses()[0]).await;
     connection.send_request("GET", "/healthz", &[]).await;
     let server = builder.start().await;

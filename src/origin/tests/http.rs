@@ -261,7 +261,7 @@ async fn environment_proxy_skips_loopback() {
     let variables = [("HTTP_PROXY", proxy.url("")), ("NO_PROXY", "internal.invalid".to_owned())];
     let var = |asked: &str| variables.iter().find(|(name, _)| *name == asked).map(|(_, value)| value.clone());
     let proxies = proxy::environment_proxies(var).unwrap();
-    let tls = crate::trust::config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
+    let tls = crate::trust::client_config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
     let client = client::for_objects(tls, &proxies, Duration::from_secs(5)).unwrap();
     let text = async |url: &str| client.get(url).send().await.unwrap().text().await.unwrap();
     assert_eq!(text(&server.url("/a")).await, "directly");

@@ -158,7 +158,7 @@ async fn instance_and_container_credentials_are_fetched() {
     let given = r#"{"Code":"Success","AccessKeyId":"ASIA1","SecretAccessKey":"s","Token":"t","Expiration":"2099-01-01T00:00:00Z"}"#;
     let reply = |body: &str| Act::Reply(answer("200 OK", body).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
     let metadata = ScriptedServer::start([reply("session"), reply("role"), reply(given), reply(given)]).await;
-    let tls = crate::trust::config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
+    let tls = crate::trust::client_config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
     let client = crate::origin::client::for_credentials(tls, &[]).unwrap();
     let envs = [
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT".to_owned(), metadata.url("")),

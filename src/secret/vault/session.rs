@@ -50,7 +50,7 @@ impl Session {
             return Err(invalid("VAULT_ADDR is not an https or http URL".to_owned()));
         }
         let roots = trust::with_ca_file(&trust::system_roots(), settings.ca_file.as_deref());
-        let tls = trust::config(roots.map_err(|reason| invalid(format!("VAULT_CACERT {reason}")))?, false);
+        let tls = trust::client_config(roots.map_err(|reason| invalid(format!("VAULT_CACERT {reason}")))?, false);
         let http = Client::builder()
             .tls_backend_preconfigured(tls.map_err(|error| invalid(format!("TLS cannot be set up: {error}")))?)
             .user_agent(concat!("bootdepot/", env!("CARGO_PKG_VERSION")))

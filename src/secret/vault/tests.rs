@@ -258,7 +258,7 @@ async fn missing_ca_file_is_retried() {
         Vault::new(VaultSettings { ca_file: Some(path.clone()), ..settings("http://127.0.0.1:9", token_login()) });
     assert!(message(&vault, "kv/x#f").await.contains("cannot be read"));
     std::fs::write(&path, "").unwrap();
-    assert!(message(&vault, "kv/x#f").await.contains("holds no certificate"));
+    assert!(message(&vault, "kv/x#f").await.contains("contains no certificate"));
 }
 
 #[tokio::test]

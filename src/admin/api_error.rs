@@ -9,7 +9,7 @@ use crate::transport::{RequestId, X_REQUEST_ID};
 
 /// Why a request is not answered; becomes a [`Problem`].
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ApiError {
     pub(super) status: StatusCode,
     pub(super) detail: String,
     errors: Vec<String>,
@@ -17,7 +17,7 @@ pub(super) struct Refusal {
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Refusal {
+impl ApiError {
     /// One with this status.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), errors: Vec::new(), fields: Vec::new() }
@@ -35,7 +35,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     /// The answer, with the problem among its extensions for who logs it.
     fn into_response(self) -> Response {
         let Self { status, detail, errors, fields } = self;
