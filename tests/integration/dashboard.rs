@@ -113,7 +113,7 @@ fn a_cold_preload_is_seen_moving() {
     assert!(second < 100, "{second} % of what the origin holds back");
     assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "filling");
     origin.allow(&kernel.key, u64::MAX);
-    browser.wait_for_text("Nothing is being fetched.");
+    browser.wait_for_text("No active fills.");
     browser.wait_for_text("okd/4.19/kernel is cached: 6.0 MiB in ");
     browser.go("#/jobs");
     browser.wait_for_text("1 of 1 asset · 6.0 MiB of 6.0 MiB");
@@ -150,7 +150,7 @@ fn a_machine_that_boots_appears_step_by_step() {
         )
     };
     browser.wait_for(&row("kernel", "okd/4.19/kernel.*6.0 MiB.*complete".replace('/', "\\/").as_str()));
-    browser.wait_for(&row("initrd", "of 3.0 MiB.*under way"));
+    browser.wait_for(&row("initrd", "of 3.0 MiB.*in progress"));
     // The stages before it are whole, and its own is not.
     browser.wait_for(
         "/^initrd, [1-9][0-9]? %$/.test(document.querySelector('[data-tone=busy].stages').getAttribute('aria-label'))",
@@ -171,7 +171,7 @@ fn a_machine_that_boots_appears_step_by_step() {
     );
     browser.wait_for(&row("asset", "12.0 MiB.*complete"));
     browser.go("#/events");
-    browser.wait_for_text("r630-01 has everything that its script named");
+    browser.wait_for_text("r630-01 received all files of its boot script");
     check_conduct(&browser, server.admin);
 }
 
@@ -185,7 +185,7 @@ fn a_machine_without_a_name_and_wrong_bytes_need_a_look() {
     let server = site.asset(&named).start();
     let Some(browser) = Browser::start(server.admin) else { return };
     browser.open("#/");
-    browser.wait_for_text("Nothing. Every host goes on");
+    browser.wait_for_text("Nothing: no host is stuck or failed");
     browser.wait_for("document.getElementById('verdict').textContent.trim() === 'Ready'");
 
     let machine = server.client();
@@ -195,11 +195,11 @@ fn a_machine_without_a_name_and_wrong_bytes_need_a_look() {
             "[...document.querySelectorAll('#attention a')].some((it) => it.innerText.includes('{title}') && it.innerText.includes('{text}'))"
         ));
     };
-    shown("02:00:00:00:00:09 waiting", "nobody has named this machine");
-    browser.wait_for("document.getElementById('verdict').innerText.includes('1 host needs a look')");
+    shown("02:00:00:00:00:09 waiting", "no [[host]] matches this machine");
+    browser.wait_for("document.getElementById('verdict').innerText.includes('1 host needs attention')");
     assert_eq!(machine.get("/assets/boot/other.efi").status, 502);
-    shown("boot/other.efi was not fetched: digest-mismatch", "");
-    browser.wait_for("document.getElementById('verdict').innerText.includes('Ready, but boot/other.efi was not')");
+    shown("boot/other.efi: fill failed, digest-mismatch", "");
+    browser.wait_for("document.getElementById('verdict').innerText.includes('Ready with problems boot/other.efi: fill failed')");
     browser.wait_for("!document.getElementById('attention-none').checkVisibility()");
     check_conduct(&browser, server.admin);
 }
@@ -282,9 +282,9 @@ fn who_holds_no_token_is_asked_and_who_may_look_is_told_so() {
     give(VIEWER);
     browser.wait_for("document.getElementById('session-button').textContent === 'Viewer'");
     browser.wait_for_text("SHA-256");
-    browser.wait_for("[...document.querySelectorAll('#panel .actions button')].every((one) => one.getAttribute('aria-disabled') === 'true' && document.getElementById(one.getAttribute('aria-describedby')).textContent.includes('may only look'))");
+    browser.wait_for("[...document.querySelectorAll('#panel .actions button')].every((one) => one.getAttribute('aria-disabled') === 'true' && document.getElementById(one.getAttribute('aria-describedby')).textContent.includes('read-only'))");
     browser.click("Pin");
-    browser.wait_for("document.querySelector('.toast').textContent.includes('may only look')");
+    browser.wait_for("document.querySelector('.toast').textContent.includes('read-only')");
     assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["pinned"], false);
 
     browser.click("Viewer");
@@ -326,7 +326,7 @@ fn a_lost_connection_is_told_of_and_taken_up_again() {
     server.kill();
     browser.wait_for("document.getElementById('lost').checkVisibility()");
     browser.wait_for(
-        "/Connection lost since [0-9:]{8}\\. .* Next try within/.test(document.getElementById('lost').innerText)",
+        "/Connection lost since [0-9:]{8}\\. .* Retrying within/.test(document.getElementById('lost').innerText)",
     );
     browser.wait_for_text("r630-02");
     browser.screenshot("lost");
