@@ -8,7 +8,9 @@ mod server;
 pub mod service;
 
 pub use addresses::Addresses;
-pub use catalog::{CatalogError, LoadError, Loaded, Look, complete_at_hand, fetch, load, load_at_hand, load_now};
+pub use catalog::{
+    CatalogCheck, CatalogError, LoadError, Loaded, complete_at_hand, fetch, load, load_at_hand, load_now,
+};
 pub use error::AppError;
 pub use reload::Reloader;
 pub use server::App;

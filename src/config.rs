@@ -1,7 +1,8 @@
-//! The settings: one TOML file and what it includes, environment variables over it, flags over both; checked as a whole.
+//! The configuration: one TOML file and its includes, overridden by environment variables, overridden by flags;
+//! validated as a whole.
 //!
-//! What people write ([`raw`]) and what the program uses ([`Config`], a settings struct for each room) are two things.
-//! The rooms know nothing of this one.
+//! What operators write ([`raw`]) and what the program uses ([`Config`], a settings struct for each room) are separate
+//! types. The other rooms do not know this one.
 
 mod access;
 mod check;

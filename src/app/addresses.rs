@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::api::Listener;
 
-/// Where the server listens, with the ports that the system chose.
+/// Addresses of all listeners, with the ports that the system chose.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses {
     /// Plain HTTP.

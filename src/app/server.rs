@@ -1,4 +1,4 @@
-//! The server as a whole: binds, opens, serves, stops.
+//! The server as a whole: binds listeners, opens the cache, serves, stops.
 
 use std::convert::Infallible;
 use std::sync::{Arc, mpsc};
@@ -14,7 +14,7 @@ use tracing::info;
 use super::addresses::Addresses;
 use super::catalog::Loaded;
 use super::error::AppError;
-use super::reload::{Reloader, Seed};
+use super::reload::{InitialState, Reloader};
 use super::service;
 use crate::admin::{AdminParts, AdminServer};
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
@@ -29,11 +29,11 @@ use crate::task::blocking;
 use crate::telemetry::Metrics;
 use crate::tftp::{BaseUrl, TftpServer};
 
-/// How long running transfers may go on after the server was told to stop: within the 30 s that service managers and
-/// Kubernetes give before they kill.
+/// How long running transfers may continue after the stop: within the 30 s after which service managers and Kubernetes
+/// kill.
 const GRACE: Duration = Duration::from_secs(25);
-/// How often metrics are folded, and gauges set of what nobody counts.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// How often metrics are aggregated and polled gauges are set.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A running server.
 pub struct App {
@@ -42,9 +42,9 @@ pub struct App {
     reloader: Reloader,
     servers: TaskTracker,
     stop: CancellationToken,
-    /// Ends what goes on until the servers have ended.
+    /// Ends the tasks that outlive the listeners.
     end: CancellationToken,
-    books: tokio::task::JoinHandle<()>,
+    ledger_task: tokio::task::JoinHandle<()>,
     scrubbing: mpsc::Sender<Infallible>,
     scrub: JoinHandle<()>,
 }
@@ -52,14 +52,15 @@ pub struct App {
 impl App {
     /// Binds all listeners whose sockets are not `inherited`, opens the cache and begins to serve.
     ///
-    /// The listeners are bound first: a machine that asks while a large cache is being read waits, and is not refused.
+    /// Listeners are bound first: requests that arrive while a large cache is being read wait in the backlog instead of
+    /// being refused.
     pub async fn start(
         loaded: impl Into<Loaded>,
         metrics: Metrics,
         mut inherited: InheritedSockets,
     ) -> Result<Self, AppError> {
         let loaded = loaded.into();
-        let seed = Seed::of(&loaded);
+        let initial = InitialState::of(&loaded);
         let config = loaded.config;
         let advertise = config.http.advertise.clone();
         let started = Timestamp::now();
@@ -84,7 +85,7 @@ impl App {
             let origins = Origins::new(origins, timeouts)?;
             let dir = settings.dir.clone();
             let cache = Cache::open(settings)?;
-            // After the cache, which makes the directory and locks it.
+            // After the cache, which creates and locks the directory.
             Ok::<_, AppError>((origins, cache, Ledger::open(&dir)))
         });
         let (origins, cache, ledger) = opening.await?;
@@ -97,16 +98,17 @@ impl App {
         });
         let (depot, releases) = opening.await;
         let boot = Boot::new(config.roster, releases.clone(), ledger.clone(), depot.clone());
-        let (reloader, reloads) = Reloader::new(seed, boot.clone(), origins);
+        let (reloader, reloads) = Reloader::new(initial, boot.clone(), origins);
         let http_port = plain_port(&addresses.http, None);
         let base = advertise.map_or(BaseUrl::LocalAddress { http_port }, BaseUrl::Configured);
 
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let books = tokio::spawn(keep_books(ledger, depot.clone(), end.clone()));
+        let ledger_task = tokio::spawn(run_ledger(ledger, depot.clone(), end.clone()));
         if let Some(dhcp) = dhcp {
             servers.spawn(dhcp.with_http_port(http_port).serve(boot.clone(), stop.clone()));
         }
-        let telling = service::keep(boot.clone(), addresses.clone(), tftp.liveness_check(), stop.clone(), end.clone());
+        let notification =
+            service::keep(boot.clone(), addresses.clone(), tftp.liveness_check(), stop.clone(), end.clone());
         servers.spawn(http.serve(boot.clone(), stop.clone(), GRACE));
         servers.spawn(tftp.serve(boot.clone(), base, stop.clone(), GRACE));
         let (rendered, watched) = (metrics.clone(), boot.clone());
@@ -137,22 +139,22 @@ impl App {
             }
         }
         service::ready();
-        // How it stands is said of one that is ready.
-        tokio::spawn(telling);
-        Ok(Self { addresses, depot, reloader, servers, stop, end, books, scrubbing, scrub })
+        // The status line follows the readiness notification.
+        tokio::spawn(notification);
+        Ok(Self { addresses, depot, reloader, servers, stop, end, ledger_task, scrubbing, scrub })
     }
 
-    /// Where it listens.
+    /// The addresses of its listeners.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Has settings and catalog loaded again, and says how they stand.
+    /// Reloads configuration and catalog, and reports their status.
     pub fn reloader(&self) -> &Reloader {
         &self.reloader
     }
 
-    /// Takes no more requests, lets running transfers end within the grace period, keeps what fills have, and returns.
+    /// Stops accepting requests, lets running transfers end within the grace period, keeps partial fills, and returns.
     pub async fn stop(self) {
         self.stop.cancel();
         self.servers.close();
@@ -160,15 +162,15 @@ impl App {
         self.depot.close().await;
         self.end.cancel();
         drop(self.scrubbing);
-        // As with the thread below.
-        let _ = self.books.await;
-        // It notes the blobs' last uses before it ends; if it panicked there is nothing more to do.
+        // Ignored for the same reason as the thread below.
+        let _ = self.ledger_task.await;
+        // It records the blobs' last uses before it ends; after a panic nothing more can be done.
         let _ = tokio::task::spawn_blocking(|| self.scrub.join()).await;
     }
 }
 
-/// Takes note of what machines do, and writes it down, until the end.
-async fn keep_books(ledger: Ledger, depot: Depot, end: CancellationToken) {
+/// Records what machines do and writes it to disk, until `end`.
+async fn run_ledger(ledger: Ledger, depot: Depot, end: CancellationToken) {
     let noted = CancellationToken::new();
     let note = async {
         ledger.follow(&depot, &end).await;
@@ -178,7 +180,7 @@ async fn keep_books(ledger: Ledger, depot: Depot, end: CancellationToken) {
 }
 
 async fn upkeep(metrics: Metrics, boot: Boot, end: CancellationToken) {
-    let mut every = tokio::time::interval(UPKEEP);
+    let mut every = tokio::time::interval(MAINTENANCE_INTERVAL);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while end.run_until_cancelled(every.tick()).await.is_some() {
         metrics.upkeep();

@@ -167,9 +167,9 @@ mod tests {
                 takes    "hold-tail" or "whole"
                 default  "hold-tail"
                 variable BOOTDEPOT_FILL__RELEASE
-                When bytes of a fill under way may go out to clients.
-                `hold-tail`: As they come, but the last piece of what was asked for only when the bytes are proven.
-                `whole`: No byte before the whole is proven.
+                When clients receive bytes of a running fill.
+                `hold-tail`: As they arrive, but the last piece of the requested bytes only when they are verified.
+                `whole`: No byte before the whole asset is verified.
         "#);
         insta::assert_snapshot!(explain(Some("asset[3].sha256"), false).unwrap(), @r#"
             asset[].sha256

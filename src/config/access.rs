@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use super::shared::SharedCatalog;
 use crate::origin::{OriginSettings, Timeouts};
 
-/// Where the shared catalog is, and how it is reached.
+/// Location of the shared catalog, and what is needed to fetch it.
 pub struct CatalogAccess {
-    /// Where it is.
+    /// Its URL and polling interval.
     pub catalog: SharedCatalog,
-    /// How origins are reached.
+    /// Settings of the origins.
     pub origins: Vec<OriginSettings>,
-    /// How long to wait for them.
+    /// Timeouts of origin requests.
     pub timeouts: Timeouts,
-    /// The directory of the cache, where its copy is.
+    /// The cache directory, which holds the local copy of the catalog.
     pub dir: PathBuf,
 }

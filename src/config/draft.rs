@@ -1,5 +1,5 @@
-//! Settings that are read and not yet checked: the files, the environment and the flags, and where the catalog is that
-//! other nodes share. With its text, or without, they make a [`Config`].
+//! A configuration that is read but not validated: the files, the environment and the flags, and where the shared
+//! catalog is. Together with the catalog's text it becomes a [`Config`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::shared::{self, CatalogText};
 use super::{check, file, resolve, rules};
 use crate::admin::AdminSettings;
 
-/// Settings that are read and not yet checked.
+/// A configuration that is read but not validated.
 pub struct Draft {
     inputs: Inputs,
     main: PathBuf,
@@ -30,7 +30,7 @@ pub struct Draft {
 }
 
 impl Inputs {
-    /// Reads the settings file that they name with all that it includes. Blocks.
+    /// Reads the settings file and all files that it includes. Blocks.
     pub fn read(&self) -> Result<Draft, ConfigErrors> {
         let (main, hint) = self.settings_file();
         let (mut errors, mut warnings, mut files) = (Vec::new(), Vec::new(), Vec::new());
@@ -65,8 +65,8 @@ impl Inputs {
 }
 
 impl Draft {
-    /// Where the shared catalog is, and how it is reached. None where there is none, and where something is wrong with the
-    /// settings, so that there is no use in fetching it.
+    /// How the shared catalog is reached. Returns `None` if the configuration names no shared catalog or has errors, in
+    /// which case fetching it is of no use.
     pub fn reach(&self) -> Option<CatalogAccess> {
         if !self.errors.is_empty() {
             return None;
@@ -79,30 +79,31 @@ impl Draft {
         resolve::reach(&layers)
     }
 
-    /// The admin listener, made out of what is legible, whatever else is wrong with the settings: what whoever only wants to ask
-    /// the running server needs of them. An error where nobody can tell it. Blocks as [`Draft::complete`] does, then.
+    /// Parses only `[admin]` and ignores errors elsewhere, so that commands reach the running server even if the file
+    /// on disk is broken. Fails if `[admin]` itself cannot be read; blocks like [`Draft::complete`] in that case.
     pub fn admin(&self) -> Result<Option<AdminSettings>, ConfigErrors> {
         let layers = Layers::new(self.files.clone(), self.environment.clone(), self.flags.clone()).ok();
-        // Without the settings file, the default is no more than a guess.
+        // Without the settings file the default address would be a guess.
         let known = |layers: &Layers| !self.files.is_empty() || layers.values().find_ref("admin.listen").is_some();
         match layers.filter(known).as_ref().map(resolve::admin_section) {
             Some(Ok(admin)) => Ok(admin),
-            // The checks tell why.
+            // The validation reports the reason.
             Some(Err(_)) | None => self.complete(None).map(|config| config.admin),
         }
     }
 
-    /// The settings, with the copy of the shared catalog in the cache's directory if this process may read it. Fetches nothing.
-    /// Blocks.
+    /// Validates the whole with the copy of the shared catalog in the cache directory, if this process may read it. Fetches
+    /// nothing. Blocks.
     pub fn complete_offline(&self) -> Result<Config, ConfigErrors> {
         let copy = self.reach().and_then(|reach| CatalogText::read(&reach.dir, &reach.catalog.url).ok().flatten());
         self.complete(copy.map(Arc::new).as_ref())
     }
 
-    /// The settings, with this text of the shared catalog, as one more file. Without it, though they have one, they are
-    /// [`Config::partial`]: what may be wrong for want of it is not told. Blocks for reading templates.
+    /// Validates the whole, with this text of the shared catalog as one more file. If the configuration names a shared
+    /// catalog and `text` is `None`, the result is [`Config::partial`], and errors that the missing catalog may explain
+    /// are not reported. Blocks: reads templates.
     pub fn complete(&self, text: Option<&Arc<CatalogText>>) -> Result<Config, ConfigErrors> {
-        let mut files: Vec<_> = self.files.iter().filter(|layer| !layer.torn).cloned().collect();
+        let mut files: Vec<_> = self.files.iter().filter(|layer| !layer.invalid_syntax).cloned().collect();
         let mut errors = self.errors.clone();
         match text.map(|text| text.layer()) {
             Some(Ok((layer, found))) => {
@@ -118,11 +119,12 @@ impl Draft {
         let layers = layers.map_err(|problem| internal(&self.main, problem))?;
         let partial = text.is_none() && layers.values().find_ref("catalog_url").is_some();
         errors.extend(check::check(&layers));
-        // Each value is one; what is wrong between them does not keep the hosts and profiles from being checked, too.
+        // Each value is valid by itself. Errors in the relations between values do not keep hosts and profiles from
+        // being checked.
         let every_value_is_one = errors.is_empty();
         errors.extend(shared::check(&layers));
         errors.extend(rules::check(&layers).into_iter().filter(|error| {
-            // What a name refers to may be in a file that could not be read.
+            // The name may be defined in a file that could not be read.
             (every_file_is_read && !partial)
                 || !matches!(error.problem, Problem::NoAsset { .. } | Problem::NoFile { .. })
         }));
@@ -145,7 +147,7 @@ fn internal(main: &Path, problem: Problem) -> ConfigErrors {
     ConfigErrors::from(of_file(main, problem))
 }
 
-/// A problem of a file as a whole.
+/// An error of a file as a whole.
 fn of_file(file: &Path, problem: Problem) -> ConfigError {
     let place = Place::File { file: file.to_owned(), line: None };
     ConfigError { place, key: KeyPath::root(), of: None, problem }
@@ -158,7 +160,7 @@ fn with_hint(mut problem: Problem, text: &'static str) -> Problem {
     problem
 }
 
-/// Reads the files that the settings so far include.
+/// Reads the files that the configuration includes so far.
 fn includes(
     main: &Path,
     outline: &Layers,
@@ -169,7 +171,7 @@ fn includes(
     let patterns = outline.values().find_ref("include").and_then(Value::as_array).unwrap_or_default();
     let key = KeyPath::of(["include"]);
     for (key, pattern) in layer::elements(&key, patterns) {
-        // Another type is for the checks to tell.
+        // The validation reports other types.
         let Some(text) = pattern.as_str() else { continue };
         let place = outline.place(pattern.tag(), &key);
         let found = match file::included(main, text) {
@@ -197,7 +199,7 @@ fn includes(
                     }
                     files.push(layer);
                 }
-                // The line that includes it is where to mend it.
+                // The `include` line is where the operator has to correct it.
                 Err(error) => errors.push(ConfigError {
                     place: place.clone(),
                     key: key.clone(),

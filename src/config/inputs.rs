@@ -3,11 +3,11 @@
 use super::flags::Flags;
 use super::layer;
 
-/// The settings file where neither `--config` nor `BOOTDEPOT_CONFIG` names another.
+/// The configuration file if neither `--config` nor `BOOTDEPOT_CONFIG` names one.
 pub const DEFAULT_FILE: &str = "/etc/bootdepot/bootdepot.toml";
 
-/// What settings are read from: the flags, and the variables that begin as ours do. The same gives the same settings again,
-/// as the files are then.
+/// The inputs of a configuration: the flags, and the environment variables with our prefix. Loading them again reflects
+/// the files as they are at that time.
 #[derive(Clone, Default)]
 pub struct Inputs {
     pub(super) flags: Flags,
@@ -15,7 +15,7 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// These flags, and of these variables those that begin with `BOOTDEPOT_`.
+    /// Takes the flags, and of the variables those that begin with `BOOTDEPOT_`.
     pub fn new(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Self {
         let environment = environment.into_iter().filter(|(name, _)| name.starts_with(layer::PREFIX)).collect();
         Self { flags: flags.clone(), environment }

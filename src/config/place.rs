@@ -9,18 +9,18 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(tag = "from", rename_all = "kebab-case")]
 pub enum Place {
-    /// In a settings file.
+    /// In a configuration file.
     File {
         /// The file.
         file: PathBuf,
-        /// The line, counted from 1; none for the file as a whole.
+        /// The line, counted from 1; `None` for the file as a whole.
         line: Option<usize>,
     },
     /// In the shared catalog.
     Url {
-        /// Its URL, without what may be secret in it.
+        /// Its URL, without secrets.
         url: String,
-        /// The line, counted from 1; none for the catalog as a whole.
+        /// The line, counted from 1; `None` for the catalog as a whole.
         line: Option<usize>,
     },
     /// In an environment variable.
@@ -28,12 +28,12 @@ pub enum Place {
         /// Its name.
         variable: String,
     },
-    /// By a flag of the command line.
+    /// In a command-line flag.
     Flag {
-        /// The flag as it is written, without its value.
+        /// The flag as written, without its value.
         flag: String,
     },
-    /// Nowhere: the program's own.
+    /// Not set: the program's default.
     Default,
 }
 

@@ -1,4 +1,4 @@
-//! Where settings were made, for those who tell operators what to change.
+//! Looks up where settings were set, for messages that say what to change.
 
 use figment::value::Value;
 
@@ -10,15 +10,15 @@ use super::place::Place;
 use super::settings::Config;
 
 impl Config {
-    /// Where the key of these names, such as `cache`, `dir`, was set.
+    /// Where the key with this path, such as `cache`, `dir`, was set.
     pub fn place(&self, keys: &[&str]) -> Place {
         let path = KeyPath::of(keys.iter().copied());
         let tag = self.layers.values().find_ref(&keys.join(".")).map(Value::tag);
         tag.map_or(Place::Default, |tag| self.layers.place(tag, &path))
     }
 
-    /// Where `key` was set of the element of `list` (such as `asset`) that is called `name`, by its name or its `match`; where
-    /// the element begins, if the key is not set in it.
+    /// Where `key` of the element `name` (its name or `match`) of `list` was set; the start of the element if the key
+    /// is not set in it.
     pub fn place_in(&self, list: &str, name: &str, key: &str) -> Place {
         let name = format::shown("source-prefix", name);
         let named = |element: &Value| name_of(element).as_ref() == Some(&name);

@@ -1,4 +1,4 @@
-//! What a schema cannot say: rules that hold between values, each checked even where other values are wrong.
+//! Rules between values, which the schema cannot express. Each rule is checked even if other values are invalid.
 
 mod dhcp;
 mod element;
@@ -17,10 +17,10 @@ use super::place::Place;
 use super::raw;
 use super::size::Size;
 
-/// A window of more bytes than this would let a few spoofed requests fill the memory of the sockets.
+/// A window of more bytes would let a few spoofed requests fill the sockets' memory.
 const LARGEST_WINDOW: u64 = 4 << 20;
 
-/// Every rule that the effective values break.
+/// All violations of the rules by the effective values.
 pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     let mut errors = set_twice(layers.layers());
     let (assets, origins) = (elements(layers, "asset"), elements(layers, "origin"));
@@ -36,7 +36,7 @@ pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     errors
 }
 
-/// Keys, lists of tables aside, that two files set.
+/// Keys, except lists of tables, that two files set.
 fn set_twice(layers: &[Layer]) -> Vec<ConfigError> {
     let mut errors = Vec::new();
     let mut seen: HashMap<KeyPath, Place> = HashMap::new();
@@ -125,7 +125,7 @@ fn tftp_files(layers: &Layers, assets: &[Element<'_>]) -> Vec<ConfigError> {
     let names = names(assets);
     let mut errors = Vec::new();
     for (file, target) in files {
-        // A target that is no name at all was told already.
+        // The schema check has reported invalid names.
         let Some(name) = target.as_str().filter(|name| crate::asset::AssetName::parse(name).is_ok()) else { continue };
         if !names.contains(&name) {
             let nearest = nearest(name, names.iter().copied()).map(str::to_owned);
@@ -143,7 +143,7 @@ fn window(layers: &Layers) -> Option<ConfigError> {
     let or = |key, default: u16| set(key).map_or(Some(u64::from(default)), number);
     let blksize = or("max_blksize", defaults.max_blksize)?;
     let windowsize = or("max_windowsize", defaults.max_windowsize)?;
-    // Each by itself was checked against its own bounds.
+    // Each value by itself was checked against its bounds.
     let each_fits = blksize <= 65_464 && windowsize <= 65_535;
     if !each_fits || blksize * windowsize <= LARGEST_WINDOW {
         return None;

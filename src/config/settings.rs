@@ -24,60 +24,60 @@ use crate::tftp::TftpSettings;
 pub struct Config {
     /// The cache.
     pub cache: CacheSettings,
-    /// In which time every blob is hashed again; none: never.
+    /// Interval in which every blob is hashed again; `None` if scrubbing is off.
     pub scrub_interval: Option<Duration>,
     /// The HTTP server.
     pub http: HttpSettings,
     /// The TFTP server.
     pub tftp: TftpSettings,
-    /// The admin listener; none: it is off.
+    /// The admin listener; `None` if it is off.
     pub admin: Option<AdminSettings>,
-    /// The proxyDHCP server; none: it is off.
+    /// The proxyDHCP server; `None` if it is off.
     pub dhcp: Option<DhcpSettings>,
-    /// The boot file of each kind of firmware, whoever names it.
+    /// The network boot program of each kind of firmware, regardless of which DHCP server names it.
     pub firmware: NbpTable,
-    /// How fills go about it.
+    /// How fills fetch assets.
     pub fill: FillSettings,
     /// How origins are reached.
     pub origins: Vec<OriginSettings>,
-    /// How long to wait for them.
+    /// Timeouts of origin requests.
     pub timeouts: Timeouts,
-    /// Where the catalog is that other nodes share, if there is one.
+    /// The shared catalog; `None` if there is none.
     pub shared: Option<SharedCatalog>,
     /// All assets.
     pub catalog: Catalog,
-    /// Which of them belong together.
+    /// Which assets form a release.
     pub releases: Vec<Release>,
     /// All hosts and profiles.
     pub roster: Roster,
-    /// What is not wrong, but hardly meant; a sentence each.
+    /// Valid settings that are probably mistakes; one sentence each.
     pub warnings: Vec<String>,
-    /// Whether the shared catalog is missing: releases, hosts and profiles that may need it are not among them.
+    /// Whether the shared catalog is missing: releases, hosts and profiles that may need it are left out.
     pub partial: bool,
     pub(super) text: Option<Arc<CatalogText>>,
-    /// What is in all template files that hosts and profiles name.
+    /// Digest of all template files that hosts and profiles name.
     pub(super) templates: Digest,
     pub(super) inputs: Inputs,
     pub(super) layers: Layers,
 }
 
 impl Config {
-    /// What these settings were read from.
+    /// The inputs from which the configuration was loaded.
     pub fn inputs(&self) -> &Inputs {
         &self.inputs
     }
 
-    /// The text of the shared catalog among them.
+    /// The text of the shared catalog.
     pub fn text(&self) -> Option<&Arc<CatalogText>> {
         self.text.as_ref()
     }
 
-    /// The effective settings as text, each with where it was set, and secrets left out.
+    /// The effective settings as text, each with the place where it was set; secrets are redacted.
     pub fn show(&self) -> Vec<Section> {
         show::sections(&self.layers)
     }
 
-    /// The files that were read, the settings file first.
+    /// The files that were read, the main file first.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.layers.layers().iter().filter_map(|layer| match &layer.whole {
             Place::File { file, .. } => Some(file.as_path()),
@@ -87,7 +87,7 @@ impl Config {
 }
 
 impl std::fmt::Debug for Config {
-    /// Not the layers, in which secrets are plain.
+    /// Without the layers, which hold secrets in plain text.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config")
             .field("cache", &self.cache)

@@ -317,7 +317,7 @@ fn every_way_to_write_a_host_and_a_profile_is_taken() {
     assert_eq!(config.roster.hosts()[0].keys.macs.len(), 2);
     assert_eq!(config.roster.default_profile().map(|profile| profile.name.as_str()), Some("local"));
     let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
-    let said = "t/worker.ign.j2: whoever asks for /hosts/r630-01/config.ign is given its secrets; only_from = \"host\" keeps them";
+    let said = "t/worker.ign.j2: any client that requests /hosts/r630-01/config.ign receives its secrets; restrict it with only_from = \"host\"";
     assert!(warning.ends_with(said), "{warning}");
     let shown = site.shown();
     assert!(shown.contains("own = \"(secret)\"") && !shown.contains("\"x\""), "{shown}");

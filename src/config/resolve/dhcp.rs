@@ -1,4 +1,4 @@
-//! `[dhcp]`, as the room uses it.
+//! `[dhcp]` as the room `dhcp` uses it.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::dhcp::{DhcpSettings, Nbp, NbpTable, Platform};
 use crate::http::{HttpSettings, plain_port};
 
-/// The boot files that are there: under each platform's name, where TFTP serves it.
+/// The available network boot programs: under each platform's name, if TFTP serves the file.
 pub(super) fn firmware(raw: &raw::Nbp, files: &HashMap<String, String>, catalog: &Catalog) -> NbpTable {
     let nbp = |platform: Platform| {
         let file = raw.of(platform);
@@ -18,7 +18,7 @@ pub(super) fn firmware(raw: &raw::Nbp, files: &HashMap<String, String>, catalog:
     Platform::ALL.iter().copied().filter_map(nbp).collect()
 }
 
-/// The room's settings, where it has anything to do.
+/// The room's settings; `None` if it is off.
 pub(super) fn settings(
     raw: raw::Dhcp,
     firmware: NbpTable,
@@ -28,7 +28,7 @@ pub(super) fn settings(
     match raw.mode {
         raw::Mode::Off => None,
         raw::Mode::Proxy => Some(DhcpSettings {
-            // The checks want one.
+            // The validation requires an interface.
             interface: raw.interface?,
             relays: raw.relays,
             nbps: firmware,

@@ -1,4 +1,4 @@
-//! Plain values of what was written.
+//! Unwraps values as written into plain values.
 
 use crate::config::written::{Format, Written};
 

@@ -1,4 +1,4 @@
-//! The elements of the configuration's lists of tables, as the rules look at them.
+//! Elements of the configuration's lists of tables, as the rules see them.
 
 use std::collections::HashMap;
 

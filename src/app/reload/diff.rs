@@ -1,24 +1,24 @@
-//! What is new in settings that were loaded again, for the log and for whoever asked.
+//! Difference between two configurations, for the log and the API.
 
 use std::fmt;
 
 use crate::api::{ReloadOutcome, ReloadView};
 use crate::config::{Changes, Summary};
 
-/// Names of each kind that the log shows.
+/// Names of each list that the log shows.
 const SHOWN: usize = 5;
 
-/// What is new, list by list.
-pub(super) struct News([(&'static str, Changes); 5]);
+/// Changes of each list.
+pub(super) struct ReloadDiff([(&'static str, Changes); 5]);
 
-impl News {
-    /// What `after` has that `before` had not, and the other way around.
+impl ReloadDiff {
+    /// Compares two configurations.
     pub(super) fn between(before: &Summary, after: &Summary) -> Self {
         let lists = ["asset", "release", "profile", "host", "template"];
         Self(lists.map(|list| (list, before.changes(after, list))))
     }
 
-    /// The same in numbers: of the assets.
+    /// The number of changed assets, for the API.
     pub(super) fn view(&self, outcome: ReloadOutcome, warnings: Vec<String>) -> ReloadView {
         let [(_, assets), ..] = &self.0;
         let Changes { added, removed, changed } = assets;
@@ -26,7 +26,7 @@ impl News {
     }
 }
 
-impl fmt::Display for News {
+impl fmt::Display for ReloadDiff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for (list, Changes { added, removed, changed }) in &self.0 {
@@ -40,6 +40,6 @@ impl fmt::Display for News {
                 separator = "; ";
             }
         }
-        if separator.is_empty() { f.write_str("other settings alone") } else { Ok(()) }
+        if separator.is_empty() { f.write_str("other settings") } else { Ok(()) }
     }
 }

@@ -1,18 +1,17 @@
-//! How the catalog stands, for whoever asks while it is being loaded again.
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! Status of the catalog, readable during a reload.
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::admin::ReloadFailure;
 use crate::api::{
     CatalogView, LastReload, LastReloadOutcome, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind, SourceView,
 };
-use crate::app::catalog::{Loaded, Look};
+use crate::app::catalog::{CatalogCheck, Loaded};
 use crate::config::Config;
 
-/// How the catalog stands.
-pub(super) struct Standing(Mutex<State>);
+/// Status of the catalog.
+pub(super) struct ReloadStatus(Mutex<State>);
 
 #[derive(Clone)]
 pub(super) struct State {
@@ -23,12 +22,12 @@ pub(super) struct State {
     generation: u64,
     files: Vec<String>,
     url: Option<String>,
-    look: Option<Look>,
+    look: Option<CatalogCheck>,
     last: Option<LastReload>,
 }
 
-impl Standing {
-    /// As a server starts.
+impl ReloadStatus {
+    /// The status at the start of the server.
     pub(super) fn new(loaded: &Loaded) -> Self {
         let now = Timestamp::now();
         let outcome = if loaded.errors.is_empty() { LastReloadOutcome::Ok } else { LastReloadOutcome::Failed };
@@ -66,33 +65,33 @@ impl Standing {
         }
     }
 
-    /// The shared catalog was looked at: this was found, or nothing new.
-    pub(super) fn looked(&self, found: Option<Look>) {
+    /// Records a check of the shared catalog: its result, or `None` if nothing changed.
+    pub(super) fn record_check(&self, found: Option<CatalogCheck>) {
         let mut state = self.state();
         match (found, &mut state.look) {
             (Some(look), before) => *before = Some(look),
-            // What could not be taken is no better for being there still.
+            // A version that is invalid stays invalid.
             (None, Some(look)) => look.at = Timestamp::now(),
             (None, None) => {}
         }
     }
 
-    /// How it will stand with these settings.
-    pub(super) fn taking(&self, config: &Config, new: bool) -> State {
+    /// The status that applies once this configuration is in use.
+    pub(super) fn prepare(&self, config: &Config, new: bool) -> State {
         let state = self.state();
         State::of(config, Timestamp::now(), state.generation + u64::from(new))
     }
 
-    /// They are in force.
-    pub(super) fn took(&self, taken: State) {
+    /// The configuration is in use.
+    pub(super) fn apply(&self, taken: State) {
         let mut state = self.state();
         let look = state.look.take().filter(|_| taken.url.is_some());
         let last = state.last.take();
         *state = State { look, last, ..taken };
     }
 
-    /// Loading them again has ended.
-    pub(super) fn ended(&self, trigger: ReloadTrigger, outcome: &Result<ReloadView, ReloadFailure>) {
+    /// A reload has ended.
+    pub(super) fn record_reload(&self, trigger: ReloadTrigger, outcome: &Result<ReloadView, ReloadFailure>) {
         let (outcome, errors) = match outcome {
             Ok(ReloadView { outcome: ReloadOutcome::Ok, .. }) => (LastReloadOutcome::Ok, Vec::new()),
             Ok(ReloadView { outcome: ReloadOutcome::Unchanged, .. }) => (LastReloadOutcome::Unchanged, Vec::new()),
@@ -102,11 +101,11 @@ impl Standing {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
-/// What an origin calls a state of an object, without what else a validator holds: its kind and the length.
+/// The origin's version of an object: a validator without its kind and length.
 fn tag(validator: &str) -> String {
     validator.splitn(3, ' ').nth(2).unwrap_or(validator).to_owned()
 }
