@@ -201,7 +201,9 @@ fn unnamed_machine_and_mismatch_need_attention() {
     browser.wait_for("document.getElementById('verdict').innerText.includes('1 host needs attention')");
     assert_eq!(machine.get("/assets/boot/other.efi").status, 502);
     shown("boot/other.efi: fill failed, digest-mismatch", "");
-    browser.wait_for("document.getElementById('verdict').innerText.includes('Ready with problems boot/other.efi: fill failed')");
+    browser.wait_for(
+        "document.getElementById('verdict').innerText.includes('Ready with problems boot/other.efi: fill failed')",
+    );
     browser.wait_for("!document.getElementById('attention-none').checkVisibility()");
     assert_no_errors_or_foreign_requests(&browser, server.admin);
 }
