@@ -114,7 +114,7 @@ fn cached_assets_need_no_room() {
     let (origin, site, objects) = site_with_release();
     let server = site.start();
     assert!(server.client().compare("/assets/okd/kernel", &objects[0].bytes));
-    server.wait_for(|line| line.text("message").starts_with("live: "));
+    server.wait_for(|line| line.text("message") == "release live");
     let running = CheckOutput::of(&site, &["--verbose"]);
     assert_eq!(running.status, 0, "{}", running.text);
     assert!(running.text.contains("directory: in use by a running bootdepot, pid "), "{}", running.text);

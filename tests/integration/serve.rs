@@ -63,7 +63,7 @@ fn truncated_blob_is_quarantined_and_refetched() {
     assert!(!server.client().compare("/assets/rootfs.img", &image.bytes));
     let cut = server.wait_for_transfer("rootfs.img", "origin-failed");
     assert!(cut.text("detail").starts_with("the cache cannot be read: bytes "), "{cut:?}");
-    let warning = server.wait_for(|l| l.text("message").starts_with("a blob cannot be read"));
+    let warning = server.wait_for(|l| l.text("message").starts_with("blob not readable"));
     assert_eq!(
         (warning.text("level"), warning.text("asset"), warning.text("digest")),
         ("WARN".into(), "rootfs.img".into(), digest)
