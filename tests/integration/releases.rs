@@ -4,7 +4,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{ChildExt, Client, FakeOrigin, Object, TestServer, TestSite, random_bytes};
+use crate::support::{ChildExt, Client, FakeOrigin, Object, TestServer, TestSite, random_bytes, wait_until};
 
 /// Returns whether a command succeeded, its output, and its errors.
 fn result(output: &Output) -> (bool, String, String) {
@@ -56,6 +56,8 @@ fn release_goes_live_as_a_whole() {
     let (ok, _, errors) = result(&site.run_command(server.admin, &["activate", "okd-2", "--wait"]));
     assert!(!ok && errors.contains("okd-2 is not live: okd/2/rootfs: no source has it"), "{errors}");
     assert!(errors.trim_end().ends_with("the server keeps retrying"), "{errors}");
+    // The fetch of the kernel may end after the failure of the root file system.
+    wait_until(|| (release(&site, &server, "okd-2")["cached"] == 1).then_some(()), || release(&site, &server, "okd-2"));
     let ready = Client::new(server.admin).get("/readyz");
     let reason = "release okd-2: okd/2/rootfs is not cached (1 of 2): no source has it: ";
     assert!(ready.status == 503 && ready.text().starts_with(reason), "{}", ready.text());
