@@ -1,5 +1,5 @@
-//! async-tftp as one more TFTP server to compare with: the files of a directory, from memory, which is the best it can
-//! do. Prints its address and serves until it is ended.
+//! The async-tftp crate as a TFTP server to compare with. It serves files from memory, its fastest mode. Prints its address
+//! and serves until it is killed.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -13,11 +13,11 @@ use clap::Parser;
 use futures_util::io::{Cursor, Sink};
 
 #[derive(Parser)]
-#[command(about = "async-tftp, serving a directory from memory")]
+#[command(about = "Serves files from memory with async-tftp")]
 struct Cli {
-    /// The files to serve, by their names.
+    /// The files to serve, under their file names.
     files: Vec<PathBuf>,
-    /// Given by `cargo bench` to every benchmark.
+    /// `cargo bench` passes this flag.
     #[arg(long, hide = true)]
     bench: bool,
 }

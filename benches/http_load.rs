@@ -1,6 +1,6 @@
-//! An HTTP load generator that costs little beside the server it loads: bodies are discarded inside the kernel
-//! (`MSG_TRUNC`, tcp(7)), so that two cores measure the server. It knows nothing of bootdepot, and verifies lengths
-//! only: the bytes are checked beforehand, by whoever runs it. One JSON object on standard output.
+//! An HTTP load generator that uses little CPU time next to the server: the kernel discards the bodies (`MSG_TRUNC`,
+//! tcp(7)), so that a machine with two cores measures the server. It knows nothing of bootdepot. It checks lengths only;
+//! `benches/run` checks the bytes beforehand. It prints one JSON object to standard output.
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,49 +12,49 @@ use clap::{Parser, Subcommand};
 use rustix::net::RecvFlags;
 use serde_json::json;
 
-/// Bytes discarded by one system call. Nothing is written to them.
+/// The most bytes that one system call discards.
 const DISCARD: usize = 4 << 20;
-/// No answer head is longer.
-const HEAD: usize = 4096;
+/// The longest response head, in bytes.
+const MAX_HEAD: usize = 4096;
 
 #[derive(Parser)]
 #[command(about = "An HTTP load generator")]
 struct Cli {
     #[command(subcommand)]
     load: Option<Load>,
-    /// Given by `cargo bench` to every benchmark.
+    /// `cargo bench` passes this flag.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 #[derive(Subcommand)]
 enum Load {
-    /// Download one path over and over, on keep-alive connections, for some time.
+    /// Download one path repeatedly, on keep-alive connections.
     Throughput {
         #[command(flatten)]
         target: Target,
-        /// Connections, each busy all the time.
+        /// Connections, which download without a pause.
         #[arg(long, default_value_t = 1)]
         clients: u32,
-        /// For how long.
+        /// The duration, in seconds.
         #[arg(long, default_value_t = 10.0)]
         seconds: f64,
     },
-    /// Ask for a small file at a fixed rate, whatever the answers take, and tell how long they took from the moment
-    /// that each was due.
+    /// Request a small file at a fixed rate, however slow the responses are, and report the latency of each response
+    /// from the time at which its request was due.
     Latency {
         #[command(flatten)]
         target: Target,
         /// Connections that share the rate.
         #[arg(long, default_value_t = 8)]
         clients: u32,
-        /// Requests a second, all connections together.
+        /// Requests per second, over all connections.
         #[arg(long, default_value_t = 1000.0)]
         rate: f64,
-        /// For how long, unless a download decides.
+        /// The duration in seconds, unless `--beside` is given.
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
-        /// A path to download meanwhile; what is asked while it runs is what counts.
+        /// A path to download at the same time. The requests last as long as this download.
         #[arg(long)]
         beside: Option<String>,
     },
@@ -65,7 +65,7 @@ struct Target {
     /// The server.
     #[arg(long)]
     address: SocketAddr,
-    /// The path to ask for.
+    /// The path to request.
     #[arg(long)]
     path: String,
 }
@@ -92,7 +92,7 @@ fn throughput(target: &Target, clients: u32, time: Duration) -> io::Result<serde
             let mut connection = Connection::open(target.address)?;
             let (mut bytes, mut requests) = (0, 0);
             while Instant::now() < end {
-                let mut left = connection.ask(&target.path)?;
+                let mut left = connection.request(&target.path)?;
                 while left > 0 && Instant::now() < end {
                     let taken = connection.discard(left)?;
                     left -= taken;
@@ -150,7 +150,7 @@ fn latency(
         }
         taken.sort_unstable();
         let at = |share: f64| {
-            // The nearest rank; the product is never negative and below the length.
+            // The nearest rank. The product is not negative, and less than the length.
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -171,7 +171,7 @@ fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// A keep-alive connection that asks for one thing at a time.
+/// A keep-alive connection with one request at a time.
 struct Connection {
     socket: TcpStream,
     address: SocketAddr,
@@ -185,9 +185,9 @@ impl Connection {
         Ok(Self { socket, address, buffer: vec![0; DISCARD] })
     }
 
-    /// Asks for `path` and takes the whole body; its length.
+    /// Requests `path` and discards the body. Returns its length.
     fn get(&mut self, path: &str) -> io::Result<u64> {
-        let length = self.ask(path)?;
+        let length = self.request(path)?;
         let mut left = length;
         while left > 0 {
             left -= self.discard(left)?;
@@ -195,13 +195,13 @@ impl Connection {
         Ok(length)
     }
 
-    /// Asks for `path` and reads the head of the answer; the length of the body that follows.
-    fn ask(&mut self, path: &str) -> io::Result<u64> {
+    /// Requests `path` and reads the response head. Returns the length of the body that follows.
+    fn request(&mut self, path: &str) -> io::Result<u64> {
         write!(self.socket, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)?;
         let mut filled = 0;
         loop {
-            // Peeked at first: of the body nothing is to be copied.
-            let (_, seen) = rustix::net::recv(&self.socket, &mut self.buffer[..HEAD], RecvFlags::PEEK)?;
+            // Peeks first, so that nothing of the body is copied.
+            let (_, seen) = rustix::net::recv(&self.socket, &mut self.buffer[..MAX_HEAD], RecvFlags::PEEK)?;
             if seen == 0 {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"));
             }
@@ -209,18 +209,18 @@ impl Connection {
                 let (_, taken) = rustix::net::recv(&self.socket, &mut self.buffer[..end + 4], RecvFlags::empty())?;
                 return length(&self.buffer[..taken]);
             }
-            if seen == HEAD || seen == filled {
-                return Err(io::Error::other("an answer whose head does not end"));
+            if seen == MAX_HEAD || seen == filled {
+                return Err(io::Error::other("the response head is too long"));
             }
             filled = seen;
         }
     }
 
-    /// Discards some of the `left` bytes that are to come; how many.
+    /// Discards some of the `left` bytes that follow. Returns how many.
     fn discard(&mut self, left: u64) -> io::Result<u64> {
         let most = usize::try_from(left).unwrap_or(DISCARD).min(DISCARD);
         match rustix::net::recv(&self.socket, &mut self.buffer[..most], RecvFlags::TRUNC)? {
-            (_, 0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the body was cut short")),
+            (_, 0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the body is incomplete")),
             (_, taken) => Ok(taken as u64),
         }
     }
@@ -234,6 +234,6 @@ fn length(head: &[u8]) -> io::Result<u64> {
     });
     match field {
         Some(length) if head.starts_with("HTTP/1.1 200 ") => Ok(length),
-        _ => Err(io::Error::other(format!("an answer that was not hoped for: {head}"))),
+        _ => Err(io::Error::other(format!("unexpected response: {head}"))),
     }
 }

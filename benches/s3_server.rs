@@ -1,5 +1,5 @@
-//! An S3 server in a process of its own, for cold fills: s3s over files, with real `SigV4` checks. Uploads the files it
-//! is given, prints its endpoint, the bucket and the keys as one JSON object, and serves until it is ended.
+//! An S3 server in a process of its own, for cold fills: s3s over files, with real `SigV4` checks. Uploads the given files,
+//! prints its endpoint, bucket and keys as one JSON object, and serves until it is killed.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -12,9 +12,9 @@ use serde_json::json;
 #[derive(Parser)]
 #[command(about = "An S3 server for benchmarks")]
 struct Cli {
-    /// Files to upload, each under its own name.
+    /// The files to upload, under their file names.
     files: Vec<PathBuf>,
-    /// Given by `cargo bench` to every benchmark.
+    /// `cargo bench` passes this flag.
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -1,13 +1,13 @@
-//! A load generator for TFTP servers: many clients that check every byte, with an emulated network between.
+//! A load generator for TFTP servers: many clients that check every byte, over an emulated network.
 //!
 //! ```text
 //! cargo bench --bench tftp_load -- --server 127.0.0.1:6969 --file name --compare /path/to/it --clients 500 --windowsize 4
 //! ```
 //!
-//! It works against any TFTP server on loopback and prints one line of JSON a run. All clients share one socket: each has
-//! a source address of its own in 127.0.0.0/8, so that sending and receiving go by the batch and the generator is not
-//! what is measured. Loss and round trip are emulated here, since they cannot be had from the kernel everywhere: packets
-//! are dropped on arrival and before sending, and what a client sends waits for the round trip first.
+//! It works against any TFTP server on loopback and prints one line of JSON per run. All clients of a thread share one
+//! socket, and each has a source address of its own in 127.0.0.0/8: packets are sent and received in batches, so that the
+//! generator does not limit the result. Loss and round trip time are emulated here, because not every kernel can: packets
+//! are dropped on arrival and before sending, and the packets of a client are delayed by the round trip time.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -27,59 +27,59 @@ use bootdepot::tftp::batch::{RecvBatch, Route, SendBatch, SourceAddress, enable_
 use bytes::Bytes;
 use clap::Parser;
 
-/// How often a client repeats itself before it gives up.
+/// How often a client repeats its last packet before it fails.
 const RETRIES: u32 = 6;
-/// How often clients' timers are looked at.
+/// The interval at which the timers of the clients are checked.
 const TICK: Duration = Duration::from_millis(10);
-/// Bytes of datagrams that may wait: the generator must lose nothing by itself.
-const BUFFER: usize = 256 << 20;
+/// The receive buffer, in bytes: the generator itself must lose nothing.
+const RECEIVE_BUFFER: usize = 256 << 20;
 
-/// Asks a TFTP server for one file many times at once.
+/// Downloads one file from a TFTP server with many clients at once.
 #[derive(Parser, Clone)]
 struct Args {
-    /// The server; on loopback.
+    /// The server, on loopback.
     #[arg(long)]
     server: Option<SocketAddr>,
-    /// The file's name there.
+    /// The name of the file on the server.
     #[arg(long, default_value = "file")]
     file: String,
-    /// The file's bytes here.
+    /// A local file with the same bytes.
     #[arg(long)]
     compare: Option<PathBuf>,
-    /// Clients at once.
+    /// The number of clients.
     #[arg(long, default_value_t = 1)]
     clients: usize,
-    /// Asked block size; 0 asks for none.
+    /// Requested block size; 0 sends no option.
     #[arg(long, default_value_t = 1468)]
     blksize: u16,
-    /// Asked window; 1 asks for none.
+    /// Requested window; 1 sends no option.
     #[arg(long, default_value_t = 1)]
     windowsize: u16,
-    /// Percent of packets lost, each way.
+    /// Percent of packets lost, in each direction.
     #[arg(long, default_value_t = 0.0)]
     loss: f64,
-    /// The round trip, in milliseconds.
+    /// The round trip time, in milliseconds.
     #[arg(long, default_value_t = 0.0)]
     rtt: f64,
-    /// Every ACK is sent twice.
+    /// Send every ACK twice.
     #[arg(long)]
     doubled_acks: bool,
-    /// Seconds after which a client repeats itself.
+    /// Seconds without an answer after which a client repeats its last packet.
     #[arg(long, default_value_t = 5.0)]
-    patience: f64,
-    /// Runs, a line each.
+    timeout: f64,
+    /// The number of runs, with one line of output each.
     #[arg(long, default_value_t = 1)]
     runs: usize,
-    /// Threads, with a socket each; clients are spread over them.
+    /// The number of threads, with one socket each. The clients are spread over them.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// The server's process, whose CPU time is to be measured.
+    /// The process id of the server, to measure its CPU time.
     #[arg(long)]
     pid: Option<u32>,
-    /// What the line says that this was.
+    /// A label for the output.
     #[arg(long, default_value = "")]
     label: String,
-    /// `cargo bench` says so.
+    /// `cargo bench` passes this flag.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -94,7 +94,7 @@ fn main() -> anyhow::Result<()> {
     let bytes: Bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?.into();
     for _ in 0..args.runs {
         let cpu = args.pid.map(cpu_seconds).transpose()?;
-        let began = Instant::now();
+        let started = Instant::now();
         let threads: Vec<_> = (0..args.threads)
             .map(|index| {
                 let (args, bytes) = (args.clone(), bytes.clone());
@@ -106,7 +106,7 @@ fn main() -> anyhow::Result<()> {
             let counts = thread.join().map_err(|_| anyhow::anyhow!("a load thread panicked"))??;
             total.add(counts);
         }
-        let seconds = began.elapsed().as_secs_f64();
+        let seconds = started.elapsed().as_secs_f64();
         let cpu = match (args.pid, cpu) {
             (Some(pid), Some(before)) => Some(cpu_seconds(pid)? - before),
             _ => None,
@@ -116,7 +116,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The CPU time that a process and its ended children have used.
+/// The CPU time of a process and its ended children, in seconds.
 fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // After the name in parentheses: utime, stime, cutime and cstime are the 12th to 15th fields (proc_pid_stat(5)).
@@ -125,7 +125,7 @@ fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
     Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Default)]
 struct Counts {
     complete: usize,
@@ -191,8 +191,8 @@ struct Load {
     socket: UdpSocket,
     out: SendBatch,
     clients: Vec<Client>,
-    /// What clients sent, and when it reaches the server.
-    under_way: VecDeque<(Instant, Route, Bytes)>,
+    /// Packets of clients, and when they reach the server.
+    in_flight: VecDeque<(Instant, Route, Bytes)>,
     counts: Counts,
     random: fastrand::Rng,
     thread: usize,
@@ -200,10 +200,10 @@ struct Load {
 
 struct Client {
     route: Route,
-    /// The server's port is known.
+    /// The server has answered, so its data port is known.
     answered: bool,
-    began: Instant,
-    heard: Instant,
+    started: Instant,
+    last_heard: Instant,
     repeats: u32,
     last_sent: Bytes,
     blksize: usize,
@@ -217,8 +217,8 @@ struct Client {
 impl Load {
     fn new(args: &Args, server: SocketAddr, bytes: Bytes, thread: usize) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
-            rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
+        if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+            rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
         }
         enable_packet_info(&socket)?;
         let now = Instant::now();
@@ -230,8 +230,8 @@ impl Load {
                 segmentation: true,
             },
             answered: false,
-            began: now,
-            heard: now,
+            started: now,
+            last_heard: now,
             repeats: 0,
             last_sent: Bytes::new(),
             blksize: 512,
@@ -248,7 +248,7 @@ impl Load {
             bytes,
             socket,
             out: SendBatch::new(),
-            under_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
             counts: Counts::default(),
             random: fastrand::Rng::new(),
             thread,
@@ -259,27 +259,27 @@ impl Load {
         let request = self.request();
         let mut now = Instant::now();
         for index in 0..self.clients.len() {
-            (self.clients[index].began, self.clients[index].heard) = (now, now);
-            self.say(index, &request, now);
+            (self.clients[index].started, self.clients[index].last_heard) = (now, now);
+            self.enqueue(index, &request, now);
         }
-        let (mut received, mut looked) = (RecvBatch::new(), now);
-        let mut running = self.clients.len();
-        while running > 0 {
-            self.depart(now);
+        let (mut received, mut last_check) = (RecvBatch::new(), now);
+        let mut active = self.clients.len();
+        while active > 0 {
+            self.send_due(now);
             let count = received.receive(&self.socket)?;
             now = Instant::now();
             for datagram in received.iter() {
-                if self.lost() {
+                if self.is_lost() {
                     continue;
                 }
                 let Some(index) = datagram.route.source.and_then(|to| self.index(to.ip())) else { continue };
-                running -= usize::from(self.take(index, datagram.route.peer, datagram.bytes, now));
+                active -= usize::from(self.handle_datagram(index, datagram.route.peer, datagram.bytes, now));
             }
-            if now.duration_since(looked) >= TICK {
-                looked = now;
-                running -= self.tick(now);
+            if now.duration_since(last_check) >= TICK {
+                last_check = now;
+                active -= self.check_timers(now);
             }
-            self.depart(now);
+            self.send_due(now);
             if count == 0 {
                 self.sleep(now)?;
                 now = Instant::now();
@@ -314,7 +314,8 @@ impl Load {
         packet.into()
     }
 
-    fn lost(&mut self) -> bool {
+    /// Decides at random whether the emulated network loses a packet.
+    fn is_lost(&mut self) -> bool {
         self.args.loss > 0.0 && self.random.f64() * 100.0 < self.args.loss
     }
 
@@ -324,24 +325,24 @@ impl Load {
         (index < self.clients.len()).then_some(index)
     }
 
-    /// Puts a client's packet on its way.
-    fn say(&mut self, index: usize, packet: &Bytes, now: Instant) {
+    /// Queues a packet of a client for sending.
+    fn enqueue(&mut self, index: usize, packet: &Bytes, now: Instant) {
         let client = &mut self.clients[index];
         client.last_sent = packet.clone();
         let (route, is_ack) = (client.route, client.answered);
         for _ in 0..=u32::from(self.args.doubled_acks && is_ack) {
-            if !self.lost() {
+            if !self.is_lost() {
                 let due = now + Duration::from_secs_f64(self.args.rtt / 1e3);
-                self.under_way.push_back((due, route, packet.clone()));
+                self.in_flight.push_back((due, route, packet.clone()));
             }
         }
     }
 
-    /// Sends what has waited for its round trip.
-    fn depart(&mut self, now: Instant) {
-        while let Some((due, ..)) = self.under_way.front()
+    /// Sends the packets whose delay is over.
+    fn send_due(&mut self, now: Instant) {
+        while let Some((due, ..)) = self.in_flight.front()
             && *due <= now
-            && let Some((_, route, packet)) = self.under_way.pop_front()
+            && let Some((_, route, packet)) = self.in_flight.pop_front()
         {
             self.out.push_single(&route, packet);
             if self.out.is_full() {
@@ -351,8 +352,8 @@ impl Load {
         self.out.flush(&self.socket, |_, _| {});
     }
 
-    /// Gives a client a datagram. Returns whether that ended it.
-    fn take(&mut self, index: usize, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
+    /// Handles a datagram for a client. Returns whether the client has ended.
+    fn handle_datagram(&mut self, index: usize, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
         let client = &mut self.clients[index];
         if client.answered && client.route.peer != from {
             self.counts.strays += 1;
@@ -370,14 +371,14 @@ impl Load {
             }
             Ok(Packet::Data { block, payload }) => {
                 self.counts.data += 1;
-                match client.data(block, payload, &self.bytes) {
-                    Ok(Heard::New { acknowledge }) => {
+                match client.handle_data(block, payload, &self.bytes) {
+                    Ok(DataKind::New { acknowledge }) => {
                         if client.received == 1 {
-                            self.counts.first_bytes.push(now.duration_since(client.began));
+                            self.counts.first_bytes.push(now.duration_since(client.started));
                         }
                         acknowledge
                     }
-                    Ok(Heard::Old { acknowledge }) => {
+                    Ok(DataKind::Old { acknowledge }) => {
                         self.counts.repeats += 1;
                         acknowledge
                     }
@@ -396,7 +397,7 @@ impl Load {
         let was_over = client.end.is_some();
         client.route.peer = from;
         client.answered = true;
-        client.heard = now;
+        client.last_heard = now;
         client.repeats = 0;
         if client.received > 0 && client.received == (self.bytes.len() / client.blksize + 1) as u64 {
             client.end = Some(Ok(()));
@@ -404,50 +405,50 @@ impl Load {
         let ended = client.end.is_some() && !was_over;
         if answer {
             let [high, low] = (client.received as u16).to_be_bytes();
-            self.say(index, &Bytes::copy_from_slice(&[0, 4, high, low]), now);
+            self.enqueue(index, &Bytes::copy_from_slice(&[0, 4, high, low]), now);
         }
         ended
     }
 
-    /// Lets those clients repeat themselves that heard nothing. Returns how many gave up.
-    fn tick(&mut self, now: Instant) -> usize {
+    /// Repeats the last packets of clients that got no answer in time. Returns how many clients failed.
+    fn check_timers(&mut self, now: Instant) -> usize {
         let mut ended = 0;
         for index in 0..self.clients.len() {
             let client = &mut self.clients[index];
-            if client.end.is_some() || now.duration_since(client.heard).as_secs_f64() < self.args.patience {
+            if client.end.is_some() || now.duration_since(client.last_heard).as_secs_f64() < self.args.timeout {
                 continue;
             }
-            client.heard = now;
+            client.last_heard = now;
             client.repeats += 1;
             if client.repeats > RETRIES {
                 let blocks = client.received;
-                client.end = Some(Err(format!("{} fell silent after {blocks} blocks", self.server)));
+                client.end = Some(Err(format!("{} stopped answering after {blocks} blocks", self.server)));
                 ended += 1;
             } else {
                 let packet = client.last_sent.clone();
-                self.say(index, &packet, now);
+                self.enqueue(index, &packet, now);
             }
         }
         ended
     }
 
     fn sleep(&self, now: Instant) -> anyhow::Result<()> {
-        let due = self.under_way.front().map_or(TICK, |(due, ..)| due.saturating_duration_since(now).min(TICK));
+        let due = self.in_flight.front().map_or(TICK, |(due, ..)| due.saturating_duration_since(now).min(TICK));
         let mut fds = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut fds, Some(&due.try_into()?))?;
         Ok(())
     }
 }
 
-/// What a DATA packet was to its client.
-enum Heard {
+/// What a DATA packet is to its client.
+enum DataKind {
     New { acknowledge: bool },
     Old { acknowledge: bool },
 }
 
 impl Client {
-    /// Takes a block as RFC 7440 says: acknowledges a window's end, the file's end, and the last good block at a gap.
-    fn data(&mut self, block: u16, payload: &[u8], bytes: &[u8]) -> Result<Heard, String> {
+    /// Handles a block as in RFC 7440: the client sends an ACK at the end of a window and of the file, and at a gap.
+    fn handle_data(&mut self, block: u16, payload: &[u8], bytes: &[u8]) -> Result<DataKind, String> {
         let ahead = block.wrapping_sub(self.received as u16);
         if ahead == 1 {
             let at = (self.received as usize * self.blksize).min(bytes.len());
@@ -462,19 +463,19 @@ impl Client {
             if acknowledge {
                 self.in_window = 0;
             }
-            return Ok(Heard::New { acknowledge });
+            return Ok(DataKind::New { acknowledge });
         }
         if ahead == 0 || ahead > u16::MAX / 2 {
-            // The window's end again: its ACK was lost.
-            return Ok(Heard::Old { acknowledge: ahead == 0 && self.in_window == 0 });
+            // The end of the window again: its ACK was lost.
+            return Ok(DataKind::Old { acknowledge: ahead == 0 && self.in_window == 0 });
         }
         self.in_window = 0;
-        Ok(Heard::Old { acknowledge: !std::mem::replace(&mut self.gap, true) })
+        Ok(DataKind::Old { acknowledge: !std::mem::replace(&mut self.gap, true) })
     }
 }
 
 /// The source address of a client.
 fn address(thread: usize, index: usize) -> Ipv4Addr {
-    // 127.1.0.1 and on, 65,536 addresses a thread.
+    // From 127.1.0.1 on, 65,536 addresses per thread.
     Ipv4Addr::from(0x7f01_0001 + (thread as u32) * 0x1_0000 + index as u32)
 }

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use bootdepot::app::{Addresses, App};
 use bootdepot::asset::Digest;
 use bootdepot::config::{Config, Flags};
-use bootdepot::sockets::Inherited;
+use bootdepot::sockets::InheritedSockets;
 use bootdepot::telemetry::{Logs, Metrics};
 use bootdepot_test_support::s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 
@@ -80,7 +80,7 @@ async fn quickstart(check: bool) -> anyhow::Result<ExitCode> {
     let logs = if check { None } else { Some(Logs::start()?) };
     let flags = Flags { config: Some(settings.clone()), ..Flags::default() };
     let config = Config::load(&flags, std::iter::empty::<(String, String)>()).context("the settings are wrong")?;
-    let app = App::start(config, Metrics::start(logs.as_ref().map(Logs::lost))?, Inherited::default()).await?;
+    let app = App::start(config, Metrics::start(logs.as_ref().map(Logs::lost))?, InheritedSockets::default()).await?;
     let tries = tries(app.addresses(), &samples).context("a listener has no address")?;
 
     let done = if check {

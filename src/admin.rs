@@ -1,30 +1,36 @@
-//! The admin listener: the API that operators' commands and the dashboard ask, metrics and health checks. It knows what the
-//! server does and how to say it; it knows no settings file, and nothing of how machines are served.
+//! The admin server: the API that CLI commands and the dashboard call, metrics and health checks. It shows and controls the
+//! server; it knows neither the configuration file nor the protocols that machines use.
 //!
-//! A request's way: `server` asks `guard` whether it is let in at all (by `tokens`, from where, at what `pace`), reads what
-//! content it has, and hands it to the routes of `api`, `probes` and `dashboard`. What is refused anywhere is a [`crate::api::Problem`]. `events`
-//! tells what happens while it happens; `shelf` is assets as operators see them.
+//! `server` reads a request, lets `guard` admit it (rate limit, `tokens`, `Host` and `Origin`), and passes it to `router`, which
+//! assembles the routes of `api`, `probes` and `dashboard`. All handlers share the `state`. Every error is a problem document
+//! (RFC 9457). `events` streams changes as they happen; `cache_snapshot` is the cache as operators see it.
 
 mod api;
+mod api_error;
+mod cache_snapshot;
 mod dashboard;
 mod error;
 mod events;
 mod extract;
 mod guard;
-mod pace;
+mod in_process;
+mod machines;
 mod probes;
-mod problem;
+mod rate_limit;
 mod reload;
+mod router;
 mod server;
 mod settings;
-mod shelf;
+mod state;
+mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
 pub use error::AdminError;
+pub use in_process::{ledger_router, router_without_guard};
 pub use reload::{ReloadFailure, Reloading};
-pub use server::{AdminParts, AdminServer, Metrics};
+pub use server::AdminServer;
 pub use settings::AdminSettings;
-pub use shelf::{Shelf, sorted};
-pub use tokens::{TokenError, plain_token};
+pub use state::{AdminParts, Metrics};
+pub use tokens::{TokenError, check_token_files, plain_token};

@@ -19,7 +19,7 @@ pub use catalog::{
 };
 pub use host::{BootView, HostList, MachineView, StepView};
 pub use job::{Assets, Bytes, ItemView, JobItem, JobList, JobView, PreloadOrder};
-pub use plan::{Missing, Plan, PlanItem, Proven, Room};
+pub use plan::{Cached, Missing, Plan, PlanItem, Room};
 pub use problem::Problem;
 pub use release::{ReleaseList, ReleaseView};
 pub use status::{Active, Amount, ByProtocol, CacheView, Listener, OriginTrouble, OriginView, Status, Totals};

@@ -1,4 +1,5 @@
-//! Pure values that every room speaks of, parsed once and valid from then on. No IO happens here.
+//! The values that all modules share: names, digests, byte ranges, block lists, source URLs. Each is validated when it is
+//! parsed. No IO.
 
 mod blocks;
 mod digest;
@@ -7,7 +8,7 @@ mod range;
 mod source;
 
 pub use blocks::{BlockList, BlockListError};
-pub use digest::{Digest, DigestError, Proven, Verifier};
-pub use name::{AssetName, NameError};
+pub use digest::{Digest, DigestError, VerifiedDigest, Verifier};
+pub use name::{AssetName, AssetNameError};
 pub use range::ByteRange;
-pub use source::{Place, SourceError, SourceUrl};
+pub use source::{SourceTarget, SourceUrl, SourceUrlError};

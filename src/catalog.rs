@@ -1,6 +1,6 @@
-//! The catalog: which name is which digest, from which sources its bytes may be fetched, and which belong together.
+//! The catalog: it maps asset names to digests and sources, and groups assets into releases.
 //!
-//! It knows nothing of how bytes travel. A request's name is only ever looked up here.
+//! It does not know how bytes are fetched or served.
 
 mod media_type;
 mod release;
@@ -14,30 +14,30 @@ pub use release::Release;
 
 use crate::asset::{AssetName, Digest, SourceUrl};
 
-/// One asset: a name, the digest its bytes must have, and where to fetch them.
+/// An asset: a name, the digest of its bytes, and where to fetch them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asset {
-    /// The name it is served under.
+    /// The name under which it is served.
     pub name: AssetName,
     /// The SHA-256 of its bytes.
     pub digest: Digest,
-    /// Where to fetch it, in the order to try; never empty.
+    /// Where to fetch it, in the order of preference; never empty.
     pub sources: Vec<SourceUrl>,
-    /// Its length in bytes, where the operator gave it; a source with another length is in error.
+    /// Its size in bytes, if configured. A source with another size is an error.
     pub size: Option<u64>,
     /// Its media type (RFC 9110 8.3).
     pub content_type: Box<str>,
-    /// Kept in the cache against eviction.
+    /// Whether it is protected against eviction.
     pub pin: bool,
-    /// Where its block list is, and the digest that makes the list trustworthy.
-    pub blocks: Option<BlocksSource>,
-    /// Since when the name has these bytes: when the file that says so was written. Served as `Last-Modified`, so that
-    /// it is known without asking an origin and is the same on every node that shares the catalog.
-    pub since: SystemTime,
+    /// Its block list. `None` if it has none.
+    pub blocks: Option<BlockListSource>,
+    /// When the configuration file that declares it was written. Served as `Last-Modified`: it is known without a request
+    /// to an origin, and is the same on all nodes that share the catalog.
+    pub last_modified: SystemTime,
 }
 
 impl Asset {
-    /// An asset of which no more is known: its media type goes by its suffix, and its bytes are as old as time.
+    /// An asset with defaults: the media type of its suffix, and modified at the Unix epoch.
     pub fn new(name: AssetName, digest: Digest, sources: Vec<SourceUrl>) -> Self {
         let content_type = content_type(name.as_str()).into();
         Self {
@@ -48,29 +48,29 @@ impl Asset {
             content_type,
             pin: false,
             blocks: None,
-            since: SystemTime::UNIX_EPOCH,
+            last_modified: SystemTime::UNIX_EPOCH,
         }
     }
 }
 
-/// Where a block list is, and what it must hash to.
+/// Where a block list is, and the digest that it must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlocksSource {
+pub struct BlockListSource {
     /// Where to fetch the list.
     pub source: SourceUrl,
     /// The digest of the list itself.
     pub digest: Digest,
 }
 
-/// Why assets do not make a catalog.
+/// Why a set of assets is not a valid catalog.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
-    /// Two assets have one name.
-    #[error("the asset name {0} is taken twice; give one of them another name")]
+    /// Two assets have the same name.
+    #[error("two assets have the name {0}; rename one of them")]
     Duplicate(AssetName),
 }
 
-/// All assets, by name and by digest. Immutable; a reload makes a new one.
+/// All assets, by name and by digest. Immutable; a reload creates a new one.
 #[derive(Debug, Default)]
 pub struct Catalog {
     by_name: HashMap<AssetName, Arc<Asset>>,
@@ -78,7 +78,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// A catalog of these assets, or everything that is wrong with them.
+    /// Creates a catalog. Fails with all errors of the assets.
     pub fn new(assets: Vec<Asset>) -> Result<Self, Vec<CatalogError>> {
         let mut catalog = Self::default();
         let mut errors = Vec::new();
@@ -92,12 +92,12 @@ impl Catalog {
         if errors.is_empty() { Ok(catalog) } else { Err(errors) }
     }
 
-    /// The asset of this name.
+    /// The asset with this name.
     pub fn by_name(&self, name: &str) -> Option<&Arc<Asset>> {
         self.by_name.get(name)
     }
 
-    /// The assets whose bytes have this digest, in the order of the settings.
+    /// The assets with this digest, in the order of the configuration.
     pub fn by_digest(&self, digest: &Digest) -> &[Arc<Asset>] {
         self.by_digest.get(digest).map_or(&[], Vec::as_slice)
     }
@@ -107,12 +107,12 @@ impl Catalog {
         self.by_name.values()
     }
 
-    /// How many assets there are.
+    /// The number of assets.
     pub fn len(&self) -> usize {
         self.by_name.len()
     }
 
-    /// Whether there is none.
+    /// Whether it has no assets.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }

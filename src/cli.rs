@@ -1,55 +1,56 @@
 //! The command line: one file a command.
 
 pub mod activate;
+mod backend;
+mod batch;
 pub mod boots;
 pub mod check;
+mod client;
 pub mod completions;
 pub mod config;
-mod deeds;
 pub mod dhcp_config;
+mod discover;
 pub mod evict;
+mod format;
 pub mod health;
-mod here;
 pub mod hosts;
+mod job_watch;
 pub mod list;
-mod live;
+mod local;
 pub mod man;
-mod misuse;
+mod output;
 mod owner;
 pub mod pin;
 pub mod preload;
 pub mod releases;
 pub mod render;
-mod running;
 pub mod serve;
-mod server;
 pub mod status;
+mod status_line;
 mod table;
 pub mod unpin;
+mod usage_error;
 pub mod verify;
-mod witness;
-mod words;
-mod worker;
 
-use std::fmt;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use self::misuse::{Misuse, WRONG_USE};
-use self::words::plain;
+use self::format::plain;
+use self::output::{print, say};
+use self::usage_error::{USAGE_ERROR, UsageError};
+use crate::error_chain::error_chain;
 
-/// What holds for all commands.
+/// The help that all commands share.
 const AFTER_HELP: &str = "\
 Exit status: 0 done, 1 failed, 2 wrong usage or settings.
 
-Commands about the cache ask the running server (`admin.listen`), or, where none runs, work on the cache by themselves; a running \
-server is asked whatever is wrong with the settings on the disk, as long as `admin.listen` can be made out. Where \
-the server asks for tokens, a command sends the one in BOOTDEPOT_TOKEN, else the first that it can read in \
+Commands for the cache ask the running server (`admin.listen`). If none runs, they open the cache themselves. Errors in the \
+settings on the disk do not keep a command from a running server, as long as `admin.listen` can be read. If the server \
+requires a token, a command sends the one in BOOTDEPOT_TOKEN, else the first that it can read in \
 `admin.operator_token_file` or `admin.viewer_token_file`.";
 
-/// A boot server: netboots machines from S3 over TFTP and HTTP, through a disk cache of proven bytes.
+/// A boot server: netboots machines from S3 over TFTP and HTTP, through a disk cache of verified files.
 #[derive(Debug, Parser)]
 #[command(name = "bootdepot", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -57,7 +58,7 @@ pub struct Cli {
     command: Command,
 }
 
-// What each does is said at its own type.
+// Each command's help is at its own type.
 #[derive(Debug, Subcommand)]
 enum Command {
     // The server and its settings.
@@ -72,7 +73,7 @@ enum Command {
     Pin(pin::PinCommand),
     Unpin(unpin::UnpinCommand),
     Evict(evict::EvictCommand),
-    // What machines boot, and how far they are.
+    // Releases, machines and their boots.
     Releases(releases::ReleasesCommand),
     Activate(activate::ActivateCommand),
     Hosts(hosts::HostsCommand),
@@ -86,55 +87,48 @@ enum Command {
 }
 
 impl Cli {
-    /// Carries the command out, and says on standard error why it failed. The exit status is 0 for done, 1 for failed and 2
-    /// for wrong usage or settings.
+    /// Runs the command, and prints its error to standard error. The exit status is 0 if done, 1 if failed and 2 after wrong
+    /// usage or settings.
     pub fn run(self) -> ExitCode {
         self.carry_out().unwrap_or_else(|error| {
-            // It may hold what another program said.
-            let text = format!("{error:#}").lines().map(plain).collect::<Vec<_>>().join("\n");
+            // It may quote what another program sent.
+            let text = error_chain(error.as_ref()).to_string().lines().map(plain).collect::<Vec<_>>().join("\n");
             say(format_args!("bootdepot: {text}"));
-            if error.is::<Misuse>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
+            if error.is::<UsageError>() { ExitCode::from(USAGE_ERROR) } else { ExitCode::FAILURE }
         })
     }
 
     fn carry_out(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            // It keeps its runtime to itself: it has to do things before the runtime and after it.
             Command::Serve(command) => command.run(),
-            Command::Check(command) => command.run(),
-            Command::Config(command) => command.run(),
-            Command::Preload(command) => command.run(),
-            Command::List(command) => command.run(),
-            Command::Status(command) => command.run(),
-            Command::Verify(command) => command.run(),
-            Command::Pin(command) => command.run(),
-            Command::Unpin(command) => command.run(),
-            Command::Evict(command) => command.run(),
-            Command::Releases(command) => command.run(),
-            Command::Activate(command) => command.run(),
-            Command::Hosts(command) => command.run(),
-            Command::Boots(command) => command.run(),
-            Command::Render(command) => command.run(),
-            Command::DhcpConfig(command) => command.run(),
-            Command::Health(command) => command.run(),
-            Command::Completions(command) => command.run(),
-            Command::Man(command) => command.run(),
+            Command::Check(command) => block_on(command.run()),
+            Command::Config(command) => block_on(command.run()),
+            Command::Preload(command) => block_on(command.run()),
+            Command::List(command) => block_on(command.run()),
+            Command::Status(command) => block_on(command.run()),
+            Command::Verify(command) => block_on(command.run()),
+            Command::Pin(command) => block_on(command.run()),
+            Command::Unpin(command) => block_on(command.run()),
+            Command::Evict(command) => block_on(command.run()),
+            Command::Releases(command) => block_on(command.run()),
+            Command::Activate(command) => block_on(command.run()),
+            Command::Hosts(command) => block_on(command.run()),
+            Command::Boots(command) => block_on(command.run()),
+            Command::Render(command) => block_on(command.run()),
+            Command::DhcpConfig(command) => block_on(command.run()),
+            Command::Health(command) => block_on(command.run()),
+            Command::Completions(command) => command.run(&mut Self::command()),
+            Command::Man(command) => command.run(Self::command()),
         }
     }
 }
 
-/// Prints to standard output.
-fn print(text: &str) -> io::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // `config explain | head` is no failure.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Says a line on standard error.
-fn say(line: fmt::Arguments<'_>) {
-    // Where nobody reads it, nobody misses it; `eprintln!` would panic.
-    let _ = writeln!(io::stderr().lock(), "{line}");
+/// Runs a command on the one runtime of this process.
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(command);
+    // A resolver or a disk that does not answer must not hold up the exit.
+    runtime.shutdown_background();
+    done
 }

@@ -1,24 +1,26 @@
-//! The proxyDHCP server: tells firmware which file to boot, beside a DHCP server that gives the addresses.
+//! The proxyDHCP server (PXE 2.1, Intel, 1999): answers PXE and UEFI HTTP Boot firmware with the name of its network boot
+//! program, beside a DHCP server that assigns the addresses.
 //!
-//! PXE 2.1 (Intel, 1999) calls it that: the DHCP server knows nothing of booting and offers an address; this server
-//! answers the same broadcast with an offer that has no address and names a boot file. [`answer()`] decides, as a pure
-//! function of a [`Request`] and a few [`Facts`]; [`DhcpServer`] has the sockets.
+//! The DHCP server knows nothing of booting and offers an address. This server answers the same broadcast with an offer
+//! that has no address but a boot file name. [`reply_to`] decides, as a pure function of a [`DhcpRequest`] and a
+//! [`ReplyContext`]; [`DhcpServer`] has the sockets.
 //!
-//! It never offers an address, and never speaks to a client that did not ask for a boot file.
+//! It never offers an address, and never answers a client that did not request a boot file.
 
-mod answer;
-mod firmware;
-mod network;
-mod pace;
+mod error;
+mod interface;
+mod nbp;
 mod platform;
+mod reply;
 mod request;
 mod server;
 mod settings;
 
-pub use answer::{Facts, Port, Reply, To, answer};
-pub use firmware::{Firmware, Nbp};
-pub use network::{Network, addresses_of};
+pub use error::DhcpError;
+pub use interface::{InterfaceAddress, interface_addresses};
+pub use nbp::{Nbp, NbpTable};
 pub use platform::Platform;
-pub use request::{Client, Kind, Request};
-pub use server::{DhcpError, DhcpServer};
+pub use reply::{Destination, DhcpReply, ReplyContext, ServerPort, reply_to};
+pub use request::{ClientKind, DhcpRequest, MessageKind};
+pub use server::DhcpServer;
 pub use settings::{DhcpSettings, plain_base};

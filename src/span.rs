@@ -1,7 +1,7 @@
-//! Spans: what took how long, and what for, as OpenTelemetry knows them. It knows nobody who collects them.
+//! OpenTelemetry spans. It does not know the exporter.
 //!
-//! With the feature `otel` a span is one, while somebody collects. Without it it is nothing, and everything here does
-//! nothing: whoever has something to tell needs not ask. One span a transfer, a fill, a request; none a packet.
+//! Without the feature `otel`, or without an exporter, all functions here do nothing, so that callers need no condition.
+//! There is one span for each transfer, fill and request, and none for a packet.
 
 #[cfg(not(feature = "otel"))]
 mod off;
@@ -13,13 +13,13 @@ pub(crate) use off::{Span, carry};
 #[cfg(feature = "otel")]
 pub(crate) use otel::{Span, carry, collect};
 
-/// Whose work a span is of.
+/// The kind of a span (OpenTelemetry's `SpanKind`).
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
-    /// A client's, which waits for it.
+    /// It serves a request of a client.
     Server,
-    /// A remote server's, for which we wait.
+    /// It waits for a remote server.
     Client,
-    /// Our own.
+    /// It is internal work.
     Internal,
 }

@@ -29,7 +29,7 @@ pub async fn try_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
 /// Waits for a task and returns its value. Panics with its payload if it panicked.
 ///
 /// Never returns if the task was aborted, which only the end of the runtime does to a task whose handle is awaited.
-pub async fn join_or_panic<T>(task: JoinHandle<T>) -> T {
+pub async fn join_or_panic<T>(task: impl Future<Output = Result<T, JoinError>>) -> T {
     match task.await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {

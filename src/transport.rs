@@ -11,20 +11,21 @@ mod certificate;
 mod client;
 mod connection;
 mod error;
-mod file_fingerprint;
 mod lingering_close;
 mod listener;
 mod listener_config;
 mod request_id;
 mod response_fields;
 mod socket;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tls;
 
 pub(crate) use accept::accept;
 pub(crate) use certificate::Certificate;
+pub use certificate::check_certificate;
 pub(crate) use client::{Client, CloseReason, ServerTurn};
 pub use error::{CertificateError, ListenError};
-pub(crate) use file_fingerprint::FileFingerprint;
 pub(crate) use listener::inherit_or_bind;
 pub(crate) use listener_config::{Handler, ListenerConfig};
 pub(crate) use request_id::{RequestId, X_REQUEST_ID};

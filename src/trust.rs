@@ -1,4 +1,4 @@
-//! Which certificates the clients of remote services trust. It knows none of the services.
+//! Trusted certificates for TLS clients of remote services. It does not know the services.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,60 +13,60 @@ use tracing::debug;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-/// The system's trusted certificates; none on a machine without a bundle, where plain HTTP and a `ca_file` still work.
+/// The system's trusted certificates. Empty on a machine without a CA bundle, where plain HTTP and a `ca_file` still work.
 pub(crate) fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        debug!(%error, "a system certificate cannot be read");
+        debug!(%error, "system certificate unreadable");
     }
     let mut roots = RootCertStore::empty();
     let (trusted, unusable) = roots.add_parsable_certificates(found.certs);
-    debug!(trusted, unusable, "system certificates");
+    debug!(trusted, unusable, "system certificates loaded");
     roots
 }
 
-/// These roots and the certificates (PEM) of `ca_file`; the error is the end of a sentence.
+/// Adds the certificates (PEM) in `ca_file` to `roots`. The error begins with the path and completes a sentence.
 pub(crate) fn with_ca_file(roots: &RootCertStore, ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots = roots.clone();
     let Some(path) = ca_file else { return Ok(roots) };
-    let trouble = |reason: String| format!("{} {reason}", path.display());
-    let pem = std::fs::read(path).map_err(|e| trouble(format!("cannot be read: {e}")))?;
+    let failure = |reason: String| format!("{} {reason}", path.display());
+    let pem = std::fs::read(path).map_err(|e| failure(format!("cannot be read: {e}")))?;
     let mut added = 0;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|e| trouble(format!("is not PEM: {e}")))?;
-        roots.add(certificate).map_err(|e| trouble(format!("holds a certificate that cannot be used: {e}")))?;
+        let certificate = certificate.map_err(|e| failure(format!("is not PEM: {e}")))?;
+        roots.add(certificate).map_err(|e| failure(format!("contains an unusable certificate: {e}")))?;
         added += 1;
     }
     if added == 0 {
-        return Err(trouble("holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned()));
+        return Err(failure("contains no certificate (-----BEGIN CERTIFICATE-----)".to_owned()));
     }
     Ok(roots)
 }
 
-/// A client's configuration that trusts these roots, or anyone.
-pub(crate) fn config(roots: RootCertStore, trust_anyone: bool) -> Result<ClientConfig, Error> {
+/// A TLS client configuration that trusts `roots`, or any certificate.
+pub(crate) fn client_config(roots: RootCertStore, accept_any: bool) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let config = if trust_anyone {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnyone(provider)))
+    let config = if accept_any {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
     } else {
         builder.with_root_certificates(roots)
     };
     Ok(config.with_no_client_auth())
 }
 
-/// Until when a certificate (DER) is good, if it can be read.
-pub(crate) fn good_until(certificate: &[u8]) -> Option<SystemTime> {
+/// The end of the validity of a certificate (DER). `None` if it cannot be parsed.
+pub(crate) fn expiry(certificate: &[u8]) -> Option<SystemTime> {
     let certificate = Certificate::from_der(certificate).ok()?;
     Some(certificate.tbs_certificate().validity().not_after.to_system_time())
 }
 
-/// Takes any certificate for `insecure_skip_verify`. The handshake's signatures are still checked: they cost the
-/// operator nothing, and a broken peer is told from a strange one.
+/// Accepts any certificate, for `insecure_skip_verify`. The signatures of the handshake are still verified: this needs no
+/// configuration, and detects a broken peer.
 #[derive(Debug)]
-struct TrustAnyone(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for TrustAnyone {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

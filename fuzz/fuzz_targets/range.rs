@@ -1,4 +1,4 @@
-//! Whatever a `Range` field holds, the parts that answer it lie within the asset and share no byte.
+//! Fuzzes the `Range` parser: the selected parts lie within the asset and do not overlap.
 #![no_main]
 
 use bootdepot::http::range::{MAX_RANGES, RangeSelection, select};

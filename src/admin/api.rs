@@ -1,4 +1,4 @@
-//! The API: its routes, and the document that describes them. Handlers are in a file for each thing that they are about.
+//! The API: its routes, and the OpenAPI document that describes them. Each file below has the handlers of one resource.
 
 mod assets;
 mod events;
@@ -10,8 +10,7 @@ mod reload;
 mod status;
 mod traffic;
 
-pub(super) use status::look as look_at_status;
-
+use axum::Router;
 use hyper::{Method, Uri};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -19,9 +18,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::refusals::Refusals;
-use super::server::{API, Site};
+use super::machines::Machines;
+use super::state::AdminState;
 
-/// What the document says of the API as a whole.
+/// The OpenAPI document without its paths.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -42,7 +42,7 @@ use super::server::{API, Site};
 )]
 struct Document;
 
-/// The two kinds of tokens.
+/// The security schemes: the two kinds of tokens.
 struct Schemes;
 
 impl utoipa::Modify for Schemes {
@@ -59,11 +59,14 @@ impl utoipa::Modify for Schemes {
     }
 }
 
-/// What is done to an asset, as the last segment of a path says it.
+/// The prefix of all paths of the API.
+pub(super) const PREFIX: &str = "/api/v1";
+
+/// The actions on an asset: the last segment of a path.
 const ACTIONS: [&str; 5] = ["preload", "verify", "pin", "unpin", "evict"];
 
-/// All routes of the API, with their documentation.
-pub(super) fn routes() -> OpenApiRouter<Site> {
+/// Returns all routes of the API, with their documentation.
+pub(super) fn routes() -> OpenApiRouter<AdminState> {
     let nested = OpenApiRouter::new()
         .routes(routes!(status::status))
         .routes(routes!(events::follow))
@@ -85,20 +88,26 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(releases::list))
         .routes(routes!(releases::activate))
         .routes(routes!(reload::reload));
-    OpenApiRouter::with_openapi(Document::openapi()).nest(API, nested)
+    OpenApiRouter::with_openapi(Document::openapi()).nest(PREFIX, nested)
 }
 
-/// The document.
+/// Returns the routes of machines alone.
+pub(super) fn machine_routes() -> Router<Machines> {
+    let nested = OpenApiRouter::new().routes(routes!(hosts::list)).routes(routes!(hosts::one));
+    OpenApiRouter::new().nest(PREFIX, nested).into()
+}
+
+/// Returns the OpenAPI document.
 #[cfg(test)]
 pub(super) fn document() -> utoipa::openapi::OpenApi {
     routes().into_openapi()
 }
 
-/// The target of a request that names an asset, with the slashes of the name encoded: names hold slashes, and the routes take
-/// a name for one segment. But for a GET, the last segment is what to do, if it is one of [`ACTIONS`] or the request is a POST.
-/// `None` where there is nothing to encode.
-pub(super) fn with_whole_names(method: &Method, uri: &Uri) -> Option<Uri> {
-    let rest = uri.path().strip_prefix(API)?.strip_prefix("/assets/")?;
+/// Percent-encodes the slashes of the asset name in a request target, because asset names contain slashes but the routes expect
+/// a name as one segment. Except in a GET, the last segment is an action if it is one of [`ACTIONS`] or the request is a POST.
+/// Returns `None` if there is nothing to encode.
+pub(super) fn encode_asset_name(method: &Method, uri: &Uri) -> Option<Uri> {
+    let rest = uri.path().strip_prefix(PREFIX)?.strip_prefix("/assets/")?;
     let (name, action) = match rest.rsplit_once('/') {
         Some((name, action)) if takes_action(method, action) => (name, format!("/{action}")),
         _ => (rest, String::new()),
@@ -107,7 +116,7 @@ pub(super) fn with_whole_names(method: &Method, uri: &Uri) -> Option<Uri> {
         return None;
     }
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{API}/assets/{}{action}{query}", name.replace('/', "%2F")).parse().ok()
+    format!("{PREFIX}/assets/{}{action}{query}", name.replace('/', "%2F")).parse().ok()
 }
 
 fn takes_action(method: &Method, last: &str) -> bool {
@@ -123,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slashes_belong_to_the_name_but_for_the_last_before_what_to_do() {
+    fn asset_name_slashes_are_encoded_except_action() {
         for (method, target, whole) in [
             ("GET", "/api/v1/assets/okd/4.19/kernel", Some("/api/v1/assets/okd%2F4.19%2Fkernel")),
             ("GET", "/api/v1/assets/okd/pin?x=/", Some("/api/v1/assets/okd%2Fpin?x=/")),
@@ -138,7 +147,7 @@ mod tests {
             ("GET", "/api/v1/hosts/a/b", None),
             ("GET", "/assets/a/b", None),
         ] {
-            let found = with_whole_names(&method.parse().unwrap(), &target.parse().unwrap());
+            let found = encode_asset_name(&method.parse().unwrap(), &target.parse().unwrap());
             assert_eq!(found.map(|uri| uri.to_string()).as_deref(), whole, "{method} {target}");
         }
     }

@@ -1,5 +1,5 @@
-//! The dashboard's files, embedded. They hold nothing of this server, so nobody needs a token for them: what they show they
-//! ask of the API, with the token that is typed into them.
+//! The dashboard's files, embedded in the program. They hold no data of this server and need no token: the scripts fetch all
+//! data from the API, with the token that the user types in.
 
 use std::sync::LazyLock;
 
@@ -9,15 +9,15 @@ use axum::routing::get;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
 use hyper::{HeaderMap, StatusCode};
 
-use super::server::Site;
+use super::state::AdminState;
 use crate::asset::Digest;
 
-/// One file.
+/// One embedded file.
 struct File {
-    /// Where it is served.
+    /// The URL path.
     path: &'static str,
-    /// Its name in `src/admin/dashboard`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a test looks whether every file is here"))]
+    /// The name in `src/admin/dashboard`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test checks that every file is served"))]
     name: &'static str,
     media_type: &'static str,
     bytes: &'static [u8],
@@ -34,7 +34,7 @@ macro_rules! files {
     };
 }
 
-/// All of them.
+/// All files of the dashboard.
 static FILES: &[File] = &files! {
     "/" => "index.html", "text/html; charset=utf-8";
     "/style.css" => "style.css", "text/css; charset=utf-8";
@@ -66,10 +66,10 @@ static FILES: &[File] = &files! {
     "/words.js" => "words.js", "text/javascript; charset=utf-8";
 };
 
-/// What a browser is told of every file.
+/// The response fields of every file.
 ///
-/// The policy lets the page load its own files and ask its own server, and nothing else: text that a machine chose (a host's
-/// name, a file that it asked for) runs nowhere and reaches nobody, should it ever be taken for markup.
+/// The content security policy lets the page load its own files and call its own server, and nothing else. Text that a machine
+/// controls (a host name, a requested file) can then neither run nor send data elsewhere if it is ever rendered as markup.
 const FIELDS: [(HeaderName, HeaderValue); 7] = [
     (
         HeaderName::from_static("content-security-policy"),
@@ -83,25 +83,25 @@ const FIELDS: [(HeaderName, HeaderValue); 7] = [
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     (HeaderName::from_static("cross-origin-embedder-policy"), HeaderValue::from_static("require-corp")),
-    // Asked again each time, which costs a 304: after an upgrade the files fit the server.
+    // Revalidated each time, which costs a 304, so that the files match the server after an upgrade.
     (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
 ];
 
-/// The entity tag of each, in their order.
+/// The entity tag of each file, in the order of `FILES`.
 static TAGS: LazyLock<Vec<String>> =
     LazyLock::new(|| FILES.iter().map(|file| format!("\"{}\"", Digest::of(file.bytes))).collect());
 
-/// Their routes.
-pub(super) fn routes() -> Router<Site> {
+/// Returns the routes of the files.
+pub(super) fn routes() -> Router<AdminState> {
     FILES.iter().enumerate().fold(Router::new(), |router, (index, file)| {
         router.route(file.path, get(move |headers: HeaderMap| std::future::ready(serve(index, file, &headers))))
     })
 }
 
-fn serve(index: usize, file: &'static File, asked: &HeaderMap) -> Response {
+fn serve(index: usize, file: &'static File, request: &HeaderMap) -> Response {
     let tag = TAGS[index].as_str();
     let known = |field: &HeaderValue| field.to_str().is_ok_and(|list| list.trim() == "*" || list.contains(tag));
-    let mut response = if asked.get_all(IF_NONE_MATCH).iter().any(known) {
+    let mut response = if request.get_all(IF_NONE_MATCH).iter().any(known) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         ([(CONTENT_TYPE, file.media_type)], file.bytes).into_response()
@@ -118,20 +118,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_folder_is_served() {
+    fn every_dashboard_file_is_served() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/admin/dashboard");
-        let mut there: Vec<_> =
+        let mut existing: Vec<_> =
             std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         let mut served: Vec<_> = FILES.iter().map(|file| file.name.to_owned()).collect();
-        there.sort();
+        existing.sort();
         served.sort();
-        assert_eq!(there, served, "src/admin/dashboard.rs lists what is served");
+        assert_eq!(existing, served, "src/admin/dashboard.rs lists the served files");
     }
 
     #[test]
-    fn a_known_file_is_not_sent_again() {
-        let mut asked = HeaderMap::new();
-        let first = serve(0, &FILES[0], &asked);
+    fn matching_entity_tag_returns_304() {
+        let mut request = HeaderMap::new();
+        let first = serve(0, &FILES[0], &request);
         assert_eq!(
             (first.status(), first.headers()[CONTENT_TYPE].as_bytes()),
             (StatusCode::OK, &b"text/html; charset=utf-8"[..])
@@ -143,11 +143,11 @@ mod tests {
             (vec![HeaderValue::from_static("*")], 304),
             (vec![HeaderValue::from_static("\"other\"")], 200),
         ] {
-            asked.remove(IF_NONE_MATCH);
+            request.remove(IF_NONE_MATCH);
             for field in &fields {
-                asked.append(IF_NONE_MATCH, field.clone());
+                request.append(IF_NONE_MATCH, field.clone());
             }
-            let response = serve(0, &FILES[0], &asked);
+            let response = serve(0, &FILES[0], &request);
             assert_eq!(response.status().as_u16(), status, "{fields:?}");
             assert!(
                 response.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'; ")

@@ -1,8 +1,8 @@
-//! Who may ask the API at all. It knows who asks, and not what for.
+//! Admits or rejects requests to the API: rate limit, token, `Host` and `Origin`. It knows no routes.
 //!
-//! Browsers are the reason for most of it: a page of the web runs on an operator's machine, and may ask whatever that machine
-//! reaches. It can neither read an answer (there is no CORS) nor change anything (`Origin`), nor pass for a page of this
-//! server by having its own name point here (`Host`). Nothing in a browser stands for a token by itself.
+//! Most checks are about browsers: a web page runs on an operator's machine, and may send requests to all that this machine
+//! can reach. Such a page can neither read a response (there is no CORS) nor change anything (`Origin` is checked), nor pose
+//! as a page of this server by pointing its own name here (`Host` is checked). A browser never sends a token by itself.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,85 +12,85 @@ use http::uri::Authority;
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 
-use super::AdminSettings;
-use super::pace::Pace;
-use super::problem::Refusal;
+use super::api_error::ApiError;
+use super::rate_limit::ClientRateLimit;
+use super::settings::AdminSettings;
 use super::tokens::{Access, Tokens};
 use crate::transport::Client;
 
-/// Decides who is let in.
+/// Decides which requests the API admits.
 pub(super) struct Guard {
     tokens: Option<Arc<Tokens>>,
-    /// Names of this server, in lower case.
+    /// Names of this server in the `Host` field, in lower case.
     hosts: Vec<String>,
-    pace: Pace,
+    rate_limit: ClientRateLimit,
 }
 
 impl Guard {
-    /// A guard who asks for these tokens, if there are any.
+    /// `tokens` is `None` if the API requires no token and admits only this machine.
     pub(super) fn new(settings: &AdminSettings, tokens: Option<Arc<Tokens>>) -> Self {
         let hosts = settings.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Self { tokens, hosts, pace: Pace::new() }
+        Self { tokens, hosts, rate_limit: ClientRateLimit::new() }
     }
 
-    /// Lets a request in and says what its sender may do, or says why not.
-    pub(super) fn admit(&self, request: &Parts, client: &Client) -> Result<Access, Refusal> {
-        if let Err(seconds) = self.pace.allow(client.peer.ip(), Instant::now()) {
+    /// Returns what the client may do, or why the request is rejected.
+    pub(super) fn admit(&self, request: &Parts, client: &Client) -> Result<Access, ApiError> {
+        if let Err(seconds) = self.rate_limit.take(client.peer.ip(), Instant::now()) {
             let refusal =
-                Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address; wait a little");
+                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address; wait and retry");
             return Err(refusal.with_field(RETRY_AFTER, seconds));
         }
-        // With tokens too: who asks by a name that nobody gave this server is led here by somebody else's.
-        if !self.is_asked_by_its_name(request) {
+        // Also with tokens: a request with a foreign name may come from a page whose name was bound to this address.
+        if !self.has_own_host(request) {
             return Err(forbidden(
-                "the Host field is neither an IP address nor localhost nor one of admin.hosts: a web page may have been bound \
-                 to this address",
+                "the Host field is neither an IP address nor localhost nor in admin.hosts; add the name of this server to \
+                 admin.hosts",
             ));
         }
         let writes = !matches!(request.method, Method::GET | Method::HEAD);
         let access = match &self.tokens {
             Some(tokens) => authorise(tokens, request, writes)?,
-            // A packet from outside never has an address of this machine as its source: the system drops it.
+            // The kernel drops packets from outside that have an address of this machine as their source.
             None if client.peer.ip().is_loopback() || client.peer.ip() == client.local.ip() => Access::Operator,
             None => {
                 return Err(forbidden(
-                    "without tokens the API answers only this machine itself: ask from here, or set \
+                    "without tokens the API admits only clients on this machine; run the command there, or set \
                      admin.operator_token_file",
                 ));
             }
         };
-        if writes && !is_of_this_site(request) {
-            return Err(forbidden("the API takes no orders from web pages other than its own"));
+        if writes && !is_same_origin(request) {
+            return Err(forbidden("the API accepts changes only from its own web pages"));
         }
         Ok(access)
     }
 
-    /// Whether the request names this server by an address, as localhost, or by a name of the settings. A page of the web
-    /// whose name was made to point here (DNS rebinding) names it by its own name.
-    fn is_asked_by_its_name(&self, request: &Parts) -> bool {
+    /// Returns whether `Host` and the request target name this server by an IP address, as `localhost`, or by a name of the
+    /// settings. A web page whose name was bound to this address (DNS rebinding) sends its own name.
+    fn has_own_host(&self, request: &Parts) -> bool {
         let mut fields = request.headers.get_all(HOST).iter();
         let field = fields.next().map(|host| Authority::try_from(host.as_bytes()));
         let in_target = request.uri.authority().cloned().map(Ok);
         let mut named = field.into_iter().chain(in_target).peekable();
         // HTTP/1.0 has no Host field, and no browser speaks it.
-        fields.next().is_none() && named.all(|host| host.is_ok_and(|host| self.is_named(host.host())))
+        fields.next().is_none() && named.all(|host| host.is_ok_and(|host| self.is_own_name(host.host())))
     }
 
-    fn is_named(&self, host: &str) -> bool {
+    fn is_own_name(&self, host: &str) -> bool {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let name = bare.trim_end_matches('.').to_ascii_lowercase();
         name == "localhost" || bare.parse::<std::net::IpAddr>().is_ok() || self.hosts.contains(&name)
     }
 }
 
-/// What the request's token allows, if it is good for the request (RFC 6750).
-fn authorise(tokens: &Tokens, request: &Parts, writes: bool) -> Result<Access, Refusal> {
+/// Returns what the request's token permits, if it is valid for the request (RFC 6750).
+fn authorise(tokens: &Tokens, request: &Parts, writes: bool) -> Result<Access, ApiError> {
     let challenge = |status, detail: &str, challenge| {
-        Err(Refusal::new(status, detail).with_field(WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
+        Err(ApiError::new(status, detail).with_field(WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
     };
     let unauthorised = StatusCode::UNAUTHORIZED;
     let Some(field) = request.headers.get(AUTHORIZATION) else {
-        let detail = "the API asks for a token: send Authorization: Bearer and one of those in admin.viewer_token_file or \
+        let detail = "the API requires a token: send `Authorization: Bearer TOKEN` with a token of admin.viewer_token_file or \
                       admin.operator_token_file";
         return challenge(unauthorised, detail, "Bearer realm=\"bootdepot\"");
     };
@@ -99,25 +99,25 @@ fn authorise(tokens: &Tokens, request: &Parts, writes: bool) -> Result<Access, R
         .ok()
         .and_then(|field| field.split_once(' '))
         .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()));
-    let none = "Bearer realm=\"bootdepot\", error=\"invalid_token\"";
+    let invalid = "Bearer realm=\"bootdepot\", error=\"invalid_token\"";
     match token.and_then(|token| tokens.access(token)) {
         Some(Access::Viewer) if writes => {
             let detail = if tokens.has_operators() {
-                "this token is for looking; changing things takes one of admin.operator_token_file"
+                "this token permits only reading; changes require a token of admin.operator_token_file"
             } else {
-                "this token is for looking; nobody may change things, as admin.operator_token_file is not set"
+                "this token permits only reading; set admin.operator_token_file to permit changes"
             };
             challenge(StatusCode::FORBIDDEN, detail, "Bearer realm=\"bootdepot\", error=\"insufficient_scope\"")
         }
         Some(access) => Ok(access),
-        None if token.is_none() => challenge(unauthorised, "the API takes tokens as Authorization: Bearer TOKEN", none),
-        None => challenge(unauthorised, "this token is none of those that are good now", none),
+        None if token.is_none() => challenge(unauthorised, "the API expects `Authorization: Bearer TOKEN`", invalid),
+        None => challenge(unauthorised, "this token is not valid", invalid),
     }
 }
 
-/// Whether it is no page of another site that asks. Browsers say of each such request which page it is from; nothing else
-/// says so.
-fn is_of_this_site(request: &Parts) -> bool {
+/// Returns whether the request is not from a page of another origin. Browsers send `Origin` with each such request; other
+/// clients do not send it.
+fn is_same_origin(request: &Parts) -> bool {
     let mut origins = request.headers.get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else { return true };
     let authority = |text: &str| text.strip_prefix("http://").or(text.strip_prefix("https://")).map(str::to_owned);
@@ -127,8 +127,8 @@ fn is_of_this_site(request: &Parts) -> bool {
     same && origins.next().is_none()
 }
 
-fn forbidden(detail: &str) -> Refusal {
-    Refusal::new(StatusCode::FORBIDDEN, detail)
+fn forbidden(detail: &str) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, detail)
 }
 
 #[cfg(test)]
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_localhost_and_names_of_the_settings_are_this_server() {
+    fn host_must_be_address_localhost_or_configured() {
         let guard = guard(&["Boot.Lab"]);
         for (target, hosts, allowed) in [
             ("/x", &["127.0.0.1:8081"][..], true),
@@ -171,12 +171,12 @@ mod tests {
             ("http://127.0.0.1/x", &["127.0.0.1"], true),
         ] {
             let fields: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
-            assert_eq!(guard.is_asked_by_its_name(&parts("GET", target, &fields)), allowed, "{target} {hosts:?}");
+            assert_eq!(guard.has_own_host(&parts("GET", target, &fields)), allowed, "{target} {hosts:?}");
         }
     }
 
     #[test]
-    fn only_pages_of_this_server_may_change_things() {
+    fn changes_require_same_origin() {
         for (host, origins, allowed) in [
             ("127.0.0.1:8081", &[][..], true),
             ("127.0.0.1:8081", &["http://127.0.0.1:8081"], true),
@@ -190,7 +190,7 @@ mod tests {
         ] {
             let mut fields = vec![("host", host)];
             fields.extend(origins.iter().map(|origin| ("origin", *origin)));
-            assert_eq!(is_of_this_site(&parts("POST", "/x", &fields)), allowed, "{host} {origins:?}");
+            assert_eq!(is_same_origin(&parts("POST", "/x", &fields)), allowed, "{host} {origins:?}");
         }
     }
 }

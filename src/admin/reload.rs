@@ -1,4 +1,4 @@
-//! Loading settings and catalog again, as far as the API is concerned: who does it is handed in. It knows no files.
+//! Reloads as the API sees them: the caller supplies the function that reloads. It knows no files.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use futures_util::future::BoxFuture;
 
 use crate::api::{CatalogView, ReloadView};
 
-/// How to load settings and catalog again, and how they stand.
+/// How to reload settings and catalog, and the current catalog.
 #[derive(Clone)]
 pub struct Reloading {
-    /// Loads them again. A failure changes nothing.
+    /// Reloads them. A failure changes nothing.
     pub reload: Arc<dyn Fn() -> BoxFuture<'static, Result<ReloadView, ReloadFailure>> + Send + Sync>,
-    /// How they stand. Asked often: from memory alone.
+    /// The current catalog. Called often, so it must answer from memory.
     pub standing: Arc<dyn Fn() -> CatalogView + Send + Sync>,
 }
 
 impl Reloading {
-    /// A catalog that stays as it is for as long as the server runs.
+    /// For a server that cannot reload.
     pub fn never(standing: CatalogView) -> Self {
-        let errors = vec!["this server takes new settings when it starts again".to_owned()];
+        let errors = vec!["this server reads new settings only when it starts".to_owned()];
         Self {
             reload: Arc::new(move || {
                 let failure = ReloadFailure { errors: errors.clone() };
@@ -29,10 +29,10 @@ impl Reloading {
     }
 }
 
-/// Why settings and catalog stay as they were.
+/// Why a reload failed and nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .errors.join("\n"))]
 pub struct ReloadFailure {
-    /// What is wrong, a sentence each, with its place.
+    /// The errors, a sentence each, with their places.
     pub errors: Vec<String>,
 }

@@ -1,37 +1,28 @@
-//! What the room needs of the settings file, resolved.
+//! The admin server's settings, resolved from the configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::TokenError;
-use super::tokens::Tokens;
-
-/// Where the admin listener is, and who may ask it.
+/// Where the admin server listens, and which requests it admits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminSettings {
-    /// Its address.
+    /// The address of the listener.
     pub listen: SocketAddr,
-    /// The tokens of those who may change things; see [`super::TokenError`] for what the file holds.
+    /// The file with the tokens of operators, who may read and change. One token a line, or `sha256:` and its digest.
     pub operator_token_file: Option<PathBuf>,
-    /// The tokens of those who may look.
+    /// The file with the tokens of viewers, who may only read.
     pub viewer_token_file: Option<PathBuf>,
-    /// Names that this server goes by, besides its addresses and `localhost`: what the `Host` field of requests to the API
-    /// may say.
+    /// Names of this server that the `Host` field of API requests may have, besides IP addresses and `localhost`.
     pub hosts: Vec<String>,
 }
 
 impl AdminSettings {
-    /// A listener at this address that asks for no token, and so answers only this machine.
+    /// A listener at this address without tokens, whose API admits only clients on this machine.
     pub fn at(listen: SocketAddr) -> Self {
         Self { listen, operator_token_file: None, viewer_token_file: None, hosts: Vec::new() }
     }
 
-    /// Reads the token files as the listener would. Blocks.
-    pub fn check(&self) -> Result<(), TokenError> {
-        Tokens::read(self).map(drop)
-    }
-
-    /// Whether the API asks for tokens.
+    /// Returns whether the API requires tokens.
     pub fn has_tokens(&self) -> bool {
         self.operator_token_file.is_some() || self.viewer_token_file.is_some()
     }

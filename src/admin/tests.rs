@@ -1,4 +1,4 @@
-//! The admin listener over loopback, byte by byte.
+//! Tests of the admin server over loopback, with clients on plain sockets.
 
 mod access;
 mod assets;
@@ -19,25 +19,25 @@ use crate::api::{
     AssetList, AssetState, AssetView, CatalogView, Evicted, FillList, JobList, Listener, Problem, Status, TransferList,
 };
 use crate::boot::Boot;
-use crate::http::tests::{Reply, Wire};
 use crate::jobs::Jobs;
-use crate::sockets::Inherited;
+use crate::sockets::InheritedSockets;
+use crate::transport::testing::{TestConnection, TestResponse, within_deadline};
 
-/// An admin listener under test.
-struct Desk {
+/// An admin server under test.
+struct TestAdmin {
     address: SocketAddr,
     stop: CancellationToken,
-    running: JoinHandle<()>,
+    serving: JoinHandle<()>,
 }
 
-impl Desk {
-    /// One without tokens.
+impl TestAdmin {
+    /// Starts a server without tokens.
     async fn open(boot: Boot) -> Self {
         Self::with(AdminSettings::at("127.0.0.1:0".parse().unwrap()), boot).await
     }
 
     async fn with(settings: AdminSettings, boot: Boot) -> Self {
-        let admin = AdminServer::bind(settings, &mut Inherited::default()).await.unwrap();
+        let admin = AdminServer::bind(settings, &mut InheritedSockets::default()).await.unwrap();
         let (address, stop) = (admin.address(), CancellationToken::new());
         let parts = AdminParts {
             boot: boot.clone(),
@@ -47,37 +47,37 @@ impl Desk {
             listeners: vec![Listener { protocol: "admin".to_owned(), address }],
             started: jiff::Timestamp::UNIX_EPOCH,
         };
-        let running = tokio::spawn(admin.serve(parts, stop.clone()));
-        Self { address, stop, running }
+        let serving = tokio::spawn(admin.serve(parts, stop.clone()));
+        Self { address, stop, serving }
     }
 
-    /// One request on a connection of its own, from this machine; `fields` are whole lines without their ends.
-    async fn ask(&self, method: &str, path: &str, fields: &[&str]) -> Reply {
+    /// Sends one request on a new connection, with `Host: localhost`; `fields` are whole lines without their ends.
+    async fn request(&self, method: &str, path: &str, fields: &[&str]) -> TestResponse {
         self.send(method, path, &[&["Host: localhost"], fields].concat(), "").await
     }
 
-    /// The same with no field but these, and with content.
-    async fn send(&self, method: &str, path: &str, fields: &[&str], content: &str) -> Reply {
-        let mut wire = Wire::connect(self.address).await;
+    /// Sends one request with exactly these fields, and with a body.
+    async fn send(&self, method: &str, path: &str, fields: &[&str], content: &str) -> TestResponse {
+        let mut connection = TestConnection::connect(self.address).await;
         let length = format!("Content-Length: {}", content.len());
         let length = (!content.is_empty()).then_some(length.as_str());
         let fields = [fields, length.as_slice(), &["", ""]].concat().join("\r\n");
-        wire.send(&format!("{method} {path} HTTP/1.1\r\n{fields}{content}")).await;
-        wire.reply(method).await
+        connection.send(&format!("{method} {path} HTTP/1.1\r\n{fields}{content}")).await;
+        connection.read_response(method).await
     }
 
     async fn close(self) {
         self.stop.cancel();
-        self.running.await.unwrap();
+        within_deadline("the end of the admin server", self.serving).await.unwrap();
     }
 }
 
-/// A problem, after a look at its form.
-fn problem(reply: &Reply) -> Problem {
-    assert_eq!(reply.field("Content-Type"), Some(Problem::MEDIA_TYPE), "{}", reply.head);
-    let problem: Problem = serde_json::from_slice(&reply.body).unwrap();
-    assert_eq!((problem.kind.as_str(), problem.status), ("about:blank", reply.status()));
-    assert_eq!(problem.instance, format!("urn:request:{}", reply.field("X-Request-Id").unwrap()));
+/// Parses a problem document and checks its form.
+fn problem(response: &TestResponse) -> Problem {
+    assert_eq!(response.field("Content-Type"), Some(Problem::MEDIA_TYPE), "{}", response.head);
+    let problem: Problem = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!((problem.kind.as_str(), problem.status), ("about:blank", response.status()));
+    assert_eq!(problem.instance, format!("urn:request:{}", response.field("X-Request-Id").unwrap()));
     problem
 }
 

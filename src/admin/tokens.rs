@@ -1,45 +1,47 @@
-//! The tokens that the API asks for: read from their files at start, and again when those change. It knows no requests.
+//! The tokens of the API: read from their files at start, and again when the files change. It knows no requests.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use subtle::{Choice, ConstantTimeEq as _};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::AdminSettings;
+use super::settings::AdminSettings;
 use crate::asset::Digest;
-use crate::transport::FileFingerprint;
+use crate::error_chain::error_chain;
+use crate::watched_file::{WatchedFiles, poll_until};
 
-/// How often the files are looked at: a token that leaked is taken out of its file and is worth nothing soon.
-const RENEWAL: Duration = Duration::from_secs(2);
+/// How often the files are checked. Short, so that a leaked token is rejected soon after it was removed from its file.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What a line that holds a token's digest begins with.
-const HASHED: &str = "sha256:";
+/// The prefix of a line that holds the digest of a token.
+const DIGEST_PREFIX: &str = "sha256:";
 
-/// The most bytes of a token file: it holds a token a line, and those are short.
-const LARGEST: u64 = 1 << 20;
+/// The largest token file, in bytes. It holds one short token a line.
+const MAX_FILE_SIZE: u64 = 1 << 20;
 
-/// Why a token file is of no use. Never says what is in it.
+/// Why a token file cannot be used. Never shows the content of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// It cannot be read.
-    #[error("cannot read the token file {path} ({key}): {error}")]
+    /// The file cannot be read.
+    #[error("cannot read the token file {path} ({key})")]
     Unreadable {
         /// The setting that names it.
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's words.
-        error: io::Error,
+        /// The error of the system.
+        source: io::Error,
     },
-    /// It has no token.
+    /// The file has no token.
     #[error(
-        "the token file {path} ({key}) holds no token; write one a line, such as what `openssl rand -hex 32` prints, or \
-         sha256: and its digest"
+        "the token file {path} ({key}) holds no token; write one token a line, such as the output of `openssl rand -hex 32`, \
+         or sha256: and the digest of a token"
     )]
     Empty {
         /// The setting that names it.
@@ -47,8 +49,8 @@ pub enum TokenError {
         /// The file.
         path: PathBuf,
     },
-    /// A line is no token.
-    #[error("{path}:{line} ({key}) is no token: {reason}")]
+    /// A line is not a token.
+    #[error("{path}:{line} ({key}) is not a token: {reason}")]
     Line {
         /// The setting that names the file.
         key: &'static str,
@@ -56,67 +58,49 @@ pub enum TokenError {
         path: PathBuf,
         /// The line's number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
 }
 
 impl TokenError {
-    /// The file is gone or emptied: who did that wants none of its tokens to be good.
-    fn is_withdrawal(&self) -> bool {
+    /// Returns whether the file was removed or emptied, which revokes all its tokens.
+    fn is_revocation(&self) -> bool {
         match self {
             Self::Empty { .. } => true,
-            Self::Unreadable { error, .. } => error.kind() == io::ErrorKind::NotFound,
+            Self::Unreadable { source, .. } => source.kind() == io::ErrorKind::NotFound,
             Self::Line { .. } => false,
         }
     }
 }
 
-/// What who holds a token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The access that a token grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub(super) enum Access {
-    /// Look.
+    /// To read.
     Viewer,
-    /// Look and change.
+    /// To read and to change.
     Operator,
 }
 
-impl Access {
-    /// The word for it.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Operator => "operator",
-        }
-    }
-}
-
-/// All tokens that are good now.
+/// All tokens that are valid now.
 pub(super) struct Tokens {
     operators: Option<TokenFile>,
     viewers: Option<TokenFile>,
 }
 
-/// One file of them.
+/// One token file.
 struct TokenFile {
     key: &'static str,
     path: PathBuf,
-    /// The tokens' digests: what is compared has one length, whatever the tokens have.
+    /// The digests of the tokens, so that all compared values have the same length.
     current: ArcSwap<Vec<Digest>>,
-    seen: Mutex<Seen>,
-}
-
-/// What a file was like when it was last looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    stamp: Option<FileFingerprint>,
-    /// It could not be read then. The file may not be why (there may have been no descriptor), so it is tried again: in it a
-    /// token may have been taken back.
-    unread: bool,
+    watched: Mutex<WatchedFiles>,
 }
 
 impl Tokens {
-    /// Reads the files. `None` where the settings name none. Blocks.
+    /// Reads the files; returns `None` if the settings name none. Blocks.
     pub(super) fn read(settings: &AdminSettings) -> Result<Option<Self>, TokenError> {
         let open = |key, path: &Option<PathBuf>| path.as_ref().map(|path| TokenFile::read(key, path)).transpose();
         let tokens = Self {
@@ -126,11 +110,11 @@ impl Tokens {
         Ok(settings.has_tokens().then_some(tokens))
     }
 
-    /// What this token is good for. Takes as long for one token as for any other of its length.
+    /// Returns what the token permits; `None` if it is not valid. Takes the same time for all tokens of one length.
     pub(super) fn access(&self, token: &str) -> Option<Access> {
         let digest = Digest::of(token.as_bytes());
-        let among = |file: &Option<TokenFile>| file.as_ref().map_or(Choice::from(0), |file| file.has(&digest));
-        let (operator, viewer) = (among(&self.operators), among(&self.viewers));
+        let lookup = |file: &Option<TokenFile>| file.as_ref().map_or(Choice::from(0), |file| file.contains(&digest));
+        let (operator, viewer) = (lookup(&self.operators), lookup(&self.viewers));
         if operator.into() {
             Some(Access::Operator)
         } else if viewer.into() {
@@ -140,35 +124,29 @@ impl Tokens {
         }
     }
 
-    /// Whether anybody may change things.
+    /// Returns whether there is a file of operator tokens.
     pub(super) fn has_operators(&self) -> bool {
         self.operators.is_some()
     }
 
-    /// Looks at the files every other second, and takes what is new in them, until `stop`.
+    /// Checks the files every two seconds and loads those that changed, until `stop`.
     pub(super) async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        let looking = async {
-            loop {
-                tokio::time::sleep(RENEWAL).await;
-                let tokens = Arc::clone(&self);
-                // Nobody aborts it; had it panicked, the next look would be as good.
-                let _ = tokio::task::spawn_blocking(move || tokens.renew()).await;
-            }
-        };
-        stop.run_until_cancelled(looking).await;
+        poll_until(CHECK_INTERVAL, stop, move || self.reload()).await;
     }
 
-    /// Reads again what changed. Blocks.
-    fn renew(&self) {
+    /// Loads the files that changed. Blocks.
+    fn reload(&self) {
         for file in [&self.operators, &self.viewers].into_iter().flatten() {
-            match file.renew() {
+            match file.reload() {
                 Some(Ok(count)) => {
-                    info!(path = %file.path.display(), count, "the tokens were read again; others are good no more");
+                    info!(path = %file.path.display(), count, "tokens reloaded");
                 }
-                Some(Err(error)) if error.is_withdrawal() => {
-                    warn!(%error, "the tokens were taken away; none of them is good any more");
+                Some(Err(error)) if error.is_revocation() => {
+                    warn!(error = %error_chain(&error), "tokens revoked: token file empty or removed");
                 }
-                Some(Err(error)) => warn!(%error, "the tokens changed and cannot be used; those before stay good"),
+                Some(Err(error)) => {
+                    warn!(error = %error_chain(&error), "token reload failed; previous tokens stay valid");
+                }
                 None => {}
             }
         }
@@ -177,83 +155,82 @@ impl Tokens {
 
 impl TokenFile {
     fn read(key: &'static str, path: &Path) -> Result<Self, TokenError> {
-        // Looked at first: what is written meanwhile is found to be new.
-        let seen = Mutex::new(Seen { stamp: FileFingerprint::of(path), unread: false });
-        let current = ArcSwap::from_pointee(digests(key, path)?);
-        Ok(Self { key, path: path.to_owned(), current, seen })
+        let (watched, digests) = WatchedFiles::open([path.to_owned()], || digests(key, path))?;
+        Ok(Self { key, path: path.to_owned(), current: ArcSwap::from_pointee(digests), watched: Mutex::new(watched) })
     }
 
-    /// Whether a token of this digest is among them. Looks at all of them, and at all bytes of each.
-    fn has(&self, digest: &Digest) -> Choice {
+    /// Returns whether the file has a token with this digest. Compares all bytes of all tokens, in constant time.
+    fn contains(&self, digest: &Digest) -> Choice {
         let current = self.current.load();
         let each = current.iter().map(|known| known.as_bytes()[..].ct_eq(&digest.as_bytes()[..]));
         each.fold(Choice::from(0), |any, equal| any | equal)
     }
 
-    /// Reads the file again if it changed, and says how many tokens it holds; `None` when there is nothing new to say.
-    fn renew(&self) -> Option<Result<usize, TokenError>> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = FileFingerprint::of(&self.path);
-        let told = stamp == seen.stamp;
-        if told && !seen.unread {
-            return None;
-        }
-        let read = digests(self.key, &self.path);
-        let unread = matches!(read, Err(TokenError::Unreadable { .. }));
-        *seen = Seen { stamp, unread };
-        match read {
-            Ok(digests) => {
-                let count = digests.len();
-                self.current.store(Arc::new(digests));
-                Some(Ok(count))
+    /// Loads the file if it changed, and returns how many tokens it holds; `None` if there is nothing to report. An empty or
+    /// removed file revokes its tokens; any other error keeps the previous ones. Blocks.
+    fn reload(&self) -> Option<Result<usize, TokenError>> {
+        let result = self.watched.lock().reload(|| {
+            let read = digests(self.key, &self.path);
+            // Here rather than on the result, which leaves out an error that follows another one of the same file.
+            if read.as_ref().is_err_and(TokenError::is_revocation) {
+                self.current.store(Arc::default());
             }
-            Err(_) if told && unread => None,
-            Err(error) => {
-                if error.is_withdrawal() {
-                    self.current.store(Arc::default());
-                }
-                Some(Err(error))
-            }
-        }
+            read
+        });
+        result.map(|read| {
+            let digests = read?;
+            let count = digests.len();
+            self.current.store(Arc::new(digests));
+            Ok(count)
+        })
     }
 }
 
-/// The first token of this file that stands there as it is, for commands that ask the server of the same settings. `None`
-/// where there is none, or the file cannot be read by who asks. Blocks.
+/// Returns the first plain-text token of the file, for commands that call the server of the same configuration; `None` if the
+/// file has only digests or the caller may not read it. Blocks.
 pub fn plain_token(path: &Path) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let mut tokens = lines(&text).map(|(_, token)| token);
-    tokens.find(|token| !token.starts_with(HASHED) && is_token(token)).map(str::to_owned)
+    tokens.find(|token| !token.starts_with(DIGEST_PREFIX) && is_token(token)).map(str::to_owned)
 }
 
 fn digests(key: &'static str, path: &Path) -> Result<Vec<Digest>, TokenError> {
-    let unreadable = |error| TokenError::Unreadable { key, path: path.to_owned(), error };
-    if path.metadata().map_err(unreadable)?.len() > LARGEST {
-        return Err(unreadable(io::Error::other("it has more than a megabyte")));
+    let unreadable = |source| TokenError::Unreadable { key, path: path.to_owned(), source };
+    if path.metadata().map_err(unreadable)?.len() > MAX_FILE_SIZE {
+        return Err(unreadable(io::Error::other("the file is larger than 1 MiB")));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let digest = |(line, token): (usize, &str)| {
         let wrong = |reason| TokenError::Line { key, path: path.to_owned(), line, reason };
-        match token.strip_prefix(HASHED) {
-            Some(hex) => hex.trim_start().parse().map_err(|_| wrong("sha256: is followed by 64 hexadecimal digits")),
+        match token.strip_prefix(DIGEST_PREFIX) {
+            Some(hex) => {
+                hex.trim_start().parse().map_err(|_| wrong("sha256: must be followed by 64 hexadecimal digits"))
+            }
             None if is_token(token) => Ok(Digest::of(token.as_bytes())),
-            None => Err(wrong("tokens are of letters, digits and -._~+/, with = at the end (RFC 6750 2.1)")),
+            None => {
+                Err(wrong("a token consists of letters, digits and -._~+/, with optional = at the end (RFC 6750 2.1)"))
+            }
         }
     };
     let digests = lines(&text).map(digest).collect::<Result<Vec<_>, _>>()?;
     if digests.is_empty() { Err(TokenError::Empty { key, path: path.to_owned() }) } else { Ok(digests) }
 }
 
-/// The lines that count, with their numbers: those that are neither empty nor a comment.
+/// Iterates over the lines that are neither empty nor a comment, with their numbers from 1.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let numbered = text.lines().zip(1..).map(|(line, number)| (number, line.trim()));
     numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// RFC 6750 2.1, `b64token`: what an `Authorization` field can carry.
+/// Returns whether `text` is a `b64token` (RFC 6750 2.1), which an `Authorization` field can carry.
 fn is_token(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+}
+
+/// Reads the token files as the server would. Blocks.
+pub fn check_token_files(settings: &AdminSettings) -> Result<(), TokenError> {
+    Tokens::read(settings).map(drop)
 }
 
 #[cfg(test)]
@@ -289,14 +266,16 @@ mod tests {
             Tokens::read(&self.settings).unwrap().unwrap()
         }
 
-        fn refusal(&self) -> String {
-            let error = Tokens::read(&self.settings).err().map(|error| error.to_string()).unwrap_or_default();
+        /// The error of reading the files, with its sources; empty on success.
+        fn error(&self) -> String {
+            let error = Tokens::read(&self.settings).err().map(|error| error_chain(&error).to_string());
+            let error = error.unwrap_or_default();
             error.replace(self.dir.path().to_str().unwrap(), "DIR")
         }
     }
 
     #[test]
-    fn a_token_or_its_digest_is_good_for_what_its_file_says() {
+    fn token_or_digest_grants_access_of_file() {
         let hashed = format!("# of the auditors\n\nsha256:{}\n", Digest::of(b"look-2"));
         let tokens = Files::new("change-1\r\n  change-2=\n", &format!("look-1\n{hashed}")).read();
         for (token, access) in [
@@ -318,25 +297,25 @@ mod tests {
     }
 
     #[test]
-    fn files_without_a_token_are_refused_without_telling_what_is_in_them() {
+    fn invalid_file_error_hides_content() {
         assert_eq!(
-            Files::new("\n# nothing\n", "x").refusal(),
-            "the token file DIR/operators (admin.operator_token_file) holds no token; write one a line, such as what \
-             `openssl rand -hex 32` prints, or sha256: and its digest"
+            Files::new("\n# nothing\n", "x").error(),
+            "the token file DIR/operators (admin.operator_token_file) holds no token; write one token a line, such as the \
+             output of `openssl rand -hex 32`, or sha256: and the digest of a token"
         );
         assert_eq!(
-            Files::new("good\nnot good\n", "x").refusal(),
-            "DIR/operators:2 (admin.operator_token_file) is no token: tokens are of letters, digits and -._~+/, with = at \
-             the end (RFC 6750 2.1)"
+            Files::new("good\nnot good\n", "x").error(),
+            "DIR/operators:2 (admin.operator_token_file) is not a token: a token consists of letters, digits and -._~+/, \
+             with optional = at the end (RFC 6750 2.1)"
         );
         assert_eq!(
-            Files::new("good", "sha256:abc").refusal(),
-            "DIR/viewers:1 (admin.viewer_token_file) is no token: sha256: is followed by 64 hexadecimal digits"
+            Files::new("good", "sha256:abc").error(),
+            "DIR/viewers:1 (admin.viewer_token_file) is not a token: sha256: must be followed by 64 hexadecimal digits"
         );
         let files = Files::new("good", "good");
         std::fs::remove_file(files.dir.path().join("viewers")).unwrap();
         assert_eq!(
-            files.refusal(),
+            files.error(),
             "cannot read the token file DIR/viewers (admin.viewer_token_file): No such file or directory (os error 2)"
         );
         let none = AdminSettings::at("127.0.0.1:0".parse().unwrap());
@@ -344,59 +323,58 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_taken_and_a_broken_one_is_not() {
+    fn broken_token_file_keeps_previous_tokens() {
         let files = Files::new("old", "look");
         let tokens = files.read();
         let operators = tokens.operators.as_ref().unwrap();
-        assert!(operators.renew().is_none(), "nothing changed");
+        assert!(operators.reload().is_none(), "no change");
         files.replace("operators", "new\nnewer\n");
-        assert_eq!(operators.renew().unwrap().unwrap(), 2);
+        assert_eq!(operators.reload().unwrap().unwrap(), 2);
         assert_eq!((tokens.access("old"), tokens.access("new")), (None, Some(Access::Operator)));
 
         files.replace("operators", "no token\n");
-        assert!(matches!(operators.renew(), Some(Err(TokenError::Line { .. }))));
-        assert!(operators.renew().is_none(), "it was told already");
-        assert_eq!(tokens.access("new"), Some(Access::Operator), "the last good ones stay");
+        assert!(matches!(operators.reload(), Some(Err(TokenError::Line { .. }))));
+        assert!(operators.reload().is_none(), "already reported");
+        assert_eq!(tokens.access("new"), Some(Access::Operator), "previous tokens stay valid");
         files.replace("operators", "newest");
-        assert_eq!(operators.renew().unwrap().unwrap(), 1);
+        assert_eq!(operators.reload().unwrap().unwrap(), 1);
         assert_eq!((tokens.access("new"), tokens.access("newest")), (None, Some(Access::Operator)));
     }
 
     #[test]
-    fn a_file_that_is_emptied_or_gone_lets_nobody_in() {
+    fn removed_token_file_revokes_tokens() {
         let files = Files::new("change", "look");
         let tokens = files.read();
         let operators = tokens.operators.as_ref().unwrap();
         files.replace("operators", "# change\n");
-        assert!(matches!(operators.renew(), Some(Err(TokenError::Empty { .. }))));
-        assert!(operators.renew().is_none(), "it was told already");
+        assert!(matches!(operators.reload(), Some(Err(TokenError::Empty { .. }))));
+        assert!(operators.reload().is_none(), "already reported");
         assert_eq!((tokens.access("change"), tokens.access("look")), (None, Some(Access::Viewer)));
         files.replace("operators", "change");
-        assert_eq!(operators.renew().unwrap().unwrap(), 1);
+        assert_eq!(operators.reload().unwrap().unwrap(), 1);
         assert_eq!(tokens.access("change"), Some(Access::Operator));
         std::fs::remove_file(files.dir.path().join("operators")).unwrap();
-        assert!(matches!(operators.renew(), Some(Err(TokenError::Unreadable { .. }))));
-        assert!(operators.renew().is_none(), "it was told already");
+        assert!(matches!(operators.reload(), Some(Err(TokenError::Unreadable { .. }))));
+        assert!(operators.reload().is_none(), "already reported");
         assert_eq!(tokens.access("change"), None);
-        assert!(tokens.has_operators(), "that is no reason to let everybody in");
+        assert!(tokens.has_operators(), "the API must still require tokens");
     }
 
     #[test]
-    fn a_file_that_could_not_be_read_when_it_changed_is_read_as_soon_as_it_can_be() {
-        let files = Files::new("old", "look");
+    fn revocation_after_failed_read_takes_effect() {
+        let files = Files::new("change", "look");
         let tokens = files.read();
         let operators = tokens.operators.as_ref().unwrap();
-        files.replace("operators", "new");
-        // As when the process had no descriptor left.
-        *operators.seen.lock().unwrap() =
-            Seen { stamp: FileFingerprint::of(&files.dir.path().join("operators")), unread: true };
-        assert_eq!(operators.renew().unwrap().unwrap(), 1);
-        assert_eq!((tokens.access("old"), tokens.access("new")), (None, Some(Access::Operator)));
-        assert!(operators.renew().is_none());
+        files.replace("operators", "");
+        // As after a failure for lack of file descriptors.
+        let failed = operators.watched.lock().reload(|| Err::<(), _>("no file descriptor"));
+        assert_eq!(failed, Some(Err("no file descriptor")));
+        assert!(operators.reload().is_none());
+        assert_eq!(tokens.access("change"), None);
     }
 
     #[test]
-    fn commands_find_a_token_that_stands_as_it_is() {
+    fn plain_token_skips_digests() {
         let files = Files::new(&format!("# x\nsha256:{}\nplain\nother", Digest::of(b"x")), "x");
         assert_eq!(plain_token(&files.dir.path().join("operators")).as_deref(), Some("plain"));
         assert_eq!(plain_token(&files.dir.path().join("none")), None);

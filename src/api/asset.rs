@@ -1,4 +1,4 @@
-//! Assets, and how the cache stands to each.
+//! Assets, and what the cache has of each.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use super::text;
 use super::word::words;
 use crate::asset::Digest;
-use crate::depot::Holder;
+use crate::depot::RetentionReason;
 
-/// An asset, and how the cache stands to it.
+/// An asset, and what the cache has of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AssetView {
     /// Its name.
@@ -19,43 +19,43 @@ pub struct AssetView {
     #[serde(with = "text")]
     #[schema(value_type = String)]
     pub digest: Digest,
-    /// Its size in bytes, where it is known.
+    /// Its size in bytes; null if unknown.
     pub size: Option<u64>,
-    /// Whether it is here.
+    /// Whether it is cached.
     pub state: AssetState,
-    /// Bytes of it that are here.
+    /// Bytes of it that are in the cache.
     pub bytes: u64,
-    /// Whether it is held against eviction.
+    /// Whether it is pinned, so that it is not evicted.
     pub pinned: bool,
-    /// By whom: `settings`, `operator`, `release NAME` or `job NUMBER`.
+    /// What pins it: `settings`, `operator`, `release NAME` or `job NUMBER`.
     #[serde(with = "text::list")]
     #[schema(value_type = Vec<String>)]
-    pub pinned_by: Vec<Holder>,
+    pub pinned_by: Vec<RetentionReason>,
     /// Whether it is being read.
     pub in_use: bool,
-    /// The releases that it is of.
+    /// The releases that it belongs to.
     pub releases: Vec<String>,
     /// Its media type.
     pub content_type: String,
-    /// Where it may be fetched, without what may be secret in it.
+    /// Its source URLs, without secrets.
     pub sources: Vec<String>,
-    /// When it was last asked for.
+    /// When it was last requested.
     pub used: Option<Timestamp>,
     /// When its bytes were last hashed.
     pub verified: Option<Timestamp>,
-    /// Why it could not be had when that was last tried, as long as that is remembered.
+    /// Why the last fill failed, while that is remembered (`fill.negative_ttl`).
     pub failure: Option<String>,
-    /// When its turn comes to be evicted: 1 is what goes first. None for what is not here or is held.
+    /// Its place in the order of eviction: 1 is evicted first. Null if it is not cached or is pinned.
     pub evicted_next: Option<u64>,
 }
 
-/// Whether an asset is here.
+/// Whether an asset is cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum AssetState {
-    /// It is in the cache, proven.
-    Proven,
-    /// A fill of it is under way.
+    /// It is in the cache, verified.
+    Cached,
+    /// It is being fetched.
     Filling,
     /// Neither.
     Missing,
@@ -71,21 +71,21 @@ impl AssetState {
 /// Some assets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AssetList {
-    /// In the order of their names.
+    /// Sorted by name.
     pub assets: Vec<AssetView>,
-    /// How many there are in all, before and after these included.
+    /// How many assets match in all, those on other pages included.
     pub total: usize,
-    /// What to ask for as `after`, where more come after these.
+    /// The value of `after` for the next page; null on the last page.
     pub next: Option<String>,
 }
 
-/// What evicting freed.
+/// The result of an eviction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Evicted {
-    /// In bytes.
+    /// Bytes freed.
     pub freed: u64,
 }
 
 words! {
-    AssetState as "AssetState": "Whether an asset is here.";
+    AssetState as "AssetState": "Whether an asset is cached.";
 }

@@ -1,4 +1,4 @@
-//! The catalog that is in force, and loading it again.
+//! The current catalog, and reloads.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,39 +7,39 @@ use utoipa::ToSchema;
 
 use super::word::words;
 
-/// What loading settings and catalog again came to.
+/// The result of a reload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadView {
-    /// Whether anything is new.
+    /// Whether anything has changed.
     pub outcome: ReloadOutcome,
-    /// Assets that are new.
+    /// New assets.
     pub added: usize,
-    /// Assets that are gone.
+    /// Removed assets.
     pub removed: usize,
-    /// Assets with another digest, or other sources, than before.
+    /// Assets whose digest or sources have changed.
     pub changed: usize,
-    /// What is not wrong, but hardly meant; and what has to wait for the next start.
+    /// Likely mistakes, and changes that need a restart.
     pub warnings: Vec<String>,
 }
 
 impl ReloadView {
-    /// Nothing is new.
+    /// No changes.
     pub fn unchanged() -> Self {
         Self { outcome: ReloadOutcome::Unchanged, added: 0, removed: 0, changed: 0, warnings: Vec::new() }
     }
 }
 
-/// Whether loading again brought anything new.
+/// The outcome of a reload that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ReloadOutcome {
-    /// It did, and that is in force.
+    /// There were changes, and they are in force.
     Ok,
-    /// It did not.
+    /// There were no changes.
     Unchanged,
 }
 
-/// The catalog that is in force.
+/// The current catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CatalogView {
     /// How many assets it has.
@@ -50,30 +50,30 @@ pub struct CatalogView {
     pub hosts: usize,
     /// When it was loaded.
     pub loaded: Timestamp,
-    /// How often there was a new one since the server started, the first included.
+    /// How many catalogs the server has had since its start.
     pub generation: u64,
-    /// Where it comes from.
+    /// Its sources.
     pub sources: Vec<SourceView>,
-    /// The last time that it was to be loaded.
+    /// The last reload.
     pub last_reload: Option<LastReload>,
 }
 
-/// One place that the catalog comes from.
+/// One source of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SourceView {
-    /// What it is.
+    /// Its kind.
     pub kind: SourceKind,
-    /// The file's path, or the URL without what may be secret in it.
+    /// The path of the file, or the URL without secrets.
     pub place: String,
-    /// The validator of what was last read there.
+    /// The entity tag of the version that was last read.
     pub etag: Option<String>,
-    /// When it was last looked at.
+    /// When it was last checked.
     pub checked: Option<Timestamp>,
-    /// What was wrong then.
+    /// The error of the last check; null if there was none.
     pub error: Option<String>,
 }
 
-/// What a catalog comes from.
+/// A kind of source of the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum SourceKind {
@@ -83,42 +83,42 @@ pub enum SourceKind {
     Url,
 }
 
-/// How loading the catalog last went.
+/// The last reload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastReload {
     /// When.
     pub at: Timestamp,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: LastReloadOutcome,
-    /// Who wanted it.
+    /// What triggered it.
     pub trigger: ReloadTrigger,
-    /// What was wrong, a sentence each.
+    /// The errors, a sentence each.
     pub errors: Vec<String>,
 }
 
-/// How loading the catalog ended.
+/// The outcome of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum LastReloadOutcome {
-    /// With a new one.
+    /// A new catalog is in force.
     Ok,
-    /// With the same one.
+    /// There were no changes.
     Unchanged,
-    /// With errors; the one before stays.
+    /// There were errors; the previous catalog stays in force.
     Failed,
 }
 
-/// Who wanted the catalog loaded.
+/// What triggered a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ReloadTrigger {
-    /// The server's start.
+    /// The start of the server.
     Start,
     /// SIGHUP.
     Signal,
     /// The API.
     Api,
-    /// A look at the catalog's URL.
+    /// A poll of the catalog URL.
     Poll,
 }
 
@@ -130,8 +130,8 @@ impl ReloadTrigger {
 }
 
 words! {
-    ReloadOutcome as "ReloadOutcome": "Whether loading again brought anything new.";
-    SourceKind as "SourceKind": "What a catalog comes from.";
-    LastReloadOutcome as "LastReloadOutcome": "How loading the catalog ended.";
-    ReloadTrigger as "ReloadTrigger": "Who wanted the catalog loaded.";
+    ReloadOutcome as "ReloadOutcome": "The outcome of a reload that succeeded.";
+    SourceKind as "SourceKind": "A kind of source of the catalog.";
+    LastReloadOutcome as "LastReloadOutcome": "The outcome of a reload.";
+    ReloadTrigger as "ReloadTrigger": "What triggered a reload.";
 }

@@ -11,27 +11,27 @@ use super::word::{schema_of_words, words};
 use crate::boot::{BootStatus, Mac, MachineStatus, Role, State, StepStatus};
 use crate::depot::{CacheState, Outcome};
 
-/// A machine, and how its last boot stands.
+/// A machine, with the state of its last boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MachineView {
-    /// The host's name, where it has one.
+    /// The host's name; null if no `[[host]]` matches.
     pub name: Option<String>,
-    /// Its MAC, where it is known, as six pairs of lower-case hex digits with colons.
+    /// Its MAC address if known, as six pairs of lower-case hex digits with colons.
     #[serde(with = "text::optional")]
     #[schema(value_type = Option<String>)]
     pub mac: Option<Mac>,
-    /// The address where it was last.
+    /// Its last IP address.
     #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
-    /// The profile of its last script, or of its host where it was not seen yet.
+    /// The profile of its last script, or of its host if it has not been seen yet.
     pub profile: Option<String>,
-    /// When anything of it was last seen.
+    /// When it was last seen.
     pub seen: Option<Timestamp>,
-    /// How its last boot stands; none: it was not seen yet.
+    /// The state of its last boot; null if it has not been seen yet.
     pub state: Option<State>,
-    /// Since when.
+    /// Since when it is in this state.
     pub since: Option<Timestamp>,
-    /// The same in words.
+    /// The state as a sentence.
     pub note: Option<String>,
     /// The last step of its last boot.
     pub last_step: Option<StepView>,
@@ -43,21 +43,21 @@ pub struct MachineView {
 /// One attempt of a machine to boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BootView {
-    /// Tells it from every other of this server.
+    /// Unique on this server.
     pub id: u64,
     /// When its first step began.
     pub began: Timestamp,
-    /// When anything of it last happened.
+    /// When its last activity was.
     pub last: Timestamp,
-    /// How it stands.
+    /// Its state.
     pub state: State,
-    /// Since when.
+    /// Since when it is in this state.
     pub since: Timestamp,
-    /// The same in words.
+    /// The state as a sentence.
     pub note: String,
     /// The profile of its script.
     pub profile: Option<String>,
-    /// The architecture that the machine told DHCP (RFC 4578 2.1).
+    /// The architecture that the machine sent by DHCP (RFC 4578 2.1).
     pub arch: Option<u16>,
     /// Payload bytes of all steps.
     pub bytes: u64,
@@ -68,36 +68,36 @@ pub struct BootView {
 /// One step of a boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StepView {
-    /// What it is for.
+    /// Its purpose.
     pub role: Role,
-    /// The asset's or the script's name, or the file that DHCP named.
+    /// The name of the asset or script, or the boot file of the DHCP answer.
     pub name: String,
     /// When it began.
     pub began: Timestamp,
-    /// When anything of it last happened.
+    /// When its last activity was.
     pub last: Timestamp,
-    /// Transfers of it that are under way.
+    /// Active transfers of it.
     pub open: u32,
-    /// Requests; ranges and repeats count.
+    /// Requests, ranges and repeats included.
     pub requests: u64,
     /// Payload bytes.
     pub bytes: u64,
-    /// The whole asset's size, where it is known.
+    /// The size of the whole asset in bytes; null if unknown.
     pub size: Option<u64>,
-    /// Milliseconds in which transfers were under way.
+    /// Milliseconds during which a transfer was active.
     pub milliseconds: u64,
-    /// Bytes a second in that time.
+    /// Bytes per second in that time.
     pub rate: Option<u64>,
-    /// The farthest that any of its bytes had to be fetched.
+    /// Where its bytes came from; the farthest place of all transfers.
     pub cache: Option<CacheState>,
-    /// How its last transfer ended.
+    /// The outcome of its last transfer.
     pub outcome: Option<Outcome>,
 }
 
 /// All machines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HostList {
-    /// Those that were seen, the last seen first, and then the hosts that were not.
+    /// The machines that have been seen, the last seen first; then the hosts that have not.
     pub hosts: Vec<MachineView>,
 }
 
@@ -128,9 +128,9 @@ impl From<StepStatus> for StepView {
 
 // The ledger keeps roles in its file, too.
 schema_of_words! {
-    Role as "Role": "What a step of a boot is for.";
+    Role as "Role": "The purpose of a step of a boot.";
 }
 
 words! {
-    State as "State": "How a boot stands.";
+    State as "State": "The state of a boot.";
 }

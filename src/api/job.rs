@@ -7,26 +7,26 @@ use utoipa::ToSchema;
 use super::word::words;
 use crate::jobs::{ItemState, ItemStatus, JobKind, JobState, JobStatus, Selection, Task};
 
-/// An order to preload: the body of `POST preload`. What is left out is empty or as [`PreloadOrder::default`] says.
+/// A request to preload assets: the body of `POST preload`. Omitted fields have their defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of one another, as the JSON is")]
 pub struct PreloadOrder {
-    /// Assets' names, or globs of them: `*` stands for anything but a slash, `**` for anything.
+    /// Asset names or globs: `*` matches anything but a slash, `**` matches anything.
     pub assets: Vec<String>,
-    /// Releases: all their assets.
+    /// Releases: all assets of each.
     pub releases: Vec<String>,
-    /// Profiles: what they name once every active release is live.
+    /// Profiles: the assets that each names once every active release is live.
     pub profiles: Vec<String>,
-    /// Hosts: what their scripts and files name once every active release is live, and their firmware file.
+    /// Hosts: the assets that the script and files of each name once every active release is live, and its firmware file.
     pub hosts: Vec<String>,
     /// Everything in the catalog.
     pub all: bool,
-    /// Hash again what is here, and fetch what rotted.
+    /// Also hash cached assets again, and fetch the corrupt ones.
     pub verify: bool,
-    /// Go on after a failure; on by default.
+    /// Continue after a failure; on by default.
     pub keep_going: bool,
-    /// Say what it would mean, and do nothing.
+    /// Return the plan, and start nothing.
     pub dry_run: bool,
 }
 
@@ -52,7 +52,7 @@ impl From<&PreloadOrder> for Task {
 }
 
 impl PreloadOrder {
-    /// What it is of.
+    /// The assets that it selects.
     pub fn selection(&self) -> Selection {
         Selection {
             assets: self.assets.clone(),
@@ -64,16 +64,16 @@ impl PreloadOrder {
     }
 }
 
-/// A job, and how far it is.
+/// A job, with its progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobView {
-    /// Tells it from every other of this process.
+    /// Unique in this process.
     pub id: u64,
     /// What kind of work it is.
     pub kind: JobKind,
-    /// What it is of, in words.
+    /// What it works on, as a text.
     pub what: String,
-    /// How it stands.
+    /// Its state.
     pub state: JobState,
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
@@ -81,52 +81,51 @@ pub struct JobView {
     /// When it ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended: Option<Timestamp>,
-    /// How many assets it is of.
+    /// Assets in it.
     pub assets: Assets,
-    /// How many bytes it is of.
+    /// Bytes in it.
     pub bytes: Bytes,
-    /// Bytes a second over the last seconds; 0 for what has ended.
+    /// Bytes per second over the last seconds; 0 if it has ended.
     pub rate: u64,
-    /// Each asset; left out of lists. Of jobs that ended before the last 10 that did, those that failed.
+    /// Each asset; omitted in lists. For all but the last 10 ended jobs, only assets that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemView>,
 }
 
-/// How many assets a job is of.
+/// Counts of the assets of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Assets {
     /// In all.
     pub total: usize,
-    /// That are done.
+    /// Done.
     pub done: usize,
-    /// That failed.
+    /// Failed.
     pub failed: usize,
 }
 
-/// How many bytes a job is of; what several assets have in common counts once.
+/// Counts of the bytes of a job; bytes that several assets share count once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Bytes {
-    /// In all, where every size is known.
+    /// In all; null if a size is unknown.
     pub total: Option<u64>,
-    /// That are done, what was here from the beginning included.
+    /// Done, those cached from the start included.
     pub done: u64,
 }
 
 /// One asset of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ItemView {
-    /// Its name, or the digest of a blob that the catalog does not have.
+    /// Its name, or the digest of a blob that no asset of the catalog names.
     pub name: String,
-    /// How it stands.
+    /// Its state.
     pub state: ItemState,
-    /// Bytes of it that are done.
+    /// Bytes done.
     pub bytes: u64,
-    /// Its size in bytes, where it is known.
+    /// Its size in bytes; null if unknown.
     pub size: Option<u64>,
     /// Why it failed.
     pub error: Option<String>,
-    /// Whether what was here of it turned out to be no good any more, or gone, and it is fetched again. Of a preload that
-    /// verifies.
+    /// Whether its cached copy was corrupt or gone, so that it is fetched again. Only for a preload with `verify`.
     #[serde(default)]
     pub rotted: bool,
 }
@@ -143,7 +142,7 @@ pub struct JobItem {
 /// All jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobList {
-    /// Those that run, the newest first, and then the last 100 that ended; without their items.
+    /// The running jobs, the newest first; then the last 100 that ended. Without their items.
     pub jobs: Vec<JobView>,
 }
 
@@ -174,8 +173,8 @@ impl From<ItemStatus> for ItemView {
 
 words! {
     JobKind as "JobKind": "What kind of work a job is.";
-    JobState as "JobState": "How a job stands.";
-    ItemState as "ItemState": "How one asset of a job stands.";
+    JobState as "JobState": "The state of a job.";
+    ItemState as "ItemState": "The state of one asset of a job.";
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a preload will mean.
+//! The plan of a preload.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -6,48 +6,48 @@ use utoipa::ToSchema;
 use super::word::words;
 use crate::jobs::{self, PlannedState};
 
-/// What bringing some assets into the cache will mean. Bytes that several assets have in common count once.
+/// What a preload would do. Bytes that several assets share count once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Plan {
     /// How many assets there are.
     pub assets: usize,
-    /// Those that are here.
-    pub proven: Proven,
-    /// Those that are not.
+    /// Those that are cached.
+    pub cached: Cached,
+    /// Those that are missing.
     pub missing: Missing,
-    /// Whether there is room for them.
+    /// Whether the missing ones fit into the cache.
     pub room: Room,
     /// Each asset.
     pub items: Vec<PlanItem>,
 }
 
-/// What is here.
+/// The cached assets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct Proven {
+pub struct Cached {
     /// How many assets.
     pub assets: usize,
     /// How many bytes.
     pub bytes: u64,
 }
 
-/// What is missing.
+/// The missing assets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Missing {
     /// How many assets.
     pub assets: usize,
-    /// How many bytes, of those whose size is known.
+    /// How many bytes, as far as sizes are known.
     pub bytes: u64,
-    /// Of how many the size is not known.
+    /// How many have an unknown size.
     pub unknown_sizes: usize,
 }
 
-/// Whether all of it can be in the cache at once.
+/// Whether all assets fit into the cache at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Room {
-    /// Bytes that the missing ones could take, when everything has gone that may go for them.
+    /// Bytes available to the missing assets after everything evictable is evicted.
     pub available: u64,
-    /// Whether that is enough, as far as sizes are known. Where it is not, what comes last fails: nothing that this very
-    /// preload brought in goes for it.
+    /// Whether that is enough, as far as sizes are known. If not, the last assets fail: a preload does not evict its own
+    /// assets.
     pub fits: bool,
 }
 
@@ -56,19 +56,19 @@ pub struct Room {
 pub struct PlanItem {
     /// Its name.
     pub name: String,
-    /// Its size in bytes, where it is known.
+    /// Its size in bytes; null if unknown.
     pub size: Option<u64>,
-    /// Where it is.
+    /// Its state.
     pub state: PlannedState,
 }
 
 impl From<jobs::Plan> for Plan {
     fn from(plan: jobs::Plan) -> Self {
-        let jobs::Plan { assets, proven, missing, room, items } = plan;
+        let jobs::Plan { assets, cached, missing, room, items } = plan;
         let jobs::Missing { assets: absent, bytes, unknown_sizes } = missing;
         Self {
             assets,
-            proven: Proven { assets: proven.assets, bytes: proven.bytes },
+            cached: Cached { assets: cached.assets, bytes: cached.bytes },
             missing: Missing { assets: absent, bytes, unknown_sizes },
             room: Room { available: room.available, fits: room.fits },
             items: items.into_iter().map(Into::into).collect(),
@@ -84,5 +84,5 @@ impl From<jobs::PlanItem> for PlanItem {
 }
 
 words! {
-    PlannedState as "PlannedState": "What a plan says of an asset.";
+    PlannedState as "PlannedState": "The state of an asset in a plan.";
 }

@@ -7,28 +7,28 @@ use utoipa::ToSchema;
 use super::word::words;
 use crate::boot::{ReleaseState, ReleaseStatus};
 
-/// A release as an operator sees it.
+/// A release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReleaseView {
     /// Its name.
     pub name: String,
     /// Its channel, if it has one.
     pub channel: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub state: ReleaseState,
-    /// Whether it is active: live, or to be live as soon as it is proven. Of a channel one release is.
+    /// Whether it is active: live, or going live once it is cached. One release of each channel is active.
     pub active: bool,
-    /// Why it is not proven, as far as that is known: which asset could not be fetched when that was last tried, and why.
+    /// Why it is not cached, if known: the asset that could not be fetched on the last try, and the reason.
     pub reason: Option<String>,
-    /// How many of its assets are in the cache, proven.
-    pub proven: usize,
+    /// How many of its assets are cached.
+    pub cached: usize,
     /// How many assets it has.
     pub total: usize,
-    /// Bytes of it that are here.
+    /// Bytes of it that are in the cache.
     pub bytes: u64,
-    /// Bytes of it in all, where the size of every asset is known.
+    /// Its size in bytes; null if the size of an asset is unknown.
     pub size: Option<u64>,
-    /// Until when it stays in the cache for machines that began with it, where another took its place a while ago.
+    /// Until when it is kept for machines that booted it, after another release has replaced it.
     pub kept_until: Option<Timestamp>,
 }
 
@@ -41,11 +41,11 @@ pub struct ReleaseList {
 
 impl From<ReleaseStatus> for ReleaseView {
     fn from(release: ReleaseStatus) -> Self {
-        let ReleaseStatus { name, channel, state, active, reason, proven, total, bytes, size, kept_until } = release;
-        Self { name, channel, state, active, reason, proven, total, bytes, size, kept_until }
+        let ReleaseStatus { name, channel, state, active, reason, cached, total, bytes, size, kept_until } = release;
+        Self { name, channel, state, active, reason, cached, total, bytes, size, kept_until }
     }
 }
 
 words! {
-    ReleaseState as "ReleaseState": "How a release stands.";
+    ReleaseState as "ReleaseState": "The state of a release.";
 }

@@ -19,11 +19,11 @@ pub struct Status {
     pub revision: String,
     /// When it started.
     pub started: Timestamp,
-    /// When this was said.
+    /// The time of this response.
     pub now: Timestamp,
-    /// Whether nothing stands in the way of any machine.
+    /// Whether machines can boot: there are no problems that keep one from it.
     pub ready: bool,
-    /// What does, a sentence each; also that operators' pins cannot be read, which keeps no machine from booting.
+    /// The problems, a sentence each; also that operators' pins cannot be read, which keeps no machine from booting.
     pub troubles: Vec<String>,
     /// Where it listens.
     pub listeners: Vec<Listener>,
@@ -35,9 +35,9 @@ pub struct Status {
     pub transfers: Active,
     /// Fills of the cache.
     pub fills: Active,
-    /// The sums since the start.
+    /// Sums since the start.
     pub totals: Totals,
-    /// The origins that were asked for anything.
+    /// The origins that have had requests.
     pub origins: Vec<OriginView>,
 }
 
@@ -56,21 +56,21 @@ pub struct Listener {
 pub struct CacheView {
     /// Its directory.
     pub dir: String,
-    /// The most bytes that it may take.
+    /// The most bytes that it may use.
     pub limit: u64,
-    /// Bytes that the file system still gives, where it says.
+    /// Bytes free on the file system; null if unknown.
     pub free: Option<u64>,
     /// Bytes that are left free on the file system.
     pub min_free: u64,
-    /// Proven blobs.
-    pub proven: Amount,
-    /// Partials, of fills under way or left from earlier ones.
+    /// Verified blobs.
+    pub cached: Amount,
+    /// Partials of active and interrupted fills.
     pub partial: Amount,
-    /// Blobs that rotted.
+    /// Corrupt blobs in quarantine.
     pub quarantined: Amount,
     /// Whether blobs can be added.
     pub writable: bool,
-    /// Why not.
+    /// Why not; null if they can.
     pub trouble: Option<String>,
 }
 
@@ -83,14 +83,14 @@ pub struct Amount {
     pub entries: u64,
 }
 
-/// How many of something are under way.
+/// How many are active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Active {
     /// How many.
     pub active: u64,
 }
 
-/// The sums since the start, those of what is under way included.
+/// Sums since the start, active transfers and fills included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Totals {
     /// Payload bytes sent to clients.
@@ -110,20 +110,20 @@ pub struct ByProtocol {
     pub tftp: u64,
 }
 
-/// How an origin fared since the server started.
+/// The requests to an origin since the server started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OriginView {
     /// The origin as metrics name it: its `match`, else the scheme and host of its sources.
     pub origin: String,
-    /// Reads that were asked of it.
+    /// Requests.
     pub requests: u64,
-    /// Those that failed, at once or on the way.
+    /// Requests that failed, at once or midway.
     pub failures: u64,
-    /// Bytes of bodies that came from it.
+    /// Bytes of response bodies.
     pub received: u64,
-    /// When it last began to give what it was asked for.
+    /// When it last answered with content.
     pub last_ok: Option<Timestamp>,
-    /// How it last failed.
+    /// Its last failure.
     pub last_error: Option<OriginTrouble>,
 }
 
@@ -132,7 +132,7 @@ pub struct OriginView {
 pub struct OriginTrouble {
     /// When.
     pub at: Timestamp,
-    /// What was wrong; it holds no secret.
+    /// What was wrong; contains no secrets.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! Fills and transfers: what comes into the cache, and what goes out of it.
+//! Fills of the cache and transfers to clients.
 
 use std::net::SocketAddr;
 
@@ -11,99 +11,99 @@ use super::word::{schema_of_words, words};
 use crate::asset::Digest;
 use crate::depot::{
     CacheState, FillOutcome, FillPhase, FillRecord, FillStatus, Outcome, Protocol, TransferRecord, TransferStatus,
-    moment,
+    timestamp,
 };
 
-/// A fill under way.
+/// An active fill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FillView {
-    /// The asset that it was begun for; others may have the same bytes.
+    /// The asset that started it; others may have the same digest.
     pub name: String,
     /// The SHA-256 of the bytes, in hex.
     #[serde(with = "text")]
     #[schema(value_type = String)]
     pub digest: Digest,
-    /// When it was begun.
+    /// When it started.
     #[schema(value_type = String, format = DateTime)]
     pub began: Timestamp,
-    /// How far it is.
+    /// Its phase.
     pub phase: FillPhase,
-    /// Bytes that are here, those of an earlier run included.
+    /// Bytes in the partial, those of an earlier run included.
     pub bytes: u64,
-    /// Bytes in all, where that is known.
+    /// Bytes in all; null if unknown.
     pub size: Option<u64>,
-    /// Bytes that came from origins, those that had to come twice included.
+    /// Bytes received from origins, repeats included.
     pub received: u64,
-    /// Bytes a second from origins, over the last seconds.
+    /// Bytes per second from origins, over the last seconds.
     pub rate: u64,
 }
 
-/// A fill that ended.
+/// A fill that has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PastFill {
-    /// The asset that it was begun for.
+    /// The asset that started it.
     pub name: String,
-    /// The SHA-256 that its bytes were to have, in hex.
+    /// The expected SHA-256, in hex.
     #[serde(with = "text")]
     #[schema(value_type = String)]
     pub digest: Digest,
     /// When it ended.
     #[schema(value_type = String, format = DateTime)]
     pub ended: Timestamp,
-    /// How long it took.
+    /// How long it took, in seconds.
     pub seconds: f64,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: FillOutcome,
-    /// Bytes that came from origins.
+    /// Bytes received from origins.
     pub received: u64,
-    /// What there is to say besides.
+    /// More about the outcome.
     pub detail: Option<String>,
 }
 
-/// A transfer under way.
+/// An active transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TransferView {
-    /// Tells it from every other transfer of this process.
+    /// Unique in this process.
     pub id: u64,
-    /// What it speaks.
+    /// The protocol.
     pub protocol: Protocol,
     /// The client's address and port.
     #[schema(value_type = String)]
     pub peer: SocketAddr,
     /// The host that was last seen at this address.
     pub host: Option<String>,
-    /// The asset's name, or what stands for a thing that is no asset.
+    /// The asset's name, or a name for a script, a host's file or an unknown request.
     pub name: String,
-    /// When it began.
+    /// When it started.
     #[schema(value_type = String, format = DateTime)]
     pub began: Timestamp,
-    /// Payload bytes that went out, repeats not included.
+    /// Payload bytes sent, repeats not included.
     pub sent: u64,
-    /// The whole asset's size in bytes, where it is known; the transfer may be of a part.
+    /// The size of the whole asset in bytes; null if unknown. The transfer may be of a part.
     pub size: Option<u64>,
-    /// Where its bytes come from, where it has come to any.
+    /// Where its bytes come from; null before the first.
     pub cache: Option<CacheState>,
 }
 
-/// A transfer that ended.
+/// A transfer that has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PastTransfer {
-    /// What it was.
+    /// The transfer.
     #[serde(flatten)]
     pub transfer: TransferView,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
     /// When it ended.
     #[schema(value_type = String, format = DateTime)]
     pub ended: Timestamp,
-    /// How long it took.
+    /// How long it took, in seconds.
     pub seconds: f64,
 }
 
 /// Fills.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FillList {
-    /// Those under way, the oldest first.
+    /// The active ones, the oldest first.
     pub fills: Vec<FillView>,
     /// The last 200 that ended, the newest first.
     pub recent: Vec<PastFill>,
@@ -112,7 +112,7 @@ pub struct FillList {
 /// Transfers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TransferList {
-    /// Those under way, the oldest first.
+    /// The active ones, the oldest first.
     pub transfers: Vec<TransferView>,
     /// The last 500 that ended, the newest first.
     pub recent: Vec<PastTransfer>,
@@ -121,14 +121,14 @@ pub struct TransferList {
 impl From<FillStatus> for FillView {
     fn from(fill: FillStatus) -> Self {
         let FillStatus { name, digest, began, phase, bytes, size, received, rate } = fill;
-        Self { name: name.to_string(), digest, began: moment(began), phase, bytes, size, received, rate }
+        Self { name: name.to_string(), digest, began: timestamp(began), phase, bytes, size, received, rate }
     }
 }
 
 impl From<FillRecord> for PastFill {
     fn from(fill: FillRecord) -> Self {
         let FillRecord { name, digest, ended, took, outcome, received, detail } = fill;
-        let (name, ended, seconds) = (name.to_string(), moment(ended), took.as_secs_f64());
+        let (name, ended, seconds) = (name.to_string(), timestamp(ended), took.as_secs_f64());
         Self { name, digest, ended, seconds, outcome, received, detail }
     }
 }
@@ -136,27 +136,27 @@ impl From<FillRecord> for PastFill {
 impl From<TransferStatus> for TransferView {
     fn from(transfer: TransferStatus) -> Self {
         let TransferStatus { id, protocol, peer, host, name, began, sent, size, cache } = transfer;
-        Self { id, protocol, peer, host, name, began: moment(began), sent, size, cache }
+        Self { id, protocol, peer, host, name, began: timestamp(began), sent, size, cache }
     }
 }
 
 impl From<TransferRecord> for PastTransfer {
     fn from(past: TransferRecord) -> Self {
         let TransferRecord { transfer, outcome, ended, took } = past;
-        Self { transfer: transfer.into(), outcome, ended: moment(ended), seconds: took.as_secs_f64() }
+        Self { transfer: transfer.into(), outcome, ended: timestamp(ended), seconds: took.as_secs_f64() }
     }
 }
 
 words! {
-    FillPhase as "FillPhase": "How far a fill is.";
-    FillOutcome as "FillOutcome": "How a fill ended; the contract's words, in logs and metrics.";
-    Protocol as "Protocol": "The protocol a transfer speaks.";
+    FillPhase as "FillPhase": "The phase of a fill.";
+    FillOutcome as "FillOutcome": "The outcome of a fill, as in logs and metrics.";
+    Protocol as "Protocol": "The protocol of a transfer.";
 }
 
 // The ledger of boots keeps these in its file, too.
 schema_of_words! {
-    Outcome as "Outcome": "How a transfer ended.";
-    CacheState as "CacheState": "Where a transfer's bytes came from, in the order of how far that is.";
+    Outcome as "Outcome": "The outcome of a transfer.";
+    CacheState as "CacheState": "Where the bytes of a transfer came from.";
 }
 
 #[cfg(test)]

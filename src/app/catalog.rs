@@ -1,4 +1,4 @@
-//! The settings with the catalog that other nodes share: fetched, bounded, and where it cannot be had, its last good copy.
+//! Loads the configuration with the shared catalog: fetches it within bounds, or falls back to its last good copy.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,74 +8,74 @@ use jiff::Timestamp;
 use tracing::warn;
 
 use crate::asset::SourceUrl;
-use crate::config::{CatalogText, Config, ConfigErrors, Draft, Flags, Inputs, Reach, process_environment};
+use crate::config::{CatalogAccess, CatalogText, Config, ConfigErrors, Draft, Flags, Inputs, process_environment};
 use crate::origin::{OriginError, Origins, Validator};
 use crate::task::blocking;
 
-/// The longest catalog that is read: some hundred thousand assets.
-const LONGEST: u64 = 64 << 20;
-/// How long to wait for the catalog. Within it a store that is up has answered many times; and a server
-/// that waited longer for one that is down would only answer its machines later.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Maximum size of a shared catalog: some hundred thousand assets.
+const MAX_SIZE: u64 = 64 << 20;
+/// Timeout of fetching the catalog. A store that is up has answered many times within it; waiting longer for one that
+/// is down would only delay the machines.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Why the shared catalog cannot be had.
+/// Why the shared catalog cannot be fetched.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CatalogError {
-    /// Its origin does not give it.
+    /// Its origin failed.
     #[error(transparent)]
     Origin(#[from] OriginError),
-    /// It is larger than any catalog.
-    #[error("{url} is {size} bytes long, and a catalog has at most 64 MiB")]
+    /// It exceeds the maximum size.
+    #[error("{url} has {size} bytes; a catalog may have at most 64 MiB")]
     TooLong {
-        /// Where it is.
+        /// Its URL.
         url: String,
         /// Its length in bytes.
         size: u64,
     },
-    /// It is no text.
+    /// It is not UTF-8.
     #[error("{url} is not UTF-8")]
     NoText {
-        /// Where it is.
+        /// Its URL.
         url: String,
     },
     /// Its origin takes too long.
-    #[error("{url} did not come within {} s", PATIENCE.as_secs())]
+    #[error("{url} was not received within {} s", FETCH_TIMEOUT.as_secs())]
     Late {
-        /// Where it is.
+        /// Its URL.
         url: String,
     },
 }
 
-/// What the last look at the shared catalog found.
+/// Result of the last check of the shared catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
-    /// When it was.
+pub struct CatalogCheck {
+    /// Time of the check.
     pub at: Timestamp,
-    /// What is wrong: it cannot be had, or it cannot be taken.
+    /// Why the catalog cannot be fetched or is not valid.
     pub error: Option<String>,
-    /// What its origin called the state in which it was.
+    /// The origin's validator of the version found.
     pub validator: Option<String>,
 }
 
-impl Look {
-    /// This was found.
+impl CatalogCheck {
+    /// The catalog was found.
     pub(super) fn good(text: &CatalogText) -> Self {
         Self { at: Timestamp::now(), error: None, validator: text.validator.clone() }
     }
 
-    /// Something is wrong; the state that was read before was `validator`.
+    /// The check failed; the version read before has this `validator`.
     pub(super) fn failed(error: String, validator: Option<String>) -> Self {
         Self { at: Timestamp::now(), error: Some(error), validator }
     }
 }
 
-/// Settings, and how far they may be trusted to be all.
+/// A configuration, and whether its shared catalog is current.
 pub struct Loaded {
     /// The settings.
     pub config: Config,
-    /// What the look at the shared catalog found, where there is one.
-    pub look: Option<Look>,
-    /// What is wrong with the catalog that was found, a sentence each: the copy stands in for it.
+    /// Result of the check of the shared catalog, if there is one.
+    pub look: Option<CatalogCheck>,
+    /// Errors of the fetched catalog, one sentence each; its copy is used instead.
     pub errors: Vec<String>,
 }
 
@@ -85,25 +85,25 @@ impl From<Config> for Loaded {
     }
 }
 
-/// Reads the catalog at `url`, unless it is still in the state that `known` names. Takes 15 s at most: who wants settings
-/// loaded again waits for it, whoever began it.
+/// Fetches the catalog at `url` unless it still has the validator `known`. Takes at most 15 s, because reload requests
+/// wait for it.
 pub async fn fetch(
     origins: &Origins,
     url: &SourceUrl,
     known: Option<&str>,
 ) -> Result<Option<Arc<CatalogText>>, CatalogError> {
-    fetch_within(PATIENCE, origins, url, known).await
+    fetch_within(FETCH_TIMEOUT, origins, url, known).await
 }
 
 async fn fetch_within(
-    patience: Duration,
+    timeout: Duration,
     origins: &Origins,
     url: &SourceUrl,
     known: Option<&str>,
 ) -> Result<Option<Arc<CatalogText>>, CatalogError> {
     let late = |_| Err(CatalogError::Late { url: url.to_string() });
-    // Boxed: it is a large future, and part of those of every start and reload.
-    tokio::time::timeout(patience, Box::pin(read_changed(origins, url, known))).await.unwrap_or_else(late)
+    // Boxed: the future is large and part of the futures of every start and reload.
+    tokio::time::timeout(timeout, Box::pin(read_changed(origins, url, known))).await.unwrap_or_else(late)
 }
 
 async fn read_changed(
@@ -112,12 +112,12 @@ async fn read_changed(
     known: Option<&str>,
 ) -> Result<Option<Arc<CatalogText>>, CatalogError> {
     let known = known.map(Validator::from_text);
-    let Some(mut reply) = origins.read_changed(url, known.as_ref()).await? else { return Ok(None) };
-    if reply.total > LONGEST {
+    let Some(mut reply) = origins.read_if_changed(url, known.as_ref()).await? else { return Ok(None) };
+    if reply.total > MAX_SIZE {
         return Err(CatalogError::TooLong { url: url.to_string(), size: reply.total });
     }
     let mut text = Vec::new();
-    // As many bytes as were promised, or an error.
+    // Reads as many bytes as announced, or fails.
     while let Some(piece) = reply.body.chunk().await? {
         text.extend_from_slice(&piece);
     }
@@ -127,23 +127,18 @@ async fn read_changed(
     Ok(Some(Arc::new(CatalogText::new(url, since, validator, text))))
 }
 
-/// The settings for a server that is to start. A shared catalog that cannot be had or taken keeps none from starting: its
-/// copy stands in for it, and where there is none, [what the files have](Config::partial).
+/// Loads the configuration of a server that starts. A shared catalog that cannot be fetched or is invalid does not
+/// prevent the start: its copy is used, or without one [the local files alone](Config::partial).
 pub async fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
-    let draft = read(inputs).await?;
-    let Some(reach) = draft.reach() else { return complete(draft, None).await.map(Loaded::from) };
+    let draft = Arc::new(read(inputs).await?);
+    let Some(reach) = draft.reach() else { return complete(&draft, None).await.map(Loaded::from) };
     let copy = copy(&reach).await;
     let (found, look) = look(&reach, copy.as_deref()).await;
     let url = &reach.catalog.url;
-    let draft = Arc::new(draft);
-    let finish = async |text: Option<Arc<CatalogText>>| {
-        let draft = Arc::clone(&draft);
-        blocking(move || draft.complete(text.as_ref())).await
-    };
     let mut errors = Vec::new();
     let mut wrong = None;
     if let Some(text) = &found {
-        match finish(Some(Arc::clone(text))).await {
+        match complete(&draft, Some(Arc::clone(text))).await {
             Ok(config) => {
                 keep(&reach.dir, Arc::clone(text)).await;
                 return Ok(Loaded { config, look: Some(look), errors });
@@ -154,73 +149,79 @@ pub async fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
             }
         }
     }
-    // What is wrong with the files alone is wrong with whatever stands in.
-    let config = finish(copy.clone()).await.map_err(|errors| wrong.unwrap_or(errors))?;
+    // Errors of the local files exist with the copy as well.
+    let config = complete(&draft, copy.clone()).await.map_err(|errors| wrong.unwrap_or(errors))?;
     if look.error.is_none() && errors.is_empty() {
         return Ok(Loaded { config, look: Some(look), errors });
     }
     let config = with_warning(config, stand_in(url, copy.as_deref(), &look, &errors));
     let error = look.error.or_else(|| (!errors.is_empty()).then(|| errors.join("\n")));
-    Ok(Loaded { config, look: Some(Look { error, ..look }), errors })
+    Ok(Loaded { config, look: Some(CatalogCheck { error, ..look }), errors })
 }
 
-/// The settings for a command that looks at them once. A catalog that cannot be taken is an error, as it is within files; for
-/// one that cannot be had its copy stands in, if there is one. Blocks.
-pub fn load_now(flags: &Flags) -> Result<Config, LoadError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LoadError::Runtime)?;
-    runtime.block_on(async {
-        let draft = read(&Inputs::new(flags, process_environment())).await?;
-        let Some(reach) = draft.reach() else { return Ok(complete(draft, None).await?) };
-        let copy = copy(&reach).await;
-        let (found, look) = look(&reach, copy.as_deref()).await;
-        let url = &reach.catalog.url;
-        match (found, copy, look.error.as_deref()) {
-            (Some(text), ..) => Ok(complete(draft, Some(text)).await?),
-            (None, Some(copy), None) => Ok(complete(draft, Some(copy)).await?),
-            (None, Some(copy), Some(_)) => {
-                let warning = stand_in(url, Some(&copy), &look, &[]);
-                Ok(with_warning(complete(draft, Some(copy)).await?, warning))
-            }
-            (None, None, error) => Err(LoadError::Catalog(error.unwrap_or("it is not there").to_owned())),
-        }
-    })
+/// Loads the configuration of a command that uses it once. An invalid shared catalog is an error, like an invalid file; if it
+/// cannot be fetched, its copy is used.
+pub async fn load_now(flags: &Flags) -> Result<Config, LoadError> {
+    complete_now(&Arc::new(read(&Inputs::new(flags, process_environment())).await?)).await
 }
 
-/// The same for a command that has something to do without the catalog, too: where neither it nor its copy can be had, what
-/// the files have, and a warning. Blocks.
-pub fn load_at_hand(flags: &Flags) -> Result<Config, ConfigErrors> {
-    match load_now(flags) {
+/// The same for a command that works without the catalog too: if neither the catalog nor a copy is available, returns the
+/// local files alone, with a warning.
+pub async fn load_at_hand(flags: &Flags) -> Result<Config, ConfigErrors> {
+    complete_at_hand(read(&Inputs::new(flags, process_environment())).await?).await
+}
+
+/// The same for a configuration that was read before.
+pub async fn complete_at_hand(draft: Draft) -> Result<Config, ConfigErrors> {
+    let draft = Arc::new(draft);
+    match complete_now(&draft).await {
         Ok(config) => Ok(config),
         Err(LoadError::Settings(errors)) => Err(errors),
-        Err(error) => Config::load(flags, process_environment()).map(|config| with_warning(config, error.to_string())),
+        Err(error @ LoadError::Catalog(_)) => {
+            let config = complete(&draft, None).await?;
+            Ok(with_warning(config, error.to_string()))
+        }
     }
 }
 
-/// Why a command has no settings.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// Something is wrong with them.
-    #[error(transparent)]
-    Settings(#[from] ConfigErrors),
-    /// The shared catalog cannot be had, and there is no copy of it.
-    #[error("the shared catalog cannot be read, and the cache has no copy of it: {0}")]
-    Catalog(String),
-    /// The system does not let anything be waited for.
-    #[error("no runtime can be started: {0}")]
-    Runtime(std::io::Error),
+async fn complete_now(draft: &Arc<Draft>) -> Result<Config, LoadError> {
+    let Some(reach) = draft.reach() else { return Ok(complete(draft, None).await?) };
+    let copy = copy(&reach).await;
+    let (found, look) = look(&reach, copy.as_deref()).await;
+    let url = &reach.catalog.url;
+    match (found, copy, look.error.as_deref()) {
+        (Some(text), ..) => Ok(complete(draft, Some(text)).await?),
+        (None, Some(copy), None) => Ok(complete(draft, Some(copy)).await?),
+        (None, Some(copy), Some(_)) => {
+            let warning = stand_in(url, Some(&copy), &look, &[]);
+            Ok(with_warning(complete(draft, Some(copy)).await?, warning))
+        }
+        (None, None, error) => Err(LoadError::Catalog(error.unwrap_or("it does not exist").to_owned())),
+    }
 }
 
-fn stand_in(url: &SourceUrl, copy: Option<&CatalogText>, look: &Look, errors: &[String]) -> String {
+/// Why a command has no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The configuration is invalid.
+    #[error(transparent)]
+    Settings(#[from] ConfigErrors),
+    /// The shared catalog cannot be fetched, and there is no copy of it.
+    #[error("the shared catalog cannot be read, and the cache has no copy of it: {0}")]
+    Catalog(String),
+}
+
+fn stand_in(url: &SourceUrl, copy: Option<&CatalogText>, look: &CatalogCheck, errors: &[String]) -> String {
     let why = match &look.error {
         Some(error) => format!("the shared catalog cannot be read: {error}"),
-        None => format!("the shared catalog {url} cannot be taken: {}", errors.join("; ")),
+        None => format!("the shared catalog {url} is invalid: {}", errors.join("; ")),
     };
     let instead = match copy {
         Some(copy) => {
             let since = Timestamp::try_from(copy.since).unwrap_or_default();
-            format!("the copy of it that was last changed at {since} stands in for it")
+            format!("using the copy last modified at {since}")
         }
-        None => "there is no copy of it, so only what the files have is known".to_owned(),
+        None => "there is no copy, so only the local files are used".to_owned(),
     };
     format!("{why}; {instead}")
 }
@@ -230,8 +231,8 @@ fn with_warning(mut config: Config, warning: String) -> Config {
     config
 }
 
-/// Looks for the catalog; the copy's state is known already.
-async fn look(reach: &Reach, copy: Option<&CatalogText>) -> (Option<Arc<CatalogText>>, Look) {
+/// Checks the catalog; the validator of the copy is known.
+async fn look(reach: &CatalogAccess, copy: Option<&CatalogText>) -> (Option<Arc<CatalogText>>, CatalogCheck) {
     let url = &reach.catalog.url;
     let known = copy.and_then(|copy| copy.validator.as_deref());
     let found = match origins_of(reach).await {
@@ -240,35 +241,35 @@ async fn look(reach: &Reach, copy: Option<&CatalogText>) -> (Option<Arc<CatalogT
     };
     let known = known.map(str::to_owned);
     match found {
-        Ok(None) => (None, Look { at: Timestamp::now(), error: None, validator: known }),
-        Ok(Some(text)) => (Some(Arc::clone(&text)), Look::good(&text)),
-        Err(error) => (None, Look::failed(error.to_string(), known)),
+        Ok(None) => (None, CatalogCheck { at: Timestamp::now(), error: None, validator: known }),
+        Ok(Some(text)) => (Some(Arc::clone(&text)), CatalogCheck::good(&text)),
+        Err(error) => (None, CatalogCheck::failed(error.to_string(), known)),
     }
 }
 
-/// The origins that these settings have.
-pub(super) async fn origins_of(reach: &Reach) -> Result<Origins, OriginError> {
+/// The origins of the configuration.
+pub(super) async fn origins_of(reach: &CatalogAccess) -> Result<Origins, OriginError> {
     let (settings, timeouts) = (reach.origins.clone(), reach.timeouts);
     blocking(move || Origins::new(settings, timeouts)).await
 }
 
-/// The copy in the cache's directory.
-pub(super) async fn copy(reach: &Reach) -> Option<Arc<CatalogText>> {
+/// The copy in the cache directory.
+pub(super) async fn copy(reach: &CatalogAccess) -> Option<Arc<CatalogText>> {
     let (dir, url) = (reach.dir.clone(), reach.catalog.url.clone());
     let shown = dir.display().to_string();
     let read = blocking(move || CatalogText::read(&dir, &url)).await;
-    let copy = read.inspect_err(|error| warn!(dir = shown, %error, "the copy of the shared catalog cannot be read"));
+    let copy = read.inspect_err(|error| warn!(dir = shown, %error, "shared catalog copy unreadable"));
     copy.ok().flatten().map(Arc::new)
 }
 
-/// Keeps a copy of a text that was taken, for a start without its origin.
+/// Keeps a copy of a valid catalog, for a start without its origin.
 pub(super) async fn keep(dir: &Path, text: Arc<CatalogText>) {
     let dir = dir.to_owned();
     let shown = dir.display().to_string();
-    // The directory may not be there before the cache is opened.
+    // The directory may not exist before the cache is opened.
     let kept = blocking(move || std::fs::create_dir_all(&dir).and_then(|()| text.write(&dir))).await;
     if let Err(error) = kept {
-        warn!(dir = shown, %error, "no copy of the shared catalog can be kept; a start without its origin would lack it");
+        warn!(dir = shown, %error, "shared catalog copy not written");
     }
 }
 
@@ -277,7 +278,8 @@ pub(super) async fn read(inputs: &Inputs) -> Result<Draft, ConfigErrors> {
     blocking(move || inputs.read()).await
 }
 
-pub(super) async fn complete(draft: Draft, text: Option<Arc<CatalogText>>) -> Result<Config, ConfigErrors> {
+pub(super) async fn complete(draft: &Arc<Draft>, text: Option<Arc<CatalogText>>) -> Result<Config, ConfigErrors> {
+    let draft = Arc::clone(draft);
     blocking(move || draft.complete(text.as_ref())).await
 }
 
@@ -288,7 +290,7 @@ mod tests {
     use super::*;
     use crate::origin::Timeouts;
 
-    /// Never silent for long enough to be given up, and never at the end.
+    /// A body that always sends something before the stall timeout, and never ends.
     #[tokio::test]
     async fn a_catalog_that_comes_drop_by_drop_is_not_waited_for() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,10 +1,10 @@
-//! Settings and catalog under a running server: loaded again when somebody says so or the shared catalog has changed, checked
-//! as a whole, and exchanged at once, or not at all.
+//! Reloads configuration and catalog in a running server: on request, or when the shared catalog changes. The new
+//! configuration is validated as a whole and applied atomically, or not at all.
 //!
-//! One task does it, one after the other. Whoever asks while it is at work is answered by the next one, all together.
+//! One task reloads, one reload at a time. Requests that arrive during a reload are answered together by the next one.
 
-mod news;
-mod standing;
+mod diff;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,125 +14,128 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use self::news::News;
-use self::standing::Standing;
-use super::catalog::{self, Loaded, Look};
+use self::diff::ReloadDiff;
+use self::status::ReloadStatus;
+use super::catalog::{self, CatalogCheck, Loaded};
 use super::service;
 use crate::admin::{ReloadFailure, Reloading};
 use crate::api::{CatalogView, ReloadOutcome, ReloadTrigger, ReloadView};
+use crate::backoff::{Backoff, BackoffPolicy};
 use crate::boot::Boot;
-use crate::config::{CatalogText, Config, ConfigErrors, Inputs, Reach, SharedCatalog, Summary, copy_path};
-use crate::depot::Stock;
-use crate::dhcp::Firmware;
+use crate::config::{CatalogAccess, CatalogText, Config, ConfigErrors, Inputs, SharedCatalog, Summary, copy_path};
+use crate::depot::DepotConfig;
+use crate::dhcp::NbpTable;
 use crate::origin::Origins;
 use crate::task::blocking;
 
-/// The first pause before a shared catalog is looked for again that could not be had and has no copy; it doubles up to
-/// `catalog_poll`.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The share of a delay that is random, so that nodes do not check at the same time.
+const JITTER: f64 = 0.1;
+/// Checks of a shared catalog without a copy. `catalog_poll` replaces the longest delay.
+const FIRST_CHECKS: BackoffPolicy =
+    BackoffPolicy { first: Duration::from_secs(1), max: Duration::from_hours(24), jitter: JITTER };
 
-/// How often to look whether the copy of the shared catalog is still there.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often to check that the copy of the shared catalog still exists.
+const COPY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// One who wants settings and catalog loaded again, and where to tell how that went.
+/// A reload request, and where its result goes.
 type Request = (ReloadTrigger, oneshot::Sender<Result<ReloadView, ReloadFailure>>);
 
-/// Has settings and catalog loaded again, and says how they stand. Cheap to clone.
+/// Requests reloads and reports their status. Cheap to clone.
 #[derive(Clone)]
 pub struct Reloader {
     requests: mpsc::UnboundedSender<Request>,
-    standing: Arc<Standing>,
+    status: Arc<ReloadStatus>,
 }
 
-/// What of the settings is remembered when the rooms have taken them.
-struct Memory {
+/// The parts of a configuration that are kept after the rooms have taken it.
+struct LoadedState {
     summary: Summary,
     shared: Option<SharedCatalog>,
     text: Option<Arc<CatalogText>>,
     partial: bool,
-    /// What DHCP clients are told, where they are told anything: it goes by the catalog, too.
-    firmware: Option<Firmware>,
+    /// The network boot programs that DHCP replies name, if DHCP is on. They depend on the catalog.
+    firmware: Option<NbpTable>,
 }
 
-/// The settings that a server starts with, as far as it takes to load them again.
-pub(super) struct Seed {
+/// The initial state of reloading.
+pub(super) struct InitialState {
     inputs: Inputs,
-    memory: Memory,
-    look: Option<Look>,
-    standing: Standing,
+    memory: LoadedState,
+    look: Option<CatalogCheck>,
+    status: ReloadStatus,
 }
 
-/// Loads settings and catalog again.
-pub(super) struct Reloads {
+/// The task that reloads.
+pub(super) struct ReloadTask {
     requests: mpsc::UnboundedReceiver<Request>,
-    standing: Arc<Standing>,
+    status: Arc<ReloadStatus>,
     boot: Boot,
     origins: Origins,
     inputs: Inputs,
-    /// The settings at the start: of some keys the values hold until the next.
+    /// The configuration at the start: some keys apply only after a restart.
     started: Summary,
-    /// What DHCP clients are told until the next start.
-    firmware: Option<Firmware>,
-    current: Memory,
-    /// The state of the shared catalog that was last read, whether it could be taken or not.
+    /// The network boot programs that DHCP replies name until the next start.
+    firmware: Option<NbpTable>,
+    current: LoadedState,
+    /// Validator of the version of the shared catalog that was last read, valid or not.
     seen: Option<String>,
-    /// Why the last load failed, if it did. A look tries what it finds until it can be taken, and tells the same once.
+    /// Why the last reload failed, if it did. Polling retries it, but reports the same errors only once.
     refused: Option<(ReloadTrigger, Vec<String>)>,
-    /// The last complaint about it, which is not repeated at every look.
-    complaint: Option<String>,
-    /// The pause before the next look while nothing of it is here.
-    pause: Duration,
+    /// The last warning about the shared catalog, which is not repeated at every check.
+    last_warning: Option<String>,
+    /// The delays between checks while no version of the shared catalog is available.
+    backoff: Backoff,
 }
 
-impl Memory {
+impl LoadedState {
     fn of(config: &Config) -> Self {
         Self {
             summary: Summary::of(config),
             shared: config.shared.clone(),
             text: config.text().cloned(),
             partial: config.partial,
-            firmware: config.dhcp.as_ref().map(|dhcp| dhcp.firmware.clone()),
+            firmware: config.dhcp.as_ref().map(|dhcp| dhcp.nbps.clone()),
         }
     }
 }
 
-impl Seed {
+impl InitialState {
     pub(super) fn of(loaded: &Loaded) -> Self {
         Self {
             inputs: loaded.config.inputs().clone(),
-            memory: Memory::of(&loaded.config),
+            memory: LoadedState::of(&loaded.config),
             look: loaded.look.clone(),
-            standing: Standing::new(loaded),
+            status: ReloadStatus::new(loaded),
         }
     }
 }
 
 impl Reloader {
-    /// Of a server that runs on these settings.
-    pub(super) fn new(seed: Seed, boot: Boot, origins: Origins) -> (Self, Reloads) {
+    /// Creates both ends for a server that runs on this configuration.
+    pub(super) fn new(initial: InitialState, boot: Boot, origins: Origins) -> (Self, ReloadTask) {
         let (sender, requests) = mpsc::unbounded_channel();
-        let standing = Arc::new(seed.standing);
-        let reloads = Reloads {
+        let status = Arc::new(initial.status);
+        let reloads = ReloadTask {
             requests,
-            standing: Arc::clone(&standing),
+            status: Arc::clone(&status),
             origins,
-            inputs: seed.inputs,
-            started: seed.memory.summary.clone(),
-            firmware: seed.memory.firmware.clone(),
-            seen: seed.look.as_ref().and_then(|look| look.validator.clone()),
+            inputs: initial.inputs,
+            started: initial.memory.summary.clone(),
+            firmware: initial.memory.firmware.clone(),
+            seen: initial.look.as_ref().and_then(|look| look.validator.clone()),
             refused: None,
-            complaint: seed.look.as_ref().and_then(|look| look.error.clone()),
-            current: seed.memory,
-            pause: FIRST_PAUSE,
+            last_warning: initial.look.as_ref().and_then(|look| look.error.clone()),
+            current: initial.memory,
+            backoff: Backoff::new(FIRST_CHECKS),
             boot,
         };
-        reloads.tell_boot(seed.look.and_then(|look| look.error).as_deref());
-        (Self { requests: sender, standing }, reloads)
+        reloads.report_missing_catalog(initial.look.and_then(|look| look.error).as_deref());
+        (Self { requests: sender, status }, reloads)
     }
 
-    /// Loads settings and catalog again. A failure changes nothing.
+    /// Reloads configuration and catalog. A failure changes nothing.
     ///
-    /// One at a time: who asks while another is at work is answered by the next.
+    /// One reload runs at a time; requests that arrive in the meantime are answered by the next one.
     pub async fn reload(&self, trigger: ReloadTrigger) -> Result<ReloadView, ReloadFailure> {
         let stopping = || ReloadFailure { errors: vec!["the server is stopping".to_owned()] };
         let (answer, answered) = oneshot::channel();
@@ -140,33 +143,33 @@ impl Reloader {
         answered.await.unwrap_or_else(|_| Err(stopping()))
     }
 
-    /// How they stand. Memory only.
-    pub fn standing(&self) -> CatalogView {
-        self.standing.view()
+    /// How they stand. LoadedState only.
+    pub fn status(&self) -> CatalogView {
+        self.status.view()
     }
 
-    /// The same two for the admin API.
+    /// Both operations, for the admin API.
     pub fn reloading(&self) -> Reloading {
-        let (reloader, standing) = (self.clone(), Arc::clone(&self.standing));
+        let (reloader, status) = (self.clone(), Arc::clone(&self.status));
         Reloading {
             reload: Arc::new(move || {
                 let reloader = reloader.clone();
                 Box::pin(async move { reloader.reload(ReloadTrigger::Api).await })
             }),
-            standing: Arc::new(move || standing.view()),
+            standing: Arc::new(move || status.view()),
         }
     }
 }
 
-impl Reloads {
-    /// Loads again whenever somebody asks or the shared catalog has changed, until `stop`.
+impl ReloadTask {
+    /// Reloads on each request and whenever the shared catalog changes, until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut next = Instant::now() + self.patience();
-        let mut copy = tokio::time::interval(LOOK);
+        let mut next = Instant::now() + self.poll_delay();
+        let mut copy = tokio::time::interval(COPY_CHECK_INTERVAL);
         copy.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let request = tokio::select! {
-                // A load that is under way is broken off: it has exchanged nothing yet.
+                // A running reload is abandoned: it has applied nothing yet.
                 () = stop.cancelled() => break,
                 request = self.requests.recv() => request,
                 () = tokio::time::sleep_until(next), if self.current.shared.is_some() => None,
@@ -181,41 +184,40 @@ impl Reloads {
                     None => self.look().await,
                 }
             };
-            // Boxed: it is large, and rare.
+            // Boxed: the future is large and rare.
             if stop.run_until_cancelled(Box::pin(work)).await.is_none() {
                 break;
             }
-            next = Instant::now() + self.patience();
+            next = Instant::now() + self.poll_delay();
         }
         self.keep_copy().await;
     }
 
-    /// Writes the copy of the shared catalog again where it went with the cache's directory, once the cache has made another.
+    /// Writes the copy of the shared catalog again if it vanished with the cache directory, once the cache has created
+    /// another.
     async fn keep_copy(&self) {
         let Some(text) = self.current.text.clone() else { return };
         let cache = self.boot.depot().cache();
         let looked = cache.clone();
-        let gone = blocking(move || looked.is_there() && !copy_path(looked.dir()).exists());
+        let gone = blocking(move || looked.is_available() && !copy_path(looked.dir()).exists());
         if gone.await {
             catalog::keep(cache.dir(), text).await;
         }
     }
 
-    /// How long to wait before the next look at the shared catalog. Not the same for every node that looks at it.
-    fn patience(&mut self) -> Duration {
+    /// The delay before the next check of the shared catalog, with jitter between nodes.
+    fn poll_delay(&mut self) -> Duration {
         let poll =
             self.current.shared.as_ref().map_or(Duration::MAX, |shared| shared.poll).min(Duration::from_hours(24));
-        let wait = if self.current.partial {
-            self.pause = (self.pause * 2).min(poll.max(FIRST_PAUSE));
-            (self.pause / 2).min(poll)
-        } else {
-            self.pause = FIRST_PAUSE;
-            poll
-        };
-        wait.mul_f64(1.0 - fastrand::f64() / 10.0)
+        if self.current.partial {
+            self.backoff.set_max(poll);
+            return self.backoff.next_delay();
+        }
+        self.backoff.reset();
+        poll.mul_f64(1.0 - JITTER * fastrand::f64())
     }
 
-    /// Loads again for `first` and all who ask by now.
+    /// Reloads for `first` and all requests that have arrived by now.
     async fn answer(&mut self, first: Request) {
         let trigger = first.0;
         let mut waiting = vec![first.1];
@@ -224,71 +226,71 @@ impl Reloads {
         }
         let outcome = self.reload(trigger, None).await;
         for answer in waiting {
-            // Who went away meanwhile has lost nothing.
+            // The requester may have dropped its receiver.
             let _ = answer.send(outcome.clone());
         }
     }
 
-    /// Looks whether the shared catalog has changed, and loads again if so.
+    /// Checks whether the shared catalog has changed, and reloads if so.
     async fn look(&mut self) {
         let Some(shared) = self.current.shared.clone() else { return };
         let found = catalog::fetch(&self.origins, &shared.url, self.seen.as_deref()).await;
         let text = match found {
             Ok(None) => return self.unchanged(),
             Ok(Some(text)) => text,
-            Err(error) => return self.complain(&error.to_string()),
+            Err(error) => return self.warn_once(&error.to_string()),
         };
         self.seen.clone_from(&text.validator);
         if self.current.text.as_ref().is_some_and(|current| current.text == text.text) {
-            self.complaint = None;
+            self.last_warning = None;
             return self.good(&text);
         }
-        // What is wrong is told there. It may be in a file of this node, which nobody has to tell of when it is mended.
+        // `reload` reports the errors. The cause may be a local file, and nothing announces its correction.
         if self.reload(ReloadTrigger::Poll, Some(text)).await.is_err() {
             self.seen = self.current.text.as_ref().and_then(|current| current.validator.clone());
         }
     }
 
-    /// The shared catalog is what was last read of it.
+    /// The shared catalog has the validator that was last read.
     fn unchanged(&mut self) {
-        if self.complaint.take().is_some() {
-            info!("the shared catalog can be read again");
+        if self.last_warning.take().is_some() {
+            info!("shared catalog available again");
         }
         match self.current.text.clone() {
             Some(text) if text.validator == self.seen => self.good(&text),
-            // Read again, so that what is wrong with it is told again.
+            // Reads it again, so that its errors are reported again.
             _ => self.seen = None,
         }
     }
 
-    /// The shared catalog is the one that is in force.
+    /// The shared catalog is the one in use.
     fn good(&mut self, text: &CatalogText) {
-        self.standing.looked(Some(Look::good(text)));
+        self.status.record_check(Some(CatalogCheck::good(text)));
         if self.refused.take_if(|(trigger, _)| *trigger == ReloadTrigger::Poll).is_some() {
-            info!("the shared catalog is again the one that is in force");
-            self.standing.ended(ReloadTrigger::Poll, &Ok(ReloadView::unchanged()));
+            info!("shared catalog unchanged again");
+            self.status.record_reload(ReloadTrigger::Poll, &Ok(ReloadView::unchanged()));
         }
     }
 
-    /// Says that the shared catalog cannot be had; once, until something else is wrong or nothing.
-    fn complain(&mut self, error: &str) {
-        self.standing.looked(Some(Look::failed(error.to_owned(), self.seen.clone())));
-        if self.complaint.as_deref() != Some(error) {
-            warn!(error, "the shared catalog cannot be read; what is in force stays so");
-            self.complaint = Some(error.to_owned());
+    /// Warns that the shared catalog cannot be fetched: once, until the reason changes or it can be fetched.
+    fn warn_once(&mut self, error: &str) {
+        self.status.record_check(Some(CatalogCheck::failed(error.to_owned(), self.seen.clone())));
+        if self.last_warning.as_deref() != Some(error) {
+            warn!(error, "shared catalog unavailable");
+            self.last_warning = Some(error.to_owned());
         }
-        self.tell_boot(Some(error));
+        self.report_missing_catalog(Some(error));
     }
 
-    /// The one way in which settings are loaded again: every trigger comes through here.
+    /// The one path of all reloads, whatever triggered them.
     async fn reload(
         &mut self,
         trigger: ReloadTrigger,
         found: Option<Arc<CatalogText>>,
     ) -> Result<ReloadView, ReloadFailure> {
-        let telling = service::reloading();
+        let notification = service::reloading();
         let outcome = self.load(trigger, found).await;
-        drop(telling);
+        drop(notification);
         let before = self.refused.take();
         if let Err(failure) = &outcome {
             let told = before.as_ref().is_some_and(|(_, errors)| *errors == failure.errors);
@@ -302,13 +304,13 @@ impl Reloads {
             Ok(ReloadView { outcome: ReloadOutcome::Unchanged, .. }) => "unchanged",
             Err(failure) => {
                 for reason in &failure.errors {
-                    error!(trigger = trigger.as_str(), reason, "settings and catalog stay as they were");
+                    error!(trigger = trigger.as_str(), reason, "reload failed");
                 }
                 "failed"
             }
         };
         metrics::counter!("bootdepot_reload_total", "outcome" => word).increment(1);
-        self.standing.ended(trigger, &outcome);
+        self.status.record_reload(trigger, &outcome);
         outcome
     }
 
@@ -328,13 +330,13 @@ impl Reloads {
             (Some(reach), Some(origins)) => self.text_of(reach, origins, found, &mut warnings).await,
             _ => None,
         };
-        let config = catalog::complete(draft, text.clone()).await.map_err(|errors| {
+        let config = catalog::complete(&Arc::new(draft), text.clone()).await.map_err(|errors| {
             if let Some(text) = text.as_ref().filter(|text| !self.is_in_force(text)) {
-                // What is wrong with this node's own files is none of its trouble.
+                // Errors of local files are no errors of the catalog.
                 let of_it = errors.iter().map(ToString::to_string).filter(|error| error.contains(&text.url));
                 let error = of_it.collect::<Vec<_>>().join("\n");
                 if !error.is_empty() {
-                    self.standing.looked(Some(Look::failed(error, text.validator.clone())));
+                    self.status.record_check(Some(CatalogCheck::failed(error, text.validator.clone())));
                 }
             }
             failure(&errors)
@@ -342,22 +344,22 @@ impl Reloads {
         if config.partial && !self.current.partial {
             return Err(ReloadFailure { errors: warnings });
         }
-        // Even with the same settings: certificates in files may be others.
+        // Rebuilt even if the settings are equal: certificates in files may have changed.
         let origins = if let Some(origins) = origins {
             origins
         } else {
             let (settings, timeouts) = (config.origins.clone(), config.timeouts);
             blocking(move || Origins::new(settings, timeouts)).await.map_err(|error| failed(&error))?
         };
-        let origins = origins.following(&self.origins);
+        let origins = origins.with_health_of(&self.origins);
         if let (Some(reach), Some(text)) = (&reach, text.filter(|text| !self.is_in_force(text))) {
             catalog::keep(&reach.dir, text).await;
         }
-        Ok(self.take(config, origins, warnings, trigger).await)
+        Ok(self.apply(config, origins, warnings, trigger).await)
     }
 
-    /// Puts what was loaded into force.
-    async fn take(
+    /// Applies a loaded configuration.
+    async fn apply(
         &mut self,
         config: Config,
         origins: Origins,
@@ -365,40 +367,37 @@ impl Reloads {
         trigger: ReloadTrigger,
     ) -> ReloadView {
         warnings.extend(config.warnings.iter().cloned());
-        let memory = Memory::of(&config);
+        let memory = LoadedState::of(&config);
         let same = self.current.summary.is_same(&memory.summary) && self.current.partial == memory.partial;
         let waiting = self.started.waiting(&memory.summary);
-        warnings.extend(waiting.iter().map(|key| format!("{key} is taken when the server starts again")));
+        warnings.extend(waiting.iter().map(|key| format!("{key} applies after a restart")));
         if self.firmware.is_some() && memory.firmware.is_some() && self.firmware != memory.firmware {
-            warnings.push(
-                "DHCP clients are told of the boot files that are in the catalog now when the server starts again"
-                    .to_owned(),
-            );
+            warnings.push("DHCP replies name the network boot programs of the new catalog after a restart".to_owned());
         }
-        let news = News::between(&self.current.summary, &memory.summary);
-        let standing = self.standing.taking(&config, !same);
-        let stock = Stock { catalog: config.catalog, origins: Some(origins.clone()), settings: config.fill };
+        let changes = ReloadDiff::between(&self.current.summary, &memory.summary);
+        let status = self.status.prepare(&config, !same);
+        let stock = DepotConfig { catalog: config.catalog, origins: Some(origins.clone()), settings: config.fill };
         let (boot, releases, roster) = (self.boot.clone(), config.releases, config.roster);
-        blocking(move || boot.change(stock, releases, roster)).await;
-        self.standing.took(standing);
+        blocking(move || boot.reconfigure(stock, releases, roster)).await;
+        self.status.apply(status);
         (self.origins, self.current) = (origins, memory);
-        self.tell_boot(self.complaint.as_deref());
+        self.report_missing_catalog(self.last_warning.as_deref());
         for warning in &warnings {
             warn!("{warning}");
         }
         if same {
-            info!(trigger = trigger.as_str(), "settings and catalog are what they were");
+            info!(trigger = trigger.as_str(), "reload: no changes");
         } else {
-            info!(trigger = trigger.as_str(), "settings and catalog are loaded again: {news}");
+            info!(trigger = trigger.as_str(), %changes, "reload complete");
         }
         let outcome = if same { ReloadOutcome::Unchanged } else { ReloadOutcome::Ok };
-        news.view(outcome, warnings)
+        changes.view(outcome, warnings)
     }
 
-    /// The text of the shared catalog as it is now; where it cannot be had, as it was.
+    /// The current text of the shared catalog, or the previous one if it cannot be fetched.
     async fn text_of(
         &mut self,
-        reach: &Reach,
+        reach: &CatalogAccess,
         origins: &Origins,
         found: Option<Arc<CatalogText>>,
         warnings: &mut Vec<String>,
@@ -406,8 +405,8 @@ impl Reloads {
         let url = &reach.catalog.url;
         let here = |text: &Arc<CatalogText>| text.url == url.to_string();
         if let Some(found) = found.filter(here) {
-            self.complaint = None;
-            self.standing.looked(Some(Look::good(&found)));
+            self.last_warning = None;
+            self.status.record_check(Some(CatalogCheck::good(&found)));
             return Some(found);
         }
         let before = match self.current.text.clone().filter(here) {
@@ -418,13 +417,13 @@ impl Reloads {
         match catalog::fetch(origins, url, known).await {
             Ok(found) => {
                 let text = found.or(before)?;
-                self.complaint = None;
+                self.last_warning = None;
                 self.seen.clone_from(&text.validator);
-                self.standing.looked(Some(Look::good(&text)));
+                self.status.record_check(Some(CatalogCheck::good(&text)));
                 Some(text)
             }
             Err(error) => {
-                self.complain(&error.to_string());
+                self.warn_once(&error.to_string());
                 let instead = if before.is_some() { "as it was last read" } else { "of which there is no copy" };
                 warnings.push(format!("the shared catalog, {instead}, cannot be read: {error}"));
                 before
@@ -437,10 +436,10 @@ impl Reloads {
     }
 
     /// A server without its shared catalog is not ready.
-    fn tell_boot(&self, error: Option<&str>) {
+    fn report_missing_catalog(&self, error: Option<&str>) {
         let why = error.unwrap_or("it was not read yet");
         let missing = || format!("the shared catalog is missing, and there is no copy of it: {why}");
-        self.boot.set_trouble(self.current.partial.then(missing));
+        self.boot.set_config_problem(self.current.partial.then(missing));
     }
 }
 

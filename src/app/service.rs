@@ -1,5 +1,5 @@
-//! What the service manager (systemd) is told: that the server is ready, loads its settings again or stops, how it is in
-//! one line, and that it is alive. Where nobody listens (`NOTIFY_SOCKET` is not set), nothing is told.
+//! Notifies the service manager (systemd): readiness, reload, stop, a status line and the watchdog. Does nothing if
+//! `NOTIFY_SOCKET` is not set.
 
 use std::sync::Once;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Addresses;
+use super::addresses::Addresses;
 use crate::boot::Boot;
 use crate::tftp::LivenessCheck;
 
-/// How often the line of status is looked at.
+/// How often the status line is updated.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 
-/// Settings and catalog are being loaded again, until this is dropped.
+/// A reload in progress, until it is dropped.
 #[must_use = "the reload is over when this is dropped"]
 pub struct Reloading(());
 
-/// Begins a reload: the service manager waits for its end, and lets nobody depend on the service until then.
+/// Notifies the begin of a reload: the service manager waits for its end.
 pub fn reloading() -> Reloading {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => warn!(%error, "the service manager is not told of the reload"),
+        Err(error) => warn!(%error, "service manager not notified of reload"),
     }
     Reloading(())
 }
@@ -35,18 +35,18 @@ impl Drop for Reloading {
     }
 }
 
-/// Says that the server stops: no request is taken any more.
+/// Notifies the stop: no further requests are accepted.
 pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping; running transfers may end")]);
 }
 
-/// Says that the server is ready: its listeners are up and its cache is open.
+/// Notifies readiness: the listeners are bound and the cache is open.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Keeps the service manager informed until `end`: of what stands in the way of serving, and, where it has a watchdog, that
-/// the server is alive. That is said when the runtime turns and every TFTP worker has answered, and not otherwise.
+/// Sends the status line and, if the service has a watchdog, its notifications until `end`. The watchdog is notified
+/// only when the runtime makes progress and every TFTP worker has answered.
 pub(super) async fn keep(
     boot: Boot,
     addresses: Addresses,
@@ -59,7 +59,7 @@ pub(super) async fn keep(
     }
     let watchdog = async {
         let Some(limit) = sd_notify::watchdog_enabled() else { return };
-        // Half of it, as sd_watchdog_enabled(3) recommends.
+        // Half of the interval, as sd_watchdog_enabled(3) recommends.
         let mut every = tokio::time::interval(limit / 2);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -75,7 +75,7 @@ pub(super) async fn keep(
         let mut told = String::new();
         loop {
             every.tick().await;
-            let line = status(&addresses, &boot.troubles());
+            let line = status(&addresses, &boot.problems());
             if line != told {
                 tell(&[NotifyState::Status(&line)]);
                 told = line;
@@ -86,11 +86,11 @@ pub(super) async fn keep(
     end.run_until_cancelled(both).await;
 }
 
-/// One line on how the server is.
-fn status(addresses: &Addresses, troubles: &[String]) -> String {
-    if !troubles.is_empty() {
-        // A line break would begin another message.
-        return format!("not ready: {}", troubles.join("; ")).replace(char::is_control, " ");
+/// The status line.
+fn status(addresses: &Addresses, problems: &[String]) -> String {
+    if !problems.is_empty() {
+        // A line break would begin another notification.
+        return format!("not ready: {}", problems.join("; ")).replace(char::is_control, " ");
     }
     let listeners = addresses.by_protocol().into_iter().filter(|(_, addresses)| !addresses.is_empty());
     let listeners = listeners.map(|(protocol, addresses)| {
@@ -103,7 +103,7 @@ fn status(addresses: &Addresses, troubles: &[String]) -> String {
 fn tell(what: &[NotifyState<'_>]) {
     static FAILED: Once = Once::new();
     if let Err(error) = sd_notify::notify(what) {
-        FAILED.call_once(|| warn!(%error, "the service manager cannot be told how the server is (NOTIFY_SOCKET)"));
+        FAILED.call_once(|| warn!(%error, "service manager notification failed"));
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
             ..Addresses::default()
         };
         assert_eq!(status(&addresses, &[]), "ready; http on [::]:80, [::]:8080; tftp on [::]:69");
-        let troubles = ["the release okd-4.20 is not here yet".to_owned(), "the disk\nis full".to_owned()];
-        assert_eq!(status(&addresses, &troubles), "not ready: the release okd-4.20 is not here yet; the disk is full");
+        let problems = ["the release okd-4.20 is not here yet".to_owned(), "the disk\nis full".to_owned()];
+        assert_eq!(status(&addresses, &problems), "not ready: the release okd-4.20 is not here yet; the disk is full");
     }
 }

@@ -1,13 +1,12 @@
-//! Block lists: the digests of an asset's blocks, so that a part of it can be proven before the whole is here.
+//! Block lists: the digests of an asset's blocks, so that each block can be verified before the whole asset is cached.
 
 use serde::Deserialize;
 
 use super::{ByteRange, Digest};
 
-/// The digests of an asset's equal blocks; the last may be shorter.
+/// The digests of an asset's blocks. All blocks have the same size; the last one may be shorter.
 ///
-/// Trusted only when the list's own digest is the one that the catalog names, so it is made from the bytes and that
-/// digest together.
+/// A list is trusted only if its own digest is the one in the catalog. Therefore [`BlockList::parse`] takes both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockList {
     sha256: Digest,
@@ -16,44 +15,44 @@ pub struct BlockList {
     blocks: Vec<Digest>,
 }
 
-/// Why a block list is not to be used.
+/// Why a block list cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BlockListError {
-    /// The list is not the one that the catalog names.
+    /// The list has another digest than the one in the catalog.
     #[error("the block list has the digest {found}, the catalog names {expected}")]
     Untrusted {
-        /// What the catalog names.
+        /// The digest in the catalog.
         expected: Digest,
-        /// What the bytes have.
+        /// The digest of the list.
         found: Digest,
     },
-    /// Not the JSON that was expected.
+    /// The JSON is invalid or has other fields.
     #[error("the block list cannot be read: {0}")]
     Malformed(String),
-    /// A version from the future.
+    /// The version is unknown.
     #[error("the block list has version {0}; this program knows version 1")]
     Version(u64),
-    /// The list is of other bytes than the asset.
+    /// The list belongs to another asset.
     #[error("the block list is of {found}, the asset is {expected}")]
     OtherAsset {
         /// The asset's digest.
         expected: Digest,
-        /// The digest that the list names.
+        /// The digest in the list.
         found: Digest,
     },
-    /// Blocks too small to be useful or too large to be held back.
+    /// The blocks are too small to be useful or too large to be held back.
     #[error("the block list has blocks of {0} bytes; {min} to {max} are accepted", min = BlockList::MIN_BLOCK, max = BlockList::MAX_BLOCK)]
     BlockSize(u64),
-    /// The number of digests does not fit the size.
+    /// The number of digests does not match the size.
     #[error("the block list has {found} blocks where {size} bytes in blocks of {block_size} make {expected}")]
     Count {
-        /// The asset's size that the list names.
+        /// The asset's size in the list, in bytes.
         size: u64,
-        /// The block size that the list names.
+        /// The block size in the list, in bytes.
         block_size: u64,
-        /// How many blocks that makes.
+        /// The number of blocks of such an asset.
         expected: u64,
-        /// How many the list has.
+        /// The number of digests in the list.
         found: u64,
     },
 }
@@ -70,10 +69,10 @@ struct Raw {
 impl BlockList {
     /// The smallest block, 4 KiB: one page, and 128 digest characters for each 8 KiB at worst.
     pub const MIN_BLOCK: u64 = 4 << 10;
-    /// The largest block, 64 MiB: what a reader may have to wait for as one piece.
+    /// The largest block, 64 MiB: a reader may have to wait for a whole block.
     pub const MAX_BLOCK: u64 = 64 << 20;
 
-    /// Reads a list whose bytes must have the digest `trusted`, for the asset with the digest `asset`.
+    /// Parses a list. Fails unless `bytes` have the digest `trusted` and the list is of the asset with the digest `asset`.
     pub fn parse(bytes: &[u8], trusted: &Digest, asset: &Digest) -> Result<Self, BlockListError> {
         let found = Digest::of(bytes);
         if found != *trusted {
@@ -114,18 +113,18 @@ impl BlockList {
         self.block_size
     }
 
-    /// How many blocks there are.
+    /// The number of blocks.
     pub fn count(&self) -> usize {
         self.blocks.len()
     }
 
-    /// The bytes of block `index`; empty past the last.
+    /// The byte range of block `index`. Empty if there is no such block.
     pub fn range(&self, index: usize) -> ByteRange {
         let start = (index as u64).saturating_mul(self.block_size).min(self.size);
         ByteRange::new(start, start.saturating_add(self.block_size).min(self.size))
     }
 
-    /// The digest that block `index` must have, if there is such a block.
+    /// The digest of block `index`. `None` if there is no such block.
     pub fn digest(&self, index: usize) -> Option<&Digest> {
         self.blocks.get(index)
     }
@@ -147,14 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unnamed_list_is_not_trusted() {
+    fn list_with_other_digest_is_untrusted() {
         let (data, text) = (vec![7; 9000], list_of(&[7; 9000], 4096));
         let error = BlockList::parse(text.as_bytes(), &Digest::of(b"other"), &Digest::of(&data)).unwrap_err();
         assert!(matches!(error, BlockListError::Untrusted { .. }));
     }
 
     #[test]
-    fn a_list_of_another_asset_or_of_the_wrong_length_is_refused() {
+    fn other_asset_or_wrong_count_is_rejected() {
         let text = list_of(&[7; 9000], 4096);
         let trusted = Digest::of(text.as_bytes());
         let error = BlockList::parse(text.as_bytes(), &trusted, &Digest::of(b"x")).unwrap_err();
@@ -168,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn blocks_tile_the_asset_and_hold_its_bytes(data in proptest::collection::vec(any::<u8>(), 0..40_000), kib in 4usize..9) {
+        fn blocks_cover_asset_with_right_digests(data in proptest::collection::vec(any::<u8>(), 0..40_000), kib in 4usize..9) {
             let text = list_of(&data, kib << 10);
             let list = BlockList::parse(text.as_bytes(), &Digest::of(text.as_bytes()), &Digest::of(&data)).unwrap();
             let mut at = 0;
@@ -184,7 +183,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn parse_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = BlockList::parse(&bytes, &Digest::of(&bytes), &Digest::of(b""));
         }
     }

@@ -1,4 +1,4 @@
-//! SHA-256 digests, and the witness that some bytes were hashed to one.
+//! SHA-256 digests, and the verification of bytes against them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,36 +13,36 @@ pub struct Digest([u8; 32]);
 /// Why a text is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
-    /// Not 64 characters long.
+    /// It does not have 64 characters.
     #[error("a SHA-256 digest has 64 hexadecimal digits, this has {0} characters")]
     Length(usize),
-    /// A character that is no hexadecimal digit.
-    #[error("a SHA-256 digest is written in hexadecimal digits; {0:?} is none")]
+    /// A character is not a hexadecimal digit.
+    #[error("a SHA-256 digest has hexadecimal digits only, and {0:?} is not one")]
     Character(char),
 }
 
 impl Digest {
-    /// The digest whose 32 raw bytes are these.
+    /// The digest with these 32 bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The digest of `bytes`, computed in one go.
+    /// Computes the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The 32 raw bytes.
+    /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Standard base64 with padding, as RFC 9530 byte sequences and S3 checksums write it.
+    /// Standard base64 with padding, as in RFC 9530 byte sequences and S3 checksums.
     pub fn to_base64(&self) -> String {
         base64::engine::general_purpose::STANDARD.encode(self.0)
     }
 
-    /// The digest that is written so; `None` for a text that is none.
+    /// Parses [`Digest::to_base64`]. `None` if `text` is not 32 bytes in base64.
     pub fn from_base64(text: &str) -> Option<Self> {
         let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
         Some(Self(bytes.try_into().ok()?))
@@ -85,24 +85,24 @@ impl FromStr for Digest {
     }
 }
 
-/// Hashes bytes in order and, at the end, says whether they are what they were claimed to be.
+/// Hashes bytes in order and compares the result with the expected digest.
 #[derive(Clone, Default)]
 pub struct Verifier {
     state: Sha256,
     length: u64,
 }
 
-/// The witness that exactly these bytes (their digest and their number) went through a [`Verifier`].
+/// The digest and the size of bytes that a [`Verifier`] has hashed.
 ///
-/// Only [`Verifier::prove`] makes one, so what asks for a `Proven` cannot be given unhashed bytes by mistake.
+/// Only [`Verifier::verify`] creates it, so that a function with a `VerifiedDigest` parameter cannot get unverified bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proven {
+pub struct VerifiedDigest {
     digest: Digest,
     size: u64,
 }
 
 impl Verifier {
-    /// A verifier that has seen nothing yet.
+    /// A verifier without any bytes so far.
     pub fn new() -> Self {
         Self::default()
     }
@@ -118,15 +118,15 @@ impl Verifier {
         self.length
     }
 
-    /// The proof, when the bytes hash to `expected`; else the digest that they have.
-    pub fn prove(self, expected: &Digest) -> Result<Proven, Digest> {
+    /// Returns the verified digest if the bytes have the digest `expected`. Otherwise fails with the digest that they have.
+    pub fn verify(self, expected: &Digest) -> Result<VerifiedDigest, Digest> {
         let found = Digest(self.state.finalize().into());
-        if found == *expected { Ok(Proven { digest: found, size: self.length }) } else { Err(found) }
+        if found == *expected { Ok(VerifiedDigest { digest: found, size: self.length }) } else { Err(found) }
     }
 }
 
-impl Proven {
-    /// The digest that the bytes have.
+impl VerifiedDigest {
+    /// The digest of the bytes.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
@@ -145,19 +145,19 @@ mod tests {
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     #[test]
-    fn hashes_the_published_vector() {
+    fn digest_matches_published_vector() {
         assert_eq!(Digest::of(b"abc").to_string(), ABC);
         assert_eq!(Digest::of(b"abc").to_base64(), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
     }
 
     #[test]
-    fn reads_either_case_and_writes_lower() {
+    fn parse_ignores_case_and_display_is_lower() {
         let digest: Digest = ABC.to_uppercase().parse().unwrap();
         assert_eq!(digest.to_string(), ABC);
     }
 
     #[test]
-    fn says_what_is_wrong_with_a_digest() {
+    fn parse_error_names_problem() {
         assert_eq!(
             "abc".parse::<Digest>().unwrap_err().to_string(),
             "a SHA-256 digest has 64 hexadecimal digits, this has 3 characters"
@@ -165,18 +165,18 @@ mod tests {
         let with_z = ABC.replace('b', "z");
         assert_eq!(
             with_z.parse::<Digest>().unwrap_err().to_string(),
-            "a SHA-256 digest is written in hexadecimal digits; 'z' is none"
+            "a SHA-256 digest has hexadecimal digits only, and 'z' is not one"
         );
     }
 
     #[test]
-    fn proves_only_what_was_hashed() {
+    fn verify_rejects_other_bytes() {
         let mut verifier = Verifier::new();
         verifier.update(b"a");
         verifier.update(b"bc");
-        let proven = verifier.clone().prove(&ABC.parse().unwrap()).unwrap();
-        assert_eq!((proven.digest().to_string().as_str(), proven.size()), (ABC, 3));
+        let verified = verifier.clone().verify(&ABC.parse().unwrap()).unwrap();
+        assert_eq!((verified.digest().to_string().as_str(), verified.size()), (ABC, 3));
         verifier.update(b"!");
-        assert_eq!(verifier.prove(&ABC.parse().unwrap()), Err(Digest::of(b"abc!")));
+        assert_eq!(verifier.verify(&ABC.parse().unwrap()), Err(Digest::of(b"abc!")));
     }
 }

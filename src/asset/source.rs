@@ -1,127 +1,127 @@
-//! Source URLs: where an asset's bytes may be fetched.
+//! Source URLs: where an asset can be fetched.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// One place an asset can be fetched from.
+/// A URL from which an asset can be fetched.
 ///
-/// Written `s3://BUCKET/KEY[?versionId=…]`, `https://…`, `http://…` or `file:///…`.
+/// Its forms are `s3://BUCKET/KEY[?versionId=…]`, `https://…`, `http://…` or `file:///…`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SourceUrl {
     text: String,
-    place: Place,
+    target: SourceTarget,
 }
 
-/// What a source URL points at.
+/// A parsed source URL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum SourceTarget {
     /// An object in a bucket.
     S3 {
         /// The bucket's name.
         bucket: String,
-        /// The object's key, exactly as S3 knows it.
+        /// The object's key, without any escaping.
         key: String,
-        /// The object's version, where one is named.
+        /// The object's version. `None` means the current one.
         version: Option<String>,
     },
     /// An `http://` or `https://` URL, presigned ones included.
     Http(url::Url),
-    /// A file of this machine.
+    /// A local file.
     File(PathBuf),
 }
 
-/// Why a text is not a source URL.
+/// Why a text is not a valid source URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SourceError {
-    /// No `scheme://`.
-    #[error("a source is written s3://BUCKET/KEY, https://…, http://… or file:///PATH")]
+pub enum SourceUrlError {
+    /// It has no `scheme://`.
+    #[error("a source URL has the form s3://BUCKET/KEY, https://…, http://… or file:///PATH")]
     NoScheme,
-    /// A scheme that is not fetched from.
-    #[error("sources of the scheme {0:?} are not known; use s3, https, http or file")]
+    /// The scheme is not supported.
+    #[error("the scheme {0:?} is not supported; use s3, https, http or file")]
     Scheme(String),
-    /// No bucket or no key.
-    #[error("an S3 source names a bucket and a key: s3://BUCKET/KEY")]
+    /// The bucket or the key is missing.
+    #[error("an S3 source needs a bucket and a key: s3://BUCKET/KEY")]
     S3Parts,
-    /// A query other than `versionId`.
-    #[error("an S3 source takes no query but ?versionId=…, this has {0:?}")]
+    /// It has a query other than `versionId`.
+    #[error("an S3 source may only have the query ?versionId=…, this has {0:?}")]
     S3Query(String),
-    /// A relative path, or a host.
-    #[error("a file source names an absolute path: file:///PATH")]
+    /// It has a relative path or a host.
+    #[error("a file source needs an absolute path: file:///PATH")]
     FilePath,
-    /// What is no URL.
+    /// It is not a valid URL.
     #[error("this is not a URL: {0}")]
     Url(String),
 }
 
 impl SourceUrl {
-    /// Where it points.
-    pub fn place(&self) -> &Place {
-        &self.place
+    /// What it refers to.
+    pub fn target(&self) -> &SourceTarget {
+        &self.target
     }
 
-    /// As it was written, presigned secrets included: for matching and fetching, not for logs. Logs use `Display`.
+    /// The original text, including the secrets of a presigned URL: for matching and fetching. Logs use `Display`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The file, for a `file://` source.
+    /// The path of a `file://` source. `None` for other sources.
     pub fn as_file(&self) -> Option<&Path> {
-        match &self.place {
-            Place::File(path) => Some(path),
+        match &self.target {
+            SourceTarget::File(path) => Some(path),
             _ => None,
         }
     }
 }
 
 impl FromStr for SourceUrl {
-    type Err = SourceError;
+    type Err = SourceUrlError;
 
-    fn from_str(text: &str) -> Result<Self, SourceError> {
-        let (scheme, rest) = text.split_once("://").ok_or(SourceError::NoScheme)?;
-        let place = match scheme {
+    fn from_str(text: &str) -> Result<Self, SourceUrlError> {
+        let (scheme, rest) = text.split_once("://").ok_or(SourceUrlError::NoScheme)?;
+        let target = match scheme {
             "s3" => s3(rest)?,
             "http" | "https" => {
-                let url = url::Url::parse(text).map_err(|e| SourceError::Url(e.to_string()))?;
-                Place::Http(url)
+                let url = url::Url::parse(text).map_err(|e| SourceUrlError::Url(e.to_string()))?;
+                SourceTarget::Http(url)
             }
-            "file" if rest.starts_with('/') => Place::File(PathBuf::from(rest)),
-            "file" => return Err(SourceError::FilePath),
-            other => return Err(SourceError::Scheme(other.to_owned())),
+            "file" if rest.starts_with('/') => SourceTarget::File(PathBuf::from(rest)),
+            "file" => return Err(SourceUrlError::FilePath),
+            other => return Err(SourceUrlError::Scheme(other.to_owned())),
         };
-        Ok(Self { text: text.to_owned(), place })
+        Ok(Self { text: text.to_owned(), target })
     }
 }
 
-fn s3(rest: &str) -> Result<Place, SourceError> {
+fn s3(rest: &str) -> Result<SourceTarget, SourceUrlError> {
     let (path, version) = match rest.split_once('?') {
         None => (rest, None),
         Some((path, query)) => match query.strip_prefix("versionId=") {
             Some(version) if !version.is_empty() && !version.contains('&') => (path, Some(version.to_owned())),
-            _ => return Err(SourceError::S3Query(query.to_owned())),
+            _ => return Err(SourceUrlError::S3Query(query.to_owned())),
         },
     };
     match path.split_once('/') {
         Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
-            Ok(Place::S3 { bucket: bucket.to_owned(), key: key.to_owned(), version })
+            Ok(SourceTarget::S3 { bucket: bucket.to_owned(), key: key.to_owned(), version })
         }
-        _ => Err(SourceError::S3Parts),
+        _ => Err(SourceUrlError::S3Parts),
     }
 }
 
 impl fmt::Display for SourceUrl {
-    /// Without user names, passwords and queries, in which secrets travel.
+    /// Without user name, password and query, which may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Http(url) => {
-                let mut shown = url.clone();
+        match &self.target {
+            SourceTarget::Http(url) => {
+                let mut public = url.clone();
                 let had_query = url.query().is_some();
-                shown.set_query(None);
-                shown.set_fragment(None);
+                public.set_query(None);
+                public.set_fragment(None);
                 // These fail only for URLs without a host, which http(s) URLs have.
-                let _ = shown.set_username("");
-                let _ = shown.set_password(None);
-                write!(f, "{shown}{}", if had_query { "?…" } else { "" })
+                let _ = public.set_username("");
+                let _ = public.set_password(None);
+                write!(f, "{public}{}", if had_query { "?…" } else { "" })
             }
             _ => f.write_str(&self.text),
         }
@@ -139,26 +139,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_each_kind() {
+    fn parse_accepts_each_scheme() {
         let source: SourceUrl = "s3://bucket/a/b c.img?versionId=xyz".parse().unwrap();
         assert_eq!(
-            source.place(),
-            &Place::S3 { bucket: "bucket".into(), key: "a/b c.img".into(), version: Some("xyz".into()) }
+            source.target(),
+            &SourceTarget::S3 { bucket: "bucket".into(), key: "a/b c.img".into(), version: Some("xyz".into()) }
         );
         let source: SourceUrl = "file:///srv/a.img".parse().unwrap();
         assert_eq!(source.as_file(), Some(Path::new("/srv/a.img")));
-        assert!(matches!("https://h/x".parse::<SourceUrl>().unwrap().place(), Place::Http(_)));
+        assert!(matches!("https://h/x".parse::<SourceUrl>().unwrap().target(), SourceTarget::Http(_)));
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn parse_error_names_problem() {
         for (text, message) in [
-            ("bucket/key", "a source is written s3://BUCKET/KEY, https://…, http://… or file:///PATH"),
-            ("ftp://h/x", "sources of the scheme \"ftp\" are not known; use s3, https, http or file"),
-            ("s3://bucket", "an S3 source names a bucket and a key: s3://BUCKET/KEY"),
-            ("s3://bucket/", "an S3 source names a bucket and a key: s3://BUCKET/KEY"),
-            ("s3://b/k?acl", "an S3 source takes no query but ?versionId=…, this has \"acl\""),
-            ("file://host/x", "a file source names an absolute path: file:///PATH"),
+            ("bucket/key", "a source URL has the form s3://BUCKET/KEY, https://…, http://… or file:///PATH"),
+            ("ftp://h/x", "the scheme \"ftp\" is not supported; use s3, https, http or file"),
+            ("s3://bucket", "an S3 source needs a bucket and a key: s3://BUCKET/KEY"),
+            ("s3://bucket/", "an S3 source needs a bucket and a key: s3://BUCKET/KEY"),
+            ("s3://b/k?acl", "an S3 source may only have the query ?versionId=…, this has \"acl\""),
+            ("file://host/x", "a file source needs an absolute path: file:///PATH"),
             ("https://", "this is not a URL: empty host"),
         ] {
             assert_eq!(text.parse::<SourceUrl>().unwrap_err().to_string(), message);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_no_secret() {
+    fn display_hides_secrets() {
         let source: SourceUrl = "https://user:pass@h/x?X-Amz-Signature=abc#f".parse().unwrap();
         assert_eq!(source.to_string(), "https://h/x?…");
         assert_eq!(format!("{source:?}"), "SourceUrl(https://h/x?…)");

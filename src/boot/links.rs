@@ -1,29 +1,32 @@
-//! The URLs that scripts and hosts' files may name, and a note of which they did.
+//! The URLs in scripts and host files, and a record of the assets and files that they name.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use minijinja::{Error, ErrorKind, Value};
+use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::escape::grub;
 use super::host::Host;
-use super::script::grub;
-use super::token::Tokens;
-use super::{NotLive, Role, Visit};
+use super::not_live::NotLive;
+use super::request_context::RequestContext;
+use super::role::Role;
+use super::token::TokenStore;
 use crate::asset::AssetName;
 
-/// What of a path must be encoded: all but RFC 3986's unreserved characters (2.3) and the slash.
+/// The characters to encode in a path: all but RFC 3986's unreserved ones (2.3) and the slash.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// What a reference names now.
+/// Resolves a reference to the name of an asset.
 pub(super) type Resolve = Arc<dyn Fn(&str) -> Result<AssetName, NotLive> + Send + Sync>;
 
-/// Where one-time tokens come from, and for whom.
+/// Issues one-time tokens for the URLs of files.
 #[derive(Clone)]
-pub(super) enum Mint {
-    /// Real ones, for the client at this address.
-    For(Arc<Tokens>, IpAddr),
-    /// None: nobody is going to use the URL.
+pub(super) enum TokenIssuer {
+    /// Issues valid tokens to the client at this address.
+    Client(Arc<TokenStore>, IpAddr),
+    /// Writes a placeholder, for previews.
     Sample,
 }
 
@@ -32,18 +35,18 @@ pub(super) struct Links {
     base: String,
     host: Option<Arc<Host>>,
     resolve: Resolve,
-    mint: Mint,
-    noted: Mutex<Noted>,
+    tokens: TokenIssuer,
+    usage: Mutex<Usage>,
 }
 
 #[derive(Default)]
-struct Noted {
+struct Usage {
     named: Vec<(Role, String)>,
-    missing: Option<NotLive>,
+    not_live: Option<NotLive>,
 }
 
-impl Noted {
-    fn name(&mut self, role: Role, name: &str) {
+impl Usage {
+    fn add(&mut self, role: Role, name: &str) {
         if !self.named.iter().any(|(_, named)| named == name) {
             self.named.push((role, name.to_owned()));
         }
@@ -51,9 +54,14 @@ impl Noted {
 }
 
 impl Links {
-    /// Links for `host`, where it is one, and for a client that made this visit.
-    pub(super) fn new(visit: &Visit, host: Option<Arc<Host>>, resolve: Resolve, mint: Mint) -> Arc<Self> {
-        Arc::new(Self { base: base(&visit.base), host, resolve, mint, noted: Mutex::default() })
+    /// Links for a client, and for `host` if the client is a host.
+    pub(super) fn new(
+        request: &RequestContext,
+        host: Option<Arc<Host>>,
+        resolve: Resolve,
+        tokens: TokenIssuer,
+    ) -> Arc<Self> {
+        Arc::new(Self { base: clean_base(&request.base), host, resolve, tokens, usage: Mutex::default() })
     }
 
     /// The base of all URLs.
@@ -61,54 +69,50 @@ impl Links {
         &self.base
     }
 
-    /// The asset that `reference` names now; noted as `role`.
+    /// Resolves `reference`, and records the asset under `role` or the failure.
     pub(super) fn asset(&self, role: Role, reference: &str) -> Result<AssetName, NotLive> {
         let found = (self.resolve)(reference);
         match &found {
-            Ok(name) => self.noted().name(role, name.as_str()),
-            Err(error) => self.noted().missing = Some(error.clone()),
+            Ok(name) => self.usage.lock().add(role, name.as_str()),
+            Err(error) => self.usage.lock().not_live = Some(error.clone()),
         }
         found
     }
 
-    /// The URL of an asset.
+    /// Returns the URL of an asset.
     pub(super) fn asset_url(&self, name: &AssetName) -> String {
         format!("{}/assets/{}", self.base, utf8_percent_encode(name.as_str(), IN_PATH))
     }
 
-    /// The URL of a file of the host; noted. Where only the host may have the file, it carries a token.
+    /// Returns the URL of a file of the host, and records the file. If only the host may fetch it, the URL has a token.
     fn file_url(&self, file: &str) -> Result<String, String> {
         let Some(host) = &self.host else {
-            return Err(format!("file_url({file:?}): only machines that are a [[host]] have files"));
+            return Err(format!("file_url({file:?}): only a machine that matches a [[host]] has files"));
         };
         let Some(found) = host.files.get(file) else {
             return Err(format!("the host {} has no file {file:?}; files = {{ … }} names them", host.name));
         };
         let path = format!("hosts/{}/{}", host.name, utf8_percent_encode(file, IN_PATH));
-        let token = match &self.mint {
+        let token = match &self.tokens {
             _ if !found.only_from_host => String::new(),
-            Mint::For(tokens, peer) => format!("?token={}", tokens.mint(&host.name, file, *peer)?),
-            Mint::Sample => "?token=made-for-each-script".to_owned(),
+            TokenIssuer::Client(tokens, peer) => format!("?token={}", tokens.issue(&host.name, file, *peer)?),
+            TokenIssuer::Sample => "?token=made-for-each-script".to_owned(),
         };
-        self.noted().name(Role::File, &format!("hosts/{}/{file}", host.name));
+        self.usage.lock().add(Role::File, &format!("hosts/{}/{file}", host.name));
         Ok(format!("{}/{path}{token}", self.base))
     }
 
-    /// What was named so far, each asset and each file once.
+    /// Returns the assets and files named so far, each once.
     pub(super) fn named(&self) -> Vec<(Role, String)> {
-        self.noted().named.clone()
+        self.usage.lock().named.clone()
     }
 
-    /// Why a reference named nothing, if one did.
-    pub(super) fn missing(&self) -> Option<NotLive> {
-        self.noted().missing.clone()
+    /// Returns why the last unresolved reference failed; `None` if all resolved.
+    pub(super) fn not_live(&self) -> Option<NotLive> {
+        self.usage.lock().not_live.clone()
     }
 
-    fn noted(&self) -> MutexGuard<'_, Noted> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The functions that templates have: `asset_url()`, `asset_path()` (GRUB's way to name it) and `file_url()`.
+    /// Returns the functions for templates: `asset_url()`, `asset_path()` (a GRUB path) and `file_url()`.
     pub(super) fn functions(self: &Arc<Self>) -> [(&'static str, Value); 3] {
         let failed = |reason: String| Error::new(ErrorKind::InvalidOperation, reason);
         let (urls, paths, files) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
@@ -130,11 +134,11 @@ impl Links {
     }
 }
 
-/// A base of URLs in which nothing is a command. It may be what a client called this server (its `Host` field), so what no
-/// such URL holds is left out.
-fn base(text: &str) -> String {
-    let of_a_url =
+/// Removes characters that no base URL contains. The base may come from a client's `Host` field, and must not add commands
+/// to a script.
+fn clean_base(text: &str) -> String {
+    let allowed =
         |c: &char| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '.' | '-' | '_' | '~' | '[' | ']' | '%');
-    let kept: String = text.chars().filter(of_a_url).collect();
+    let kept: String = text.chars().filter(allowed).collect();
     kept.trim_end_matches('/').to_owned()
 }

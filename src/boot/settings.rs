@@ -1,34 +1,34 @@
-//! What the operator wrote of hosts and profiles: what this room needs of the settings file, read but not yet checked
-//! as a whole.
+//! Hosts and profiles as written in the configuration: parsed, but not yet checked as a whole.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::{Mac, Uuid};
+use super::mac::Mac;
+use super::uuid::Uuid;
 use crate::secret::Secret;
 
-/// All hosts and profiles, in the order in which they are written.
+/// All hosts and profiles, in the order of the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct RosterSettings {
     /// The hosts.
     pub hosts: Vec<HostSettings>,
     /// The profiles.
     pub profiles: Vec<ProfileSettings>,
-    /// The name of the profile for machines that are no host.
+    /// The name of the profile for machines that match no host.
     pub default_profile: Option<String>,
 }
 
-/// What identifies a host: any one that is given and known is enough.
+/// The values that identify a host. A machine matches if any one of them matches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Keys {
     /// The addresses of its network cards.
     pub macs: Vec<Mac>,
     /// Its SMBIOS UUID.
     pub uuid: Option<Uuid>,
-    /// Its serial number. Compared trimmed and whatever its case.
+    /// Its serial number. Compared trimmed, ignoring case.
     pub serial: Option<String>,
-    /// Its asset tag. Compared as serial numbers are.
+    /// Its asset tag. Compared like serial numbers.
     pub asset_tag: Option<String>,
 }
 
@@ -37,50 +37,50 @@ pub struct Keys {
 pub struct HostSettings {
     /// Its name.
     pub name: String,
-    /// What identifies it.
+    /// The values that identify it.
     pub keys: Keys,
     /// The name of its profile.
     pub profile: String,
-    /// What its templates see as `host.vars`.
+    /// The variable `host.vars` of its templates.
     pub vars: BTreeMap<String, Json>,
-    /// Its firmware file.
+    /// Its network boot program.
     pub nbp: Option<String>,
-    /// Kernel arguments after those of its profile.
+    /// Kernel arguments, appended to those of its profile.
     pub args: Vec<String>,
-    /// Its files, besides and before those of its profile.
+    /// Its files. They override files of the same name in its profile.
     pub files: BTreeMap<String, FileSettings>,
-    /// What the templates of its files, and no script, see as `secrets`.
+    /// The variable `secrets` of the templates of its files. Scripts do not have it.
     pub secrets: BTreeMap<String, Secret>,
 }
 
-/// One profile. Exactly one of `kernel`, `iso`, `chain`, `iscsi`, `local` and `template` makes one.
+/// One profile. Exactly one of `kernel`, `iso`, `chain`, `iscsi`, `local` and `template` must be set.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileSettings {
     /// Its name.
     pub name: String,
-    /// The asset that is the kernel.
+    /// The kernel, an asset.
     pub kernel: Option<String>,
-    /// The assets that are its initramfs, in order.
+    /// The initramfs images, assets, in order.
     pub initrd: Vec<String>,
     /// The kernel's arguments.
     pub args: Vec<String>,
-    /// The asset that is an ISO image.
+    /// An ISO image, an asset.
     pub iso: Option<String>,
-    /// An asset, or a URL.
+    /// A program or script to chain to: an asset or a URL.
     pub chain: Option<String>,
     /// An iSCSI disk.
     pub iscsi: Option<IscsiSettings>,
-    /// Go on with the machine's own disks.
+    /// Boot from the local disks.
     pub local: bool,
-    /// A script of the operator's own for iPXE.
+    /// The operator's own script for iPXE.
     pub template: Option<TemplateText>,
-    /// A script of the operator's own for GRUB.
+    /// The operator's own configuration for GRUB.
     pub grub_template: Option<TemplateText>,
-    /// What templates see as `host.vars` where the host itself has no such variable.
+    /// Defaults for `host.vars`.
     pub vars: BTreeMap<String, Json>,
-    /// Files of each of its hosts.
+    /// Files for each of its hosts.
     pub files: BTreeMap<String, FileSettings>,
-    /// Secrets of each of its hosts.
+    /// Secrets for each of its hosts.
     pub secrets: BTreeMap<String, Secret>,
 }
 
@@ -89,32 +89,32 @@ pub struct ProfileSettings {
 pub struct IscsiSettings {
     /// The portal's name or address; an IPv6 address in brackets.
     pub portal: String,
-    /// Its TCP port; 3260 (RFC 7143 13.1) where none is given.
+    /// Its TCP port; `None` is 3260 (RFC 7143 13.1).
     pub port: Option<u16>,
     /// The target's name (RFC 7143 4.2.7), a template.
     pub target: String,
     /// The logical unit.
     pub lun: u16,
-    /// The name by which the machine is known to the target, a template.
+    /// The initiator name of the machine, a template.
     pub initiator: Option<String>,
 }
 
-/// A file that is made for each host.
+/// A file that is rendered for each host.
 #[derive(Debug, Clone, Default)]
 pub struct FileSettings {
-    /// What it is made from.
+    /// Its template.
     pub template: TemplateText,
-    /// Whether only the host itself may have it.
+    /// Whether only the host itself may fetch it.
     pub only_from_host: bool,
-    /// Its media type; else its name's suffix decides.
+    /// Its media type; `None` derives it from the suffix of its name.
     pub content_type: Option<String>,
 }
 
-/// A template and where it was read.
+/// A template and the file it was read from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TemplateText {
-    /// The file, for messages.
+    /// The file, for error messages.
     pub file: String,
-    /// What is in it.
+    /// Its contents.
     pub text: String,
 }

@@ -1,38 +1,30 @@
-//! Templates: compiled once, and rendered into pieces that remember which text the operator wrote and which came out of a
-//! value. It knows no language; what writes one decides how a value must look where it stands.
+//! Compiled templates. Rendering returns pieces that distinguish the operator's text from values, so that the caller can
+//! escape values for the language that it writes. This module knows no language.
 
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
-// Unicode gives these to nobody (Unicode 23.7, noncharacters), so a text that holds them is up to no good.
+use super::escape::{ipxe, kernel};
+use super::piece::Piece;
+
+// Unicode noncharacters (Unicode 23.7): no legitimate text contains them.
 const TEXT: char = '\u{fdd0}';
 const DATA: char = '\u{fdd1}';
 const END: char = '\u{fdd2}';
 
-/// One piece of a rendered template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Piece {
-    /// The operator's own text, and what is vouched for: URLs of ours, and what went through a quoting filter.
-    Literal(String),
-    /// A text that came out of a value.
-    Value(String),
-    /// A number, a flag, a list or a table that came out of a value, as JSON.
-    Data(String),
-}
-
-/// Why a template makes nothing.
+/// A template that cannot be compiled or rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{reason}", .line.map(|line| format!("line {line}: ")).unwrap_or_default())]
 pub(super) struct TemplateError {
-    /// The template.
+    /// The template's name.
     pub(super) template: String,
-    /// The line, counted from 1, where that is known.
+    /// The line, counted from 1, if known.
     pub(super) line: Option<usize>,
     /// What is wrong.
     pub(super) reason: String,
 }
 
-/// All templates.
+/// A set of compiled templates.
 #[derive(Debug)]
 pub(super) struct Templates {
     environment: Environment<'static>,
@@ -42,20 +34,20 @@ impl Default for Templates {
     fn default() -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        // It names what is undefined, which it does by itself in debug builds alone.
+        // Error messages then name the undefined variable; by default they do so only in debug builds.
         environment.set_debug(true);
         environment.set_auto_escape_callback(|_| AutoEscape::Custom("marked".into()));
         environment.set_formatter(mark);
-        // A line that holds nothing but a statement leaves no empty line behind.
+        // A line with nothing but a statement produces no empty line.
         let mut syntax = environment.syntax().to_builder();
         syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
-        // Only delimiters can be in conflict, and they are as they were.
+        // Building fails only for conflicting delimiters; these are the defaults.
         if let Ok(syntax) = syntax.build() {
             environment.set_syntax(syntax);
         }
-        environment.add_filter("ipxe", |text: String| quoted(super::script::ipxe::value(&text)));
+        environment.add_filter("ipxe", |text: String| quoted(ipxe::value(&text)));
         environment.add_filter("shell", |text: String| quoted(shell(&text)));
-        environment.add_filter("kernel_arg", |text: String| quoted(super::script::kernel::quoted(&text)));
+        environment.add_filter("kernel_arg", |text: String| quoted(kernel::quoted(&text)));
         environment.add_filter("json", |value: Value| quoted(json(&value)));
         Self { environment }
     }
@@ -72,21 +64,21 @@ fn json(value: &Value) -> Result<String, serde_json::Error> {
     serde_json::to_string(value)
 }
 
-/// One word of a POSIX shell, whatever is in it (POSIX 2.2.2): a single quote ends the quoting, stands alone and begins
+/// Quotes a text as one word of a POSIX shell (POSIX 2.2.2). A single quote inside ends the quoting, is escaped, and opens
 /// it again.
 fn shell(text: &str) -> Result<String, &'static str> {
     if text.contains('\0') {
-        Err("a NUL is in no word of a shell")
+        Err("a word of a shell cannot contain NUL")
     } else {
         Ok(format!("'{}'", text.replace('\'', r"'\''")))
     }
 }
 
-/// Writes a value between marks, so that [`pieces`] finds it again.
+/// Writes a value between marks, by which [`pieces`] recognises it.
 fn mark(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let (kind, text) = match value.kind() {
         _ if value.is_safe() => return Ok(out.write_str(value.as_str().unwrap_or_default())?),
-        // What an `if` without an `else` comes to.
+        // The result of an `if` without an `else`.
         ValueKind::Undefined => return Ok(()),
         ValueKind::String => (TEXT, value.as_str().unwrap_or_default().to_owned()),
         ValueKind::Number | ValueKind::Bool | ValueKind::None | ValueKind::Seq | ValueKind::Map => {
@@ -95,12 +87,12 @@ fn mark(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<()
         }
         other => return Err(Error::new(ErrorKind::InvalidOperation, format!("a {other} cannot be written out"))),
     };
-    // Marks within are of a value that was rendered before and then changed: all of it is a value now.
+    // A value that was rendered earlier and then changed still contains marks. All of it is one value now.
     let text = text.replace([TEXT, DATA, END], "");
     Ok(write!(out, "{kind}{text}{END}")?)
 }
 
-/// The pieces of what was rendered.
+/// Splits rendered text into pieces.
 fn pieces(rendered: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut rest = rendered;
@@ -124,27 +116,29 @@ fn pieces(rendered: &str) -> Vec<Piece> {
 impl Templates {
     /// Compiles `text` as the template `name`.
     pub(super) fn add(&mut self, name: &str, text: &str) -> Result<(), TemplateError> {
-        self.environment.add_template_owned(name.to_owned(), text.to_owned()).map_err(|error| told(name, &error))
+        self.environment
+            .add_template_owned(name.to_owned(), text.to_owned())
+            .map_err(|error| template_error(name, &error))
     }
 
-    /// Whether there is a template `name`.
+    /// Whether the set has a template `name`.
     pub(super) fn has(&self, name: &str) -> bool {
         self.environment.get_template(name).is_ok()
     }
 
-    /// Whether the template `name` says `variable` without giving it a value itself.
-    pub(super) fn mentions(&self, name: &str, variable: &str) -> bool {
+    /// Whether the template `name` uses `variable` without defining it.
+    pub(super) fn uses(&self, name: &str, variable: &str) -> bool {
         self.environment.get_template(name).is_ok_and(|it| it.undeclared_variables(false).contains(variable))
     }
 
     /// Renders the template `name`.
     pub(super) fn render(&self, name: &str, context: Value) -> Result<Vec<Piece>, TemplateError> {
         let rendered = self.environment.get_template(name).and_then(|template| template.render(context));
-        rendered.map(|text| pieces(&text)).map_err(|error| told(name, &error))
+        rendered.map(|text| pieces(&text)).map_err(|error| template_error(name, &error))
     }
 }
 
-fn told(name: &str, error: &Error) -> TemplateError {
+fn template_error(name: &str, error: &Error) -> TemplateError {
     let reason = match (error.kind(), error.detail()) {
         (ErrorKind::InvalidOperation | ErrorKind::SyntaxError, Some(detail)) => detail.to_owned(),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
@@ -178,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn values_are_told_from_what_the_operator_wrote() {
+    fn values_are_separate_from_literals() {
         assert_eq!(render("a={{ a }}\n").unwrap(), [literal("a="), value("x y"), literal("\n")]);
         assert_eq!(
             render("{{ n }}{{ list }}").unwrap(),
             [Piece::Data("3".to_owned()), Piece::Data("[1,2]".to_owned())]
         );
         assert_eq!(render("{{ url }}?{{ nested.name }}").unwrap(), [literal("http://b/a?"), value("n")]);
-        // However it comes about: joined, changed, captured, from a macro.
+        // Also if it is joined, filtered, captured, or passed to a macro.
         assert_eq!(render("{{ url ~ a }}").unwrap(), [value("http://b/ax y")]);
         assert_eq!(render("{{ a | upper }}").unwrap(), [value("X Y")]);
         assert_eq!(
@@ -205,19 +199,19 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_statements_leaves_no_line() {
+    fn statement_line_produces_no_line() {
         assert_eq!(render("a\n  {% if true %}\nb\n{% endif %}\nc\n").unwrap(), [literal("a\nb\nc\n")]);
     }
 
     #[test]
-    fn what_fails_says_where_and_why() {
+    fn template_error_names_line_and_reason() {
         let errors =
             ["\n{{ nope }}", "{{ nested.nope }}", "{% if %}", "{% include 'x' %}", "{{ a | nope }}", "{{ a.b.c }}"];
         insta::assert_snapshot!(errors.map(|text| render(text).unwrap_err()).join("\n"));
     }
 
     #[test]
-    fn filters_quote() {
+    fn filters_quote_values() {
         let literals = |text: &str| match render(text).unwrap().as_slice() {
             [Piece::Literal(text)] => text.clone(),
             pieces => panic!("{pieces:?}"),

@@ -1,21 +1,21 @@
-//! Scripts and files as the front ends ask for them.
+//! Scripts and files through the facade.
 
 use std::collections::BTreeMap;
 
-use super::script::tests::{catalog, okd, one_host, roster, template, visit};
+use super::fixtures::{catalog, okd, one_host, request, roster, template};
 use super::*;
 use crate::cache::{Cache, CacheSettings};
-use crate::depot::FillSettings;
+use crate::depot::{Depot, FillSettings};
 use crate::origin::{Origins, Timeouts};
 use crate::secret::Secret;
 
-/// The room over a depot in a directory of its own, with one host whose files these are.
-struct Room {
+/// A facade over a depot in a temporary directory, with one host.
+struct TestBoot {
     boot: Boot,
     _dir: tempfile::TempDir,
 }
 
-fn room(files: &[(&str, FileSettings)], secrets: &[(&str, &str)]) -> Room {
+fn test_boot(files: &[(&str, FileSettings)], secrets: &[(&str, &str)]) -> TestBoot {
     let dir = tempfile::tempdir().unwrap();
     let settings = CacheSettings { dir: dir.path().to_owned(), max_size: 1 << 20, min_free: 0 };
     let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
@@ -29,68 +29,78 @@ fn room(files: &[(&str, FileSettings)], secrets: &[(&str, &str)]) -> Room {
         host.secrets = secrets.iter().map(|(name, text)| ((*name).to_owned(), Secret::new(*text))).collect();
         host.args = host.files.keys().map(|name| format!("f={{{{ file_url('{name}') }}}}")).collect();
     }));
-    let boot = Boot::new(roster.unwrap(), Releases::none(depot.clone()), Ledger::in_memory(), depot);
-    Room { boot, _dir: dir }
+    let boot = Boot::new(roster.unwrap(), Releases::empty(depot.clone()), Ledger::in_memory(), depot);
+    TestBoot { boot, _dir: dir }
+}
+
+/// Polls until `condition` holds. The deadline is for a test that fails, however slow the machine is.
+async fn wait_for(condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.expect("the condition holds in time");
 }
 
 fn file(text: &str) -> FileSettings {
     FileSettings { template: template(text), ..FileSettings::default() }
 }
 
-fn own(text: &str) -> FileSettings {
+fn own_file(text: &str) -> FileSettings {
     FileSettings { only_from_host: true, ..file(text) }
 }
 
-impl Room {
-    /// The file, for the client at 10.0.0.7.
+impl TestBoot {
+    /// Requests a file from 10.0.0.7.
     async fn file(&self, name: &str, token: Option<&str>) -> Result<HostFile, FileError> {
-        self.boot.file("r630-01", name, token, &visit()).await
+        self.boot.file("r630-01", name, token, &request()).await
     }
 
     async fn text(&self, name: &str) -> String {
         String::from_utf8(self.file(name, None).await.unwrap().content.to_vec()).unwrap()
     }
 
-    /// The token in the script of the host, that goes to 10.0.0.7.
+    /// Requests the script from 10.0.0.7 and returns the token in it.
     fn token(&self) -> String {
-        let script = self.boot.ipxe(&Machine::from_query("mac=246e96000001"), &visit());
+        let script = self.boot.ipxe_script(&Machine::from_query("mac=246e96000001"), &request());
         script.split("?token=").nth(1).unwrap().split(' ').next().unwrap().to_owned()
     }
 }
 
 #[tokio::test]
-async fn a_file_is_made_from_its_template_with_secrets() {
+async fn host_file_renders_template_with_secrets() {
     let files = [
         ("ks.cfg", file("rootpw --plaintext {{ secrets.root }}\nurl {{ asset_url('okd/4.19/kernel') }}\n")),
         ("cloud/user-data", file("#cloud-config\nhostname: {{ host.name }}\n")),
     ];
-    let room = room(&files, &[("root", "hunter2")]);
+    let test = test_boot(&files, &[("root", "hunter2")]);
     assert_eq!(
-        room.text("ks.cfg").await,
+        test.text("ks.cfg").await,
         "rootpw --plaintext hunter2\nurl http://10.0.0.1:8080/assets/okd/4.19/kernel\n"
     );
-    assert_eq!(room.text("cloud/user-data").await, "#cloud-config\nhostname: r630-01\n");
-    assert_eq!(room.file("cloud/user-data", None).await.unwrap().content_type, "text/plain; charset=utf-8");
+    assert_eq!(test.text("cloud/user-data").await, "#cloud-config\nhostname: r630-01\n");
+    assert_eq!(test.file("cloud/user-data", None).await.unwrap().content_type, "text/plain; charset=utf-8");
     for name in ["", "ks", "user-data", "cloud/../ks.cfg", "../r630-01/ks.cfg", "/ks.cfg"] {
-        assert_eq!(room.file(name, None).await, Err(FileError::Missing), "{name}");
+        assert_eq!(test.file(name, None).await, Err(FileError::Missing), "{name}");
     }
-    assert_eq!(room.boot.file("other", "ks.cfg", None, &visit()).await, Err(FileError::Missing));
+    assert_eq!(test.boot.file("other", "ks.cfg", None, &request()).await, Err(FileError::Missing));
 }
 
 #[tokio::test]
-async fn a_secret_that_is_not_there_fails_the_file_and_tells_the_log_why() {
-    let room = room(&[("a", file("{{ secrets.root }}"))], &[("root", "file:/nowhere/secret")]);
-    let Err(FileError::Failed(reason)) = room.file("a", None).await else { panic!("it fails") };
+async fn host_file_missing_secret_fails() {
+    let test = test_boot(&[("a", file("{{ secrets.root }}"))], &[("root", "file:/nowhere/secret")]);
+    let Err(FileError::Failed(reason)) = test.file("a", None).await else { panic!("it fails") };
     assert!(reason.starts_with("the secret root: the file /nowhere/secret cannot be read"), "{reason}");
 }
 
 #[tokio::test]
-async fn no_value_breaks_out_of_json() {
+async fn json_file_value_cannot_break_out() {
     let ignition = r#"{"ignition": {"version": "3.4.0"}, "hostname": "{{ host.name }}", "in": "a {{ secrets.s }}\" {{ secrets.s }}",
         "out": {{ secrets.s }}, "filter": {{ secrets.s | json }}, "number": {{ 1 + 1 }}, "list": {{ ["a"] }}}"#;
     for secret in ["plain", "\", \"x\": \"", "\\", "a\nb\t\u{1}", "}]{[", "{{ host.name }}", "null"] {
-        let room = room(&[("config.ign", file(ignition))], &[("s", secret)]);
-        let made = room.file("config.ign", None).await.unwrap();
+        let test = test_boot(&[("config.ign", file(ignition))], &[("s", secret)]);
+        let made = test.file("config.ign", None).await.unwrap();
         assert_eq!(made.content_type, "application/json");
         let json: serde_json::Value = serde_json::from_slice(&made.content).unwrap();
         let expected = serde_json::json!({
@@ -102,40 +112,40 @@ async fn no_value_breaks_out_of_json() {
 }
 
 #[tokio::test]
-async fn a_file_of_the_host_alone_wants_its_address_and_its_token_once() {
-    let room = room(&[("config.ign", own("{\"s\": {{ secrets.s }}}"))], &[("s", "hunter2")]);
+async fn protected_file_requires_address_and_token() {
+    let test = test_boot(&[("config.ign", own_file("{\"s\": {{ secrets.s }}}"))], &[("s", "hunter2")]);
     let refused = |result: Result<HostFile, FileError>| matches!(result, Err(FileError::Refused(_)));
-    assert!(refused(room.file("config.ign", None).await), "no script yet");
-    let token = room.token();
-    assert!(refused(room.file("config.ign", None).await), "no token");
-    assert!(refused(room.file("config.ign", Some("0123456789abcdef0123456789abcdef")).await), "another token");
-    let elsewhere = Visit { peer: "10.0.0.8".parse().unwrap(), ..visit() };
-    assert!(refused(room.boot.file("r630-01", "config.ign", Some(&token), &elsewhere).await), "another address");
-    assert_eq!(&room.file("config.ign", Some(&token)).await.unwrap().content[..], b"{\"s\": \"hunter2\"}");
-    // A client whose download broke off asks again at once.
-    assert!(room.file("config.ign", Some(&token)).await.is_ok());
-    // Each script has a token of its own, and a script that goes elsewhere ends the right of this address.
-    assert_ne!(room.token(), token);
-    let _ = room.boot.ipxe(&Machine::from_query("mac=246e96000001"), &elsewhere);
-    assert!(refused(room.file("config.ign", Some(&token)).await), "the host is elsewhere now");
+    assert!(refused(test.file("config.ign", None).await), "no script yet");
+    let token = test.token();
+    assert!(refused(test.file("config.ign", None).await), "no token");
+    assert!(refused(test.file("config.ign", Some("0123456789abcdef0123456789abcdef")).await), "another token");
+    let elsewhere = RequestContext { peer: "10.0.0.8".parse().unwrap(), ..request() };
+    assert!(refused(test.boot.file("r630-01", "config.ign", Some(&token), &elsewhere).await), "another address");
+    assert_eq!(&test.file("config.ign", Some(&token)).await.unwrap().content[..], b"{\"s\": \"hunter2\"}");
+    // A client retries an interrupted download at once.
+    assert!(test.file("config.ign", Some(&token)).await.is_ok());
+    // Each script has its own token, and a script sent to another address revokes it.
+    assert_ne!(test.token(), token);
+    let _ = test.boot.ipxe_script(&Machine::from_query("mac=246e96000001"), &elsewhere);
+    assert!(refused(test.file("config.ign", Some(&token)).await), "the host is elsewhere now");
 }
 
 #[tokio::test]
-async fn a_token_is_not_used_up_by_a_file_that_could_not_be_made() {
+async fn token_survives_failed_rendering() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");
-    let place = format!("file:{}", path.display());
-    let room = room(&[("a", own("{{ secrets.s }}"))], &[("s", &place)]);
-    let token = room.token();
-    assert!(matches!(room.file("a", Some(&token)).await, Err(FileError::Failed(_))));
-    assert!(!room.boot.shared.tokens.is_used(&token));
+    let location = format!("file:{}", path.display());
+    let test = test_boot(&[("a", own_file("{{ secrets.s }}"))], &[("s", &location)]);
+    let token = test.token();
+    assert!(matches!(test.file("a", Some(&token)).await, Err(FileError::Failed(_))));
+    assert!(!test.boot.is_token_used(&token));
     std::fs::write(&path, "hunter2").unwrap();
-    assert_eq!(&room.file("a", Some(&token)).await.unwrap().content[..], b"hunter2");
-    assert!(room.boot.shared.tokens.is_used(&token));
+    assert_eq!(&test.file("a", Some(&token)).await.unwrap().content[..], b"hunter2");
+    assert!(test.boot.is_token_used(&token));
 }
 
 #[tokio::test]
-async fn no_script_sees_a_secret() {
+async fn script_template_has_no_secrets() {
     let errors = roster(one_host(ProfileSettings { args: vec!["p={{ secrets.root }}".to_owned()], ..okd() }, |host| {
         host.secrets = BTreeMap::from([("root".to_owned(), Secret::new("hunter2"))]);
     }))
@@ -145,31 +155,29 @@ async fn no_script_sees_a_secret() {
 }
 
 #[tokio::test]
-async fn grub_that_says_nothing_gets_the_entry_and_one_without_an_address_a_word() {
-    let room = room(&[], &[]);
-    let grub = |query: &str| room.boot.grub(&Machine::from_query(query), &visit());
+async fn grub_query_selects_entry_or_script() {
+    let test = test_boot(&[], &[]);
+    let grub = |query: &str| test.boot.grub_config(&Machine::from_query(query), &request());
     assert!(grub("").contains("for pause in"), "the entry");
-    assert!(grub("mac=&platform=efi").contains("nobody named this machine"), "it must not be sent on for ever");
+    assert!(grub("mac=&platform=efi").contains("no [[host]] matches this machine"), "the entry would loop");
     assert!(grub("mac=24:6e:96:00:00:01").contains("set kernel=(http,10.0.0.1:8080)/assets/okd/4.19/kernel"));
 }
 
 #[tokio::test]
-async fn a_boot_shows_what_was_sent_by_now() {
-    let room = room(&[], &[]);
-    let (boot, end) = (room.boot.clone(), tokio_util::sync::CancellationToken::new());
+async fn boot_shows_bytes_sent_so_far() {
+    let test = test_boot(&[], &[]);
+    let (boot, end) = (test.boot.clone(), tokio_util::sync::CancellationToken::new());
     let following = {
         let (boot, end) = (boot.clone(), end.clone());
         tokio::spawn(async move { boot.ledger().follow(boot.depot(), &end).await })
     };
-    // It listens once it was polled.
+    // It subscribes when it is first polled.
     tokio::task::yield_now().await;
-    boot.ipxe(&Machine::from_query("mac=246e96000001"), &visit());
+    boot.ipxe_script(&Machine::from_query("mac=246e96000001"), &request());
     let transfer =
         boot.depot().transfer(crate::depot::Protocol::Http, "10.0.0.7:4000".parse().unwrap(), "okd/4.19/kernel");
     let step = || boot.machine("r630-01").and_then(|machine| machine.last_step).filter(|step| step.open == 1);
-    while step().is_none() {
-        tokio::task::yield_now().await;
-    }
+    wait_for(|| step().is_some()).await;
     assert_eq!(step().unwrap().bytes, 0);
     transfer.add_sent(4096);
     let shown = step().unwrap();
@@ -179,10 +187,8 @@ async fn a_boot_shows_what_was_sent_by_now() {
     let open = boot.open_transfers();
     assert_eq!((open[0].host.as_deref(), open[0].sent), (Some("r630-01"), 4096));
     transfer.finish(crate::depot::Outcome::Complete, None);
-    while boot.machine("r630-01").unwrap().last_step.unwrap().open > 0 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(boot.machine("r630-01").unwrap().boots[0].bytes, 4096, "it is not counted twice");
+    wait_for(|| boot.machine("r630-01").unwrap().last_step.unwrap().open == 0).await;
+    assert_eq!(boot.machine("r630-01").unwrap().boots[0].bytes, 4096, "counted once");
     assert_eq!(boot.past_transfers()[0].transfer.host.as_deref(), Some("r630-01"));
     end.cancel();
     following.await.unwrap();

@@ -1,5 +1,5 @@
-//! The cache's directory: where everything lies, and the single calls that change it. It knows no accounting: what may
-//! be removed, and in which order things happen, is decided above.
+//! The cache's directory: its paths, and the system calls that change it. It does not decide what may be removed, or in
+//! which order.
 
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, IoSlice};
@@ -13,8 +13,8 @@ use super::CacheError;
 use crate::asset::Digest;
 use crate::fault_points::FaultPoints;
 
-/// What `writev(2)` takes at once (`IOV_MAX` of `<linux/uio.h>`).
-const MAX_PIECES: usize = 1024;
+/// The most buffers that `pwritev(2)` accepts (`IOV_MAX` of `<linux/uio.h>`).
+const MAX_BUFFERS: usize = 1024;
 
 /// The cache's directory. Every call blocks.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Dir {
         self.root.join("lock")
     }
 
-    /// The directory that holds one directory of blobs for each first byte of a digest.
+    /// The directory of the blobs, with one subdirectory for each first byte of a digest.
     pub(super) fn blobs(&self) -> PathBuf {
         self.root.join("blobs/sha256")
     }
@@ -57,7 +57,7 @@ impl Dir {
         self.partials().join(digest.to_string())
     }
 
-    /// The log of what of a partial is here.
+    /// The log of a partial's written parts.
     pub(super) fn log(&self, digest: &Digest) -> PathBuf {
         self.partials().join(format!("{digest}.map"))
     }
@@ -70,10 +70,10 @@ impl Dir {
         self.quarantine().join(digest.to_string())
     }
 
-    /// Makes the directory and those in it, where they are not there.
+    /// Creates the directory and its subdirectories if they do not exist.
     pub(super) fn ensure(&self) -> Result<(), CacheError> {
         if !self.root.is_dir() {
-            self.step("create", &self.root)?;
+            self.fault_point("create", &self.root)?;
             fs::create_dir_all(&self.root).map_err(CacheError::io("create", &self.root))?;
         }
         for path in [self.root.join("blobs"), self.blobs(), self.partials(), self.quarantine()] {
@@ -82,17 +82,17 @@ impl Dir {
         Ok(())
     }
 
-    /// Makes one directory, unless it is there, so that it survives a power cut.
+    /// Creates a directory if it does not exist, so that it survives a power cut.
     pub(super) fn make_dir(&self, path: &Path) -> Result<(), CacheError> {
         if path.is_dir() {
             return Ok(());
         }
-        self.step("create", path)?;
+        self.fault_point("create", path)?;
         fs::DirBuilder::new().mode(0o755).create(path).map_err(CacheError::io("create", path))?;
         self.sync_dir(path.parent().unwrap_or(&self.root))
     }
 
-    /// Shows that files can be made and filled here, by doing so.
+    /// Checks that files can be created and written, by doing so.
     pub(super) fn probe(&self) -> Result<(), CacheError> {
         let path = self.root.join("probe");
         let file = self.create(&path)?;
@@ -101,9 +101,9 @@ impl Dir {
         written
     }
 
-    /// A new file, or an emptied one, to read and write.
+    /// Creates a file to read and write, or truncates the one that exists.
     pub(super) fn create(&self, path: &Path) -> Result<File, CacheError> {
-        self.step("create", path)?;
+        self.fault_point("create", path)?;
         OpenOptions::new()
             .read(true)
             .write(true)
@@ -114,7 +114,7 @@ impl Dir {
             .map_err(CacheError::io("create", path))
     }
 
-    /// Opens what is there to read and write, even where a crash in the midst of its admission left it read-only.
+    /// Opens an existing file to read and write, even if a crash during its admission left it read-only.
     pub(super) fn reopen(path: &Path) -> Result<File, CacheError> {
         let action = CacheError::io("open", path);
         let open = || {
@@ -126,40 +126,41 @@ impl Dir {
         open().map_err(action)
     }
 
-    /// Opens a file to read, so that reading leaves its access time (which keeps the last use) alone.
+    /// Opens a file to read. Reading does not change its access time, which is where the last use is saved.
     pub(super) fn open(path: &Path) -> Result<File, CacheError> {
         let quiet = OpenOptions::new().read(true).custom_flags(libc::O_NOATIME).open(path);
         match quiet {
-            // Only a file's owner may ask for that (open(2)).
+            // Only the owner of a file may use O_NOATIME (open(2)).
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
             other => other,
         }
         .map_err(CacheError::io("open", path))
     }
 
-    /// Sets `size` bytes of the disk aside, and returns how many of them the file system did not really set aside.
+    /// Allocates `size` bytes on the disk. Returns how many of them the file system did not allocate.
     pub(super) fn allocate(&self, file: &File, path: &Path, size: u64) -> Result<u64, CacheError> {
-        self.step("allocate", path)?;
+        self.fault_point("allocate", path)?;
         let allocated = match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size.max(1)) {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
             other => other.map_err(io::Error::from),
         };
         allocated.and_then(|()| file.set_len(size)).map_err(CacheError::io("allocate", path))?;
-        Self::missing(file, path)
+        Self::unallocated(file, path)
     }
 
+    /// The length of a file in bytes.
     pub(super) fn length(file: &File, path: &Path) -> Result<u64, CacheError> {
         Ok(file.metadata().map_err(CacheError::io("stat", path))?.len())
     }
 
-    /// How many of a file's bytes have no place on the disk yet.
-    pub(super) fn missing(file: &File, path: &Path) -> Result<u64, CacheError> {
+    /// How many of a file's bytes are not allocated on the disk.
+    pub(super) fn unallocated(file: &File, path: &Path) -> Result<u64, CacheError> {
         let meta = file.metadata().map_err(CacheError::io("stat", path))?;
-        // st_blocks counts 512-byte units whatever the file system's block is (stat(2)).
+        // st_blocks counts units of 512 bytes, whatever the block size of the file system (stat(2)).
         Ok(meta.len().saturating_sub(meta.blocks().saturating_mul(512)))
     }
 
-    /// Writes all of `pieces` one after the other from `offset` on.
+    /// Writes all of `pieces`, one after the other, beginning at `offset`.
     pub(super) fn write(
         &self,
         file: &File,
@@ -167,10 +168,10 @@ impl Dir {
         mut offset: u64,
         mut pieces: &mut [IoSlice<'_>],
     ) -> Result<(), CacheError> {
-        self.step("write", path)?;
+        self.fault_point("write", path)?;
         IoSlice::advance_slices(&mut pieces, 0);
         while !pieces.is_empty() {
-            let batch = &pieces[..pieces.len().min(MAX_PIECES)];
+            let batch = &pieces[..pieces.len().min(MAX_BUFFERS)];
             match rustix::io::pwritev(file, batch, offset) {
                 Ok(0) => return Err(CacheError::io("write", path)(io::ErrorKind::WriteZero.into())),
                 Ok(written) => {
@@ -184,64 +185,66 @@ impl Dir {
         Ok(())
     }
 
-    /// Brings a file's bytes to the disk. After an error nobody knows which of them got there.
+    /// Writes a file's data to the disk. After an error it is unknown which bytes were written.
     pub(super) fn sync_data(&self, file: &File, path: &Path) -> Result<(), CacheError> {
-        self.step("fdatasync", path)?;
+        self.fault_point("fdatasync", path)?;
         file.sync_data().map_err(CacheError::io("fdatasync", path))
     }
 
-    /// Brings a file's bytes and its attributes to the disk.
+    /// Writes a file's data and metadata to the disk.
     pub(super) fn sync(&self, file: &File, path: &Path) -> Result<(), CacheError> {
-        self.step("fsync", path)?;
+        self.fault_point("fsync", path)?;
         file.sync_all().map_err(CacheError::io("fsync", path))
     }
 
-    /// Brings the names in a directory to the disk.
+    /// Writes the entries of a directory to the disk.
     pub(super) fn sync_dir(&self, path: &Path) -> Result<(), CacheError> {
-        self.step("fsync", path)?;
+        self.fault_point("fsync", path)?;
         File::open(path).and_then(|dir| dir.sync_all()).map_err(CacheError::io("fsync", path))
     }
 
-    /// Makes a file read-only, last verified and last used `now`.
+    /// Makes a file read-only, and sets the times when it was last verified and used to `now`.
     pub(super) fn seal(&self, file: &File, path: &Path, now: SystemTime) -> Result<(), CacheError> {
-        self.step("seal", path)?;
+        self.fault_point("seal", path)?;
         file.set_permissions(Permissions::from_mode(0o444))
             .and_then(|()| file.set_times(FileTimes::new().set_accessed(now).set_modified(now)))
             .map_err(CacheError::io("seal", path))
     }
 
+    /// Renames a file.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), CacheError> {
-        self.step("rename", to)?;
+        self.fault_point("rename", to)?;
         fs::rename(from, to).map_err(CacheError::io("rename to", to))
     }
 
-    /// Removes a file; one that is not there is no error.
+    /// Removes a file. Succeeds if it does not exist.
     pub(super) fn remove(&self, path: &Path) -> Result<(), CacheError> {
-        self.step("remove", path)?;
+        self.fault_point("remove", path)?;
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CacheError::io("remove", path)(error)),
             _ => Ok(()),
         }
     }
 
-    /// Removes a partial and its log. The log goes first: bytes without a log are a leftover, a log without them a lie.
+    /// Removes a partial and its log. The log is removed first: bytes without a log are recognized as a leftover, while a
+    /// log without its bytes would claim parts that do not exist.
     pub(super) fn remove_partial(&self, digest: &Digest) -> Result<(), CacheError> {
         self.remove(&self.log(digest))?;
         self.remove(&self.partial(digest))
     }
 
-    /// Bytes that this process may still take of the file system; `u64::MAX` where it does not say.
+    /// Bytes that are free on the file system for this process; `u64::MAX` if the system does not report it.
     pub(super) fn free(&self) -> u64 {
         rustix::fs::statvfs(&self.root).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    /// Fills `buffer` from `offset` on.
+    /// Reads into all of `buffer`, beginning at `offset`.
     pub(super) fn read(file: &File, path: &Path, offset: u64, buffer: &mut [u8]) -> Result<(), CacheError> {
         file.read_exact_at(buffer, offset).map_err(CacheError::io("read", path))
     }
 
-    /// Takes a step that tests may have fail.
-    pub(super) fn step(&self, action: &'static str, path: &Path) -> Result<(), CacheError> {
+    /// Passes a fault point, which tests can make fail.
+    pub(super) fn fault_point(&self, action: &'static str, path: &Path) -> Result<(), CacheError> {
         self.faults.pass(action, path).map_err(CacheError::io(action, path))
     }
 }

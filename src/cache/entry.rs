@@ -1,4 +1,4 @@
-//! An open, proven blob.
+//! An open blob.
 
 use std::fmt;
 use std::fs::File;
@@ -12,15 +12,15 @@ use rustix::io::{Errno, ReadWriteFlags};
 use super::map::Mapping;
 use crate::asset::{ByteRange, Digest};
 
-/// An open, proven blob: while any clone of it lives, the blob is not evicted. Reads are of immutable bytes.
+/// An open blob. It is not evicted while an entry or a clone of it exists. Its bytes never change.
 ///
-/// What was read with [`Entry::map`] holds the blob just as the entry does.
+/// Bytes from [`Entry::map`] protect the blob as an entry does.
 #[derive(Clone)]
 pub struct Entry {
     blob: Arc<OpenBlob>,
 }
 
-/// A blob's file. The cache takes a blob for held when there is more than one [`Arc`] of it.
+/// A blob's file. The blob counts as being read while there is more than one [`Arc`] of it.
 pub(super) struct OpenBlob {
     digest: Digest,
     size: u64,
@@ -28,7 +28,7 @@ pub(super) struct OpenBlob {
     mapping: OnceLock<Mapping>,
 }
 
-/// Some pages of a blob, which keep it mapped and held.
+/// Some pages of a blob, which keep it mapped and protected.
 struct Window {
     blob: Arc<OpenBlob>,
     range: ByteRange,
@@ -39,7 +39,7 @@ impl Entry {
         Self { blob }
     }
 
-    /// Its length in bytes.
+    /// Its size in bytes.
     pub fn size(&self) -> u64 {
         self.blob.size
     }
@@ -53,9 +53,9 @@ impl Entry {
         &self.blob
     }
 
-    /// The bytes of `range`, read into memory of their own. Blocks when they are not in the page cache.
+    /// Reads the bytes of `range` into new memory. Blocks if they are not in the page cache.
     ///
-    /// [`io::ErrorKind::InvalidInput`] where the range ends beyond the blob.
+    /// Fails with [`io::ErrorKind::InvalidInput`] if the range ends beyond the blob.
     pub fn read(&self, range: ByteRange) -> io::Result<Bytes> {
         let length = self.length(range)?;
         let mut bytes = Vec::with_capacity(length);
@@ -67,19 +67,19 @@ impl Entry {
                 Err(error) => return Err(error.into()),
             }
         }
-        // The allocator may have given more than was asked for, and that was read into too.
+        // The allocation may be larger than requested, and the read fills all of it.
         bytes.truncate(length);
         Ok(bytes.into())
     }
 
-    /// The bytes of `range` if all of them are in the page cache, read into memory of their own; else `None`. Never blocks.
+    /// Reads the bytes of `range` into new memory. `None` if not all of them are in the page cache. Never blocks.
     pub fn read_resident(&self, range: ByteRange) -> Option<Bytes> {
         let length = self.length(range).ok()?;
         let mut bytes = vec![0; length];
         let mut filled = 0;
         while filled < length {
             let rest = &mut [IoSliceMut::new(&mut bytes[filled..])];
-            // Says EAGAIN, or gives fewer bytes, where it would have to wait for the disk (readv(2)).
+            // Returns EAGAIN or fewer bytes if it would have to wait for the disk (readv(2)).
             match rustix::io::preadv2(&self.blob.file, rest, range.start + filled as u64, ReadWriteFlags::NOWAIT) {
                 Ok(0) => return None,
                 Ok(read) => filled += read,
@@ -90,10 +90,10 @@ impl Entry {
         Some(bytes.into())
     }
 
-    /// The pages of `range` themselves, brought into memory first. Blocks when they are not in the page cache.
+    /// Maps the pages of `range` after reading them into memory. Blocks if they are not in the page cache.
     ///
-    /// For sockets alone: the kernel turns a page that cannot be read any more into an error of the system call, while
-    /// user space that touches it would be killed. Hence nothing but `writev` and `sendmsg` may read these bytes.
+    /// Only for `writev` and `sendmsg`: if a page cannot be read any more, such a system call returns an error, but user
+    /// space that touches the page is killed.
     pub fn map(&self, range: ByteRange) -> io::Result<Bytes> {
         if self.length(range)? == 0 {
             return Ok(Bytes::new());
@@ -102,19 +102,18 @@ impl Entry {
         Ok(self.window(range))
     }
 
-    /// The same if all pages are in memory now; else `None`. Never blocks.
+    /// The same. `None` if not all pages are in memory now. Never blocks.
     pub fn map_resident(&self, range: ByteRange) -> Option<Bytes> {
         if self.length(range).ok()? == 0 {
             return Some(Bytes::new());
         }
         let mapping = self.blob.mapping().ok()?;
-        // Residence is asked for each time, as memory may have been wanted elsewhere since; the page table is filled once,
-        // which does not wait as the pages are there. One go is cheaper than a fault for every few of them in the
-        // socket's write, and the next question is answered from the table. Where the kernel emptied it meanwhile and
-        // the pages are back in memory, those faults are the cost.
+        // Residence is checked each time because the kernel may have reclaimed the pages. The page table is filled once,
+        // which does not block because the pages are resident. One call is cheaper than a page fault for every few pages
+        // in the socket's write. If the kernel has emptied the page table since, those page faults are the cost.
         let mapped = || mapping.was_populated(range) || mapping.populate(&self.blob.file, range).is_ok();
-        let here = mapping.is_resident(range) && mapped();
-        here.then(|| self.window(range))
+        let ready = mapping.is_resident(range) && mapped();
+        ready.then(|| self.window(range))
     }
 
     fn window(&self, range: ByteRange) -> Bytes {
@@ -125,8 +124,8 @@ impl Entry {
         let size = self.blob.size;
         let length = if range.end <= size { range.end.checked_sub(range.start) } else { None };
         length.and_then(|length| usize::try_from(length).ok()).ok_or_else(|| {
-            let asked = format!("bytes {} to {} of a blob of {size}", range.start, range.end);
-            io::Error::new(io::ErrorKind::InvalidInput, asked)
+            let request = format!("bytes {} to {} of a blob of {size}", range.start, range.end);
+            io::Error::new(io::ErrorKind::InvalidInput, request)
         })
     }
 }
@@ -147,7 +146,7 @@ impl OpenBlob {
             return Ok(mapping);
         }
         let mapping = Mapping::of(&self.file)?;
-        // Nobody asks for pages beyond what is mapped.
+        // Ensures that no range within `size` is beyond the mapping.
         if mapping.length() < self.size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -157,7 +156,7 @@ impl OpenBlob {
 
 impl AsRef<[u8]> for Window {
     fn as_ref(&self) -> &[u8] {
-        // A window is made of a blob that is mapped already.
+        // A window is only made after the blob was mapped.
         self.blob.mapping.get().map_or(&[], |mapping| mapping.slice(self.range))
     }
 }
@@ -169,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_that_left_memory_after_they_were_mapped_are_not_taken_for_resident() {
+    fn reclaimed_pages_are_not_resident() {
         let bytes = vec![7; 5 << 20];
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
@@ -181,7 +180,7 @@ mod tests {
         if !mapping.page_out(&entry.blob.file) {
             return;
         }
-        assert!(entry.map_resident(whole).is_none(), "whoever sent from it would wait for the disk");
+        assert!(entry.map_resident(whole).is_none(), "sending from it would wait for the disk");
         entry.map(whole).unwrap();
         assert!(entry.map_resident(whole).is_some());
     }

@@ -1,105 +1,107 @@
-//! Why the cache cannot do what was asked.
+//! The errors of the cache.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::asset::Digest;
+use crate::error_chain::error_chain;
 
-/// Why the cache cannot do what was asked.
+/// Why a cache operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// Another process holds the directory.
+    /// Another process has the cache open.
     #[error("the cache {dir} is in use by process {pid}; stop it, or give this one another [cache] dir")]
     Locked {
         /// The directory.
         dir: PathBuf,
-        /// The holder, as the lock file says.
+        /// The lock holder, as written in the lock file.
         pid: String,
     },
-    /// There is no room, even after evicting all that may be evicted.
-    #[error("no room for {wanted} bytes: {reason}")]
+    /// There is not enough space, even after evicting all that may be evicted.
+    #[error("no space for {wanted} bytes: {reason}")]
     NoSpace {
-        /// Bytes asked for.
+        /// Bytes that were requested.
         wanted: u64,
-        /// What stands in the way.
+        /// Which limit was reached.
         reason: String,
     },
-    /// The disk failed, is read-only, or the directory went away.
-    #[error("{action} {path}: {error}")]
+    /// The disk failed, is read-only, or the directory was deleted.
+    #[error("{action} {path}")]
     Io {
-        /// What was being done.
+        /// The operation, such as `fsync`.
         action: &'static str,
-        /// Where.
+        /// The file or directory.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
+        #[source]
         error: io::Error,
     },
-    /// The digest of a partial is being filled already (a caller's mistake: fills are single flight).
+    /// The digest is being filled already: a caller's mistake, because fills are single flight.
     #[error("the blob {0} is being filled already")]
     Busy(Digest),
-    /// What was proven is not what the partial is for.
-    #[error("{proven} was proven, the partial is of {expected}")]
-    OtherProof {
+    /// The verified bytes have another digest than the partial.
+    #[error("the verified bytes have the digest {verified}, the partial is of {expected}")]
+    OtherDigest {
         /// The partial's digest.
         expected: Digest,
-        /// The proof's.
-        proven: Digest,
+        /// The digest of the verified bytes.
+        verified: Digest,
     },
-    /// The proof is of the right digest and of another number of bytes than the partial has.
-    #[error("{proven} bytes of {digest} were proven, the partial has {expected}")]
+    /// The verified bytes have the right digest, and another size than the partial.
+    #[error("{verified} bytes of {digest} were verified, the partial has {expected}")]
     OtherSize {
         /// The digest of both.
         digest: Digest,
         /// The partial's size.
         expected: u64,
-        /// The proof's.
-        proven: u64,
+        /// How many bytes were verified.
+        verified: u64,
     },
-    /// The partial was admitted or discarded before (a caller's mistake).
+    /// The partial was admitted or discarded before: a caller's mistake.
     #[error("the partial of {0} was admitted or discarded already")]
     Ended(Digest),
 }
 
-/// Why a blob was not evicted although someone asked for it.
+/// Why a request to evict a blob failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EvictError {
-    /// It is not here.
+    /// It is not cached.
     #[error("the blob {0} is not in the cache")]
-    Absent(Digest),
-    /// A pin holds it.
+    Missing(Digest),
+    /// It is pinned.
     #[error("the blob {0} is pinned; unpin it first")]
     Pinned(Digest),
-    /// A reader holds it.
+    /// It is being read.
     #[error("the blob {0} is being read; try again when the transfer has ended")]
     Held(Digest),
-    /// The disk would not remove it.
+    /// It could not be removed from the disk.
     #[error(transparent)]
     Failed(#[from] CacheError),
 }
 
 impl CacheError {
-    /// Turns the system's error into one that says what was being done, and where.
+    /// Adds the operation and the path to a system error.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io { action, path: path.to_owned(), error }
     }
 
-    /// The same error, said of `wanted` bytes where it comes from want of room.
-    pub(super) fn wanting(self, wanted: u64) -> Self {
+    /// The same error. If it means that the disk is full, it becomes [`CacheError::NoSpace`] for `wanted` bytes.
+    pub(super) fn for_size(self, wanted: u64) -> Self {
         match self {
             Self::NoSpace { reason, .. } => Self::NoSpace { wanted, reason },
-            full if full.is_full() => Self::NoSpace { wanted, reason: full.to_string() },
+            full if full.is_full() => Self::NoSpace { wanted, reason: error_chain(&full).to_string() },
             other => other,
         }
     }
 
-    /// Whether the system says that the disk is full, or a quota of it.
+    /// Whether the disk or a quota is full.
     pub(super) fn is_full(&self) -> bool {
         matches!(self, Self::Io { error, .. }
             if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 
-    /// Whether the system says that the file, or a directory on the way to it, is not there.
-    pub(super) fn is_absent(&self) -> bool {
+    /// Whether the file or one of its parent directories does not exist.
+    pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
     }
 }
@@ -109,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_who_holds_the_directory_and_what_to_do() {
+    fn locked_error_names_holder_and_remedy() {
         let error = CacheError::Locked { dir: "/var/cache/bootdepot".into(), pid: "71".into() };
         assert_eq!(
             error.to_string(),
@@ -118,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn says_what_was_being_done_and_where() {
+    fn io_error_names_action_and_path() {
         let error = CacheError::io("create", Path::new("/c/partial/x"))(io::Error::from_raw_os_error(28));
-        assert_eq!(error.to_string(), "create /c/partial/x: No space left on device (os error 28)");
-        assert!(error.is_full() && !error.is_absent());
+        assert_eq!(error_chain(&error).to_string(), "create /c/partial/x: No space left on device (os error 28)");
+        assert!(error.is_full() && !error.is_missing());
     }
 }

@@ -1,20 +1,20 @@
-//! Whether the cache's directory can be written, and why not: asked by many, looked at now and then, logged seldom.
+//! Whether the cache's directory can be written, and if not, why. Callers read a stored result; probes refresh it.
 
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tracing::{info, warn};
 
 use super::CacheError;
 use super::dir::Dir;
 use super::lock::Lock;
 
-/// How long an answer is taken for granted before the directory is looked at again.
-const FRESH: Duration = Duration::from_secs(3);
-/// The least time between two lines of the log about one trouble.
-const QUIET: Duration = Duration::from_mins(1);
+/// How long a probe's result is used before the next probe.
+const PROBE_INTERVAL: Duration = Duration::from_secs(3);
+/// The least time between two log events about a directory that cannot be written.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The state of the directory.
 #[derive(Debug, Default)]
@@ -23,48 +23,49 @@ pub(super) struct Health(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     lock: Option<Lock>,
-    trouble: Option<String>,
-    looked: Option<Instant>,
+    problem: Option<String>,
+    probed: Option<Instant>,
     logged: Option<Instant>,
-    looking: bool,
+    probing: bool,
 }
 
 impl Health {
-    /// Why nothing can be added, as of the last look.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.state().trouble.clone()
+    /// Why nothing can be added, as one sentence. `None` if blobs can be added, as of the last probe or write.
+    pub(super) fn problem(&self) -> Option<String> {
+        self.state().problem.clone()
     }
 
-    /// Whether it is time to look again. Who is told so looks, and says [`Health::looked`] when done.
-    pub(super) fn is_due(&self) -> bool {
+    /// Returns whether it is time for a probe. If so, the caller must probe, and call [`Health::end_probe`] when done.
+    pub(super) fn begin_probe(&self) -> bool {
         let mut state = self.state();
-        let due = !state.looking && state.looked.is_none_or(|looked| looked.elapsed() >= FRESH);
-        state.looking |= due;
+        let due = !state.probing && state.probed.is_none_or(|probed| probed.elapsed() >= PROBE_INTERVAL);
+        state.probing |= due;
         due
     }
 
-    pub(super) fn looked(&self) {
+    /// Notes that a probe ended.
+    pub(super) fn end_probe(&self) {
         let mut state = self.state();
-        state.looking = false;
-        state.looked = Some(Instant::now());
+        state.probing = false;
+        state.probed = Some(Instant::now());
     }
 
-    /// All is well again.
-    pub(super) fn heal(&self, root: &Path) {
-        if self.state().trouble.take().is_some() {
-            info!(dir = %root.display(), "the cache can be written again");
+    /// Notes that the directory can be written.
+    pub(super) fn mark_writable(&self, root: &Path) {
+        if self.state().problem.take().is_some() {
+            info!(dir = %root.display(), "cache writable again");
         }
     }
 
-    /// Something went wrong that keeps blobs from being added.
-    pub(super) fn worsen(&self, root: &Path, error: &CacheError) {
+    /// Notes that blobs cannot be added because of `error`.
+    pub(super) fn mark_failed(&self, root: &Path, error: &CacheError) {
         let mut state = self.state();
         let sentence = sentence(root, error);
-        if state.logged.is_none_or(|logged| logged.elapsed() >= QUIET) {
-            warn!(%error, "{sentence}; assets go through unstored until that is mended");
+        if state.logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
+            warn!(dir = %root.display(), %error, reason = sentence, "cache not writable; assets are streamed without being stored");
             state.logged = Some(Instant::now());
         }
-        state.trouble = Some(sentence);
+        state.problem = Some(sentence);
     }
 
     /// Whether this process holds the directory's lock.
@@ -72,7 +73,7 @@ impl Health {
         self.state().lock.is_some()
     }
 
-    /// Takes the lock, unless it is held and current. Returns whether it is another than before.
+    /// Takes the lock, unless it is held and current. Returns whether it was taken by this call.
     pub(super) fn relock(&self, dir: &Dir) -> Result<bool, CacheError> {
         let mut state = self.state();
         let path = dir.lock_file();
@@ -85,25 +86,25 @@ impl Health {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
-/// What an operator should know, in one sentence.
+/// The problem in one sentence, for operators.
 fn sentence(root: &Path, error: &CacheError) -> String {
     let dir = root.display();
     match error {
         CacheError::NoSpace { reason, .. } => format!("[cache] dir {dir} is full: {reason}"),
-        CacheError::Io { error, .. } => format!("[cache] dir {dir} cannot be written: {}", words(error)),
+        CacheError::Io { error, .. } => format!("[cache] dir {dir} cannot be written: {}", without_number(error)),
         other => other.to_string(),
     }
 }
 
-/// The system's words without the number that Rust adds to them.
-fn words(error: &io::Error) -> String {
+/// The system's message without the error number that Rust appends.
+fn without_number(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
-        Some((words, _)) => words.to_owned(),
+        Some((message, _)) => message.to_owned(),
         None => text,
     }
 }
@@ -113,27 +114,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_what_is_wrong_in_one_sentence() {
+    fn problem_is_one_sentence() {
         let health = Health::default();
         let root = Path::new("/x");
-        assert_eq!(health.trouble(), None);
-        health.worsen(
+        assert_eq!(health.problem(), None);
+        health.mark_failed(
             root,
             &CacheError::io("create", Path::new("/x/partial"))(io::Error::from_raw_os_error(libc::EROFS)),
         );
-        assert_eq!(health.trouble().unwrap(), "[cache] dir /x cannot be written: Read-only file system");
-        health.worsen(root, &CacheError::NoSpace { wanted: 1, reason: "3 bytes are free".to_owned() });
-        assert_eq!(health.trouble().unwrap(), "[cache] dir /x is full: 3 bytes are free");
-        health.heal(root);
-        assert_eq!(health.trouble(), None);
+        assert_eq!(health.problem().unwrap(), "[cache] dir /x cannot be written: Read-only file system");
+        health.mark_failed(root, &CacheError::NoSpace { wanted: 1, reason: "3 bytes are free".to_owned() });
+        assert_eq!(health.problem().unwrap(), "[cache] dir /x is full: 3 bytes are free");
+        health.mark_writable(root);
+        assert_eq!(health.problem(), None);
     }
 
     #[test]
-    fn one_looks_at_a_time_and_then_it_is_not_due() {
+    fn one_probe_at_a_time_then_none_due() {
         let health = Health::default();
-        assert!(health.is_due());
-        assert!(!health.is_due());
-        health.looked();
-        assert!(!health.is_due());
+        assert!(health.begin_probe());
+        assert!(!health.begin_probe());
+        health.end_probe();
+        assert!(!health.begin_probe());
     }
 }

@@ -1,4 +1,4 @@
-//! The lock on the directory: one process at a time, and it says who.
+//! The lock of the directory: one process at a time may hold it, and the lock file contains its pid.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -8,77 +8,80 @@ use std::time::Duration;
 
 use super::CacheError;
 
-/// How often, and after which pauses, the lock is tried again: a second in all. A server that was killed a moment ago
-/// holds it until the system has closed its files, and a child holds what it inherited until it has become its program.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(50);
+/// Retries, and the pause before each: a second in all. A server that was just killed holds the lock until the kernel has
+/// closed its files, and a child process holds inherited files until its `exec`.
+const RETRIES: u32 = 20;
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// The held lock. The system lets go of it when the process ends, however it ends.
+/// The held lock. The kernel releases it when the process ends, even if it is killed.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
-    /// Whether the pid could be written: a read-only directory is locked all the same, for those who read it.
-    named: bool,
+    /// Whether the pid could be written. On a read-only file system the lock is taken without it.
+    has_pid: bool,
 }
 
 impl Lock {
     /// Takes the lock at `path` for the cache in `dir`, and writes this process's pid into it.
     ///
-    /// [`CacheError::Locked`] where another holds it; [`CacheError::Io`] where there is no such file and none can be made.
+    /// Fails with [`CacheError::Locked`] if another process holds it, and with [`CacheError::Io`] if the file does not exist
+    /// and cannot be created.
     pub(super) fn take(path: &Path, dir: &Path) -> Result<Self, CacheError> {
         let writable = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let (file, named) = match writable {
+        let (file, has_pid) = match writable {
             Ok(file) => (file, true),
             Err(error) => (File::open(path).map_err(|_| CacheError::io("lock", path)(error))?, false),
         };
         let mut locked = file.try_lock();
-        for _ in 0..TRIES {
+        for _ in 0..RETRIES {
             if !matches!(locked, Err(TryLockError::WouldBlock)) {
                 break;
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(RETRY_PAUSE);
             locked = file.try_lock();
         }
         match locked {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(CacheError::Locked { dir: dir.to_owned(), pid: holder(file) }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(CacheError::Locked { dir: dir.to_owned(), pid: read_pid(file) });
+            }
             Err(TryLockError::Error(error)) => return Err(CacheError::io("lock", path)(error)),
         }
-        if named {
-            name_holder(&file).map_err(CacheError::io("write", path))?;
+        if has_pid {
+            write_pid(&file).map_err(CacheError::io("write", path))?;
         }
-        Ok(Self { file, named })
+        Ok(Self { file, has_pid })
     }
 
-    /// Whether the lock still stands for what is at `path`: nobody replaced the directory under it. Writes the pid where
-    /// that could not be done before.
+    /// Whether the locked file is still the one at `path`, so that the directory was not replaced. Writes the pid if that
+    /// was not possible before.
     pub(super) fn is_current(&mut self, path: &Path) -> bool {
-        let (Ok(held), Ok(there)) = (self.file.metadata(), fs::metadata(path)) else { return false };
-        let current = (held.dev(), held.ino()) == (there.dev(), there.ino());
-        if current && !self.named {
+        let (Ok(locked), Ok(found)) = (self.file.metadata(), fs::metadata(path)) else { return false };
+        let current = (locked.dev(), locked.ino()) == (found.dev(), found.ino());
+        if current && !self.has_pid {
             let writable = OpenOptions::new().write(true).open(path);
-            self.named = writable.and_then(|file| name_holder(&file)).is_ok();
+            self.has_pid = writable.and_then(|file| write_pid(&file)).is_ok();
         }
         current
     }
 }
 
-/// The pid that the holder of the lock at `path` gives, if another process holds it. Takes nothing.
-pub(super) fn seen(path: &Path) -> Option<String> {
+/// The pid of the process that holds the lock at `path`. `None` if no process holds it. Does not take the lock.
+pub(super) fn holder(path: &Path) -> Option<String> {
     let file = File::open(path).ok()?;
-    // Shared: two who look at one time do not take each other for the holder.
-    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then(|| holder(file))
+    // A shared lock, so that two processes that check at the same time do not see each other as the holder.
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then(|| read_pid(file))
 }
 
-fn name_holder(file: &File) -> io::Result<()> {
+fn write_pid(file: &File) -> io::Result<()> {
     file.set_len(0)?;
     file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)
 }
 
-/// The pid in the lock file. The holder writes it a moment after it took the lock.
-fn holder(file: File) -> String {
+/// The pid in the lock file, or `unknown`: the holder writes it a moment after it took the lock.
+fn read_pid(file: File) -> String {
     let mut text = String::new();
-    // Twenty bytes hold any pid; the file is another process's, so no more than that is believed.
+    // Twenty bytes are enough for any pid. Another process writes the file, so no more than that is read.
     let read = file.take(20).read_to_string(&mut text);
     match text.trim() {
         pid if read.is_ok() && !pid.is_empty() => pid.to_owned(),
@@ -94,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_its_pid_and_lets_go_when_dropped() {
+    fn lock_writes_pid_and_drop_releases() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let mut lock = Lock::take(&path, dir.path()).unwrap();
@@ -107,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn sees_that_the_directory_was_replaced() {
+    fn replaced_lock_file_is_not_current() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let mut lock = Lock::take(&path, dir.path()).unwrap();
@@ -118,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn is_held_against_another_process_until_that_dies() {
+    fn lock_excludes_other_process_until_exit() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         // util-linux's flock(1) holds the lock as long as the shell under it lives: until its input ends.

@@ -1,7 +1,7 @@
-//! A blob's file mapped into memory, for sockets to send from: the only `unsafe` code of the cache.
+//! A blob's file mapped into memory, so that sockets send from it: the only `unsafe` code of the cache.
 //!
-//! User space never reads the mapped bytes. The kernel turns a page that cannot be read into an error of the system call
-//! that wanted it; a process that touches it itself is killed.
+//! User space never reads the mapped bytes. If a page cannot be read, the system call that needs it fails with an error, but
+//! a process that touches the page itself is killed (SIGBUS).
 
 #![expect(unsafe_code, reason = "mmap(2) and mincore(2) have no safe form")]
 
@@ -17,21 +17,20 @@ use crate::asset::ByteRange;
 
 static PAGE: LazyLock<usize> = LazyLock::new(rustix::param::page_size);
 
-/// How many pages `mincore(2)` is asked for at once: its answers fit on the stack, and cover 4 MiB.
+/// Pages for one call of `mincore(2)`: its result fits on the stack, and covers 4 MiB.
 const PAGES: usize = 1024;
 
-/// Bytes whose pages go into the page table together: what one bit of [`Mapping::entered`] stands for.
+/// Bytes for which one bit of [`Mapping::populated`] stands.
 const WINDOW: u64 = 4 << 20;
 
 /// A whole file, mapped.
 #[derive(Debug)]
 pub(super) struct Mapping {
     bytes: Mmap,
-    /// A bit for each window, set once all of its pages went into the page table. The kernel takes pages out of there
-    /// again when it wants their memory, and tells nobody: a set bit saves work, and promises nothing.
-    entered: Box<[AtomicU64]>,
-    /// Whether the kernel tells us the truth of what is in memory: of other users' files it says that all of it is
-    /// (mincore(2), since Linux 5.2).
+    /// A bit for each window, set once all of its pages were put into the page table. The kernel may remove pages again
+    /// without notice when it reclaims memory: a set bit saves work, and guarantees nothing.
+    populated: Box<[AtomicU64]>,
+    /// Whether `mincore(2)` reports the truth. For other users' files it reports all pages as resident (since Linux 5.2).
     knows_residence: bool,
 }
 
@@ -41,32 +40,32 @@ impl Mapping {
         let owner = file.metadata()?.uid();
         let me = rustix::process::geteuid();
         // SAFETY: the file is an admitted blob: read-only and never written again by this process, which holds the
-        // directory's lock. Should another process change it all the same, nothing here reads these bytes; they go to
-        // the kernel by address.
+        // directory's lock. Even if another process changes it, nothing here reads these bytes; the kernel gets their
+        // address.
         let bytes = unsafe { Mmap::map(file) }?;
         let count = (bytes.len() as u64).div_ceil(WINDOW);
-        let entered = (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { bytes, entered, knows_residence: me.is_root() || me.as_raw() == owner })
+        let populated = (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { bytes, populated, knows_residence: me.is_root() || me.as_raw() == owner })
     }
 
-    /// How long the file was when it was mapped, in bytes.
+    /// The length of the file in bytes when it was mapped.
     pub(super) fn length(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    /// The pages of `range`, which must lie within the file. Not to be read by user space.
+    /// The pages of `range`, which must lie within the file. User space must not read them.
     pub(super) fn slice(&self, range: ByteRange) -> &[u8] {
         let (start, end) = bounds(range);
         &self.bytes[start..end]
     }
 
-    /// Brings the pages of `range` into memory. Blocks for the disk.
+    /// Reads the pages of `range` into memory. Blocks for the disk.
     pub(super) fn populate(&self, file: &File, range: ByteRange) -> io::Result<()> {
         let (start, end) = bounds(range);
         match self.bytes.advise_range(Advice::PopulateRead, start, end - start) {
             // Before Linux 5.14.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => read_through(file, range),
-            // A page that cannot be read would have killed us, had we touched it (madvise(2)).
+            // A page cannot be read; touching it would have killed the process (madvise(2)).
             Err(error) if error.raw_os_error() == Some(libc::EFAULT) => Err(io::Error::from_raw_os_error(libc::EIO)),
             other => other,
         }?;
@@ -81,8 +80,8 @@ impl Mapping {
         Ok(())
     }
 
-    /// Whether the pages of `range` went into the page table since the file was mapped, and may still be there. Says
-    /// nothing of whether they are in memory.
+    /// Whether the pages of `range` were put into the page table since the file was mapped. They may have been removed
+    /// since, also from memory.
     pub(super) fn was_populated(&self, range: ByteRange) -> bool {
         windows(range).all(|window| {
             let (word, bit) = self.bit(window);
@@ -90,12 +89,12 @@ impl Mapping {
         })
     }
 
-    /// Has the kernel take all pages out of the page table and out of memory, as it does when it wants their memory.
-    /// Returns whether it did: files on a tmpfs have nowhere else to be.
+    /// Makes the kernel remove all pages from the page table and from memory, as it does when it reclaims memory. Returns
+    /// whether it did: it cannot for files on a tmpfs.
     #[cfg(test)]
     pub(super) fn page_out(&self, file: &File) -> bool {
         file.sync_all().unwrap();
-        // SAFETY: the mapping is of a file, shared: what is dropped from it comes back from there.
+        // SAFETY: the mapping is a shared one of a file: dropped pages are read from the file again.
         unsafe { self.bytes.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) }.unwrap();
         rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
         let gone = !self.is_resident(ByteRange::whole(self.bytes.len() as u64));
@@ -107,7 +106,7 @@ impl Mapping {
 
     fn bit(&self, window: u64) -> (&AtomicU64, u64) {
         let word = usize::try_from(window / 64).unwrap_or(usize::MAX);
-        (&self.entered[word], 1 << (window % 64))
+        (&self.populated[word], 1 << (window % 64))
     }
 
     /// Whether all pages of `range` are in memory now. Never blocks.
@@ -120,13 +119,13 @@ impl Mapping {
         let mut pages = [0u8; PAGES];
         while at < end {
             let length = (end - at).min(PAGES * *PAGE);
-            let asked = &mut pages[..length.div_ceil(*PAGE)];
-            // SAFETY: `at` is a page's first byte, at..at+length lies within the mapping, and `asked` has a byte for
+            let states = &mut pages[..length.div_ceil(*PAGE)];
+            // SAFETY: `at` is a page's first byte, at..at+length lies within the mapping, and `states` has a byte for
             // each page of it.
-            let answer =
-                unsafe { libc::mincore(self.bytes.as_ptr().add(at).cast_mut().cast(), length, asked.as_mut_ptr()) };
+            let result =
+                unsafe { libc::mincore(self.bytes.as_ptr().add(at).cast_mut().cast(), length, states.as_mut_ptr()) };
             // The lowest bit says that the page is in memory; the others are reserved.
-            if answer != 0 || asked.iter().any(|page| page & 1 == 0) {
+            if result != 0 || states.iter().any(|page| page & 1 == 0) {
                 return false;
             }
             at += length;
@@ -135,18 +134,18 @@ impl Mapping {
     }
 }
 
-/// The range as positions in memory. A file that is mapped whole has no byte beyond them.
+/// The range as indices. The whole file is mapped, so that they fit.
 fn bounds(range: ByteRange) -> (usize, usize) {
     let position = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
     (position(range.start), position(range.end))
 }
 
-/// The windows that a range has bytes of.
+/// The windows that a range overlaps.
 fn windows(range: ByteRange) -> std::ops::Range<u64> {
     range.start / WINDOW..range.end.div_ceil(WINDOW)
 }
 
-/// Reads the range for the sake of the page cache alone.
+/// Reads the range, only to bring it into the page cache.
 fn read_through(file: &File, range: ByteRange) -> io::Result<()> {
     let mut scratch = vec![0; 128 << 10];
     let mut at = range.start;
@@ -164,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    /// A file none of whose pages are in memory; `None` where files live in memory alone.
+    /// A file without pages in memory. `None` if temporary files are on a tmpfs.
     fn cold(size: usize) -> Option<File> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&vec![7; size]).unwrap();
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_populated_is_resident_and_what_was_dropped_is_not() {
+    fn populated_pages_are_resident_until_dropped() {
         let size = 6 << 20;
         let Some(file) = cold(size) else { return };
         let mapping = Mapping::of(&file).unwrap();
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_counts_as_populated_when_all_of_it_was() {
+    fn window_is_populated_when_complete() {
         let size = 2 * WINDOW + 10_000;
         let file = tempfile::tempfile().unwrap();
         file.set_len(size).unwrap();
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_through_makes_resident_too() {
+    fn read_through_makes_pages_resident() {
         let Some(file) = cold(300 << 10) else { return };
         let whole = ByteRange::whole(300 << 10);
         read_through(&file, whole).unwrap();

@@ -1,9 +1,10 @@
-//! The log beside a partial: which of its parts are here. Appended to as they arrive, so that a restart finds them.
+//! The log beside a partial: which of its parts are written. Records are appended as parts arrive, so that a restart resumes
+//! the fill.
 //!
-//! One line a record, each with a check: the first that is torn or not ours ends the log, so a part may be forgotten and is
-//! never made up. Nobody waits for the disk here; hence the log says in which boot of the machine a part was written. What
-//! a process wrote outlives the process in the page cache; over a reboot only those parts count that had been brought to
-//! the disk ([`Record::Durable`]). Whatever it says, nothing is admitted unhashed.
+//! Each record is a line with a checksum. The first line that is torn or does not match ends the log: a part may be
+//! forgotten, but none is invented. Appending does not wait for the disk; therefore the log records in which boot of the
+//! machine a part was written. The page cache keeps what a process wrote after the process ends; after a reboot only those
+//! parts count that were synced to the disk ([`Record::Durable`]). In any case all bytes are hashed before admission.
 
 use std::fs::{self, File};
 use std::io::IoSlice;
@@ -15,13 +16,13 @@ use super::CacheError;
 use super::dir::Dir;
 use crate::asset::Digest;
 
-/// What a line of the log says.
+/// A line of the log.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Record {
-    /// The partial's size and its parts' size, in bytes: the first line, and again where parts of another size follow.
+    /// The sizes of the partial and of its parts in bytes: the first line, and again before parts of another size.
     Partial { size: u64, part_size: u64 },
-    /// What follows was written in this boot of the machine.
+    /// The records that follow were written in this boot of the machine.
     Boot(String),
     /// The part is in the page cache.
     Written(usize),
@@ -31,21 +32,21 @@ enum Record {
     Note(String),
 }
 
-/// From nothing to the most.
+/// The state of a part, in order of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
-    Absent,
+    Missing,
     Written,
     Durable,
 }
 
-/// What of a partial is here, and the log that keeps it.
+/// The written parts of a partial, and the file that records them.
 #[derive(Debug)]
 pub(super) struct PartLog {
     file: File,
     path: PathBuf,
     digest: Digest,
-    /// Where the next record goes. Torn bytes beyond it are written over.
+    /// Where the next record is written. Torn bytes after it are overwritten.
     end: u64,
     size: u64,
     part_size: u64,
@@ -53,13 +54,13 @@ pub(super) struct PartLog {
     note: Option<String>,
 }
 
-/// What tells one boot of the machine from another; empty where the system does not say, which equals no boot.
-pub(super) fn boot() -> String {
+/// The id of this boot of the machine. Empty if the system does not report it; an empty id equals no other.
+pub(super) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 impl PartLog {
-    /// A new log: no part is here. Written over what is there.
+    /// Creates a log without a part. Overwrites an existing one.
     pub(super) fn create(
         dir: &Dir,
         digest: &Digest,
@@ -69,70 +70,72 @@ impl PartLog {
     ) -> Result<Self, CacheError> {
         let path = dir.log(digest);
         let file = dir.create(&path)?;
-        let parts = vec![Part::Absent; count(size, part_size)];
+        let parts = vec![Part::Missing; count(size, part_size)];
         let mut log = Self { file, path, digest: *digest, end: 0, size, part_size, parts, note: None };
         log.append(dir, &[Record::Partial { size, part_size }, Record::Boot(boot.to_owned())])?;
         Ok(log)
     }
 
-    /// The log of an earlier fill, if it is there, whole enough, and of the same size. Parts of another size are told as the
-    /// parts of this one that they make up.
+    /// Opens the log of an earlier fill. `None` if there is none, if it is too damaged, or if the partial has another size.
+    /// Parts of another size are converted.
     pub(super) fn open(dir: &Dir, digest: &Digest, size: u64, part_size: u64, boot: &str) -> Option<Self> {
         let path = dir.log(digest);
         let file = Dir::reopen(&path).ok()?;
         let bytes = fs::read(&path).ok()?;
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let first = lines.next()?;
-        let Record::Partial { size: had, part_size: began } = parse(digest, first)? else { return None };
-        if had != size {
+        let Record::Partial { size: found, part_size: first_part_size } = parse(digest, first)? else { return None };
+        if found != size {
             return None;
         }
-        let (end, parts) = (first.len() as u64, vec![Part::Absent; count(size, began)]);
-        let mut log = Self { file, path, digest: *digest, end, size, part_size: began, parts, note: None };
-        let mut then = String::new();
+        let (end, parts) = (first.len() as u64, vec![Part::Missing; count(size, first_part_size)]);
+        let mut log = Self { file, path, digest: *digest, end, size, part_size: first_part_size, parts, note: None };
+        let mut logged_boot = String::new();
         for line in lines {
             let Some(record) = parse(digest, line) else { break };
             log.end += line.len() as u64;
             match record {
-                Record::Partial { size: had, part_size } if had == size => log.cut(part_size),
+                Record::Partial { size: found, part_size } if found == size => log.set_part_size(part_size),
                 Record::Partial { .. } => return None,
-                Record::Boot(now) => {
-                    log.rebooted(&then, &now);
-                    then = now;
+                Record::Boot(next) => {
+                    log.apply_reboot(&logged_boot, &next);
+                    logged_boot = next;
                 }
                 Record::Written(index) => log.mark(index, Part::Written),
                 Record::Durable(index) => log.mark(index, Part::Durable),
                 Record::Note(note) => log.note = Some(note),
             }
         }
-        if then != boot || boot.is_empty() {
-            log.rebooted(&then, boot);
+        if logged_boot != boot || boot.is_empty() {
+            log.apply_reboot(&logged_boot, boot);
             log.append(dir, &[Record::Boot(boot.to_owned())]).ok()?;
         }
         if log.part_size != part_size {
             log.append(dir, &[Record::Partial { size, part_size }]).ok()?;
-            log.cut(part_size);
+            log.set_part_size(part_size);
         }
         Some(log)
     }
 
-    /// Which parts are here.
+    /// Which parts are written: one flag for each part.
     pub(super) fn parts(&self) -> Vec<bool> {
-        self.parts.iter().map(|part| *part != Part::Absent).collect()
+        self.parts.iter().map(|part| *part != Part::Missing).collect()
     }
 
+    /// The filler's note, as last set.
     pub(super) fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
 
+    /// Records a note.
     pub(super) fn set_note(&mut self, dir: &Dir, note: &str) -> Result<(), CacheError> {
         self.append(dir, &[Record::Note(note.to_owned())])?;
         self.note = Some(note.to_owned());
         Ok(())
     }
 
-    /// These parts were written.
-    pub(super) fn written(&mut self, dir: &Dir, parts: &[usize]) -> Result<(), CacheError> {
+    /// Records that these parts were written.
+    pub(super) fn add_written(&mut self, dir: &Dir, parts: &[usize]) -> Result<(), CacheError> {
         self.append(dir, &parts.iter().map(|index| Record::Written(*index)).collect::<Vec<_>>())?;
         for index in parts {
             self.mark(*index, Part::Written);
@@ -140,13 +143,13 @@ impl PartLog {
         Ok(())
     }
 
-    /// The parts that are not known to be on the disk.
+    /// The parts that are written and not synced to the disk.
     pub(super) fn not_durable(&self) -> Vec<usize> {
         self.parts.iter().enumerate().filter(|(_, part)| **part == Part::Written).map(|(index, _)| index).collect()
     }
 
-    /// These parts are on the disk.
-    pub(super) fn durable(&mut self, dir: &Dir, parts: &[usize]) -> Result<(), CacheError> {
+    /// Records that these parts were synced to the disk.
+    pub(super) fn add_durable(&mut self, dir: &Dir, parts: &[usize]) -> Result<(), CacheError> {
         self.append(dir, &parts.iter().map(|index| Record::Durable(*index)).collect::<Vec<_>>())?;
         for index in parts {
             self.mark(*index, Part::Durable);
@@ -154,25 +157,26 @@ impl PartLog {
         Ok(())
     }
 
-    /// Forgets all parts and the note: in memory at once, and on the disk so that no crash brings them back.
+    /// Discards all parts and the note: in memory at once, and on the disk so that no crash restores them.
     pub(super) fn reset(&mut self, dir: &Dir, boot: &str) -> Result<(), CacheError> {
-        self.parts.fill(Part::Absent);
+        self.parts.fill(Part::Missing);
         self.note = None;
-        // Not emptied in place: only a name that is gone is known to be gone.
+        // Not truncated in place: only a synced removal of the name survives a crash for certain.
         dir.remove(&self.path)?;
         dir.sync_dir(&dir.partials())?;
         *self = Self::create(dir, &self.digest, self.size, self.part_size, boot)?;
         Ok(())
     }
 
-    /// From now on parts are of this size. One is here where all that it is made of is.
-    fn cut(&mut self, part_size: u64) {
-        let (size, had, part_size) = (self.size, self.part_size.max(1), part_size.max(1));
+    /// Changes the size of the parts. A new part has the lowest state of the old parts that it overlaps.
+    fn set_part_size(&mut self, part_size: u64) {
+        let (size, old_part_size, part_size) = (self.size, self.part_size.max(1), part_size.max(1));
         let state = |index: u64| {
             let start = index * part_size;
             let last = start.saturating_add(part_size).min(size) - 1;
-            let made_of = (start / had..=last / had).map(|index| self.parts.get(usize::try_from(index).ok()?).copied());
-            made_of.map(|part| part.unwrap_or(Part::Absent)).min().unwrap_or(Part::Absent)
+            let old = (start / old_part_size..=last / old_part_size)
+                .map(|index| self.parts.get(usize::try_from(index).ok()?).copied());
+            old.map(|part| part.unwrap_or(Part::Missing)).min().unwrap_or(Part::Missing)
         };
         self.parts = (0..count(size, part_size) as u64).map(state).collect();
         self.part_size = part_size;
@@ -184,9 +188,10 @@ impl PartLog {
         }
     }
 
-    fn rebooted(&mut self, then: &str, now: &str) {
-        if then != now || now.is_empty() {
-            self.parts.iter_mut().filter(|part| **part == Part::Written).for_each(|part| *part = Part::Absent);
+    /// Discards the parts that were not synced, if the machine was rebooted between `earlier` and `later`.
+    fn apply_reboot(&mut self, earlier: &str, later: &str) {
+        if earlier != later || later.is_empty() {
+            self.parts.iter_mut().filter(|part| **part == Part::Written).for_each(|part| *part = Part::Missing);
         }
     }
 
@@ -195,7 +200,7 @@ impl PartLog {
         for record in records {
             let text =
                 serde_json::to_string(record).map_err(|error| CacheError::io("write", &self.path)(error.into()))?;
-            lines.extend([&check(&self.digest, &text), " ", &text, "\n"]);
+            lines.extend([&checksum(&self.digest, &text), " ", &text, "\n"]);
         }
         dir.write(&self.file, &self.path, self.end, &mut [IoSlice::new(lines.as_bytes())])?;
         self.end += lines.len() as u64;
@@ -208,17 +213,17 @@ pub(super) fn count(size: u64, part_size: u64) -> usize {
     usize::try_from(size.div_ceil(part_size.max(1))).unwrap_or(usize::MAX)
 }
 
-/// Eight hexadecimal digits that a record has in the log of this digest and in no other.
-fn check(digest: &Digest, text: &str) -> String {
-    let mut check = Digest::of(format!("{digest} {text}").as_bytes()).to_string();
-    check.truncate(8);
-    check
+/// A record's checksum: eight hexadecimal digits. It depends on the digest, so that the record is valid in its log only.
+fn checksum(digest: &Digest, text: &str) -> String {
+    let mut sum = Digest::of(format!("{digest} {text}").as_bytes()).to_string();
+    sum.truncate(8);
+    sum
 }
 
 fn parse(digest: &Digest, line: &[u8]) -> Option<Record> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
     let (sum, text) = line.split_once(' ')?;
-    if sum == check(digest, text) { serde_json::from_str(text).ok() } else { None }
+    if sum == checksum(digest, text) { serde_json::from_str(text).ok() } else { None }
 }
 
 #[cfg(test)]

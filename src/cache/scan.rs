@@ -1,4 +1,4 @@
-//! What is on the disk, learnt from names and sizes alone.
+//! A scan of the cache's directory by names and sizes; file contents are not read.
 
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
@@ -17,13 +17,13 @@ pub(super) struct Scan {
     pub(super) blobs: Vec<Found>,
     pub(super) partials: Vec<Found>,
     pub(super) quarantined: Vec<Found>,
-    /// What a crash left behind and nobody can use.
+    /// Useless files that a crash left.
     pub(super) leftovers: Vec<(Digest, PathBuf)>,
-    /// Files that are none of the cache's.
-    pub(super) strangers: Vec<PathBuf>,
+    /// Files that do not belong to the cache.
+    pub(super) foreign: Vec<PathBuf>,
 }
 
-/// One file.
+/// A file of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) digest: Digest,
@@ -33,49 +33,49 @@ pub(super) struct Found {
 }
 
 impl Scan {
-    /// Looks through the directory. What cannot be read is said in the log and taken for absent.
+    /// Scans the directory. A subdirectory that cannot be read is logged and left out.
     pub(super) fn of(dir: &Dir) -> Self {
         let mut scan = Self::default();
         let empty = Digest::of(b"");
         for (path, meta) in files(&dir.blobs()) {
             if !meta.is_dir() {
-                scan.strangers.push(path);
+                scan.foreign.push(path);
                 continue;
             }
             for (path, meta) in files(&path) {
                 match found(&path, &meta) {
-                    Some(it) if dir.blob(&it.digest) != path => scan.strangers.push(path),
-                    // Nothing is admitted before it is on the disk whole: what is empty now was lost by the file system.
+                    Some(it) if dir.blob(&it.digest) != path => scan.foreign.push(path),
+                    // A blob is admitted after all of it was written to the disk: an empty file was lost by the file system.
                     Some(it) if it.size == 0 && it.digest != empty => scan.leftovers.push((it.digest, path)),
                     Some(it) => scan.blobs.push(it),
-                    None => scan.strangers.push(path),
+                    None => scan.foreign.push(path),
                 }
             }
         }
-        let proven: HashSet<_> = scan.blobs.iter().map(|found| found.digest).collect();
-        scan.partials(dir, &proven);
+        let blobs: HashSet<_> = scan.blobs.iter().map(|found| found.digest).collect();
+        scan.partials(dir, &blobs);
         for (path, meta) in files(&dir.quarantine()) {
             match found(&path, &meta) {
                 Some(it) => scan.quarantined.push(it),
-                None => scan.strangers.push(path),
+                None => scan.foreign.push(path),
             }
         }
         scan
     }
 
-    /// A partial is of use with its log, and as long as there is no blob of its digest.
-    fn partials(&mut self, dir: &Dir, proven: &HashSet<Digest>) {
+    /// A partial is useful if it has a log and there is no blob of its digest.
+    fn partials(&mut self, dir: &Dir, blobs: &HashSet<Digest>) {
         let (mut bytes, mut logs) = (Vec::new(), HashSet::new());
         for (path, meta) in files(&dir.partials()) {
             let log = path.extension().is_some_and(|extension| extension == "map");
             match found(&if log { path.with_extension("") } else { path.clone() }, &meta) {
                 Some(it) if log => drop(logs.insert(it.digest)),
                 Some(it) => bytes.push(it),
-                None => self.strangers.push(path),
+                None => self.foreign.push(path),
             }
         }
         for it in bytes {
-            if logs.remove(&it.digest) && !proven.contains(&it.digest) {
+            if logs.remove(&it.digest) && !blobs.contains(&it.digest) {
                 self.partials.push(it);
             } else {
                 self.leftovers.push((it.digest, dir.log(&it.digest)));
@@ -86,6 +86,7 @@ impl Scan {
     }
 }
 
+/// The files in a directory; none if it does not exist.
 fn files(path: &Path) -> Vec<(PathBuf, Metadata)> {
     let listed = fs::read_dir(path).and_then(|entries| {
         let with_metadata = |entry: io::Result<fs::DirEntry>| {
@@ -101,13 +102,13 @@ fn files(path: &Path) -> Vec<(PathBuf, Metadata)> {
         Ok(files) => files,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            warn!(path = %path.display(), %error, "a directory of the cache cannot be read");
+            warn!(path = %path.display(), %error, "cache directory unreadable");
             Vec::new()
         }
     }
 }
 
-/// The file, if it is a plain one whose name is a digest in lower case.
+/// The file at `path`, if it is a regular file whose name is a digest in lower case.
 fn found(path: &Path, meta: &Metadata) -> Option<Found> {
     let name = path.file_name()?.to_str()?;
     let digest: Digest = name.parse().ok().filter(|digest: &Digest| digest.to_string() == name)?;
@@ -122,7 +123,7 @@ mod tests {
     use crate::fault_points::FaultPoints;
 
     #[test]
-    fn tells_blobs_partials_leftovers_and_strangers_apart() {
+    fn scan_classifies_every_kind_of_file() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::new(temp.path().to_owned(), FaultPoints::default());
         dir.ensure().unwrap();
@@ -140,10 +141,10 @@ mod tests {
         let without_log = put(dir.partial(&digests[3]), b"");
         let log_alone = put(dir.log(&digests[4]), b"");
         let of_a_blob = put(dir.partial(&digests[0]), b"");
-        put(dir.quarantined(&digests[5]), b"rotten");
-        let strangers = [
+        put(dir.quarantined(&digests[5]), b"broken");
+        let foreign = [
             put(dir.blobs().join("README"), b""),
-            put(dir.blob(&digests[0]).with_file_name(digests[1].to_string()), b"in another's place"),
+            put(dir.blob(&digests[0]).with_file_name(digests[1].to_string()), b"under another name"),
             put(dir.partials().join("notes.txt"), b""),
             put(dir.partials().join(digests[5].to_string().to_uppercase()), b""),
         ];
@@ -158,17 +159,17 @@ mod tests {
         let expected =
             [lost, dir.log(&digests[3]), without_log, log_alone, dir.log(&digests[0]), of_a_blob].into_iter().collect();
         assert_eq!(leftovers, expected);
-        scan.strangers.sort();
-        let mut expected = strangers.to_vec();
+        scan.foreign.sort();
+        let mut expected = foreign.to_vec();
         expected.push(dir.quarantined(&digests[4]));
         expected.sort();
-        assert_eq!(scan.strangers, expected);
+        assert_eq!(scan.foreign, expected);
     }
 
     #[test]
-    fn of_nothing_is_empty() {
+    fn missing_directory_scans_empty() {
         let scan = Scan::of(&Dir::new("/nowhere/at/all".into(), FaultPoints::default()));
         assert!(scan.blobs.is_empty() && scan.partials.is_empty() && scan.quarantined.is_empty());
-        assert!(scan.leftovers.is_empty() && scan.strangers.is_empty());
+        assert!(scan.leftovers.is_empty() && scan.foreign.is_empty());
     }
 }

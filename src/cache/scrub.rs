@@ -1,4 +1,4 @@
-//! The scrub: every blob is hashed again now and then, from its bytes and never from a flag.
+//! The scrub: it hashes the bytes of every blob again from time to time.
 
 use std::convert::Infallible;
 use std::fs::{File, FileTimes};
@@ -17,76 +17,78 @@ use tracing::{debug, warn};
 use super::dir::Dir;
 use super::{Cache, CacheError, Entry};
 use crate::asset::{Digest, Verifier};
+use crate::error_chain::error_chain;
 
-/// Bytes that are read at once.
+/// Bytes of one read.
 const PIECE: usize = 1 << 20;
-/// The scrub rests so many times as long as it works: at a quarter of a core, and of the disk, nobody feels it.
+/// After each piece of work the scrub rests this many times as long. It uses a quarter of a core and of the disk at most,
+/// which does not slow transfers down.
 const REST: u32 = 3;
-/// The longest the loop sleeps before it looks after the cache again.
+/// The longest sleep of the loop.
 const TICK: Duration = Duration::from_mins(1);
-/// How old the disk's knowledge of a blob's last use may get while the cache is open.
+/// How old the saved last use of a blob may become while the cache is open.
 const USES_AGE: Duration = Duration::from_hours(1);
 
-/// What hashing a blob again came to.
-#[derive(Debug)]
+/// The result of hashing a blob again.
+#[derive(Debug, strum::IntoStaticStr, strum::VariantNames)]
 pub enum ScrubOutcome {
     /// Its bytes have its digest.
-    Proven,
-    /// Its bytes have another digest, or are not all here. It went to quarantine.
-    Rotted,
-    /// The disk gives up on some of its bytes. It went to quarantine, as those who ask for it would be cut off there; a
-    /// new copy takes another place.
+    #[strum(serialize = "proven")]
+    Verified,
+    /// Its bytes have another digest, or some are missing. It was moved to quarantine.
+    #[strum(serialize = "rotted")]
+    Corrupt,
+    /// The disk cannot read some of its bytes. It was moved to quarantine, because clients would be cut off there; a new
+    /// copy gets another place on the disk.
+    #[strum(serialize = "unreadable")]
     Unreadable,
-    /// It is not here (any more): it went before its turn came, or somebody removed its file.
-    Gone,
-    /// It could not be looked at. It stays.
+    /// It is not cached: it was evicted before its turn, or its file was removed.
+    #[strum(serialize = "gone")]
+    Missing,
+    /// It could not be checked. It stays.
+    #[strum(serialize = "failed")]
     Failed(CacheError),
-    /// The scrub was told to stop before the end.
+    /// The scrub was stopped before its end.
+    #[strum(serialize = "stopped")]
     Stopped,
 }
 
 impl ScrubOutcome {
-    /// The word for it in logs and metrics.
+    /// Its name in logs and metrics.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Proven => "proven",
-            Self::Rotted => "rotted",
-            Self::Unreadable => "unreadable",
-            Self::Gone => "gone",
-            Self::Failed(_) => "failed",
-            Self::Stopped => "stopped",
-        }
+        self.into()
     }
 }
 
 impl Cache {
-    /// Says that this blob could not be read: who asks for it next has its file opened anew. Returns whether it should be
-    /// [verified](Cache::verify), which the first one to say so is told, and nobody where `error` says nothing of the blob.
-    /// From then on those who have it open do not hold it against eviction; what they can read stays so. Never blocks.
-    pub fn doubt(&self, entry: &Entry, error: &io::Error) -> bool {
-        is_of_file(error) && self.store.index().doubt(entry.digest(), entry.blob())
+    /// Marks a blob as suspect because reading it failed with `error`. The next use opens its file again. Readers keep their
+    /// open file, but do not protect the blob against eviction any more. Never blocks.
+    ///
+    /// Returns whether the caller should [verify](Cache::verify) the blob: only the first call for a blob returns `true`, and
+    /// only if `error` is about the blob's file.
+    pub fn mark_suspect(&self, entry: &Entry, error: &io::Error) -> bool {
+        is_of_file(error) && self.store.index().mark_suspect(entry.digest(), entry.blob())
     }
 
-    /// The blob whose bytes were last hashed the longest ago, if that is `interval` or more.
+    /// The blob that was hashed the longest ago, if that is at least `interval` ago.
     pub fn scrub_due(&self, interval: Duration) -> Option<Digest> {
         let (digest, verified) = self.store.index().longest_unverified()?;
         let age = SystemTime::now().duration_since(verified).unwrap_or_default();
         (age >= interval).then_some(digest)
     }
 
-    /// Hashes a blob again, as fast as the disk allows; one that rotted or cannot be read goes to quarantine. Blocks.
+    /// Hashes a blob again, as fast as the disk allows. Moves it to quarantine if it is corrupt or unreadable. Blocks.
     pub fn verify(&self, digest: &Digest) -> ScrubOutcome {
         self.verify_watched(digest, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// The same for whoever wants to see how many bytes are hashed, or to stop it: `watch` is told after each piece.
+    /// The same with progress: calls `watch` after each piece with the number of bytes hashed so far. `watch` may stop it.
     pub fn verify_watched(&self, digest: &Digest, watch: &mut dyn FnMut(u64) -> ControlFlow<()>) -> ScrubOutcome {
         self.scrub(digest, &mut |_, hashed| watch(hashed))
     }
 
-    /// Hashes each blob once in `interval` (none at all without one), slowly; meanwhile keeps the blobs' last uses on the
-    /// disk and looks whether the directory can be written. For a thread of its own: returns when the sender of `stop`,
-    /// through which nothing can be sent, is dropped.
+    /// Hashes each blob once in `interval`, slowly; `None` disables that. In between it saves the last uses of blobs and
+    /// probes the directory. Runs on a thread of its own, until the sender of `stop` is dropped.
     pub fn scrub_loop(&self, interval: Option<Duration>, stop: &Receiver<Infallible>) {
         let rest = |time| match stop.recv_timeout(time) {
             Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
@@ -94,8 +96,8 @@ impl Cache {
         };
         while rest(Duration::ZERO).is_continue() {
             self.store.save_uses(USES_AGE);
-            if self.store.health.is_due() {
-                // Its answer is kept and logged there.
+            if self.store.health.begin_probe() {
+                // The store keeps and logs its result.
                 let _ = self.store.probe();
             }
             match interval.and_then(|interval| self.scrub_due(interval)) {
@@ -105,72 +107,71 @@ impl Cache {
         }
     }
 
-    /// Hashes a blob again, and calls `pace` after each piece with the time that took and how many bytes are hashed.
+    /// Hashes a blob again. After each piece calls `pace` with the time it took and the number of bytes hashed so far.
     pub(super) fn scrub(
         &self,
         digest: &Digest,
         pace: &mut dyn FnMut(Duration, u64) -> ControlFlow<()>,
     ) -> ScrubOutcome {
-        let Some((size, serial)) = self.store.index().peek(digest) else { return ScrubOutcome::Gone };
+        let Some((size, serial)) = self.store.index().peek(digest) else { return ScrubOutcome::Missing };
         let path = self.store.dir.blob(digest);
-        let hashed = self.store.dir.step("hash", &path).and_then(|()| Dir::open(&path)).and_then(|file| {
+        let hashed = self.store.dir.fault_point("hash", &path).and_then(|()| Dir::open(&path)).and_then(|file| {
             let found = hash(&file, size, pace).map_err(CacheError::io("read", &path))?;
             Ok((file, found))
         });
         let outcome = match hashed {
             Ok((_, None)) => return ScrubOutcome::Stopped,
-            Ok((file, Some(verifier))) => match verifier.prove(digest) {
+            Ok((file, Some(verifier))) => match verifier.verify(digest) {
                 Ok(_) => {
-                    // A read-only disk does not keep it, and is scrubbed again after a restart.
+                    // This fails on a read-only disk, where the blob is scrubbed again after a restart.
                     let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
-                    ScrubOutcome::Proven
+                    ScrubOutcome::Verified
                 }
                 Err(found) => {
-                    self.lost(digest, serial, ScrubOutcome::Rotted, &format!("its bytes have the digest {found}"))
+                    self.discard(digest, serial, ScrubOutcome::Corrupt, &format!("its bytes have the digest {found}"))
                 }
             },
-            Err(error) if error.is_absent() => {
+            Err(error) if error.is_missing() => {
                 self.store.forget(digest, serial);
-                ScrubOutcome::Gone
+                ScrubOutcome::Missing
             }
             Err(error) if is_short(&error) => {
-                self.lost(digest, serial, ScrubOutcome::Rotted, "its file is shorter than it was")
+                self.discard(digest, serial, ScrubOutcome::Corrupt, "its file is too short")
             }
-            // A disk that takes nothing either is in trouble as a whole: what it holds may be as good as ever when it is
-            // back, and one by one the blobs would be thrown away over it.
+            // If writing fails too, the whole disk has failed. Its blobs may be good when it works again, and must not be
+            // discarded one by one.
             Err(error) if is_unreadable(&error) && self.store.probe().is_ok() => {
-                self.lost(digest, serial, ScrubOutcome::Unreadable, &error.to_string())
+                self.discard(digest, serial, ScrubOutcome::Unreadable, &error_chain(&error).to_string())
             }
             Err(error) => {
-                warn!(%digest, %error, "a blob could not be scrubbed");
+                warn!(%digest, error = %error_chain(&error), "scrub failed");
                 ScrubOutcome::Failed(error)
             }
         };
-        // One that cannot be looked at has its turn again, too, but not at once.
-        self.store.index().verified(digest, SystemTime::now());
-        debug!(%digest, size, outcome = outcome.as_str(), "scrubbed");
+        // Also if it failed, so that the next blob gets its turn.
+        self.store.index().set_verified(digest, SystemTime::now());
+        debug!(%digest, size, outcome = outcome.as_str(), "blob scrubbed");
         counter!("bootdepot_scrub_blobs_total", "outcome" => outcome.as_str()).increment(1);
         outcome
     }
 
-    /// Puts a blob whose bytes are not (all) to be had away.
-    fn lost(&self, digest: &Digest, serial: u64, outcome: ScrubOutcome, why: &str) -> ScrubOutcome {
+    /// Moves a bad blob to quarantine.
+    fn discard(&self, digest: &Digest, serial: u64, outcome: ScrubOutcome, why: &str) -> ScrubOutcome {
         if !self.store.quarantine(digest, Some(serial)) {
-            return ScrubOutcome::Gone;
+            return ScrubOutcome::Missing;
         }
-        let word = outcome.as_str();
-        warn!(%digest, outcome = word, "a blob was lost: {why}; it is in quarantine, and is fetched again when it is asked for");
+        warn!(%digest, outcome = outcome.as_str(), reason = why, "blob quarantined");
         outcome
     }
 }
 
-/// Whether a file ended before its end.
+/// Whether a file ended too early.
 fn is_short(error: &CacheError) -> bool {
     matches!(error, CacheError::Io { error, .. } if error.kind() == io::ErrorKind::UnexpectedEof)
 }
 
-/// Whether an error says that the disk (or a file system with checksums of its own) gives up on a block, rather than that
-/// the system has trouble.
+/// Whether an error means that the disk cannot read a block, or that a file system with checksums found it corrupt, rather
+/// than a failure of the system.
 fn is_unreadable(error: &CacheError) -> bool {
     matches!(error, CacheError::Io { error, .. } if is_of_block(error))
 }
@@ -179,20 +180,20 @@ fn is_of_block(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN))
 }
 
-/// Whether an error of reading an open file is that file's own: a bad block, an end that comes too early, or that the
-/// server of a network file system does not know it any more.
+/// Whether an error of reading an open file is about that file: a bad block, an early end, or a handle that the server of a
+/// network file system does not know any more.
 fn is_of_file(error: &io::Error) -> bool {
     is_of_block(error) || error.kind() == io::ErrorKind::UnexpectedEof || error.raw_os_error() == Some(libc::ESTALE)
 }
 
-/// Hashes all of a file that should be `size` bytes long; `None` when told to stop. Leaves the page cache as it was: what
-/// was not in it does not stay, and what is hot is not pushed out.
+/// Hashes a file that should be `size` bytes long. `None` if `pace` stops it. Leaves the page cache as it was: pages that
+/// were not in it are dropped, and so the scrub does not displace others.
 fn hash(
     file: &File,
     size: u64,
     pace: &mut dyn FnMut(Duration, u64) -> ControlFlow<()>,
 ) -> io::Result<Option<Verifier>> {
-    // No readahead: what it brings in would look as if it had been there.
+    // No readahead: its pages could not be told from those that were in memory before.
     let _ = fadvise(file, 0, None, Advice::Random);
     let length = file.metadata()?.len();
     if length < size {
@@ -204,8 +205,8 @@ fn hash(
         let began = Instant::now();
         let at = verifier.length();
         let piece = &mut buffer[..PIECE.min(usize::try_from(length - at).unwrap_or(PIECE))];
-        let at_hand = rustix::io::preadv2(file, &mut [IoSliceMut::new(piece)], at, ReadWriteFlags::NOWAIT);
-        if at_hand != Ok(piece.len()) {
+        let resident = rustix::io::preadv2(file, &mut [IoSliceMut::new(piece)], at, ReadWriteFlags::NOWAIT);
+        if resident != Ok(piece.len()) {
             file.read_exact_at(piece, at)?;
             let _ = fadvise(file, at, NonZeroU64::new(piece.len() as u64), Advice::DontNeed);
         }

@@ -1,4 +1,4 @@
-//! What the cache tells of itself.
+//! What the cache reports about itself.
 
 use std::time::SystemTime;
 
@@ -11,34 +11,34 @@ use crate::asset::Digest;
 pub struct CacheStats {
     /// The most bytes that blobs, partials and quarantine may take together.
     pub limit: u64,
-    /// Bytes of proven blobs.
-    pub proven_bytes: u64,
-    /// How many proven blobs.
-    pub proven_entries: usize,
-    /// Bytes reserved for partials, those left from earlier fills included.
+    /// Bytes of blobs.
+    pub blob_bytes: u64,
+    /// How many blobs.
+    pub blob_entries: usize,
+    /// Bytes reserved for partials, including those left by earlier fills.
     pub partial_bytes: u64,
     /// How many partials.
     pub partial_entries: usize,
-    /// Bytes of blobs that rotted.
+    /// Bytes of corrupt blobs.
     pub quarantined_bytes: u64,
-    /// How many blobs that rotted.
+    /// How many corrupt blobs.
     pub quarantined_entries: usize,
 }
 
-/// One proven blob, as a listing shows it.
+/// One blob, as listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listed {
+pub struct BlobInfo {
     /// Its digest.
     pub digest: Digest,
-    /// Its length in bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// When it was last asked for.
+    /// When it was last used.
     pub used: SystemTime,
     /// When its bytes were last hashed: at its admission or by a scrub.
     pub verified: SystemTime,
-    /// Whether a pin holds it.
+    /// Whether it is pinned.
     pub pinned: bool,
-    /// Whether a reader holds it.
+    /// Whether it is being read.
     pub held: bool,
 }
 
@@ -47,7 +47,7 @@ impl CacheStats {
     #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers; 2^53 bytes are 8 PiB")]
     pub(super) fn report(&self) {
         for (state, bytes, entries) in [
-            ("proven", self.proven_bytes, self.proven_entries),
+            ("cached", self.blob_bytes, self.blob_entries),
             ("partial", self.partial_bytes, self.partial_entries),
             ("quarantined", self.quarantined_bytes, self.quarantined_entries),
         ] {

@@ -1,60 +1,59 @@
-//! The cache's parts in one place: the directory, the accounts of it, its health. Here the two are changed together.
+//! The store: the directory and its index, which are changed together here, and the health of the directory.
 
 use std::fs::{File, FileTimes};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use metrics::{counter, gauge};
+use parking_lot::{Mutex, MutexGuard};
 use tracing::{debug, info, warn};
 
 use super::dir::Dir;
 use super::entry::OpenBlob;
 use super::health::Health;
-use super::index::{Index, Victim, Whereabouts};
+use super::index::{Index, Location, Victim};
 use super::scan::Scan;
 use super::{CacheError, CacheSettings, Entry, EvictError};
 use crate::asset::Digest;
+use crate::error_chain::error_chain;
 use crate::fault_points::FaultPoints;
 
-/// How many blobs are kept open after their use, where the process may open four times as many files.
+/// Blobs that are kept open after their use, if the process may open four times as many files.
 const MOST_OPEN: u64 = 1024;
-/// How many blobs that rotted are kept for whoever wants to know why.
+/// Corrupt blobs that are kept for a diagnosis.
 const MOST_QUARANTINED: usize = 16;
 
-/// One cache. Locks are taken in this order: a partial's phase, the names, the accounts.
+/// The store of one cache. Locks are taken in this order: a partial's phase, the names, the index.
 pub(super) struct Store {
     pub(super) dir: Dir,
     pub(super) health: Health,
     index: Mutex<Index<OpenBlob>>,
-    /// Held while names on the disk and the accounts change together, so that no eviction removes what was just admitted.
+    /// Held while names on the disk and the index change together, so that no eviction removes a blob just admitted.
     names: Mutex<()>,
     most_open: usize,
 }
 
 impl Store {
-    /// Opens the directory, as far as it can be. Blocks.
+    /// Opens the directory. Blocks.
     ///
-    /// Fails with [`CacheError::Locked`] alone; any other trouble is kept in mind.
+    /// Fails only with [`CacheError::Locked`]. Other errors are stored as the health of the cache.
     pub(super) fn open(settings: CacheSettings, faults: FaultPoints) -> Result<Self, CacheError> {
         let index = Mutex::new(Index::new(settings.max_size, settings.min_free));
         let dir = Dir::new(settings.dir, faults);
         let store = Self { dir, health: Health::default(), index, names: Mutex::default(), most_open: most_open() };
-        match store.look() {
-            // Whoever asked has no cache then: there is nothing that would go on without it.
+        match store.check() {
             Err(error @ CacheError::Locked { .. }) => return Err(error),
-            // What else is wrong is kept in mind, and there is a cache all the same.
-            looked => drop(store.keep_in_mind(looked)),
+            checked => drop(store.record_check(checked)),
         }
         if !store.health.is_locked() {
-            // Nothing can be written, not even the lock; what can be read is served.
+            // Nothing can be written, not even the lock file. Blobs that can be read are served.
             let _names = store.names();
             store.rescan();
         }
         let stats = store.index().stats();
         info!(
             dir = %store.dir.root().display(),
-            blobs = stats.proven_entries,
-            bytes = stats.proven_bytes,
+            blobs = stats.blob_entries,
+            bytes = stats.blob_bytes,
             partials = stats.partial_entries,
             "cache opened"
         );
@@ -62,36 +61,35 @@ impl Store {
     }
 
     pub(super) fn index(&self) -> MutexGuard<'_, Index<OpenBlob>> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        self.index.lock()
     }
 
     pub(super) fn names(&self) -> MutexGuard<'_, ()> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        self.names.lock()
     }
 
-    /// Sets the gauges to what there is now.
+    /// Sets the gauges to the current sizes.
     pub(super) fn report(&self) {
         let stats = self.index().stats();
         stats.report();
     }
 
-    /// Looks whether blobs can be added now, mends what can be mended (a directory that vanished is made again), and
-    /// keeps the answer. Blocks.
+    /// Checks whether blobs can be added, creates a deleted directory again, and stores the result. Blocks.
     pub(super) fn probe(&self) -> Result<(), CacheError> {
-        self.keep_in_mind(self.look())
+        self.record_check(self.check())
     }
 
-    fn keep_in_mind(&self, looked: Result<(), CacheError>) -> Result<(), CacheError> {
-        match &looked {
-            Ok(()) => self.health.heal(self.dir.root()),
-            Err(error) => self.health.worsen(self.dir.root(), error),
+    fn record_check(&self, checked: Result<(), CacheError>) -> Result<(), CacheError> {
+        match &checked {
+            Ok(()) => self.health.mark_writable(self.dir.root()),
+            Err(error) => self.health.mark_failed(self.dir.root(), error),
         }
-        self.health.looked();
-        gauge!("bootdepot_cache_writable").set(if looked.is_ok() { 1.0 } else { 0.0 });
-        looked
+        self.health.end_probe();
+        gauge!("bootdepot_cache_writable").set(if checked.is_ok() { 1.0 } else { 0.0 });
+        checked
     }
 
-    fn look(&self) -> Result<(), CacheError> {
+    fn check(&self) -> Result<(), CacheError> {
         let _names = self.names();
         let ensured = self.dir.ensure();
         let relocked = self.health.relock(&self.dir);
@@ -101,56 +99,56 @@ impl Store {
         ensured?;
         relocked?;
         match self.dir.probe() {
-            // The next partial evicts what it must.
+            // The next partial evicts what is necessary.
             Err(error) if error.is_full() && self.index().evictable() > 0 => {}
             other => other?,
         }
         let free = self.dir.free();
         #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers; 2^53 bytes are 8 PiB")]
         gauge!("bootdepot_cache_free_bytes").set(free as f64);
-        match self.index().stuck(free) {
+        match self.index().disk_shortage(free) {
             Some(shortage) => Err(CacheError::NoSpace { wanted: 1, reason: shortage.to_string() }),
             None => Ok(()),
         }
     }
 
-    /// Makes the accounts those of what is on the disk. The caller holds the names.
+    /// Brings the index in line with the disk. The caller holds the names.
     fn rescan(&self) {
         let scan = Scan::of(&self.dir);
         if self.health.is_locked() {
             for (digest, path) in &scan.leftovers {
                 if !self.index().is_filling(digest) {
-                    debug!(path = %path.display(), "removing what a crash left behind");
+                    debug!(path = %path.display(), "removing leftover of a crash");
                     if let Err(error) = self.dir.remove(path) {
-                        debug!(%error, "it stays");
+                        debug!(error = %error_chain(&error), "leftover not removed");
                     }
                 }
             }
         }
-        if let Some(one) = scan.strangers.first() {
-            let count = scan.strangers.len();
-            warn!(count, such_as = %one.display(), "there are files in the cache that are none of its own; they are left alone");
+        if let Some(example) = scan.foreign.first() {
+            let count = scan.foreign.len();
+            warn!(count, example = %example.display(), "foreign files ignored");
         }
         let closed = self.index().reconcile(&scan, SystemTime::now());
         drop(closed);
         self.report();
     }
 
-    /// Keeps an error in mind that keeps blobs from being added, and hands it on.
-    pub(super) fn trouble(&self, error: CacheError) -> CacheError {
+    /// Marks the cache as failed if the error prevents adding blobs, and returns the error.
+    pub(super) fn mark_failed(&self, error: CacheError) -> CacheError {
         if matches!(error, CacheError::Io { .. } | CacheError::Locked { .. }) {
-            self.health.worsen(self.dir.root(), &error);
+            self.health.mark_failed(self.dir.root(), &error);
         }
         error
     }
 
-    /// Opens the blob, if it is here; counts as a use.
+    /// Opens a blob, and counts that as a use. `None` if it is not cached.
     pub(super) fn get(&self, digest: &Digest) -> Option<Entry> {
         let found = self.index().find(digest, SystemTime::now());
         let (size, serial) = match found {
-            Whereabouts::Open(blob) => return Some(Entry::new(blob)),
-            Whereabouts::Closed { size, serial } => (size, serial),
-            Whereabouts::Absent => return None,
+            Location::Open(blob) => return Some(Entry::new(blob)),
+            Location::Closed { size, serial } => (size, serial),
+            Location::Missing => return None,
         };
         let path = self.dir.blob(digest);
         match Dir::open(&path).and_then(|file| Ok((Dir::length(&file, &path)?, file))) {
@@ -164,35 +162,35 @@ impl Store {
                 Some(Entry::new(blob))
             }
             Ok((length, _)) => {
-                warn!(%digest, length, expected = size, "a blob has another length than it had; it goes to quarantine");
+                warn!(%digest, length, expected = size, "blob has wrong length");
                 self.quarantine(digest, Some(serial));
                 None
             }
-            Err(error) if error.is_absent() => {
+            Err(error) if error.is_missing() => {
                 self.forget(digest, serial);
                 None
             }
             Err(error) => {
-                self.trouble(error);
+                self.mark_failed(error);
                 None
             }
         }
     }
 
-    /// Reserves room for a partial, with `free` bytes free on the disk. Returns what has to go for it: see
+    /// Reserves space for a partial, with `free` bytes free on the disk. Returns what has to be removed for it by
     /// [`Store::remove`]. The caller holds the names.
     pub(super) fn reserve(&self, digest: &Digest, size: u64, free: u64) -> Result<Vec<Victim<OpenBlob>>, CacheError> {
         let mut index = self.index();
         index.reserve(digest, size, free, SystemTime::now()).map_err(|shortage| {
             let error = CacheError::NoSpace { wanted: size, reason: shortage.to_string() };
-            if index.stuck(free).is_some() {
-                self.health.worsen(self.dir.root(), &error);
+            if index.disk_shortage(free).is_some() {
+                self.health.mark_failed(self.dir.root(), &error);
             }
             error
         })
     }
 
-    /// Removes from the disk what was taken out of the accounts; what will not go is put back. The caller holds the names.
+    /// Removes from the disk what was taken out of the index. If that fails, puts the rest back. The caller holds the names.
     pub(super) fn remove(&self, victims: Vec<Victim<OpenBlob>>) -> Result<(), CacheError> {
         let mut victims = victims.into_iter();
         while let Some(victim) = victims.next() {
@@ -205,22 +203,22 @@ impl Store {
                 let mut index = self.index();
                 [victim].into_iter().chain(victims).for_each(|victim| index.restore(victim));
                 drop(index);
-                return Err(self.trouble(error));
+                return Err(self.mark_failed(error));
             }
             if let Victim::Blob(digest, _) = victim {
-                info!(%digest, "evicted");
+                info!(%digest, "blob evicted");
                 counter!("bootdepot_evictions_total").increment(1);
             }
         }
         Ok(())
     }
 
-    /// Evicts one blob because someone asked for it. Returns its size in bytes.
+    /// Evicts one blob on request. Returns its size in bytes.
     pub(super) fn evict(&self, digest: &Digest) -> Result<u64, EvictError> {
         let _names = self.names();
         let (victim, size) = {
             let mut index = self.index();
-            let (size, _) = index.peek(digest).ok_or(EvictError::Absent(*digest))?;
+            let (size, _) = index.peek(digest).ok_or(EvictError::Missing(*digest))?;
             if index.is_pinned(digest) {
                 return Err(EvictError::Pinned(*digest));
             }
@@ -234,9 +232,9 @@ impl Store {
         Ok(size)
     }
 
-    /// Takes a blob out of the accounts, if it is (still) the one of this serial, and returns its size. Readers keep what
-    /// they have open. The caller holds the names.
-    fn strike_out(&self, digest: &Digest, serial: Option<u64>) -> Option<u64> {
+    /// Removes a blob from the index, if it still is the one of this serial, and returns its size. Readers keep their open
+    /// file. The caller holds the names.
+    fn remove_from_index(&self, digest: &Digest, serial: Option<u64>) -> Option<u64> {
         let mut index = self.index();
         let (size, found) = index.peek(digest)?;
         if serial.is_some_and(|serial| serial != found) {
@@ -248,47 +246,47 @@ impl Store {
         Some(size)
     }
 
-    /// Takes a blob whose file is not there (any more) out of the accounts, if it is (still) the one of this serial.
+    /// Removes a blob whose file does not exist from the index, if it still is the one of this serial.
     pub(super) fn forget(&self, digest: &Digest, serial: u64) {
         let _names = self.names();
-        if self.strike_out(digest, Some(serial)).is_some() {
-            vanished(digest);
+        if self.remove_from_index(digest, Some(serial)).is_some() {
+            log_vanished(digest);
             self.report();
         }
     }
 
-    /// Moves a blob out of the way, if it is (still) the one of this serial: whoever asks for it from now on does not find
-    /// it here. Returns whether it was here. Readers keep what they have open.
+    /// Moves a blob to quarantine, if it still is the one of this serial, so that it is no longer cached. Returns whether it
+    /// was cached. Readers keep their open file.
     pub(super) fn quarantine(&self, digest: &Digest, serial: Option<u64>) -> bool {
         let _names = self.names();
-        let Some(size) = self.strike_out(digest, serial) else { return false };
-        let mut here = true;
+        let Some(size) = self.remove_from_index(digest, serial) else { return false };
+        let mut was_cached = true;
         if self.health.is_locked() {
             let ready = self.dir.make_dir(&self.dir.quarantine());
             match ready.and_then(|()| self.dir.rename(&self.dir.blob(digest), &self.dir.quarantined(digest))) {
                 Ok(()) => {
-                    let crowded = {
+                    let oldest = {
                         let mut index = self.index();
-                        index.jail(digest, size, SystemTime::now());
-                        index.crowded(MOST_QUARANTINED)
+                        index.add_quarantined(digest, size, SystemTime::now());
+                        index.trim_quarantine(MOST_QUARANTINED)
                     };
-                    // What cannot be removed was put back, and is in the log.
-                    let _ = self.remove(crowded);
+                    // On failure the index has them again, and the error is logged.
+                    let _ = self.remove(oldest);
                 }
-                // Its file went, or the whole directory did, which is found out and mended elsewhere.
-                Err(error) if error.is_absent() => {
-                    vanished(digest);
-                    here = false;
+                // Its file was removed, or the whole directory, which the next probe finds.
+                Err(error) if error.is_missing() => {
+                    log_vanished(digest);
+                    was_cached = false;
                 }
-                // It is forgotten all the same; the next fill of it takes its name.
-                Err(error) => drop(self.trouble(error)),
+                // The index does not have it any more; its next fill replaces the file.
+                Err(error) => drop(self.mark_failed(error)),
             }
         }
         self.report();
-        here
+        was_cached
     }
 
-    /// Writes the last use of each blob to its file where the disk's knowledge is older than `age`. Blocks.
+    /// Saves the last use of each blob as the access time of its file, if the saved one is more than `age` older. Blocks.
     pub(super) fn save_uses(&self, age: Duration) {
         if !self.health.is_locked() {
             return;
@@ -298,17 +296,17 @@ impl Store {
             let path = self.dir.blob(&digest);
             let saved = File::open(&path).and_then(|file| file.set_times(FileTimes::new().set_accessed(used)));
             if let Err(error) = saved {
-                debug!(path = %path.display(), %error, "the last use of a blob cannot be kept");
+                debug!(path = %path.display(), %error, "last use of a blob not saved");
             }
         }
     }
 }
 
-fn vanished(digest: &Digest) {
-    warn!(%digest, "a blob's file is gone from the cache; it is fetched again when it is asked for");
+fn log_vanished(digest: &Digest) {
+    warn!(%digest, "blob file missing");
 }
 
-/// A quarter of the files that this process may open is for idle blobs, the rest for those that clients wait for.
+/// A quarter of the files that this process may open are for idle blobs. The others are for blobs that are being read.
 fn most_open() -> usize {
     let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(MOST_OPEN.min(allowed / 4)).unwrap_or(usize::MAX)

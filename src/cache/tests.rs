@@ -1,11 +1,11 @@
-//! The cache as a whole, on real directories.
+//! Tests of the whole cache on real directories.
 
 mod crash;
 mod eviction;
+mod failures;
+mod inspection;
 mod partials;
 mod scrub;
-mod survey;
-mod trouble;
 
 use std::collections::HashSet;
 use std::fs;
@@ -18,8 +18,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use super::scan::{Found, Scan};
 use super::*;
-use crate::asset::{ByteRange, Proven, Verifier};
+use crate::asset::{ByteRange, Digest, VerifiedDigest, Verifier};
+use crate::fault_points::FaultPoints;
 
 const PART: u64 = 1000;
 
@@ -31,21 +33,21 @@ fn open(dir: &Path, max_size: u64) -> Cache {
     Cache::open(settings(dir, max_size)).unwrap()
 }
 
-/// A blob of `size` bytes, different for each `seed`.
+/// The bytes of a blob; different for each `seed`.
 fn blob(seed: u8, size: usize) -> Vec<u8> {
     (0..size).map(|at| u8::try_from(at * 7 % 251).unwrap() ^ seed).collect()
 }
 
-fn prove(bytes: &[u8]) -> Proven {
+fn verified(bytes: &[u8]) -> VerifiedDigest {
     let mut verifier = Verifier::new();
     verifier.update(bytes);
-    verifier.prove(&Digest::of(bytes)).unwrap()
+    verifier.verify(&Digest::of(bytes)).unwrap()
 }
 
-/// Writes what is not here yet, part by part.
+/// Writes the missing parts.
 fn write_parts(partial: &Partial, bytes: &[u8]) -> Result<(), CacheError> {
-    for (index, here) in partial.parts().into_iter().enumerate() {
-        if !here {
+    for (index, is_written) in partial.parts().into_iter().enumerate() {
+        if !is_written {
             let start = index * usize::try_from(PART).unwrap();
             let part = &bytes[start..bytes.len().min(start + usize::try_from(PART).unwrap())];
             let (head, tail) = part.split_at(part.len() / 3);
@@ -60,26 +62,34 @@ fn write_parts(partial: &Partial, bytes: &[u8]) -> Result<(), CacheError> {
 fn fill(cache: &Cache, bytes: &[u8]) -> Result<Entry, CacheError> {
     let partial = cache.partial(&Digest::of(bytes), bytes.len() as u64, PART)?;
     write_parts(&partial, bytes)?;
-    partial.admit(prove(bytes))
+    partial.admit(verified(bytes))
+}
+
+/// The seed for random numbers, printed when the test fails. `BOOTDEPOT_TEST_SEED` sets it.
+fn seed() -> u64 {
+    let given = std::env::var("BOOTDEPOT_TEST_SEED").ok();
+    let seed = given.map_or_else(|| fastrand::u64(..), |text| text.parse().expect("BOOTDEPOT_TEST_SEED is a number"));
+    println!("BOOTDEPOT_TEST_SEED={seed}");
+    seed
 }
 
 fn read(entry: &Entry) -> Bytes {
     entry.read(ByteRange::whole(entry.size())).unwrap()
 }
 
-/// What the accounts say is what is on the disk, and nothing else is there.
+/// Asserts that the index matches the disk, and that no other files are there.
 fn assert_consistent(cache: &Cache) {
-    let found = scan::Scan::of(&cache.store.dir);
-    assert!(found.leftovers.is_empty() && found.strangers.is_empty(), "{found:?}");
-    let sums = |found: &[scan::Found]| (found.iter().map(|it| it.size).sum::<u64>(), found.len());
+    let found = Scan::of(&cache.store.dir);
+    assert!(found.leftovers.is_empty() && found.foreign.is_empty(), "{found:?}");
+    let sums = |found: &[Found]| (found.iter().map(|it| it.size).sum::<u64>(), found.len());
     let stats = cache.stats();
-    assert_eq!((stats.proven_bytes, stats.proven_entries), sums(&found.blobs));
+    assert_eq!((stats.blob_bytes, stats.blob_entries), sums(&found.blobs));
     assert_eq!((stats.partial_bytes, stats.partial_entries), sums(&found.partials));
     assert_eq!((stats.quarantined_bytes, stats.quarantined_entries), sums(&found.quarantined));
 }
 
 #[test]
-fn a_proven_blob_is_read_in_every_way() {
+fn blob_reads_equal_in_every_way() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 1 << 20);
     let bytes = blob(1, 300_000);
@@ -90,10 +100,10 @@ fn a_proven_blob_is_read_in_every_way() {
     assert_eq!(read(&entry), bytes);
     let range = ByteRange::new(4_097, 250_001);
     assert_eq!(entry.read(range).unwrap(), bytes[4_097..250_001]);
-    // Written a moment ago, so it is in memory; some file systems cannot say so.
+    // It was just written and so is in memory, but some file systems do not support RWF_NOWAIT.
     assert!(entry.read_resident(range).is_none_or(|read| read == bytes[4_097..250_001]));
-    for window in [Some(entry.map(range).unwrap()), entry.map_resident(range)].into_iter().flatten() {
-        assert_eq!(through_a_socket(&window), bytes[4_097..250_001]);
+    for window in [entry.map(range).unwrap(), entry.map_resident(range).unwrap()] {
+        assert_eq!(through_socket(&window), bytes[4_097..250_001]);
     }
     let empty = ByteRange::new(5, 5);
     assert!(entry.map(empty).unwrap().is_empty() && entry.map_resident(empty).unwrap().is_empty());
@@ -106,7 +116,7 @@ fn a_proven_blob_is_read_in_every_way() {
     assert_consistent(&cache);
 }
 
-fn through_a_socket(window: &Bytes) -> Vec<u8> {
+fn through_socket(window: &Bytes) -> Vec<u8> {
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     thread::scope(|scope| {
         scope.spawn(move || ours.write_all(window).unwrap());
@@ -117,7 +127,7 @@ fn through_a_socket(window: &Bytes) -> Vec<u8> {
 }
 
 #[test]
-fn an_empty_blob_is_a_blob() {
+fn empty_blob_is_cached() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 1 << 20);
     let entry = fill(&cache, b"").unwrap();
@@ -127,23 +137,23 @@ fn an_empty_blob_is_a_blob() {
 }
 
 #[test]
-fn a_blob_stays_open_between_uses_and_is_found_after_a_restart() {
+fn blob_stays_open_and_survives_restart() {
     let temp = tempfile::tempdir().unwrap();
     let bytes = blob(1, 2_500);
     let digest = Digest::of(&bytes);
     let cache = open(temp.path(), 1 << 20);
     drop(fill(&cache, &bytes).unwrap());
-    assert_eq!(read(&cache.opened(&digest).unwrap()), bytes);
+    assert_eq!(read(&cache.get_if_open(&digest).unwrap()), bytes);
     drop(cache);
     let cache = open(temp.path(), 1 << 20);
     assert_eq!(cache.size_of(&digest), Some(2_500));
-    assert!(cache.opened(&digest).is_none(), "nothing was opened at the start");
+    assert!(cache.get_if_open(&digest).is_none(), "nothing was opened at the start");
     assert_eq!(read(&cache.get(&digest).unwrap()), bytes);
-    assert!(cache.opened(&digest).is_some());
+    assert!(cache.get_if_open(&digest).is_some());
 }
 
 #[test]
-fn a_second_cache_in_the_directory_is_refused() {
+fn second_cache_in_directory_is_locked() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 1 << 20);
     let error = Cache::open(settings(temp.path(), 1 << 20)).err().unwrap();
@@ -157,14 +167,15 @@ fn a_second_cache_in_the_directory_is_refused() {
 }
 
 #[test]
-fn threads_that_fill_read_and_evict_leave_the_accounts_right() {
+fn concurrent_use_keeps_index_consistent() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 7_000);
+    let seed = seed();
     thread::scope(|scope| {
         for thread in 0..4u64 {
             let cache = &cache;
             scope.spawn(move || {
-                let mut random = fastrand::Rng::with_seed(thread);
+                let mut random = fastrand::Rng::with_seed(seed.wrapping_add(thread));
                 for _ in 0..60 {
                     let bytes = blob(random.u8(0..6), 1_500);
                     let digest = Digest::of(&bytes);
@@ -190,7 +201,7 @@ fn threads_that_fill_read_and_evict_leave_the_accounts_right() {
     });
     assert_consistent(&cache);
     let stats = cache.stats();
-    assert!(stats.proven_bytes + stats.partial_bytes + stats.quarantined_bytes <= 7_000);
+    assert!(stats.blob_bytes + stats.partial_bytes + stats.quarantined_bytes <= 7_000);
     drop(cache);
     assert_eq!(open(temp.path(), 7_000).stats(), stats);
 }

@@ -1,9 +1,9 @@
-//! Media types by suffix, for assets whose type nobody gave.
+//! Media types by suffix, for assets without a configured one.
 
-/// The media type of an asset by the suffix of its name, whatever the suffix's case.
+/// The media type of an asset by the suffix of its name. The case of the suffix is ignored.
 ///
-/// What firmware boots comes first: UEFI HTTP Boot takes an image for what its `Content-Type` says (UEFI 2.10, 24.7).
-/// An `.img` is an initrd or a root file system here, so it must not be called an EFI image.
+/// The suffixes that firmware boots come first: UEFI HTTP Boot selects the image type by `Content-Type` (UEFI 2.10, 24.7).
+/// An `.img` is an initrd or a root file system here, so that it must not have the type of an EFI image.
 pub fn content_type(name: &str) -> &'static str {
     let file = name.rsplit('/').next().unwrap_or(name);
     let suffix = file.rsplit_once('.').map_or("", |(_, suffix)| suffix).to_ascii_lowercase();
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn firmware_is_told_what_it_boots() {
+    fn suffix_determines_content_type() {
         for (name, media_type) in [
             ("boot/snponly.efi", "application/efi"),
             ("BOOT/BOOTX64.EFI", "application/efi"),

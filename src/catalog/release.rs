@@ -1,23 +1,22 @@
-//! Releases: assets that go live, are kept and are dropped together. What is live now is for the room above to know.
+//! Releases: assets that are activated and retired together. Which release is live now is the business of `boot`.
 
 use crate::asset::AssetName;
 
-/// Assets that belong together: a kernel, its initramfs and its root file system.
+/// Assets that belong together, such as a kernel, its initramfs and its root file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
     /// Its name.
     pub name: String,
-    /// The channel of which it is one of the releases. Of a channel one release is live at a time; a release without a
-    /// channel stands for itself.
+    /// Its channel. One release of a channel is live at a time. A release without a channel is independent.
     pub channel: Option<String>,
-    /// Its assets, none twice; never empty.
+    /// Its assets, without duplicates; never empty.
     pub assets: Vec<AssetName>,
-    /// Whether the settings want it live.
+    /// Whether the configuration activates it.
     pub active: bool,
 }
 
 impl Release {
-    /// What all its assets' names begin with: the longest such text that ends in a slash, or nothing.
+    /// The common directory of its assets' names, with a slash at its end. Empty if there is none.
     pub fn prefix(&self) -> &str {
         let Some((first, rest)) = self.assets.split_first() else { return "" };
         let mut prefix = directory(first.as_str());
@@ -29,21 +28,21 @@ impl Release {
         prefix
     }
 
-    /// Its asset that is called `short` within it: the asset's name without the [prefix](Self::prefix). Two releases of
-    /// one channel call the same part by the same short name.
-    pub fn by_short(&self, short: &str) -> Option<&AssetName> {
+    /// The asset with this short name: its name without the [prefix](Self::prefix). Corresponding assets of the releases of
+    /// a channel have the same short name.
+    pub fn by_short_name(&self, short: &str) -> Option<&AssetName> {
         let prefix = self.prefix();
         self.assets.iter().find(|asset| &asset.as_str()[prefix.len()..] == short)
     }
 
-    /// The short name of each of its assets.
-    pub fn shorts(&self) -> impl Iterator<Item = &str> {
+    /// The short names of its assets.
+    pub fn short_names(&self) -> impl Iterator<Item = &str> {
         let length = self.prefix().len();
         self.assets.iter().map(move |asset| &asset.as_str()[length..])
     }
 }
 
-/// The directory that a name lies in, with the slash at its end; nothing where it lies in none.
+/// The directory of a name, with a slash at its end. Empty if it has none.
 fn directory(name: &str) -> &str {
     name.rfind('/').map_or("", |slash| &name[..=slash])
 }
@@ -60,11 +59,11 @@ mod tests {
     }
 
     #[test]
-    fn a_short_name_is_what_is_left_of_the_common_directory() {
-        for (assets, prefix, shorts) in [
+    fn short_name_omits_common_directory() {
+        for (assets, prefix, short_names) in [
             (&["okd/4.19/kernel", "okd/4.19/rootfs.img"][..], "okd/4.19/", &["kernel", "rootfs.img"][..]),
             (&["okd/4.19/kernel", "okd/4.19/img/rootfs"], "okd/4.19/", &["kernel", "img/rootfs"]),
-            // A common beginning that is no directory is none.
+            // A common prefix that is not a directory does not count.
             (&["okd/4.19/kernel", "okd/4.190/kernel"], "okd/", &["4.19/kernel", "4.190/kernel"]),
             (&["kernel", "okd/kernel"], "", &["kernel", "okd/kernel"]),
             (&["okd/4.19/kernel"], "okd/4.19/", &["kernel"]),
@@ -72,26 +71,26 @@ mod tests {
         ] {
             let release = release(assets);
             assert_eq!(release.prefix(), prefix, "{assets:?}");
-            assert_eq!(release.shorts().collect::<Vec<_>>(), shorts, "{assets:?}");
+            assert_eq!(release.short_names().collect::<Vec<_>>(), short_names, "{assets:?}");
         }
     }
 
     #[test]
-    fn a_short_name_leads_to_one_asset_and_a_whole_one_to_none() {
+    fn only_short_names_are_found() {
         let release = release(&["okd/4.19/kernel", "okd/4.19/rootfs.img"]);
-        assert_eq!(release.by_short("kernel").unwrap().as_str(), "okd/4.19/kernel");
-        for none in ["okd/4.19/kernel", "4.19/kernel", "", "kernel/", "initrd"] {
-            assert_eq!(release.by_short(none), None, "{none:?}");
+        assert_eq!(release.by_short_name("kernel").unwrap().as_str(), "okd/4.19/kernel");
+        for unknown in ["okd/4.19/kernel", "4.19/kernel", "", "kernel/", "initrd"] {
+            assert_eq!(release.by_short_name(unknown), None, "{unknown:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn every_asset_is_found_by_its_short_name(names in proptest::collection::btree_set("[ab]{1,2}(/[ab.]{1,2}x){0,3}", 1..6)) {
+        fn every_short_name_finds_its_asset(names in proptest::collection::btree_set("[ab]{1,2}(/[ab.]{1,2}x){0,3}", 1..6)) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let release = release(&names);
-            for (short, asset) in release.shorts().zip(&release.assets) {
-                prop_assert_eq!(release.by_short(short), Some(asset));
+            for (short, asset) in release.short_names().zip(&release.assets) {
+                prop_assert_eq!(release.by_short_name(short), Some(asset));
                 prop_assert_eq!(format!("{}{short}", release.prefix()), asset.as_str());
             }
         }

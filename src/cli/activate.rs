@@ -1,36 +1,35 @@
-//! `bootdepot activate`: makes a release live, and says how far that is.
+//! `bootdepot activate`: makes a release live.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use super::live::Live;
+use anyhow::Context as _;
+
+use super::client::{ApiClient, Event, EventStream, Topic};
+use super::discover;
 use super::print;
-use super::releases::{self, here};
-use super::running::Running;
+use super::releases::cached_bytes;
+use super::status_line::StatusLine;
 use crate::api::ReleaseView;
 use crate::boot::ReleaseState;
 use crate::config::Flags;
 
-/// How often `--wait` asks.
-const ASK: Duration = Duration::from_millis(500);
-
-/// Make a release live as soon as all of it is in the cache
+/// Make a release live as soon as all its assets are cached
 ///
-/// Until then the release before stays live, and it is kept for two hours more for the machines that began with it.
-/// Activate that one to go back. The choice holds until the settings name another release as active than they do now.
+/// Until then the previous release stays live. After that it is kept for two hours, for machines that are still booting it;
+/// to go back, activate it. The choice holds until the settings make another release active.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot activate okd-4.20 --wait")]
 pub struct ActivateCommand {
     /// The release
     name: String,
-    /// Wait until it is live, and show how far it is; fails when an asset cannot be fetched
+    /// Wait until it is live and show the progress; fails if an asset cannot be fetched
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
     flags: Flags,
 }
 
-/// What a view means for who waits.
+/// What the state of the release means for `--wait`.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Live,
@@ -39,32 +38,59 @@ enum Verdict {
 }
 
 impl ActivateCommand {
-    /// Tells the server, and waits if asked to.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let server = Running::with(&self.flags)?.server()?;
-        let mut view: ReleaseView = server.post(&["releases", &self.name, "activate"])?;
-        let mut shown = Live::new();
+    /// Activates the release, and waits if asked to.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = discover::server(&self.flags).await?;
+        let mut release = client.activate(&self.name).await?;
+        let mut line = StatusLine::new();
+        let mut events = None;
         loop {
-            match verdict(&view) {
+            match verdict(&release) {
                 Verdict::Live => {
-                    shown.end();
+                    line.end();
                     print(&format!("{} is live\n", self.name))?;
                     return Ok(ExitCode::SUCCESS);
                 }
                 Verdict::Failed(reason) => {
-                    shown.end();
+                    line.end();
                     anyhow::bail!("{reason}");
                 }
-                Verdict::Waiting(text) if self.wait => shown.show(&text),
+                Verdict::Waiting(text) if self.wait => line.show(&text),
                 Verdict::Waiting(text) => {
-                    print(&format!("{text}; it goes live when all are\n"))?;
+                    print(&format!("{text}; it goes live when all are cached\n"))?;
                     return Ok(ExitCode::SUCCESS);
                 }
             }
-            std::thread::sleep(ASK);
-            let found = releases::ask(&server)?.into_iter().find(|view| view.name == self.name);
-            view = found.ok_or_else(|| anyhow::anyhow!("the server no longer has the release {}", self.name))?;
+            release = match &mut events {
+                Some(events) => self.next(&client, events).await?,
+                None => {
+                    events = Some(client.events(&[Topic::Release]).await?);
+                    self.find(&client).await?
+                }
+            };
         }
+    }
+
+    /// Waits until the release has changed.
+    async fn next(&self, client: &ApiClient, events: &mut EventStream) -> anyhow::Result<ReleaseView> {
+        loop {
+            let mut changed = None;
+            for event in events.next().await? {
+                match event {
+                    Event::Release(release) if release.name == self.name => changed = Some(release),
+                    Event::Missed => return self.find(client).await,
+                    _ => {}
+                }
+            }
+            if let Some(release) = changed {
+                return Ok(release);
+            }
+        }
+    }
+
+    async fn find(&self, client: &ApiClient) -> anyhow::Result<ReleaseView> {
+        let found = client.releases().await?.into_iter().find(|release| release.name == self.name);
+        found.with_context(|| format!("the server no longer has the release {}", self.name))
     }
 }
 
@@ -76,9 +102,11 @@ fn verdict(view: &ReleaseView) -> Verdict {
         }
         (ReleaseState::Live, _) => Verdict::Live,
         (ReleaseState::Failed, Some(reason)) => {
-            Verdict::Failed(format!("{name} is not live: {reason}; the server tries on"))
+            Verdict::Failed(format!("{name} is not live: {reason}; the server keeps retrying"))
         }
-        _ => Verdict::Waiting(format!("{name}: {} of {} assets are proven, {}", view.proven, view.total, here(view))),
+        _ => {
+            Verdict::Waiting(format!("{name}: {} of {} assets cached, {}", view.cached, view.total, cached_bytes(view)))
+        }
     }
 }
 
@@ -87,14 +115,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_is_told_how_it_stands() {
+    fn release_state_decides_what_wait_does() {
         let view = |state, active, reason: Option<&str>| ReleaseView {
             name: "okd-4.20".to_owned(),
             channel: Some("okd".to_owned()),
             state,
             active,
             reason: reason.map(str::to_owned),
-            proven: 1,
+            cached: 1,
             total: 3,
             bytes: 2048,
             size: None,
@@ -102,9 +130,9 @@ mod tests {
         };
         assert_eq!(verdict(&view(ReleaseState::Live, true, None)), Verdict::Live);
         let fetching = verdict(&view(ReleaseState::Fetching, true, None));
-        assert_eq!(fetching, Verdict::Waiting("okd-4.20: 1 of 3 assets are proven, 2.0 KiB".to_owned()));
+        assert_eq!(fetching, Verdict::Waiting("okd-4.20: 1 of 3 assets cached, 2.0 KiB".to_owned()));
         let failed = verdict(&view(ReleaseState::Failed, true, Some("okd/rootfs: no source has it")));
-        let said = "okd-4.20 is not live: okd/rootfs: no source has it; the server tries on";
+        let said = "okd-4.20 is not live: okd/rootfs: no source has it; the server keeps retrying";
         assert_eq!(failed, Verdict::Failed(said.to_owned()));
         for state in [ReleaseState::Idle, ReleaseState::Live] {
             assert!(matches!(verdict(&view(state, false, None)), Verdict::Failed(_)));

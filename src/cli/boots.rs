@@ -7,22 +7,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::running::Running;
+use super::backend::Backend;
+use super::batch::item;
+use super::client::{ApiClient, Event, Topic};
+use super::format::{ago, bytes, clock, plain, rate, span, took};
 use super::table::Table;
-use super::witness::Witness;
-use super::words::{ago, bytes, clock, plain, rate, span, took};
-use super::{print, say};
+use super::{discover, print, say};
 use crate::api::{BootView, MachineView, StepView};
 use crate::boot::State;
 use crate::config::Flags;
 use crate::depot::Outcome;
 
-/// How often a server is asked what is new.
-const ASKED_EVERY: Duration = Duration::from_secs(1);
-
 /// Show the last boots of a machine, step by step
 ///
-/// Asks the running server (`admin.listen`); where none answers, reads the ledger that the last one left.
+/// Asks the running server (`admin.listen`). If none runs, reads the ledger in the cache directory.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot boots r630-01\n  bootdepot boots 24:6e:96:00:00:01 --follow")]
 pub struct BootsCommand {
@@ -31,7 +29,7 @@ pub struct BootsCommand {
     /// Print JSON
     #[arg(long, conflicts_with = "follow")]
     json: bool,
-    /// Print each step of the boot under way, or of the next, as it comes, until it is done or Ctrl-C
+    /// Print each step of the current or next boot as it happens, until the boot is done; Ctrl-C to stop
     #[arg(long)]
     follow: bool,
     #[command(flatten)]
@@ -40,55 +38,76 @@ pub struct BootsCommand {
 
 impl BootsCommand {
     /// Runs it, printing to standard output.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
         let zone = TimeZone::system();
         if self.follow {
-            return follow(&Witness::Server(Running::with(&self.flags)?.server()?), &self.host, &zone);
+            return follow(&discover::server(&self.flags).await?, &self.host, &zone).await;
         }
-        match Witness::of(&self.flags)?.machine(&self.host)? {
-            Err(reason) => anyhow::bail!("{}: {reason}", self.host),
-            Ok(machine) if self.json => print(&(serde_json::to_string_pretty(&machine)? + "\n"))?,
-            Ok(machine) => print(&show(&machine, Timestamp::now(), &zone)?)?,
-        }
+        let backend = Backend::ledger(&self.flags).await?;
+        let found = backend.run(async |client| item(client.host(&self.host).await)).await?;
+        let machine = found.map_err(|reason| anyhow::anyhow!("{}: {reason}", self.host))?;
+        let printed = match self.json {
+            true => serde_json::to_string_pretty(&machine)? + "\n",
+            false => show(&machine, Timestamp::now(), &zone)?,
+        };
+        print(&printed)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn follow(witness: &Witness, host: &str, zone: &TimeZone) -> anyhow::Result<ExitCode> {
-    let mut news = News::default();
+/// Prints the steps of a machine's boot as they come, until it is done.
+async fn follow(client: &ApiClient, host: &str, zone: &TimeZone) -> anyhow::Result<ExitCode> {
+    let mut events = client.events(&[Topic::Host]).await?;
+    let mut printed = Printed::default();
+    let mut known = None;
     let mut first = true;
     loop {
-        match witness.machine(host)? {
+        match item(client.host(host).await)? {
             Ok(machine) => {
                 let done = machine.boots.first().is_some_and(|boot| boot.state == State::Done);
                 if first && done {
-                    say(format_args!("bootdepot: the last boot of {host} is done; this waits for the next"));
-                    news.skip(&machine);
+                    say(format_args!("bootdepot: the last boot of {host} is done; waiting for the next one"));
+                    printed.skip(&machine);
                 } else if first && machine.boots.is_empty() {
-                    say(format_args!("bootdepot: {host} was not seen yet; this waits for it"));
+                    say(format_args!("bootdepot: {host} has not been seen yet; waiting for it"));
                 }
-                print(&news.of(&machine, Timestamp::now(), zone))?;
-                if done && !first && !news.is_skipped(&machine) {
+                print(&printed.update(&machine, Timestamp::now(), zone))?;
+                if done && !first && !printed.is_skipped(&machine) {
                     return Ok(ExitCode::SUCCESS);
                 }
+                known = Some(machine);
             }
-            Err(reason) if first => say(format_args!("bootdepot: {host}: {reason}; this waits for it")),
+            Err(reason) if first => say(format_args!("bootdepot: {host}: {reason}; waiting for it")),
             Err(_) => {}
         }
         first = false;
-        std::thread::sleep(ASKED_EVERY);
+        while !events.next().await?.iter().any(|event| may_concern(event, known.as_ref())) {}
     }
 }
 
-/// What was told already of a machine's newest boot.
+/// Whether the machine that is followed may have changed. Any may be it that has not been seen yet.
+fn may_concern(event: &Event, known: Option<&MachineView>) -> bool {
+    match (event, known) {
+        (Event::Host(changed), Some(known)) => {
+            let same = |a: bool, b: bool| a && b;
+            same(changed.mac.is_some(), changed.mac == known.mac)
+                || same(changed.name.is_some(), changed.name == known.name)
+                || same(changed.address.is_some(), changed.address == known.address)
+        }
+        (Event::Host(_), None) | (Event::Missed, _) => true,
+        _ => false,
+    }
+}
+
+/// What has been printed of a machine's newest boot.
 #[derive(Default)]
-struct News {
+struct Printed {
     skipped: Option<u64>,
     boot: Option<BootView>,
 }
 
-impl News {
-    /// The newest boot is none of interest.
+impl Printed {
+    /// Prints nothing of the newest boot.
     fn skip(&mut self, machine: &MachineView) {
         self.skipped = machine.boots.first().map(|boot| boot.id);
     }
@@ -97,23 +116,23 @@ impl News {
         machine.boots.first().map(|boot| boot.id) == self.skipped
     }
 
-    /// A line for each step that is new or has changed, and one for how the boot stands where that has changed.
-    fn of(&mut self, machine: &MachineView, now: Timestamp, zone: &TimeZone) -> String {
+    /// A line for each step that is new or has changed, and one for the state of the boot if that has changed.
+    fn update(&mut self, machine: &MachineView, now: Timestamp, zone: &TimeZone) -> String {
         let Some(boot) = machine.boots.first().filter(|_| !self.is_skipped(machine)) else { return String::new() };
-        let told = self.boot.replace(boot.clone());
-        let told = told.filter(|told| told.id == boot.id);
+        let before = self.boot.replace(boot.clone());
+        let before = before.filter(|before| before.id == boot.id);
         let mut lines = Vec::new();
-        if told.is_none() {
+        if before.is_none() {
             let profile = boot.profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
             lines.push(format!("{}  boot #{} begins{profile}", clock(boot.began, now, zone), boot.id));
         }
-        let known = told.as_ref().map_or(&[][..], |told| &told.steps);
+        let known = before.as_ref().map_or(&[][..], |before| &before.steps);
         for step in boot.steps.iter().filter(|step| !known.contains(step)) {
             lines.push(line(step, now, zone));
         }
-        let changed = told.is_none_or(|told| told.state != boot.state);
+        let changed = before.is_none_or(|before| before.state != boot.state);
         if changed && boot.state != State::Booting {
-            lines.push(format!("{}  {}", clock(now, now, zone), standing(boot, now, zone)));
+            lines.push(format!("{}  {}", clock(now, now, zone), state(boot, now, zone)));
         }
         lines.into_iter().map(|line| plain(&line) + "\n").collect()
     }
@@ -141,7 +160,7 @@ fn show(machine: &MachineView, now: Timestamp, zone: &TimeZone) -> Result<String
     let (mac, address) = (machine.mac.map(|mac| mac.to_string()), machine.address.map(|address| address.to_string()));
     let who = [&machine.name, &mac, &address].into_iter().flatten().cloned().collect::<Vec<_>>();
     let mut text = who.join("  ") + "\n";
-    // The newest stands last, above the prompt.
+    // The newest comes last, above the prompt.
     for boot in machine.boots.iter().rev() {
         let profile = boot.profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
         let (began, age) = (clock(boot.began, now, zone), ago(boot.began, now));
@@ -162,7 +181,7 @@ fn show(machine: &MachineView, now: Timestamp, zone: &TimeZone) -> Result<String
             ]);
         }
         text += &table.print("  ");
-        writeln!(text, "  {}", standing(boot, now, zone))?;
+        writeln!(text, "  {}", state(boot, now, zone))?;
     }
     if machine.boots.is_empty() {
         text += "not seen yet\n";
@@ -170,8 +189,8 @@ fn show(machine: &MachineView, now: Timestamp, zone: &TimeZone) -> Result<String
     Ok(text)
 }
 
-/// How a boot stands: `stuck since 14:02:11 (4 min): the kernel came, no initrd was asked for`.
-fn standing(boot: &BootView, now: Timestamp, zone: &TimeZone) -> String {
+/// The state of a boot: `stuck since 14:02:11 (4 min): the kernel came, no initrd was asked for`.
+fn state(boot: &BootView, now: Timestamp, zone: &TimeZone) -> String {
     let note = plain(&boot.note);
     match boot.state {
         State::Stuck | State::Quiet | State::Waiting => {
@@ -204,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_is_a_table_of_its_steps() {
+    fn boot_table_lists_steps() {
         let (machine, now) = machine();
         insta::assert_snapshot!(show(&machine, now, &TimeZone::UTC).unwrap(), @r"
         r630-01  24:6e:96:00:00:01  192.0.2.7
@@ -219,20 +238,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_is_told_once() {
+    fn follow_prints_each_change_once() {
         let (mut machine, now) = machine();
-        let mut news = News::default();
+        let mut printed = Printed::default();
         let stuck = machine.boots[0].clone();
         machine.boots[0].state = State::Booting;
         machine.boots[0].steps.pop();
         machine.boots[0].steps[1].open = 1;
-        let mut told = news.of(&machine, now, &TimeZone::UTC);
-        told += &news.of(&machine, now, &TimeZone::UTC);
+        let mut lines = printed.update(&machine, now, &TimeZone::UTC);
+        lines += &printed.update(&machine, now, &TimeZone::UTC);
         machine.boots[0] = stuck;
-        told += "--\n";
-        told += &news.of(&machine, now, &TimeZone::UTC);
-        told += &news.of(&machine, now, &TimeZone::UTC);
-        insta::assert_snapshot!(told, @r"
+        lines += "--\n";
+        lines += &printed.update(&machine, now, &TimeZone::UTC);
+        lines += &printed.update(&machine, now, &TimeZone::UTC);
+        insta::assert_snapshot!(lines, @r"
         14:02:00  boot #17 begins, profile okd-worker
         14:02:01  dhcp    snponly.efi (x2)  complete
         14:02:03  nbp     snponly.efi (x2)  begins

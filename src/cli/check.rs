@@ -1,10 +1,12 @@
 //! `bootdepot check`: looks at everything that a server with these settings depends on, before machines do.
 
 mod advice;
+mod certificate;
 mod disk;
 mod files;
 mod objects;
 mod origins;
+mod outcome;
 mod ports;
 mod report;
 mod secrets;
@@ -12,11 +14,11 @@ mod show;
 
 use std::process::ExitCode;
 
-use super::misuse::{Misuse, WRONG_USE};
+use super::format::count;
 use super::print;
-use super::words::count;
+use super::usage_error::{USAGE_ERROR, UsageError};
 use crate::app;
-use crate::cache::Survey;
+use crate::cache;
 use crate::config::{Config, ConfigErrors, Flags};
 use report::Report;
 
@@ -45,19 +47,16 @@ pub struct CheckCommand {
 
 impl CheckCommand {
     /// Runs it, printing to standard output.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match app::load_at_hand(&self.flags) {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match app::load_at_hand(&self.flags).await {
             Ok(config) => config,
             Err(errors) if self.json => {
                 print(&format!("{:#}\n", wrong_settings(&errors)))?;
-                return Ok(ExitCode::from(WRONG_USE));
+                return Ok(ExitCode::from(USAGE_ERROR));
             }
-            Err(errors) => return Err(Misuse::of(errors).into()),
+            Err(errors) => return Err(UsageError::new(errors).into()),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let report = runtime.block_on(look(&config));
-        // A resolver that is still waiting for its server must not hold up the exit.
-        runtime.shutdown_background();
+        let report = look(&config).await;
         let printed = if self.json { format!("{:#}\n", report.json()) } else { show::show(&report, self.verbose) };
         print(&printed)?;
         Ok(report.status())
@@ -68,7 +67,7 @@ async fn look(config: &Config) -> Report {
     let mut groups = vec![files::settings(config)];
     groups.extend(files::tls(config));
     groups.extend(files::tokens(config));
-    let survey = Survey::of(&config.cache.dir);
+    let survey = cache::inspect(&config.cache.dir);
     groups.push(ports::check(config, &survey));
     groups.push(files::firmware(config));
     groups.extend(secrets::check(config).await);

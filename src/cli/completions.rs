@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::{Cli, print};
+use super::print;
 
 /// Print a shell's completions of these commands
 ///
@@ -19,10 +18,10 @@ pub struct CompletionsCommand {
 }
 
 impl CompletionsCommand {
-    /// Prints them.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    /// Prints the completions of `command`.
+    pub fn run(self, command: &mut clap::Command) -> anyhow::Result<ExitCode> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "bootdepot", &mut script);
+        clap_complete::generate(self.shell, command, "bootdepot", &mut script);
         print(&String::from_utf8(script)?)?;
         Ok(ExitCode::SUCCESS)
     }

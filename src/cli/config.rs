@@ -5,9 +5,9 @@ mod markdown;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use super::misuse::Misuse;
+use super::format::wrapped;
 use super::print;
-use super::words::wrapped;
+use super::usage_error::UsageError;
 use crate::app;
 use crate::config::{Config, Explanation, Flags, schema};
 
@@ -45,12 +45,12 @@ enum Action {
 
 impl ConfigCommand {
     /// Runs it, printing to standard output; says on standard error what is wrong with the settings.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
         let printed = match self.action {
-            Action::Show { json, flags } => show(&app::load_now(&flags).map_err(Misuse::of)?, json)?,
+            Action::Show { json, flags } => show(&app::load_now(&flags).await.map_err(UsageError::new)?, json)?,
             Action::Schema => format!("{:#}\n", schema()),
             Action::Explain { markdown: true, .. } => markdown::page(&Explanation::all())?,
-            Action::Explain { key, json, .. } => explain(key.as_deref(), json).map_err(Misuse::of)?,
+            Action::Explain { key, json, .. } => explain(key.as_deref(), json).map_err(UsageError::new)?,
         };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)
@@ -167,9 +167,9 @@ mod tests {
                 takes    "hold-tail" or "whole"
                 default  "hold-tail"
                 variable BOOTDEPOT_FILL__RELEASE
-                When bytes of a fill under way may go out to clients.
-                `hold-tail`: As they come, but the last piece of what was asked for only when the bytes are proven.
-                `whole`: No byte before the whole is proven.
+                When clients receive bytes of a running fill.
+                `hold-tail`: As they arrive, but the last piece of the requested bytes only when they are verified.
+                `whole`: No byte before the whole asset is verified.
         "#);
         insta::assert_snapshot!(explain(Some("asset[3].sha256"), false).unwrap(), @r#"
             asset[].sha256

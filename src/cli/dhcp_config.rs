@@ -11,11 +11,11 @@ mod tests;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
-use super::misuse::Misuse;
+use super::usage_error::UsageError;
 use super::{print, say};
 use crate::app;
 use crate::config::Flags;
-use crate::dhcp::addresses_of;
+use crate::dhcp::interface_addresses;
 use site::{Site, here, nobody_there};
 
 /// Print settings for your own DHCP server
@@ -53,15 +53,14 @@ enum Server {
 
 impl DhcpConfigCommand {
     /// Runs it, printing to standard output; says on standard error what is missing.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = app::load_now(&self.flags).map_err(Misuse::of)?;
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let config = app::load_now(&self.flags).await.map_err(UsageError::new)?;
         let address = match self.address {
             Some(address) => address,
-            None => {
-                here(&config, &addresses_of(None)?, |interface| addresses_of(Some(interface))).map_err(Misuse::of)?
-            }
+            None => here(&config, &interface_addresses(None)?, |interface| interface_addresses(Some(interface)))
+                .map_err(UsageError::new)?,
         };
-        let site = Site::of(&config, address).map_err(Misuse::of)?;
+        let site = Site::of(&config, address).map_err(UsageError::new)?;
         if site.firmware.iter().next().is_none() {
             say(format_args!(
                 "bootdepot: no file of [dhcp.nbp] is a key of [tftp.files] or an asset, so only iPXE finds its way here"

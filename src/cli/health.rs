@@ -1,18 +1,18 @@
-//! `bootdepot health`: whether the running server is alive or ready, for a container that has no other program to ask with.
+//! `bootdepot health`: a health check, for containers that have no other program for it.
 
 use std::process::ExitCode;
 
-use super::print;
-use super::running::legible_server;
+use super::{discover, print};
 use crate::config::Flags;
 
-/// Ask the running server whether it is alive
+/// Check whether the running server is alive
 ///
-/// Asks the admin listener for /healthz or /readyz, which take no token. Exits with status 1 if it is not, or does not answer.
+/// Requests /healthz or /readyz from the admin listener; neither needs a token. Exits with status 1 if the server is not healthy
+/// or does not answer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot health\n  bootdepot health --ready")]
 pub struct HealthCommand {
-    /// Whether it is ready: it listens, its cache can be written, and every live release is there
+    /// Check whether it is ready: it listens, its cache is writable, and every active release is cached
     #[arg(long)]
     ready: bool,
     #[command(flatten)]
@@ -20,10 +20,10 @@ pub struct HealthCommand {
 }
 
 impl HealthCommand {
-    /// Asks, and prints the answer.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        // It is the server that is asked after, not the catalog on the disk.
-        let (good, text) = legible_server(&self.flags)??.probe(if self.ready { "/readyz" } else { "/healthz" })?;
+    /// Runs it, printing to standard output.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = discover::server_by_admin_section(&self.flags).await?;
+        let (good, text) = client.probe(if self.ready { "/readyz" } else { "/healthz" }).await?;
         print(&format!("{}\n", text.trim_end()))?;
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -1,19 +1,19 @@
-//! `bootdepot hosts`: every machine, and how its last boot stands.
+//! `bootdepot hosts`: lists the machines and their last boots.
 
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 
+use super::backend::Backend;
+use super::format::ago;
 use super::print;
 use super::table::Table;
-use super::witness::Witness;
-use super::words::ago;
 use crate::api::MachineView;
 use crate::config::Flags;
 
-/// List the machines that were seen, and how the last boot of each stands
+/// List the machines, with the state of the last boot of each
 ///
-/// Asks the running server (`admin.listen`); where none answers, reads the ledger that the last one left.
+/// Asks the running server (`admin.listen`). If none runs, reads the ledger in the cache directory.
 #[derive(Debug, clap::Args)]
 pub struct HostsCommand {
     /// Print JSON
@@ -25,11 +25,12 @@ pub struct HostsCommand {
 
 impl HostsCommand {
     /// Runs it, printing to standard output.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let machines = Witness::of(&self.flags)?.machines()?;
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let backend = Backend::ledger(&self.flags).await?;
+        let machines = backend.run(async |client| Ok(client.hosts().await?)).await?;
         let printed = match self.json {
             true => serde_json::to_string_pretty(&machines)? + "\n",
-            false if machines.is_empty() => "no machine was seen yet\n".to_owned(),
+            false if machines.is_empty() => "no machine has been seen yet\n".to_owned(),
             false => list(&machines, Timestamp::now()),
         };
         print(&printed)?;
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn machines_are_lines_of_a_table() {
+    fn hosts_table_shows_last_step() {
         let json = r#"[
             {"name":"r630-01","mac":"24:6e:96:00:00:01","address":"192.0.2.7","profile":"okd-worker",
              "seen":"2026-11-21T14:02:11Z","state":"stuck","since":"2026-11-21T14:02:11Z","note":"n","last_step":

@@ -1,29 +1,31 @@
-//! `bootdepot list`: the assets, and what of them is in the cache.
+//! `bootdepot list`: lists the assets and their states.
 
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
+use strum::VariantNames as _;
 
+use super::backend::Backend;
+use super::format::{ago, bytes};
 use super::print;
 use super::table::Table;
-use super::words::{ago, bytes};
-use super::worker::Worker;
 use crate::api::{AssetState, AssetView};
 use crate::config::Flags;
 
-/// List the assets, and what of them is in the cache
+/// List the assets, with the state of each
 ///
-/// Asks the running server (`admin.listen`), or, where none runs, looks into the cache by itself.
+/// Asks the running server (`admin.listen`). If none runs, opens the cache itself.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  bootdepot list okd/4.19/\n  bootdepot list --state missing\n  bootdepot list --json | jq -r '.[] | select(.pinned) | .name'"
 )]
 pub struct ListCommand {
-    /// Only those whose names begin so, such as `okd/4.19/`
+    /// Only assets whose names begin with this, such as `okd/4.19/`
     prefix: Option<String>,
-    /// Only those in this state
-    #[arg(long, value_name = "STATE")]
-    state: Option<State>,
+    /// Only assets in this state
+    #[arg(long, value_name = "STATE", value_parser = state())]
+    state: Option<AssetState>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -31,35 +33,20 @@ pub struct ListCommand {
     flags: Flags,
 }
 
-/// The states that can be asked for.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum State {
-    /// In the cache
-    Proven,
-    /// On the way there
-    Filling,
-    /// Neither
-    Missing,
-}
-
-impl From<State> for AssetState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Proven => Self::Proven,
-            State::Filling => Self::Filling,
-            State::Missing => Self::Missing,
-        }
-    }
+/// Parses the words of the API.
+fn state() -> impl TypedValueParser<Value = AssetState> {
+    PossibleValuesParser::new(AssetState::VARIANTS).try_map(|word| word.parse::<AssetState>())
 }
 
 impl ListCommand {
     /// Runs it, printing to standard output.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let worker = Worker::of_what_is_there(&self.flags)?;
-        let assets = worker.assets(self.prefix.as_deref().unwrap_or_default(), self.state.map(AssetState::from))?;
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let backend = Backend::cache(&self.flags).await?;
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let assets = backend.run(async |client| Ok(client.assets(prefix, self.state).await?)).await?;
         let printed = match self.json {
             true => serde_json::to_string_pretty(&assets)? + "\n",
-            false if assets.is_empty() => "no asset is like that\n".to_owned(),
+            false if assets.is_empty() => "no assets match\n".to_owned(),
             false => table(&assets, Timestamp::now()),
         };
         print(&printed)?;
@@ -96,10 +83,10 @@ fn percent(asset: &AssetView) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::depot::Holder;
+    use crate::depot::RetentionReason;
 
     #[test]
-    fn assets_are_lines_of_a_table() {
+    fn list_table_shows_states() {
         let now: Timestamp = "2026-11-21T14:06:11Z".parse().unwrap();
         let asset = |name: &str, state, bytes| AssetView {
             name: name.to_owned(),
@@ -119,16 +106,16 @@ mod tests {
             evicted_next: None,
         };
         let held = AssetView {
-            pinned_by: vec![Holder::Operator, Holder::Release("okd-4.19".to_owned())],
+            pinned_by: vec![RetentionReason::Operator, RetentionReason::Release("okd-4.19".to_owned())],
             in_use: true,
             used: Some("2026-11-21T14:02:11Z".parse().unwrap()),
-            ..asset("okd/4.19/rootfs.img", AssetState::Proven, 100 << 20)
+            ..asset("okd/4.19/rootfs.img", AssetState::Cached, 100 << 20)
         };
         let unknown = AssetView { size: None, ..asset("okd/4.20/rootfs.img", AssetState::Missing, 0) };
         let assets = [held, asset("okd/4.19/kernel", AssetState::Filling, 42 << 20), unknown];
         insta::assert_snapshot!(table(&assets, now), @r"
         NAME                      SIZE  STATE         HELD BY                               LAST USED
-        okd/4.19/rootfs.img  100.0 MiB  proven        operator, release okd-4.19, a reader  4 min ago
+        okd/4.19/rootfs.img  100.0 MiB  cached        operator, release okd-4.19, a reader  4 min ago
         okd/4.19/kernel      100.0 MiB  filling 42 %  -                                     -
         okd/4.20/rootfs.img          -  missing       -                                     -
         ");

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{Cli, print};
+use super::print;
 
 /// Print the manual page, or write those of all commands
 #[derive(Debug, clap::Args)]
@@ -50,9 +50,9 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
 ];
 
 impl ManCommand {
-    /// Prints or writes the pages.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let mut command = Cli::command().disable_help_subcommand(true);
+    /// Prints or writes the pages of `command`.
+    pub fn run(self, command: Command) -> anyhow::Result<ExitCode> {
+        let mut command = command.disable_help_subcommand(true);
         command.build();
         match self.out {
             None => print(&String::from_utf8(page(&command, true)?)?)?,

@@ -1,4 +1,4 @@
-//! Whose files those in a cache are: the service's, also where root works on its cache beside it.
+//! Keeps files in the cache owned by the service's user when root runs a command.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::say;
 
-/// Gives what root makes in a directory to whom the directory belongs: now, and when dropped. A service without privileges
-/// could neither write nor remove it.
+/// Changes the owner of root's files in a directory to the owner of the directory: now, and when dropped. Otherwise an
+/// unprivileged service could neither write nor remove them.
 pub(super) struct Owner {
     dir: PathBuf,
     user: u32,
@@ -16,7 +16,7 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// The owner of a directory, where this is root and the owner another.
+    /// The owner of a directory. `None` unless this process is root's and the owner is another user.
     pub(super) fn of(dir: &Path) -> Option<Self> {
         let found = fs::metadata(dir).ok().filter(|found| rustix::process::geteuid().is_root() && found.uid() != 0)?;
         let owner = Self { dir: dir.to_owned(), user: found.uid(), group: found.gid() };

@@ -1,23 +1,23 @@
-//! `bootdepot pin`: holds assets in the cache.
+//! `bootdepot pin`: pins assets in the cache.
 
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::deeds::{Deed, chosen, each};
-use super::words::bytes;
-use super::worker::Worker;
+use super::backend::Backend;
+use super::batch::{ItemResult, for_each, item, select};
+use super::format::bytes;
 use crate::api::{AssetState, AssetView};
 use crate::config::Flags;
 
-/// Hold assets in the cache until they are unpinned
+/// Pin assets: they are not evicted until they are unpinned
 ///
-/// A pin holds whether the asset is here already or not; it fetches nothing (see `preload`) and outlives restarts. Asks the
-/// running server (`admin.listen`), or, where none runs, works on the cache by itself.
+/// An asset can be pinned before it is cached; a pin fetches nothing (see `preload`). Pins survive restarts. Asks the running
+/// server (`admin.listen`). If none runs, opens the cache itself.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot pin okd/4.19/rootfs.img\n  bootdepot pin 'boot/*'")]
 pub struct PinCommand {
-    /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
+    /// Asset names or globs: `*` matches anything but a slash, `**` matches anything
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     /// Print JSON
@@ -29,21 +29,27 @@ pub struct PinCommand {
 
 impl PinCommand {
     /// Runs it, printing to standard output.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let worker = Worker::of_what_is_there(&self.flags)?;
-        let names = chosen(&self.names, &worker, |_| true)?;
-        each(&names, "there is no asset", self.json, |name| {
-            Ok(worker.pin(name)?.map(|asset| Deed { said: said(&asset), told: json!({ "asset": asset }) }))
-        })
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let backend = Backend::cache(&self.flags).await?;
+        backend
+            .run(async |client| {
+                let names = select(&self.names, client, |_| true).await?;
+                let pin = async |name: &str| {
+                    let pinned = item(client.pin(name).await)?;
+                    Ok(pinned.map(|asset| ItemResult { text: text(&asset), json: json!({ "asset": asset }) }))
+                };
+                for_each(&names, "no asset matches", self.json, pin).await
+            })
+            .await
     }
 }
 
-fn said(asset: &AssetView) -> String {
+fn text(asset: &AssetView) -> String {
     match asset.state {
-        AssetState::Proven => format!("pinned {} ({})", asset.name, bytes(asset.bytes)),
-        AssetState::Filling => format!("pinned {}, which is on its way here", asset.name),
+        AssetState::Cached => format!("pinned {} ({})", asset.name, bytes(asset.bytes)),
+        AssetState::Filling => format!("pinned {}, which is being fetched", asset.name),
         AssetState::Missing => {
-            format!("pinned {}, which is not here yet: preload it, or it comes when asked for", asset.name)
+            format!("pinned {}, which is not cached: preload it, or it is fetched on the first request", asset.name)
         }
     }
 }

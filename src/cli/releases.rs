@@ -1,22 +1,20 @@
-//! `bootdepot releases`: which releases there are, and how each stands.
+//! `bootdepot releases`: lists the releases and their states.
 
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 
+use super::discover;
+use super::format::{bytes, span};
 use super::print;
-use super::running::Running;
-use super::server::{AskError, Server};
 use super::table::Table;
-use super::words::{bytes, span};
-use crate::api::ReleaseList;
 use crate::api::ReleaseView;
 use crate::config::Flags;
 
-/// List the releases of the running server, and how each stands
+/// List the releases of the running server, with the state of each
 ///
-/// Of each channel one release is active. It is live, so that new scripts name its assets, once all of them are in the
-/// cache; until then the one before stays live.
+/// One release of each channel is active. Once all its assets are cached it is live: boot scripts name its assets. Until
+/// then the previous release stays live.
 #[derive(Debug, clap::Args)]
 pub struct ReleasesCommand {
     /// Print JSON
@@ -27,9 +25,9 @@ pub struct ReleasesCommand {
 }
 
 impl ReleasesCommand {
-    /// Asks the server and prints what it says.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let views = ask(&Running::with(&self.flags)?.server()?)?;
+    /// Runs it, printing to standard output.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let views = discover::server(&self.flags).await?.releases().await?;
         let printed =
             if self.json { serde_json::to_string_pretty(&views)? + "\n" } else { table(&views, Timestamp::now()) };
         print(&printed)?;
@@ -37,37 +35,32 @@ impl ReleasesCommand {
     }
 }
 
-/// Every release of the server.
-pub(super) fn ask(server: &Server) -> Result<Vec<ReleaseView>, AskError> {
-    server.get::<ReleaseList>(&["releases"]).map(|all| all.releases)
-}
-
 fn table(views: &[ReleaseView], now: Timestamp) -> String {
-    let mut table = Table::new(&["NAME", "CHANNEL", "STATE", ">PROVEN", ">HERE", "WHY"]);
+    let mut table = Table::new(&["NAME", "CHANNEL", "STATE", ">CACHED", ">BYTES", "REASON"]);
     for view in views {
         table.row([
             view.name.clone(),
             view.channel.clone().unwrap_or_else(|| "-".to_owned()),
             view.state.as_str().to_owned(),
-            format!("{} of {}", view.proven, view.total),
-            here(view),
+            format!("{} of {}", view.cached, view.total),
+            cached_bytes(view),
             why(view, now),
         ]);
     }
     table.print("")
 }
 
-/// Why it is not proven, or is kept though another is live.
+/// Why it is not cached in full, or why it is kept while another release is live.
 fn why(view: &ReleaseView, now: Timestamp) -> String {
     let kept = view.kept_until.map(|until| {
         let left = span(until.duration_since(now));
-        format!("kept for {left} more, for machines that began with it")
+        format!("kept for {left} more for machines that booted it")
     });
     view.reason.iter().cloned().chain(kept).collect::<Vec<_>>().join("; ")
 }
 
-/// How much of a release is here, of how much.
-pub(super) fn here(view: &ReleaseView) -> String {
+/// The cached bytes of a release, and its size.
+pub(super) fn cached_bytes(view: &ReleaseView) -> String {
     match view.size {
         Some(size) if size != view.bytes => format!("{} of {}", bytes(view.bytes), bytes(size)),
         _ => bytes(view.bytes),
@@ -80,14 +73,14 @@ mod tests {
     use crate::boot::ReleaseState;
 
     #[test]
-    fn releases_are_a_table() {
-        let view = |name: &str, state, active, proven, bytes| ReleaseView {
+    fn releases_table_shows_reasons() {
+        let view = |name: &str, state, active, cached, bytes| ReleaseView {
             name: name.to_owned(),
             channel: Some("okd".to_owned()),
             state,
             active,
             reason: None,
-            proven,
+            cached,
             total: 3,
             bytes,
             size: Some(1_200_000_000),
@@ -105,11 +98,11 @@ mod tests {
         };
         let views = [view("okd-4.19", ReleaseState::Live, false, 3, 1_200_000_000), failed, alone, kept];
         insta::assert_snapshot!(table(&views, now), @r"
-        NAME      CHANNEL  STATE   PROVEN                  HERE  WHY
+        NAME      CHANNEL  STATE   CACHED                 BYTES  REASON
         okd-4.19  okd      live    3 of 3               1.1 GiB
         okd-4.20  okd      failed  2 of 3  143.0 MiB of 1.1 GiB  okd/4.20/rootfs.img: no source has it: s3://b/k does not exist
         memtest   -        idle    0 of 3                   0 B
-        okd-4.18  okd      idle    3 of 3               1.1 GiB  kept for 1 h more, for machines that began with it
+        okd-4.18  okd      idle    3 of 3               1.1 GiB  kept for 1 h more for machines that booted it
         ");
     }
 }

@@ -5,14 +5,15 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::misuse::Misuse;
-use super::releases;
-use super::server::Server;
-use super::words::plain;
+use super::client::ApiClient;
+use super::format::plain;
+use super::usage_error::UsageError;
 use super::{print, say};
 use crate::api::ReleaseView;
 use crate::app;
-use crate::boot::{Language, Mac, Machine, ReleaseState, Roster, Script, Trouble, Uuid, Visit};
+use crate::boot::{
+    Language, Mac, Machine, ReleaseState, RequestContext, Roster, Script, ScriptError, Uuid, entry_script,
+};
 use crate::catalog::Release;
 use crate::config::{Config, Flags};
 
@@ -70,14 +71,14 @@ pub struct RenderCommand {
 
 impl RenderCommand {
     /// Runs it, printing to standard output; says on standard error why a machine would have nothing to boot.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = app::load_now(&self.flags).map_err(Misuse::of)?;
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let config = app::load_now(&self.flags).await.map_err(UsageError::new)?;
         let rendered = self.rendered(&config);
         print(&rendered.output)?;
         if let Some(note) = &rendered.note {
             say(format_args!("bootdepot: {note}"));
         }
-        for note in live_now(&config).iter().flat_map(|live| others_live(&config.releases, live)) {
+        for note in live_now(&config).await.iter().flat_map(|live| others_live(&config.releases, live)) {
             say(format_args!("bootdepot: {}", plain(&note)));
         }
         Ok(if rendered.boots { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -88,11 +89,11 @@ impl RenderCommand {
         let port = config.http.listen.first().map_or(80, SocketAddr::port);
         let base = self.base.clone().or_else(|| config.http.advertise.clone());
         let base = base.unwrap_or_else(|| format!("http://localhost:{port}"));
-        let visit = Visit { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), base };
+        let visit = RequestContext { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), base };
         let language = if self.grub { Language::Grub } else { Language::Ipxe };
         if self.entry {
-            let text = roster.entry(&visit, language);
-            let script = Script { text, host: None, profile: None, named: Vec::new(), trouble: None };
+            let text = entry_script(&visit, language);
+            let script = Script { text, host: None, profile: None, named: Vec::new(), error: None };
             return Rendered { output: self.output(&script), note: None, boots: true };
         }
         let machine = match self.machine(roster) {
@@ -103,15 +104,15 @@ impl RenderCommand {
             return file_of(roster, &machine, file, &visit);
         }
         let script = roster.preview(&machine, &visit, language);
-        let note = match (&script.trouble, &script.host, &script.profile) {
-            (Some(trouble @ Trouble::Unknown), ..) => {
+        let note = match (&script.error, &script.host, &script.profile) {
+            (Some(trouble @ ScriptError::UnknownMachine), ..) => {
                 Some(format!("{trouble}; this is the script that asks again until there is one"))
             }
             (Some(trouble), ..) => Some(format!("{trouble}; this is the script that asks again")),
             (None, None, Some(profile)) => Some(format!("no [[host]] matches; this is the default profile {profile}")),
             (None, ..) => None,
         };
-        Rendered { output: self.output(&script), note, boots: script.trouble.is_none() }
+        Rendered { output: self.output(&script), note, boots: script.error.is_none() }
     }
 
     fn machine(&self, roster: &Roster) -> Result<Machine, String> {
@@ -144,7 +145,7 @@ impl RenderCommand {
             "host": script.host,
             "profile": script.profile,
             "names": named.collect::<Vec<_>>(),
-            "trouble": script.trouble.as_ref().map(ToString::to_string),
+            "trouble": script.error.as_ref().map(ToString::to_string),
             "script": script.text,
         });
         format!("{shown:#}\n")
@@ -152,12 +153,12 @@ impl RenderCommand {
 }
 
 /// The releases of the running server, where one answers.
-fn live_now(config: &Config) -> Option<Vec<ReleaseView>> {
+async fn live_now(config: &Config) -> Option<Vec<ReleaseView>> {
     if config.releases.is_empty() {
         return None;
     }
-    let server = Server::of(config.admin.as_ref()).ok()?;
-    releases::ask(&server).ok()
+    let client = ApiClient::connect(config.admin.as_ref()).await.ok()?;
+    client.releases().await.ok()
 }
 
 /// Which releases are live in the running server in the place of those that the settings make active, a sentence each.
@@ -177,7 +178,7 @@ fn others_live(settings: &[Release], live: &[ReleaseView]) -> Vec<String> {
 }
 
 /// The file `file` of the host that `machine` is.
-fn file_of(roster: &Roster, machine: &Machine, file: &str, visit: &Visit) -> Rendered {
+fn file_of(roster: &Roster, machine: &Machine, file: &str, visit: &RequestContext) -> Rendered {
     let made = match roster.find(machine) {
         None => Err("no [[host]] matches this machine, and only hosts have files".to_owned()),
         Some(host) => roster.preview_file(&host, file, visit).map_err(|reason| format!("{}: {reason}", host.name)),
@@ -296,7 +297,7 @@ mod tests {
     fn what_is_live_in_the_place_of_what_the_settings_say_is_told() {
         let view = |name: &str, state: &str| -> ReleaseView {
             serde_json::from_value(json!({
-                "name": name, "channel": "okd", "state": state, "active": true, "reason": null, "proven": 1, "total": 1,
+                "name": name, "channel": "okd", "state": state, "active": true, "reason": null, "cached": 1, "total": 1,
                 "bytes": 1, "size": 1, "kept_until": null,
             }))
             .unwrap()

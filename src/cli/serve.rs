@@ -1,4 +1,4 @@
-//! `bootdepot serve`: runs the server until it is told to stop.
+//! `bootdepot serve`: runs the server until SIGTERM or Ctrl-C.
 
 use std::process::ExitCode;
 
@@ -7,11 +7,12 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use super::misuse::Misuse;
+use super::usage_error::UsageError;
 use crate::api::ReloadTrigger;
 use crate::app::{self, App, Loaded, Reloader, service};
 use crate::config::{Flags, Inputs, process_environment};
-use crate::sockets::Inherited;
+use crate::error_chain::error_chain;
+use crate::sockets::InheritedSockets;
 #[cfg(feature = "otel")]
 use crate::telemetry::Traces;
 use crate::telemetry::{Logs, LostLines, Metrics};
@@ -29,7 +30,7 @@ pub struct ServeCommand {
 }
 
 impl ServeCommand {
-    /// Runs the server until it is told to stop.
+    /// Runs the server until SIGTERM or Ctrl-C.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         // Before anything that takes its time: it would end a process that does not listen for it. One that comes too soon is
@@ -39,34 +40,34 @@ impl ServeCommand {
             signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?
         };
         let inputs = Inputs::new(&self.flags, process_environment());
-        let logs = Logs::start().map_err(Misuse::of)?;
-        let loaded = runtime.block_on(app::load(&inputs)).map_err(Misuse::of)?;
+        let logs = Logs::start().map_err(UsageError::new)?;
+        let loaded = runtime.block_on(app::load(&inputs)).map_err(UsageError::new)?;
         #[cfg(feature = "otel")]
-        let _traces = Traces::start().map_err(Misuse::of)?;
+        let _traces = Traces::start().map_err(UsageError::new)?;
         for warning in &loaded.config.warnings {
             warn!("{warning}");
         }
         raise_file_limit();
-        let inherited = Inherited::from_environment()?;
+        let inherited = InheritedSockets::from_environment()?;
         let served = runtime.block_on(serve(loaded, inherited, logs.lost(), hangup));
         // Every transfer has ended or had its time; a blocking read of a dead disk must not hold up the exit.
         runtime.shutdown_background();
         Ok(match served {
             Ok(()) => ExitCode::SUCCESS,
-            // In the log: what it is printed to otherwise may be what nobody reads.
+            // To the log, which is what operators read of a service.
             Err(error) => {
-                error!("{error:#}");
+                error!("{}", error_chain(error.as_ref()));
                 ExitCode::FAILURE
             }
         })
     }
 }
 
-async fn serve(loaded: Loaded, inherited: Inherited, lost: LostLines, hangup: Signal) -> anyhow::Result<()> {
+async fn serve(loaded: Loaded, inherited: InheritedSockets, lost: LostLines, hangup: Signal) -> anyhow::Result<()> {
     let metrics = Metrics::start(Some(lost))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
-    let mut told = async || {
+    let mut stop_signal = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -75,16 +76,16 @@ async fn serve(loaded: Loaded, inherited: Inherited, lost: LostLines, hangup: Si
     // A disk that hangs while the cache is opened must not keep the process from ending.
     let app = tokio::select! {
         app = App::start(loaded, metrics, inherited) => app?,
-        () = told() => return Ok(()),
+        () = stop_signal() => return Ok(()),
     };
     let reloading = tokio::spawn(reload_on(hangup, app.reloader().clone()));
-    told().await;
+    stop_signal().await;
     reloading.abort();
     service::stopping();
     info!("stopping; running transfers may end, a second signal ends them");
     tokio::select! {
         () = app.stop() => info!("stopped"),
-        () = told() => warn!("stopped at once; transfers were cut"),
+        () = stop_signal() => warn!("stopped at once; transfers were cut"),
     }
     Ok(())
 }

@@ -1,21 +1,21 @@
-//! `bootdepot status`: how the server is.
+//! `bootdepot status`: the state of the server.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::running::Running;
-use super::server::AskError;
-use super::words::{ago, bytes, count, plain, span};
+use super::client::ClientError;
+use super::discover::{Discovery, complete, discover};
+use super::format::{ago, bytes, count, plain, span};
 use super::{print, say};
 use crate::api::Status;
-use crate::cache::Survey;
+use crate::cache;
 use crate::config::{Config, Flags};
 
-/// Show how the running server is: whether it is ready, its cache, its origins
+/// Show the state of the running server: readiness, cache, catalog, traffic, origins
 ///
-/// Exits with status 1 where no server runs, or something keeps it from being ready.
+/// Exits with status 1 if no server runs or the server is not ready.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot status\n  bootdepot status --json | jq .cache")]
 pub struct StatusCommand {
@@ -27,24 +27,24 @@ pub struct StatusCommand {
 }
 
 impl StatusCommand {
-    /// Asks the server and prints what it says.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let status: Status = match Running::with(&self.flags)? {
-            Running::Server(server) => server.get(&["status"])?,
-            Running::Nobody { config, why } => return silent(&config, &why, self.json),
+    /// Runs it, printing to standard output.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let status = match discover(&self.flags).await? {
+            Discovery::Server(client) => client.status().await?,
+            Discovery::NoServer { settings, reason } => return no_server(&complete(&settings)?, &reason, self.json),
         };
         print(&if self.json { serde_json::to_string_pretty(&status)? + "\n" } else { show(&status)? })?;
         Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// Says what can be seen where no server can be asked.
-fn silent(config: &Config, error: &AskError, json: bool) -> anyhow::Result<ExitCode> {
-    let survey = Survey::of(&config.cache.dir);
+/// Prints what the cache's directory shows, without its lock.
+fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result<ExitCode> {
+    let survey = cache::inspect(&config.cache.dir);
     let (dir, entries) = (config.cache.dir.display(), survey.blobs.len());
-    let proven: u64 = survey.blobs.values().sum();
+    let cached: u64 = survey.blobs.values().sum();
     say(format_args!("bootdepot: {error}"));
-    // What cannot be looked into is not empty.
+    // A directory that cannot be read is not an empty one.
     let unread = std::fs::read_dir(&config.cache.dir).err().map(|error| error.to_string());
     let free = Some(survey.free).filter(|free| *free != u64::MAX);
     let printed = if json {
@@ -53,7 +53,7 @@ fn silent(config: &Config, error: &AskError, json: bool) -> anyhow::Result<ExitC
             "limit": config.cache.max_size,
             "free": free,
             "min_free": config.cache.min_free,
-            "proven": { "bytes": proven, "entries": entries },
+            "cached": { "bytes": cached, "entries": entries },
             "holder": survey.holder,
             "trouble": unread,
         });
@@ -63,9 +63,9 @@ fn silent(config: &Config, error: &AskError, json: bool) -> anyhow::Result<ExitC
     } else {
         let holder = match &survey.holder {
             Some(pid) => format!("process {pid} has it open"),
-            None => "nobody has it open".to_owned(),
+            None => "no process has it open".to_owned(),
         };
-        format!("cache      {dir}: {} in {}; {holder}\n", bytes(proven), count(entries, "blob"))
+        format!("cache      {dir}: {} in {}; {holder}\n", bytes(cached), count(entries, "blob"))
     };
     print(&printed)?;
     Ok(ExitCode::FAILURE)
@@ -83,14 +83,14 @@ fn show(status: &Status) -> Result<String, std::fmt::Error> {
     let listeners: Vec<_> = status.listeners.iter().map(|it| format!("{} {}", it.protocol, it.address)).collect();
     writeln!(text, "listens    {}", listeners.join(", "))?;
     let cache = &status.cache;
-    write!(text, "cache      {}: {} of {}", cache.dir, bytes(cache.proven.bytes), bytes(cache.limit))?;
-    write!(text, " in {}", count(cache.proven.entries, "blob"))?;
+    write!(text, "cache      {}: {} of {}", cache.dir, bytes(cache.cached.bytes), bytes(cache.limit))?;
+    write!(text, " in {}", count(cache.cached.entries, "blob"))?;
     if let Some(free) = cache.free {
         write!(text, "; {} free on the disk, {} of it kept", bytes(free), bytes(cache.min_free))?;
     }
     if cache.partial.entries > 0 {
         let partials = count(cache.partial.entries, "partial");
-        write!(text, "; {} set aside for {partials}", bytes(cache.partial.bytes))?;
+        write!(text, "; {} in {partials}", bytes(cache.partial.bytes))?;
     }
     if cache.quarantined.entries > 0 {
         write!(text, "; {} in quarantine", count(cache.quarantined.entries, "blob"))?;
@@ -121,10 +121,10 @@ fn show(status: &Status) -> Result<String, std::fmt::Error> {
     for origin in &status.origins {
         write!(text, "origin     {}: {} requests, {} failed", origin.origin, origin.requests, origin.failures)?;
         if let Some(ok) = origin.last_ok {
-            write!(text, "; well {}", ago(ok, now))?;
+            write!(text, "; last success {}", ago(ok, now))?;
         }
         if let Some(error) = origin.last_error.as_ref().filter(|error| origin.last_ok.is_none_or(|ok| ok < error.at)) {
-            write!(text, "; failing: {} ({})", error.message, ago(error.at, now))?;
+            write!(text, "; last error: {} ({})", error.message, ago(error.at, now))?;
         }
         text.push('\n');
     }

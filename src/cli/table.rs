@@ -1,22 +1,22 @@
-//! Tables for people: columns of texts, padded. It knows no terminal.
+//! Text tables with padded columns.
 
-use super::words::plain;
+use super::format::plain;
 
-/// A table: what stands over its columns, and rows of as many texts.
+/// A table: a header row, and rows with as many cells.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
-    /// Whether a column holds numbers, which stand at its right.
+    /// Whether a column holds numbers, which are right-aligned.
     numbers: Vec<bool>,
 }
 
 impl Table {
-    /// A table with these columns; those that begin with `>` hold numbers.
+    /// A table with these column headers. A `>` before a header makes its column right-aligned.
     pub(super) fn new(columns: &[&str]) -> Self {
         let heads = columns.iter().map(|column| column.trim_start_matches('>').to_owned());
         Self { rows: vec![heads.collect()], numbers: columns.iter().map(|column| column.starts_with('>')).collect() }
     }
 
-    /// Adds a row. What a terminal would act on is shown as `?`.
+    /// Adds a row. Control characters are shown as `?`.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().map(|cell| plain(&cell)).collect());
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_what_is_in_them() {
+    fn columns_fit_their_widest_cell() {
         let mut table = Table::new(&["NAME", ">BYTES", "END"]);
         table.row(["ü".to_owned(), "1".to_owned(), "ok".to_owned()]);
         table.row(["longer\u{1b}[2J".to_owned(), "12345678".to_owned(), String::new()]);

@@ -1,23 +1,23 @@
-//! `bootdepot unpin`: lets go of assets that an operator pinned.
+//! `bootdepot unpin`: removes operators' pins.
 
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::deeds::{Deed, chosen, each};
-use super::worker::Worker;
+use super::backend::Backend;
+use super::batch::{ItemResult, for_each, item, select};
 use crate::api::AssetView;
 use crate::config::Flags;
-use crate::depot::Holder;
+use crate::depot::RetentionReason;
 
-/// Let go of assets that an operator pinned
+/// Remove the pins that `pin` has set
 ///
-/// They stay in the cache until their room is needed. What the settings pin or a release needs is held all the same. Asks
-/// the running server (`admin.listen`), or, where none runs, works on the cache by itself.
+/// The assets stay in the cache until their space is needed. Assets that the settings pin or a release needs stay pinned. Asks
+/// the running server (`admin.listen`). If none runs, opens the cache itself.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot unpin okd/4.19/rootfs.img\n  bootdepot unpin '**'")]
 pub struct UnpinCommand {
-    /// Assets, or globs of their names: `*` stands for anything but a slash, `**` for anything
+    /// Asset names or globs: `*` matches anything but a slash, `**` matches anything
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     /// Print JSON
@@ -29,25 +29,35 @@ pub struct UnpinCommand {
 
 impl UnpinCommand {
     /// Runs it, printing to standard output.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let worker = Worker::of_what_is_there(&self.flags)?;
-        let names = chosen(&self.names, &worker, is_pinned)?;
-        each(&names, "no operator pinned anything", self.json, |name| {
-            let was_pinned = worker.asset(name)?.is_none_or(|asset| is_pinned(&asset));
-            let told = |asset: &AssetView| json!({ "asset": asset, "was_pinned": was_pinned });
-            Ok(worker.unpin(name)?.map(|asset| Deed { said: said(&asset, was_pinned), told: told(&asset) }))
-        })
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let backend = Backend::cache(&self.flags).await?;
+        backend
+            .run(async |client| {
+                let names = select(&self.names, client, is_pinned).await?;
+                let unpin = async |name: &str| {
+                    // The catalog may not have the name any more, and the pin is there all the same.
+                    let before = item(client.asset(name).await)?.ok();
+                    let was_pinned = before.is_none_or(|asset| is_pinned(&asset));
+                    let unpinned = item(client.unpin(name).await)?;
+                    Ok(unpinned.map(|asset| ItemResult {
+                        text: text(&asset, was_pinned),
+                        json: json!({ "asset": asset, "was_pinned": was_pinned }),
+                    }))
+                };
+                for_each(&names, "no matching asset is pinned by an operator", self.json, unpin).await
+            })
+            .await
     }
 }
 
 /// Whether an operator pinned it.
 fn is_pinned(asset: &AssetView) -> bool {
-    asset.pinned_by.contains(&Holder::Operator)
+    asset.pinned_by.contains(&RetentionReason::Operator)
 }
 
-fn said(asset: &AssetView, was_pinned: bool) -> String {
+fn text(asset: &AssetView, was_pinned: bool) -> String {
     let name = &asset.name;
-    let done = if was_pinned { format!("unpinned {name}") } else { format!("no operator had pinned {name}") };
+    let done = if was_pinned { format!("unpinned {name}") } else { format!("{name} was not pinned by an operator") };
     match asset.pinned_by.as_slice() {
         [] => done,
         others => {

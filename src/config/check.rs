@@ -1,4 +1,4 @@
-//! Checks values against the schema: every wrong type, text, key and list is found, not the first alone.
+//! Validates values against the schema: reports every wrong type, text, key and list, not only the first.
 
 use figment::value::{Dict, Num, Value};
 use serde_json::Value as Json;
@@ -6,11 +6,12 @@ use serde_json::Value as Json;
 use super::error::{ConfigError, Problem};
 use super::format::{self, FormatInfo};
 use super::key::KeyPath;
-use super::layer::{self, Layers, Place};
+use super::layer::{self, Layers};
+use super::place::Place;
 use super::schema::{self, Kind};
 use super::size::Size;
 
-/// All that the schema has against the effective values.
+/// All violations of the schema by the effective values.
 pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     let mut checker = Checker { layers, errors: Vec::new(), of: None };
     checker.value(layers.values(), schema::schema(), &KeyPath::root());
@@ -20,7 +21,7 @@ pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
 struct Checker<'l> {
     layers: &'l Layers,
     errors: Vec<ConfigError>,
-    /// What the element of a list is called in which the checker is.
+    /// Name of the list element that is being checked.
     of: Option<String>,
 }
 
@@ -58,7 +59,7 @@ impl Checker<'_> {
                     None => self.wrong(value, schema, path, String::new()),
                 }
             }
-            // Nothing stands where a value was told to be wrong when its file was read.
+            // An empty value marks one that was reported when its file was read.
             (Kind::Flag, Value::Bool(..)) | (Kind::Any, _) | (_, Value::Empty(..)) => {}
             (Kind::Text, Value::String(_, text)) => {
                 if text.is_empty() && minimum(schema, "minLength") {
@@ -127,7 +128,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The bounds of a number, or of a size.
+    /// Checks the bounds of a number or a size.
     fn bounds(&mut self, value: &Value, schema: &Json, path: &KeyPath, number: u64) {
         let bound = |keyword| schema.get(keyword).and_then(Json::as_u64);
         let within =
@@ -149,7 +150,7 @@ impl Checker<'_> {
     fn wrong(&mut self, value: &Value, schema: &Json, path: &KeyPath, reason: String) {
         let found = match (Kind::of(schema), value) {
             (Kind::Formatted(format), _) => found(value, Some(format)),
-            // It may hold secrets.
+            // The text may hold secrets.
             (Kind::Table(_) | Kind::Map(_) | Kind::Tagged(..) | Kind::List(_), Value::String(..)) => {
                 "a text".to_owned()
             }
@@ -168,7 +169,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether a value is of the type that a kind takes, whatever is in it.
+/// Whether the value has the type that the kind takes, regardless of its content.
 fn takes(kind: &Kind<'_>, value: &Value) -> bool {
     match kind {
         Kind::Table(_) | Kind::Map(_) | Kind::Tagged(..) => value.as_dict().is_some(),
@@ -181,7 +182,7 @@ fn takes(kind: &Kind<'_>, value: &Value) -> bool {
     }
 }
 
-/// A whole number that is not negative.
+/// The value of a non-negative integer.
 fn whole(number: Num) -> Option<u64> {
     let signed = || number.to_i128().and_then(|number| u64::try_from(number).ok());
     number.to_u128().and_then(|number| u64::try_from(number).ok()).or_else(signed)
@@ -192,14 +193,14 @@ fn minimum(schema: &Json, keyword: &str) -> bool {
     schema.get(keyword).and_then(Json::as_u64).is_some_and(|least| least > 0)
 }
 
-/// What an element of a list is called: an asset's name, what an origin matches.
+/// Name of a list element: an asset's name, an origin's `match`.
 pub(super) fn name_of(element: &Value) -> Option<String> {
     let table = element.as_dict()?;
     let name = table.get("name").or_else(|| table.get("match"))?;
     name.as_str().map(|text| format::shown("source-prefix", text))
 }
 
-/// A value in an error message: short, on one line, and without secrets.
+/// A value for an error message: short, on one line, without secrets.
 fn found(value: &Value, format: Option<&FormatInfo>) -> String {
     let secret = format.is_some_and(|format| format.name == "secret");
     match value {
@@ -230,10 +231,10 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Of `known` the one written most like `name`, if one is alike enough to be meant.
+/// The entry of `known` that is most similar to `name`, if it is similar enough to be meant.
 pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    // Jaro-Winkler favours a common beginning, as people who abbreviate or add a plural keep it. Below this, what
-    // comes out reads as a guess rather than a hint.
+    // Jaro-Winkler favours a common prefix, which people keep when they abbreviate or add a plural. Suggestions below
+    // this score read as guesses.
     const ALIKE: f64 = 0.75;
     let name = name.to_ascii_lowercase().replace('-', "_");
     known

@@ -1,5 +1,5 @@
-//! Settings that are read and not yet checked: the files, the environment and the flags, and where the catalog is that
-//! other nodes share. With its text, or without, they make a [`Config`].
+//! A configuration that is read but not validated: the files, the environment and the flags, and where the shared
+//! catalog is. Together with the catalog's text it becomes a [`Config`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,24 +7,18 @@ use std::time::SystemTime;
 
 use figment::value::Value;
 
+use super::access::CatalogAccess;
 use super::error::{ConfigError, ConfigErrors, Problem};
-use super::flags::Flags;
+use super::inputs::{DEFAULT_FILE, Inputs};
 use super::key::KeyPath;
-use super::layer::{self, Layer, Layers, Place};
-use super::shared::{self, CatalogText, SharedCatalog};
-use super::{Config, DEFAULT_FILE, check, file, resolve, rules};
+use super::layer::{self, Layer, Layers};
+use super::place::Place;
+use super::settings::Config;
+use super::shared::{self, CatalogText};
+use super::{check, file, resolve, rules};
 use crate::admin::AdminSettings;
-use crate::origin::{OriginSettings, Timeouts};
 
-/// What settings are read from: the flags, and the variables that begin as ours do. The same gives the same settings again,
-/// as the files are then.
-#[derive(Clone, Default)]
-pub struct Inputs {
-    flags: Flags,
-    environment: Vec<(String, String)>,
-}
-
-/// Settings that are read and not yet checked.
+/// A configuration that is read but not validated.
 pub struct Draft {
     inputs: Inputs,
     main: PathBuf,
@@ -35,26 +29,8 @@ pub struct Draft {
     warnings: Vec<String>,
 }
 
-/// Where the shared catalog is, and how it is reached.
-pub struct Reach {
-    /// Where it is.
-    pub catalog: SharedCatalog,
-    /// How origins are reached.
-    pub origins: Vec<OriginSettings>,
-    /// How long to wait for them.
-    pub timeouts: Timeouts,
-    /// The directory of the cache, where its copy is.
-    pub dir: PathBuf,
-}
-
 impl Inputs {
-    /// These flags, and of these variables those that begin with `BOOTDEPOT_`.
-    pub fn new(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Self {
-        let environment = environment.into_iter().filter(|(name, _)| name.starts_with(layer::PREFIX)).collect();
-        Self { flags: flags.clone(), environment }
-    }
-
-    /// Reads the settings file that they name with all that it includes. Blocks.
+    /// Reads the settings file and all files that it includes. Blocks.
     pub fn read(&self) -> Result<Draft, ConfigErrors> {
         let (main, hint) = self.settings_file();
         let (mut errors, mut warnings, mut files) = (Vec::new(), Vec::new(), Vec::new());
@@ -89,9 +65,9 @@ impl Inputs {
 }
 
 impl Draft {
-    /// Where the shared catalog is, and how it is reached. None where there is none, and where something is wrong with the
-    /// settings, so that there is no use in fetching it.
-    pub fn reach(&self) -> Option<Reach> {
+    /// How the shared catalog is reached. Returns `None` if the configuration names no shared catalog or has errors, in
+    /// which case fetching it is of no use.
+    pub fn reach(&self) -> Option<CatalogAccess> {
         if !self.errors.is_empty() {
             return None;
         }
@@ -103,23 +79,31 @@ impl Draft {
         resolve::reach(&layers)
     }
 
-    /// The admin listener, made out of what is legible, whatever else is wrong with the settings: what whoever only wants to ask
-    /// the running server needs of them. An error where nobody can tell it. Blocks as [`Draft::complete`] does, then.
+    /// Parses only `[admin]` and ignores errors elsewhere, so that commands reach the running server even if the file
+    /// on disk is broken. Fails if `[admin]` itself cannot be read; blocks like [`Draft::complete`] in that case.
     pub fn admin(&self) -> Result<Option<AdminSettings>, ConfigErrors> {
         let layers = Layers::new(self.files.clone(), self.environment.clone(), self.flags.clone()).ok();
-        // Without the settings file, the default is no more than a guess.
+        // Without the settings file the default address would be a guess.
         let known = |layers: &Layers| !self.files.is_empty() || layers.values().find_ref("admin.listen").is_some();
-        match layers.filter(known).as_ref().map(resolve::legible_admin) {
+        match layers.filter(known).as_ref().map(resolve::admin_section) {
             Some(Ok(admin)) => Ok(admin),
-            // The checks tell why.
+            // The validation reports the reason.
             Some(Err(_)) | None => self.complete(None).map(|config| config.admin),
         }
     }
 
-    /// The settings, with this text of the shared catalog, as one more file. Without it, though they have one, they are
-    /// [`Config::partial`]: what may be wrong for want of it is not told. Blocks for reading templates.
+    /// Validates the whole with the copy of the shared catalog in the cache directory, if this process may read it. Fetches
+    /// nothing. Blocks.
+    pub fn complete_offline(&self) -> Result<Config, ConfigErrors> {
+        let copy = self.reach().and_then(|reach| CatalogText::read(&reach.dir, &reach.catalog.url).ok().flatten());
+        self.complete(copy.map(Arc::new).as_ref())
+    }
+
+    /// Validates the whole, with this text of the shared catalog as one more file. If the configuration names a shared
+    /// catalog and `text` is `None`, the result is [`Config::partial`], and errors that the missing catalog may explain
+    /// are not reported. Blocks: reads templates.
     pub fn complete(&self, text: Option<&Arc<CatalogText>>) -> Result<Config, ConfigErrors> {
-        let mut files: Vec<_> = self.files.iter().filter(|layer| !layer.torn).cloned().collect();
+        let mut files: Vec<_> = self.files.iter().filter(|layer| !layer.invalid_syntax).cloned().collect();
         let mut errors = self.errors.clone();
         match text.map(|text| text.layer()) {
             Some(Ok((layer, found))) => {
@@ -135,11 +119,12 @@ impl Draft {
         let layers = layers.map_err(|problem| internal(&self.main, problem))?;
         let partial = text.is_none() && layers.values().find_ref("catalog_url").is_some();
         errors.extend(check::check(&layers));
-        // Each value is one; what is wrong between them does not keep the hosts and profiles from being checked, too.
+        // Each value is valid by itself. Errors in the relations between values do not keep hosts and profiles from
+        // being checked.
         let every_value_is_one = errors.is_empty();
         errors.extend(shared::check(&layers));
         errors.extend(rules::check(&layers).into_iter().filter(|error| {
-            // What a name refers to may be in a file that could not be read.
+            // The name may be defined in a file that could not be read.
             (every_file_is_read && !partial)
                 || !matches!(error.problem, Problem::NoAsset { .. } | Problem::NoFile { .. })
         }));
@@ -162,7 +147,7 @@ fn internal(main: &Path, problem: Problem) -> ConfigErrors {
     ConfigErrors::from(of_file(main, problem))
 }
 
-/// A problem of a file as a whole.
+/// An error of a file as a whole.
 fn of_file(file: &Path, problem: Problem) -> ConfigError {
     let place = Place::File { file: file.to_owned(), line: None };
     ConfigError { place, key: KeyPath::root(), of: None, problem }
@@ -175,7 +160,7 @@ fn with_hint(mut problem: Problem, text: &'static str) -> Problem {
     problem
 }
 
-/// Reads the files that the settings so far include.
+/// Reads the files that the configuration includes so far.
 fn includes(
     main: &Path,
     outline: &Layers,
@@ -186,7 +171,7 @@ fn includes(
     let patterns = outline.values().find_ref("include").and_then(Value::as_array).unwrap_or_default();
     let key = KeyPath::of(["include"]);
     for (key, pattern) in layer::elements(&key, patterns) {
-        // Another type is for the checks to tell.
+        // The validation reports other types.
         let Some(text) = pattern.as_str() else { continue };
         let place = outline.place(pattern.tag(), &key);
         let found = match file::included(main, text) {
@@ -214,7 +199,7 @@ fn includes(
                     }
                     files.push(layer);
                 }
-                // The line that includes it is where to mend it.
+                // The `include` line is where the operator has to correct it.
                 Err(error) => errors.push(ConfigError {
                     place: place.clone(),
                     key: key.clone(),

@@ -1,21 +1,21 @@
-//! What can be wrong with settings, told so that an operator can mend all of it at once.
+//! Configuration errors, worded so that an operator can correct all of them at once.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::key::KeyPath;
-use super::layer::Place;
+use super::place::Place;
 use super::size::Size;
 use crate::boot::RosterProblem;
 
-/// One thing that is wrong with the settings.
+/// One error in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Where it was set.
+    /// Where the value was set.
     pub place: Place,
-    /// The key, counted within that place; the root where no key is meant.
+    /// The key, with list indices counted within `place`; the root if the error concerns no key.
     pub key: KeyPath,
-    /// The asset or origin that the key belongs to, where its list has names.
+    /// Name of the list element (asset, origin, …) that the key belongs to.
     pub of: Option<String>,
     /// What is wrong.
     pub problem: Problem,
@@ -27,83 +27,83 @@ pub enum Problem {
     /// The file cannot be read.
     #[error("this file cannot be read: {reason}{hint}")]
     Unreadable {
-        /// The system's words.
+        /// The operating system's message.
         reason: String,
-        /// What to do, if that is known.
+        /// What to do, if known.
         hint: &'static str,
     },
-    /// The file is no TOML.
+    /// The file is not valid TOML.
     #[error("{}", syntax(*.column, .reason, .line.as_deref()))]
     Syntax {
         /// The column, counted from 1 in characters.
         column: usize,
-        /// The parser's words.
+        /// The parser's message.
         reason: String,
-        /// The line, unless it may hold a secret.
+        /// The line; `None` if it may hold a secret.
         line: Option<String>,
     },
-    /// There is no such key.
+    /// The key does not exist.
     #[error("there is no such {}; {}", if *.variable { "variable" } else { "key" }, alternatives(.nearest.as_deref(), .known))]
     Unknown {
-        /// Whether an environment variable names it.
+        /// Whether it was set by an environment variable.
         variable: bool,
-        /// The known one that is written most alike.
+        /// The most similar known key.
         nearest: Option<String>,
-        /// Those that there are, where none is alike.
+        /// The known keys, if none is similar.
         known: Vec<String>,
     },
-    /// A key is missing.
+    /// A required key is missing.
     #[error("this is missing; expected {expected}")]
     Missing {
         /// What to write.
         expected: String,
     },
-    /// A key is missing that another makes necessary.
-    #[error("this needs {other} beside it")]
+    /// A key requires another key that is missing.
+    #[error("this requires {other}")]
     Alone {
         /// The other key.
         other: String,
     },
-    /// The value is not what it must be.
+    /// The value does not have the expected form.
     #[error("found {found}, expected {expected}{}", in_brackets(.reason))]
     Wrong {
         /// The value, unless it is a secret.
         found: String,
-        /// What it must be.
+        /// The expected form.
         expected: String,
-        /// What is wrong with it, where that is not plain.
+        /// The reason, if it is not obvious.
         reason: String,
     },
     /// Two files set the same key.
     #[error("this is set in {other} too; keep one of them")]
     Twice {
-        /// The other place.
+        /// Where the other one is set.
         other: Place,
     },
     /// Two elements of a list have the same name.
-    #[error("{name} is taken by {other}; names are unique")]
+    #[error("{name} is already used in {other}; names must be unique")]
     Taken {
         /// The name.
         name: String,
-        /// Where the other is.
+        /// Where the other one is.
         other: Place,
     },
-    /// The same bytes cannot have two lengths.
+    /// Two assets with the same digest have different sizes.
     #[error("found {found}, but {other} gives {size} to the same sha256")]
     Sizes {
-        /// The length here.
+        /// The size set here.
         found: Size64,
-        /// The length there.
+        /// The size set there.
         size: Size64,
-        /// Where the other is.
+        /// Where the other one is.
         other: Place,
     },
-    /// There is no asset of this name.
+    /// No asset has this name.
     #[error("there is no asset {name:?}{}", .nearest.as_ref().map(|n| format!("; the nearest is {n:?}")).unwrap_or_default())]
     NoAsset {
         /// The name.
         name: String,
-        /// The known one that is written most alike.
+        /// The most similar asset name.
         nearest: Option<String>,
     },
     /// TFTP serves no file of this name.
@@ -114,7 +114,7 @@ pub enum Problem {
     NoFile {
         /// The name.
         name: String,
-        /// The known one that is written most alike.
+        /// The most similar file name.
         nearest: Option<String>,
     },
     /// A list names the same thing twice.
@@ -124,16 +124,18 @@ pub enum Problem {
         name: String,
     },
     /// Two releases of a channel are active.
-    #[error("of the channel {channel} the release {release} is active already ({other}); one at a time can be")]
+    #[error(
+        "release {release} of channel {channel} is already active ({other}); only one release of a channel can be active"
+    )]
     BothActive {
         /// The channel.
         channel: String,
         /// The other release.
         release: String,
-        /// Where it is made active.
+        /// Where the other one is set active.
         other: Place,
     },
-    /// A window of the largest blocks is too large.
+    /// A window of the largest blocks exceeds the limit.
     #[error(
         "a window of {windowsize} blocks of {blksize} bytes is more than 4 MiB; lower max_windowsize or max_blksize"
     )]
@@ -143,28 +145,28 @@ pub enum Problem {
         /// `max_windowsize`.
         windowsize: u64,
     },
-    /// An `include` in an included file.
-    #[error("include belongs in {main} alone; included files include no others")]
+    /// An included file has an `include`.
+    #[error("include is allowed in {main} only; included files cannot include others")]
     NestedInclude {
         /// The settings file.
         main: PathBuf,
     },
-    /// A table or a key that a shared catalog may not have.
-    #[error("a shared catalog cannot have this: {}; it belongs in the settings of each node", .why)]
+    /// A table or key that is not allowed in a shared catalog.
+    #[error("not allowed in a shared catalog: {}; set it in the configuration of each node", .why)]
     NotShared {
-        /// Why not.
+        /// The reason.
         why: &'static str,
     },
-    /// A secret of this machine that a shared catalog names.
-    #[error("a shared catalog may not name this secret of the node's; if it may, add {name:?} to catalog_secrets")]
+    /// A shared catalog names a secret of this machine.
+    #[error("a shared catalog may not use this secret of the node; to allow it, add {name:?} to catalog_secrets")]
     SecretNotShared {
-        /// What it names.
+        /// The secret's reference.
         name: String,
     },
-    /// A file of this machine that a shared catalog names as a source.
-    #[error("a shared catalog that came over the network cannot name files of the node; use s3:// or https://")]
+    /// A shared catalog names a file of this machine as a source.
+    #[error("a shared catalog fetched over the network cannot refer to files of the node; use s3:// or https://")]
     LocalSource,
-    /// A file of this machine that a shared catalog names as a template.
+    /// A shared catalog names a file of this machine as a template.
     #[error(
         "a shared catalog cannot name files of the node, and there is no [[template]] of the name {name:?}; \
          add one with its text"
@@ -173,20 +175,20 @@ pub enum Problem {
         /// The name.
         name: String,
     },
-    /// A host or a profile that is wrong.
+    /// A host or profile is invalid.
     #[error(transparent)]
     Roster(RosterProblem),
-    /// A flag without `=`.
+    /// A `--set` flag has no `=`.
     #[error("found {found:?}, expected KEY=VALUE such as fill.connections=4")]
     Set {
         /// The text.
         found: String,
     },
-    /// What `env:` or `file:` names is not there.
+    /// The target of `env:` or `file:` does not exist.
     #[error("{0}")]
     Absent(String),
-    /// The settings passed the checks but cannot be taken: a mistake of this program.
-    #[error("this was checked and still cannot be used (please report it): {0}")]
+    /// The configuration passed validation but cannot be used: a bug in bootdepot.
+    #[error("this passed validation but cannot be used; please report this bug: {0}")]
     Internal(String),
 }
 
@@ -217,13 +219,13 @@ impl Problem {
 fn syntax(column: usize, reason: &str, line: Option<&str>) -> String {
     match line {
         Some(line) => {
-            // Tabs stay tabs, so that the mark stands below the character whatever a terminal makes of them.
+            // Tabs stay tabs, so that the marker stands below the character at every tab width.
             let indent: String =
                 line.chars().take(column.saturating_sub(1)).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-            format!("this is not TOML: column {column}: {reason}\n    {line}\n    {indent}^")
+            format!("invalid TOML: column {column}: {reason}\n    {line}\n    {indent}^")
         }
-        None if column == 0 => format!("this is not TOML: {reason}"),
-        None => format!("this is not TOML: column {column}: {reason}"),
+        None if column == 0 => format!("invalid TOML: {reason}"),
+        None => format!("invalid TOML: column {column}: {reason}"),
     }
 }
 
@@ -241,7 +243,7 @@ fn in_brackets(reason: &str) -> String {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
-        // An unknown variable is its own key, and --set was followed by it.
+        // The name of an unknown variable is its key, and `--set` includes the key.
         let named_already = match &self.place {
             Place::Environment { .. } => matches!(self.problem, Problem::Unknown { variable: true, .. }),
             Place::Flag { flag } => flag.ends_with(&format!(" {}", self.key)),
@@ -260,19 +262,19 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// All that is wrong with the settings: at least one thing, in the order of files and lines.
+/// All errors of a configuration, at least one, ordered by file and line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// The errors, sorted; nothing where there is none.
+    /// Returns the errors, sorted; `Ok` if there are none.
     pub(super) fn of(mut errors: Vec<ConfigError>) -> Result<(), Self> {
         errors.sort_by(|a, b| (&a.place, &a.key).cmp(&(&b.place, &b.key)));
         errors.dedup();
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
-    /// Each of them.
+    /// Iterates over the errors.
     pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
         self.0.iter()
     }
@@ -290,8 +292,8 @@ impl<'e> IntoIterator for &'e ConfigErrors {
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            [_] => writeln!(f, "the settings have an error")?,
-            errors => writeln!(f, "the settings have {} errors", errors.len())?,
+            [_] => writeln!(f, "the configuration has an error")?,
+            errors => writeln!(f, "the configuration has {} errors", errors.len())?,
         }
         for (position, error) in self.0.iter().enumerate() {
             let newline = if position == 0 { "" } else { "\n" };

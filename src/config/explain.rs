@@ -1,4 +1,4 @@
-//! What each key of the settings takes and means, as the schema has it from the doc comments.
+//! Explains each key of the configuration: type, default and meaning, as the schema has them from the doc comments.
 
 use std::fmt::Write as _;
 
@@ -9,33 +9,33 @@ use super::key::KeyPath;
 use super::layer;
 use super::schema::{Kind, constant, expected, literal, one_of, properties, requires, schema, tags};
 
-/// What there is to know of one key.
+/// Description of one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// Its dotted name; `[]` stands for any element of a list, `NAME` for a key that the operator makes up.
+    /// Its dotted name; `[]` stands for any element of a list, `NAME` for a key that the operator chooses.
     pub key: String,
-    /// What it takes.
+    /// Its type.
     pub takes: String,
-    /// What holds where it is not set, as TOML writes it.
+    /// Its default as TOML; `None` without one.
     pub default: Option<String>,
-    /// Whether it must be set wherever its table is.
+    /// Whether it is required wherever its table is present.
     pub required: bool,
-    /// What it means.
+    /// Its meaning.
     pub meaning: String,
-    /// Whether it is a table or a list of tables: a heading, and nothing to set on one line.
+    /// Whether it is a table or a list of tables: a heading that is not set on one line.
     #[serde(skip)]
     pub table: bool,
 }
 
 impl Explanation {
-    /// Every key of the settings, each table before what is in it.
+    /// All keys of the configuration, each table before its keys.
     pub fn all() -> Vec<Self> {
         let mut found = Vec::new();
         walk(schema(), "", false, &mut found);
         found
     }
 
-    /// The environment variable that sets it, unless it lies within a list.
+    /// The environment variable that sets it; `None` within a list.
     pub fn variable(&self) -> Option<String> {
         let mut keys = self.key.split('.');
         let settable = keys.all(|key| !key.ends_with("[]") && key != "NAME");
@@ -113,7 +113,7 @@ fn walk(schema: &Json, key: &str, required: bool, found: &mut Vec<Explanation>) 
     }
 }
 
-/// The keys of the form that is a table, where a shorter form may stand for it.
+/// The keys of the table form of a value that also has a shorter form.
 fn keys_of_form(form: &Json, key: &str, found: &mut Vec<Explanation>) {
     for (name, schema) in properties(form).into_iter().flatten() {
         walk(schema, &format!("{key}.{name}"), requires(form, name), found);

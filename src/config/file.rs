@@ -1,4 +1,4 @@
-//! One settings file: read, parsed with the line of each value, and the files that it includes.
+//! Reads and parses one settings file, with the line of each value, and resolves its includes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,25 +10,26 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Problem};
 use super::key::KeyPath;
-use super::layer::{Layer, Place};
+use super::layer::Layer;
+use super::place::Place;
 
 /// Reads the settings file at `path`.
 ///
-/// What cannot be read makes no layer; what is no TOML makes a torn one; a value that no setting takes is told, and stands in
-/// the layer as nothing.
+/// Fails if the file cannot be read. Invalid TOML yields a layer with `invalid_syntax` set. A value that no setting
+/// takes is reported and left empty in the layer.
 pub(super) fn read(path: &Path) -> std::io::Result<(Layer, Vec<ConfigError>)> {
     let text = fs::read_to_string(path)?;
     let since = fs::metadata(path)?.modified()?;
     Ok(parse(&Place::File { file: path.to_owned(), line: None }, &text, since))
 }
 
-/// HTTP dates know no fractions (RFC 9110 5.6.7).
+/// HTTP dates have no fractions (RFC 9110 5.6.7).
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs())
 }
 
-/// Parses the text at the place `whole`.
+/// Parses a text whose place is `whole`.
 pub(super) fn parse(whole: &Place, text: &str, since: SystemTime) -> (Layer, Vec<ConfigError>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader {
@@ -39,8 +40,8 @@ pub(super) fn parse(whole: &Place, text: &str, since: SystemTime) -> (Layer, Vec
     let values = reader.table(table.get_ref(), &KeyPath::root());
     reader.layer.values = values;
     if !errors.is_empty() {
-        reader.layer.torn = true;
-        // What is wrong with values that are left may be wrong for want of those that are not.
+        reader.layer.invalid_syntax = true;
+        // Errors of the remaining values may be caused by the unreadable ones.
         reader.errors = errors.iter().map(|error| syntax(whole, text, error)).collect();
     }
     (reader.layer, reader.errors)
@@ -67,7 +68,7 @@ fn syntax(whole: &Place, text: &str, error: &toml::de::Error) -> ConfigError {
     }
 }
 
-/// A line of a text.
+/// The place of a line of a text.
 fn at_line(whole: &Place, line: Option<usize>) -> Place {
     match whole {
         Place::File { file, .. } => Place::File { file: file.clone(), line },
@@ -76,7 +77,7 @@ fn at_line(whole: &Place, line: Option<usize>) -> Place {
     }
 }
 
-/// Whether a line should not be repeated in an error message that ends in somebody's log.
+/// Whether the line must not be repeated in an error message, which may end in a log.
 fn may_hold_a_secret(line: &str) -> bool {
     let line = line.to_ascii_lowercase();
     ["secret", "token", "password", "authorization", "headers", "credentials", "://"]
@@ -85,7 +86,7 @@ fn may_hold_a_secret(line: &str) -> bool {
 }
 
 struct Reader {
-    /// Where the second line begins, the third, and so on.
+    /// Offsets at which the second and further lines begin.
     line_starts: Vec<usize>,
     layer: Layer,
     errors: Vec<ConfigError>,
@@ -143,7 +144,7 @@ impl Reader {
     }
 }
 
-/// The files that `pattern` (of an `include` in the settings file `main`) names, in the order of their names.
+/// Files that match `pattern` of an `include` in the settings file `main`, ordered by name.
 pub(super) fn included(main: &Path, pattern: &str) -> std::io::Result<Vec<PathBuf>> {
     let pattern = main.parent().unwrap_or(Path::new("")).join(pattern);
     let name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -159,7 +160,7 @@ pub(super) fn included(main: &Path, pattern: &str) -> std::io::Result<Vec<PathBu
     };
     for entry in entries {
         let entry = entry?;
-        // As in shells, a hidden file wants a pattern that says so: editors leave such files behind.
+        // As in shells, a pattern must begin with a dot to match hidden files: editors leave such files behind.
         let fits = |file: &str| matches(name, file) && (name.starts_with('.') || !file.starts_with('.'));
         if entry.file_name().to_str().is_some_and(fits) {
             found.push(entry.path());
@@ -169,12 +170,12 @@ pub(super) fn included(main: &Path, pattern: &str) -> std::io::Result<Vec<PathBu
     Ok(found)
 }
 
-/// Whether a file name of `include` holds wildcards.
+/// Whether a file name of `include` has wildcards.
 fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 
-/// Whether `name` fits `pattern`: `*` for any characters, `?` for any one.
+/// Whether `name` matches `pattern`: `*` matches any characters, `?` any one.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut rest = pattern.chars();
     match rest.next() {

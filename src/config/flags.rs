@@ -1,38 +1,39 @@
-//! The flags of every command that reads settings.
+//! Command-line flags that set configuration keys.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::error::{ConfigError, Problem};
 use super::key::KeyPath;
-use super::layer::{Layer, Place};
+use super::layer::Layer;
+use super::place::Place;
 
-/// Where the settings are, and what overrides them.
+/// The configuration file, and flags that override it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Settings")]
 pub struct Flags {
-    /// The settings file (`BOOTDEPOT_CONFIG`, else `/etc/bootdepot/bootdepot.toml`)
+    /// The configuration file (default: `BOOTDEPOT_CONFIG`, then `/etc/bootdepot/bootdepot.toml`)
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
-    /// The directory of the cache (`cache.dir`)
+    /// The cache directory (`cache.dir`)
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<String>,
-    /// An address of the HTTP listener (`http.listen`); may be given several times
+    /// An address of the HTTP listener (`http.listen`); repeatable
     #[arg(long, value_name = "ADDRESS")]
     pub http_listen: Vec<String>,
-    /// An address of the TFTP listener (`tftp.listen`); may be given several times
+    /// An address of the TFTP listener (`tftp.listen`); repeatable
     #[arg(long, value_name = "ADDRESS")]
     pub tftp_listen: Vec<String>,
     /// The address of the admin listener (`admin.listen`), or "off"
     #[arg(long, value_name = "ADDRESS")]
     pub admin_listen: Option<String>,
-    /// Any other setting, such as `fill.connections=4`; may be given several times
+    /// Any other setting, such as `fill.connections=4`; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
 
 impl Flags {
-    /// The settings among the flags, and the flags that make none.
+    /// The layer of the flags, and errors of flags that set nothing.
     pub(super) fn layer(&self, since: SystemTime) -> (Layer, Vec<ConfigError>) {
         let flag = |flag: &str| Place::Flag { flag: flag.to_owned() };
         let mut layer = Layer::new(flag("the command line"), since);
@@ -69,9 +70,9 @@ impl Flags {
     }
 }
 
-/// A dotted key as TOML writes it, quotes included.
+/// Parses a dotted TOML key, which may have quoted parts.
 pub(super) fn path(key: &str) -> Option<KeyPath> {
-    // One line that sets one key: the rest is TOML's own grammar.
+    // TOML's own grammar parses one line that sets one key.
     if key.contains(['\n', '\r', '=', '#']) {
         return None;
     }

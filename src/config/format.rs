@@ -1,6 +1,6 @@
-//! The kinds of text that settings hold, each known under the name that the JSON Schema gives it as `format`.
+//! Formats of text values, each known by the name that the JSON Schema gives it as `format`.
 //!
-//! One list for three uses: reading a value, saying what was expected instead of it, and explaining its type.
+//! One list serves three purposes: parsing a value, describing what was expected, and explaining a key's type.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::boot::{Mac, Uuid};
 use crate::secret::{Secret, VaultPath};
 
-/// What the checks and the explanations know of a format.
+/// Description of a format for validation and explanation.
 pub(super) struct FormatInfo {
     pub(super) number: bool,
     pub(super) name: &'static str,
@@ -70,20 +70,20 @@ impl Format for Size {
 impl Format for Span {
     type Value = Duration;
     const NAME: &'static str = "time-span";
-    const EXPECTED: &'static str = "a span of time such as \"30s\", \"5m\" or \"1h30m\"";
+    const EXPECTED: &'static str = "a duration such as \"30s\", \"5m\" or \"1h30m\"";
 
     fn read(text: &str) -> Result<Duration, String> {
         text.parse().map(|Self(span)| span)
     }
 }
 
-/// A span of time that is not zero.
+/// A duration greater than zero.
 pub(super) enum Timeout {}
 
 impl Format for Timeout {
     type Value = Duration;
     const NAME: &'static str = "timeout";
-    const EXPECTED: &'static str = "a span of time above zero, such as \"500ms\", \"30s\" or \"5m\"";
+    const EXPECTED: &'static str = "a duration above zero, such as \"500ms\", \"30s\" or \"5m\"";
 
     fn read(text: &str) -> Result<Duration, String> {
         match Span::read(text)? {
@@ -93,13 +93,13 @@ impl Format for Timeout {
     }
 }
 
-/// A span of time that is not zero, or `off`.
+/// A duration greater than zero, or `off`.
 pub(super) enum SpanOrOff {}
 
 impl Format for SpanOrOff {
     type Value = Option<Duration>;
     const NAME: &'static str = "time-span-or-off";
-    const EXPECTED: &'static str = "a span of time such as \"7d\", or \"off\"";
+    const EXPECTED: &'static str = "a duration such as \"7d\", or \"off\"";
 
     fn read(text: &str) -> Result<Option<Duration>, String> {
         if text == "off" { Ok(None) } else { Timeout::read(text).map(Some) }
@@ -143,13 +143,13 @@ impl Format for FilePath {
     fn read(text: &str) -> Result<Self::Value, String> {
         match text {
             "" => Err("it is empty".to_owned()),
-            text if text.contains('\0') => Err("it holds a NUL".to_owned()),
+            text if text.contains('\0') => Err("it contains a NUL character".to_owned()),
             text => Ok(text.into()),
         }
     }
 }
 
-/// The name of a machine in the network.
+/// A host name.
 pub(super) enum HostName {}
 
 impl Format for HostName {
@@ -161,13 +161,13 @@ impl Format for HostName {
         let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         match text.find(|c| !known(c)) {
             _ if text.trim_matches('.').is_empty() => Err("it is empty".to_owned()),
-            Some(at) => Err(format!("{:?} is in no name", text[at..].chars().next().unwrap_or_default())),
+            Some(at) => Err(format!("{:?} is not allowed in a name", text[at..].chars().next().unwrap_or_default())),
             None => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
         }
     }
 }
 
-/// A SHA-256.
+/// A SHA-256 digest.
 pub(super) enum Sha256 {}
 
 impl Format for Sha256 {
@@ -179,12 +179,12 @@ impl Format for Sha256 {
         text.parse().map_err(|error| match error {
             crate::asset::DigestError::Length(1) => "this has 1 character".to_owned(),
             crate::asset::DigestError::Length(length) => format!("this has {length} characters"),
-            crate::asset::DigestError::Character(character) => format!("{character:?} is none"),
+            crate::asset::DigestError::Character(character) => format!("{character:?} is not a hexadecimal digit"),
         })
     }
 }
 
-/// The name of an asset.
+/// An asset's name.
 pub(super) enum Name {}
 
 impl Format for Name {
@@ -197,7 +197,7 @@ impl Format for Name {
     }
 }
 
-/// The name of something that commands and URLs name: a release, a channel.
+/// A name that commands and URLs use: of a release or a channel.
 pub(super) enum Label {}
 
 impl Format for Label {
@@ -210,8 +210,8 @@ impl Format for Label {
         match text.find(|c| !known(c)) {
             _ if text.is_empty() => Err("it is empty".to_owned()),
             _ if text.len() > 64 => Err("it has more than 64 characters".to_owned()),
-            _ if text.starts_with(['.', '-']) => Err("it begins with a letter, a digit or '_'".to_owned()),
-            Some(at) => Err(format!("{:?} is none of them", text[at..].chars().next().unwrap_or_default())),
+            _ if text.starts_with(['.', '-']) => Err("it must begin with a letter, a digit or '_'".to_owned()),
+            Some(at) => Err(format!("{:?} is not allowed", text[at..].chars().next().unwrap_or_default())),
             None => Ok(text.to_owned()),
         }
     }
@@ -226,40 +226,40 @@ impl Format for Source {
     const EXPECTED: &'static str = "a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH";
 
     fn read(text: &str) -> Result<SourceUrl, String> {
-        use crate::asset::SourceError;
+        use crate::asset::SourceUrlError;
         text.parse().map_err(|error| match error {
-            // What they would repeat is in `EXPECTED`, or may be a secret.
-            SourceError::NoScheme => String::new(),
-            SourceError::S3Query(_) => "the only query of an S3 source is ?versionId=…".to_owned(),
+            // The detail would repeat `EXPECTED`, or might reveal a secret.
+            SourceUrlError::NoScheme => String::new(),
+            SourceUrlError::S3Query(_) => "the only query of an S3 source is ?versionId=…".to_owned(),
             error => error.to_string(),
         })
     }
 }
 
-/// Where a catalog is that several nodes share.
+/// The URL of a shared catalog.
 pub(super) enum CatalogUrl {}
 
 impl Format for CatalogUrl {
     type Value = SourceUrl;
     const NAME: &'static str = "catalog-url";
-    const EXPECTED: &'static str = "where the shared catalog is: s3://BUCKET/KEY, https://… or file:///PATH";
+    const EXPECTED: &'static str = "the URL of the shared catalog: s3://BUCKET/KEY, https://… or file:///PATH";
 
     fn read(text: &str) -> Result<SourceUrl, String> {
-        // Nothing guards these bytes as digests guard an asset's, and they say what machines boot.
+        // No digest protects the catalog, and it decides what machines boot.
         if text.starts_with("http://") {
-            return Err("http:// is open to anyone on the way; use https://".to_owned());
+            return Err("anyone on the network path can change it over http://; use https://".to_owned());
         }
         Source::read(text)
     }
 }
 
-/// What the source URLs of one origin begin with.
+/// A prefix of the source URLs of one origin.
 pub(super) enum SourcePrefix {}
 
 impl Format for SourcePrefix {
     type Value = String;
     const NAME: &'static str = "source-prefix";
-    const EXPECTED: &'static str = "the beginning of source URLs: s3://…, https://… or http://…";
+    const EXPECTED: &'static str = "a prefix of source URLs: s3://…, https://… or http://…";
 
     fn read(text: &str) -> Result<String, String> {
         let known = ["s3://", "https://", "http://"].iter().any(|scheme| text.starts_with(scheme));
@@ -319,10 +319,10 @@ fn url(text: &str, schemes: &[&str]) -> Result<url::Url, String> {
     if !schemes.contains(&url.scheme()) {
         return Err(format!("the scheme is one of {}", schemes.join(", ")));
     }
-    if url.has_host() { Ok(url) } else { Err("it names no host".to_owned()) }
+    if url.has_host() { Ok(url) } else { Err("it has no host".to_owned()) }
 }
 
-/// A secret, or where it is.
+/// A secret, or a reference to one.
 pub(super) enum SecretText {}
 
 impl Format for SecretText {
@@ -336,13 +336,13 @@ impl Format for SecretText {
     }
 }
 
-/// Where a secret with several fields is in Vault.
+/// A Vault path to a secret with several fields.
 pub(super) enum VaultSecret {}
 
 impl Format for VaultSecret {
     type Value = VaultPath;
     const NAME: &'static str = "vault-path";
-    const EXPECTED: &'static str = "where a secret is in Vault, MOUNT/PATH, such as \"kv/bootdepot/s3\"";
+    const EXPECTED: &'static str = "a Vault path MOUNT/PATH such as \"kv/bootdepot/s3\"";
 
     fn read(text: &str) -> Result<VaultPath, String> {
         Ok(VaultPath::parse(text)?)
@@ -395,11 +395,11 @@ impl Format for SmbiosUuid {
     }
 }
 
-/// How a text of this format may be shown: secrets and what carries them left out.
+/// The displayed form of a text of this format: secrets, and what carries them, are removed.
 pub(super) fn shown(format: &str, text: &str) -> String {
     match format {
         SecretText::NAME => match text.split_once(':') {
-            // Where a secret is found is none.
+            // A reference to a secret is not secret.
             Some(("env" | "file" | "vault", _)) => text.to_owned(),
             _ => "(secret)".to_owned(),
         },
@@ -408,7 +408,7 @@ pub(super) fn shown(format: &str, text: &str) -> String {
     }
 }
 
-/// A URL, or what was meant to be one, without the user name, password and query in which secrets travel.
+/// A URL without user name, password and query, which may carry secrets. The text may be malformed.
 fn without_secrets(text: &str) -> String {
     let (before_query, query) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
     let query = match query.strip_prefix("?versionId=") {

@@ -1,8 +1,8 @@
-//! Where a value stands in the settings: `cache.dir`, `asset[3].sha256`, `tftp.files."snponly.efi"`.
+//! Paths of values in the configuration: `cache.dir`, `asset[3].sha256`, `tftp.files."snponly.efi"`.
 
 use std::fmt;
 
-/// The way from the root of the settings to one value.
+/// The path from the root of the configuration to one value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct KeyPath(Vec<Step>);
 
@@ -13,17 +13,17 @@ enum Step {
 }
 
 impl KeyPath {
-    /// The settings as a whole.
+    /// The path of the whole configuration.
     pub fn root() -> Self {
         Self::default()
     }
 
-    /// The path of these keys, one below the other.
+    /// The path of these keys, each below the one before.
     pub fn of<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Self {
         Self(keys.into_iter().map(|key| Step::Key(key.into())).collect())
     }
 
-    /// The value `key` of the table at this path.
+    /// The path of `key` in the table at this path.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
         let mut below = self.clone();
@@ -31,7 +31,7 @@ impl KeyPath {
         below
     }
 
-    /// Element `index`, counted from 0, of the list at this path.
+    /// The path of element `index`, counted from 0, of the list at this path.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
         let mut below = self.clone();
@@ -39,13 +39,13 @@ impl KeyPath {
         below
     }
 
-    /// The table or list that this stands in; none for the root.
+    /// The enclosing table or list; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         let (_, above) = self.0.split_last()?;
         Some(Self(above.to_vec()))
     }
 
-    /// The keys on the way, positions in lists left out.
+    /// The keys along the path, without list indices.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|step| match step {
             Step::Key(key) => Some(key.as_str()),
@@ -53,13 +53,13 @@ impl KeyPath {
         })
     }
 
-    /// Whether this is the settings as a whole.
+    /// Whether it is the path of the whole configuration.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// `key` as TOML wants it written: quoted unless it is bare (TOML 1.0, "Keys").
+/// `key` as TOML writes it: quoted unless it is a bare key (TOML 1.0, "Keys").
 pub(super) fn toml_key(key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     if bare { key.to_owned() } else { format!("{key:?}") }

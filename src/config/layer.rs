@@ -1,70 +1,21 @@
-//! The layers that settings come from (files, environment, flags), put over each other, and which of them each value is
-//! from.
+//! Configuration layers (files, environment, flags), merged in order of precedence, with the source of each value.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
-use serde::Serialize;
 
 use super::error::Problem;
 use super::key::KeyPath;
+use super::place::Place;
 use super::schema::{self, Kind};
 
-/// What every environment variable of the settings begins with.
+/// Prefix of every environment variable that sets a key.
 pub(super) const PREFIX: &str = "BOOTDEPOT_";
 
-/// Variables that begin like settings and are none: the settings file's place, and the log filter.
+/// Variables with the prefix that set no key.
 const OTHER_VARIABLES: [&str; 4] = ["BOOTDEPOT_CONFIG", "BOOTDEPOT_LOG", "BOOTDEPOT_LOG_FORMAT", "BOOTDEPOT_TOKEN"];
-
-/// Where a value was set.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(tag = "from", rename_all = "kebab-case")]
-pub enum Place {
-    /// In a settings file.
-    File {
-        /// The file.
-        file: PathBuf,
-        /// The line, counted from 1; none for the file as a whole.
-        line: Option<usize>,
-    },
-    /// In the shared catalog.
-    Url {
-        /// Its URL, without what may be secret in it.
-        url: String,
-        /// The line, counted from 1; none for the catalog as a whole.
-        line: Option<usize>,
-    },
-    /// In an environment variable.
-    Environment {
-        /// Its name.
-        variable: String,
-    },
-    /// By a flag of the command line.
-    Flag {
-        /// The flag as it is written, without its value.
-        flag: String,
-    },
-    /// Nowhere: the program's own.
-    Default,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { file, line: Some(line) } => write!(f, "{}:{line}", file.display()),
-            Self::File { file, line: None } => write!(f, "{}", file.display()),
-            Self::Url { url, line: Some(line) } => write!(f, "{url} line {line}"),
-            Self::Url { url, line: None } => f.write_str(url),
-            Self::Environment { variable } => f.write_str(variable),
-            Self::Flag { flag } => f.write_str(flag),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
 
 /// The environment variable that sets the value at `path`.
 pub(super) fn variable(path: &KeyPath) -> String {
@@ -72,29 +23,29 @@ pub(super) fn variable(path: &KeyPath) -> String {
     format!("{PREFIX}{}", keys.join("__"))
 }
 
-/// Values from one source. Not `Debug`: secrets are plain in it.
+/// Values from one source. Not `Debug`: it holds secrets in plain text.
 #[derive(Clone)]
 pub(super) struct Layer {
-    /// The source as a whole, which tells it from the other layers.
+    /// The source as a whole, which identifies the layer.
     pub(super) whole: Place,
     /// The values.
     pub(super) values: Dict,
-    /// Where each of them was set, as far as that is known; what is missing is where its table is.
+    /// Where each value was set, if known; otherwise the place of its table applies.
     pub(super) places: HashMap<KeyPath, Place>,
-    /// When the source was last changed.
+    /// Modification time of the source.
     pub(super) since: SystemTime,
-    /// Whether its text is no TOML, and the values are those that could be made out all the same: enough to look something up
-    /// in, and nothing to check.
-    pub(super) torn: bool,
+    /// Whether the text is not valid TOML. `values` then holds what could be parsed: enough to look up a key, not
+    /// enough to validate.
+    pub(super) invalid_syntax: bool,
 }
 
 impl Layer {
-    /// A layer without values.
+    /// An empty layer.
     pub(super) fn new(whole: Place, since: SystemTime) -> Self {
-        Self { whole, values: Dict::new(), places: HashMap::new(), since, torn: false }
+        Self { whole, values: Dict::new(), places: HashMap::new(), since, invalid_syntax: false }
     }
 
-    /// Where the value at `path` was set, or else the nearest table around it.
+    /// Where the value at `path` was set, or else the nearest enclosing table.
     pub(super) fn place(&self, path: &KeyPath) -> Place {
         let mut path = path.clone();
         loop {
@@ -106,23 +57,23 @@ impl Layer {
         }
     }
 
-    /// Sets what was written as `text` at `path`.
+    /// Sets the value at `path` from its text.
     pub(super) fn set(&mut self, path: &KeyPath, text: &str, place: Place) {
         insert(&mut self.values, &path.keys().collect::<Vec<_>>(), value(path, text));
         self.places.insert(path.clone(), place);
     }
 
-    /// Sets a list of texts at `path`.
+    /// Sets the list at `path`.
     pub(super) fn set_list(&mut self, path: &KeyPath, texts: &[String], place: Place) {
         let list: Vec<Value> = texts.iter().map(|text| Value::from(text.as_str())).collect();
         insert(&mut self.values, &path.keys().collect::<Vec<_>>(), Value::from(list));
         self.places.insert(path.clone(), place);
     }
 
-    /// The settings among these environment variables.
+    /// The layer of the environment variables that set keys.
     pub(super) fn environment(variables: impl IntoIterator<Item = (String, String)>, since: SystemTime) -> Self {
         let mut layer = Self::new(Place::Environment { variable: "the environment".to_owned() }, since);
-        // In order, so that a table comes before what is in it.
+        // Sorted, so that a table precedes its keys.
         let variables: BTreeSet<_> = variables.into_iter().collect();
         for (name, text) in variables {
             let Some(keys) = name.strip_prefix(PREFIX).filter(|_| !OTHER_VARIABLES.contains(&name.as_str())) else {
@@ -135,10 +86,10 @@ impl Layer {
     }
 }
 
-/// The value that `text` means for the key at `path`: read as figment reads environment variables, and fitted where the
-/// key takes only a text, or a list.
+/// The value of `text` for the key at `path`: parsed as figment parses environment variables, then converted where the
+/// key takes only a string or a list.
 fn value(path: &KeyPath, text: &str) -> Value {
-    // figment 0.10.19 counts characters for bytes when it undoes escapes, and panics: such a text is what it is.
+    // figment 0.10.19 confuses characters with bytes when it unescapes, and panics: such a text is taken literally.
     let literal = !text.is_ascii() && text.contains('\\');
     let parsed = match if literal { Ok(Value::from(text)) } else { text.parse() } {
         Ok(Value::Char(_, character)) => Value::from(character.to_string()),
@@ -147,7 +98,7 @@ fn value(path: &KeyPath, text: &str) -> Value {
     };
     match (schema::at(path).map(Kind::of), &parsed) {
         (Some(Kind::Text | Kind::Formatted(_) | Kind::Choice(_)), Value::String(..)) => parsed,
-        // A size may be a number; a password of digits is still a text, and so is a name such as "true".
+        // A size may be a number. A password of digits, or a name such as "true", is still a string.
         (Some(Kind::Formatted(format)), Value::Num(..)) if format.number => parsed,
         (Some(Kind::Text | Kind::Formatted(_) | Kind::Choice(_)), _) => Value::from(text),
         (Some(Kind::List(items)), Value::String(..)) if schema::properties(items).is_none() => {
@@ -165,7 +116,7 @@ fn insert(table: &mut Dict, keys: &[&str], value: Value) {
         }
         [first, rest @ ..] => {
             let inner = table.entry((*first).to_owned()).or_insert_with(|| Value::from(Dict::new()));
-            // A value where a table should be stays, for the checks to tell.
+            // A value in place of a table is left for the validation to report.
             if let Value::Dict(_, inner) = inner {
                 insert(inner, rest, value);
             }
@@ -183,7 +134,7 @@ impl Provider for Layer {
     }
 }
 
-/// All layers, over each other. Not `Debug`: secrets are plain in them.
+/// All layers, merged. Not `Debug`: they hold secrets in plain text.
 #[derive(Clone)]
 pub(super) struct Layers {
     stack: Vec<Layer>,
@@ -192,7 +143,7 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    /// Files beside each other, their lists joined, and over them the environment, then the flags.
+    /// Merges the files, whose lists are concatenated, then the environment, then the flags.
     pub(super) fn new(files: Vec<Layer>, environment: Layer, flags: Layer) -> Result<Self, Problem> {
         let mut figment = files.iter().fold(Figment::new(), |figment, file| figment.adjoin(file));
         figment = figment.merge(&environment).merge(&flags);
@@ -206,12 +157,12 @@ impl Layers {
         &self.values
     }
 
-    /// What is set at `path`, such as `admin.listen`: none where nothing is, an error where that is no `T`.
+    /// The value at `path`, such as `admin.listen`. `None` if it is not set; an error if it is not a `T`.
     pub(super) fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Option<figment::Result<T>> {
         self.values.find_ref(path).map(Value::deserialize)
     }
 
-    /// The effective elements of the list `key`; none where it is no list.
+    /// The effective elements of the list `key`; empty if it is not a list.
     pub(super) fn list(&self, key: &str) -> &[Value] {
         self.values.find_ref(key).and_then(Value::as_array).unwrap_or_default()
     }
@@ -222,30 +173,30 @@ impl Layers {
         self.figment.extract().map_err(|errors| errors.into_iter().map(internal).collect())
     }
 
-    /// The layers, the lowest first.
+    /// The layers, lowest precedence first.
     pub(super) fn layers(&self) -> &[Layer] {
         &self.stack
     }
 
-    /// The shared catalog.
+    /// The layer of the shared catalog.
     pub(super) fn shared(&self) -> Option<&Layer> {
         self.stack.iter().find(|layer| matches!(layer.whole, Place::Url { .. }))
     }
 
-    /// The layer that a value is from.
+    /// The layer that set the value with this tag.
     pub(super) fn layer(&self, tag: Tag) -> Option<&Layer> {
         let metadata = self.figment.get_metadata(tag)?;
         self.stack.iter().find(|layer| layer.metadata() == *metadata)
     }
 
-    /// Where the value with this tag, at `path` of its own layer, was set.
+    /// Where the value with this tag, at `path` of its layer, was set.
     pub(super) fn place(&self, tag: Tag, path: &KeyPath) -> Place {
         self.layer(tag).map_or(Place::Default, |layer| layer.place(path))
     }
 }
 
-/// The elements of a list, each with its path in the layer that it is from: lists of several files are joined, and
-/// people count in each file from its beginning.
+/// The elements of a list, each with its path in its own layer: lists of several files are concatenated, and operators
+/// count in each file from its start.
 pub(super) fn elements<'v>(path: &KeyPath, elements: &'v [Value]) -> impl Iterator<Item = (KeyPath, &'v Value)> {
     let mut seen: HashMap<Tag, usize> = HashMap::new();
     elements.iter().map(move |element| {

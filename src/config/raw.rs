@@ -1,6 +1,6 @@
-//! The settings as people write them: the one source of the checks, the JSON Schema, the explanations and the defaults.
+//! The configuration as operators write it: the single source of validation, JSON Schema, explanations and defaults.
 //!
-//! The doc comments here are what `config explain` and the schema print, so they address the operator.
+//! `config explain` and the schema print these doc comments, so they address the operator.
 
 mod dhcp;
 mod release;
@@ -25,54 +25,55 @@ use crate::depot::{self, FillSettings};
 use crate::origin::Timeouts;
 pub(super) use release::Release;
 
-/// The settings of bootdepot: one TOML file, with environment variables and flags over it.
+/// The configuration of bootdepot: one TOML file, overridden by environment variables and flags.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "bootdepot settings")]
 pub(super) struct Settings {
-    /// More files with tables like these, relative to this file. The file name may hold `*` and `?`; files come in the
-    /// order of their names. Lists of tables such as `[[asset]]` add up; any other key may be set in one file only.
+    /// More files with tables like these, relative to this file. The file name may contain `*` and `?`; matching files
+    /// are read in the order of their names. Lists of tables such as `[[asset]]` are concatenated; any other key may be
+    /// set in one file only.
     pub(super) include: Vec<String>,
-    /// A file with more of the tables `[[asset]]`, `[[release]]`, `[[profile]]`, `[[host]]`, `[defaults]` and `[[template]]`,
-    /// which many nodes share: an object in S3, a page of a web server, or a file of a mounted directory. Whoever may write
-    /// it decides what machines boot; but it can neither say how origins are reached nor name this machine's files or
-    /// secrets (but see `catalog_secrets`). The `[[origin]]` that matches it says how it is reached. A copy is kept in the
-    /// cache's directory for when it cannot be.
+    /// A file with more `[[asset]]`, `[[release]]`, `[[profile]]`, `[[host]]`, `[defaults]` and `[[template]]` tables,
+    /// shared by many nodes: an object in S3, a page of a web server, or a file in a mounted directory. Anyone who can
+    /// write to it decides what machines boot. It cannot say how origins are reached, and it cannot name this machine's
+    /// files or secrets (except `catalog_secrets`). The matching `[[origin]]` says how it is reached. A copy is kept in
+    /// the cache directory for times when the file cannot be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) catalog_url: Option<Written<CatalogUrl>>,
-    /// How often to look whether the file at `catalog_url` has changed. Costs one small request where it has not.
+    /// How often to check whether the file at `catalog_url` has changed. Costs one small request if it has not.
     pub(super) catalog_poll: Written<Timeout>,
-    /// Secrets of this machine that profiles and hosts of the file at `catalog_url` may name, as they write them:
-    /// `env:NAME`, `file:/path` or `vault:MOUNT/PATH#FIELD`. A `*` at the end stands for any ending.
+    /// Secrets of this machine that profiles and hosts of the file at `catalog_url` may use, written as there:
+    /// `env:NAME`, `file:/path` or `vault:MOUNT/PATH#FIELD`. A `*` at the end matches any suffix.
     pub(super) catalog_secrets: Vec<String>,
-    /// The cache on disk.
+    /// The disk cache.
     pub(super) cache: Cache,
     /// The HTTP server.
     pub(super) http: Http,
     /// The TFTP server.
     pub(super) tftp: Tftp,
-    /// The listener for operators: API, dashboard, metrics and health checks.
+    /// The admin listener: API, dashboard, metrics and health checks.
     pub(super) admin: Admin,
     /// How assets are fetched into the cache.
     pub(super) fill: Fill,
-    /// Telling firmware which file to boot.
+    /// DHCP answers that name the network boot program.
     pub(super) dhcp: Dhcp,
-    /// How to reach a family of source URLs. For each source the origin with the longest `match` is used; sources that
-    /// none matches are reached plainly.
+    /// How to reach a family of source URLs. For each source, the origin with the longest `match` applies; sources that
+    /// match no origin are fetched without credentials.
     pub(super) origin: Vec<Origin>,
     /// One asset: a name, the digest that its bytes must have, and where to fetch them.
     pub(super) asset: Vec<Asset>,
-    /// Assets that go live, are kept and are dropped together: a kernel, its initramfs and its root file system.
+    /// Assets that go live, are kept and are removed together: a kernel, its initramfs and its root file system.
     pub(super) release: Vec<Release>,
-    /// One way to boot: a kernel with its initramfs, an ISO, another program, an iSCSI disk, the machine's own disks, or a
-    /// script of your own.
+    /// One way to boot: a kernel with its initramfs, an ISO, another program, an iSCSI disk, the local disk, or your
+    /// own script.
     pub(super) profile: Vec<Profile>,
     /// One machine: what identifies it, and what it boots.
     pub(super) host: Vec<Host>,
-    /// What holds for machines that are no host.
+    /// Defaults for machines that match no host.
     pub(super) defaults: Defaults,
-    /// A template that stands in the settings themselves, for profiles and hosts to name in the place of a file. Those of the
-    /// file at `catalog_url` can name no others.
+    /// An inline template, which profiles and hosts name instead of a file. Profiles and hosts of the file at
+    /// `catalog_url` can use inline templates only.
     pub(super) template: Vec<Template>,
 }
 
@@ -100,17 +101,17 @@ impl Default for Settings {
     }
 }
 
-/// The cache on disk.
+/// The disk cache.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Cache {
-    /// The directory of the cache. One process at a time uses it.
+    /// The cache directory. Only one process may use it at a time.
     pub(super) dir: Written<FilePath>,
-    /// The most bytes that blobs and fills under way may take. What was not used for the longest time is evicted first.
+    /// Maximum bytes of blobs and running fills. The least recently used blobs are evicted first.
     pub(super) max_size: Written<Size>,
-    /// Bytes left free on the file system whatever `max_size` says.
+    /// Bytes to leave free on the file system, regardless of `max_size`.
     pub(super) min_free: Written<Size>,
-    /// Every blob is hashed again once in this time, at idle priority; `off` never does.
+    /// Interval in which every blob is hashed again, at idle priority; `off` disables it.
     pub(super) scrub_interval: Written<SpanOrOff>,
 }
 
@@ -129,19 +130,18 @@ impl Default for Cache {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Http {
-    /// Addresses of the plain listener. Old firmware speaks nothing but plain HTTP.
+    /// Addresses of the plain HTTP listener. Old firmware supports nothing else.
     #[schemars(length(min = 1))]
     pub(super) listen: Vec<Written<Address>>,
-    /// The base of the URLs in scripts, such as `http://boot.lab:8080`. Without it, clients are sent back the way they came:
-    /// by the name or the address that they used.
+    /// Base of the URLs in scripts, such as `http://boot.lab:8080`. Default: the name or address that the client used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) advertise: Option<Written<BaseUrl>>,
-    /// How long a connection may be idle: between requests, within the head of a request, and when a client takes no byte.
+    /// How long a connection may be idle: between requests, within a request head, and while a client accepts no bytes.
     pub(super) idle_timeout: Written<Timeout>,
-    /// Connections at a time, over all listeners. One more is answered 503.
+    /// Maximum number of connections on all listeners. Further ones are answered with 503.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_connections: u32,
-    /// A second listener, with TLS.
+    /// An additional listener with TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<Tls>,
 }
@@ -158,15 +158,15 @@ impl Default for Http {
     }
 }
 
-/// A second listener, with TLS.
+/// An additional listener with TLS.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tls {
-    /// Its addresses.
+    /// Addresses of the listener.
     #[serde(default = "tls_listen")]
     #[schemars(length(min = 1))]
     pub(super) listen: Vec<Written<Address>>,
-    /// The certificate chain (PEM), the server's own certificate first.
+    /// The certificate chain (PEM), leaf certificate first.
     pub(super) cert: Written<FilePath>,
     /// The private key of the certificate (PEM).
     pub(super) key: Written<FilePath>,
@@ -180,30 +180,30 @@ fn tls_listen() -> Vec<Written<Address>> {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Tftp {
-    /// Addresses to take requests on.
+    /// Addresses on which requests are received.
     #[schemars(length(min = 1))]
     pub(super) listen: Vec<Written<Address>>,
-    /// The largest block granted, in bytes (RFC 2348). 1468 fills an Ethernet frame; blocks are cut to the route's MTU
-    /// in any case.
+    /// Largest block size granted, in bytes (RFC 2348). 1468 fills an Ethernet frame; blocks never exceed the MTU of
+    /// the route.
     #[schemars(range(min = 8, max = 65464))]
     pub(super) max_blksize: u16,
-    /// The largest window granted, in blocks (RFC 7440). `max_blksize` times this is at most 4 MiB.
+    /// Largest window granted, in blocks (RFC 7440). `max_blksize` times this value is at most 4 MiB.
     #[schemars(range(min = 1, max = 65535))]
     pub(super) max_windowsize: u16,
-    /// Answer every packet from the port that was asked, for networks that let nothing else through: NAT, Kubernetes,
-    /// and some firmware behind a router.
+    /// Send every packet from the port of the request, for networks that block other ports: NAT, Kubernetes, and some
+    /// firmware behind a router.
     pub(super) single_port: bool,
-    /// Transfers at a time. One more is answered with an error.
+    /// Maximum number of transfers. Further ones are answered with an error.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_transfers: u32,
-    /// The longest wait before the first resend, while the round trip to the client is not known yet.
+    /// Longest wait before the first retransmission, while the round trip to the client is unknown.
     pub(super) timeout: Written<Timeout>,
-    /// Resends without an answer before a client counts as gone.
+    /// Retransmissions without an answer before the client counts as gone.
     #[schemars(range(min = 1, max = 100))]
     pub(super) retries: u32,
-    /// How long a request may wait for the first byte of an asset that is not in the cache.
+    /// How long a request may wait for the first byte of an asset that is not cached.
     pub(super) first_byte_deadline: Written<Timeout>,
-    /// Names that TFTP clients ask for and that are not names of assets, each with the asset it means.
+    /// File names that TFTP clients request and that are not asset names, each with the asset it stands for.
     pub(super) files: BTreeMap<String, Written<Name>>,
 }
 
@@ -223,21 +223,22 @@ impl Default for Tftp {
     }
 }
 
-/// The listener for operators: API, dashboard, metrics and health checks.
+/// The admin listener: API, dashboard, metrics and health checks.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Admin {
-    /// Its address; `off` for none. Whoever reaches it may read the metrics. The API answers this machine alone, unless there
-    /// is a token file.
+    /// Address of the listener, or `off`. Anyone who can reach it may read the metrics. Without a token file the API
+    /// answers only this machine.
     pub(super) listen: Written<AddressOrOff>,
-    /// The tokens of those who may change things: a token a line, or `sha256:` and its digest. Read again when it changes.
+    /// File with the tokens of operators: one per line, in plain text or as `sha256:` and the digest. Reloaded when it
+    /// changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) operator_token_file: Option<Written<FilePath>>,
-    /// The tokens of those who may look, in the same way.
+    /// File with the tokens of viewers, in the same form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) viewer_token_file: Option<Written<FilePath>>,
-    /// Names that this listener is reached by, besides addresses and `localhost`. The API refuses requests by other names,
-    /// which may come of web pages whose names were made to point here.
+    /// Names under which this listener is reached, in addition to addresses and `localhost`. The API refuses requests
+    /// with other names (protection against DNS rebinding).
     pub(super) hosts: Vec<Written<HostName>>,
 }
 
@@ -256,24 +257,24 @@ impl Default for Admin {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Fill {
-    /// Bytes of one ranged request to an origin.
+    /// Bytes per ranged request to an origin.
     #[schemars(range(min = 4096, max = 1_073_741_824))]
     pub(super) part_size: Written<Size>,
-    /// Connections of one fill.
+    /// Connections per fill.
     #[schemars(range(min = 1, max = 256))]
     pub(super) connections: u32,
-    /// Fills at a time; others wait.
+    /// Maximum number of fills; further ones wait.
     #[schemars(range(min = 1, max = 1024))]
     pub(super) max_fills: u32,
-    /// How often a part is asked for again before its source is given up.
+    /// Retries of a part before its source is given up.
     #[schemars(range(min = 0, max = 100))]
     pub(super) retries: u32,
-    /// How long an origin may send nothing before a part is asked for again. An idle time, not a total one. The
-    /// head of an answer has the time for a connection besides: as long again, at most 10 seconds.
+    /// How long an origin may send nothing before a part is requested again. An idle timeout, not a total one. The
+    /// response head may take this long in addition, at most 10 seconds, for connecting.
     pub(super) stall_timeout: Written<Timeout>,
     /// How long a missing object, or one with wrong bytes, is remembered before its origin is asked again.
     pub(super) negative_ttl: Written<Span>,
-    /// When bytes of a fill under way may go out to clients.
+    /// When clients receive bytes of a running fill.
     pub(super) release: ReleaseWhen,
 }
 
@@ -295,13 +296,13 @@ impl Default for Fill {
     }
 }
 
-/// When bytes of a fill under way may go out to clients.
+/// When clients receive bytes of a running fill.
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ReleaseWhen {
-    /// As they come, but the last piece of what was asked for only when the bytes are proven.
+    /// As they arrive, but the last piece of the requested bytes only when they are verified.
     HoldTail,
-    /// No byte before the whole is proven.
+    /// No byte before the whole asset is verified.
     Whole,
 }
 
@@ -309,31 +310,33 @@ pub(super) enum ReleaseWhen {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Origin {
-    /// What the source URLs begin with, such as `s3://harmony-assets/`. The longest match wins.
+    /// Prefix of the source URLs, such as `s3://harmony-assets/`. The longest match wins.
     pub(super) r#match: Written<SourcePrefix>,
-    /// The S3 endpoint. Without it, AWS's own for the region.
+    /// The S3 endpoint. Default: the AWS endpoint of the region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) endpoint: Option<Written<Endpoint>>,
-    /// The region that S3 requests are signed for.
+    /// The region for which S3 requests are signed.
     #[serde(default = "region")]
     #[schemars(length(min = 1))]
     pub(super) region: String,
     /// Where the bucket's name goes in an S3 URL.
     #[serde(default)]
     pub(super) addressing: Addressing,
-    /// Who we are to the origin (S3 sources).
+    /// Credentials for S3 sources.
     #[serde(default)]
     pub(super) credentials: Credentials,
-    /// Certificates (PEM) to trust besides the system's.
+    /// CA certificates (PEM) to trust in addition to the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ca_file: Option<Written<FilePath>>,
-    /// Accept any certificate. For a laboratory; digests still guard the bytes, but nothing guards the credentials.
+    /// Accept any certificate. For laboratories only: digests still protect the bytes, but nothing protects the
+    /// credentials.
     #[serde(default)]
     pub(super) insecure_skip_verify: bool,
-    /// An HTTP or SOCKS proxy on the way.
+    /// An HTTP or SOCKS proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) proxy: Option<Written<Proxy>>,
-    /// Header fields to send along (`https` and `http` sources), such as `Authorization`. Each value is a secret.
+    /// Header fields to send with each request (`https` and `http` sources), such as `Authorization`. Each value is a
+    /// secret.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, Written<SecretText>>,
 }
@@ -353,7 +356,7 @@ pub(super) enum Addressing {
     Virtual,
 }
 
-/// Who we are to an S3 origin.
+/// Credentials for an S3 origin.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "from", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) enum Credentials {
@@ -363,34 +366,34 @@ pub(super) enum Credentials {
     Env {},
     /// The keys given here.
     Static {
-        /// The access key's id.
+        /// The access key ID.
         #[schemars(length(min = 1))]
         access_key_id: String,
-        /// The access key's secret.
+        /// The secret access key.
         secret_access_key: Written<SecretText>,
-        /// The token of temporary credentials.
+        /// The session token of temporary credentials.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session_token: Option<Written<SecretText>>,
     },
     /// A profile of the AWS configuration files.
     Profile {
-        /// The profile's name. Without it, `AWS_PROFILE`, else `default`.
+        /// Name of the profile. Default: `AWS_PROFILE`, then `default`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// The credentials file. Without it, `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/credentials`.
+        /// The credentials file. Default: `AWS_SHARED_CREDENTIALS_FILE`, then `~/.aws/credentials`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         file: Option<Written<FilePath>>,
     },
-    /// `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`, as Kubernetes service accounts have them.
+    /// `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`, as set for Kubernetes service accounts.
     WebIdentity {},
     /// The role of the EC2 instance.
     Instance {},
     /// The role of the ECS or EKS container.
     Container {},
-    /// A secret in Vault (the key-value engine, version 2) with the fields `access_key_id`, `secret_access_key` and, for
-    /// temporary credentials, `session_token`. `VAULT_ADDR` and the like say how Vault is reached.
+    /// A secret in Vault (key-value engine, version 2) with the fields `access_key_id`, `secret_access_key` and, for
+    /// temporary credentials, `session_token`. `VAULT_ADDR` and related variables say how Vault is reached.
     Vault {
-        /// Where the secret is: MOUNT/PATH.
+        /// Path of the secret: MOUNT/PATH.
         path: Written<VaultSecret>,
     },
     /// Unsigned requests.
@@ -408,29 +411,29 @@ impl Default for Credentials {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("dependentRequired" = { "blocks": ["blocks_sha256"], "blocks_sha256": ["blocks"] }))]
 pub(super) struct Asset {
-    /// The name it is served under: `/assets/NAME` over HTTP, NAME over TFTP.
+    /// Name under which it is served: `/assets/NAME` over HTTP, NAME over TFTP.
     pub(super) name: Written<Name>,
-    /// Where to fetch it, in the order to try.
+    /// Where to fetch it, in the order of preference.
     #[schemars(length(min = 1))]
     pub(super) sources: Vec<Written<Source>>,
-    /// The SHA-256 of its bytes. Nothing else is ever served under the name.
+    /// SHA-256 of its bytes. Nothing else is ever served under the name.
     pub(super) sha256: Written<Sha256>,
-    /// Its length. When given, a source with another length is in error; without it the first request to an origin
-    /// finds out.
+    /// Its length in bytes. If set, a source with another length is an error. If not, the first request to an origin
+    /// determines it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) size: Option<Written<Size>>,
-    /// Its media type. Without it, the suffix of the name decides: `.efi` is `application/efi`, `.iso` is
-    /// `application/vnd.efi-iso`, `.img` is `application/octet-stream`, and what has no known suffix is that too.
+    /// Media type. By default the suffix of the name decides: `.efi` is `application/efi`, `.iso` is
+    /// `application/vnd.efi-iso`; `.img` and unknown suffixes are `application/octet-stream`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) content_type: Option<Written<MediaType>>,
-    /// Keep it in the cache against eviction.
+    /// Keep it in the cache: it is never evicted.
     #[serde(default)]
     pub(super) pin: bool,
-    /// Where its block list is. With one, ranges of an asset that is not in the cache are proven block by block. Needs
-    /// `blocks_sha256`.
+    /// URL of its block list. With a block list, ranges of an asset that is not cached are verified block by block.
+    /// Requires `blocks_sha256`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) blocks: Option<Written<Source>>,
-    /// The SHA-256 of the block list itself, which makes the list trustworthy.
+    /// SHA-256 of the block list, which makes it trustworthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) blocks_sha256: Option<Written<Sha256>>,
 }

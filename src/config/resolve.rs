@@ -1,33 +1,40 @@
-//! From what people wrote to what the rooms use.
+//! Converts the configuration as written into the settings of the rooms.
 
 mod dhcp;
 mod roster;
+mod value;
 
 use std::collections::HashSet;
 
 use figment::value::Value;
 
+use self::value::{value, values};
+use super::access::CatalogAccess;
 use super::error::{ConfigError, Problem};
 use super::format::{AddressOrOff, FilePath};
+use super::inputs::Inputs;
 use super::key::KeyPath;
-use super::layer::{self, Layers, Place};
-use super::written::{Format, Written};
-use super::{Config, Inputs, Reach, SharedCatalog, check, raw};
+use super::layer::{self, Layers};
+use super::place::Place;
+use super::settings::Config;
+use super::shared::SharedCatalog;
+use super::written::Written;
+use super::{check, raw};
 use crate::admin::AdminSettings;
 use crate::asset::{AssetName, Digest};
 use crate::boot::Roster;
 use crate::cache::CacheSettings;
-use crate::catalog::{self, Asset, BlocksSource, Catalog, content_type};
+use crate::catalog::{self, Asset, BlockListSource, Catalog, content_type};
 use crate::depot::{FillSettings, Release};
 use crate::http::{HttpSettings, TlsSettings};
-use crate::origin::{Addressing, Credentials, OriginSettings, Timeouts};
+use crate::origin::{Addressing, CredentialSource, OriginSettings, Timeouts};
 use crate::secret::Secret;
 use crate::tftp::TftpSettings;
 
-/// The settings of every room. `layers` has passed the checks.
+/// Builds the settings of every room. `layers` must have passed validation.
 ///
-/// With `partial`, a shared catalog belongs to them that could not be had: releases that name what may be in it are left
-/// out, and so are hosts and profiles where they do not stand by themselves.
+/// With `partial`, the shared catalog is missing: releases that name assets outside of the local catalog are left out,
+/// and so are hosts and profiles unless they are complete by themselves.
 pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) -> Result<Config, Vec<ConfigError>> {
     let raw: raw::Settings = layers.extract().map_err(|problems| told(&layers, problems))?;
     let timeouts = Timeouts { stall: raw.fill.stall_timeout.value, ..Timeouts::default() };
@@ -40,7 +47,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
         }
     }
     let mut assets: Vec<_> = raw.asset.into_iter().zip(since(&layers)).map(|(raw, since)| asset(raw, since)).collect();
-    // The rules have told of a name that is taken twice.
+    // The rules have reported duplicate names.
     let mut seen = HashSet::new();
     assets.retain(|asset| seen.insert(asset.name.clone()));
     let catalog = Catalog::new(assets).map_err(|taken| {
@@ -60,9 +67,9 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
         Ok(roster) => Ok(roster),
     };
     let (true, Ok((roster, templates))) = (errors.is_empty(), roster) else { return Err(errors) };
-    warnings.extend(roster.open_secrets().into_iter().map(|(template, (host, file))| {
+    warnings.extend(roster.exposed_secrets().into_iter().map(|(template, (host, file))| {
         format!(
-            "{template}: whoever asks for /hosts/{host}/{file} is given its secrets; only_from = \"host\" keeps them"
+            "{template}: any client that requests /hosts/{host}/{file} receives its secrets; restrict it with only_from = \"host\""
         )
     }));
     let (http, tftp, admin) = (http(raw.http), tftp(raw.tftp), admin(raw.admin));
@@ -96,7 +103,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
     })
 }
 
-/// Problems of the settings as a whole.
+/// Problems of the configuration as a whole.
 fn told(layers: &Layers, problems: Vec<Problem>) -> Vec<ConfigError> {
     let place = layers.layers().first().map_or(Place::Default, |layer| layer.whole.clone());
     let error = |problem| ConfigError { place: place.clone(), key: KeyPath::root(), of: None, problem };
@@ -110,7 +117,7 @@ fn unusable_key_id(layers: &Layers, index: usize, reason: String) -> Option<Conf
     Some(ConfigError { place, key, of: check::name_of(origin), problem: Problem::Absent(reason) })
 }
 
-/// When the file that declares it was written, for each asset in order.
+/// For each asset, in order, the modification time of the file that declares it.
 fn since(layers: &Layers) -> Vec<std::time::SystemTime> {
     let since = |asset: &Value| layers.layer(asset.tag()).map_or(std::time::UNIX_EPOCH, |layer| layer.since);
     layers.list("asset").iter().map(since).collect()
@@ -135,12 +142,12 @@ fn admin(raw: raw::Admin) -> Option<AdminSettings> {
     })
 }
 
-/// What is set cannot be made out.
-pub(super) struct Illegible;
+/// A value of `[admin]` that cannot be parsed.
+pub(super) struct UnreadableAdmin;
 
-/// The admin listener in layers that nobody has checked.
-pub(super) fn legible_admin(layers: &Layers) -> Result<Option<AdminSettings>, Illegible> {
-    let set = layers.get::<Written<AddressOrOff>>("admin.listen").transpose().map_err(|_| Illegible)?;
+/// The admin listener of layers that are not validated.
+pub(super) fn admin_section(layers: &Layers) -> Result<Option<AdminSettings>, UnreadableAdmin> {
+    let set = layers.get::<Written<AddressOrOff>>("admin.listen").transpose().map_err(|_| UnreadableAdmin)?;
     let file = |key: &str| layers.get::<Written<FilePath>>(key)?.ok().map(value);
     Ok(set.unwrap_or(raw::Admin::default().listen).value.map(|listen| AdminSettings {
         listen,
@@ -150,13 +157,13 @@ pub(super) fn legible_admin(layers: &Layers) -> Result<Option<AdminSettings>, Il
     }))
 }
 
-/// What to say of a listener that others reach and that knows no tokens. No error: metrics and health checks are for those
-/// others, and the API answers them nothing.
+/// The warning for a listener that is reachable from outside and has no tokens. It is no error: metrics and health
+/// checks are meant for others, and the API refuses them.
 fn open_listener(admin: &AdminSettings) -> Option<String> {
     let open = !admin.has_tokens() && !admin.listen.ip().to_canonical().is_loopback();
     open.then(|| {
         format!(
-            "admin.listen: whoever reaches {} may read the metrics; the API answers this machine alone, as neither \
+            "admin.listen: anyone who can reach {} may read the metrics; the API answers only this machine, because neither \
              admin.operator_token_file nor admin.viewer_token_file is set",
             admin.listen
         )
@@ -191,11 +198,11 @@ fn fill(raw: &raw::Fill) -> FillSettings {
     }
 }
 
-/// Where the shared catalog is, and how it is reached; of values that have passed the checks. What keeps an origin from being
-/// used is told by [`resolve`].
-pub(super) fn reach(layers: &Layers) -> Option<Reach> {
+/// How the shared catalog is reached. `layers` must have passed validation. Skips unusable origins; [`resolve`] reports
+/// them.
+pub(super) fn reach(layers: &Layers) -> Option<CatalogAccess> {
     let raw: raw::Settings = layers.extract().ok()?;
-    Some(Reach {
+    Some(CatalogAccess {
         catalog: SharedCatalog { url: raw.catalog_url?.value, poll: raw.catalog_poll.value },
         timeouts: Timeouts { stall: raw.fill.stall_timeout.value, ..Timeouts::default() },
         origins: raw.origin.into_iter().filter_map(|raw| origin(raw).ok()).collect(),
@@ -220,22 +227,22 @@ fn origin(raw: raw::Origin) -> Result<OriginSettings, String> {
     })
 }
 
-fn credentials(raw: raw::Credentials) -> Result<Credentials, String> {
+fn credentials(raw: raw::Credentials) -> Result<CredentialSource, String> {
     Ok(match raw {
-        raw::Credentials::Default {} => Credentials::Default,
-        raw::Credentials::Env {} => Credentials::Env,
-        raw::Credentials::Static { access_key_id, secret_access_key, session_token } => Credentials::Static {
-            // No secret, but people keep it beside one.
-            access_key_id: Secret::new(access_key_id).reveal_now().map_err(|error| error.to_string())?,
+        raw::Credentials::Default {} => CredentialSource::Default,
+        raw::Credentials::Env {} => CredentialSource::Env,
+        raw::Credentials::Static { access_key_id, secret_access_key, session_token } => CredentialSource::Static {
+            // A key ID is not secret, but operators keep it beside the secret.
+            access_key_id: Secret::new(access_key_id).reveal_local().map_err(|error| error.to_string())?,
             secret_access_key: secret_access_key.value,
             session_token: session_token.map(value),
         },
-        raw::Credentials::Profile { name, file } => Credentials::Profile { name, file: file.map(value) },
-        raw::Credentials::WebIdentity {} => Credentials::WebIdentity,
-        raw::Credentials::Vault { path } => Credentials::Vault { path: path.value },
-        raw::Credentials::Instance {} => Credentials::Instance,
-        raw::Credentials::Container {} => Credentials::Container,
-        raw::Credentials::Anonymous {} => Credentials::Anonymous,
+        raw::Credentials::Profile { name, file } => CredentialSource::Profile { name, file: file.map(value) },
+        raw::Credentials::WebIdentity {} => CredentialSource::WebIdentity,
+        raw::Credentials::Vault { path } => CredentialSource::Vault { path: path.value },
+        raw::Credentials::Instance {} => CredentialSource::Instance,
+        raw::Credentials::Container {} => CredentialSource::Container,
+        raw::Credentials::Anonymous {} => CredentialSource::Anonymous,
     })
 }
 
@@ -250,8 +257,8 @@ fn asset(raw: raw::Asset, since: std::time::SystemTime) -> Asset {
         blocks: raw
             .blocks
             .zip(raw.blocks_sha256)
-            .map(|(source, digest)| BlocksSource { source: source.value, digest: digest.value }),
-        since,
+            .map(|(source, digest)| BlockListSource { source: source.value, digest: digest.value }),
+        last_modified: since,
         name,
     }
 }
@@ -265,15 +272,7 @@ fn release(raw: raw::Release) -> catalog::Release {
     }
 }
 
-fn value<F: Format>(written: Written<F>) -> F::Value {
-    written.value
-}
-
-fn values<F: Format>(written: Vec<Written<F>>) -> Vec<F::Value> {
-    written.into_iter().map(value).collect()
-}
-
-/// A count that the schema keeps below 2^20.
+/// A count, which the schema limits to 2^20.
 fn size(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }

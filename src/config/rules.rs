@@ -1,23 +1,26 @@
-//! What a schema cannot say: rules that hold between values, each checked even where other values are wrong.
+//! Rules between values, which the schema cannot express. Each rule is checked even if other values are invalid.
 
 mod dhcp;
+mod element;
 mod release;
 
 use std::collections::HashMap;
 
 use figment::value::Value;
 
+use self::element::{Element, elements, unique};
 use super::check::{name_of, nearest};
 use super::error::{ConfigError, Problem, Size64};
 use super::key::KeyPath;
-use super::layer::{self, Layer, Layers, Place};
+use super::layer::{Layer, Layers};
+use super::place::Place;
 use super::raw;
 use super::size::Size;
 
-/// A window of more bytes than this would let a few spoofed requests fill the memory of the sockets.
+/// A window of more bytes would let a few spoofed requests fill the sockets' memory.
 const LARGEST_WINDOW: u64 = 4 << 20;
 
-/// Every rule that the effective values break.
+/// All violations of the rules by the effective values.
 pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     let mut errors = set_twice(layers.layers());
     let (assets, origins) = (elements(layers, "asset"), elements(layers, "origin"));
@@ -33,35 +36,7 @@ pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     errors
 }
 
-/// An element of a list of tables.
-struct Element<'v> {
-    layer: &'v Layer,
-    path: KeyPath,
-    value: &'v Value,
-}
-
-impl Element<'_> {
-    fn text(&self, key: &str) -> Option<&str> {
-        self.value.as_dict()?.get(key)?.as_str()
-    }
-
-    fn place(&self, key: &str) -> Place {
-        self.layer.place(&self.path.key(key))
-    }
-
-    fn error(&self, key: &str, problem: Problem) -> ConfigError {
-        ConfigError { place: self.place(key), key: self.path.key(key), of: name_of(self.value), problem }
-    }
-}
-
-fn elements<'l>(layers: &'l Layers, list: &str) -> Vec<Element<'l>> {
-    let values = layers.list(list);
-    layer::elements(&KeyPath::of([list]), values)
-        .filter_map(|(path, value)| Some(Element { layer: layers.layer(value.tag())?, path, value }))
-        .collect()
-}
-
-/// Keys, lists of tables aside, that two files set.
+/// Keys, except lists of tables, that two files set.
 fn set_twice(layers: &[Layer]) -> Vec<ConfigError> {
     let mut errors = Vec::new();
     let mut seen: HashMap<KeyPath, Place> = HashMap::new();
@@ -93,24 +68,6 @@ fn keys_set(table: &figment::value::Dict, path: &KeyPath) -> Vec<KeyPath> {
         }
     }
     keys
-}
-
-fn unique(elements: &[Element<'_>], key: &str) -> Vec<ConfigError> {
-    let mut seen: HashMap<&str, &Element<'_>> = HashMap::new();
-    let mut errors = Vec::new();
-    for element in elements {
-        let Some(name) = element.text(key) else { continue };
-        match seen.get(name) {
-            Some(first) => {
-                let name = name_of(element.value).unwrap_or_default();
-                errors.push(element.error(key, Problem::Taken { name, other: first.place(key) }));
-            }
-            None => {
-                seen.insert(name, element);
-            }
-        }
-    }
-    errors
 }
 
 fn sizes(assets: &[Element<'_>]) -> Vec<ConfigError> {
@@ -168,7 +125,7 @@ fn tftp_files(layers: &Layers, assets: &[Element<'_>]) -> Vec<ConfigError> {
     let names = names(assets);
     let mut errors = Vec::new();
     for (file, target) in files {
-        // A target that is no name at all was told already.
+        // The schema check has reported invalid names.
         let Some(name) = target.as_str().filter(|name| crate::asset::AssetName::parse(name).is_ok()) else { continue };
         if !names.contains(&name) {
             let nearest = nearest(name, names.iter().copied()).map(str::to_owned);
@@ -186,7 +143,7 @@ fn window(layers: &Layers) -> Option<ConfigError> {
     let or = |key, default: u16| set(key).map_or(Some(u64::from(default)), number);
     let blksize = or("max_blksize", defaults.max_blksize)?;
     let windowsize = or("max_windowsize", defaults.max_windowsize)?;
-    // Each by itself was checked against its own bounds.
+    // Each value by itself was checked against its bounds.
     let each_fits = blksize <= 65_464 && windowsize <= 65_535;
     if !each_fits || blksize * windowsize <= LARGEST_WINDOW {
         return None;

@@ -1,4 +1,4 @@
-//! The JSON Schema of the settings file, and how to read it: the checks, the explanations and `config show` follow it.
+//! The JSON Schema of the configuration, and functions that read it for validation, explanations and `config show`.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -18,13 +18,13 @@ static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
     schema
 });
 
-/// The JSON Schema (draft 2020-12) of a settings file, for editors and other checkers.
+/// The JSON Schema (draft 2020-12) of a configuration file, for editors and other validators.
 pub fn schema() -> &'static Json {
     &SCHEMA
 }
 
-/// Takes out what comes from Rust alone: nulls, since in TOML what is optional is left out, and the line ends of doc
-/// comments within a paragraph.
+/// Removes artefacts of Rust: nulls, because optional TOML keys are omitted, and line breaks of doc comments within a
+/// paragraph.
 fn tidy(schema: &mut Json) {
     match schema {
         Json::Object(object) => {
@@ -57,34 +57,34 @@ fn tidy(schema: &mut Json) {
     }
 }
 
-/// What a schema says a value is.
+/// Kind of value that a schema describes.
 pub(super) enum Kind<'s> {
     /// A table with these keys.
     Table(&'s serde_json::Map<String, Json>),
-    /// A table whose keys the operator makes up, with values of this schema.
+    /// A table whose keys the operator chooses, with values of this schema.
     Map(&'s Json),
-    /// A table of one of several forms: the key that tells them apart, and the schema of each.
+    /// A table with several forms: the key that distinguishes them, and the schema of each.
     Tagged(&'s str, &'s [Json]),
     /// One of these texts.
     Choice(Vec<&'s str>),
-    /// A list, each element of this schema.
+    /// A list with elements of this schema.
     List(&'s Json),
-    /// What fits one of these schemas, of which no two take the same type.
+    /// Any one of these schemas; no two accept the same type.
     Either(&'s [Json]),
-    /// Anything at all.
+    /// Any value.
     Any,
     /// A text of this format.
     Formatted(&'static FormatInfo),
     /// Any text.
     Text,
-    /// A whole number.
+    /// A non-negative integer.
     Number,
-    /// Yes or no.
+    /// A Boolean.
     Flag,
 }
 
 impl<'s> Kind<'s> {
-    /// The kind that this schema describes. What the settings' own schema never says counts as a text.
+    /// The kind that this schema describes. A schema that the configuration does not use counts as text.
     pub(super) fn of(schema: &'s Json) -> Self {
         if let Some(forms) = schema.get("oneOf").and_then(Json::as_array) {
             let choices: Vec<&str> = forms.iter().filter_map(constant).collect();
@@ -129,7 +129,7 @@ pub(super) fn constant(schema: &Json) -> Option<&str> {
     schema.get("const").and_then(Json::as_str)
 }
 
-/// The one form of a tagged table that has this tag.
+/// The form of a tagged table with this tag.
 pub(super) fn form<'s>(tag: &str, forms: &'s [Json], value: &str) -> Option<&'s Json> {
     forms.iter().find(|form| properties(form).and_then(|keys| constant(keys.get(tag)?)) == Some(value))
 }
@@ -139,7 +139,7 @@ pub(super) fn tags<'s>(tag: &str, forms: &'s [Json]) -> Vec<&'s str> {
     forms.iter().filter_map(|form| constant(properties(form)?.get(tag)?)).collect()
 }
 
-/// The schema of the value at `path`, where there is one.
+/// The schema of the value at `path`, if there is one.
 pub(super) fn at(path: &KeyPath) -> Option<&'static Json> {
     path.keys().try_fold(schema(), |schema, key| match Kind::of(schema) {
         Kind::Table(keys) => keys.get(key),
@@ -150,7 +150,7 @@ pub(super) fn at(path: &KeyPath) -> Option<&'static Json> {
     })
 }
 
-/// What a value must be, to end the sentence "expected …".
+/// Description of the expected value, which ends the sentence "expected …".
 pub(super) fn expected(schema: &Json) -> String {
     let bound = |keyword| schema.get(keyword).and_then(Json::as_u64);
     match Kind::of(schema) {
@@ -162,7 +162,7 @@ pub(super) fn expected(schema: &Json) -> String {
             _ => format.expected.to_owned(),
         },
         Kind::Either(forms) => {
-            // The one form that is a list is one of the other.
+            // One form is a list of the other.
             let form = |form| {
                 if matches!(Kind::of(form), Kind::List(_)) { "a list of such".to_owned() } else { expected(form) }
             };
@@ -187,7 +187,7 @@ pub(super) fn one_of(choices: &[&str]) -> String {
             last if last + 1 == choices.len() => " or ",
             _ => ", ",
         };
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{before}{choice:?}");
     }
     text
@@ -207,7 +207,7 @@ pub(super) fn literal(value: &Json) -> String {
     }
 }
 
-/// Whether the table of this schema must have the key `name`.
+/// Whether a table of this schema requires the key `name`.
 pub(super) fn requires(schema: &Json, name: &str) -> bool {
     schema.get("required").and_then(Json::as_array).is_some_and(|keys| keys.iter().any(|key| key == name))
 }

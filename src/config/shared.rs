@@ -1,5 +1,4 @@
-//! The catalog that many nodes share: its text, the copy of it that is kept on disk, and what it may say. How it is fetched
-//! is for others to know.
+//! The shared catalog: its text, the copy of it on disk, and what it may contain. Fetching it is not this room's task.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -14,48 +13,49 @@ use super::check::name_of;
 use super::error::{ConfigError, Problem};
 use super::file;
 use super::key::KeyPath;
-use super::layer::{self, Layer, Layers, Place};
+use super::layer::{self, Layer, Layers};
+use super::place::Place;
 use crate::asset::SourceUrl;
 
-/// The copy's file in the cache's directory.
+/// File name of the copy in the cache directory.
 const COPY: &str = "catalog.json";
-/// The version of the form in which it is written.
+/// Version of the copy's format.
 const VERSION: u32 = 1;
 
-/// The tables that a shared catalog may have.
+/// Tables that a shared catalog may contain.
 const TABLES: [&str; 6] = ["asset", "release", "profile", "host", "defaults", "template"];
 
-/// Where the shared catalog is.
+/// Location of the shared catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedCatalog {
     /// Its URL.
     pub url: SourceUrl,
-    /// How often to look whether it has changed.
+    /// How often to check whether it has changed.
     pub poll: Duration,
 }
 
-/// The text of a shared catalog, as it was at some time.
+/// The text of a shared catalog at some point in time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogText {
     version: u32,
-    /// Its URL, without what may be secret in it: a presigned one stays the same when it is signed anew.
+    /// Its URL without secrets; a presigned URL stays the same when it is signed again.
     pub url: String,
-    /// When it was last changed, by its origin's word.
+    /// Last modification, as the origin reports it.
     pub since: SystemTime,
-    /// What its origin calls this state of it.
+    /// The origin's validator of this version.
     pub validator: Option<String>,
-    /// The text itself.
+    /// The text.
     pub text: String,
 }
 
 impl CatalogText {
-    /// The text that was at `url`.
+    /// The text found at `url`.
     pub fn new(url: &SourceUrl, since: SystemTime, validator: Option<String>, text: String) -> Self {
         Self { version: VERSION, url: url.to_string(), since, validator, text }
     }
 
-    /// The copy in the cache directory `dir`; none where there is none of this URL. Blocks.
+    /// Reads the copy in the cache directory `dir`. Returns `None` if there is none for this URL. Blocks.
     pub fn read(dir: &Path, url: &SourceUrl) -> io::Result<Option<Self>> {
         let text = match fs::read(dir.join(COPY)) {
             Ok(text) => text,
@@ -66,7 +66,7 @@ impl CatalogText {
         Ok(Some(copy).filter(|copy| copy.version == VERSION && copy.url == url.to_string()))
     }
 
-    /// Keeps it in the cache directory `dir` in the place of an earlier copy, whole or not at all. Blocks.
+    /// Writes the copy into the cache directory `dir`; replaces an earlier copy atomically. Blocks.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
         let (path, new) = (dir.join(COPY), dir.join(format!("{COPY}.new")));
         // It may hold secrets.
@@ -82,10 +82,10 @@ impl CatalogText {
         Place::Url { url: self.url.clone(), line: None }
     }
 
-    /// The layer that it makes, and what is wrong with its values; or why it makes none.
+    /// Parses the text into a layer, with errors of its values; fails if it yields no layer.
     pub(super) fn layer(&self) -> Result<(Layer, Vec<ConfigError>), Vec<ConfigError>> {
         let (mut layer, mut errors) = file::parse(&self.place(), &self.text, self.since);
-        if layer.torn {
+        if layer.invalid_syntax {
             return Err(errors);
         }
         let beyond: Vec<_> = layer.values.keys().filter(|key| !TABLES.contains(&key.as_str())).cloned().collect();
@@ -97,7 +97,7 @@ impl CatalogText {
                     "only a node itself says where its settings are"
                 }
                 "cache" | "http" | "tftp" | "admin" | "fill" | "dhcp" => "each node has its own",
-                // What is no table at all is told by the checks, with the nearest name.
+                // The validation reports unknown tables, with the nearest name.
                 _ => continue,
             };
             layer.values.remove(&name);
@@ -107,19 +107,19 @@ impl CatalogText {
     }
 }
 
-/// Where the copy of the shared catalog is kept in the cache directory `dir`.
+/// Path of the copy in the cache directory `dir`.
 pub fn copy_path(dir: &Path) -> PathBuf {
     dir.join(COPY)
 }
 
-/// What a shared catalog names of this machine and may not.
+/// References of a shared catalog to this machine that are not allowed.
 pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     let Some(Place::Url { url, .. }) = layers.shared().map(|layer| &layer.whole) else { return Vec::new() };
     let mut checker = Checker { layers, errors: Vec::new() };
     for list in ["profile", "host"] {
         checker.secrets(list);
     }
-    // A file that is mounted everywhere may speak of others that are, too.
+    // A catalog on a mounted file system may refer to other mounted files.
     if !url.starts_with("file://") {
         checker.sources();
     }
@@ -132,7 +132,7 @@ struct Checker<'l> {
 }
 
 impl<'l> Checker<'l> {
-    /// The elements of a list that the shared catalog has.
+    /// The elements of a list that the shared catalog contains.
     fn elements(&self, list: &str) -> Vec<(KeyPath, &'l Value)> {
         let shared = |element: &Value| {
             matches!(self.layers.layer(element.tag()).map(|layer| &layer.whole), Some(Place::Url { .. }))

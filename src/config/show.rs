@@ -1,4 +1,4 @@
-//! The effective settings as people would write them, each with where it was set, and secrets left out.
+//! The effective settings as operators would write them, each with the place where it was set; secrets are redacted.
 
 use std::fmt;
 
@@ -8,15 +8,16 @@ use serde_json::Value as Json;
 
 use super::format;
 use super::key::{KeyPath, toml_key};
-use super::layer::{self, Layers, Place};
+use super::layer::{self, Layers};
+use super::place::Place;
 use super::schema::{self, Kind};
 
 /// One table of the effective settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Section {
-    /// Its head as TOML writes it, such as `[cache]` or `[[asset]]`; empty for keys outside of any table.
+    /// Its header as TOML writes it, such as `[cache]` or `[[asset]]`; empty for top-level keys.
     pub table: String,
-    /// What is in it.
+    /// Its settings.
     pub settings: Vec<Effective>,
 }
 
@@ -25,16 +26,16 @@ pub struct Section {
 pub struct Effective {
     /// Its key within the table.
     pub key: String,
-    /// Its key from the root, counted within the place where it was set.
+    /// Its path from the root, with list indices counted within `place`.
     pub path: String,
-    /// Its value; secrets and what carries them left out.
+    /// Its value; secrets are redacted.
     pub value: Json,
     /// Where it was set.
     pub place: Place,
 }
 
 impl fmt::Display for Section {
-    /// TOML, with the place of each value as a comment.
+    /// Formats as TOML, with the place of each value as a comment.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.table.is_empty() {
             writeln!(f, "{}", self.table)?;
@@ -46,7 +47,7 @@ impl fmt::Display for Section {
                 (format!("{} = {}", toml_key(&setting.key), schema::literal(&setting.value)), &setting.place)
             })
             .collect();
-        // A few long lines should not push every comment out of sight.
+        // A few long lines must not push every comment out of sight.
         let width = lines.iter().map(|(line, _)| line.chars().count()).filter(|width| *width <= 60).max();
         for (line, place) in &lines {
             writeln!(f, "{line:width$}  # {place}", width = width.unwrap_or_default())?;
@@ -55,7 +56,7 @@ impl fmt::Display for Section {
     }
 }
 
-/// Every effective setting, in the order of the schema.
+/// All effective settings, in the order of the schema.
 pub(super) fn sections(layers: &Layers) -> Vec<Section> {
     let mut shower = Shower { layers, sections: Vec::new() };
     shower.table(Some(layers.values()), schema::schema(), &KeyPath::root(), "", false);
@@ -68,7 +69,7 @@ struct Shower<'l> {
 }
 
 impl Shower<'_> {
-    /// The table `name`; `element` where it is one of a list.
+    /// Adds the table `name`; `element` if it is a list element.
     fn table(&mut self, value: Option<&Value>, schema: &Json, path: &KeyPath, name: &str, element: bool) {
         let table = match (name, element) {
             ("", _) => String::new(),
@@ -78,7 +79,7 @@ impl Shower<'_> {
         let mut settings = Vec::new();
         let mut tables: Vec<(String, Option<Value>, Json)> = Vec::new();
         for (key, set, schema) in entries(value, schema) {
-            // The tag of a form that is the default is no default itself.
+            // The tag of a default form is not a default of its own.
             let default = schema.get("default").or_else(|| schema.get("const"));
             match (Kind::of(schema), set, default) {
                 (Kind::Table(_) | Kind::Map(_) | Kind::Tagged(..), None, None) => {}
@@ -119,7 +120,7 @@ impl Shower<'_> {
     }
 }
 
-/// Every key of a table that is set or could be, with its schema.
+/// All keys of a table that are set or could be, with their schemas.
 fn entries<'a>(value: Option<&'a Value>, schema: &'a Json) -> Vec<(String, Option<&'a Value>, &'a Json)> {
     let set = value.and_then(Value::as_dict);
     let of = |key: &str| set.and_then(|table| table.get(key));
@@ -141,7 +142,7 @@ fn entries<'a>(value: Option<&'a Value>, schema: &'a Json) -> Vec<(String, Optio
     keys.iter().map(|(key, schema)| (key.clone(), of(key), schema)).collect()
 }
 
-/// A value without secrets.
+/// A value with secrets redacted.
 fn shown(value: &Value, schema: &Json) -> Json {
     match (Kind::of(schema), value) {
         (Kind::Formatted(format), Value::String(_, text)) => Json::from(format::shown(format.name, text)),
@@ -149,7 +150,7 @@ fn shown(value: &Value, schema: &Json) -> Json {
         (Kind::List(items), Value::Array(_, elements)) => {
             Json::from(elements.iter().map(|element| shown(element, items)).collect::<Vec<_>>())
         }
-        // Values that passed the checks are texts, numbers and flags, which JSON has too.
+        // Validated values are texts, numbers and Booleans, which JSON has too.
         _ => serde_json::to_value(value).unwrap_or_default(),
     }
 }

@@ -1,4 +1,4 @@
-//! Sizes as people write them: `"8 MiB"`, `"200 GB"`, or a number of bytes.
+//! Sizes as operators write them: `"8 MiB"`, `"200 GB"`, or a number of bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Size(pub(super) u64);
 
-/// The largest first; for writing only the powers of 1024.
+/// Largest first; only powers of 1024 are written.
 const BINARY: [(&str, u64); 6] =
     [("EiB", 1 << 60), ("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 const DECIMAL: [(&str, u64); 6] = [
@@ -22,13 +22,13 @@ const DECIMAL: [(&str, u64); 6] = [
 impl FromStr for Size {
     type Err = String;
 
-    /// Reads a whole number and a unit, whatever the unit's case; without a unit, bytes.
+    /// Parses a whole number with an optional unit, ignoring the unit's case; the default unit is bytes.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = (&text[..digits], text[digits..].trim_start());
         if number.is_empty() {
-            return Err("it begins with no number".to_owned());
+            return Err("it does not begin with a number".to_owned());
         }
         let factor = match unit {
             "" => 1,
@@ -38,7 +38,9 @@ impl FromStr for Size {
                 .chain(&DECIMAL)
                 .find(|(name, _)| name.eq_ignore_ascii_case(unit))
                 .map(|(_, factor)| *factor)
-                .ok_or_else(|| format!("{unit:?} is no unit; there are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB"))?,
+                .ok_or_else(|| {
+                    format!("{unit:?} is not a unit; the units are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB")
+                })?,
         };
         number
             .parse::<u64>()
@@ -50,7 +52,7 @@ impl FromStr for Size {
 }
 
 impl fmt::Display for Size {
-    /// In the largest unit that makes a whole number.
+    /// Formats with the largest unit that yields a whole number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match BINARY.iter().find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor)) {
             Some((unit, factor)) => write!(f, "{} {unit}", self.0 / factor),
@@ -83,11 +85,11 @@ mod tests {
     #[test]
     fn says_what_is_wrong() {
         for (text, message) in [
-            ("", "it begins with no number"),
-            ("-1", "it begins with no number"),
-            ("MiB", "it begins with no number"),
-            ("8 MiBs", "\"MiBs\" is no unit; there are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB"),
-            ("1.5 GiB", "\".5 GiB\" is no unit; there are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB"),
+            ("", "it does not begin with a number"),
+            ("-1", "it does not begin with a number"),
+            ("MiB", "it does not begin with a number"),
+            ("8 MiBs", "\"MiBs\" is not a unit; the units are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB"),
+            ("1.5 GiB", "\".5 GiB\" is not a unit; the units are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB"),
             ("16 EiB", "it is 16 EiB or more"),
             ("99999999999999999999", "it is 16 EiB or more"),
         ] {

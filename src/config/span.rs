@@ -1,20 +1,20 @@
-//! Spans of time as people write them: `"30s"`, `"5m"`, `"1h30m"`, `"7d"`.
+//! Durations as operators write them: `"30s"`, `"5m"`, `"1h30m"`, `"7d"`.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A span of time, in whole milliseconds.
+/// A duration in whole milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Span(pub(super) Duration);
 
-/// Units in milliseconds, the largest first: the order in which they may follow each other.
+/// Units in milliseconds, largest first: the order in which they may follow each other.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl FromStr for Span {
     type Err = String;
 
-    /// Reads one or more numbers, each with its unit, the larger units first.
+    /// Parses one or more numbers, each with its unit, larger units first.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut rest = text.trim();
         if rest.is_empty() {
@@ -26,18 +26,18 @@ impl FromStr for Span {
             let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
             let (number, after) = (&rest[..digits], rest[digits..].trim_start());
             if number.is_empty() {
-                return Err(format!("{rest:?} begins with no number"));
+                return Err(format!("{rest:?} does not begin with a number"));
             }
             let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
             let (unit, after) = (&after[..letters], after[letters..].trim_start());
             if unit.is_empty() {
-                return Err(format!("{number} has no unit; there are d, h, m, s and ms"));
+                return Err(format!("{number} has no unit; the units are d, h, m, s and ms"));
             }
             let Some(at) = allowed.iter().position(|(name, _)| *name == unit) else {
                 return Err(if UNITS.iter().any(|(name, _)| *name == unit) {
-                    "each unit comes once, the larger ones first".to_owned()
+                    "each unit may occur once, larger units first".to_owned()
                 } else {
-                    format!("{unit:?} is no unit; there are d, h, m, s and ms")
+                    format!("{unit:?} is not a unit; the units are d, h, m, s and ms")
                 });
             };
             total = number
@@ -87,13 +87,13 @@ mod tests {
     fn says_what_is_wrong() {
         for (text, message) in [
             ("", "there is nothing"),
-            ("30", "30 has no unit; there are d, h, m, s and ms"),
-            ("s", "\"s\" begins with no number"),
-            ("-5s", "\"-5s\" begins with no number"),
-            ("5 min", "\"min\" is no unit; there are d, h, m, s and ms"),
-            ("5m1h", "each unit comes once, the larger ones first"),
-            ("5m5m", "each unit comes once, the larger ones first"),
-            ("1.5h", "1 has no unit; there are d, h, m, s and ms"),
+            ("30", "30 has no unit; the units are d, h, m, s and ms"),
+            ("s", "\"s\" does not begin with a number"),
+            ("-5s", "\"-5s\" does not begin with a number"),
+            ("5 min", "\"min\" is not a unit; the units are d, h, m, s and ms"),
+            ("5m1h", "each unit may occur once, larger units first"),
+            ("5m5m", "each unit may occur once, larger units first"),
+            ("1.5h", "1 has no unit; the units are d, h, m, s and ms"),
             ("99999999999999999999s", "it is too long"),
             ("999999999999999999d", "it is too long"),
         ] {

@@ -1,39 +1,40 @@
-//! What settings come to, in short: enough to say what is new in those that are loaded after them.
+//! Digest of a configuration that is sufficient to report what a reload changes.
 
 use std::collections::BTreeMap;
 
-use super::{Config, layer::Layers};
+use super::layer::Layers;
+use super::settings::Config;
 use crate::asset::Digest;
 
-/// The lists of tables whose elements have names.
+/// Lists of tables whose elements have names.
 const LISTS: [&str; 5] = ["asset", "release", "profile", "host", "template"];
-/// The tables of which the server takes no other values while it runs.
+/// Tables that apply only after a restart.
 const FIXED: [&str; 5] = ["cache.", "http.", "tftp.", "admin.", "dhcp."];
 
-/// Settings in short.
+/// Digest of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// Of each list, the elements by name, each as a digest of all that is written of it.
+    /// For each list, the elements by name, each as a digest of its values.
     lists: BTreeMap<&'static str, BTreeMap<String, Digest>>,
-    /// What holds until the next start, each key with its value.
+    /// Settings that apply only after a restart, each key with its value.
     fixed: BTreeMap<String, String>,
-    /// All values, and all templates.
+    /// Digest of all values and all templates.
     whole: Digest,
 }
 
-/// What is new in one list.
+/// Changes of one list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
-    /// Names that were not there.
+    /// Names that are new.
     pub added: Vec<String>,
-    /// Names that are there no more.
+    /// Names that were removed.
     pub removed: Vec<String>,
-    /// Names of which something else is written.
+    /// Names whose values changed.
     pub changed: Vec<String>,
 }
 
 impl Summary {
-    /// These settings in short.
+    /// The digest of this configuration.
     pub fn of(config: &Config) -> Self {
         let lists = LISTS.map(|list| (list, elements(&config.layers, list)));
         let settings = config.show().into_iter().flat_map(|section| section.settings);
@@ -44,12 +45,12 @@ impl Summary {
         Self { lists: lists.into(), fixed, whole }
     }
 
-    /// Whether `after` says the same.
+    /// Whether `after` has the same values and templates.
     pub fn is_same(&self, after: &Self) -> bool {
         self.whole == after.whole
     }
 
-    /// What is new in the list `list` of `after`.
+    /// Changes of the list `list` in `after`.
     pub fn changes(&self, after: &Self, list: &str) -> Changes {
         let none = BTreeMap::new();
         let (before, after) = (self.lists.get(list).unwrap_or(&none), after.lists.get(list).unwrap_or(&none));
@@ -64,7 +65,7 @@ impl Summary {
         }
     }
 
-    /// The keys of `after` that the server takes only when it starts again.
+    /// Keys whose value in `after` applies only after a restart.
     pub fn waiting(&self, after: &Self) -> Vec<String> {
         let mut keys: Vec<String> = after
             .fixed

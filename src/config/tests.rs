@@ -13,8 +13,9 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
+use crate::admin::AdminSettings;
 use crate::depot::Release;
-use crate::origin::Credentials;
+use crate::origin::CredentialSource;
 
 /// A directory with a settings file in it, and what is put over that.
 struct Site {
@@ -232,10 +233,10 @@ fn everything_that_may_be_written_is_taken() {
     assert_eq!((config.fill.release, config.fill.negative_ttl), (Release::Whole, Duration::ZERO));
     let [origin] = config.origins.as_slice() else { panic!("one origin") };
     assert_eq!(origin.region, "us-east-1");
-    let Credentials::Static { access_key_id, secret_access_key, session_token } = &origin.credentials else {
+    let CredentialSource::Static { access_key_id, secret_access_key, session_token } = &origin.credentials else {
         panic!("static credentials")
     };
-    assert_eq!((access_key_id.as_str(), secret_access_key.reveal_now()), ("id", Ok("hush".to_owned())));
+    assert_eq!((access_key_id.as_str(), secret_access_key.reveal_local().unwrap()), ("id", "hush".to_owned()));
     assert!(session_token.is_some());
     assert_eq!(origin.headers[0].0, "X-Token");
     let asset = config.catalog.by_name("boot/snponly.efi").unwrap();
@@ -264,7 +265,7 @@ fn firmware_is_given_the_files_that_are_there() {
     let proxy = "[dhcp]\nmode = \"proxy\"\ninterface = \"eno1\"\nrelays = true\nnbp = { efi-arm64 = \"undionly.kpxe\" }\n[http]\nlisten = [\"[::]:81\"]\n";
     let dhcp = Site::new(&format!("{proxy}{settings}")).load().unwrap().dhcp.unwrap();
     assert_eq!((dhcp.interface.as_str(), dhcp.relays, dhcp.http_port), ("eno1", true, 81));
-    assert_eq!((dhcp.firmware.iter().count(), dhcp.files["snponly.efi"].as_str()), (4, "boot/x.efi"));
+    assert_eq!((dhcp.nbps.iter().count(), dhcp.files["snponly.efi"].as_str()), (4, "boot/x.efi"));
     assert_eq!(dhcp.base([10, 0, 0, 1].into()), "http://10.0.0.1:81");
 }
 
@@ -316,7 +317,7 @@ fn every_way_to_write_a_host_and_a_profile_is_taken() {
     assert_eq!(config.roster.hosts()[0].keys.macs.len(), 2);
     assert_eq!(config.roster.default_profile().map(|profile| profile.name.as_str()), Some("local"));
     let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
-    let said = "t/worker.ign.j2: whoever asks for /hosts/r630-01/config.ign is given its secrets; only_from = \"host\" keeps them";
+    let said = "t/worker.ign.j2: any client that requests /hosts/r630-01/config.ign receives its secrets; restrict it with only_from = \"host\"";
     assert!(warning.ends_with(said), "{warning}");
     let shown = site.shown();
     assert!(shown.contains("own = \"(secret)\"") && !shown.contains("\"x\""), "{shown}");
@@ -347,7 +348,7 @@ fn an_asset_is_as_old_as_the_file_that_declares_it() {
     let written = std::time::UNIX_EPOCH + Duration::new(1_700_000_000, 987_654_321);
     fs::File::options().append(true).open(site.dir.path().join("more.toml")).unwrap().set_modified(written).unwrap();
     let config = site.load().unwrap();
-    let since = config.catalog.by_name("a").unwrap().since;
+    let since = config.catalog.by_name("a").unwrap().last_modified;
     assert_eq!(since, std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
 }
 

@@ -1,41 +1,41 @@
-//! A value of the settings that is written as a text: how serde and the schema see it.
+//! A value that is written as text, for serde and the schema.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A kind of text.
+/// A format of text values.
 pub(super) trait Format: Sized {
-    /// What [`Format::read`] makes of it.
+    /// The parsed type.
     type Value;
     /// The `format` in the JSON Schema.
     const NAME: &'static str;
-    /// What to write instead of a wrong value: ends the sentence "expected …".
+    /// Description of valid values, which ends the sentence "expected …".
     const EXPECTED: &'static str;
-    /// Whether a whole number may stand for the text.
+    /// Whether a non-negative integer may replace the text.
     const NUMBER: bool = false;
 
-    /// The value of this text, or what is wrong with it; nothing where [`Format::EXPECTED`] says it all.
+    /// Parses the text. The error describes what is wrong with it; it is empty if [`Format::EXPECTED`] is sufficient.
     fn read(text: &str) -> Result<Self::Value, String>;
 }
 
-/// A value written as a text of the format `F`; keeps both.
+/// A value written as text in the format `F`; keeps both.
 pub(super) struct Written<F: Format> {
     pub(super) value: F::Value,
     text: String,
 }
 
 impl<F: Format> Written<F> {
-    /// The value that was written as `text`.
+    /// Parses `text`.
     fn read(text: &str) -> Result<Self, String> {
         Ok(Self { value: F::read(text)?, text: text.to_owned() })
     }
 }
 
-/// The default that people would write as `text`.
+/// The default value that operators would write as `text`.
 ///
-/// Panics on a text that is no such value: the defaults are ours, and a test takes them all.
+/// Panics if the text is invalid: the defaults are constants, and a test parses all of them.
 pub(super) fn default<F: Format>(text: &str) -> Written<F> {
     Written::read(text).expect("the defaults are well formed")
 }

@@ -1,4 +1,4 @@
-//! An asset's blob, opened to be read, and what is done about one that cannot be read although it is in the cache.
+//! An asset's blob, opened for reading, and the handling of one that cannot be read although it is cached.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -7,12 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tracing::{info, warn};
 
-use super::{Delivery, Depot, ReadError};
+use super::error::ReadError;
+use super::facade::Depot;
+use super::settings::Delivery;
 use crate::asset::{ByteRange, Digest};
 use crate::cache::{Entry, ScrubOutcome};
 use crate::catalog::Asset;
 
-/// An asset's blob, opened to be read. While any clone of it lives, the blob is not evicted.
+/// An asset's blob, opened for reading. While any clone of it lives, the blob is not evicted.
 #[derive(Clone)]
 pub(super) struct Blob {
     depot: Depot,
@@ -43,32 +45,33 @@ impl Blob {
         }
     }
 
-    /// The bytes of `range`. Blocks. One that cannot be read is hashed again, so that who asks next is not cut off as well.
+    /// The bytes of `range`. Blocks. If the read fails, the blob is verified again, so that a corrupt one does not fail the
+    /// next client too.
     pub(super) fn read(&self, range: ByteRange, delivery: Delivery) -> Result<Bytes, ReadError> {
         let read = match delivery {
             Delivery::Mapped => self.entry.map(range),
             Delivery::Copied => self.entry.read(range),
         };
-        read.map_err(|error| self.failed(range, &error))
+        read.map_err(|error| self.handle_error(range, &error))
     }
 
-    fn failed(&self, range: ByteRange, error: &io::Error) -> ReadError {
-        if self.depot.cache().doubt(&self.entry, error) {
+    fn handle_error(&self, range: ByteRange, error: &io::Error) -> ReadError {
+        if self.depot.cache().mark_suspect(&self.entry, error) {
             let (asset, digest) = (&self.asset.name, self.entry.digest());
-            warn!(%asset, %digest, bytes = %range, %error, "a blob cannot be read; it is hashed again now");
-            self.hash_again();
+            warn!(%asset, %digest, bytes = %range, %error, "blob not readable: verifying it again");
+            self.verify_in_background();
         }
         ReadError::Disk(format!("bytes {range} of a blob: {error}"))
     }
 
-    /// Hashes it again in the background, until the depot closes; the cache puts one away that is not as it should be.
-    fn hash_again(&self) {
+    /// Verifies the blob again in the background, until the depot closes. The cache quarantines a corrupt one.
+    fn verify_in_background(&self) {
         let (shared, asset, digest) = (&self.depot.shared, self.asset.name.clone(), *self.entry.digest());
         let (cache, stop) = (shared.cache.clone(), shared.stop.clone());
         shared.tasks.spawn_blocking(move || {
             let go_on = |_| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            if let ScrubOutcome::Proven = cache.verify_watched(&digest, &mut { go_on }) {
-                info!(%asset, %digest, "a blob that could not be read is as it should be");
+            if let ScrubOutcome::Verified = cache.verify_watched(&digest, &mut { go_on }) {
+                info!(%asset, %digest, "blob verified again after a failed read");
             }
         });
     }

@@ -1,281 +1,324 @@
-//! Streams straight from the origin, stored nowhere, for when the cache has no room. Proven all the same: the last
-//! piece goes out when the bytes are, against the block list where there is one, else against the whole.
+//! Reads that bypass the cache: directly from the origin, without storing, when the cache has no space.
+//!
+//! The bytes are verified all the same: block by block with a block list, otherwise as a whole, in which case the last piece
+//! is held back until the whole is verified.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_core::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::warn;
 
-use super::ReadError;
-use super::board::TAIL;
-use super::fetch::Fetch;
-use super::stream::{Step, Steps};
-use super::verdict::SourceFailures;
+use super::error::ReadError;
+use super::progress::HELD_TAIL;
+use super::resuming_read::ResumingRead;
+use super::snapshot::Snapshot;
+use super::source_failures::SourceFailures;
 use crate::asset::{BlockList, ByteRange, Digest, SourceUrl, Verifier};
 use crate::catalog::Asset;
 use crate::origin::{OriginError, Origins};
 use crate::task::blocking;
 
-/// One asset on its way from the origin to one reader.
+/// A read of one asset from the origin for one reader.
 pub(super) struct Bypass {
-    pub(super) asset: Arc<Asset>,
-    /// Sources not tried yet.
-    pub(super) sources: VecDeque<SourceUrl>,
-    pub(super) origins: Origins,
-    pub(super) retries: u32,
-    /// What is still to go out.
-    pub(super) range: ByteRange,
+    asset: Arc<Asset>,
+    /// Sources that were not tried yet.
+    sources: VecDeque<SourceUrl>,
+    origins: Origins,
+    retries: u32,
+    /// The bytes that are still to be sent.
+    range: ByteRange,
     /// The asset's size in bytes.
-    pub(super) size: u64,
-    /// Its block list, where there is one that fits.
-    pub(super) blocks: Option<Arc<BlockList>>,
-    /// How sources failed so far.
-    pub(super) failures: SourceFailures,
+    size: u64,
+    /// The block list, if there is one for this size.
+    block_list: Option<Arc<BlockList>>,
+    failures: SourceFailures,
     /// The source that is being read.
-    pub(super) run: Option<Run>,
-    /// Its place among the streams that may go around the cache at a time.
-    #[expect(dead_code, reason = "it is held, and given back with the stream")]
-    pub(super) slot: Option<OwnedSemaphorePermit>,
+    current: Option<SourceRead>,
+    #[expect(dead_code, reason = "released with the stream")]
+    permit: Option<OwnedSemaphorePermit>,
 }
 
-/// One source being read.
-pub(super) struct Run {
-    fetch: Fetch,
+/// One source that is being read.
+struct SourceRead {
+    read: ResumingRead,
     source: SourceUrl,
-    proof: Proof,
-    /// Proven or hashed pieces that are not given out yet, and how many bytes they are.
-    held: VecDeque<Bytes>,
-    held_bytes: u64,
-    given: bool,
+    verification: Verification,
+    /// Hashed or verified pieces that were not returned yet, and their bytes.
+    buffered: VecDeque<Bytes>,
+    buffered_bytes: u64,
+    /// Whether any piece was returned.
+    returned_any: bool,
 }
 
-enum Proof {
-    /// Everything from the first byte to the last goes through it.
+/// How the bytes of a source are verified.
+enum Verification {
+    /// By one hash of the whole.
     Whole(Box<Verifier>),
-    /// Each block by itself: the one being gathered, and its index.
-    Blocks { gathered: Vec<u8>, index: usize },
-    /// The whole was right.
+    /// Block by block: the bytes of the current block, and its index.
+    Blocks { buffer: Vec<u8>, index: usize },
+    /// The whole is verified.
     Done,
 }
 
-/// Why a run ended early.
-enum End {
-    Wrong(String),
+/// Why a source failed.
+enum Failure {
+    WrongBytes(String),
     Origin(OriginError),
 }
 
-impl From<OriginError> for End {
+impl From<OriginError> for Failure {
     fn from(error: OriginError) -> Self {
         Self::Origin(error)
     }
 }
 
 impl Bypass {
-    /// The same from `offset` on: what lies before went out already, proven.
+    /// Prepares a read of `range`; waits for a permit.
+    pub(super) async fn new(
+        snapshot: &Snapshot,
+        asset: Arc<Asset>,
+        block_list: Option<Arc<BlockList>>,
+        range: ByteRange,
+        size: u64,
+    ) -> Self {
+        // The semaphore is never closed.
+        let permit = Arc::clone(&snapshot.bypass_permits).acquire_owned().await.ok();
+        Self {
+            sources: snapshot.sources(&asset).into(),
+            origins: snapshot.origins.clone(),
+            retries: snapshot.settings.retries,
+            block_list: block_list.filter(|list| list.size() == size),
+            failures: SourceFailures::default(),
+            current: None,
+            asset,
+            range,
+            size,
+            permit,
+        }
+    }
+
+    /// Skips the bytes before `offset`, which were sent already, verified.
     pub(super) fn starting_at(mut self, offset: u64) -> Self {
         self.range = ByteRange::new(offset, self.range.end);
         self
     }
 
-    async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+    /// The next bytes; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
         if self.range.is_empty() {
             return Ok(None);
         }
         loop {
-            let Some(run) = &mut self.run else {
-                self.begin().await?;
+            let Some(current) = &mut self.current else {
+                self.open_next_source().await?;
                 continue;
             };
-            let end = match run.next(&self.asset.digest, self.range, self.blocks.as_deref()).await {
+            let failure = match current.next(&self.asset.digest, self.range, self.block_list.as_deref()).await {
                 Ok(Some(bytes)) => {
                     self.range.start += bytes.len() as u64;
-                    run.given = true;
+                    current.returned_any = true;
                     return Ok(Some(bytes));
                 }
                 Ok(None) => return Ok(None),
-                Err(end) => end,
+                Err(failure) => failure,
             };
-            // With a block list all that went out is proven, and another source may take over where this one ended.
-            let stuck = run.given && self.blocks.is_none();
-            match end {
-                End::Wrong(reason) => {
-                    tracing::warn!(asset = %self.asset.name, source = %run.source, reason, "wrong bytes; this source is not used");
-                    self.failures.wrong(&run.source, &reason);
+            // With a block list all returned bytes are verified, and another source can continue. Without, none can.
+            let is_final = current.returned_any && self.block_list.is_none();
+            match failure {
+                Failure::WrongBytes(reason) => {
+                    warn!(asset = %self.asset.name, source = %current.source, reason, "source has wrong bytes");
+                    self.failures.add_wrong_bytes(&current.source, &reason);
                 }
-                End::Origin(OriginError::Changed { .. }) => self.failures.changed(&run.source),
-                End::Origin(error) => self.failures.origin(&error),
+                Failure::Origin(OriginError::Changed { .. }) => self.failures.add_changed(&current.source),
+                Failure::Origin(error) => self.failures.add_error(&error),
             }
-            self.run = None;
-            if stuck {
+            self.current = None;
+            if is_final {
                 self.sources.clear();
             }
         }
     }
 
-    /// Opens the next source.
-    async fn begin(&mut self) -> Result<(), ReadError> {
-        loop {
-            let Some(source) = self.sources.pop_front() else {
-                return Err(std::mem::take(&mut self.failures).verdict().1);
-            };
-            let (ask, proof) = match &self.blocks {
-                Some(list) => {
-                    let first = self.range.start / list.block_size();
-                    let end =
-                        self.range.end.div_ceil(list.block_size()).saturating_mul(list.block_size()).min(self.size);
-                    let ask = ByteRange::new(first * list.block_size(), end);
-                    (ask, Proof::Blocks { gathered: Vec::new(), index: usize::try_from(first).unwrap_or(usize::MAX) })
-                }
-                None => (ByteRange::whole(self.size), Proof::Whole(Box::default())),
-            };
-            let error = match Fetch::open(&self.origins, &source, ask, None, self.retries).await {
-                Ok(fetch) if fetch.total() == self.size => {
-                    let held = VecDeque::new();
-                    self.run = Some(Run { fetch, source, proof, held, held_bytes: 0, given: false });
+    /// Opens the next source that can be read. Fails if none is left.
+    async fn open_next_source(&mut self) -> Result<(), ReadError> {
+        while let Some(source) = self.sources.pop_front() {
+            let (range, verification) = self.first_request();
+            match ResumingRead::open(&self.origins, &source, range, None, self.retries).await {
+                Ok(read) if read.total() == self.size => {
+                    let buffered = VecDeque::new();
+                    self.current = Some(SourceRead {
+                        read,
+                        source,
+                        verification,
+                        buffered,
+                        buffered_bytes: 0,
+                        returned_any: false,
+                    });
                     return Ok(());
                 }
-                Ok(fetch) => {
-                    let reason = format!("it is {} bytes long, {} were expected", fetch.total(), self.size);
-                    self.failures.wrong(&source, &reason);
-                    continue;
+                Ok(read) => {
+                    let reason = format!("it has {} bytes, expected {}", read.total(), self.size);
+                    self.failures.add_wrong_bytes(&source, &reason);
                 }
-                Err(error) => error,
-            };
-            self.failures.origin(&error);
+                Err(error) => self.failures.add_error(&error),
+            }
         }
+        Err(std::mem::take(&mut self.failures).into_outcome().1)
+    }
+
+    /// The range to request from a source, and how to verify it: the blocks of the wanted range, or the whole.
+    fn first_request(&self) -> (ByteRange, Verification) {
+        let Some(list) = &self.block_list else {
+            return (ByteRange::whole(self.size), Verification::Whole(Box::default()));
+        };
+        let first = self.range.start / list.block_size();
+        let end = self.range.end.div_ceil(list.block_size()).saturating_mul(list.block_size()).min(self.size);
+        let index = usize::try_from(first).unwrap_or(usize::MAX);
+        let range = ByteRange::new(first * list.block_size(), end);
+        (range, Verification::Blocks { buffer: Vec::new(), index })
     }
 }
 
-impl Run {
-    /// The next piece of `range` that may go out; `None` after its last.
+impl SourceRead {
+    /// The next piece of `range` that may be sent; `None` after the last.
     async fn next(
         &mut self,
         digest: &Digest,
         range: ByteRange,
-        blocks: Option<&BlockList>,
-    ) -> Result<Option<Bytes>, End> {
+        block_list: Option<&BlockList>,
+    ) -> Result<Option<Bytes>, Failure> {
         if range.is_empty() {
             return Ok(None);
         }
-        let tail = TAIL.min(range.len());
+        let tail = HELD_TAIL.min(range.len());
         loop {
-            let may = if self.is_proven() { self.held_bytes } else { self.held_bytes.saturating_sub(tail) };
-            if may > 0
-                && let Some(mut piece) = self.held.pop_front()
-            {
-                if piece.len() as u64 > may {
-                    // `may` is below the piece's length, a usize.
-                    let rest = piece.split_off(usize::try_from(may).unwrap_or(usize::MAX));
-                    self.held.push_front(rest);
-                }
-                self.held_bytes -= piece.len() as u64;
+            if let Some(piece) = self.take_piece(tail) {
                 return Ok(Some(piece));
             }
-            match self.fetch.chunk().await? {
-                Some((offset, bytes)) => self.take_in(offset, bytes, range, blocks).await?,
-                None => self.conclude(digest)?,
+            match self.read.chunk().await? {
+                Some((offset, bytes)) => self.add(offset, bytes, range, block_list).await?,
+                None => self.finish(digest)?,
             }
         }
     }
 
-    /// Whether all that is held may go out.
-    fn is_proven(&self) -> bool {
-        !matches!(self.proof, Proof::Whole(_))
+    /// Takes a buffered piece. Unless everything buffered is verified, the last `tail` bytes stay.
+    fn take_piece(&mut self, tail: u64) -> Option<Bytes> {
+        let is_verified = !matches!(self.verification, Verification::Whole(_));
+        let available = if is_verified { self.buffered_bytes } else { self.buffered_bytes.saturating_sub(tail) };
+        if available == 0 {
+            return None;
+        }
+        let mut piece = self.buffered.pop_front()?;
+        if piece.len() as u64 > available {
+            // `available` is less than the piece's length, a usize.
+            let rest = piece.split_off(usize::try_from(available).unwrap_or(usize::MAX));
+            self.buffered.push_front(rest);
+        }
+        self.buffered_bytes -= piece.len() as u64;
+        Some(piece)
     }
 
-    async fn take_in(
+    /// Hashes received bytes, and buffers those of `range`.
+    async fn add(
         &mut self,
         offset: u64,
         bytes: Bytes,
         range: ByteRange,
-        blocks: Option<&BlockList>,
-    ) -> Result<(), End> {
-        match &mut self.proof {
-            Proof::Whole(verifier) => {
+        block_list: Option<&BlockList>,
+    ) -> Result<(), Failure> {
+        match &mut self.verification {
+            Verification::Whole(verifier) => {
                 let (mut hashing, piece) = (std::mem::take(verifier), bytes.clone());
                 **verifier = *blocking(move || {
                     hashing.update(&piece);
                     hashing
                 })
                 .await;
-                self.hold(offset, &bytes, range);
+                self.buffer(offset, &bytes, range);
+                Ok(())
             }
-            Proof::Done => {}
-            Proof::Blocks { gathered, index } => {
-                let Some(list) = blocks else { return Ok(()) };
-                let mut rest = bytes;
-                let mut at = offset;
-                // A source that ignores ranges begins before the first block that is wanted.
-                let first = list.range(*index).start + gathered.len() as u64;
-                if at < first {
-                    let skip = usize::try_from(first - at).unwrap_or(usize::MAX).min(rest.len());
-                    rest = rest.split_off(skip);
-                    at += skip as u64;
-                }
-                let mut proven = Vec::new();
-                while !rest.is_empty() {
-                    let block = list.range(*index);
-                    let missing = usize::try_from(block.end - at).unwrap_or(usize::MAX).min(rest.len());
-                    gathered.extend_from_slice(&rest.split_to(missing));
-                    at += missing as u64;
-                    if at < block.end {
-                        break;
-                    }
-                    let whole = Bytes::from(std::mem::take(gathered));
-                    let hashed = whole.clone();
-                    let found = blocking(move || Digest::of(&hashed)).await;
-                    if list.digest(*index) != Some(&found) {
-                        return Err(End::Wrong(format!(
-                            "block {index} (bytes {block}) is not what the block list says"
-                        )));
-                    }
-                    *index += 1;
-                    proven.push((block.start, whole));
-                    if block.end >= range.end {
-                        break;
-                    }
-                }
-                for (start, whole) in proven {
-                    self.hold(start, &whole, range);
-                }
+            Verification::Blocks { .. } => match block_list {
+                Some(list) => self.add_to_blocks(offset, bytes, range, list).await,
+                None => Ok(()),
+            },
+            Verification::Done => Ok(()),
+        }
+    }
+
+    /// Collects whole blocks, verifies each, and buffers its bytes of `range`.
+    async fn add_to_blocks(
+        &mut self,
+        offset: u64,
+        bytes: Bytes,
+        range: ByteRange,
+        list: &BlockList,
+    ) -> Result<(), Failure> {
+        let Verification::Blocks { buffer, index } = &mut self.verification else { return Ok(()) };
+        let (mut rest, mut at) = (bytes, offset);
+        // A source that ignores ranges sends bytes before the first wanted block.
+        let first = list.range(*index).start + buffer.len() as u64;
+        if at < first {
+            let skip = usize::try_from(first - at).unwrap_or(usize::MAX).min(rest.len());
+            rest = rest.split_off(skip);
+            at += skip as u64;
+        }
+        let mut verified = Vec::new();
+        while !rest.is_empty() {
+            let block = list.range(*index);
+            let missing = usize::try_from(block.end - at).unwrap_or(usize::MAX).min(rest.len());
+            buffer.extend_from_slice(&rest.split_to(missing));
+            at += missing as u64;
+            if at < block.end {
+                break;
             }
+            let whole = Bytes::from(std::mem::take(buffer));
+            let hashed = whole.clone();
+            let found = blocking(move || Digest::of(&hashed)).await;
+            if list.digest(*index) != Some(&found) {
+                let reason = format!("block {index} (bytes {block}) does not match the block list");
+                return Err(Failure::WrongBytes(reason));
+            }
+            *index += 1;
+            verified.push((block.start, whole));
+            if block.end >= range.end {
+                break;
+            }
+        }
+        for (start, whole) in verified {
+            self.buffer(start, &whole, range);
         }
         Ok(())
     }
 
-    /// Keeps what of `bytes` lies in `range` and is not held yet.
-    fn hold(&mut self, offset: u64, bytes: &Bytes, range: ByteRange) {
+    /// Buffers the bytes that lie in `range`.
+    fn buffer(&mut self, offset: u64, bytes: &Bytes, range: ByteRange) {
         let wanted = ByteRange::new(offset, offset + bytes.len() as u64).intersect(&range);
         if !wanted.is_empty() {
             let from = usize::try_from(wanted.start - offset).unwrap_or_default();
             let length = usize::try_from(wanted.len()).unwrap_or_default();
-            self.held_bytes += wanted.len();
-            self.held.push_back(bytes.slice(from..from + length));
+            self.buffered_bytes += wanted.len();
+            self.buffered.push_back(bytes.slice(from..from + length));
         }
     }
 
-    /// The last byte is here: it is right, or nothing more goes out.
-    fn conclude(&mut self, digest: &Digest) -> Result<(), End> {
-        match &mut self.proof {
-            Proof::Whole(verifier) => match std::mem::take(&mut **verifier).prove(digest) {
+    /// Verifies the whole after its last byte. Fails if the bytes are wrong: then the held tail is not sent.
+    fn finish(&mut self, digest: &Digest) -> Result<(), Failure> {
+        match &mut self.verification {
+            Verification::Whole(verifier) => match std::mem::take(&mut **verifier).verify(digest) {
                 Ok(_) => {
-                    self.proof = Proof::Done;
+                    self.verification = Verification::Done;
                     Ok(())
                 }
-                Err(found) => Err(End::Wrong(format!("its bytes have the SHA-256 {found}, the catalog says {digest}"))),
+                Err(found) => {
+                    Err(Failure::WrongBytes(format!("its bytes have the SHA-256 {found}, the catalog has {digest}")))
+                }
             },
-            Proof::Blocks { .. } | Proof::Done => Err(End::Wrong("it ended before the last block".to_owned())),
+            Verification::Blocks { .. } | Verification::Done => {
+                Err(Failure::WrongBytes("it ended before the last block".to_owned()))
+            }
         }
-    }
-}
-
-impl Steps for Bypass {
-    fn step(mut self: Box<Self>) -> BoxFuture<'static, Step> {
-        Box::pin(async move {
-            let piece = self.next().await?;
-            Ok(piece.map(|bytes| (bytes, self as Box<dyn Steps>)))
-        })
     }
 }

@@ -1,4 +1,4 @@
-//! What the depot tells of transfers and fills while they happen, for whoever keeps books of them. It knows nobody who listens.
+//! Events of transfers and fills, for subscribers such as the boot ledger and the dashboard.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,76 +6,79 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::broadcast;
 
-use super::{CacheState, FillRecord, FillStatus, Outcome, Protocol};
+use super::cache_state::CacheState;
+use super::outcome::Outcome;
+use super::protocol::Protocol;
+use super::status::{FillRecord, FillStatus};
 
-/// Events that a slow listener may be behind before it misses some: more than a rack of a thousand machines makes in the
-/// time that a listener may be kept from running.
-const BACKLOG: usize = 8192;
+/// Events that a slow subscriber may lag behind before it misses some: more than a rack of a thousand machines causes
+/// while a subscriber's task waits for a thread.
+const CAPACITY: usize = 8192;
 
-/// A transfer's facts that hold from its beginning.
+/// The facts of a transfer that are known at its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferFacts {
-    /// Tells it from every other transfer of this process.
+    /// Unique within this process.
     pub id: u64,
-    /// What it speaks.
+    /// The protocol.
     pub protocol: Protocol,
     /// The client's address.
     pub peer: SocketAddr,
-    /// The asset's name, or what stands for a thing that is no asset: a script, a host's file, an unknown name.
+    /// The asset's name, or a label for anything else: a script, a host's file, an unknown name.
     pub name: String,
-    /// When it began.
+    /// When it started.
     pub began: SystemTime,
 }
 
 /// How a transfer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferEnd {
-    /// In which way.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Where its bytes came from, where it came to any.
+    /// Where its bytes came from. `None` if no bytes were opened.
     pub cache: Option<CacheState>,
-    /// Payload bytes that went out, repeats not included.
+    /// Payload bytes sent, without retransmissions.
     pub sent: u64,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
 }
 
-/// One event of a transfer.
+/// An event of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransferEvent {
-    /// It began.
+    /// The transfer started.
     Began(Arc<TransferFacts>),
-    /// It ended, once.
+    /// The transfer ended. Published once for each transfer.
     Ended(Arc<TransferFacts>, TransferEnd),
 }
 
-/// One event of a fill.
+/// An event of a fill.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FillEvent {
-    /// It was begun; whoever wants to know how far it is asks [`super::Depot::fills`].
+    /// The fill started. [`super::Depot::fills`] has its progress.
     Began(FillStatus),
-    /// It ended, once.
+    /// The fill ended. Published once for each fill.
     Ended(FillRecord),
 }
 
-/// Where events go. Without a listener they cost nothing but their making.
+/// A channel of events. Without subscribers, publishing costs only the event itself.
 #[derive(Clone)]
 pub(super) struct Events<T>(broadcast::Sender<T>);
 
 impl<T: Clone> Events<T> {
-    /// Events with no listener yet.
+    /// A channel without subscribers.
     pub(super) fn new() -> Self {
-        Self(broadcast::Sender::new(BACKLOG))
+        Self(broadcast::Sender::new(CAPACITY))
     }
 
-    /// All events from now on.
+    /// Subscribes to all events from now on.
     pub(super) fn subscribe(&self) -> broadcast::Receiver<T> {
         self.0.subscribe()
     }
 
-    /// Tells whoever listens.
-    pub(super) fn tell(&self, event: T) {
-        // Nobody listens: nobody misses it.
+    /// Sends an event to all subscribers.
+    pub(super) fn publish(&self, event: T) {
+        // Fails only if there are no subscribers.
         let _ = self.0.send(event);
     }
 }

@@ -1,32 +1,36 @@
-//! Hashing on blocking threads, in pieces short enough that a fill which ends early wastes little.
+//! Hashing of a fill on blocking threads, in short jobs, so that little work is wasted when the fill ends early.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use tracing::warn;
+
 use super::fill::Fill;
-use crate::asset::{ByteRange, Digest, Verifier};
+use super::source_error::SourceError;
+use crate::asset::{ByteRange, Digest, SourceUrl, Verifier};
 use crate::cache::{CacheError, Partial};
 
-/// Read and hashed at a time: large against the cost of a system call, small enough to stay in a core's cache.
-const PIECE: u64 = 256 << 10;
-/// Hashed by one job: about 50 ms at the 1.4 GiB/s that one core was measured to hash.
-const JOB: u64 = 64 << 20;
+/// Bytes per read: large against the cost of a system call, small enough to stay in a core's cache.
+const READ_SIZE: u64 = 256 << 10;
+/// Bytes per job: about 50 ms at the measured 1.4 GiB/s of one core.
+const JOB_SIZE: u64 = 64 << 20;
 
-/// Follows the front of the fill until every byte is hashed.
-pub(super) async fn follow(fill: Arc<Fill>, partial: Arc<Partial>) -> Result<Verifier, CacheError> {
+/// Hashes the stable prefix of the fill as it grows, until every byte is hashed.
+pub(super) async fn hash_whole(fill: Arc<Fill>, partial: Arc<Partial>) -> Result<Verifier, CacheError> {
     let (mut verifier, size) = (Verifier::new(), partial.size());
-    let mut changes = fill.changes();
+    let mut changes = fill.subscribe();
     while verifier.length() < size {
         let at = verifier.length();
-        let front = fill.board().front().min(at + JOB);
-        if front == at {
-            // The fill's own sender lives as long as `fill` does, so this cannot fail.
+        let end = fill.progress().stable_prefix().min(at + JOB_SIZE);
+        if end == at {
+            // The sender is part of `fill`, so this cannot fail.
             let _ = changes.changed().await;
             continue;
         }
         let (partial, hashed) = (Arc::clone(&partial), Arc::clone(&fill));
         verifier = fill
-            .blocking(move || {
-                read_pieces(&partial, ByteRange::new(at, front), |bytes| {
+            .run_blocking(move || {
+                read_pieces(&partial, ByteRange::new(at, end), |bytes| {
                     verifier.update(bytes);
                     hashed.add_hashed(bytes.len() as u64);
                 })?;
@@ -37,23 +41,58 @@ pub(super) async fn follow(fill: Arc<Fill>, partial: Arc<Partial>) -> Result<Ver
     Ok(verifier)
 }
 
-/// Whether `range` has the digest `expected`.
-pub(super) async fn is_right(
+/// Verifies each block once it is written, until all are. A block with wrong bytes is fetched again, once. Returns at once
+/// if the asset has no block list and all bytes are written.
+pub(super) async fn verify_blocks(fill: &Fill, partial: &Arc<Partial>, source: &SourceUrl) -> Result<(), SourceError> {
+    let mut changes = fill.subscribe();
+    let mut refetched = HashSet::new();
+    loop {
+        let (next, complete) = {
+            let progress = fill.progress();
+            let next = progress.next_unverified_block().and_then(|index| {
+                let list = progress.block_list()?;
+                Some((index, list.range(index), *list.digest(index)?))
+            });
+            (next, progress.is_complete())
+        };
+        let Some((index, range, expected)) = next else {
+            if complete {
+                return Ok(());
+            }
+            // The sender is part of `fill`, so this cannot fail.
+            let _ = changes.changed().await;
+            continue;
+        };
+        let valid = has_digest(fill, Arc::clone(partial), range, expected).await?;
+        fill.progress().record_block(index, valid);
+        fill.notify();
+        if !valid {
+            warn!(asset = %fill.asset().name, %source, block = index, bytes = %range, "block has wrong bytes");
+            if !refetched.insert(index) {
+                let reason = format!("block {index} (bytes {range}) does not match the block list");
+                return Err(SourceError::WrongBlock(reason));
+            }
+        }
+    }
+}
+
+/// Whether the bytes of `range` have the digest `expected`.
+async fn has_digest(
     fill: &Fill,
     partial: Arc<Partial>,
     range: ByteRange,
     expected: Digest,
 ) -> Result<bool, CacheError> {
-    let check = fill.blocking(move || {
+    let check = fill.run_blocking(move || {
         let mut verifier = Verifier::new();
         read_pieces(&partial, range, |bytes| verifier.update(bytes))?;
-        Ok(verifier.prove(&expected).is_ok())
+        Ok(verifier.verify(&expected).is_ok())
     });
     check.await
 }
 
 fn read_pieces(partial: &Partial, range: ByteRange, mut each: impl FnMut(&[u8])) -> Result<(), CacheError> {
-    let mut buffer = vec![0; usize::try_from(PIECE.min(range.len())).unwrap_or_default()];
+    let mut buffer = vec![0; usize::try_from(READ_SIZE.min(range.len())).unwrap_or_default()];
     let mut at = range.start;
     while at < range.end {
         let length = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(buffer.len());

@@ -1,61 +1,58 @@
-//! Operators' pins: assets that stay in the cache until an operator lets go of them. Kept by name in `DIR/pins.json`,
-//! beside the digest that each name last had, so that a pin outlives a restart and a catalog that forgets the name for a
-//! while.
+//! Operators' pins: assets that stay in the cache until an operator unpins them.
+//!
+//! `DIR/pins.json` stores them by name, with the digest that each name last had, so that a pin survives a restart and a
+//! catalog that drops the name for a while.
 
-mod file;
-#[cfg(test)]
-mod tests;
+pub(super) mod file;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
+use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
-use self::file::{PinFile, Pinned};
-use super::{Depot, Hold, Holder};
-use crate::asset::{AssetName, Digest};
-use crate::catalog::Asset;
-use crate::task::blocking;
+use self::file::{PinFile, PinnedDigests};
+use super::retention::{Retention, RetentionReason, Retentions};
+use crate::asset::Digest;
+use crate::catalog::{Asset, Catalog};
 
-/// The file in the cache's directory that has the pins.
+/// The pin file in the cache directory.
 pub const PINS_FILE: &str = "pins.json";
 
-/// How often to look whether the file is still there: no longer than it takes somebody to empty a directory and start the
-/// server again. It costs a look at one name.
-const LOOK: Duration = Duration::from_secs(5);
+/// Returns the current catalog.
+type CurrentCatalog<'a> = &'a dyn Fn() -> Arc<Catalog>;
 
-/// One pin, as an operator sees it.
+/// One pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
     /// The asset's name.
     pub name: String,
-    /// The digest that is held.
+    /// The digest that is retained.
     pub digest: Digest,
-    /// Whether the catalog has the name. Where it has not, the pin stays, and holds what the name last was.
+    /// Whether the catalog has the name. If not, the pin retains the digest that the name last had.
     pub known: bool,
 }
 
 /// Why a pin was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
-    /// The catalog has no such asset, and nothing of this name is pinned.
+    /// The catalog has no such asset, and no pin has this name.
     #[error("the catalog has no asset {0:?}")]
     Unknown(String),
-    /// The file cannot be written: what would be lost at the next restart is not promised.
-    #[error("nothing was changed: {path} cannot be written: {error}")]
+    /// The file cannot be written, so the pin would be lost at the next restart.
+    #[error("nothing was changed: cannot write {path}: {error}")]
     Unwritten {
         /// The file.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
+        #[source]
         error: io::Error,
     },
-    /// What is in the file cannot be made sense of, and is not overwritten.
-    #[error("nothing was changed: the pins in {path} cannot be read: {reason}; mend the file, or move it away")]
-    Illegible {
+    /// The file's content is invalid, and is not overwritten.
+    #[error("nothing was changed: cannot read the pins in {path}: {reason}; repair the file, or move it away")]
+    Unreadable {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -63,236 +60,177 @@ pub enum PinError {
     },
 }
 
-/// The pins, and the file that they are in.
+/// The pins and their file.
 pub(super) struct Pins {
-    file: PinFile,
+    pub(super) file: PinFile,
+    retentions: Arc<Retentions>,
     state: Mutex<State>,
-    /// Held while a change goes to the disk, so that changes come one after the other.
+    /// Serializes changes of the file.
     changing: Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
-    pinned: BTreeMap<String, (Pinned, Hold)>,
+    pinned: BTreeMap<String, (PinnedDigests, Retention)>,
     /// Why the file could not be read.
-    illegible: Option<String>,
-    /// The file does not say all of it yet.
-    unwritten: bool,
+    unreadable: Option<String>,
+    /// The file does not have the latest digests yet.
+    stale: bool,
 }
 
 impl Pins {
-    /// No pins yet; those in `path` are read by [`Depot::read_pins`].
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { file: PinFile::new(path), state: Mutex::default(), changing: Mutex::default() }
+    /// No pins. [`Pins::load`] reads those in `path`.
+    pub(super) fn new(path: PathBuf, retentions: Arc<Retentions>) -> Self {
+        Self { file: PinFile::new(path), retentions, state: Mutex::default(), changing: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn changing(&self) -> MutexGuard<'_, ()> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Depot {
-    /// Operators' pins, by name.
-    pub fn pins(&self) -> Vec<Pin> {
-        let catalog = self.catalog();
-        let view = |(name, (pinned, _)): (&String, &(Pinned, Hold))| Pin {
+    /// All pins, by name.
+    pub(super) fn list(&self, catalog: &Catalog) -> Vec<Pin> {
+        let status = |(name, (pin, _)): (&String, &(PinnedDigests, Retention))| Pin {
             name: name.clone(),
-            digest: pinned.digest,
+            digest: pin.digest,
             known: catalog.by_name(name).is_some(),
         };
-        self.shared.pins.state().pinned.iter().map(view).collect()
+        self.state.lock().pinned.iter().map(status).collect()
     }
 
-    /// Why operators' pins cannot be kept, if that is so, as one sentence.
-    pub fn pin_trouble(&self) -> Option<String> {
-        let reason = self.shared.pins.state().illegible.clone()?;
-        Some(PinError::Illegible { path: self.shared.pins.file.path().to_owned(), reason }.to_string())
+    /// Why pins cannot be changed, as one sentence; `None` if they can.
+    pub(super) fn problem(&self) -> Option<String> {
+        let reason = self.state.lock().unreadable.clone()?;
+        Some(self.unreadable(reason).to_string())
     }
 
-    /// Holds the asset of this name in the cache from now on, whether it is here or not, until [`Depot::unpin`]. When this
-    /// returns well the disk has it. Returns whether it was news.
-    pub async fn pin(&self, name: &str) -> Result<bool, PinError> {
-        self.change_pins(name.to_owned(), true).await
+    fn unreadable(&self, reason: String) -> PinError {
+        PinError::Unreadable { path: self.file.path().to_owned(), reason }
     }
 
-    /// Takes an operator's pin off; the name need not be in the catalog. When this returns well the disk has it. Returns
-    /// whether there was one.
-    pub async fn unpin(&self, name: &str) -> Result<bool, PinError> {
-        self.change_pins(name.to_owned(), false).await
-    }
-
-    /// Makes `name` pinned, or not: on the disk first, then here. Goes on to its end when this is dropped.
-    async fn change_pins(&self, name: String, pin: bool) -> Result<bool, PinError> {
-        let depot = self.clone();
-        blocking(move || depot.change_now(&name, pin)).await
-    }
-
-    /// Blocks.
-    fn change_now(&self, name: &str, pin: bool) -> Result<bool, PinError> {
-        let pins = &self.shared.pins;
-        let _changing = pins.changing();
-        if pins.state().illegible.is_some() {
-            // It may have been mended meanwhile.
-            self.read_pins();
+    /// Pins or unpins `name`: in the file first, then in memory. Returns whether that changed anything. Blocks.
+    pub(super) fn change(&self, name: &str, pin: bool, catalog: CurrentCatalog<'_>) -> Result<bool, PinError> {
+        let _changing = self.changing.lock();
+        if self.state.lock().unreadable.is_some() {
+            // An operator may have repaired the file.
+            self.load(catalog);
         }
-        let asset = self.find(name);
-        if asset.is_none() && (pin || !pins.state().pinned.contains_key(name)) {
+        let asset = catalog().by_name(name).cloned().or_else(|| self.retentions.by_name(name));
+        if asset.is_none() && (pin || !self.state.lock().pinned.contains_key(name)) {
             return Err(PinError::Unknown(name.to_owned()));
         }
-        let to = asset.filter(|_| pin).map(|asset| Pinned::of(&asset));
+        let target = asset.filter(|_| pin).map(|asset| PinnedDigests::from(&*asset));
         let mut all = {
-            let state = pins.state();
-            if let Some(reason) = state.illegible.clone() {
-                return Err(PinError::Illegible { path: pins.file.path().to_owned(), reason });
+            let state = self.state.lock();
+            if let Some(reason) = state.unreadable.clone() {
+                return Err(self.unreadable(reason));
             }
             state.all()
         };
-        if all.get(name).copied() == to {
+        if all.get(name).copied() == target {
             return Ok(false);
         }
-        let news = all.contains_key(name) != to.is_some();
-        match to {
-            Some(pinned) => all.insert(name.to_owned(), pinned),
+        let changed = all.contains_key(name) != target.is_some();
+        match target {
+            Some(pin) => all.insert(name.to_owned(), pin),
             None => all.remove(name),
         };
-        let written = pins.file.write(&all);
-        written.map_err(|error| PinError::Unwritten { path: pins.file.path().to_owned(), error })?;
-        let before = {
-            let mut state = pins.state();
-            // The catalog may have become another meanwhile, and looked at the pins already.
-            let now = to.map(|to| self.catalog().by_name(name).map_or(to, |asset| Pinned::of(asset)));
-            state.unwritten |= now != to;
-            match now {
-                Some(now) => state.pinned.insert(name.to_owned(), (now, self.hold_pin(now))),
+        let written = self.file.write(&all);
+        written.map_err(|error| PinError::Unwritten { path: self.file.path().to_owned(), error })?;
+        let previous = {
+            let mut state = self.state.lock();
+            // A reload may have replaced the catalog, and updated the pins, while the file was written.
+            let current = target.map(|pin| catalog().by_name(name).map_or(pin, |asset| PinnedDigests::from(&**asset)));
+            state.stale |= current != target;
+            match current {
+                Some(pin) => state.pinned.insert(name.to_owned(), (pin, self.retain(pin))),
                 None => state.pinned.remove(name),
             }
         };
-        // Not under the lock.
-        drop(before);
-        if news {
-            info!(asset = name, "{}", if pin { "pinned" } else { "unpinned" });
+        // Dropped without the lock.
+        drop(previous);
+        if changed {
+            info!(asset = name, "{}", if pin { "asset pinned" } else { "asset unpinned" });
         }
-        Ok(news)
+        Ok(changed)
     }
 
-    fn hold_pin(&self, pinned: Pinned) -> Hold {
-        self.hold_digests([pinned.digest].into_iter().chain(pinned.blocks).collect(), Holder::Operator)
+    fn retain(&self, pin: PinnedDigests) -> Retention {
+        let digests = [pin.digest].into_iter().chain(pin.block_list).collect();
+        self.retentions.retain_digests(digests, RetentionReason::Operator)
     }
 
-    /// Holds what the catalog and the operators pin, and lets go of what an earlier catalog pinned. To be called whenever the
-    /// catalog has changed, and [`Depot::keep_pins`] after it. Memory only.
-    pub(super) fn apply_pins(&self) {
-        let catalog = self.catalog();
-        metrics::gauge!("bootdepot_catalog_assets").set(u32::try_from(catalog.len()).unwrap_or(u32::MAX));
-        let pinned = catalog.assets().filter(|asset| asset.pin);
-        let holds = pinned.map(|asset| self.hold(asset, Holder::Settings)).collect();
-        let before = std::mem::replace(&mut *self.shared.pinned.lock().unwrap_or_else(PoisonError::into_inner), holds);
-        drop(before);
-        self.follow_names();
-    }
-
-    /// Reads the pins and holds what they name. Blocks.
-    pub(super) fn read_pins(&self) {
-        let pins = &self.shared.pins;
-        match pins.file.read() {
+    /// Reads the file and retains what its pins name. Blocks.
+    pub(super) fn load(&self, catalog: CurrentCatalog<'_>) {
+        match self.file.read() {
             Ok(all) => {
-                let held = all.into_iter().map(|(name, pinned)| (name, (pinned, self.hold_pin(pinned)))).collect();
-                *pins.state() = State { pinned: held, ..State::default() };
-                self.follow_names();
+                let pinned = all.into_iter().map(|(name, pin)| (name, (pin, self.retain(pin)))).collect();
+                let previous = std::mem::replace(&mut *self.state.lock(), State { pinned, ..State::default() });
+                // Dropped without the lock.
+                drop(previous);
+                self.follow(catalog);
             }
             Err(reason) => {
-                let path = pins.file.path().display();
-                error!(%path, reason, "operators' pins cannot be read: what they pinned may be evicted until the file is mended");
-                pins.state().illegible = Some(reason);
+                let path = self.file.path().display();
+                error!(%path, error = reason, "pins not loaded: pinned assets may be evicted; repair the file, or move it away");
+                self.state.lock().unreadable = Some(reason);
             }
         }
     }
 
-    /// Makes each pin hold what its name is in the catalog; a name that is not there holds what it last was. Memory only.
-    fn follow_names(&self) {
+    /// Makes each pin retain what its name resolves to in the catalog. A name that is not in the catalog keeps the digest
+    /// that it last had. Memory only.
+    pub(super) fn follow(&self, catalog: CurrentCatalog<'_>) {
         let mut released = Vec::new();
-        let mut state = self.shared.pins.state();
-        // Under the lock: of two who do this the last one follows the newest catalog.
-        let catalog = self.catalog();
-        for (name, held) in &mut state.pinned {
-            match catalog.by_name(name).map(|asset| Pinned::of(asset)) {
+        let mut state = self.state.lock();
+        // Under the lock, so that the last of several concurrent calls applies the newest catalog.
+        let catalog = catalog();
+        for (name, pinned) in &mut state.pinned {
+            match catalog.by_name(name).map(|asset| PinnedDigests::from(&**asset)) {
                 None => {
-                    warn!(
-                        asset = name,
-                        "an asset is pinned that the catalog does not have; what it last was stays until it is unpinned"
-                    );
+                    warn!(asset = name, "pinned asset not in catalog: its last blob stays cached until it is unpinned");
                 }
-                Some(now) if now != held.0 => {
-                    released.push(std::mem::replace(held, (now, self.hold_pin(now))));
+                Some(pin) if pin != pinned.0 => {
+                    released.push(std::mem::replace(pinned, (pin, self.retain(pin))));
                 }
                 Some(_) => {}
             }
         }
-        state.unwritten |= !released.is_empty();
+        state.stale |= !released.is_empty();
         drop(state);
-        // Not under the lock.
+        // Dropped without the lock.
         drop(released);
     }
 
-    /// Keeps the pins' file, until `stop`: where it goes with the cache's directory, it is written again once the cache has
-    /// made another. What is pinned is in the file when this returns.
-    pub async fn keep(&self, stop: CancellationToken) {
-        self.keep_looking(LOOK, stop).await;
-    }
-
-    async fn keep_looking(&self, pause: Duration, stop: CancellationToken) {
-        let mut ending = false;
-        while !ending {
-            ending = stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none();
-            let depot = self.clone();
-            blocking(move || depot.keep_pins()).await;
-        }
-    }
-
-    /// Brings the pins' file up to date where names lead to other bytes than it says, or it has gone with the cache's
-    /// directory; while that cannot be written, it is left for the next time. Blocks: nobody who serves clients may wait
-    /// for it.
-    pub fn keep_pins(&self) {
-        let pins = &self.shared.pins;
-        if !self.shared.cache.is_there() {
+    /// Writes the file if it does not have the latest digests, or if it was deleted with the cache directory. Does nothing
+    /// while that directory is missing. If the write fails, the next call tries again. Blocks.
+    pub(super) fn save_if_stale(&self, cache_exists: bool) {
+        if !cache_exists {
             return;
         }
-        let _changing = pins.changing();
-        let (unwritten, all) = {
-            let mut state = pins.state();
-            if state.illegible.is_some() {
+        let _changing = self.changing.lock();
+        let (stale, all) = {
+            let mut state = self.state.lock();
+            if state.unreadable.is_some() {
                 return;
             }
-            (std::mem::take(&mut state.unwritten), state.all())
+            (std::mem::take(&mut state.stale), state.all())
         };
-        if (unwritten || (!all.is_empty() && !pins.file.path().exists()))
-            && let Err(error) = pins.file.write(&all)
+        if (stale || (!all.is_empty() && !self.file.path().exists()))
+            && let Err(error) = self.file.write(&all)
         {
-            pins.state().unwritten = true;
-            // The names are what counts, and they are there; the next start follows them again.
-            warn!(path = %pins.file.path().display(), %error, "the digests of what is pinned cannot be kept");
+            self.state.lock().stale = true;
+            // The file still has the names, and the next start resolves them again.
+            warn!(path = %self.file.path().display(), %error, "pin digests not saved");
         }
     }
 }
 
 impl State {
-    /// All pins, as the file has them.
-    fn all(&self) -> BTreeMap<String, Pinned> {
-        self.pinned.iter().map(|(name, (pinned, _))| (name.clone(), *pinned)).collect()
+    /// All pins, in the form of the file.
+    fn all(&self) -> BTreeMap<String, PinnedDigests> {
+        self.pinned.iter().map(|(name, (pin, _))| (name.clone(), *pin)).collect()
     }
 }
 
-impl Pinned {
-    fn of(asset: &Asset) -> Self {
-        Self { digest: asset.digest, blocks: asset.blocks.as_ref().map(|list| list.digest) }
+impl From<&Asset> for PinnedDigests {
+    fn from(asset: &Asset) -> Self {
+        Self { digest: asset.digest, block_list: asset.blocks.as_ref().map(|list| list.digest) }
     }
-}
-
-/// Whether a name may be pinned at all: what is in the file was a name once.
-fn is_name(name: &str) -> bool {
-    AssetName::parse(name).is_ok()
 }

@@ -1,134 +1,131 @@
-//! Bringing assets into the cache for no client.
+//! Filling the cache without a client.
 
 use std::sync::Arc;
 
-use super::fill::{Fill, Phase};
-use super::stock::{Supply, Whence};
-use super::{Depot, ReadError, Wanting, sources};
+use super::error::ReadError;
+use super::facade::Depot;
+use super::fill::Fill;
+use super::fill_state::FillState;
+use super::interest::InterestKind;
+use super::snapshot::{Snapshot, SourceKey};
 use crate::asset::Digest;
 use crate::catalog::Asset;
 
-/// Why an asset cannot be brought into the cache.
+/// Why an asset cannot be cached.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FetchError {
-    /// Its bytes cannot be had.
+    /// Its bytes cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The cache cannot take them: it has no room, or its disk fails. Clients are still served, around the cache.
-    #[error("the cache cannot take it: {0}")]
-    Unstored(String),
+    /// The cache cannot store it: it has no space, or its disk fails. Clients are still served, bypassing the cache.
+    #[error("the cache cannot store it: {0}")]
+    NotStored(String),
 }
 
-/// How far an asset has come into the cache.
+/// How much of an asset is cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
-    /// All of it is here and proven.
-    pub proven: bool,
-    /// Bytes that are here: all, or those of a fill under way.
+pub struct AssetProgress {
+    /// Whether the whole is cached, verified.
+    pub cached: bool,
+    /// Bytes in the cache: all, or those of an active fill.
     pub bytes: u64,
-    /// Its size in bytes, where that is known.
+    /// The size in bytes, if it is known.
     pub size: Option<u64>,
 }
 
-/// A wish for a fill that ends with its owner. When the last wish for a fill ends and no client has asked for it, the fill
-/// ends, too, and keeps what it has for a later one.
-struct Wish<'d> {
+/// A cancellable interest in a fill, withdrawn on drop. With the last interest the fill is cancelled; its partial blob stays
+/// for a later one.
+struct InterestGuard<'d> {
     depot: &'d Depot,
     fill: Arc<Fill>,
 }
 
-impl Drop for Wish<'_> {
+impl Drop for InterestGuard<'_> {
     fn drop(&mut self) {
-        // Whoever joins the fill does it under this lock, and so before this or not at all.
-        let _fills = self.depot.filling();
-        if self.fill.wishes().revoke() {
+        // Fills are joined under this lock, so a caller joins either before this or not at all.
+        let _fills = self.depot.active_fills();
+        if self.fill.interest().withdraw() {
             self.fill.stop().cancel();
         }
     }
 }
 
 impl Depot {
-    /// Brings the asset's blob into the cache; when this returns well, it is there and proven.
+    /// Caches the asset's blob. The blob is in the cache, verified, when this returns `Ok`.
     ///
-    /// It begins or joins the blob's one fill, which needs no client and goes on to its end when this is dropped. A failure
-    /// that was seen within the `negative_ttl` is told again without asking.
+    /// Starts or joins the blob's fill, which continues to its end even if this future is dropped. An error cached within
+    /// the `negative_ttl` is returned without a request to the origin.
     pub async fn fetch(&self, asset: &Arc<Asset>) -> Result<(), FetchError> {
-        match self.ask_for(asset, Wanting::Lasting)? {
-            Some(fill) => outcome(&fill).await,
+        match self.start_fetch(asset, InterestKind::Permanent)? {
+            Some(fill) => wait(&fill).await,
             None => Ok(()),
         }
     }
 
-    /// The same for whoever may change its mind: when this is dropped before its end and nobody else wants the fill, the
-    /// fill is ended as `cancelled`. A client that came meanwhile is somebody, whether it still waits or not.
-    pub async fn fetch_while_wanted(&self, asset: &Arc<Asset>) -> Result<(), FetchError> {
-        match self.ask_for(asset, Wanting::Revocable)? {
+    /// Like [`Depot::fetch`], but cancels the fill (`cancelled`) if this future is dropped and no other caller needs the
+    /// fill. A client that has requested the asset needs it, even if it has disconnected since.
+    pub async fn fetch_cancellable(&self, asset: &Arc<Asset>) -> Result<(), FetchError> {
+        match self.start_fetch(asset, InterestKind::Cancellable)? {
             Some(fill) => {
-                let wish = Wish { depot: self, fill };
-                outcome(&wish.fill).await
+                let guard = InterestGuard { depot: self, fill };
+                wait(&guard.fill).await
             }
             None => Ok(()),
         }
     }
 
-    /// The fill that brings the asset; none when it is here.
-    fn ask_for(&self, asset: &Arc<Asset>, wanting: Wanting) -> Result<Option<Arc<Fill>>, FetchError> {
-        if self.is_proven(&asset.digest) {
+    /// Starts or joins the fill of the asset. Returns `None` if it is cached.
+    fn start_fetch(&self, asset: &Arc<Asset>, interest: InterestKind) -> Result<Option<Arc<Fill>>, FetchError> {
+        if self.is_cached(&asset.digest) {
             return Ok(None);
         }
-        let supply = self.supply();
-        if let Some(error) = supply.memory.failed.get(&supply.whence(&asset.digest, &sources(&supply, asset))) {
+        let snapshot = self.snapshot();
+        if let Some(error) = snapshot.replies.failures.get(&snapshot.asset_key(asset)) {
             return Err(error.into());
         }
-        Ok(self.join(asset, wanting)?.map(|(fill, _)| fill))
+        Ok(self.join_fill(asset, interest)?.map(|(fill, _)| fill))
     }
 
-    /// Why the asset could not be had when that was last tried, as long as that is remembered. Memory only.
+    /// The cached error of the last attempt to read the asset. Memory only.
     pub fn failure(&self, digest: &Digest) -> Option<ReadError> {
-        let supply = self.supply();
-        supply.memory.failed.get(&self.whence(&supply, digest)?)
+        let snapshot = self.snapshot();
+        snapshot.replies.failures.get(&self.key_of_digest(&snapshot, digest)?)
     }
 
-    /// Forgets that the asset could not be had: the next who wants it asks its origins again.
+    /// Removes the cached error of an asset, so that the next read tries its origins again.
     pub fn forget_failure(&self, digest: &Digest) {
-        let supply = self.supply();
-        if let Some(whence) = self.whence(&supply, digest) {
-            supply.memory.failed.invalidate(&whence);
+        let snapshot = self.snapshot();
+        if let Some(key) = self.key_of_digest(&snapshot, digest) {
+            snapshot.replies.failures.invalidate(&key);
         }
-        self.shared.unstored.invalidate(digest);
+        self.shared.no_space.invalidate(digest);
     }
 
-    /// The blob of this digest as the sources have it that are known now.
-    fn whence(&self, supply: &Supply, digest: &Digest) -> Option<Whence> {
-        let asset = self.find_digest(digest)?;
-        Some(supply.whence(digest, &sources(supply, &asset)))
+    /// The key of this digest for the currently known sources.
+    fn key_of_digest(&self, snapshot: &Snapshot, digest: &Digest) -> Option<SourceKey> {
+        Some(snapshot.asset_key(&*self.find_digest(digest)?))
     }
 
-    /// Whether the blob of this digest is in the cache, where nothing is that is not proven. Memory only.
-    pub fn is_proven(&self, digest: &Digest) -> bool {
-        self.shared.cache.size_of(digest).is_some()
-    }
-
-    /// How far the asset has come into the cache. Memory only.
-    pub fn progress(&self, asset: &Asset) -> Progress {
+    /// How much of the asset is cached. Memory only.
+    pub fn progress(&self, asset: &Asset) -> AssetProgress {
         if let Some(size) = self.shared.cache.size_of(&asset.digest) {
-            return Progress { proven: true, bytes: size, size: Some(size) };
+            return AssetProgress { cached: true, bytes: size, size: Some(size) };
         }
-        let fill = self.filling().get(&asset.digest).cloned();
-        match fill.as_ref().map(|fill| (fill, fill.phase())) {
-            Some((fill, Phase::Filling(partial))) => {
-                Progress { proven: false, bytes: fill.board().written(), size: Some(partial.size()) }
+        let fill = self.active_fills().get(&asset.digest).cloned();
+        match fill.as_ref().map(|fill| (fill, fill.state())) {
+            Some((fill, FillState::Filling(partial))) => {
+                AssetProgress { cached: false, bytes: fill.progress().written(), size: Some(partial.size()) }
             }
-            _ => Progress { proven: false, bytes: 0, size: asset.size },
+            _ => AssetProgress { cached: false, bytes: 0, size: asset.size },
         }
     }
 }
 
-/// What a fill came to.
-async fn outcome(fill: &Fill) -> Result<(), FetchError> {
-    match fill.ended().await {
-        Phase::Failed(error) => Err(error.into()),
-        Phase::Unstored(reason) => Err(FetchError::Unstored(reason)),
-        Phase::Complete(_) | Phase::Starting | Phase::Filling(_) => Ok(()),
+/// Waits for the end of a fill.
+async fn wait(fill: &Fill) -> Result<(), FetchError> {
+    match fill.wait_ended().await {
+        FillState::Failed(error) => Err(error.into()),
+        FillState::NotStored(reason) => Err(FetchError::NotStored(reason)),
+        FillState::Complete(_) | FillState::Starting | FillState::Filling(_) => Ok(()),
     }
 }

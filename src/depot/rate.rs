@@ -1,30 +1,30 @@
-//! How fast something grows, as whoever watches wants to know it: over the last seconds, not since it began.
+//! The rate of a growing count over the last seconds.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Over how long a rate is taken: long enough that a pause between two parts is no standstill, short enough that a
-/// standstill is seen.
+/// The window of a rate: long enough that a pause between two parts does not look like a stall, short enough to show a
+/// stall.
 const WINDOW: Duration = Duration::from_secs(5);
-/// Samples closer to one another than this are one: however many look, few are kept.
+/// The minimum distance of two samples, so that frequent reads store few of them.
 const SPACING: Duration = Duration::from_millis(200);
 
-/// The rate of a count that only grows. It is told the count when somebody looks, and costs nothing in between.
+/// The rate of a count that only grows. Samples are taken when the rate is read; in between it costs nothing.
 #[derive(Debug, Clone)]
 pub struct Rate {
-    /// In the order of time; the first is the one that the rate is taken from.
+    /// In order of time. The rate is computed from the first.
     samples: VecDeque<(Instant, u64)>,
 }
 
 impl Rate {
-    /// The rate of a count that is `count` at `now`.
+    /// Starts with `count` at `now`.
     pub fn new(now: Instant, count: u64) -> Self {
         Self { samples: VecDeque::from([(now, count)]) }
     }
 
-    /// The count is `count` at `now`: how much it grows a second.
+    /// Records `count` at `now`, and returns the growth per second.
     pub fn at(&mut self, now: Instant, count: u64) -> u64 {
-        // One from before the window stays, for whoever looks seldom.
+        // One sample from before the window stays, so that rare reads have one too.
         while self.samples.get(1).is_some_and(|(at, _)| now.saturating_duration_since(*at) >= WINDOW) {
             self.samples.pop_front();
         }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_standstill_is_seen_and_what_was_long_ago_is_forgotten() {
+    fn stall_drops_rate_to_zero() {
         let began = Instant::now();
         let at = |millis| began + Duration::from_millis(millis);
         let mut rate = Rate::new(began, 0);
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_looks_seldom_sees_the_time_since() {
+    fn rare_reads_average_since_last() {
         let began = Instant::now();
         let mut rate = Rate::new(began, 500);
         assert_eq!(rate.at(began + Duration::from_mins(1), 6500), 100);
@@ -70,7 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_steady_count_has_its_own_rate_however_often_one_looks(
+        fn steady_growth_has_constant_rate(
             step in 1u64..1_000_000,
             gaps in prop::collection::vec(1u64..3000, 1..200),
         ) {

@@ -1,4 +1,4 @@
-//! An asset opened for reading, and the way its bytes are found: in the cache, in a fill, or around both.
+//! An asset opened for reading. Its bytes come from the cache, from a fill, or directly from the origin.
 
 use std::sync::Arc;
 
@@ -7,26 +7,32 @@ use futures_core::future::BoxFuture;
 
 use super::blob::Blob;
 use super::bypass::Bypass;
-use super::stream::Terms;
-use super::verdict::SourceFailures;
-use super::{ByteStream, CacheState, Delivery, Depot, Found, ReadError, Wanting, sources};
+use super::cache_state::CacheState;
+use super::error::ReadError;
+use super::facade::Depot;
+use super::fill_state::FillState;
+use super::interest::InterestKind;
+use super::lookup::Lookup;
+use super::settings::{Delivery, StreamOptions};
+use super::stream::ByteStream;
 use crate::asset::ByteRange;
 use crate::cache::Entry;
 use crate::catalog::Asset;
 use crate::task::blocking;
 
-/// Blobs up to this size are kept in memory once they are asked for: boot scripts, NBPs' configuration, grub.cfg.
+/// Blobs up to this size, in bytes, are kept in memory after their first read: boot scripts, configuration files of network
+/// boot programs, `grub.cfg`.
 const HOT_BLOB: u64 = 64 << 10;
 
-/// An asset opened for reading: its size is known, and its bytes are here or can be asked for.
+/// An asset opened for reading. Its size is known; its bytes are cached or can be fetched.
 pub struct Reader {
-    pub(super) depot: Depot,
-    pub(super) asset: Arc<Asset>,
-    pub(super) size: u64,
-    /// The blob, where it is here.
-    pub(super) entry: Option<Entry>,
-    /// Opening it began the fill.
-    pub(super) began: bool,
+    depot: Depot,
+    asset: Arc<Asset>,
+    size: u64,
+    /// The blob. `None` if it is not cached, or cannot be opened.
+    entry: Option<Entry>,
+    /// Whether opening the asset started its fill.
+    started_fill: bool,
 }
 
 impl Reader {
@@ -35,44 +41,43 @@ impl Reader {
         self.size
     }
 
-    /// Streams `range` (cut to the asset's size). Returns when the first piece is there to be sent, so an asset that
-    /// cannot be had fails here, before a front end has said that all is well.
+    /// Streams `range`, truncated to the asset's size. Returns when the first piece is available, so that an unavailable
+    /// asset fails here, before a front end has sent a success status.
     ///
-    /// Begins or joins the fill of an asset that is not here; the range's parts move to the front of its queue.
+    /// Starts or joins the fill of an asset that is not cached; the parts of the range move to the front of its queue.
     pub async fn stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
         let range = range.intersect(&ByteRange::whole(self.size));
         let stream = self.open_stream(range, delivery).await;
         if stream.is_err() {
-            // It may be the size that was wrong: it is not said again without being asked for anew.
-            let supply = self.depot.supply();
-            let whence = supply.whence(&self.asset.digest, &sources(&supply, &self.asset));
-            supply.memory.sizes.invalidate(&whence).await;
+            // The size may have been wrong: it is not used again without a new request.
+            let snapshot = self.depot.snapshot();
+            snapshot.replies.sizes.invalidate(&snapshot.asset_key(&self.asset)).await;
         }
         stream
     }
 
     async fn open_stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
-        let terms = Terms { size: self.size, delivery, release: self.depot.shared.supply.load().settings.release };
+        let options = StreamOptions { size: self.size, delivery, release: self.depot.release() };
         loop {
-            // What was filled since the asset was opened is here now.
+            // The blob may have been filled since the asset was opened.
             let found = match &self.entry {
-                Some(entry) => Found::Blob(entry.clone()),
-                None => self.depot.look(&self.asset.digest).await,
+                Some(entry) => Lookup::Cached(entry.clone()),
+                None => self.depot.look_up(&self.asset.digest).await,
             };
-            if let Found::Blob(entry) = found {
-                terms.hold(entry.size())?;
-                let state = if self.began { CacheState::Miss } else { CacheState::Hit };
+            if let Lookup::Cached(entry) = found {
+                options.check_size(entry.size())?;
+                let state = if self.started_fill { CacheState::Miss } else { CacheState::Hit };
                 let blob = Blob::new(self.depot.clone(), Arc::clone(&self.asset), entry);
                 return self.blob_stream(blob, range, delivery, state).await;
             }
             let bypass = self.bypass(range);
-            let unreadable = matches!(found, Found::Unreadable(_));
-            if unreadable || self.depot.shared.unstored.contains_key(&self.asset.digest) {
+            let unreadable = matches!(found, Lookup::Unreadable(_));
+            if unreadable || self.depot.shared.no_space.contains_key(&self.asset.digest) {
                 return ByteStream::bypass(bypass.await, range.len()).await;
             }
-            if let Some((fill, state)) = self.depot.join(&self.asset, Wanting::Lasting)? {
-                let state = if self.began { CacheState::Miss } else { state };
-                return ByteStream::fill(self.depot.clone(), fill, range, terms, state, bypass).await;
+            if let Some((fill, state)) = self.depot.join_fill(&self.asset, InterestKind::Permanent)? {
+                let state = if self.started_fill { CacheState::Miss } else { state };
+                return ByteStream::fill(self.depot.clone(), fill, range, options, state, bypass).await;
             }
         }
     }
@@ -88,37 +93,59 @@ impl Reader {
             return Ok(ByteStream::blob(blob, range, delivery, state));
         }
         let bytes = self.depot.hot(blob).await?;
-        // Cut to the size above, which is at most `HOT_BLOB`.
+        // Truncated to the size above, which is at most `HOT_BLOB`.
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         Ok(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), state))
     }
 
-    /// The way around the cache, should it be needed.
+    /// Prepares a read that bypasses the cache; it waits for a permit.
     fn bypass(&self, range: ByteRange) -> BoxFuture<'static, Bypass> {
         let (depot, asset, size) = (self.depot.clone(), Arc::clone(&self.asset), self.size);
         Box::pin(async move {
-            let blocks = depot.clone().block_list(Arc::clone(&asset)).await;
-            let supply = depot.supply();
-            // The semaphore is never closed.
-            let slot = Arc::clone(&supply.bypasses).acquire_owned().await.ok();
-            Bypass {
-                sources: sources(&supply, &asset).into(),
-                origins: supply.origins.clone(),
-                retries: supply.settings.retries,
-                blocks: blocks.filter(|list| list.size() == size),
-                failures: SourceFailures::default(),
-                run: None,
-                asset,
-                range,
-                size,
-                slot,
-            }
+            let block_list = depot.clone().block_list(Arc::clone(&asset)).await;
+            Bypass::new(&depot.snapshot(), asset, block_list, range, size).await
         })
     }
 }
 
 impl Depot {
-    /// A small blob's bytes, in memory from its first use on.
+    /// Opens the asset for reading. Returns when its size is known.
+    ///
+    /// If neither the cache nor the catalog has the size, this starts the fill: the origin's first reply reports it.
+    pub async fn read(&self, asset: &Arc<Asset>) -> Result<Reader, ReadError> {
+        let reader =
+            |size, entry| Reader { depot: self.clone(), asset: Arc::clone(asset), size, entry, started_fill: false };
+        loop {
+            match self.look_up(&asset.digest).await {
+                Lookup::Cached(entry) => return Ok(reader(entry.size(), Some(entry))),
+                Lookup::Unreadable(size) => return Ok(reader(size, None)),
+                Lookup::Missing => {}
+            }
+            let snapshot = self.snapshot();
+            let key = snapshot.asset_key(asset);
+            if let Some(error) = snapshot.replies.failures.get(&key) {
+                return Err(error);
+            }
+            let known = match asset.size {
+                Some(size) => Some(size),
+                None => snapshot.replies.sizes.get(&key).await,
+            };
+            if let Some(size) = known {
+                return Ok(reader(size, None));
+            }
+            let Some((fill, state)) = self.join_fill(asset, InterestKind::Permanent)? else { continue };
+            let size = match fill.wait_started().await {
+                FillState::Filling(partial) => partial.size(),
+                FillState::Complete(entry) => entry.size(),
+                FillState::Starting | FillState::NotStored(_) => self.size(asset).await?,
+                FillState::Failed(error) => return Err(error),
+            };
+            snapshot.replies.sizes.insert(key, size).await;
+            return Ok(Reader { started_fill: state == CacheState::Miss, ..reader(size, None) });
+        }
+    }
+
+    /// The bytes of a small blob, from memory after its first read.
     async fn hot(&self, blob: Blob) -> Result<Bytes, ReadError> {
         let digest = *blob.digest();
         if let Some(bytes) = self.shared.hot.get(&digest) {

@@ -1,21 +1,24 @@
-//! What the room needs of the settings file, resolved.
+//! The settings of fills and streams, resolved from the configuration.
 
 use std::time::Duration;
 
-/// How fills go about it.
+use super::error::ReadError;
+use super::source_failures::RETRY_AFTER;
+
+/// How fills read their sources.
 #[derive(Debug, Clone)]
 pub struct FillSettings {
     /// Bytes of one ranged request.
     pub part_size: u64,
-    /// Connections of one fill at a time.
+    /// Concurrent connections of one fill.
     pub connections: usize,
-    /// Fills at a time; others wait.
+    /// Concurrent fills; further fills wait.
     pub max_fills: usize,
-    /// How often a part is asked again before its source is given up.
+    /// How often a failed part is retried before its source is given up.
     pub retries: u32,
-    /// How long a missing object or wrong bytes are remembered.
+    /// How long a missing object or wrong bytes are cached.
     pub negative_ttl: Duration,
-    /// When bytes of a fill under way may go out.
+    /// When bytes of an active fill may be sent.
     pub release: Release,
 }
 
@@ -32,22 +35,42 @@ impl Default for FillSettings {
     }
 }
 
-/// When bytes of a fill under way may go out.
+/// When bytes of an active fill may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Release {
-    /// As they come, all but the last piece of what was asked for; that one when the bytes are proven.
+    /// As they arrive, except the last piece of the requested range; that one when the bytes are verified.
     #[default]
     HoldTail,
-    /// Nothing before the whole is proven. What cannot be stored for want of room cannot be kept back either: of that the
+    /// Only after the whole is verified. A blob that the cache has no space for cannot be held back as a whole: only its
     /// tail is.
     Whole,
 }
 
-/// How a front end wants the bytes of proven blobs.
+/// How a front end reads the bytes of cached blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// The page cache's own pages, for a plain socket's vectored write alone: user space must never read them.
+    /// Mapped pages of the page cache, only for a vectored write to a plain socket: user space must never read them.
     Mapped,
-    /// Memory of their own, for what reads them (TLS, netascii).
+    /// Copied to the heap, for code that reads the bytes (TLS, netascii).
     Copied,
+}
+
+/// The options of one stream.
+#[derive(Clone, Copy)]
+pub(super) struct StreamOptions {
+    /// The asset's size in bytes, as announced to the client.
+    pub(super) size: u64,
+    pub(super) delivery: Delivery,
+    pub(super) release: Release,
+}
+
+impl StreamOptions {
+    /// Fails if an asset of `size` bytes is not what was announced to the client.
+    pub(super) fn check_size(&self, size: u64) -> Result<(), ReadError> {
+        if size == self.size {
+            return Ok(());
+        }
+        let reason = format!("it has {size} bytes, {} were announced", self.size);
+        Err(ReadError::Unavailable { reason, retry_after: RETRY_AFTER })
+    }
 }

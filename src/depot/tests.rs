@@ -1,26 +1,27 @@
 //! The depot over a real cache directory and a real HTTP origin in this process, whose misbehaviour each test chooses.
 
+mod activity;
 mod blocks;
 mod bypass;
-mod doubts;
+mod interest;
+pub(crate) mod origin;
 mod preload;
-mod restock;
+mod reconfigure;
 mod resume;
-pub(crate) mod shelf;
 mod sources;
-mod watching;
-mod wishes;
+mod unreadable;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use self::shelf::{Fault, Shelf};
+use self::origin::{FakeOrigin, Fault};
 use super::*;
-use crate::asset::AssetName;
-use crate::cache::CacheSettings;
-use crate::origin::Timeouts;
+use crate::asset::{AssetName, ByteRange, Digest, SourceUrl};
+use crate::cache::{Cache, CacheSettings};
+use crate::catalog::{Asset, Catalog};
+use crate::origin::{Origins, Timeouts};
 
 const SIZE: usize = 3_000_000;
 
@@ -30,10 +31,10 @@ fn bytes(seed: u8) -> Vec<u8> {
 }
 
 /// A depot in a directory of its own, and the origins of its one asset `disk.img`.
-struct House {
+struct TestDepot {
     depot: Depot,
     dir: tempfile::TempDir,
-    shelves: Vec<Shelf>,
+    origins: Vec<FakeOrigin>,
     data: Vec<u8>,
     asset: Asset,
     settings: FillSettings,
@@ -41,19 +42,19 @@ struct House {
     stall: Duration,
 }
 
-impl House {
-    /// A house whose asset has one source for each list of faults.
+impl TestDepot {
+    /// A test whose asset has one source for each list of faults.
     async fn new(faults: &[&[Fault]]) -> Self {
         Self::with(faults, |_| {}).await
     }
 
-    async fn with(faults: &[&[Fault]], change: impl FnOnce(&mut House)) -> Self {
+    async fn with(faults: &[&[Fault]], change: impl FnOnce(&mut TestDepot)) -> Self {
         let data = bytes(1);
-        let mut shelves = Vec::new();
+        let mut origins = Vec::new();
         for faults in faults {
-            shelves.push(Shelf::start(data.clone(), faults).await);
+            origins.push(FakeOrigin::start(data.clone(), faults).await);
         }
-        let sources = shelves.iter().map(|shelf| shelf.url("disk.img")).collect();
+        let sources = origins.iter().map(|origin| origin.url("disk.img")).collect();
         let asset = Asset::new(AssetName::parse("disk.img").unwrap(), Digest::of(&data), sources);
         let settings = FillSettings {
             part_size: 256 << 10,
@@ -65,10 +66,10 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let (max_size, stall) = (1 << 30, Duration::from_mins(1));
         let depot = depot(&dir, &asset, &settings, max_size, stall);
-        let mut house = Self { depot, dir, shelves, data, asset, settings, max_size, stall };
-        change(&mut house);
-        house.reopen().await;
-        house
+        let mut test = Self { depot, dir, origins, data, asset, settings, max_size, stall };
+        change(&mut test);
+        test.reopen().await;
+        test
     }
 
     /// The same directory under a new depot, as after a restart.
@@ -99,7 +100,7 @@ impl House {
 
     /// Waits until no fill is under way.
     async fn settle(&self) {
-        while !self.depot.filling().is_empty() {
+        while !self.depot.active_fills().is_empty() {
             tokio::task::yield_now().await;
         }
     }
@@ -140,24 +141,24 @@ async fn get(depot: &Depot, range: ByteRange) -> (Vec<u8>, Result<CacheState, Re
 
 #[tokio::test]
 async fn a_cold_asset_is_filled_in_parts_and_then_served_from_the_cache() {
-    let house = House::new(&[&[]]).await;
-    let (got, end) = house.get_all().await;
-    assert!(got == house.data);
+    let test = TestDepot::new(&[&[]]).await;
+    let (got, end) = test.get_all().await;
+    assert!(got == test.data);
     assert_eq!(end.unwrap(), CacheState::Miss);
-    let requests = house.shelves[0].requests();
+    let requests = test.origins[0].requests();
     assert_eq!(requests, SIZE.div_ceil(256 << 10), "one request a part");
-    let (got, end) = house.get(ByteRange::new(1000, 2_000_000)).await;
-    assert!(got == house.part(ByteRange::new(1000, 2_000_000)));
+    let (got, end) = test.get(ByteRange::new(1000, 2_000_000)).await;
+    assert!(got == test.part(ByteRange::new(1000, 2_000_000)));
     assert_eq!(end.unwrap(), CacheState::Hit);
-    assert_eq!(house.shelves[0].requests(), requests, "a hit asks nobody");
+    assert_eq!(test.origins[0].requests(), requests, "a hit asks nobody");
 }
 
 #[tokio::test]
 async fn wherever_a_reader_begins_its_frames_end_where_those_of_others_do() {
-    let house = House::new(&[&[]]).await;
-    house.get_all().await.1.unwrap();
-    house.settle().await;
-    let reader = house.depot.read(&house.found()).await.unwrap();
+    let test = TestDepot::new(&[&[]]).await;
+    test.get_all().await.1.unwrap();
+    test.settle().await;
+    let reader = test.depot.read(&test.found()).await.unwrap();
     let stream = reader.stream(ByteRange::new(1000, 600_000), Delivery::Copied).await.unwrap();
     let frames: Vec<usize> = stream.map(|frame| frame.unwrap().len()).collect().await;
     assert_eq!(frames, [262_144 - 1000, 262_144, 600_000 - 2 * 262_144]);
@@ -165,82 +166,82 @@ async fn wherever_a_reader_begins_its_frames_end_where_those_of_others_do() {
 
 #[tokio::test]
 async fn many_readers_at_once_make_one_fill() {
-    let house = House::new(&[&[]]).await;
-    let ends = futures_util::future::join_all((0..50).map(|_| house.get_all())).await;
+    let test = TestDepot::new(&[&[]]).await;
+    let ends = futures_util::future::join_all((0..50).map(|_| test.get_all())).await;
     for (got, end) in ends {
-        assert!(got == house.data);
+        assert!(got == test.data);
         end.unwrap();
     }
-    assert_eq!(house.shelves[0].sent("disk.img"), SIZE as u64, "every byte crossed once");
+    assert_eq!(test.origins[0].sent("disk.img"), SIZE as u64, "every byte crossed once");
 }
 
 #[tokio::test]
 async fn a_size_is_known_from_one_request_and_begins_no_fill() {
-    let house = House::new(&[&[]]).await;
+    let test = TestDepot::new(&[&[]]).await;
     for _ in 0..3 {
-        assert_eq!(house.depot.size(&house.found()).await.unwrap(), SIZE as u64);
+        assert_eq!(test.depot.size(&test.found()).await.unwrap(), SIZE as u64);
     }
-    assert_eq!(house.shelves[0].requests(), 1);
-    assert!(house.depot.filling().is_empty());
+    assert_eq!(test.origins[0].requests(), 1);
+    assert!(test.depot.active_fills().is_empty());
 }
 
 #[tokio::test]
 async fn an_empty_asset_is_an_asset() {
-    let house = House::with(&[&[]], |h| {
+    let test = TestDepot::with(&[&[]], |h| {
         h.data.clear();
         h.asset.digest = Digest::of(b"");
-        h.shelves[0].put("disk.img", Vec::new());
+        h.origins[0].put("disk.img", Vec::new());
     })
     .await;
-    let (got, end) = house.get_all().await;
+    let (got, end) = test.get_all().await;
     end.unwrap();
     assert!(got.is_empty());
-    house.settle().await;
-    assert!(house.blob_is_here());
+    test.settle().await;
+    assert!(test.blob_is_here());
 }
 
 #[tokio::test]
 async fn a_file_source_needs_no_network() {
     let held = tempfile::tempdir().unwrap();
     let path = held.path().join("disk.img");
-    let house = House::with(&[], |h| {
+    let test = TestDepot::with(&[], |h| {
         std::fs::write(&path, &h.data).unwrap();
         let url: SourceUrl = format!("file://{}", path.display()).parse().unwrap();
         h.asset.sources = vec![url];
     })
     .await;
-    let (got, end) = house.get_all().await;
+    let (got, end) = test.get_all().await;
     end.unwrap();
-    assert!(got == house.data);
+    assert!(got == test.data);
 }
 
 /// EIO, EMFILE, EACCES; here ELOOP.
 #[tokio::test]
 async fn a_blob_that_cannot_be_opened_is_answered() {
-    let mut house = House::new(&[&[]]).await;
-    house.get_all().await.1.unwrap();
-    house.settle().await;
-    house.reopen().await;
-    let hex = house.asset.digest.to_string();
-    let path = house.dir.path().join("blobs/sha256").join(&hex[..2]).join(&hex);
+    let mut test = TestDepot::new(&[&[]]).await;
+    test.get_all().await.1.unwrap();
+    test.settle().await;
+    test.reopen().await;
+    let hex = test.asset.digest.to_string();
+    let path = test.dir.path().join("blobs/sha256").join(&hex[..2]).join(&hex);
     std::fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink(&path, &path).unwrap();
     // Not a matter of time: it never ends.
-    let ended = tokio::time::timeout(Duration::from_secs(30), house.get_all()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), test.get_all()).await;
     let (got, end) = ended.expect("an answer, whichever");
-    assert!(end.is_err() || got == house.data);
+    assert!(end.is_err() || got == test.data);
 }
 
 #[tokio::test]
 async fn a_size_is_told_while_the_fill_waits_for_its_turn() {
-    let house = House::with(&[&[Fault::HoldFrom { at: 0 }]], |h| h.settings.max_fills = 1).await;
-    let depot = house.depot.clone();
-    let supply = depot.supply();
-    let _slot = supply.slots.acquire().await.unwrap();
-    let waiting = house.depot.clone();
+    let test = TestDepot::with(&[&[Fault::HoldFrom { at: 0 }]], |h| h.settings.max_fills = 1).await;
+    let depot = test.depot.clone();
+    let snapshot = depot.snapshot();
+    let _slot = snapshot.fill_permits.acquire().await.unwrap();
+    let waiting = test.depot.clone();
     tokio::spawn(async move { get(&waiting, ByteRange::whole(u64::MAX)).await });
-    while house.depot.filling().is_empty() {
+    while test.depot.active_fills().is_empty() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(house.depot.size(&house.found()).await.unwrap(), SIZE as u64);
+    assert_eq!(test.depot.size(&test.found()).await.unwrap(), SIZE as u64);
 }

@@ -1,137 +1,67 @@
-//! One transfer to one client: logged once and counted once, when it ends, whatever its end.
+//! The accounting of one transfer to one client: logged once and counted once, when it ends.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr, VariantNames};
 use tracing::info;
 
+use super::cache_state::CacheState;
 use super::events::{TransferEnd, TransferFacts};
-use super::traffic::{Open, Traffic};
+use super::outcome::Outcome;
+use super::protocol::Protocol;
+use super::transfer_registry::{ActiveTransfer, TransferRegistry};
 use crate::span::{Kind, Span};
 
-/// Characters of an unknown name that the log shows.
-const UNKNOWN_SHOWN: usize = 200;
+/// Characters of an unknown name that are logged.
+const MAX_UNKNOWN_NAME: usize = 200;
 
-/// How a transfer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantNames)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Outcome {
-    /// All that was asked for went out, proven.
-    Complete,
-    /// The client asked for the size and let go.
-    Probe,
-    /// The client went away.
-    Aborted,
-    /// The client fell silent.
-    Timeout,
-    /// The bytes did not have the digest that the catalog names.
-    DigestMismatch,
-    /// The origin could not be read.
-    OriginFailed,
-    /// The request was not served: a bad request, too many transfers, or the server is stopping.
-    Refused,
-    /// There is no such asset.
-    NotFound,
-}
-
-/// Where a transfer's bytes came from, in the order of how far that is.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr, VariantNames,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum CacheState {
-    /// The cache.
-    Hit,
-    /// A fill that was under way.
-    Join,
-    /// A fill that this transfer began.
-    Miss,
-    /// The origin, stored nowhere: there was no room.
-    Bypass,
-}
-
-/// The protocol a transfer speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString, VariantNames)]
-#[strum(serialize_all = "kebab-case")]
-pub enum Protocol {
-    /// HTTP, over TLS or not.
-    Http,
-    /// TFTP.
-    Tftp,
-}
-
-impl Outcome {
-    /// The contract's word for it, in logs and metrics.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-impl CacheState {
-    /// The contract's word for it, in logs and metrics.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-impl Protocol {
-    /// The word for it in logs and metrics.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-/// A transfer under way. Ends once: by [`Transfer::finish`], or as `aborted` when dropped.
+/// An active transfer. Ends once: by [`Transfer::finish`], or as `aborted` when dropped.
 pub struct Transfer {
-    open: Arc<Open>,
-    traffic: Arc<Traffic>,
+    active: Arc<ActiveTransfer>,
+    registry: Arc<TransferRegistry>,
     began: Instant,
     ended: bool,
     span: Span,
 }
 
 impl Transfer {
-    /// A transfer of `name` to `peer`, begun now.
-    pub(super) fn begin(traffic: &Arc<Traffic>, protocol: Protocol, peer: SocketAddr, name: String) -> Self {
+    /// Starts the accounting of a transfer of `name` to `peer`.
+    pub(super) fn begin(registry: &Arc<TransferRegistry>, protocol: Protocol, peer: SocketAddr, name: String) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let open = traffic.begin(TransferFacts { id, protocol, peer, name, began: SystemTime::now() });
+        let active = registry.begin(TransferFacts { id, protocol, peer, name, began: SystemTime::now() });
         let span = Span::begin("transfer", Kind::Server);
-        Self { open, traffic: Arc::clone(traffic), began: Instant::now(), ended: false, span }
+        Self { active, registry: Arc::clone(registry), began: Instant::now(), ended: false, span }
     }
 
-    /// Says where its bytes come from.
+    /// Sets where the bytes come from.
     pub fn set_cache(&mut self, state: CacheState) {
-        self.open.set_cache(state);
+        self.active.set_cache(state);
     }
 
-    /// Counts payload bytes that went out, repeats not included. Whoever looks sees them at once; it costs one addition.
+    /// Counts payload bytes that were sent, without retransmissions. Costs one atomic addition.
     pub fn add_sent(&self, bytes: u64) {
-        self.open.add_sent(bytes);
+        self.active.add_sent(bytes);
     }
 
-    /// Says how many payload bytes went out in all, for an owner that counts by itself.
+    /// Sets the total of payload bytes that were sent, for an owner that counts them itself.
     pub fn set_sent(&self, bytes: u64) {
-        self.open.set_sent(bytes);
+        self.active.set_sent(bytes);
     }
 
-    /// Payload bytes that went out so far.
+    /// Payload bytes sent so far.
     pub fn sent(&self) -> u64 {
-        self.open.sent()
+        self.active.sent()
     }
 
-    /// What it took, for what is a part of it.
+    /// The trace span of this transfer, as the parent of others.
     pub(crate) fn span(&self) -> &Span {
         &self.span
     }
 
-    /// Ends it, with what the log should say besides the outcome.
+    /// Ends the transfer; `detail` is logged with the outcome.
     pub fn finish(mut self, outcome: Outcome, detail: Option<&str>) {
         self.end(outcome, detail);
     }
@@ -140,8 +70,8 @@ impl Transfer {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let facts = &self.open.facts;
-        let (protocol, state, sent) = (facts.protocol.as_str(), self.open.cache(), self.open.sent());
+        let facts = &self.active.facts;
+        let (protocol, state, sent) = (facts.protocol.as_str(), self.active.cache(), self.active.sent());
         let cache = state.map_or("none", CacheState::as_str);
         let took = self.began.elapsed();
         let seconds = took.as_secs_f64();
@@ -158,19 +88,19 @@ impl Transfer {
             "transfer",
         );
         self.trace(outcome, cache, detail);
-        self.traffic.end(facts, TransferEnd { outcome, cache: state, sent, took });
+        self.registry.end(facts, TransferEnd { outcome, cache: state, sent, took });
     }
 
     fn trace(&self, outcome: Outcome, cache: &'static str, detail: Option<&str>) {
-        let (facts, span) = (&self.open.facts, &self.span);
+        let (facts, span) = (&self.active.facts, &self.span);
         span.text("network.protocol.name", facts.protocol.as_str());
         span.text("client.address", &facts.peer.ip().to_canonical());
         span.number("client.port", facts.peer.port().into());
         span.text("bootdepot.asset", &facts.name);
         span.text("bootdepot.outcome", outcome.as_str());
         span.text("bootdepot.cache", cache);
-        span.number("bootdepot.sent_bytes", self.open.sent());
-        // What a client does or wants is no failure of ours.
+        span.number("bootdepot.sent_bytes", self.active.sent());
+        // A failed request or a disconnect is not an error of this server.
         if matches!(outcome, Outcome::DigestMismatch | Outcome::OriginFailed) {
             span.fail(outcome.as_str(), detail.unwrap_or_default());
         }
@@ -183,39 +113,39 @@ impl Drop for Transfer {
     }
 }
 
-/// A client's text as a log and a list may show it: escaped, so that it writes no lines of its own, and cut.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(UNKNOWN_SHOWN).flat_map(char::escape_debug).collect()
+/// Escapes and truncates a client's text, so that it cannot add lines to the log.
+pub(super) fn escape_for_log(text: &str) -> String {
+    text.chars().take(MAX_UNKNOWN_NAME).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::depot::TransferEvent;
+    use crate::depot::events::TransferEvent;
 
     #[test]
-    fn an_unknown_name_writes_no_line_of_its_own() {
-        let forged = shown("x outcome=\"complete\"\n2026-01-01T00:00:00Z  INFO \u{1b}[2J");
+    fn unknown_name_is_escaped_and_truncated() {
+        let forged = escape_for_log("x outcome=\"complete\"\n2026-01-01T00:00:00Z  INFO \u{1b}[2J");
         assert_eq!(forged, r#"x outcome=\"complete\"\n2026-01-01T00:00:00Z  INFO \u{1b}[2J"#);
-        assert_eq!(shown(&"ü".repeat(1500)), "ü".repeat(200));
+        assert_eq!(escape_for_log(&"ü".repeat(1500)), "ü".repeat(200));
     }
 
     #[test]
-    fn a_listener_hears_of_the_beginning_and_of_one_end() {
-        let traffic = Arc::new(Traffic::new());
-        let mut heard = traffic.subscribe();
+    fn subscriber_gets_one_start_and_one_end() {
+        let registry = Arc::new(TransferRegistry::new());
+        let mut events = registry.subscribe();
         let peer = "192.0.2.7:4000".parse().unwrap();
-        let mut transfer = Transfer::begin(&traffic, Protocol::Tftp, peer, "x".to_owned());
+        let mut transfer = Transfer::begin(&registry, Protocol::Tftp, peer, "x".to_owned());
         transfer.set_cache(CacheState::Hit);
         transfer.add_sent(7);
         transfer.finish(Outcome::Complete, None);
-        let TransferEvent::Began(facts) = heard.try_recv().unwrap() else { panic!("it begins first") };
+        let TransferEvent::Began(facts) = events.try_recv().unwrap() else { panic!("expected the start") };
         assert_eq!((facts.peer, facts.name.as_str()), (peer, "x"));
-        let TransferEvent::Ended(ended, end) = heard.try_recv().unwrap() else { panic!("it ends then") };
+        let TransferEvent::Ended(ended, end) = events.try_recv().unwrap() else { panic!("expected the end") };
         assert_eq!(
             (ended.id, end.outcome, end.cache, end.sent),
             (facts.id, Outcome::Complete, Some(CacheState::Hit), 7)
         );
-        assert!(heard.try_recv().is_err());
+        assert!(events.try_recv().is_err());
     }
 }

@@ -1,7 +1,10 @@
-//! What kinds of firmware there are: a processor, and the way it boots.
+//! The kinds of firmware: a processor architecture and a boot method.
 
-/// A kind of firmware that can be given a boot file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+use strum::{IntoStaticStr, VariantArray};
+
+/// A kind of firmware that can boot from the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Platform {
     /// An x86 BIOS with PXE.
     Bios,
@@ -24,28 +27,17 @@ pub enum Platform {
 }
 
 impl Platform {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Bios,
-        Self::EfiIa32,
-        Self::EfiX64,
-        Self::EfiArm32,
-        Self::EfiArm64,
-        Self::HttpIa32,
-        Self::HttpX64,
-        Self::HttpArm32,
-        Self::HttpArm64,
-    ];
+    /// All platforms.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
-    /// The platform of an architecture type (DHCP option 93).
-    pub fn of(architecture: u16) -> Option<Self> {
-        Self::ALL.into_iter().find(|platform| platform.architectures().contains(&architecture))
+    /// The platform of an architecture type (DHCP option 93), if it is known.
+    pub fn from_architecture(architecture: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|platform| platform.architectures().contains(&architecture))
     }
 
-    /// Its architecture types, as IANA's registry "Processor Architecture Types" (RFC 5970 3.3) has them.
+    /// Its architecture types in IANA's registry "Processor Architecture Types" (RFC 5970 3.3).
     ///
-    /// RFC 4578 2.1 had 7 as "EFI BC" and 9 as "EFI x86-64"; an erratum swapped them, and firmware of both beliefs is in
-    /// use on x86-64.
+    /// RFC 4578 2.1 lists 7 as "EFI BC" and 9 as "EFI x86-64". An erratum swapped them, and x86-64 firmware uses both.
     pub const fn architectures(self) -> &'static [u16] {
         match self {
             Self::Bios => &[0],
@@ -61,21 +53,11 @@ impl Platform {
     }
 
     /// Its name in settings, logs and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bios => "bios",
-            Self::EfiIa32 => "efi-ia32",
-            Self::EfiX64 => "efi-x64",
-            Self::EfiArm32 => "efi-arm32",
-            Self::EfiArm64 => "efi-arm64",
-            Self::HttpIa32 => "http-ia32",
-            Self::HttpX64 => "http-x64",
-            Self::HttpArm32 => "http-arm32",
-            Self::HttpArm64 => "http-arm64",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
-    /// What people call it.
+    /// Its name for people.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Bios => "BIOS",
@@ -90,10 +72,10 @@ impl Platform {
         }
     }
 
-    /// The boot file that it is given unless the settings name another.
+    /// Its boot file unless the configuration names another.
     ///
-    /// On UEFI, iPXE with the firmware's own network driver: iPXE's drivers and some cards of Dell's 13th generation do
-    /// not get on.
+    /// On UEFI it is iPXE with the network driver of the firmware: iPXE's own drivers fail on some network cards of Dell's
+    /// 13th generation.
     pub const fn default_file(self) -> &'static str {
         match self {
             Self::Bios => "undionly.kpxe",
@@ -104,7 +86,7 @@ impl Platform {
         }
     }
 
-    /// Whether it fetches its boot file over HTTP, and so wants a URL.
+    /// Whether it fetches its boot file over HTTP, so that the file name is a URL.
     pub const fn boots_over_http(self) -> bool {
         matches!(self, Self::HttpIa32 | Self::HttpX64 | Self::HttpArm32 | Self::HttpArm64)
     }
@@ -120,14 +102,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_architecture_is_of_one_platform() {
-        for platform in Platform::ALL {
+    fn each_architecture_has_one_platform() {
+        for platform in Platform::ALL.iter().copied() {
             for architecture in platform.architectures() {
-                assert_eq!(Platform::of(*architecture), Some(platform));
+                assert_eq!(Platform::from_architecture(*architecture), Some(platform));
             }
         }
         for other in [1, 2, 8, 12, 17, 20, 27, u16::MAX] {
-            assert_eq!(Platform::of(other), None);
+            assert_eq!(Platform::from_architecture(other), None);
         }
+    }
+
+    #[test]
+    fn platform_names_are_kebab_case() {
+        let names: Vec<_> = Platform::ALL.iter().map(|platform| platform.name()).collect();
+        let uefi = ["ia32", "x64", "arm32", "arm64"];
+        let expected: Vec<String> = std::iter::once("bios".to_owned())
+            .chain(uefi.map(|arch| format!("efi-{arch}")))
+            .chain(uefi.map(|arch| format!("http-{arch}")))
+            .collect();
+        assert_eq!(names, expected);
     }
 }

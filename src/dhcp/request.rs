@@ -1,4 +1,4 @@
-//! What a client's packet asks for. Everything in it is the client's word: nothing is believed, and nothing here panics.
+//! Parses DHCP requests for a boot file. The packets are not trusted, and no packet causes a panic.
 
 use std::net::Ipv4Addr;
 
@@ -8,76 +8,77 @@ use dhcproto::v4::{HType, MessageType, Opcode, OptionCode};
 use super::platform::Platform;
 use crate::boot::{Mac, Machine, Uuid};
 
-/// Which message a packet is.
+/// The type of a DHCP message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// DHCPDISCOVER: who is there?
+pub enum MessageKind {
+    /// DHCPDISCOVER: looks for servers.
     Discover,
-    /// DHCPREQUEST: what of that which you offered?
+    /// DHCPREQUEST: accepts an offer.
     Request,
 }
 
-/// Who asks.
+/// The kind of client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Client {
-    /// Firmware of a known kind.
+pub enum ClientKind {
+    /// Firmware of a known platform.
     Firmware(Platform),
-    /// iPXE, which is past the firmware's file and wants its script.
+    /// iPXE, which the firmware has loaded already and which needs its script.
     Ipxe,
-    /// Firmware of an architecture that no boot file can be named for.
+    /// Firmware of an unknown architecture, which has no NBP.
     Unknown,
 }
 
 /// A client's request for a boot file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// Which message it is.
-    pub kind: Kind,
-    /// Who asks.
-    pub client: Client,
-    /// The architecture type it says it has (option 93), the first where it has several.
+pub struct DhcpRequest {
+    /// The message type.
+    pub kind: MessageKind,
+    /// The kind of client.
+    pub client: ClientKind,
+    /// The architecture type (option 93), the first if there are several.
     pub architecture: u16,
-    /// The address of its card, and its UUID where it has one.
+    /// Its MAC address, and its UUID if it sends one.
     pub machine: Machine,
-    /// Whether it calls itself `HTTPClient` rather than `PXEClient` (option 60).
+    /// Whether the vendor class is `HTTPClient` rather than `PXEClient` (option 60).
     pub http: bool,
-    /// The server it speaks to, where it names one (option 54).
+    /// The server that it names (option 54).
     pub server: Option<Ipv4Addr>,
-    /// The address it wants to have (option 50): then it speaks of a lease, which is none of our business.
-    pub wanted: Option<Ipv4Addr>,
-    /// The address it has; 0.0.0.0 where it has none.
+    /// The address that it requests (option 50). Such a request is about a lease, which only the DHCP server handles.
+    pub requested_address: Option<Ipv4Addr>,
+    /// The address that it has, or 0.0.0.0.
     pub address: Ipv4Addr,
-    /// The relay that passed it on; 0.0.0.0 where it came by itself.
+    /// The relay that forwarded the request, or 0.0.0.0.
     pub relay: Ipv4Addr,
-    /// The transaction.
+    /// The transaction id.
     pub(super) xid: u32,
-    /// The header's flags.
+    /// The flags of the header.
     pub(super) flags: u16,
-    /// The whole field of the hardware address.
+    /// The hardware address.
     pub(super) mac: [u8; 6],
-    /// The client's identifier (option 97), to be sent back as it came.
+    /// The client machine identifier (option 97), sent back unchanged.
     pub(super) uuid: Option<Vec<u8>>,
-    /// What the relay added (option 82), to be sent back as it came (RFC 3046 2.2).
-    pub(super) relayed: Option<Vec<u8>>,
+    /// The relay agent information (option 82), sent back unchanged (RFC 3046 2.2).
+    pub(super) relay_info: Option<Vec<u8>>,
 }
 
-impl Request {
-    /// The request in this datagram: none where it is no DHCP packet of an Ethernet card that asks for a boot file.
+impl DhcpRequest {
+    /// Parses a datagram. Returns `None` unless it is a DHCP request for a boot file from an Ethernet card.
     ///
-    /// A client that does has `PXEClient` or `HTTPClient` in option 60 and its architecture in option 93 (PXE 2.1 table
-    /// 2-1, UEFI 2.10 24.7.3.2). One that asks for an address alone is not seen here.
+    /// Such a request has `PXEClient` or `HTTPClient` in option 60 and an architecture in option 93 (PXE 2.1 table 2-1, UEFI
+    /// 2.10 24.7.3.2). A request for an address alone has not.
     pub fn parse(datagram: &[u8]) -> Option<Self> {
         let message = Message::new(datagram).ok()?;
-        // The length first: the codec takes the client's word for it.
+        // The length first: the codec trusts it.
         let ethernet = message.hlen() == 6 && message.htype() == HType::Eth && message.opcode() == Opcode::BootRequest;
         let mac: [u8; 6] = if ethernet { message.chaddr().try_into().ok()? } else { return None };
-        // Not a card's own: all zero, or a group's (IEEE 802, 8.2).
+        // No card has these as its own address: all zero, or a group address (IEEE 802, 8.2).
         if mac == [0; 6] || mac[0] & 1 == 1 {
             return None;
         }
 
         let (mut kind, mut class, mut architecture, mut user_class) = (None, None, None, None);
-        let (mut server, mut wanted, mut uuid, mut relayed, mut encapsulated) = (None, None, None, None, false);
+        let (mut server, mut requested_address, mut uuid, mut relay_info, mut encapsulated) =
+            (None, None, None, None, false);
         for option in message.opts() {
             let data = option.data();
             match option.code() {
@@ -86,16 +87,16 @@ impl Request {
                 OptionCode::ClientSystemArchitecture => architecture = data.first_chunk().copied(),
                 OptionCode::UserClass => user_class = Some(data.to_vec()),
                 OptionCode::ServerIdentifier => server = address(data),
-                OptionCode::RequestedIpAddress => wanted = address(data),
+                OptionCode::RequestedIpAddress => requested_address = address(data),
                 OptionCode::ClientMachineIdentifier => uuid = Some(data.to_vec()),
-                OptionCode::RelayAgentInformation => relayed = Some(data.to_vec()),
+                OptionCode::RelayAgentInformation => relay_info = Some(data.to_vec()),
                 code if u8::from(code) == IPXE_ENCAPSULATED => encapsulated = true,
                 _ => {}
             }
         }
         let kind = match MessageType::from(kind?) {
-            MessageType::Discover => Kind::Discover,
-            MessageType::Request => Kind::Request,
+            MessageType::Discover => MessageKind::Discover,
+            MessageType::Request => MessageKind::Request,
             _ => return None,
         };
         let class = class?;
@@ -105,13 +106,14 @@ impl Request {
         }
         let architecture = u16::from_be_bytes(architecture?);
         let client = if encapsulated || user_class.is_some_and(|class| has_ipxe(&class)) {
-            Client::Ipxe
+            ClientKind::Ipxe
         } else {
-            // What calls itself one thing and names the architecture of the other is not to be believed either way.
-            let platform = Platform::of(architecture).filter(|platform| platform.boots_over_http() == http);
-            platform.map_or(Client::Unknown, Client::Firmware)
+            // A vendor class of one boot method with the architecture of the other: neither is to be trusted.
+            let platform =
+                Platform::from_architecture(architecture).filter(|platform| platform.boots_over_http() == http);
+            platform.map_or(ClientKind::Unknown, ClientKind::Firmware)
         };
-        let machine = Machine { mac: Some(Mac(mac)), uuid: uuid.as_deref().and_then(smbios), ..Machine::default() };
+        let machine = Machine { mac: Some(Mac(mac)), uuid: uuid.as_deref().and_then(parse_uuid), ..Machine::default() };
         Some(Self {
             kind,
             client,
@@ -119,38 +121,39 @@ impl Request {
             machine,
             http,
             server,
-            wanted,
+            requested_address,
             address: message.ciaddr(),
             relay: message.giaddr(),
             xid: message.xid(),
             flags: message.flags().into(),
             mac,
             uuid,
-            relayed,
+            relay_info,
         })
     }
 
-    /// What it is called in logs and metrics: one of few, whatever the client says.
-    pub fn name(&self) -> &'static str {
+    /// Its architecture in logs and metrics. The client cannot make up new values.
+    pub fn arch_name(&self) -> &'static str {
         match self.client {
-            Client::Ipxe => "ipxe",
-            Client::Firmware(platform) => platform.name(),
-            Client::Unknown => "unknown",
+            ClientKind::Ipxe => "ipxe",
+            ClientKind::Firmware(platform) => platform.name(),
+            ClientKind::Unknown => "unknown",
         }
     }
 
-    /// Whether it wants its answer broadcast (RFC 2131 2, flag B).
+    /// Whether the reply must be broadcast (RFC 2131 2, flag B).
     pub(super) fn wants_broadcast(&self) -> bool {
         self.flags & 0x8000 != 0
     }
 }
 
-/// What firmware's option 60 begins with (PXE 2.1, 2.1; UEFI 2.10 24.7.3.2).
+/// The start of option 60 from PXE firmware (PXE 2.1, 2.1).
 pub(super) const PXE_CLIENT: &[u8] = b"PXEClient";
+/// The start of option 60 from UEFI HTTP Boot firmware (UEFI 2.10 24.7.3.2).
 pub(super) const HTTP_CLIENT: &[u8] = b"HTTPClient";
 
-/// The option that iPXE's own options are in (iPXE `include/ipxe/dhcp.h`, `DHCP_EB_ENCAP`); only iPXE and its ancestors
-/// send it.
+/// The option that encapsulates iPXE's own options (iPXE `include/ipxe/dhcp.h`, `DHCP_EB_ENCAP`). Only iPXE and its
+/// predecessors send it.
 const IPXE_ENCAPSULATED: u8 = 175;
 
 fn address(data: &[u8]) -> Option<Ipv4Addr> {
@@ -158,13 +161,13 @@ fn address(data: &[u8]) -> Option<Ipv4Addr> {
 }
 
 /// The UUID in option 97: a type, which is 0, and 16 bytes (RFC 4578 2.3).
-fn smbios(data: &[u8]) -> Option<Uuid> {
+fn parse_uuid(data: &[u8]) -> Option<Uuid> {
     let (0, uuid) = data.split_first().map(|(kind, uuid)| (*kind, uuid))? else { return None };
     uuid.try_into().ok().map(Uuid)
 }
 
-/// Whether option 77 says iPXE. iPXE writes the bare text (`dhcp_request_options_data`); RFC 3004 4 wants each class with
-/// its length in front, and relays and builds that keep to it exist.
+/// Whether option 77 holds the user class iPXE. iPXE sends the bare text (`dhcp_request_options_data`). RFC 3004 4 requires
+/// the length before each class, and some relays and builds send that.
 fn has_ipxe(class: &[u8]) -> bool {
     let mut rest = class;
     while let Some((length, after)) = rest.split_first() {
@@ -182,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ipxe_is_known_in_both_spellings() {
+    fn ipxe_user_class_with_or_without_length() {
         for class in [&b"iPXE"[..], b"\x04iPXE", b"\x03abc\x04iPXE"] {
             assert!(has_ipxe(class), "{class:?}");
         }
@@ -192,8 +195,8 @@ mod tests {
     }
 
     #[test]
-    fn a_uuid_has_its_type_and_16_bytes() {
-        assert_eq!(smbios(&[0; 17]), Some(Uuid([0; 16])));
-        assert_eq!([smbios(&[1; 17]), smbios(&[0; 16]), smbios(&[0; 18]), smbios(&[])], [None; 4]);
+    fn uuid_needs_type_and_16_bytes() {
+        assert_eq!(parse_uuid(&[0; 17]), Some(Uuid([0; 16])));
+        assert_eq!([parse_uuid(&[1; 17]), parse_uuid(&[0; 16]), parse_uuid(&[0; 18]), parse_uuid(&[])], [None; 4]);
     }
 }

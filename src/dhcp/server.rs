@@ -1,286 +1,219 @@
-//! The sockets: hears requests on one interface, and sends what [`answer()`](super::answer()) says.
+//! The sockets of the proxyDHCP server: receives requests on one interface and sends the replies of
+//! [`reply_to`](super::reply::reply_to).
 
 use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::counter;
+use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::answer::{Facts, Port, Reply, To, answer};
-use super::firmware::Nbp;
-use super::network::{Network, addresses_of};
-use super::pace::Pace;
-use super::request::{Client, Request};
+use super::error::DhcpError;
+use super::interface::{AddressCache, InterfaceAddress, interface_addresses, interface_exists, interfaces_with_ipv4};
+use super::nbp::Nbp;
+use super::reply::{Destination, DhcpReply, ReplyContext, ServerPort, reply_to};
+use super::request::{ClientKind, DhcpRequest};
 use super::settings::DhcpSettings;
 use crate::boot::Boot;
+use crate::rate_limit::{RateLimit, TokenBucket};
 
-/// The server's and the client's port (RFC 2131 4.1), and proxyDHCP's own (PXE 2.1, 2.2.3).
-const SERVER_PORT: u16 = 67;
+/// The port of DHCP clients (RFC 2131 4.1).
 const CLIENT_PORT: u16 = 68;
-const PXE_PORT: u16 = 4011;
-/// The longest packet that is read: more than an Ethernet frame holds, and than any firmware sends.
-const LONGEST: usize = 2048;
-/// How long a socket that fails is let alone: an interface that is down tells so at once, again and again.
-const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// How old the interface's addresses may be that a client is told: asking the system takes milliseconds on a machine with
-/// many interfaces.
-const ADDRESSES_FRESH: Duration = Duration::from_secs(1);
-/// Architectures that are named in the log as unanswered, once each. Whoever makes them up fills no memory.
-const NAMED_AT_MOST: usize = 64;
-
-/// Why firmware cannot be answered.
-#[derive(Debug, thiserror::Error)]
-pub enum DhcpError {
-    /// The interface is not there.
-    #[error("[dhcp] interface {interface:?} is not on this machine; it has {}", list(.known))]
-    Interface {
-        /// The one that was asked for.
-        interface: String,
-        /// Those with an IPv4 address.
-        known: Vec<String>,
-    },
-    /// A port cannot be had.
-    #[error("cannot answer DHCP requests on {interface}, port {port}: {}", remedy(*port, .error))]
-    Bind {
-        /// The interface.
-        interface: String,
-        /// The port.
-        port: u16,
-        /// The system's words.
-        error: io::Error,
-    },
-}
-
-fn list(known: &[String]) -> String {
-    if known.is_empty() { "none with an IPv4 address".to_owned() } else { known.join(", ") }
-}
-
-/// What to do about a port that cannot be bound.
-fn remedy(port: u16, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse if port == SERVER_PORT => "a DHCP server on this machine keeps the port to itself; \
-             dnsmasq shares it with bind-dynamic or bind-interfaces. Or set [dhcp] mode = \"off\" and let that server name \
-             the boot file: bootdepot dhcp-config"
-            .to_owned(),
-        io::ErrorKind::AddrInUse => "another proxyDHCP server runs on this machine; stop it, or set [dhcp] mode = \"off\"".to_owned(),
-        io::ErrorKind::PermissionDenied => {
-            format!("{error}; it takes the capabilities CAP_NET_BIND_SERVICE and CAP_NET_RAW (systemd: AmbientCapabilities=)")
-        }
-        _ => error.to_string(),
-    }
-}
+/// The size of the receive buffer, in bytes: more than an Ethernet frame holds, and than any firmware sends.
+const MAX_PACKET: usize = 2048;
+/// The pause after a failed receive call: while an interface is down, the call fails at once again and again.
+const RECEIVE_BACKOFF: Duration = Duration::from_secs(1);
+/// The limit on replies, because a reply costs the network more than a forged request costs its sender. The burst is two
+/// replies for each machine of a large site that is switched on at once. A machine without a reply repeats its request
+/// after 4 seconds (PXE 2.1, 2.2.2).
+const REPLY_LIMIT: RateLimit = RateLimit { burst: 2000.0, per_second: 500.0 };
+/// How many architectures the log names as unanswered, once each. The bound keeps forged ones from using up memory.
+const MAX_LOGGED_ARCHITECTURES: usize = 64;
 
 /// A bound proxyDHCP server.
 pub struct DhcpServer {
     settings: DhcpSettings,
-    /// Port 67: what clients broadcast, and what relays send to our own address where that is wanted.
+    /// Port 67: client broadcasts and, if relays are accepted, what relays send to an address of this machine.
     dhcp: UdpSocket,
     /// Port 4011.
     pxe: UdpSocket,
 }
 
 impl DhcpServer {
-    /// Binds ports 67 and 4011 of the interface. Within a tokio runtime.
+    /// Binds ports 67 and 4011 of the interface. Must be called within a tokio runtime.
     pub fn bind(settings: DhcpSettings) -> Result<Self, DhcpError> {
         let interface = &settings.interface;
-        if !exists(interface) {
-            let found = if_addrs::get_if_addrs().unwrap_or_default();
-            let mut known: Vec<_> =
-                found.into_iter().filter(|found| found.ip().is_ipv4()).map(|found| found.name).collect();
-            known.dedup();
-            return Err(DhcpError::Interface { interface: interface.clone(), known });
+        if !interface_exists(interface) {
+            return Err(DhcpError::Interface { interface: interface.clone(), known: interfaces_with_ipv4() });
         }
-        let bind = |address, port, shared| {
+        let bind = |address, port: ServerPort, shared| {
+            let port = port.number();
             let bound = bind(interface, SocketAddrV4::new(address, port), shared);
-            bound.map_err(|error| DhcpError::Bind { interface: interface.clone(), port, error })
+            bound.map_err(|source| DhcpError::Bind { interface: interface.clone(), port, source })
         };
-        // Bound to the broadcast address, it takes no packet from a DHCP server on this machine: what is broadcast goes
-        // to every socket, but what clients send to the server's own address (to renew a lease, say) goes to one only.
-        let heard = if settings.relays { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::BROADCAST };
-        let dhcp = bind(heard, SERVER_PORT, true)?;
-        let pxe = bind(Ipv4Addr::UNSPECIFIED, PXE_PORT, false)?;
+        // A socket bound to the broadcast address takes no packet from a DHCP server on this machine: a broadcast goes to
+        // every socket, but a packet to the server's own address (to renew a lease, say) goes to one only.
+        let local = if settings.relays { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::BROADCAST };
+        let dhcp = bind(local, ServerPort::Dhcp, true)?;
+        let pxe = bind(Ipv4Addr::UNSPECIFIED, ServerPort::Pxe, false)?;
         Ok(Self { settings, dhcp, pxe })
     }
 
-    /// Where URLs lead: the port of the plain HTTP listener, where it is known only now.
+    /// Sets the port of the plain HTTP listener for URLs, if it was not known before that listener was bound.
     #[must_use]
     pub fn with_http_port(mut self, port: u16) -> Self {
         self.settings.http_port = port;
         self
     }
 
-    /// Answers until `stop`.
+    /// Answers requests until `stop` is cancelled.
     pub async fn serve(self, boot: Boot, stop: CancellationToken) {
         let (interface, relays) = (self.settings.interface.as_str(), self.settings.relays);
         let files: Vec<_> =
-            self.settings.firmware.iter().map(|(on, nbp)| format!("{}={}", on.name(), nbp.file)).collect();
-        info!(interface, relays, files = files.join(" "), "answering DHCP requests for boot files");
+            self.settings.nbps.iter().map(|(platform, nbp)| format!("{}={}", platform.name(), nbp.file)).collect();
+        info!(interface, relays, files = files.join(" "), "proxyDHCP listening");
         if files.is_empty() {
-            warn!("no boot file of [dhcp.nbp] is a name that TFTP serves, so only iPXE is answered");
+            warn!("only iPXE gets an answer: no file of [dhcp.nbp] is a name that TFTP serves");
         }
-        let desk = Desk {
+        let responder = Responder {
             settings: &self.settings,
             boot: &boot,
-            pace: Mutex::new(Pace::new(Instant::now())),
-            unanswered: Mutex::new(HashSet::new()),
+            reply_limiter: Mutex::new(TokenBucket::new(REPLY_LIMIT, Instant::now())),
+            logged_architectures: Mutex::new(HashSet::new()),
             addresses: Mutex::default(),
         };
-        let hear = async { tokio::join!(desk.hear(&self.dhcp, Port::Dhcp), desk.hear(&self.pxe, Port::Pxe)) };
-        stop.run_until_cancelled(hear).await;
+        let serve = async {
+            tokio::join!(
+                responder.serve_socket(&self.dhcp, ServerPort::Dhcp),
+                responder.serve_socket(&self.pxe, ServerPort::Pxe)
+            )
+        };
+        stop.run_until_cancelled(serve).await;
     }
-}
-
-/// Whether there is an interface of this name. Where the system does not say, binding to it will.
-fn exists(interface: &str) -> bool {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM.cloexec(), Some(Protocol::UDP));
-    let index = socket.map(|socket| rustix::net::netdevice::name_to_index(&socket, interface));
-    !matches!(index, Ok(Err(rustix::io::Errno::NODEV)))
 }
 
 fn bind(interface: &str, address: SocketAddrV4, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
     socket.bind_device(Some(interface.as_bytes()))?;
     socket.set_broadcast(true)?;
-    // Linux then lets others have the port who do so as well.
+    // Linux then lets other sockets with this option bind the port too.
     socket.set_reuse_address(shared)?;
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
 }
 
-/// What the sockets have in common.
-struct Desk<'s> {
+/// The state that both sockets share.
+struct Responder<'s> {
     settings: &'s DhcpSettings,
     boot: &'s Boot,
-    pace: Mutex<Pace>,
-    unanswered: Mutex<HashSet<u16>>,
-    addresses: Mutex<Addresses>,
+    reply_limiter: Mutex<TokenBucket>,
+    /// Architectures that the log has named as unanswered.
+    logged_architectures: Mutex<HashSet<u16>>,
+    addresses: Mutex<AddressCache>,
 }
 
-/// The interface's addresses as they were last read.
-#[derive(Default)]
-struct Addresses {
-    networks: Vec<Network>,
-    read: Option<Instant>,
-    /// The log was told that there are none.
-    lacking: bool,
-}
-
-impl Addresses {
-    /// What the interface has now, but for a second; `read` asks the system.
-    fn now(&mut self, interface: &str, now: Instant, read: impl FnOnce() -> io::Result<Vec<Network>>) -> &[Network] {
-        if self.read.is_none_or(|at| now.saturating_duration_since(at) >= ADDRESSES_FRESH) {
-            let found = read();
-            let error = found.as_ref().err().map(ToString::to_string);
-            self.networks = found.unwrap_or_default();
-            self.read = Some(now);
-            let lacking = self.networks.is_empty();
-            if lacking && !self.lacking {
-                warn!(interface, error, "no IPv4 address to be reached at; nobody is answered until there is one");
-            } else if self.lacking && !lacking {
-                info!(interface, "there is an IPv4 address again; machines are answered");
-            }
-            self.lacking = lacking;
-        }
-        &self.networks
-    }
-}
-
-impl Desk<'_> {
-    async fn hear(&self, socket: &UdpSocket, port: Port) {
-        let mut buffer = [0; LONGEST];
+impl Responder<'_> {
+    async fn serve_socket(&self, socket: &UdpSocket, port: ServerPort) {
+        let mut buffer = [0; MAX_PACKET];
         loop {
             match socket.recv_from(&mut buffer).await {
                 Ok((length, std::net::SocketAddr::V4(sender))) => {
-                    let Some((reply, to)) = self.take(&buffer[..length], port, sender) else { continue };
+                    let Some((reply, to)) = self.handle_datagram(&buffer[..length], port, sender) else { continue };
                     if let Err(error) = socket.send_to(&reply.packet, to).await {
-                        warn!(%to, %error, "a DHCP answer could not be sent");
+                        warn!(client = %to, %error, "DHCP reply not sent");
                     }
                 }
-                // An IPv4 socket hears no other.
+                // An IPv4 socket receives no IPv6.
                 Ok(_) => {}
                 Err(error) => {
-                    warn!(interface = self.settings.interface, %error, "DHCP requests cannot be heard");
-                    tokio::time::sleep(AFTER_ERROR).await;
+                    warn!(interface = self.settings.interface, %error, "DHCP receive failed");
+                    tokio::time::sleep(RECEIVE_BACKOFF).await;
                 }
             }
         }
     }
 
-    /// The answer to a datagram, and where it goes.
-    fn take(&self, datagram: &[u8], port: Port, sender: SocketAddrV4) -> Option<(Reply, SocketAddrV4)> {
-        let request = Request::parse(datagram)?;
+    /// The reply to a datagram and its destination; `None` if the datagram gets no reply.
+    fn handle_datagram(
+        &self,
+        datagram: &[u8],
+        port: ServerPort,
+        sender: SocketAddrV4,
+    ) -> Option<(DhcpReply, SocketAddrV4)> {
+        let request = DhcpRequest::parse(datagram)?;
         let client = [request.address, request.relay].into_iter().find(|address| !address.is_unspecified());
-        let Network { address, .. } = self.ours(client.unwrap_or(Ipv4Addr::UNSPECIFIED), request.server)?;
+        let address = self.local_address(client.unwrap_or(Ipv4Addr::UNSPECIFIED), request.server)?;
         let host = self.boot.host(&request.machine);
-        let own = host.as_ref().and_then(|host| self.own_nbp(&host.name, host.nbp.as_deref()?));
+        let host_nbp = host.as_ref().and_then(|host| self.host_nbp(&host.name, host.nbp.as_deref()?));
         let nbp = match request.client {
-            Client::Firmware(platform) => own.as_ref().or(self.settings.firmware.of(platform)),
+            ClientKind::Firmware(platform) => host_nbp.as_ref().or(self.settings.nbps.get(platform)),
             _ => None,
         };
         let base = self.settings.base(address);
-        let facts = Facts { port, address, base: &base, nbp };
-        let Some(reply) = answer(&request, &facts) else {
-            self.note_unanswered(&request, nbp);
+        let context = ReplyContext { port, address, base: &base, nbp };
+        let Some(reply) = reply_to(&request, &context) else {
+            self.log_unanswered(&request, nbp);
             return None;
         };
-        if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).allows(Instant::now()) {
-            debug!("too many DHCP requests at once; the client asks again");
+        if !self.reply_limiter.lock().take(Instant::now()) {
+            debug!("DHCP reply limit reached");
             return None;
         }
 
-        let (arch, file) = (request.name(), reply.file.as_str());
+        let (arch, file) = (request.arch_name(), reply.file.as_str());
         let host = host.as_ref().map(|host| host.name.as_str());
         let mac = request.machine.mac.map(|mac| mac.to_string());
-        let port = if port == Port::Dhcp { SERVER_PORT } else { PXE_PORT };
-        info!(target: "bootdepot::dhcp", mac, host, arch, port, file, "told a boot file");
+        info!(target: "bootdepot::dhcp", mac, host, arch, port = port.number(), file, "boot file offered");
         counter!("bootdepot_dhcp_answers_total", "arch" => arch).increment(1);
-        self.boot.ledger().offered(&request.machine, request.architecture, file, reply.confirms);
+        self.boot.ledger().record_offer(&request.machine, request.architecture, file, reply.is_ack);
         let to = match reply.to {
-            To::Broadcast => SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT),
-            To::Client(address) => SocketAddrV4::new(address, CLIENT_PORT),
-            To::Relay(address) => SocketAddrV4::new(address, SERVER_PORT),
-            To::Sender if sender.ip().is_unspecified() => SocketAddrV4::new(Ipv4Addr::BROADCAST, sender.port()),
-            To::Sender => sender,
+            Destination::Broadcast => SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT),
+            Destination::Client(address) => SocketAddrV4::new(address, CLIENT_PORT),
+            Destination::Relay(address) => SocketAddrV4::new(address, ServerPort::Dhcp.number()),
+            Destination::Sender if sender.ip().is_unspecified() => {
+                SocketAddrV4::new(Ipv4Addr::BROADCAST, sender.port())
+            }
+            Destination::Sender => sender,
         };
         Some((reply, to))
     }
 
-    /// Our address towards a client.
-    fn ours(&self, client: Ipv4Addr, named: Option<Ipv4Addr>) -> Option<Network> {
+    /// The address of this machine that a client should use; `None` if the interface has none.
+    fn local_address(&self, client: Ipv4Addr, named: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
         let interface = self.settings.interface.as_str();
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        Network::towards(addresses.now(interface, Instant::now(), || addresses_of(Some(interface))), client, named)
+        let mut addresses = self.addresses.lock();
+        let addresses = addresses.get(interface, Instant::now(), || interface_addresses(Some(interface)));
+        InterfaceAddress::choose(addresses, client, named).map(|ours| ours.address)
     }
 
-    /// The boot file that a host has for itself.
-    fn own_nbp(&self, host: &str, file: &str) -> Option<Nbp> {
+    /// The NBP that is configured for a host itself; `None` if TFTP does not serve the file.
+    fn host_nbp(&self, host: &str, file: &str) -> Option<Nbp> {
         let asset = self.settings.files.get(file).map_or(file, String::as_str);
         if self.boot.depot().find(asset).is_none() {
-            warn!(host, file, "this host's nbp is no file that TFTP serves; it gets the one of its architecture");
+            warn!(host, file, "host nbp ignored: TFTP does not serve it; the host gets the one of its architecture");
             return None;
         }
         Some(Nbp { file: file.to_owned(), asset: asset.to_owned() })
     }
 
-    /// Says once of each architecture that it gets no boot file.
-    fn note_unanswered(&self, request: &Request, nbp: Option<&Nbp>) {
-        if request.client == Client::Ipxe || nbp.is_some() {
+    /// Logs, once per architecture, that it has no NBP.
+    fn log_unanswered(&self, request: &DhcpRequest, nbp: Option<&Nbp>) {
+        if request.client == ClientKind::Ipxe || nbp.is_some() {
             return;
         }
-        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
-        if unanswered.len() < NAMED_AT_MOST && unanswered.insert(request.architecture) {
+        let mut logged = self.logged_architectures.lock();
+        if logged.len() < MAX_LOGGED_ARCHITECTURES && logged.insert(request.architecture) {
             let mac = request.machine.mac.map(|mac| mac.to_string());
             warn!(
                 mac,
                 architecture = request.architecture,
-                arch = request.name(),
-                "no boot file for this architecture, so its machines are not answered; name one in [dhcp.nbp]"
+                arch = request.arch_name(),
+                "no boot file for this architecture; name one in [dhcp.nbp]"
             );
         }
     }
@@ -288,53 +221,21 @@ impl Desk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use insta::assert_snapshot;
-
     use super::*;
 
     #[test]
-    fn an_error_says_what_to_do() {
-        let missing = DhcpError::Interface { interface: "eno9".into(), known: vec!["lo".into(), "eno1".into()] };
-        assert_snapshot!(missing, @r#"[dhcp] interface "eno9" is not on this machine; it has lo, eno1"#);
-        let bind = |port, kind: io::ErrorKind| DhcpError::Bind { interface: "eno1".into(), port, error: kind.into() };
-        assert_snapshot!(bind(67, io::ErrorKind::AddrInUse), @r#"cannot answer DHCP requests on eno1, port 67: a DHCP server on this machine keeps the port to itself; dnsmasq shares it with bind-dynamic or bind-interfaces. Or set [dhcp] mode = "off" and let that server name the boot file: bootdepot dhcp-config"#);
-        assert_snapshot!(bind(4011, io::ErrorKind::AddrInUse), @r#"cannot answer DHCP requests on eno1, port 4011: another proxyDHCP server runs on this machine; stop it, or set [dhcp] mode = "off""#);
-        assert_snapshot!(bind(67, io::ErrorKind::PermissionDenied), @"cannot answer DHCP requests on eno1, port 67: permission denied; it takes the capabilities CAP_NET_BIND_SERVICE and CAP_NET_RAW (systemd: AmbientCapabilities=)");
-    }
-
-    #[test]
-    fn an_interface_is_there_or_not() {
-        assert!(exists("lo") && !exists("no-such-one"));
-        // Longer than any name can be.
-        assert!(DhcpServer::bind(settings("a-name-that-no-interface-can-have")).is_err());
-        assert!(matches!(DhcpServer::bind(settings("no-such-one")), Err(DhcpError::Interface { .. })));
-    }
-
-    #[test]
-    fn addresses_are_asked_for_once_a_second_at_most() {
-        let mut addresses = Addresses::default();
-        let begin = Instant::now();
-        let ours = Network { address: Ipv4Addr::new(10, 0, 0, 1), mask: Ipv4Addr::new(255, 0, 0, 0) };
-        let mut reads = 0;
-        let mut after = |millis, found: io::Result<Vec<Network>>| {
-            let read = || {
-                reads += 1;
-                found
-            };
-            addresses.now("eno1", begin + Duration::from_millis(millis), read).to_vec()
-        };
-        assert_eq!(after(0, Ok(vec![ours])), [ours]);
-        assert_eq!(after(999, Ok(Vec::new())), [ours]);
-        assert_eq!(after(1000, Err(io::ErrorKind::OutOfMemory.into())), []);
-        assert_eq!(after(2000, Ok(vec![ours])), [ours], "the DHCP server gave it one at last");
-        assert_eq!(reads, 3);
+    fn unknown_interface_is_reported() {
+        let bind = |interface: &str| DhcpServer::bind(settings(interface)).err().unwrap();
+        assert!(matches!(bind("no-such-one"), DhcpError::Interface { interface, .. } if interface == "no-such-one"));
+        // Longer than any interface name can be.
+        bind("a-name-that-no-interface-can-have");
     }
 
     fn settings(interface: &str) -> DhcpSettings {
         DhcpSettings {
             interface: interface.to_owned(),
             relays: false,
-            firmware: super::super::Firmware::default(),
+            nbps: super::super::NbpTable::default(),
             files: std::collections::HashMap::new(),
             advertise: None,
             http_port: 80,

@@ -1,22 +1,23 @@
-//! What the room needs of the settings file, resolved.
+//! The resolved settings of the proxyDHCP server.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-use super::firmware::Firmware;
+use super::nbp::NbpTable;
 
-/// Where and with what firmware is answered.
+/// The resolved settings of the proxyDHCP server.
 #[derive(Debug, Clone)]
 pub struct DhcpSettings {
-    /// The network interface to hear and to answer on.
+    /// The network interface to listen on.
     pub interface: String,
-    /// Whether to take what relays send to this machine's own address.
+    /// Whether to accept requests that relays send to an address of this machine.
     pub relays: bool,
-    /// The boot files.
-    pub firmware: Firmware,
-    /// TFTP names that are not asset names, and the asset they mean: a host's own boot file may be one of them.
+    /// The network boot programs.
+    pub nbps: NbpTable,
+    /// TFTP file names that are not asset names, and the asset each refers to: a host's own NBP may be one of them.
     pub files: HashMap<String, String>,
-    /// The base of URLs, without a slash at its end. None: `http://`, the address on the interface, and `http_port`.
+    /// The base of URLs, without a slash at its end. `None` stands for `http://`, the address of the interface, and
+    /// `http_port`.
     pub advertise: Option<String>,
     /// The port of the plain HTTP listener.
     pub http_port: u16,
@@ -32,8 +33,8 @@ impl DhcpSettings {
     }
 }
 
-/// The base of URLs of a plain HTTP server. HTTP's own port is left out: GRUB before 2.12 takes `ADDRESS:PORT` for a name
-/// that it cannot resolve.
+/// The base of the URLs of a plain HTTP server. The default port 80 is left out: GRUB before 2.12 takes `ADDRESS:PORT` for
+/// a host name, which it cannot resolve.
 pub fn plain_base(address: Ipv4Addr, port: u16) -> String {
     if port == 80 { format!("http://{address}") } else { format!("http://{address}:{port}") }
 }

@@ -95,7 +95,7 @@ impl AssetHandler<'_> {
         transfer: Transfer,
         client: &Arc<Client>,
     ) -> Response<Body> {
-        let progress = || self.depot.moved(&headers.asset.digest);
+        let progress = || self.depot.fill_activity(&headers.asset.digest);
         let stall_timeout = self.stall_timeout;
         let reader = match with_stall_timeout(stall_timeout, progress, self.depot.read(headers.asset)).await {
             Ok(reader) => reader,
@@ -191,7 +191,11 @@ struct AssetHeaders<'a> {
 
 impl<'a> AssetHeaders<'a> {
     fn new(asset: &'a Arc<Asset>, now: SystemTime) -> Self {
-        Self { asset, etag: format!("\"sha256-{}\"", asset.digest), modified: whole_seconds(asset.since.min(now)) }
+        Self {
+            asset,
+            etag: format!("\"sha256-{}\"", asset.digest),
+            modified: whole_seconds(asset.last_modified.min(now)),
+        }
     }
 
     fn validators(&self) -> Validators<'_> {
@@ -252,6 +256,7 @@ fn fail(transfer: Transfer, error: &ReadError) -> Response<Body> {
     match error {
         ReadError::NotFound(_) => response(StatusCode::NOT_FOUND),
         ReadError::WrongBytes(_) => response(StatusCode::BAD_GATEWAY),
+        ReadError::Internal(_) => response(StatusCode::INTERNAL_SERVER_ERROR),
         ReadError::Unavailable { retry_after, .. } => {
             // Rounded up: with 0 a client would retry at once.
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);

@@ -13,7 +13,7 @@ use hyper::{Method, Response, StatusCode};
 
 use super::body::Body;
 use super::response;
-use crate::boot::{Boot, FileError, HostFile, Machine, Visit};
+use crate::boot::{Boot, FileError, HostFile, Machine, RequestContext};
 use crate::depot::{Outcome, Protocol, Transfer};
 use crate::transport::{Client, RETRY_SECONDS, RequestId, SERVER_VALUE};
 
@@ -31,7 +31,7 @@ impl BootHandler<'_> {
     /// `/boot.ipxe`.
     pub(super) fn entry(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
         let transfer = self.begin(client, "boot.ipxe");
-        respond_script(self.boot.entry(&self.visit(request, client)), transfer, request, client)
+        respond_script(self.boot.ipxe_entry(&self.visit(request, client)), transfer, request, client)
     }
 
     /// `/ipxe`.
@@ -39,7 +39,7 @@ impl BootHandler<'_> {
         let transfer = self.begin(client, "ipxe");
         let machine = Machine::from_query(request.uri.query().unwrap_or_default());
         let visit = self.visit(request, client);
-        let script = transfer.span().within(|| self.boot.ipxe(&machine, &visit));
+        let script = transfer.span().within(|| self.boot.ipxe_script(&machine, &visit));
         respond_script(script, transfer, request, client)
     }
 
@@ -48,7 +48,7 @@ impl BootHandler<'_> {
         let transfer = self.begin(client, "grub.cfg");
         let machine = Machine::from_query(request.uri.query().unwrap_or_default());
         let visit = self.visit(request, client);
-        let script = transfer.span().within(|| self.boot.grub(&machine, &visit));
+        let script = transfer.span().within(|| self.boot.grub_config(&machine, &visit));
         respond_script(script, transfer, request, client)
     }
 
@@ -92,9 +92,9 @@ impl BootHandler<'_> {
         self.boot.depot().transfer(Protocol::Http, client.peer, name)
     }
 
-    fn visit(&self, request: &Parts, client: &Client) -> Visit {
+    fn visit(&self, request: &Parts, client: &Client) -> RequestContext {
         let base = self.advertise.map_or_else(|| base_url(&request.uri, &request.headers, client), str::to_owned);
-        Visit { peer: client.peer.ip(), base }
+        RequestContext { peer: client.peer.ip(), base }
     }
 }
 

@@ -86,7 +86,7 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Replaces each run of slashes by one; borrows if there is none.
+/// Replaces each run of slashes by one; borrows if there are no repeated slashes.
 fn collapse_slashes(path: &str) -> Cow<'_, str> {
     if !path.contains("//") {
         return Cow::Borrowed(path);

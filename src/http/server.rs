@@ -14,7 +14,7 @@ use super::error::HttpError;
 use super::service::Service;
 use super::settings::HttpSettings;
 use crate::boot::Boot;
-use crate::sockets::{self, Inherited};
+use crate::sockets::{self, InheritedSockets};
 use crate::task::blocking;
 use crate::transport::{self, Certificate, ListenError, ListenerConfig};
 
@@ -38,7 +38,7 @@ pub struct HttpServer {
 
 impl HttpServer {
     /// Reads the certificate and binds all listeners; takes over the sockets that were `inherited`.
-    pub async fn bind(settings: HttpSettings, inherited: &mut Inherited) -> Result<Self, HttpError> {
+    pub async fn bind(settings: HttpSettings, inherited: &mut InheritedSockets) -> Result<Self, HttpError> {
         let tls = match &settings.tls {
             Some(tls) => {
                 let (cert, key) = (tls.cert.clone(), tls.key.clone());

@@ -2,9 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
-
-use crate::transport::{Certificate, CertificateError};
+use std::time::Duration;
 
 /// Where and how assets are served over HTTP.
 #[derive(Debug, Clone)]
@@ -30,13 +28,6 @@ pub struct TlsSettings {
     pub cert: PathBuf,
     /// The private key, PEM.
     pub key: PathBuf,
-}
-
-impl TlsSettings {
-    /// Reads both files as the listener would, and returns when the certificate expires; `None` if it does not say. Blocks.
-    pub fn check(&self) -> Result<Option<SystemTime>, CertificateError> {
-        Certificate::read(&self.cert, &self.key).map(|certificate| certificate.expires())
-    }
 }
 
 /// Returns the port of the plain listener that machines are sent to: the listener at the `advertised` address, else the

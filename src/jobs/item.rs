@@ -1,28 +1,29 @@
-//! The books of one job: its items, how each stands, and the sums. Pure: it does nothing and reads no clock.
+//! The items of one job, their states, and their totals. Pure: no IO and no clock.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::{AssetCounts, ByteCounts, ItemState, ItemStatus};
+use super::status::{AssetCounts, ByteCounts, ItemState, ItemStatus};
 use crate::asset::Digest;
 use crate::catalog::Asset;
 
-/// One asset of a job, or a blob that the catalog does not have.
+/// One asset of a job, or a blob that is not in the catalog.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     pub(super) name: String,
     pub(super) digest: Digest,
-    /// While there is something to do with it.
+    /// `None` once the item has ended, and for blobs that are not in the catalog.
     pub(super) asset: Option<Arc<Asset>>,
     size: Option<u64>,
     state: ItemState,
     bytes: u64,
     error: Option<String>,
-    rotted: bool,
-    /// Its bytes are not those of an item before it.
+    /// Whether the cached blob was corrupt, so that it is fetched again.
+    corrupt: bool,
+    /// Whether its bytes count in the totals: no earlier item has the same digest.
     counts: bool,
-    /// How many bytes were hashed, while that is what is being done.
+    /// The number of hashed bytes, while the item is being verified.
     pub(super) hashed: Option<Arc<AtomicU64>>,
 }
 
@@ -32,20 +33,21 @@ pub(super) struct Items {
     list: Vec<Item>,
     running: BTreeSet<usize>,
     counts: AssetCounts,
-    /// Bytes that are done, and those there are, of items that count; and of how many that is not known.
+    /// Bytes of items that count: those done, and all with a known size.
     done: u64,
     total: u64,
-    unknown: usize,
+    /// Items that count whose size is not known.
+    unknown_sizes: usize,
 }
 
 impl Item {
-    /// An item that nothing was done of yet.
+    /// A waiting item.
     pub(super) fn new(name: String, digest: Digest, asset: Option<Arc<Asset>>, size: Option<u64>) -> Self {
         let (state, error) = (ItemState::Waiting, None);
-        Self { name, digest, asset, size, state, bytes: 0, error, rotted: false, counts: true, hashed: None }
+        Self { name, digest, asset, size, state, bytes: 0, error, corrupt: false, counts: true, hashed: None }
     }
 
-    /// As operators see it.
+    /// The item as operators see it.
     pub(super) fn view(&self) -> ItemStatus {
         ItemStatus {
             name: self.name.clone(),
@@ -53,13 +55,13 @@ impl Item {
             bytes: self.bytes,
             size: self.size,
             error: self.error.clone(),
-            rotted: self.rotted,
+            rotted: self.corrupt,
         }
     }
 }
 
 impl Items {
-    /// These items, in this order.
+    /// Waiting items in this order.
     pub(super) fn new(list: Vec<Item>) -> Self {
         let mut items = Self { counts: AssetCounts { total: list.len(), ..AssetCounts::default() }, ..Self::default() };
         let mut seen = HashSet::new();
@@ -67,58 +69,58 @@ impl Items {
             item.counts = seen.insert(item.digest);
             if item.counts {
                 items.total += item.size.unwrap_or(0);
-                items.unknown += usize::from(item.size.is_none());
+                items.unknown_sizes += usize::from(item.size.is_none());
             }
             items.list.push(item);
         }
         items
     }
 
-    /// All of them.
+    /// All items.
     pub(super) fn list(&self) -> &[Item] {
         &self.list
     }
 
-    /// Those whose turn has not come, in order.
+    /// The indices of the waiting items, in order.
     pub(super) fn waiting(&self) -> Vec<usize> {
         let waiting = self.list.iter().enumerate().filter(|(_, item)| item.state == ItemState::Waiting);
         waiting.map(|(index, _)| index).collect()
     }
 
-    /// Those that are being worked on.
+    /// The indices of the running items, in order.
     pub(super) fn running(&self) -> Vec<usize> {
         self.running.iter().copied().collect()
     }
 
-    /// How many there are, are done, and failed.
+    /// The numbers of items: all, done, failed.
     pub(super) fn assets(&self) -> AssetCounts {
         self.counts
     }
 
-    /// How many bytes there are and are done.
+    /// The bytes of the items: all, done.
     pub(super) fn bytes(&self) -> ByteCounts {
-        ByteCounts { total: (self.unknown == 0).then_some(self.total), done: self.done }
+        ByteCounts { total: (self.unknown_sizes == 0).then_some(self.total), done: self.done }
     }
 
-    /// Its turn has come.
+    /// Starts an item.
     pub(super) fn begin(&mut self, index: usize) {
         self.list[index].state = ItemState::Running;
         self.running.insert(index);
     }
 
-    /// It is being hashed from now on, as `hashed` tells; or no longer.
+    /// Starts verifying an item; `hashed` is its progress. With `None`, ends it.
     pub(super) fn hashing(&mut self, index: usize, hashed: Option<Arc<AtomicU64>>) {
         self.list[index].hashed = hashed;
-        self.progress(index, 0, None);
+        self.set_progress(index, 0, None);
     }
 
-    /// What was here of it is no good, and it is fetched again.
-    pub(super) fn rotted(&mut self, index: usize) {
-        self.list[index].rotted = true;
+    /// Records that the cached blob was corrupt.
+    pub(super) fn set_corrupt(&mut self, index: usize) {
+        self.list[index].corrupt = true;
     }
 
-    /// So many of its bytes are done, of so many where that is known.
-    pub(super) fn progress(&mut self, index: usize, bytes: u64, size: Option<u64>) {
+    /// Sets how many bytes of an item are done, and its size if that is known.
+    pub(super) fn set_progress(&mut self, index: usize, bytes: u64, size: Option<u64>) {
         let item = &mut self.list[index];
         let before = std::mem::replace(&mut item.bytes, bytes);
         if item.counts {
@@ -128,45 +130,45 @@ impl Items {
             let before = item.size.replace(size);
             if item.counts {
                 self.total = self.total - before.unwrap_or(0) + size;
-                self.unknown -= usize::from(before.is_none());
+                self.unknown_sizes -= usize::from(before.is_none());
             }
         }
     }
 
-    /// It is done, and as large as this.
+    /// Ends an item successfully; `size` is its size if that is known.
     pub(super) fn done(&mut self, index: usize, size: Option<u64>) {
         let size = size.or(self.list[index].size);
-        self.progress(index, size.unwrap_or(0), size);
-        self.settle(index, ItemState::Done);
+        self.set_progress(index, size.unwrap_or(0), size);
+        self.finish(index, ItemState::Done);
         self.counts.done += 1;
     }
 
-    /// It failed.
+    /// Ends an item with an error.
     pub(super) fn fail(&mut self, index: usize, error: String) {
         self.list[index].error = Some(error);
-        self.settle(index, ItemState::Failed);
+        self.finish(index, ItemState::Failed);
         self.counts.failed += 1;
     }
 
-    /// What is not settled will not be done any more. Returns what was being worked on.
+    /// Cancels all items that have not ended. Returns the indices of those that were running.
     pub(super) fn cancel_rest(&mut self) -> Vec<usize> {
-        let cut = self.running();
+        let running = self.running();
         for index in 0..self.list.len() {
             if matches!(self.list[index].state, ItemState::Waiting | ItemState::Running) {
-                self.settle(index, ItemState::Cancelled);
+                self.finish(index, ItemState::Cancelled);
             }
         }
-        cut
+        running
     }
 
-    fn settle(&mut self, index: usize, state: ItemState) {
+    fn finish(&mut self, index: usize, state: ItemState) {
         self.running.remove(&index);
         let item = &mut self.list[index];
         (item.state, item.hashed, item.asset) = (state, None, None);
     }
 
-    /// Forgets all but what failed. The sums stay.
-    pub(super) fn forget(&mut self) {
+    /// Drops all items that did not fail. The totals stay.
+    pub(super) fn drop_all_but_failed(&mut self) {
         self.list.retain(|item| item.state == ItemState::Failed);
         self.list.shrink_to_fit();
     }
@@ -197,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_sums_are_those_of_the_items(
+        fn totals_match_items(
             items in prop::collection::vec((0u8..4, prop::option::of(1u64..100)), 1..8),
             ops in prop::collection::vec((0usize..8, op()), 0..60),
         ) {
@@ -210,7 +212,7 @@ mod tests {
                 let state = items.list[index].state;
                 match op {
                     Op::Begin if state == ItemState::Waiting => items.begin(index),
-                    Op::Progress(bytes, size) if state == ItemState::Running => items.progress(index, bytes, size),
+                    Op::Progress(bytes, size) if state == ItemState::Running => items.set_progress(index, bytes, size),
                     Op::Done(size) if state == ItemState::Running => items.done(index, size),
                     Op::Fail if state == ItemState::Running => items.fail(index, "x".to_owned()),
                     _ => {}

@@ -1,16 +1,16 @@
-//! One job: what it is of, how far it is, and how it ended.
+//! One job: its items, its progress, and how it ended.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::item::{Item, Items};
+use super::status::{ItemStatus, JobKind, JobState, JobStatus};
 use super::work::Work;
-use super::{ItemStatus, JobKind, JobState, JobStatus};
-use crate::depot::{Depot, Hold, Holder, Rate};
+use crate::depot::{Depot, Rate, Retention, RetentionReason};
 
 /// A job, running or ended.
 pub(super) struct Job {
@@ -20,33 +20,33 @@ pub(super) struct Job {
     verify: bool,
     keep_going: bool,
     began: Timestamp,
-    /// It is over: ends what is under way.
-    over: CancellationToken,
-    books: Mutex<Books>,
+    /// Cancelled when the job ends.
+    ended: CancellationToken,
+    progress: Mutex<JobProgress>,
 }
 
-struct Books {
+struct JobProgress {
     items: Items,
     state: JobState,
     ended: Option<Timestamp>,
     rate: Rate,
-    /// What the job is of stays in the cache until it ends: its later items push out none of its earlier ones.
-    holds: Vec<Hold>,
+    /// Keep the job's assets in the cache until it ends, so that later items do not evict earlier ones.
+    retentions: Vec<Retention>,
 }
 
 impl Job {
-    /// A job of this work, begun now. What needs no work is done already.
+    /// Starts a job. Items that need no work are done at once.
     pub(super) fn new(id: u64, work: Work, depot: &Depot) -> Self {
         let Work { kind, what, verify, keep_going, items } = work;
         let mut items = Items::new(items);
-        let mut holds = Vec::new();
+        let mut retentions = Vec::new();
         if kind == JobKind::Preload {
             let assets = items.list().iter().filter_map(|item| item.asset.as_ref());
-            holds = assets.map(|asset| depot.hold(asset, Holder::Job(id))).collect();
+            retentions = assets.map(|asset| depot.retain(asset, RetentionReason::Job(id))).collect();
         }
         if kind == JobKind::Preload && !verify {
             for index in items.waiting() {
-                // After the holds, so that it stays.
+                // After the retention, so that the blob is not evicted.
                 if let Some(size) = depot.cache().size_of(&items.list()[index].digest) {
                     items.begin(index);
                     items.done(index, Some(size));
@@ -54,9 +54,9 @@ impl Job {
             }
         }
         let rate = Rate::new(Instant::now(), items.bytes().done);
-        let books = Books { items, state: JobState::Running, ended: None, rate, holds };
-        let (began, over) = (Timestamp::now(), CancellationToken::new());
-        Self { id, kind, what, verify, keep_going, began, over, books: Mutex::new(books) }
+        let progress = JobProgress { items, state: JobState::Running, ended: None, rate, retentions };
+        let (began, ended) = (Timestamp::now(), CancellationToken::new());
+        Self { id, kind, what, verify, keep_going, began, ended, progress: Mutex::new(progress) }
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -67,99 +67,102 @@ impl Job {
         self.kind
     }
 
-    /// Whether what is here is hashed again.
+    /// Whether cached blobs are verified again.
     pub(super) fn verify(&self) -> bool {
         self.verify
     }
 
-    /// Whether it goes on after a failure.
+    /// Whether the job continues after a failure.
     pub(super) fn keep_going(&self) -> bool {
         self.keep_going
     }
 
-    /// Cancelled when it is over, in whichever way.
-    pub(super) fn over(&self) -> &CancellationToken {
-        &self.over
+    /// Cancelled when the job ends, in any way.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ended
     }
 
-    /// Those items whose turn has not come.
+    /// The indices of the waiting items.
     pub(super) fn waiting(&self) -> Vec<usize> {
-        self.books().items.waiting()
+        self.progress.lock().items.waiting()
     }
 
-    /// The item at `index` as it is now.
+    /// A copy of the item at `index`.
     pub(super) fn item(&self, index: usize) -> Item {
-        self.books().items.list()[index].clone()
+        self.progress.lock().items.list()[index].clone()
     }
 
-    /// Changes the books of the item at `index`, unless the job is over. Returns how the item stands then.
-    pub(super) fn note(&self, index: usize, change: impl FnOnce(&mut Items)) -> Option<ItemStatus> {
-        let mut books = self.books();
-        (books.state == JobState::Running).then(|| {
-            change(&mut books.items);
-            books.items.list()[index].view()
+    /// Changes the items on behalf of the item at `index`, and returns its new view. Does nothing, and returns `None`, if the
+    /// job has ended.
+    pub(super) fn update(&self, index: usize, change: impl FnOnce(&mut Items)) -> Option<ItemStatus> {
+        let mut progress = self.progress.lock();
+        (progress.state == JobState::Running).then(|| {
+            change(&mut progress.items);
+            progress.items.list()[index].view()
         })
     }
 
-    /// Ends it, if it runs: as `state` says, else as its items came out. Returns the items that were cut short, with what
-    /// came of them, or how it has ended already.
+    /// Ends the job in `state`; with `None`, in the state that follows from its items. Returns the items that were running
+    /// and are now cancelled. Fails with the job's state if it has ended already.
     pub(super) fn end(&self, depot: &Depot, state: Option<JobState>) -> Result<Vec<ItemStatus>, JobState> {
-        let (cut, holds) = {
-            let mut books = self.refreshed(depot);
-            if books.state != JobState::Running {
-                return Err(books.state);
+        let (cancelled, retentions) = {
+            let mut progress = self.refresh(depot);
+            if progress.state != JobState::Running {
+                return Err(progress.state);
             }
-            let failed = books.items.assets().failed > 0;
-            books.state = state.unwrap_or(if failed { JobState::Failed } else { JobState::Done });
-            books.ended = Some(Timestamp::now());
-            let cut = books.items.cancel_rest();
-            let views = cut.into_iter().map(|index| books.items.list()[index].view()).collect();
-            (views, std::mem::take(&mut books.holds))
+            let failed = progress.items.assets().failed > 0;
+            progress.state = state.unwrap_or(if failed { JobState::Failed } else { JobState::Done });
+            progress.ended = Some(Timestamp::now());
+            let cancelled = progress.items.cancel_rest();
+            let views = cancelled.into_iter().map(|index| progress.items.list()[index].view()).collect();
+            (views, std::mem::take(&mut progress.retentions))
         };
-        self.over.cancel();
-        drop(holds);
-        Ok(cut)
+        self.ended.cancel();
+        // Dropped without the lock.
+        drop(retentions);
+        Ok(cancelled)
     }
 
-    /// Forgets those of its items that did not fail. For one that has ended.
-    pub(super) fn forget_items(&self) {
-        self.books().items.forget();
+    /// Drops the items that did not fail. Only for ended jobs.
+    pub(super) fn drop_items(&self) {
+        self.progress.lock().items.drop_all_but_failed();
     }
 
-    /// As it stands now, with its items.
+    /// The current view, with items.
     pub(super) fn view(&self, depot: &Depot) -> JobStatus {
-        let mut books = self.refreshed(depot);
-        let items = books.items.list().iter().map(Item::view).collect();
-        JobStatus { items, ..self.sum(&mut books) }
+        let mut progress = self.refresh(depot);
+        let items = progress.items.list().iter().map(Item::view).collect();
+        JobStatus { items, ..self.summarize(&mut progress) }
     }
 
-    /// The same without the items.
+    /// The current view, without items.
     pub(super) fn summary(&self, depot: &Depot) -> JobStatus {
-        self.sum(&mut self.refreshed(depot))
+        self.summarize(&mut self.refresh(depot))
     }
 
-    fn sum(&self, books: &mut Books) -> JobStatus {
-        let bytes = books.items.bytes();
-        let rate = if books.state == JobState::Running { books.rate.at(Instant::now(), bytes.done) } else { 0 };
+    fn summarize(&self, progress: &mut JobProgress) -> JobStatus {
+        let bytes = progress.items.bytes();
+        let running = progress.state == JobState::Running;
+        let rate = if running { progress.rate.at(Instant::now(), bytes.done) } else { 0 };
         JobStatus {
             id: self.id,
             kind: self.kind,
             what: self.what.clone(),
-            state: books.state,
+            state: progress.state,
             began: self.began,
-            ended: books.ended,
-            assets: books.items.assets(),
+            ended: progress.ended,
+            assets: progress.items.assets(),
             bytes,
             rate,
             items: Vec::new(),
         }
     }
 
-    /// The books with the progress of what is under way.
-    fn refreshed(&self, depot: &Depot) -> MutexGuard<'_, Books> {
-        let mut books = self.books();
-        for index in books.items.running() {
-            let item = &books.items.list()[index];
+    /// Locks the progress, and updates the bytes of the running items.
+    fn refresh(&self, depot: &Depot) -> MutexGuard<'_, JobProgress> {
+        let mut progress = self.progress.lock();
+        for index in progress.items.running() {
+            let item = &progress.items.list()[index];
             let (bytes, size) = match (&item.hashed, &item.asset) {
                 (Some(hashed), _) => (hashed.load(Ordering::Relaxed), None),
                 (None, Some(asset)) => {
@@ -168,12 +171,8 @@ impl Job {
                 }
                 (None, None) => continue,
             };
-            books.items.progress(index, bytes, size);
+            progress.items.set_progress(index, bytes, size);
         }
-        books
-    }
-
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        progress
     }
 }

@@ -1,4 +1,4 @@
-//! What bringing some assets into the cache will mean: what is here, what is missing, and whether there is room.
+//! Plans: what a preload would fetch, and whether the cache has space for it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use super::PlannedState;
+use super::status::PlannedState;
 use crate::asset::{AssetName, Digest};
 use crate::catalog::Asset;
 use crate::depot::Depot;
 use crate::task::blocking;
 
-/// Origins that are asked for a size at a time.
-const ASKED_AT_A_TIME: usize = 16;
-/// How long they may take in all: an operator waits for the plan, which can do without.
-const ASKED_FOR: Duration = Duration::from_secs(5);
+/// Concurrent requests to origins for sizes.
+const CONCURRENT_REQUESTS: usize = 16;
+/// The timeout of all these requests together: an operator waits for the plan, which does not need every size.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What bringing some assets into the cache will mean. Bytes that several assets have in common count once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Plan {
     /// How many assets there are.
     pub assets: usize,
     /// Those that are here.
-    pub proven: Proven,
+    pub cached: Cached,
     /// Those that are not.
     pub missing: Missing,
     /// Whether there is room for them.
@@ -35,7 +35,7 @@ pub struct Plan {
 
 /// What is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Proven {
+pub struct Cached {
     /// How many assets.
     pub assets: usize,
     /// How many bytes.
@@ -75,13 +75,13 @@ pub struct PlanItem {
 }
 
 impl Plan {
-    /// The plan for these assets, from what is known. Memory only, but for one question to the file system.
+    /// The plan for these assets, with the sizes that are known. Memory only, except one query of the file system's free space.
     pub fn of(assets: &[Arc<Asset>], depot: &Depot) -> Self {
         let filling: HashSet<Digest> = depot.fills().into_iter().map(|fill| fill.digest).collect();
         let item = |asset: &Arc<Asset>| {
             let progress = depot.progress(asset);
-            let state = match progress.proven {
-                true => PlannedState::Proven,
+            let state = match progress.cached {
+                true => PlannedState::Cached,
                 false if filling.contains(&asset.digest) => PlannedState::Filling,
                 false => PlannedState::Missing,
             };
@@ -89,44 +89,45 @@ impl Plan {
         };
         let items = assets.iter().map(item).collect();
         let digests = assets.iter().map(|asset| asset.digest).collect();
-        Self::sum(assets, items, depot.cache().room_for(&digests))
+        Self::sum(assets, items, depot.cache().capacity_for(&digests))
     }
 
-    /// The same, when the origins were asked for the sizes that are not known. What they do not say within five seconds
-    /// stays unknown.
+    /// Like [`Plan::of`], but first requests unknown sizes from the origins. Sizes that are not received within five seconds stay
+    /// unknown.
     pub async fn with_sizes(assets: Vec<Arc<Asset>>, depot: &Depot) -> Self {
         let unknown: Vec<_> = assets.iter().filter(|asset| depot.known_size(asset).is_none()).cloned().collect();
-        let asked =
+        let requests =
             stream::iter(unknown).map(|asset| async move { (asset.name.clone(), depot.size(&asset).await.ok()) });
-        let told = asked.buffer_unordered(ASKED_AT_A_TIME).take_until(Box::pin(tokio::time::sleep(ASKED_FOR)));
-        let sizes: HashMap<_, _> = told.collect().await;
+        let replies =
+            requests.buffer_unordered(CONCURRENT_REQUESTS).take_until(Box::pin(tokio::time::sleep(REQUEST_TIMEOUT)));
+        let sizes: HashMap<_, _> = replies.collect().await;
         let on = depot.clone();
         let (mut plan, assets) = blocking(move || (Self::of(&assets, &on), assets)).await;
         for item in plan.items.iter_mut().filter(|item| item.size.is_none()) {
             item.size = sizes.get(&item.name).copied().flatten();
         }
-        let room = plan.proven.bytes + plan.room.available;
+        let room = plan.cached.bytes + plan.room.available;
         Self::sum(&assets, plan.items, room)
     }
 
-    /// The sums of these items of these assets, with room for `room` bytes of them in all.
+    /// Adds up the items of these assets; `room` is the space for all of them in bytes.
     fn sum(assets: &[Arc<Asset>], items: Vec<PlanItem>, room: u64) -> Self {
-        let (mut proven, mut missing) = (Proven::default(), Missing::default());
+        let (mut cached, mut missing) = (Cached::default(), Missing::default());
         let mut counted = HashSet::new();
         for (asset, item) in assets.iter().zip(&items) {
             let first = counted.insert(asset.digest);
             let bytes = item.size.filter(|_| first).unwrap_or(0);
-            if item.state == PlannedState::Proven {
-                proven.assets += 1;
-                proven.bytes += bytes;
+            if item.state == PlannedState::Cached {
+                cached.assets += 1;
+                cached.bytes += bytes;
             } else {
                 missing.assets += 1;
                 missing.bytes += bytes;
                 missing.unknown_sizes += usize::from(first && item.size.is_none());
             }
         }
-        let available = room.saturating_sub(proven.bytes);
+        let available = room.saturating_sub(cached.bytes);
         let room = Room { available, fits: missing.bytes <= available };
-        Self { assets: items.len(), proven, missing, room, items }
+        Self { assets: items.len(), cached, missing, room, items }
     }
 }

@@ -1,4 +1,4 @@
-//! What an operator wants something done with: assets by name, by glob, by what they are part of.
+//! Selections: assets by name, glob, release, profile or host.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -7,31 +7,31 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::asset::AssetName;
-use crate::boot::{Boot, most_alike};
+use crate::boot::{Boot, closest};
 use crate::catalog::{Asset, Catalog};
 
-/// Unknown names for which the nearest known ones are looked up: each is compared with all that there are, and a
-/// list of which nothing is known has another reason than a slip of the pen.
-const SUGGESTED: usize = 16;
+/// Unknown names for which the closest known name is suggested. Each is compared with all known names, and many unknown names
+/// are not typing errors.
+const MAX_SUGGESTIONS: usize = 16;
 
-/// Some assets of the catalog, by what they are called or what they are part of.
+/// Assets of the catalog, by name or by what needs them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Names, or globs of them: `*` stands for anything but a slash, `**` for anything.
+    /// Names or globs: `*` matches anything but a slash, `**` matches anything.
     pub assets: Vec<String>,
     /// Releases: all their assets.
     pub releases: Vec<String>,
     /// Profiles: what they name once everything active is live.
     pub profiles: Vec<String>,
-    /// Hosts: what their scripts and files name once everything active is live, and their firmware file.
+    /// Hosts: the assets that their scripts and files use once every active release is live, and their firmware file.
     pub hosts: Vec<String>,
     /// Everything in the catalog.
     pub all: bool,
 }
 
-/// What a name is of.
+/// What a name of a selection refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum SelectedKind {
     /// An asset.
     Asset,
     /// A glob of assets' names.
@@ -44,31 +44,31 @@ pub enum Kind {
     Host,
 }
 
-/// A name that means nothing here.
+/// An unknown name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownName {
-    /// What it was to be of.
-    pub kind: Kind,
+    /// What it should refer to.
+    pub kind: SelectedKind,
     /// The name.
     pub name: String,
-    /// The known one that is written most alike, if one is alike enough to be meant.
+    /// The closest known name. `None` if none is close enough.
     pub nearest: Option<String>,
 }
 
-/// Why a selection is of nothing.
+/// Why a selection is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectionError {
-    /// It says nothing at all.
+    /// It is empty.
     #[error("nothing is selected; name assets, releases, profiles or hosts, or select all")]
     Empty,
-    /// Names that mean nothing: all of them.
-    #[error("{}", in_words(.0))]
+    /// All its unknown names.
+    #[error("{}", describe(.0))]
     Unknown(Vec<UnknownName>),
-    /// A host or profile is known, and what it names is not to be had now.
-    #[error("the {kind} {name:?} names what is not to be had now: {reason}")]
+    /// A host or profile is known, but its assets cannot be resolved now.
+    #[error("the assets of {kind} {name:?} cannot be resolved: {reason}")]
     Unresolved {
-        /// Which of the two it is.
-        kind: Kind,
+        /// Host or profile.
+        kind: SelectedKind,
         /// Its name.
         name: String,
         /// Why.
@@ -76,7 +76,7 @@ pub enum SelectionError {
     },
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for SelectedKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Asset => "asset",
@@ -91,8 +91,8 @@ impl fmt::Display for Kind {
 impl fmt::Display for UnknownName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
-        if self.kind == Kind::Glob {
-            write!(f, "no asset's name fits {name:?} (* stands for anything but a slash, ** for anything)")?;
+        if self.kind == SelectedKind::Glob {
+            write!(f, "no asset matches {name:?} (* matches anything but a slash, ** matches anything)")?;
         } else {
             write!(f, "there is no {} {name:?}", self.kind)?;
         }
@@ -103,22 +103,22 @@ impl fmt::Display for UnknownName {
     }
 }
 
-fn in_words(unknown: &[UnknownName]) -> String {
+fn describe(unknown: &[UnknownName]) -> String {
     unknown.iter().map(UnknownName::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl Selection {
-    /// Only these assets, by names or globs.
+    /// A selection of assets by names or globs.
     pub fn of_assets(assets: Vec<String>) -> Self {
         Self { assets, ..Self::default() }
     }
 
-    /// Whether it says nothing.
+    /// Whether it selects nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The assets that it is of, each once, in the order of their names; or everything that is wrong with it. Memory only.
+    /// The selected assets, sorted by name, without duplicates. Fails with all unknown names at once. Memory only.
     pub fn resolve(&self, boot: &Boot) -> Result<Vec<Arc<Asset>>, SelectionError> {
         if self.is_empty() {
             return Err(SelectionError::Empty);
@@ -134,7 +134,7 @@ impl Selection {
         }
         let mut seen = HashSet::new();
         for name in self.assets.iter().filter(|name| seen.insert(*name)) {
-            match named(&catalog, name, unknown.len() < SUGGESTED) {
+            match named(&catalog, name, unknown.len() < MAX_SUGGESTIONS) {
                 Ok(assets) => add(&mut assets.into_iter()),
                 Err(error) => unknown.push(error),
             }
@@ -147,22 +147,23 @@ impl Selection {
                 add(&mut of_names(&names).into_iter());
             } else {
                 let known = || boot.releases().list().into_iter().map(|view| view.name).collect();
-                unknown.push(UnknownName::new(Kind::Release, name, unknown.len() < SUGGESTED, known));
+                unknown.push(UnknownName::new(SelectedKind::Release, name, unknown.len() < MAX_SUGGESTIONS, known));
             }
         }
         let mut unresolved = None;
-        let parties = self.profiles.iter().map(|name| (Kind::Profile, name));
-        for (kind, name) in parties.chain(self.hosts.iter().map(|name| (Kind::Host, name))) {
-            let needs = if kind == Kind::Host { boot.needs_of_host(name) } else { boot.needs_of_profile(name) };
-            match needs {
+        let parties = self.profiles.iter().map(|name| (SelectedKind::Profile, name));
+        for (kind, name) in parties.chain(self.hosts.iter().map(|name| (SelectedKind::Host, name))) {
+            let names =
+                if kind == SelectedKind::Host { boot.host_dependencies(name) } else { boot.profile_dependencies(name) };
+            match names {
                 Some(Ok(names)) => add(&mut of_names(&names.into_iter().collect::<Vec<_>>()).into_iter()),
                 Some(Err(trouble)) => {
                     let reason = trouble.to_string();
                     unresolved.get_or_insert(SelectionError::Unresolved { kind, name: name.clone(), reason });
                 }
                 None => {
-                    let known = || if kind == Kind::Host { boot.host_names() } else { boot.profile_names() };
-                    unknown.push(UnknownName::new(kind, name, unknown.len() < SUGGESTED, known));
+                    let known = || if kind == SelectedKind::Host { boot.host_names() } else { boot.profile_names() };
+                    unknown.push(UnknownName::new(kind, name, unknown.len() < MAX_SUGGESTIONS, known));
                 }
             }
         }
@@ -175,9 +176,9 @@ impl Selection {
         }
     }
 
-    /// What it is of, in words: `release okd-4.19, okd/4.18/kernel and 3 more`.
-    pub fn in_words(&self) -> String {
-        /// Names that are written out.
+    /// The selection as text: `release okd-4.19, okd/4.18/kernel and 3 more`.
+    pub fn describe(&self) -> String {
+        /// Names before "and N more".
         const SHOWN: usize = 3;
         if self.all {
             return "all assets".to_owned();
@@ -198,34 +199,34 @@ impl Selection {
 }
 
 impl UnknownName {
-    /// With what may be meant of those `known`, if `suggest` says so.
-    fn new(kind: Kind, name: &str, suggest: bool, known: impl FnOnce() -> Vec<String>) -> Self {
-        let nearest = suggest.then(|| most_alike(name, known().iter().map(String::as_str))).flatten();
+    /// With the closest of the `known` names if `suggest` is set.
+    fn new(kind: SelectedKind, name: &str, suggest: bool, known: impl FnOnce() -> Vec<String>) -> Self {
+        let nearest = suggest.then(|| closest(name, known().iter().map(String::as_str))).flatten();
         Self { kind, name: name.to_owned(), nearest }
     }
 }
 
-/// What the names fit that a glob is of: `*` stands for anything but a slash, `**` for anything.
+/// Compiles a glob: `*` matches anything but a slash, `**` matches anything.
 pub fn matcher(glob: &str) -> Result<GlobMatcher, globset::Error> {
     Ok(GlobBuilder::new(glob).literal_separator(true).build()?.compile_matcher())
 }
 
-/// Whether a text is meant as a glob. A name that the catalog has is one before it is a glob.
+/// Whether a text is a glob. A name in the catalog takes precedence over a glob.
 pub fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
-/// The assets of this name or glob; where there are none, with what may be meant if `suggest` says so.
+/// The assets with this name or matching this glob. If there are none, fails with the closest name if `suggest` is set.
 fn named(catalog: &Catalog, text: &str, suggest: bool) -> Result<Vec<Arc<Asset>>, UnknownName> {
     if let Some(asset) = catalog.by_name(text) {
         return Ok(vec![Arc::clone(asset)]);
     }
     if !is_glob(text) {
-        let nearest = suggest.then(|| most_alike(text, catalog.assets().map(|asset| asset.name.as_str()))).flatten();
-        return Err(UnknownName { kind: Kind::Asset, name: text.to_owned(), nearest });
+        let nearest = suggest.then(|| closest(text, catalog.assets().map(|asset| asset.name.as_str()))).flatten();
+        return Err(UnknownName { kind: SelectedKind::Asset, name: text.to_owned(), nearest });
     }
-    let unfit = || UnknownName { kind: Kind::Glob, name: text.to_owned(), nearest: None };
-    let glob = matcher(text).map_err(|_| unfit())?;
-    let fitting: Vec<_> = catalog.assets().filter(|asset| glob.is_match(asset.name.as_str())).cloned().collect();
-    if fitting.is_empty() { Err(unfit()) } else { Ok(fitting) }
+    let no_match = || UnknownName { kind: SelectedKind::Glob, name: text.to_owned(), nearest: None };
+    let glob = matcher(text).map_err(|_| no_match())?;
+    let matching: Vec<_> = catalog.assets().filter(|asset| glob.is_match(asset.name.as_str())).cloned().collect();
+    if matching.is_empty() { Err(no_match()) } else { Ok(matching) }
 }

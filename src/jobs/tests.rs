@@ -8,15 +8,18 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use std::sync::Arc;
+
+use super::limits::MAX_RUNNING;
 use super::*;
 use crate::asset::{AssetName, ByteRange, Digest};
 use crate::boot::{
-    FileSettings, HostSettings, Keys, Ledger, ProfileSettings, Releases, Roster, RosterSettings, TemplateText,
+    Boot, FileSettings, HostSettings, Keys, Ledger, ProfileSettings, Releases, Roster, RosterSettings, TemplateText,
 };
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog, Release};
-use crate::depot::tests::shelf::{Fault, Shelf};
-use crate::depot::{Delivery, Depot, FillOutcome, FillSettings, Holder};
+use crate::depot::tests::origin::{FakeOrigin, Fault};
+use crate::depot::{Delivery, Depot, FillOutcome, FillSettings, RetentionReason};
 use crate::origin::{Origins, Timeouts};
 
 const NAMES: [&str; 4] = ["okd/1/kernel", "okd/1/rootfs", "okd/2/kernel", "okd/2/rootfs"];
@@ -33,9 +36,9 @@ struct Preload {
     keep_going: bool,
 }
 
-struct House {
+struct TestJobs {
     dir: tempfile::TempDir,
-    shelf: Shelf,
+    origin: FakeOrigin,
     boot: Boot,
     jobs: Jobs,
 }
@@ -49,15 +52,15 @@ fn image() -> Vec<u8> {
     std::iter::repeat_with(|| random.u8(..)).take(IMAGE_SIZE).collect()
 }
 
-impl House {
-    /// A house whose image comes with these faults, with all other objects in their place.
+impl TestJobs {
+    /// A test whose image comes with these faults, with all other objects in their place.
     async fn new(faults: &[Fault]) -> Self {
         Self::sized(faults, 1 << 30, 4).await
     }
 
     async fn sized(faults: &[Fault], max_size: u64, max_fills: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::start(image(), faults).await;
+        let origin = FakeOrigin::start(image(), faults).await;
         let path = |name: &str| dir.path().join(name.replace('/', "_"));
         let name = |name: &str| AssetName::parse(name).unwrap();
         let mut assets: Vec<_> = NAMES
@@ -68,7 +71,7 @@ impl House {
                 Asset::new(name(asset), Digest::of(&content(asset)), vec![source])
             })
             .collect();
-        assets.push(Asset::new(name(IMAGE), Digest::of(&image()), vec![shelf.url(IMAGE)]));
+        assets.push(Asset::new(name(IMAGE), Digest::of(&image()), vec![origin.url(IMAGE)]));
         let catalog = Catalog::new(assets).unwrap();
         let release = |version: &str, active| Release {
             name: format!("okd-{version}"),
@@ -84,7 +87,7 @@ impl House {
         let depot = Depot::new(catalog, origins, cache, settings);
         let releases = Releases::open(releases, depot.clone(), dir.path().join("releases.json"));
         let boot = Boot::new(roster, releases, Ledger::in_memory(), depot);
-        Self { jobs: Jobs::new(boot.clone()), boot, shelf, dir }
+        Self { jobs: Jobs::new(boot.clone()), boot, origin, dir }
     }
 
     fn depot(&self) -> &Depot {
@@ -109,7 +112,7 @@ impl House {
     }
 
     fn is_here(&self, name: &str) -> bool {
-        self.depot().is_proven(&self.depot().find(name).unwrap().digest)
+        self.depot().is_cached(&self.depot().find(name).unwrap().digest)
     }
 
     fn preload(&self, assets: &[&str], change: impl FnOnce(&mut Preload)) -> JobStatus {
@@ -126,7 +129,7 @@ impl House {
         loop {
             let view = self.jobs.get(id).unwrap();
             // Its end is told when it is among the ended.
-            if view.state != JobState::Running && self.jobs.lists().ended.iter().any(|job| job.id() == id) {
+            if view.state != JobState::Running && self.jobs.is_ended(id) {
                 return view;
             }
             events.recv().await.unwrap();
@@ -172,18 +175,18 @@ fn states(job: &JobStatus) -> Vec<(&str, ItemState)> {
 
 #[tokio::test]
 async fn a_preload_brings_what_is_missing_and_costs_nothing_again() {
-    let house = House::new(&[]).await;
-    let mut events = house.jobs.subscribe();
-    let begun = house.preload(&[], |order| order.selection.all = true);
+    let test = TestJobs::new(&[]).await;
+    let mut events = test.jobs.subscribe();
+    let begun = test.preload(&[], |order| order.selection.all = true);
     assert_eq!((begun.id, begun.state, begun.assets.total), (1, JobState::Running, 5));
-    let ended = house.ended(1).await;
+    let ended = test.ended(1).await;
     assert_eq!(ended.state, JobState::Done);
     assert!(ended.items.iter().all(|item| item.state == ItemState::Done && item.size == Some(item.bytes)), "{ended:?}");
     let all = (IMAGE_SIZE + 4 * SIZE) as u64;
     assert_eq!(ended.bytes, ByteCounts { total: Some(all), done: all });
     assert!(ended.ended.unwrap() >= ended.began && ended.rate == 0);
-    assert!(NAMES.iter().chain([&IMAGE]).all(|name| house.is_here(name)));
-    assert_eq!(house.depot().holders(&house.depot().find(IMAGE).unwrap().digest), [], "let go of at the end");
+    assert!(NAMES.iter().chain([&IMAGE]).all(|name| test.is_here(name)));
+    assert_eq!(test.depot().retention_reasons(&test.depot().find(IMAGE).unwrap().digest), [], "let go of at the end");
 
     let JobEvent::Job(first) = events.try_recv().unwrap() else { panic!("the job begins first") };
     assert_eq!(first, JobStatus { items: Vec::new(), ..begun });
@@ -202,153 +205,152 @@ async fn a_preload_brings_what_is_missing_and_costs_nothing_again() {
         assert_eq!(of_it, [ItemState::Running, ItemState::Done], "{name}");
     }
 
-    let requests = house.shelf.requests();
-    let again = house.preload(&[], |order| order.selection.all = true);
+    let requests = test.origin.requests();
+    let again = test.preload(&[], |order| order.selection.all = true);
     assert_eq!((again.id, again.assets.done, again.bytes.done), (2, 5, all), "done before it begins");
-    assert_eq!(house.ended(2).await.state, JobState::Done);
-    assert_eq!(house.shelf.requests(), requests);
-    let listed: Vec<_> = house.jobs.list().iter().map(|job| (job.id, job.items.len())).collect();
+    assert_eq!(test.ended(2).await.state, JobState::Done);
+    assert_eq!(test.origin.requests(), requests);
+    let listed: Vec<_> = test.jobs.list().iter().map(|job| (job.id, job.items.len())).collect();
     assert_eq!(listed, [(2, 0), (1, 0)], "the newest first, without items");
 }
 
 #[tokio::test]
 async fn after_a_failure_it_goes_on_or_stops_as_it_was_told() {
-    let house = House::new(&[Fault::HoldFrom { at: 0 }]).await;
-    fs::remove_file(house.source("okd/1/kernel")).unwrap();
+    let test = TestJobs::new(&[Fault::HoldFrom { at: 0 }]).await;
+    fs::remove_file(test.source("okd/1/kernel")).unwrap();
     // Half of four fills run at a time: the image, which never comes, and the kernel, which fails.
-    let stopped = house.preload(&[], |order| (order.selection.all, order.keep_going) = (true, false)).id;
-    let stopped = house.ended(stopped).await;
+    let stopped = test.preload(&[], |order| (order.selection.all, order.keep_going) = (true, false)).id;
+    let stopped = test.ended(stopped).await;
     assert_eq!(stopped.state, JobState::Failed);
     let cut =
         [ItemState::Cancelled, ItemState::Failed, ItemState::Cancelled, ItemState::Cancelled, ItemState::Cancelled];
     assert_eq!(stopped.items.iter().map(|item| item.state).collect::<Vec<_>>(), cut);
     let error = stopped.items[1].error.as_ref().unwrap();
     assert!(error.starts_with("no source has it: "), "{error}");
-    while !house.depot().fills().is_empty() {
+    while !test.depot().fills().is_empty() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(house.depot().past_fills()[0].outcome, FillOutcome::Cancelled, "it was the job's alone");
+    assert_eq!(test.depot().past_fills()[0].outcome, FillOutcome::Cancelled, "it was the job's alone");
 
-    house.shelf.heal();
-    let went_on = house.preload(&[], |order| order.selection.all = true).id;
-    let went_on = house.ended(went_on).await;
+    test.origin.heal();
+    let went_on = test.preload(&[], |order| order.selection.all = true).id;
+    let went_on = test.ended(went_on).await;
     assert_eq!((went_on.state, went_on.assets), (JobState::Failed, AssetCounts { total: 5, done: 4, failed: 1 }));
 
     // The failure is fresh, and yet an operator who says so is believed.
-    fs::write(house.source("okd/1/kernel"), content("okd/1/kernel")).unwrap();
-    let mended = house.preload(&["okd/1/kernel"], |_| {}).id;
-    assert_eq!(house.ended(mended).await.state, JobState::Done);
+    fs::write(test.source("okd/1/kernel"), content("okd/1/kernel")).unwrap();
+    let mended = test.preload(&["okd/1/kernel"], |_| {}).id;
+    assert_eq!(test.ended(mended).await.state, JobState::Done);
 }
 
 #[tokio::test]
 async fn cancelling_ends_what_the_job_alone_wants() {
-    let house = House::new(&[Fault::HoldFrom { at: 1_000_000 }]).await;
-    let id = house.preload(&[], |order| order.selection.all = true).id;
-    house.until_image_flows().await;
-    let flowing = house.jobs.get(id).unwrap();
+    let test = TestJobs::new(&[Fault::HoldFrom { at: 1_000_000 }]).await;
+    let id = test.preload(&[], |order| order.selection.all = true).id;
+    test.until_image_flows().await;
+    let flowing = test.jobs.get(id).unwrap();
     let image = flowing.items.iter().find(|item| item.name == IMAGE).unwrap();
     assert!(image.state == ItemState::Running && image.bytes >= 500_000 && image.size == Some(IMAGE_SIZE as u64));
-    let digest = house.depot().find(IMAGE).unwrap().digest;
-    assert_eq!(house.depot().holders(&digest), [Holder::Job(id)]);
-    let mut events = house.jobs.subscribe();
-    let cancelled = house.jobs.cancel(id).unwrap();
+    let digest = test.depot().find(IMAGE).unwrap().digest;
+    assert_eq!(test.depot().retention_reasons(&digest), [RetentionReason::Job(id)]);
+    let mut events = test.jobs.subscribe();
+    let cancelled = test.jobs.cancel(id).unwrap();
     assert_eq!(cancelled.state, JobState::Cancelled);
     let mut told = std::iter::from_fn(|| events.try_recv().ok());
     let cut = |event| matches!(event, JobEvent::Item { item, .. } if item.name == IMAGE && item.state == ItemState::Cancelled);
     assert!(told.any(cut), "who follows the events hears of what was cut");
-    let refused = house.jobs.cancel(id).unwrap_err();
-    assert_eq!(refused.to_string(), "job 1 has ended already: it is cancelled");
-    assert_eq!(house.jobs.cancel(7), Err(CancelError::Unknown(7)));
-    let ended = house.ended(id).await;
+    let refused = test.jobs.cancel(id).unwrap_err();
+    assert_eq!(refused.to_string(), "job 1 has already ended: it is cancelled");
+    assert_eq!(test.jobs.cancel(7), Err(CancelError::Unknown(7)));
+    let ended = test.ended(id).await;
     let image = ended.items.iter().find(|item| item.name == IMAGE).unwrap();
     assert_eq!(image.state, ItemState::Cancelled);
-    while !house.depot().fills().is_empty() {
+    while !test.depot().fills().is_empty() {
         tokio::task::yield_now().await;
     }
     assert!(
-        house
-            .depot()
+        test.depot()
             .past_fills()
             .iter()
             .any(|fill| fill.name.as_str() == IMAGE && fill.outcome == FillOutcome::Cancelled)
     );
-    assert_eq!(house.depot().holders(&digest), []);
-    house.shelf.heal();
-    let again = house.preload(&[IMAGE], |_| {}).id;
-    assert_eq!(house.ended(again).await.state, JobState::Done);
-    assert!(house.shelf.sent(IMAGE) < 2 * IMAGE_SIZE as u64, "it went on where it was");
+    assert_eq!(test.depot().retention_reasons(&digest), []);
+    test.origin.heal();
+    let again = test.preload(&[IMAGE], |_| {}).id;
+    assert_eq!(test.ended(again).await.state, JobState::Done);
+    assert!(test.origin.sent(IMAGE) < 2 * IMAGE_SIZE as u64, "it went on where it was");
 }
 
 #[tokio::test]
 async fn so_many_jobs_run_at_a_time_and_no_more() {
-    let house = House::new(&[Fault::HoldFrom { at: 0 }]).await;
-    for _ in 0..RUNNING {
-        house.preload(&[IMAGE], |_| {});
+    let test = TestJobs::new(&[Fault::HoldFrom { at: 0 }]).await;
+    for _ in 0..MAX_RUNNING {
+        test.preload(&[IMAGE], |_| {});
     }
     let task =
         || Task::Preload { selection: Selection::of_assets(vec![IMAGE.to_owned()]), verify: false, keep_going: true };
-    let refused = house.jobs.start(task()).unwrap_err();
-    assert_eq!(refused.to_string(), "64 jobs run already; wait for one of them, or cancel it");
-    let digest = house.depot().find(IMAGE).unwrap().digest;
-    assert_eq!(house.depot().holders(&digest).len(), RUNNING, "the one that was refused holds nothing");
-    house.jobs.cancel(1).unwrap();
-    house.ended(1).await;
-    house.jobs.start(task()).unwrap();
+    let refused = test.jobs.start(task()).unwrap_err();
+    assert_eq!(refused.to_string(), "64 jobs are running, which is the limit; wait for one of them, or cancel it");
+    let digest = test.depot().find(IMAGE).unwrap().digest;
+    assert_eq!(test.depot().retention_reasons(&digest).len(), MAX_RUNNING, "the one that was refused holds nothing");
+    test.jobs.cancel(1).unwrap();
+    test.ended(1).await;
+    test.jobs.start(task()).unwrap();
 }
 
 #[tokio::test]
 async fn a_client_of_a_cancelled_jobs_fill_gets_everything() {
-    let house = House::new(&[Fault::HoldFrom { at: 1_000_000 }]).await;
-    let id = house.preload(&[IMAGE], |_| {}).id;
-    house.until_image_flows().await;
-    let reader = house.depot().read(&house.depot().find(IMAGE).unwrap()).await.unwrap();
+    let test = TestJobs::new(&[Fault::HoldFrom { at: 1_000_000 }]).await;
+    let id = test.preload(&[IMAGE], |_| {}).id;
+    test.until_image_flows().await;
+    let reader = test.depot().read(&test.depot().find(IMAGE).unwrap()).await.unwrap();
     let stream = reader.stream(ByteRange::whole(IMAGE_SIZE as u64), Delivery::Copied).await.unwrap();
-    house.jobs.cancel(id).unwrap();
-    house.ended(id).await;
-    house.shelf.heal();
+    test.jobs.cancel(id).unwrap();
+    test.ended(id).await;
+    test.origin.heal();
     let pieces: Vec<_> = futures_util::StreamExt::collect(stream).await;
     let got: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.unwrap()).collect();
     assert!(got == image());
-    assert_eq!(house.shelf.sent(IMAGE), IMAGE_SIZE as u64, "every byte crossed once");
+    assert_eq!(test.origin.sent(IMAGE), IMAGE_SIZE as u64, "every byte crossed once");
 }
 
 #[tokio::test]
 async fn what_a_job_brought_in_does_not_go_for_its_own_later_items() {
     // One fill at a time: the second finds the first one's blob, which nobody but the job holds.
-    let house = House::sized(&[], 3 * SIZE as u64 + 500, 1).await;
-    let id = house.preload(&["okd/1/*"], |_| {}).id;
-    assert_eq!(house.ended(id).await.state, JobState::Done, "which the active release holds");
-    let plan = house.jobs.plan(&Selection::of_assets(vec!["okd/2/*".to_owned()])).await.unwrap();
+    let test = TestJobs::sized(&[], 3 * SIZE as u64 + 500, 1).await;
+    let id = test.preload(&["okd/1/*"], |_| {}).id;
+    assert_eq!(test.ended(id).await.state, JobState::Done, "which the active release holds");
+    let plan = test.jobs.plan(&Selection::of_assets(vec!["okd/2/*".to_owned()])).await.unwrap();
     let room = Room { available: SIZE as u64 + 500, fits: false };
     assert_eq!((plan.missing.bytes, plan.room), (2 * SIZE as u64, room));
-    let id = house.preload(&["okd/2/*"], |_| {}).id;
-    let ended = house.ended(id).await;
+    let id = test.preload(&["okd/2/*"], |_| {}).id;
+    let ended = test.ended(id).await;
     assert_eq!((ended.state, ended.assets), (JobState::Failed, AssetCounts { total: 2, done: 1, failed: 1 }));
     let error = ended.items[1].error.as_ref().unwrap();
-    assert!(error.starts_with("the cache cannot take it: no room for 1000 bytes"), "{error}");
-    assert!(house.is_here("okd/2/kernel") && !house.is_here("okd/2/rootfs"));
+    assert!(error.starts_with("the cache cannot store it: no space for 1000 bytes"), "{error}");
+    assert!(test.is_here("okd/2/kernel") && !test.is_here("okd/2/rootfs"));
     // When the job has ended nothing holds it.
-    let id = house.preload(&["okd/2/rootfs"], |_| {}).id;
-    assert_eq!(house.ended(id).await.state, JobState::Done);
-    assert!(!house.is_here("okd/2/kernel") && house.is_here("okd/1/kernel"));
+    let id = test.preload(&["okd/2/rootfs"], |_| {}).id;
+    assert_eq!(test.ended(id).await.state, JobState::Done);
+    assert!(!test.is_here("okd/2/kernel") && test.is_here("okd/1/kernel"));
 }
 
 #[tokio::test]
 async fn verifying_finds_what_rotted_and_a_preload_that_verifies_mends_it() {
-    let house = House::new(&[]).await;
-    let id = house.preload(&["okd/**"], |_| {}).id;
-    house.ended(id).await;
-    house.rot("okd/1/rootfs");
-    let id = house.preload(&["okd/1/*"], |order| order.verify = true).id;
-    let mended = house.ended(id).await;
+    let test = TestJobs::new(&[]).await;
+    let id = test.preload(&["okd/**"], |_| {}).id;
+    test.ended(id).await;
+    test.rot("okd/1/rootfs");
+    let id = test.preload(&["okd/1/*"], |order| order.verify = true).id;
+    let mended = test.ended(id).await;
     assert_eq!((mended.state, mended.bytes.done), (JobState::Done, 2 * SIZE as u64));
     let rotted = mended.items.iter().filter(|item| item.rotted).map(|item| item.name.as_str());
     assert_eq!(rotted.collect::<Vec<_>>(), ["okd/1/rootfs"]);
-    assert_eq!(fs::read(house.blob("okd/1/rootfs")).unwrap(), content("okd/1/rootfs"));
+    assert_eq!(fs::read(test.blob("okd/1/rootfs")).unwrap(), content("okd/1/rootfs"));
 
-    house.rot("okd/2/rootfs");
-    let id = house.jobs.start(Task::Verify { assets: vec!["**".to_owned()] }).unwrap().id;
-    let verified = house.ended(id).await;
+    test.rot("okd/2/rootfs");
+    let id = test.jobs.start(Task::Verify { assets: vec!["**".to_owned()] }).unwrap().id;
+    let verified = test.ended(id).await;
     assert_eq!((verified.kind, verified.state), (JobKind::Verify, JobState::Failed));
     assert_eq!(
         verified.assets,
@@ -357,30 +359,30 @@ async fn verifying_finds_what_rotted_and_a_preload_that_verifies_mends_it() {
     );
     let rotted = verified.items.iter().find(|item| item.name == "okd/2/rootfs").unwrap();
     assert!(rotted.error.as_ref().unwrap().contains("in quarantine"), "{rotted:?}");
-    assert!(!house.is_here("okd/2/rootfs"));
-    let id = house.jobs.start(Task::Verify { assets: vec![IMAGE.to_owned()] }).unwrap().id;
-    let absent = house.ended(id).await;
+    assert!(!test.is_here("okd/2/rootfs"));
+    let id = test.jobs.start(Task::Verify { assets: vec![IMAGE.to_owned()] }).unwrap().id;
+    let absent = test.ended(id).await;
     assert_eq!(absent.items[0].error.as_deref(), Some("it is not in the cache"), "one that is named does");
 }
 
 #[tokio::test]
 async fn a_scrub_looks_at_every_blob_whoever_knows_it() {
-    let house = House::new(&[]).await;
-    let id = house.preload(&["okd/**"], |_| {}).id;
-    house.ended(id).await;
+    let test = TestJobs::new(&[]).await;
+    let id = test.preload(&["okd/**"], |_| {}).id;
+    test.ended(id).await;
     let stranger = Digest::of(b"stranger");
-    let partial = house.depot().cache().partial(&stranger, 8, 1 << 20).unwrap();
+    let partial = test.depot().cache().partial(&stranger, 8, 1 << 20).unwrap();
     partial.write_at(0, &[bytes::Bytes::from_static(b"stranger")]).unwrap();
     partial.finish_parts(&[0]).unwrap();
     let mut verifier = crate::asset::Verifier::new();
     verifier.update(b"stranger");
-    drop(partial.admit(verifier.prove(&stranger).unwrap()).unwrap());
+    drop(partial.admit(verifier.verify(&stranger).unwrap()).unwrap());
     // It cannot get far while another hashes.
-    let turn = Arc::clone(&house.jobs.shared.hashing).acquire_owned().await.unwrap();
-    let id = house.jobs.start(Task::Scrub).unwrap().id;
-    assert_eq!(house.jobs.start(Task::Scrub).unwrap().id, id, "one at a time is enough");
+    let turn = Arc::clone(&test.jobs.shared.verifying).acquire_owned().await.unwrap();
+    let id = test.jobs.start(Task::Scrub).unwrap().id;
+    assert_eq!(test.jobs.start(Task::Scrub).unwrap().id, id, "one at a time is enough");
     drop(turn);
-    let scrubbed = house.ended(id).await;
+    let scrubbed = test.ended(id).await;
     assert_eq!((scrubbed.state, scrubbed.assets.done), (JobState::Done, 5));
     assert_eq!(scrubbed.bytes, ByteCounts { total: Some(4008), done: 4008 });
     let names: std::collections::BTreeSet<_> = scrubbed.items.iter().map(|item| item.name.clone()).collect();
@@ -389,36 +391,36 @@ async fn a_scrub_looks_at_every_blob_whoever_knows_it() {
 
 #[tokio::test]
 async fn the_last_hundred_jobs_are_remembered() {
-    let house = House::new(&[]).await;
+    let test = TestJobs::new(&[]).await;
     for id in 1..=103 {
-        assert_eq!(house.preload(&["okd/1/kernel"], |_| {}).id, id);
-        house.ended(id).await;
+        assert_eq!(test.preload(&["okd/1/kernel"], |_| {}).id, id);
+        test.ended(id).await;
     }
-    let listed: Vec<_> = house.jobs.list().iter().map(|job| job.id).collect();
+    let listed: Vec<_> = test.jobs.list().iter().map(|job| job.id).collect();
     assert_eq!(listed, (4..=103).rev().collect::<Vec<_>>());
-    assert!(house.jobs.get(3).is_none() && house.jobs.get(4).is_some());
+    assert!(test.jobs.get(3).is_none() && test.jobs.get(4).is_some());
     // The last ten with every item, the sums of all, and of what failed that it did.
-    let items = |id| house.jobs.get(id).unwrap().items.len();
-    assert_eq!((items(94), items(93), house.jobs.get(4).unwrap().assets.done), (1, 0, 1));
-    fs::remove_file(house.dir.path().join("okd_2_kernel")).unwrap();
-    let failing = house.preload(&["okd/2/kernel", "okd/1/kernel"], |order| order.keep_going = true).id;
-    house.ended(failing).await;
+    let items = |id| test.jobs.get(id).unwrap().items.len();
+    assert_eq!((items(94), items(93), test.jobs.get(4).unwrap().assets.done), (1, 0, 1));
+    fs::remove_file(test.dir.path().join("okd_2_kernel")).unwrap();
+    let failing = test.preload(&["okd/2/kernel", "okd/1/kernel"], |order| order.keep_going = true).id;
+    test.ended(failing).await;
     for _ in 0..10 {
-        house.ended(house.preload(&["okd/1/kernel"], |_| {}).id).await;
+        test.ended(test.preload(&["okd/1/kernel"], |_| {}).id).await;
     }
-    assert_eq!(states(&house.jobs.get(failing).unwrap()), [("okd/2/kernel", ItemState::Failed)]);
+    assert_eq!(states(&test.jobs.get(failing).unwrap()), [("okd/2/kernel", ItemState::Failed)]);
 }
 
 #[tokio::test]
 async fn assets_with_the_same_bytes_count_once_and_are_fetched_once() {
     let dir = tempfile::tempdir().unwrap();
-    let shelf = Shelf::start(image(), &[]).await;
+    let origin = FakeOrigin::start(image(), &[]).await;
     let name = |name: &str| AssetName::parse(name).unwrap();
-    let twins = ["a", "b", "c"].map(|twin| Asset::new(name(twin), Digest::of(&image()), vec![shelf.url(IMAGE)]));
+    let twins = ["a", "b", "c"].map(|twin| Asset::new(name(twin), Digest::of(&image()), vec![origin.url(IMAGE)]));
     let cache = Cache::open(CacheSettings { dir: dir.path().to_owned(), max_size: 1 << 30, min_free: 0 }).unwrap();
     let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
     let depot = Depot::new(Catalog::new(twins.into()).unwrap(), origins, cache, FillSettings::default());
-    let jobs = Jobs::new(Boot::plain(depot));
+    let jobs = Jobs::new(Boot::assets_only(depot));
     let selection = Selection { all: true, ..Selection::default() };
     let plan = jobs.plan(&selection).await.unwrap();
     assert_eq!(plan.missing, Missing { assets: 3, bytes: IMAGE_SIZE as u64, unknown_sizes: 0 }, "the origin was asked");
@@ -431,5 +433,5 @@ async fn assets_with_the_same_bytes_count_once_and_are_fetched_once() {
     assert_eq!(ended.bytes, ByteCounts { total: Some(IMAGE_SIZE as u64), done: IMAGE_SIZE as u64 });
     assert_eq!(states(&ended), ["a", "b", "c"].map(|name| (name, ItemState::Done)));
     // One byte more told the size.
-    assert!(shelf.sent(IMAGE) <= IMAGE_SIZE as u64 + 1);
+    assert!(origin.sent(IMAGE) <= IMAGE_SIZE as u64 + 1);
 }

@@ -1,18 +1,19 @@
-//! The bytes of a reply, counted: exactly as many as its head promised, or an error.
+//! The body of a reply: exactly the number of bytes that the head promised, or an error.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::Counter;
 
-use super::file::FilePieces;
+use super::error::OriginError;
+use super::failure;
+use super::file_reader::FileReader;
 use super::health::Record;
-use super::{OriginError, failure};
+use super::stall::with_timeout;
 use crate::span::Span;
 
-/// The bytes of a reply. Yields exactly `Reply::range.len()` bytes, or an error: never more, never silently fewer.
+/// The body of a reply. Yields exactly `Reply::range.len()` bytes or an error: never more, never silently fewer.
 pub struct Body {
     source: Source,
     source_url: String,
@@ -21,22 +22,22 @@ pub struct Body {
     stall: Duration,
     counter: Counter,
     record: Option<Arc<Record>>,
-    /// What the read took, until its last byte.
+    /// The span of the read. It ends with the last byte.
     span: Option<Span>,
 }
 
 enum Source {
     Http(reqwest::Response),
-    File(FilePieces),
-    /// All is handed out.
+    File(FileReader),
+    /// All bytes have been returned.
     Done,
-    /// It failed; it will not end well when asked again.
+    /// A read failed. Every later call returns the same error.
     Failed(OriginError),
 }
 
 impl Body {
-    /// The `expected` bytes of an HTTP response.
-    pub(super) fn of_response(
+    /// The body of an HTTP response with `expected` bytes.
+    pub(super) fn from_response(
         response: reqwest::Response,
         source_url: String,
         expected: u64,
@@ -46,33 +47,33 @@ impl Body {
         Self::new(Source::Http(response), source_url, expected, stall, label)
     }
 
-    /// The `expected` bytes of a file.
-    pub(super) fn of_file(file: FilePieces, source_url: String, expected: u64, stall: Duration, label: &str) -> Self {
+    /// The body of a file read with `expected` bytes.
+    pub(super) fn from_file(file: FileReader, source_url: String, expected: u64, stall: Duration, label: &str) -> Self {
         Self::new(Source::File(file), source_url, expected, stall, label)
     }
 
     fn new(source: Source, source_url: String, expected: u64, stall: Duration, label: &str) -> Self {
         let counter = metrics::counter!("bootdepot_origin_received_bytes_total", "origin" => label.to_owned());
-        // Whatever a source sends along with nothing (the document of a 416, say) is of no concern.
+        // A reply without requested bytes may still have a body (the error document of a 416). It is ignored.
         let source = if expected == 0 { Source::Done } else { source };
         Self { source, source_url, expected, received: 0, stall, counter, record: None, span: None }
     }
 
-    /// The same, which keeps this book of its origin.
+    /// Counts bytes and failures in the origin's health record.
     pub(super) fn with_record(self, record: Arc<Record>) -> Self {
         Self { record: Some(record), ..self }
     }
 
-    /// The same, a part of what `span` tells.
+    /// Ends `span` with the body.
     pub(super) fn with_span(self, span: Span) -> Self {
         Self { span: Some(span), ..self }
     }
 
-    /// The next piece; `None` after exactly the promised number of bytes. An error is final: asked again, it comes again.
-    /// Dropping the future loses no bytes.
+    /// Returns the next piece, or `None` after exactly the promised number of bytes. After an error, every call returns
+    /// the same error. Cancel safe: dropping the future loses no bytes.
     ///
-    /// Ends with [`OriginError::Truncated`] where the source ended early or sent too much, [`OriginError::Stalled`]
-    /// where it sent nothing for the stall timeout.
+    /// Fails with [`OriginError::Truncated`] if the source sends fewer or more bytes, with [`OriginError::Stalled`] if it
+    /// sends nothing for the stall timeout.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, OriginError> {
         match self.next().await {
             Ok(Some(piece)) => Ok(Some(piece)),
@@ -83,7 +84,7 @@ impl Body {
             }
             Err(error) => {
                 if let Some(record) = self.record.take() {
-                    record.failed(&error);
+                    record.note_failure(&error);
                 }
                 self.source = Source::Failed(error.clone());
                 self.end_span(Some(&error));
@@ -96,20 +97,20 @@ impl Body {
         let Some(span) = self.span.take() else { return };
         span.number("bootdepot.received_bytes", self.received);
         if let Some(error) = error {
-            span.fail(error.word(), error);
+            span.fail(error.kind(), error);
         }
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, OriginError> {
         loop {
             let piece = match &mut self.source {
-                Source::Http(response) => match within(self.stall, &self.source_url, response.chunk()).await? {
+                Source::Http(response) => match with_timeout(self.stall, &self.source_url, response.chunk()).await? {
                     Ok(piece) => piece,
                     Err(error) => {
-                        return Err(failure::of_body(error, &self.source_url, self.received, self.expected));
+                        return Err(failure::from_body(error, &self.source_url, self.received, self.expected));
                     }
                 },
-                Source::File(file) => within(self.stall, &self.source_url, file.next(&self.source_url)).await??,
+                Source::File(file) => with_timeout(self.stall, &self.source_url, file.next(&self.source_url)).await??,
                 Source::Done => return Ok(None),
                 Source::Failed(error) => return Err(error.clone()),
             };
@@ -117,7 +118,7 @@ impl Body {
             self.received += length;
             self.counter.increment(length);
             if let Some(record) = &self.record {
-                record.received(length);
+                record.note_received(length);
             }
             let short = piece.is_none() && self.received < self.expected;
             if short || self.received > self.expected {
@@ -133,15 +134,4 @@ impl Body {
             }
         }
     }
-}
-
-/// What the source gives within the stall timeout.
-pub(super) async fn within<T>(
-    stall: Duration,
-    source_url: &str,
-    source: impl Future<Output = T>,
-) -> Result<T, OriginError> {
-    tokio::time::timeout(stall, source)
-        .await
-        .map_err(|_| OriginError::Stalled { source_url: source_url.to_owned(), after: stall })
 }

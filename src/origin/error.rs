@@ -1,9 +1,15 @@
-//! What can go wrong between here and an origin, by meaning.
+//! Errors of origin reads, by meaning.
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a read of an origin failed. `source` fields are source URLs as shown in logs, without their secrets.
-#[derive(Debug, Clone, thiserror::Error)]
+/// The underlying error. Shared, because all readers of a fill receive the same failure.
+pub type Cause = Arc<dyn Error + Send + Sync>;
+
+/// Why a read of an origin failed. `source_url` fields are source URLs as shown in logs, without secrets.
+#[derive(Debug, Clone, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum OriginError {
     /// The object does not exist (404, or a missing file).
     #[error("{source_url} does not exist")]
@@ -16,7 +22,7 @@ pub enum OriginError {
     NoSuchBucket {
         /// The bucket's name.
         bucket: String,
-        /// The endpoint that was asked.
+        /// The endpoint.
         endpoint: String,
     },
     /// 401 or 403, or a file without read permission.
@@ -40,32 +46,40 @@ pub enum OriginError {
         origin: String,
         /// What was tried.
         reason: String,
+        /// The underlying error.
+        source: Option<Cause>,
     },
-    /// The host's name has no address.
+    /// The host name cannot be resolved.
     #[error("the name {host} cannot be resolved: {reason}; check the endpoint's spelling and this machine's DNS")]
     Dns {
         /// The host.
         host: String,
-        /// The resolver's words.
+        /// The resolver's message.
         reason: String,
+        /// The underlying error.
+        source: Option<Cause>,
     },
     /// No connection could be made.
     #[error("cannot connect to {host}: {reason}")]
     Connect {
         /// Host and port.
         host: String,
-        /// The system's words.
+        /// The system's message.
         reason: String,
+        /// The underlying error.
+        source: Option<Cause>,
     },
     /// The TLS handshake failed.
     #[error("TLS with {host} failed: {reason}{}", .fault.remedy())]
     Tls {
         /// Host and port.
         host: String,
-        /// What kind of fault it is.
+        /// The kind of failure.
         fault: TlsFault,
-        /// What is wrong, as the end of a sentence.
+        /// What is wrong.
         reason: String,
+        /// The underlying error.
+        source: Option<Cause>,
     },
     /// 429, or 503 with or without `Retry-After` (S3: `SlowDown`).
     #[error("{host} asks to slow down ({code})")]
@@ -74,40 +88,42 @@ pub enum OriginError {
         host: String,
         /// The status or the S3 error code.
         code: String,
-        /// How long it asks to wait.
+        /// The requested delay before a retry.
         retry_after: Option<Duration>,
     },
-    /// The object is not the one that was begun (412, or another validator or length in a reply).
+    /// The object changed since the read began (412, or another validator or length in a reply).
     #[error("{source_url} changed while it was read")]
     Changed {
         /// The source URL.
         source_url: String,
     },
-    /// The body ended before, or went on after, the promised length.
+    /// The body was shorter or longer than the reply's head promised.
     #[error("{source_url} ended after {received} of {expected} bytes")]
     Truncated {
         /// The source URL.
         source_url: String,
-        /// Bytes that came.
+        /// Bytes received.
         received: u64,
-        /// Bytes that were promised.
+        /// Bytes promised.
         expected: u64,
     },
-    /// Nothing came for the stall timeout.
+    /// The source sent nothing for the stall timeout.
     #[error("{source_url} sent nothing for {} s", .after.as_secs_f32())]
     Stalled {
         /// The source URL.
         source_url: String,
-        /// How long nothing came.
+        /// The timeout.
         after: Duration,
     },
-    /// An answer that does not fit what was asked (a wrong `Content-Range`, say).
-    #[error("{source_url} gave an answer that cannot be used: {reason}")]
+    /// A reply that does not match the request (a wrong `Content-Range`, for example).
+    #[error("{source_url} sent an invalid reply: {reason}")]
     BadReply {
         /// The source URL.
         source_url: String,
-        /// What was wrong with it.
+        /// What is wrong with it.
         reason: String,
+        /// The underlying error.
+        source: Option<Cause>,
     },
     /// Any other status.
     #[error("{source_url} answered {status}{}", .message.as_deref().map(|m| format!(": {m}")).unwrap_or_default())]
@@ -116,16 +132,18 @@ pub enum OriginError {
         source_url: String,
         /// The HTTP status.
         status: u16,
-        /// What an S3 error document said.
+        /// The text of an S3 error document.
         message: Option<String>,
     },
-    /// The connection or the file failed under way.
+    /// The connection or the file failed during the read.
     #[error("reading {source_url} failed: {reason}")]
     Io {
         /// The source URL.
         source_url: String,
-        /// The system's words.
+        /// The system's message.
         reason: String,
+        /// The underlying error.
+        source: Option<Cause>,
     },
     /// Settings that cannot work.
     #[error("the origin {origin} cannot be used: {reason}")]
@@ -137,16 +155,16 @@ pub enum OriginError {
     },
 }
 
-/// What can be wrong with a TLS handshake, as far as it makes a difference to who mends it.
+/// Why a TLS handshake failed, as far as the remedies differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsFault {
-    /// The certificate is signed by nobody whom we trust.
+    /// No trusted authority signed the certificate.
     UnknownIssuer,
-    /// The certificate is no longer good, or not yet.
+    /// The certificate has expired or is not valid yet.
     Dates,
     /// The certificate is for other names.
     Name,
-    /// It is no TLS that is spoken there.
+    /// The port does not speak TLS.
     NoTls,
     /// Anything else.
     Other,
@@ -162,7 +180,7 @@ impl TlsFault {
 }
 
 impl OriginError {
-    /// Whether the same request may succeed a little later.
+    /// Whether a retry of the same request may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Dns { .. }
@@ -170,7 +188,7 @@ impl OriginError {
             | Self::Throttled { .. }
             | Self::Truncated { .. }
             | Self::Stalled { .. }
-            // A proxy on the way may have mixed up answers; a source that always does is given up like any other.
+            // A proxy may have mixed up replies. A source that always does fails when the retries end.
             | Self::BadReply { .. }
             | Self::Io { .. } => true,
             Self::Status { status, .. } => *status >= 500 || *status == 408,
@@ -178,33 +196,30 @@ impl OriginError {
         }
     }
 
-    /// One word for it, as the metrics know it where there is no HTTP status.
-    pub(crate) fn word(&self) -> &'static str {
-        match self {
-            Self::NotFound { .. } => "not-found",
-            Self::NoSuchBucket { .. } => "no-such-bucket",
-            Self::AccessDenied { .. } => "access-denied",
-            Self::Credentials { .. } => "credentials",
-            Self::Dns { .. } => "dns",
-            Self::Connect { .. } => "connect",
-            Self::Tls { .. } => "tls",
-            Self::Throttled { .. } => "throttled",
-            Self::Changed { .. } => "changed",
-            Self::Truncated { .. } => "truncated",
-            Self::Stalled { .. } => "stalled",
-            Self::BadReply { .. } => "bad-reply",
-            Self::Status { .. } => "status",
-            Self::Io { .. } => "io",
-            Self::Settings { .. } => "settings",
-        }
+    /// The value of the metrics label `status` where there is no HTTP status, and of the span attribute `error.type`.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.into()
     }
 
-    /// Whether the source says that there is no such object.
+    /// Whether the server replied, and the reply was an error.
+    pub(super) fn is_answer(&self) -> bool {
+        !matches!(
+            self,
+            Self::Dns { .. }
+                | Self::Connect { .. }
+                | Self::Tls { .. }
+                | Self::Stalled { .. }
+                | Self::Credentials { .. }
+                | Self::Settings { .. }
+        )
+    }
+
+    /// Whether the source reports that the object does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
 
-    /// How long the source asked to wait.
+    /// The delay before a retry that the source requested.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after, .. } => *retry_after,

@@ -1,18 +1,24 @@
-//! Requests that got no answer, by meaning: from reqwest's chain of causes to an [`OriginError`].
+//! Classifies failed requests: from reqwest's errors, and from error statuses with their S3 error documents, to an
+//! [`OriginError`].
 //!
-//! No URL of reqwest's is ever shown: its query could hold a signature.
+//! No URL from reqwest is ever shown: its query could hold a signature.
 
 use std::error::Error;
 use std::io;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use http::StatusCode;
+use http::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
 use rustls_pki_types::UnixTime;
 use tokio_rustls::rustls::{self, CertificateError};
 
-use super::{OriginError, TlsFault};
+use super::error::{OriginError, TlsFault};
+use super::error_document::ErrorDocument;
+use crate::error_chain::{RootCause, causes, root_cause};
 
-/// Who was asked.
+/// The peer of a request that got no reply.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer<'a> {
     /// The source URL as shown.
@@ -21,51 +27,146 @@ pub(super) struct Peer<'a> {
     pub(super) name: &'a str,
     /// Host and port.
     pub(super) host: &'a str,
-    /// The origin's proxy (host and port), with which the connection is made.
+    /// The origin's proxy (host and port), which receives the connection.
     pub(super) proxy: Option<&'a str>,
-    /// How long a connection was waited for.
+    /// The connect timeout.
     pub(super) connect: Duration,
 }
 
-/// Why no head of a reply came.
-pub(super) fn of_request(error: reqwest::Error, peer: &Peer<'_>) -> OriginError {
-    let error = &error.without_url();
+/// The request that received an error status.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused<'a> {
+    /// The source URL as shown.
+    pub(super) source_url: &'a str,
+    /// The origin's `match`, or the host.
+    pub(super) origin: &'a str,
+    /// Host and port of the server.
+    pub(super) host: &'a str,
+    /// The identity of the request.
+    pub(super) identity: &'a str,
+    /// The bucket and its endpoint, for an S3 source.
+    pub(super) bucket: Option<(&'a str, &'a str)>,
+}
+
+/// Classifies a request that got no reply head.
+pub(super) fn from_request(error: reqwest::Error, peer: &Peer<'_>) -> OriginError {
+    let error = error.without_url();
     let through = |host: &str| match peer.proxy {
         Some(proxy) => format!("{host} through the proxy {proxy}"),
         None => host.to_owned(),
     };
-    if let Some(error) = find::<rustls::Error>(error) {
-        let (fault, reason) = tls(error);
-        OriginError::Tls { host: peer.host.to_owned(), fault, reason }
+    let reason = root_cause(&error).to_string();
+    let source_url = peer.source_url.to_owned();
+    if let Some(tls_error) = find::<rustls::Error>(&error) {
+        let (fault, reason) = tls(tls_error);
+        OriginError::Tls { host: peer.host.to_owned(), fault, reason, source: Some(Arc::new(RootCause(error))) }
     } else if error.is_dns() {
-        // With a proxy it is the proxy's name that we look up; the host's is the proxy's business.
+        // With a proxy we resolve the proxy's name, and the proxy resolves the host's.
         let host = peer.proxy.unwrap_or(peer.name).to_owned();
-        OriginError::Dns { host, reason: root(error).to_string() }
+        OriginError::Dns { host, reason, source: Some(Arc::new(RootCause(error))) }
     } else if error.is_connect() {
-        let reason = if error.is_timeout() && find::<io::Error>(error).is_none() {
-            format!("no connection within {} s", peer.connect.as_secs_f32())
-        } else {
-            root(error).to_string()
-        };
-        OriginError::Connect { host: through(peer.host), reason }
-    } else if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
-        let reason = format!("it does not speak HTTP: {}", root(error));
-        OriginError::BadReply { source_url: peer.source_url.to_owned(), reason }
+        let timed_out = error.is_timeout() && find::<io::Error>(&error).is_none();
+        let reason = if timed_out { format!("no connection within {} s", peer.connect.as_secs_f32()) } else { reason };
+        OriginError::Connect { host: through(peer.host), reason, source: Some(Arc::new(RootCause(error))) }
+    } else if find::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) {
+        let reason = format!("it does not speak HTTP: {reason}");
+        OriginError::BadReply { source_url, reason, source: Some(Arc::new(RootCause(error))) }
     } else {
-        OriginError::Io { source_url: peer.source_url.to_owned(), reason: root(error).to_string() }
+        OriginError::Io { source_url, reason, source: Some(Arc::new(RootCause(error))) }
     }
 }
 
-/// Why a body broke off after `received` of `expected` bytes.
-pub(super) fn of_body(error: reqwest::Error, source_url: &str, received: u64, expected: u64) -> OriginError {
-    let error = &error.without_url();
+/// Classifies a body that broke off after `received` of `expected` bytes.
+pub(super) fn from_body(error: reqwest::Error, source_url: &str, received: u64, expected: u64) -> OriginError {
+    let error = error.without_url();
     let source_url = source_url.to_owned();
-    let cut_short = find::<io::Error>(error).is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof)
-        || find::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message);
+    let cut_short = find::<io::Error>(&error).is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof)
+        || find::<hyper::Error>(&error).is_some_and(hyper::Error::is_incomplete_message);
     if cut_short {
         OriginError::Truncated { source_url, received, expected }
     } else {
-        OriginError::Io { source_url, reason: root(error).to_string() }
+        OriginError::Io { source_url, reason: root_cause(&error).to_string(), source: Some(Arc::new(RootCause(error))) }
+    }
+}
+
+/// Classifies an error status.
+pub(super) fn from_status(
+    request: &Refused<'_>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    document: &ErrorDocument,
+) -> OriginError {
+    let source_url = request.source_url.to_owned();
+    let code = document.code.as_deref();
+    let denied = |code: String| OriginError::AccessDenied {
+        source_url: request.source_url.to_owned(),
+        origin: request.origin.to_owned(),
+        identity: request.identity.to_owned(),
+        code,
+    };
+    let other =
+        |message| OriginError::Status { source_url: request.source_url.to_owned(), status: status.as_u16(), message };
+    match (code, status.as_u16()) {
+        (Some("NoSuchBucket"), _) => {
+            let (bucket, endpoint) =
+                request.bucket.unwrap_or((document.bucket_name.as_deref().unwrap_or("?"), request.host));
+            OriginError::NoSuchBucket { bucket: bucket.to_owned(), endpoint: endpoint.to_owned() }
+        }
+        (Some("NoSuchKey" | "NoSuchVersion"), _) | (None, 404 | 410) => OriginError::NotFound { source_url },
+        (Some("RequestTimeTooSkewed"), _) => denied("RequestTimeTooSkewed: check this machine's clock".to_owned()),
+        (Some("InvalidObjectState"), _) => other(Some(
+            "InvalidObjectState: the object is archived; restore it to a class that can be read at once".to_owned(),
+        )),
+        // For this code only, the message may add something: that a presigned URL has expired.
+        (Some("AccessDenied"), _) => match document.message.as_deref() {
+            Some("Request has expired") => denied("AccessDenied: the presigned URL has expired".to_owned()),
+            _ => denied("AccessDenied".to_owned()),
+        },
+        (
+            Some(
+                "PermanentRedirect"
+                | "TemporaryRedirect"
+                | "AuthorizationHeaderMalformed"
+                | "IllegalLocationConstraintException",
+            ),
+            _,
+        )
+        | (_, 300..=399) => other(redirection(headers, document)),
+        (Some("SlowDown" | "TooManyRequests" | "RequestLimitExceeded"), _) | (_, 429 | 503) => OriginError::Throttled {
+            host: request.host.to_owned(),
+            code: code.map_or_else(|| status.as_u16().to_string(), str::to_owned),
+            retry_after: retry_after(headers, SystemTime::now()),
+        },
+        (_, 412) => OriginError::Changed { source_url },
+        (Some(code @ ("ExpiredToken" | "InvalidToken")), 400) | (Some(code), 401 | 403) => denied(code.to_owned()),
+        (None, 401 | 403) => denied(status.as_u16().to_string()),
+        (Some(_), 404 | 410) => OriginError::NotFound { source_url },
+        _ => other(document.summary()),
+    }
+}
+
+/// Describes where the object is instead.
+fn redirection(headers: &HeaderMap, document: &ErrorDocument) -> Option<String> {
+    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    if let Some(region) = header("x-amz-bucket-region").or(document.region.as_deref()) {
+        return Some(format!("the bucket is in the region {region:?}; set the origin's region"));
+    }
+    if let Some(endpoint) = &document.endpoint {
+        return Some(format!("the bucket is at the endpoint {endpoint:?}; set the origin's endpoint"));
+    }
+    // The query could hold a signature.
+    let location = header(LOCATION.as_str()).map(|location| location.split('?').next().unwrap_or_default());
+    location
+        .map(|location| format!("it redirects to {location:?}; set the origin's endpoint or region"))
+        .or_else(|| document.summary())
+}
+
+/// Returns the delay from `now` that `Retry-After` requests (RFC 9110 10.2.3: seconds, or a date).
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()),
     }
 }
 
@@ -78,13 +179,13 @@ fn tls(error: &rustls::Error) -> (TlsFault, String) {
         rustls::Error::InvalidCertificate(error) => match error {
             CertificateError::UnknownIssuer => (
                 TlsFault::UnknownIssuer,
-                "its certificate is signed by an authority that is not trusted here".to_owned(),
+                "its certificate is signed by an authority that this machine does not trust".to_owned(),
             ),
             CertificateError::ExpiredContext { not_after, .. } => {
                 (TlsFault::Dates, format!("its certificate expired{}", day(*not_after)))
             }
             CertificateError::NotValidYetContext { not_before, .. } => {
-                (TlsFault::Dates, format!("its certificate is not good before{}", day(*not_before)))
+                (TlsFault::Dates, format!("its certificate is not valid before{}", day(*not_before)))
             }
             CertificateError::Expired | CertificateError::NotValidYet => (TlsFault::Dates, error.to_string()),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
@@ -97,20 +198,9 @@ fn tls(error: &rustls::Error) -> (TlsFault, String) {
     }
 }
 
-/// The error and its causes, down to the first. What an [`io::Error`] wraps is a cause that its `source` skips.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| {
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner as &(dyn Error + 'static)),
-            None => error.source(),
-        }
-    })
-}
-
 fn find<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-fn root(error: &reqwest::Error) -> &(dyn Error + 'static) {
-    causes(error).last().unwrap_or(error)
-}
+#[cfg(test)]
+mod tests;

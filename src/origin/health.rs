@@ -1,44 +1,45 @@
-//! How each origin fares: what operators look at when assets do not come. It decides nothing.
+//! Health of each origin: counters and the last failure, for operators. It makes no decisions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
-use super::OriginError;
+use super::error::OriginError;
 
-/// How an origin fared since the server started.
+/// Health of an origin since the server started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginStatus {
-    /// The origin as metrics name it: its `match`, else the scheme and host of its sources.
+    /// The origin's name in metrics: its `match`, else the scheme and host of its sources.
     pub origin: String,
-    /// Reads that were asked of it.
+    /// Reads requested from it.
     pub requests: u64,
-    /// Those that failed, at once or on the way.
+    /// Reads that failed, before or during the body.
     pub failures: u64,
-    /// Bytes of bodies that came from it.
+    /// Bytes of bodies received from it.
     pub received: u64,
-    /// When it last began to give what it was asked for.
+    /// When a read last received a valid reply head.
     pub last_ok: Option<Timestamp>,
-    /// How it last failed.
+    /// The last failure.
     pub last_error: Option<OriginFailure>,
 }
 
 /// A failure of an origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginFailure {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// What was wrong; it holds no secret.
+    /// The error message, without secrets.
     pub message: String,
 }
 
-/// The books of all origins.
+/// The records of all origins, by label.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<BTreeMap<String, Arc<Record>>>);
 
-/// The book of one.
+/// The record of one origin.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     requests: AtomicU64,
@@ -54,48 +55,44 @@ struct Last {
 }
 
 impl Health {
-    /// The book of the origin with this label.
-    pub(super) fn of(&self, label: &str) -> Arc<Record> {
-        let mut records = self.records();
+    /// Returns the record of the origin with this label.
+    pub(super) fn record_for(&self, label: &str) -> Arc<Record> {
+        let mut records = self.0.lock();
         match records.get(label) {
             Some(record) => Arc::clone(record),
             None => Arc::clone(records.entry(label.to_owned()).or_default()),
         }
     }
 
-    /// All of them, in the order of their names.
+    /// Returns the status of each origin, sorted by label.
     pub(super) fn list(&self) -> Vec<OriginStatus> {
-        self.records().iter().map(|(label, record)| record.view(label)).collect()
-    }
-
-    fn records(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Record>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().iter().map(|(label, record)| record.status(label)).collect()
     }
 }
 
 impl Record {
-    /// A read was asked for, and came to this.
-    pub(super) fn asked<T>(&self, result: &Result<T, OriginError>) {
+    /// Records the result of a read request.
+    pub(super) fn note_result<T>(&self, result: &Result<T, OriginError>) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match result {
-            Ok(_) => self.last().ok = Some(Timestamp::now()),
-            Err(error) => self.failed(error),
+            Ok(_) => self.last.lock().ok = Some(Timestamp::now()),
+            Err(error) => self.note_failure(error),
         }
     }
 
-    /// So many bytes of a body came.
-    pub(super) fn received(&self, bytes: u64) {
+    /// Records received bytes of a body.
+    pub(super) fn note_received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A read failed.
-    pub(super) fn failed(&self, error: &OriginError) {
+    /// Records a failed read.
+    pub(super) fn note_failure(&self, error: &OriginError) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.last().error = Some(OriginFailure { at: Timestamp::now(), message: error.to_string() });
+        self.last.lock().error = Some(OriginFailure { at: Timestamp::now(), message: error.to_string() });
     }
 
-    fn view(&self, label: &str) -> OriginStatus {
-        let last = self.last();
+    fn status(&self, label: &str) -> OriginStatus {
+        let last = self.last.lock();
         OriginStatus {
             origin: label.to_owned(),
             requests: self.requests.load(Ordering::Relaxed),
@@ -104,9 +101,5 @@ impl Record {
             last_ok: last.ok,
             last_error: last.error.clone(),
         }
-    }
-
-    fn last(&self) -> MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

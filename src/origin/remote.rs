@@ -1,4 +1,4 @@
-//! A family of remote sources that are reached in one way: their client, their endpoint, who we are to them.
+//! The remote sources of one origin: HTTP client, endpoint, credentials and redirects.
 
 use std::time::Duration;
 
@@ -12,69 +12,51 @@ use tokio_rustls::rustls::RootCertStore;
 use tracing::warn;
 use url::Url;
 
+use super::client;
+use super::credentials::{CredentialCache, ProcessEnv};
+use super::error::OriginError;
 use super::exchange::{Exchange, host};
-use super::keyring::{Keyring, ProcessEnv};
-use super::reply::Asked;
+use super::header_fields::HeaderFields;
+use super::proxy::{self, ProxyChoice};
+use super::reply::Reply;
+use super::request::Request;
+use super::route::{Route, Server};
 use super::s3::{Endpoint, Object};
-use super::stat::Seen;
-use super::{Credentials, OriginError, OriginSettings, Reply, Route, Server, Timeouts, Validator, client};
-use crate::asset::{ByteRange, Place, SourceUrl};
-use crate::secret::Secret;
+use super::settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
+use crate::asset::{SourceTarget, SourceUrl};
 use crate::trust;
 
-/// How often a web server may send us on: enough for a mirror director and a host that moved.
+/// Redirects to follow at most: enough for a mirror director and a host that moved.
 const MAX_REDIRECTS: usize = 5;
 
-/// The field that asks an S3 store for the checksums that it has of an object.
+/// The field that requests the stored checksums of an object from an S3 store.
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
 
-/// What is asked of a source.
-pub(super) struct Question<'a> {
-    pub(super) source: &'a SourceUrl,
-    /// GET, or HEAD where nothing is to be read.
-    pub(super) method: Method,
-    /// The range; none: the whole object.
-    pub(super) range: Option<ByteRange>,
-    /// The state that the object must be in.
-    pub(super) expect: Option<&'a Validator>,
-    /// The state in which it is not wanted again.
-    pub(super) unless: Option<&'a Validator>,
-    /// Where to note what the answers say of the server itself.
-    pub(super) seen: Option<&'a Seen>,
-}
-
-/// How connections are made.
-enum Way {
-    Direct,
-    Proxy(Url),
-    /// By the proxies that the environment names, each of which is for some hosts.
-    Environment,
-}
-
+/// The client for remote sources with a common prefix: connections, endpoint and credentials.
 pub(super) struct Remote {
-    /// The `match`; empty for what no origin is configured for.
+    /// The `match`. Empty for sources that no configured origin matches.
     prefix: String,
     client: Client,
     connect: Duration,
     stall: Duration,
-    /// Host and port of the configured proxy.
-    proxy: Option<String>,
-    way: Way,
-    headers: Vec<(HeaderName, Secret)>,
+    proxy: ProxyChoice,
+    /// Host and port of the configured proxy, as shown.
+    shown_proxy: Option<String>,
+    headers: HeaderFields,
     endpoint: Endpoint,
-    /// None: requests are not signed.
-    keyring: Option<Keyring>,
+    /// `None`: requests are not signed.
+    credentials: Option<CredentialCache>,
 }
 
 impl Remote {
-    /// For source URLs that no origin is configured for.
-    pub(super) fn plain(roots: &RootCertStore, timeouts: Timeouts) -> Result<Self, OriginError> {
+    /// The client for source URLs that no configured origin matches.
+    pub(super) fn unmatched(roots: &RootCertStore, timeouts: Timeouts) -> Result<Self, OriginError> {
         let settings = OriginSettings {
             prefix: String::new(),
             endpoint: None,
             region: String::new(),
-            addressing: super::Addressing::Path,
-            credentials: Credentials::Default,
+            addressing: Addressing::Path,
+            credentials: CredentialSource::Default,
             ca_file: None,
             insecure_skip_verify: false,
             proxy: None,
@@ -83,113 +65,99 @@ impl Remote {
         Self::new(settings, roots, timeouts)
     }
 
-    /// As configured.
+    /// Builds the client. Fails with [`OriginError::Settings`] if the settings cannot work.
     pub(super) fn new(
         settings: OriginSettings,
         roots: &RootCertStore,
         timeouts: Timeouts,
     ) -> Result<Self, OriginError> {
         let prefix = settings.prefix.clone();
-        Self::resolve(settings, roots, timeouts).map_err(|reason| OriginError::Settings { origin: prefix, reason })
+        Self::build(settings, roots, timeouts).map_err(|reason| OriginError::Settings { origin: prefix, reason })
     }
 
-    fn resolve(settings: OriginSettings, roots: &RootCertStore, timeouts: Timeouts) -> Result<Self, String> {
+    fn build(settings: OriginSettings, roots: &RootCertStore, timeouts: Timeouts) -> Result<Self, String> {
         let roots = trust::with_ca_file(roots, settings.ca_file.as_deref())
             .map_err(|reason| format!("its ca_file {reason}"))?;
         let insecure = settings.insecure_skip_verify;
         if insecure {
-            warn!(
-                origin = settings.prefix,
-                "insecure_skip_verify is set: anyone on the way can pose as this origin; set its ca_file instead"
-            );
+            warn!(origin = settings.prefix, "origin certificate not verified: insecure_skip_verify is set");
         }
-        let tls = trust::config(roots, insecure).map_err(|e| format!("its TLS cannot be set up: {e}"))?;
+        let tls = trust::client_config(roots, insecure).map_err(|e| format!("TLS cannot be set up: {e}"))?;
         let connect = timeouts.connect.min(timeouts.stall);
-        let headers = settings.headers.into_iter().map(|(name, value)| match HeaderName::try_from(&name) {
-            Ok(name) => Ok((name, value)),
-            Err(_) => Err(format!("{name:?} is no name of a header field")),
-        });
-        let environment = client::environment_proxies(|name| std::env::var(name).ok())?;
+        let environment = proxy::environment_proxies(|name| std::env::var(name).ok())?;
         let context = Context::new()
             .with_file_read(TokioFileRead)
             .with_http_send(ReqwestHttpSend::new(client::for_credentials(tls.clone(), &environment)?))
             .with_env(ProcessEnv);
-        let way = match &settings.proxy {
-            Some(url) => Way::Proxy(url.clone()),
-            None if environment.is_empty() => Way::Direct,
-            None => Way::Environment,
-        };
-        let proxies = match &settings.proxy {
-            Some(url) => vec![client::configured_proxy(url)?],
-            None => environment,
+        let (choice, proxies) = match &settings.proxy {
+            Some(url) => (ProxyChoice::Configured(url.clone()), vec![proxy::configured_proxy(url)?]),
+            None if environment.is_empty() => (ProxyChoice::Direct, environment),
+            None => (ProxyChoice::Environment, environment),
         };
         Ok(Self {
             client: client::for_objects(tls, &proxies, connect)?,
             connect,
             stall: timeouts.stall,
-            proxy: settings.proxy.as_ref().map(host),
-            way,
-            headers: headers.collect::<Result<_, _>>()?,
+            proxy: choice,
+            shown_proxy: settings.proxy.as_ref().map(host),
+            headers: HeaderFields::new(settings.headers)?,
             endpoint: Endpoint::new(settings.endpoint, settings.addressing, &settings.region)?,
-            keyring: Keyring::new(settings.credentials, context),
+            credentials: CredentialCache::new(settings.credentials, context),
             prefix: settings.prefix,
         })
     }
 
-    /// The `match`.
+    /// Returns the `match`.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Makes the kept credentials look as if they were read a while ago.
+    /// Makes the cached credentials appear to have been read earlier.
     #[cfg(test)]
     pub(super) async fn age_credentials(&self) {
-        if let Some(keyring) = &self.keyring {
-            keyring.age().await;
+        if let Some(credentials) = &self.credentials {
+            credentials.age().await;
         }
     }
 
-    /// The origin as metrics and messages name it: its `match`, else the source's scheme and host.
+    /// Returns the origin's name in metrics and messages: its `match`, else the source's scheme and host.
     pub(super) fn label(&self, source: &SourceUrl) -> String {
         if !self.prefix.is_empty() {
             return self.prefix.clone();
         }
-        match source.place() {
-            Place::S3 { bucket, .. } => format!("s3://{bucket}"),
-            Place::Http(url) => url.origin().ascii_serialization(),
-            Place::File(_) => "file://".to_owned(),
+        match source.target() {
+            SourceTarget::S3 { bucket, .. } => format!("s3://{bucket}"),
+            SourceTarget::Http(url) => url.origin().ascii_serialization(),
+            SourceTarget::File(_) => "file://".to_owned(),
         }
     }
 
-    /// Asks for an object of an S3 store.
-    pub(super) async fn ask_s3(
-        &self,
-        question: Question<'_>,
-        object: Object<'_>,
-    ) -> Result<Option<Reply>, OriginError> {
-        let label = self.label(question.source);
-        let source_url = question.source.to_string();
-        let exchange = self.exchange(&label, &source_url, &question, true);
+    /// Reads an object of an S3 store. If access is denied, retries once with renewed credentials.
+    pub(super) async fn read_s3(&self, request: Request<'_>, object: Object<'_>) -> Result<Option<Reply>, OriginError> {
+        let label = self.label(request.source);
+        let source_url = request.source.to_string();
+        let method = request.method.clone();
+        let exchange = self.exchange(&label, &source_url, request);
         let unusable = |reason| OriginError::Settings { origin: label.clone(), reason };
         let url = self.endpoint.object(object).map_err(unusable)?;
         let bucket = Some((object.bucket, self.endpoint.shown()));
         let mut fields = HeaderMap::new();
-        if question.method == Method::HEAD {
+        if method == Method::HEAD {
             fields.insert(CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));
         }
-        let Some(keyring) = &self.keyring else {
+        let Some(credentials) = &self.credentials else {
             let response = exchange.send(&url, fields).await?;
-            return exchange.accept(response, "anonymous", bucket).await;
+            return exchange.reply(response, "anonymous", bucket).await;
         };
-        let mut credential = keyring.current(&label).await?;
+        let mut credential = credentials.current(&label).await?;
         let mut renewed = false;
         loop {
-            let signed = self.endpoint.sign(&question.method, &url, fields.clone(), &credential);
+            let signed = self.endpoint.sign(&method, &url, fields.clone(), &credential);
             let response = exchange.send(&url, signed.await.map_err(unusable)?).await?;
             let identity = format!("access key {}", credential.access_key_id);
-            match exchange.accept(response, &identity, bucket).await {
+            match exchange.reply(response, &identity, bucket).await {
                 Err(denied @ OriginError::AccessDenied { .. }) if !renewed => {
-                    match keyring.renewed(&credential).await {
+                    match credentials.replacement(&credential).await {
                         Some(other) => (credential, renewed) = (other, true),
                         None => return Err(denied),
                     }
@@ -199,36 +167,38 @@ impl Remote {
         }
     }
 
-    /// Asks a web server for what it has, following its redirects.
-    pub(super) async fn ask_http(&self, question: Question<'_>, url: &Url) -> Result<Option<Reply>, OriginError> {
-        let label = self.label(question.source);
-        let source_url = question.source.to_string();
-        let exchange = self.exchange(&label, &source_url, &question, false);
-        let mut headers = self.reveal_headers(&label).await?;
+    /// Reads from a web server and follows its redirects.
+    pub(super) async fn read_http(&self, request: Request<'_>, url: &Url) -> Result<Option<Reply>, OriginError> {
+        let label = self.label(request.source);
+        let source_url = request.source.to_string();
+        let exchange = self.exchange(&label, &source_url, request);
+        let mut headers = self.headers.reveal(&label).await?;
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let response = exchange.send(&url, headers.clone()).await?;
             let Some(next) = redirect(&response) else {
                 let identity = identity(&url, &headers);
-                return exchange.accept(response, &identity, None).await;
+                return exchange.reply(response, &identity, None).await;
             };
-            let next = next.map_err(|reason| OriginError::BadReply { source_url: source_url.clone(), reason })?;
+            let next =
+                next.map_err(|reason| OriginError::BadReply { source_url: source_url.clone(), reason, source: None })?;
             if next.origin() != url.origin() {
-                // The configured fields may be secrets, and are for the configured origin.
+                // The configured fields may hold secrets, which are for the configured origin only.
                 headers.clear();
             }
             url = next;
         }
-        Err(OriginError::BadReply { source_url, reason: format!("it redirects more than {MAX_REDIRECTS} times") })
+        let reason = format!("it redirects more than {MAX_REDIRECTS} times");
+        Err(OriginError::BadReply { source_url, reason, source: None })
     }
 
-    /// Where requests for `source` go.
+    /// Returns where requests for `source` go.
     pub(super) fn route(&self, source: &SourceUrl) -> Result<Route, OriginError> {
         let label = self.label(source);
-        let (url, bucket) = match source.place() {
-            Place::File(_) => (None, None),
-            Place::Http(url) => (Some(url.clone()), None),
-            Place::S3 { bucket, key, version } => {
+        let (url, bucket) = match source.target() {
+            SourceTarget::File(_) => (None, None),
+            SourceTarget::Http(url) => (Some(url.clone()), None),
+            SourceTarget::S3 { bucket, key, version } => {
                 let object = Object { bucket, key, version: version.as_deref() };
                 let url = self.endpoint.object(object);
                 let url = url.map_err(|reason| OriginError::Settings { origin: label.clone(), reason })?;
@@ -236,80 +206,55 @@ impl Remote {
             }
         };
         let server = url.map(|url| Server {
-            peer: match &self.way {
-                Way::Direct => Some((bare_host(&url), url.port_or_known_default().unwrap_or(443))),
-                // 1080 is SOCKS's (RFC 1928 3).
-                Way::Proxy(proxy) => Some((bare_host(proxy), proxy.port_or_known_default().unwrap_or(1080))),
-                Way::Environment => None,
+            peer: match &self.proxy {
+                ProxyChoice::Direct => Some((bare_host(&url), url.port_or_known_default().unwrap_or(443))),
+                // SOCKS uses port 1080 (RFC 1928 3).
+                ProxyChoice::Configured(proxy) => {
+                    Some((bare_host(proxy), proxy.port_or_known_default().unwrap_or(1080)))
+                }
+                ProxyChoice::Environment => None,
             },
-            proxy: self.proxy.clone(),
+            proxy: self.shown_proxy.clone(),
             tls: url.scheme() == "https",
             url: url.origin().ascii_serialization(),
         });
         let origin = (!self.prefix.is_empty()).then(|| self.prefix.clone());
-        let anonymous = bucket.is_some() && self.keyring.is_none();
+        let anonymous = bucket.is_some() && self.credentials.is_none();
         Ok(Route { label, origin, server, bucket, anonymous })
     }
 
-    /// Whom a request for `source` says we are, in words; loads what it takes to say so.
+    /// Describes the identity of requests for `source`. Loads the credentials.
     pub(super) async fn identity(&self, source: &SourceUrl) -> Result<String, OriginError> {
         let label = self.label(source);
-        match source.place() {
-            Place::S3 { .. } => match &self.keyring {
+        match source.target() {
+            SourceTarget::S3 { .. } => match &self.credentials {
                 None => Ok("anonymous".to_owned()),
-                Some(keyring) => Ok(format!("access key {}", keyring.current(&label).await?.access_key_id)),
+                Some(credentials) => Ok(format!("access key {}", credentials.current(&label).await?.access_key_id)),
             },
-            Place::Http(url) => Ok(identity(url, &self.reveal_headers(&label).await?)),
-            Place::File(_) => Ok(format!("user id {}", rustix::process::geteuid().as_raw())),
+            SourceTarget::Http(url) => Ok(identity(url, &self.headers.reveal(&label).await?)),
+            SourceTarget::File(_) => Ok(format!("user id {}", rustix::process::geteuid().as_raw())),
         }
     }
 
-    fn exchange<'a>(
-        &'a self,
-        label: &'a str,
-        source_url: &'a str,
-        question: &Question<'a>,
-        stored_encoding: bool,
-    ) -> Exchange<'a> {
+    fn exchange<'a>(&'a self, label: &'a str, source_url: &'a str, request: Request<'a>) -> Exchange<'a> {
         Exchange {
             client: &self.client,
             connect: self.connect,
             stall: self.stall,
-            proxy: self.proxy.as_deref(),
+            proxy: self.shown_proxy.as_deref(),
             source_url,
             label,
-            method: question.method.clone(),
-            asked: Asked { range: question.range, expect: question.expect, unless: question.unless, stored_encoding },
-            seen: question.seen,
+            request,
         }
-    }
-
-    /// The configured header fields, their secrets read anew.
-    async fn reveal_headers(&self, label: &str) -> Result<HeaderMap, OriginError> {
-        let mut revealed = HeaderMap::new();
-        for (name, secret) in &self.headers {
-            let value = reveal_header(name, secret).await;
-            let value = value.map_err(|reason| OriginError::Credentials { origin: label.to_owned(), reason })?;
-            revealed.append(name, value);
-        }
-        Ok(revealed)
     }
 }
 
-async fn reveal_header(name: &HeaderName, secret: &Secret) -> Result<HeaderValue, String> {
-    let value = secret.reveal().await.map_err(|error| format!("the header field {name}: {error}"))?;
-    let mut value = HeaderValue::try_from(value)
-        .map_err(|_| format!("the header field {name} holds characters that no header field may hold"))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// The host as resolvers and sockets want it: an IPv6 address without its brackets.
+/// Returns the host for resolvers and sockets: an IPv6 address without brackets.
 fn bare_host(url: &Url) -> String {
     url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
-/// Where the response sends us on, if it does; or why it cannot be followed.
+/// Returns the target of a redirect, or why it cannot be followed. `None` if the response is not a redirect.
 fn redirect(response: &Response) -> Option<Result<Url, String>> {
     let follows = matches!(
         response.status(),
@@ -323,13 +268,13 @@ fn redirect(response: &Response) -> Option<Result<Url, String>> {
     let next = location.to_str().ok().and_then(|location| response.url().join(location).ok());
     Some(match next {
         Some(next) if matches!(next.scheme(), "http" | "https") => Ok(next),
-        // Not shown in full: it may be signed.
+        // Not shown in full: the URL may be signed.
         Some(next) => Err(format!("it redirects to the scheme {:?}", next.scheme())),
-        None => Err("it redirects to what is no URL".to_owned()),
+        None => Err("it redirects to an invalid URL".to_owned()),
     })
 }
 
-/// Whom a request to a web server says we are.
+/// Describes the identity of a request to a web server.
 fn identity(url: &Url, headers: &HeaderMap) -> String {
     if let Some((_, credential)) = url.query_pairs().find(|(name, _)| name.eq_ignore_ascii_case("X-Amz-Credential")) {
         let key = credential.split('/').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! S3 requests: an object's URL at an endpoint, and its signature (AWS Signature Version 4).
+//! S3 requests: an object's URL at an endpoint, and the signature (AWS Signature Version 4).
 
 use http::Method;
 use http::header::{HeaderMap, HeaderValue};
@@ -7,14 +7,14 @@ use reqsign_aws_v4::{Credential, EMPTY_STRING_SHA256, RequestSigner};
 use reqsign_core::{Context, SignRequest};
 use url::{Host, Url};
 
-use super::Addressing;
+use super::settings::Addressing;
 
-/// What the signature's definition leaves as it is (`UriEncode` of "Authenticating Requests: Using the Authorization
-/// Header"), and the slashes of a key.
+/// Characters to percent-encode in a key: all but those that the signature's definition leaves as they are (`UriEncode`
+/// in "Authenticating Requests: Using the Authorization Header") and slashes.
 const KEY: AsciiSet = QUERY.remove(b'/');
 const QUERY: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The region where neither the settings nor the environment name one, as AWS's own tools have it.
+/// The region if neither the settings nor the environment name one, as in AWS's own tools.
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// An object in a bucket.
@@ -25,7 +25,7 @@ pub(super) struct Object<'a> {
     pub(super) version: Option<&'a str>,
 }
 
-/// Where an origin's buckets are.
+/// The S3 endpoint of an origin.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     url: Url,
@@ -34,8 +34,8 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint; where none is given, AWS's in `region`. Without a region, that of `AWS_REGION` or
-    /// `AWS_DEFAULT_REGION`. The error is the end of a sentence.
+    /// Builds the endpoint at `url`, or AWS's endpoint in `region` if `url` is `None`. An empty region means `AWS_REGION`,
+    /// then `AWS_DEFAULT_REGION`. The error completes "the origin … cannot be used:".
     pub(super) fn new(url: Option<Url>, addressing: Addressing, region: &str) -> Result<Self, String> {
         let from_environment = |name| std::env::var(name).ok().filter(|region: &String| !region.is_empty());
         let region = match region {
@@ -55,19 +55,18 @@ impl Endpoint {
             return Err("its endpoint must be a plain URL, without user, query or fragment".to_owned());
         }
         if addressing == Addressing::Virtual && !matches!(url.host(), Some(Host::Domain(_))) {
-            return Err(
-                "its endpoint is an IP address, before which no bucket can stand; use addressing = \"path\"".to_owned()
-            );
+            return Err("its endpoint is an IP address, which cannot follow a bucket name; use addressing = \"path\""
+                .to_owned());
         }
         Ok(Self { url, addressing, signer: RequestSigner::new("s3", &region) })
     }
 
-    /// The endpoint without a trailing slash, as shown.
+    /// Returns the endpoint without a trailing slash, as shown.
     pub(super) fn shown(&self) -> &str {
         self.url.as_str().trim_end_matches('/')
     }
 
-    /// The URL of an object. The error is the end of a sentence.
+    /// Returns the URL of an object. The error completes "the origin … cannot be used:".
     pub(super) fn object(&self, object: Object<'_>) -> Result<Url, String> {
         let Object { bucket, key, version } = object;
         let mut url = self.url.clone();
@@ -76,15 +75,14 @@ impl Endpoint {
         let path = match self.addressing {
             Addressing::Path => format!("{base}/{}/{key}", utf8_percent_encode(bucket, &QUERY)),
             Addressing::Virtual => {
-                self.put_before_host(&mut url, bucket)?;
+                self.prepend_bucket(&mut url, bucket)?;
                 format!("{base}/{key}")
             }
         };
         url.set_path(&path);
         if url.path() != path {
             return Err(
-                "an object whose key has a '.' or '..' segment cannot be asked for: URLs have no such segments"
-                    .to_owned(),
+                "an object key with a '.' or '..' segment cannot be requested: URLs have no such segments".to_owned()
             );
         }
         let query = version.map(|version| format!("versionId={}", utf8_percent_encode(version, &QUERY)));
@@ -92,11 +90,11 @@ impl Endpoint {
         Ok(url)
     }
 
-    fn put_before_host(&self, url: &mut Url, bucket: &str) -> Result<(), String> {
+    fn prepend_bucket(&self, url: &mut Url, bucket: &str) -> Result<(), String> {
         if bucket.contains('.') && url.scheme() == "https" {
             // A wildcard certificate covers one label (RFC 6125 6.4.3).
             return Err(format!(
-                "no certificate can cover the bucket {bucket:?} before a host name, for its dots; use addressing = \"path\""
+                "the bucket {bucket:?} has dots, so no certificate covers it as part of the host name; use addressing = \"path\""
             ));
         }
         let host = format!("{bucket}.{}", self.url.host_str().unwrap_or_default());
@@ -105,13 +103,13 @@ impl Endpoint {
         };
         let is_name = bucket.split('.').all(is_label);
         if !is_name || url.set_host(Some(&host)).is_err() || url.host_str() != Some(&host) {
-            return Err(format!("the bucket {bucket:?} cannot stand before a host name; use addressing = \"path\""));
+            return Err(format!("the bucket {bucket:?} cannot be part of a host name; use addressing = \"path\""));
         }
         Ok(())
     }
 
-    /// `fields` and the header fields that sign a request of `url` with them. Nothing but the host, these, and what AWS adds
-    /// is signed: proxies and P2P daemons on the way may ask for other ranges. The error is the end of a sentence.
+    /// Returns `fields` with the header fields that sign a request of `url`. Signs only the host, `fields` and what AWS
+    /// adds: proxies and P2P daemons may request other ranges. The error completes "the origin … cannot be used:".
     pub(super) async fn sign(
         &self,
         method: &Method,
@@ -137,7 +135,7 @@ fn aws(region: &str) -> Result<Url, String> {
     is_region
         .then(|| Url::parse(&format!("https://s3.{region}.{suffix}")).ok())
         .flatten()
-        .ok_or_else(|| format!("its region {region:?} is none of AWS's; for another store set its endpoint"))
+        .ok_or_else(|| format!("its region {region:?} is not an AWS region; for another store set its endpoint"))
 }
 
 #[cfg(test)]

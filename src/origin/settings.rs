@@ -1,34 +1,34 @@
-//! How origins are reached: what the room needs of the settings file, resolved.
+//! Resolved settings of origins. Data only: no IO.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::secret::{Secret, VaultPath};
 
-/// How to reach the source URLs that begin with `prefix`.
+/// Settings of the origin for source URLs that begin with `prefix`.
 #[derive(Debug, Clone)]
 pub struct OriginSettings {
-    /// The prefix of the source URLs it is for (`match`).
+    /// The prefix of its source URLs (`match`).
     pub prefix: String,
-    /// The S3 endpoint, such as `https://s3.lab:9000`; none: AWS's for the region.
+    /// The S3 endpoint, for example `https://s3.lab:9000`. `None`: AWS's endpoint in the region.
     pub endpoint: Option<url::Url>,
     /// The signing region.
     pub region: String,
-    /// Where the bucket's name goes.
+    /// Where the bucket's name is in URLs.
     pub addressing: Addressing,
-    /// Who we are to it.
-    pub credentials: Credentials,
-    /// Certificates (PEM) trusted besides the system's.
+    /// Where its credentials come from.
+    pub credentials: CredentialSource,
+    /// Certificates (PEM) to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// Accept any certificate.
+    /// Accepts any certificate.
     pub insecure_skip_verify: bool,
-    /// An HTTP or SOCKS proxy on the way.
+    /// An HTTP or SOCKS proxy.
     pub proxy: Option<url::Url>,
-    /// Header fields sent along (`https` and `http` sources).
+    /// Header fields to send (`https` and `http` sources).
     pub headers: Vec<(String, Secret)>,
 }
 
-/// Where the bucket's name goes in an S3 URL.
+/// Where the bucket's name is in an S3 URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Addressing {
     /// `https://endpoint/bucket/key`.
@@ -40,26 +40,26 @@ pub enum Addressing {
 
 /// Where an S3 origin's credentials come from.
 #[derive(Debug, Clone, Default)]
-pub enum Credentials {
+pub enum CredentialSource {
     /// The AWS chain: environment, profile files, web identity, container, instance.
     #[default]
     Default,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`.
     Env,
-    /// Given in the settings.
+    /// From the settings.
     Static {
-        /// The access key's id.
+        /// The access key's ID.
         access_key_id: String,
-        /// Its secret.
+        /// The secret access key.
         secret_access_key: Secret,
-        /// A temporary credential's token.
+        /// The session token of temporary credentials.
         session_token: Option<Secret>,
     },
     /// A profile of the AWS configuration files.
     Profile {
-        /// Its name; none: `AWS_PROFILE`, else `default`.
+        /// Its name. `None`: `AWS_PROFILE`, else `default`.
         name: Option<String>,
-        /// The credentials file; none: `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/credentials`.
+        /// The credentials file. `None`: `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/credentials`.
         file: Option<PathBuf>,
     },
     /// `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`.
@@ -68,21 +68,21 @@ pub enum Credentials {
     Instance,
     /// The ECS or EKS container's role.
     Container,
-    /// The fields `access_key_id`, `secret_access_key` and, where there is one, `session_token` of a secret in Vault.
+    /// The fields `access_key_id`, `secret_access_key` and, if present, `session_token` of a secret in Vault.
     Vault {
-        /// Where it is.
+        /// The secret's path.
         path: VaultPath,
     },
     /// Unsigned requests.
     Anonymous,
 }
 
-/// How long to wait for an origin. Idle times, never total ones: a large object on a slow link is no failure.
+/// Timeouts of origins. They limit idle time, never total time: a large object on a slow link is not a failure.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// For a connection, its TLS handshake included; never longer than `stall`, for it is silence too.
+    /// For a connection with its TLS handshake. Limited to `stall`, because nothing arrives during it.
     pub connect: Duration,
-    /// For the next byte of a head or a body.
+    /// For the next bytes of a head or a body.
     pub stall: Duration,
 }
 

@@ -1,23 +1,20 @@
-//! Whole reads over loopback: a real S3 server in this process, and servers that misbehave in one way each.
+//! Complete reads over loopback, from a real S3 server in this process and from servers that each misbehave in one way.
 
-mod ask;
 mod changed;
 mod fake;
 mod http;
 mod s3;
+mod stat;
 mod tls;
 
 use std::time::Duration;
 
-use super::{Addressing, Credentials, OriginError, OriginSettings, Origins, Reply, Timeouts};
+use super::{Addressing, CredentialSource, OriginError, OriginSettings, Origins, Reply, Timeouts};
 use crate::asset::{ByteRange, SourceUrl};
 use crate::secret::Secret;
 
-/// Long for a loopback, short for one who waits for a test.
+/// Long for a loopback, and still short for a test run.
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(5), stall: Duration::from_secs(20) };
-
-/// Short enough to wait for, long enough for a busy machine to get a head across.
-const HASTY: Timeouts = Timeouts { connect: Duration::from_millis(400), stall: Duration::from_millis(400) };
 
 fn settings(prefix: &str) -> OriginSettings {
     OriginSettings {
@@ -25,7 +22,7 @@ fn settings(prefix: &str) -> OriginSettings {
         endpoint: None,
         region: "us-east-1".to_owned(),
         addressing: Addressing::Path,
-        credentials: Credentials::Anonymous,
+        credentials: CredentialSource::Anonymous,
         ca_file: None,
         insecure_skip_verify: false,
         proxy: None,
@@ -37,8 +34,12 @@ fn origins(settings: Vec<OriginSettings>) -> Origins {
     Origins::new(settings, TIMEOUTS).unwrap()
 }
 
-fn keys(id: &str, secret: &str) -> Credentials {
-    Credentials::Static { access_key_id: id.to_owned(), secret_access_key: Secret::new(secret), session_token: None }
+fn keys(id: &str, secret: &str) -> CredentialSource {
+    CredentialSource::Static {
+        access_key_id: id.to_owned(),
+        secret_access_key: Secret::new(secret),
+        session_token: None,
+    }
 }
 
 fn source(text: &str) -> SourceUrl {
@@ -67,7 +68,7 @@ async fn error(origins: &Origins, url: &str, range: Option<(u64, u64)>) -> Origi
 }
 
 #[test]
-fn the_longest_match_is_taken() {
+fn longest_match_wins() {
     let origins = origins(["s3://b", "s3://b/long/", "https://h/", "s3://b/"].map(settings).to_vec());
     for (url, prefix) in [
         ("s3://b/long/k", "s3://b/long/"),
@@ -82,7 +83,7 @@ fn the_longest_match_is_taken() {
 }
 
 #[test]
-fn says_what_is_wrong_with_settings() {
+fn invalid_settings_name_reason() {
     let no_ca = tempfile::NamedTempFile::new().unwrap();
     let message = |change: &dyn Fn(&mut OriginSettings)| {
         let mut settings = settings("s3://b/");
@@ -100,16 +101,19 @@ fn says_what_is_wrong_with_settings() {
     );
     assert_eq!(
         message(&|s| s.ca_file = Some(no_ca.path().to_owned())),
-        format!("{cannot} its ca_file {} holds no certificate (-----BEGIN CERTIFICATE-----)", no_ca.path().display())
+        format!(
+            "{cannot} its ca_file {} contains no certificate (-----BEGIN CERTIFICATE-----)",
+            no_ca.path().display()
+        )
     );
     assert_eq!(
         message(&|s| s.headers = vec![("X Bad".into(), Secret::new("v"))]),
-        format!("{cannot} \"X Bad\" is no name of a header field")
+        format!("{cannot} \"X Bad\" is not a valid header field name")
     );
     assert_eq!(
         message(&|s| s.proxy = Some("ftp://proxy".parse().unwrap())),
         format!("{cannot} its proxy has the scheme \"ftp\"; use http, https or socks5")
     );
-    let twice = Origins::new(vec![settings("s3://b/"), settings("s3://b/")], TIMEOUTS).err().unwrap();
-    assert_eq!(twice.to_string(), format!("{cannot} two origins have this match; remove one"));
+    let duplicate = Origins::new(vec![settings("s3://b/"), settings("s3://b/")], TIMEOUTS).err().unwrap();
+    assert_eq!(duplicate.to_string(), format!("{cannot} two origins have the same match; remove one"));
 }

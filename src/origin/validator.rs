@@ -1,4 +1,4 @@
-//! Validators: what names one state of an object.
+//! Validators: identify one state of an object (RFC 9110 8.8).
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -8,27 +8,27 @@ use http::header::{
     LAST_MODIFIED,
 };
 
-/// What names one state of an object: a strong `ETag`, else `Last-Modified` (RFC 9110 8.8); for a file its identity,
-/// length and time. Opaque; written as text so that a partial fill can remember it over a restart.
+/// Identifies one state of an object: a strong `ETag`, else `Last-Modified` (RFC 9110 8.8); for a file its device, inode,
+/// length and modification time. Opaque text, so that a partial fill can store it across a restart.
 ///
-/// The object's length is part of it: `Last-Modified` counts in seconds, and not every server's `ETag` is what it should be.
+/// It includes the object's length: `Last-Modified` counts in seconds, and some servers keep an `ETag` over a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validator(String);
 
 impl Validator {
-    /// The validator whose text (as from [`Validator::as_str`]) this is.
+    /// Restores a validator from the text of [`Validator::as_str`].
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Its text.
+    /// Returns its text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The validator that the head of a reply gives an object of `total` bytes. A weak `ETag` is none: it may stay the
-    /// same while the bytes change (RFC 9110 8.8.1).
-    pub(super) fn of_head(headers: &HeaderMap, total: u64) -> Option<Self> {
+    /// Returns the validator in a reply head for an object of `total` bytes. A weak `ETag` does not count: it may stay
+    /// the same while the bytes change (RFC 9110 8.8.1).
+    pub(super) fn from_head(headers: &HeaderMap, total: u64) -> Option<Self> {
         if let Some(tag) = strong_etag(headers) {
             return Some(Self(format!("etag {total} {tag}")));
         }
@@ -37,29 +37,29 @@ impl Validator {
         Some(Self(format!("modified {total} {modified}")))
     }
 
-    /// The validator of a file: device, inode, length, and modification time with nanoseconds.
-    pub(super) fn of_file(file: &Metadata) -> Self {
+    /// Returns the validator of a file: device, inode, length, and modification time in nanoseconds.
+    pub(super) fn from_file(file: &Metadata) -> Self {
         let (dev, ino, size) = (file.dev(), file.ino(), file.size());
         Self(format!("file {size} {dev}:{ino} {}.{:09}", file.mtime(), file.mtime_nsec()))
     }
 
-    /// The header field that asks for this state alone (RFC 9110 13.1.1, 13.1.4). None for a text that is no validator
-    /// of an HTTP source: it fits no reply either.
-    pub(super) fn precondition(&self) -> Option<(HeaderName, HeaderValue)> {
+    /// Returns the header field that requires this state (RFC 9110 13.1.1, 13.1.4). `None` if the text is not a validator
+    /// of an HTTP source, which matches no reply either.
+    pub(super) fn if_match(&self) -> Option<(HeaderName, HeaderValue)> {
         self.condition(IF_MATCH, IF_UNMODIFIED_SINCE)
     }
 
-    /// The header field that asks for any other state than this (RFC 9110 13.1.2, 13.1.3); none as above.
-    pub(super) fn exclusion(&self) -> Option<(HeaderName, HeaderValue)> {
+    /// Returns the header field that requires any other state (RFC 9110 13.1.2, 13.1.3). `None` as in `if_match`.
+    pub(super) fn if_none_match(&self) -> Option<(HeaderName, HeaderValue)> {
         self.condition(IF_NONE_MATCH, IF_MODIFIED_SINCE)
     }
 
-    fn condition(&self, of_tag: HeaderName, of_date: HeaderName) -> Option<(HeaderName, HeaderValue)> {
+    fn condition(&self, tag_field: HeaderName, date_field: HeaderName) -> Option<(HeaderName, HeaderValue)> {
         let mut words = self.0.splitn(3, ' ');
         let (kind, _length, value) = (words.next()?, words.next()?, words.next()?);
         let name = match kind {
-            "etag" => of_tag,
-            "modified" => of_date,
+            "etag" => tag_field,
+            "modified" => date_field,
             _ => return None,
         };
         Some((name, HeaderValue::from_str(value).ok()?))
@@ -82,35 +82,35 @@ mod tests {
     const DATE: &str = "Tue, 15 Nov 1994 12:45:26 GMT";
 
     #[test]
-    fn a_strong_etag_goes_before_a_date() {
-        let validator = Validator::of_head(&head(&[("etag", "\"a b-2\""), ("last-modified", DATE)]), 7).unwrap();
+    fn strong_etag_precedes_last_modified() {
+        let validator = Validator::from_head(&head(&[("etag", "\"a b-2\""), ("last-modified", DATE)]), 7).unwrap();
         assert_eq!(validator.as_str(), "etag 7 \"a b-2\"");
-        assert_eq!(validator.precondition(), Some((IF_MATCH, HeaderValue::from_static("\"a b-2\""))));
-        assert_eq!(validator.exclusion(), Some((IF_NONE_MATCH, HeaderValue::from_static("\"a b-2\""))));
+        assert_eq!(validator.if_match(), Some((IF_MATCH, HeaderValue::from_static("\"a b-2\""))));
+        assert_eq!(validator.if_none_match(), Some((IF_NONE_MATCH, HeaderValue::from_static("\"a b-2\""))));
     }
 
     #[test]
-    fn a_weak_or_broken_etag_is_none() {
+    fn weak_or_malformed_etag_is_ignored() {
         for tag in ["W/\"a\"", "a", "\"", ""] {
-            let validator = Validator::of_head(&head(&[("etag", tag), ("last-modified", DATE)]), 7).unwrap();
+            let validator = Validator::from_head(&head(&[("etag", tag), ("last-modified", DATE)]), 7).unwrap();
             assert_eq!(validator.as_str(), format!("modified 7 {DATE}"));
-            assert_eq!(validator.precondition(), Some((IF_UNMODIFIED_SINCE, HeaderValue::from_static(DATE))));
-            assert_eq!(Validator::of_head(&head(&[("etag", tag)]), 7), None);
+            assert_eq!(validator.if_match(), Some((IF_UNMODIFIED_SINCE, HeaderValue::from_static(DATE))));
+            assert_eq!(Validator::from_head(&head(&[("etag", tag)]), 7), None);
         }
-        assert_eq!(Validator::of_head(&head(&[("last-modified", "yesterday")]), 7), None);
+        assert_eq!(Validator::from_head(&head(&[("last-modified", "yesterday")]), 7), None);
     }
 
     #[test]
-    fn the_length_is_part_of_it() {
+    fn length_change_changes_validator() {
         let fields = head(&[("etag", "\"a\"")]);
-        assert_ne!(Validator::of_head(&fields, 7), Validator::of_head(&fields, 8));
+        assert_ne!(Validator::from_head(&fields, 7), Validator::from_head(&fields, 8));
     }
 
     #[test]
-    fn foreign_text_asks_for_nothing() {
+    fn unknown_text_gives_no_condition() {
         for text in ["", "etag", "etag 7", "file 7 1:2 3.4", "etag 7 \"\n\""] {
             let validator = Validator::from_text(text);
-            assert_eq!((validator.precondition(), validator.exclusion()), (None, None), "{text:?}");
+            assert_eq!((validator.if_match(), validator.if_none_match()), (None, None), "{text:?}");
         }
     }
 }

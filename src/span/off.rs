@@ -1,11 +1,11 @@
-//! Spans of a build that has none.
-#![expect(clippy::unused_self, reason = "the same face as where there are spans")]
+//! Spans without the feature `otel`: they do nothing.
+#![expect(clippy::unused_self, reason = "the same interface as with the feature")]
 
 use std::fmt::Display;
 
 use super::Kind;
 
-/// No span.
+/// A span that does nothing.
 #[derive(Debug)]
 pub(crate) struct Span;
 

@@ -1,4 +1,4 @@
-//! Spans that are some.
+//! Spans with the feature `otel`.
 
 use std::fmt::Display;
 use std::sync::OnceLock;
@@ -10,20 +10,20 @@ use opentelemetry_sdk::trace::SdkTracer;
 
 use super::Kind;
 
-/// Who makes spans, once somebody collects them.
+/// Creates spans. Not set without an exporter.
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
-/// Has spans collected from now on; once a process. Returns whether it is the first time.
+/// Sets the tracer of the process. Returns `false` if it is set already.
 pub(crate) fn collect(tracer: SdkTracer) -> bool {
     TRACER.set(tracer).is_ok()
 }
 
-/// A span. Ends when it is dropped. While nobody collects it is nothing.
+/// A span. It ends when it is dropped. Does nothing without an exporter.
 #[derive(Debug)]
 pub(crate) struct Span(Option<Context>);
 
 impl Span {
-    /// One that begins now, within the one in which this is called, if any.
+    /// Begins a span. Its parent is the current span, if there is one.
     pub(crate) fn begin(name: &'static str, kind: Kind) -> Self {
         let Some(tracer) = TRACER.get() else { return Self(None) };
         let kind = match kind {
@@ -31,58 +31,58 @@ impl Span {
             Kind::Client => SpanKind::Client,
             Kind::Internal => SpanKind::Internal,
         };
-        let within = Context::current();
-        let span = tracer.build_with_context(SpanBuilder::from_name(name).with_kind(kind), &within);
-        Self(Some(within.with_span(span)))
+        let parent = Context::current();
+        let span = tracer.build_with_context(SpanBuilder::from_name(name).with_kind(kind), &parent);
+        Self(Some(parent.with_span(span)))
     }
 
-    /// Notes a text of it.
+    /// Sets an attribute to a text.
     pub(crate) fn text(&self, key: &'static str, value: &(impl Display + ?Sized)) {
-        self.note(|| KeyValue::new(key, value.to_string()));
+        self.set(|| KeyValue::new(key, value.to_string()));
     }
 
-    /// Notes a number of it.
+    /// Sets an attribute to a number.
     pub(crate) fn number(&self, key: &'static str, value: u64) {
-        self.note(|| KeyValue::new(key, i64::try_from(value).unwrap_or(i64::MAX)));
+        self.set(|| KeyValue::new(key, i64::try_from(value).unwrap_or(i64::MAX)));
     }
 
-    /// Says that it failed: in one word, and why.
+    /// Marks it as failed, with an error type and a reason.
     pub(crate) fn fail(&self, kind: &'static str, reason: &(impl Display + ?Sized)) {
-        self.note(|| KeyValue::new("error.type", kind));
+        self.set(|| KeyValue::new("error.type", kind));
         if let Some(context) = &self.0 {
             context.span().set_status(Status::error(reason.to_string()));
         }
     }
 
-    /// Does what is a part of it.
+    /// Runs `work` with this as the current span.
     pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
         let _guard = self.0.as_ref().map(|context| context.clone().attach());
         work()
     }
 
-    /// What is a part of it, as a future.
+    /// Returns `work` with this as its current span.
     pub(crate) fn around<F: Future>(&self, work: F) -> WithContext<F> {
         work.with_context(self.0.clone().unwrap_or_default())
     }
 
-    fn note(&self, note: impl FnOnce() -> KeyValue) {
+    fn set(&self, attribute: impl FnOnce() -> KeyValue) {
         let span = self.0.as_ref().map(|context| context.span());
         if let Some(span) = span.filter(SpanRef::is_recording) {
-            span.set_attribute(note());
+            span.set_attribute(attribute());
         }
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
-        // What it was around may outlive it; its time is over all the same.
+        // Futures from `around` may still exist, but the span has ended.
         if let Some(context) = &self.0 {
             context.span().end();
         }
     }
 }
 
-/// A future for another task that is a part of the span in which this is called.
+/// Returns `work`, for another task, with the current span as its own.
 pub(crate) fn carry<F: Future>(work: F) -> WithContext<F> {
     work.with_current_context()
 }

@@ -1,4 +1,4 @@
-//! The log: which lines, and how they look. It knows nothing of who reads them.
+//! The log: filter and format.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
@@ -14,57 +14,58 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use super::lines::Lines;
-use super::{LostLines, TelemetryError};
+use super::error::TelemetryError;
+use super::log_writer::LogWriter;
+use super::lost_lines::LostLines;
 
-/// The process's log. When it is dropped, what was logged is written, if anybody takes it.
+/// The process's log. Dropping it writes the buffered lines, unless the reader is blocked.
 #[derive(Debug)]
-#[must_use = "when it is dropped, the log ends"]
+#[must_use = "dropping it ends the log"]
 pub struct Logs {
-    lines: Lines,
+    writer: LogWriter,
 }
 
 impl Logs {
-    /// Sends logs, and panics, to standard error; once a process. `BOOTDEPOT_LOG` filters them (default `info`),
-    /// `BOOTDEPOT_LOG_FORMAT` is `human` (default) or `json`, one object a line.
+    /// Sends logs and panics to standard error. Call it once per process. `BOOTDEPOT_LOG` filters them (default `info`),
+    /// `BOOTDEPOT_LOG_FORMAT` is `human` (default) or `json`, one object per line.
     pub fn start() -> Result<Self, TelemetryError> {
         let text = std::env::var("BOOTDEPOT_LOG").unwrap_or_else(|_| "info".to_owned());
         let filter = EnvFilter::builder().parse(&text);
-        let filter = filter.map_err(|e| TelemetryError::Filter { text, reason: e.to_string() })?;
-        let chosen = std::env::var("BOOTDEPOT_LOG_FORMAT").unwrap_or_else(|_| "human".to_owned());
-        let lines = Lines::to_stderr().map_err(TelemetryError::Stderr)?;
-        let layer = tracing_subscriber::fmt::layer().with_writer(lines.writer());
-        let layer: Box<dyn Layer<Registry> + Send + Sync> = match chosen.as_str() {
+        let filter = filter.map_err(|error| TelemetryError::Filter { text, source: error.into() })?;
+        let log_format = std::env::var("BOOTDEPOT_LOG_FORMAT").unwrap_or_else(|_| "human".to_owned());
+        let writer = LogWriter::to_stderr().map_err(TelemetryError::Stderr)?;
+        let layer = tracing_subscriber::fmt::layer().with_writer(writer.non_blocking());
+        let layer: Box<dyn Layer<Registry> + Send + Sync> = match log_format.as_str() {
             "json" => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
-            "human" if is_the_journal() => {
-                layer.with_ansi(false).event_format(Journal(format().with_target(false).without_time())).boxed()
+            "human" if stderr_is_journal() => {
+                layer.with_ansi(false).event_format(JournalFormat(format().with_target(false).without_time())).boxed()
             }
             "human" => layer.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
-            _ => return Err(TelemetryError::Format(chosen)),
+            _ => return Err(TelemetryError::Format(log_format)),
         };
         let started = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
-        started.map_err(|e| TelemetryError::Twice(e.to_string()))?;
+        started.map_err(|e| TelemetryError::AlreadyStarted(e.to_string()))?;
         log_panics();
-        Ok(Self { lines })
+        Ok(Self { writer })
     }
 
-    /// How many of its lines were lost.
+    /// Returns the count of lost lines.
     pub fn lost(&self) -> LostLines {
-        self.lines.lost()
+        self.writer.lost()
     }
 }
 
-/// Whether standard error is a stream of systemd's journal, which says so in `JOURNAL_STREAM` (systemd.exec(5)): it notes
-/// the time of each line by itself.
-fn is_the_journal() -> bool {
+/// Whether standard error is a stream of the systemd journal, according to `JOURNAL_STREAM` (systemd.exec(5)). The journal
+/// adds the time of each line.
+fn stderr_is_journal() -> bool {
     let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     fstat(io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// Lines for the journal: each begins with its priority, as `journalctl -p` knows it (sd-daemon(3)).
-struct Journal<F>(F);
+/// Formats lines for the journal: each begins with its priority, for `journalctl -p` (sd-daemon(3)).
+struct JournalFormat<F>(F);
 
-impl<S, N, F> FormatEvent<S, N> for Journal<F>
+impl<S, N, F> FormatEvent<S, N> for JournalFormat<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -82,14 +83,14 @@ where
     }
 }
 
-/// Has panics logged like anything else. The standard hook prints them, and waits where nobody reads.
+/// Logs panics. The standard hook prints them, which blocks if standard error is not read.
 fn log_panics() {
-    let standard = panic::take_hook();
+    let default_hook = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if tracing::enabled!(target: "bootdepot::panic", Level::ERROR) {
             log_panic(info);
         } else {
-            standard(info);
+            default_hook(info);
         }
     }));
 }
@@ -99,6 +100,6 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let location = info.location().map(tracing::field::display);
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
-    let why = info.payload_as_str().unwrap_or("of an unknown kind");
-    error!(target: "bootdepot::panic", thread = thread.name(), location, backtrace, "panic: {why}");
+    let reason = info.payload_as_str().unwrap_or("unknown");
+    error!(target: "bootdepot::panic", thread = thread.name(), location, reason, backtrace, "panic");
 }

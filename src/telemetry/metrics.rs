@@ -1,15 +1,19 @@
-//! The metrics: their names, what they mean, and those that begin at zero. It knows no listener.
+//! Metrics: names, help texts, and counters that start at zero. It knows no listener.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use strum::VariantNames as _;
 
-use super::{LostLines, TelemetryError};
+use super::error::TelemetryError;
+use super::lost_lines::LostLines;
+use crate::cache::ScrubOutcome;
 use crate::depot::{CacheState, FillOutcome, Outcome, Protocol};
 
-/// Seconds that a transfer or a fill may take: from a boot script out of memory to an ISO over a slow link.
-const SECONDS: [f64; 14] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0];
+/// Histogram buckets in seconds: from a boot script in memory to an ISO over a slow link.
+const SECONDS_BUCKETS: [f64; 14] =
+    [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0];
 
-/// The process's metrics, from which `/metrics` is written.
+/// The process's metrics, for `/metrics`.
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
@@ -17,97 +21,87 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Begins to record; once a process. `lost` is the log's, where there is one.
+    /// Starts recording. Call it once per process. `lost` counts the log's lost lines.
     pub fn start(lost: Option<LostLines>) -> Result<Self, TelemetryError> {
         let seconds = Matcher::Suffix("_seconds".to_owned());
-        let builder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &SECONDS);
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &SECONDS_BUCKETS);
         let handle = builder.and_then(PrometheusBuilder::install_recorder);
-        let handle = handle.map_err(|e| TelemetryError::Twice(e.to_string()))?;
+        let handle = handle.map_err(|e| TelemetryError::AlreadyStarted(e.to_string()))?;
         describe();
-        begin();
+        register_zeros();
         Ok(Self { handle, lost })
     }
 
-    /// All metrics in the Prometheus text format.
+    /// Returns all metrics in the Prometheus text format.
     pub fn render(&self) -> String {
         if let Some(lost) = &self.lost {
-            lost.report();
+            lost.update_counter();
         }
         self.handle.render()
     }
 
-    /// Folds what was recorded since the last time, and tells of lost log lines; to be called every few seconds, or
-    /// histograms grow.
+    /// Aggregates recent samples and logs lost log lines. Call it every few seconds, or histograms grow.
     pub fn upkeep(&self) {
         self.handle.run_upkeep();
         if let Some(lost) = &self.lost {
-            lost.tell();
+            lost.log_losses();
         }
     }
 }
 
 fn describe() {
-    describe_counter!("bootdepot_transfers_total", "Transfers to clients that ended, by how");
+    describe_counter!("bootdepot_transfers_total", "Transfers to clients that have ended, by outcome");
     describe_counter!("bootdepot_sent_bytes_total", Unit::Bytes, "Payload sent to clients");
-    describe_gauge!("bootdepot_transfers_active", "Transfers to clients under way");
-    describe_histogram!("bootdepot_transfer_seconds", Unit::Seconds, "How long transfers took");
-    describe_counter!("bootdepot_fills_total", "Fills that ended, by how");
-    describe_gauge!("bootdepot_fills_active", "Fills under way or waiting for their turn");
-    describe_histogram!("bootdepot_fill_seconds", Unit::Seconds, "How long fills took");
-    describe_counter!("bootdepot_origin_requests_total", "Requests to origins, by answer");
-    describe_counter!("bootdepot_origin_received_bytes_total", Unit::Bytes, "Bytes of bodies received from origins");
+    describe_gauge!("bootdepot_transfers_active", "Transfers to clients in progress");
+    describe_histogram!("bootdepot_transfer_seconds", Unit::Seconds, "Duration of transfers");
+    describe_counter!("bootdepot_fills_total", "Fills that have ended, by outcome");
+    describe_gauge!("bootdepot_fills_active", "Fills in progress or queued");
+    describe_histogram!("bootdepot_fill_seconds", Unit::Seconds, "Duration of fills");
+    describe_counter!("bootdepot_origin_requests_total", "Requests to origins, by status");
+    describe_counter!("bootdepot_origin_received_bytes_total", Unit::Bytes, "Body bytes received from origins");
     describe_gauge!("bootdepot_cache_bytes", Unit::Bytes, "Bytes in the cache, by state");
     describe_gauge!("bootdepot_cache_entries", "Blobs in the cache, by state");
-    describe_gauge!("bootdepot_cache_limit_bytes", Unit::Bytes, "The most bytes that the cache may take");
-    describe_gauge!("bootdepot_cache_free_bytes", Unit::Bytes, "Bytes free on the cache's file system");
+    describe_gauge!("bootdepot_cache_limit_bytes", Unit::Bytes, "Size limit of the cache");
+    describe_gauge!("bootdepot_cache_free_bytes", Unit::Bytes, "Free bytes on the cache's file system");
     describe_gauge!("bootdepot_cache_writable", "1 while blobs can be added to the cache, else 0");
-    describe_counter!("bootdepot_evictions_total", "Blobs evicted to make room");
-    describe_counter!("bootdepot_scrub_blobs_total", "Blobs hashed again, by what was found");
-    describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets sent again");
-    describe_counter!("bootdepot_dhcp_answers_total", "Boot files named to firmware by DHCP, by architecture");
+    describe_counter!("bootdepot_evictions_total", "Blobs evicted to free space");
+    describe_counter!("bootdepot_scrub_blobs_total", "Blobs verified by scrubs, by result");
+    describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets retransmitted");
+    describe_counter!("bootdepot_dhcp_answers_total", "Boot files offered to firmware by DHCP, by architecture");
     describe_gauge!("bootdepot_catalog_assets", "Assets in the catalog");
-    describe_counter!("bootdepot_reload_total", "Settings and catalogs loaded again, by how that ended");
-    describe_gauge!("bootdepot_boots", "Machines, by how their last boot stands");
+    describe_counter!("bootdepot_reload_total", "Reloads of the configuration and catalog, by outcome");
+    describe_gauge!("bootdepot_boots", "Machines, by status of their last boot");
     describe_gauge!("bootdepot_ready", "1 while /readyz answers 200, else 0");
-    describe_counter!("bootdepot_log_lines_dropped_total", "Log lines lost because nobody read the log");
-    describe_gauge!("bootdepot_build_info", "Always 1; the labels tell the build");
+    describe_counter!("bootdepot_log_lines_dropped_total", "Log lines lost because the log was not read");
+    describe_gauge!("bootdepot_build_info", "Always 1; the labels identify the build");
 }
 
-/// Begins counters at zero that an alert asks for before anything of the kind has happened: a rate knows no increase from
-/// nothing to one.
-fn begin() {
-    use Outcome::{Aborted, Complete, DigestMismatch, NotFound, OriginFailed, Probe, Refused, Timeout};
-    for protocol in [Protocol::Http.as_str(), Protocol::Tftp.as_str()] {
+/// Registers counters at zero, so that alerts on a rate see the first event: a rate has no increase from a missing series.
+fn register_zeros() {
+    for &protocol in Protocol::VARIANTS {
         gauge!("bootdepot_transfers_active", "protocol" => protocol).set(0.0);
         counter!("bootdepot_sent_bytes_total", "protocol" => protocol).absolute(0);
-        // Registered, it is shown with nothing in it.
+        // A registered histogram is rendered even if it is empty.
         drop(histogram!("bootdepot_transfer_seconds", "protocol" => protocol));
-        let ended = |outcome: Outcome, cache: &'static str| {
-            let outcome = outcome.as_str();
+        let register = |outcome: &'static str, cache: &'static str| {
             counter!("bootdepot_transfers_total", "protocol" => protocol, "outcome" => outcome, "cache" => cache)
                 .absolute(0);
         };
-        for cache in [CacheState::Hit, CacheState::Join, CacheState::Miss, CacheState::Bypass] {
-            ended(Complete, cache.as_str());
+        for &cache in CacheState::VARIANTS {
+            register(Outcome::Complete.as_str(), cache);
         }
-        for outcome in [Complete, Probe, Aborted, Timeout, DigestMismatch, OriginFailed, Refused, NotFound] {
-            ended(outcome, "none");
+        for &outcome in Outcome::VARIANTS {
+            register(outcome, "none");
         }
     }
-    for outcome in [
-        FillOutcome::Complete,
-        FillOutcome::DigestMismatch,
-        FillOutcome::OriginFailed,
-        FillOutcome::NoSpace,
-        FillOutcome::Changed,
-        FillOutcome::Cancelled,
-    ] {
-        counter!("bootdepot_fills_total", "outcome" => outcome.as_str()).absolute(0);
+    for &outcome in FillOutcome::VARIANTS {
+        counter!("bootdepot_fills_total", "outcome" => outcome).absolute(0);
     }
     gauge!("bootdepot_fills_active").set(0.0);
     drop(histogram!("bootdepot_fill_seconds"));
     counter!("bootdepot_evictions_total").absolute(0);
-    for outcome in ["proven", "rotted", "unreadable", "gone", "failed"] {
+    let stopped = ScrubOutcome::Stopped.as_str();
+    for &outcome in ScrubOutcome::VARIANTS.iter().filter(|&&outcome| outcome != stopped) {
         counter!("bootdepot_scrub_blobs_total", "outcome" => outcome).absolute(0);
     }
     counter!("bootdepot_tftp_retransmits_total").absolute(0);

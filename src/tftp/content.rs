@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::boot::{Boot, Mac, Machine, Visit};
+use crate::boot::{Boot, Mac, Machine, RequestContext};
 use crate::catalog::Asset;
 
 /// The content of a transfer.
@@ -10,7 +10,7 @@ pub(super) enum Content {
     /// An asset.
     Asset(Arc<Asset>),
     /// A script, generated for this request.
-    Script(Script, Visit),
+    Script(Script, RequestContext),
 }
 
 impl Content {
@@ -48,10 +48,10 @@ impl Script {
     }
 
     /// Generates its text for this request.
-    pub(super) fn text(&self, boot: &Boot, visit: &Visit) -> String {
+    pub(super) fn text(&self, boot: &Boot, visit: &RequestContext) -> String {
         match self {
-            Self::Entry(_) => boot.entry(visit),
-            Self::Grub(machine) => boot.grub(machine, visit),
+            Self::Entry(_) => boot.ipxe_entry(visit),
+            Self::Grub(machine) => boot.grub_config(machine, visit),
         }
     }
 

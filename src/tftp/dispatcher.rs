@@ -17,7 +17,7 @@ use super::request::{PendingRequest, ReadRequest};
 use super::sessions::{ExistingSession, SessionState, SessionTable};
 use super::settings::TftpSettings;
 use super::socket::Socket;
-use crate::boot::{Boot, Visit};
+use crate::boot::{Boot, RequestContext};
 use crate::depot::{Outcome, Protocol};
 
 /// The dispatcher of one listen address.
@@ -138,7 +138,7 @@ impl Dispatcher {
         }
         let script = Script::from_name(&name)?;
         let local = route.source.map_or_else(|| self.socket.address().ip(), |source| source.ip());
-        let visit = Visit { peer: route.peer.ip().to_canonical(), base: self.base_url.resolve(local) };
+        let visit = RequestContext { peer: route.peer.ip().to_canonical(), base: self.base_url.resolve(local) };
         Some(Content::Script(script, visit))
     }
 

@@ -23,7 +23,7 @@ use super::socket::Socket;
 use super::wake_queue::WakeQueue;
 use super::worker::{self, Worker};
 use crate::boot::Boot;
-use crate::sockets::{self, Inherited};
+use crate::sockets::{self, InheritedSockets};
 use crate::task;
 
 /// Worker threads for the ports of all listen addresses: one per two cores within these bounds, since the network stack
@@ -77,7 +77,7 @@ struct WorkerSlots {
 
 impl TftpServer {
     /// Binds every listen address, except those of `inherited` sockets, and the data ports of each.
-    pub fn bind(mut settings: TftpSettings, inherited: &mut Inherited) -> Result<Self, TftpError> {
+    pub fn bind(mut settings: TftpSettings, inherited: &mut InheritedSockets) -> Result<Self, TftpError> {
         settings.files = settings.files.into_iter().map(|(name, asset)| (normalize_name(&name), asset)).collect();
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let mut workers = (0..(cores / 2).clamp(*WORKERS.start(), *WORKERS.end()))

@@ -13,7 +13,7 @@ use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::{Depot, FillSettings};
 use crate::origin::{Origins, Timeouts};
-use crate::sockets::Inherited;
+use crate::sockets::InheritedSockets;
 
 /// How long a test waits for anything before it fails.
 const TEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -70,11 +70,11 @@ impl TestServer {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (depot, bound) = runtime.block_on(async {
             let depot = Depot::new(Catalog::new(assets).unwrap(), origins, cache, FillSettings::default());
-            (depot, TftpServer::bind(settings, &mut Inherited::default()).unwrap())
+            (depot, TftpServer::bind(settings, &mut InheritedSockets::default()).unwrap())
         });
         let (address, liveness, stop) = (bound.addresses()[0], bound.liveness_check(), CancellationToken::new());
         let base_url = BaseUrl::LocalAddress { http_port: 8080 };
-        let served = runtime.spawn(bound.serve(Boot::plain(depot), base_url, stop.clone(), Duration::ZERO));
+        let served = runtime.spawn(bound.serve(Boot::assets_only(depot), base_url, stop.clone(), Duration::ZERO));
         Self { address, liveness, stop, served: Some(served), runtime, _silent: silent, _dir: dir }
     }
 
@@ -106,7 +106,7 @@ fn asset(name: &str, source: &str, digest: Digest) -> Asset {
         content_type: "application/octet-stream".into(),
         pin: false,
         blocks: None,
-        since: SystemTime::UNIX_EPOCH,
+        last_modified: SystemTime::UNIX_EPOCH,
     }
 }
 
@@ -292,12 +292,12 @@ fn late_ack_after_end_gets_no_error() {
 #[test]
 fn unknown_peer_gets_error_five() {
     let server = TestServer::start(settings("127.0.0.1:0"));
-    let (mut client, mut stranger) = (Client::new(server.address), Client::new(server.address));
+    let (mut client, mut unknown) = (Client::new(server.address), Client::new(server.address));
     client.request("even", TransferMode::Octet, "");
     assert_eq!(client.receive(), Received::Data(1, vec![7; 512]));
-    stranger.from = client.from;
-    stranger.ack(1);
-    assert_eq!(stranger.receive(), Received::Error(5, "unknown transfer ID".to_owned()));
+    unknown.from = client.from;
+    unknown.ack(1);
+    assert_eq!(unknown.receive(), Received::Error(5, "unknown transfer ID".to_owned()));
     client.ack(1);
     assert_eq!(client.receive(), Received::Data(2, vec![7; 512]), "the transfer goes on");
 }
@@ -388,7 +388,7 @@ fn stopping_server_sends_error_to_clients() {
 fn bind_error_names_address_and_remedy() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let error = TftpServer::bind(settings(&address.to_string()), &mut Inherited::default()).err().unwrap();
+    let error = TftpServer::bind(settings(&address.to_string()), &mut InheritedSockets::default()).err().unwrap();
     let port = address.port();
     assert_eq!(
         error.to_string(),
@@ -397,7 +397,7 @@ fn bind_error_names_address_and_remedy() {
              [tftp] listen address"
         )
     );
-    let error = TftpServer::bind(settings("192.0.2.1:0"), &mut Inherited::default()).err().unwrap();
+    let error = TftpServer::bind(settings("192.0.2.1:0"), &mut InheritedSockets::default()).err().unwrap();
     assert_eq!(
         error.to_string(),
         "cannot listen for TFTP on 192.0.2.1:0: this machine does not have the address 192.0.2.1"

@@ -2,10 +2,11 @@
 //! sockets.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls;
@@ -16,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::error::CertificateError;
-use super::file_fingerprint::FileFingerprint;
 use crate::error_chain::error_chain;
 use crate::trust;
+use crate::watched_file::{WatchedFiles, poll_until};
 
 /// The certificate chain and private key that new connections use.
 #[derive(Debug)]
@@ -26,76 +27,36 @@ pub(crate) struct Certificate {
     cert: PathBuf,
     key: PathBuf,
     current: ArcSwap<CertifiedKey>,
-    seen: Mutex<SeenFiles>,
+    watched: Mutex<WatchedFiles>,
 }
-
-/// The state of the files when they were last read.
-#[derive(Debug)]
-struct SeenFiles {
-    /// When the current pair was loaded.
-    loaded: Fingerprints,
-    /// When they were last rejected.
-    rejected: Option<Fingerprints>,
-}
-
-/// The fingerprints of the certificate file and the key file; `None` for a file without readable metadata.
-type Fingerprints = [Option<FileFingerprint>; 2];
 
 impl Certificate {
     /// Reads the PEM files `cert` (the chain, the server's own certificate first) and `key`. Blocks.
     pub(crate) fn read(cert: &Path, key: &Path) -> Result<Self, CertificateError> {
-        // Taken before reading, so that a change during the read is detected later.
-        let seen = Mutex::new(SeenFiles { loaded: fingerprints(cert, key), rejected: None });
-        let current = ArcSwap::from_pointee(load(cert, key)?);
-        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), current, seen })
-    }
-
-    /// Returns when the server's own certificate expires; `None` if it cannot be parsed.
-    pub(crate) fn expires(&self) -> Option<SystemTime> {
-        self.current.load().cert.first().and_then(|own| trust::good_until(own))
+        let (watched, pair) = WatchedFiles::open([cert.to_owned(), key.to_owned()], || load(cert, key))?;
+        let current = ArcSwap::from_pointee(pair);
+        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), current, watched: Mutex::new(watched) })
     }
 
     /// Checks the files every `interval` and loads them if they changed, until `stop`.
     pub(crate) async fn watch(self: Arc<Self>, interval: Duration, stop: CancellationToken) {
-        let watching = async {
-            loop {
-                tokio::time::sleep(interval).await;
-                let certificate = Arc::clone(&self);
-                // The task is never aborted. After a panic the next check tries again.
-                match tokio::task::spawn_blocking(move || certificate.reload_if_changed()).await.ok().flatten() {
-                    Some(Ok(())) => info!(cert = %self.cert.display(), "TLS certificate reloaded"),
-                    Some(Err(error)) => {
-                        warn!(error = %error_chain(&error), "TLS certificate reload failed; previous certificate stays in use");
-                    }
-                    None => {}
-                }
+        let check = move || match self.reload() {
+            Some(Ok(())) => info!(cert = %self.cert.display(), "TLS certificate reloaded"),
+            Some(Err(error)) => {
+                let error = error_chain(&error);
+                warn!(%error, "TLS certificate reload failed; previous certificate stays in use");
             }
+            None => {}
         };
-        stop.run_until_cancelled(watching).await;
+        poll_until(interval, stop, check).await;
     }
 
     /// Loads the files if they changed; returns `None` if there is nothing to report. If they cannot be used, the current
     /// pair stays in use. They are tried again at each call, because certificate and key are seldom replaced at the same
     /// instant, but each change reports its error only once. Blocks.
-    fn reload_if_changed(&self) -> Option<Result<(), CertificateError>> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = fingerprints(&self.cert, &self.key);
-        if found == seen.loaded {
-            return None;
-        }
-        match load(&self.cert, &self.key) {
-            Ok(pair) => {
-                self.current.store(Arc::new(pair));
-                *seen = SeenFiles { loaded: found, rejected: None };
-                Some(Ok(()))
-            }
-            Err(error) => {
-                let found = Some(found);
-                let reported = seen.rejected == found;
-                seen.rejected = found;
-                (!reported).then_some(Err(error))
-            }
-        }
+    fn reload(&self) -> Option<Result<(), CertificateError>> {
+        let loaded = self.watched.lock().reload(|| load(&self.cert, &self.key));
+        loaded.map(|pair| pair.map(|pair| self.current.store(Arc::new(pair))))
     }
 
     /// Returns the error that means that the TLS library rejects the pair.
@@ -104,14 +65,17 @@ impl Certificate {
     }
 }
 
+/// Reads the PEM files `cert` and `key` as a listener would, and returns when the server's own certificate expires; `None` if
+/// its expiry cannot be parsed. Blocks.
+pub fn check_certificate(cert: &Path, key: &Path) -> Result<Option<SystemTime>, CertificateError> {
+    let pair = load(cert, key)?;
+    Ok(pair.cert.first().and_then(|own| trust::expiry(own)))
+}
+
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.load_full())
     }
-}
-
-fn fingerprints(cert: &Path, key: &Path) -> Fingerprints {
-    [FileFingerprint::of(cert), FileFingerprint::of(key)]
 }
 
 /// Reads both files.
@@ -164,7 +128,7 @@ mod tests {
             Certificate::read(&self.cert, &self.key)
         }
 
-        /// The error of reading both, with its sources; empty if there is none.
+        /// The error of reading both, with its sources; empty on success.
         fn error(&self) -> String {
             let error = self.read().err().map(|error| error_chain(&error).to_string()).unwrap_or_default();
             error.replace(self.dir.path().to_str().unwrap(), "DIR")
@@ -218,21 +182,21 @@ mod tests {
         let files = Files::new(&cert, &key);
         let certificate = files.read().unwrap();
         let old = certificate.current.load_full();
-        assert!(certificate.reload_if_changed().is_none(), "no change");
+        assert!(certificate.reload().is_none(), "no change");
 
         let (cert, new_key) = generate();
         for (cert, key) in [(&cert, &key), (&String::new(), &new_key)] {
             files.replace(cert, key);
-            assert!(matches!(certificate.reload_if_changed(), Some(Err(_))));
-            assert!(certificate.reload_if_changed().is_none(), "already reported");
+            assert!(matches!(certificate.reload(), Some(Err(_))));
+            assert!(certificate.reload().is_none(), "already reported");
         }
         std::fs::remove_file(&files.key).unwrap();
-        assert!(matches!(certificate.reload_if_changed(), Some(Err(CertificateError::NoPem { .. }))));
+        assert!(matches!(certificate.reload(), Some(Err(CertificateError::NoPem { .. }))));
         assert!(Arc::ptr_eq(&old, &certificate.current.load()));
 
         files.replace(&cert, &new_key);
-        assert!(matches!(certificate.reload_if_changed(), Some(Ok(()))));
+        assert!(matches!(certificate.reload(), Some(Ok(()))));
         assert_ne!(certificate.current.load().cert, old.cert);
-        assert!(certificate.reload_if_changed().is_none());
+        assert!(certificate.reload().is_none());
     }
 }

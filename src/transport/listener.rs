@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::error::ListenError;
-use crate::sockets::Inherited;
+use crate::sockets::InheritedSockets;
 
 /// Connections that the kernel completes before we accept them: a rack that powers on at once, or clients that connect
 /// while the cache is still being read. The kernel caps it at `net.core.somaxconn` (4096 by default).
@@ -30,7 +30,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Listens on `address` for the listener called `name`; takes over the inherited socket of that address if there is one.
 /// `beside` holds all addresses of the same setting.
 pub(crate) fn inherit_or_bind(
-    inherited: &mut Inherited,
+    inherited: &mut InheritedSockets,
     name: &str,
     address: SocketAddr,
     beside: &[SocketAddr],

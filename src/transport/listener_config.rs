@@ -1,4 +1,4 @@
-//! What the connections of one listener have in common, and the trait that answers their requests.
+//! The configuration that the connections of one listener share, and the trait that answers their requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// What the connections of one listener have in common.
+/// The configuration that the connections of one listener share.
 pub(crate) struct ListenerConfig<H> {
     pub(crate) handler: Arc<H>,
     /// `None` for a plain listener.

@@ -49,7 +49,7 @@ fn tokens_are_asked_for_and_their_file_is_read_again() {
     let mut command = site.command_line(&["hosts", "--json", "--admin-listen", &server.admin.to_string()]);
     let refused = command.env("BOOTDEPOT_TOKEN", "none").output().expect("the program can be run");
     let told = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && told.contains("this token is none of those that are good now"), "{told}");
+    assert!(!refused.status.success() && told.contains("this token is not valid"), "{told}");
 
     std::fs::write(&operators, "change-2\n").expect("it can be written");
     let since = Instant::now();
@@ -60,7 +60,7 @@ fn tokens_are_asked_for_and_their_file_is_read_again() {
     assert_eq!(order("change-1"), 401);
     // A file that lost its tokens lets nobody in.
     std::fs::write(&operators, "").expect("it can be written");
-    server.wait_for(|line| line.text("message").starts_with("the tokens were taken away"));
+    server.wait_for(|line| line.text("message").starts_with("tokens revoked"));
     assert_eq!(order("change-2"), 401);
 }
 

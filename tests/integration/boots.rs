@@ -62,7 +62,7 @@ impl Boots {
 /// Starts the site's server, and waits until it hears firmware.
 fn start(site: &Site) -> Server {
     let server = site.start();
-    server.wait_for(|line| line.text("message") == "answering DHCP requests for boot files");
+    server.wait_for(|line| line.text("message") == "proxyDHCP listening");
     server
 }
 

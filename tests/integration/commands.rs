@@ -50,10 +50,10 @@ impl Asked<'_> {
         };
         let mut said = Said::of(&output);
         if self.admin.is_none() {
-            let note = "bootdepot: admin.listen leaves the port to the system; set one, so that the server can be found; \
-                        this works on the cache in ";
+            let note = "bootdepot: admin.listen has port 0; set a port, so that commands can find the server; \
+                        using the cache in ";
             let rest = said.err.strip_prefix(note).unwrap_or_else(|| panic!("{}", said.err));
-            let (_, rest) = rest.split_once(" by itself\n").expect("it says which cache");
+            let (_, rest) = rest.split_once(" directly\n").expect("it says which cache");
             said.err = rest.to_owned();
         }
         said
@@ -101,10 +101,7 @@ fn bytes_of_two_names_are_evicted_once() {
     let output = site.command_line(&["preload", "a"]).output().expect("the program can be run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(asked.run(&["evict", "*"]).done(), "evicted a (1000 B)\n");
-    assert_eq!(
-        asked.run(&["evict", "*"]).err,
-        "bootdepot: there is nothing to do: of what fits, nothing is in the cache\n"
-    );
+    assert_eq!(asked.run(&["evict", "*"]).err, "bootdepot: nothing to do: no matching asset is cached\n");
 }
 
 /// Everything that is the same whoever is asked.
@@ -114,14 +111,14 @@ fn all_of_it(asked: &Asked<'_>, objects: &[Object; 3]) {
         columns(&listed),
         [
             ["NAME", "SIZE", "STATE", "HELD BY"],
-            ["okd/1/kernel", "97.6 KiB", "proven", "-"],
-            ["okd/1/rootfs", "292.9 KiB", "proven", "-"],
+            ["okd/1/kernel", "97.6 KiB", "cached", "-"],
+            ["okd/1/rootfs", "292.9 KiB", "cached", "-"],
             ["tools/memtest", "-", "missing", "-"],
         ]
     );
     let missing = asked.run(&["list", "--state", "missing"]).done();
     assert!(missing.contains("tools/memtest") && !missing.contains("okd"), "{missing}");
-    assert_eq!(asked.run(&["list", "okd/2/"]).done(), "no asset is like that\n");
+    assert_eq!(asked.run(&["list", "okd/2/"]).done(), "no assets match\n");
     let json = asked.json(&["list", "okd/"]);
     assert_eq!((json.as_array().map(Vec::len), &json[1]["digest"]), (Some(2), &objects[1].sha256().into()));
 
@@ -129,27 +126,30 @@ fn all_of_it(asked: &Asked<'_>, objects: &[Object; 3]) {
     assert_eq!(asked.run(&["pin", "okd/1/kernel"]).done(), "pinned okd/1/kernel (97.6 KiB)\n");
     assert_eq!(asked.run(&["pin", "okd/1/kernel"]).done(), "pinned okd/1/kernel (97.6 KiB)\n", "again is no failure");
     let memtest = asked.run(&["pin", "**/memtest"]).done();
-    assert_eq!(memtest, "pinned tools/memtest, which is not here yet: preload it, or it comes when asked for\n");
+    assert_eq!(
+        memtest,
+        "pinned tools/memtest, which is not cached: preload it, or it is fetched on the first request\n"
+    );
     assert_eq!(columns(&asked.run(&["list", "okd/1/k"]).done())[1][3], "operator");
     let some = asked.run(&["pin", "okd/1/rootfs", "okd/9/kernel"]);
     assert_eq!(some.out, "pinned okd/1/rootfs (292.9 KiB)\n", "what can be done is");
     assert_eq!(some.failed(), "bootdepot: the catalog has no asset \"okd/9/kernel\"\n");
     let nothing = asked.run(&["pin", "okd/9/*"]).failed();
-    assert!(nothing.contains("no asset's name fits \"okd/9/*\""), "{nothing}");
+    assert!(nothing.contains("no asset name matches \"okd/9/*\""), "{nothing}");
     let all = asked.run(&["unpin", "okd/1/rootfs", "tools/*"]).done();
     assert_eq!(all, "unpinned okd/1/rootfs\nunpinned tools/memtest\n");
     let again = asked.run(&["unpin", "okd/1/rootfs"]).done();
-    assert_eq!(again, "no operator had pinned okd/1/rootfs\n", "what was not pinned is no failure");
+    assert_eq!(again, "okd/1/rootfs was not pinned by an operator\n", "what was not pinned is no failure");
     let none = asked.run(&["unpin", "tools/*"]);
     assert_eq!(
         (none.status, none.err.as_str()),
-        (0, "bootdepot: there is nothing to do: of what fits, no operator pinned anything\n")
+        (0, "bootdepot: nothing to do: no matching asset is pinned by an operator\n")
     );
 
     // Evictions.
     let evicted = asked.run(&["evict", "okd/**"]);
     assert_eq!(evicted.out, "evicted okd/1/rootfs (292.9 KiB)\n");
-    assert_eq!(evicted.failed(), "bootdepot: okd/1/kernel stays: an operator pinned it; unpin it first\n");
+    assert_eq!(evicted.failed(), "bootdepot: okd/1/kernel is not evicted: an operator pinned it; unpin it first\n");
     assert!(!blob(asked.site, &objects[1]).exists());
     assert_eq!(asked.run(&["evict", "okd/1/rootfs"]).failed(), "bootdepot: okd/1/rootfs is not in the cache\n");
     let json = asked.run(&["evict", "okd/1/kernel", "--json"]);
@@ -158,9 +158,13 @@ fn all_of_it(asked: &Asked<'_>, objects: &[Object; 3]) {
     assert!(told[0]["error"].as_str().is_some_and(|reason| reason.contains("unpin it first")), "{told}");
 
     // Hashing again.
-    assert_eq!(asked.run(&["verify", "okd/1/kernel"]).done(), "proven okd/1/kernel (97.6 KiB)\n");
-    assert_eq!(asked.run(&["verify", "**"]).done(), "proven okd/1/kernel (97.6 KiB)\n", "what is not here is left out");
-    assert_eq!(asked.run(&["verify", "--all"]).done(), "1 of 1 blobs are proven (97.6 KiB)\n");
+    assert_eq!(asked.run(&["verify", "okd/1/kernel"]).done(), "verified okd/1/kernel (97.6 KiB)\n");
+    assert_eq!(
+        asked.run(&["verify", "**"]).done(),
+        "verified okd/1/kernel (97.6 KiB)\n",
+        "what is not here is left out"
+    );
+    assert_eq!(asked.run(&["verify", "--all"]).done(), "1 of 1 blobs verified (97.6 KiB)\n");
     let absent = asked.run(&["verify", "tools/memtest"]).failed();
     assert!(absent.starts_with("bootdepot: tools/memtest"), "{absent}");
     let path = blob(asked.site, &objects[0]);
@@ -171,7 +175,7 @@ fn all_of_it(asked: &Asked<'_>, objects: &[Object; 3]) {
     let rotted = asked.run(&["verify", "okd/1/kernel", "--json"]);
     assert_eq!(rotted.status, 1, "{rotted:?}");
     assert!(asked.site.cache_dir().join("quarantine").join(objects[0].sha256()).exists());
-    assert_eq!(asked.run(&["list", "--state", "proven"]).done(), "no asset is like that\n");
+    assert_eq!(asked.run(&["list", "--state", "cached"]).done(), "no assets match\n");
 }
 
 fn online(site: &Site) -> Server {
@@ -200,11 +204,17 @@ fn what_a_release_needs_stays_and_names_it() {
     let (_origin, site, objects) = site();
     let site = site.release("okd-1", true, &[&objects[0], &objects[1]]);
     let refused = Said::of(&site.command_line(&["evict", "okd/1/kernel"]).output().expect("it can be run")).failed();
-    assert!(refused.contains("okd/1/kernel stays: the release okd-1 needs it; activate another"), "{refused}");
+    assert!(
+        refused.contains("okd/1/kernel is not evicted: release okd-1 needs it; activate another release first"),
+        "{refused}"
+    );
     let server = online(&site);
     let asked = Asked { site: &site, admin: Some(server.admin) };
     let refused = asked.run(&["evict", "okd/1/kernel"]).failed();
-    assert_eq!(refused, "bootdepot: okd/1/kernel stays: the release okd-1 needs it; activate another\n");
+    assert_eq!(
+        refused,
+        "bootdepot: okd/1/kernel is not evicted: release okd-1 needs it; activate another release first\n"
+    );
     assert_eq!(columns(&asked.run(&["list", "okd/1/k"]).done())[1][3], "release okd-1");
 }
 
@@ -229,7 +239,7 @@ fn a_cache_that_another_has_open_is_left_alone() {
     let (_origin, site, _) = site();
     let _server = online(&site);
     let said = Said::of(&site.command_line(&["pin", "okd/1/kernel"]).output().expect("it can be run")).failed();
-    assert!(said.contains("is in use by process ") && said.contains("admin.listen leaves the port"), "{said}");
+    assert!(said.contains("is in use by process ") && said.contains("admin.listen has port 0"), "{said}");
 }
 
 #[test]
@@ -248,11 +258,11 @@ fn a_reader_that_leaves_changes_no_exit_status() {
 fn status_says_whether_the_server_is_ready() {
     let (_origin, site, objects) = site();
     let silent = Said::of(&site.command_line(&["status"]).output().expect("it can be run"));
-    assert!(silent.out.contains("390.6 KiB in 2 blobs; nobody has it open"), "{}", silent.out);
-    assert!(silent.failed().starts_with("bootdepot: admin.listen leaves the port to the system"));
+    assert!(silent.out.contains("390.6 KiB in 2 blobs; no process has it open"), "{}", silent.out);
+    assert!(silent.failed().starts_with("bootdepot: admin.listen has port 0"));
     let json = Said::of(&site.command_line(&["status", "--json"]).output().expect("it can be run"));
     let told: Value = serde_json::from_str(&json.out).expect("JSON");
-    assert_eq!((json.status, &told["running"], &told["cache"]["proven"]["entries"]), (1, &false.into(), &2.into()));
+    assert_eq!((json.status, &told["running"], &told["cache"]["cached"]["entries"]), (1, &false.into(), &2.into()));
 
     let server = online(&site);
     let asked = Asked { site: &site, admin: Some(server.admin) };
@@ -272,7 +282,7 @@ fn status_says_whether_the_server_is_ready() {
     let server = online(&site);
     let said = Asked { site: &site, admin: Some(server.admin) }.run(&["status"]);
     assert!(
-        said.out.contains("NOT READY") && said.out.contains("release okd-2: okd/2/kernel is not proven"),
+        said.out.contains("NOT READY") && said.out.contains("release okd-2: okd/2/kernel is not cached"),
         "{said:?}"
     );
     assert_eq!(said.status, 1);
@@ -298,7 +308,7 @@ fn tokens_are_found_and_what_is_missing_is_said() {
     let looking = with("viewer-token-0123456789", &["pin", "okd/1/kernel"]).failed();
     assert!(looking.contains(" refuses: ") && looking.contains("the token is the one in BOOTDEPOT_TOKEN"), "{looking}");
     let wrong = with("mistyped", &["list"]).failed();
-    assert!(wrong.contains("this token is none of those that are good now"), "{wrong}");
+    assert!(wrong.contains("this token is not valid"), "{wrong}");
     assert!(!wrong.contains("mistyped"), "{wrong}");
 
     // Only the digest is in the file: the command has none to send.

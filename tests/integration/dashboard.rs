@@ -114,11 +114,11 @@ fn a_cold_preload_is_seen_moving() {
     assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "filling");
     origin.allow(&kernel.key, u64::MAX);
     browser.wait_for_text("Nothing is being fetched.");
-    browser.wait_for_text("okd/4.19/kernel is proven: 6.0 MiB in ");
+    browser.wait_for_text("okd/4.19/kernel is cached: 6.0 MiB in ");
     browser.go("#/jobs");
     browser.wait_for_text("1 of 1 asset · 6.0 MiB of 6.0 MiB");
     browser.go("#/cache/okd%2F4.19%2Fkernel");
-    browser.wait_for("document.querySelector('.standing').textContent === 'proven'");
+    browser.wait_for("document.querySelector('.standing').textContent === 'cached'");
     check_conduct(&browser, server.admin);
 }
 
@@ -143,7 +143,7 @@ fn a_machine_that_boots_appears_step_by_step() {
 
     browser.wait_for("[...document.querySelectorAll('.hosts-table tbody tr')].some((row) => /r630-01.*booting/s.test(row.innerText))");
     browser.click("r630-01");
-    browser.wait_for_text("the initrd okd/4.19/initramfs.img is on its way");
+    browser.wait_for_text("the initrd okd/4.19/initramfs.img is being sent");
     let row = |role: &str, words: &str| {
         format!(
             "[...document.querySelectorAll('.steps tbody tr')].some((row) => row.innerText.startsWith('{role}') && /{words}/s.test(row.innerText))"
@@ -167,7 +167,7 @@ fn a_machine_that_boots_appears_step_by_step() {
     assert!(opened.finish().complete);
     assert!(machine.compare("/assets/okd/4.19/rootfs.img", &rootfs.bytes));
     browser.wait_for(
-        "/^done: everything that its script named came$/.test(document.querySelector('#panel .standing').textContent)",
+        "/^done: everything that its script named was sent$/.test(document.querySelector('#panel .standing').textContent)",
     );
     browser.wait_for(&row("asset", "12.0 MiB.*complete"));
     browser.go("#/events");
@@ -233,7 +233,7 @@ fn an_asset_is_pinned_and_evicted_by_the_keyboard() {
     browser.tab_to("it.id === 'confirm-yes'");
     browser.press(&[ENTER]);
     browser.wait_for("document.querySelector('.toast[data-tone=bad]').textContent.includes('pin')");
-    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "proven");
+    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "cached");
 
     browser.run("document.getElementById('panel-title').focus()");
     browser.tab_to("it.textContent === 'Unpin'");
@@ -244,7 +244,7 @@ fn an_asset_is_pinned_and_evicted_by_the_keyboard() {
     browser.wait_for("document.activeElement.id === 'confirm-no'");
     browser.press(&[ENTER]);
     browser.wait_for("!document.getElementById('confirm-dialog').open");
-    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "proven", "a no is a no");
+    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "cached", "a no is a no");
     browser.press(&[ENTER]);
     browser.tab_to("it.id === 'confirm-yes'");
     browser.press(&[ENTER]);

@@ -48,7 +48,7 @@ fn firmware_is_told_its_boot_file_beside_a_dhcp_server() {
             let _dhcp = Dnsmasq::start(&dnsmasq, None);
             let origin = Origin::start();
             let server = site(&origin).set("dhcp.mode", "proxy").set("dhcp.interface", BRIDGE).start();
-            server.wait_for(|line| line.text("message") == "answering DHCP requests for boot files");
+            server.wait_for(|line| line.text("message") == "proxyDHCP listening");
             Stage::client(&ip, NAME);
 
             for (_, _, file) in TOLD {
@@ -124,7 +124,7 @@ fn a_relay_is_answered_where_relays_are_wanted() {
             let origin = Origin::start();
             let site = site(&origin).set("dhcp.mode", "proxy").set("dhcp.interface", BRIDGE).set("dhcp.relays", true);
             let server = site.start();
-            server.wait_for(|line| line.text("message") == "answering DHCP requests for boot files");
+            server.wait_for(|line| line.text("message") == "proxyDHCP listening");
             Stage::client(&ip, NAME);
         }
         Some(Stage::Client) => {

@@ -28,7 +28,7 @@ fn assert_refused(site: &Site, server: &Server, image: &Object, status: u16, out
     assert!(answer.header("content-type").starts_with("text/plain"), "{:?}", answer.headers);
     assert!(!text.contains("s3://") && !text.contains("127.0.0.1"), "an answer shows nothing internal: {text}");
     server.wait_for_transfer(&image.key, outcome);
-    assert!(site.blobs().is_empty(), "nothing is in the cache");
+    assert!(site.blobs().is_empty(), "no matching asset is cached");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn an_object_that_was_truncated_is_never_complete() {
         assert!(answer.status == 502 || !answer.complete, "{length} bytes were answered {}", answer.status);
         server.wait_for_transfer(&image.key, "digest-mismatch");
         server.wait_for_fill(&image.key, "digest-mismatch");
-        assert!(site.blobs().is_empty(), "nothing is in the cache");
+        assert!(site.blobs().is_empty(), "no matching asset is cached");
     }
 }
 
@@ -237,7 +237,7 @@ fn one_wrong_byte_of_a_long_asset_ends_its_body_short() {
     assert!(!(answer.status == 200 && answer.complete), "the body is never complete");
     server.wait_for_transfer(&image.key, "digest-mismatch");
     server.wait_for_fill(&image.key, "digest-mismatch");
-    assert!(site.blobs().is_empty(), "nothing is in the cache");
+    assert!(site.blobs().is_empty(), "no matching asset is cached");
 }
 
 #[test]

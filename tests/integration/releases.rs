@@ -54,9 +54,9 @@ fn a_release_goes_live_whole_and_the_one_before_until_then() {
     // An object is missing.
     let (done, _, trouble) = said(&site.ask(server.admin, &["activate", "okd-2", "--wait"]));
     assert!(!done && trouble.contains("okd-2 is not live: okd/2/rootfs: no source has it"), "{trouble}");
-    assert!(trouble.trim_end().ends_with("the server tries on"), "{trouble}");
+    assert!(trouble.trim_end().ends_with("the server keeps retrying"), "{trouble}");
     let ready = Client::of(server.admin).get("/readyz");
-    let why = "release okd-2: okd/2/rootfs is not proven (1 of 2): no source has it: ";
+    let why = "release okd-2: okd/2/rootfs is not cached (1 of 2): no source has it: ";
     assert!(ready.status == 503 && ready.text().starts_with(why), "{}", ready.text());
     assert_eq!(standing(&site, &server, "okd-1")["state"], "live");
     server.kill();
@@ -102,7 +102,7 @@ fn an_activation_shares_its_fills_with_those_who_ask_meanwhile() {
     let site = two_releases(&origin).0;
     let (done, printed, _) = said(&site.ask(server.admin, &["activate", "okd-2"]));
     assert!(
-        done && printed.contains(" of 2 assets are proven, ") && printed.ends_with("; it goes live when all are\n"),
+        done && printed.contains(" of 2 assets cached, ") && printed.ends_with("; it goes live when all are cached\n"),
         "{printed}"
     );
     let reading = server.client().open("GET", "/assets/okd/2/rootfs", &[]);

@@ -12,12 +12,12 @@ const CATALOG: &str = "fleet/catalog.toml";
 
 /// A line that tells of a load that changed something.
 fn loaded(line: &Line) -> bool {
-    line.text("message").starts_with("settings and catalog are loaded again: ")
+    line.text("message") == "reload complete"
 }
 
 /// A line that tells of a load that came to nothing, with the reason.
 fn refused(line: &Line) -> bool {
-    line.text("message") == "settings and catalog stay as they were"
+    line.text("message") == "reload failed"
 }
 
 /// Has the settings loaded again, and waits until they are in force.
@@ -62,18 +62,15 @@ fn a_good_change_is_taken_whole_and_a_bad_one_not_at_all() {
 
     let site = site.without_assets().asset(&second).set("fill.retries", 3).set("http.max_connections", 17);
     let told = change(&server, &site);
-    assert_eq!(
-        told.text("message"),
-        "settings and catalog are loaded again: 1 asset added (second); 1 asset removed (first)"
-    );
+    assert_eq!(told.text("changes"), "1 asset added (second); 1 asset removed (first)");
     assert_eq!(told.text("trigger"), "signal");
-    server.wait_for(|line| line.text("message") == "http.max_connections is taken when the server starts again");
+    server.wait_for(|line| line.text("message") == "http.max_connections applies after a restart");
     assert!(server.client().compare("/assets/second", &second.bytes));
     assert_eq!(server.client().get("/assets/first").status, 404);
 
     // The same again.
     server.hang_up();
-    server.wait_for(|line| line.text("message") == "settings and catalog are what they were");
+    server.wait_for(|line| line.text("message") == "reload: no changes");
 
     let bad = format!("{}\n[cache]\ndri = 1\n[[asset]]\nname = 7\n", catalog(&[&first]));
     std::fs::write(site.file("bootdepot.toml"), bad).unwrap();
@@ -125,7 +122,7 @@ fn a_signal_that_comes_while_the_server_starts_ends_nothing_and_is_followed() {
         send(starting, rustix::process::Signal::HUP);
         origin.allow(CATALOG, u64::MAX);
     });
-    let told = server.wait_for(|line| line.text("message") == "settings and catalog are what they were");
+    let told = server.wait_for(|line| line.text("message") == "reload: no changes");
     assert_eq!(told.text("trigger"), "signal");
     assert!(server.client().compare("/assets/first", &object.bytes));
 }
@@ -321,7 +318,7 @@ fn a_start_without_the_shared_catalog_takes_its_copy_or_waits_for_it() {
 
     origin.always(CATALOG, Fault::Status(500, "InternalError"));
     let server = site.start();
-    let stands_in = |line: &Line| line.text("message").contains("stands in for it");
+    let stands_in = |line: &Line| line.text("message").contains("using the copy last modified at");
     assert!(server.wait_for(stands_in).text("message").starts_with("the shared catalog cannot be read: "));
     assert!(server.client().compare("/assets/first", &first.bytes));
     assert_eq!(Client::of(server.admin).get("/readyz").status, 200);

@@ -68,7 +68,7 @@ fn a_blob_that_loses_bytes_under_the_server_cuts_one_client_off_and_is_fetched_a
         (warning.text("level"), warning.text("asset"), warning.text("digest")),
         ("WARN".into(), "rootfs.img".into(), digest)
     );
-    server.wait_for(|l| l.text("message").starts_with("a blob was lost: its file is shorter"));
+    server.wait_for(|l| l.text("message") == "blob quarantined" && l.text("reason") == "its file is too short");
     assert!(server.client().compare("/assets/rootfs.img", &image.bytes));
 }
 

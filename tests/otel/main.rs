@@ -1,4 +1,4 @@
-//! Traces, from outside: the program with the feature `otel`, and a collector that decodes what it is sent.
+//! Trace export of the program with the feature `otel`, to a collector that decodes the exports.
 
 #[path = "../integration/support/program.rs"]
 mod program;
@@ -9,9 +9,12 @@ use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use bootdepot::asset::Digest;
+use bootdepot_test_support::deadline::stretch;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -30,33 +33,37 @@ use serde_json::Value as Json;
 /// The asset's bytes.
 const KERNEL: &[u8] = &[7; 40_000];
 
+/// How long the program may run, before it stretches on a busy machine. It is killed then, so that a test that waits for it
+/// fails instead of hanging.
+const DEADLINE: Duration = Duration::from_mins(3);
+
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
 
-/// A collector, and the origin besides.
+/// A server that is both the trace collector and the origin.
 #[derive(Clone)]
-struct Remote {
+struct FakeRemote {
     address: SocketAddr,
-    received: Arc<Mutex<Vec<Received>>>,
+    exports: Arc<Mutex<Vec<Export>>>,
 }
 
 /// One export.
-struct Received {
+struct Export {
     path: String,
     authorization: String,
     request: ExportTraceServiceRequest,
 }
 
-impl Remote {
+impl FakeRemote {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        let remote = Self { address: listener.local_addr().unwrap(), received: Arc::default() };
-        let theirs = remote.clone();
+        let remote = Self { address: listener.local_addr().unwrap(), exports: Arc::default() };
+        let served = remote.clone();
         RUNTIME.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
-                let remote = theirs.clone();
+                let remote = served.clone();
                 let service = service_fn(move |request| remote.clone().answer(request));
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), service));
             }
@@ -74,28 +81,30 @@ impl Remote {
             path => {
                 assert_eq!(head.headers["content-type"], "application/x-protobuf");
                 let authorization = head.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
-                let request = ExportTraceServiceRequest::decode(body).expect("it is a request");
+                let request = ExportTraceServiceRequest::decode(body).expect("a valid export");
                 let authorization = authorization.unwrap_or_default();
-                self.received.lock().unwrap().push(Received { path: path.to_owned(), authorization, request });
+                self.exports.lock().unwrap().push(Export { path: path.to_owned(), authorization, request });
             }
         }
         Ok(response)
     }
 
-    /// All spans that came.
+    /// Returns all exported spans.
     fn spans(&self) -> Vec<Span> {
-        let received = self.received.lock().unwrap();
-        let resources = received.iter().flat_map(|received| &received.request.resource_spans);
+        let exports = self.exports.lock().unwrap();
+        let resources = exports.iter().flat_map(|export| &export.request.resource_spans);
         resources.flat_map(|resource| &resource.scope_spans).flat_map(|scope| scope.spans.clone()).collect()
     }
 }
 
-/// The program, with all that it logs.
-struct Server {
+/// The running program and its log.
+struct TestServer {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
     http: SocketAddr,
     tftp: SocketAddr,
+    /// Dropping it ends the watchdog.
+    _watchdog: mpsc::Sender<()>,
     _dir: tempfile::TempDir,
 }
 
@@ -124,20 +133,21 @@ fn command(dir: &Path, origin: SocketAddr, variables: &[(&str, &str)]) -> Comman
     command
 }
 
-impl Server {
+impl TestServer {
     fn start(origin: SocketAddr, variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut child = command(dir.path(), origin, variables).spawn().unwrap();
+        let watchdog = kill_after_deadline(&child);
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut listening = HashMap::new();
         while listening.len() < 2 {
-            let line = next_line(&mut log).expect("it says where it listens");
+            let line = next_line(&mut log).expect("a line with the listening address");
             if line["message"] == "listening" {
                 let address: SocketAddr = line["address"].as_str().unwrap().parse().unwrap();
                 listening.insert(line["protocol"].as_str().unwrap().to_owned(), address);
             }
         }
-        Self { child, log, http: listening["http"], tftp: listening["tftp"], _dir: dir }
+        Self { child, log, http: listening["http"], tftp: listening["tftp"], _watchdog: watchdog, _dir: dir }
     }
 
     fn get(&self, path: &str) -> String {
@@ -148,7 +158,7 @@ impl Server {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// Ends it by SIGTERM, which must do; what it logged until then.
+    /// Stops the program by SIGTERM and returns its log. Fails if it does not exit successfully within the deadline.
     fn stop(mut self) -> Vec<Json> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -158,7 +168,19 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+/// Kills the child after [`DEADLINE`], unless the sender is dropped before.
+fn kill_after_deadline(child: &Child) -> mpsc::Sender<()> {
+    let pid = rustix::process::Pid::from_child(child);
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        if receiver.recv_timeout(stretch(DEADLINE)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    });
+    sender
+}
+
+impl Drop for TestServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -171,7 +193,7 @@ fn next_line(log: &mut impl BufRead) -> Option<Json> {
     (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}")))
 }
 
-/// An attribute as text.
+/// Returns an attribute as text.
 fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
     match &found.value {
@@ -181,9 +203,9 @@ fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
     }
 }
 
-fn of<'s>(spans: &'s [Span], name: &str, asset: &str) -> &'s Span {
+fn span_of<'s>(spans: &'s [Span], name: &str, asset: &str) -> &'s Span {
     let mut found = spans.iter().filter(|span| {
-        span.name == name && attribute(&span.attributes, "bootdepot.asset").is_none_or(|of| of == asset)
+        span.name == name && attribute(&span.attributes, "bootdepot.asset").is_none_or(|value| value == asset)
     });
     let first = found.next().unwrap_or_else(|| panic!("no span {name} of {asset}: {spans:#?}"));
     assert!(found.next().is_none(), "two spans {name} of {asset}");
@@ -191,10 +213,10 @@ fn of<'s>(spans: &'s [Span], name: &str, asset: &str) -> &'s Span {
 }
 
 #[test]
-fn what_took_how_long_is_told_to_the_collector() {
-    let remote = Remote::start();
+fn spans_reach_collector() {
+    let remote = FakeRemote::start();
     let endpoint = format!("http://{}", remote.address);
-    let server = Server::start(
+    let server = TestServer::start(
         remote.address,
         &[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
@@ -207,15 +229,16 @@ fn what_took_how_long_is_told_to_the_collector() {
     assert!(server.get("/assets/gone").starts_with("HTTP/1.1 404"));
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.send_to(b"\0\x01nothing\0octet\0", server.tftp).unwrap();
+    socket.set_read_timeout(Some(stretch(DEADLINE))).unwrap();
     socket.recv(&mut [0; 100]).unwrap();
-    // What was gathered is sent before the end.
+    // The last batch is exported before exit.
     let log = server.stop();
     assert!(log.iter().all(|line| line["level"] == "INFO" || line["target"] != "opentelemetry"), "{log:#?}");
 
     {
-        let received = remote.received.lock().unwrap();
-        assert!(received.iter().all(|one| one.path == "/v1/traces" && one.authorization == "Bearer sesame"));
-        let resource = received[0].request.resource_spans[0].resource.as_ref().unwrap();
+        let exports = remote.exports.lock().unwrap();
+        assert!(exports.iter().all(|export| export.path == "/v1/traces" && export.authorization == "Bearer sesame"));
+        let resource = exports[0].request.resource_spans[0].resource.as_ref().unwrap();
         assert_eq!(attribute(&resource.attributes, "service.name").as_deref(), Some("rack-7"));
         assert_eq!(attribute(&resource.attributes, "service.version").as_deref(), Some(env!("CARGO_PKG_VERSION")));
     }
@@ -223,7 +246,7 @@ fn what_took_how_long_is_told_to_the_collector() {
     let text =
         |span: &Span, key: &str| attribute(&span.attributes, key).unwrap_or_else(|| panic!("no {key}: {span:?}"));
 
-    let transfer = of(&spans, "transfer", "vmlinuz");
+    let transfer = span_of(&spans, "transfer", "vmlinuz");
     assert_eq!((transfer.kind(), transfer.parent_span_id.len()), (SpanKind::Server, 0));
     assert_eq!(text(transfer, "network.protocol.name"), "http");
     assert_eq!(text(transfer, "client.address"), "127.0.0.1");
@@ -231,13 +254,13 @@ fn what_took_how_long_is_told_to_the_collector() {
     assert_eq!(text(transfer, "bootdepot.cache"), "miss");
     assert_eq!(text(transfer, "bootdepot.sent_bytes"), KERNEL.len().to_string());
     assert!(transfer.end_time_unix_nano > transfer.start_time_unix_nano);
-    assert_eq!(text(of(&spans, "transfer", "nothing"), "network.protocol.name"), "tftp");
-    assert_eq!(text(of(&spans, "transfer", "gone"), "bootdepot.outcome"), "not-found");
+    assert_eq!(text(span_of(&spans, "transfer", "nothing"), "network.protocol.name"), "tftp");
+    assert_eq!(text(span_of(&spans, "transfer", "gone"), "bootdepot.outcome"), "not-found");
 
-    let fill = of(&spans, "fill", "vmlinuz");
+    let fill = span_of(&spans, "fill", "vmlinuz");
     assert_eq!((text(fill, "bootdepot.outcome").as_str(), fill.parent_span_id.len()), ("complete", 0));
     assert_eq!(text(fill, "bootdepot.received_bytes"), KERNEL.len().to_string());
-    let failed = of(&spans, "fill", "gone");
+    let failed = span_of(&spans, "fill", "gone");
     assert_eq!(failed.status.as_ref().unwrap().code(), StatusCode::Error);
 
     for (fill, url) in [(fill, "vmlinuz"), (failed, "gone")] {
@@ -247,23 +270,23 @@ fn what_took_how_long_is_told_to_the_collector() {
             .filter(|span| span.name == "origin.read" && text(span, "url.full") == url)
             .filter(|span| span.parent_span_id == fill.span_id && span.trace_id == fill.trace_id)
             .collect();
-        assert!(!reads.is_empty(), "the reads of {url} are part of its fill: {spans:#?}");
+        assert!(!reads.is_empty(), "no read of {url} within its fill: {spans:#?}");
         assert!(reads.iter().all(|read| read.kind() == SpanKind::Client));
-        let wrong = reads.iter().filter(|read| attribute(&read.attributes, "error.type").is_some()).count();
-        assert_eq!(wrong, usize::from(url.ends_with("gone")), "{reads:#?}");
+        let failed = reads.iter().filter(|read| attribute(&read.attributes, "error.type").is_some()).count();
+        assert_eq!(failed, usize::from(url.ends_with("gone")), "{reads:#?}");
     }
 
-    let script = of(&spans, "script", "");
-    let asked = of(&spans, "transfer", "ipxe");
-    assert_eq!((&script.parent_span_id, &script.trace_id), (&asked.span_id, &asked.trace_id));
+    let script = span_of(&spans, "script", "");
+    let transfer = span_of(&spans, "transfer", "ipxe");
+    assert_eq!((&script.parent_span_id, &script.trace_id), (&transfer.span_id, &transfer.trace_id));
     assert_eq!(text(script, "bootdepot.host"), "");
 }
 
 #[test]
-fn the_sampler_is_the_environments() {
-    let remote = Remote::start();
+fn sampler_variable_disables_spans() {
+    let remote = FakeRemote::start();
     let endpoint = format!("http://{}/v1/traces", remote.address);
-    let server = Server::start(
+    let server = TestServer::start(
         remote.address,
         &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &endpoint), ("OTEL_TRACES_SAMPLER", "always_off")],
     );
@@ -273,22 +296,24 @@ fn the_sampler_is_the_environments() {
 }
 
 #[test]
-fn without_a_collector_nothing_is_sent() {
-    let remote = Remote::start();
-    let server = Server::start(remote.address, &[]);
+fn no_endpoint_exports_nothing() {
+    let remote = FakeRemote::start();
+    let server = TestServer::start(remote.address, &[]);
     assert!(server.get("/assets/vmlinuz").starts_with("HTTP/1.1 200"));
     let log = server.stop();
     assert!(log.iter().all(|line| line["level"] != "WARN" && line["level"] != "ERROR"), "{log:#?}");
 }
 
 #[test]
-fn a_collector_that_says_nothing_holds_up_neither_transfers_nor_the_end() {
-    let remote = Remote::start();
-    // It takes connections, and there it ends.
+fn silent_collector_delays_nothing() {
+    let remote = FakeRemote::start();
+    // It accepts connections and never replies.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
-    let server =
-        Server::start(remote.address, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")]);
+    let server = TestServer::start(
+        remote.address,
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")],
+    );
     for _ in 0..5 {
         assert!(server.get("/assets/vmlinuz").starts_with("HTTP/1.1 200"));
     }
@@ -296,11 +321,11 @@ fn a_collector_that_says_nothing_holds_up_neither_transfers_nor_the_end() {
 }
 
 #[test]
-fn another_protocol_is_refused_with_a_sentence() {
+fn unsupported_protocol_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
     let output = command(dir.path(), "127.0.0.1:1".parse().unwrap(), &variables).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("the protocol grpc is not built in, http/protobuf is"), "{text}");
+    assert!(text.contains("the protocol grpc is not supported; use http/protobuf"), "{text}");
 }

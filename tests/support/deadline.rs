@@ -1,9 +1,10 @@
-//! How long a test waits before it fails: long enough for a machine that is busy with something else, and never without end.
+//! Deadlines of tests: long enough for a busy machine, and never infinite.
 
 use std::time::Duration;
 
-/// `base`, times the number of processes that compete for each core (the load average of the last minute, proc(5)); at least
-/// `base`, at most ten times as much. `BOOTDEPOT_TEST_PATIENCE` is a factor besides, for a machine that is slow without load.
+/// Returns `base` multiplied by the number of processes that compete for each core (the load average of the last minute,
+/// proc(5)), between one and ten times `base`. `BOOTDEPOT_TEST_PATIENCE` is an additional factor for a machine that is slow
+/// without load.
 pub fn stretch(base: Duration) -> Duration {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").ok();

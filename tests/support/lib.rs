@@ -1,5 +1,5 @@
-//! What unit tests, integration tests, the quickstart and the benchmarks share: an S3 server in the process, how long a
-//! test waits, and how it says that it cannot run here.
+//! Shared by unit tests, integration tests, the quickstart and the benchmarks: an in-process S3 server, deadlines, and
+//! reports of skipped tests.
 
 pub mod deadline;
 pub mod s3;

@@ -1,6 +1,6 @@
-//! An S3 server in this process: s3s over a temporary directory, with real `SigV4` checks, on a port of its own.
+//! An in-process S3 server: s3s over a temporary directory, with real `SigV4` checks, on a free port.
 //!
-//! Shared by the integration tests, which put faults in front of it, and the quickstart. It knows nothing of bootdepot.
+//! The integration tests, which inject faults in front of it, and the quickstart share it. It does not use bootdepot.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,14 +18,14 @@ use s3s::{Body, HttpError, HttpResponse, S3, S3Request};
 use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
 
-/// The one bucket there is.
+/// The only bucket.
 pub const BUCKET: &str = "assets";
-/// Who may read it.
+/// The access key that may read it.
 pub const ACCESS_KEY: &str = "bootdepot";
-/// The secret that goes with it.
+/// The access key's secret.
 pub const SECRET_KEY: &str = "not-a-secret";
 
-/// A running S3 server; it ends with the runtime that it was started on.
+/// A running S3 server. It ends with the runtime that started it.
 pub struct S3Server {
     address: SocketAddr,
     files: FileSystem,
@@ -33,8 +33,7 @@ pub struct S3Server {
 }
 
 impl S3Server {
-    /// Starts one on a free port of the loopback. Every request goes to `front`, which hands it on to the S3 service, or
-    /// does not.
+    /// Starts one on a free loopback port. `front` receives every request and may pass it to the S3 service.
     pub async fn start<F, R>(front: F) -> io::Result<Self>
     where
         F: Fn(S3Service, Request<Incoming>) -> R + Clone + Send + 'static,
@@ -55,7 +54,7 @@ impl S3Server {
                 let (service, front) = (service.clone(), front.clone());
                 tokio::spawn(async move {
                     let handler = service_fn(move |request| front(service.clone(), request));
-                    // An error here is a client that went away, or a connection that the front cut on purpose.
+                    // Fails if the client closes the connection, or if `front` cuts it on purpose.
                     let _ =
                         auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), handler).await;
                 });
@@ -64,12 +63,12 @@ impl S3Server {
         Ok(Self { address, files, _root: root })
     }
 
-    /// What an origin's `endpoint` setting is to say.
+    /// Returns the value for an origin's `endpoint` setting.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Stores an object in the bucket, in the place of what was there.
+    /// Stores an object in the bucket. Replaces an existing one.
     pub async fn put(&self, key: &str, bytes: Bytes) -> io::Result<()> {
         let input = PutObjectInput {
             bucket: BUCKET.to_owned(),

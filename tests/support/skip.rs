@@ -1,8 +1,8 @@
-//! What a test says that cannot run on this machine. Shared by the unit tests and the integration tests.
+//! Reports skipped tests. The unit tests and the integration tests share it.
 
 use std::io::Write;
 
-/// Names the running test as skipped, also in the file that `BOOTDEPOT_SKIPPED` names: `tests/run` lists them at its end.
+/// Reports the running test as skipped, also in the file that `BOOTDEPOT_SKIPPED` names: `tests/run` lists its lines at the end.
 pub fn note(reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");

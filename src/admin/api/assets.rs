@@ -1,4 +1,4 @@
-//! Assets, one by one: what there is, and what operators do with each.
+//! The endpoints of assets.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use utoipa::IntoParams;
 
 use super::jobs::{self, Started};
 use super::refusals::Refusals;
+use crate::admin::api_error::ApiError;
+use crate::admin::cache_snapshot::{CacheSnapshot, sorted};
 use crate::admin::extract::{Name, Query};
-use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
-use crate::admin::shelf::{Shelf, sorted};
+use crate::admin::state::AdminState;
 use crate::api::{AssetList, AssetState, AssetView, Evicted, JobView, Problem};
 use crate::asset::AssetName;
 use crate::catalog::Asset;
@@ -21,49 +21,52 @@ use crate::depot::{EvictRefusal, PinError};
 use crate::jobs::{Selection, Task};
 use crate::task::blocking;
 
-/// The most assets of one answer.
-const MOST: u16 = 1000;
+/// The most assets on one page.
+const MAX_LIMIT: u16 = 1000;
 
-/// Which assets are wanted.
+/// Which assets to return.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
-    /// Those whose names begin with this.
+pub(super) struct ListQuery {
+    /// Only assets whose names begin with this.
     prefix: Option<String>,
-    /// Those in this state.
+    /// Only assets in this state.
     #[param(inline)]
     state: Option<AssetState>,
-    /// At most so many: 1 to 1000, which is what it is where nothing is said.
+    /// The most assets to return: 1 to 1000, 1000 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
-    /// Those that come after this name.
+    /// Only assets after this name: `next` of the previous page.
     after: Option<String>,
 }
 
 /// Assets by name
 #[utoipa::path(
-    get, path = "/assets", tag = "assets", operation_id = "assets", params(Wanted),
+    get, path = "/assets", tag = "assets", operation_id = "assets", params(ListQuery),
     security(("viewer" = []), ("operator" = [])),
     responses((status = 200, description = "The assets", body = AssetList), Refusals)
 )]
-pub(super) async fn list(State(site): State<Site>, Query(wanted): Query<Wanted>) -> Result<Json<AssetList>, Refusal> {
-    let Wanted { prefix, state, limit, after } = wanted;
-    let limit = limit.unwrap_or(MOST);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("limit is {limit}; it may be 1 to {MOST}")));
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    Query(wanted): Query<ListQuery>,
+) -> Result<Json<AssetList>, ApiError> {
+    let ListQuery { prefix, state: wanted_state, limit, after } = wanted;
+    let limit = limit.unwrap_or(MAX_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, format!("limit is {limit}; it may be 1 to {MAX_LIMIT}")));
     }
     let look = move || {
-        let stock = Shelf::look(&site.boot);
-        let mut assets = sorted(site.boot.depot(), prefix.as_deref().unwrap_or_default());
-        if let Some(state) = state {
-            assets.retain(|asset| stock.state(asset) == state);
+        let snapshot = CacheSnapshot::take(&state.boot);
+        let mut assets = sorted(state.boot.depot(), prefix.as_deref().unwrap_or_default());
+        if let Some(wanted) = wanted_state {
+            assets.retain(|asset| snapshot.state(asset) == wanted);
         }
         let first = after.map_or(0, |after| assets.partition_point(|asset| asset.name.as_str() <= after.as_str()));
         let page = &assets[first..assets.len().min(first + usize::from(limit))];
         let more = first + page.len() < assets.len();
         let next = page.last().filter(|_| more).map(|last| last.name.to_string());
-        AssetList { assets: page.iter().map(|asset| stock.view(asset)).collect(), total: assets.len(), next }
+        AssetList { assets: page.iter().map(|asset| snapshot.view(asset)).collect(), total: assets.len(), next }
     };
     Ok(Json(blocking(look).await))
 }
@@ -71,7 +74,7 @@ pub(super) async fn list(State(site): State<Site>, Query(wanted): Query<Wanted>)
 /// One asset
 #[utoipa::path(
     get, path = "/assets/{name}", tag = "assets", operation_id = "asset",
-    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    params(("name" = String, Path, description = "The asset's name; slashes need no encoding")),
     security(("viewer" = []), ("operator" = [])),
     responses(
         (status = 200, description = "The asset", body = AssetView),
@@ -79,91 +82,91 @@ pub(super) async fn list(State(site): State<Site>, Query(wanted): Query<Wanted>)
         Refusals
     )
 )]
-pub(super) async fn one(State(site): State<Site>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
-    Ok(view(&site, find(&site, &name)?).await)
+pub(super) async fn one(State(state): State<AdminState>, Name(name): Name) -> Result<Json<AssetView>, ApiError> {
+    Ok(view(&state, find(&state, &name)?).await)
 }
 
-/// Brings an asset into the cache
+/// Fetches an asset into the cache
 #[utoipa::path(
     post, path = "/assets/{name}/preload", tag = "assets", operation_id = "preload_asset",
-    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    params(("name" = String, Path, description = "The asset's name; slashes need no encoding")),
     security(("operator" = [])),
     responses(
-        (status = 202, description = "The job that does it", body = JobView),
+        (status = 202, description = "The job", body = JobView),
         (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
         Refusals
     )
 )]
-pub(super) async fn preload(State(site): State<Site>, Name(name): Name) -> Result<Started, Refusal> {
-    let asset = find(&site, &name)?;
+pub(super) async fn preload(State(state): State<AdminState>, Name(name): Name) -> Result<Started, ApiError> {
+    let asset = find(&state, &name)?;
     let selection = Selection::of_assets(vec![asset.name.to_string()]);
-    jobs::start(&site, Task::Preload { selection, verify: false, keep_going: true }).await
+    jobs::start(&state, Task::Preload { selection, verify: false, keep_going: true }).await
 }
 
 /// Hashes an asset's bytes again
 ///
-/// What rotted goes to quarantine, and is fetched again when it is next asked for.
+/// A corrupt blob is quarantined, and fetched again on its next request.
 #[utoipa::path(
     post, path = "/assets/{name}/verify", tag = "assets", operation_id = "verify_asset",
-    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    params(("name" = String, Path, description = "The asset's name; slashes need no encoding")),
     security(("operator" = [])),
     responses(
-        (status = 202, description = "The job that does it", body = JobView),
+        (status = 202, description = "The job", body = JobView),
         (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
         Refusals
     )
 )]
-pub(super) async fn verify(State(site): State<Site>, Name(name): Name) -> Result<Started, Refusal> {
-    let asset = find(&site, &name)?;
-    jobs::start(&site, Task::Verify { assets: vec![asset.name.to_string()] }).await
+pub(super) async fn verify(State(state): State<AdminState>, Name(name): Name) -> Result<Started, ApiError> {
+    let asset = find(&state, &name)?;
+    jobs::start(&state, Task::Verify { assets: vec![asset.name.to_string()] }).await
 }
 
-/// Holds an asset in the cache
+/// Pins an asset
 ///
-/// Whether it is here already or not, until it is unpinned; restarts and reloads do not change that.
+/// It is not evicted until it is unpinned. It need not be cached yet. Pins survive restarts and reloads.
 #[utoipa::path(
     post, path = "/assets/{name}/pin", tag = "assets", operation_id = "pin_asset",
-    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    params(("name" = String, Path, description = "The asset's name; slashes need no encoding")),
     security(("operator" = [])),
     responses(
         (status = 200, description = "The asset as it is now", body = AssetView),
         (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
-        (status = 500, description = "The pin cannot be kept on the disk, and is not set", body = Problem,
+        (status = 500, description = "The pin cannot be stored, and is not set", body = Problem,
             content_type = "application/problem+json"),
         Refusals
     )
 )]
-pub(super) async fn pin(State(site): State<Site>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
-    site.boot.depot().pin(&name).await.map_err(|error| unpinned(&error))?;
-    one(State(site), Name(name)).await
+pub(super) async fn pin(State(state): State<AdminState>, Name(name): Name) -> Result<Json<AssetView>, ApiError> {
+    state.boot.depot().pin(&name).await.map_err(|error| pin_error(&error))?;
+    one(State(state), Name(name)).await
 }
 
-/// Lets go of an asset that an operator pinned
+/// Removes an operator's pin
 ///
-/// The name need not be in the catalog any more. What the settings or a release hold stays held.
+/// The name need not be in the catalog any more. Pins of the settings and of releases stay.
 #[utoipa::path(
     post, path = "/assets/{name}/unpin", tag = "assets", operation_id = "unpin_asset",
-    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    params(("name" = String, Path, description = "The asset's name; slashes need no encoding")),
     security(("operator" = [])),
     responses(
         (status = 200, description = "The asset as it is now", body = AssetView),
         (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
-        (status = 500, description = "The change cannot be kept on the disk, and is not made", body = Problem,
+        (status = 500, description = "The change cannot be stored, and is not made", body = Problem,
             content_type = "application/problem+json"),
         Refusals
     )
 )]
-pub(super) async fn unpin(State(site): State<Site>, Name(name): Name) -> Result<Json<AssetView>, Refusal> {
-    let depot = site.boot.depot();
+pub(super) async fn unpin(State(state): State<AdminState>, Name(name): Name) -> Result<Json<AssetView>, ApiError> {
+    let depot = state.boot.depot();
     let pinned = depot.pins().into_iter().find(|pin| pin.name == name);
-    depot.unpin(&name).await.map_err(|error| unpinned(&error))?;
-    // The catalog may have it no more: what is left is what was pinned.
+    depot.unpin(&name).await.map_err(|error| pin_error(&error))?;
+    // If the catalog does not have it any more, what is left is what was pinned.
     let former = pinned.and_then(|pin| {
         let name = AssetName::parse(&pin.name).ok()?;
         Some(Arc::new(Asset::new(name, pin.digest, Vec::new())))
     });
     match depot.find(&name).or(former) {
-        Some(asset) => Ok(view(&site, asset).await),
+        Some(asset) => Ok(view(&state, asset).await),
         None => Err(unknown(&name)),
     }
 }
@@ -171,44 +174,46 @@ pub(super) async fn unpin(State(site): State<Site>, Name(name): Name) -> Result<
 /// Removes an asset's bytes from the cache
 #[utoipa::path(
     post, path = "/assets/{name}/evict", tag = "assets", operation_id = "evict_asset",
-    params(("name" = String, Path, description = "The asset's name; its slashes may stand as they are")),
+    params(("name" = String, Path, description = "The asset's name; slashes need no encoding")),
     security(("operator" = [])),
     responses(
-        (status = 200, description = "It is gone", body = Evicted),
+        (status = 200, description = "It is removed", body = Evicted),
         (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is not here, or somebody holds it: the problem says who", body = Problem,
+        (status = 409, description = "It is not cached, or it is pinned or in use: the problem says by what", body = Problem,
             content_type = "application/problem+json"),
-        (status = 500, description = "The disk does not let it go", body = Problem,
+        (status = 500, description = "The disk fails to remove it", body = Problem,
             content_type = "application/problem+json"),
         Refusals
     )
 )]
-pub(super) async fn evict(State(site): State<Site>, Name(name): Name) -> Result<Json<Evicted>, Refusal> {
-    let asset = find(&site, &name)?;
-    match site.boot.depot().evict(&asset).await {
+pub(super) async fn evict(State(state): State<AdminState>, Name(name): Name) -> Result<Json<Evicted>, ApiError> {
+    let asset = find(&state, &name)?;
+    match state.boot.depot().evict(&asset).await {
         Ok(freed) => Ok(Json(Evicted { freed })),
-        Err(error @ EvictRefusal::Failed(_)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
-        Err(error) => Err(Refusal::new(StatusCode::CONFLICT, error.to_string())),
+        Err(error @ EvictRefusal::Failed(_)) => {
+            Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+        }
+        Err(error) => Err(ApiError::new(StatusCode::CONFLICT, error.to_string())),
     }
 }
 
-async fn view(site: &Site, asset: Arc<Asset>) -> Json<AssetView> {
-    let site = Arc::clone(site);
-    Json(blocking(move || Shelf::look(&site.boot).view(&asset)).await)
+async fn view(state: &AdminState, asset: Arc<Asset>) -> Json<AssetView> {
+    let state = state.clone();
+    Json(blocking(move || CacheSnapshot::take(&state.boot).view(&asset)).await)
 }
 
-fn find(site: &Site, name: &str) -> Result<Arc<Asset>, Refusal> {
-    site.boot.depot().find(name).ok_or_else(|| unknown(name))
+fn find(state: &AdminState, name: &str) -> Result<Arc<Asset>, ApiError> {
+    state.boot.depot().find(name).ok_or_else(|| unknown(name))
 }
 
-fn unknown(name: &str) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, format!("the catalog has no asset {name:?}"))
+fn unknown(name: &str) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("the catalog has no asset {name:?}"))
 }
 
-fn unpinned(error: &PinError) -> Refusal {
+fn pin_error(error: &PinError) -> ApiError {
     let status = match error {
         PinError::Unknown(_) => StatusCode::NOT_FOUND,
-        PinError::Unwritten { .. } | PinError::Illegible { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        PinError::Unwritten { .. } | PinError::Unreadable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Refusal::new(status, error.to_string())
+    ApiError::new(status, error.to_string())
 }

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::refusals::Refusals;
+use crate::admin::api_error::ApiError;
 use crate::admin::events::{self, Topic, Topics};
 use crate::admin::extract::Query;
-use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
+use crate::admin::state::AdminState;
 use crate::transport::RETRY_SECONDS;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -43,22 +43,22 @@ pub(super) struct Wanted {
     responses((status = 200, description = "The events", body = String, content_type = "text/event-stream"), Refusals)
 )]
 pub(super) async fn follow(
-    State(site): State<Site>,
+    State(state): State<AdminState>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let topics = match wanted.topics.as_deref() {
         None => Topics::ALL,
-        Some(list) => Topics::named(list).map_err(|unknown| {
-            let known = Topic::ALL.map(Topic::as_str).join(", ");
-            Refusal::new(StatusCode::BAD_REQUEST, format!("there is no topic {unknown:?}; there are {known}"))
+        Some(list) => Topics::parse(list).map_err(|unknown| {
+            let known = Topic::names(", ");
+            ApiError::new(StatusCode::BAD_REQUEST, format!("there is no topic {unknown:?}; there are {known}"))
         })?,
     };
     // One that is none of ours is one that is gone.
     let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(0));
-    let Some(stream) = events::follow(&site, topics, last).await else {
+    let Some(stream) = events::subscribe(&state, topics, last).await else {
         let detail = "there are too many readers of events; close one, or come back later";
-        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_field(RETRY_AFTER, RETRY_SECONDS));
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_field(RETRY_AFTER, RETRY_SECONDS));
     };
     // Else a proxy in front keeps them until it has enough of them.
     let fields = [(CONTENT_TYPE, "text/event-stream"), (HeaderName::from_static("x-accel-buffering"), "no")];

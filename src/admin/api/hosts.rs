@@ -5,9 +5,9 @@ use axum::extract::State;
 use hyper::StatusCode;
 
 use super::refusals::Refusals;
+use crate::admin::api_error::ApiError;
 use crate::admin::extract::Name;
-use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
+use crate::admin::machines::Machines;
 use crate::api::{HostList, MachineView, Problem};
 use crate::task::blocking;
 
@@ -17,8 +17,8 @@ use crate::task::blocking;
     security(("viewer" = []), ("operator" = [])),
     responses((status = 200, description = "The machines", body = HostList), Refusals)
 )]
-pub(super) async fn list(State(site): State<Site>) -> Json<HostList> {
-    let machines = blocking(move || site.boot.machines()).await;
+pub(super) async fn list(State(machines): State<Machines>) -> Json<HostList> {
+    let machines = blocking(move || machines.list()).await;
     Json(HostList { hosts: machines.into_iter().map(Into::into).collect() })
 }
 
@@ -33,9 +33,9 @@ pub(super) async fn list(State(site): State<Site>) -> Json<HostList> {
         Refusals
     )
 )]
-pub(super) async fn one(State(site): State<Site>, Name(name): Name) -> Result<Json<MachineView>, Refusal> {
+pub(super) async fn one(State(machines): State<Machines>, Name(name): Name) -> Result<Json<MachineView>, ApiError> {
     let unknown = || {
-        Refusal::new(StatusCode::NOT_FOUND, "no host has this name, and no machine with this MAC or address was seen")
+        ApiError::new(StatusCode::NOT_FOUND, "no host has this name, and no machine with this MAC or address was seen")
     };
-    blocking(move || site.boot.machine(&name)).await.map(|machine| Json(machine.into())).ok_or_else(unknown)
+    blocking(move || machines.find(&name)).await.map(|machine| Json(machine.into())).ok_or_else(unknown)
 }

@@ -1,4 +1,4 @@
-//! Jobs: long work, begun, looked at and ended.
+//! The endpoints of jobs.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,55 +7,55 @@ use hyper::StatusCode;
 use hyper::header::RETRY_AFTER;
 
 use super::refusals::Refusals;
+use crate::admin::api_error::ApiError;
 use crate::admin::extract::{Content, Name};
-use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
+use crate::admin::state::AdminState;
 use crate::api::{JobList, JobView, Plan, PreloadOrder, Problem};
 use crate::jobs::{CancelError, SelectionError, StartError, Task};
 use crate::task::blocking;
 use crate::transport::RETRY_SECONDS;
 
-/// A job that was begun.
+/// A job that was started.
 pub(super) type Started = (StatusCode, Json<JobView>);
 
-/// Brings assets into the cache, or says what that would mean
+/// Fetches assets into the cache, or returns the plan for it
 #[utoipa::path(
     post, path = "/preload", tag = "jobs", operation_id = "preload", request_body = PreloadOrder,
     security(("operator" = [])),
     responses(
-        (status = 200, description = "With `dry_run`: what it would mean", body = Plan),
-        (status = 202, description = "The job that does it", body = JobView),
+        (status = 200, description = "With `dry_run`: the plan", body = Plan),
+        (status = 202, description = "The job", body = JobView),
         (status = 404, description = "There are no such assets, releases, profiles or hosts; `errors` names them all",
             body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "A host or profile names what is not to be had now", body = Problem,
+        (status = 409, description = "A host or profile names an asset that is not available now", body = Problem,
             content_type = "application/problem+json"),
-        (status = 415, description = "The content is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The content is no order, or one of nothing", body = Problem,
+        (status = 415, description = "The content is not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The content is not such a request, or selects nothing", body = Problem,
             content_type = "application/problem+json"),
         Refusals
     )
 )]
 pub(super) async fn preload(
-    State(site): State<Site>,
+    State(state): State<AdminState>,
     Content(order): Content<PreloadOrder>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     if !order.dry_run {
-        return start(&site, Task::from(&order)).await.map(axum::response::IntoResponse::into_response);
+        return start(&state, Task::from(&order)).await.map(axum::response::IntoResponse::into_response);
     }
-    let plan = site.jobs.plan(&order.selection()).await;
-    plan.map(|plan| Json(Plan::from(plan)).into_response()).map_err(|error| unselected(&error))
+    let plan = state.jobs.plan(&order.selection()).await;
+    plan.map(|plan| Json(Plan::from(plan)).into_response()).map_err(|error| selection_error(&error))
 }
 
 /// Hashes every blob of the cache again
 ///
-/// Where a job does so already, that one is the answer.
+/// If such a job runs already, returns that one.
 #[utoipa::path(
     post, path = "/scrub", tag = "jobs", operation_id = "scrub",
     security(("operator" = [])),
-    responses((status = 202, description = "The job that does it", body = JobView), Refusals)
+    responses((status = 202, description = "The job", body = JobView), Refusals)
 )]
-pub(super) async fn scrub(State(site): State<Site>) -> Result<Started, Refusal> {
-    start(&site, Task::Scrub).await
+pub(super) async fn scrub(State(state): State<AdminState>) -> Result<Started, ApiError> {
+    start(&state, Task::Scrub).await
 }
 
 /// All jobs, without their items
@@ -64,8 +64,8 @@ pub(super) async fn scrub(State(site): State<Site>) -> Result<Started, Refusal> 
     security(("viewer" = []), ("operator" = [])),
     responses((status = 200, description = "The jobs", body = JobList), Refusals)
 )]
-pub(super) async fn list(State(site): State<Site>) -> Json<JobList> {
-    Json(JobList { jobs: site.jobs.list().into_iter().map(Into::into).collect() })
+pub(super) async fn list(State(state): State<AdminState>) -> Json<JobList> {
+    Json(JobList { jobs: state.jobs.list().into_iter().map(Into::into).collect() })
 }
 
 /// One job
@@ -75,61 +75,61 @@ pub(super) async fn list(State(site): State<Site>) -> Json<JobList> {
     security(("viewer" = []), ("operator" = [])),
     responses(
         (status = 200, description = "The job", body = JobView),
-        (status = 404, description = "There is no such job, or none any more", body = Problem,
+        (status = 404, description = "There is no such job, or it has been forgotten", body = Problem,
             content_type = "application/problem+json"),
         Refusals
     )
 )]
-pub(super) async fn one(State(site): State<Site>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
-    let unknown = || Refusal::new(StatusCode::NOT_FOUND, CancelError::Unknown(id).to_string());
-    blocking(move || site.jobs.get(id)).await.map(|job| Json(job.into())).ok_or_else(unknown)
+pub(super) async fn one(State(state): State<AdminState>, Name(id): Name<u64>) -> Result<Json<JobView>, ApiError> {
+    let unknown = || ApiError::new(StatusCode::NOT_FOUND, CancelError::Unknown(id).to_string());
+    blocking(move || state.jobs.get(id)).await.map(|job| Json(job.into())).ok_or_else(unknown)
 }
 
-/// Ends a job
+/// Cancels a job
 ///
-/// What clients or releases want as well goes on.
+/// Fills that clients or releases also wait for go on.
 #[utoipa::path(
     delete, path = "/jobs/{id}", tag = "jobs", operation_id = "cancel_job",
     params(("id" = u64, Path, description = "The job's number")),
     security(("operator" = [])),
     responses(
-        (status = 200, description = "The job, which ends", body = JobView),
-        (status = 404, description = "There is no such job, or none any more", body = Problem,
+        (status = 200, description = "The cancelled job", body = JobView),
+        (status = 404, description = "There is no such job, or it has been forgotten", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "It has ended already", body = Problem, content_type = "application/problem+json"),
         Refusals
     )
 )]
-pub(super) async fn cancel(State(site): State<Site>, Name(id): Name<u64>) -> Result<Json<JobView>, Refusal> {
-    site.jobs.cancel(id).map(|job| Json(job.into())).map_err(|error| {
+pub(super) async fn cancel(State(state): State<AdminState>, Name(id): Name<u64>) -> Result<Json<JobView>, ApiError> {
+    state.jobs.cancel(id).map(|job| Json(job.into())).map_err(|error| {
         let status = match error {
             CancelError::Unknown(_) => StatusCode::NOT_FOUND,
             CancelError::Ended { .. } => StatusCode::CONFLICT,
         };
-        Refusal::new(status, error.to_string())
+        ApiError::new(status, error.to_string())
     })
 }
 
-/// Begins a job.
-pub(super) async fn start(site: &Site, task: Task) -> Result<Started, Refusal> {
-    let jobs = site.jobs.clone();
+/// Starts a job.
+pub(super) async fn start(state: &AdminState, task: Task) -> Result<Started, ApiError> {
+    let jobs = state.jobs.clone();
     match blocking(move || jobs.start(task)).await {
         Ok(job) => Ok((StatusCode::ACCEPTED, Json(job.into()))),
-        Err(StartError::Selection(error)) => Err(unselected(&error)),
+        Err(StartError::Selection(error)) => Err(selection_error(&error)),
         Err(error @ StartError::TooMany) => {
-            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+            let refusal = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
             Err(refusal.with_field(RETRY_AFTER, RETRY_SECONDS))
         }
     }
 }
 
-fn unselected(error: &SelectionError) -> Refusal {
+fn selection_error(error: &SelectionError) -> ApiError {
     match error {
-        SelectionError::Empty => Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
-        SelectionError::Unresolved { .. } => Refusal::new(StatusCode::CONFLICT, error.to_string()),
+        SelectionError::Empty => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        SelectionError::Unresolved { .. } => ApiError::new(StatusCode::CONFLICT, error.to_string()),
         SelectionError::Unknown(unknown) => {
             let errors = unknown.iter().map(ToString::to_string).collect();
-            Refusal::new(StatusCode::NOT_FOUND, error.to_string()).with_errors(errors)
+            ApiError::new(StatusCode::NOT_FOUND, error.to_string()).with_errors(errors)
         }
     }
 }

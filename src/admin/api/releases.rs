@@ -1,13 +1,13 @@
-//! Releases.
+//! The endpoints of releases.
 
 use axum::Json;
 use axum::extract::State;
 use hyper::StatusCode;
 
 use super::refusals::Refusals;
+use crate::admin::api_error::ApiError;
 use crate::admin::extract::Name;
-use crate::admin::problem::Refusal;
-use crate::admin::server::Site;
+use crate::admin::state::AdminState;
 use crate::api::{Problem, ReleaseList, ReleaseView};
 
 /// All releases
@@ -16,30 +16,30 @@ use crate::api::{Problem, ReleaseList, ReleaseView};
     security(("viewer" = []), ("operator" = [])),
     responses((status = 200, description = "The releases", body = ReleaseList), Refusals)
 )]
-pub(super) async fn list(State(site): State<Site>) -> Json<ReleaseList> {
-    Json(ReleaseList { releases: site.boot.releases().list().into_iter().map(Into::into).collect() })
+pub(super) async fn list(State(state): State<AdminState>) -> Json<ReleaseList> {
+    Json(ReleaseList { releases: state.boot.releases().list().into_iter().map(Into::into).collect() })
 }
 
-/// Wants a release live
+/// Makes a release the active one of its channel
 ///
-/// New scripts go over to it, all of it at once, when its last asset is proven. Until then the one before it in its channel
+/// It goes live, as a whole, when its last asset is cached: boot scripts then name its assets. Until then the previous release
 /// stays live.
 #[utoipa::path(
     post, path = "/releases/{name}/activate", tag = "releases", operation_id = "activate",
     params(("name" = String, Path, description = "The release's name")),
     security(("operator" = [])),
     responses(
-        (status = 202, description = "It is under way; the release says how far", body = ReleaseView),
+        (status = 202, description = "It is active; the release shows the progress", body = ReleaseView),
         (status = 404, description = "There is no such release", body = Problem, content_type = "application/problem+json"),
         Refusals
     )
 )]
 pub(super) async fn activate(
-    State(site): State<Site>,
+    State(state): State<AdminState>,
     Name(name): Name,
-) -> Result<(StatusCode, Json<ReleaseView>), Refusal> {
-    match site.boot.releases().activate(&name).await {
+) -> Result<(StatusCode, Json<ReleaseView>), ApiError> {
+    match state.boot.releases().activate(&name).await {
         Ok(release) => Ok((StatusCode::ACCEPTED, Json(release.into()))),
-        Err(error) => Err(Refusal::new(StatusCode::NOT_FOUND, error.to_string())),
+        Err(error) => Err(ApiError::new(StatusCode::NOT_FOUND, error.to_string())),
     }
 }

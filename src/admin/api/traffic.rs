@@ -1,10 +1,10 @@
-//! What comes into the cache, and what goes out of it.
+//! The endpoints of fills and transfers.
 
 use axum::Json;
 use axum::extract::State;
 
 use super::refusals::Refusals;
-use crate::admin::server::Site;
+use crate::admin::state::AdminState;
 use crate::api::{FillList, TransferList};
 
 /// Fills of the cache
@@ -13,8 +13,8 @@ use crate::api::{FillList, TransferList};
     security(("viewer" = []), ("operator" = [])),
     responses((status = 200, description = "The fills", body = FillList), Refusals)
 )]
-pub(super) async fn fills(State(site): State<Site>) -> Json<FillList> {
-    let depot = site.boot.depot();
+pub(super) async fn fills(State(state): State<AdminState>) -> Json<FillList> {
+    let depot = state.boot.depot();
     let fills = depot.fills().into_iter().map(Into::into).collect();
     let recent = depot.past_fills().into_iter().map(Into::into).collect();
     Json(FillList { fills, recent })
@@ -26,8 +26,8 @@ pub(super) async fn fills(State(site): State<Site>) -> Json<FillList> {
     security(("viewer" = []), ("operator" = [])),
     responses((status = 200, description = "The transfers", body = TransferList), Refusals)
 )]
-pub(super) async fn transfers(State(site): State<Site>) -> Json<TransferList> {
-    let transfers = site.boot.open_transfers().into_iter().map(Into::into).collect();
-    let recent = site.boot.past_transfers().into_iter().map(Into::into).collect();
+pub(super) async fn transfers(State(state): State<AdminState>) -> Json<TransferList> {
+    let transfers = state.boot.open_transfers().into_iter().map(Into::into).collect();
+    let recent = state.boot.past_transfers().into_iter().map(Into::into).collect();
     Json(TransferList { transfers, recent })
 }

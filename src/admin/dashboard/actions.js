@@ -107,13 +107,13 @@ export async function activate(release) {
     (other) =>
       other.active && other.channel !== null && other.channel === release.channel && other.name !== release.name,
   );
-  const missing = release.total - release.proven;
+  const missing = release.total - release.cached;
   const sure = await confirmed({
     title: `Activate ${release.name}?`,
     lines: [
       missing === 0
-        ? "All of its assets are proven: new boot scripts name them from now on."
-        : `${many(missing, "asset")} of ${count(release.total)} are fetched first${release.size === null ? "" : `, ${bytes(release.size - release.bytes)}`}; it goes live when the last one is proven.`,
+        ? "All of its assets are cached: new boot scripts name them from now on."
+        : `${many(missing, "asset")} of ${count(release.total)} are fetched first${release.size === null ? "" : `, ${bytes(release.size - release.bytes)}`}; it goes live when the last one is cached.`,
       ...(before
         ? [
             `Until then ${before.name} stays live in the channel ${release.channel}, and after that it is kept a while for machines that began with it.`,
@@ -131,7 +131,7 @@ export async function scrub() {
   const sure = await confirmed({
     title: "Hash the whole cache again?",
     lines: [
-      `${bytes(store.status?.cache.proven.bytes ?? null)} are read from the disk. What is no longer what it should be is set aside and fetched again when it is asked for.`,
+      `${bytes(store.status?.cache.cached.bytes ?? null)} are read from the disk. What is no longer what it should be is set aside and fetched again when it is asked for.`,
     ],
     verb: "Scrub",
   });
@@ -169,7 +169,7 @@ export async function cancel(job) {
 /** What a selection would mean, in words. */
 export function planInWords(plan) {
   const lines = [
-    `${many(plan.assets, "asset")}: ${count(plan.proven.assets)} are here (${bytes(plan.proven.bytes)}), ${count(plan.missing.assets)} are missing (${bytes(plan.missing.bytes)}${plan.missing.unknown_sizes ? `, and ${many(plan.missing.unknown_sizes, "size")} nobody knows yet` : ""}).`,
+    `${many(plan.assets, "asset")}: ${count(plan.cached.assets)} are here (${bytes(plan.cached.bytes)}), ${count(plan.missing.assets)} are missing (${bytes(plan.missing.bytes)}${plan.missing.unknown_sizes ? `, and ${many(plan.missing.unknown_sizes, "size")} nobody knows yet` : ""}).`,
   ];
   lines.push(
     plan.room.fits

@@ -10,7 +10,7 @@ import { NONE, TONES, ago, bytes, clock, count, many, percent, tone } from "./wo
 
 const FILTERS = {
   all: () => true,
-  proven: (asset) => asset.state === "proven",
+  cached: (asset) => asset.state === "cached",
   filling: (asset) => asset.state === "filling",
   missing: (asset) => asset.state === "missing",
   held: (asset) => asset.pinned,
@@ -25,7 +25,7 @@ const FRESH = { few: 30_000, many: 120_000 };
 const DIVIDED_EVERY = 2_000;
 
 function part(asset) {
-  if (asset.state === "proven") return [1, "good", "proven"];
+  if (asset.state === "cached") return [1, "good", "cached"];
   const known = asset.size ? asset.bytes / asset.size : null;
   if (asset.state === "filling") return [known, "busy"];
   return [asset.size && asset.bytes ? known : 0, "none", asset.bytes ? percent(known ?? 0) : "missing"];
@@ -81,7 +81,7 @@ export function cache({ open }) {
         key: "state",
         label: "Here",
         class: "c-here",
-        sort: (asset) => `${["filling", "missing", "proven"].indexOf(asset.state)}`,
+        sort: (asset) => `${["filling", "missing", "cached"].indexOf(asset.state)}`,
         make: bar("Here", part),
       },
       { key: "held", label: "Held by", class: "c-held", sort: holders, make: text(holders, holders) },
@@ -117,7 +117,7 @@ export function cache({ open }) {
     byId("assets-states"),
     [
       { key: "all", label: "All" },
-      { key: "proven", label: "Proven", tone: TONES.proven },
+      { key: "cached", label: "Cached", tone: TONES.cached },
       { key: "filling", label: "Filling", tone: TONES.filling },
       { key: "missing", label: "Missing", tone: TONES.missing },
       { key: "held", label: "Held" },
@@ -188,11 +188,11 @@ export function cache({ open }) {
     dividedIn = store.assetsState.phase;
     const { status } = store;
     if (!status) return;
-    const { limit, free, min_free: floor, proven, partial } = status.cache;
+    const { limit, free, min_free: floor, cached, partial } = status.cache;
     // What the disk has left may be less than the limit.
-    const most = free === null ? limit : Math.min(limit, proven.bytes + partial.bytes + Math.max(0, free - floor));
+    const most = free === null ? limit : Math.min(limit, cached.bytes + partial.bytes + Math.max(0, free - floor));
     const room = Math.max(most, 1);
-    const here = [...store.assets.values()].filter((asset) => asset.state === "proven" && asset.size > 0);
+    const here = [...store.assets.values()].filter((asset) => asset.state === "cached" && asset.size > 0);
     const counted = new Set();
     const groups = new Map();
     for (const asset of here) {
@@ -221,9 +221,9 @@ export function cache({ open }) {
       parts = [...most].sort((a, b) => ORDER.indexOf(a.colour) - ORDER.indexOf(b.colour));
     }
     const known = parts.reduce((sum, one) => sum + one.bytes, 0);
-    if (proven.bytes > known && store.assetsState.phase === "loaded")
-      parts.push({ name: "no longer in the catalog", colour: "loose", bytes: proven.bytes - known });
-    if (store.assetsState.phase !== "loaded") parts = [{ name: "proven", colour: "held", bytes: proven.bytes }];
+    if (cached.bytes > known && store.assetsState.phase === "loaded")
+      parts.push({ name: "no longer in the catalog", colour: "loose", bytes: cached.bytes - known });
+    if (store.assetsState.phase !== "loaded") parts = [{ name: "cached", colour: "held", bytes: cached.bytes }];
     if (partial.bytes > 0) parts.push({ name: "under way", colour: "partial", bytes: partial.bytes });
     const used = parts.reduce((sum, one) => sum + one.bytes, 0);
     const all = [...parts, { name: "room", colour: "room", bytes: Math.max(0, room - used) }];
@@ -270,7 +270,7 @@ export function cache({ open }) {
     );
     setText(
       byId("use-words"),
-      `${bytes(proven.bytes)} of ${many(proven.entries, "blob")}, ${percent(proven.bytes / limit)} of ${bytes(limit)}${free === null ? "" : `; ${bytes(free)} free on the disk`}`,
+      `${bytes(cached.bytes)} of ${many(cached.entries, "blob")}, ${percent(cached.bytes / limit)} of ${bytes(limit)}${free === null ? "" : `; ${bytes(free)} free on the disk`}`,
     );
 
     const next = here
@@ -371,7 +371,7 @@ function assetPanel(name) {
   function draw() {
     const now = own() ?? asset;
     if (!now) return;
-    const here = now.state === "proven";
+    const here = now.state === "cached";
     attribute(state, "data-tone", now.failure ? "bad" : tone(now.state));
     setText(
       state,

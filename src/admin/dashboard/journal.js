@@ -78,7 +78,7 @@ export class Journal {
   fillEnded(fill) {
     const good = fill.outcome === "complete";
     const text = good
-      ? `${fill.name} is proven: ${bytes(fill.received)} in ${took(fill.seconds * 1000)}`
+      ? `${fill.name} is cached: ${bytes(fill.received)} in ${took(fill.seconds * 1000)}`
       : `${fill.name} was not fetched: ${fill.outcome}${fill.detail ? `, ${fill.detail}` : ""}`;
     return this.note(
       "fill",

@@ -134,8 +134,8 @@ const FIGURES = [
     "cache",
     "Cache",
     () => {
-      const { proven, limit } = store.status.cache;
-      return [bytes(proven.bytes), `${percent(proven.bytes / limit)} of ${bytes(limit)}`];
+      const { cached, limit } = store.status.cache;
+      return [bytes(cached.bytes), `${percent(cached.bytes / limit)} of ${bytes(limit)}`];
     },
   ],
   [
@@ -248,9 +248,9 @@ function releases() {
       (release) => ({
         name: release.name,
         note: release.state,
-        part: release.size ? release.bytes / release.size : release.total ? release.proven / release.total : 1,
+        part: release.size ? release.bytes / release.size : release.total ? release.cached / release.total : 1,
         tone: tone(release.state),
-        more: `${release.proven} of ${many(release.total, "asset")}`,
+        more: `${release.cached} of ${many(release.total, "asset")}`,
       }),
     ),
   );

@@ -44,10 +44,10 @@ export function releases() {
         attribute(state, "data-tone", tone(now.state));
         setText(word, now.state);
         setText(channel, now.channel ?? "–");
-        const part = now.size ? now.bytes / now.size : now.total ? now.proven / now.total : 1;
+        const part = now.size ? now.bytes / now.size : now.total ? now.cached / now.total : 1;
         line.set(part, tone(now.state) === "none" ? "calm" : tone(now.state));
         setText(share, percent(part));
-        setText(assets, `${now.proven} / ${now.total}`);
+        setText(assets, `${now.cached} / ${now.total}`);
         setText(
           amount,
           now.size === null
@@ -57,7 +57,7 @@ export function releases() {
               : `${bytes(now.bytes)} of ${bytes(now.size)}`,
         );
         go.hidden = now.active;
-        fetchIt.hidden = now.proven === now.total;
+        fetchIt.hidden = now.cached === now.total;
       },
     };
   }

@@ -90,8 +90,8 @@ export function system() {
       ["Writable", cache.writable ? "yes" : "no", cache.writable ? null : "bad"],
       ["Trouble", cache.trouble, "bad"],
       [
-        "Proven",
-        `${bytes(cache.proven.bytes)} in ${many(cache.proven.entries, "blob")}, ${percent(cache.proven.bytes / cache.limit)} of ${bytes(cache.limit)}`,
+        "Cached",
+        `${bytes(cache.cached.bytes)} in ${many(cache.cached.entries, "blob")}, ${percent(cache.cached.bytes / cache.limit)} of ${bytes(cache.limit)}`,
       ],
       ["Partial", `${bytes(cache.partial.bytes)} in ${many(cache.partial.entries, "file")}`],
       [

@@ -56,7 +56,7 @@ export function traffic() {
             ? [
                 fill.outcome === "complete" ? 1 : 0,
                 fill.outcome === "complete" ? "good" : "bad",
-                fill.outcome === "complete" ? "proven" : "–",
+                fill.outcome === "complete" ? "verified" : "–",
               ]
             : [fill.size ? fill.bytes / fill.size : null, "busy"],
         ),

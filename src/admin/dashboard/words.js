@@ -123,7 +123,7 @@ export const TONES = {
   done: "good",
   unseen: "none",
   // assets and fills
-  proven: "good",
+  cached: "good",
   filling: "busy",
   proving: "busy",
   missing: "none",

@@ -1,154 +1,123 @@
-//! The last events, and where each reader is in them. It knows nothing of what events mean.
+//! A ring buffer of the latest events, and the position of each subscriber in it. It does not know what events mean.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use jiff::Timestamp;
-use serde::Serialize;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
-use super::watcher::MAX_BATCH;
-use super::{Topic, Topics};
+use super::batch::MAX_BATCH;
+use super::event::Event;
+use super::topic::Topics;
 
-/// Events that are kept for readers that are behind or reconnect: two looks in which every topic bursts, or four seconds of a
-/// burst of transfers alone.
-const KEPT: usize = 2 * MAX_BATCH;
-/// Readers at a time.
-const SEATS: usize = 64;
-/// Bytes of events that a reader is handed at once, before it has to come for more.
-const HANDFUL: usize = 64 << 10;
+/// Events that are kept for subscribers that are behind or reconnect: two full batches, or four seconds of a burst of
+/// transfers alone.
+const CAPACITY: usize = 2 * MAX_BATCH;
+/// The most subscriptions at a time.
+const MAX_SUBSCRIPTIONS: usize = 64;
+/// About how many bytes of events one read returns.
+const MAX_READ: usize = 64 << 10;
 
-/// One event, as it is sent but for its id.
-pub(in crate::admin) struct Event {
-    topic: Topic,
-    text: String,
-}
-
-/// The last events. Whoever waits for anything of it waits for a change, and looks again.
-pub(in crate::admin) struct Ring {
+/// The latest events. A change of any part of its state wakes all waiters, which then check their own condition.
+pub(in crate::admin) struct EventRing {
     state: Mutex<State>,
     changes: watch::Sender<()>,
 }
 
 struct State {
     kept: VecDeque<Event>,
-    /// The id of the next event. The first id is the time of the start in microseconds, so that an id of an earlier process
-    /// is never one of this.
+    /// The id of the next event. The first id is the start time in microseconds, so that ids of an earlier process are never
+    /// valid in this one.
     next: u64,
-    readers: usize,
-    /// Whether somebody watches, and no event is missed.
-    awake: bool,
+    subscriptions: usize,
+    /// Whether the watcher is running, so that no event is missed.
+    watching: bool,
 }
 
-/// A reader's place.
-pub(super) struct Seat {
-    ring: Arc<Ring>,
+/// The position of one subscriber.
+pub(super) struct Subscription {
+    ring: Arc<EventRing>,
     changes: watch::Receiver<()>,
-    /// The id of the first event that it has not had.
+    /// The id of the next event to read.
     next: u64,
 }
 
-/// What there is for a reader.
-pub(super) enum News {
-    /// Some events.
-    Events(Bytes),
-    /// Nothing yet.
-    None,
-}
-
-impl Event {
-    /// An event of this name, which holds `data`. `None` where that has no form in JSON, which none of ours lacks.
-    pub(super) fn new(topic: Topic, name: &str, data: &impl Serialize) -> Option<Self> {
-        let data = serde_json::to_string(data).ok()?;
-        Some(Self { topic, text: format!("event: {name}\ndata: {data}\n\n") })
-    }
-
-    /// What it is about.
-    pub(super) fn topic(&self) -> Topic {
-        self.topic
-    }
-
-    /// As it is sent, but for its id.
-    #[cfg(test)]
-    pub(super) fn text(&self) -> &str {
-        &self.text
-    }
-}
-
-/// The event after which a reader has to fetch everything again. It carries the id of the newest event.
+/// Returns the event after which a subscriber has to fetch everything again. It carries the id of the newest event.
 fn reset(newest: u64) -> String {
     format!("id: {newest}\nevent: reset\ndata: {{}}\n\n")
 }
 
-impl Ring {
-    /// An empty one.
+impl EventRing {
+    /// Returns an empty ring.
     pub(in crate::admin) fn new() -> Self {
         let next = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(1);
-        let state = State { kept: VecDeque::new(), next, readers: 0, awake: false };
+        let state = State { kept: VecDeque::new(), next, subscriptions: 0, watching: false };
         Self { state: Mutex::new(state), changes: watch::Sender::new(()) }
     }
 
-    /// Gives a reader its place, after the event with the id `last` where that is one of those kept, and what it is told
-    /// first. Returns when no event from then on will be missed; `None` where there are too many readers.
-    pub(super) async fn join(ring: &Arc<Self>, last: Option<u64>) -> Option<(Seat, Bytes)> {
-        let mut seat = {
+    /// Subscribes to the events after the one with the id `last`, or from now on if that is not kept. Waits until the watcher
+    /// runs, so that no later event is missed. Returns the subscription and the text to send first; `None` if there are too
+    /// many subscriptions.
+    pub(super) async fn subscribe(ring: &Arc<Self>, last: Option<u64>) -> Option<(Subscription, Bytes)> {
+        let mut subscription = {
             let mut state = ring.state();
-            if state.readers >= SEATS {
+            if state.subscriptions >= MAX_SUBSCRIPTIONS {
                 return None;
             }
-            state.readers += 1;
-            Seat { ring: Arc::clone(ring), changes: ring.changes.subscribe(), next: 0 }
+            state.subscriptions += 1;
+            Subscription { ring: Arc::clone(ring), changes: ring.changes.subscribe(), next: 0 }
         };
         ring.changes.send_replace(());
-        // The sender is the ring's own.
-        let _ = seat.changes.wait_for(|()| ring.state().awake).await;
+        // Never fails: the ring owns the sender.
+        let _ = subscription.changes.wait_for(|()| ring.state().watching).await;
         let state = ring.state();
         let first = state.first();
         let kept = last.map(|last| last.saturating_add(1)).filter(|next| (first..=state.next).contains(next));
-        seat.next = kept.unwrap_or(state.next);
-        // A browser that loses the connection comes back after two seconds.
+        subscription.next = kept.unwrap_or(state.next);
+        // A browser that loses the connection reconnects after two seconds.
         let mut greeting = "retry: 2000\n\n".to_owned();
         if last.is_some() && kept.is_none() {
             greeting += &reset(state.next - 1);
         }
         drop(state);
-        Some((seat, greeting.into()))
+        Some((subscription, greeting.into()))
     }
 
-    /// Waits until there is a reader.
-    pub(super) async fn wanted(&self) {
-        // The sender is our own.
-        let _ = self.changes.subscribe().wait_for(|()| self.readers() > 0).await;
+    /// Waits until there is a subscription.
+    pub(super) async fn wait_for_subscription(&self) {
+        // Never fails: the ring owns the sender.
+        let _ = self.changes.subscribe().wait_for(|()| self.subscriptions() > 0).await;
     }
 
-    /// From now on somebody watches.
-    pub(super) fn awake(&self) {
-        self.state().awake = true;
+    /// Marks the watcher as running.
+    pub(super) fn set_watching(&self) {
+        self.state().watching = true;
         self.changes.send_replace(());
     }
 
-    /// Nobody watches from now on, unless a reader came in the last moment. What is kept is of no use any more: who comes
-    /// back has missed something.
-    pub(super) fn sleep(&self) -> bool {
+    /// Marks the watcher as stopped, unless there is a subscription; returns whether it did. Drops all events, because a
+    /// subscriber that reconnects later has missed some.
+    pub(super) fn stop_watching(&self) -> bool {
         let mut state = self.state();
-        if state.readers > 0 {
+        if state.subscriptions > 0 {
             return false;
         }
-        state.awake = false;
+        state.watching = false;
         state.kept = VecDeque::new();
-        // An id that was given out is never the last before the next.
+        // So that the last id that was sent is no longer the one before the next.
         state.next += 1;
         true
     }
 
-    /// How many read.
-    pub(super) fn readers(&self) -> usize {
-        self.state().readers
+    /// Returns the number of subscriptions.
+    pub(super) fn subscriptions(&self) -> usize {
+        self.state().subscriptions
     }
 
-    /// Adds these events, and tells the readers. The oldest go.
-    pub(super) fn add(&self, events: Vec<Event>) {
+    /// Adds events and wakes the subscribers. Drops the oldest events beyond the capacity.
+    pub(super) fn push(&self, events: Vec<Event>) {
         if events.is_empty() {
             return;
         }
@@ -156,77 +125,78 @@ impl Ring {
             let mut state = self.state();
             state.next += events.len() as u64;
             state.kept.extend(events);
-            let over = state.kept.len().saturating_sub(KEPT);
+            let over = state.kept.len().saturating_sub(CAPACITY);
             state.kept.drain(..over);
         }
         self.changes.send_replace(());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
 impl State {
-    /// The id of the oldest event that is kept.
+    /// Returns the id of the oldest event that is kept.
     fn first(&self) -> u64 {
         self.next - self.kept.len() as u64
     }
 }
 
-impl Seat {
-    /// The next events of these topics. A reader whose next event is no longer kept gets a `reset` and continues with the
-    /// newest events: its connection stays, and no other reader notices.
-    pub(super) fn take(&mut self, topics: Topics) -> News {
+impl Subscription {
+    /// Returns the next events of these topics, about 64 KiB at most; `None` if there are none. A subscriber whose next event is
+    /// no longer kept gets a `reset` and continues with the newest events; its connection stays open.
+    pub(super) fn read(&mut self, topics: Topics) -> Option<Bytes> {
         let state = self.ring.state();
-        let Some(had) = self.next.checked_sub(state.first()).and_then(|had| usize::try_from(had).ok()) else {
+        let Some(skip) = self.next.checked_sub(state.first()).and_then(|skip| usize::try_from(skip).ok()) else {
             self.next = state.next;
-            return News::Events(reset(state.next - 1).into());
+            return Some(reset(state.next - 1).into());
         };
         let mut text = BytesMut::new();
-        for event in state.kept.iter().skip(had) {
-            if text.len() > HANDFUL {
+        for event in state.kept.iter().skip(skip) {
+            if text.len() > MAX_READ {
                 break;
             }
-            if topics.has(event.topic) {
+            if topics.contains(event.topic()) {
                 text.put_slice(format!("id: {}\n", self.next).as_bytes());
-                text.put_slice(event.text.as_bytes());
+                text.put_slice(event.text().as_bytes());
             }
             self.next += 1;
         }
-        if text.is_empty() { News::None } else { News::Events(text.freeze()) }
+        if text.is_empty() { None } else { Some(text.freeze()) }
     }
 
-    /// Waits until there may be something new.
+    /// Waits until there may be new events.
     pub(super) async fn changed(&mut self) {
-        // The sender lives as long as this.
+        // Never fails: the ring owns the sender.
         let _ = self.changes.changed().await;
     }
 }
 
-impl Drop for Seat {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        self.ring.state().readers -= 1;
+        self.ring.state().subscriptions -= 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::events::topic::Topic;
 
-    fn ring() -> Arc<Ring> {
-        let ring = Arc::new(Ring::new());
-        ring.awake();
+    fn ring() -> Arc<EventRing> {
+        let ring = Arc::new(EventRing::new());
+        ring.set_watching();
         ring
     }
 
     fn event(topic: Topic, data: u32) -> Event {
-        Event::new(topic, topic.as_str(), &data).unwrap()
+        Event::new(topic, topic.into_str(), &data).unwrap()
     }
 
-    /// Name and data of each event that the seat has, with the last id.
-    fn taken(seat: &mut Seat, topics: Topics) -> (Vec<String>, Option<u64>) {
-        let News::Events(text) = seat.take(topics) else { return (Vec::new(), None) };
+    /// Name and data of each event that the subscription reads, with the last id.
+    fn read(subscription: &mut Subscription, topics: Topics) -> (Vec<String>, Option<u64>) {
+        let Some(text) = subscription.read(topics) else { return (Vec::new(), None) };
         let text = String::from_utf8(text.to_vec()).unwrap();
         let (mut events, mut last) = (Vec::new(), None);
         for event in text.split_terminator("\n\n") {
@@ -238,90 +208,90 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_who_comes_back_goes_on_where_it_was() {
+    async fn reconnect_resumes_after_last_id() {
         let ring = ring();
-        let (mut seat, greeting) = Ring::join(&ring, None).await.unwrap();
+        let (mut subscription, greeting) = EventRing::subscribe(&ring, None).await.unwrap();
         assert_eq!(greeting, "retry: 2000\n\n");
-        ring.add(vec![event(Topic::Host, 1), event(Topic::Fill, 2), event(Topic::Host, 3)]);
-        assert_eq!(taken(&mut seat, Topics::named("fill").unwrap()).0, ["fill 2"]);
-        assert!(matches!(seat.take(Topics::ALL), News::None), "what it did not want is gone for it");
-        drop(seat);
-        ring.add(vec![event(Topic::Host, 4)]);
-        let (mut seat, _) = Ring::join(&ring, None).await.unwrap();
-        assert!(matches!(seat.take(Topics::ALL), News::None), "a new one begins now");
-        ring.add(vec![event(Topic::Host, 5)]);
-        let (events, last) = taken(&mut seat, Topics::ALL);
+        ring.push(vec![event(Topic::Host, 1), event(Topic::Fill, 2), event(Topic::Host, 3)]);
+        assert_eq!(read(&mut subscription, Topics::parse("fill").unwrap()).0, ["fill 2"]);
+        assert!(subscription.read(Topics::ALL).is_none(), "events of other topics are skipped");
+        drop(subscription);
+        ring.push(vec![event(Topic::Host, 4)]);
+        let (mut subscription, _) = EventRing::subscribe(&ring, None).await.unwrap();
+        assert!(subscription.read(Topics::ALL).is_none(), "a new subscription begins now");
+        ring.push(vec![event(Topic::Host, 5)]);
+        let (events, last) = read(&mut subscription, Topics::ALL);
         assert_eq!(events, ["host 5"]);
 
-        let (mut again, greeting) = Ring::join(&ring, Some(last.unwrap() - 2)).await.unwrap();
+        let (mut again, greeting) = EventRing::subscribe(&ring, Some(last.unwrap() - 2)).await.unwrap();
         assert_eq!(
-            (taken(&mut again, Topics::ALL).0, &greeting[..]),
+            (read(&mut again, Topics::ALL).0, &greeting[..]),
             (vec!["host 4".into(), "host 5".into()], &b"retry: 2000\n\n"[..])
         );
-        let (mut same, _) = Ring::join(&ring, last).await.unwrap();
-        assert!(matches!(same.take(Topics::ALL), News::None));
+        let (mut same, _) = EventRing::subscribe(&ring, last).await.unwrap();
+        assert!(same.read(Topics::ALL).is_none());
     }
 
     #[tokio::test]
-    async fn lapped_reader_gets_reset_and_continues() {
+    async fn lapped_subscriber_gets_reset_and_continues() {
         let ring = ring();
-        let (mut seat, _) = Ring::join(&ring, None).await.unwrap();
-        ring.add(vec![event(Topic::Host, 1)]);
-        let (_, last) = taken(&mut seat, Topics::ALL);
-        for _ in 0..=KEPT {
-            ring.add(vec![event(Topic::Host, 2)]);
+        let (mut subscription, _) = EventRing::subscribe(&ring, None).await.unwrap();
+        ring.push(vec![event(Topic::Host, 1)]);
+        let (_, last) = read(&mut subscription, Topics::ALL);
+        for _ in 0..=CAPACITY {
+            ring.push(vec![event(Topic::Host, 2)]);
         }
         let tip = ring.state().next - 1;
-        let News::Events(text) = seat.take(Topics::ALL) else { panic!("a reader that was lapped is told so") };
+        let text = subscription.read(Topics::ALL).expect("a lapped subscriber gets a reset");
         assert_eq!(text, format!("id: {tip}\nevent: reset\ndata: {{}}\n\n"));
-        ring.add(vec![event(Topic::Host, 3)]);
-        assert_eq!(taken(&mut seat, Topics::ALL).0, ["host 3"]);
+        ring.push(vec![event(Topic::Host, 3)]);
+        assert_eq!(read(&mut subscription, Topics::ALL).0, ["host 3"]);
         for gone in [last.unwrap(), 7, u64::MAX] {
-            let (mut seat, greeting) = Ring::join(&ring, Some(gone)).await.unwrap();
+            let (mut subscription, greeting) = EventRing::subscribe(&ring, Some(gone)).await.unwrap();
             let tip = ring.state().next - 1;
             assert_eq!(greeting, format!("retry: 2000\n\nid: {tip}\nevent: reset\ndata: {{}}\n\n"), "{gone}");
-            assert!(matches!(seat.take(Topics::ALL), News::None));
+            assert!(subscription.read(Topics::ALL).is_none());
         }
     }
 
     #[tokio::test]
-    async fn all_that_is_kept_comes_a_handful_at_a_time() {
+    async fn backlog_is_read_in_bounded_pieces() {
         let ring = ring();
-        let (mut seat, _) = Ring::join(&ring, None).await.unwrap();
+        let (mut subscription, _) = EventRing::subscribe(&ring, None).await.unwrap();
         let long = "x".repeat(1000);
-        ring.add((0..KEPT).map(|_| Event::new(Topic::Asset, "asset", &long).unwrap()).collect());
-        let mut handfuls = 0;
+        ring.push((0..CAPACITY).map(|_| Event::new(Topic::Asset, "asset", &long).unwrap()).collect());
+        let mut pieces = 0;
         let mut count = 0;
-        while let News::Events(text) = seat.take(Topics::ALL) {
-            assert!(text.len() < HANDFUL + 2000);
-            handfuls += 1;
+        while let Some(text) = subscription.read(Topics::ALL) {
+            assert!(text.len() < MAX_READ + 2000);
+            pieces += 1;
             count += text.windows(6).filter(|window| window == b"data: ").count();
         }
-        assert!(handfuls > 50 && count == KEPT, "{handfuls} {count}");
+        assert!(pieces > 50 && count == CAPACITY, "{pieces} {count}");
     }
 
     #[tokio::test]
-    async fn there_are_so_many_seats_and_nobody_watches_for_none() {
+    async fn subscriptions_are_limited_and_start_watcher() {
         let ring = ring();
-        assert!(ring.sleep());
+        assert!(ring.stop_watching());
         let joined = tokio::spawn({
             let ring = Arc::clone(&ring);
             async move {
-                let mut seats = Vec::new();
-                while let Some((seat, _)) = Ring::join(&ring, None).await {
-                    seats.push(seat);
+                let mut subscriptions = Vec::new();
+                while let Some((subscription, _)) = EventRing::subscribe(&ring, None).await {
+                    subscriptions.push(subscription);
                 }
-                seats
+                subscriptions
             }
         });
-        ring.wanted().await;
-        assert!(!joined.is_finished(), "it waits until somebody watches");
-        ring.awake();
-        let seats = joined.await.unwrap();
-        assert_eq!((seats.len(), ring.readers()), (SEATS, SEATS));
-        assert!(!ring.sleep());
-        drop(seats);
-        assert_eq!(ring.readers(), 0);
-        assert!(ring.sleep());
+        ring.wait_for_subscription().await;
+        assert!(!joined.is_finished(), "it waits for the watcher");
+        ring.set_watching();
+        let subscriptions = joined.await.unwrap();
+        assert_eq!((subscriptions.len(), ring.subscriptions()), (MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS));
+        assert!(!ring.stop_watching());
+        drop(subscriptions);
+        assert_eq!(ring.subscriptions(), 0);
+        assert!(ring.stop_watching());
     }
 }

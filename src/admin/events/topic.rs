@@ -1,7 +1,12 @@
-//! What events are about, and the names under which they are sent. Pure.
+//! The topics of events, and sets of topics. Pure.
 
-/// What an event is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use strum::VariantArray as _;
+
+/// The topic of an event.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumCount, strum::EnumString, strum::IntoStaticStr, strum::VariantArray,
+)]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub(in crate::admin) enum Topic {
     Status,
     Transfer,
@@ -13,44 +18,32 @@ pub(in crate::admin) enum Topic {
     Reload,
 }
 
-/// Some of them.
+/// A set of topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::admin) struct Topics(u8);
 
 impl Topic {
-    pub(in crate::admin) const ALL: [Self; 8] =
-        [Self::Status, Self::Transfer, Self::Fill, Self::Job, Self::Host, Self::Release, Self::Asset, Self::Reload];
-
-    /// The word for it.
-    pub(in crate::admin) fn as_str(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Transfer => "transfer",
-            Self::Fill => "fill",
-            Self::Job => "job",
-            Self::Host => "host",
-            Self::Release => "release",
-            Self::Asset => "asset",
-            Self::Reload => "reload",
-        }
+    /// Returns the names of all topics, with `separator` between them.
+    pub(in crate::admin) fn names(separator: &str) -> String {
+        Self::VARIANTS.iter().map(|topic| topic.into_str()).collect::<Vec<_>>().join(separator)
     }
 }
 
 impl Topics {
-    /// All of them.
+    /// All topics.
     pub(in crate::admin) const ALL: Self = Self(u8::MAX);
 
-    /// Those that a list with commas names, or the name that is none.
-    pub(in crate::admin) fn named(list: &str) -> Result<Self, &str> {
+    /// Parses a comma-separated list of topics. Fails with the first unknown name.
+    pub(in crate::admin) fn parse(list: &str) -> Result<Self, &str> {
         let mut named = list.split(',').map(str::trim).filter(|name| !name.is_empty());
         named.try_fold(Self(0), |topics, name| {
-            let topic = Topic::ALL.into_iter().find(|topic| topic.as_str() == name).ok_or(name)?;
+            let topic: Topic = name.parse().map_err(|_| name)?;
             Ok(Self(topics.0 | 1 << topic as u8))
         })
     }
 
-    /// Whether it is one of them.
-    pub(super) fn has(self, topic: Topic) -> bool {
+    /// Returns whether the set contains the topic.
+    pub(super) fn contains(self, topic: Topic) -> bool {
         self.0 & 1 << topic as u8 != 0
     }
 }
@@ -60,13 +53,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn topics_are_named_with_commas() {
-        let topics = Topics::named("status, host,").unwrap();
-        let named: Vec<_> = Topic::ALL.into_iter().filter(|topic| topics.has(*topic)).collect();
+    fn topic_list_is_parsed() {
+        let topics = Topics::parse("status, host,").unwrap();
+        let named: Vec<_> = Topic::VARIANTS.iter().copied().filter(|topic| topics.contains(*topic)).collect();
         assert_eq!(named, [Topic::Status, Topic::Host]);
-        assert!(Topic::ALL.into_iter().all(|topic| Topics::ALL.has(topic)));
-        let all = Topic::ALL.map(Topic::as_str).join(",");
-        assert_eq!(Topics::named(&all), Ok(Topics::ALL));
-        assert_eq!(Topics::named("status,hosts"), Err("hosts"));
+        assert!(Topic::VARIANTS.iter().all(|topic| Topics::ALL.contains(*topic)));
+        let all = Topic::names(",");
+        assert_eq!(Topics::parse(&all), Ok(Topics::ALL));
+        assert_eq!(Topics::parse("status,hosts"), Err("hosts"));
     }
 }

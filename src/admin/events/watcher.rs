@@ -1,5 +1,5 @@
-//! Looks for what is new since the last look, and makes events of it. What changes often is told at most twice a second: it is
-//! looked at that often, and told if it is another than before.
+//! Polls the server for changes and turns them into events. State that changes often is polled twice a second, and sent only if
+//! it differs from the last poll.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -8,11 +8,12 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 
-use super::Topic;
-use super::ring::Event;
-use crate::admin::api::look_at_status;
-use crate::admin::server::Site;
-use crate::admin::shelf::Shelf;
+use super::batch::{EventBatch, MAX_PER_TOPIC};
+use super::event::Event;
+use super::topic::Topic;
+use crate::admin::cache_snapshot::CacheSnapshot;
+use crate::admin::state::AdminState;
+use crate::admin::status::current_status;
 use crate::api::{
     AssetState, FillView, JobItem, JobView, LastReload, MachineView, PastFill, PastTransfer, ReleaseView, TransferView,
 };
@@ -21,24 +22,20 @@ use crate::boot::{Mac, MachineStatus, ReleaseStatus};
 use crate::depot::{FillEvent, FillStatus, TransferEvent, TransferFacts};
 use crate::jobs::{JobEvent, JobStatus};
 
-/// Looks between two looks at what changes often, at what takes longer to look at, and at the whole.
-const OFTEN: u64 = 2;
-const SELDOM: u64 = 4;
-const WHOLE: u64 = 8;
+/// How many polls pass between two polls of fills, machines, releases and reloads.
+const FAST_POLLS: u64 = 2;
+/// How many polls pass between two polls of all assets, which take longer.
+const ASSET_POLLS: u64 = 4;
+/// How many polls pass between two status events.
+const STATUS_POLLS: u64 = 8;
 
-/// Events of one topic that one look adds; the oldest beyond it are counted and left out. Some 2,000 transfers a second are
-/// more than anybody reads one by one.
-const MAX_PER_TOPIC: usize = 512;
-/// The most events that one look adds: for each topic its events and the count of those left out.
-pub(super) const MAX_BATCH: usize = Topic::ALL.len() * (MAX_PER_TOPIC + 1);
-
-/// What tells one machine from another.
+/// Identifies a machine: its MAC, else its address, else its name.
 type MachineKey = (Option<String>, Option<Mac>, Option<IpAddr>);
 
-/// What was seen at the last look.
-pub(super) struct Watcher {
-    site: Site,
-    looks: u64,
+/// The state of the server at the last poll.
+pub(super) struct ChangeWatcher {
+    state: AdminState,
+    polls: u64,
     transfers: broadcast::Receiver<TransferEvent>,
     fill_events: broadcast::Receiver<FillEvent>,
     job_events: broadcast::Receiver<JobEvent>,
@@ -50,113 +47,60 @@ pub(super) struct Watcher {
     reload: Option<LastReload>,
 }
 
-/// What one look found.
-#[derive(Default)]
-struct News {
-    events: Vec<Event>,
-    /// By topic: events that are not in `events`, because they were too many.
-    omitted: [u64; Topic::ALL.len()],
-}
-
-/// How many events of a topic a reader was spared. It has to fetch what it shows of this topic again.
-#[derive(serde::Serialize)]
-struct Omitted {
-    topic: &'static str,
-    count: u64,
-}
-
-impl News {
-    fn tell(&mut self, topic: Topic, name: &str, data: &impl serde::Serialize) {
-        self.events.extend(Event::new(topic, name, data));
-    }
-
-    fn omit(&mut self, topic: Topic, count: u64) {
-        self.omitted[topic as usize] += count;
-    }
-
-    /// The newest [`MAX_PER_TOPIC`] events of each topic, in order, and how many of each topic are left out.
-    fn into_batch(mut self) -> Vec<Event> {
-        let mut over = [0; Topic::ALL.len()];
-        for event in &self.events {
-            over[event.topic() as usize] += 1;
-        }
-        for count in &mut over {
-            *count = usize::saturating_sub(*count, MAX_PER_TOPIC);
-        }
-        for topic in Topic::ALL {
-            self.omit(topic, over[topic as usize] as u64);
-        }
-        // Vec::retain visits each event once, in order: the oldest of a topic go.
-        self.events.retain(|event| {
-            let left = &mut over[event.topic() as usize];
-            let goes = *left > 0;
-            *left -= usize::from(goes);
-            !goes
-        });
-        for topic in Topic::ALL {
-            let count = self.omitted[topic as usize];
-            if count > 0 {
-                self.tell(topic, "omitted", &Omitted { topic: topic.as_str(), count });
-            }
-        }
-        self.events
-    }
-}
-
-impl Watcher {
-    /// Begins with how everything is now.
-    pub(super) fn begin(site: &Site) -> Self {
-        let depot = site.boot.depot();
+impl ChangeWatcher {
+    /// Subscribes to all changes from now on, and takes the current state as known. Blocks.
+    pub(super) fn new(state: &AdminState) -> Self {
+        let depot = state.boot.depot();
         let mut watcher = Self {
-            site: Arc::clone(site),
-            looks: 0,
-            // Before everything else: what changes meanwhile is told twice rather than never.
-            transfers: depot.transfers(),
+            state: state.clone(),
+            polls: 0,
+            // Subscribed before the state is read: a change in between is sent twice rather than never.
+            transfers: depot.transfer_events(),
             fill_events: depot.fill_events(),
-            job_events: site.jobs.subscribe(),
+            job_events: state.jobs.subscribe(),
             fills: HashMap::new(),
             jobs: HashMap::new(),
             machines: HashMap::new(),
             releases: HashMap::new(),
             assets: HashMap::new(),
-            reload: (site.reloading.standing)().last_reload,
+            reload: (state.reloading.standing)().last_reload,
         };
-        let mut known = News::default();
-        watcher.look_at_machines(&mut known);
-        watcher.look_at_releases(&mut known);
-        watcher.look_at_assets(&mut known);
+        let mut known = EventBatch::default();
+        watcher.poll_machines(&mut known);
+        watcher.poll_releases(&mut known);
+        watcher.poll_assets(&mut known);
         watcher
     }
 
-    /// All that is new. Takes some milliseconds where there are thousands of assets, and blocks for a look at the disk.
-    pub(super) fn look(&mut self) -> Vec<Event> {
-        let mut news = News::default();
-        // Before what is told of them: one that ends meanwhile is told of as one that runs, and then as one that ended.
-        if self.looks.is_multiple_of(OFTEN) {
-            self.look_at_fills(&mut news);
+    /// Returns the events since the last poll. Takes some milliseconds with thousands of assets, and blocks on the disk.
+    pub(super) fn poll(&mut self) -> Vec<Event> {
+        let mut batch = EventBatch::default();
+        // Before the fill events: a fill that ends in between is sent as running, and then as ended.
+        if self.polls.is_multiple_of(FAST_POLLS) {
+            self.poll_fills(&mut batch);
         }
-        self.drain_transfers(&mut news);
-        self.drain_fills(&mut news);
-        self.drain_jobs(&mut news);
-        if self.looks.is_multiple_of(OFTEN) {
-            self.look_at_machines(&mut news);
-            self.look_at_releases(&mut news);
-            self.look_at_reload(&mut news);
+        self.drain_transfers(&mut batch);
+        self.drain_fills(&mut batch);
+        self.drain_jobs(&mut batch);
+        if self.polls.is_multiple_of(FAST_POLLS) {
+            self.poll_machines(&mut batch);
+            self.poll_releases(&mut batch);
+            self.poll_reload(&mut batch);
         }
-        if self.looks.is_multiple_of(SELDOM) {
-            self.look_at_assets(&mut news);
+        if self.polls.is_multiple_of(ASSET_POLLS) {
+            self.poll_assets(&mut batch);
         }
-        if self.looks.is_multiple_of(WHOLE) {
-            news.tell(Topic::Status, "status", &look_at_status(&self.site));
+        if self.polls.is_multiple_of(STATUS_POLLS) {
+            batch.push(Topic::Status, "status", &current_status(&self.state));
         }
-        self.looks += 1;
-        news.into_batch()
+        self.polls += 1;
+        batch.into_events()
     }
 
-    /// Of a transfer that began and ended since the last look only the end is told, which says all.
-    fn drain_transfers(&mut self, news: &mut News) {
+    /// A transfer that began and ended since the last poll is sent only as ended, which includes all its data.
+    fn drain_transfers(&mut self, batch: &mut EventBatch) {
         let (mut began, mut ended): (Vec<Arc<TransferFacts>>, Vec<_>) = (Vec::new(), Vec::new());
-        for event in drain(&mut self.transfers, Topic::Transfer, news) {
+        for event in drain(&mut self.transfers, Topic::Transfer, batch) {
             match event {
                 TransferEvent::Began(facts) => began.push(facts),
                 TransferEvent::Ended(facts, end) => ended.push((facts, end)),
@@ -164,54 +108,55 @@ impl Watcher {
         }
         let ids: HashSet<_> = ended.iter().map(|(facts, _)| facts.id).collect();
         began.retain(|facts| !ids.contains(&facts.id));
-        // Before their views are made, which look hosts up.
+        // Before the views are built, which look up hosts.
         let over = ended.len().saturating_sub(MAX_PER_TOPIC);
         ended.drain(..over);
-        news.omit(Topic::Transfer, over as u64);
-        let (boot, depot) = (&self.site.boot, self.site.boot.depot());
+        batch.omit(Topic::Transfer, over as u64);
+        let (boot, depot) = (&self.state.boot, self.state.boot.depot());
         let mut views: Vec<_> = began.iter().map(|facts| depot.transfer_view(facts, 0, None)).collect();
         let mut past: Vec<_> = ended.iter().map(|(facts, end)| depot.past_transfer(facts, end)).collect();
         boot.name_hosts(views.iter_mut().chain(past.iter_mut().map(|past| &mut past.transfer)));
         for transfer in views {
-            news.tell(Topic::Transfer, "transfer", &TransferView::from(transfer));
+            batch.push(Topic::Transfer, "transfer", &TransferView::from(transfer));
         }
         for transfer in past {
-            news.tell(Topic::Transfer, "transfer-ended", &PastTransfer::from(transfer));
+            batch.push(Topic::Transfer, "transfer-ended", &PastTransfer::from(transfer));
         }
     }
 
-    fn drain_fills(&mut self, news: &mut News) {
-        for event in drain(&mut self.fill_events, Topic::Fill, news) {
+    fn drain_fills(&mut self, batch: &mut EventBatch) {
+        for event in drain(&mut self.fill_events, Topic::Fill, batch) {
             match event {
                 FillEvent::Began(fill) => {
                     self.fills.insert(fill.digest, fill.clone());
-                    news.tell(Topic::Fill, "fill", &FillView::from(fill));
+                    batch.push(Topic::Fill, "fill", &FillView::from(fill));
                 }
                 FillEvent::Ended(fill) => {
                     self.fills.remove(&fill.digest);
-                    news.tell(Topic::Fill, "fill-ended", &PastFill::from(fill));
+                    batch.push(Topic::Fill, "fill-ended", &PastFill::from(fill));
                 }
             }
         }
     }
 
-    fn look_at_fills(&mut self, news: &mut News) {
-        let fills: HashMap<_, _> = self.site.boot.depot().fills().into_iter().map(|fill| (fill.digest, fill)).collect();
+    fn poll_fills(&mut self, batch: &mut EventBatch) {
+        let fills: HashMap<_, _> =
+            self.state.boot.depot().fills().into_iter().map(|fill| (fill.digest, fill)).collect();
         for (digest, fill) in &fills {
             if self.fills.get(digest) != Some(fill) {
-                news.tell(Topic::Fill, "fill", &FillView::from(fill.clone()));
+                batch.push(Topic::Fill, "fill", &FillView::from(fill.clone()));
             }
         }
         self.fills = fills;
     }
 
-    /// Jobs tell of themselves no more often than they should; of what they told since the last look the last counts.
-    fn drain_jobs(&mut self, news: &mut News) {
+    /// Sends only the last of several updates of one job since the last poll.
+    fn drain_jobs(&mut self, batch: &mut EventBatch) {
         let mut last: Vec<JobStatus> = Vec::new();
-        for event in drain(&mut self.job_events, Topic::Job, news) {
+        for event in drain(&mut self.job_events, Topic::Job, batch) {
             match event {
                 JobEvent::Item { job, item } => {
-                    news.tell(Topic::Job, "job-item", &JobItem { job, item: item.into() });
+                    batch.push(Topic::Job, "job-item", &JobItem { job, item: item.into() });
                 }
                 JobEvent::Job(job) => match last.iter_mut().find(|known| known.id == job.id) {
                     Some(known) => *known = job,
@@ -221,7 +166,7 @@ impl Watcher {
         }
         for job in last {
             if self.jobs.get(&job.id) != Some(&job) {
-                news.tell(Topic::Job, "job", &JobView::from(job.clone()));
+                batch.push(Topic::Job, "job", &JobView::from(job.clone()));
             }
             if job.ended.is_some() {
                 self.jobs.remove(&job.id);
@@ -231,65 +176,65 @@ impl Watcher {
         }
     }
 
-    fn look_at_machines(&mut self, news: &mut News) {
+    fn poll_machines(&mut self, batch: &mut EventBatch) {
         let key = |machine: &MachineStatus| {
-            // A machine that is known by its MAC is the same wherever it is, and whatever it is called.
+            // A machine with a known MAC stays the same when its address or its name changes.
             let address = if machine.mac.is_none() { machine.address } else { None };
             let name = if machine.mac.is_none() && address.is_none() { machine.name.clone() } else { None };
             (name, machine.mac, address)
         };
         let machines: HashMap<_, _> =
-            self.site.boot.machines().into_iter().map(|machine| (key(&machine), machine)).collect();
+            self.state.boot.machines().into_iter().map(|machine| (key(&machine), machine)).collect();
         for (key, machine) in &machines {
             if self.machines.get(key) != Some(machine) {
-                news.tell(Topic::Host, "host", &MachineView::from(machine.clone()));
+                batch.push(Topic::Host, "host", &MachineView::from(machine.clone()));
             }
         }
         self.machines = machines;
     }
 
-    fn look_at_releases(&mut self, news: &mut News) {
+    fn poll_releases(&mut self, batch: &mut EventBatch) {
         let releases: HashMap<_, _> =
-            self.site.boot.releases().list().into_iter().map(|view| (view.name.clone(), view)).collect();
+            self.state.boot.releases().list().into_iter().map(|view| (view.name.clone(), view)).collect();
         for (name, release) in &releases {
             if self.releases.get(name) != Some(release) {
-                news.tell(Topic::Release, "release", &ReleaseView::from(release.clone()));
+                batch.push(Topic::Release, "release", &ReleaseView::from(release.clone()));
             }
         }
         self.releases = releases;
     }
 
-    fn look_at_assets(&mut self, news: &mut News) {
-        let (stock, catalog) = (Shelf::look(&self.site.boot), self.site.boot.depot().catalog());
+    fn poll_assets(&mut self, batch: &mut EventBatch) {
+        let (snapshot, catalog) = (CacheSnapshot::take(&self.state.boot), self.state.boot.depot().catalog());
         let mut seen = HashMap::with_capacity(catalog.len());
         for asset in catalog.assets() {
-            let state = (stock.state(asset), stock.is_pinned(asset));
+            let state = (snapshot.state(asset), snapshot.is_pinned(asset));
             if self.assets.get(&asset.name) != Some(&state) {
-                news.tell(Topic::Asset, "asset", &stock.view(asset));
+                batch.push(Topic::Asset, "asset", &snapshot.view(asset));
             }
             seen.insert(asset.name.clone(), state);
         }
         self.assets = seen;
     }
 
-    fn look_at_reload(&mut self, news: &mut News) {
-        let last = (self.site.reloading.standing)().last_reload;
+    fn poll_reload(&mut self, batch: &mut EventBatch) {
+        let last = (self.state.reloading.standing)().last_reload;
         if last != self.reload {
             if let Some(last) = &last {
-                news.tell(Topic::Reload, "reload", last);
+                batch.push(Topic::Reload, "reload", last);
             }
             self.reload = last;
         }
     }
 }
 
-/// All that waits in a channel. What the channel dropped counts as left out.
-fn drain<T: Clone>(channel: &mut broadcast::Receiver<T>, topic: Topic, news: &mut News) -> Vec<T> {
+/// Takes all events from a channel. Events that the channel dropped count as left out.
+fn drain<T: Clone>(channel: &mut broadcast::Receiver<T>, topic: Topic, batch: &mut EventBatch) -> Vec<T> {
     let mut found = Vec::new();
     loop {
         match channel.try_recv() {
             Ok(event) => found.push(event),
-            Err(TryRecvError::Lagged(count)) => news.omit(topic, count),
+            Err(TryRecvError::Lagged(count)) => batch.omit(topic, count),
             Err(TryRecvError::Empty | TryRecvError::Closed) => return found,
         }
     }
@@ -300,33 +245,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batch_over_limit_keeps_newest_and_counts_rest() {
-        let mut news = News::default();
-        news.omit(Topic::Transfer, 7);
-        for n in 0..MAX_PER_TOPIC + 3 {
-            news.tell(Topic::Transfer, "transfer-ended", &n);
-            news.tell(Topic::Host, "host", &n);
-        }
-        news.tell(Topic::Fill, "fill", &1);
-        let batch = news.into_batch();
-        assert!(batch.len() <= MAX_BATCH);
-        let of = |topic| batch.iter().filter(move |event| event.topic() == topic).map(Event::text).collect::<Vec<_>>();
-        let transfers = of(Topic::Transfer);
-        assert_eq!(transfers.len(), MAX_PER_TOPIC + 1);
-        assert_eq!(transfers[0], "event: transfer-ended\ndata: 3\n\n");
-        assert_eq!(transfers[MAX_PER_TOPIC], "event: omitted\ndata: {\"topic\":\"transfer\",\"count\":10}\n\n");
-        assert_eq!(of(Topic::Host).last(), Some(&"event: omitted\ndata: {\"topic\":\"host\",\"count\":3}\n\n"));
-        assert_eq!(of(Topic::Fill), ["event: fill\ndata: 1\n\n"]);
-    }
-
-    #[test]
     fn lagged_channel_counts_as_omitted() {
         let (sender, mut receiver) = broadcast::channel(4);
         for n in 0..10 {
             sender.send(n).unwrap();
         }
-        let mut news = News::default();
-        assert_eq!(drain(&mut receiver, Topic::Job, &mut news), [6, 7, 8, 9]);
-        assert_eq!(news.omitted[Topic::Job as usize], 6);
+        let mut batch = EventBatch::default();
+        assert_eq!(drain(&mut receiver, Topic::Job, &mut batch), [6, 7, 8, 9]);
+        let events = batch.into_events();
+        let texts: Vec<_> = events.iter().map(Event::text).collect();
+        assert_eq!(texts, ["event: omitted\ndata: {\"topic\":\"job\",\"count\":6}\n\n"]);
     }
 }

@@ -1,21 +1,22 @@
-//! Who may ask what, and what nobody may.
+//! Access to the admin listener: tokens, hosts, origins and rate limit.
 
 use super::*;
 use crate::asset::Digest;
 use crate::boot::Releases;
-use crate::http::tests::{PATIENCE, Plan, Site};
+use crate::http::tests::TestServer;
 use crate::transport::Client;
+use crate::transport::testing::LONG;
 
 fn guard() -> super::guard::Guard {
     super::guard::Guard::new(&AdminSettings::at("127.0.0.1:0".parse().unwrap()), None)
 }
 
-async fn desk(site: &Site) -> Desk {
-    Desk::open(Boot::plain(site.depot.clone())).await
+async fn start_admin(server: &TestServer) -> TestAdmin {
+    TestAdmin::open(Boot::assets_only(server.depot.clone())).await
 }
 
 #[test]
-fn without_tokens_the_api_answers_this_machine_alone() {
+fn api_without_tokens_admits_only_local_clients() {
     let guard = guard();
     for (peer, local, allowed) in [
         ("127.0.0.1:4000", "127.0.0.1:8081", true),
@@ -23,88 +24,102 @@ fn without_tokens_the_api_answers_this_machine_alone() {
         ("[::ffff:127.0.0.1]:4000", "127.0.0.1:8081", true),
         ("192.0.2.7:4000", "127.0.0.1:8081", false),
         ("[2001:db8::7]:4000", "127.0.0.1:8081", false),
-        // Where the listener has an address of its own, this machine comes from that.
+        // Connections from this machine to a specific address have that address as their source too.
         ("192.0.2.7:4000", "192.0.2.7:8081", true),
         ("[::ffff:192.0.2.7]:4000", "192.0.2.7:8081", true),
         ("192.0.2.8:4000", "192.0.2.7:8081", false),
     ] {
         let request = http::Request::get("/api/v1/nothing").header("host", local).body(()).unwrap().into_parts().0;
-        let client = Client::new(peer.parse().unwrap(), local.parse().unwrap(), false, PATIENCE);
+        let client = Client::new(peer.parse().unwrap(), local.parse().unwrap(), false, LONG);
         let refusal = guard.admit(&request, &client).err();
         assert_eq!(refusal.map(|refusal| refusal.status.as_u16()), (!allowed).then_some(403), "{peer} {local}");
     }
 }
 
 #[tokio::test]
-async fn metrics_and_health_are_for_all_by_any_name() {
-    let site = Plan::new().start().await;
-    let desk = desk(&site).await;
+async fn probes_need_no_token_and_no_host() {
+    let server = TestServer::builder().start().await;
+    let admin = start_admin(&server).await;
     for (path, kind, text) in [
         ("/healthz", "text/plain; charset=utf-8", "ok\n"),
         ("/readyz", "text/plain; charset=utf-8", "ready\n"),
         ("/metrics", "text/plain; version=0.0.4; charset=utf-8", "# TYPE up gauge\nup 1\n"),
     ] {
         for method in ["HEAD", "GET"] {
-            let reply = desk.send(method, path, &["Host: prometheus.example"], "").await;
-            assert_eq!((reply.status(), reply.field("Content-Type")), (200, Some(kind)), "{}", reply.head);
-            assert_eq!(reply.field("Content-Length"), Some(text.len().to_string().as_str()));
-            assert!(method == "HEAD" || reply.text() == text);
+            let response = admin.send(method, path, &["Host: prometheus.example"], "").await;
+            assert_eq!((response.status(), response.field("Content-Type")), (200, Some(kind)), "{}", response.head);
+            assert_eq!(response.field("Content-Length"), Some(text.len().to_string().as_str()));
+            assert!(method == "HEAD" || response.text() == text);
         }
     }
-    let reply = desk.send("GET", "/", &["Host: x"], "").await;
-    assert_eq!((reply.status(), reply.field("X-Content-Type-Options")), (200, Some("nosniff")));
-    desk.close().await;
+    let response = admin.send("GET", "/", &["Host: x"], "").await;
+    assert_eq!((response.status(), response.field("X-Content-Type-Options")), (200, Some("nosniff")));
+    admin.close().await;
 }
 
 #[tokio::test]
-async fn every_refusal_is_a_problem() {
-    let site = Plan::new().start().await;
-    let desk = desk(&site).await;
+async fn every_error_is_a_problem_document() {
+    let server = TestServer::builder().start().await;
+    let admin = start_admin(&server).await;
     for (method, path, status, detail) in [
         (
             "GET",
             "/assets/abc",
             404,
-            "nothing is served at this path; here are /, /metrics, /healthz, /readyz and /api/v1",
+            "no resource at this path; this listener serves /, /metrics, /healthz, /readyz and /api/v1",
         ),
-        ("GET", "/api", 404, "the API has nothing at this path; /api/v1/openapi.json says what it has"),
-        ("GET", "/api/v1/", 404, "the API has nothing at this path; /api/v1/openapi.json says what it has"),
-        ("GET", "/api/v1/hostsx", 404, "the API has nothing at this path; /api/v1/openapi.json says what it has"),
+        ("GET", "/api", 404, "the API has no resource at this path; /api/v1/openapi.json lists all of them"),
+        ("GET", "/api/v1/", 404, "the API has no resource at this path; /api/v1/openapi.json lists all of them"),
+        ("GET", "/api/v1/hostsx", 404, "the API has no resource at this path; /api/v1/openapi.json lists all of them"),
         ("GET", "/api/v1/hosts/x", 404, "no host has this name, and no machine with this MAC or address was seen"),
-        ("POST", "/metrics", 405, "this path does not take this method; the field Allow has those it takes"),
-        ("DELETE", "/api/v1/hosts", 405, "this path does not take this method; the field Allow has those it takes"),
+        (
+            "POST",
+            "/metrics",
+            405,
+            "this path does not support this method; the response field Allow lists the supported ones",
+        ),
+        (
+            "DELETE",
+            "/api/v1/hosts",
+            405,
+            "this path does not support this method; the response field Allow lists the supported ones",
+        ),
         ("GET", "/api/v1/hosts/%ff", 404, "Invalid URL: Invalid UTF-8 in `name`"),
     ] {
-        let reply = desk.ask(method, path, &[]).await;
-        assert_eq!((reply.status(), problem(&reply).detail.as_str()), (status, detail), "{method} {path}");
-        assert_eq!(reply.field("Allow"), (status == 405).then_some("GET,HEAD"), "{path}");
+        let response = admin.request(method, path, &[]).await;
+        assert_eq!((response.status(), problem(&response).detail.as_str()), (status, detail), "{method} {path}");
+        assert_eq!(response.field("Allow"), (status == 405).then_some("GET,HEAD"), "{path}");
     }
-    let reply = desk.send("POST", "/api/v1/hosts", &["Host: localhost"], &"x".repeat(65 << 10)).await;
-    assert_eq!((reply.status(), problem(&reply).title.as_str()), (413, "Payload Too Large"));
-    desk.close().await;
+    let response = admin.send("POST", "/api/v1/hosts", &["Host: localhost"], &"x".repeat(65 << 10)).await;
+    assert_eq!((response.status(), problem(&response).title.as_str()), (413, "Payload Too Large"));
+    admin.close().await;
 }
 
 #[tokio::test]
-async fn one_client_may_not_ask_without_end() {
-    let site = Plan::new().start().await;
-    let desk = desk(&site).await;
-    let mut wire = Wire::connect(desk.address).await;
-    let refused = loop {
-        wire.send("HEAD /api/v1/releases HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-        let reply = wire.reply("HEAD").await;
-        if reply.status() != 200 {
-            break reply;
+async fn rate_limit_returns_429() {
+    let server = TestServer::builder().start().await;
+    let admin = start_admin(&server).await;
+    let mut connection = TestConnection::connect(admin.address).await;
+    let mut refused = None;
+    // More than the burst and what is added to the bucket during the test.
+    for _ in 0..100_000 {
+        connection.send("HEAD /api/v1/releases HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        let response = connection.read_response("HEAD").await;
+        if response.status() != 200 {
+            refused = Some(response);
+            break;
         }
-    };
+    }
+    let refused = refused.expect("the rate limit is reached");
     assert_eq!((refused.status(), refused.field("Retry-After")), (429, Some("1")));
-    assert_eq!(desk.ask("GET", "/healthz", &[]).await.status(), 200, "health is always told");
-    desk.close().await;
+    assert_eq!(admin.request("GET", "/healthz", &[]).await.status(), 200, "health checks have no limit");
+    admin.close().await;
 }
 
 #[tokio::test]
-async fn tokens_open_what_their_file_says() {
-    let site = Plan::new().start().await;
-    let path = |name: &str| site.dir.path().join(name);
+async fn token_file_decides_access() {
+    let server = TestServer::builder().start().await;
+    let path = |name: &str| server.dir.path().join(name);
     std::fs::write(path("operators"), format!("sha256:{}\n", Digest::of(b"change"))).unwrap();
     std::fs::write(path("viewers"), "look\n").unwrap();
     let settings = AdminSettings {
@@ -115,11 +130,11 @@ async fn tokens_open_what_their_file_says() {
     };
     let boot = Boot::new(
         crate::boot::Roster::default(),
-        Releases::none(site.depot.clone()),
+        Releases::empty(server.depot.clone()),
         crate::boot::Ledger::in_memory(),
-        site.depot.clone(),
+        server.depot.clone(),
     );
-    let desk = Desk::with(settings, boot).await;
+    let admin = TestAdmin::with(settings, boot).await;
     let challenge = "Bearer realm=\"bootdepot\"";
     let invalid = "Bearer realm=\"bootdepot\", error=\"invalid_token\"";
     let scope = "Bearer realm=\"bootdepot\", error=\"insufficient_scope\"";
@@ -140,37 +155,42 @@ async fn tokens_open_what_their_file_says() {
     ] {
         let field = token.map(|token| format!("Authorization: {token}"));
         let fields: Vec<&str> = ["Host: boot.lab:8081"].into_iter().chain(field.as_deref()).collect();
-        let reply = desk.send(method, path, &fields, "").await;
-        assert_eq!((reply.status(), reply.field("Www-Authenticate")), (status, says), "{method} {path} {token:?}");
+        let response = admin.send(method, path, &fields, "").await;
+        assert_eq!(
+            (response.status(), response.field("Www-Authenticate")),
+            (status, says),
+            "{method} {path} {token:?}"
+        );
         if status >= 400 {
-            problem(&reply);
+            problem(&response);
         }
     }
-    // A good token by a name that is not this server's.
-    let reply = desk.send("GET", "/api/v1/hosts", &["Host: evil.example", "Authorization: Bearer change"], "").await;
-    assert_eq!(reply.status(), 403);
-    desk.close().await;
+    // A valid token, but a foreign Host.
+    let response =
+        admin.send("GET", "/api/v1/hosts", &["Host: evil.example", "Authorization: Bearer change"], "").await;
+    assert_eq!(response.status(), 403);
+    admin.close().await;
 }
 
 #[tokio::test]
-async fn a_listener_without_a_readable_token_file_does_not_start() {
+async fn unreadable_token_file_fails_bind() {
     let settings = AdminSettings {
         viewer_token_file: Some("/nowhere/tokens".into()),
         ..AdminSettings::at("127.0.0.1:0".parse().unwrap())
     };
-    let error = AdminServer::bind(settings, &mut Inherited::default()).await.err().unwrap();
+    let error = AdminServer::bind(settings, &mut InheritedSockets::default()).await.err().unwrap();
     assert_eq!(
-        error.to_string(),
+        format!("{:#}", anyhow::Error::from(error)),
         "cannot read the token file /nowhere/tokens (admin.viewer_token_file): No such file or directory (os error 2)"
     );
 }
 
 #[tokio::test]
-async fn a_reload_that_fails_says_all_that_is_wrong() {
-    let site = Plan::new().start().await;
-    let desk = desk(&site).await;
-    let reply = desk.ask("POST", "/api/v1/reload", &[]).await;
-    assert_eq!(reply.status(), 422);
-    assert_eq!(problem(&reply).errors, ["this server takes new settings when it starts again"]);
-    desk.close().await;
+async fn failed_reload_lists_all_errors() {
+    let server = TestServer::builder().start().await;
+    let admin = start_admin(&server).await;
+    let response = admin.request("POST", "/api/v1/reload", &[]).await;
+    assert_eq!(response.status(), 422);
+    assert_eq!(problem(&response).errors, ["this server takes new settings when it starts again"]);
+    admin.close().await;
 }

@@ -1,4 +1,4 @@
-//! The document that describes the API.
+//! The OpenAPI document.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// Every operation: its method, its path, and what the document says of it.
+/// Every operation: its method, its path, and its description in the document.
 fn operations(document: &Value) -> Vec<(String, String, &Value)> {
     let paths = document["paths"].as_object().unwrap();
     let each = paths.iter().flat_map(|(path, item)| {
@@ -16,13 +16,13 @@ fn operations(document: &Value) -> Vec<(String, String, &Value)> {
 }
 
 #[test]
-fn the_document_is_as_it_was() {
+fn openapi_document_matches_snapshot() {
     let document = serde_json::to_string_pretty(&api::document()).unwrap();
     insta::assert_snapshot!("openapi", document);
 }
 
 #[test]
-fn every_operation_says_who_may_do_it_and_how_it_is_refused() {
+fn every_operation_documents_security_and_errors() {
     let document = serde_json::to_value(api::document()).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     let mut names = BTreeSet::new();

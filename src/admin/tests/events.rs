@@ -1,42 +1,42 @@
-//! The stream of events, as a client reads it.
+//! The event stream over the wire.
 
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 
 use super::*;
-use crate::http::tests::{PATIENCE, Plan, Site};
+use crate::http::tests::TestServer;
 
-/// A reader of the stream.
-struct Reader {
-    wire: Wire,
+/// A client of the event stream.
+struct TestSubscriber {
+    connection: TestConnection,
     text: String,
 }
 
 /// One event: its id, its name, and its data.
 type Event = (Option<u64>, String, Value);
 
-impl Reader {
-    async fn open(desk: &Desk, query: &str, fields: &str) -> Self {
-        let mut wire = Wire::connect(desk.address).await;
-        wire.send(&format!("GET /api/v1/events{query} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")).await;
-        let head = wire.head().await;
+impl TestSubscriber {
+    async fn open(admin: &TestAdmin, query: &str, fields: &str) -> Self {
+        let mut connection = TestConnection::connect(admin.address).await;
+        connection.send(&format!("GET /api/v1/events{query} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")).await;
+        let head = connection.read_head().await;
         assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("Content-Type: text/event-stream\r\n"), "{head}");
-        Self { wire, text: String::new() }
+        Self { connection, text: String::new() }
     }
 
-    /// The next piece of the chunked body, `None` at its end.
+    /// Reads the next chunk of the body; `None` at its end.
     async fn piece(&mut self) -> Option<String> {
         let mut size = String::new();
         while !size.ends_with("\r\n") {
-            size.push(char::from(self.wire.0.read_u8().await.ok()?));
+            size.push(char::from(self.connection.0.read_u8().await.ok()?));
         }
         let mut piece = vec![0; usize::from_str_radix(size.trim_end(), 16).unwrap() + 2];
-        self.wire.0.read_exact(&mut piece).await.ok()?;
+        self.connection.0.read_exact(&mut piece).await.ok()?;
         piece.truncate(piece.len() - 2);
         (!piece.is_empty()).then(|| String::from_utf8(piece).unwrap())
     }
 
-    /// The next event of this name.
+    /// Waits for the next event with this name.
     async fn next(&mut self, wanted: &str) -> Event {
         let reading = async {
             loop {
@@ -53,24 +53,24 @@ impl Reader {
                 self.text.push_str(&piece);
             }
         };
-        tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("no event {wanted}"))
+        within_deadline(&format!("event {wanted}"), reading).await
     }
 }
 
-async fn desk(site: &Site) -> Desk {
-    Desk::open(Boot::plain(site.depot.clone())).await
+async fn start_admin(server: &TestServer) -> TestAdmin {
+    TestAdmin::open(Boot::assets_only(server.depot.clone())).await
 }
 
 #[tokio::test]
-async fn what_happens_is_told_and_a_reader_who_comes_back_hears_the_rest() {
-    let site = Plan::new().file("okd/kernel", b"kernel").file("okd/initrd", b"initrd").start().await;
-    let desk = desk(&site).await;
-    let mut all = Reader::open(&desk, "", "").await;
-    let mut some = Reader::open(&desk, "?topics=asset,job", "").await;
+async fn event_stream_resumes_after_last_event_id() {
+    let server = TestServer::builder().file("okd/kernel", b"kernel").file("okd/initrd", b"initrd").start().await;
+    let admin = start_admin(&server).await;
+    let mut all = TestSubscriber::open(&admin, "", "").await;
+    let mut some = TestSubscriber::open(&admin, "?topics=asset,job", "").await;
     let (_, _, status) = all.next("status").await;
-    assert_eq!((&status["ready"], &status["cache"]["proven"]["entries"]), (&Value::from(true), &Value::from(0)));
+    assert_eq!((&status["ready"], &status["cache"]["cached"]["entries"]), (&Value::from(true), &Value::from(0)));
 
-    assert_eq!(site.get("/assets/okd/kernel", &[]).await.status(), 200);
+    assert_eq!(server.get("/assets/okd/kernel", &[]).await.status(), 200);
     let (transfer, _, ended) = all.next("transfer-ended").await;
     assert_eq!(
         (&ended["name"], &ended["outcome"], &ended["sent"]),
@@ -79,10 +79,10 @@ async fn what_happens_is_told_and_a_reader_who_comes_back_hears_the_rest() {
     let (_, _, fill) = all.next("fill-ended").await;
     assert_eq!((&fill["name"], &fill["outcome"]), (&"okd/kernel".into(), &"complete".into()));
     let (asset, _, view) = some.next("asset").await;
-    assert_eq!((&view["name"], &view["state"]), (&"okd/kernel".into(), &"proven".into()));
+    assert_eq!((&view["name"], &view["state"]), (&"okd/kernel".into(), &"cached".into()));
     assert!(asset > transfer, "ids grow");
 
-    assert_eq!(desk.ask("POST", "/api/v1/assets/okd/initrd/preload", &[]).await.status(), 202);
+    assert_eq!(admin.request("POST", "/api/v1/assets/okd/initrd/preload", &[]).await.status(), 202);
     let (_, _, item) = some.next("job-item").await;
     assert_eq!(item["item"]["name"], "okd/initrd");
     loop {
@@ -95,32 +95,33 @@ async fn what_happens_is_told_and_a_reader_who_comes_back_hears_the_rest() {
     drop(some);
 
     let last = format!("Last-Event-ID: {}\r\n", asset.unwrap());
-    let mut again = Reader::open(&desk, "?topics=asset,job", &last).await;
-    assert_eq!(again.next("job-item").await.2, item, "it goes on where it was");
-    let mut stranger = Reader::open(&desk, "?topics=asset", "Last-Event-ID: 7\r\n").await;
-    let (tip, ..) = stranger.next("reset").await;
+    let mut again = TestSubscriber::open(&admin, "?topics=asset,job", &last).await;
+    assert_eq!(again.next("job-item").await.2, item, "it resumes");
+    let mut unknown = TestSubscriber::open(&admin, "?topics=asset", "Last-Event-ID: 7\r\n").await;
+    let (tip, ..) = unknown.next("reset").await;
     assert!(tip >= asset);
-    desk.close().await;
-    // The end of the server is the end of the stream.
-    while again.piece().await.is_some() {}
+    admin.close().await;
+    // The server ends the stream when it stops.
+    let drain = async { while again.piece().await.is_some() {} };
+    within_deadline("the end of the stream", drain).await;
 }
 
 #[tokio::test]
-async fn an_unknown_topic_is_refused_and_so_is_one_reader_too_many() {
-    let site = Plan::new().start().await;
-    let desk = desk(&site).await;
-    let reply = desk.ask("GET", "/api/v1/events?topics=status,hosts", &[]).await;
+async fn unknown_topic_and_subscriber_limit_are_refused() {
+    let server = TestServer::builder().start().await;
+    let admin = start_admin(&server).await;
+    let response = admin.request("GET", "/api/v1/events?topics=status,hosts", &[]).await;
     let detail = "there is no topic \"hosts\"; there are status, transfer, fill, job, host, release, asset, reload";
-    assert_eq!((reply.status(), problem(&reply).detail.as_str()), (400, detail));
-    let mut readers = Vec::new();
+    assert_eq!((response.status(), problem(&response).detail.as_str()), (400, detail));
+    let mut subscribers = Vec::new();
     for _ in 0..64 {
-        readers.push(Reader::open(&desk, "", "").await);
+        subscribers.push(TestSubscriber::open(&admin, "", "").await);
     }
-    let reply = desk.ask("GET", "/api/v1/events", &[]).await;
-    assert_eq!((reply.status(), reply.field("Retry-After")), (503, Some("5")));
-    problem(&reply);
-    drop(readers);
-    let free = async { while desk.send("HEAD", "/api/v1/events", &["Host: localhost"], "").await.status() == 503 {} };
-    tokio::time::timeout(PATIENCE, free).await.expect("a seat that is left is free");
-    desk.close().await;
+    let response = admin.request("GET", "/api/v1/events", &[]).await;
+    assert_eq!((response.status(), response.field("Retry-After")), (503, Some("5")));
+    problem(&response);
+    drop(subscribers);
+    let free = async { while admin.send("HEAD", "/api/v1/events", &["Host: localhost"], "").await.status() == 503 {} };
+    within_deadline("a free subscription", free).await;
+    admin.close().await;
 }

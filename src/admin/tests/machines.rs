@@ -1,26 +1,26 @@
-//! What the API says of machines.
+//! The API of machines.
 
 use std::collections::HashMap;
 
 use super::*;
 use crate::boot::{Ledger, Mac, Machine, Releases, Role, Roster};
 use crate::depot::{Outcome, Protocol};
-use crate::http::tests::{PATIENCE, Plan, Site};
+use crate::http::tests::TestServer;
 
-fn boot(site: &Site, ledger: &Ledger) -> Boot {
-    Boot::new(Roster::default(), Releases::none(site.depot.clone()), ledger.clone(), site.depot.clone())
+fn boot(server: &TestServer, ledger: &Ledger) -> Boot {
+    Boot::new(Roster::default(), Releases::empty(server.depot.clone()), ledger.clone(), server.depot.clone())
 }
 
 #[tokio::test]
-async fn what_was_told_before_the_end_is_taken_note_of() {
-    let site = Plan::new().start().await;
+async fn ledger_drains_events_before_stop() {
+    let server = TestServer::builder().start().await;
     let (ledger, end) = (Ledger::in_memory(), CancellationToken::new());
-    let (follower, depot, its) = (ledger.clone(), site.depot.clone(), end.clone());
+    let (follower, depot, its) = (ledger.clone(), server.depot.clone(), end.clone());
     let following = tokio::spawn(async move { follower.follow(&depot, &its).await });
-    // It listens from its first turn on.
+    // The ledger subscribes when its task first runs.
     tokio::task::yield_now().await;
     for _ in 0..1000 {
-        let transfer = site.depot.transfer(Protocol::Http, "127.0.0.1:4000".parse().unwrap(), "x");
+        let transfer = server.depot.transfer(Protocol::Http, "127.0.0.1:4000".parse().unwrap(), "x");
         transfer.finish(Outcome::Complete, None);
     }
     end.cancel();
@@ -30,44 +30,45 @@ async fn what_was_told_before_the_end_is_taken_note_of() {
 }
 
 #[tokio::test]
-async fn a_machine_that_fetched_what_its_script_named_is_done() {
-    let site = Plan::new().file("okd/kernel", &[7; 5000]).file("okd/initrd", &[8; 300]).start().await;
+async fn machine_is_done_after_all_files() {
+    let server = TestServer::builder().file("okd/kernel", &[7; 5000]).file("okd/initrd", &[8; 300]).start().await;
     let ledger = Ledger::in_memory();
-    let boot = boot(&site, &ledger);
-    let (follower, depot) = (ledger.clone(), site.depot.clone());
+    let boot = boot(&server, &ledger);
+    let (follower, depot) = (ledger.clone(), server.depot.clone());
     let following = tokio::spawn(async move { follower.follow(&depot, &CancellationToken::new()).await });
     let machine = Machine { mac: Some(Mac([2, 0, 0, 0, 0, 1])), ..Machine::default() };
     let named = [(Role::Kernel, "okd/kernel".to_owned()), (Role::Initrd, "okd/initrd".to_owned())];
-    ledger.scripted(&machine, "127.0.0.1".parse().unwrap(), Some("r630-01"), Some("worker"), &named);
+    ledger.record_script(&machine, "127.0.0.1".parse().unwrap(), Some("r630-01"), Some("worker"), &named);
 
-    let desk = Desk::open(boot).await;
-    let mut wire = Wire::connect(desk.address).await;
+    let admin = TestAdmin::open(boot).await;
+    let mut connection = TestConnection::connect(admin.address).await;
     let mut said = async |who: &str, wanted: &str| {
         let asking = async {
             loop {
-                wire.send(&format!("GET /api/v1/hosts/{who} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
-                let json: serde_json::Value = serde_json::from_str(wire.reply("GET").await.text()).unwrap();
+                connection.send(&format!("GET /api/v1/hosts/{who} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+                let json: serde_json::Value =
+                    serde_json::from_str(connection.read_response("GET").await.text()).unwrap();
                 if json["state"] == wanted {
                     return json;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{who} is not {wanted}"))
+        within_deadline(&format!("{who} to be {wanted}"), asking).await
     };
     said("r630-01", "booting").await;
-    // A kernel in two parts is a whole one; half an initrd is not.
-    site.get("/assets/okd/kernel", &["Range: bytes=0-999"]).await;
-    site.get("/assets/okd/kernel", &["Range: bytes=1000-"]).await;
-    site.get("/assets/okd/initrd", &["Range: bytes=0-99"]).await;
-    site.get("/assets/okd/nothing", &[]).await;
-    site.get("/assets/okd/initrd", &["Range: bytes=100-"]).await;
+    // Two ranges make a whole kernel; half an initrd is not whole.
+    server.get("/assets/okd/kernel", &["Range: bytes=0-999"]).await;
+    server.get("/assets/okd/kernel", &["Range: bytes=1000-"]).await;
+    server.get("/assets/okd/initrd", &["Range: bytes=0-99"]).await;
+    server.get("/assets/okd/nothing", &[]).await;
+    server.get("/assets/okd/initrd", &["Range: bytes=100-"]).await;
     let json = said("02-00-00-00-00-01", "done").await;
-    assert_eq!(json["note"], "everything that its script named came");
+    assert_eq!(json["note"], "everything that its script named was sent");
     let steps = json["boots"][0]["steps"].as_array().unwrap();
-    let told: Vec<_> = steps.iter().map(|step| (&step["role"], &step["requests"], &step["bytes"])).collect();
+    let received: Vec<_> = steps.iter().map(|step| (&step["role"], &step["requests"], &step["bytes"])).collect();
     let expected = [("kernel", 2, 5000), ("initrd", 2, 300), ("asset", 1, 0)]
         .map(|(role, requests, bytes)| (role.into(), requests.into(), bytes.into()));
-    assert_eq!(told, expected.each_ref().map(|(role, requests, bytes)| (role, requests, bytes)));
-    desk.close().await;
+    assert_eq!(received, expected.each_ref().map(|(role, requests, bytes)| (role, requests, bytes)));
+    admin.close().await;
     following.abort();
 }

@@ -37,15 +37,15 @@ impl House {
     }
 
     /// What a server that starts with the settings as they are hands over.
-    async fn start(&self) -> (Reloader, Reloads, Boot) {
+    async fn start(&self) -> (Reloader, ReloadTask, Boot) {
         let flags = Flags { config: Some(self.path("bootdepot.toml")), ..Flags::default() };
         let loaded = catalog::load(&Inputs::new(&flags, [])).await.unwrap_or_else(|errors| panic!("{errors}"));
-        let seed = Seed::of(&loaded);
+        let initial = InitialState::of(&loaded);
         let settings = CacheSettings { dir: self.path("cache"), max_size: 1 << 20, min_free: 0 };
         let (cache, origins) = (Cache::open(settings).unwrap(), Origins::new(Vec::new(), Timeouts::default()).unwrap());
         let depot = Depot::new(loaded.config.catalog, origins.clone(), cache, loaded.config.fill);
-        let boot = Boot::plain(depot);
-        let (reloader, reloads) = Reloader::new(seed, boot.clone(), origins);
+        let boot = Boot::assets_only(depot);
+        let (reloader, reloads) = Reloader::new(initial, boot.clone(), origins);
         (reloader, reloads, boot)
     }
 }
@@ -72,7 +72,7 @@ async fn who_asks_meanwhile_is_answered_by_one_load() {
     let (outcomes, ()) = tokio::join!(asking, reloads.run(stop.clone()));
     let wanted = ReloadView { outcome: ReloadOutcome::Ok, added: 2, removed: 1, changed: 0, warnings: Vec::new() };
     assert!(outcomes.iter().all(|outcome| outcome.as_ref() == Ok(&wanted)), "{outcomes:?}");
-    assert_eq!(reloader.standing().generation, 2);
+    assert_eq!(reloader.status().generation, 2);
     assert!(boot.depot().find("c").is_some() && boot.depot().find("a").is_none());
     let stopped = reloader.reload(ReloadTrigger::Api).await.unwrap_err();
     assert_eq!(stopped.errors, ["the server is stopping"]);
@@ -110,21 +110,21 @@ async fn a_failure_changes_nothing_and_is_told_everywhere() {
     assert!(failure.errors.iter().any(|error| error.starts_with(&format!("{url} line 1: asset[0].sha256 (b): "))));
     assert!(failure.errors.iter().any(|error| error.starts_with(&format!("{url} line 3: cache: "))));
     assert!(Arc::ptr_eq(&before, &boot.depot().catalog()));
-    let standing = reloader.standing();
-    let last = standing.last_reload.unwrap();
-    assert_eq!((standing.generation, last.errors, last.trigger), (1, failure.errors, ReloadTrigger::Signal));
-    let source = standing.sources.last().unwrap();
+    let status = reloader.status();
+    let last = status.last_reload.unwrap();
+    assert_eq!((status.generation, last.errors, last.trigger), (1, failure.errors, ReloadTrigger::Signal));
+    let source = status.sources.last().unwrap();
     assert!(source.place == url && source.error.as_ref().unwrap().contains("line 3: cache: "), "{source:?}");
     // A look finds nothing new in it, and does not take it either.
     reloads.look().await;
-    assert_eq!(reloader.standing().last_reload.unwrap().trigger, ReloadTrigger::Signal);
+    assert_eq!(reloader.status().last_reload.unwrap().trigger, ReloadTrigger::Signal);
 
     house.write("catalog.toml", &assets(&["b", "c"]));
     reloads.look().await;
-    let standing = reloader.standing();
-    assert_eq!((standing.assets, standing.generation), (3, 2));
-    assert_eq!(standing.last_reload.unwrap().trigger, ReloadTrigger::Poll);
-    assert_eq!(standing.sources.last().unwrap().error, None);
+    let status = reloader.status();
+    assert_eq!((status.assets, status.generation), (3, 2));
+    assert_eq!(status.last_reload.unwrap().trigger, ReloadTrigger::Poll);
+    assert_eq!(status.sources.last().unwrap().error, None);
 }
 
 #[tokio::test]
@@ -136,8 +136,8 @@ async fn a_bad_catalog_of_an_origin_without_validators_is_told_of_once() {
     let mut look = async || {
         reloads.seen = None;
         reloads.look().await;
-        let standing = reloader.standing();
-        (standing.generation, standing.last_reload.map(|last| (last.at, last.outcome)))
+        let status = reloader.status();
+        (status.generation, status.last_reload.map(|last| (last.at, last.outcome)))
     };
     house.write("catalog.toml", "[[asset]]\n");
     let told = look().await;
@@ -162,27 +162,27 @@ async fn a_catalog_that_met_a_broken_file_is_taken_when_the_file_is_mended() {
     for _ in 0..3 {
         reloads.look().await;
     }
-    let standing = reloader.standing();
-    assert_eq!((standing.generation, standing.sources.last().unwrap().error.clone()), (1, None));
-    assert!(standing.last_reload.unwrap().errors[0].contains("max_sice"));
+    let status = reloader.status();
+    assert_eq!((status.generation, status.sources.last().unwrap().error.clone()), (1, None));
+    assert!(status.last_reload.unwrap().errors[0].contains("max_sice"));
     house.write("bootdepot.toml", &house.sharing());
     reloads.look().await;
     assert!(boot.depot().find("b").is_some());
     // One that is as it was before it was bad is no trouble any more.
     house.write("catalog.toml", "[[asset]]\n");
     reloads.look().await;
-    assert!(reloader.standing().sources.last().unwrap().error.is_some());
+    assert!(reloader.status().sources.last().unwrap().error.is_some());
     house.write("catalog.toml", &assets(&["a", "b"]));
     reloads.look().await;
-    let standing = reloader.standing();
-    assert_eq!(standing.sources.last().unwrap().error, None);
-    let last = standing.last_reload.unwrap();
+    let status = reloader.status();
+    assert_eq!(status.sources.last().unwrap().error, None);
+    let last = status.last_reload.unwrap();
     assert_eq!((last.outcome, last.errors.len()), (crate::api::LastReloadOutcome::Unchanged, 0));
     // What a command found wrong with the files is wrong until it is told otherwise.
     house.write("bootdepot.toml", &(house.sharing() + "max_sice = 1\n"));
     assert!(reloads.reload(ReloadTrigger::Signal, None).await.is_err());
     reloads.look().await;
-    assert_eq!(reloader.standing().last_reload.unwrap().outcome, crate::api::LastReloadOutcome::Failed);
+    assert_eq!(reloader.status().last_reload.unwrap().outcome, crate::api::LastReloadOutcome::Failed);
 }
 
 #[tokio::test]
@@ -191,13 +191,13 @@ async fn a_catalog_that_comes_back_as_it_was_is_no_trouble_any_more() {
     house.write("bootdepot.toml", &house.sharing());
     house.write("catalog.toml", &assets(&["b"]));
     let (reloader, mut reloads, _boot) = house.start().await;
-    let error = || reloader.standing().sources.last().unwrap().error.clone();
+    let error = || reloader.status().sources.last().unwrap().error.clone();
     std::fs::rename(house.path("catalog.toml"), house.path("away")).unwrap();
     reloads.look().await;
     assert!(error().unwrap().ends_with("catalog.toml does not exist"), "{:?}", error());
     std::fs::rename(house.path("away"), house.path("catalog.toml")).unwrap();
     reloads.look().await;
-    assert_eq!((error(), reloader.standing().generation), (None, 1));
+    assert_eq!((error(), reloader.status().generation), (None, 1));
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn a_catalog_that_is_gone_stays_as_it_was_and_the_files_are_taken() {
     let view = reloads.reload(ReloadTrigger::Api, None).await.unwrap();
     assert_eq!((view.added, view.removed), (1, 0));
     assert!(view.warnings[0].starts_with("the shared catalog, as it was last read, cannot be read: "), "{view:?}");
-    assert!(boot.depot().find("b").is_some() && boot.troubles().is_empty());
+    assert!(boot.depot().find("b").is_some() && boot.problems().is_empty());
     // Another URL is another catalog, of which nothing is known: that is no reason to lose this one.
     house.write("bootdepot.toml", &settings.replace("catalog.toml", "other.toml"));
     let failure = reloads.reload(ReloadTrigger::Api, None).await.unwrap_err();

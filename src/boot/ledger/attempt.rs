@@ -1,55 +1,55 @@
-//! One attempt of a machine to boot: its steps, and what of the machine's next doing is part of it.
+//! One attempt of a machine to boot: its steps, and the rules that decide whether the next event belongs to it.
 
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::Role;
-use super::role::Stage;
+use super::stage::Stage;
 use super::step::Step;
+use crate::boot::role::Role;
 use crate::depot::{Outcome, Protocol};
 
-/// Steps of one attempt; what comes to more is added up in the last. Installers ask for a few dozen things.
+/// The most steps of one attempt. Further files are added up in the last step. Installers fetch a few dozen files.
 pub(super) const MAX_STEPS: usize = 32;
-/// The name of the step that stands for those.
+/// The name of the step for further files.
 const OTHERS: &str = "(others)";
-/// How long a machine may be silent and still be at the same stage: firmware and iPXE repeat within seconds, and a restart
-/// takes longer than this to come back to the firmware file.
+/// The longest pause within a stage. Firmware and iPXE retry within seconds, and a restarted machine needs longer than this
+/// to request its network boot program.
 const PAUSE: SignedDuration = SignedDuration::from_mins(1);
-/// After so much silence whatever a machine does is a new attempt.
-pub(super) const AFRESH: SignedDuration = SignedDuration::from_hours(1);
-/// Scripts by the names under which transfers tell of them; the first two are where a boot enters.
+/// After a pause of this length, any event starts a new attempt.
+pub(super) const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+/// The names of scripts in transfers. The first [`ENTRIES`] are entry scripts.
 const SCRIPTS: [&str; 4] = ["boot.ipxe", "autoexec.ipxe", "ipxe", "grub.cfg"];
 const ENTRIES: usize = 2;
 
 /// One attempt to boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Attempt {
-    /// Tells it from every other of this ledger.
+    /// Unique in this ledger.
     pub(super) id: u64,
     pub(super) began: Timestamp,
-    /// When anything of it last happened.
+    /// The time of its last event.
     pub(super) last: Timestamp,
-    /// The farthest that it came.
+    /// The latest stage that it reached.
     pub(super) stage: Stage,
     /// Whether a script was made for it.
     pub(super) scripted: bool,
     /// The profile of that script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) profile: Option<String>,
-    /// The architecture that it told DHCP (RFC 4578 2.1).
+    /// The architecture in its DHCP request (RFC 4578 2.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) arch: Option<u16>,
-    /// What its last script named.
+    /// The files that its last script named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) plan: Vec<(Role, String)>,
-    /// In the order in which they began.
+    /// Ordered by their start.
     pub(super) steps: Vec<Step>,
 }
 
 impl Attempt {
-    /// An attempt that begins now.
+    /// An attempt that starts at `at`.
     pub(super) fn new(id: u64, at: Timestamp) -> Self {
         Self {
             id,
@@ -64,7 +64,7 @@ impl Attempt {
         }
     }
 
-    /// What a transfer of `name` would be for in this attempt.
+    /// Returns the role of a transfer of `name` in this attempt.
     pub(super) fn role_of(&self, name: &str, protocol: Protocol, at: Timestamp) -> Role {
         if let Some((role, _)) = self.plan.iter().find(|(_, planned)| planned == name) {
             return *role;
@@ -77,23 +77,23 @@ impl Attempt {
             return step.role;
         }
         let tftp = protocol == Protocol::Tftp;
-        let firmware = if self.stage < Stage::Script {
+        let is_nbp = if self.stage < Stage::Script {
             let first = !self.steps.iter().any(|step| step.role == Role::Nbp);
             self.was_offered(name) || (tftp && first)
         } else {
-            // After a pause it is at work again, with another file than before.
+            // After a pause, the firmware is running again and requests another file than before.
             tftp && self.is_quiet(PAUSE, at)
         };
-        if firmware { Role::Nbp } else { Role::Asset }
+        if is_nbp { Role::Nbp } else { Role::Asset }
     }
 
-    /// Whether a step of this role belongs to this attempt: mere repeats do, and going back to an earlier stage does not.
-    pub(super) fn goes_on(&self, role: Role, name: &str, at: Timestamp) -> bool {
-        if self.is_quiet(AFRESH, at) {
+    /// Whether a step of this role belongs to this attempt. Repeated steps do; a return to an earlier stage does not.
+    pub(super) fn continues_with(&self, role: Role, name: &str, at: Timestamp) -> bool {
+        if self.is_quiet(MAX_PAUSE, at) {
             return false;
         }
-        match role.stage() {
-            // iPXE asks DHCP again after the firmware has loaded it.
+        match Stage::of(role) {
+            // iPXE sends its own DHCP request after the firmware has loaded it.
             Stage::Dhcp => self.stage < Stage::Nbp || (self.stage == Stage::Nbp && !self.is_quiet(PAUSE, at)),
             Stage::Nbp => {
                 let mut nbps = self.steps.iter().filter(|step| step.role == Role::Nbp);
@@ -104,9 +104,9 @@ impl Attempt {
         }
     }
 
-    /// The step of this role and name, made where there is none.
+    /// Returns the step of this role and name, and adds it if it is missing.
     pub(super) fn step(&mut self, role: Role, name: &str, at: Timestamp) -> &mut Step {
-        self.touch(role.stage(), at);
+        self.touch(Stage::of(role), at);
         let found = self.steps.iter().position(|step| step.role == role && step.name == name);
         let index = match found {
             Some(index) => index,
@@ -119,29 +119,29 @@ impl Attempt {
         &mut self.steps[index]
     }
 
-    /// The step of this role and name, where it is one of its own.
-    pub(super) fn own_step(&mut self, role: Role, name: &str) -> Option<&mut Step> {
+    /// Returns the step of this role and name; `None` if it is missing or counted among the others.
+    pub(super) fn find_step(&mut self, role: Role, name: &str) -> Option<&mut Step> {
         self.steps.iter_mut().find(|step| step.role == role && step.name == name)
     }
 
-    /// What of `sent` is of this step of its own. What a step was called when its transfer began may be another name now.
+    /// Returns the bytes in `sent` that belong to `step`. A step may have changed its role since its transfer began.
     pub(super) fn sent_of(&self, step: &Step, sent: &HashMap<(Role, String), u64>) -> u64 {
-        let own = |role: Role, name: &str| self.steps.iter().find(|step| step.role == role && step.name == name);
-        let mine = |(role, name): &(Role, String)| match own(*role, name) {
+        let find = |role: Role, name: &str| self.steps.iter().find(|step| step.role == role && step.name == name);
+        let belongs = |(role, name): &(Role, String)| match find(*role, name) {
             Some(found) => std::ptr::eq(found, step),
             None => step.name == OTHERS,
         };
-        sent.iter().filter(|(named, _)| mine(named)).map(|(_, bytes)| bytes).sum()
+        sent.iter().filter(|(named, _)| belongs(named)).map(|(_, bytes)| bytes).sum()
     }
 
-    /// A script was made for it.
-    pub(super) fn script(&mut self, profile: Option<String>, plan: Vec<(Role, String)>, at: Timestamp) {
+    /// Records a script.
+    pub(super) fn record_script(&mut self, profile: Option<String>, plan: Vec<(Role, String)>, at: Timestamp) {
         self.touch(Stage::Script, at);
         self.scripted = true;
         self.profile = profile;
         self.plan = plan;
         self.plan.truncate(MAX_STEPS);
-        // What was fetched before the script named it has its place in the plan all the same.
+        // Assets that were fetched before the script named them get their role now.
         for step in self.steps.iter_mut().filter(|step| step.role == Role::Asset) {
             if let Some((role, _)) = self.plan.iter().find(|(_, name)| *name == step.name) {
                 step.role = *role;
@@ -149,8 +149,8 @@ impl Attempt {
         }
     }
 
-    /// Adds the record of what turned out to be the same attempt.
-    pub(super) fn absorb(&mut self, other: Self) {
+    /// Merges another record of the same attempt.
+    pub(super) fn merge(&mut self, other: Self) {
         self.touch(other.stage, other.began);
         self.last = self.last.max(other.last);
         if other.scripted && !self.scripted {
@@ -159,34 +159,33 @@ impl Attempt {
         self.arch = self.arch.or(other.arch);
         for step in other.steps {
             let own = self.step(step.role, &step.name, step.began);
-            // One that was made just now is an empty record.
-            own.absorb(&step);
+            own.merge(&step);
         }
     }
 
-    /// Takes it that none of its transfers is under way; see [`Step::cut`].
-    pub(super) fn cut(&mut self, outcome: Option<Outcome>) {
+    /// Closes all active transfers; see [`Step::close_all`].
+    pub(super) fn close_all(&mut self, outcome: Option<Outcome>) {
         for step in &mut self.steps {
-            step.cut(outcome);
+            step.close_all(outcome);
         }
     }
 
-    /// What it takes to remember: steps, and names of its plan.
+    /// Its share of the memory limit: its steps and planned names.
     pub(super) fn weight(&self) -> usize {
         self.steps.len() + self.plan.len()
     }
 
-    /// Whether any of its transfers is under way.
+    /// Whether any of its transfers is active.
     pub(super) fn is_open(&self) -> bool {
         self.steps.iter().any(|step| step.open > 0)
     }
 
-    /// Whether nothing has happened for longer than `pause`.
+    /// Whether it has had no events and no active transfers for longer than `pause`.
     pub(super) fn is_quiet(&self, pause: SignedDuration, at: Timestamp) -> bool {
         !self.is_open() && at.duration_since(self.last) > pause
     }
 
-    /// Whether DHCP named this file: a path, or a URL that ends with it.
+    /// Whether DHCP offered this file: as a path, or as a URL that ends with it.
     fn was_offered(&self, name: &str) -> bool {
         let mut offered = self.steps.iter().filter(|step| step.role == Role::Dhcp);
         offered.any(|step| step.name.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('/')))
@@ -205,7 +204,7 @@ impl Attempt {
     }
 }
 
-/// The role of what has one by its name: scripts, and files of hosts.
+/// Returns the role of names that imply one: scripts and host files.
 pub(super) fn by_name(name: &str) -> Option<Role> {
     if SCRIPTS.contains(&name) { Some(Role::Script) } else { name.starts_with("hosts/").then_some(Role::File) }
 }

@@ -1,67 +1,43 @@
-//! The journal: the ledger's file, `ledger.jsonl` in the cache's directory. One line for each attempt that changed, the
-//! last one counts; written anew now and then, so that it stays small. A process that is killed loses its last second; a
-//! power cut takes besides what the system had not yet written, some half a minute.
+//! The journal: the ledger's file, `ledger.jsonl` in the cache's directory. Each change of an attempt appends a line; the
+//! last line of an attempt counts. The file is rewritten when it has grown too much. A killed process loses its last
+//! second; a power cut also loses what the kernel had not written back, about half a minute.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use super::attempt::Attempt;
-use super::key::Key;
+use super::line::Line;
+use crate::durable_file::DurableFile;
 
 /// The file's name in the cache's directory.
 const NAME: &str = "ledger.jsonl";
-/// Bytes of a line: an attempt with as many steps as may be has some 45 KiB. What is longer is none of ours.
+/// The longest line, in bytes. An attempt with the most steps has about 45 KiB; longer lines are not ours.
 const MAX_LINE: u64 = 64 << 10;
-/// The file is written anew when it has grown to so many times what it was when it was last, and by [`SLACK`] besides.
+/// The file is rewritten when it has grown by this factor since the last rewrite, plus [`SLACK`].
 const GROWTH: u64 = 4;
-/// Bytes; less is not worth the trouble.
+/// In bytes. A smaller file is not worth a rewrite.
 const SLACK: u64 = 256 << 10;
-
-/// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Line {
-    /// An attempt as it is now.
-    Boot {
-        /// Whose it is.
-        machine: Key,
-        /// The name of the host.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        host: Option<String>,
-        /// Where the machine was last.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        address: Option<IpAddr>,
-        /// The attempt.
-        boot: Attempt,
-    },
-    /// The attempt of this id is part of another.
-    Gone(u64),
-}
 
 /// The file. Every call blocks.
 #[derive(Debug)]
 pub(super) struct Journal {
-    path: PathBuf,
+    file: DurableFile,
     size: u64,
-    /// Its size when it was last written anew.
-    live: u64,
-    /// It does not hold what it should: nothing can be added, it must be written anew.
+    /// Its size after the last rewrite.
+    rewritten: u64,
+    /// Whether the file is incomplete and must be rewritten before anything is appended.
     stale: bool,
 }
 
 impl Journal {
-    /// The journal in `dir`, and what it holds. It has to be written anew before anything is added.
+    /// Opens the journal in `dir` and returns its lines. It must be rewritten before anything is appended.
     pub(super) fn open(dir: &Path) -> io::Result<(Self, Vec<Line>)> {
         let lines = Self::read(dir)?;
-        Ok((Self { path: dir.join(NAME), size: 0, live: 0, stale: true }, lines))
+        Ok((Self { file: DurableFile::new(dir.join(NAME)), size: 0, rewritten: 0, stale: true }, lines))
     }
 
-    /// What the journal in `dir` holds; nothing where there is none. What is no line of a journal, as the torn end of one
-    /// that was being written when the power went, is passed over.
+    /// Reads the journal in `dir`; empty if there is none. Invalid lines are skipped, such as one that was cut short by a
+    /// power failure.
     pub(super) fn read(dir: &Path) -> io::Result<Vec<Line>> {
         match File::open(dir.join(NAME)) {
             Ok(file) => lines(BufReader::new(file)),
@@ -70,41 +46,34 @@ impl Journal {
         }
     }
 
-    /// Whether it is time to [`Journal::rewrite`].
-    pub(super) fn is_overgrown(&self) -> bool {
-        // It may have gone with the cache's directory.
-        self.stale || !self.path.exists() || self.size > self.live.saturating_mul(GROWTH).saturating_add(SLACK)
+    /// Whether the next write must be a [`Journal::rewrite`].
+    pub(super) fn needs_rewrite(&self) -> bool {
+        // The file may have been removed with the cache's directory.
+        self.stale || !self.path().exists() || self.size > self.rewritten.saturating_mul(GROWTH).saturating_add(SLACK)
     }
 
-    /// Adds lines at its end.
+    /// Appends lines.
     pub(super) fn append(&mut self, lines: &[Line]) -> io::Result<()> {
         let text = text(lines)?;
-        // Should this fail, a part of it may be in the file.
+        // If this fails, the file may end with a part of it.
         self.stale = true;
-        OpenOptions::new().append(true).open(&self.path)?.write_all(&text)?;
+        OpenOptions::new().append(true).open(self.path())?.write_all(&text)?;
         self.stale = false;
         self.size += text.len() as u64;
         Ok(())
     }
 
-    /// Writes it anew: whatever happens meanwhile, the old one or the new one is there whole.
+    /// Replaces the file atomically: after a crash, either the old or the new file is there.
     pub(super) fn rewrite(&mut self, lines: &[Line]) -> io::Result<()> {
         let text = text(lines)?;
-        let new = self.path.with_extension("jsonl.new");
-        let mut file = File::create(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        if let Some(dir) = self.path.parent() {
-            File::open(dir)?.sync_all()?;
-        }
-        (self.size, self.live, self.stale) = (text.len() as u64, text.len() as u64, false);
+        self.file.replace(&text)?;
+        (self.size, self.rewritten, self.stale) = (text.len() as u64, text.len() as u64, false);
         Ok(())
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 }
 
@@ -124,7 +93,7 @@ fn lines(mut file: impl BufRead) -> io::Result<Vec<Line>> {
         if file.by_ref().take(MAX_LINE).read_until(b'\n', &mut text)? == 0 {
             return Ok(lines);
         }
-        // Pieces of a line that is too long are none either.
+        // The pieces of a line that is too long are invalid too.
         lines.extend(serde_json::from_slice::<Line>(&text));
     }
 }

@@ -1,4 +1,4 @@
-//! By what the ledger knows a machine.
+//! How the ledger identifies a machine.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,19 +6,19 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::boot::Mac;
+use crate::boot::mac::Mac;
 
-/// Who a machine is.
+/// The identity of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub(super) enum Key {
-    /// By its network card.
+pub(super) enum MachineKey {
+    /// By the MAC of its network card.
     Mac(Mac),
-    /// By its address, as long as nobody told its MAC.
+    /// By its address, until its MAC is known.
     Address(IpAddr),
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for MachineKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mac(mac) => mac.fmt(f),
@@ -27,25 +27,25 @@ impl fmt::Display for Key {
     }
 }
 
-impl FromStr for Key {
+impl FromStr for MachineKey {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // No address is also a MAC in any of its spellings.
+        // No IP address is also a spelling of a MAC.
         text.parse()
             .map(Self::Mac)
             .or_else(|_| text.parse().map(Self::Address))
-            .map_err(|_| format!("{text:?} is neither a MAC nor an address"))
+            .map_err(|_| format!("{text:?} is neither a MAC nor an IP address"))
     }
 }
 
-impl From<Key> for String {
-    fn from(key: Key) -> Self {
+impl From<MachineKey> for String {
+    fn from(key: MachineKey) -> Self {
         key.to_string()
     }
 }
 
-impl TryFrom<String> for Key {
+impl TryFrom<String> for MachineKey {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -58,11 +58,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_read_as_it_is_written() {
+    fn machine_key_display_round_trips() {
         for text in ["24:6e:96:00:00:01", "192.0.2.7", "2001:db8::7", "::1"] {
-            assert_eq!(text.parse::<Key>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<MachineKey>().unwrap().to_string(), text);
         }
-        assert_eq!("246E.9600.0001".parse::<Key>().unwrap().to_string(), "24:6e:96:00:00:01");
-        assert_eq!("r630-01".parse::<Key>().unwrap_err(), "\"r630-01\" is neither a MAC nor an address");
+        assert_eq!("246E.9600.0001".parse::<MachineKey>().unwrap().to_string(), "24:6e:96:00:00:01");
+        assert_eq!("r630-01".parse::<MachineKey>().unwrap_err(), "\"r630-01\" is neither a MAC nor an IP address");
     }
 }

@@ -1,59 +1,59 @@
-//! One step of a boot: a thing that the machine was given, however many requests it took.
+//! One step of a boot: a file that the machine was sent, in one or more requests.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::Role;
+use crate::boot::role::Role;
 use crate::depot::{CacheState, Outcome};
 
-/// Bytes of a name that the ledger keeps: the names of assets fit, and a client cannot fill memory with its own.
-const NAME_KEPT: usize = 200;
+/// The longest stored name, in bytes. Names of assets fit, and a client cannot fill the memory with its own.
+const MAX_NAME: usize = 200;
 
-/// One step. Many ranges of one asset, or repeats, are one step that adds up.
+/// One step. All ranges and repeated requests of one asset are one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Step {
     pub(super) role: Role,
     pub(super) name: String,
     pub(super) began: Timestamp,
-    /// When anything of it last happened.
+    /// The time of its last event.
     pub(super) last: Timestamp,
     /// Payload bytes of all its transfers.
     pub(super) bytes: u64,
     pub(super) requests: u64,
-    /// Requests that were served in full; each may have been for a part.
+    /// Requests that were answered completely; each may have been for a range.
     pub(super) completed: u64,
-    /// The whole asset's size, where it is known.
+    /// The size of the whole asset, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) size: Option<u64>,
-    /// The farthest that any of its bytes had to be fetched.
+    /// The most expensive source of any of its bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) cache: Option<CacheState>,
-    /// How its last transfer ended that was more than a probe.
+    /// The outcome of its last transfer; a probe counts only if there is nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) outcome: Option<Outcome>,
-    /// Microseconds in which at least one transfer was under way.
+    /// Microseconds in which at least one transfer was active.
     pub(super) busy: u64,
-    /// Transfers under way.
-    #[serde(default, skip_serializing_if = "is_none_open")]
+    /// Active transfers.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) open: u32,
     #[serde(skip)]
     busy_since: Option<Timestamp>,
 }
 
-/// What is known of a transfer's end.
+/// The end of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ending {
+pub(super) struct EndRecord {
     pub(super) outcome: Outcome,
     pub(super) cache: Option<CacheState>,
     pub(super) bytes: u64,
-    /// The whole asset's size, where it is known.
+    /// The size of the whole asset, if known.
     pub(super) size: Option<u64>,
 }
 
 impl Step {
-    /// A step that nothing happened in yet.
+    /// A step without events.
     pub(super) fn new(role: Role, name: String, at: Timestamp) -> Self {
         Self {
             role,
@@ -72,7 +72,7 @@ impl Step {
         }
     }
 
-    /// One more transfer of it begins.
+    /// Records the start of a transfer.
     pub(super) fn begin(&mut self, at: Timestamp) {
         self.touch(at);
         self.requests += 1;
@@ -82,8 +82,8 @@ impl Step {
         self.open += 1;
     }
 
-    /// One of its transfers ended.
-    pub(super) fn end(&mut self, ending: &Ending, at: Timestamp) {
+    /// Records the end of a transfer.
+    pub(super) fn end(&mut self, ending: &EndRecord, at: Timestamp) {
         self.touch(at);
         self.bytes += ending.bytes;
         self.size = ending.size.or(self.size);
@@ -94,11 +94,11 @@ impl Step {
         self.completed += u64::from(ending.outcome == Outcome::Complete);
         self.open = self.open.saturating_sub(1);
         if self.open == 0 {
-            self.rest(at);
+            self.stop_clock(at);
         }
     }
 
-    /// An answer that is made in one go. One that only `confirms` another counts where that one is not known.
+    /// Records a DHCP answer. One that `confirms` an earlier answer is counted only if that one is unknown.
     pub(super) fn answer(&mut self, confirms: bool, at: Timestamp) {
         self.touch(at);
         if !confirms || self.requests == 0 {
@@ -108,18 +108,17 @@ impl Step {
         self.outcome = Some(Outcome::Complete);
     }
 
-    /// Takes it that no transfer is under way, because no end of one will be heard of; `outcome` is how they ended, if
-    /// anybody knows.
-    pub(super) fn cut(&mut self, outcome: Option<Outcome>) {
+    /// Closes all active transfers, because their ends will not be reported. `outcome`: how they ended, if known.
+    pub(super) fn close_all(&mut self, outcome: Option<Outcome>) {
         if self.open > 0 {
             self.open = 0;
             self.outcome = outcome.or(self.outcome);
-            self.rest(self.last);
+            self.stop_clock(self.last);
         }
     }
 
-    /// Adds another record of the same step.
-    pub(super) fn absorb(&mut self, other: &Self) {
+    /// Merges another record of the same step.
+    pub(super) fn merge(&mut self, other: &Self) {
         self.began = self.began.min(other.began);
         if other.last >= self.last {
             self.outcome = other.outcome.or(self.outcome);
@@ -138,33 +137,33 @@ impl Step {
         };
     }
 
-    /// Whether as many bytes went out as the whole has, or, where nobody knows its size, some request was served in full.
-    pub(super) fn is_whole(&self) -> bool {
+    /// Whether the whole asset was sent; if its size is unknown, whether any request was answered completely.
+    pub(super) fn is_complete(&self) -> bool {
         self.completed > 0 && self.size.is_none_or(|size| self.bytes >= size)
     }
 
-    /// Whether parts of it were read with success, and not all: what a machine does with an ISO.
+    /// Whether ranges of it were sent, but not the whole asset. Machines read ISOs like this.
     pub(super) fn is_partly_read(&self) -> bool {
-        self.completed > 0 && !self.is_whole()
+        self.completed > 0 && !self.is_complete()
     }
 
-    /// Bytes a second while transfers were under way.
+    /// Bytes per second while transfers were active.
     pub(super) fn rate(&self) -> Option<u64> {
         let rate = u128::from(self.bytes) * 1_000_000 / u128::from((self.busy > 0).then_some(self.busy)?);
         u64::try_from(rate).ok().filter(|rate| *rate > 0)
     }
 
-    /// How long transfers were under way.
+    /// How long transfers were active.
     pub(super) fn took(&self) -> Duration {
         Duration::from_micros(self.busy)
     }
 
-    /// The same as it stands at `now`, when its transfers under way have sent `sent` bytes.
-    pub(super) fn so_far(&self, sent: u64, now: Timestamp) -> Self {
+    /// Returns the step at `now`, including the `sent` bytes of its active transfers.
+    pub(super) fn at(&self, sent: u64, now: Timestamp) -> Self {
         let mut step = self.clone();
         if step.open > 0 {
             step.bytes += sent;
-            step.rest(now.max(step.last));
+            step.stop_clock(now.max(step.last));
         }
         step
     }
@@ -174,20 +173,20 @@ impl Step {
         self.last = self.last.max(at);
     }
 
-    fn rest(&mut self, at: Timestamp) {
+    fn stop_clock(&mut self, at: Timestamp) {
         let busy = self.busy_since.take().map_or(SignedDuration::ZERO, |since| at.duration_since(since));
         self.busy += u64::try_from(busy.as_micros()).unwrap_or(0);
     }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-fn is_none_open(open: &u32) -> bool {
+fn is_zero(open: &u32) -> bool {
     *open == 0
 }
 
-/// A name as the ledger keeps it.
-pub(super) fn kept(name: &str) -> String {
-    name[..name.floor_char_boundary(NAME_KEPT)].to_owned()
+/// Cuts a name to the stored length.
+pub(super) fn stored_name(name: &str) -> String {
+    name[..name.floor_char_boundary(MAX_NAME)].to_owned()
 }
 
 #[cfg(test)]
@@ -198,25 +197,25 @@ mod tests {
         Timestamp::from_microsecond(micros).unwrap()
     }
 
-    fn ending(outcome: Outcome, bytes: u64) -> Ending {
-        Ending { outcome, cache: Some(CacheState::Hit), bytes, size: Some(100) }
+    fn ending(outcome: Outcome, bytes: u64) -> EndRecord {
+        EndRecord { outcome, cache: Some(CacheState::Hit), bytes, size: Some(100) }
     }
 
     #[test]
-    fn ranges_that_overlap_in_time_are_one_step_whose_rate_counts_the_time_once() {
+    fn step_concurrent_ranges_count_time_once() {
         let mut step = Step::new(Role::Asset, "x.iso".to_owned(), at(0));
         step.begin(at(0));
         step.begin(at(500_000));
-        step.end(&Ending { cache: Some(CacheState::Miss), ..ending(Outcome::Complete, 30) }, at(1_000_000));
+        step.end(&EndRecord { cache: Some(CacheState::Miss), ..ending(Outcome::Complete, 30) }, at(1_000_000));
         assert!(step.is_partly_read() && step.open == 1);
         step.end(&ending(Outcome::Complete, 70), at(2_000_000));
         assert_eq!((step.requests, step.completed, step.bytes, step.rate()), (2, 2, 100, Some(50)));
-        assert_eq!(step.cache, Some(CacheState::Miss), "some of it had to be fetched");
-        assert!(step.is_whole());
+        assert_eq!(step.cache, Some(CacheState::Miss), "one range was fetched from the origin");
+        assert!(step.is_complete());
     }
 
     #[test]
-    fn a_size_probe_is_no_outcome_of_its_own() {
+    fn step_probe_does_not_replace_outcome() {
         let mut step = Step::new(Role::Nbp, "snponly.efi".to_owned(), at(0));
         step.begin(at(0));
         step.end(&ending(Outcome::Probe, 0), at(1));
@@ -229,18 +228,18 @@ mod tests {
     }
 
     #[test]
-    fn a_step_under_way_shows_what_was_sent_by_now_and_how_fast() {
+    fn step_open_includes_bytes_sent() {
         let mut step = Step::new(Role::Kernel, "kernel".to_owned(), at(0));
         step.begin(at(0));
-        let shown = step.so_far(50, at(500_000));
+        let shown = step.at(50, at(500_000));
         assert_eq!((shown.bytes, shown.rate(), shown.open), (50, Some(100), 1));
         step.end(&ending(Outcome::Complete, 100), at(1_000_000));
-        assert_eq!(step.so_far(70, at(9_000_000)), step, "what ended is told by its end");
+        assert_eq!(step.at(70, at(9_000_000)), step, "a closed step ignores bytes of active transfers");
     }
 
     #[test]
-    fn a_name_is_cut_between_characters() {
-        assert_eq!(kept(&"ü".repeat(300)).len(), 200);
-        assert_eq!(kept(&format!("a{}", "ü".repeat(300))).len(), 199);
+    fn stored_name_is_cut_between_characters() {
+        assert_eq!(stored_name(&"ü".repeat(300)).len(), 200);
+        assert_eq!(stored_name(&format!("a{}", "ü".repeat(300))).len(), 199);
     }
 }

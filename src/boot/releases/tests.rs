@@ -1,37 +1,45 @@
-//! Releases over a real cache directory, whose assets come from files that each test puts there when it wants to.
+//! Releases over a real cache directory. Their assets come from files that each test creates.
 
-mod swap;
+mod replace;
 
-use std::time::Duration;
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::record::Record;
+use super::settings::ReconcileSettings;
 use super::*;
-use crate::asset::Digest;
+use crate::asset::{AssetName, Digest};
+use crate::backoff::BackoffPolicy;
+use crate::boot::not_live::NotLive;
 use crate::cache::{Cache, CacheSettings};
-use crate::catalog::Catalog;
-use crate::depot::{FillSettings, Holder};
+use crate::catalog::{Asset, Catalog, Release};
+use crate::depot::{Depot, FillSettings, RetentionReason};
 use crate::origin::{Origins, Timeouts};
 
+/// Fails a test that waits in vain, however slow the machine is.
+const DEADLINE: Duration = Duration::from_secs(60);
 const NAMES: [&str; 5] = ["okd/1/kernel", "okd/1/rootfs", "okd/2/kernel", "okd/2/rootfs", "memtest"];
 
-/// A directory with sources, a cache and a record.
-struct House {
+/// A directory with source files, a cache and a record.
+struct TestSite {
     dir: tempfile::TempDir,
-    /// How large the cache may grow, in bytes.
+    /// The limit of the cache, in bytes.
     max_size: u64,
 }
 
-/// Releases that are kept.
-struct Running {
+/// Releases with a running reconciler.
+struct TestReleases {
     releases: Releases,
     cache: Cache,
     stop: CancellationToken,
-    keeping: JoinHandle<()>,
+    reconciling: JoinHandle<()>,
 }
 
-impl House {
+impl TestSite {
     fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), max_size: 1 << 20 }
     }
@@ -40,7 +48,7 @@ impl House {
         self.dir.path().join(name.replace('/', "_"))
     }
 
-    /// Puts the source of an asset there.
+    /// Creates the source files of assets.
     fn put(&self, names: &[&str]) {
         for name in names {
             std::fs::write(self.path(name), content(name)).unwrap();
@@ -60,25 +68,28 @@ impl House {
             content_type: "application/octet-stream".into(),
             pin: false,
             blocks: None,
-            since: SystemTime::UNIX_EPOCH,
+            last_modified: SystemTime::UNIX_EPOCH,
         };
         let settings = CacheSettings { dir: self.dir.path().join("cache"), max_size: self.max_size, min_free: 0 };
-        // The lock of an earlier one goes with its last clone, which ended tasks may hold for a moment.
-        let cache = loop {
-            match Cache::open(settings.clone()) {
-                Err(crate::cache::CacheError::Locked { .. }) => tokio::time::sleep(Duration::from_millis(1)).await,
-                opened => break opened.unwrap(),
+        // Tasks of an earlier depot may hold the lock for a moment after it was closed.
+        let opening = async {
+            loop {
+                match Cache::open(settings.clone()) {
+                    Err(crate::cache::CacheError::Locked { .. }) => tokio::time::sleep(Duration::from_millis(1)).await,
+                    opened => break opened.unwrap(),
+                }
             }
         };
+        let cache = tokio::time::timeout(DEADLINE, opening).await.expect("the lock of the cache is released");
         let catalog = Catalog::new(NAMES.iter().map(asset).collect()).unwrap();
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
-        // What is missing is asked for again at once.
+        // Missing assets are requested again at once.
         let settings = FillSettings { negative_ttl: Duration::ZERO, retries: 0, ..FillSettings::default() };
         (Depot::new(catalog, origins, cache.clone(), settings), cache)
     }
 
-    /// Releases 1 and 2 of the channel okd, of which the settings want `active`, and memtest alone.
-    async fn open(&self, active: &str) -> Running {
+    /// Releases 1 and 2 of the channel okd, and memtest without a channel; `active` is active.
+    async fn open(&self, active: &str) -> TestReleases {
         let release = |name: &str, channel: Option<&str>, assets: &[&str]| Release {
             name: name.to_owned(),
             channel: channel.map(str::to_owned),
@@ -91,33 +102,42 @@ impl House {
             release("memtest", None, &NAMES[4..]),
         ];
         let (depot, cache) = self.depot().await;
-        let pace = Pace {
-            first_pause: Duration::from_millis(1),
-            longest_pause: Duration::from_millis(20),
-            look: Duration::from_millis(5),
+        let settings = ReconcileSettings {
+            backoff: BackoffPolicy { first: Duration::from_millis(1), max: Duration::from_millis(20), jitter: 0.25 },
+            check_interval: Duration::from_millis(5),
         };
-        let releases = Releases::open_with(releases, depot, self.record(), pace);
+        let releases = Releases::open_with(releases, depot, self.record(), settings);
         let stop = CancellationToken::new();
-        let (keeper, stopped) = (releases.clone(), stop.clone());
-        let keeping = tokio::spawn(async move { keeper.keep(stopped).await });
-        Running { releases, cache, stop, keeping }
+        let (reconciler, stopped) = (releases.clone(), stop.clone());
+        let reconciling = tokio::spawn(async move { reconciler.reconcile(stopped).await });
+        TestReleases { releases, cache, stop, reconciling }
     }
+}
+
+/// Polls until `condition` holds.
+async fn wait_for(condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waiting).await.expect("the condition holds in time");
 }
 
 fn content(name: &str) -> String {
     format!("the bytes of {name}")
 }
 
-impl Running {
+impl TestReleases {
     fn named(&self, reference: &str) -> Result<String, NotLive> {
-        self.releases.find(reference).map(|asset| asset.name.to_string())
+        self.releases.resolve(reference).map(|asset| asset.name.to_string())
     }
 
     fn view(&self, name: &str) -> ReleaseStatus {
         self.releases.list().into_iter().find(|view| view.name == name).unwrap()
     }
 
-    /// Waits until a release is seen so. Not a matter of time: the bound is for a test that fails.
+    /// Waits until `wanted` holds for a release.
     async fn until(&self, name: &str, wanted: impl Fn(&ReleaseStatus) -> bool) -> ReleaseStatus {
         let waiting = async {
             loop {
@@ -128,7 +148,7 @@ impl Running {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        let found = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+        let found = tokio::time::timeout(DEADLINE, waiting).await;
         found.unwrap_or_else(|_| panic!("{:?}", self.releases.list()))
     }
 
@@ -140,38 +160,38 @@ impl Running {
         self.cache.is_pinned(&Digest::of(content(name).as_bytes()))
     }
 
-    /// Ends it, so that its directory can be opened again.
+    /// Stops everything, so that the directory can be opened again.
     async fn close(self) {
         self.stop.cancel();
-        self.keeping.await.unwrap();
+        self.reconciling.await.unwrap();
         self.releases.shared.depot.close().await;
     }
 }
 
 #[tokio::test]
-async fn what_is_active_is_fetched_and_named_only_as_a_whole() {
-    let house = House::new();
-    house.put(&["okd/1/kernel"]);
-    let okd = house.open("okd-1").await;
-    let failed = okd.until("okd-1", |view| view.proven == 1 && view.state == ReleaseState::Failed).await;
+async fn active_release_goes_live_as_a_whole() {
+    let site = TestSite::new();
+    site.put(&["okd/1/kernel"]);
+    let okd = site.open("okd-1").await;
+    let failed = okd.until("okd-1", |view| view.cached == 1 && view.state == ReleaseState::Failed).await;
     let reason = failed.reason.unwrap();
     assert!(reason.starts_with("okd/1/rootfs: no source has it: "), "{reason}");
-    let fetching = NotLive::Fetching { release: "okd-1".to_owned(), proven: 1, total: 2 };
+    let fetching = NotLive::Fetching { release: "okd-1".to_owned(), cached: 1, total: 2 };
     for reference in ["okd:kernel", "okd:rootfs", "okd/1/kernel"] {
         assert_eq!(okd.named(reference), Err(fetching.clone()), "{reference}");
     }
-    assert_eq!(fetching.to_string(), "the release okd-1 is not here yet: 1 of 2 assets are proven");
-    let [trouble] = &okd.releases.troubles()[..] else { panic!("there is one") };
-    assert!(trouble.starts_with("release okd-1: okd/1/rootfs is not proven (1 of 2)"), "{trouble}");
-    // What is in no active release is served when it is asked for.
+    assert_eq!(fetching.to_string(), "the release okd-1 is not cached yet: 1 of 2 assets are cached");
+    let [problem] = &okd.releases.problems()[..] else { panic!("there is one") };
+    assert!(problem.starts_with("release okd-1: okd/1/rootfs is not cached (1 of 2)"), "{problem}");
+    // Assets in no active release resolve, and are fetched on request.
     assert_eq!(okd.named("okd/2/kernel").unwrap(), "okd/2/kernel");
     assert_eq!(okd.named("memtest").unwrap(), "memtest");
 
-    house.put(&["okd/1/rootfs"]);
+    site.put(&["okd/1/rootfs"]);
     okd.until_live("okd-1").await;
     assert_eq!(okd.named("okd:rootfs").unwrap(), "okd/1/rootfs");
     assert_eq!(okd.named("okd/1/kernel").unwrap(), "okd/1/kernel");
-    assert!(okd.releases.troubles().is_empty());
+    assert!(okd.releases.problems().is_empty());
     assert!(okd.is_pinned("okd/1/kernel") && okd.is_pinned("okd/1/rootfs") && !okd.is_pinned("okd/2/kernel"));
     let view = okd.view("okd-1");
     let bytes = (content("okd/1/kernel").len() + content("okd/1/rootfs").len()) as u64;
@@ -180,14 +200,14 @@ async fn what_is_active_is_fetched_and_named_only_as_a_whole() {
 }
 
 #[tokio::test]
-async fn references_that_lead_nowhere_say_so() {
-    let house = House::new();
-    let okd = house.open("").await;
+async fn reference_unknown_returns_reason() {
+    let site = TestSite::new();
+    let okd = site.open("").await;
     for reference in ["okd/3/kernel", "ocp:kernel", "okd", ":", "okd/1/kernel:x"] {
         assert_eq!(okd.named(reference), Err(NotLive::Unknown(reference.to_owned())));
     }
     assert_eq!(okd.named("okd:kernel"), Err(NotLive::Inactive("okd".to_owned())));
-    house.put(&["okd/1/kernel", "okd/1/rootfs"]);
+    site.put(&["okd/1/kernel", "okd/1/rootfs"]);
     okd.releases.activate("okd-1").await.unwrap();
     okd.until_live("okd-1").await;
     assert_eq!(okd.named("okd:initrd"), Err(NotLive::Unknown("okd:initrd".to_owned())));
@@ -195,118 +215,116 @@ async fn references_that_lead_nowhere_say_so() {
 }
 
 #[tokio::test]
-async fn new_scripts_go_over_when_the_last_blob_is_proven_and_not_before() {
-    let house = House::new();
-    house.put(&["okd/1/kernel", "okd/1/rootfs", "okd/2/kernel"]);
-    let okd = house.open("okd-1").await;
+async fn activation_switches_when_last_asset_is_cached() {
+    let site = TestSite::new();
+    site.put(&["okd/1/kernel", "okd/1/rootfs", "okd/2/kernel"]);
+    let okd = site.open("okd-1").await;
     okd.until_live("okd-1").await;
     let view = okd.releases.activate("okd-2").await.unwrap();
-    // The first try may have failed by now.
+    // The first fetch may have failed by now.
     assert!(view.active && matches!(view.state, ReleaseState::Fetching | ReleaseState::Failed), "{view:?}");
-    okd.until("okd-2", |view| view.proven == 1 && view.state == ReleaseState::Failed).await;
-    // The kernel of 2 is here, and still nobody is sent to it.
+    okd.until("okd-2", |view| view.cached == 1 && view.state == ReleaseState::Failed).await;
+    // The kernel of okd-2 is cached, but new scripts still use okd-1.
     assert_eq!(okd.named("okd:kernel").unwrap(), "okd/1/kernel");
     assert_eq!(okd.view("okd-1").state, ReleaseState::Live);
-    let [trouble] = &okd.releases.troubles()[..] else { panic!("there is one") };
+    let [problem] = &okd.releases.problems()[..] else { panic!("there is one") };
     assert!(
-        trouble.starts_with("release okd-2: okd/2/rootfs is not proven (1 of 2): no source has it: file://"),
-        "{trouble}"
+        problem.starts_with("release okd-2: okd/2/rootfs is not cached (1 of 2): no source has it: file://"),
+        "{problem}"
     );
 
-    house.put(&["okd/2/rootfs"]);
+    site.put(&["okd/2/rootfs"]);
     okd.until_live("okd-2").await;
     assert_eq!(okd.named("okd:kernel").unwrap(), "okd/2/kernel");
     assert_eq!(okd.named("okd:rootfs").unwrap(), "okd/2/rootfs");
     let before = okd.view("okd-1");
     assert_eq!((before.state, before.active), (ReleaseState::Idle, false));
-    let holders = |name: &str| okd.releases.shared.depot.holders(&Digest::of(content(name).as_bytes()));
+    let holders = |name: &str| okd.releases.shared.depot.retention_reasons(&Digest::of(content(name).as_bytes()));
     let until = before.kept_until.unwrap();
-    assert_eq!(holders("okd/1/rootfs"), [Holder::Kept { release: "okd-1".to_owned(), until }]);
-    assert!(okd.is_pinned("okd/1/rootfs"), "who began with it has to come to its end");
+    assert_eq!(holders("okd/1/rootfs"), [RetentionReason::PreviousRelease { release: "okd-1".to_owned(), until }]);
+    assert!(okd.is_pinned("okd/1/rootfs"), "machines that began with it must finish");
 
-    // Back again, at once: nothing has to be fetched.
+    // The rollback is immediate: everything is cached.
     let view = okd.releases.activate("okd-1").await.unwrap();
     assert_eq!((view.state, view.kept_until), (ReleaseState::Live, None));
     assert_eq!(okd.named("okd:kernel").unwrap(), "okd/1/kernel");
-    assert_eq!(holders("okd/1/rootfs"), [Holder::Release("okd-1".to_owned())]);
-    assert!(matches!(&holders("okd/2/rootfs")[..], [Holder::Kept { release, .. }] if release == "okd-2"));
+    assert_eq!(holders("okd/1/rootfs"), [RetentionReason::Release("okd-1".to_owned())]);
+    assert!(
+        matches!(&holders("okd/2/rootfs")[..], [RetentionReason::PreviousRelease { release, .. }] if release == "okd-2")
+    );
     okd.close().await;
 }
 
 #[tokio::test]
-async fn a_restart_keeps_what_was_chosen_and_what_is_live() {
-    let house = House::new();
-    house.put(&["okd/1/kernel", "okd/1/rootfs"]);
-    let okd = house.open("okd-1").await;
+async fn restart_keeps_activation_and_live_release() {
+    let site = TestSite::new();
+    site.put(&["okd/1/kernel", "okd/1/rootfs"]);
+    let okd = site.open("okd-1").await;
     okd.until_live("okd-1").await;
     okd.releases.activate("okd-2").await.unwrap();
     okd.close().await;
 
-    let okd = house.open("okd-1").await;
+    let okd = site.open("okd-1").await;
     assert_eq!(okd.named("okd:kernel").unwrap(), "okd/1/kernel", "live before anything is fetched");
     assert!(okd.view("okd-2").active);
-    house.put(&["okd/2/kernel", "okd/2/rootfs"]);
+    site.put(&["okd/2/kernel", "okd/2/rootfs"]);
     okd.until_live("okd-2").await;
     okd.close().await;
 
-    let okd = house.open("okd-1").await;
+    let okd = site.open("okd-1").await;
     assert_eq!(okd.named("okd:kernel").unwrap(), "okd/2/kernel");
     assert!(okd.view("okd-1").kept_until.is_some() && okd.is_pinned("okd/1/kernel"), "still kept");
     okd.close().await;
 
-    // The settings say something else than they did: that is newer.
-    let okd = house.open("okd-2").await;
+    // The changed configuration overrides the command.
+    let okd = site.open("okd-2").await;
     assert!(okd.view("okd-2").active);
     okd.close().await;
-    let okd = house.open("okd-1").await;
-    assert_eq!(okd.view("okd-1").state, ReleaseState::Live, "all of it is here, so it is live at once");
+    let okd = site.open("okd-1").await;
+    assert_eq!(okd.view("okd-1").state, ReleaseState::Live, "everything is cached, so it is live at once");
     okd.close().await;
 }
 
 #[tokio::test]
-async fn without_a_legible_record_the_settings_have_the_word() {
-    let house = House::new();
-    house.put(&NAMES);
-    std::fs::create_dir(house.dir.path().join("cache")).unwrap();
-    std::fs::write(house.record(), "{\"channels\": nonsense").unwrap();
-    let okd = house.open("okd-1").await;
+async fn invalid_record_falls_back_to_configuration() {
+    let site = TestSite::new();
+    site.put(&NAMES);
+    std::fs::create_dir(site.dir.path().join("cache")).unwrap();
+    std::fs::write(site.record(), "{\"channels\": nonsense").unwrap();
+    let okd = site.open("okd-1").await;
     okd.until_live("okd-1").await;
     okd.close().await;
-    let aside = house.dir.path().join("cache/releases.json.bad");
+    let aside = site.dir.path().join("cache/releases.json.bad");
     assert_eq!(std::fs::read_to_string(aside).unwrap(), "{\"channels\": nonsense");
-    assert_eq!(Record::read(&house.record()).channels["okd"].live.as_deref(), Some("okd-1"));
+    assert_eq!(Record::read(&site.record()).channels["okd"].live.as_deref(), Some("okd-1"));
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_written_is_written_later() {
-    let house = House::new();
-    house.put(&NAMES);
-    let okd = house.open("okd-1").await;
+async fn record_write_failure_is_retried() {
+    let site = TestSite::new();
+    site.put(&NAMES);
+    let okd = site.open("okd-1").await;
     okd.until_live("okd-1").await;
-    // A directory in the place of the new file.
-    let new = house.dir.path().join("cache/releases.json.new");
-    while std::fs::create_dir(&new).is_err() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    // A directory in place of the temporary file.
+    let new = site.dir.path().join("cache/releases.json.new");
+    wait_for(|| std::fs::create_dir(&new).is_ok()).await;
     okd.releases.activate("okd-2").await.unwrap();
     okd.until_live("okd-2").await;
     std::fs::remove_dir(&new).unwrap();
-    let recorded = || Record::read(&house.record()).channels["okd"].live.clone();
-    while recorded().as_deref() != Some("okd-2") {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let recorded = || Record::read(&site.record()).channels["okd"].live.clone();
+    wait_for(|| recorded().as_deref() == Some("okd-2")).await;
     okd.close().await;
 }
 
 #[tokio::test]
-async fn a_record_is_written_to_its_end_though_nobody_waits_for_it() {
-    let house = House::new();
-    let (depot, _) = house.depot().await;
+async fn record_write_survives_cancellation() {
+    let site = TestSite::new();
+    let (depot, _) = site.depot().await;
     let release = Release { name: "a".to_owned(), channel: None, assets: vec![], active: false };
-    let releases = Releases::open(vec![release], depot, house.record());
+    let releases = Releases::open(vec![release], depot, site.record());
     releases.state().unrecorded = true;
-    // The writing waits until somebody reads.
-    let new = house.dir.path().join("cache/releases.json.new");
+    // Writing to a pipe blocks until it is read.
+    let new = site.dir.path().join("cache/releases.json.new");
     rustix::fs::mkfifoat(rustix::fs::CWD, &new, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
     let mut waiting = Box::pin(releases.write_record());
     assert!(std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending())).await);
@@ -314,36 +332,36 @@ async fn a_record_is_written_to_its_end_though_nobody_waits_for_it() {
     let held = releases.shared.writing.try_lock().is_err();
     let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(new)).await.unwrap().unwrap();
     assert!(read.contains("\"alone\""), "{read}");
-    assert!(held, "no other may write beside it");
-    // A pipe is no file that lasts, so it is to be written again.
+    assert!(held, "a second write must wait");
+    // A pipe cannot be synced, so the write failed and is due again.
     let _written = releases.shared.writing.lock().await;
     assert!(releases.state().unrecorded);
 }
 
 #[tokio::test]
-async fn a_blob_that_goes_away_is_fetched_again_while_scripts_go_on_naming_it() {
-    let house = House::new();
-    house.put(&NAMES);
-    let okd = house.open("okd-1").await;
+async fn missing_blob_of_live_release_is_refetched() {
+    let site = TestSite::new();
+    site.put(&NAMES);
+    let okd = site.open("okd-1").await;
     okd.until_live("okd-1").await;
-    std::fs::remove_file(house.path("okd/1/rootfs")).unwrap();
+    std::fs::remove_file(site.path("okd/1/rootfs")).unwrap();
     let digest = Digest::of(content("okd/1/rootfs").as_bytes());
     let cache = okd.cache.clone();
     assert!(tokio::task::spawn_blocking(move || cache.quarantine(&digest)).await.unwrap());
-    assert_eq!(okd.releases.troubles(), ["release okd-1: okd/1/rootfs is not proven (1 of 2)"]);
+    assert_eq!(okd.releases.problems(), ["release okd-1: okd/1/rootfs is not cached (1 of 2)"]);
     assert_eq!(okd.named("okd:rootfs").unwrap(), "okd/1/rootfs");
     assert_eq!(okd.view("okd-1").state, ReleaseState::Live);
-    house.put(&["okd/1/rootfs"]);
-    okd.until("okd-1", |view| view.proven == 2).await;
-    assert!(okd.releases.troubles().is_empty());
+    site.put(&["okd/1/rootfs"]);
+    okd.until("okd-1", |view| view.cached == 2).await;
+    assert!(okd.releases.problems().is_empty());
     okd.close().await;
 }
 
 #[tokio::test]
-async fn a_release_without_a_channel_stands_for_itself() {
-    let house = House::new();
-    house.put(&NAMES);
-    let okd = house.open("okd-1").await;
+async fn release_without_channel_is_independent() {
+    let site = TestSite::new();
+    site.put(&NAMES);
+    let okd = site.open("okd-1").await;
     okd.until_live("okd-1").await;
     okd.releases.activate("memtest").await.unwrap();
     okd.until_live("memtest").await;
@@ -353,35 +371,35 @@ async fn a_release_without_a_channel_stands_for_itself() {
 }
 
 #[tokio::test]
-async fn a_cache_without_room_is_said_to_be_the_trouble() {
-    let house = House { max_size: 10, ..House::new() };
-    house.put(&NAMES);
-    let okd = house.open("okd-1").await;
+async fn full_cache_fails_release_with_reason() {
+    let site = TestSite { max_size: 10, ..TestSite::new() };
+    site.put(&NAMES);
+    let okd = site.open("okd-1").await;
     let view = okd.until("okd-1", |view| view.reason.is_some()).await;
     let reason = view.reason.unwrap();
-    assert!(reason.contains("the cache cannot take it: ") && reason.contains("max_size is 10"), "{reason}");
+    assert!(reason.contains("the cache cannot store it: ") && reason.contains("max_size is 10"), "{reason}");
     assert_eq!(view.state, ReleaseState::Failed);
     okd.close().await;
 }
 
 #[tokio::test]
-async fn an_unknown_release_is_told_from_those_there_are() {
-    let house = House::new();
-    let okd = house.open("").await;
+async fn unknown_release_error_lists_known() {
+    let site = TestSite::new();
+    let okd = site.open("").await;
     let error = okd.releases.activate("okd-3").await.unwrap_err();
     assert_eq!(error.to_string(), "there is no release \"okd-3\"; there are okd-1, okd-2, memtest");
     okd.close().await;
-    let (depot, _) = house.depot().await;
-    let error = Releases::none(depot).activate("x").await.unwrap_err();
-    assert_eq!(error.to_string(), "there is no release \"x\"; the settings have none");
+    let (depot, _) = site.depot().await;
+    let error = Releases::empty(depot).activate("x").await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no release \"x\"; the configuration has none");
 }
 
 #[tokio::test]
-async fn no_releases_leave_no_record() {
-    let house = House::new();
-    let (depot, _) = house.depot().await;
-    let releases = Releases::open(Vec::new(), depot, house.record());
+async fn no_releases_write_no_record() {
+    let site = TestSite::new();
+    let (depot, _) = site.depot().await;
+    let releases = Releases::open(Vec::new(), depot, site.record());
     releases.write_record().await;
-    assert!(releases.list().is_empty() && releases.troubles().is_empty());
-    assert!(!Path::new(&house.record()).exists());
+    assert!(releases.list().is_empty() && releases.problems().is_empty());
+    assert!(!Path::new(&site.record()).exists());
 }

@@ -1,94 +1,93 @@
-//! What can be wrong with hosts and profiles, and where.
+//! The errors of hosts and profiles, with their place in the configuration.
 
-use crate::boot::references::{ReferenceError, or_nearest};
+use crate::boot::closest::suggestion;
+use crate::boot::not_live::ReferenceError;
 
-/// One thing that is wrong, and of what.
+/// One error and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RosterError {
-    /// Of which host or profile.
+    /// The host or profile.
     pub subject: Subject,
-    /// The keys that lead to it from there, the outermost first.
+    /// The path of setting keys from there, the outermost first.
     pub key: Vec<String>,
     /// What is wrong.
     pub problem: RosterProblem,
 }
 
-/// A host or a profile, counted from 0 in the settings.
+/// A host or a profile, by its index in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// A host.
     Host(usize),
     /// A profile.
     Profile(usize),
-    /// What holds for machines that are no host.
+    /// The defaults for machines that match no host.
     Defaults,
 }
 
-/// What is wrong with a host or a profile.
+/// An error of a host or a profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RosterProblem {
-    /// A name that no host may have.
-    #[error("{0:?} is no host name: letters, digits and hyphens, and dots between such labels (RFC 1123)")]
+    /// An invalid host name.
+    #[error("{0:?} is not a host name: use letters, digits and hyphens, with dots between labels (RFC 1123)")]
     HostName(String),
-    /// A name that no script can say.
-    #[error("{0:?} is no name of a profile: scripts show it, and no line of one can hold control characters or ${{")]
+    /// An invalid profile name.
+    #[error("{0:?} is not a profile name: scripts show it, so it cannot contain control characters or ${{")]
     ProfileName(String),
-    /// A name that another has.
-    #[error("{0:?} is taken by another; names are unique")]
+    /// A name that is used twice.
+    #[error("{0:?} is used twice; names must be unique")]
     Taken(String),
-    /// What identifies a host identifies another too.
-    #[error("{key} is claimed by the host {other} too; a machine is one host")]
+    /// A key that two hosts have.
+    #[error("the host {other} has {key} too; a machine can match only one host")]
     Claimed {
-        /// The key as people say it.
+        /// The key, in words.
         key: String,
-        /// The host that claimed it before.
+        /// The first host with this key.
         other: String,
     },
-    /// A host that nothing identifies.
-    #[error("nothing identifies this host; give match one of mac, serial, uuid and asset_tag")]
+    /// A host without keys.
+    #[error("nothing identifies this host; set one of mac, serial, uuid and asset_tag in match")]
     Anonymous,
-    /// What no machine says of itself, or every board whose maker filled nothing in.
-    #[error(
-        "{0} identifies no machine: it is empty, longer than 128 characters, or what stands for none; leave it out"
-    )]
-    Filler(String),
-    /// There is no such profile.
-    #[error("there is no profile {name:?}{}", or_nearest(.nearest.as_deref()))]
+    /// A key that no machine can send, or that vendors use as a placeholder.
+    #[error("{0} identifies no machine: it is empty, longer than 128 characters, or a placeholder; remove it")]
+    Unmatchable(String),
+    /// An unknown profile.
+    #[error("there is no profile {name:?}{}", suggestion(.closest.as_deref()))]
     NoProfile {
         /// The name.
         name: String,
-        /// The known one that is written most alike.
-        nearest: Option<String>,
+        /// The most similar known name.
+        closest: Option<String>,
     },
-    /// A profile that says not how to boot, or says it twice.
-    #[error("a profile has one of kernel, iso, chain, iscsi, local and template; this has {}", if .0.is_empty() { "none".to_owned() } else { .0.join(" and ") })]
-    Kind(Vec<&'static str>),
-    /// A key that goes with a kernel alone.
-    #[error("this goes with kernel, and the profile has none")]
+    /// A profile with no boot method, or more than one.
+    #[error("a profile needs exactly one of kernel, iso, chain, iscsi, local and template; this has {}", if .0.is_empty() { "none".to_owned() } else { .0.join(" and ") })]
+    BootMethods(Vec<&'static str>),
+    /// A setting that needs a kernel.
+    #[error("this needs kernel, which the profile does not have")]
     NoKernel,
-    /// A reference that means nothing.
+    /// An invalid reference.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    /// A name under which no file can be served.
-    #[error("{0:?} is no name of a file: segments with slashes between them, none of them empty, '.' or '..'")]
+    /// An invalid file name.
+    #[error("{0:?} is not a file name: use segments separated by slashes, none of them empty, '.' or '..'")]
     FileName(String),
-    /// A URL or a portal that holds what none may.
+    /// An invalid URL or portal.
     #[error("{found:?} is not {expected}")]
-    Wrong {
+    Invalid {
         /// The text.
         found: String,
         /// What it must be.
         expected: &'static str,
     },
-    /// A template that cannot be read.
-    #[error("this template cannot be taken: {0}")]
+    /// A template that does not compile.
+    #[error("this template is invalid: {0}")]
     Template(String),
-    /// A script or a file that fails.
+    /// A script or a file that cannot be rendered.
     #[error("{what} for {whom} fails: {reason}")]
     Render {
-        /// What was to be made.
+        /// The script or file.
         what: String,
-        /// For which host, and for how many others.
+        /// The first host for which it fails, and the number of others.
         whom: String,
         /// Why.
         reason: String,

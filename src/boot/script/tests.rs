@@ -1,82 +1,21 @@
-mod breakout;
+mod injection;
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use insta::assert_snapshot;
 
 use super::*;
-use crate::asset::{AssetName, Digest};
-use crate::boot::{HostSettings, IscsiSettings, Keys, ProfileSettings, RosterError, RosterSettings, TemplateText};
-use crate::catalog::{Asset, Catalog, Release};
-
-pub(in crate::boot) fn asset(name: &str) -> Asset {
-    Asset {
-        name: AssetName::parse(name).unwrap(),
-        digest: Digest::of(name.as_bytes()),
-        sources: vec!["s3://b/x".parse().unwrap()],
-        size: None,
-        content_type: "application/octet-stream".into(),
-        pin: false,
-        blocks: None,
-        since: SystemTime::UNIX_EPOCH,
-    }
-}
-
-pub(in crate::boot) fn catalog() -> Catalog {
-    let names =
-        ["kernel", "initrd.img", "rootfs.img"].map(|short| [format!("okd/4.18/{short}"), format!("okd/4.19/{short}")]);
-    let others = ["isos/Fedora 42 (x86_64).iso", "boot/shell.efi"].map(str::to_owned);
-    Catalog::new(names.into_iter().flatten().chain(others).map(|name| asset(&name)).collect()).unwrap()
-}
-
-pub(in crate::boot) fn releases() -> Vec<Release> {
-    let release = |version: &str, active| Release {
-        name: format!("okd-{version}"),
-        channel: Some("okd".to_owned()),
-        assets: ["kernel", "initrd.img", "rootfs.img"]
-            .map(|short| AssetName::parse(&format!("okd/{version}/{short}")).unwrap())
-            .to_vec(),
-        active,
-    };
-    vec![release("4.18", false), release("4.19", true)]
-}
-
-pub(in crate::boot) fn roster(settings: RosterSettings) -> Result<Roster, Vec<RosterError>> {
-    Roster::new(settings, &catalog(), &releases())
-}
-
-pub(in crate::boot) fn visit() -> Visit {
-    Visit { peer: "10.0.0.7".parse().unwrap(), base: "http://10.0.0.1:8080".to_owned() }
-}
-
-/// The host `r630-01` with this profile, and a way to change it.
-pub(in crate::boot) fn one_host(profile: ProfileSettings, change: impl FnOnce(&mut HostSettings)) -> RosterSettings {
-    let mut host = HostSettings {
-        name: "r630-01".to_owned(),
-        keys: Keys { macs: vec!["24:6e:96:00:00:01".parse().unwrap()], ..Keys::default() },
-        profile: profile.name.clone(),
-        ..HostSettings::default()
-    };
-    change(&mut host);
-    RosterSettings { hosts: vec![host], profiles: vec![profile], default_profile: None }
-}
-
-pub(in crate::boot) fn template(text: &str) -> TemplateText {
-    TemplateText { file: "a.j2".to_owned(), text: text.to_owned() }
-}
-
-pub(in crate::boot) fn okd() -> ProfileSettings {
-    ProfileSettings {
-        name: "okd-worker".to_owned(),
-        kernel: Some("okd/4.19/kernel".to_owned()),
-        initrd: vec!["okd/4.19/initrd.img".to_owned()],
-        args: ["coreos.live.rootfs_url={{ asset_url('okd/4.19/rootfs.img') }}", "ip=dhcp", "hostname={{ host.name }}"]
-            .map(str::to_owned)
-            .to_vec(),
-        ..ProfileSettings::default()
-    }
-}
+use crate::asset::AssetName;
+use crate::boot::fixtures::{okd, one_host, request, roster, template};
+use crate::boot::language::Language;
+use crate::boot::links::TokenIssuer;
+use crate::boot::machine::Machine;
+use crate::boot::not_live::NotLive;
+use crate::boot::request_context::RequestContext;
+use crate::boot::role::Role;
+use crate::boot::roster::Roster;
+use crate::boot::settings::{IscsiSettings, ProfileSettings, RosterSettings, TemplateText};
 
 fn named(name: &str) -> ProfileSettings {
     ProfileSettings { name: name.to_owned(), ..ProfileSettings::default() }
@@ -86,26 +25,26 @@ fn machine() -> Machine {
     Machine::from_query("mac=24-6e-96-00-00-01&serial=ABC1234&platform=efi")
 }
 
-/// Both scripts of a profile, for the one host.
+/// The scripts of a profile for the host, in both languages.
 fn scripts(profile: ProfileSettings) -> String {
     let roster = roster(one_host(profile, |_| {})).unwrap();
-    let of = |language| roster.preview(&machine(), &visit(), language).text;
+    let of = |language| roster.preview(&machine(), &request(), language).text;
     format!("{}\n--- GRUB ---\n{}", of(Language::Ipxe), of(Language::Grub))
 }
 
 #[test]
-fn the_entries_send_a_machine_on_with_all_that_is_known() {
-    assert_snapshot!(Roster::default().entry(&visit(), Language::Ipxe));
-    assert_snapshot!(Roster::default().entry(&visit(), Language::Grub));
+fn entry_script_sends_all_identifiers() {
+    assert_snapshot!(entry_script(&request(), Language::Ipxe));
+    assert_snapshot!(entry_script(&request(), Language::Grub));
 }
 
 #[test]
-fn a_kernel_with_its_initramfs_and_arguments() {
+fn kernel_profile_script() {
     assert_snapshot!(scripts(okd()));
 }
 
 #[test]
-fn a_kernel_of_a_channel_is_that_of_the_active_release() {
+fn channel_reference_uses_active_release() {
     let profile = ProfileSettings {
         kernel: Some("okd:kernel".to_owned()),
         initrd: vec!["okd:initrd.img".to_owned(), "okd/4.18/initrd.img".to_owned()],
@@ -113,7 +52,7 @@ fn a_kernel_of_a_channel_is_that_of_the_active_release() {
         ..okd()
     };
     let roster = roster(one_host(profile, |host| host.args.push("dyndbg=\"file a.c +p\"".to_owned()))).unwrap();
-    let script = roster.preview(&machine(), &visit(), Language::Ipxe);
+    let script = roster.preview(&machine(), &request(), Language::Ipxe);
     assert_snapshot!(script.text);
     assert_eq!((script.host.as_deref(), script.profile.as_deref()), (Some("r630-01"), Some("okd-worker")));
     let named = [
@@ -126,7 +65,7 @@ fn a_kernel_of_a_channel_is_that_of_the_active_release() {
 }
 
 #[test]
-fn an_iso() {
+fn iso_profile_script() {
     assert_snapshot!(scripts(ProfileSettings {
         iso: Some("isos/Fedora 42 (x86_64).iso".to_owned()),
         ..named("fedora")
@@ -134,12 +73,12 @@ fn an_iso() {
 }
 
 #[test]
-fn a_chain_to_an_asset() {
+fn chain_to_asset_script() {
     assert_snapshot!(scripts(ProfileSettings { chain: Some("boot/shell.efi".to_owned()), ..named("shell") }));
 }
 
 #[test]
-fn a_chain_to_a_url() {
+fn chain_to_url_script() {
     assert_snapshot!(scripts(ProfileSettings {
         chain: Some("https://boot.netboot.xyz/?a=1&b=2".to_owned()),
         ..named("xyz")
@@ -147,7 +86,7 @@ fn a_chain_to_a_url() {
 }
 
 #[test]
-fn an_iscsi_disk() {
+fn iscsi_profile_script() {
     let disk = IscsiSettings {
         portal: "10.0.0.5".to_owned(),
         port: None,
@@ -159,12 +98,12 @@ fn an_iscsi_disk() {
 }
 
 #[test]
-fn the_machines_own_disks() {
+fn local_profile_script() {
     assert_snapshot!(scripts(ProfileSettings { local: true, ..named("local") }));
 }
 
 #[test]
-fn a_template_for_each_language() {
+fn operator_template_per_language() {
     let ipxe = "#!ipxe\necho {{ host.name }} from {{ base }} at {{ request.address }}\n\
                 set note {{ host.vars.note }}\nkernel {{ asset_url('okd:kernel') }} x={{ request.serial }} || shell\nboot\n";
     let grub = "echo {{ host.vars.note }} \"{{ host.vars.note }}\" '{{ host.vars.note }}'\nlinux {{ asset_path('okd:kernel') }}\nboot\n";
@@ -179,23 +118,23 @@ fn a_template_for_each_language() {
 }
 
 #[test]
-fn a_machine_that_nobody_named_says_who_it_is() {
+fn unknown_machine_script_shows_identifiers() {
     let roster = Roster::default();
     let machine = Machine::from_query("mac=24-6e-96-00-00-09&serial=ABC%201234;reboot");
     for language in [Language::Ipxe, Language::Grub] {
-        let script = roster.preview(&machine, &visit(), language);
-        assert_eq!((script.trouble, script.host, script.profile), (Some(Trouble::Unknown), None, None));
+        let script = roster.preview(&machine, &request(), language);
+        assert_eq!((script.error, script.host, script.profile), (Some(ScriptError::UnknownMachine), None, None));
         assert_snapshot!(script.text);
     }
 }
 
 #[test]
-fn a_machine_that_nobody_named_boots_the_default_profile() {
+fn unknown_machine_boots_default_profile() {
     let settings = RosterSettings { default_profile: Some("okd-worker".to_owned()), ..one_host(okd(), |_| {}) };
     let roster = roster(settings).unwrap();
     let hostname = |query: &str| {
-        let script = roster.preview(&Machine::from_query(query), &visit(), Language::Ipxe);
-        assert_eq!((script.host, script.trouble), (None, None));
+        let script = roster.preview(&Machine::from_query(query), &request(), Language::Ipxe);
+        assert_eq!((script.host, script.error), (None, None));
         script.text.split("hostname=").nth(1).unwrap().split(' ').next().unwrap().to_owned()
     };
     assert_eq!(hostname("mac=24-6e-96-00-00-09&hostname=node7"), "node7");
@@ -203,44 +142,44 @@ fn a_machine_that_nobody_named_boots_the_default_profile() {
     assert_eq!(hostname("hostname=-"), "unknown");
 }
 
-/// The script when the live releases say this.
+/// Renders the script with these live assets.
 fn with_live(live: impl Fn(&str) -> Result<AssetName, NotLive> + Send + Sync + 'static, language: Language) -> Script {
     let roster = roster(one_host(okd(), |_| {})).unwrap();
-    Making::new(&roster, &machine(), &visit(), language, Arc::new(live), Mint::Sample).make()
+    ScriptBuilder::new(&roster, &machine(), &request(), language, Arc::new(live), TokenIssuer::Sample).build()
 }
 
 #[test]
-fn a_release_that_is_not_here_yet_is_waited_for() {
+fn uncached_release_script_waits() {
     for language in [Language::Ipxe, Language::Grub] {
-        // The kernel is, so the template of the arguments finds out.
+        // The kernel is cached, so the template of the arguments fails.
         let script = with_live(
             |name| match name {
-                "okd/4.19/rootfs.img" => Err(NotLive::Fetching { release: "okd-4.19".to_owned(), proven: 2, total: 3 }),
+                "okd/4.19/rootfs.img" => Err(NotLive::Fetching { release: "okd-4.19".to_owned(), cached: 2, total: 3 }),
                 name => Ok(AssetName::parse(name).unwrap()),
             },
             language,
         );
-        assert!(matches!(script.trouble, Some(Trouble::NotLive(NotLive::Fetching { .. }))), "{:?}", script.trouble);
+        assert!(matches!(script.error, Some(ScriptError::NotLive(NotLive::Fetching { .. }))), "{:?}", script.error);
         assert_eq!(script.named, []);
         assert_snapshot!(script.text);
     }
 }
 
 #[test]
-fn a_script_that_fails_leaves_no_machine_without_a_word() {
+fn failed_script_shows_reason_and_retries() {
     for language in [Language::Ipxe, Language::Grub] {
         let script = with_live(|name| Err(NotLive::Unknown(name.to_owned())), language);
-        assert!(script.trouble.is_some());
+        assert!(script.error.is_some());
         assert_snapshot!(script.text);
     }
 }
 
 #[test]
-fn grub_says_what_it_cannot_do() {
+fn grub_unsupported_profile_shows_reason() {
     let args = vec!["BOOTIF=${net0/mac:hexhyp}".to_owned()];
     for (profile, base, reason) in [
-        (ProfileSettings { args, ..okd() }, "http://b", "its arguments hold a setting of iPXE, ${…}"),
-        (okd(), "https://b", "it speaks no HTTPS"),
+        (ProfileSettings { args, ..okd() }, "http://b", "its arguments contain an iPXE setting, ${…}"),
+        (okd(), "https://b", "it does not support HTTPS"),
         (
             ProfileSettings { template: Some(template("#!ipxe\n")), ..named("t") },
             "http://b",
@@ -248,23 +187,10 @@ fn grub_says_what_it_cannot_do() {
         ),
     ] {
         let roster = roster(one_host(profile, |_| {})).unwrap();
-        let visit = Visit { base: base.to_owned(), ..visit() };
-        let script = roster.preview(&machine(), &visit, Language::Grub);
-        assert_eq!(script.trouble, Some(Trouble::Language(reason)));
+        let request = RequestContext { base: base.to_owned(), ..request() };
+        let script = roster.preview(&machine(), &request, Language::Grub);
+        assert_eq!(script.error, Some(ScriptError::Unsupported(reason)));
         assert!(script.text.contains("GRUB cannot boot the profile"), "{}", script.text);
-        assert_eq!(roster.preview(&machine(), &visit, Language::Ipxe).trouble, None);
-    }
-}
-
-#[test]
-fn grub_names_a_server_in_its_own_way() {
-    for (url, path) in [
-        ("http://10.0.0.1:8080/assets/a%20b", Some("(http,10.0.0.1:8080)/assets/a%20b")),
-        ("http://boot.lab/grub.cfg?mac=1", Some("(http,boot.lab)/grub.cfg?mac=1")),
-        ("http://[fd00::1]:8080/x", Some("(http,[fd00::1]:8080)/x")),
-        ("https://boot.lab/x", None),
-        ("", None),
-    ] {
-        assert_eq!(grub::path(url).as_deref(), path, "{url}");
+        assert_eq!(roster.preview(&machine(), &request, Language::Ipxe).error, None);
     }
 }

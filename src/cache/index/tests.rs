@@ -1,13 +1,13 @@
-//! The accounts against a model that does everything in the plainest way.
+//! The index against a simple model.
 
 use proptest::prelude::*;
 
 use super::*;
 
 const LIMIT: u64 = 20;
-const FLOOR: u64 = 5;
+const MIN_FREE: u64 = 5;
 
-/// Blobs are called by small numbers here.
+/// The digest of the blob with this number.
 fn digest(name: u8) -> Digest {
     Digest::from_bytes([name; 32])
 }
@@ -15,16 +15,16 @@ fn digest(name: u8) -> Digest {
 #[derive(Debug, Clone)]
 enum Op {
     Fill { name: u8, size: u64, free: u64 },
-    Allocated { name: u8, missing: u64 },
+    Allocated { name: u8, unallocated: u64 },
     Admit { name: u8 },
     Leave { name: u8 },
     Discard { name: u8 },
     Open { name: u8 },
-    LetGo { name: u8 },
+    Close { name: u8 },
     Use { name: u8 },
     Pin { name: u8 },
     Unpin { name: u8 },
-    Rot { name: u8 },
+    Corrupt { name: u8 },
     CloseIdle { most: usize },
 }
 
@@ -32,16 +32,16 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let name = || 0u8..6;
     let op = prop_oneof![
         4 => (name(), 0u64..24, 0u64..40).prop_map(|(name, size, free)| Op::Fill { name, size, free }),
-        1 => (name(), 0u64..10).prop_map(|(name, missing)| Op::Allocated { name, missing }),
+        1 => (name(), 0u64..10).prop_map(|(name, unallocated)| Op::Allocated { name, unallocated }),
         4 => name().prop_map(|name| Op::Admit { name }),
         1 => name().prop_map(|name| Op::Leave { name }),
         1 => name().prop_map(|name| Op::Discard { name }),
         2 => name().prop_map(|name| Op::Open { name }),
-        2 => name().prop_map(|name| Op::LetGo { name }),
+        2 => name().prop_map(|name| Op::Close { name }),
         2 => name().prop_map(|name| Op::Use { name }),
         1 => name().prop_map(|name| Op::Pin { name }),
         1 => name().prop_map(|name| Op::Unpin { name }),
-        1 => name().prop_map(|name| Op::Rot { name }),
+        1 => name().prop_map(|name| Op::Corrupt { name }),
         1 => (0usize..4).prop_map(|most| Op::CloseIdle { most }),
     ];
     prop::collection::vec(op, 0..60)
@@ -51,11 +51,11 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 struct Partial {
     name: u8,
     size: u64,
-    missing: u64,
+    unallocated: u64,
     filling: bool,
 }
 
-/// Lists in the order in which things go.
+/// Each list is in the order of eviction.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Model {
     quarantined: Vec<(u8, u64)>,
@@ -76,35 +76,35 @@ impl Model {
         self.held.get(&name).is_some_and(|count| *count > 0)
     }
 
-    /// Takes out one thing after the other until there is room; who went, and `None` where there never is.
+    /// Evicts one after the other until there is enough space. Returns what was evicted; `None` if there is never enough.
     fn fill(&mut self, name: u8, size: u64, mut free: u64) -> Option<Vec<u8>> {
-        let mut gone = Vec::new();
+        let mut evicted = Vec::new();
         if size > LIMIT {
             return None;
         }
         loop {
-            let promised: u64 = self.partials.iter().map(|it| it.missing).sum();
-            if self.total() + size <= LIMIT && FLOOR + promised + size <= free {
+            let reserved: u64 = self.partials.iter().map(|it| it.unallocated).sum();
+            if self.total() + size <= LIMIT && MIN_FREE + reserved + size <= free {
                 break;
             }
             if !self.quarantined.is_empty() {
                 let (name, size) = self.quarantined.remove(0);
                 free += size;
-                gone.push(name);
+                evicted.push(name);
             } else if let Some(at) = self.partials.iter().position(|it| !it.filling) {
                 let it = self.partials.remove(at);
-                free += it.size - it.missing;
-                gone.push(it.name);
+                free += it.size - it.unallocated;
+                evicted.push(it.name);
             } else {
                 let loose = |(name, _): &(u8, u64)| !self.is_held(*name) && !self.pinned.contains(name);
                 let at = self.blobs.iter().position(loose)?;
                 let (name, size) = self.blobs.remove(at);
                 free += size;
-                gone.push(name);
+                evicted.push(name);
             }
         }
-        self.partials.push(Partial { name, size, missing: size, filling: true });
-        Some(gone)
+        self.partials.push(Partial { name, size, unallocated: size, filling: true });
+        Some(evicted)
     }
 
     fn filling(&mut self, name: u8) -> Option<&mut Partial> {
@@ -124,7 +124,7 @@ fn name_of(victim: &Victim<u8>) -> u8 {
     digest.as_bytes()[0]
 }
 
-/// The index, and what is held of it.
+/// The index, and the open files that readers have.
 struct Tested {
     index: Index<u8>,
     handles: HashMap<u8, Vec<Arc<u8>>>,
@@ -137,10 +137,10 @@ impl Tested {
         let now = self.now;
         match *op {
             Op::Fill { name, size, free } => self.fill(model, name, size, free),
-            Op::Allocated { name, missing } => {
+            Op::Allocated { name, unallocated } => {
                 if let Some(it) = model.filling(name) {
-                    it.missing = missing.min(it.size);
-                    self.index.set_missing(&digest(name), missing.min(it.size));
+                    it.unallocated = unallocated.min(it.size);
+                    self.index.set_unallocated(&digest(name), unallocated.min(it.size));
                 }
             }
             Op::Admit { name } => {
@@ -148,7 +148,7 @@ impl Tested {
                     model.partials.retain(|it| it.name != name);
                     model.blobs.retain(|it| it.0 != name);
                     model.blobs.push((name, it.size));
-                    // Who holds the replaced file holds nothing of the new one.
+                    // Readers of the replaced file do not protect the new one.
                     model.held.remove(&name);
                     self.handles.remove(&name);
                     self.index.admit(&digest(name), it.size, Arc::new(name), now);
@@ -158,7 +158,7 @@ impl Tested {
                 if let Some(it) = model.filling(name).cloned() {
                     model.partials.retain(|it| it.name != name);
                     model.partials.push(Partial { filling: false, ..it });
-                    self.index.idle(&digest(name), now);
+                    self.index.set_idle(&digest(name), now);
                 }
             }
             Op::Discard { name } => {
@@ -169,15 +169,15 @@ impl Tested {
             }
             Op::Open { name } => {
                 let handle = match self.index.find(&digest(name), now) {
-                    Whereabouts::Open(handle) => handle,
-                    Whereabouts::Closed { serial, .. } => self.index.keep_open(&digest(name), serial, Arc::new(name)),
-                    Whereabouts::Absent => return,
+                    Location::Open(handle) => handle,
+                    Location::Closed { serial, .. } => self.index.keep_open(&digest(name), serial, Arc::new(name)),
+                    Location::Missing => return,
                 };
                 self.handles.entry(name).or_default().push(handle);
                 *model.held.entry(name).or_default() += 1;
                 model.used(name);
             }
-            Op::LetGo { name } => {
+            Op::Close { name } => {
                 if model.is_held(name) {
                     self.handles.entry(name).or_default().pop();
                     *model.held.entry(name).or_default() -= 1;
@@ -198,7 +198,7 @@ impl Tested {
                     model.pinned.swap_remove(at);
                 }
             }
-            Op::Rot { name } => {
+            Op::Corrupt { name } => {
                 if let Some(at) = model.blobs.iter().position(|it| it.0 == name) {
                     let (_, size) = model.blobs.remove(at);
                     model.held.remove(&name);
@@ -206,12 +206,15 @@ impl Tested {
                     self.index.remove(&digest(name));
                     model.quarantined.retain(|it| it.0 != name);
                     model.quarantined.push((name, size));
-                    self.index.jail(&digest(name), size, now);
+                    self.index.add_quarantined(&digest(name), size, now);
                 }
             }
             Op::CloseIdle { most } => {
                 let closed = self.index.close_idle(most);
-                assert!(closed.iter().all(|handle| Arc::strong_count(handle) == 1), "what is held stays open");
+                assert!(
+                    closed.iter().all(|handle| Arc::strong_count(handle) == 1),
+                    "a file that is being read stays open"
+                );
             }
         }
     }
@@ -220,18 +223,18 @@ impl Tested {
         let known = model.partials.iter().find(|it| it.name == name).cloned();
         let claimed = self.index.claim(&digest(name));
         match known {
-            Some(it) if it.filling => assert_eq!(claimed, Claim::Busy),
+            Some(it) if it.filling => assert_eq!(claimed, ClaimOutcome::Busy),
             Some(it) => {
-                assert_eq!(claimed, Claim::Resumed(it.size));
+                assert_eq!(claimed, ClaimOutcome::Resumed(it.size));
                 model.partials.iter_mut().filter(|it| it.name == name).for_each(|it| it.filling = true);
             }
             None => {
-                assert_eq!(claimed, Claim::Fresh);
+                assert_eq!(claimed, ClaimOutcome::Fresh);
                 let before = model.clone();
                 let expected = model.fill(name, size, free);
                 let reserved = self.index.reserve(&digest(name), size, free, self.now);
-                let went = reserved.ok().map(|victims| victims.iter().map(name_of).collect::<Vec<_>>());
-                assert_eq!(went, expected);
+                let evicted = reserved.ok().map(|victims| victims.iter().map(name_of).collect::<Vec<_>>());
+                assert_eq!(evicted, expected);
                 if expected.is_none() {
                     *model = before;
                 } else {
@@ -243,7 +246,7 @@ impl Tested {
 
     fn compare(&self, model: &Model) {
         let stats = self.index.stats();
-        assert_eq!(stats.proven_bytes, model.blobs.iter().map(|it| it.1).sum::<u64>());
+        assert_eq!(stats.blob_bytes, model.blobs.iter().map(|it| it.1).sum::<u64>());
         assert_eq!(stats.partial_bytes, model.partials.iter().map(|it| it.size).sum::<u64>());
         assert_eq!(stats.quarantined_bytes, model.quarantined.iter().map(|it| it.1).sum::<u64>());
         assert_eq!(stats.partial_entries, model.partials.len());
@@ -262,40 +265,40 @@ impl Tested {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
-    fn does_what_the_plain_model_does(ops in ops()) {
+    fn index_matches_simple_model(ops in ops()) {
         let mut model = Model::default();
         let mut tested =
-            Tested { index: Index::new(LIMIT, FLOOR), handles: HashMap::new(), now: SystemTime::UNIX_EPOCH };
+            Tested { index: Index::new(LIMIT, MIN_FREE), handles: HashMap::new(), now: SystemTime::UNIX_EPOCH };
         for op in &ops {
             tested.apply(&mut model, op);
             tested.compare(&model);
         }
-        // When all is let go of, nothing is kept for ever.
+        // Without readers, pins and fills everything can be evicted.
         tested.handles.clear();
         for name in 0..6 {
             model.pinned.iter().filter(|it| **it == name).for_each(|_| tested.index.unpin(&digest(name)));
-            tested.index.idle(&digest(name), tested.now);
+            tested.index.set_idle(&digest(name), tested.now);
         }
         prop_assert_eq!(tested.index.evictable(), tested.index.total());
     }
 }
 
 #[test]
-fn says_why_there_is_no_room() {
-    let mut index = Index::<u8>::new(LIMIT, FLOOR);
+fn shortage_names_its_reason() {
+    let mut index = Index::<u8>::new(LIMIT, MIN_FREE);
     let now = SystemTime::UNIX_EPOCH;
     let why = |index: &mut Index<u8>, size, free| index.reserve(&digest(9), size, free, now).unwrap_err().to_string();
     assert_eq!(why(&mut index, 21, 99), "max_size is 20");
     assert_eq!(
         why(&mut index, 20, 24),
-        "24 bytes are free on the disk, min_free keeps 5 of them, and nothing more may be evicted"
+        "24 bytes are free on the disk, min_free keeps 5 of them free, and no more blobs may be evicted"
     );
     index.reserve(&digest(1), 12, 99, now).unwrap();
     assert_eq!(why(&mut index, 9, 99), "max_size is 20, and 12 bytes are pinned, being read or being filled");
 }
 
 #[test]
-fn uses_are_in_order_though_the_clock_goes_back() {
+fn uses_stay_ordered_when_clock_steps_back() {
     let mut index = Index::new(LIMIT, 0);
     let late = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
     for (name, now) in [(1, late), (2, SystemTime::UNIX_EPOCH)] {
@@ -307,7 +310,7 @@ fn uses_are_in_order_though_the_clock_goes_back() {
 }
 
 #[test]
-fn a_file_opened_for_a_blob_that_went_is_not_taken_for_the_one_that_came() {
+fn file_of_replaced_blob_is_not_kept() {
     let mut index = Index::new(LIMIT, 0);
     let now = SystemTime::UNIX_EPOCH;
     let put = |index: &mut Index<&str>, file| {
@@ -316,7 +319,7 @@ fn a_file_opened_for_a_blob_that_went_is_not_taken_for_the_one_that_came() {
     };
     put(&mut index, "old");
     assert_eq!(index.close_idle(0).len(), 1);
-    let Whereabouts::Closed { serial, .. } = index.find(&digest(1), now) else { panic!("it is closed") };
+    let Location::Closed { serial, .. } = index.find(&digest(1), now) else { panic!("it is closed") };
     index.remove(&digest(1));
     put(&mut index, "new");
     assert_eq!(*index.keep_open(&digest(1), serial, Arc::new("old")), "old");
@@ -324,34 +327,34 @@ fn a_file_opened_for_a_blob_that_went_is_not_taken_for_the_one_that_came() {
 }
 
 #[test]
-fn of_those_who_cannot_read_a_blob_the_first_is_told_to_look_at_it() {
+fn first_failed_reader_marks_blob_suspect() {
     let mut index = Index::new(LIMIT, 0);
     let now = SystemTime::UNIX_EPOCH;
     index.reserve(&digest(1), 1, 99, now).unwrap();
     index.admit(&digest(1), 1, Arc::new("first"), now);
     let first = index.opened(&digest(1), now).unwrap();
-    assert!(index.doubt(&digest(1), &first));
-    assert!(!index.doubt(&digest(1), &first), "it is known");
-    let Whereabouts::Closed { serial, .. } = index.find(&digest(1), now) else { panic!("it is opened anew") };
+    assert!(index.mark_suspect(&digest(1), &first));
+    assert!(!index.mark_suspect(&digest(1), &first), "it is marked already");
+    let Location::Closed { serial, .. } = index.find(&digest(1), now) else { panic!("it is opened again") };
     let second = index.keep_open(&digest(1), serial, Arc::new("second"));
-    assert!(!index.doubt(&digest(1), &first), "another file has taken its place");
-    assert!(!index.doubt(&digest(1), &second), "it is being looked at");
-    index.verified(&digest(1), now);
+    assert!(!index.mark_suspect(&digest(1), &first), "another file is open now");
+    assert!(!index.mark_suspect(&digest(1), &second), "it is being verified");
+    index.set_verified(&digest(1), now);
     let third = index.keep_open(&digest(1), serial, Arc::new("third"));
-    assert!(index.doubt(&digest(1), &third));
+    assert!(index.mark_suspect(&digest(1), &third));
     assert_eq!(index.open, 0);
     index.remove(&digest(1));
-    assert!(!index.doubt(&digest(1), &third));
+    assert!(!index.mark_suspect(&digest(1), &third));
 }
 
 #[test]
-fn uses_are_saved_once_they_are_old_enough() {
+fn uses_are_saved_after_their_age() {
     let mut index = Index::new(LIMIT, 0);
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
     index.reserve(&digest(1), 1, 99, start).unwrap();
     index.admit(&digest(1), 1, Arc::new(1), start);
     let hour = Duration::from_hours(1);
-    assert!(index.take_unsaved(Duration::ZERO).is_empty(), "admission wrote it");
+    assert!(index.take_unsaved(Duration::ZERO).is_empty(), "admission saved it");
     index.opened(&digest(1), start + hour).unwrap();
     assert!(index.take_unsaved(hour).is_empty());
     index.opened(&digest(1), start + hour * 2).unwrap();
@@ -359,49 +362,49 @@ fn uses_are_saved_once_they_are_old_enough() {
     assert!(index.take_unsaved(hour).is_empty());
 }
 
-/// A blob of an index: its size, whether it is pinned, whether a reader holds it, and whether it is one of those asked for.
-type Blobbed = (u64, bool, bool, bool);
+/// A blob: its size, and whether it is pinned, being read, and one of the requested digests.
+type TestBlob = (u64, bool, bool, bool);
 
 proptest! {
     #[test]
-    fn the_room_for_some_blobs_is_what_can_be_had_one_after_the_other(
+    fn capacity_is_what_can_be_reserved(
         limit in 0u64..60,
         free in 0u64..60,
         blobs in prop::collection::vec((1u64..9, any::<bool>(), any::<bool>(), any::<bool>()), 0..8),
-        rooms in prop::collection::vec((1u64..9, any::<bool>(), any::<bool>()), 0..3),
+        reservations in prop::collection::vec((1u64..9, any::<bool>(), any::<bool>()), 0..3),
         wanted in prop::collection::vec(1u64..9, 0..6),
     ) {
         let now = SystemTime::UNIX_EPOCH;
-        // Room for everything while it is laid out.
-        let mut index = Index::new(u64::MAX / 4, FLOOR);
-        let (mut readers, mut asked, mut here) = (Vec::new(), HashSet::new(), 0);
-        for (name, &(size, pinned, held, is_asked)) in (0u8..).zip::<&Vec<Blobbed>>(&blobs) {
+        // Large enough for everything that is set up.
+        let mut index = Index::new(u64::MAX / 4, MIN_FREE);
+        let (mut readers, mut requested, mut cached) = (Vec::new(), HashSet::new(), 0);
+        for (name, &(size, pinned, held, is_requested)) in (0u8..).zip::<&Vec<TestBlob>>(&blobs) {
             let file = Arc::new(());
             readers.extend(held.then(|| Arc::clone(&file)));
             index.admit(&digest(name), size, file, now);
             if pinned {
                 index.pin(&digest(name));
             }
-            if is_asked {
-                asked.insert(digest(name));
-                here += size;
+            if is_requested {
+                requested.insert(digest(name));
+                cached += size;
             }
         }
-        for (name, &(size, filling, allocated)) in (50u8..).zip(&rooms) {
+        for (name, &(size, filling, allocated)) in (50u8..).zip(&reservations) {
             index.reserve(&digest(name), size, u64::MAX / 4, now).unwrap();
             if allocated {
-                index.set_missing(&digest(name), 0);
+                index.set_unallocated(&digest(name), 0);
             }
             if !filling {
-                index.idle(&digest(name), now);
+                index.set_idle(&digest(name), now);
             }
         }
         index.limit = limit;
         let names: Vec<Digest> = (100u8..).zip(&wanted).map(|(name, _)| digest(name)).collect();
-        asked.extend(&names);
-        let room = index.room_for(&asked, free);
+        requested.extend(&names);
+        let capacity = index.capacity_for(&requested, free);
 
-        for digest in &asked {
+        for digest in &requested {
             index.pin(digest);
         }
         let mut free = free;
@@ -410,12 +413,12 @@ proptest! {
             match index.reserve(name, *size, free, now) {
                 Ok(victims) => free += victims.iter().map(|victim| match victim {
                     Victim::Quarantined(_, it) => it.size,
-                    Victim::Partial(_, it) => it.size - it.missing,
+                    Victim::Partial(_, it) => it.size - it.unallocated,
                     Victim::Blob(_, it) => it.size,
                 }).sum::<u64>(),
                 Err(_) => all = false,
             }
         }
-        prop_assert_eq!(all, wanted.is_empty() || here + wanted.iter().sum::<u64>() <= room);
+        prop_assert_eq!(all, wanted.is_empty() || cached + wanted.iter().sum::<u64>() <= capacity);
     }
 }

@@ -1,16 +1,16 @@
-//! The power is cut at every step, and the disk fails at every step.
+//! Simulated power cuts and disk failures at every fault point.
 
 use super::*;
 
 const LIMIT: u64 = 6_000;
 
-/// A directory in memory where there is such a thing: these tests bring a lot to the disk, and cut no real power.
+/// A directory in memory if possible: these tests sync often, and cut no real power.
 fn tempdir() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// A bit of everything that changes the directory. Goes on whatever fails, as a server does.
-fn live(cache: &Cache) {
+/// Runs every kind of change of the directory, and continues after failures, as a server does.
+fn exercise(cache: &Cache) {
     let (first, second, third) = (blob(1, 2_500), blob(2, 2_500), blob(3, 1_500));
     let _ = fill(cache, &first);
     let _ = fill(cache, &second);
@@ -31,7 +31,7 @@ fn live(cache: &Cache) {
     drop(cache.partial(&Digest::of(b"left"), 500, PART));
 }
 
-/// After any crash: what is here is whole, what is left over is gone, and every fill can be done.
+/// Asserts that after a crash all blobs are complete, leftovers are removed, and every fill succeeds.
 fn assert_recovered(dir: &Path, at: &str) {
     let cache = open(dir, LIMIT);
     assert_eq!(cache.probe(), Ok(()), "{at}");
@@ -50,30 +50,30 @@ fn assert_recovered(dir: &Path, at: &str) {
                 let end = bytes.len().min(start + 1_000);
                 let mut part = vec![0; end - start];
                 partial.read_at(start as u64, &mut part).unwrap();
-                assert_eq!(part, bytes[start..end], "{at}: a part is there that is not");
+                assert_eq!(part, bytes[start..end], "{at}: a part counts as written and is not");
             }
         }
         write_parts(&partial, &bytes).unwrap();
-        partial.admit(prove(&bytes)).unwrap();
+        partial.admit(verified(&bytes)).unwrap();
     }
     assert_consistent(&cache);
 }
 
 #[test]
-fn a_crash_after_any_step_leaves_a_valid_cache() {
-    let steps = {
+fn crash_at_any_step_leaves_valid_cache() {
+    let count = {
         let temp = tempdir();
         let faults = FaultPoints::default();
-        live(&Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap());
+        exercise(&Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap());
         faults.record().len()
     };
-    assert!(steps > 60, "{steps} steps are not a life");
-    for step in 0..steps {
+    assert!(count > 60, "{count} fault points are too few");
+    for step in 0..count {
         let temp = tempdir();
         let faults = FaultPoints::default();
         faults.fail(step..usize::MAX, libc::EIO);
         let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
-        live(&cache);
+        exercise(&cache);
         drop(cache);
         let last = faults.record().swap_remove(step);
         assert_recovered(temp.path(), &format!("after the step before {last}"));
@@ -81,7 +81,7 @@ fn a_crash_after_any_step_leaves_a_valid_cache() {
 }
 
 #[test]
-fn no_single_failure_leaks_room_or_spoils_a_blob() {
+fn single_failure_leaks_no_space() {
     for errno in [libc::EIO, libc::ENOSPC, libc::EROFS] {
         for step in 0.. {
             let temp = tempdir();
@@ -89,15 +89,15 @@ fn no_single_failure_leaks_room_or_spoils_a_blob() {
             let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
             faults.record();
             faults.fail(step..step + 1, errno);
-            live(&cache);
+            exercise(&cache);
             faults.heal();
             if faults.record().len() <= step {
                 break;
             }
             assert_eq!(cache.probe(), Ok(()));
-            // What could not be tidied up may stay until the next start; room may not.
+            // Files that could not be removed may stay until the next start; reservations must not.
             let stats = cache.stats();
-            let all = stats.proven_bytes + stats.partial_bytes + stats.quarantined_bytes;
+            let all = stats.blob_bytes + stats.partial_bytes + stats.quarantined_bytes;
             assert!(all <= LIMIT);
             let partial = cache.partial(&Digest::of(b"all of it"), LIMIT, PART).unwrap();
             assert_eq!(cache.stats().partial_bytes, LIMIT);
@@ -110,7 +110,7 @@ fn no_single_failure_leaks_room_or_spoils_a_blob() {
 }
 
 #[test]
-fn admission_is_in_the_order_that_survives_a_power_cut() {
+fn admission_syncs_in_safe_order() {
     let temp = tempdir();
     let faults = FaultPoints::default();
     let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
@@ -118,7 +118,7 @@ fn admission_is_in_the_order_that_survives_a_power_cut() {
     let partial = cache.partial(&Digest::of(&bytes), 1_500, PART).unwrap();
     write_parts(&partial, &bytes).unwrap();
     faults.record();
-    partial.admit(prove(&bytes)).unwrap();
+    partial.admit(verified(&bytes)).unwrap();
     let dir = &cache.store.dir;
     let digest = Digest::of(&bytes);
     let (blob, partial) = (dir.blob(&digest), dir.partial(&digest));
@@ -140,7 +140,7 @@ fn admission_is_in_the_order_that_survives_a_power_cut() {
 }
 
 #[test]
-fn bytes_that_the_disk_lost_are_never_admitted() {
+fn failed_fsync_prevents_admission() {
     let temp = tempdir();
     let faults = FaultPoints::default();
     let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
@@ -149,21 +149,21 @@ fn bytes_that_the_disk_lost_are_never_admitted() {
     let partial = cache.partial(&digest, 2_500, PART).unwrap();
     write_parts(&partial, &bytes).unwrap();
     faults.record();
-    // seal, then the fsync that fails; the kernel would say so only once.
+    // The second fault point is the fsync. The kernel reports such a failure only once.
     faults.fail(1..2, libc::EIO);
-    let error = partial.admit(prove(&bytes)).unwrap_err();
+    let error = partial.admit(verified(&bytes)).unwrap_err();
     assert!(error.to_string().starts_with("fsync "), "{error}");
-    let error = partial.admit(prove(&bytes)).unwrap_err();
-    assert!(error.to_string().starts_with("keep "), "{error}");
+    let error = partial.admit(verified(&bytes)).unwrap_err();
+    assert!(error.to_string().starts_with("sync "), "{error}");
     assert!(partial.finish_parts(&[0]).is_err() && partial.write_at(0, &[Bytes::new()]).is_err());
     assert_eq!(partial.parts(), [false; 3]);
     partial.reset().unwrap();
     write_parts(&partial, &bytes).unwrap();
-    assert_eq!(read(&partial.admit(prove(&bytes)).unwrap()), bytes);
+    assert_eq!(read(&partial.admit(verified(&bytes)).unwrap()), bytes);
 }
 
 #[test]
-fn a_failed_admission_can_be_resumed_after_a_restart() {
+fn failed_admission_resumes_after_restart() {
     let temp = tempdir();
     let faults = FaultPoints::default();
     let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
@@ -172,12 +172,12 @@ fn a_failed_admission_can_be_resumed_after_a_restart() {
     let partial = cache.partial(&digest, 2_500, PART).unwrap();
     write_parts(&partial, &bytes).unwrap();
     faults.fail(2..usize::MAX, libc::EIO);
-    partial.admit(prove(&bytes)).unwrap_err();
+    partial.admit(verified(&bytes)).unwrap_err();
     let mode = |cache: &Cache| fs::metadata(cache.store.dir.partial(&digest)).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&cache), 0o444, "it was sealed before");
+    assert_eq!(mode(&cache), 0o444, "it was sealed already");
     drop((cache, partial));
     let cache = open(temp.path(), LIMIT);
     let partial = cache.partial(&digest, 2_500, PART).unwrap();
     assert_eq!((partial.parts(), mode(&cache)), (vec![true; 3], 0o644));
-    partial.admit(prove(&bytes)).unwrap();
+    partial.admit(verified(&bytes)).unwrap();
 }

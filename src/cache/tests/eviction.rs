@@ -1,9 +1,9 @@
-//! What has to go for the sake of what comes, and what stays.
+//! Evictions: what is removed first, and what is kept.
 
 use super::*;
 
 #[test]
-fn the_longest_unused_go_first_and_what_is_held_stays() {
+fn eviction_is_least_recently_used_first() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 10_000);
     let blobs: Vec<_> = (0..5).map(|seed| blob(seed, 2_000)).collect();
@@ -18,21 +18,21 @@ fn the_longest_unused_go_first_and_what_is_held_stays() {
     assert!(matches!(cache.evict(&digests[0]), Err(EvictError::Held(_))));
     assert!(matches!(cache.evict(&digests[1]), Err(EvictError::Held(_))));
     assert!(matches!(cache.evict(&digests[2]), Err(EvictError::Pinned(_))));
-    assert!(matches!(cache.evict(&Digest::of(b"")), Err(EvictError::Absent(_))));
+    assert!(matches!(cache.evict(&Digest::of(b"")), Err(EvictError::Missing(_))));
 
     fill(&cache, &blob(5, 2_000)).unwrap();
-    let here = |cache: &Cache| digests.iter().map(|digest| cache.size_of(digest).is_some()).collect::<Vec<_>>();
-    assert_eq!(here(&cache), [true, true, true, true, false]);
+    let cached = |cache: &Cache| digests.iter().map(|digest| cache.size_of(digest).is_some()).collect::<Vec<_>>();
+    assert_eq!(cached(&cache), [true, true, true, true, false]);
     fill(&cache, &blob(6, 4_000)).unwrap();
-    assert_eq!(here(&cache), [true, true, true, false, false]);
+    assert_eq!(cached(&cache), [true, true, true, false, false]);
     let error = cache.partial(&Digest::of(b""), 5_000, PART).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no room for 5000 bytes: max_size is 10000, and 6000 bytes are pinned, being read or being filled"
+        "no space for 5000 bytes: max_size is 10000, and 6000 bytes are pinned, being read or being filled"
     );
     assert_eq!(cache.stats().partial_entries, 0);
     assert_eq!(read(&reader), blobs[0]);
-    assert_eq!(through_a_socket(&window), blobs[1][..100]);
+    assert_eq!(through_socket(&window), blobs[1][..100]);
     drop((reader, window));
     cache.unpin(&digests[2]);
     drop(cache.partial(&Digest::of(b""), 9_000, PART).unwrap());
@@ -44,7 +44,7 @@ fn the_longest_unused_go_first_and_what_is_held_stays() {
 }
 
 #[test]
-fn the_order_of_uses_survives_a_restart() {
+fn order_of_uses_survives_restart() {
     let temp = tempfile::tempdir().unwrap();
     let blobs: Vec<_> = (0..3).map(|seed| blob(seed, 2_000)).collect();
     let cache = open(temp.path(), 6_000);
@@ -67,7 +67,7 @@ fn the_order_of_uses_survives_a_restart() {
 }
 
 #[test]
-fn an_old_partial_goes_before_a_blob_and_one_being_filled_stays() {
+fn idle_partial_is_evicted_before_blob() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 6_000);
     let kept = blob(1, 2_000);
@@ -82,7 +82,7 @@ fn an_old_partial_goes_before_a_blob_and_one_being_filled_stays() {
 }
 
 #[test]
-fn quarantine_is_bounded_and_goes_first() {
+fn quarantine_is_bounded_and_evicted_first() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 20_000);
     let blobs: Vec<_> = (0..18).map(|seed| blob(seed, 1_000)).collect();
@@ -92,9 +92,9 @@ fn quarantine_is_bounded_and_goes_first() {
     }
     assert!(!cache.quarantine(&Digest::of(b"")));
     assert_eq!(cache.stats().quarantined_entries, 16);
-    let here: HashSet<_> =
+    let kept: HashSet<_> =
         blobs.iter().map(|it| Digest::of(it)).filter(|it| cache.store.dir.quarantined(it).exists()).collect();
-    assert_eq!(here, blobs[2..].iter().map(|it| Digest::of(it)).collect());
+    assert_eq!(kept, blobs[2..].iter().map(|it| Digest::of(it)).collect());
     let kept = blob(20, 4_000);
     fill(&cache, &kept).unwrap();
     fill(&cache, &blob(21, 15_000)).unwrap();

@@ -1,11 +1,14 @@
-//! Blobs that are not what they were, and what becomes of them.
+//! Corrupt, unreadable and missing blobs.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc;
+use std::time::Instant;
+
+use bootdepot_test_support::deadline::stretch;
 
 use super::*;
 
-/// Damages a proven blob behind the cache's back.
+/// Changes the file of a blob, which the cache does not notice by itself.
 fn damage(cache: &Cache, digest: &Digest, bytes: &[u8]) {
     let path = cache.store.dir.blob(digest);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -13,27 +16,27 @@ fn damage(cache: &Cache, digest: &Digest, bytes: &[u8]) {
 }
 
 #[test]
-fn a_rotten_blob_goes_to_quarantine_and_is_filled_again() {
+fn corrupt_blob_is_quarantined_and_refilled() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 1 << 20);
     let bytes = blob(1, 500_000);
     let digest = Digest::of(&bytes);
     let reader = fill(&cache, &bytes).unwrap();
-    assert!(matches!(cache.verify(&digest), ScrubOutcome::Proven));
-    let mut rotten = bytes.clone();
-    rotten[400_000] ^= 1;
-    damage(&cache, &digest, &rotten);
-    assert!(matches!(cache.verify(&digest), ScrubOutcome::Rotted));
-    assert!(cache.get(&digest).is_none() && cache.opened(&digest).is_none());
-    assert_eq!(fs::read(cache.store.dir.quarantined(&digest)).unwrap(), rotten);
+    assert!(matches!(cache.verify(&digest), ScrubOutcome::Verified));
+    let mut corrupt = bytes.clone();
+    corrupt[400_000] ^= 1;
+    damage(&cache, &digest, &corrupt);
+    assert!(matches!(cache.verify(&digest), ScrubOutcome::Corrupt));
+    assert!(cache.get(&digest).is_none() && cache.get_if_open(&digest).is_none());
+    assert_eq!(fs::read(cache.store.dir.quarantined(&digest)).unwrap(), corrupt);
     assert_eq!(reader.size(), bytes.len() as u64);
-    assert!(matches!(cache.verify(&digest), ScrubOutcome::Gone));
+    assert!(matches!(cache.verify(&digest), ScrubOutcome::Missing));
     assert_eq!(read(&fill(&cache, &bytes).unwrap()), bytes);
     assert_consistent(&cache);
 }
 
 #[test]
-fn a_blob_that_lost_bytes_or_its_file_is_not_served() {
+fn short_or_missing_file_is_not_served() {
     let temp = tempfile::tempdir().unwrap();
     let (short, gone) = (blob(1, 2_000), blob(2, 2_000));
     let cache = open(temp.path(), 1 << 20);
@@ -45,51 +48,51 @@ fn a_blob_that_lost_bytes_or_its_file_is_not_served() {
     fs::remove_file(cache.store.dir.blob(&Digest::of(&gone))).unwrap();
     assert!(cache.get(&Digest::of(&short)).is_none());
     assert!(cache.get(&Digest::of(&gone)).is_none());
-    assert_eq!((cache.stats().proven_entries, cache.stats().quarantined_entries), (0, 1));
+    assert_eq!((cache.stats().blob_entries, cache.stats().quarantined_entries), (0, 1));
 }
 
 #[test]
-fn a_blob_whose_file_is_gone_is_no_trouble_of_the_disk() {
+fn missing_file_does_not_fail_cache() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 1 << 20);
     let bytes = blob(1, 2_000);
     let digest = Digest::of(&bytes);
     let path = cache.store.dir.blob(&digest);
-    let lose = |when_hashed: bool| {
+    let remove = |while_hashing: bool| {
         fill(&cache, &bytes).unwrap();
         damage(&cache, &digest, &bytes[..1_000].repeat(2));
-        if !when_hashed {
+        if !while_hashing {
             fs::remove_file(&path).unwrap();
         }
         let outcome = cache.verify_watched(&digest, &mut |_| {
             fs::remove_file(&path).unwrap();
             ControlFlow::Continue(())
         });
-        assert!(matches!(outcome, ScrubOutcome::Gone), "{outcome:?}");
+        assert!(matches!(outcome, ScrubOutcome::Missing), "{outcome:?}");
         assert_eq!(cache.size_of(&digest), None);
         assert_eq!(cache.writable(), Ok(()));
         assert_consistent(&cache);
     };
-    lose(false);
-    lose(true);
+    remove(false);
+    remove(true);
     assert_eq!(read(&fill(&cache, &bytes).unwrap()), bytes);
 }
 
 #[test]
-fn a_quarantine_that_vanished_is_made_again() {
+fn deleted_quarantine_is_created_again() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 1 << 20);
     let bytes = blob(1, 2_000);
     fill(&cache, &bytes).unwrap();
     damage(&cache, &Digest::of(&bytes), &blob(2, 2_000));
     fs::remove_dir(cache.store.dir.quarantine()).unwrap();
-    assert!(matches!(cache.verify(&Digest::of(&bytes)), ScrubOutcome::Rotted));
+    assert!(matches!(cache.verify(&Digest::of(&bytes)), ScrubOutcome::Corrupt));
     assert_eq!(cache.writable(), Ok(()));
     assert_consistent(&cache);
 }
 
 #[test]
-fn a_blob_that_the_disk_gives_up_on_is_fetched_again() {
+fn unreadable_blob_is_quarantined_and_refilled() {
     let temp = tempfile::tempdir().unwrap();
     let faults = FaultPoints::default();
     let cache = Cache::open_with(settings(temp.path(), 1 << 20), faults.clone()).unwrap();
@@ -100,7 +103,7 @@ fn a_blob_that_the_disk_gives_up_on_is_fetched_again() {
         faults.fail(0..1, errno);
         let outcome = cache.verify(&digest);
         assert!(matches!(outcome, ScrubOutcome::Unreadable), "{outcome:?}");
-        assert!(cache.get(&digest).is_none() && cache.opened(&digest).is_none());
+        assert!(cache.get(&digest).is_none() && cache.get_if_open(&digest).is_none());
         assert!(cache.store.dir.quarantined(&digest).exists());
     }
     assert_eq!(read(&fill(&cache, &bytes).unwrap()), bytes);
@@ -108,7 +111,7 @@ fn a_blob_that_the_disk_gives_up_on_is_fetched_again() {
 }
 
 #[test]
-fn a_disk_that_fails_as_a_whole_costs_no_blob() {
+fn failed_disk_quarantines_no_blob() {
     let temp = tempfile::tempdir().unwrap();
     let faults = FaultPoints::default();
     let cache = Cache::open_with(settings(temp.path(), 1 << 20), faults.clone()).unwrap();
@@ -118,18 +121,18 @@ fn a_disk_that_fails_as_a_whole_costs_no_blob() {
     faults.fail(0..usize::MAX, libc::EIO);
     assert!(matches!(cache.verify(&digest), ScrubOutcome::Failed(CacheError::Io { .. })));
     assert!(cache.writable().is_err());
-    assert_eq!(read(&cache.get(&digest).unwrap()), bytes, "what can still be read is served");
+    assert_eq!(read(&cache.get(&digest).unwrap()), bytes, "a readable blob is served");
     faults.heal();
-    assert!(matches!(cache.verify(&digest), ScrubOutcome::Proven));
+    assert!(matches!(cache.verify(&digest), ScrubOutcome::Verified));
 
-    // Trouble of the system says nothing of the blob.
+    // An error of the system is not one of the blob.
     faults.fail(0..1, libc::EMFILE);
     assert!(matches!(cache.verify(&digest), ScrubOutcome::Failed(CacheError::Io { .. })));
     assert_eq!(cache.stats().quarantined_entries, 0);
 }
 
 #[test]
-fn a_scrub_is_due_for_the_one_longest_unverified() {
+fn scrub_is_due_for_oldest_verification() {
     let temp = tempfile::tempdir().unwrap();
     let (old, new) = (blob(1, 2_000), blob(2, 2_000));
     let day = Duration::from_hours(24);
@@ -143,14 +146,14 @@ fn a_scrub_is_due_for_the_one_longest_unverified() {
     drop(cache);
     let cache = open(temp.path(), 1 << 20);
     assert_eq!(cache.scrub_due(day), Some(Digest::of(&old)));
-    assert!(matches!(cache.verify(&Digest::of(&old)), ScrubOutcome::Proven));
+    assert!(matches!(cache.verify(&Digest::of(&old)), ScrubOutcome::Verified));
     assert_eq!(cache.scrub_due(day), None);
     drop(cache);
-    assert_eq!(open(temp.path(), 1 << 20).scrub_due(day), None, "a restart knows of it");
+    assert_eq!(open(temp.path(), 1 << 20).scrub_due(day), None, "it is saved on the disk");
 }
 
 #[test]
-fn a_scrub_stops_when_told() {
+fn scrub_stops_on_request() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 4 << 20);
     let bytes = blob(1, 3 << 20);
@@ -158,7 +161,7 @@ fn a_scrub_stops_when_told() {
     fill(&cache, &bytes[..1_000]).unwrap();
     let partial = cache.partial(&digest, 3 << 20, 1 << 20).unwrap();
     partial.write_at(0, &[bytes.clone().into()]).unwrap();
-    partial.admit(prove(&bytes)).unwrap();
+    partial.admit(verified(&bytes)).unwrap();
     let mut pieces = 0;
     let outcome = cache.scrub(&digest, &mut |_, _| {
         pieces += 1;
@@ -169,7 +172,7 @@ fn a_scrub_stops_when_told() {
 }
 
 #[test]
-fn the_scrub_loop_finds_rot_and_ends_with_its_sender() {
+fn scrub_loop_finds_corrupt_blob_and_stops() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 1 << 20);
     let (good, bad) = (blob(1, 2_000), blob(2, 2_000));
@@ -180,11 +183,14 @@ fn the_scrub_loop_finds_rot_and_ends_with_its_sender() {
     thread::scope(|scope| {
         let scrubbed = cache.clone();
         let looping = scope.spawn(move || scrubbed.scrub_loop(Some(Duration::ZERO), &stopped));
-        while cache.size_of(&Digest::of(&bad)).is_some() {
-            thread::yield_now();
+        let deadline = Instant::now() + stretch(Duration::from_mins(1));
+        let is_found = || cache.size_of(&Digest::of(&bad)).is_none();
+        while !is_found() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
         }
         drop(stop);
         looping.join().unwrap();
+        assert!(is_found(), "the corrupt blob is still cached after a minute");
     });
     assert!(cache.size_of(&Digest::of(&good)).is_some());
 }

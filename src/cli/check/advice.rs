@@ -13,13 +13,13 @@ pub(super) struct Trouble {
     pub(super) found: String,
     /// What to do.
     pub(super) remedy: String,
-    /// What else it keeps from being looked at.
-    pub(super) reach: Reach,
+    /// What else cannot be checked because of it.
+    pub(super) scope: Scope,
 }
 
-/// How far a trouble reaches.
+/// What a problem affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum Scope {
     /// No source of this origin at this server can be asked.
     Origin(Step),
     /// No object of this bucket.
@@ -106,22 +106,22 @@ impl Subject<'_> {
 
     /// The trouble that an error is.
     pub(super) fn trouble(&self, error: &OriginError) -> Trouble {
-        let trouble = |kind, reach, found: String, remedy: String| Trouble { kind, found, remedy, reach };
-        let step = Reach::Origin;
+        let trouble = |kind, scope, found: String, remedy: String| Trouble { kind, found, remedy, scope };
+        let step = Scope::Origin;
         match error {
-            OriginError::Dns { host, reason } => trouble(
+            OriginError::Dns { host, reason, .. } => trouble(
                 "cannot connect",
                 step(Step::Dns),
                 format!("the name {host} cannot be resolved ({reason})"),
                 format!("{}, or mend this machine's DNS until `getent hosts {host}` answers", self.mend_server()),
             ),
-            OriginError::Connect { host, reason } => trouble(
+            OriginError::Connect { host, reason, .. } => trouble(
                 "cannot connect",
                 step(Step::Tcp),
                 format!("{host}: {reason}"),
                 format!("see that the store runs there and no firewall is in the way; else {}", self.mend_server()),
             ),
-            OriginError::Tls { host, fault, reason } => trouble(
+            OriginError::Tls { host, fault, reason, .. } => trouble(
                 "cannot connect",
                 step(Step::Tls),
                 format!("TLS with {host}: {reason}"),
@@ -145,22 +145,22 @@ impl Subject<'_> {
             OriginError::AccessDenied { source_url, identity, code, .. } => self.denied(source_url, identity, code),
             OriginError::NoSuchBucket { bucket, endpoint } => trouble(
                 "no such bucket",
-                Reach::Bucket,
+                Scope::Bucket,
                 format!("{bucket} does not exist at {endpoint}"),
                 format!("make the bucket, or {}, or {}", self.mend_source(), self.mend_origin("endpoint")),
             ),
             OriginError::NotFound { source_url } => trouble(
                 if self.route.server.is_some() { "no such object" } else { "no such file" },
-                Reach::Object,
+                Scope::Object,
                 format!("{source_url} does not exist"),
                 format!("put it there, or {}", self.mend_source()),
             ),
             OriginError::Settings { reason, .. } => {
-                trouble("settings", Reach::Object, reason.clone(), self.mend_source())
+                trouble("settings", Scope::Object, reason.clone(), self.mend_source())
             }
             OriginError::Throttled { code, .. } => trouble(
                 "throttled",
-                Reach::Object,
+                Scope::Object,
                 format!("the store asks to slow down ({code})"),
                 "run this again when the store is less busy".to_owned(),
             ),
@@ -176,13 +176,13 @@ impl Subject<'_> {
             // Such as another region's.
             OriginError::Status { status: status @ 300..=399, message, .. } => trouble(
                 "elsewhere",
-                Reach::Bucket,
+                Scope::Bucket,
                 message.clone().unwrap_or_else(|| format!("it answers {status}")),
                 format!("{}, or {}", self.mend_origin("region"), self.mend_origin("endpoint")),
             ),
             other => trouble(
                 "bad answer",
-                Reach::Object,
+                Scope::Object,
                 other.to_string(),
                 format!("look at the store's log; else {}", self.mend_source()),
             ),
@@ -214,13 +214,13 @@ impl Subject<'_> {
 
     fn denied(&self, source_url: &str, identity: &str, said: &str) -> Trouble {
         let kind = "permission denied";
-        let trouble = |reach, found: String, remedy: String| Trouble { kind, found, remedy, reach };
-        let credentials = Reach::Origin(Step::Credentials);
+        let trouble = |scope, found: String, remedy: String| Trouble { kind, found, remedy, scope };
+        let credentials = Scope::Origin(Step::Credentials);
         let code = said.split(':').next().unwrap_or(said);
         let correct = || self.mend_origin("credentials");
         match code {
             _ if self.route.server.is_none() => trouble(
-                Reach::Object,
+                Scope::Object,
                 format!("{identity} may not read {source_url}"),
                 "let the user that runs bootdepot read the file, and enter its directories".to_owned(),
             ),
@@ -240,13 +240,13 @@ impl Subject<'_> {
             "RequestTimeTooSkewed" => Trouble {
                 kind: "clock",
                 ..trouble(
-                    Reach::Origin(Step::Clock),
+                    Scope::Origin(Step::Clock),
                     format!("this machine's clock and the store's differ too much for signed requests ({code})"),
                     "set this machine's clock: `timedatectl set-ntp true`".to_owned(),
                 )
             },
             _ if self.route.bucket.is_none() => trouble(
-                Reach::Object,
+                Scope::Object,
                 format!("{identity} may not read it ({said})"),
                 format!(
                     "{}, or {} where the URL was signed and has expired",
@@ -255,12 +255,12 @@ impl Subject<'_> {
                 ),
             ),
             _ if self.route.anonymous => trouble(
-                Reach::Object,
+                Scope::Object,
                 format!("without credentials it may not be read, or is not there ({code})"),
                 format!("{}, or let everyone read the bucket", correct()),
             ),
             "AccessDenied" | "AllAccessDisabled" | "Forbidden" | "401" | "403" => trouble(
-                Reach::Object,
+                Scope::Object,
                 format!("the {identity} may not read it, or it is not there ({code})"),
                 format!(
                     "allow the key s3:GetObject on the bucket {} (and s3:ListBucket, to tell what is missing from what \

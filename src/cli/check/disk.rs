@@ -7,12 +7,12 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::report::{Finding, Group, Verdict};
 use crate::asset::Digest;
-use crate::cache::{CacheSettings, Survey};
-use crate::cli::words::{bytes, count};
+use crate::cache::{CacheSettings, Inspection};
+use crate::cli::format::{bytes, count};
 use crate::config::Config;
 
 /// Looks at the cache of these settings. `sizes` is what origins said of the lengths of objects. Blocks.
-pub(super) fn check(config: &Config, survey: &Survey, sizes: &HashMap<Digest, u64>) -> Group {
+pub(super) fn check(config: &Config, survey: &Inspection, sizes: &HashMap<Digest, u64>) -> Group {
     let CacheSettings { dir, .. } = &config.cache;
     let (room, summary) = room(config, survey, sizes);
     let findings = vec![directory(config, dir, survey), room];
@@ -20,7 +20,7 @@ pub(super) fn check(config: &Config, survey: &Survey, sizes: &HashMap<Digest, u6
 }
 
 /// Whether this user could use the directory.
-fn directory(config: &Config, dir: &Path, survey: &Survey) -> Finding {
+fn directory(config: &Config, dir: &Path, survey: &Inspection) -> Finding {
     if let Some(pid) = &survey.holder {
         return Finding::ok("directory", format!("in use by a running bootdepot, pid {pid}"));
     }
@@ -54,7 +54,7 @@ fn directory(config: &Config, dir: &Path, survey: &Survey) -> Finding {
 /// What the active releases and the pinned assets come to.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wanted {
-    /// Bytes of them that are here and proven.
+    /// Bytes of them that are cached.
     here: u64,
     /// Bytes that are still to come.
     missing: u64,
@@ -67,7 +67,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(config: &Config, survey: &Survey, sizes: &HashMap<Digest, u64>) -> Self {
+    fn of(config: &Config, survey: &Inspection, sizes: &HashMap<Digest, u64>) -> Self {
         let active = config.releases.iter().filter(|release| release.active).flat_map(|release| &release.assets);
         let active = active.filter_map(|name| config.catalog.by_name(name.as_str()));
         let pinned = config.catalog.assets().filter(|asset| asset.pin);
@@ -92,7 +92,7 @@ impl Wanted {
     }
 }
 
-fn room(config: &Config, survey: &Survey, sizes: &HashMap<Digest, u64>) -> (Finding, String) {
+fn room(config: &Config, survey: &Inspection, sizes: &HashMap<Digest, u64>) -> (Finding, String) {
     let CacheSettings { max_size, min_free, .. } = config.cache;
     let wanted = Wanted::of(config, survey, sizes);
     let all = wanted.here + wanted.missing;

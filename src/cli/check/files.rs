@@ -1,17 +1,19 @@
 //! Files that the server reads when it starts, and boot files that firmware asks for.
 
-use super::origins::certificate;
+use super::certificate::certificate;
 use super::report::{Finding, Group, Verdict};
-use crate::cli::words::count;
+use crate::admin::check_token_files;
+use crate::cli::format::count;
 use crate::config::Config;
 use crate::error_chain::error_chain;
+use crate::transport::check_certificate;
 
 /// The TLS listener's certificate and key, as the server would read them. None without such a listener. Blocks.
 pub(super) fn tls(config: &Config) -> Option<Group> {
     let tls = config.http.tls.as_ref()?;
     let place = config.place(&["http", "tls", "cert"]);
     let remedy = "renew the certificate; a running server takes the new one by itself";
-    let (finding, summary) = match tls.check() {
+    let (finding, summary) = match check_certificate(&tls.cert, &tls.key) {
         Ok(Some(until)) => certificate("certificate", until, remedy),
         Ok(None) => (Finding::ok("certificate", "it fits its key"), "it fits its key".to_owned()),
         Err(error) => {
@@ -29,12 +31,13 @@ pub(super) fn tokens(config: &Config) -> Option<Group> {
     let admin = config.admin.as_ref().filter(|admin| admin.has_tokens())?;
     let files = [&admin.operator_token_file, &admin.viewer_token_file];
     let files: Vec<_> = files.into_iter().flatten().map(|file| file.display().to_string()).collect();
-    let (finding, summary) = match admin.check() {
+    let (finding, summary) = match check_token_files(admin) {
         Ok(()) => (Finding::ok("token files", "they hold tokens"), "they can be read".to_owned()),
         Err(error) => {
             let place = config.place(&["admin"]);
             let remedy = format!("let the user that runs bootdepot read the file, or correct [admin] ({place})");
-            let wrong = Finding::wrong(Verdict::Failed, "token files", "cannot be used", error.to_string(), remedy);
+            let error = error_chain(&error).to_string();
+            let wrong = Finding::wrong(Verdict::Failed, "token files", "cannot be used", error, remedy);
             (wrong, "they cannot be used".to_owned())
         }
     };

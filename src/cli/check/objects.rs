@@ -1,9 +1,9 @@
 //! What a source says of an object, against what the catalog says.
 
-use super::advice::{Reach, Subject, Trouble};
-use super::origins::Outcome;
-use crate::asset::{BlockList, Digest, Place, SourceUrl};
-use crate::cli::words::bytes;
+use super::advice::{Scope, Subject, Trouble};
+use super::outcome::Outcome;
+use crate::asset::{BlockList, Digest, SourceTarget, SourceUrl};
+use crate::cli::format::bytes;
 use crate::origin::{OriginError, Origins, Stat};
 
 /// The longest block list that is read, as when a fill reads one.
@@ -11,8 +11,8 @@ const LONGEST_LIST: u64 = 64 << 20;
 
 /// The bucket that a source is in; nothing for what has none.
 pub(super) fn bucket(source: &SourceUrl) -> &str {
-    match source.place() {
-        Place::S3 { bucket, .. } => bucket,
+    match source.target() {
+        SourceTarget::S3 { bucket, .. } => bucket,
         _ => "",
     }
 }
@@ -33,16 +33,16 @@ pub(super) fn compare(subject: &Subject<'_>, stat: &Stat) -> Outcome {
 /// Compares the checksum that a source tells with that of the setting `key`.
 fn checksum(subject: &Subject<'_>, stat: &Stat, digest: &Digest, key: &str) -> Outcome {
     let size = bytes(stat.size);
-    match &stat.advertised {
+    match &stat.checksum {
         Some(told) if told.digest != *digest => wrong(
             "wrong checksum",
-            format!("it has the SHA-256 {} there ({}), and {digest} in the catalog", told.digest, told.field),
+            format!("it has the SHA-256 {} there ({}), and {digest} in the catalog", told.digest, told.header),
             format!("upload the right object; if it is the right one, {}", subject.mend_asset(key)),
         ),
         Some(told) => Outcome::Good {
             size: stat.size,
             checksum: true,
-            found: format!("{size}, and the right checksum ({})", told.field),
+            found: format!("{size}, and the right checksum ({})", told.header),
         },
         None => Outcome::Good { size: stat.size, checksum: false, found: format!("{size}; it tells no checksum") },
     }
@@ -73,7 +73,7 @@ pub(super) async fn block_list(subject: &Subject<'_>, origins: &Origins, source:
             None => Outcome::Good {
                 size: stat.size,
                 checksum: true,
-                found: format!("{} blocks of {}, proven", list.count(), bytes(list.block_size())),
+                found: format!("{} blocks of {}, verified", list.count(), bytes(list.block_size())),
             },
         },
     }
@@ -89,5 +89,5 @@ async fn read(origins: &Origins, source: &SourceUrl) -> Result<Vec<u8>, OriginEr
 }
 
 fn wrong(kind: &'static str, found: String, remedy: String) -> Outcome {
-    Outcome::Bad(Trouble { kind, found, remedy, reach: Reach::Object })
+    Outcome::Bad(Trouble { kind, found, remedy, scope: Scope::Object })
 }

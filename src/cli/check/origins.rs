@@ -8,19 +8,21 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::{join_all, select_ok};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::advice::{Reach, Step, Subject, Trouble};
+use super::advice::{Scope, Step, Subject, Trouble};
+use super::certificate::certificate;
 use super::objects;
+use super::outcome::Outcome;
 use super::report::{Finding, Group, Verdict};
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::catalog::Asset;
-use crate::cli::words::{count, spread};
+use crate::cli::format::{count, spread};
 use crate::config::Config;
-use crate::origin::{Answer, OriginError, OriginSettings, Origins, Route, Timeouts};
+use crate::origin::{OriginError, OriginSettings, Origins, Route, StatReport, Timeouts};
 
 /// Requests under way at a time, over all origins.
 const AT_ONCE: usize = 16;
@@ -33,8 +35,6 @@ const CREDENTIALS: Duration = Duration::from_secs(15);
 const SKEW_REFUSED: SignedDuration = SignedDuration::from_mins(15);
 /// A clock that differs by as much is not kept, and will differ by more.
 const SKEW_NOTED: SignedDuration = SignedDuration::from_mins(1);
-/// A certificate that expires sooner is to be renewed now: two weeks have office hours in them.
-pub(super) const CERTIFICATE_NOTED: Duration = Duration::from_hours(14 * 24);
 
 /// What was found of the origins.
 pub(super) struct Found {
@@ -49,22 +49,6 @@ pub(super) struct Item {
     pub(super) source: SourceUrl,
     /// Whether it is that of the asset's block list.
     pub(super) blocks: bool,
-}
-
-/// What was found of one source.
-pub(super) enum Outcome {
-    /// It has the asset, as far as it says.
-    Good {
-        /// Its length in bytes.
-        size: u64,
-        /// Whether it told a checksum, which is the right one.
-        checksum: bool,
-        /// All that in words.
-        found: String,
-    },
-    Bad(Trouble),
-    /// Not looked at, for this reason.
-    Skipped(String),
 }
 
 /// The sources of one origin at one server.
@@ -260,7 +244,7 @@ impl Look<'_> {
         let loading = timeout(CREDENTIALS, self.origins.identity(&family.items[0].source));
         let identity = loading.await.unwrap_or_else(|_| {
             let reason = format!("they did not come within {} s", CREDENTIALS.as_secs());
-            Err(OriginError::Credentials { origin: family.route.label.clone(), reason })
+            Err(OriginError::Credentials { origin: family.route.label.clone(), reason, source: None })
         })?;
         if family.route.bucket.is_some() {
             steps.push(Finding::ok("credentials", identity.clone()));
@@ -277,7 +261,7 @@ impl Look<'_> {
         if let Some(reason) = shown.reason(bucket) {
             return Outcome::Skipped(reason);
         }
-        let answer = self.origins.ask(&item.source).await;
+        let answer = self.origins.stat(&item.source).await;
         shown.note(&answer);
         let outcome = match answer.stat {
             Err(error) => Outcome::Bad(subject.trouble(&error)),
@@ -285,9 +269,9 @@ impl Look<'_> {
             Ok(stat) => objects::compare(&subject, &stat),
         };
         match outcome {
-            Outcome::Bad(trouble) => match trouble.reach {
-                Reach::Origin(_) => Outcome::Skipped(shown.stop(trouble)),
-                Reach::Bucket if !shown.stop_bucket(bucket) => Outcome::Skipped(trouble.kind.to_owned()),
+            Outcome::Bad(trouble) => match trouble.scope {
+                Scope::Origin(_) => Outcome::Skipped(shown.stop(trouble)),
+                Scope::Bucket if !shown.stop_bucket(bucket) => Outcome::Skipped(trouble.kind.to_owned()),
                 _ => Outcome::Bad(trouble),
             },
             other => other,
@@ -306,7 +290,7 @@ impl Shown {
 
     /// Keeps a trouble of the origin itself, the first of them, and says why nothing more is asked.
     fn stop(&self, trouble: Trouble) -> String {
-        let Reach::Origin(step) = trouble.reach else { return trouble.kind.to_owned() };
+        let Scope::Origin(step) = trouble.scope else { return trouble.kind.to_owned() };
         let (step, trouble) = self.broken.get_or_init(|| (step, trouble));
         because(*step, trouble)
     }
@@ -321,11 +305,11 @@ impl Shown {
     }
 
     /// Takes note of what an answer shows of the server, whatever it says of the object.
-    fn note(&self, answer: &Answer) {
-        if let Some(until) = answer.certificate {
+    fn note(&self, answer: &StatReport) {
+        if let Some(until) = answer.certificate_expiry {
             self.certificate.get_or_init(|| until);
         }
-        if let Some(ahead) = answer.clock {
+        if let Some(ahead) = answer.clock_offset {
             self.clock.get_or_init(|| ahead);
         }
     }
@@ -353,24 +337,8 @@ fn because(step: Step, trouble: &Trouble) -> String {
     format!("{} failed: {}", step.name(), trouble.kind)
 }
 
-/// What is said of a certificate that is good until then, and the same in a few words.
-pub(super) fn certificate(what: &str, until: SystemTime, remedy: &str) -> (Finding, String) {
-    let now = SystemTime::now();
-    let day = Timestamp::try_from(until).map_or_else(|_| "?".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
-    let fact = format!("certificate until {day}");
-    let wrong = |result, found| Finding::wrong(result, what, "certificate", found, remedy);
-    let finding = if until <= now {
-        wrong(Verdict::Failed, format!("it expired on {day}"))
-    } else if until < now + CERTIFICATE_NOTED {
-        wrong(Verdict::Warning, format!("it expires on {day}"))
-    } else {
-        Finding::ok(what, fact.clone())
-    };
-    (finding, fact)
-}
-
 async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, OriginError> {
-    let failed = |reason: String| OriginError::Dns { host: host.to_owned(), reason };
+    let failed = |reason: String| OriginError::Dns { host: host.to_owned(), reason, source: None };
     let found = timeout(PATIENCE, lookup_host((host, port))).await;
     let found = found.map_err(|_| failed(format!("no answer within {} s", PATIENCE.as_secs())))?;
     let found: Vec<_> = found.map_err(|error| failed(error.to_string()))?.collect();
@@ -387,7 +355,11 @@ async fn connect(host: &str, port: u16, addresses: &[SocketAddr]) -> Result<Sock
         })
     });
     let taken = select_ok(tries).await;
-    taken.map(|(address, _)| address).map_err(|reason| OriginError::Connect { host: format!("{host}:{port}"), reason })
+    taken.map(|(address, _)| address).map_err(|reason| OriginError::Connect {
+        host: format!("{host}:{port}"),
+        reason,
+        source: None,
+    })
 }
 
 impl Looked {

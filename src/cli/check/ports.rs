@@ -8,13 +8,13 @@ use procfs::process::{FDTarget, all_processes};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::report::{Finding, Group, Verdict};
-use crate::cache::Survey;
-use crate::cli::words::count;
+use crate::cache::Inspection;
+use crate::cli::format::count;
 use crate::config::{Config, Place};
 use crate::dhcp::{DhcpError, DhcpServer};
 
 /// Looks at every address that the server would listen on. Blocks. Within a tokio runtime.
-pub(super) fn check(config: &Config, survey: &Survey) -> Group {
+pub(super) fn check(config: &Config, survey: &Inspection) -> Group {
     let mut findings = Vec::new();
     let place = |keys: &[&str]| (keys.join("."), config.place(keys));
     let listeners = [
@@ -38,7 +38,7 @@ pub(super) fn check(config: &Config, survey: &Survey) -> Group {
     if let Some(dhcp) = &config.dhcp {
         findings.push(match DhcpServer::bind(dhcp.clone()) {
             Ok(_) => Finding::ok("dhcp", format!("udp 67 and 4011 on {} are free", dhcp.interface)),
-            Err(error) => dhcp_in_use(&error, survey, config),
+            Err(error) => dhcp_in_use(error, survey, config),
         });
     }
     let summary = summary(&findings);
@@ -65,7 +65,7 @@ fn one(
     address: SocketAddr,
     beside: &[SocketAddr],
     (key, place): &Setting,
-    survey: &Survey,
+    survey: &Inspection,
     held: &mut Vec<Socket>,
 ) -> Finding {
     let protocol = if kind == Type::DGRAM { "udp" } else { "tcp" };
@@ -114,7 +114,7 @@ fn one(
 }
 
 /// What it means that a port is in use, by these processes as far as they can be seen.
-fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Survey, setting: &str) -> Finding {
+fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Inspection, setting: &str) -> Finding {
     let wrong = |result, found, remedy| Finding::wrong(result, what, "in use", found, remedy);
     if let Some(Holder { pid, .. }) = holders.iter().find(|holder| holder.name == "bootdepot") {
         let cache = match &survey.holder {
@@ -150,9 +150,9 @@ fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Survey, setting: 
     }
 }
 
-fn dhcp_in_use(error: &DhcpError, survey: &Survey, config: &Config) -> Finding {
+fn dhcp_in_use(error: DhcpError, survey: &Inspection, config: &Config) -> Finding {
     let place = config.place(&["dhcp", "mode"]);
-    if let DhcpError::Bind { port, error: cause, .. } = error
+    if let DhcpError::Bind { port, source: cause, .. } = &error
         && matches!(cause.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
     {
         let address = SocketAddr::from(([0, 0, 0, 0], *port));
@@ -162,7 +162,13 @@ fn dhcp_in_use(error: &DhcpError, survey: &Survey, config: &Config) -> Finding {
         }
     }
     // Its words say what to do.
-    Finding::wrong(Verdict::Failed, "dhcp", "cannot listen", error.to_string(), format!("see `[dhcp]` ({place})"))
+    Finding::wrong(
+        Verdict::Failed,
+        "dhcp",
+        "cannot listen",
+        format!("{:#}", anyhow::Error::new(error)),
+        format!("see `[dhcp]` ({place})"),
+    )
 }
 
 fn is_at(socket: &Socket, address: SocketAddr) -> bool {
@@ -230,8 +236,8 @@ mod tests {
 
     use super::*;
 
-    fn survey(holder: Option<&str>) -> Survey {
-        Survey {
+    fn survey(holder: Option<&str>) -> Inspection {
+        Inspection {
             blobs: HashMap::new(),
             partials: HashMap::new(),
             quarantined: 0,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::report::{Finding, Group, Verdict};
-use crate::cli::words::count;
+use crate::cli::format::count;
 use crate::config::Config;
 use crate::secret::Secret;
 
@@ -16,7 +16,7 @@ const NAMED: usize = 3;
 pub(super) async fn check(config: &Config) -> Option<Group> {
     let mut users: BTreeMap<&str, (&Secret, Vec<&str>)> = BTreeMap::new();
     for (host, secret) in config.roster.secrets() {
-        if let Some(place) = secret.place() {
+        if let Some(place) = secret.reference() {
             users.entry(place).or_insert_with(|| (secret, Vec::new())).1.push(host);
         }
     }

@@ -1,8 +1,8 @@
 //! The report as operators read it: a line for each check, and below it what is wrong and what to do.
 
 use super::report::{Finding, Report, Verdict};
+use crate::cli::format::{plain, wrapped};
 use crate::cli::table::Table;
-use crate::cli::words::{plain, wrapped};
 
 /// Of findings of one kind in one check, so many are shown in full: a bucket that is gone is one trouble, not 400.
 const SHOWN: usize = 3;

@@ -103,12 +103,12 @@ mod tests {
     fn tables_are_headings_and_choices_are_lists() {
         let text = page(&Explanation::all()).unwrap();
         for part in [
-            "\n## `[http.tls]`\n\nA second listener, with TLS.\n\n### `http.tls.listen`\n\n*Takes a list",
+            "\n## `[http.tls]`\n\nAn additional listener with TLS.\n\n### `http.tls.listen`\n\n*Takes a list",
             "\n## `[[asset]]`\n",
             // Behind a table within it.
             "\n### `origin.ca_file`\n",
-            "Variable: `BOOTDEPOT_CACHE__DIR`.*\n\nThe directory of the cache.",
-            "out to clients.\n\n- `hold-tail`: As they come",
+            "Variable: `BOOTDEPOT_CACHE__DIR`.*\n\nThe cache directory.",
+            "of a running fill.\n\n- `hold-tail`: As they arrive",
             ".\n- `whole`: No byte",
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");

@@ -30,12 +30,12 @@ pub(super) fn settings(site: &Site) -> String {
     field("Enable network booting", "checked");
     field("Set next-server IP", &site.address.to_string());
     for (name, platform) in FIELDS {
-        field(name, site.firmware.of(platform).map_or("(leave empty)", |nbp| nbp.file.as_str()));
+        field(name, site.firmware.get(platform).map_or("(leave empty)", |nbp| nbp.file.as_str()));
     }
     field("Set iPXE boot filename", &site.script());
     text.push_str("# It has no field for UEFI HTTP Boot.\n\n");
     text.push_str("# --- Services > Kea DHCP > Kea DHCPv4 > Subnets > [your network] ---\n");
-    let file = site.firmware.of(Platform::EfiX64).or(site.firmware.of(Platform::Bios));
+    let file = site.firmware.get(Platform::EfiX64).or(site.firmware.get(Platform::Bios));
     let file = file.map_or("(none)", |nbp| nbp.file.as_str());
     let _ = writeln!(text, "#   next server {}, boot file {file}", site.address);
     text.push_str(

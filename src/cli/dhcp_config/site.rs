@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::config::Config;
-use crate::dhcp::{Firmware, Network, plain_base};
+use crate::dhcp::{InterfaceAddress, NbpTable, plain_base};
 use crate::http::plain_port;
 
 /// This server, as machines see it.
@@ -15,7 +15,7 @@ pub(super) struct Site {
     /// The base of its URLs.
     pub(super) base: String,
     /// The boot files.
-    pub(super) firmware: Firmware,
+    pub(super) firmware: NbpTable,
 }
 
 impl Site {
@@ -79,8 +79,8 @@ fn list(addresses: &[Ipv4Addr]) -> String {
 /// else this machine's only one.
 pub(super) fn here(
     config: &Config,
-    all: &[Network],
-    on: impl Fn(&str) -> io::Result<Vec<Network>>,
+    all: &[InterfaceAddress],
+    on: impl Fn(&str) -> io::Result<Vec<InterfaceAddress>>,
 ) -> Result<Ipv4Addr, Doubt> {
     let interface = config.dhcp.as_ref().and_then(|dhcp| on(&dhcp.interface).ok()?.first().copied());
     let listened = config.tftp.listen.iter().chain(&config.http.listen).find_map(|listen| match listen.ip() {

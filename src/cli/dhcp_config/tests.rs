@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::cli::Cli;
 use crate::config::Config;
-use crate::dhcp::{Nbp, Network, Platform};
+use crate::dhcp::{InterfaceAddress, Nbp, Platform};
 
 fn site() -> Site {
     let nbp = |file: &str, asset: &str| Nbp { file: file.to_owned(), asset: asset.to_owned() };
@@ -53,8 +53,8 @@ fn config(settings: &str) -> Config {
 
 #[test]
 fn the_address_is_the_one_that_is_not_in_doubt() {
-    let of = |last: u8| Network { address: [10, 0, 0, last].into(), mask: [255, 255, 255, 0].into() };
-    let named = |settings: &str, all: &[Network]| {
+    let of = |last: u8| InterfaceAddress { address: [10, 0, 0, last].into(), mask: [255, 255, 255, 0].into() };
+    let named = |settings: &str, all: &[InterfaceAddress]| {
         here(&config(settings), all, |name| Ok(if name == "eno1" { vec![of(7)] } else { Vec::new() }))
     };
     let proxy = "[dhcp]\nmode = \"proxy\"\ninterface = \"eno1\"\n";
@@ -82,7 +82,7 @@ fn the_files_are_those_of_the_settings() {
     )
     .unwrap();
     assert_eq!(site.base, "http://10.0.0.1");
-    let told: Vec<_> = site.firmware.iter().map(|(on, nbp)| (on.name(), nbp.told_to(on, &site.base))).collect();
+    let told: Vec<_> = site.firmware.iter().map(|(on, nbp)| (on.name(), nbp.boot_file(on, &site.base))).collect();
     let told: Vec<_> = told.iter().map(|(on, file)| (*on, file.as_str())).collect();
     assert_eq!(
         told,

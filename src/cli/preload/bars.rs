@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::words;
+use super::text;
 use crate::api::{ItemView, JobView};
-use crate::cli::live::columns;
+use crate::cli::status_line::columns;
 use crate::jobs::ItemState;
 
 /// Bars of assets at a time. No more are worked on at a time by default; of more, the first have theirs.
@@ -42,8 +42,8 @@ impl Widths {
         let bar = |left: usize, most| if left < 6 { 0 } else { left.min(most) };
         // A blank before the bar, two after it.
         let beside = columns.saturating_sub(SAID + 3);
-        let item = bar(beside.saturating_sub(words::NAME), 24);
-        let name = (beside - item.min(beside)).clamp(8, words::NAME);
+        let item = bar(beside.saturating_sub(text::NAME), 24);
+        let name = (beside - item.min(beside)).clamp(8, text::NAME);
         Self { name, bar: item, total: bar(columns.saturating_sub(SAID_OF_ALL + 2), 32) }
     }
 }
@@ -77,19 +77,19 @@ impl Bars {
         }
         self.total.set_length(job.bytes.total.unwrap_or(0));
         self.total.set_position(job.bytes.done);
-        self.total.set_message(words::total(job));
+        self.total.set_message(text::total(job));
     }
 
     fn bar_of(&mut self, item: &ItemView) {
         let bar = self.items.entry(item.name.clone()).or_insert_with(|| {
             let bar = ProgressBar::new(0).with_style(style("{prefix} ", self.widths.bar));
-            bar.set_prefix(words::name(&item.name, self.widths.name));
+            bar.set_prefix(text::name(&item.name, self.widths.name));
             // The total stays the last.
             self.all.insert_before(&self.total, bar)
         });
         bar.set_length(item.size.unwrap_or(0));
         bar.set_position(item.bytes);
-        bar.set_message(words::item(item));
+        bar.set_message(text::item(item));
     }
 
     /// How many assets have a bar now.
@@ -100,7 +100,7 @@ impl Bars {
 
     /// Prints a line above the bars.
     pub(super) fn say(&self, line: &str) {
-        // Where nobody sees it, nobody misses it.
+        // A closed standard error is no failure.
         let _ = self.all.println(line);
     }
 
@@ -128,7 +128,7 @@ mod tests {
     use crate::jobs::{JobKind, JobState};
 
     #[test]
-    fn lines_fit_the_terminal() {
+    fn bars_fit_terminal_width() {
         assert_eq!(Widths::of(200), Widths { name: 32, bar: 24, total: 32 });
         for columns in 36..200 {
             let Widths { name, bar, total } = Widths::of(columns);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_assets_are_a_few_bars() {
+    fn only_first_running_items_have_bars() {
         let item = |index: usize, state| ItemView {
             name: format!("asset/{index}"),
             state,

@@ -1,59 +1,49 @@
-//! Ctrl-C and SIGTERM: the first is told to whoever waits, the second ends the process.
+//! Ctrl-C and SIGTERM: the first ends the work, the second ends the process.
 
+use std::future::pending;
 use std::io;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// The exit status of a process that was interrupted, as shells have it: 128 and the number of SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Hears of interrupts from its making on.
-pub(super) struct Interrupts(Receiver<()>);
+/// Takes over both signals. Dropping it does not give them back.
+pub(super) struct Interrupts(Option<oneshot::Receiver<()>>);
 
 impl Interrupts {
-    /// Takes the signals over, on a thread of its own.
+    /// Takes the signals over from now on. For a caller within the runtime.
     pub(super) fn listen() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (mut interrupt, mut terminate) = {
-            let _within = runtime.enter();
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-        };
-        let (told, heard) = mpsc::channel();
-        let wait = move || {
-            runtime.block_on(async {
-                let mut first = true;
-                loop {
-                    let more = tokio::select! {
-                        more = interrupt.recv() => more,
-                        more = terminate.recv() => more,
-                    };
-                    if more.is_none() {
-                        return;
-                    }
-                    if !std::mem::replace(&mut first, false) {
-                        std::process::exit(INTERRUPTED);
-                    }
-                    // Whoever waited may have ended.
-                    let _ = told.send(());
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (first, received) = oneshot::channel();
+        let mut first = Some(first);
+        tokio::spawn(async move {
+            loop {
+                let more = tokio::select! {
+                    more = interrupt.recv() => more,
+                    more = terminate.recv() => more,
+                };
+                match (more, first.take()) {
+                    (None, _) => return,
+                    // Fails only if the command ends anyway.
+                    (Some(()), Some(first)) => drop(first.send(())),
+                    (Some(()), None) => std::process::exit(INTERRUPTED),
                 }
-            });
-        };
-        thread::Builder::new().name("interrupts".to_owned()).spawn(wait)?;
-        Ok(Self(heard))
+            }
+        });
+        Ok(Self(Some(received)))
     }
 
-    /// Waits so long for an interrupt. Whether there was one.
-    pub(super) fn within(&self, time: Duration) -> bool {
-        match self.0.recv_timeout(time) {
-            Ok(()) => true,
-            Err(RecvTimeoutError::Timeout) => false,
-            Err(RecvTimeoutError::Disconnected) => {
-                thread::sleep(time);
-                false
+    /// Waits for the first signal. Returns once.
+    pub(super) async fn first(&mut self) {
+        if let Some(received) = &mut self.0 {
+            let signalled = received.await.is_ok();
+            self.0 = None;
+            if signalled {
+                return;
             }
         }
+        pending().await
     }
 }

@@ -1,4 +1,4 @@
-//! What is told while a preload runs: bars on a terminal, lines elsewhere, or JSON.
+//! Prints the progress of a preload: bars on a terminal, lines elsewhere, or JSON.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::bars::Bars;
-use super::words;
+use super::text;
 use crate::api::{ItemView, JobView, Plan, PreloadOrder};
 use crate::cli::say;
 use crate::jobs::ItemState;
 
-/// How often lines say how far all of it is.
+/// How often a line with the totals is printed.
 const TOTAL_EACH: Duration = Duration::from_secs(10);
 
-/// Tells how a preload goes.
+/// Prints the progress of a preload.
 pub(super) struct Report {
     form: Form,
-    /// How each asset stood when it was last told; none: it was not.
-    told: HashMap<String, ItemState>,
+    /// The state of each asset as it was last printed.
+    printed: HashMap<String, ItemState>,
 }
 
 enum Form {
@@ -31,7 +31,7 @@ enum Form {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Event<'e> {
-    /// What is here and what is missing; `by` is who does the work.
+    /// What is cached and what is missing; `by` is who does the work.
     Plan {
         by: &'static str,
         #[serde(flatten)]
@@ -59,7 +59,7 @@ impl Report {
             (false, true) => Form::Bars(Bars::new()),
             (false, false) => Form::Lines { total_due: Instant::now() + TOTAL_EACH },
         };
-        Self { form, told: HashMap::new() }
+        Self { form, printed: HashMap::new() }
     }
 
     /// What is to be printed of the plan.
@@ -67,23 +67,23 @@ impl Report {
         if matches!(self.form, Form::Json) {
             return Event::Plan { by, plan }.line();
         }
-        let listed = if order.dry_run { words::missing(plan) } else { String::new() };
-        Ok(words::plan(plan, order.verify) + &listed)
+        let listed = if order.dry_run { text::missing(plan) } else { String::new() };
+        Ok(text::plan(plan, order.verify) + &listed)
     }
 
     /// Shows how far it is. Returns what is to be printed.
     pub(super) fn progress(&mut self, job: &JobView) -> serde_json::Result<String> {
-        let first = self.told.is_empty();
+        let first = self.printed.is_empty();
         let mut changed = Vec::new();
         for item in &job.items {
-            let before = self.told.get(&item.name);
+            let before = self.printed.get(&item.name);
             if before != Some(&item.state) {
-                // What was done at once was here before, and is in the plan; what waits is no news.
+                // An asset that is done at once was cached before, as the plan says; one that waits has not changed.
                 let news = item.state != ItemState::Waiting && !(first && item.state == ItemState::Done);
                 if news {
                     changed.push(item);
                 }
-                self.told.insert(item.name.clone(), item.state);
+                self.printed.insert(item.name.clone(), item.state);
             }
         }
         match &mut self.form {
@@ -97,16 +97,16 @@ impl Report {
             }
             Form::Bars(bars) => {
                 for item in changed.into_iter().filter(|item| item.state == ItemState::Failed) {
-                    bars.say(&words::ended(item).unwrap_or_default());
+                    bars.say(&text::ended(item).unwrap_or_default());
                 }
                 bars.show(job);
             }
             Form::Lines { total_due } => {
-                for line in changed.into_iter().filter_map(words::ended) {
+                for line in changed.into_iter().filter_map(text::ended) {
                     say(format_args!("{line}"));
                 }
                 if Instant::now() >= *total_due {
-                    say(format_args!("{}", words::total(job)));
+                    say(format_args!("{}", text::total(job)));
                     *total_due = Instant::now() + TOTAL_EACH;
                 }
             }
@@ -134,6 +134,6 @@ impl Report {
         if matches!(self.form, Form::Json) {
             return Event::Summary(&job.without_items()).line();
         }
-        Ok(words::summary(job, plan))
+        Ok(text::summary(job, plan))
     }
 }

@@ -1,40 +1,40 @@
-//! `[dhcp]`, as people write it.
+//! `[dhcp]`, as operators write it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dhcp::Platform;
 
-/// Telling firmware which file to boot.
+/// DHCP answers that name the network boot program.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Dhcp {
-    /// Whether to answer firmware that asks by DHCP for a boot file.
+    /// Whether to answer DHCP requests of firmware for a network boot program.
     pub(in crate::config) mode: Mode,
-    /// The network interface to hear and to answer on, such as `eno1`. Needed where `mode` is not `off`.
+    /// Network interface to listen and answer on, such as `eno1`. Required unless `mode` is `off`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(in crate::config) interface: Option<String>,
-    /// Answer what DHCP relays send to this machine's own address, too. Not beside a DHCP server on the same machine: it
-    /// would miss what its clients send to it to renew their leases.
+    /// Also answer requests that DHCP relays send to this machine's own address. Do not use it beside a DHCP server on
+    /// the same machine, which would miss its clients' lease renewals.
     pub(in crate::config) relays: bool,
-    /// The boot file of each kind of firmware: a key of `[tftp.files]` or an asset's name. A kind whose file is neither is
-    /// not answered. `dhcp-config` writes the same files into other DHCP servers' settings.
+    /// The network boot program of each kind of firmware: a key of `[tftp.files]` or an asset's name. A kind whose file
+    /// is neither is not answered. `dhcp-config` writes the same files into the configuration of other DHCP servers.
     pub(in crate::config) nbp: Nbp,
 }
 
-/// Whether to answer firmware that asks by DHCP for a boot file.
+/// Whether to answer DHCP requests of firmware for a network boot program.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::config) enum Mode {
-    /// The DHCP server names the boot file, or nobody does.
+    /// Do not answer; the DHCP server may name the network boot program.
     #[default]
     Off,
-    /// Beside a DHCP server that gives the addresses, on ports 67 and 4011 (proxyDHCP).
+    /// Answer beside a DHCP server that assigns the addresses, on ports 67 and 4011 (proxyDHCP).
     Proxy,
 }
 
-/// The boot file of each kind of firmware.
+/// The network boot program of each kind of firmware.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(in crate::config) struct Nbp {
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn the_keys_are_the_platforms_names() {
         let written = serde_json::to_value(Nbp::default()).unwrap();
-        for platform in Platform::ALL {
+        for platform in Platform::ALL.iter().copied() {
             assert_eq!(written[platform.name()], platform.default_file());
             assert_eq!(Nbp::default().of(platform), platform.default_file());
         }

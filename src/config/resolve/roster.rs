@@ -1,11 +1,11 @@
-//! Hosts and profiles: reads their templates, and tells where each thing that is wrong with them was written.
+//! Hosts and profiles: reads their templates, and maps each error to the place where the value was set.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use figment::value::Value;
 
-use super::{value, values};
+use super::value::{value, values};
 use crate::asset::Digest;
 use crate::boot::{
     FileSettings, HostSettings, IscsiSettings, Keys, ProfileSettings, Roster, RosterError, RosterSettings, Subject,
@@ -15,10 +15,11 @@ use crate::catalog::{Catalog, Release};
 use crate::config::check::name_of;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::key::KeyPath;
-use crate::config::layer::{self, Layers, Place};
+use crate::config::layer::{self, Layers};
+use crate::config::place::Place;
 use crate::config::raw;
 
-/// The roster, with a digest of all templates that were read for it; or everything that is wrong with it.
+/// The roster and a digest of all templates that it uses, or all its errors.
 pub(super) fn roster(
     layers: &Layers,
     hosts: Vec<raw::Host>,
@@ -39,12 +40,12 @@ pub(super) fn roster(
     match Roster::new(settings, catalog, releases) {
         Ok(roster) if errors.is_empty() => Ok((roster, Digest::of(read.as_bytes()))),
         Ok(_) => Err(errors),
-        // What a template that cannot be read would make of others is no news.
+        // Errors that follow from an unreadable template are not reported.
         Err(wrong) => Err(errors.into_iter().chain(wrong.into_iter().map(|error| placed(layers, error))).collect()),
     }
 }
 
-/// An error of the roster, with the place where it was written.
+/// An error of the roster with the place of the value.
 fn placed(layers: &Layers, error: RosterError) -> ConfigError {
     let problem = Problem::Roster(error.problem);
     let below = |path: KeyPath| error.key.iter().fold(path, |path, key| path.key(key));
@@ -71,12 +72,12 @@ struct Reader<'l> {
     layers: &'l Layers,
     /// The text of each `[[template]]`.
     templates: BTreeMap<String, String>,
-    /// The digests of all template files.
+    /// The digests of all template files, concatenated.
     read: String,
     errors: Vec<ConfigError>,
 }
 
-/// Where a host or a profile was written.
+/// Where a host or profile was written.
 struct Written<'l> {
     element: &'l Value,
     path: KeyPath,
@@ -155,8 +156,8 @@ impl<'l> Reader<'l> {
         files
     }
 
-    /// The `[[template]]` of the name `path`; else the file at `path`, relative to the settings file that names it. Blocks for
-    /// reading it.
+    /// The `[[template]]` named `path`, else the file at `path`, relative to the file that names it. Blocks: reads the
+    /// file.
     fn template(&mut self, path: &Path, written: &Written<'l>, key: &[&str]) -> TemplateText {
         if let Some((name, text)) = path.to_str().and_then(|name| self.templates.get_key_value(name)) {
             return TemplateText { file: format!("[[template]] {name}"), text: text.clone() };

@@ -1,4 +1,4 @@
-//! Rules of `[dhcp]`: proxyDHCP needs an interface, and boot files that are named, for all or for one host, must be there.
+//! Rules of `[dhcp]`: proxyDHCP requires an interface, and the named network boot programs must exist.
 
 use figment::value::Value;
 
@@ -6,10 +6,10 @@ use super::super::check::nearest;
 use super::super::error::{ConfigError, Problem};
 use super::super::key::KeyPath;
 use super::super::layer::Layers;
-use super::Element;
+use super::element::{Element, elements};
 use crate::dhcp::Platform;
 
-/// What is wrong with `[dhcp]`.
+/// Violations of the rules of `[dhcp]`.
 pub(super) fn check(layers: &Layers, assets: &[Element<'_>]) -> Vec<ConfigError> {
     let tftp = layers.values().find_ref("tftp.files").and_then(Value::as_dict);
     let names = assets.iter().filter_map(|asset| asset.text("name"));
@@ -35,7 +35,7 @@ fn files(layers: &Layers, served: &[&str]) -> Vec<ConfigError> {
     let set = layers.values().find_ref("dhcp.nbp").and_then(Value::as_dict);
     let mut errors = Vec::new();
     for (platform, file) in set.into_iter().flatten() {
-        // What would hold anyway asks for nothing: the file may be there or not.
+        // A default is optional: its file may be missing.
         let by_default = |name: &str| Platform::ALL.iter().any(|p| p.name() == platform && p.default_file() == name);
         let Some(problem) = file.as_str().filter(|name| !by_default(name)).and_then(|name| missing(name, served))
         else {
@@ -48,13 +48,13 @@ fn files(layers: &Layers, served: &[&str]) -> Vec<ConfigError> {
 }
 
 fn hosts(layers: &Layers, served: &[&str]) -> Vec<ConfigError> {
-    let hosts = super::elements(layers, "host");
+    let hosts = elements(layers, "host");
     let by_default = |name: &str| Platform::ALL.iter().any(|platform| platform.default_file() == name);
     let file = |host: &Element<'_>| missing(host.text("nbp").filter(|name| !by_default(name))?, served);
     hosts.iter().filter_map(|host| Some(host.error("nbp", file(host)?))).collect()
 }
 
-/// What is wrong with a boot file of this name. That it is empty was told already.
+/// The problem of a network boot program with this name. The schema check reports empty names.
 fn missing(name: &str, served: &[&str]) -> Option<Problem> {
     if name.is_empty() || served.contains(&name) {
         return None;

@@ -1,15 +1,15 @@
-//! The rules of `[[release]]`.
+//! Rules of `[[release]]`.
 
 use std::collections::HashMap;
 
 use figment::value::Value;
 
-use super::{Element, unique};
+use super::element::{Element, unique};
 use crate::asset::AssetName;
 use crate::config::check::{name_of, nearest};
 use crate::config::error::{ConfigError, Problem};
 
-/// Every rule that these releases break; `assets` are the names of all assets.
+/// Violations of the rules by these releases; `assets` are the names of all assets.
 pub(super) fn check(releases: &[Element<'_>], assets: &[&str]) -> Vec<ConfigError> {
     let mut errors = unique(releases, "name");
     errors.extend(releases.iter().flat_map(|release| assets_of(release, assets)));
@@ -17,13 +17,13 @@ pub(super) fn check(releases: &[Element<'_>], assets: &[&str]) -> Vec<ConfigErro
     errors
 }
 
-/// What is wrong with the list of one release's assets.
+/// Problems of one release's asset list.
 fn assets_of(release: &Element<'_>, assets: &[&str]) -> Vec<ConfigError> {
     let listed = release.value.find_ref("assets").and_then(Value::as_array).unwrap_or_default();
     let mut errors = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     for (index, name) in listed.iter().enumerate() {
-        // What is no name at all was told already.
+        // The schema check has reported invalid names.
         let Some(name) = name.as_str().filter(|name| AssetName::parse(name).is_ok()) else { continue };
         let problem = if seen.contains(&name) {
             Problem::Repeated { name: name.to_owned() }
@@ -40,7 +40,7 @@ fn assets_of(release: &Element<'_>, assets: &[&str]) -> Vec<ConfigError> {
     errors
 }
 
-/// Channels of which two releases are active.
+/// Channels with two active releases.
 fn active(releases: &[Element<'_>]) -> Vec<ConfigError> {
     let mut first: HashMap<&str, &Element<'_>> = HashMap::new();
     let mut errors = Vec::new();

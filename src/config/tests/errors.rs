@@ -42,26 +42,26 @@ credentials = {{ from = "valut", path = "x" }}
     .set("fill.connections=none")
     .set("nonsense");
     assert_snapshot!(site.errors(), @r#"
-        the settings have 23 errors
+        the configuration has 23 errors
         bootdepot.toml:3: catalogue: there is no such key; the nearest is catalog_url
         bootdepot.toml:5: cache.max_sise: there is no such key; the nearest is max_size
-        bootdepot.toml:6: cache.min_free: found "5 gigs", expected a size such as "8 MiB", or a number of bytes ("gigs" is no unit; there are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB)
+        bootdepot.toml:6: cache.min_free: found "5 gigs", expected a size such as "8 MiB", or a number of bytes ("gigs" is not a unit; the units are B, KiB, MiB, GiB, TiB and KB, MB, GB, TB)
         bootdepot.toml:8: http.listen[0]: found "8080", expected an IP address and a port, such as "0.0.0.0:8080" or "[::]:8080"
         bootdepot.toml:9: http.max_connections: found "many", expected a whole number from 1 to 1000000
         bootdepot.toml:10: http.tls.key: this is missing; expected a path on this machine
         bootdepot.toml:13: tftp.max_blksize: found 4, expected a whole number from 8 to 65464
-        bootdepot.toml:14: tftp.timeout: found "0s", expected a span of time above zero, such as "500ms", "30s" or "5m" (it is zero)
+        bootdepot.toml:14: tftp.timeout: found "0s", expected a duration above zero, such as "500ms", "30s" or "5m" (it is zero)
         bootdepot.toml:16: tftp.files."snponly.efi": there is no asset "boot/snp.efi"; the nearest is "boot/snponly.efi"
         bootdepot.toml:18: fill.release: found "tail", expected "hold-tail" or "whole"
         bootdepot.toml:19: fill.part_size: found 17, expected a size such as "8 MiB", or a number of bytes, from 4 KiB to 1 GiB
-        bootdepot.toml:21: origin[0].match (harmony-assets): found "harmony-assets", expected the beginning of source URLs: s3://…, https://… or http://…
+        bootdepot.toml:21: origin[0].match (harmony-assets): found "harmony-assets", expected a prefix of source URLs: s3://…, https://… or http://…
         bootdepot.toml:22: origin[0].credentials.from (harmony-assets): found "valut", expected "default", "env", "static", "profile", "web-identity", "instance", "container", "vault" or "anonymous"
-        catalog.d/okd.toml:6: asset[1].name (boot/snponly.efi): boot/snponly.efi is taken by bootdepot.toml:24; names are unique
-        catalog.d/okd.toml:11: asset[2].name (/x): found "/x", expected an asset's name such as "okd/4.19/rootfs.img" (an asset name must not begin or end with '/', nor hold '//')
+        catalog.d/okd.toml:6: asset[1].name (boot/snponly.efi): boot/snponly.efi is already used in bootdepot.toml:24; names must be unique
+        catalog.d/okd.toml:11: asset[2].name (/x): found "/x", expected an asset's name such as "okd/4.19/rootfs.img" (an asset name must not begin or end with '/', nor contain '//')
         catalog.d/okd.toml:12: asset[2].sources (/x): found [], expected a list, each element a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (it is empty)
         catalog.d/okd.toml:13: asset[2].sha256 (/x): found "abc", expected 64 hexadecimal digits, as sha256sum prints them (this has 3 characters)
         catalog.d/okd.toml:14: asset[2].pin (/x): found "yes", expected true or false
-        catalog.d/okd.toml:15: asset[2].blocks (/x): this needs blocks_sha256 beside it
+        catalog.d/okd.toml:15: asset[2].blocks (/x): this requires blocks_sha256
         BOOTDEPOT_CACHE__DIRR: there is no such variable; the nearest is BOOTDEPOT_CACHE__DIR
         BOOTDEPOT_TFTP__RETRIES: tftp.retries: found -1, expected a whole number from 1 to 100
         --set: found "nonsense", expected KEY=VALUE such as fill.connections=4
@@ -72,11 +72,11 @@ credentials = {{ from = "valut", path = "x" }}
 #[test]
 fn a_file_that_is_no_toml_is_shown() {
     assert_snapshot!(Site::new("[cache]\n\tdir = /var\nmin_free = 1\nmin_free = 2\n").errors(), @r#"
-        the settings have 2 errors
-        bootdepot.toml:2: this is not TOML: column 8: string values must be quoted, expected literal string
+        the configuration has 2 errors
+        bootdepot.toml:2: invalid TOML: column 8: string values must be quoted, expected literal string
             	dir = /var
             	      ^
-        bootdepot.toml:4: this is not TOML: column 1: duplicate key
+        bootdepot.toml:4: invalid TOML: column 1: duplicate key
             min_free = 2
             ^
     "#);
@@ -86,20 +86,20 @@ fn a_file_that_is_no_toml_is_shown() {
 fn a_broken_line_that_may_hold_a_secret_is_not_shown() {
     let text = Site::new("[[origin]]\nmatch = \"s3://\"\ncredentials = { secret_access_key = \"hunter2 }\n").errors();
     assert!(!text.contains("hunter2"), "{text}");
-    assert!(text.contains("bootdepot.toml:3: this is not TOML: column "), "{text}");
+    assert!(text.contains("bootdepot.toml:3: invalid TOML: column "), "{text}");
 }
 
 #[test]
 fn a_missing_file_says_how_to_name_another() {
     let site = Site { flags: Flags { config: Some("/nowhere/b.toml".into()), ..Flags::default() }, ..Site::new("") };
     assert_snapshot!(site.errors(), @r#"
-        the settings have an error
+        the configuration has an error
         /nowhere/b.toml: this file cannot be read: it does not exist
     "#);
     let site = Site::new("").variable("BOOTDEPOT_CONFIG", "/nowhere/c.toml");
     let site = Site { flags: Flags::default(), ..site };
     assert_snapshot!(site.errors(), @r#"
-        the settings have an error
+        the configuration has an error
         /nowhere/c.toml: this file cannot be read: it does not exist (BOOTDEPOT_CONFIG names it)
     "#);
 }
@@ -108,9 +108,9 @@ fn a_missing_file_says_how_to_name_another() {
 fn an_included_file_must_exist_and_include_no_other() {
     let site = Site::new("include = [\"none.toml\", \"more.toml\"]").file("more.toml", "include = []\ninclude2 = 1");
     assert_snapshot!(site.errors(), @r#"
-        the settings have 3 errors
+        the configuration has 3 errors
         bootdepot.toml:1: include[0] (none.toml): this file cannot be read: it does not exist
-        more.toml:1: include: include belongs in bootdepot.toml alone; included files include no others
+        more.toml:1: include: include is allowed in bootdepot.toml only; included files cannot include others
         more.toml:2: include2: there is no such key; the nearest is include
     "#);
 }
@@ -121,10 +121,10 @@ fn what_two_files_set_names_both() {
         Site::new(&format!("include = [\"m.toml\"]\ncache.dir = \"/a\"\nhttp.listen = [\"[::]:1\"]\n{}", asset("a")))
             .file("m.toml", &format!("[cache]\ndir = \"/b\"\n[http]\nlisten = [\"[::]:2\"]\n{}", asset("a")));
     assert_snapshot!(site.errors(), @r#"
-        the settings have 3 errors
+        the configuration has 3 errors
         m.toml:2: cache.dir: this is set in bootdepot.toml:2 too; keep one of them
         m.toml:4: http.listen: this is set in bootdepot.toml:3 too; keep one of them
-        m.toml:6: asset[0].name (a): a is taken by bootdepot.toml:5; names are unique
+        m.toml:6: asset[0].name (a): a is already used in bootdepot.toml:5; names must be unique
     "#);
 }
 
@@ -144,8 +144,8 @@ fn proxy_dhcp_needs_an_interface_and_files_that_are_there() {
         asset("a")
     ));
     assert_snapshot!(site.errors(), @r#"
-        the settings have 4 errors
-        bootdepot.toml:2: dhcp.mode: this needs interface beside it
+        the configuration has 4 errors
+        bootdepot.toml:2: dhcp.mode: this requires interface
         bootdepot.toml:4: dhcp.nbp.bios: TFTP serves no file "undionly.kpx" (the nearest is "undionly.kpxe"); name a key of [tftp.files] or an asset
         bootdepot.toml:6: dhcp.nbp.efi-ia32: TFTP serves no file "nothing"; name a key of [tftp.files] or an asset
         bootdepot.toml:7: dhcp.nbp.efi_arm64: there is no such key; the nearest is efi-arm64
@@ -160,7 +160,7 @@ fn proxy_dhcp_needs_an_interface_and_files_that_are_there() {
     assert!(host.errors().contains(told), "{}", host.errors());
     let wrong = Site::new("[dhcp]\nmode = \"on\"\ninterface = \"\"\n");
     assert_snapshot!(wrong.errors(), @r#"
-        the settings have 2 errors
+        the configuration has 2 errors
         bootdepot.toml:2: dhcp.mode: found "on", expected "off" or "proxy"
         bootdepot.toml:3: dhcp.interface: found "", expected a text (it is empty)
     "#);
@@ -174,7 +174,7 @@ fn hosts_are_checked_beside_what_else_is_wrong() {
     )
     .errors();
     assert_snapshot!(errors, @r#"
-    the settings have 2 errors
+    the configuration has 2 errors
     bootdepot.toml:7: host[0].profile (h): there is no profile "q"
     bootdepot.toml:10: release[0].assets[0] (r): there is no asset "none"
     "#);
@@ -183,11 +183,11 @@ fn hosts_are_checked_beside_what_else_is_wrong() {
 #[test]
 fn a_window_is_bounded_in_bytes() {
     assert_snapshot!(Site::new("[tftp]\nmax_blksize = 65464\nmax_windowsize = 65\n").errors(), @r#"
-        the settings have an error
+        the configuration has an error
         bootdepot.toml:3: tftp.max_windowsize: a window of 65 blocks of 65464 bytes is more than 4 MiB; lower max_windowsize or max_blksize
     "#);
     assert_snapshot!(Site::new("[tftp]\nmax_windowsize = 65535\n").errors(), @r#"
-        the settings have an error
+        the configuration has an error
         bootdepot.toml:2: tftp.max_windowsize: a window of 65535 blocks of 1468 bytes is more than 4 MiB; lower max_windowsize or max_blksize
     "#);
 }
@@ -198,8 +198,8 @@ fn names_are_unique_and_sizes_agree() {
     let first = asset("a") + "size = 5\n";
     let site = Site::new(&format!("{origin}{origin}{first}{}size = \"1 KiB\"\n", asset("b")));
     assert_snapshot!(site.errors(), @r#"
-        the settings have 2 errors
-        bootdepot.toml:4: origin[1].match (s3://b/): s3://b/ is taken by bootdepot.toml:2; names are unique
+        the configuration has 2 errors
+        bootdepot.toml:4: origin[1].match (s3://b/): s3://b/ is already used in bootdepot.toml:2; names must be unique
         bootdepot.toml:14: asset[1].size (b): found 1 KiB, but bootdepot.toml:9 gives 5 bytes to the same sha256
     "#);
 }
@@ -229,7 +229,7 @@ sha256 = "0"
     assert!(!text.contains("hunter2"), "{text}");
     assert!(!text.contains("42"), "{text}");
     assert_snapshot!(text, @r#"
-        the settings have 12 errors
+        the configuration has 12 errors
         bootdepot.toml:4: origin[0].endpoint (https://…@h/): found "https://…@h/", expected a URL such as "https://s3.lab:9000" (user and password belong in credentials)
         bootdepot.toml:5: origin[0].proxy (https://…@h/): found "ftp://…@h/", expected a proxy's URL such as "http://127.0.0.1:4001" or "socks5://127.0.0.1:1080" (the scheme is one of http, https, socks4, socks4a, socks5, socks5h)
         bootdepot.toml:6: origin[0].credentials.secret_access_key (https://…@h/): found a number, expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD"
@@ -250,7 +250,7 @@ fn what_an_access_key_id_refers_to_must_be_there() {
     let credentials = "{ from = \"static\", access_key_id = \"file:/nowhere/id\", secret_access_key = \"x\" }";
     let site = Site::new(&format!("[[origin]]\nmatch = \"s3://b/\"\ncredentials = {credentials}\n"));
     assert_snapshot!(site.errors(), @r#"
-        the settings have an error
+        the configuration has an error
         bootdepot.toml:3: origin[0].credentials.access_key_id (s3://b/): the file /nowhere/id cannot be read: No such file or directory (os error 2)
     "#);
 }
@@ -259,7 +259,7 @@ fn what_an_access_key_id_refers_to_must_be_there() {
 fn types_that_no_key_takes_are_told() {
     let site = Site::new("cache = 5\nhttp = []\nasset = {}\norigin = [3]\ninclude = [2025-01-01]\n");
     assert_snapshot!(site.errors(), @r#"
-        the settings have 5 errors
+        the configuration has 5 errors
         bootdepot.toml:1: cache: found 5, expected a table
         bootdepot.toml:2: http: found [], expected a table
         bootdepot.toml:3: asset: found a table, expected a list, each element a table
@@ -270,7 +270,7 @@ fn types_that_no_key_takes_are_told() {
         "cache = 5\nhttp = []\nasset = {}\norigin = [3]\n[tftp]\nretries = 1.5\nmax_blksize = -9223372036854775808\n",
     );
     assert_snapshot!(site.errors(), @r#"
-        the settings have 6 errors
+        the configuration has 6 errors
         bootdepot.toml:1: cache: found 5, expected a table
         bootdepot.toml:2: http: found [], expected a table
         bootdepot.toml:3: asset: found a table, expected a list, each element a table
@@ -302,11 +302,11 @@ profile = "menu"
          [[host]]\nname = \"b\"\nmatch = { mac = [\"246e.9600.0001\"] }\nprofile = \"okd\"\n",
     );
     assert_snapshot!(site.errors(), @r#"
-        the settings have 4 errors
+        the configuration has 4 errors
         bootdepot.toml:9: profile[0].kernel (okd): there is no asset "kernal"; the nearest is "kernel"
         bootdepot.toml:10: profile[0].files.user-data.template (none.j2): this file cannot be read: it does not exist
         bootdepot.toml:13: defaults.profile: there is no profile "menu"
-        hosts.d/1.toml:7: host[1].match.mac (b): the MAC address 24:6e:96:00:00:01 is claimed by the host a too; a machine is one host
+        hosts.d/1.toml:7: host[1].match.mac (b): the host a has the MAC address 24:6e:96:00:00:01 too; a machine can match only one host
     "#);
 }
 
@@ -316,7 +316,7 @@ fn a_template_that_fails_is_told_where_it_is_named() {
     let host = "[[host]]\nname = \"a\"\nmatch = { serial = \"S\" }\nprofile = \"p\"\n";
     let site = Site::new(&format!("{profile}{host}")).file("t/a.ipxe.j2", "#!ipxe\necho {{ host.mac }}\n");
     assert_snapshot!(site.errors(), @r#"
-        the settings have an error
+        the configuration has an error
         bootdepot.toml:3: profile[0].template (p): the script for a fails: line 2: undefined value: `host.mac` is undefined
     "#);
 }
@@ -328,7 +328,7 @@ fn a_value_of_two_possible_types_says_both() {
          files = { a = 1, b = { tempalte = \"x\", only_from = \"all\" } }\n[[host]]\nname = \"b\"\nmatch.mac = [\"zz\"]\nprofile = \"p\"\n",
     );
     assert_snapshot!(site.errors(), @r#"
-        the settings have 8 errors
+        the configuration has 8 errors
         bootdepot.toml:3: host[0].match.mac (a): found 5, expected a MAC address such as "24:6e:96:00:00:01", in any spelling, or a list of such
         bootdepot.toml:3: host[0].match.seriel (a): there is no such key; the nearest is serial
         bootdepot.toml:3: host[0].match.uuid (a): found "x", expected a UUID such as "4c4c4544-0042-3110-8043-b2c04f564232"

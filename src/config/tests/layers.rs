@@ -53,7 +53,7 @@ fn flags_have_names_of_their_own() {
     site.flags.tftp_listen = vec!["127.0.0.1:3".to_owned()];
     site.flags.admin_listen = Some("off".to_owned());
     assert_snapshot!(site.errors(), @r#"
-        the settings have an error
+        the configuration has an error
         --set tftp.files."a.efi": there is no asset "x"
     "#);
     site.flags.set.remove(0);
@@ -116,7 +116,7 @@ fn the_admin_listener_is_legible_whatever_else_is_wrong() {
         assert_eq!(admin(&site), Ok(Some(1)), "{before}{after}");
         assert_eq!(admin(&site.variable("BOOTDEPOT_ADMIN__LISTEN", "off")), Ok(None));
     }
-    // Also where another file than the first has it, and that one is torn, or the first is.
+    // Also where another file than the first has it, and that one is invalid_syntax, or the first is.
     let main = "include = [\"*.d/a.toml\", \"a.toml\"]\n";
     assert_eq!(admin(&Site::new(main).file("a.toml", &format!("{listener}garbage = ["))), Ok(Some(1)));
     assert_eq!(admin(&Site::new(&format!("{main}garbage = [")).file("a.toml", listener)), Ok(Some(1)));

@@ -40,7 +40,7 @@ fn is_one_more_file_with_its_own_place() {
         )))
         .unwrap();
     assert_eq!(config.catalog.len(), 2);
-    assert_eq!(config.catalog.by_name("b").unwrap().since, UNIX_EPOCH + Duration::from_secs(7));
+    assert_eq!(config.catalog.by_name("b").unwrap().last_modified, UNIX_EPOCH + Duration::from_secs(7));
     assert!(!config.partial && config.roster.default_profile().is_some());
     let shown: Vec<_> = config.show().iter().map(ToString::to_string).collect();
     assert!(shown.concat().contains("# s3://b/catalog.toml line 2\n"), "{shown:?}");
@@ -51,18 +51,18 @@ fn is_one_more_file_with_its_own_place() {
 fn what_is_wrong_with_it_has_its_url_and_line() {
     let site = Site::sharing(&asset("a"));
     assert_snapshot!(site.errors_with(&format!("{}[defaults]\nprofil = \"x\"\n", asset("a"))), @r#"
-        the settings have 2 errors
-        s3://b/catalog.toml line 2: asset[0].name (a): a is taken by bootdepot.toml:3; names are unique
+        the configuration has 2 errors
+        s3://b/catalog.toml line 2: asset[0].name (a): a is already used in bootdepot.toml:3; names must be unique
         s3://b/catalog.toml line 6: defaults.profil: there is no such key; the nearest is profile
     "#);
     assert_snapshot!(site.errors_with("[[asset]]\nname = 7\n[release\n"), @r#"
-        the settings have an error
-        s3://b/catalog.toml line 3: this is not TOML: column 9: unclosed table, expected `]`
+        the configuration has an error
+        s3://b/catalog.toml line 3: invalid TOML: column 9: unclosed table, expected `]`
             [release
                     ^
     "#);
     assert_snapshot!(site.errors_with(HOST), @r#"
-        the settings have an error
+        the configuration has an error
         s3://b/catalog.toml line 4: host[0].profile (r1): there is no profile "linux"
     "#);
 }
@@ -71,12 +71,12 @@ fn what_is_wrong_with_it_has_its_url_and_line() {
 fn what_is_each_nodes_own_is_not_shared() {
     let text = "include = [\"/etc/*\"]\ncatalog_poll = \"1s\"\n[cache]\ndir = \"/\"\n[[origin]]\nmatch = \"s3://b/\"\nendpoint = \"https://evil\"\n[admin]\nlisten = \"[::]:1\"\n[assets]\nx = 1\n";
     assert_snapshot!(Site::sharing("").errors_with(text), @r#"
-        the settings have 6 errors
-        s3://b/catalog.toml line 1: include: a shared catalog cannot have this: only a node itself says where its settings are; it belongs in the settings of each node
-        s3://b/catalog.toml line 2: catalog_poll: a shared catalog cannot have this: only a node itself says where its settings are; it belongs in the settings of each node
-        s3://b/catalog.toml line 3: cache: a shared catalog cannot have this: each node has its own; it belongs in the settings of each node
-        s3://b/catalog.toml line 5: origin: a shared catalog cannot have this: an origin says which secrets are sent where; it belongs in the settings of each node
-        s3://b/catalog.toml line 8: admin: a shared catalog cannot have this: each node has its own; it belongs in the settings of each node
+        the configuration has 6 errors
+        s3://b/catalog.toml line 1: include: not allowed in a shared catalog: only a node itself says where its settings are; set it in the configuration of each node
+        s3://b/catalog.toml line 2: catalog_poll: not allowed in a shared catalog: only a node itself says where its settings are; set it in the configuration of each node
+        s3://b/catalog.toml line 3: cache: not allowed in a shared catalog: each node has its own; set it in the configuration of each node
+        s3://b/catalog.toml line 5: origin: not allowed in a shared catalog: an origin says which secrets are sent where; set it in the configuration of each node
+        s3://b/catalog.toml line 8: admin: not allowed in a shared catalog: each node has its own; set it in the configuration of each node
         s3://b/catalog.toml line 10: assets: there is no such key; the nearest is asset
     "#);
 }
@@ -90,13 +90,13 @@ fn files_and_secrets_of_the_node_are_out_of_its_reach() {
     );
     let site = Site::sharing("catalog_secrets = [\"env:BOOT_*\"]\n").file("t.j2", "the node's");
     assert_snapshot!(site.errors_with(&text), @r#"
-        the settings have 6 errors
-        s3://b/catalog.toml line 3: asset[0].sources[0] (a): a shared catalog that came over the network cannot name files of the node; use s3:// or https://
+        the configuration has 6 errors
+        s3://b/catalog.toml line 3: asset[0].sources[0] (a): a shared catalog fetched over the network cannot refer to files of the node; use s3:// or https://
         s3://b/catalog.toml line 8: profile[0].files.x (linux): a shared catalog cannot name files of the node, and there is no [[template]] of the name "/etc/shadow"; add one with its text
         s3://b/catalog.toml line 8: profile[0].files.y.template (linux): a shared catalog cannot name files of the node, and there is no [[template]] of the name "t.j2"; add one with its text
-        s3://b/catalog.toml line 9: profile[0].secrets.a (linux): a shared catalog may not name this secret of the node's; if it may, add "env:HOME" to catalog_secrets
-        s3://b/catalog.toml line 9: profile[0].secrets.b (linux): a shared catalog may not name this secret of the node's; if it may, add "file:/etc/shadow" to catalog_secrets
-        s3://b/catalog.toml line 9: profile[0].secrets.c (linux): a shared catalog may not name this secret of the node's; if it may, add "vault:kv/x#y" to catalog_secrets
+        s3://b/catalog.toml line 9: profile[0].secrets.a (linux): a shared catalog may not use this secret of the node; to allow it, add "env:HOME" to catalog_secrets
+        s3://b/catalog.toml line 9: profile[0].secrets.b (linux): a shared catalog may not use this secret of the node; to allow it, add "file:/etc/shadow" to catalog_secrets
+        s3://b/catalog.toml line 9: profile[0].secrets.c (linux): a shared catalog may not use this secret of the node; to allow it, add "vault:kv/x#y" to catalog_secrets
     "#);
 }
 
@@ -117,12 +117,12 @@ fn its_templates_stand_in_it() {
     );
     let site = Site::sharing("").file("ks.j2", "the node's");
     let config = site.load_with(Some(&text)).unwrap();
-    let visit = crate::boot::Visit { peer: [127, 0, 0, 1].into(), base: "http://boot.lab".to_owned() };
+    let visit = crate::boot::RequestContext { peer: [127, 0, 0, 1].into(), base: "http://boot.lab".to_owned() };
     let host = &config.roster.hosts()[0];
     assert_eq!(config.roster.preview_file(host, "ks.cfg", &visit).unwrap(), "url=http://boot.lab\n");
     let broken = text.replace("{{ base }}", "{{ bas }}");
     assert_snapshot!(site.errors_with(&broken), @r#"
-        the settings have an error
+        the configuration has an error
         s3://b/catalog.toml line 9: profile[0].files."ks.cfg" (linux): the file ks.cfg for r1 fails: line 1: undefined value: `bas` is undefined
     "#);
 }
@@ -172,8 +172,8 @@ fn its_copy_is_what_commands_know() {
 #[test]
 fn plain_http_is_no_way_for_it() {
     assert_snapshot!(Site::new("catalog_url = \"http://b/catalog.toml\"\n").errors(), @r#"
-        the settings have an error
-        bootdepot.toml:1: catalog_url: found "http://b/catalog.toml", expected where the shared catalog is: s3://BUCKET/KEY, https://… or file:///PATH (http:// is open to anyone on the way; use https://)
+        the configuration has an error
+        bootdepot.toml:1: catalog_url: found "http://b/catalog.toml", expected the URL of the shared catalog: s3://BUCKET/KEY, https://… or file:///PATH (anyone on the network path can change it over http://; use https://)
     "#);
 }
 

@@ -4,50 +4,50 @@ use super::*;
 
 #[tokio::test]
 async fn a_stopped_fill_goes_on_where_it_was() {
-    let mut house = House::with(&[&[Fault::HoldFrom { at: 2_000_000 }]], |h| h.asset.size = Some(SIZE as u64)).await;
-    let depot = house.depot.clone();
+    let mut test = TestDepot::with(&[&[Fault::HoldFrom { at: 2_000_000 }]], |h| h.asset.size = Some(SIZE as u64)).await;
+    let depot = test.depot.clone();
     let reading = tokio::spawn(async move { get(&depot, ByteRange::whole(SIZE as u64)).await });
-    while house.shelves[0].sent("disk.img") < 1_900_000 {
+    while test.origins[0].sent("disk.img") < 1_900_000 {
         tokio::task::yield_now().await;
     }
-    while !house.depot.filling().values().any(|fill| fill.board().written() >= 1_800_000) {
+    while !test.depot.active_fills().values().any(|fill| fill.progress().written() >= 1_800_000) {
         tokio::task::yield_now().await;
     }
-    house.depot.close().await;
+    test.depot.close().await;
     let (_, end) = reading.await.unwrap();
     assert!(matches!(end, Err(ReadError::Closing)));
-    house.shelves[0].heal();
-    house.reopen().await;
-    let before = house.shelves[0].sent("disk.img");
-    let (got, end) = house.get_all().await;
+    test.origins[0].heal();
+    test.reopen().await;
+    let before = test.origins[0].sent("disk.img");
+    let (got, end) = test.get_all().await;
     end.unwrap();
-    assert!(got == house.data);
-    assert!(house.shelves[0].sent("disk.img") - before < 1_700_000, "whole parts were not asked for again");
+    assert!(got == test.data);
+    assert!(test.origins[0].sent("disk.img") - before < 1_700_000, "whole parts were not asked for again");
 }
 
 #[tokio::test]
 async fn what_an_earlier_run_left_is_proven_anew() {
-    let mut house = House::with(&[&[Fault::HoldFrom { at: 2_000_000 }]], |h| h.asset.size = Some(SIZE as u64)).await;
-    let depot = house.depot.clone();
+    let mut test = TestDepot::with(&[&[Fault::HoldFrom { at: 2_000_000 }]], |h| h.asset.size = Some(SIZE as u64)).await;
+    let depot = test.depot.clone();
     tokio::spawn(async move { get(&depot, ByteRange::whole(SIZE as u64)).await });
-    while !house.depot.filling().values().any(|fill| fill.board().written() >= 1_800_000) {
+    while !test.depot.active_fills().values().any(|fill| fill.progress().written() >= 1_800_000) {
         tokio::task::yield_now().await;
     }
-    house.depot.close().await;
+    test.depot.close().await;
     // The disk lies: a byte of the partial is not what was written.
-    let partial = house.dir.path().join("partial").join(house.asset.digest.to_string());
+    let partial = test.dir.path().join("partial").join(test.asset.digest.to_string());
     let mut data = std::fs::read(&partial).unwrap();
     data[77] ^= 1;
     std::fs::write(&partial, data).unwrap();
-    house.shelves[0].heal();
-    house.reopen().await;
-    let (_, first) = house.get_all().await;
+    test.origins[0].heal();
+    test.reopen().await;
+    let (_, first) = test.get_all().await;
     if let Err(error) = first {
         assert_eq!(error.outcome(), Outcome::DigestMismatch, "the reader had been given bytes of the lying disk");
     }
-    let (got, end) = house.get_all().await;
+    let (got, end) = test.get_all().await;
     end.unwrap();
-    assert!(got == house.data, "the source was not blamed for the disk's fault");
+    assert!(got == test.data, "the source was not blamed for the disk's fault");
 }
 
 /// Copies a directory as it is: what a process that is killed in this moment leaves behind.
@@ -67,33 +67,33 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 #[tokio::test]
 async fn what_came_of_a_part_outlives_the_process() {
     for size in [None, Some(SIZE as u64)] {
-        let mut house = House::with(&[&[Fault::HoldFrom { at: 2_900_000 }]], |h| {
+        let mut test = TestDepot::with(&[&[Fault::HoldFrom { at: 2_900_000 }]], |h| {
             h.asset.size = size;
             h.settings.part_size = 8 << 20;
         })
         .await;
-        let depot = house.depot.clone();
+        let depot = test.depot.clone();
         tokio::spawn(async move { get(&depot, ByteRange::whole(SIZE as u64)).await });
-        while !house.depot.filling().values().any(|fill| fill.board().written() >= 2_800_000) {
+        while !test.depot.active_fills().values().any(|fill| fill.progress().written() >= 2_800_000) {
             tokio::task::yield_now().await;
         }
         // The log is written after the books.
-        let log = house.dir.path().join("partial").join(format!("{}.map", house.asset.digest));
+        let log = test.dir.path().join("partial").join(format!("{}.map", test.asset.digest));
         while !std::fs::read_to_string(&log).unwrap().contains("{\"written\":10}") {
             tokio::task::yield_now().await;
         }
         let killed = tempfile::tempdir().unwrap();
-        copy(house.dir.path(), killed.path());
-        house.depot.close().await;
-        house.shelves[0].heal();
-        for dir in [killed, std::mem::replace(&mut house.dir, tempfile::tempdir().unwrap())] {
-            house.dir = dir;
-            house.reopen().await;
-            let (got, end) = house.get_all().await;
+        copy(test.dir.path(), killed.path());
+        test.depot.close().await;
+        test.origins[0].heal();
+        for dir in [killed, std::mem::replace(&mut test.dir, tempfile::tempdir().unwrap())] {
+            test.dir = dir;
+            test.reopen().await;
+            let (got, end) = test.get_all().await;
             end.unwrap();
-            assert!(got == house.data);
-            house.settle().await;
-            let came = house.depot.past_fills()[0].received;
+            assert!(got == test.data);
+            test.settle().await;
+            let came = test.depot.past_fills()[0].received;
             assert_eq!(came, SIZE as u64 - 11 * (256 << 10), "only what was not here was read");
         }
     }

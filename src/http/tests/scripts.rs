@@ -1,44 +1,48 @@
-//! Scripts and hosts' files over the wire.
+//! Scripts and host files.
 
 use super::*;
 
 #[tokio::test]
-async fn the_entry_script_leads_back_the_way_the_client_came() {
-    let site = Plan::new().start().await;
+async fn entry_script_uses_request_host() {
+    let server = TestServer::builder().start().await;
     for path in ["/boot.ipxe", "//boot.ipxe"] {
-        // The test's client calls the server "boot", without its port.
-        let reply = site.get(path, &[]).await;
-        assert_eq!(reply.status(), 200);
-        assert!(reply.text().starts_with("#!ipxe\n"));
-        assert!(reply.text().contains(&format!("http://boot:{}/ipxe?", site.address.port())), "{}", reply.text());
-        assert_eq!(reply.field("Cache-Control"), Some("no-store"));
-        assert_eq!(reply.field("Content-Type"), Some("text/plain; charset=utf-8"));
+        // The test client sends `Host: boot` without a port.
+        let response = server.get(path, &[]).await;
+        assert_eq!(response.status(), 200);
+        assert!(response.text().starts_with("#!ipxe\n"));
+        assert!(
+            response.text().contains(&format!("http://boot:{}/ipxe?", server.address.port())),
+            "{}",
+            response.text()
+        );
+        assert_eq!(response.field("Cache-Control"), Some("no-store"));
+        assert_eq!(response.field("Content-Type"), Some("text/plain; charset=utf-8"));
     }
-    site.logged(&["asset=boot.ipxe", "outcome=\"complete\"", "cache=\"none\""]).await;
+    server.wait_for_log(&["asset=boot.ipxe", "outcome=\"complete\"", "cache=\"none\""]).await;
 }
 
 #[tokio::test]
-async fn a_head_tells_a_scripts_length_and_is_a_probe() {
-    let site = Plan::new().start().await;
-    let length = site.get("/boot.ipxe", &[]).await.text().len().to_string();
-    let head = site.ask("HEAD", "/boot.ipxe", &[]).await;
+async fn script_head_is_logged_as_probe() {
+    let server = TestServer::builder().start().await;
+    let length = server.get("/boot.ipxe", &[]).await.text().len().to_string();
+    let head = server.request("HEAD", "/boot.ipxe", &[]).await;
     assert_eq!((head.status(), head.field("Content-Length")), (200, Some(length.as_str())));
-    site.logged(&["asset=boot.ipxe", "outcome=\"probe\""]).await;
+    server.wait_for_log(&["asset=boot.ipxe", "outcome=\"probe\""]).await;
 }
 
 #[tokio::test]
-async fn a_machine_that_nobody_named_gets_a_script_all_the_same() {
-    let site = Plan::new().start().await;
-    let reply = site.get("/ipxe?mac=52:54:00:12:34:56&serial=ABC1234", &[]).await;
-    assert_eq!(reply.status(), 200);
-    assert!(reply.text().starts_with("#!ipxe\n"));
-    assert_eq!(site.get("/grub.cfg", &[]).await.status(), 200);
+async fn unknown_machine_gets_default_script() {
+    let server = TestServer::builder().start().await;
+    let response = server.get("/ipxe?mac=52:54:00:12:34:56&serial=ABC1234", &[]).await;
+    assert_eq!(response.status(), 200);
+    assert!(response.text().starts_with("#!ipxe\n"));
+    assert_eq!(server.get("/grub.cfg", &[]).await.status(), 200);
 }
 
 #[tokio::test]
-async fn a_file_of_no_host_is_not_found() {
-    let site = Plan::new().start().await;
-    let reply = site.get("/hosts/r630-01/config.ign", &[]).await;
-    assert_eq!((reply.status(), reply.text()), (404, "no host with this name has such a file\n"));
-    site.logged(&["asset=hosts/r630-01/config.ign", "outcome=\"not-found\""]).await;
+async fn unknown_host_file_returns_404() {
+    let server = TestServer::builder().start().await;
+    let response = server.get("/hosts/r630-01/config.ign", &[]).await;
+    assert_eq!((response.status(), response.text()), (404, "no host with this name has such a file\n"));
+    server.wait_for_log(&["asset=hosts/r630-01/config.ign", "outcome=\"not-found\""]).await;
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn names(house: &House, selection: &Selection) -> Vec<String> {
-    selection.resolve(&house.boot).unwrap().iter().map(|asset| asset.name.to_string()).collect()
+fn names(test: &TestJobs, selection: &Selection) -> Vec<String> {
+    selection.resolve(&test.boot).unwrap().iter().map(|asset| asset.name.to_string()).collect()
 }
 
 fn list(names: &[&str]) -> Vec<String> {
@@ -12,11 +12,11 @@ fn list(names: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn assets_are_selected_by_what_they_are_called_or_part_of() {
-    let house = House::new(&[]).await;
+    let test = TestJobs::new(&[]).await;
     let of = |change: &dyn Fn(&mut Selection)| {
         let mut selection = Selection::default();
         change(&mut selection);
-        names(&house, &selection)
+        names(&test, &selection)
     };
     assert_eq!(of(&|it| it.assets = list(&["disk.img", "okd/1/kernel", "disk.img"])), ["disk.img", "okd/1/kernel"]);
     assert_eq!(of(&|it| it.assets = list(&["okd/*/kernel"])), ["okd/1/kernel", "okd/2/kernel"]);
@@ -32,16 +32,16 @@ async fn assets_are_selected_by_what_they_are_called_or_part_of() {
 
 #[tokio::test]
 async fn what_a_host_needs_is_that_of_the_release_that_is_to_be_live() {
-    let house = House::new(&[]).await;
+    let test = TestJobs::new(&[]).await;
     let host = Selection { hosts: list(&["r630-01"]), ..Selection::default() };
-    assert_eq!(names(&house, &host), ["disk.img", "okd/1/kernel", "okd/1/rootfs"], "nothing is live yet");
-    house.boot.releases().activate("okd-2").await.unwrap();
-    assert_eq!(names(&house, &host), ["disk.img", "okd/2/kernel", "okd/2/rootfs"]);
+    assert_eq!(names(&test, &host), ["disk.img", "okd/1/kernel", "okd/1/rootfs"], "nothing is live yet");
+    test.boot.releases().activate("okd-2").await.unwrap();
+    assert_eq!(names(&test, &host), ["disk.img", "okd/2/kernel", "okd/2/rootfs"]);
 }
 
 #[tokio::test]
 async fn all_unknown_names_are_told_at_once_with_the_nearest() {
-    let house = House::new(&[]).await;
+    let test = TestJobs::new(&[]).await;
     let selection = Selection {
         assets: list(&["okd/1/kernal", "nothing/like/it", "okd/3/*", "[", "disk.img"]),
         releases: list(&["okd-3"]),
@@ -49,25 +49,25 @@ async fn all_unknown_names_are_told_at_once_with_the_nearest() {
         hosts: list(&["r630-02"]),
         all: false,
     };
-    let error = selection.resolve(&house.boot).unwrap_err();
+    let error = selection.resolve(&test.boot).unwrap_err();
     insta::assert_snapshot!(error, @r#"
     there is no asset "okd/1/kernal"; the nearest is "okd/1/kernel"
     there is no asset "nothing/like/it"
-    no asset's name fits "okd/3/*" (* stands for anything but a slash, ** for anything)
-    no asset's name fits "[" (* stands for anything but a slash, ** for anything)
+    no asset matches "okd/3/*" (* matches anything but a slash, ** matches anything)
+    no asset matches "[" (* matches anything but a slash, ** matches anything)
     there is no release "okd-3"; the nearest is "okd-1"
     there is no profile "workers"; the nearest is "worker"
     there is no host "r630-02"; the nearest is "r630-01"
     "#);
-    let empty = Selection::default().resolve(&house.boot).unwrap_err();
+    let empty = Selection::default().resolve(&test.boot).unwrap_err();
     insta::assert_snapshot!(empty, @"nothing is selected; name assets, releases, profiles or hosts, or select all");
 }
 
 #[tokio::test]
 async fn of_a_long_list_of_unknown_names_only_the_first_are_compared_with_the_catalog() {
-    let house = House::new(&[]).await;
+    let test = TestJobs::new(&[]).await;
     let selection = Selection::of_assets((0..100).map(|index| format!("okd/1/kernel{index}")).collect());
-    let Err(SelectionError::Unknown(unknown)) = selection.resolve(&house.boot) else { panic!("they are unknown") };
+    let Err(SelectionError::Unknown(unknown)) = selection.resolve(&test.boot) else { panic!("they are unknown") };
     let suggested = unknown.iter().filter(|name| name.nearest.as_deref() == Some("okd/1/kernel")).count();
     assert_eq!((unknown.len(), suggested), (100, 16));
 }
@@ -75,7 +75,7 @@ async fn of_a_long_list_of_unknown_names_only_the_first_are_compared_with_the_ca
 #[test]
 fn a_selection_is_told_in_words() {
     let words = |assets: &[&str], releases: &[&str], all| {
-        Selection { assets: list(assets), releases: list(releases), all, ..Selection::default() }.in_words()
+        Selection { assets: list(assets), releases: list(releases), all, ..Selection::default() }.describe()
     };
     assert_eq!(words(&["a"], &[], false), "a");
     assert_eq!(words(&["a", "b", "c"], &["okd-1", "okd-2"], false), "release okd-1, release okd-2, a and 2 more");

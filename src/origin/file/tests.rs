@@ -3,22 +3,22 @@ use std::time::{Duration, SystemTime};
 use crate::asset::{ByteRange, SourceUrl};
 use crate::origin::{OriginError, Origins, Timeouts, Validator};
 
-struct Fixture {
+struct TestFile {
     _dir: tempfile::TempDir,
     path: std::path::PathBuf,
     source: SourceUrl,
     origins: Origins,
 }
 
-fn fixture(content: &[u8]) -> Fixture {
+fn test_file(content: &[u8]) -> TestFile {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk.img");
     std::fs::write(&path, content).unwrap();
     let source = format!("file://{}", path.display()).parse().unwrap();
-    Fixture { _dir: dir, path, source, origins: Origins::new(Vec::new(), Timeouts::default()).unwrap() }
+    TestFile { _dir: dir, path, source, origins: Origins::new(Vec::new(), Timeouts::default()).unwrap() }
 }
 
-impl Fixture {
+impl TestFile {
     async fn read(&self, range: Option<(u64, u64)>, expect: Option<&Validator>) -> Result<Vec<u8>, OriginError> {
         let range = range.map(|(start, end)| ByteRange::new(start, end));
         let mut reply = self.origins.read(&self.source, range, expect).await?;
@@ -32,9 +32,9 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn reads_ranges_in_pieces() {
+async fn file_ranges_read_in_pieces() {
     let content: Vec<u8> = (0..(2 << 20) + 77).map(|i: u32| i.to_le_bytes()[i as usize % 3]).collect();
-    let file = fixture(&content);
+    let file = test_file(&content);
     let total = content.len();
     assert!(file.read(None, None).await.unwrap() == content);
     assert!(file.read(Some((5, 1_500_000)), None).await.unwrap() == content[5..1_500_000]);
@@ -47,15 +47,15 @@ async fn reads_ranges_in_pieces() {
 }
 
 #[tokio::test]
-async fn an_empty_file_is_an_empty_object() {
-    let file = fixture(b"");
+async fn empty_file_gives_empty_body() {
+    let file = test_file(b"");
     assert!(file.read(None, None).await.unwrap().is_empty());
     assert!(file.read(Some((0, 1)), None).await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn notices_another_file_of_the_same_name() {
-    let file = fixture(b"first");
+async fn replaced_file_fails_as_changed() {
+    let file = test_file(b"first");
     let seen = file.origins.read(&file.source, None, None).await.unwrap().validator;
     assert_eq!(file.read(None, seen.as_ref()).await.unwrap(), b"first");
     std::fs::remove_file(&file.path).unwrap();
@@ -66,8 +66,8 @@ async fn notices_another_file_of_the_same_name() {
 }
 
 #[tokio::test]
-async fn notices_a_change_before_the_last_piece() {
-    let file = fixture(&vec![7; 3 << 20]);
+async fn modified_file_fails_before_last_piece() {
+    let file = test_file(&vec![7; 3 << 20]);
     for change in ["touch", "truncate"] {
         let mut reply = file.origins.read(&file.source, None, None).await.unwrap();
         let first = reply.body.chunk().await.unwrap().unwrap();
@@ -79,7 +79,7 @@ async fn notices_a_change_before_the_last_piece() {
         }
         let error = loop {
             match reply.body.chunk().await {
-                Ok(piece) => assert!(piece.is_some(), "{change}: the body ended well"),
+                Ok(piece) => assert!(piece.is_some(), "{change}: the body ended without an error"),
                 Err(error) => break error,
             }
         };
@@ -90,15 +90,15 @@ async fn notices_a_change_before_the_last_piece() {
 }
 
 #[tokio::test]
-async fn loses_no_bytes_when_a_caller_lets_go() {
+async fn cancelled_chunk_loses_no_bytes() {
     let content: Vec<u8> = (0..3_u32 << 18).flat_map(u32::to_le_bytes).collect();
-    let file = fixture(&content);
+    let file = test_file(&content);
     let mut reply = file.origins.read(&file.source, None, None).await.unwrap();
     let mut read = Vec::new();
     loop {
-        // Polled once and dropped: the read goes on without a caller.
-        let first_look = futures_util::future::poll_immediate(reply.body.chunk()).await;
-        let piece = match first_look {
+        // Polled once and dropped: the read continues on its thread.
+        let polled = futures_util::future::poll_immediate(reply.body.chunk()).await;
+        let piece = match polled {
             Some(piece) => piece,
             None => reply.body.chunk().await,
         };
@@ -111,7 +111,7 @@ async fn loses_no_bytes_when_a_caller_lets_go() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_with_a_file() {
+async fn unreadable_file_names_reason() {
     let dir = tempfile::tempdir().unwrap();
     let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
     let pipe = dir.path().join("pipe");
@@ -120,8 +120,8 @@ async fn says_what_is_wrong_with_a_file() {
     for (name, message) in [
         ("none", "{} does not exist"),
         ("file/below", "{} does not exist"),
-        (".", "{} gave an answer that cannot be used: it is a directory"),
-        ("pipe", "{} gave an answer that cannot be used: it is not a regular file"),
+        (".", "{} sent an invalid reply: it is a directory"),
+        ("pipe", "{} sent an invalid reply: it is not a regular file"),
     ] {
         let source: SourceUrl = format!("file://{}/{name}", dir.path().display()).parse().unwrap();
         let error = origins.read(&source, None, None).await.err().unwrap();
@@ -130,10 +130,9 @@ async fn says_what_is_wrong_with_a_file() {
 }
 
 #[test]
-fn says_who_may_not_read_a_file() {
+fn permission_error_names_user() {
     let source: SourceUrl = "file:///srv/a.img".parse().unwrap();
-    let asked = super::Asked { source: &source, path: source.as_file().unwrap(), range: None, expect: None };
-    let error = super::explain(&std::io::ErrorKind::PermissionDenied.into(), asked, "file://");
+    let error = super::classify(std::io::ErrorKind::PermissionDenied.into(), &source, "file://");
     assert!(matches!(error, OriginError::AccessDenied { .. }));
     let user = rustix::process::geteuid().as_raw();
     assert!(

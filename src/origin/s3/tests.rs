@@ -11,7 +11,7 @@ fn object<'a>(bucket: &'a str, key: &'a str) -> Object<'a> {
 }
 
 #[test]
-fn writes_keys_as_signatures_want_them() {
+fn keys_are_encoded_as_signed() {
     let lab = endpoint("http://s3.lab:9000", Addressing::Path).unwrap();
     for (key, path) in [
         ("okd/4.19/rootfs.img", "/b/okd/4.19/rootfs.img"),
@@ -29,55 +29,55 @@ fn writes_keys_as_signatures_want_them() {
 }
 
 #[test]
-fn keeps_an_endpoints_path() {
+fn endpoint_path_is_kept() {
     let nested = endpoint("https://gate.lab/s3/", Addressing::Path).unwrap();
     assert_eq!(nested.object(object("b", "k")).unwrap().as_str(), "https://gate.lab/s3/b/k");
     assert_eq!(nested.shown(), "https://gate.lab/s3");
 }
 
 #[test]
-fn refuses_keys_that_a_url_would_rewrite() {
+fn dot_segments_in_keys_are_refused() {
     let lab = endpoint("http://s3.lab:9000", Addressing::Path).unwrap();
     for key in ["../other/secret", "a/../b", "a/./b", ".."] {
         assert_eq!(
             lab.object(object("b", key)).unwrap_err(),
-            "an object whose key has a '.' or '..' segment cannot be asked for: URLs have no such segments"
+            "an object key with a '.' or '..' segment cannot be requested: URLs have no such segments"
         );
     }
     assert!(lab.object(object("..", "k")).is_err());
 }
 
 #[test]
-fn puts_the_bucket_before_the_host() {
+fn virtual_addressing_prepends_bucket() {
     let lab = endpoint("https://s3.lab:9000", Addressing::Virtual).unwrap();
     assert_eq!(lab.object(object("bucket-1", "a b")).unwrap().as_str(), "https://bucket-1.s3.lab:9000/a%20b");
     assert_eq!(
         lab.object(object("a.b", "k")).unwrap_err(),
-        "no certificate can cover the bucket \"a.b\" before a host name, for its dots; use addressing = \"path\""
+        "the bucket \"a.b\" has dots, so no certificate covers it as part of the host name; use addressing = \"path\""
     );
     let plain = endpoint("http://s3.lab", Addressing::Virtual).unwrap();
     assert_eq!(plain.object(object("a.b", "k")).unwrap().as_str(), "http://a.b.s3.lab/k");
     for bucket in ["a@evil.example", "evil.example/", "UPPER", "a b", "."] {
         assert_eq!(
             plain.object(object(bucket, "k")).unwrap_err(),
-            format!("the bucket {bucket:?} cannot stand before a host name; use addressing = \"path\"")
+            format!("the bucket {bucket:?} cannot be part of a host name; use addressing = \"path\"")
         );
     }
 }
 
 #[test]
-fn knows_the_endpoints_of_aws() {
+fn region_selects_aws_endpoint() {
     let shown = |region| Endpoint::new(None, Addressing::Path, region).map(|endpoint| endpoint.shown().to_owned());
     assert_eq!(shown("eu-west-1").unwrap(), "https://s3.eu-west-1.amazonaws.com");
     assert_eq!(shown("cn-north-1").unwrap(), "https://s3.cn-north-1.amazonaws.com.cn");
     assert_eq!(
         shown("evil.example/").unwrap_err(),
-        "its region \"evil.example/\" is none of AWS's; for another store set its endpoint"
+        "its region \"evil.example/\" is not an AWS region; for another store set its endpoint"
     );
 }
 
 #[test]
-fn says_what_is_wrong_with_an_endpoint() {
+fn invalid_endpoint_names_reason() {
     for (url, addressing, reason) in [
         ("ftp://s3.lab", Addressing::Path, "its endpoint has the scheme \"ftp\"; use https or http"),
         (
@@ -88,7 +88,7 @@ fn says_what_is_wrong_with_an_endpoint() {
         (
             "https://10.0.0.1:9000",
             Addressing::Virtual,
-            "its endpoint is an IP address, before which no bucket can stand; use addressing = \"path\"",
+            "its endpoint is an IP address, which cannot follow a bucket name; use addressing = \"path\"",
         ),
     ] {
         assert_eq!(endpoint(url, addressing).unwrap_err(), reason);
@@ -96,7 +96,7 @@ fn says_what_is_wrong_with_an_endpoint() {
 }
 
 #[tokio::test]
-async fn signs_the_host_and_its_own_fields_alone() {
+async fn signature_covers_host_and_amz_fields() {
     let lab = endpoint("http://s3.lab:9000", Addressing::Path).unwrap();
     let url = lab.object(object("b", "a b")).unwrap();
     let credential = Credential {
@@ -118,7 +118,7 @@ async fn signs_the_host_and_its_own_fields_alone() {
 
 proptest! {
     #[test]
-    fn any_key_reaches_its_bucket_unchanged_or_not_at_all(key in "\\PC{1,20}|[./%\\\\ ]{1,12}") {
+    fn keys_round_trip_or_are_refused(key in "\\PC{1,20}|[./%\\\\ ]{1,12}") {
         let lab = endpoint("http://s3.lab:9000/s3", Addressing::Path).unwrap();
         let dots = key.split('/').any(|segment| matches!(segment, "." | ".."));
         match lab.object(object("bucket", &key)) {

@@ -1,4 +1,4 @@
-//! Servers for tests: one that says what it is told, byte for byte, and a real S3.
+//! Servers for tests: one with scripted replies, byte for byte, and a real S3.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,58 +7,58 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// What a [`Scripted`] server does with one connection, once it has read a request's head.
+/// What a [`ScriptedServer`] does on one connection after it has read a request's head.
 #[derive(Clone)]
 pub(super) enum Act {
     /// Sends these bytes and closes.
-    Say(String),
-    /// Sends these bytes and keeps the connection open, silent.
-    Hang(String),
+    Reply(String),
+    /// Sends these bytes, then keeps the connection open and sends nothing.
+    Stall(String),
 }
 
-/// Says what it is told: one act a connection, in order. Keeps the heads of the requests it got.
-pub(super) struct Scripted {
+/// Performs one act per connection, in order, and records the heads of the requests.
+pub(super) struct ScriptedServer {
     pub(super) address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
-impl Scripted {
+impl ScriptedServer {
     pub(super) async fn start(acts: impl IntoIterator<Item = Act>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&requests);
+        let recorded = Arc::clone(&requests);
         let acts: Vec<_> = acts.into_iter().collect();
         tokio::spawn(async move {
             for act in acts {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(perform(stream, act, Arc::clone(&heard)));
+                tokio::spawn(perform(stream, act, Arc::clone(&recorded)));
             }
-            // Whoever connects once more is heard of and gets nothing.
+            // Records further requests and closes without a reply.
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(perform(stream, Act::Say(String::new()), Arc::clone(&heard)));
+                tokio::spawn(perform(stream, Act::Reply(String::new()), Arc::clone(&recorded)));
             }
         });
         Self { address, requests }
     }
 
-    /// A server with one act.
-    pub(super) async fn saying(answer: impl Into<String>) -> Self {
-        Self::start([Act::Say(answer.into())]).await
+    /// Starts a server that sends one reply.
+    pub(super) async fn replying(answer: impl Into<String>) -> Self {
+        Self::start([Act::Reply(answer.into())]).await
     }
 
     pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// The heads of the requests so far.
+    /// Returns the heads of the requests so far.
     pub(super) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
 
-/// Plays one act on a connection.
+/// Performs one act on a connection.
 pub(super) async fn perform(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     act: Act,
@@ -72,17 +72,17 @@ pub(super) async fn perform(
         }
     }
     requests.lock().unwrap().push(String::from_utf8(head).unwrap());
-    let (Act::Say(answer) | Act::Hang(answer)) = &act;
+    let (Act::Reply(answer) | Act::Stall(answer)) = &act;
     stream.write_all(answer.as_bytes()).await.unwrap();
     stream.flush().await.unwrap();
     match act {
-        Act::Say(_) => stream.shutdown().await.unwrap(),
-        // Until the client goes away.
-        Act::Hang(_) => drop(stream.read_u8().await),
+        Act::Reply(_) => stream.shutdown().await.unwrap(),
+        // Until the client closes the connection.
+        Act::Stall(_) => drop(stream.read_u8().await),
     }
 }
 
-/// A real S3 server over a directory of this machine, with signatures checked.
+/// A real S3 server over a local directory. It checks signatures.
 pub(super) struct RealS3 {
     pub(super) endpoint: url::Url,
     root: tempfile::TempDir,
@@ -92,7 +92,7 @@ impl RealS3 {
     pub(super) const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
     pub(super) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
-    /// With an empty bucket named `bucket`.
+    /// Starts one with an empty bucket named `bucket`.
     pub(super) async fn start() -> Self {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("bucket")).unwrap();

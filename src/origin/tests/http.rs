@@ -1,6 +1,8 @@
-//! Reads of web servers, most of which misbehave.
+//! Reads from web servers, most of which misbehave.
 
-use super::fake::{Act, Scripted};
+use bootdepot_test_support::deadline::stretch;
+
+use super::fake::{Act, ScriptedServer};
 use super::*;
 use crate::origin::Validator;
 
@@ -8,25 +10,27 @@ fn plain() -> Origins {
     origins(Vec::new())
 }
 
-/// What a server says to one read, and what becomes of it. `URL` in `message` is the source's.
-async fn assert_error(answer: &str, range: Option<(u64, u64)>, word: &str, message: &str) -> OriginError {
-    let server = Scripted::saying(answer).await;
+/// Reads from a server that sends `answer` and checks the error. `URL` in `message` stands for the source URL, `HOST` for its
+/// host and port.
+async fn assert_error(answer: &str, range: Option<(u64, u64)>, kind: &str, message: &str) -> OriginError {
+    let server = ScriptedServer::replying(answer).await;
     let url = server.url("/a.img");
     let error = error(&plain(), &url, range).await;
-    assert_eq!(error.word(), word, "{error}");
+    assert_eq!(error.kind(), kind, "{error}");
     assert_eq!(error.to_string(), message.replace("URL", &url).replace("HOST", &server.address.to_string()));
     error
 }
 
 #[tokio::test]
-async fn reads_a_range() {
-    let server = Scripted::saying("HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-4/9\r\nETag: \"a\"\r\n\r\ncde").await;
+async fn range_is_read() {
+    let server =
+        ScriptedServer::replying("HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-4/9\r\nETag: \"a\"\r\n\r\ncde").await;
     let url = server.url("/a.img");
     let mut reply = plain().read(&source(&url), Some(ByteRange::new(2, 5)), None).await.unwrap();
     assert_eq!((reply.range, reply.total, reply.ignored_range), (ByteRange::new(2, 5), 9, false));
     assert_eq!(reply.validator.as_ref().map(Validator::as_str), Some("etag 9 \"a\""));
     assert_eq!(collect(&mut reply).await.unwrap(), b"cde");
-    assert!(reply.body.chunk().await.unwrap().is_none(), "an end stays an end");
+    assert!(reply.body.chunk().await.unwrap().is_none(), "after the end, chunk keeps returning None");
     let request = server.requests().remove(0);
     assert!(request.starts_with("GET /a.img HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("\r\nrange: bytes=2-4\r\n"), "{request}");
@@ -34,40 +38,40 @@ async fn reads_a_range() {
 }
 
 #[tokio::test]
-async fn a_server_that_ignores_ranges_sends_everything() {
-    let server = Scripted::saying("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabcdefghi").await;
+async fn ignored_range_reads_whole_object() {
+    let server = ScriptedServer::replying("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabcdefghi").await;
     let mut reply = plain().read(&source(&server.url("/")), Some(ByteRange::new(2, 5)), None).await.unwrap();
     assert_eq!((reply.range, reply.total, reply.ignored_range), (ByteRange::whole(9), 9, true));
     assert_eq!(collect(&mut reply).await.unwrap(), b"abcdefghi");
 }
 
 #[tokio::test]
-async fn a_reply_is_distrusted() {
+async fn mismatched_reply_is_refused() {
     assert_error(
         "HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-2/9\r\nContent-Length: 3\r\n\r\nabc",
         Some((2, 5)),
         "bad-reply",
-        "URL gave an answer that cannot be used: its Content-Range \"bytes 0-2/9\" does not fit the asked bytes 2-4",
+        "URL sent an invalid reply: its Content-Range \"bytes 0-2/9\" does not match the requested bytes 2-4",
     )
     .await;
     assert_error(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         None,
         "bad-reply",
-        "URL gave an answer that cannot be used: it does not say its length (no Content-Length)",
+        "URL sent an invalid reply: it has no Content-Length",
     )
     .await;
     assert_error(
         "SSH-2.0-OpenSSH_9.2\r\n",
         None,
         "bad-reply",
-        "URL gave an answer that cannot be used: it does not speak HTTP: invalid HTTP version parsed",
+        "URL sent an invalid reply: it does not speak HTTP: invalid HTTP version parsed",
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_body_too_short_or_too_long_is_an_error() {
+async fn wrong_body_length_is_truncated_error() {
     for (answer, received) in [
         ("HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nabc", 3),
         ("HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\n\r\nabc", 3),
@@ -88,22 +92,28 @@ async fn a_body_too_short_or_too_long_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_given_up() {
+async fn silent_server_hits_stall_timeout() {
     let part = "HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nab";
-    let give_up = async |said: &str, seconds: &str| {
-        let server = Scripted::start([Act::Hang(said.to_owned())]).await;
-        let origins = Origins::new(Vec::new(), HASTY).unwrap();
+    // Short enough to wait for, long enough for a busy machine to deliver a reply head.
+    let stall = stretch(Duration::from_millis(400));
+    let assert_stalls = async |sent: &str, after: Duration| {
+        let server = ScriptedServer::start([Act::Stall(sent.to_owned())]).await;
+        let origins = Origins::new(Vec::new(), Timeouts { connect: stall, stall }).unwrap();
         let error = error(&origins, &server.url("/a"), Some((2, 6))).await;
         assert!(matches!(error, OriginError::Stalled { .. }), "{error}");
         assert!(error.is_transient());
-        assert_eq!(error.to_string(), format!("{} sent nothing for {seconds} s", server.url("/a")));
+        assert_eq!(error.to_string(), format!("{} sent nothing for {} s", server.url("/a"), after.as_secs_f32()));
     };
-    // In the body one stall timeout; before the head, that of a connection too.
-    tokio::join!(give_up(part, "0.4"), give_up("HTTP/1.1 206 Par", "0.8"), give_up("", "0.8"));
+    // In the body one stall timeout; before the head, the connect timeout in addition.
+    tokio::join!(
+        assert_stalls(part, stall),
+        assert_stalls("HTTP/1.1 206 Par", stall * 2),
+        assert_stalls("", stall * 2)
+    );
 }
 
 #[tokio::test]
-async fn statuses_have_meanings() {
+async fn error_statuses_are_classified() {
     let error = assert_error(
         "HTTP/1.1 429 Slow\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n",
         None,
@@ -120,16 +130,16 @@ async fn statuses_have_meanings() {
         "HTTP/1.1 206 P\r\nContent-Length: 0\r\n\r\n",
         None,
         "bad-reply",
-        "URL gave an answer that cannot be used: it answered 206 though no range was asked",
+        "URL sent an invalid reply: it answered 206 to a request without a range",
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_changed_object_is_noticed() {
-    let changed = Scripted::start([
-        Act::Say("HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n".to_owned()),
-        Act::Say("HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-4/9\r\nETag: \"b\"\r\n\r\ncde".to_owned()),
+async fn changed_object_is_detected() {
+    let changed = ScriptedServer::start([
+        Act::Reply("HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n".to_owned()),
+        Act::Reply("HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-4/9\r\nETag: \"b\"\r\n\r\ncde".to_owned()),
     ])
     .await;
     let url = changed.url("/a");
@@ -145,11 +155,11 @@ async fn a_changed_object_is_noticed() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_and_secrets_stay_home() {
-    let there = Scripted::saying("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").await;
-    let here = Scripted::start([
-        Act::Say("HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()),
-        Act::Say(format!("HTTP/1.1 307 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", there.url("/c"))),
+async fn redirect_drops_secret_header_fields() {
+    let there = ScriptedServer::replying("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").await;
+    let here = ScriptedServer::start([
+        Act::Reply("HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()),
+        Act::Reply(format!("HTTP/1.1 307 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", there.url("/c"))),
     ])
     .await;
     let headers = vec![("X-Api-Key".to_owned(), Secret::new("hush"))];
@@ -162,28 +172,28 @@ async fn redirects_are_followed_and_secrets_stay_home() {
 }
 
 #[tokio::test]
-async fn redirects_have_an_end() {
+async fn redirect_loop_ends() {
     let around = "HTTP/1.1 301 Moved\r\nLocation: /a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    let server = Scripted::start(vec![Act::Say(around.to_owned()); 9]).await;
+    let server = ScriptedServer::start(vec![Act::Reply(around.to_owned()); 9]).await;
     let around = error(&plain(), &server.url("/a"), None).await;
     assert_eq!(
         around.to_string(),
-        format!("{} gave an answer that cannot be used: it redirects more than 5 times", server.url("/a"))
+        format!("{} sent an invalid reply: it redirects more than 5 times", server.url("/a"))
     );
     assert_eq!(server.requests().len(), 6);
     assert_error(
         "HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
         None,
         "bad-reply",
-        "URL gave an answer that cannot be used: it redirects to the scheme \"file\"",
+        "URL sent an invalid reply: it redirects to the scheme \"file\"",
     )
     .await;
 }
 
 #[tokio::test]
-async fn secrets_of_a_url_are_never_shown() {
+async fn url_secrets_are_never_shown() {
     let refusal = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
-    let server = Scripted::start([Act::Say(refusal.to_owned()), Act::Say(String::new())]).await;
+    let server = ScriptedServer::start([Act::Reply(refusal.to_owned()), Act::Reply(String::new())]).await;
     let url = server.url("/a?X-Amz-Credential=AKIA1%2F20250101%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Signature=hush");
     let refused = error(&plain(), &url, None).await;
     let shown = server.url("/a?…");
@@ -201,15 +211,15 @@ async fn secrets_of_a_url_are_never_shown() {
 }
 
 #[tokio::test]
-async fn tells_names_from_connections() {
+async fn dns_and_connect_errors_differ() {
     let error_of = async |url: &str| error(&plain(), url, None).await;
     let dns = error_of("http://nonexistent.invalid/a").await;
-    let OriginError::Dns { host, reason } = &dns else { panic!("{dns}") };
+    let OriginError::Dns { host, reason, .. } = &dns else { panic!("{dns}") };
     assert_eq!(host, "nonexistent.invalid");
     assert!(reason.starts_with("failed to lookup address information"), "{reason}");
     assert!(dns.to_string().starts_with("the name nonexistent.invalid cannot be resolved: "), "{dns}");
 
-    // A port that was free a moment ago.
+    // A port that was free just before.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let refused = error_of(&format!("http://127.0.0.1:{port}/a")).await;
     assert!(matches!(refused, OriginError::Connect { .. }));
@@ -217,10 +227,10 @@ async fn tells_names_from_connections() {
 }
 
 #[tokio::test]
-async fn goes_through_the_origins_proxy() {
-    let proxy = Scripted::start([
-        Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx".to_owned()),
-        Act::Say("HTTP/1.1 403 Forbidden\r\n\r\n".to_owned()),
+async fn configured_proxy_is_used() {
+    let proxy = ScriptedServer::start([
+        Act::Reply("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx".to_owned()),
+        Act::Reply("HTTP/1.1 403 Forbidden\r\n\r\n".to_owned()),
     ])
     .await;
     let through = |endpoint: &str| {
@@ -228,7 +238,7 @@ async fn goes_through_the_origins_proxy() {
         let proxy = Some(proxy.url("").parse().unwrap());
         origins(vec![OriginSettings { endpoint, proxy, credentials: keys("AKIA1", "s"), ..settings("s3://") }])
     };
-    // Names that nobody can resolve: it is the proxy that is asked.
+    // These names do not resolve: only the proxy is contacted.
     assert_eq!(read(&through("http://s3.invalid:9000"), "s3://bucket/key", None).await.unwrap(), b"x");
     let error = error(&through("https://s3.invalid"), "s3://bucket/key", None).await;
     assert!(matches!(error, OriginError::Connect { .. }), "{error}");
@@ -243,15 +253,15 @@ async fn goes_through_the_origins_proxy() {
 }
 
 #[tokio::test]
-async fn the_environments_proxy_is_not_for_this_machine() {
-    use crate::origin::client;
+async fn environment_proxy_skips_loopback() {
+    use crate::origin::{client, proxy};
 
-    let proxy = Scripted::saying("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nby proxy!").await;
-    let server = Scripted::saying("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ndirectly").await;
+    let proxy = ScriptedServer::replying("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nby proxy!").await;
+    let server = ScriptedServer::replying("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ndirectly").await;
     let variables = [("HTTP_PROXY", proxy.url("")), ("NO_PROXY", "internal.invalid".to_owned())];
     let var = |asked: &str| variables.iter().find(|(name, _)| *name == asked).map(|(_, value)| value.clone());
-    let proxies = client::environment_proxies(var).unwrap();
-    let tls = crate::trust::config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
+    let proxies = proxy::environment_proxies(var).unwrap();
+    let tls = crate::trust::client_config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
     let client = client::for_objects(tls, &proxies, Duration::from_secs(5)).unwrap();
     let text = async |url: &str| client.get(url).send().await.unwrap().text().await.unwrap();
     assert_eq!(text(&server.url("/a")).await, "directly");
@@ -264,10 +274,10 @@ async fn requests_and_bytes_are_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let server = Scripted::start([
-        Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc".to_owned()),
-        Act::Say("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n".to_owned()),
-        Act::Say(String::new()),
+    let server = ScriptedServer::start([
+        Act::Reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc".to_owned()),
+        Act::Reply("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n".to_owned()),
+        Act::Reply(String::new()),
     ])
     .await;
     let known = origins(vec![settings(&server.url("/known/"))]);

@@ -1,9 +1,9 @@
-//! Reads of S3 stores.
+//! Reads from S3 stores.
 
-use super::fake::{Act, RealS3, Scripted};
+use super::fake::{Act, RealS3, ScriptedServer};
 use super::*;
 
-fn lab(s3: &RealS3, credentials: Credentials) -> Origins {
+fn lab(s3: &RealS3, credentials: CredentialSource) -> Origins {
     origins(vec![OriginSettings { endpoint: Some(s3.endpoint.clone()), credentials, ..settings("s3://") }])
 }
 
@@ -11,7 +11,7 @@ fn trusted(s3: &RealS3) -> Origins {
     lab(s3, keys(RealS3::KEY_ID, RealS3::SECRET))
 }
 
-fn scripted(server: &Scripted, credentials: Credentials) -> Origins {
+fn scripted(server: &ScriptedServer, credentials: CredentialSource) -> Origins {
     let endpoint = Some(server.url("").parse().unwrap());
     origins(vec![OriginSettings { endpoint, credentials, ..settings("s3://") }])
 }
@@ -21,7 +21,7 @@ fn answer(status: &str, document: &str) -> String {
 }
 
 #[tokio::test]
-async fn reads_whole_objects_and_ranges() {
+async fn objects_and_ranges_are_read() {
     let s3 = RealS3::start().await;
     let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
     s3.put("okd/4.19/rootfs.img", &content);
@@ -40,14 +40,14 @@ async fn reads_whole_objects_and_ranges() {
     assert!(validator.as_str().starts_with("etag 1200000 \""), "{}", validator.as_str());
     assert!(origins.read(&source(url), Some(ByteRange::new(8, 16)), Some(&validator)).await.is_ok());
     s3.put("okd/4.19/rootfs.img", &content[1..]);
-    // This server ignores If-Match; its reply says that it is of another object.
+    // This server ignores If-Match. The validator in its reply differs.
     let changed = origins.read(&source(url), Some(ByteRange::new(8, 16)), Some(&validator)).await.err().unwrap();
     assert!(matches!(changed, OriginError::Changed { .. }));
     assert_eq!(changed.to_string(), format!("{url} changed while it was read"));
 }
 
 #[tokio::test]
-async fn an_empty_object_has_no_first_byte() {
+async fn empty_object_gives_empty_body() {
     let s3 = RealS3::start().await;
     s3.put("empty", b"");
     let reply = trusted(&s3).read(&source("s3://bucket/empty"), Some(ByteRange::new(0, 8)), None).await.unwrap();
@@ -56,7 +56,7 @@ async fn an_empty_object_has_no_first_byte() {
 }
 
 #[tokio::test]
-async fn odd_keys_are_signed_and_read() {
+async fn special_characters_in_keys_are_signed() {
     let s3 = RealS3::start().await;
     let origins = trusted(&s3);
     for key in ["a b+c=d&e", "ünï cödé/~(x)*'!.iso", "100%25.img", "a:b@c,d;e#f", "..."] {
@@ -66,14 +66,14 @@ async fn odd_keys_are_signed_and_read() {
 }
 
 #[tokio::test]
-async fn says_who_was_refused() {
+async fn access_denied_names_identity() {
     let s3 = RealS3::start().await;
     s3.put("key", b"x");
     let url = "s3://bucket/key";
     for (credentials, identity, code) in [
         (keys(RealS3::KEY_ID, "wrong"), "access key AKIAIOSFODNN7EXAMPLE", "SignatureDoesNotMatch"),
         (keys("AKIAUNKNOWN", RealS3::SECRET), "access key AKIAUNKNOWN", "NotSignedUp"),
-        (Credentials::Anonymous, "anonymous", "AccessDenied"),
+        (CredentialSource::Anonymous, "anonymous", "AccessDenied"),
     ] {
         let error = error(&lab(&s3, credentials), url, None).await;
         assert!(matches!(error, OriginError::AccessDenied { .. }), "{error}");
@@ -87,13 +87,13 @@ async fn says_who_was_refused() {
 }
 
 #[tokio::test]
-async fn tells_a_missing_key_from_a_missing_bucket() {
+async fn missing_key_and_bucket_differ() {
     let s3 = RealS3::start().await;
     let missing = error(&trusted(&s3), "s3://bucket/none", Some((0, 8))).await;
     assert!(missing.is_not_found());
     assert_eq!(missing.to_string(), "s3://bucket/none does not exist");
 
-    let server = Scripted::saying(answer("404 Not Found", "<Error><Code>NoSuchBucket</Code></Error>")).await;
+    let server = ScriptedServer::replying(answer("404 Not Found", "<Error><Code>NoSuchBucket</Code></Error>")).await;
     let missing = error(&scripted(&server, keys("AKIA1", "s")), "s3://buket/key", None).await;
     assert!(matches!(missing, OriginError::NoSuchBucket { .. }));
     assert_eq!(
@@ -106,8 +106,8 @@ async fn tells_a_missing_key_from_a_missing_bucket() {
 }
 
 #[tokio::test]
-async fn asks_for_the_key_as_it_is() {
-    let server = Scripted::saying(answer("200 OK", "x")).await;
+async fn key_is_requested_unchanged() {
+    let server = ScriptedServer::replying(answer("200 OK", "x")).await;
     let origins = scripted(&server, keys("AKIA1", "s"));
     read(&origins, "s3://bucket//a//b c?versionId=v/1", Some((3, 9))).await.unwrap();
     let request = server.requests().remove(0);
@@ -118,13 +118,13 @@ async fn asks_for_the_key_as_it_is() {
 
     let refused = error(&origins, "s3://bucket/a/../b", None).await;
     assert!(matches!(refused, OriginError::Settings { .. }));
-    assert_eq!(server.requests().len(), 1, "a rewritten key must not be asked for");
+    assert_eq!(server.requests().len(), 1, "a rewritten key must not be requested");
 }
 
 #[tokio::test]
-async fn follows_no_redirect() {
+async fn s3_redirect_is_not_followed() {
     let document = "<Error><Code>PermanentRedirect</Code><Endpoint>b.s3.eu.example</Endpoint></Error>";
-    let server = Scripted::saying(
+    let server = ScriptedServer::replying(
         answer("301 Moved", document).replace("\r\n\r\n", "\r\nLocation: http://127.0.0.1:1/\r\n\r\n"),
     )
     .await;
@@ -137,8 +137,7 @@ async fn follows_no_redirect() {
 }
 
 #[tokio::test]
-async fn rotated_credentials_are_read_again_once() {
-    // Refused with what was read some time ago: read again, and asked again.
+async fn rotated_credentials_are_reread_once() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), "old\n").unwrap();
     let s3 = RealS3::start().await;
@@ -147,19 +146,19 @@ async fn rotated_credentials_are_read_again_once() {
     let origins = lab(&s3, from_file);
     assert!(matches!(error(&origins, "s3://bucket/key", None).await, OriginError::AccessDenied { .. }));
     std::fs::write(secret.path(), RealS3::SECRET).unwrap();
-    origins.inner.remotes[0].age_credentials().await;
+    origins.remote(&source("s3://bucket/key")).age_credentials().await;
     assert_eq!(read(&origins, "s3://bucket/key", None).await.unwrap(), b"x");
 }
 
 #[tokio::test]
-async fn asks_the_instance_and_the_container_for_credentials() {
-    use crate::origin::keyring::Keyring;
+async fn instance_and_container_credentials_are_fetched() {
+    use crate::origin::credentials::CredentialCache;
     use reqsign_core::{Context, StaticEnv};
 
     let given = r#"{"Code":"Success","AccessKeyId":"ASIA1","SecretAccessKey":"s","Token":"t","Expiration":"2099-01-01T00:00:00Z"}"#;
-    let says = |body: &str| Act::Say(answer("200 OK", body).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
-    let metadata = Scripted::start([says("session"), says("role"), says(given), says(given)]).await;
-    let tls = crate::trust::config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
+    let reply = |body: &str| Act::Reply(answer("200 OK", body).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+    let metadata = ScriptedServer::start([reply("session"), reply("role"), reply(given), reply(given)]).await;
+    let tls = crate::trust::client_config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
     let client = crate::origin::client::for_credentials(tls, &[]).unwrap();
     let envs = [
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT".to_owned(), metadata.url("")),
@@ -168,9 +167,9 @@ async fn asks_the_instance_and_the_container_for_credentials() {
     let context = Context::new()
         .with_http_send(reqsign_http_send_reqwest::ReqwestHttpSend::new(client))
         .with_env(StaticEnv { home_dir: None, envs: envs.into_iter().collect() });
-    for credentials in [Credentials::Instance, Credentials::Container] {
-        let keyring = Keyring::new(credentials, context.clone()).unwrap();
-        assert_eq!(keyring.current("s3://b/").await.unwrap().access_key_id, "ASIA1");
+    for credentials in [CredentialSource::Instance, CredentialSource::Container] {
+        let cache = CredentialCache::new(credentials, context.clone()).unwrap();
+        assert_eq!(cache.current("s3://b/").await.unwrap().access_key_id, "ASIA1");
     }
     let requests = metadata.requests();
     assert!(requests[0].starts_with("PUT /latest/api/token "), "{requests:?}");

@@ -1,4 +1,4 @@
-//! Whom an origin's client trusts.
+//! Certificates that an origin's client trusts.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{ServerConfig, crypto::ring};
 use super::fake::{Act, perform};
 use super::*;
 
-/// A web server whose certificate, for these names, is signed by an authority of its own.
+/// A web server whose certificate is signed by its own private authority.
 struct PrivateServer {
     port: u16,
     ca_file: tempfile::NamedTempFile,
@@ -47,7 +47,7 @@ impl PrivateServer {
                 let (stream, _) = listener.accept().await.unwrap();
                 if let Ok(stream) = acceptor.accept(stream).await {
                     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx".to_owned();
-                    tokio::spawn(perform(stream, Act::Say(answer), Arc::default()));
+                    tokio::spawn(perform(stream, Act::Reply(answer), Arc::default()));
                 }
             }
         });
@@ -73,36 +73,36 @@ impl PrivateServer {
 }
 
 #[tokio::test]
-async fn a_private_ca_is_trusted_where_it_is_named() {
+async fn ca_file_trusts_private_ca() {
     let server = PrivateServer::start(&["127.0.0.1"], false).await;
     let ca_file = server.ca_file.path().to_owned();
     assert_eq!(server.read(|s| s.ca_file = Some(ca_file)).await.unwrap(), b"x");
     assert_eq!(
         server.refused(|_| {}).await,
-        server.message("its certificate is signed by an authority that is not trusted here")
+        server.message("its certificate is signed by an authority that this machine does not trust")
     );
 }
 
 #[tokio::test]
-async fn a_question_shows_until_when_the_certificate_is_good() {
+async fn stat_reports_certificate_expiry() {
     let server = PrivateServer::start(&["127.0.0.1"], false).await;
     let origin = OriginSettings { ca_file: Some(server.ca_file.path().to_owned()), ..settings("https://") };
-    let answer = origins(vec![origin]).ask(&source(&format!("https://127.0.0.1:{}/a", server.port))).await;
-    assert_eq!(answer.stat.unwrap().size, 1);
-    assert_eq!(answer.certificate, Some(rcgen::date_time_ymd(4096, 1, 1).into()));
+    let report = origins(vec![origin]).stat(&source(&format!("https://127.0.0.1:{}/a", server.port))).await;
+    assert_eq!(report.stat.unwrap().size, 1);
+    assert_eq!(report.certificate_expiry, Some(rcgen::date_time_ymd(4096, 1, 1).into()));
 }
 
 #[tokio::test]
-async fn anyone_is_trusted_only_on_demand() {
+async fn skip_verify_trusts_any_certificate() {
     let server = PrivateServer::start(&["elsewhere.example"], true).await;
     assert_eq!(server.read(|s| s.insecure_skip_verify = true).await.unwrap(), b"x");
 }
 
 #[tokio::test]
-async fn names_and_dates_are_checked() {
-    let stranger = PrivateServer::start(&["elsewhere.example"], false).await;
-    let ca_file = stranger.ca_file.path().to_owned();
-    let message = stranger.refused(|s| s.ca_file = Some(ca_file)).await;
+async fn certificate_name_and_dates_are_checked() {
+    let other_name = PrivateServer::start(&["elsewhere.example"], false).await;
+    let ca_file = other_name.ca_file.path().to_owned();
+    let message = other_name.refused(|s| s.ca_file = Some(ca_file)).await;
     assert!(message.contains("not valid for name"), "{message}");
 
     let expired = PrivateServer::start(&["127.0.0.1"], true).await;
@@ -112,7 +112,7 @@ async fn names_and_dates_are_checked() {
 }
 
 #[tokio::test]
-async fn says_when_a_port_speaks_no_tls() {
+async fn plain_http_port_fails_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

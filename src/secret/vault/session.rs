@@ -1,6 +1,5 @@
-//! Who we are to Vault: a token, come by in one of several ways, and renewed before it ends. One request and its answer.
+//! An authenticated session with Vault: obtains a token, renews it before it expires, and sends requests.
 
-use std::error::Error as _;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,147 +13,89 @@ use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
 
-use super::VaultError;
+use super::error::VaultError;
 use super::settings::{Login, VaultSettings};
-use crate::trust;
+use super::token::{AuthReply, LookupReply, Token};
+use crate::backoff::{Backoff, BackoffPolicy};
+use crate::error_chain::RootCause;
+use crate::{task, trust};
 
-/// For a connection, and for an answer as a whole: Vault answers from memory, and a machine waits.
-const CONNECT: Duration = Duration::from_secs(5);
-const TOTAL: Duration = Duration::from_secs(15);
-/// When a renewal that failed is tried again.
-const RENEW_AGAIN: Duration = Duration::from_secs(10);
-/// Characters of Vault's own words that are told.
-const TOLD: usize = 200;
+/// Timeouts for a connection and for a whole request. Vault answers from memory, and a booting machine is waiting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// When to retry a failed renewal: soon, because a short-lived token has only a third of its life left.
+const RENEWAL_BACKOFF: BackoffPolicy =
+    BackoffPolicy { first: Duration::from_secs(2), max: Duration::from_mins(1), jitter: 0.5 };
+/// Characters that are kept of a Vault error message at most.
+const MAX_MESSAGE: usize = 200;
 
-/// The part of a lease or of a token's life after which it is seen to: two thirds, as Vault's own agent does, so that
-/// there is time to try again.
-pub(super) fn most_of(life: Duration) -> Duration {
-    life * 2 / 3
-}
-
-/// A token.
-#[derive(Clone)]
-struct Token {
-    value: String,
-    renewable: bool,
-    /// When it is to be renewed, or another one got; none: it does not end, as far as we know.
-    due: Option<Instant>,
-}
-
-/// What logins and renewals answer.
-#[derive(Deserialize)]
-struct Granted {
-    auth: Grant,
-}
-
-#[derive(Deserialize)]
-struct Grant {
-    client_token: String,
-    /// Seconds; 0 for one that does not end.
-    #[serde(default)]
-    lease_duration: u64,
-    #[serde(default)]
-    renewable: bool,
-}
-
-/// What a token says of itself.
-#[derive(Deserialize)]
-struct LookedUp {
-    data: Life,
-}
-
-#[derive(Deserialize)]
-struct Life {
-    /// Seconds left; 0 for one that does not end.
-    #[serde(default)]
-    ttl: u64,
-    #[serde(default)]
-    renewable: bool,
-}
-
-impl Token {
-    fn new(value: String, seconds: u64, renewable: bool) -> Self {
-        let due = (seconds > 0).then(|| Instant::now() + most_of(Duration::from_secs(seconds)));
-        Self { value, renewable, due }
-    }
-
-    fn is_due(&self) -> bool {
-        self.due.is_some_and(|due| due <= Instant::now())
-    }
-}
-
-impl From<Grant> for Token {
-    fn from(grant: Grant) -> Self {
-        Self::new(grant.client_token, grant.lease_duration, grant.renewable)
-    }
-}
-
-/// One Vault, and who we are to it.
+/// A session with one Vault.
 pub(super) struct Session {
     http: Client,
     address: Url,
     namespace: Option<String>,
     login: Login,
-    /// Held while a token is got: one login serves all who wait.
+    /// Locked during a login: one login serves all waiting requests.
     token: Mutex<Option<Token>>,
 }
 
 impl Session {
-    /// A session that has not begun. Blocks for the reading of certificates.
+    /// Creates a session without contacting Vault. Blocks: it reads certificates from disk.
     pub(super) fn new(settings: VaultSettings) -> Result<Self, VaultError> {
         let address = settings.address.ok_or(VaultError::NoAddress)?;
-        let wrong = |reason: String| VaultError::Settings(reason);
-        let address: Url = address.parse().map_err(|error| wrong(format!("VAULT_ADDR is no URL: {error}")))?;
+        let invalid = |reason: String| VaultError::Settings(reason);
+        let address: Url =
+            address.parse().map_err(|error| invalid(format!("VAULT_ADDR is not a valid URL: {error}")))?;
         if !matches!(address.scheme(), "http" | "https") || !address.has_host() {
-            return Err(wrong("VAULT_ADDR is no URL of https or http".to_owned()));
+            return Err(invalid("VAULT_ADDR is not an https or http URL".to_owned()));
         }
         let roots = trust::with_ca_file(&trust::system_roots(), settings.ca_file.as_deref());
-        let tls = trust::config(roots.map_err(|reason| wrong(format!("VAULT_CACERT {reason}")))?, false);
+        let tls = trust::client_config(roots.map_err(|reason| invalid(format!("VAULT_CACERT {reason}")))?, false);
         let http = Client::builder()
-            .tls_backend_preconfigured(tls.map_err(|error| wrong(format!("TLS cannot be set up: {error}")))?)
+            .tls_backend_preconfigured(tls.map_err(|error| invalid(format!("TLS cannot be set up: {error}")))?)
             .user_agent(concat!("bootdepot/", env!("CARGO_PKG_VERSION")))
-            // A token goes to the one host that the environment names.
+            // A token must reach only the host of VAULT_ADDR.
             .redirect(redirect::Policy::none())
             .no_proxy()
-            .connect_timeout(CONNECT)
-            .timeout(TOTAL)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
             .build()
-            .map_err(|error| wrong(format!("no HTTP client can be made: {error}")))?;
+            .map_err(|error| invalid(format!("the HTTP client cannot be built: {error}")))?;
         let login = settings.login.ok_or(VaultError::NoToken)?;
         Ok(Self { http, address, namespace: settings.namespace, login, token: Mutex::new(None) })
     }
 
-    /// The answer to a GET of `/v1/` and these segments, in the name of the token.
+    /// Sends an authenticated GET of `/v1/` and these path segments, and returns the body.
     pub(super) async fn get(self: &Arc<Self>, segments: &[&str]) -> Result<Bytes, VaultError> {
-        let token = self.current(None).await?;
-        match self.ask(Method::GET, segments, Some(&token), None).await {
-            // It may have been revoked, or replaced in its file.
-            Err(VaultError::Forbidden) => match self.current(Some(&token)).await? {
+        let token = self.token(None).await?;
+        match self.send(Method::GET, segments, Some(&token), None).await {
+            // The token may have been revoked, or replaced in its file.
+            Err(VaultError::Forbidden) => match self.token(Some(&token)).await? {
                 other if other == token => Err(VaultError::Forbidden),
-                other => self.ask(Method::GET, segments, Some(&other), None).await,
+                other => self.send(Method::GET, segments, Some(&other), None).await,
             },
             other => other,
         }
     }
 
-    /// The token to use now; another one than `refused`, where that can be had.
-    async fn current(self: &Arc<Self>, refused: Option<&str>) -> Result<String, VaultError> {
+    /// Returns the token to use now. If `refused` is given, returns another token if one can be obtained.
+    async fn token(self: &Arc<Self>, refused: Option<&str>) -> Result<String, VaultError> {
         match &self.login {
             Login::Token(value) => {
-                let mut kept = self.token.lock().await;
-                if kept.is_none() {
-                    *kept = Some(self.look_up(value).await?);
-                    if kept.as_ref().is_some_and(|token| token.renewable && token.due.is_some()) {
-                        tokio::spawn(stay(Arc::downgrade(self)));
+                let mut stored = self.token.lock().await;
+                if stored.is_none() {
+                    *stored = Some(self.look_up(value).await?);
+                    if stored.as_ref().is_some_and(|token| token.renewable && token.due.is_some()) {
+                        tokio::spawn(keep_renewed(Arc::downgrade(self)));
                     }
                 }
                 Ok(value.clone())
             }
             Login::File(path) => read(path).await.ok_or(VaultError::NoToken),
             Login::Kubernetes { role, mount, token } => {
-                let mut kept = self.token.lock().await;
-                let good = kept.as_ref().filter(|token| !token.is_due() && Some(token.value.as_str()) != refused);
-                if let Some(token) = good {
+                let mut stored = self.token.lock().await;
+                let valid = stored.as_ref().filter(|token| !token.is_due() && Some(token.value.as_str()) != refused);
+                if let Some(token) = valid {
                     return Ok(token.value.clone());
                 }
                 let jwt = read(token).await.ok_or_else(|| {
@@ -162,51 +103,54 @@ impl Session {
                 })?;
                 let body = json!({ "role": role, "jwt": jwt });
                 let segments: Vec<&str> = mount.split('/').filter(|it| !it.is_empty()).chain(["login"]).collect();
-                let granted = self.ask(Method::POST, &segments, None, Some(&body)).await.map_err(refused_login)?;
-                let granted: Granted = serde_json::from_slice(&granted).map_err(|_| VaultError::NotUnderstood)?;
-                let token = Token::from(granted.auth);
+                let reply = self.send(Method::POST, &segments, None, Some(&body)).await.map_err(login_error)?;
+                let reply: AuthReply = serde_json::from_slice(&reply).map_err(|_| VaultError::BadReply)?;
+                let token = Token::from(reply.auth);
                 let value = token.value.clone();
-                *kept = Some(token);
+                *stored = Some(token);
                 Ok(value)
             }
         }
     }
 
-    /// What a given token says of its life.
+    /// Looks up the lifetime of a given token.
     async fn look_up(&self, value: &str) -> Result<Token, VaultError> {
-        match self.ask(Method::GET, &["auth", "token", "lookup-self"], Some(value), None).await {
+        match self.send(Method::GET, &["auth", "token", "lookup-self"], Some(value), None).await {
             Ok(body) => {
-                let life: LookedUp = serde_json::from_slice(&body).map_err(|_| VaultError::NotUnderstood)?;
-                Ok(Token::new(value.to_owned(), life.data.ttl, life.data.renewable))
+                let reply: LookupReply = serde_json::from_slice(&body).map_err(|_| VaultError::BadReply)?;
+                Ok(Token::new(value.to_owned(), reply.data.ttl, reply.data.renewable))
             }
-            // A policy may leave that out, and still let it read.
+            // A policy may deny lookups and still allow reads.
             Err(VaultError::Forbidden) => Ok(Token::new(value.to_owned(), 0, false)),
             Err(error) => Err(error),
         }
     }
 
-    /// Renews the given token, which is held under the lock. Returns whether it goes on being renewable.
-    async fn renew(&self, mut kept: MutexGuard<'_, Option<Token>>) -> bool {
-        let Some(token) = kept.as_mut() else { return false };
-        let asked =
-            self.ask(Method::POST, &["auth", "token", "renew-self"], Some(&token.value), Some(&json!({}))).await;
-        let granted =
-            asked.and_then(|body| serde_json::from_slice::<Granted>(&body).map_err(|_| VaultError::NotUnderstood));
-        match granted {
-            Ok(granted) => *token = granted.auth.into(),
+    /// Renews the locked token. Returns whether it can be renewed again.
+    async fn renew(&self, mut stored: MutexGuard<'_, Option<Token>>, backoff: &mut Backoff) -> bool {
+        let Some(token) = stored.as_mut() else { return false };
+        let reply =
+            self.send(Method::POST, &["auth", "token", "renew-self"], Some(&token.value), Some(&json!({}))).await;
+        let reply = reply.and_then(|body| serde_json::from_slice::<AuthReply>(&body).map_err(|_| VaultError::BadReply));
+        match reply {
+            Ok(reply) => {
+                *token = reply.auth.into();
+                backoff.reset();
+            }
             Err(VaultError::Forbidden) => {
-                warn!("Vault does not renew the token any more; give it a new one");
+                warn!("Vault token not renewable; set a new VAULT_TOKEN");
                 return false;
             }
             Err(error) => {
-                warn!(%error, "Vault's token could not be renewed; trying on");
-                token.due = Some(Instant::now() + RENEW_AGAIN);
+                let delay = backoff.next_delay();
+                warn!(%error, retry_in = ?delay, "Vault token renewal failed");
+                token.due = Some(Instant::now() + delay);
             }
         }
         token.renewable && token.due.is_some()
     }
 
-    async fn ask(
+    async fn send(
         &self,
         method: Method,
         segments: &[&str],
@@ -227,25 +171,26 @@ impl Session {
         if let Some(body) = body {
             request = request.header("Content-Type", "application/json").body(body.to_string());
         }
-        let answering = async {
-            let answer = request.send().await?;
-            Ok::<_, reqwest::Error>((answer.status().as_u16(), answer.bytes().await?))
+        let receiving = async {
+            let response = request.send().await?;
+            Ok::<_, reqwest::Error>((response.status().as_u16(), response.bytes().await?))
         };
-        let (status, body) = answering.await.map_err(|error| VaultError::Unreachable {
-            address: self.address.origin().ascii_serialization(),
-            reason: innermost(&error.without_url()),
+        let (status, body) = receiving.await.map_err(|error| {
+            let address = self.address.origin().ascii_serialization();
+            VaultError::Unreachable { address, source: Arc::new(RootCause(error.without_url())) }
         })?;
         match status {
             200..=299 => Ok(body),
             403 => Err(VaultError::Forbidden),
             404 => Err(VaultError::NoSecret),
-            status => Err(VaultError::Refused { status, said: said(&body) }),
+            status => Err(VaultError::Refused { status, messages: messages(&body) }),
         }
     }
 }
 
-/// Renews the token of a session for as long as there is one.
-async fn stay(session: Weak<Session>) {
+/// Renews a session's token until the session is dropped or the token cannot be renewed.
+async fn keep_renewed(session: Weak<Session>) {
+    let mut backoff = Backoff::new(RENEWAL_BACKOFF);
     loop {
         let due = match session.upgrade() {
             Some(session) => session.token.lock().await.as_ref().and_then(|token| token.due),
@@ -254,50 +199,39 @@ async fn stay(session: Weak<Session>) {
         let Some(due) = due else { return };
         tokio::time::sleep_until(due).await;
         let Some(session) = session.upgrade() else { return };
-        let kept = session.token.lock().await;
-        if !session.renew(kept).await {
+        let stored = session.token.lock().await;
+        if !session.renew(stored, &mut backoff).await {
             return;
         }
     }
 }
 
-/// A file's text without the space around it.
+/// Reads a file without surrounding white space. Returns `None` if it is empty or cannot be read.
 async fn read(path: &Path) -> Option<String> {
     let path = path.to_owned();
-    let text = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await.ok()?.ok()?;
+    let text = task::blocking(move || std::fs::read_to_string(path)).await.ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// A refusal in the words of who wants to log in.
-fn refused_login(error: VaultError) -> VaultError {
+/// Turns an error status into an error of the login.
+fn login_error(error: VaultError) -> VaultError {
     match error {
         VaultError::Forbidden => VaultError::LoginRefused("403".to_owned()),
-        VaultError::NoSecret => VaultError::LoginRefused("404; is VAULT_K8S_MOUNT_PATH right?".to_owned()),
-        VaultError::Refused { status, said } if status < 500 => {
-            VaultError::LoginRefused([status.to_string()].into_iter().chain(said).collect::<Vec<_>>().join(": "))
+        VaultError::NoSecret => VaultError::LoginRefused("404; check VAULT_K8S_MOUNT_PATH".to_owned()),
+        VaultError::Refused { status, messages } if status < 500 => {
+            VaultError::LoginRefused([status.to_string()].into_iter().chain(messages).collect::<Vec<_>>().join(": "))
         }
         other => other,
     }
 }
 
-/// Vault's own words about what is wrong.
-fn said(body: &[u8]) -> Vec<String> {
+/// Parses Vault's error messages.
+fn messages(body: &[u8]) -> Vec<String> {
     #[derive(Deserialize)]
     struct Errors {
         errors: Vec<String>,
     }
     let errors = serde_json::from_slice::<Errors>(body).map(|body| body.errors).unwrap_or_default();
-    let told = |error: String| error.chars().filter(|c| !c.is_control()).take(TOLD).collect();
-    errors.into_iter().map(told).collect()
-}
-
-/// The cause of all causes: those before it only say that there was one.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
-    }
-    text
+    let shortened = |error: String| error.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect();
+    errors.into_iter().map(shortened).collect()
 }

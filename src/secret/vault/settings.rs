@@ -1,37 +1,37 @@
-//! What the environment says of Vault.
+//! Vault's settings in the environment.
 
 use std::path::PathBuf;
 
-/// Where Kubernetes puts the token of a pod's service account.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+/// The path of a pod's service account token in Kubernetes.
+const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/// How Vault is reached, and who we are to it.
+/// Address and login of Vault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct VaultSettings {
-    /// `VAULT_ADDR`: its URL.
+    /// `VAULT_ADDR`: Vault's URL.
     pub(super) address: Option<String>,
     /// `VAULT_NAMESPACE`.
     pub(super) namespace: Option<String>,
-    /// `VAULT_CACERT`: certificates (PEM) to trust besides the system's.
+    /// `VAULT_CACERT`: certificates (PEM) to trust in addition to the system's.
     pub(super) ca_file: Option<PathBuf>,
-    /// How to come by a token.
+    /// How to obtain a token.
     pub(super) login: Option<Login>,
 }
 
-/// How to come by a token.
+/// How to obtain a token.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Login {
-    /// `VAULT_TOKEN`: it is given, and renewed as long as Vault lets us.
+    /// `VAULT_TOKEN`: a given token, which the session renews as long as Vault allows it.
     Token(String),
-    /// `VAULT_TOKEN_FILE`, or what `vault login` left in the home directory: another program renews it.
+    /// `VAULT_TOKEN_FILE`, or the file of `vault login` in the home directory. Another program renews it.
     File(PathBuf),
-    /// The Kubernetes auth method, with the variables called as the settings of Vault Agent are.
+    /// The Kubernetes auth method. The variables are named after Vault Agent's settings.
     Kubernetes {
         /// `VAULT_K8S_ROLE`.
         role: String,
         /// `VAULT_K8S_MOUNT_PATH`, else `auth/kubernetes`.
         mount: String,
-        /// `VAULT_K8S_TOKEN_PATH`: the token of the service account, else where Kubernetes puts it.
+        /// `VAULT_K8S_TOKEN_PATH`: the service account token, else the path that Kubernetes uses.
         token: PathBuf,
     },
 }
@@ -47,18 +47,18 @@ impl std::fmt::Debug for Login {
 }
 
 impl VaultSettings {
-    /// The settings of the environment that `var` reads. What is empty is not set; a line's end, which comes along where a
-    /// file was made a variable, is no part of any.
+    /// Reads the settings through `var`. Empty variables count as not set. White space around a value is removed: a variable
+    /// made from a file may end with a line end.
     pub(super) fn read(var: impl Fn(&str) -> Option<String>, home: Option<PathBuf>) -> Self {
         let var = |name: &str| var(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let kubernetes = || {
             Some(Login::Kubernetes {
                 role: var("VAULT_K8S_ROLE")?,
                 mount: var("VAULT_K8S_MOUNT_PATH").unwrap_or_else(|| "auth/kubernetes".to_owned()),
-                token: var("VAULT_K8S_TOKEN_PATH").unwrap_or_else(|| SERVICE_ACCOUNT.to_owned()).into(),
+                token: var("VAULT_K8S_TOKEN_PATH").unwrap_or_else(|| SERVICE_ACCOUNT_TOKEN.to_owned()).into(),
             })
         };
-        let left_by_login = || Some(Login::File(home?.join(".vault-token")));
+        let login_file = || Some(Login::File(home?.join(".vault-token")));
         Self {
             address: var("VAULT_ADDR"),
             namespace: var("VAULT_NAMESPACE"),
@@ -67,7 +67,7 @@ impl VaultSettings {
                 .map(Login::Token)
                 .or_else(|| var("VAULT_TOKEN_FILE").map(|path| Login::File(path.into())))
                 .or_else(kubernetes)
-                .or_else(left_by_login),
+                .or_else(login_file),
         }
     }
 }

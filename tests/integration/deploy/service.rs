@@ -206,7 +206,7 @@ fn the_service_may_make_every_system_call_that_the_server_makes() {
     }
     assert_eq!(super::sockets::fetch(server.tftp, "image").1.len(), 512);
     server.hang_up();
-    server.wait_for(|line| line.text("message").starts_with("settings and catalog are"));
+    server.wait_for(|line| line.text("message").starts_with("reload"));
     assert!(server.stop().success());
 
     let trace = std::fs::read_to_string(trace).unwrap();

@@ -91,8 +91,8 @@ fn a_socket_that_no_listener_has_is_told_of_at_the_start() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     let sentence = format!(
-        "the service manager passed a TCP socket on {http} (named \"http\"), and no listener of the settings has \
-         it: add that address to http.listen, or disable the socket unit"
+        "the service manager passed a TCP socket on {http} (named \"http\"), which no configured listener \
+         uses: add that address to http.listen, or disable the socket unit"
     );
     let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!((&line["level"], &line["message"]), (&"ERROR".into(), &sentence.into()), "{text}");

@@ -51,7 +51,7 @@ fn the_server_does_the_work_and_shares_it_with_whoever_asks_meanwhile() {
     let (status, out, _) = ask(&site, &server, &["--all"]);
     assert_eq!(
         (status, out.as_str()),
-        (Some(0), "3 assets, all here (8.0 MiB)\ndone: nothing was fetched, 3 here before\n")
+        (Some(0), "3 assets, all cached (8.0 MiB)\ndone: nothing was fetched, 3 cached before\n")
     );
     let (_, jobs) = api(&server, "GET", "jobs");
     assert_eq!(jobs["jobs"].as_array().expect("a list").len(), 2);
@@ -75,8 +75,8 @@ fn ctrl_c_ends_the_servers_job_and_not_what_a_client_waits_for() {
     let (status, out, err) = rest(child);
     assert_eq!(status, Some(1), "{err}");
     assert!(
-        out.contains("\ncancelled: nothing was fetched to its end, ")
-            && out.ends_with(", 2 not done\nrun it again to go on where it was\n"),
+        out.contains("\ncancelled: no asset was fetched in full, ")
+            && out.ends_with(", 2 not done\nrun it again to resume\n"),
         "{out}"
     );
     server.wait_for_fill("okd/rootfs.img", "cancelled");
@@ -105,7 +105,7 @@ fn a_server_that_is_killed_leaves_what_came_and_the_command_says_what_to_do() {
     let (status, _, err) = rest(child);
     assert_eq!(status, Some(1));
     assert!(
-        err.contains("how the preload stands is not known any more; run it again to go on: no server answers at "),
+        err.contains("the preload cannot be followed any more; run it again to resume: no server answers at "),
         "{err}"
     );
     let before = origin.sent(&objects[2].key);

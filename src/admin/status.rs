@@ -1,0 +1,45 @@
+//! Collects the status of the server: version, listeners, cache, transfers, fills and origins.
+
+use jiff::Timestamp;
+
+use super::state::AdminState;
+use crate::api::{Active, Amount, CacheView, OriginView, Status, Totals};
+
+/// Returns the current status. Blocks for one system call, which does not return while the disk hangs.
+pub(super) fn current_status(state: &AdminState) -> Status {
+    let (boot, depot) = (&state.boot, state.boot.depot());
+    let cache = depot.cache();
+    let (stats, trouble) = (cache.stats(), cache.writable().err());
+    let amount = |bytes, entries: usize| Amount { bytes, entries: entries as u64 };
+    let (totals, troubles) = (depot.transfer_totals(), boot.problems());
+    let origins: Vec<OriginView> = depot.origins().into_iter().map(Into::into).collect();
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: option_env!("BOOTDEPOT_REVISION").unwrap_or("unknown").to_owned(),
+        started: state.started,
+        now: Timestamp::now(),
+        ready: troubles.is_empty(),
+        troubles: troubles.into_iter().chain(depot.pin_problem()).collect(),
+        listeners: state.listeners.clone(),
+        cache: CacheView {
+            dir: cache.dir().display().to_string(),
+            limit: stats.limit,
+            free: Some(cache.free()).filter(|free| *free != u64::MAX),
+            min_free: cache.min_free(),
+            cached: amount(stats.blob_bytes, stats.blob_entries),
+            partial: amount(stats.partial_bytes, stats.partial_entries),
+            quarantined: amount(stats.quarantined_bytes, stats.quarantined_entries),
+            writable: trouble.is_none(),
+            trouble,
+        },
+        catalog: (state.reloading.standing)(),
+        transfers: Active { active: totals.active },
+        fills: Active { active: depot.fills().len() as u64 },
+        totals: Totals {
+            sent: totals.sent.into(),
+            received: origins.iter().map(|origin| origin.received).sum(),
+            transfers: totals.transfers.into(),
+        },
+        origins,
+    }
+}

@@ -1,0 +1,176 @@
+use std::collections::BTreeMap;
+
+use insta::assert_snapshot;
+
+use super::*;
+use crate::boot::fixtures::{catalog, host, mac, okd, one_host, request, roster, template};
+use crate::boot::language::Language;
+use crate::boot::machine::Machine;
+
+/// The errors, one line each.
+fn errors(settings: RosterSettings) -> String {
+    let errors = roster(settings).unwrap_err();
+    let line = |error: &RosterError| format!("{:?} {}: {}", error.subject, error.key.join("."), error.problem);
+    errors.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn check_reports_all_errors() {
+    let both = ProfileSettings {
+        name: "both".to_owned(),
+        iso: Some("isos/f.iso".to_owned()),
+        local: true,
+        ..ProfileSettings::default()
+    };
+    let typo = ProfileSettings {
+        name: "typo".to_owned(),
+        kernel: Some("okd/4.19/kernal".to_owned()),
+        initrd: vec!["okd:initrd".to_owned()],
+        args: vec!["a={{ host.name".to_owned()],
+        ..ProfileSettings::default()
+    };
+    let lone = ProfileSettings {
+        name: "lone".to_owned(),
+        chain: Some("http://a b".to_owned()),
+        args: vec!["x".to_owned()],
+        ..ProfileSettings::default()
+    };
+    let files =
+        BTreeMap::from([("../x".to_owned(), FileSettings { template: template("x"), ..FileSettings::default() })]);
+    let settings = RosterSettings {
+        hosts: vec![
+            host("a", Keys { serial: Some("S1".to_owned()), ..mac("24:6e:96:00:00:01") }),
+            HostSettings { files, ..host("a", Keys { serial: Some("s1 ".to_owned()), ..mac("24:6e:96:00:00:01") }) },
+            host("under_score", Keys::default()),
+            HostSettings { profile: "okd-woker".to_owned(), ..host("c", mac("24:6e:96:00:00:03")) },
+            host("d", mac("24:6e:96:00:00:03")),
+        ],
+        profiles: vec![
+            okd(),
+            okd(),
+            both,
+            ProfileSettings { name: "none".to_owned(), ..ProfileSettings::default() },
+            typo,
+            lone,
+        ],
+        default_profile: Some("menu".to_owned()),
+    };
+    assert_snapshot!(errors(settings));
+}
+
+#[test]
+fn check_rejects_unmatchable_keys() {
+    let serial = |text: &str| Keys { serial: Some(text.to_owned()), ..Keys::default() };
+    let keys = [
+        serial(" "),
+        serial("To Be Filled By O.E.M."),
+        Keys { asset_tag: Some("x".repeat(129)), ..Keys::default() },
+        mac("00:00:00:00:00:00"),
+        Keys { uuid: "ffffffff-ffff-ffff-ffff-ffffffffffff".parse().ok(), ..Keys::default() },
+    ];
+    for keys in keys {
+        let message =
+            errors(RosterSettings { hosts: vec![host("a", keys)], profiles: vec![okd()], default_profile: None });
+        assert!(message.starts_with("Host(0) match.") && message.contains(" identifies no machine: "), "{message}");
+    }
+}
+
+#[test]
+fn check_rejects_unprintable_profile_name() {
+    let script = TemplateText { file: "a.j2".to_owned(), text: "#!ipxe\nshell\n".to_owned() };
+    for name in ["a\nb", "${x}"] {
+        let profile = ProfileSettings { name: name.to_owned(), template: Some(script.clone()), ..Default::default() };
+        let message = errors(one_host(profile, |_| {}));
+        assert!(message.starts_with("Profile(0) name: ") && message.contains("is not a profile name"), "{message}");
+    }
+}
+
+#[test]
+fn check_requires_asset_in_every_release() {
+    let assets = |names: &[&str]| names.iter().map(|name| AssetName::parse(name).unwrap()).collect();
+    let release = |name: &str, assets| Release {
+        name: name.to_owned(),
+        channel: Some("okd".to_owned()),
+        assets,
+        active: name == "old",
+    };
+    let releases = [
+        release("old", assets(&["okd/4.18/kernel", "okd/4.18/rootfs.img"])),
+        release("new", assets(&["okd/4.19/kernel", "okd/4.19/initrd.img"])),
+    ];
+    let with = |text: &str| {
+        let settings = one_host(ProfileSettings { args: vec![text.to_owned()], ..okd() }, |_| {});
+        Roster::new(settings, &catalog(), &releases)
+    };
+    assert!(with("a={{ asset_url('okd:kernel') }}").is_ok());
+    let message = with("a={{ asset_url('okd:rootfs.img') }}").unwrap_err()[0].problem.to_string();
+    assert!(message.contains("the release \"new\" of the channel \"okd\" has no asset \"rootfs.img\""), "{message}");
+}
+
+#[test]
+fn check_reports_failing_templates() {
+    let profile = ProfileSettings {
+        args: vec!["role={{ host.vars.role }}".to_owned(), "serial={{ host.serial }}".to_owned()],
+        files: BTreeMap::from([(
+            "config.ign".to_owned(),
+            FileSettings { template: template("{\"a\": {{ host.vars.role }}, }"), ..FileSettings::default() },
+        )]),
+        ..okd()
+    };
+    let with_role = |mut host: HostSettings| {
+        host.vars.insert("role".to_owned(), "worker".into());
+        host.keys.serial = Some(host.name.clone());
+        host
+    };
+    let settings = RosterSettings {
+        hosts: vec![
+            with_role(host("a", mac("24:6e:96:00:00:01"))),
+            host("b", mac("24:6e:96:00:00:02")),
+            host("c", mac("24:6e:96:00:00:03")),
+        ],
+        profiles: vec![profile],
+        default_profile: None,
+    };
+    assert_snapshot!(errors(settings));
+}
+
+#[test]
+fn check_rejects_unknown_template_names() {
+    let with = |text: &str| ProfileSettings { args: vec![text.to_owned()], ..okd() };
+    for text in [
+        "{{ asset_url('okd/4.20/kernel') }}",
+        "{{ file_url('config.ign') }}",
+        "{{ request.nope }}",
+        "{{ secrets.root }}",
+        "{{ [1] }}",
+    ] {
+        assert_snapshot!(errors(one_host(with(text), |_| {})));
+    }
+}
+
+#[test]
+fn host_values_override_profile_values() {
+    let file = |text: &str| FileSettings {
+        template: TemplateText { file: text.to_owned(), text: text.to_owned() },
+        ..FileSettings::default()
+    };
+    let profile = ProfileSettings {
+        vars: BTreeMap::from([("role".to_owned(), "worker".into()), ("zone".to_owned(), "a".into())]),
+        files: BTreeMap::from([
+            ("user-data".to_owned(), file("profile's {{ host.vars.role }} {{ host.vars.zone }}")),
+            ("meta-data".to_owned(), file("both's")),
+        ]),
+        ..okd()
+    };
+    let roster = roster(one_host(profile, |host| {
+        host.vars.insert("role".to_owned(), "control".into());
+        host.files.insert("meta-data".to_owned(), file("its own"));
+        host.args.push("last={{ host.vars.role }}".to_owned());
+    }))
+    .unwrap();
+    let host = roster.host("r630-01").unwrap();
+    assert_eq!(roster.preview_file(host, "user-data", &request()).unwrap(), "profile's control a");
+    assert_eq!(roster.preview_file(host, "meta-data", &request()).unwrap(), "its own");
+    let script = roster.preview(&Machine::from_query("mac=246e96000001"), &request(), Language::Ipxe).text;
+    assert!(script.contains(" hostname=r630-01 last=control || goto failed"), "{script}");
+}

@@ -1,0 +1,19 @@
+//! A finished script.
+
+use super::error::ScriptError;
+use crate::boot::role::Role;
+
+/// A script for one machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// The script itself.
+    pub text: String,
+    /// The name of the host, if the machine is one.
+    pub host: Option<String>,
+    /// The name of the profile that it boots.
+    pub profile: Option<String>,
+    /// What the script names: assets by their names, files as `hosts/NAME/FILE`.
+    pub named: Vec<(Role, String)>,
+    /// Why this is not the profile's script, but one that shows the reason and retries.
+    pub error: Option<ScriptError>,
+}

@@ -1,0 +1,156 @@
+//! The handle of the cache: what the rest of the program calls.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::SystemTime;
+
+use super::store::Store;
+use super::{BlobInfo, CacheError, CacheSettings, CacheStats, Entry, EvictError, Partial};
+use crate::asset::Digest;
+use crate::fault_points::FaultPoints;
+
+/// A disk cache of verified blobs. Cheap to clone; all clones are one cache.
+#[derive(Clone)]
+pub struct Cache {
+    pub(super) store: Arc<Store>,
+}
+
+impl Cache {
+    /// Opens or creates the cache in `settings.dir`, takes its lock, and reads names and sizes of what is there. Blocks.
+    ///
+    /// Fails only with [`CacheError::Locked`]. A directory that cannot be written (read-only, full) is opened too: cached
+    /// blobs are served, and [`Cache::writable`] returns why nothing is added.
+    pub fn open(settings: CacheSettings) -> Result<Self, CacheError> {
+        Self::open_with(settings, FaultPoints::default())
+    }
+
+    pub(super) fn open_with(settings: CacheSettings, faults: FaultPoints) -> Result<Self, CacheError> {
+        Ok(Self { store: Arc::new(Store::open(settings, faults)?) })
+    }
+
+    /// Opens the blob of this digest and counts that as a use. `None` if it is not cached. Blocks for one `open(2)` unless
+    /// the blob is open already.
+    pub fn get(&self, digest: &Digest) -> Option<Entry> {
+        self.store.get(digest)
+    }
+
+    /// Returns the blob of this digest if it is open already (held by an [`Entry`], or kept open since its last use), and
+    /// counts that as a use. `None` does not mean that it is not cached: call [`Cache::get`] on a blocking thread to find
+    /// out. Never blocks.
+    pub fn get_if_open(&self, digest: &Digest) -> Option<Entry> {
+        self.store.index().opened(digest, SystemTime::now()).map(Entry::new)
+    }
+
+    /// The size of the blob of this digest in bytes. `None` if it is not cached. Counts as no use and never blocks.
+    pub fn size_of(&self, digest: &Digest) -> Option<u64> {
+        self.store.index().size_of(digest)
+    }
+
+    /// Reserves `size` bytes for a blob and returns its partial. It resumes where an earlier fill of the same digest and
+    /// size left off, else it is empty. Evicts what is necessary. Does not check whether the blob is cached already. Blocks.
+    ///
+    /// Written parts are counted in units of `part_size` bytes, also if the earlier fill used another unit.
+    ///
+    /// Fails with [`CacheError::Busy`] while another [`Partial`] of the digest exists and has not ended, with
+    /// [`CacheError::NoSpace`] if evicting does not free enough, and with [`CacheError::Io`] or [`CacheError::Locked`] if
+    /// the directory cannot be written.
+    pub fn partial(&self, digest: &Digest, size: u64, part_size: u64) -> Result<Partial, CacheError> {
+        Partial::begin(&self.store, digest, size, part_size)
+    }
+
+    /// Protects the blob of this digest against eviction, whether it is cached already or not. Pins are counted: each one
+    /// needs its own [`Cache::unpin`].
+    pub fn pin(&self, digest: &Digest) {
+        self.store.index().pin(digest);
+    }
+
+    /// Removes one pin.
+    pub fn unpin(&self, digest: &Digest) {
+        self.store.index().unpin(digest);
+    }
+
+    /// Whether the blob of this digest is pinned, cached or not.
+    pub fn is_pinned(&self, digest: &Digest) -> bool {
+        self.store.index().is_pinned(digest)
+    }
+
+    /// Removes a blob and returns its size. Fails if it is pinned or being read. Blocks.
+    pub fn evict(&self, digest: &Digest) -> Result<u64, EvictError> {
+        self.store.evict(digest)
+    }
+
+    /// Moves a blob to `DIR/quarantine`, so that it is fetched again at the next request. Readers keep their open file.
+    /// Returns whether it was cached. At most 16 blobs are kept in quarantine, and they are the first to be evicted. Blocks.
+    pub fn quarantine(&self, digest: &Digest) -> bool {
+        self.store.quarantine(digest, None)
+    }
+
+    /// Returns whether blobs can be added, else the reason as one sentence. Never blocks.
+    ///
+    /// This is the result of the last probe. If that is older than a few seconds, a new probe starts in the background and
+    /// the next call returns its result: the cache recovers when its disk does, and a deleted directory is created again.
+    pub fn writable(&self) -> Result<(), String> {
+        if self.store.health.begin_probe() {
+            let store = Arc::clone(&self.store);
+            let probe = thread::Builder::new().name("cache-probe".to_owned()).spawn(move || drop(store.probe()));
+            if probe.is_err() {
+                self.store.health.end_probe();
+            }
+        }
+        self.store.health.problem().map_or(Ok(()), Err)
+    }
+
+    /// Probes the directory now and returns whether blobs can be added, else the reason as one sentence. Blocks.
+    pub fn probe(&self) -> Result<(), String> {
+        // The store keeps the error as a sentence.
+        let _ = self.store.probe();
+        self.store.health.problem().map_or(Ok(()), Err)
+    }
+
+    /// Whether its directory exists and could be written at the last probe. Others that keep files in it must not write
+    /// before the cache has created a deleted directory again. Blocks for one `stat(2)`.
+    pub fn is_available(&self) -> bool {
+        self.store.health.problem().is_none() && self.dir().is_dir()
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        self.store.dir.root()
+    }
+
+    /// Bytes that are free on the file system for this process; `u64::MAX` if the system does not report it. One system
+    /// call.
+    pub fn free(&self) -> u64 {
+        self.store.dir.free()
+    }
+
+    /// Bytes that are kept free on the file system.
+    pub fn min_free(&self) -> u64 {
+        self.store.index().min_free()
+    }
+
+    /// The most bytes that blobs of these digests can have in the cache together, those that are cached included. Other
+    /// blobs may be evicted for them, unless they are pinned, read or being filled. One system call.
+    pub fn capacity_for(&self, digests: &HashSet<Digest>) -> u64 {
+        let free = self.free();
+        self.store.index().capacity_for(digests, free)
+    }
+
+    /// How full it is. Never blocks.
+    pub fn stats(&self) -> CacheStats {
+        self.store.index().stats()
+    }
+
+    /// All blobs, in no order. Never blocks.
+    pub fn list(&self) -> Vec<BlobInfo> {
+        self.store.index().list()
+    }
+
+    /// How many pins each digest has.
+    #[cfg(test)]
+    pub(crate) fn pins(&self) -> std::collections::BTreeMap<Digest, usize> {
+        self.store.index().pins()
+    }
+}

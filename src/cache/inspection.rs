@@ -1,0 +1,41 @@
+//! Reads a cache's directory from outside: without its lock, as another process may be using it, and without changing it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::dir::Dir;
+use super::lock;
+use super::scan::{Found, Scan};
+use crate::asset::Digest;
+use crate::fault_points::FaultPoints;
+
+/// What is in a cache's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The size of each blob in bytes.
+    pub blobs: HashMap<Digest, u64>,
+    /// The bytes reserved for each fill that is in progress or was interrupted.
+    pub partials: HashMap<Digest, u64>,
+    /// Bytes of corrupt blobs.
+    pub quarantined: u64,
+    /// Bytes that are free on the file system for this user; `u64::MAX` if the system does not report it.
+    pub free: u64,
+    /// The pid of the process that has the cache open, as written in the lock file. `None` if no process has.
+    pub holder: Option<String>,
+}
+
+/// Reads the cache in `dir`. Files and directories that are missing or cannot be read are left out. Blocks.
+pub fn inspect(dir: &Path) -> Inspection {
+    // A missing directory will be created on the file system of its nearest existing ancestor.
+    let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
+    let dir = Dir::new(dir.to_owned(), FaultPoints::default());
+    let scan = Scan::of(&dir);
+    let sizes = |found: &[Found]| found.iter().map(|it| (it.digest, it.size)).collect();
+    Inspection {
+        blobs: sizes(&scan.blobs),
+        partials: sizes(&scan.partials),
+        quarantined: scan.quarantined.iter().map(|it| it.size).sum(),
+        free: Dir::new(existing.to_owned(), FaultPoints::default()).free(),
+        holder: lock::holder(&dir.lock_file()),
+    }
+}

@@ -1,0 +1,14 @@
+//! The cache's settings.
+
+use std::path::PathBuf;
+
+/// Where the cache is and how large it may grow.
+#[derive(Debug, Clone)]
+pub struct CacheSettings {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The most bytes that blobs, partials and quarantine may take together.
+    pub max_size: u64,
+    /// Bytes that are kept free on the file system, even if `max_size` allows more.
+    pub min_free: u64,
+}

@@ -1,0 +1,84 @@
+//! A stream of a cached blob, frame by frame.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::blob::Blob;
+use super::error::ReadError;
+use super::settings::Delivery;
+use crate::asset::ByteRange;
+use crate::task;
+
+/// Bytes per frame of mapped pages: many system calls' worth for the socket, few page table walks to load.
+const MAPPED_FRAME: u64 = 4 << 20;
+/// Bytes per copied frame: what TLS and netascii process.
+const COPIED_FRAME: u64 = 256 << 10;
+
+/// A stream of a cached blob. Pages that are not in memory are read on blocking threads, one frame ahead.
+pub(super) struct BlobStream {
+    blob: Blob,
+    rest: ByteRange,
+    delivery: Delivery,
+    /// Frames that are being read, in order.
+    pending: VecDeque<JoinHandle<Result<Bytes, ReadError>>>,
+}
+
+impl BlobStream {
+    /// A stream of `range`.
+    pub(super) fn new(blob: Blob, range: ByteRange, delivery: Delivery) -> Self {
+        Self { blob, rest: range, delivery, pending: VecDeque::new() }
+    }
+
+    fn take_frame(&mut self) -> Option<ByteRange> {
+        let frame = match self.delivery {
+            Delivery::Mapped => MAPPED_FRAME,
+            Delivery::Copied => COPIED_FRAME,
+        };
+        // Frames end at multiples of their size, so that all readers of a blob share them and the cache need not map the
+        // same pages for each.
+        let end = (self.rest.start / frame + 1).saturating_mul(frame);
+        let range = ByteRange::new(self.rest.start, self.rest.end.min(end));
+        self.rest.start = range.end;
+        (!range.is_empty()).then_some(range)
+    }
+
+    fn read_ahead(&mut self) {
+        let Some(range) = self.take_frame() else { return };
+        let (blob, delivery) = (self.blob.clone(), self.delivery);
+        self.pending.push_back(tokio::task::spawn_blocking(move || blob.read(range, delivery)));
+    }
+
+    /// The next frame; `None` after the last.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+        if self.pending.is_empty() {
+            let before = self.rest.start;
+            let Some(range) = self.take_frame() else { return Poll::Ready(None) };
+            if let Some(bytes) = self.blob.read_resident(range, self.delivery) {
+                return Poll::Ready(Some(Ok(bytes)));
+            }
+            self.rest.start = before;
+            self.read_ahead();
+        }
+        if self.pending.len() == 1 {
+            self.read_ahead();
+        }
+        let Some(first) = self.pending.front_mut() else { return Poll::Ready(None) };
+        let read = ready!(Pin::new(first).poll(cx));
+        self.pending.pop_front();
+        Poll::Ready(Some(match task::joined(read) {
+            Ok(Some(read)) => read,
+            // Only the end of the runtime aborts the read.
+            Ok(None) => Err(ReadError::Closing),
+            Err(error) => Err(error.into()),
+        }))
+    }
+
+    /// The next frame; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await.transpose()
+    }
+}

@@ -1,0 +1,28 @@
+//! The states of a fill.
+
+use std::sync::Arc;
+
+use super::error::ReadError;
+use crate::cache::{Entry, Partial};
+
+/// The state of a fill.
+#[derive(Clone)]
+pub(super) enum FillState {
+    /// The size is not known yet.
+    Starting,
+    /// Bytes are written to the partial blob.
+    Filling(Arc<Partial>),
+    /// Every byte is verified, and the blob is in the cache.
+    Complete(Entry),
+    /// The cache cannot store the blob: readers must bypass the cache.
+    NotStored(String),
+    /// The fill failed.
+    Failed(ReadError),
+}
+
+impl FillState {
+    /// Whether the fill has not ended.
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self, Self::Starting | Self::Filling(_))
+    }
+}

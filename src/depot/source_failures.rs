@@ -1,0 +1,127 @@
+//! The failures of all sources of an asset, combined into one error.
+
+use std::time::Duration;
+
+use super::error::ReadError;
+use super::outcome::FillOutcome;
+use crate::asset::SourceUrl;
+use crate::origin::OriginError;
+
+/// When a client should retry after no source could be read: long enough for a short outage, short against the timeouts of
+/// firmware.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// The failures of the sources of one asset, in order.
+#[derive(Debug, Default)]
+pub(super) struct SourceFailures {
+    wrong: Vec<String>,
+    missing: Vec<String>,
+    unreadable: Vec<String>,
+    changed: bool,
+    retry_after: Option<Duration>,
+}
+
+impl SourceFailures {
+    /// Adds a source whose bytes do not match the catalog.
+    pub(super) fn add_wrong_bytes(&mut self, source: &SourceUrl, reason: &str) {
+        self.wrong.push(format!("{source}: {reason}"));
+    }
+
+    /// Adds a source whose object changed during each attempt.
+    pub(super) fn add_changed(&mut self, source: &SourceUrl) {
+        self.changed = true;
+        self.unreadable.push(format!("{source} keeps changing while it is read"));
+    }
+
+    /// Adds a source that could not be read.
+    pub(super) fn add_error(&mut self, error: &OriginError) {
+        self.retry_after = self.retry_after.max(error.retry_after());
+        let list = if error.is_not_found() { &mut self.missing } else { &mut self.unreadable };
+        list.push(error.to_string());
+    }
+
+    /// Combines the failures into one outcome. A source that may still have the bytes takes precedence over one with wrong
+    /// bytes, and that one over one without the object.
+    pub(super) fn into_outcome(self) -> (FillOutcome, ReadError) {
+        if !self.unreadable.is_empty() {
+            let outcome = if self.changed { FillOutcome::Changed } else { FillOutcome::OriginFailed };
+            let all = [self.unreadable, self.wrong, self.missing].concat();
+            let retry_after = self.retry_after.unwrap_or(RETRY_AFTER);
+            (outcome, ReadError::Unavailable { reason: all.join("; "), retry_after })
+        } else if !self.wrong.is_empty() {
+            (FillOutcome::DigestMismatch, ReadError::WrongBytes([self.wrong, self.missing].concat().join("; ")))
+        } else {
+            (FillOutcome::OriginFailed, ReadError::NotFound(self.missing.join("; ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> SourceUrl {
+        text.parse().unwrap()
+    }
+
+    fn missing() -> OriginError {
+        OriginError::NotFound { source_url: "s3://b/missing".into() }
+    }
+
+    fn down() -> OriginError {
+        OriginError::Connect { host: "s3.lab:9000".into(), reason: "connection refused".into(), source: None }
+    }
+
+    #[test]
+    fn unreachable_source_outweighs_wrong_bytes() {
+        let mut failures = SourceFailures::default();
+        failures.add_wrong_bytes(&source("s3://b/wrong"), "another digest");
+        failures.add_error(&missing());
+        failures.add_error(&down());
+        let (outcome, error) = failures.into_outcome();
+        assert_eq!(outcome, FillOutcome::OriginFailed);
+        assert_eq!(
+            error.to_string(),
+            "no source could be read: cannot connect to s3.lab:9000: connection refused; s3://b/wrong: another digest; \
+             s3://b/missing does not exist"
+        );
+    }
+
+    #[test]
+    fn wrong_bytes_outweigh_missing_object() {
+        let mut failures = SourceFailures::default();
+        failures.add_error(&missing());
+        failures.add_wrong_bytes(&source("s3://b/wrong"), "another digest");
+        assert!(matches!(failures.into_outcome(), (FillOutcome::DigestMismatch, ReadError::WrongBytes(_))));
+    }
+
+    #[test]
+    fn missing_everywhere_is_not_found() {
+        let mut failures = SourceFailures::default();
+        failures.add_error(&missing());
+        let (outcome, error) = failures.into_outcome();
+        assert_eq!(
+            (outcome, error.to_string().as_str()),
+            (FillOutcome::OriginFailed, "no source has it: s3://b/missing does not exist")
+        );
+    }
+
+    #[test]
+    fn changing_object_has_own_outcome() {
+        let mut failures = SourceFailures::default();
+        failures.add_changed(&source("s3://b/k"));
+        assert_eq!(failures.into_outcome().0, FillOutcome::Changed);
+    }
+
+    #[test]
+    fn throttled_source_keeps_retry_after() {
+        let mut failures = SourceFailures::default();
+        failures.add_error(&OriginError::Throttled {
+            host: "h".into(),
+            code: "503".into(),
+            retry_after: Some(Duration::from_secs(42)),
+        });
+        let (_, error) = failures.into_outcome();
+        assert!(matches!(error, ReadError::Unavailable { retry_after, .. } if retry_after == Duration::from_secs(42)));
+    }
+}

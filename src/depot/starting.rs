@@ -1,0 +1,94 @@
+//! Starting and joining fills: one fill per digest at a time.
+
+use std::sync::Arc;
+
+use super::cache_state::CacheState;
+use super::error::ReadError;
+use super::facade::Depot;
+use super::fill::Fill;
+use super::fill_state::FillState;
+use super::fill_task::FillTask;
+use super::interest::InterestKind;
+use super::snapshot::{Snapshot, SourceKey};
+use crate::catalog::Asset;
+
+/// The registration of a fill in the map of active fills. Ends when the fill's task ends, in any way.
+struct Registration {
+    depot: Depot,
+    fill: Arc<Fill>,
+    /// The snapshot that the fill started with.
+    snapshot: Arc<Snapshot>,
+    key: SourceKey,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let digest = self.fill.asset().digest;
+        match self.fill.state() {
+            FillState::Failed(error) => drop(self.snapshot.replies.record_failure(self.key, error)),
+            FillState::NotStored(_) => self.depot.shared.no_space.insert(digest, ()),
+            _ => {}
+        }
+        let mut fills = self.depot.active_fills();
+        // A new fill may have replaced one that was cancelled.
+        if fills.get(&digest).is_some_and(|registered| Arc::ptr_eq(registered, &self.fill)) {
+            fills.remove(&digest);
+        }
+    }
+}
+
+impl Depot {
+    /// Joins the active fill of this asset, or starts one. Returns `None` if the blob is already cached.
+    pub(super) fn join_fill(
+        &self,
+        asset: &Arc<Asset>,
+        interest: InterestKind,
+    ) -> Result<Option<(Arc<Fill>, CacheState)>, ReadError> {
+        let shared = &self.shared;
+        let mut fills = self.active_fills();
+        // A cancelled fill is about to end; the new one waits for that.
+        let (active, previous) = match fills.get(&asset.digest).cloned() {
+            Some(fill) if fill.stop().is_cancelled() => (None, Some(fill)),
+            active => (active, None),
+        };
+        if let Some(fill) = active {
+            fill.interest().add(interest);
+            return Ok(Some((fill, CacheState::Join)));
+        }
+        // A complete fill leaves the map only after its blob is in the cache.
+        if self.is_cached(&asset.digest) {
+            return Ok(None);
+        }
+        if shared.stop.is_cancelled() {
+            return Err(ReadError::Closing);
+        }
+        let fill = Arc::new(Fill::new(Arc::clone(asset), shared.stop.child_token()));
+        fill.interest().add(interest);
+        fills.insert(asset.digest, Arc::clone(&fill));
+        drop(fills);
+        self.spawn_fill(Arc::clone(&fill), previous);
+        Ok(Some((fill, CacheState::Miss)))
+    }
+
+    fn spawn_fill(&self, fill: Arc<Fill>, previous: Option<Arc<Fill>>) {
+        let (shared, snapshot) = (&self.shared, self.snapshot());
+        let task = FillTask {
+            sources: snapshot.sources(fill.asset()),
+            fill: Arc::clone(&fill),
+            origins: snapshot.origins.clone(),
+            cache: shared.cache.clone(),
+            settings: snapshot.settings.clone(),
+            permits: Arc::clone(&snapshot.fill_permits),
+            stop: shared.stop.clone(),
+            history: Arc::clone(&shared.history),
+            previous,
+        };
+        let key = snapshot.source_key(&fill.asset().digest, &task.sources);
+        let registration = Registration { depot: self.clone(), fill, snapshot, key };
+        shared.tasks.spawn(async move {
+            let block_list = registration.depot.clone().block_list(Arc::clone(registration.fill.asset()));
+            task.run(block_list).await;
+            drop(registration);
+        });
+    }
+}

@@ -1,0 +1,273 @@
+//! An HTTP origin in this process: objects with strong `ETags`, ranged reads, and faults on demand.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use hyper::body::{Frame, Incoming};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::asset::SourceUrl;
+
+/// How an origin misbehaves, towards `disk.img` alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    /// Every answer has this status.
+    Status(u16),
+    /// Sends the whole whatever range is asked.
+    IgnoreRange,
+    /// Does so with one request, after so many others.
+    IgnoreRangeOnce { after: usize },
+    /// The byte at this offset is another.
+    Flip { at: usize },
+    /// The same, in the first answer that holds it.
+    FlipOnce { at: usize },
+    /// A body ends after so many bytes, so many times.
+    CutAfter { bytes: usize, times: usize },
+    /// A body goes silent after so many bytes, so many times.
+    StallAfter { bytes: usize, times: usize },
+    /// After so many requests the object has another validator.
+    ChangeAfter { requests: usize },
+    /// Each answer has another validator.
+    AlwaysChange,
+    /// Bytes from this offset on do not come before [`FakeOrigin::heal`].
+    HoldFrom { at: usize },
+}
+
+#[derive(Default)]
+struct State {
+    objects: HashMap<String, Bytes>,
+    faults: Vec<Fault>,
+    sent: HashMap<String, u64>,
+    requests: usize,
+}
+
+/// The origin. Its task ends with the test's runtime.
+pub(crate) struct FakeOrigin {
+    address: std::net::SocketAddr,
+    state: Arc<Mutex<State>>,
+    healed: watch::Sender<bool>,
+}
+
+impl FakeOrigin {
+    pub(crate) async fn start(data: Vec<u8>, faults: &[Fault]) -> Self {
+        let objects = HashMap::from([("disk.img".to_owned(), Bytes::from(data))]);
+        let state = State { objects, faults: faults.to_vec(), ..State::default() };
+        let state = Arc::new(Mutex::new(state));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, healed) = (listener.local_addr().unwrap(), watch::Sender::new(false));
+        let (shared, heal) = (Arc::clone(&state), healed.subscribe());
+        tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let (shared, heal) = (Arc::clone(&shared), heal.clone());
+                let service = hyper::service::service_fn(move |request| {
+                    let answer = answer(&request, &shared, &heal);
+                    async move { Ok::<_, Infallible>(answer) }
+                });
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service),
+                );
+            }
+        });
+        Self { address, state, healed }
+    }
+
+    pub(crate) fn url(&self, name: &str) -> SourceUrl {
+        format!("http://{}/{name}", self.address).parse().unwrap()
+    }
+
+    pub(crate) fn put(&self, name: &str, data: Vec<u8>) {
+        self.state.lock().unwrap().objects.insert(name.to_owned(), data.into());
+    }
+
+    /// From now on misbehaves like this alone, and lets go of what is held.
+    pub(crate) fn turn(&self, faults: &[Fault]) {
+        self.state.lock().unwrap().faults = faults.to_vec();
+        self.healed.send_replace(true);
+    }
+
+    /// Forgets all faults, and lets go of what is held.
+    pub(crate) fn heal(&self) {
+        self.turn(&[]);
+    }
+
+    /// Requests for `disk.img` so far.
+    pub(crate) fn requests(&self) -> usize {
+        self.state.lock().unwrap().requests
+    }
+
+    /// Bytes of the object sent so far.
+    pub(crate) fn sent(&self, name: &str) -> u64 {
+        self.state.lock().unwrap().sent.get(name).copied().unwrap_or_default()
+    }
+}
+
+fn answer(request: &Request<Incoming>, shared: &Arc<Mutex<State>>, heal: &watch::Receiver<bool>) -> Response<Slow> {
+    let mut state = shared.lock().unwrap();
+    let name = request.uri().path().trim_start_matches('/').to_owned();
+    let ours = name == "disk.img";
+    state.requests += usize::from(ours);
+    let requests = state.requests;
+    let Some(data) = state.objects.get(&name).cloned() else { return status(404) };
+    let mut body = Slow { heal: heal.clone(), ..Slow::new(name, data.clone(), Arc::clone(shared)) };
+    let (mut etag, mut ignore, mut once) = ("v1".to_owned(), false, None);
+    let range = asked(request.headers(), data.len());
+    for fault in state.faults.iter_mut().filter(|_| ours) {
+        match fault {
+            Fault::Status(code) => return status(*code),
+            Fault::IgnoreRange => ignore = true,
+            Fault::IgnoreRangeOnce { after } => ignore |= requests == *after + 1,
+            Fault::Flip { at } => body.flip(*at),
+            Fault::FlipOnce { at } => {
+                if range.contains(at) {
+                    body.flip(*at);
+                    once = Some(*at);
+                }
+            }
+            Fault::CutAfter { bytes, times } if *times > 0 && range.len() > *bytes => {
+                *times -= 1;
+                body.cut = Some(*bytes);
+            }
+            Fault::StallAfter { bytes, times } if body.cut.is_none() && *times > 0 && range.len() > *bytes => {
+                *times -= 1;
+                body.stall = Some(*bytes);
+            }
+            Fault::ChangeAfter { requests: after } if requests > *after => "v2".clone_into(&mut etag),
+            Fault::CutAfter { .. } | Fault::StallAfter { .. } | Fault::ChangeAfter { .. } => {}
+            Fault::AlwaysChange => etag = format!("v{requests}"),
+            Fault::HoldFrom { at } => body.hold = Some(*at),
+        }
+    }
+    if once.is_some() {
+        state.faults.retain(|fault| !matches!(fault, Fault::FlipOnce { .. }));
+    }
+    drop(state);
+    let etag = format!("\"{etag}\"");
+    if request.headers().get(header::IF_MATCH).is_some_and(|wanted| wanted != etag.as_str()) {
+        return status(412);
+    }
+    let response = Response::builder().header(header::ETAG, etag);
+    let total = data.len();
+    if ignore || !request.headers().contains_key(header::RANGE) {
+        return response.header(header::CONTENT_LENGTH, total).body(body).unwrap();
+    }
+    if range.start >= total {
+        let response = response.status(416).header(header::CONTENT_RANGE, format!("bytes */{total}"));
+        return response.body(body.empty()).unwrap();
+    }
+    let content_range = format!("bytes {}-{}/{total}", range.start, range.end - 1);
+    body.from = range.start;
+    body.data = body.data.slice(range.clone());
+    let response = response.status(StatusCode::PARTIAL_CONTENT).header(header::CONTENT_RANGE, content_range);
+    response.header(header::CONTENT_LENGTH, range.len()).body(body).unwrap()
+}
+
+fn asked(headers: &HeaderMap, total: usize) -> std::ops::Range<usize> {
+    let Some(text) = headers.get(header::RANGE) else { return 0..total };
+    let (from, to) = text.to_str().unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+    let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+    from..total.min(to + 1).max(from)
+}
+
+fn status(code: u16) -> Response<Slow> {
+    let body = Slow::new(String::new(), Bytes::new(), Arc::default());
+    Response::builder().status(code).header(header::CONTENT_LENGTH, 0).body(body).unwrap()
+}
+
+/// A body that comes in pieces of 16 KiB, up to its fault.
+struct Slow {
+    name: String,
+    data: Bytes,
+    from: usize,
+    sent: usize,
+    cut: Option<usize>,
+    flushed: bool,
+    stall: Option<usize>,
+    hold: Option<usize>,
+    heal: watch::Receiver<bool>,
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    shared: Arc<Mutex<State>>,
+}
+
+impl Slow {
+    /// A body without faults, of the object `name`.
+    fn new(name: String, data: Bytes, shared: Arc<Mutex<State>>) -> Self {
+        Self {
+            name,
+            data,
+            from: 0,
+            sent: 0,
+            cut: None,
+            flushed: false,
+            stall: None,
+            hold: None,
+            heal: watch::channel(true).1,
+            waiting: None,
+            shared,
+        }
+    }
+
+    fn flip(&mut self, at: usize) {
+        let mut data = self.data.to_vec();
+        data[at] ^= 0x20;
+        self.data = data.into();
+    }
+
+    fn empty(mut self) -> Self {
+        self.data.clear();
+        self
+    }
+}
+
+impl http_body::Body for Slow {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if self.data.is_empty() {
+            return Poll::Ready(None);
+        }
+        if self.cut.is_some_and(|cut| self.sent >= cut) {
+            // What was sent so far is flushed while the body is pending; without that hyper would drop it too.
+            if !std::mem::replace(&mut self.flushed, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            return Poll::Ready(Some(Err(std::io::Error::other("cut"))));
+        }
+        if self.stall.is_some_and(|stall| self.sent >= stall) {
+            return Poll::Pending;
+        }
+        if self.hold.is_some_and(|hold| self.from + self.sent >= hold) && !*self.heal.borrow() {
+            let mut heal = self.heal.clone();
+            let waiting = self.waiting.get_or_insert_with(|| {
+                Box::pin(async move {
+                    let _ = heal.wait_for(|healed| *healed).await;
+                })
+            });
+            match waiting.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => self.waiting = None,
+            }
+        }
+        let length = self.data.len().min(16 << 10);
+        let piece = self.data.split_to(length);
+        self.sent += length;
+        *self.shared.lock().unwrap().sent.entry(self.name.clone()).or_default() += length as u64;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.data.len() as u64)
+    }
+}

@@ -1,0 +1,134 @@
+//! Credentials of an S3 origin: loaded on demand, and renewed before they expire.
+
+mod providers;
+#[cfg(test)]
+mod tests;
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqsign_aws_v4::Credential;
+use reqsign_core::{Context, Error, SigningCredential};
+use tokio::sync::Mutex;
+
+pub(super) use self::providers::ProcessEnv;
+use self::providers::Provider;
+use super::error::{Cause, OriginError};
+use super::settings::CredentialSource;
+
+/// How long credentials without an expiry are used before they are read again: files and variables may be rotated.
+const KEEP_UNDATED: Duration = Duration::from_mins(1);
+
+/// How long a failure is cached, so that the parts of many fills do not query a missing metadata service one after the
+/// other.
+const KEEP_FAILURE: Duration = Duration::from_secs(5);
+
+/// Loads and caches the credentials of one origin.
+pub(super) struct CredentialCache {
+    provider: Provider,
+    context: Context,
+    /// The error text if the provider has no credentials.
+    missing: &'static str,
+    /// Locked while credentials are loaded: one load serves all waiting requests.
+    cached: Mutex<Option<Cached>>,
+}
+
+struct Cached {
+    result: Result<Credential, LoadError>,
+    since: Instant,
+}
+
+/// Why credentials could not be loaded.
+#[derive(Clone)]
+struct LoadError {
+    reason: String,
+    source: Option<Cause>,
+}
+
+impl CredentialCache {
+    /// Builds the cache for `source`. Returns `None` for an anonymous origin. `context` reaches credential services.
+    pub(super) fn new(source: CredentialSource, context: Context) -> Option<Self> {
+        let (provider, missing) = providers::provider(source)?;
+        Some(Self { provider, context, missing, cached: Mutex::new(None) })
+    }
+
+    /// Returns the credentials to sign with now.
+    pub(super) async fn current(&self, origin: &str) -> Result<Credential, OriginError> {
+        let mut cached = self.cached.lock().await;
+        match &*cached {
+            Some(cached) if cached.is_fresh() => cached.result.clone(),
+            _ => self.load(&mut cached).await,
+        }
+        .map_err(|LoadError { reason, source }| OriginError::Credentials {
+            origin: origin.to_owned(),
+            reason,
+            source,
+        })
+    }
+
+    /// Returns credentials that differ from `refused`: they may have been rotated since they were read. `None` if there are
+    /// no others.
+    pub(super) async fn replacement(&self, refused: &Credential) -> Option<Credential> {
+        let mut cached = self.cached.lock().await;
+        let is_other = |found: &Credential| {
+            found.access_key_id != refused.access_key_id
+                || found.secret_access_key != refused.secret_access_key
+                || found.session_token != refused.session_token
+        };
+        match &*cached {
+            // Another request has already renewed them.
+            Some(Cached { result: Ok(found), .. }) if is_other(found) => Some(found.clone()),
+            // Just read: a second read would return the refused credentials again.
+            Some(found) if found.since.elapsed() < KEEP_FAILURE => None,
+            _ => self.load(&mut cached).await.ok().filter(is_other),
+        }
+    }
+
+    /// Makes the cached credentials appear to have been read earlier.
+    #[cfg(test)]
+    pub(super) async fn age(&self) {
+        if let Some(cached) = &mut *self.cached.lock().await {
+            cached.since -= KEEP_FAILURE;
+        }
+    }
+
+    async fn load(&self, cached: &mut Option<Cached>) -> Result<Credential, LoadError> {
+        let failed = |reason: &str| LoadError { reason: reason.to_owned(), source: None };
+        let result = match self.provider.provide_credential_dyn(&self.context).await {
+            Ok(Some(found)) if found.access_key_id.is_empty() || found.secret_access_key.is_empty() => {
+                Err(failed("the access key ID or the secret access key is empty"))
+            }
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => Err(failed(self.missing)),
+            Err(error) => Err(LoadError { reason: with_causes(&error), source: Some(Arc::new(error)) }),
+        };
+        *cached = Some(Cached { result: result.clone(), since: Instant::now() });
+        result
+    }
+}
+
+impl Cached {
+    fn is_fresh(&self) -> bool {
+        match &self.result {
+            // reqsign renews two minutes before they expire.
+            Ok(found) if found.expires_in.is_some() => found.is_valid(),
+            Ok(_) => self.since.elapsed() < KEEP_UNDATED,
+            Err(_) => self.since.elapsed() < KEEP_FAILURE,
+        }
+    }
+}
+
+/// Returns the error with its causes on one line.
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}

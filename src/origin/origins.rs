@@ -1,0 +1,180 @@
+//! All configured origins behind one interface: selects the origin of a source URL, reads, and records its health.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use super::error::OriginError;
+use super::exchange;
+use super::file;
+use super::health::{Health, OriginStatus};
+use super::remote::Remote;
+use super::reply::Reply;
+use super::request::Request;
+use super::route::Route;
+use super::s3;
+use super::server_info::ServerInfo;
+use super::settings::{OriginSettings, Timeouts};
+use super::stat::{Stat, StatReport};
+use super::validator::Validator;
+use crate::asset::{ByteRange, SourceTarget, SourceUrl};
+use crate::span::{Kind, Span};
+use crate::trust;
+
+/// All configured origins. A source URL uses the origin with the longest matching `match` prefix, or the default client
+/// if none matches. Cheap to clone.
+#[derive(Clone)]
+pub struct Origins {
+    inner: Arc<Inner>,
+    health: Arc<Health>,
+}
+
+struct Inner {
+    /// Longest prefix first.
+    remotes: Vec<Remote>,
+    /// For sources that no `match` names.
+    unmatched: Remote,
+    timeouts: Timeouts,
+}
+
+impl Origins {
+    /// Builds the origins of these settings. Fails with [`OriginError::Settings`] if one cannot work (an unreadable CA
+    /// file, for example). Blocks: it reads certificates from disk.
+    pub fn new(settings: Vec<OriginSettings>, timeouts: Timeouts) -> Result<Self, OriginError> {
+        let roots = trust::system_roots();
+        let mut remotes = settings
+            .into_iter()
+            .map(|settings| Remote::new(settings, &roots, timeouts))
+            .collect::<Result<Vec<_>, _>>()?;
+        remotes.sort_by(|a, b| b.prefix().len().cmp(&a.prefix().len()).then_with(|| a.prefix().cmp(b.prefix())));
+        if let Some(duplicates) = remotes.windows(2).find(|pair| pair[0].prefix() == pair[1].prefix()) {
+            return Err(OriginError::Settings {
+                origin: duplicates[0].prefix().to_owned(),
+                reason: "two origins have the same match; remove one".to_owned(),
+            });
+        }
+        for remote in &remotes {
+            exchange::register_counters(remote.prefix());
+        }
+        let unmatched = Remote::unmatched(&roots, timeouts)?;
+        Ok(Self { inner: Arc::new(Inner { remotes, unmatched, timeouts }), health: Arc::default() })
+    }
+
+    /// Returns these origins with the health records of `previous`, so that counters survive a reload.
+    #[must_use]
+    pub fn with_health_of(self, previous: &Self) -> Self {
+        Self { health: Arc::clone(&previous.health), ..self }
+    }
+
+    /// Reads `range` of `source`, or the whole object if `range` is `None`. With `expect`, reads only if the object still
+    /// has this validator and fails with [`OriginError::Changed`] otherwise.
+    ///
+    /// A range that begins at or past the object's end gives an empty body and the object's length. Over HTTP an empty
+    /// range requests one byte, which is dropped: RFC 9110 14.1.2 cannot express an empty range.
+    pub async fn read(
+        &self,
+        source: &SourceUrl,
+        range: Option<ByteRange>,
+        expect: Option<&Validator>,
+    ) -> Result<Reply, OriginError> {
+        let request = Request { range, if_match: expect, ..Request::get(source) };
+        require_reply(source, self.recorded(request).await?)
+    }
+
+    /// Reads all of `source`, or returns `None` if it still has the validator `known`. An unchanged source costs one
+    /// request without a body.
+    pub async fn read_if_changed(
+        &self,
+        source: &SourceUrl,
+        known: Option<&Validator>,
+    ) -> Result<Option<Reply>, OriginError> {
+        self.recorded(Request { if_none_match: known, ..Request::get(source) }).await
+    }
+
+    /// Requests metadata of the object without reading it: a HEAD, then a GET of one byte if HEAD is refused. A GET
+    /// error has a body with the reason, and presigned URLs are often signed for GET only.
+    pub async fn stat(&self, source: &SourceUrl) -> StatReport {
+        let server = ServerInfo::default();
+        let head = Request { method: Method::HEAD, server: Some(&server), ..Request::get(source) };
+        let mut reply = self.send(head).await;
+        if source.as_file().is_none() && reply.as_ref().is_err_and(OriginError::is_answer) {
+            let range = Some(ByteRange::new(0, 1));
+            reply = self.send(Request { range, server: Some(&server), ..Request::get(source) }).await;
+        }
+        let stat = reply.and_then(|reply| require_reply(source, reply)).map(|reply| Stat {
+            size: reply.total,
+            validator: reply.validator,
+            last_modified: reply.last_modified,
+            checksum: reply.checksum,
+        });
+        let (clock_offset, certificate_expiry) = server.into_parts();
+        StatReport { stat, clock_offset, certificate_expiry }
+    }
+
+    /// Returns where requests for `source` go. Fails with [`OriginError::Settings`] if the settings do not allow a
+    /// request for it.
+    pub fn route(&self, source: &SourceUrl) -> Result<Route, OriginError> {
+        self.remote(source).route(source)
+    }
+
+    /// Describes the identity that a request for `source` would use, for example `access key AKIA…`. Loads the
+    /// credentials; fails with [`OriginError::Credentials`] if there are none.
+    pub async fn identity(&self, source: &SourceUrl) -> Result<String, OriginError> {
+        self.remote(source).identity(source).await
+    }
+
+    /// Returns the health of every origin that has received a request, sorted by label.
+    pub fn health(&self) -> Vec<OriginStatus> {
+        self.health.list()
+    }
+
+    /// Sends the request inside a span and records the result in the origin's health.
+    async fn recorded(&self, request: Request<'_>) -> Result<Option<Reply>, OriginError> {
+        let span = Span::begin("origin.read", Kind::Client);
+        span.text("url.full", request.source);
+        if let Some(range) = &request.range {
+            span.text("bootdepot.range", range);
+        }
+        let record = self.health.record_for(&self.remote(request.source).label(request.source));
+        let read = self.send(request).await;
+        record.note_result(&read);
+        match read {
+            Ok(reply) => Ok(reply.map(|reply| Reply { body: reply.body.with_record(record).with_span(span), ..reply })),
+            Err(error) => {
+                span.fail(error.kind(), &error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn send(&self, request: Request<'_>) -> Result<Option<Reply>, OriginError> {
+        let source = request.source;
+        let remote = self.remote(source);
+        match source.target() {
+            SourceTarget::File(path) => {
+                let reply = file::read(&request, path, &remote.label(source), self.inner.timeouts.stall).await?;
+                let unchanged = request.if_none_match.is_some() && reply.validator.as_ref() == request.if_none_match;
+                Ok(Some(reply).filter(|_| !unchanged))
+            }
+            SourceTarget::Http(url) => remote.read_http(request, url).await,
+            SourceTarget::S3 { bucket, key, version } => {
+                let object = s3::Object { bucket, key, version: version.as_deref() };
+                remote.read_s3(request, object).await
+            }
+        }
+    }
+
+    pub(super) fn remote(&self, source: &SourceUrl) -> &Remote {
+        let text = source.as_str();
+        self.inner.remotes.iter().find(|remote| text.starts_with(remote.prefix())).unwrap_or(&self.inner.unmatched)
+    }
+}
+
+/// Rejects "not modified" as the reply to an unconditional request.
+fn require_reply(source: &SourceUrl, reply: Option<Reply>) -> Result<Reply, OriginError> {
+    reply.ok_or_else(|| OriginError::BadReply {
+        source_url: source.to_string(),
+        reason: "it answered \"not modified\" to an unconditional request".to_owned(),
+        source: None,
+    })
+}

@@ -1,0 +1,41 @@
+//! A read request to an origin: source, range and conditions.
+
+use http::Method;
+
+use super::server_info::ServerInfo;
+use super::validator::Validator;
+use crate::asset::{ByteRange, SourceTarget, SourceUrl};
+
+/// A read request, before it has a URL and credentials.
+#[derive(Debug, Clone)]
+pub(super) struct Request<'a> {
+    pub(super) source: &'a SourceUrl,
+    /// GET, or HEAD to read metadata only.
+    pub(super) method: Method,
+    /// `None`: the whole object.
+    pub(super) range: Option<ByteRange>,
+    /// The object must have this validator.
+    pub(super) if_match: Option<&'a Validator>,
+    /// The object is read only if it has another validator.
+    pub(super) if_none_match: Option<&'a Validator>,
+    /// Collects what replies show of the server itself.
+    pub(super) server: Option<&'a ServerInfo>,
+}
+
+impl<'a> Request<'a> {
+    /// An unconditional GET of the whole object.
+    pub(super) fn get(source: &'a SourceUrl) -> Self {
+        Self { source, method: Method::GET, range: None, if_match: None, if_none_match: None, server: None }
+    }
+
+    /// Returns the range for the `Range` field. It holds at least one byte: RFC 9110 14.1.2 cannot express an empty one.
+    pub(super) fn wire_range(&self) -> Option<ByteRange> {
+        self.range.map(|range| ByteRange::new(range.start, range.end.max(range.start.saturating_add(1))))
+    }
+
+    /// Whether `Content-Encoding` is metadata of the stored object rather than an encoding applied in transit. An S3
+    /// store returns the bytes as stored; from a web server the field means that these are other bytes.
+    pub(super) fn stored_encoding(&self) -> bool {
+        matches!(self.source.target(), SourceTarget::S3 { .. })
+    }
+}
