@@ -86,12 +86,14 @@ fn fingerprints(paths: &[PathBuf]) -> Vec<Option<FileFingerprint>> {
 /// Runs `poll` on a blocking thread every `period` until `stop` is cancelled. If it panics, only that run is lost.
 pub async fn poll_until(period: Duration, stop: CancellationToken, poll: impl Fn() + Send + Sync + 'static) {
     let poll = Arc::new(poll);
+    // A blocking thread does not inherit the subscriber of the calling thread, which tests set.
+    let subscriber = tracing::dispatcher::get_default(Clone::clone);
     let polling = async {
         loop {
             tokio::time::sleep(period).await;
-            let poll = Arc::clone(&poll);
+            let (poll, subscriber) = (Arc::clone(&poll), subscriber.clone());
             // The panic hook has logged a panic; the next run does not depend on this one.
-            let _ = task::try_blocking(move || poll()).await;
+            let _ = task::try_blocking(move || tracing::dispatcher::with_default(&subscriber, || poll())).await;
         }
     };
     stop.run_until_cancelled(polling).await;

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use bootdepot_test_support::seed::seed;
 use bytes::Bytes;
 
 use super::scan::{Found, Scan};
@@ -63,14 +64,6 @@ fn fill(cache: &Cache, bytes: &[u8]) -> Result<Entry, CacheError> {
     let partial = cache.partial(&Digest::of(bytes), bytes.len() as u64, PART)?;
     write_parts(&partial, bytes)?;
     partial.admit(verified(bytes))
-}
-
-/// The seed for random numbers, printed when the test fails. `BOOTDEPOT_TEST_SEED` sets it.
-fn seed() -> u64 {
-    let given = std::env::var("BOOTDEPOT_TEST_SEED").ok();
-    let seed = given.map_or_else(|| fastrand::u64(..), |text| text.parse().expect("BOOTDEPOT_TEST_SEED is a number"));
-    println!("BOOTDEPOT_TEST_SEED={seed}");
-    seed
 }
 
 fn read(entry: &Entry) -> Bytes {

@@ -110,3 +110,44 @@ impl Drop for FillGuard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::asset::{AssetName, Digest};
+    use crate::catalog::Asset;
+
+    fn guard() -> (Arc<Fill>, Arc<FillHistory>, FillGuard) {
+        let asset = Asset::new(AssetName::parse("disk.img").unwrap(), Digest::of(b""), Vec::new());
+        let fill = Arc::new(Fill::new(Arc::new(asset), CancellationToken::new()));
+        let history = Arc::new(FillHistory::new());
+        let guard = FillGuard::new(Arc::clone(&fill), Arc::clone(&history));
+        (fill, history, guard)
+    }
+
+    #[test]
+    fn panic_is_reported_as_bug() {
+        let (fill, history, guard) = guard();
+        let panicked = catch_unwind(AssertUnwindSafe(move || {
+            let _guard = guard;
+            resume_unwind(Box::new("a bug"))
+        }));
+        panicked.unwrap_err();
+        assert!(matches!(fill.state(), FillState::Failed(ReadError::Internal(_))));
+        let record = history.past().remove(0);
+        assert_eq!(record.outcome, FillOutcome::Cancelled);
+        assert!(record.detail.as_ref().unwrap().contains("a bug in bootdepot"), "{record:?}");
+    }
+
+    #[test]
+    fn dropped_guard_stops_fill() {
+        let (fill, history, guard) = guard();
+        drop(guard);
+        assert!(matches!(fill.state(), FillState::Failed(ReadError::Closing)));
+        assert_eq!((history.past()[0].outcome, &history.past()[0].detail), (FillOutcome::Cancelled, &None));
+    }
+}

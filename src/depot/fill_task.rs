@@ -341,3 +341,17 @@ async fn not_stored(error: &CacheError, partial: Option<&PartialState>) -> FillE
     let reason = error_chain(error).to_string();
     FillEnd { outcome: FillOutcome::NoSpace, state: FillState::NotStored(reason.clone()), detail: Some(reason) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn fetcher_panic_is_not_origin_failure() {
+        let mut fetchers = JoinSet::new();
+        fetchers.spawn(std::future::pending());
+        fetchers.spawn(async { std::panic::resume_unwind(Box::new("a bug")) });
+        let error = FillTask::join_all(fetchers).await.unwrap_err();
+        assert!(matches!(error, SourceError::Panicked(_)));
+    }
+}

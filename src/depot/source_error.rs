@@ -8,6 +8,7 @@ use crate::origin::OriginError;
 use crate::task::TaskPanicked;
 
 /// Why an attempt to fill from one source failed.
+#[derive(Debug)]
 pub(super) enum SourceError {
     /// The whole has another digest.
     WrongWhole(String),

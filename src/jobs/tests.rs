@@ -1,5 +1,5 @@
-//! Jobs over a real cache directory, whose assets come from files that each test puts there, and one from an HTTP origin
-//! that can hold it back.
+//! Jobs with a real cache directory. The assets are files of the test, and one object of a fake HTTP origin, which can hold
+//! it back.
 
 mod selecting;
 
@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::limits::MAX_RUNNING;
 use super::*;
@@ -19,6 +19,7 @@ use crate::boot::{
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog, Release};
 use crate::depot::tests::origin::{FakeOrigin, Fault};
+use crate::depot::tests::wait_until;
 use crate::depot::{Delivery, Depot, FillOutcome, FillSettings, RetentionReason};
 use crate::origin::{Origins, Timeouts};
 
@@ -35,6 +36,9 @@ struct Preload {
     verify: bool,
     keep_going: bool,
 }
+
+/// The longest time without an event of a running job, which publishes its progress twice a second.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 struct TestJobs {
     dir: tempfile::TempDir,
@@ -53,7 +57,7 @@ fn image() -> Vec<u8> {
 }
 
 impl TestJobs {
-    /// A test whose image comes with these faults, with all other objects in their place.
+    /// Jobs whose image has these faults.
     async fn new(faults: &[Fault]) -> Self {
         Self::sized(faults, 1 << 30, 4).await
     }
@@ -103,15 +107,15 @@ impl TestJobs {
         self.depot().cache().dir().join("blobs/sha256").join(&hex[..2]).join(hex)
     }
 
-    /// Makes the blob in the cache another.
-    fn rot(&self, name: &str) {
+    /// Corrupts the blob in the cache.
+    fn corrupt(&self, name: &str) {
         let mut bytes = fs::read(self.blob(name)).unwrap();
         bytes[SIZE / 2] ^= 1;
         fs::set_permissions(self.blob(name), fs::Permissions::from_mode(0o644)).unwrap();
         fs::write(self.blob(name), bytes).unwrap();
     }
 
-    fn is_here(&self, name: &str) -> bool {
+    fn is_cached(&self, name: &str) -> bool {
         self.depot().is_cached(&self.depot().find(name).unwrap().digest)
     }
 
@@ -123,28 +127,27 @@ impl TestJobs {
         self.jobs.start(Task::Preload { selection, verify, keep_going }).unwrap()
     }
 
-    /// The job when it has ended.
+    /// Waits for the end of the job.
     async fn ended(&self, id: u64) -> JobStatus {
         let mut events = self.jobs.subscribe();
         loop {
             let view = self.jobs.get(id).unwrap();
-            // Its end is told when it is among the ended.
+            // The end is published after the job is among the ended ones.
             if view.state != JobState::Running && self.jobs.is_ended(id) {
                 return view;
             }
-            events.recv().await.unwrap();
+            tokio::time::timeout(DEADLINE, events.recv()).await.expect("the job ends").unwrap();
         }
     }
 
-    /// Waits until the fill of the image has some of it.
-    async fn until_image_flows(&self) {
-        while !self.depot().fills().iter().any(|fill| fill.name.as_str() == IMAGE && fill.bytes >= 500_000) {
-            tokio::task::yield_now().await;
-        }
+    /// Waits until the fill of the image has written some bytes.
+    async fn wait_for_image_bytes(&self) {
+        wait_until(|| self.depot().fills().iter().any(|fill| fill.name.as_str() == IMAGE && fill.bytes >= 500_000))
+            .await;
     }
 }
 
-/// A worker that boots what is live of the channel okd, with a file that names the image.
+/// A worker that boots the live release of the channel okd, with a file that uses the image.
 fn roster() -> RosterSettings {
     let template = |text: &str| TemplateText { file: "t.j2".to_owned(), text: text.to_owned() };
     let profile = ProfileSettings {
@@ -174,7 +177,7 @@ fn states(job: &JobStatus) -> Vec<(&str, ItemState)> {
 }
 
 #[tokio::test]
-async fn a_preload_brings_what_is_missing_and_costs_nothing_again() {
+async fn preload_fetches_missing_assets_once() {
     let test = TestJobs::new(&[]).await;
     let mut events = test.jobs.subscribe();
     let begun = test.preload(&[], |order| order.selection.all = true);
@@ -185,37 +188,41 @@ async fn a_preload_brings_what_is_missing_and_costs_nothing_again() {
     let all = (IMAGE_SIZE + 4 * SIZE) as u64;
     assert_eq!(ended.bytes, ByteCounts { total: Some(all), done: all });
     assert!(ended.ended.unwrap() >= ended.began && ended.rate == 0);
-    assert!(NAMES.iter().chain([&IMAGE]).all(|name| test.is_here(name)));
-    assert_eq!(test.depot().retention_reasons(&test.depot().find(IMAGE).unwrap().digest), [], "let go of at the end");
+    assert!(NAMES.iter().chain([&IMAGE]).all(|name| test.is_cached(name)));
+    assert_eq!(
+        test.depot().retention_reasons(&test.depot().find(IMAGE).unwrap().digest),
+        [],
+        "the retention ends with the job"
+    );
 
-    let JobEvent::Job(first) = events.try_recv().unwrap() else { panic!("the job begins first") };
+    let JobEvent::Job(first) = events.try_recv().unwrap() else { panic!("expected the start") };
     assert_eq!(first, JobStatus { items: Vec::new(), ..begun });
-    let mut told = Vec::new();
+    let mut changes = Vec::new();
     let last = loop {
         match events.try_recv() {
-            Ok(JobEvent::Item { job: 1, item }) => told.push((item.name, item.state)),
+            Ok(JobEvent::Item { job: 1, item }) => changes.push((item.name, item.state)),
             Ok(JobEvent::Job(view)) if view.state == JobState::Done => break view,
             Ok(_) => {}
-            Err(error) => panic!("the end is told: {error}"),
+            Err(error) => panic!("expected the end: {error}"),
         }
     };
     assert_eq!(last, JobStatus { items: Vec::new(), ..ended });
     for name in NAMES.iter().chain([&IMAGE]) {
-        let of_it: Vec<_> = told.iter().filter(|(told, _)| told == name).map(|(_, state)| *state).collect();
+        let of_it: Vec<_> = changes.iter().filter(|(changed, _)| changed == name).map(|(_, state)| *state).collect();
         assert_eq!(of_it, [ItemState::Running, ItemState::Done], "{name}");
     }
 
     let requests = test.origin.requests();
     let again = test.preload(&[], |order| order.selection.all = true);
-    assert_eq!((again.id, again.assets.done, again.bytes.done), (2, 5, all), "done before it begins");
+    assert_eq!((again.id, again.assets.done, again.bytes.done), (2, 5, all), "done before it starts");
     assert_eq!(test.ended(2).await.state, JobState::Done);
     assert_eq!(test.origin.requests(), requests);
     let listed: Vec<_> = test.jobs.list().iter().map(|job| (job.id, job.items.len())).collect();
-    assert_eq!(listed, [(2, 0), (1, 0)], "the newest first, without items");
+    assert_eq!(listed, [(2, 0), (1, 0)], "newest first, without items");
 }
 
 #[tokio::test]
-async fn after_a_failure_it_goes_on_or_stops_as_it_was_told() {
+async fn keep_going_decides_after_failure() {
     let test = TestJobs::new(&[Fault::HoldFrom { at: 0 }]).await;
     fs::remove_file(test.source("okd/1/kernel")).unwrap();
     // Half of four fills run at a time: the image, which never comes, and the kernel, which fails.
@@ -227,27 +234,25 @@ async fn after_a_failure_it_goes_on_or_stops_as_it_was_told() {
     assert_eq!(stopped.items.iter().map(|item| item.state).collect::<Vec<_>>(), cut);
     let error = stopped.items[1].error.as_ref().unwrap();
     assert!(error.starts_with("no source has it: "), "{error}");
-    while !test.depot().fills().is_empty() {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(test.depot().past_fills()[0].outcome, FillOutcome::Cancelled, "it was the job's alone");
+    wait_until(|| test.depot().fills().is_empty()).await;
+    assert_eq!(test.depot().past_fills()[0].outcome, FillOutcome::Cancelled, "only the job needed it");
 
     test.origin.heal();
     let went_on = test.preload(&[], |order| order.selection.all = true).id;
     let went_on = test.ended(went_on).await;
     assert_eq!((went_on.state, went_on.assets), (JobState::Failed, AssetCounts { total: 5, done: 4, failed: 1 }));
 
-    // The failure is fresh, and yet an operator who says so is believed.
+    // A new job ignores the cached failure.
     fs::write(test.source("okd/1/kernel"), content("okd/1/kernel")).unwrap();
-    let mended = test.preload(&["okd/1/kernel"], |_| {}).id;
-    assert_eq!(test.ended(mended).await.state, JobState::Done);
+    let repaired = test.preload(&["okd/1/kernel"], |_| {}).id;
+    assert_eq!(test.ended(repaired).await.state, JobState::Done);
 }
 
 #[tokio::test]
-async fn cancelling_ends_what_the_job_alone_wants() {
+async fn cancel_stops_fills_of_job() {
     let test = TestJobs::new(&[Fault::HoldFrom { at: 1_000_000 }]).await;
     let id = test.preload(&[], |order| order.selection.all = true).id;
-    test.until_image_flows().await;
+    test.wait_for_image_bytes().await;
     let flowing = test.jobs.get(id).unwrap();
     let image = flowing.items.iter().find(|item| item.name == IMAGE).unwrap();
     assert!(image.state == ItemState::Running && image.bytes >= 500_000 && image.size == Some(IMAGE_SIZE as u64));
@@ -256,18 +261,16 @@ async fn cancelling_ends_what_the_job_alone_wants() {
     let mut events = test.jobs.subscribe();
     let cancelled = test.jobs.cancel(id).unwrap();
     assert_eq!(cancelled.state, JobState::Cancelled);
-    let mut told = std::iter::from_fn(|| events.try_recv().ok());
+    let mut published = std::iter::from_fn(|| events.try_recv().ok());
     let cut = |event| matches!(event, JobEvent::Item { item, .. } if item.name == IMAGE && item.state == ItemState::Cancelled);
-    assert!(told.any(cut), "who follows the events hears of what was cut");
+    assert!(published.any(cut), "the cancelled item is published");
     let refused = test.jobs.cancel(id).unwrap_err();
     assert_eq!(refused.to_string(), "job 1 has already ended: it is cancelled");
     assert_eq!(test.jobs.cancel(7), Err(CancelError::Unknown(7)));
     let ended = test.ended(id).await;
     let image = ended.items.iter().find(|item| item.name == IMAGE).unwrap();
     assert_eq!(image.state, ItemState::Cancelled);
-    while !test.depot().fills().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    wait_until(|| test.depot().fills().is_empty()).await;
     assert!(
         test.depot()
             .past_fills()
@@ -278,11 +281,11 @@ async fn cancelling_ends_what_the_job_alone_wants() {
     test.origin.heal();
     let again = test.preload(&[IMAGE], |_| {}).id;
     assert_eq!(test.ended(again).await.state, JobState::Done);
-    assert!(test.origin.sent(IMAGE) < 2 * IMAGE_SIZE as u64, "it went on where it was");
+    assert!(test.origin.sent(IMAGE) < 2 * IMAGE_SIZE as u64, "the fill resumed");
 }
 
 #[tokio::test]
-async fn so_many_jobs_run_at_a_time_and_no_more() {
+async fn running_jobs_are_limited() {
     let test = TestJobs::new(&[Fault::HoldFrom { at: 0 }]).await;
     for _ in 0..MAX_RUNNING {
         test.preload(&[IMAGE], |_| {});
@@ -292,17 +295,17 @@ async fn so_many_jobs_run_at_a_time_and_no_more() {
     let refused = test.jobs.start(task()).unwrap_err();
     assert_eq!(refused.to_string(), "64 jobs are running, which is the limit; wait for one of them, or cancel it");
     let digest = test.depot().find(IMAGE).unwrap().digest;
-    assert_eq!(test.depot().retention_reasons(&digest).len(), MAX_RUNNING, "the one that was refused holds nothing");
+    assert_eq!(test.depot().retention_reasons(&digest).len(), MAX_RUNNING, "a refused job retains nothing");
     test.jobs.cancel(1).unwrap();
     test.ended(1).await;
     test.jobs.start(task()).unwrap();
 }
 
 #[tokio::test]
-async fn a_client_of_a_cancelled_jobs_fill_gets_everything() {
+async fn client_survives_job_cancel() {
     let test = TestJobs::new(&[Fault::HoldFrom { at: 1_000_000 }]).await;
     let id = test.preload(&[IMAGE], |_| {}).id;
-    test.until_image_flows().await;
+    test.wait_for_image_bytes().await;
     let reader = test.depot().read(&test.depot().find(IMAGE).unwrap()).await.unwrap();
     let stream = reader.stream(ByteRange::whole(IMAGE_SIZE as u64), Delivery::Copied).await.unwrap();
     test.jobs.cancel(id).unwrap();
@@ -311,15 +314,15 @@ async fn a_client_of_a_cancelled_jobs_fill_gets_everything() {
     let pieces: Vec<_> = futures_util::StreamExt::collect(stream).await;
     let got: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.unwrap()).collect();
     assert!(got == image());
-    assert_eq!(test.origin.sent(IMAGE), IMAGE_SIZE as u64, "every byte crossed once");
+    assert_eq!(test.origin.sent(IMAGE), IMAGE_SIZE as u64, "every byte is sent once");
 }
 
 #[tokio::test]
-async fn what_a_job_brought_in_does_not_go_for_its_own_later_items() {
-    // One fill at a time: the second finds the first one's blob, which nobody but the job holds.
+async fn job_never_evicts_own_items() {
+    // One fill at a time: only the job retains the first blob while the second is filled.
     let test = TestJobs::sized(&[], 3 * SIZE as u64 + 500, 1).await;
     let id = test.preload(&["okd/1/*"], |_| {}).id;
-    assert_eq!(test.ended(id).await.state, JobState::Done, "which the active release holds");
+    assert_eq!(test.ended(id).await.state, JobState::Done, "the active release retains it");
     let plan = test.jobs.plan(&Selection::of_assets(vec!["okd/2/*".to_owned()])).await.unwrap();
     let room = Room { available: SIZE as u64 + 500, fits: false };
     assert_eq!((plan.missing.bytes, plan.room), (2 * SIZE as u64, room));
@@ -328,19 +331,19 @@ async fn what_a_job_brought_in_does_not_go_for_its_own_later_items() {
     assert_eq!((ended.state, ended.assets), (JobState::Failed, AssetCounts { total: 2, done: 1, failed: 1 }));
     let error = ended.items[1].error.as_ref().unwrap();
     assert!(error.starts_with("the cache cannot store it: no space for 1000 bytes"), "{error}");
-    assert!(test.is_here("okd/2/kernel") && !test.is_here("okd/2/rootfs"));
-    // When the job has ended nothing holds it.
+    assert!(test.is_cached("okd/2/kernel") && !test.is_cached("okd/2/rootfs"));
+    // After the end of the job the blob is not retained.
     let id = test.preload(&["okd/2/rootfs"], |_| {}).id;
     assert_eq!(test.ended(id).await.state, JobState::Done);
-    assert!(!test.is_here("okd/2/kernel") && test.is_here("okd/1/kernel"));
+    assert!(!test.is_cached("okd/2/kernel") && test.is_cached("okd/1/kernel"));
 }
 
 #[tokio::test]
-async fn verifying_finds_what_rotted_and_a_preload_that_verifies_mends_it() {
+async fn verify_finds_and_preload_replaces_corrupt() {
     let test = TestJobs::new(&[]).await;
     let id = test.preload(&["okd/**"], |_| {}).id;
     test.ended(id).await;
-    test.rot("okd/1/rootfs");
+    test.corrupt("okd/1/rootfs");
     let id = test.preload(&["okd/1/*"], |order| order.verify = true).id;
     let mended = test.ended(id).await;
     assert_eq!((mended.state, mended.bytes.done), (JobState::Done, 2 * SIZE as u64));
@@ -348,49 +351,53 @@ async fn verifying_finds_what_rotted_and_a_preload_that_verifies_mends_it() {
     assert_eq!(rotted.collect::<Vec<_>>(), ["okd/1/rootfs"]);
     assert_eq!(fs::read(test.blob("okd/1/rootfs")).unwrap(), content("okd/1/rootfs"));
 
-    test.rot("okd/2/rootfs");
+    test.corrupt("okd/2/rootfs");
     let id = test.jobs.start(Task::Verify { assets: vec!["**".to_owned()] }).unwrap().id;
     let verified = test.ended(id).await;
     assert_eq!((verified.kind, verified.state), (JobKind::Verify, JobState::Failed));
     assert_eq!(
         verified.assets,
         AssetCounts { total: 4, done: 3, failed: 1 },
-        "the image is not here, and a glob does not mind"
+        "a glob skips the image, which is not cached"
     );
     let rotted = verified.items.iter().find(|item| item.name == "okd/2/rootfs").unwrap();
     assert!(rotted.error.as_ref().unwrap().contains("in quarantine"), "{rotted:?}");
-    assert!(!test.is_here("okd/2/rootfs"));
+    assert!(!test.is_cached("okd/2/rootfs"));
     let id = test.jobs.start(Task::Verify { assets: vec![IMAGE.to_owned()] }).unwrap().id;
     let absent = test.ended(id).await;
-    assert_eq!(absent.items[0].error.as_deref(), Some("it is not in the cache"), "one that is named does");
+    assert_eq!(
+        absent.items[0].error.as_deref(),
+        Some("it is not in the cache"),
+        "a named asset that is not cached is a failure"
+    );
 }
 
 #[tokio::test]
-async fn a_scrub_looks_at_every_blob_whoever_knows_it() {
+async fn scrub_verifies_every_blob() {
     let test = TestJobs::new(&[]).await;
     let id = test.preload(&["okd/**"], |_| {}).id;
     test.ended(id).await;
-    let stranger = Digest::of(b"stranger");
-    let partial = test.depot().cache().partial(&stranger, 8, 1 << 20).unwrap();
-    partial.write_at(0, &[bytes::Bytes::from_static(b"stranger")]).unwrap();
+    let unlisted = Digest::of(b"unlisted");
+    let partial = test.depot().cache().partial(&unlisted, 8, 1 << 20).unwrap();
+    partial.write_at(0, &[bytes::Bytes::from_static(b"unlisted")]).unwrap();
     partial.finish_parts(&[0]).unwrap();
     let mut verifier = crate::asset::Verifier::new();
-    verifier.update(b"stranger");
-    drop(partial.admit(verifier.verify(&stranger).unwrap()).unwrap());
-    // It cannot get far while another hashes.
+    verifier.update(b"unlisted");
+    drop(partial.admit(verifier.verify(&unlisted).unwrap()).unwrap());
+    // The scrub waits while another job verifies.
     let turn = Arc::clone(&test.jobs.shared.verifying).acquire_owned().await.unwrap();
     let id = test.jobs.start(Task::Scrub).unwrap().id;
-    assert_eq!(test.jobs.start(Task::Scrub).unwrap().id, id, "one at a time is enough");
+    assert_eq!(test.jobs.start(Task::Scrub).unwrap().id, id, "one scrub at a time");
     drop(turn);
     let scrubbed = test.ended(id).await;
     assert_eq!((scrubbed.state, scrubbed.assets.done), (JobState::Done, 5));
     assert_eq!(scrubbed.bytes, ByteCounts { total: Some(4008), done: 4008 });
     let names: std::collections::BTreeSet<_> = scrubbed.items.iter().map(|item| item.name.clone()).collect();
-    assert!(names.contains("okd/1/kernel") && names.contains(&stranger.to_string()), "{names:?}");
+    assert!(names.contains("okd/1/kernel") && names.contains(&unlisted.to_string()), "{names:?}");
 }
 
 #[tokio::test]
-async fn the_last_hundred_jobs_are_remembered() {
+async fn ended_jobs_are_limited() {
     let test = TestJobs::new(&[]).await;
     for id in 1..=103 {
         assert_eq!(test.preload(&["okd/1/kernel"], |_| {}).id, id);
@@ -399,7 +406,7 @@ async fn the_last_hundred_jobs_are_remembered() {
     let listed: Vec<_> = test.jobs.list().iter().map(|job| job.id).collect();
     assert_eq!(listed, (4..=103).rev().collect::<Vec<_>>());
     assert!(test.jobs.get(3).is_none() && test.jobs.get(4).is_some());
-    // The last ten with every item, the sums of all, and of what failed that it did.
+    // The last ten keep every item, all keep the totals, and older ones keep failed items.
     let items = |id| test.jobs.get(id).unwrap().items.len();
     assert_eq!((items(94), items(93), test.jobs.get(4).unwrap().assets.done), (1, 0, 1));
     fs::remove_file(test.dir.path().join("okd_2_kernel")).unwrap();
@@ -412,7 +419,7 @@ async fn the_last_hundred_jobs_are_remembered() {
 }
 
 #[tokio::test]
-async fn assets_with_the_same_bytes_count_once_and_are_fetched_once() {
+async fn equal_assets_are_fetched_once() {
     let dir = tempfile::tempdir().unwrap();
     let origin = FakeOrigin::start(image(), &[]).await;
     let name = |name: &str| AssetName::parse(name).unwrap();
@@ -423,15 +430,19 @@ async fn assets_with_the_same_bytes_count_once_and_are_fetched_once() {
     let jobs = Jobs::new(Boot::assets_only(depot));
     let selection = Selection { all: true, ..Selection::default() };
     let plan = jobs.plan(&selection).await.unwrap();
-    assert_eq!(plan.missing, Missing { assets: 3, bytes: IMAGE_SIZE as u64, unknown_sizes: 0 }, "the origin was asked");
+    assert_eq!(
+        plan.missing,
+        Missing { assets: 3, bytes: IMAGE_SIZE as u64, unknown_sizes: 0 },
+        "the origin was queried"
+    );
     let mut events = jobs.subscribe();
     let id = jobs.start(Task::Preload { selection, verify: false, keep_going: true }).unwrap().id;
     while jobs.get(id).unwrap().state == JobState::Running {
-        events.recv().await.unwrap();
+        tokio::time::timeout(DEADLINE, events.recv()).await.expect("the job ends").unwrap();
     }
     let ended = jobs.get(id).unwrap();
     assert_eq!(ended.bytes, ByteCounts { total: Some(IMAGE_SIZE as u64), done: IMAGE_SIZE as u64 });
     assert_eq!(states(&ended), ["a", "b", "c"].map(|name| (name, ItemState::Done)));
-    // One byte more told the size.
+    // One more byte for the size.
     assert!(origin.sent(IMAGE) <= IMAGE_SIZE as u64 + 1);
 }

@@ -1,5 +1,5 @@
-//! Every way of booting, from the firmware's first broadcast to the guest's own init: beside a DHCP server that gives
-//! addresses alone, and with nothing but hosts and profiles in the settings. The ledger has every step.
+//! Every way to boot, from the firmware's first broadcast to the guest's init process, with hosts and profiles in the
+//! configuration and beside a DHCP server that only assigns addresses. The ledger has every step.
 
 use std::ffi::OsStr;
 use std::process::Stdio;
@@ -7,11 +7,13 @@ use std::process::Stdio;
 use bootdepot::asset::Digest;
 use serde_json::Value;
 
+use crate::support::boot_network::{BootNetwork, Firmware, SERVER, mac, serial, uuid};
 use crate::support::guest::up;
-use crate::support::lab::{Firmware, Lab, SERVER, mac, serial, uuid};
-use crate::support::{Client, Guest, Object, Origin, Server, Site, Tool, noise};
+use crate::support::{
+    ChildExt, Client, CommandExt, FakeOrigin, Guest, Object, TestServer, TestSite, Tool, random_bytes,
+};
 
-/// The settings of a profile that boots the small guest.
+/// The profile that boots the small guest.
 const LINUX: &str = r#"
 [[profile]]
 name = "linux"
@@ -22,94 +24,94 @@ args = ["console=ttyS0", "hostname={{ host.name }}"]
 
 const SNPONLY: &str = "/usr/lib/ipxe/snponly.efi";
 const GRUB_HTTP: &str = "/usr/lib/grub/x86_64-efi/http.mod";
-/// What GRUB needs of its modules for our configuration, and to come to it.
+/// The modules that GRUB needs to load and run our configuration.
 const GRUB_MODULES: &str =
     "normal configfile efinet http linux chain boot echo test sleep regexp smbios minicmd all_video";
 
-/// A network with a server in it that is to boot the small guest.
-struct Boots {
-    lab: Lab,
-    origin: Origin,
+/// A network with an origin, for a server that boots the small guest.
+struct BootTest {
+    network: BootNetwork,
+    origin: FakeOrigin,
     guest: Guest,
 }
 
-impl Boots {
-    /// Where the test `name` goes on; `None` as for [`Lab::enter`].
+impl BootTest {
+    /// Enters the network in which the test `name` continues. `None` as for [`BootNetwork::enter`].
     fn enter(name: &str) -> Option<Self> {
         Self::enter_beside(name, &[])
     }
 
-    /// The same, beside a DHCP server that is told this, too.
+    /// Enters the network beside a DHCP server with these further arguments.
     fn enter_beside(name: &str, dhcp: &[&str]) -> Option<Self> {
         let guest = Guest::small()?;
-        let lab = Lab::enter(&format!("boots::{name}"), dhcp)?;
-        Some(Self { lab, origin: Origin::start(), guest })
+        let network = BootNetwork::enter(&format!("boots::{name}"), dhcp)?;
+        Some(Self { network, origin: FakeOrigin::start(), guest })
     }
 
-    /// A site with the guest, the profile `linux` and these further tables.
-    fn site(&self, tables: &str) -> Site {
+    /// Returns a site with the guest, the profile `linux` and these further tables.
+    fn site(&self, tables: &str) -> TestSite {
         let [kernel, initrd] = self.guest.upload(&self.origin, "debian/linux", "debian/initrd");
-        let site = self.lab.site(Site::new(&self.origin)).asset(&kernel).asset(&initrd);
-        site.tables(toml::from_str(&format!("{LINUX}{tables}")).expect("the test's own settings"))
+        let site = self.network.site(TestSite::new(&self.origin)).asset(&kernel).asset(&initrd);
+        site.tables(toml::from_str(&format!("{LINUX}{tables}")).expect("the configuration of the test is valid"))
     }
 
-    /// Puts a file of a package there. `None` skips the test, where it is missing.
+    /// Uploads a file of a package. `None` if it is missing: the test is skipped.
     fn file(&self, key: &str, path: &str) -> Option<Object> {
-        Some(self.origin.put(key, std::fs::read(Tool::file(path)?).expect("it can be read")))
+        Some(self.origin.put(key, std::fs::read(Tool::file(path)?).expect("the file can be read")))
     }
 }
 
-/// Starts the site's server, and waits until it hears firmware.
-fn start(site: &Site) -> Server {
+/// Starts the site's server and waits until its proxyDHCP listens.
+fn start(site: &TestSite) -> TestServer {
     let server = site.start();
     server.wait_for(|line| line.text("message") == "proxyDHCP listening");
     server
 }
 
-/// A `[[host]]` of this name with one key and a profile.
+/// Returns a `[[host]]` with this name, one key and a profile.
 fn host(name: &str, key: &str, value: &str, profile: &str) -> String {
     format!("[[host]]\nname = \"{name}\"\nmatch = {{ {key} = \"{value}\" }}\nprofile = \"{profile}\"\n")
 }
 
-/// What the ledger has of the last boot of a host: its steps in order, and how it stands.
+/// Returns the steps of the last boot of a host, in order, and its state, from the ledger.
 fn ledger(host: &str) -> (Vec<String>, String) {
-    let answer = Client::of(([127, 0, 0, 1], 8081).into()).get(&format!("/api/v1/hosts/{host}"));
+    let answer = Client::new(([127, 0, 0, 1], 8081).into()).get(&format!("/api/v1/hosts/{host}"));
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let machine: Value = serde_json::from_slice(&answer.body).expect("it is JSON");
+    let machine: Value = serde_json::from_slice(&answer.body).expect("JSON");
     let boot = &machine["boots"][0];
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let step = |step: &Value| ["role", "name", "outcome"].map(|key| text(&step[key])).join(" ");
     (boot["steps"].as_array().map_or_else(Vec::new, |steps| steps.iter().map(step).collect()), text(&boot["state"]))
 }
 
-/// `bootdepot boots HOST --follow`, begun before the machine is on.
+/// `bootdepot boots HOST --follow`, started before the machine.
 struct Follower(std::process::Child);
 
 impl Follower {
-    fn of(site: &Site, host: &str) -> Self {
+    fn of(site: &TestSite, host: &str) -> Self {
         let mut command = site.command_line(&["boots", host, "--follow"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         Self(command.spawn().expect("the program can be started"))
     }
 
-    /// What it printed, when it has seen everything come that the machine's script named.
+    /// Waits until it has seen a transfer of everything that the machine's script names, and returns its output.
     fn finish(self) -> String {
-        let output = self.0.wait_with_output().expect("it can be waited for");
-        assert!(output.status.success(), "it ended with {}", output.status);
-        String::from_utf8(output.stdout).expect("it prints text")
+        let output = self.0.finish();
+        assert!(output.status.success(), "the command ended with {}", output.status);
+        String::from_utf8(output.stdout).expect("the output is text")
     }
 }
 
 #[test]
-fn a_bios_machine_boots_by_the_pxe_rom_of_its_card() {
-    let Some(boots) = Boots::enter("a_bios_machine_boots_by_the_pxe_rom_of_its_card") else { return };
-    let site = boots.site(&host("bios-1", "mac", &mac(1).replace(':', "-").to_uppercase(), "linux"));
+fn bios_machine_boots_by_pxe_rom() {
+    let Some(test) = BootTest::enter("bios_machine_boots_by_pxe_rom") else { return };
+    let site = test.site(&host("bios-1", "mac", &mac(1).replace(':', "-").to_uppercase(), "linux"));
     let _server = start(&site);
     let follower = Follower::of(&site, "bios-1");
-    let Some(machine) = boots.lab.machine(&site, 1, Firmware::Bios) else { return };
+    let Some(machine) = test.network.machine(&site, 1, Firmware::Bios) else { return };
     machine.wait_for(&up("bios-1"));
 
-    let told = follower.finish();
+    let followed = follower.finish();
     let (steps, state) = ledger("bios-1");
     assert_eq!(
         steps,
@@ -124,21 +126,21 @@ fn a_bios_machine_boots_by_the_pxe_rom_of_its_card() {
     assert_eq!(state, "done");
     for step in &steps {
         let name = step.split(' ').nth(1).expect("a step has a name");
-        assert!(told.contains(name), "nobody was told of {name}:\n{told}");
+        assert!(followed.contains(name), "{name} was not printed:\n{followed}");
     }
-    let shown = site.command_line(&["boots", "bios-1"]).output().expect("the program can be started");
+    let shown = site.command_line(&["boots", "bios-1"]).run_to_end();
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains("debian/initrd") && shown.contains("done: "), "{shown}");
 }
 
 #[test]
-fn a_uefi_machine_boots_by_pxe() {
-    let Some(boots) = Boots::enter("a_uefi_machine_boots_by_pxe") else { return };
-    let Some(nbp) = boots.file("boot/snponly.efi", SNPONLY) else { return };
-    let site = boots.site(&host("pxe-1", "serial", &serial(2), "linux")).asset(&nbp);
+fn uefi_machine_boots_by_pxe() {
+    let Some(test) = BootTest::enter("uefi_machine_boots_by_pxe") else { return };
+    let Some(nbp) = test.file("boot/snponly.efi", SNPONLY) else { return };
+    let site = test.site(&host("pxe-1", "serial", &serial(2), "linux")).asset(&nbp);
     let site = site.set("tftp.files", toml::toml! { "snponly.efi" = "boot/snponly.efi" });
     let server = start(&site);
-    let Some(machine) = boots.lab.machine(&site, 2, Firmware::Pxe) else { return };
+    let Some(machine) = test.network.machine(&site, 2, Firmware::Pxe) else { return };
     machine.wait_for(&up("pxe-1"));
 
     let (steps, state) = ledger("pxe-1");
@@ -155,7 +157,7 @@ fn a_uefi_machine_boots_by_pxe() {
         ]
     );
     assert_eq!(state, "done");
-    // The firmware asks for the size, lets go, and asks again.
+    // The firmware requests the size, cancels that transfer, and requests the file.
     let probe = server.wait_for_transfer(&nbp.key, "probe");
     let whole = server.wait_for_transfer(&nbp.key, "complete");
     assert_eq!([&probe, &whole].map(|line| line.text("protocol")), ["tftp", "tftp"]);
@@ -163,13 +165,13 @@ fn a_uefi_machine_boots_by_pxe() {
 }
 
 #[test]
-fn a_uefi_machine_boots_by_http() {
-    let Some(boots) = Boots::enter("a_uefi_machine_boots_by_http") else { return };
-    let Some(nbp) = boots.file("boot/snponly.efi", SNPONLY) else { return };
-    let site = boots.site(&host("http-1", "uuid", &uuid(3), "linux")).asset(&nbp);
+fn uefi_machine_boots_by_http() {
+    let Some(test) = BootTest::enter("uefi_machine_boots_by_http") else { return };
+    let Some(nbp) = test.file("boot/snponly.efi", SNPONLY) else { return };
+    let site = test.site(&host("http-1", "uuid", &uuid(3), "linux")).asset(&nbp);
     let site = site.set("tftp.files", toml::toml! { "snponly.efi" = "boot/snponly.efi" });
     let server = start(&site);
-    let Some(machine) = boots.lab.machine(&site, 3, Firmware::Http) else { return };
+    let Some(machine) = test.network.machine(&site, 3, Firmware::Http) else { return };
     machine.wait_for(&up("http-1"));
 
     let (steps, state) = ledger("http-1");
@@ -190,24 +192,23 @@ fn a_uefi_machine_boots_by_http() {
     assert_eq!((whole.text("protocol").as_str(), whole.number("bytes")), ("http", nbp.size()));
 }
 
-/// The image is the operator's own, with the server's address in it. Debian's signed one has no `http`, and looks for its
-/// configuration and for that module over TFTP on the server that the DHCP server's own answer names (its `next-server`): of
-/// what proxyDHCP says GRUB reads nothing.
+/// The GRUB image is built by the operator, with the server's address in it. Debian's signed image has no `http` module, and loads
+/// its configuration and that module by TFTP from the `next-server` of the DHCP server: GRUB ignores the replies of proxyDHCP.
 #[test]
-fn a_uefi_machine_boots_by_grub() {
-    let Some(boots) = Boots::enter("a_uefi_machine_boots_by_grub") else { return };
+fn uefi_machine_boots_by_grub() {
+    let Some(test) = BootTest::enter("uefi_machine_boots_by_grub") else { return };
     let (Some(mkimage), Some(_)) = (Tool::find("grub-mkimage"), Tool::file(GRUB_HTTP)) else { return };
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
     let image = dir.path().join("grubnetx64.efi");
     let prefix = format!("(http,{SERVER}:8080)");
     let to = ["-O", "x86_64-efi", "-p", &prefix, "-o"].map(OsStr::new).into_iter().chain([image.as_os_str()]);
     mkimage.succeed(to.chain(GRUB_MODULES.split(' ').map(OsStr::new)));
-    let nbp = boots.origin.put("boot/grubnetx64.efi", std::fs::read(image).expect("it can be read"));
+    let nbp = test.origin.put("boot/grubnetx64.efi", std::fs::read(image).expect("the file can be read"));
     let host = host("grub-1", "mac", &mac(4), "linux") + "nbp = \"grubnetx64.efi\"\n";
-    let site = boots.site(&host).asset(&nbp);
+    let site = test.site(&host).asset(&nbp);
     let site = site.set("tftp.files", toml::toml! { "grubnetx64.efi" = "boot/grubnetx64.efi" });
     let server = start(&site);
-    let Some(machine) = boots.lab.machine(&site, 4, Firmware::Pxe) else { return };
+    let Some(machine) = test.network.machine(&site, 4, Firmware::Pxe) else { return };
     machine.wait_for(&up("grub-1"));
 
     let (steps, state) = ledger("grub-1");
@@ -227,28 +228,27 @@ fn a_uefi_machine_boots_by_grub() {
     }
 }
 
-/// The distribution's own chain: shim, which Microsoft signed, then Debian's GRUB, which it signed itself, then its kernel.
-/// That GRUB has no `http` and loads no module here, so everything comes over TFTP; and the DHCP server has to name us as
-/// its `next-server`.
+/// The distribution's chain: shim, signed by Microsoft, then GRUB and the kernel, signed by Debian. That GRUB has no `http` and
+/// loads no modules here, so everything comes by TFTP, and the DHCP server must name this server as its `next-server`.
 #[test]
-fn a_uefi_machine_boots_with_secure_boot() {
-    const NAME: &str = "a_uefi_machine_boots_with_secure_boot";
-    let Some(boots) = Boots::enter_beside(NAME, &[&format!("--dhcp-boot=,,{SERVER}")]) else { return };
-    let shim = boots.file("boot/shimx64.efi", "/usr/lib/shim/shimx64.efi.signed");
-    let grub = boots.file("boot/grubx64.efi", "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed");
+fn uefi_machine_boots_with_secure_boot() {
+    const NAME: &str = "uefi_machine_boots_with_secure_boot";
+    let Some(test) = BootTest::enter_beside(NAME, &[&format!("--dhcp-boot=,,{SERVER}")]) else { return };
+    let shim = test.file("boot/shimx64.efi", "/usr/lib/shim/shimx64.efi.signed");
+    let grub = test.file("boot/grubx64.efi", "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed");
     let (Some(shim), Some(grub)) = (shim, grub) else { return };
     let host = host("secure-1", "mac", &mac(8), "linux") + "nbp = \"shimx64.efi\"\n";
-    let site = boots.site(&host).asset(&shim).asset(&grub);
+    let site = test.site(&host).asset(&shim).asset(&grub);
     let files = toml::toml! {
         "shimx64.efi" = "boot/shimx64.efi"
         "grubx64.efi" = "boot/grubx64.efi"
     };
     let site = site.set("tftp.files", files);
     let server = start(&site);
-    let Some(machine) = boots.lab.machine(&site, 8, Firmware::Secure) else { return };
+    let Some(machine) = test.network.machine(&site, 8, Firmware::Secure) else { return };
     let shown = machine.wait_for(&up("secure-1"));
 
-    assert!(shown.contains("Secure boot enabled"), "the kernel says that it was not:\n{shown}");
+    assert!(shown.contains("Secure boot enabled"), "the kernel does not report Secure Boot:\n{shown}");
     let (steps, state) = ledger("secure-1");
     assert_eq!(
         steps.iter().filter(|step| !step.ends_with(" not-found")).collect::<Vec<_>>(),
@@ -267,31 +267,31 @@ fn a_uefi_machine_boots_with_secure_boot() {
     }
 }
 
-/// The end of the ISO, which no boot loader reads, stays with the origin until the machine is up: what the machine read
-/// was proven block by block.
+/// The origin holds back the end of the ISO, which no boot loader reads, until the machine has booted: the server verified what
+/// the machine read block by block.
 #[test]
-fn a_bios_machine_boots_an_iso_that_is_not_here_yet() {
+fn bios_machine_boots_uncached_iso() {
     const PART: usize = 1 << 20;
-    let Some(boots) = Boots::enter("a_bios_machine_boots_an_iso_that_is_not_here_yet") else { return };
+    let Some(test) = BootTest::enter("bios_machine_boots_uncached_iso") else { return };
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
-    let Some(mut iso) = boots.guest.iso(dir.path(), "console=ttyS0 hostname=iso-1") else { return };
+    let Some(mut iso) = test.guest.iso(dir.path(), "console=ttyS0 hostname=iso-1") else { return };
     iso.resize(iso.len().next_multiple_of(PART), 0);
     let read = iso.len() as u64;
-    iso.extend(noise(4, 4 * PART));
-    let list = boots.origin.put("isos/small.iso.blocks", block_list(&iso, 256 << 10));
-    let iso = boots.origin.put("isos/small.iso", iso);
-    // One more for the question of its size.
-    boots.origin.allow(&iso.key, read + 1);
+    iso.extend(random_bytes(4, 4 * PART));
+    let list = test.origin.put("isos/small.iso.blocks", block_list(&iso, 256 << 10));
+    let iso = test.origin.put("isos/small.iso", iso);
+    // One more byte for the size request.
+    test.origin.allow(&iso.key, read + 1);
 
     let profile = "[[profile]]\nname = \"iso\"\niso = \"isos/small.iso\"\n";
-    let site = boots.site(&(profile.to_owned() + &host("iso-1", "mac", &mac(5), "iso"))).asset_in_blocks(&iso, &list);
-    // One connection fetches part after part, those that are waited for first.
+    let site = test.site(&(profile.to_owned() + &host("iso-1", "mac", &mac(5), "iso"))).asset_in_blocks(&iso, &list);
+    // One connection fetches the parts one by one, first those that a reader waits for.
     let site = site.set("fill.connections", 1).set("fill.part_size", "1 MiB").set("fill.stall_timeout", "10m");
     let server = start(&site);
-    let Some(machine) = boots.lab.machine(&site, 5, Firmware::Bios) else { return };
+    let Some(machine) = test.network.machine(&site, 5, Firmware::Bios) else { return };
     machine.wait_for(&up("iso-1"));
 
-    assert!(site.blobs().iter().all(|(digest, _)| *digest != iso.sha256()), "the ISO cannot be whole");
+    assert!(site.blobs().iter().all(|(digest, _)| *digest != iso.sha256()), "the ISO cannot be complete yet");
     let (steps, state) = ledger("iso-1");
     assert_eq!(
         steps,
@@ -302,30 +302,30 @@ fn a_bios_machine_boots_an_iso_that_is_not_here_yet() {
             "asset isos/small.iso complete",
         ]
     );
-    // It read parts, and only the machine knows whether it needs more.
+    // The machine read parts of the ISO, and may read more.
     assert_eq!(state, "booting");
     let ranges = server.lines(|l| l.is("bootdepot::transfer") && l.text("asset") == iso.key);
     assert!(ranges.len() > 50, "iPXE reads an ISO by small ranges, not {} times", ranges.len());
-    boots.origin.allow(&iso.key, u64::MAX);
+    test.origin.allow(&iso.key, u64::MAX);
     server.wait_for_fill(&iso.key, "complete");
-    // With one byte more where its size was asked for before any other byte.
-    let sent = boots.origin.sent(&iso.key);
-    assert!(sent == iso.size() || sent == iso.size() + 1, "{sent} bytes: it crossed the origin once");
+    // One byte more if the size was requested first.
+    let sent = test.origin.sent(&iso.key);
+    assert!(sent == iso.size() || sent == iso.size() + 1, "{sent} bytes: the origin sent each byte once");
 }
 
-/// One is known by its serial number and the other by its UUID, so each has to say who it is.
+/// One host matches by its serial number, the other by its UUID, so each machine must identify itself.
 #[test]
-fn two_machines_boot_different_profiles_at_once() {
-    let Some(boots) = Boots::enter("two_machines_boot_different_profiles_at_once") else { return };
-    let Some(nbp) = boots.file("boot/snponly.efi", SNPONLY) else { return };
-    let other = boots.origin.put("other/initrd", [&boots.guest.initrd[..], &[0; 512]].concat());
+fn two_machines_boot_different_profiles() {
+    let Some(test) = BootTest::enter("two_machines_boot_different_profiles") else { return };
+    let Some(nbp) = test.file("boot/snponly.efi", SNPONLY) else { return };
+    let other = test.origin.put("other/initrd", [&test.guest.initrd[..], &[0; 512]].concat());
     let profile = LINUX.replace("\"linux\"", "\"other\"").replace("debian/initrd", "other/initrd");
     let hosts = host("red", "serial", &serial(6), "linux") + &host("blue", "uuid", &uuid(7), "other");
-    let site = boots.site(&(profile + &hosts)).asset(&nbp).asset(&other);
+    let site = test.site(&(profile + &hosts)).asset(&nbp).asset(&other);
     let site = site.set("tftp.files", toml::toml! { "snponly.efi" = "boot/snponly.efi" });
     let _server = start(&site);
-    let lab = &boots.lab;
-    let machines = (lab.machine(&site, 6, Firmware::Bios), lab.machine(&site, 7, Firmware::Pxe));
+    let network = &test.network;
+    let machines = (network.machine(&site, 6, Firmware::Bios), network.machine(&site, 7, Firmware::Pxe));
     let (Some(red), Some(blue)) = machines else { return };
     red.wait_for(&up("red"));
     blue.wait_for(&up("blue"));
@@ -338,7 +338,7 @@ fn two_machines_boot_different_profiles_at_once() {
     }
 }
 
-/// A block list as `bootdepot publish` writes it.
+/// Returns a block list as `bootdepot publish` writes it.
 fn block_list(bytes: &[u8], block_size: usize) -> String {
     let blocks: Vec<String> = bytes.chunks(block_size).map(|block| Digest::of(block).to_string()).collect();
     let sha256 = Digest::of(bytes).to_string();

@@ -1,8 +1,9 @@
-//! The dashboard in a browser: what operators see of a server at work, and what they do with it.
+//! The dashboard in a browser: it shows the state of a running server, and operators act on it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -13,36 +14,33 @@ use serde_json::Value;
 use tokio::net::UdpSocket;
 
 use crate::support::browser::{Browser, DOWN, ENTER, ESCAPE};
-use crate::support::{Client, Object, Origin, PATIENCE, Server, Site, noise, runtime};
+use crate::support::{
+    ChildExt, Client, FakeOrigin, Object, TestServer, TestSite, random_bytes, runtime, timeout, wait_until,
+};
 
 const MIB: usize = 1 << 20;
 const VIEWER: &str = "viewer-token-of-the-dashboard-test-0001";
 const OPERATOR: &str = "operator-token-of-the-dashboard-test-01";
 
-/// What the API says at this path.
+/// Returns the API's JSON at this path.
 fn api(admin: SocketAddr, path: &str) -> Value {
     let fields = [("Authorization", format!("Bearer {OPERATOR}"))];
     let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let answer = Client::of(admin).request("GET", &format!("/api/v1/{path}"), &fields);
+    let answer = Client::new(admin).request("GET", &format!("/api/v1/{path}"), &fields);
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-    serde_json::from_slice(&answer.body).expect("the API answers with JSON")
+    serde_json::from_slice(&answer.body).expect("the API returns JSON")
 }
 
-/// Waits until the API says of `path` what is wanted.
+/// Waits until `wanted` holds for the API's JSON at `path`.
 fn wait_for_api(admin: SocketAddr, path: &str, wanted: impl Fn(&Value) -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let said = api(admin, path);
-        if wanted(&said) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "the API still says of {path}: {said:#}");
-        std::thread::yield_now();
-    }
+    wait_until(
+        || wanted(&api(admin, path)).then_some(()),
+        || format!("the API still returns for {path}: {:#}", api(admin, path)),
+    );
 }
 
-/// A profile of a kernel, an initramfs and a root file system, and hosts from 1 on with MACs that end in their number.
-fn rack(hosts: u8) -> toml::Table {
+/// Returns a profile with a kernel, an initramfs and a root file system, and hosts numbered from 1, whose MACs end in their number.
+fn profile_and_hosts(hosts: u8) -> toml::Table {
     let mut tables = r#"
         [[profile]]
         name = "okd-worker"
@@ -56,48 +54,52 @@ fn rack(hosts: u8) -> toml::Table {
         let host = format!("name = \"r630-{number:02}\"\nmatch = {{ mac = [\"{mac}\"] }}\nprofile = \"okd-worker\"\n");
         tables += &["[[host]]\n", &host].concat();
     }
-    toml::from_str(&tables).expect("the test's own settings")
+    toml::from_str(&tables).expect("the configuration of the test is valid")
 }
 
-/// A site with a rack of this many hosts, and what they boot: 6, 3 and 12 MiB.
-fn site(origin: &Origin, hosts: u8) -> (Site, [Object; 3]) {
-    site_of(origin, hosts, [6, 3, 12])
+/// Returns a site with this many hosts, and the objects that they boot: 6, 3 and 12 MiB.
+fn site(origin: &FakeOrigin, hosts: u8) -> (TestSite, [Object; 3]) {
+    site_with_sizes(origin, hosts, [6, 3, 12])
 }
 
-/// The same with a kernel, an initramfs and a root file system of so many MiB.
-fn site_of(origin: &Origin, hosts: u8, sizes: [usize; 3]) -> (Site, [Object; 3]) {
-    let object = |name: &str, at: usize| origin.put(&format!("okd/4.19/{name}"), noise(at as u64, sizes[at] * MIB));
+/// Returns a site with this many hosts, whose kernel, initramfs and root file system have these sizes in MiB.
+fn site_with_sizes(origin: &FakeOrigin, hosts: u8, sizes: [usize; 3]) -> (TestSite, [Object; 3]) {
+    let object =
+        |name: &str, at: usize| origin.put(&format!("okd/4.19/{name}"), random_bytes(at as u64, sizes[at] * MIB));
     let objects = [object("kernel", 0), object("initramfs.img", 1), object("rootfs.img", 2)];
-    // One connection, so that parts come one after the other; and a fill that waits is no fill that stalls.
-    let site = Site::new(origin).set("fill.connections", 1).set("fill.stall_timeout", "10m").tables(rack(hosts));
-    (objects.iter().fold(site, Site::asset), objects)
+    // One connection, so that parts arrive in order. The long timeout keeps a fill that is held back from failing.
+    let site = TestSite::new(origin)
+        .set("fill.connections", 1)
+        .set("fill.stall_timeout", "10m")
+        .tables(profile_and_hosts(hosts));
+    (objects.iter().fold(site, TestSite::asset), objects)
 }
 
-/// The browser said nothing that a page without faults does not say, and asked nobody but `server`.
-fn check_conduct(browser: &Browser, admin: SocketAddr) {
-    let said = browser.console();
-    assert!(said.is_empty(), "the console: {said:#?}");
-    let asked = browser.requests();
+/// Asserts that the console is empty and that the page only sent requests to the server.
+fn assert_no_errors_or_foreign_requests(browser: &Browser, admin: SocketAddr) {
+    let console = browser.console();
+    assert!(console.is_empty(), "the console: {console:#?}");
+    let requests = browser.requests();
     let own = format!("http://{admin}/");
-    assert!(asked.iter().any(|url| url.starts_with(&own)), "{asked:#?}");
-    // Chromium shows its blank page by that.
-    let strangers: Vec<_> = asked.iter().filter(|url| !url.starts_with(&own) && !url.starts_with("data:")).collect();
-    assert!(strangers.is_empty(), "requests left for {strangers:#?}");
-    // What was never asked for of the network counts as well, and what a worker or a frame loaded.
+    assert!(requests.iter().any(|url| url.starts_with(&own)), "{requests:#?}");
+    // Chromium's blank page is a data URL.
+    let foreign: Vec<_> = requests.iter().filter(|url| !url.starts_with(&own) && !url.starts_with("data:")).collect();
+    assert!(foreign.is_empty(), "requests to other servers: {foreign:#?}");
+    // Resources from caches, workers and frames count too.
     let loaded = browser.run("return performance.getEntriesByType('resource').map((entry) => entry.name)");
     let loaded: Vec<&str> = loaded.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     assert!(loaded.iter().all(|url| url.starts_with(&own)), "{loaded:#?}");
 }
 
-/// The percentage that the one bar of progress under `place` shows, as soon as it fits.
+/// Waits until `wanted` holds for the percentage `now` of the progress bar in `place`, and returns it.
 fn wait_for_bar(browser: &Browser, place: &str, wanted: &str) -> u64 {
     let bar = format!("Number(document.querySelector('{place} [role=progressbar]').getAttribute('aria-valuenow'))");
     browser.wait_for(&format!("((now) => {wanted} && now)({bar})")).as_u64().expect("a percentage")
 }
 
 #[test]
-fn a_cold_preload_is_seen_moving() {
-    let origin = Origin::start();
+fn cold_preload_shows_progress() {
+    let origin = FakeOrigin::start();
     let (site, [kernel, ..]) = site(&origin, 1);
     origin.allow(&kernel.key, 2 * MIB as u64 + MIB as u64 / 2);
     let server = site.start();
@@ -110,7 +112,7 @@ fn a_cold_preload_is_seen_moving() {
     let first = wait_for_bar(&browser, "#overview-fills", "now > 0 && now < 60");
     origin.allow(&kernel.key, 4 * MIB as u64 + MIB as u64 / 2);
     let second = wait_for_bar(&browser, "#overview-fills", &format!("now > {first}"));
-    assert!(second < 100, "{second} % of what the origin holds back");
+    assert!(second < 100, "{second} % although the origin holds back the rest");
     assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "filling");
     origin.allow(&kernel.key, u64::MAX);
     browser.wait_for_text("Nothing is being fetched.");
@@ -119,12 +121,12 @@ fn a_cold_preload_is_seen_moving() {
     browser.wait_for_text("1 of 1 asset · 6.0 MiB of 6.0 MiB");
     browser.go("#/cache/okd%2F4.19%2Fkernel");
     browser.wait_for("document.querySelector('.standing').textContent === 'cached'");
-    check_conduct(&browser, server.admin);
+    assert_no_errors_or_foreign_requests(&browser, server.admin);
 }
 
 #[test]
-fn a_machine_that_boots_appears_step_by_step() {
-    let origin = Origin::start();
+fn booting_machine_appears_step_by_step() {
+    let origin = FakeOrigin::start();
     let (site, [kernel, initrd, rootfs]) = site(&origin, 2);
     origin.allow(&initrd.key, MIB as u64 + MIB as u64 / 2);
     let server = site.start();
@@ -133,7 +135,7 @@ fn a_machine_that_boots_appears_step_by_step() {
     browser.wait_for("document.querySelector('.hosts-table table').getAttribute('aria-rowcount') === '3'");
     browser.wait_for("[...document.querySelectorAll('.hosts-table tbody tr')].some((row) => /r630-01.*not seen/s.test(row.innerText))");
 
-    // As iPXE asks.
+    // The requests of iPXE.
     let machine = server.client();
     assert_eq!(machine.get("/boot.ipxe").status, 200);
     let script = machine.get("/ipxe?mac=24:6e:96:00:00:01&buildarch=x86_64&platform=efi").text();
@@ -151,12 +153,12 @@ fn a_machine_that_boots_appears_step_by_step() {
     };
     browser.wait_for(&row("kernel", "okd/4.19/kernel.*6.0 MiB.*complete".replace('/', "\\/").as_str()));
     browser.wait_for(&row("initrd", "of 3.0 MiB.*under way"));
-    // The stages before it are whole, and its own is not.
+    // The earlier stages are complete, this one is not.
     browser.wait_for(
         "/^initrd, [1-9][0-9]? %$/.test(document.querySelector('[data-tone=busy].stages').getAttribute('aria-label'))",
     );
 
-    // And it moves.
+    // The progress changes.
     let sent = "[...document.querySelectorAll('.steps tbody tr')].at(-1).children[2].firstChild.textContent";
     let before = browser.run(&format!("return {sent}"));
     origin.allow(&initrd.key, 2 * MIB as u64 + MIB as u64 / 2);
@@ -172,16 +174,16 @@ fn a_machine_that_boots_appears_step_by_step() {
     browser.wait_for(&row("asset", "12.0 MiB.*complete"));
     browser.go("#/events");
     browser.wait_for_text("r630-01 has everything that its script named");
-    check_conduct(&browser, server.admin);
+    assert_no_errors_or_foreign_requests(&browser, server.admin);
 }
 
 #[test]
-fn a_machine_without_a_name_and_wrong_bytes_need_a_look() {
-    let origin = Origin::start();
+fn unnamed_machine_and_mismatch_need_attention() {
+    let origin = FakeOrigin::start();
     let (site, _) = site(&origin, 1);
-    let named = Object { key: "boot/other.efi".to_owned(), bytes: noise(8, 50_000).into() };
-    // So few bytes that the answer waits for all of them.
-    origin.put(&named.key, noise(9, 50_000));
+    let named = Object { key: "boot/other.efi".to_owned(), bytes: random_bytes(8, 50_000).into() };
+    // So few bytes that the response starts only after all are verified.
+    origin.put(&named.key, random_bytes(9, 50_000));
     let server = site.asset(&named).start();
     let Some(browser) = Browser::start(server.admin) else { return };
     browser.open("#/");
@@ -201,13 +203,13 @@ fn a_machine_without_a_name_and_wrong_bytes_need_a_look() {
     shown("boot/other.efi was not fetched: digest-mismatch", "");
     browser.wait_for("document.getElementById('verdict').innerText.includes('Ready, but boot/other.efi was not')");
     browser.wait_for("!document.getElementById('attention-none').checkVisibility()");
-    check_conduct(&browser, server.admin);
+    assert_no_errors_or_foreign_requests(&browser, server.admin);
 }
 
-/// No pointer is touched.
+/// Without a pointer.
 #[test]
-fn an_asset_is_pinned_and_evicted_by_the_keyboard() {
-    let origin = Origin::start();
+fn keyboard_pins_and_evicts_asset() {
+    let origin = FakeOrigin::start();
     let (site, [kernel, ..]) = site(&origin, 1);
     let server = site.start();
     assert!(server.client().compare("/assets/okd/4.19/kernel", &kernel.bytes));
@@ -226,7 +228,7 @@ fn an_asset_is_pinned_and_evicted_by_the_keyboard() {
     wait_for_api(server.admin, "assets/okd/4.19/kernel", |asset| asset["pinned_by"] == serde_json::json!(["operator"]));
     browser.wait_for("document.activeElement.textContent === 'Unpin'");
 
-    // What is pinned is not evicted, and the page says why.
+    // A pinned asset is not evicted, and the page shows the reason.
     browser.tab_to("it.textContent === 'Evict…'");
     browser.press(&[ENTER]);
     browser.wait_for("document.activeElement.id === 'confirm-no'");
@@ -244,7 +246,7 @@ fn an_asset_is_pinned_and_evicted_by_the_keyboard() {
     browser.wait_for("document.activeElement.id === 'confirm-no'");
     browser.press(&[ENTER]);
     browser.wait_for("!document.getElementById('confirm-dialog').open");
-    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "cached", "a no is a no");
+    assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "cached", "nothing was evicted");
     browser.press(&[ENTER]);
     browser.tab_to("it.id === 'confirm-yes'");
     browser.press(&[ENTER]);
@@ -257,8 +259,8 @@ fn an_asset_is_pinned_and_evicted_by_the_keyboard() {
 }
 
 #[test]
-fn who_holds_no_token_is_asked_and_who_may_look_is_told_so() {
-    let origin = Origin::start();
+fn viewer_token_cannot_change_anything() {
+    let origin = FakeOrigin::start();
     let (site, [kernel, ..]) = site(&origin, 1);
     for (name, token) in [("viewer", VIEWER), ("operator", OPERATOR)] {
         std::fs::write(site.file(name), format!("{token}\n")).expect("a token can be written");
@@ -269,17 +271,17 @@ fn who_holds_no_token_is_asked_and_who_may_look_is_told_so() {
     let server = site.start();
     assert!(server.client().compare("/assets/okd/4.19/kernel", &kernel.bytes));
     let Some(browser) = Browser::start(server.admin) else { return };
-    let give = |token: &str| {
+    let enter_token = |token: &str| {
         browser.wait_for("document.getElementById('token-dialog').open && document.activeElement.id === 'token-input'");
         browser.type_text(token);
         browser.press(&[ENTER]);
     };
 
     browser.open("#/cache/okd%2F4.19%2Fkernel");
-    give("of-another-server-or-of-another-time-1");
+    enter_token("of-another-server-or-of-another-time-1");
     browser.wait_for("document.getElementById('token-why').textContent.includes('none of those')");
     browser.screenshot("token");
-    give(VIEWER);
+    enter_token(VIEWER);
     browser.wait_for("document.getElementById('session-button').textContent === 'Viewer'");
     browser.wait_for_text("SHA-256");
     browser.wait_for("[...document.querySelectorAll('#panel .actions button')].every((one) => one.getAttribute('aria-disabled') === 'true' && document.getElementById(one.getAttribute('aria-describedby')).textContent.includes('may only look'))");
@@ -288,11 +290,11 @@ fn who_holds_no_token_is_asked_and_who_may_look_is_told_so() {
     assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["pinned"], false);
 
     browser.click("Viewer");
-    give(OPERATOR);
+    enter_token(OPERATOR);
     browser.wait_for("document.getElementById('session-button').textContent === 'Operator'");
     browser.click("Pin");
     wait_for_api(server.admin, "assets/okd/4.19/kernel", |asset| asset["pinned"] == true);
-    // The token is where the tab forgets it, and nowhere else.
+    // The token is only in the tab's session storage.
     assert_eq!(browser.run("return sessionStorage.getItem('bootdepot.token')"), OPERATOR);
     assert_eq!(
         browser
@@ -301,19 +303,19 @@ fn who_holds_no_token_is_asked_and_who_may_look_is_told_so() {
             .map(|all| all.contains("token-of")),
         Some(false)
     );
-    let asked = browser.requests();
-    assert!(!asked.iter().any(|url| url.contains("token-of")), "{asked:#?}");
-    // Chromium notes each refusal, and nothing else is wrong.
-    let said = browser.console();
+    let requests = browser.requests();
+    assert!(!requests.iter().any(|url| url.contains("token-of")), "{requests:#?}");
+    // Chromium logs each refused request. Nothing else is logged.
+    let console = browser.console();
     assert!(
-        said.iter().all(|line| line.contains("401 (Unauthorized)") || line.contains("403 (Forbidden)")),
-        "{said:#?}"
+        console.iter().all(|line| line.contains("401 (Unauthorized)") || line.contains("403 (Forbidden)")),
+        "{console:#?}"
     );
 }
 
 #[test]
-fn a_lost_connection_is_told_of_and_taken_up_again() {
-    let origin = Origin::start();
+fn lost_connection_is_shown_and_restored() {
+    let origin = FakeOrigin::start();
     let (site, _) = site(&origin, 3);
     let server = site.start();
     let admin = server.admin;
@@ -334,15 +336,15 @@ fn a_lost_connection_is_told_of_and_taken_up_again() {
     let server = site.start();
     browser.click("Try now");
     browser.wait_for("document.getElementById('link-state').dataset.state === 'live' && !document.getElementById('lost').checkVisibility()");
-    // The new server's events are followed.
+    // The page gets the new server's events.
     assert_eq!(server.client().get("/ipxe?mac=24:6e:96:00:00:03").status, 200);
     browser.wait_for("[...document.querySelectorAll('.hosts-table tbody tr')].some((row) => /r630-03.*booting/s.test(row.innerText))");
 }
 
 /// A browser has six connections to a server, for all its tabs together.
 #[test]
-fn any_number_of_tabs_may_be_open() {
-    let origin = Origin::start();
+fn many_tabs_stay_live() {
+    let origin = FakeOrigin::start();
     let (site, _) = site(&origin, 3);
     let server = site.start();
     let Some(browser) = Browser::start(server.admin) else { return };
@@ -355,26 +357,26 @@ fn any_number_of_tabs_may_be_open() {
     }
     browser.wait_for(live);
 
-    // What happened meanwhile the first is told when somebody looks at it again, and nothing was lost.
+    // The first tab shows events of the time when it was hidden. None is lost.
     assert_eq!(server.client().get("/ipxe?mac=24:6e:96:00:00:03").status, 200);
-    browser.see(first);
+    browser.switch_to(first);
     browser.wait_for("[...document.querySelectorAll('.hosts-table tbody tr')].some((row) => /r630-03.*booting/s.test(row.innerText))");
     browser.go("#/events");
     browser.wait_for_text("r630-03");
     assert_eq!(browser.run("return document.body.innerText.includes('was lost')"), false);
 }
 
-/// A rack in the middle of its morning, every page of it, by day and by night, and on a phone.
+/// Every page with a busy rack, in light and dark, and in the width of a phone.
 #[test]
-fn every_page_is_without_fault_in_light_and_dark() {
-    let origin = Origin::start();
-    let morning = Morning::begin(&origin);
-    let Some(browser) = Browser::start(morning.server.admin) else { return };
+fn pages_render_in_light_and_dark() {
+    let origin = FakeOrigin::start();
+    let rack = BusyRack::start(&origin);
+    let Some(browser) = Browser::start(rack.server.admin) else { return };
     browser.open("#/");
     browser.wait_for("Number(document.querySelector('#figures li strong').textContent) > 3");
     browser.wait_for("document.querySelector('#overview-fills li')");
     if pictures() {
-        // With something in the plot.
+        // So that the plot has some history.
         std::thread::sleep(Duration::from_secs(80));
     }
     for dark in [false, true] {
@@ -402,7 +404,7 @@ fn every_page_is_without_fault_in_light_and_dark() {
             let png = browser.screenshot(&format!("{name}{side}-{theme}"));
             if name == "overview" && pictures() {
                 let docs = crate::support::program::root().join("docs");
-                std::fs::write(docs.join(format!("dashboard-{theme}.png")), png).expect("a picture can be kept");
+                std::fs::write(docs.join(format!("dashboard-{theme}.png")), png).expect("a picture can be written");
             }
         }
     }
@@ -415,16 +417,16 @@ fn every_page_is_without_fault_in_light_and_dark() {
         let wide = browser.run("return document.documentElement.scrollWidth - innerWidth");
         assert_eq!(wide, 0, "{page} is wider than a phone");
     }
-    check_conduct(&browser, morning.server.admin);
+    assert_no_errors_or_foreign_requests(&browser, rack.server.admin);
 }
 
-/// By axe-core, where npm has it: it is a checker, and comes with no package of the system.
+/// By axe-core from npm, because no Debian package has it.
 #[test]
-fn every_page_passes_the_accessibility_checker() {
+fn pages_pass_accessibility_checker() {
     let Some(axe) = axe() else { return };
-    let origin = Origin::start();
-    let morning = Morning::begin(&origin);
-    let Some(browser) = Browser::start(morning.server.admin) else { return };
+    let origin = FakeOrigin::start();
+    let rack = BusyRack::start(&origin);
+    let Some(browser) = Browser::start(rack.server.admin) else { return };
     browser.open("#/");
     browser.wait_for("Number(document.querySelector('#figures li strong').textContent) > 3");
     browser.run(&axe);
@@ -448,7 +450,7 @@ fn every_page_passes_the_accessibility_checker() {
                 "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))",
             );
             let found = browser.wait_for(
-                "axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice'] }).then((told) => told.violations.flatMap((one) => \
+                "axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice'] }).then((result) => result.violations.flatMap((one) => \
                  one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 160)}: ${node.failureSummary}`)))",
             );
             faults
@@ -458,75 +460,85 @@ fn every_page_passes_the_accessibility_checker() {
     assert!(faults.is_empty(), "{} faults: {faults:#?}", faults.len());
 }
 
-/// The checker's program; fetched once. `None` names the test as skipped: it is no part of what a machine for tests has.
+/// Returns the checker's program, which is downloaded once. `None` if it cannot be downloaded: the test is skipped, in CI too.
 fn axe() -> Option<String> {
     let dir = crate::support::program::root().join("tests/.cache/axe");
     let file = dir.join("node_modules/axe-core/axe.min.js");
     if !file.is_file() {
-        std::fs::create_dir_all(&dir).expect("the cache of the tests can be made");
-        let mut npm = std::process::Command::new("npm");
-        npm.args(["install", "--silent", "--no-save", "--ignore-scripts", "--prefix"]).arg(&dir).arg("axe-core@4");
+        std::fs::create_dir_all(&dir).expect("the cache of the tests can be created");
+        let mut npm = Command::new("npm");
+        npm.args([
+            "install",
+            "--silent",
+            "--fetch-retries=0",
+            "--fetch-timeout=30000",
+            "--no-save",
+            "--ignore-scripts",
+            "--prefix",
+        ])
+        .arg(&dir)
+        .arg("axe-core@4");
         // Without npm, or without a network, there is no file.
-        let _ = npm.output();
+        let _ = npm.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map(ChildExt::finish);
     }
     let program = std::fs::read_to_string(&file).ok();
     if program.is_none() {
-        crate::support::note_skipped("axe-core is not in tests/.cache and cannot be had from npm");
+        crate::support::note_skipped("axe-core is not in tests/.cache and cannot be downloaded from npm");
     }
     program
 }
 
-/// A server with a rack of which some machines have booted, some boot, some let go, and others are off.
-struct Morning {
-    server: Server,
+/// A server with many hosts: some have booted, some are booting, some gave up, and some are off.
+struct BusyRack {
+    server: TestServer,
 }
 
-/// How a machine goes about its boot.
+/// The behaviour of a simulated host.
 #[derive(Clone, Copy)]
-enum Way {
-    /// As fast as it can, to the end.
-    Whole,
-    /// In this step it becomes slow.
+enum Behaviour {
+    /// Boots completely, as fast as possible.
+    Complete,
+    /// Reads slowly in this step.
     Slow(usize),
-    /// In this step it lets go.
-    Ends(usize),
+    /// Disconnects in this step.
+    Disconnect(usize),
 }
 
-impl Morning {
-    fn begin(origin: &Origin) -> Self {
-        let (site, objects) = site_of(origin, 48, [12, 24, 48]);
+impl BusyRack {
+    fn start(origin: &FakeOrigin) -> Self {
+        let (site, objects) = site_with_sizes(origin, 48, [12, 24, 48]);
         let [kernel, initrd, rootfs] = &objects;
-        let iso = origin.put("isos/agent.x86_64.iso", noise(7, 24 * MIB));
+        let iso = origin.put("isos/agent.x86_64.iso", random_bytes(7, 24 * MIB));
         let small = ["boot/snponly.efi", "boot/grubx64.efi", "firmware/bios-2.19.exe", "firmware/idrac-2.86.exe"];
         let small = small.map(|key| origin.put(key, key.bytes().cycle().take(MIB).collect::<Vec<_>>()));
-        let gone = Object { key: "okd/4.20/kernel".to_owned(), bytes: noise(9, 100).into() };
-        let site = small.iter().chain([&iso, &gone]).fold(site, Site::asset);
+        let gone = Object { key: "okd/4.20/kernel".to_owned(), bytes: random_bytes(9, 100).into() };
+        let site = small.iter().chain([&iso, &gone]).fold(site, TestSite::asset);
         let site =
             site.release("okd-4.19", true, &[kernel, initrd, rootfs]).release("okd-4.20", false, &[&gone, initrd]);
         origin.allow(&iso.key, 9 * MIB as u64);
         let server = site.set("fill.connections", 2).start();
         server.wait_for(|line| line.text("message").starts_with("live: "));
-        let preloaded = Client::of(server.admin).request("POST", "/api/v1/assets/isos/agent.x86_64.iso/preload", &[]);
+        let preloaded = Client::new(server.admin).request("POST", "/api/v1/assets/isos/agent.x86_64.iso/preload", &[]);
         assert_eq!(preloaded.status, 202, "{}", preloaded.text());
-        // For the pictures of the guides they come one after the other.
+        // For the pictures in the guides they start one after the other.
         let apart = if pictures() { Duration::from_secs(2) } else { Duration::ZERO };
         for number in 1..=40_u8 {
             let step = usize::from(number / 2) % 3;
-            let way = match number % 3 {
-                _ if number % 13 == 4 => Way::Ends(step),
-                0 => Way::Whole,
-                _ => Way::Slow(step),
+            let behaviour = match number % 3 {
+                _ if number % 13 == 4 => Behaviour::Disconnect(step),
+                0 => Behaviour::Complete,
+                _ => Behaviour::Slow(step),
             };
-            let machine = Machine::of(&server, number);
+            let machine = SimulatedHost::of(&server, number);
             runtime().spawn(async move {
                 tokio::time::sleep(apart * number.into()).await;
-                machine.boot(way).await;
+                machine.boot(behaviour).await;
             });
         }
-        let enough = |said: &Value| {
-            let hosts = said["hosts"].as_array().expect("a list");
-            let how_many = |state: &str| hosts.iter().filter(|host| host["state"] == state).count();
-            how_many("done") >= 12 && how_many("booting") >= 12 && how_many("failed") >= 2
+        let enough = |json: &Value| {
+            let hosts = json["hosts"].as_array().expect("a list");
+            let count = |state: &str| hosts.iter().filter(|host| host["state"] == state).count();
+            count("done") >= 12 && count("booting") >= 12 && count("failed") >= 2
         };
         if !pictures() {
             wait_for_api(server.admin, "hosts", enough);
@@ -535,13 +547,13 @@ impl Morning {
     }
 }
 
-/// Whether the pictures in `docs` are to be taken anew; the tests alone do not touch them.
+/// Returns whether to write the pictures in `docs`. A normal run does not.
 fn pictures() -> bool {
     std::env::var_os("BOOTDEPOT_PICTURES").is_some()
 }
 
-/// A machine with an address of its own on the loopback.
-struct Machine {
+/// A host with an address of its own on the loopback.
+struct SimulatedHost {
     number: u8,
     client: hyper_util::client::legacy::Client<HttpConnector, Empty<Bytes>>,
     address: IpAddr,
@@ -549,8 +561,8 @@ struct Machine {
     tftp: SocketAddr,
 }
 
-impl Machine {
-    fn of(server: &Server, number: u8) -> Self {
+impl SimulatedHost {
+    fn of(server: &TestServer, number: u8) -> Self {
         let address = IpAddr::V4(Ipv4Addr::new(127, 0, 7, number));
         let mut connector = HttpConnector::new();
         connector.set_local_address(Some(address));
@@ -558,8 +570,8 @@ impl Machine {
         Self { number, client, address, http: server.http, tftp: server.tftp }
     }
 
-    /// Boots its way: its firmware over TFTP, all else over HTTP.
-    async fn boot(self, way: Way) {
+    /// Boots: the firmware's file over TFTP, everything else over HTTP.
+    async fn boot(self, behaviour: Behaviour) {
         let number = self.number;
         if self.nbp().await.is_err() {
             return;
@@ -571,22 +583,22 @@ impl Machine {
         let usual = if pictures() { Duration::from_millis(8) } else { at_once };
         for (step, name) in ["kernel", "initramfs.img", "rootfs.img"].into_iter().enumerate() {
             let path = format!("/assets/okd/4.19/{name}");
-            match way {
-                Way::Slow(slow) if slow == step => {
+            match behaviour {
+                Behaviour::Slow(slow) if slow == step => {
                     // As slow as an old management controller.
                     self.read(&path, usize::MAX, Duration::from_millis(400)).await;
                 }
-                Way::Ends(end) if end == step => return self.read(&path, 1, at_once).await,
+                Behaviour::Disconnect(end) if end == step => return self.read(&path, 1, at_once).await,
                 _ => self.read(&path, usize::MAX, usual).await,
             }
         }
     }
 
-    /// Reads this much of the answer at `path`, or all of it, with a pause after each eighth of a MiB, and lets go.
+    /// Reads at most this many bytes of the response at `path`, with a pause after each eighth of a MiB, and disconnects.
     async fn read(&self, path: &str, most: usize, pause: Duration) {
         let url = format!("http://{}{path}", self.http).parse().expect("a URL");
-        let Ok(answer) = self.client.get(url).await else { return };
-        let (mut body, mut read, mut due): (Incoming, _, _) = (answer.into_body(), 0, MIB / 8);
+        let Ok(response) = self.client.get(url).await else { return };
+        let (mut body, mut read, mut due): (Incoming, _, _) = (response.into_body(), 0, MIB / 8);
         while let Some(Ok(frame)) = body.frame().await {
             read += frame.data_ref().map_or(0, Bytes::len);
             if read >= most {
@@ -599,13 +611,14 @@ impl Machine {
         }
     }
 
-    /// Fetches its firmware's first file as RFC 1350 has it, block after block.
+    /// Fetches the firmware's first file by TFTP without options (RFC 1350).
     async fn nbp(&self) -> io::Result<()> {
         let socket = UdpSocket::bind((self.address, 0)).await?;
         socket.send_to(b"\0\x01boot/snponly.efi\0octet\0", self.tftp).await?;
         let mut packet = [0; 516];
         loop {
-            let (length, peer) = socket.recv_from(&mut packet).await?;
+            // Without a retry: on the loopback a lost datagram is an error.
+            let (length, peer) = tokio::time::timeout(timeout(), socket.recv_from(&mut packet)).await??;
             if length < 4 || packet[..2] != [0, 3] {
                 return Err(io::Error::other("no data"));
             }

@@ -1,4 +1,4 @@
-//! What is under `deploy/`, in use: the service and its sockets, the package, the container's layout, the manifests.
+//! The files in `deploy/`: the service and its sockets, the package, the container image, the manifests.
 
 mod container;
 mod kubernetes;
@@ -12,18 +12,18 @@ mod systemd;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A file or directory of the project.
+/// Returns the path of a file or directory of the project.
 fn project(path: &str) -> PathBuf {
     crate::support::program::root().join(path)
 }
 
-/// The program under test.
+/// Returns the path of the program under test.
 fn bootdepot() -> &'static str {
-    crate::support::program::bootdepot().to_str().expect("its path is UTF-8")
+    crate::support::program::bootdepot().to_str().expect("the path is UTF-8")
 }
 
-/// Gives `command` the environment that `server` was to have.
-fn take_environment(command: &mut Command, server: &Command) {
+/// Gives `command` the environment of `server`.
+fn copy_environment(command: &mut Command, server: &Command) {
     for (name, value) in server.get_envs() {
         match value {
             Some(value) => command.env(name, value),
@@ -32,7 +32,7 @@ fn take_environment(command: &mut Command, server: &Command) {
     }
 }
 
-/// The text of a file of the project.
+/// Returns the text of a file of the project.
 fn text(path: &str) -> String {
     std::fs::read_to_string(project(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }

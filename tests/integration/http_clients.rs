@@ -1,24 +1,24 @@
-//! curl and wget against the HTTP listener, and on the wire what firmware is particular about.
+//! curl and wget against the HTTP listener, and details of the protocol that firmware depends on.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::support::{Object, Origin, Server, Site, Tool, noise};
+use crate::support::{FakeOrigin, Object, TestServer, TestSite, Tool, random_bytes, timeout};
 
-/// A site with one cold asset, `isos/live.iso`.
-fn live_iso() -> (Origin, Object, Site, Server) {
-    let origin = Origin::start();
-    let iso = origin.put("isos/live.iso", noise(10, 3_000_001));
-    let site = Site::new(&origin).asset(&iso);
+/// Starts a server with one uncached asset, `isos/live.iso`.
+fn live_iso() -> (FakeOrigin, Object, TestSite, TestServer) {
+    let origin = FakeOrigin::start();
+    let iso = origin.put("isos/live.iso", random_bytes(10, 3_000_001));
+    let site = TestSite::new(&origin).asset(&iso);
     let server = site.start();
     (origin, iso, site, server)
 }
 
-/// curl's usual arguments: no settings of the user's, no progress, and an HTTP error is a failure.
+/// Arguments of curl: without the user's configuration and progress, and an HTTP error is a failure.
 const CURL: [&str; 4] = ["-q", "--silent", "--show-error", "--fail"];
 
 #[test]
-fn curl_resumes_a_download_that_was_broken_off() {
+fn curl_resumes_interrupted_download() {
     let Some(curl) = Tool::find("curl") else { return };
     let (_origin, iso, site, server) = live_iso();
     let file = site.file("live.iso");
@@ -30,7 +30,7 @@ fn curl_resumes_a_download_that_was_broken_off() {
 }
 
 #[test]
-fn wget_continues_a_download_that_was_broken_off() {
+fn wget_continues_interrupted_download() {
     let Some(wget) = Tool::find("wget") else { return };
     let (_origin, iso, site, server) = live_iso();
     let file = site.file("live.iso");
@@ -39,13 +39,13 @@ fn wget_continues_a_download_that_was_broken_off() {
     wget.succeed(["--no-config", "--quiet", "--tries=1", "-c", "-O", file.to_str().unwrap(), &url]);
     assert!(std::fs::read(&file).unwrap() == iso.bytes, "the file is the object");
 
-    // Once more: there is nothing left to fetch, which is 416 to wget and no failure.
+    // Again: nothing is left to fetch. wget gets 416, which is not a failure to it.
     wget.succeed(["--no-config", "--quiet", "--tries=1", "-c", "-O", file.to_str().unwrap(), &url]);
-    assert!(std::fs::read(&file).unwrap() == iso.bytes, "the file is as it was");
+    assert!(std::fs::read(&file).unwrap() == iso.bytes, "the file is unchanged");
 }
 
 #[test]
-fn curl_gets_the_ranges_it_asks_for_cold_and_warm() {
+fn curl_ranges_match_cold_and_warm() {
     let Some(curl) = Tool::find("curl") else { return };
     let (_origin, iso, site, server) = live_iso();
     let url = server.url("/assets/isos/live.iso");
@@ -62,7 +62,7 @@ fn curl_gets_the_ranges_it_asks_for_cold_and_warm() {
 }
 
 #[test]
-fn curl_gets_several_ranges_as_one_multipart_body() {
+fn curl_ranges_arrive_as_multipart() {
     let Some(curl) = Tool::find("curl") else { return };
     let (_origin, iso, site, server) = live_iso();
     let (file, url) = (site.file("parts"), server.url("/assets/isos/live.iso"));
@@ -78,7 +78,7 @@ fn curl_gets_several_ranges_as_one_multipart_body() {
     assert_eq!(parts_of(&body, boundary.trim_matches('"')), expected);
 }
 
-/// The parts of a `multipart/byteranges` body (RFC 9110 14.6): their Content-Range, and their bytes.
+/// Parses a `multipart/byteranges` body (RFC 9110 14.6). Returns the Content-Range and the bytes of each part.
 fn parts_of(body: &[u8], boundary: &str) -> Vec<(String, Vec<u8>)> {
     let find = |hay: &[u8], needle: &str| hay.windows(needle.len()).position(|w| w == needle.as_bytes());
     let mut parts = Vec::new();
@@ -98,37 +98,37 @@ fn parts_of(body: &[u8], boundary: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn curl_asks_again_only_if_the_asset_changed() {
+fn curl_revalidates_by_etag_and_date() {
     let Some(curl) = Tool::find("curl") else { return };
     let (_origin, iso, site, server) = live_iso();
     let (etag, file, url) = (site.file("etag"), site.file("iso"), server.url("/assets/isos/live.iso"));
     let (etag, file) = (etag.to_str().unwrap(), file.to_str().unwrap());
-    let ask = |extra: &[&str]| {
+    let fetch = |extra: &[&str]| {
         let args = ["--write-out", "%{http_code} %{size_download}", "-o", file, &url];
         curl.succeed(CURL.iter().chain(extra).chain(&args))
     };
-    assert_eq!(ask(&["--etag-save", etag, "--remote-time"]), format!("200 {}", iso.size()));
-    assert_eq!(ask(&["--etag-compare", etag]), "304 0");
-    assert_eq!(ask(&["--time-cond", file]), "304 0");
-    assert_eq!(ask(&["--header", "If-None-Match: \"another\""]), format!("200 {}", iso.size()));
+    assert_eq!(fetch(&["--etag-save", etag, "--remote-time"]), format!("200 {}", iso.size()));
+    assert_eq!(fetch(&["--etag-compare", etag]), "304 0");
+    assert_eq!(fetch(&["--time-cond", file]), "304 0");
+    assert_eq!(fetch(&["--header", "If-None-Match: \"another\""]), format!("200 {}", iso.size()));
     assert_eq!(curl.run(CURL.iter().chain(&["--header", "If-Match: \"another\"", &url])).status.code(), Some(22));
 }
 
 #[test]
-fn a_range_of_another_version_is_answered_with_the_whole() {
+fn stale_if_range_returns_whole_body() {
     let (_origin, iso, _site, server) = live_iso();
     let etag = server.client().request("HEAD", "/assets/isos/live.iso", &[]).header("etag").to_owned();
-    let ask = |condition: &str| {
+    let fetch = |condition: &str| {
         let fields = [("Range", "bytes=0-99"), ("If-Range", condition)];
         let answer = server.client().request("GET", "/assets/isos/live.iso", &fields);
         (answer.status, answer.body.len() as u64)
     };
-    assert_eq!(ask(&etag), (206, 100));
-    assert_eq!(ask("\"another\""), (200, iso.size()));
+    assert_eq!(fetch(&etag), (206, 100));
+    assert_eq!(fetch("\"another\""), (200, iso.size()));
 }
 
 #[test]
-fn a_range_past_the_end_is_416_and_a_malformed_one_is_ignored() {
+fn unsatisfiable_range_is_416_malformed_ignored() {
     let (_origin, iso, _site, server) = live_iso();
     let answer = server.client().range("/assets/isos/live.iso", "3000001-");
     assert_eq!((answer.status, answer.header("content-range")), (416, "bytes */3000001"));
@@ -139,9 +139,10 @@ fn a_range_past_the_end_is_416_and_a_malformed_one_is_ignored() {
 }
 
 #[test]
-fn header_names_are_in_title_case_and_the_connection_stays_open() {
+fn keepalive_headers_are_title_case() {
     let (_origin, iso, _site, server) = live_iso();
     let mut socket = TcpStream::connect(server.http).unwrap();
+    socket.set_read_timeout(Some(timeout())).unwrap();
     for _ in 0..2 {
         // GRUB's request: its Host has no port.
         socket.write_all(b"HEAD /assets/isos/live.iso HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
@@ -162,12 +163,12 @@ fn header_names_are_in_title_case_and_the_connection_stays_open() {
 }
 
 #[test]
-fn a_client_that_leaves_does_not_end_the_fill() {
+fn client_disconnect_keeps_fill_running() {
     let (origin, iso, _site, server) = {
-        let origin = Origin::start();
-        let iso = origin.put("isos/live.iso", noise(11, 6 << 20));
+        let origin = FakeOrigin::start();
+        let iso = origin.put("isos/live.iso", random_bytes(11, 6 << 20));
         origin.allow(&iso.key, 2 << 20);
-        let site = Site::new(&origin).asset(&iso);
+        let site = TestSite::new(&origin).asset(&iso);
         let server = site.start();
         (origin, iso, site, server)
     };

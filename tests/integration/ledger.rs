@@ -1,16 +1,15 @@
-//! What machines did, as an operator sees it: over the admin API, by the commands, and after a restart.
+//! The ledger of boots as operators see it: by the admin API, by the commands, and after a restart.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
-use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::support::{Client, Object, Origin, PATIENCE, Site, noise};
+use crate::support::{ChildExt, Client, CommandExt, FakeOrigin, Object, TestSite, Watchdog, random_bytes, wait_until};
 
-/// `bootdepot` with the settings of `site`, which was started before, and an admin listener there.
-fn bootdepot(site: &Site, admin: SocketAddr, args: &[&str]) -> Command {
+/// Returns a command for the server of `site`, which was started before, with its admin listener at `admin`.
+fn bootdepot(site: &TestSite, admin: SocketAddr, args: &[&str]) -> Command {
     let mut command = Command::new(crate::support::program::bootdepot());
     let inherited = std::env::vars_os().map(|(name, _)| name);
     for name in inherited.filter(|name| name.to_string_lossy().starts_with("BOOTDEPOT_")) {
@@ -21,38 +20,38 @@ fn bootdepot(site: &Site, admin: SocketAddr, args: &[&str]) -> Command {
     command
 }
 
-fn run(site: &Site, admin: SocketAddr, args: &[&str]) -> (String, String) {
-    let Output { status, stdout, stderr } = bootdepot(site, admin, args).output().expect("bootdepot runs");
+fn run(site: &TestSite, admin: SocketAddr, args: &[&str]) -> (String, String) {
+    let Output { status, stdout, stderr } = bootdepot(site, admin, args).run_to_end();
     let (out, err) = (String::from_utf8_lossy(&stdout).into_owned(), String::from_utf8_lossy(&stderr).into_owned());
     assert!(status.success(), "{args:?} ended with {status}:\n{out}{err}");
     (out, err)
 }
 
-/// The API's answer for one machine as soon as `wanted` holds of it: transfers are told of a moment after their end.
-fn machine(admin: SocketAddr, who: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let answer = Client::of(admin).get(&format!("/api/v1/hosts/{who}"));
-        let json: Value = serde_json::from_str(&answer.text()).expect("the API answers with JSON");
-        if answer.status == 200 && wanted(&json) {
-            return json;
-        }
-        assert!(Instant::now() < deadline, "the API still says {json:#}");
-        std::thread::yield_now();
-    }
+/// Waits until `wanted` holds for the API's view of one machine, and returns it. A transfer appears shortly after its end.
+fn machine(admin: SocketAddr, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let fetch = || {
+        let response = Client::new(admin).get(&format!("/api/v1/hosts/{name}"));
+        let json: Value = serde_json::from_str(&response.text()).expect("the API returns JSON");
+        (response.status, json)
+    };
+    let ready = || match fetch() {
+        (200, json) if wanted(&json) => Some(json),
+        _ => None,
+    };
+    wait_until(ready, || format!("the API still returns {:#}", fetch().1))
 }
 
-/// A site with a kernel and an ISO.
-fn site() -> (Origin, Site, Object, Object) {
-    let origin = Origin::start();
-    let kernel = origin.put("okd/kernel", noise(1, 300_000));
-    let iso = origin.put("isos/x.iso", noise(2, 2 << 20));
-    let site = Site::new(&origin).asset(&kernel).asset(&iso);
+/// Returns a site with a kernel and an ISO.
+fn site() -> (FakeOrigin, TestSite, Object, Object) {
+    let origin = FakeOrigin::start();
+    let kernel = origin.put("okd/kernel", random_bytes(1, 300_000));
+    let iso = origin.put("isos/x.iso", random_bytes(2, 2 << 20));
+    let site = TestSite::new(&origin).asset(&kernel).asset(&iso);
     (origin, site, kernel, iso)
 }
 
 #[test]
-fn what_a_client_fetches_is_a_boot_by_its_address_and_outlives_the_server() {
+fn boot_record_survives_restart() {
     let (_origin, site, kernel, _iso) = site();
     let server = site.start();
     assert!(server.client().compare("/assets/okd/kernel", &kernel.bytes));
@@ -72,7 +71,7 @@ fn what_a_client_fetches_is_a_boot_by_its_address_and_outlives_the_server() {
     assert_eq!(found["state"], "booting");
     let step = |name: &str| {
         let steps = found["boots"][0]["steps"].as_array().expect("steps");
-        steps.iter().find(|step| step["name"] == name).cloned().expect("the step is there")
+        steps.iter().find(|step| step["name"] == name).cloned().expect("the step exists")
     };
     let fetched = step("okd/kernel");
     assert_eq!((&fetched["bytes"], &fetched["size"]), (&kernel.size().into(), &kernel.size().into()));
@@ -80,12 +79,12 @@ fn what_a_client_fetches_is_a_boot_by_its_address_and_outlives_the_server() {
     assert!(fetched["rate"].as_u64().is_some_and(|rate| rate > 0), "{fetched}");
     let read = step("isos/x.iso");
     assert_eq!((&read["requests"], &read["bytes"]), (&4.into(), &(512 + 2048 + 100_000).into()));
-    assert_eq!(read["outcome"], "complete", "a HEAD is no outcome of its own");
+    assert_eq!(read["outcome"], "complete", "HEAD does not change the outcome");
     assert_eq!(step("nothing")["outcome"], "not-found");
     assert_eq!(found["boots"][0]["bytes"].as_u64(), Some(kernel.size() + 512 + 2048 + 100_000));
 
-    let (list, told) = run(&site, server.admin, &["hosts"]);
-    assert!(list.starts_with("HOST  MAC  ADDRESS    PROFILE  STATE    SEEN") && told.is_empty(), "{list}{told}");
+    let (list, errors) = run(&site, server.admin, &["hosts"]);
+    assert!(list.starts_with("HOST  MAC  ADDRESS    PROFILE  STATE    SEEN") && errors.is_empty(), "{list}{errors}");
     assert!(list.contains("\n-     -    127.0.0.1  -        booting  "), "{list}");
     let (list, _) = run(&site, server.admin, &["hosts", "--json"]);
     let list: Value = serde_json::from_str(&list).expect("JSON");
@@ -96,8 +95,11 @@ fn what_a_client_fetches_is_a_boot_by_its_address_and_outlives_the_server() {
 
     let (admin, before) = (server.admin, table);
     assert!(server.stop().success());
-    let (table, told) = run(&site, admin, &["boots", "127.0.0.1"]);
-    assert!(told.contains(&format!("no server answers at {admin}")) && told.contains("reading the ledger"), "{told}");
+    let (table, errors) = run(&site, admin, &["boots", "127.0.0.1"]);
+    assert!(
+        errors.contains(&format!("no server answers at {admin}")) && errors.contains("reading the ledger"),
+        "{errors}"
+    );
     let steps =
         |table: &str| table.lines().filter(|line| line.starts_with("  asset")).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(steps(&table), steps(&before));
@@ -106,18 +108,17 @@ fn what_a_client_fetches_is_a_boot_by_its_address_and_outlives_the_server() {
 }
 
 #[test]
-fn a_killed_server_leaves_a_ledger_that_says_what_was_cut() {
+fn killed_server_ledger_reports_aborted() {
     let (origin, site, _kernel, iso) = site();
     origin.allow(&iso.key, 1 << 20);
     let site = site.set("fill.stall_timeout", "1h");
     let server = site.start();
     let _under_way = server.client().open("GET", "/assets/isos/x.iso", &[]);
     let journal = site.cache_dir().join("ledger.jsonl");
-    let deadline = Instant::now() + PATIENCE;
-    while !std::fs::read_to_string(&journal).is_ok_and(|text| text.contains("isos/x.iso")) {
-        assert!(Instant::now() < deadline, "the ledger is not written");
-        std::thread::yield_now();
-    }
+    wait_until(
+        || std::fs::read_to_string(&journal).is_ok_and(|text| text.contains("isos/x.iso")).then_some(()),
+        || "the ledger is not written",
+    );
     server.kill();
     let server = site.start();
     let found = machine(server.admin, "127.0.0.1", |_| true);
@@ -125,30 +126,32 @@ fn a_killed_server_leaves_a_ledger_that_says_what_was_cut() {
 }
 
 #[test]
-fn a_boot_is_followed_step_by_step() {
+fn boots_follow_prints_each_step() {
     let (_origin, site, kernel, _iso) = site();
     let server = site.start();
     let mut command = bootdepot(&site, server.admin, &["boots", "127.0.0.1", "--follow"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("bootdepot runs");
-    let told =
+    let watchdog = Watchdog::new(&child);
+    let note =
         BufReader::new(child.stderr.take().expect("stderr is piped")).lines().next().expect("a line").expect("text");
-    assert!(told.ends_with("; waiting for it"), "{told}");
+    assert!(note.ends_with("; waiting for it"), "{note}");
     assert!(server.client().compare("/assets/okd/kernel", &kernel.bytes));
     let mut lines =
         BufReader::new(child.stdout.take().expect("stdout is piped")).lines().map(|line| line.expect("text"));
     let begins = lines.next().expect("the boot begins");
     assert!(begins.contains("  boot #1 begins"), "{begins}");
-    let step = lines.find(|line| line.contains("complete")).expect("the step comes");
+    let step = lines.find(|line| line.contains("complete")).expect("the step is printed");
+    drop(watchdog);
     assert!(step.contains("  asset   okd/kernel  292.9 KiB  ") && step.ends_with("MiB/s  miss  complete"), "{step}");
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
+    child.kill().expect("the command can be killed");
+    child.wait_for_exit();
 }
 
 #[test]
-fn what_is_not_there_and_who_may_not_ask_are_told_why() {
+fn hosts_api_explains_refusals() {
     let (_origin, site, ..) = site();
     let server = site.start();
-    let client = Client::of(server.admin);
+    let client = Client::new(server.admin);
     let problem = |path: &str, fields: &[(&str, &str)]| {
         let answer = client.request("GET", path, fields);
         assert_eq!(answer.header("content-type"), "application/problem+json", "{}", answer.text());
@@ -163,18 +166,18 @@ fn what_is_not_there_and_who_may_not_ask_are_told_why() {
     );
     assert_eq!(problem("/api/v1/hosts/%ff", &[]).0, 404);
     assert_eq!(problem("/api/v1/nothing", &[]).0, 404);
-    // A second Host field: the client's own is the first.
+    // A second Host field, after the client's own.
     assert_eq!(problem("/api/v1/hosts", &[("Host", "evil.example")]).0, 403);
     let answer = client.get("/api/v1/hosts");
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
     assert_eq!(answer.text().trim(), r#"{"hosts":[]}"#);
-    assert_eq!(server.client().get("/api/v1/hosts").status, 404, "machines that boot have no business with it");
+    assert_eq!(server.client().get("/api/v1/hosts").status, 404, "booting machines cannot use the API");
 
-    let output = bootdepot(&site, server.admin, &["boots", "r630-99"]).output().expect("bootdepot runs");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let output = bootdepot(&site, server.admin, &["boots", "r630-99"]).run_to_end();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
     assert_eq!(
-        told.trim(),
+        errors.trim(),
         "bootdepot: r630-99: no host has this name, and no machine with this MAC or address was seen"
     );
 }

@@ -1,4 +1,4 @@
-//! The log, from outside of the process: nobody reads it, systemd's journal does, a program does.
+//! The log as other processes get it: an unread pipe, systemd's journal, and a program that parses it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -6,73 +6,71 @@ use std::io::{BufRead, BufReader, PipeReader, Read, pipe};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
 use std::time::Instant;
 
 use bootdepot::telemetry::Logs;
 use serde_json::Value;
 
 use crate::support::s3::BUCKET;
-use crate::support::{Client, Origin, PATIENCE, Server, Site, noise};
+use crate::support::{ChildExt, Client, CommandExt, FakeOrigin, TestServer, TestSite, Watchdog, random_bytes, timeout};
 
-/// A server whose log is read as far as its addresses, and then no more.
-struct Unread {
+/// A server whose log is read up to its addresses, and no further.
+struct UnreadServer {
     child: Option<Child>,
     log: BufReader<PipeReader>,
     http: Client,
     admin: Client,
+    watchdog: Option<Watchdog>,
 }
 
-impl Unread {
-    fn start(site: &Site) -> Self {
+impl UnreadServer {
+    fn start(site: &TestSite) -> Self {
         let (reader, writer) = pipe().unwrap();
-        // Everything that any crate says: many lines a request.
+        // All lines of all crates: many lines a request.
         let child = site.command().env("BOOTDEPOT_LOG", "trace").stderr(writer).spawn().unwrap();
+        let watchdog = Watchdog::new(&child);
         let mut log = BufReader::new(reader);
         let mut listening = BTreeMap::new();
         while !(listening.contains_key("http") && listening.contains_key("admin")) {
-            let line = next_line(&mut log).expect("the server says where it listens");
+            let line = next_line(&mut log).expect("the server logs its addresses");
             if line["message"] == "listening" {
                 let address: SocketAddr = line["address"].as_str().unwrap().parse().unwrap();
-                listening.insert(line["protocol"].as_str().unwrap().to_owned(), Client::of(address));
+                listening.insert(line["protocol"].as_str().unwrap().to_owned(), Client::new(address));
             }
         }
-        Self { child: Some(child), log, http: listening["http"], admin: listening["admin"] }
+        let (http, admin) = (listening["http"], listening["admin"]);
+        Self { child: Some(child), log, http, admin, watchdog: Some(watchdog) }
     }
 
-    /// Log lines that were lost so far.
+    /// Returns the number of log lines lost so far.
     fn lost(&self) -> u64 {
         let metrics = self.admin.get("/metrics").text();
         let line = metrics.lines().find_map(|line| line.strip_prefix("bootdepot_log_lines_dropped_total "));
-        line.expect("the metric is there").parse().unwrap()
+        line.expect("the metric exists").parse().unwrap()
     }
 
-    /// Asks for the asset until lines are lost; each time it comes whole.
+    /// Requests the asset until log lines are lost. Each response must be complete.
     fn flood(&self, expected: &[u8]) {
-        let began = Instant::now();
+        let deadline = Instant::now() + timeout();
         while self.lost() == 0 {
-            assert!(self.http.compare("/assets/vmlinuz", expected), "it is served whatever becomes of the log");
-            assert!(began.elapsed() < PATIENCE, "no line was lost");
+            assert!(self.http.compare("/assets/vmlinuz", expected), "the asset is served although the log is unread");
+            assert!(Instant::now() < deadline, "no line was lost");
         }
     }
 
-    /// Ends it by SIGTERM; `None` where it does not end.
-    fn stop(mut self) -> Option<ExitStatus> {
-        let mut child = self.child.take().expect("it runs");
+    /// Stops it by SIGTERM. Fails the test if it does not end.
+    fn stop(mut self) -> ExitStatus {
+        self.watchdog = None;
+        let mut child = self.child.take().expect("the server runs");
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let (ending, ended) = mpsc::channel();
-        std::thread::spawn(move || ending.send(child.wait().unwrap()));
-        let status = ended.recv_timeout(PATIENCE).ok();
-        if status.is_none() {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
-        status
+        child.wait_for_exit()
     }
 }
 
-impl Drop for Unread {
+impl Drop for UnreadServer {
     fn drop(&mut self) {
+        self.watchdog = None;
         if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();
@@ -87,48 +85,48 @@ fn next_line(log: &mut impl BufRead) -> Option<Value> {
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_up_neither_transfers_nor_the_end() {
-    let origin = Origin::start();
-    let image = origin.put("vmlinuz", noise(80, 100_000));
-    let server = Unread::start(&Site::new(&origin).asset(&image));
+fn unread_log_blocks_nothing() {
+    let origin = FakeOrigin::start();
+    let image = origin.put("vmlinuz", random_bytes(80, 100_000));
+    let server = UnreadServer::start(&TestSite::new(&origin).asset(&image));
     server.flood(&image.bytes);
     for _ in 0..20 {
         assert!(server.http.compare("/assets/vmlinuz", &image.bytes));
     }
     assert_eq!(server.http.get("/readyz").status, 200);
-    assert!(server.stop().expect("SIGTERM ends it").success());
+    assert!(server.stop().success());
 }
 
 #[test]
-fn a_log_that_is_read_again_says_what_it_lacks() {
-    let origin = Origin::start();
-    let image = origin.put("vmlinuz", noise(81, 100_000));
-    let mut server = Unread::start(&Site::new(&origin).asset(&image));
+fn resumed_log_reports_lost_lines() {
+    let origin = FakeOrigin::start();
+    let image = origin.put("vmlinuz", random_bytes(81, 100_000));
+    let mut server = UnreadServer::start(&TestSite::new(&origin).asset(&image));
     server.flood(&image.bytes);
     let lost = server.lost();
-    let told = loop {
-        let line = next_line(&mut server.log).expect("it goes on");
+    let report = loop {
+        let line = next_line(&mut server.log).expect("the server reports the lost lines");
         if line["target"] == "bootdepot::log" {
             break line;
         }
     };
-    assert_eq!(told["level"], "WARN");
-    assert!(told["lines"].as_u64().unwrap() >= lost, "{told}");
+    assert_eq!(report["level"], "WARN");
+    assert!(report["lines"].as_u64().unwrap() >= lost, "{report}");
 }
 
 #[test]
-fn the_last_line_is_written_before_the_end() {
-    let server = Site::new(&Origin::start()).start();
-    // What follows the last wait.
-    let last = |server: &Server| server.lines(|_| true).last().map(|line| line.text("message"));
+fn last_line_is_written_before_exit() {
+    let server = TestSite::new(&FakeOrigin::start()).start();
+    // The last line so far.
+    let last = |server: &TestServer| server.lines(|_| true).last().map(|line| line.text("message"));
     assert_ne!(last(&server).as_deref(), Some("stopped"));
     let text = server.stop_and_read();
     assert_eq!(text.last().map(|line| line.text("message")).as_deref(), Some("stopped"));
 }
 
 #[test]
-fn the_journal_gets_priorities_and_no_times() {
-    let site = Site::new(&Origin::start()).set("http.listen", vec!["192.0.2.1:1"]);
+fn journal_gets_priorities_without_times() {
+    let site = TestSite::new(&FakeOrigin::start()).set("http.listen", vec!["192.0.2.1:1"]);
     for is_the_journal in [true, false] {
         let path = site.file("log");
         let file = File::create(&path).unwrap();
@@ -136,7 +134,7 @@ fn the_journal_gets_priorities_and_no_times() {
         let stream = format!("{}:{}", stat.dev(), stat.ino() + u64::from(!is_the_journal));
         let mut command = site.command();
         command.env("BOOTDEPOT_LOG_FORMAT", "human").env("JOURNAL_STREAM", stream).stderr(file);
-        assert_eq!(command.status().unwrap().code(), Some(1));
+        assert_eq!(command.spawn().unwrap().wait_for_exit().code(), Some(1));
         let text = std::fs::read_to_string(&path).unwrap();
         let line = text.lines().last().unwrap();
         assert!(line.contains("ERROR") && line.contains("192.0.2.1:1"), "{text}");
@@ -146,7 +144,7 @@ fn the_journal_gets_priorities_and_no_times() {
 }
 
 #[test]
-fn a_panic_is_a_line_like_others_and_loses_none_before_it() {
+fn panic_is_logged_after_earlier_lines() {
     const CHILD: &str = "A_TEST_PANICS";
     if std::env::var_os(CHILD).is_some() {
         let _logs = Logs::start().unwrap();
@@ -155,11 +153,11 @@ fn a_panic_is_a_line_like_others_and_loses_none_before_it() {
         }
         panic!("on purpose");
     }
-    let name = "logs::a_panic_is_a_line_like_others_and_loses_none_before_it";
+    let name = "logs::panic_is_logged_after_earlier_lines";
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, "1").stdout(Stdio::null());
     command.env("BOOTDEPOT_LOG_FORMAT", "json").env("BOOTDEPOT_LOG", "info").env_remove("RUST_BACKTRACE");
-    let output = command.stderr(Stdio::piped()).output().unwrap();
+    let output = command.stderr(Stdio::piped()).run_to_end();
     assert!(!output.status.success());
     let mut log = BufReader::new(&output.stderr[..]);
     for number in 0..1000 {
@@ -169,10 +167,10 @@ fn a_panic_is_a_line_like_others_and_loses_none_before_it() {
     assert_eq!((&panic["target"], &panic["level"]), (&"bootdepot::panic".into(), &"ERROR".into()));
     assert_eq!((panic["message"].as_str(), panic["reason"].as_str()), (Some("panic"), Some("on purpose")));
     assert!(panic["location"].as_str().unwrap().contains("logs.rs:"), "{panic}");
-    assert!(log.bytes().next().is_none(), "nothing is printed besides");
+    assert!(log.bytes().next().is_none(), "nothing else is printed");
 }
 
-/// The tables of docs/observability.md that say which fields a line of a target has.
+/// Returns the fields of the lines of each target, from the tables of docs/observability.md.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let text = include_str!("../../docs/observability.md");
     let mut fields: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -187,12 +185,15 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn lines_for_programs_have_the_fields_that_are_documented() {
-    let origin = Origin::start();
-    let image = origin.put("vmlinuz", noise(82, 100_000));
-    let lost = origin.put("lost", noise(83, 100));
-    let site =
-        Site::new(&origin).asset(&image).asset_from("gone", &lost.sha256(), &[&format!("s3://{BUCKET}/no-such-key")]);
+fn json_lines_have_documented_fields() {
+    let origin = FakeOrigin::start();
+    let image = origin.put("vmlinuz", random_bytes(82, 100_000));
+    let lost = origin.put("lost", random_bytes(83, 100));
+    let site = TestSite::new(&origin).asset(&image).asset_from(
+        "gone",
+        &lost.sha256(),
+        &[&format!("s3://{BUCKET}/no-such-key")],
+    );
     let server = site.start();
     assert!(server.client().compare("/assets/vmlinuz", &image.bytes));
     assert_eq!(server.client().get("/assets/gone").status, 404);

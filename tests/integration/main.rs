@@ -1,7 +1,7 @@
-//! The whole server, from the outside: the real binary, real clients, real faults, real machines.
+//! End-to-end tests of the server: the real program, real clients, injected faults, virtual machines.
 //!
-//! One binary, linked once. Every test has a server, an origin and a directory of its own, on ports that the system
-//! chose, so all of them may run at once.
+//! One binary, linked once. Every test has its own server, origin and directory, on ports that the system
+//! chooses, so all tests may run at the same time.
 
 mod api;
 mod architecture;

@@ -1,4 +1,4 @@
-//! What operators get for their monitoring: alert rules and a dashboard, which ask for what a server exposes.
+//! The alert rules and the Grafana dashboard in `deploy/`: they only use metrics that a server exposes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -22,7 +22,7 @@ fn text(file: &str) -> String {
     std::fs::read_to_string(deploy(file)).unwrap()
 }
 
-/// What is wrong with how `text` asks for metrics: names, labels or values that no server exposes.
+/// Returns the metric names, labels and label values in `text` that no server exposes.
 fn mistakes(text: &str, exposed: &Exposed) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut known: BTreeSet<&str> = ADDED.into();
@@ -67,7 +67,7 @@ fn mistakes(text: &str, exposed: &Exposed) -> Vec<String> {
 }
 
 #[test]
-fn rules_and_dashboard_ask_for_what_is_exposed() {
+fn rules_and_dashboard_use_exposed_metrics() {
     let (_, exposed) = exposed_after_traffic();
     for file in ["prometheus/bootdepot.rules.yml", "prometheus/bootdepot.test.yml"] {
         assert_eq!(mistakes(&text(file), &exposed), Vec::<String>::new(), "{file}");
@@ -80,7 +80,7 @@ fn rules_and_dashboard_ask_for_what_is_exposed() {
 }
 
 #[test]
-fn the_check_of_queries_sees_what_is_wrong() {
+fn query_check_finds_wrong_names() {
     let outcomes = BTreeSet::from(["complete".to_owned()]);
     let exposed = Exposed::from([("bootdepot_x_total".to_owned(), BTreeMap::from([("outcome".to_owned(), outcomes)]))]);
     for (query, wrong) in [
@@ -95,14 +95,14 @@ fn the_check_of_queries_sees_what_is_wrong() {
 }
 
 #[test]
-fn promtool_takes_the_rules_and_they_fire_when_they_should() {
+fn promtool_rules_fire_as_expected() {
     let Some(promtool) = Tool::find("promtool") else { return };
     promtool.succeed(["check", "rules", deploy("prometheus/bootdepot.rules.yml").to_str().unwrap()]);
     promtool.succeed(["test", "rules", deploy("prometheus/bootdepot.test.yml").to_str().unwrap()]);
 }
 
 #[test]
-fn every_alert_says_what_to_do_and_is_tested() {
+fn alerts_have_guidance_and_tests() {
     let (rules, tests) = (text("prometheus/bootdepot.rules.yml"), text("prometheus/bootdepot.test.yml"));
     let guide = std::fs::read_to_string(deploy("../docs/troubleshooting.md")).unwrap();
     let anchors: BTreeSet<String> = guide.lines().filter_map(|line| Some(anchor(line.strip_prefix('#')?))).collect();
@@ -121,7 +121,7 @@ fn every_alert_says_what_to_do_and_is_tested() {
     }
 }
 
-/// The anchor that a heading has on GitHub and GitLab.
+/// Returns the anchor of a heading on GitHub and GitLab.
 fn anchor(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();
     heading
@@ -135,7 +135,7 @@ fn dashboard() -> Value {
     serde_json::from_str(&text("grafana/bootdepot.json")).unwrap()
 }
 
-/// Every panel's title with its queries.
+/// Returns the title of each panel with its queries.
 fn panels() -> Vec<(String, Vec<String>)> {
     let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().unwrap().iter();
@@ -149,9 +149,9 @@ fn panels() -> Vec<(String, Vec<String>)> {
 }
 
 #[test]
-fn the_dashboard_can_be_imported_into_any_grafana() {
+fn grafana_dashboard_is_importable() {
     let dashboard = dashboard();
-    assert!(dashboard["id"].is_null(), "Grafana gives it one");
+    assert!(dashboard["id"].is_null(), "Grafana assigns the id");
     assert!(dashboard["uid"].is_string() && dashboard["schemaVersion"].is_u64());
     let variables = dashboard["templating"]["list"].as_array().unwrap();
     assert!(variables.iter().any(|variable| variable["type"] == "datasource" && variable["name"] == "datasource"));
@@ -161,11 +161,11 @@ fn the_dashboard_can_be_imported_into_any_grafana() {
         assert!(ids.insert(panel["id"].as_u64().unwrap()), "two panels have the id of {title}");
         let place = &panel["gridPos"];
         let number = |key: &str| place[key].as_u64().unwrap_or_else(|| panic!("{title} has no {key}"));
-        assert!(number("x") + number("w") <= 24, "{title} is off the grid");
+        assert!(number("x") + number("w") <= 24, "{title} is outside the grid");
         for (x, y) in (number("x")..number("x") + number("w"))
             .flat_map(|x| (number("y")..number("y") + number("h")).map(move |y| (x, y)))
         {
-            assert!(places.insert((x, y)), "{title} lies over another panel");
+            assert!(places.insert((x, y)), "{title} overlaps another panel");
         }
         if panel["type"] != "row" {
             assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
@@ -175,12 +175,12 @@ fn the_dashboard_can_be_imported_into_any_grafana() {
 }
 
 #[test]
-fn promtool_takes_the_queries_of_the_dashboard() {
+fn promtool_accepts_dashboard_queries() {
     let Some(promtool) = Tool::find("promtool") else { return };
     let dir = tempfile::tempdir().unwrap();
     let mut rules = "groups:\n- name: dashboard\n  rules:\n".to_owned();
     for (number, query) in panels().into_iter().flat_map(|(_, queries)| queries).enumerate() {
-        // What Grafana puts in.
+        // Grafana replaces these variables.
         let query = query.replace("$__rate_interval", "1m").replace("$__range", "1h");
         let _ = write!(rules, "  - record: query_{number}\n    expr: {}\n", Value::String(query));
     }

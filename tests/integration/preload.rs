@@ -1,9 +1,8 @@
-//! `bootdepot preload`, as an operator runs it before a maintenance window: with no server, and beside one.
+//! `bootdepot preload`: without a server, and beside a running one.
 
 mod beside;
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -11,23 +10,26 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::{Fault, Object, Origin, Site, noise, note_skipped};
+use crate::support::{ChildExt, CommandExt, FakeOrigin, Fault, Object, TestSite, note_skipped, random_bytes};
 
-/// The site's command line, to be run to its end: its status, and what it printed and complained of.
-fn run(site: &Site, args: &[&str]) -> (Option<i32>, String, String) {
-    let output: Output = preload(site, args).output().expect("the program can be run");
+/// Runs the command to its end. Returns its exit status, its output and its errors.
+fn run(site: &TestSite, args: &[&str]) -> (Option<i32>, String, String) {
+    result(&preload(site, args).run_to_end())
+}
+
+fn result(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-fn preload(site: &Site, args: &[&str]) -> Command {
+fn preload(site: &TestSite, args: &[&str]) -> Command {
     let mut command = site.command_line(&["preload"]);
     command.args(args).stdin(Stdio::null());
     command
 }
 
-/// The same, under way.
-fn begin(site: &Site, args: &[&str]) -> Child {
+/// Starts the command.
+fn start(site: &TestSite, args: &[&str]) -> Child {
     preload(site, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program can be run")
 }
 
@@ -36,37 +38,34 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(pid, signal).expect("the program can be signalled");
 }
 
-/// What a program that was begun says until its end.
-fn rest(mut child: Child) -> (Option<i32>, String, String) {
-    let (mut out, mut err) = (String::new(), String::new());
-    child.stdout.take().expect("it is piped").read_to_string(&mut out).expect("text");
-    child.stderr.take().expect("it is piped").read_to_string(&mut err).expect("text");
-    (child.wait().expect("it ends").code(), out, err)
+/// Waits until a command that was started ends. Returns its exit status, its output and its errors.
+fn finish(child: Child) -> (Option<i32>, String, String) {
+    result(&child.finish())
 }
 
-/// Three assets of a site, all of them at the origin.
-fn three(origin: &Origin) -> (Site, [Object; 3]) {
+/// Returns a site with three assets and their objects, which the origin has.
+fn three_assets(origin: &FakeOrigin) -> (TestSite, [Object; 3]) {
     let objects = [
-        origin.put("okd/kernel", noise(1, 100_000)),
-        origin.put("okd/rootfs.img", noise(2, 3 << 20)),
-        origin.put("isos/rescue.iso", noise(3, 5 << 20)),
+        origin.put("okd/kernel", random_bytes(1, 100_000)),
+        origin.put("okd/rootfs.img", random_bytes(2, 3 << 20)),
+        origin.put("isos/rescue.iso", random_bytes(3, 5 << 20)),
     ];
-    let site = objects.iter().fold(Site::new(origin), Site::asset);
+    let site = objects.iter().fold(TestSite::new(origin), TestSite::asset);
     (site.set("fill.negative_ttl", "0s"), objects)
 }
 
-fn is_here(site: &Site, object: &Object) -> bool {
+fn is_cached(site: &TestSite, object: &Object) -> bool {
     site.blobs().into_iter().any(|(name, bytes)| name == object.sha256() && object.bytes == bytes)
 }
 
 #[test]
-fn what_root_brings_in_belongs_to_the_user_whose_cache_it_is() {
-    fn everything(dir: &Path) -> Vec<PathBuf> {
+fn root_preload_keeps_cache_owner() {
+    fn all_files(dir: &Path) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
         let mut found = Vec::new();
         for path in entries {
             if path.is_dir() {
-                found.extend(everything(&path));
+                found.extend(all_files(&path));
             }
             found.push(path);
         }
@@ -76,32 +75,35 @@ fn what_root_brings_in_belongs_to_the_user_whose_cache_it_is() {
     if !rustix::process::geteuid().is_root() {
         return note_skipped("only root can give files away");
     }
-    let origin = Origin::start();
-    let (site, objects) = three(&origin);
+    let origin = FakeOrigin::start();
+    let (site, objects) = three_assets(&origin);
     assert_eq!(run(&site, &["okd/kernel"]).0, Some(0));
     let cache = site.cache_dir();
-    assert!(everything(&cache).iter().all(|path| path.metadata().expect("it is there").uid() == 0), "it is root's own");
-    for path in everything(&cache).iter().chain([&cache]) {
+    assert!(
+        all_files(&cache).iter().all(|path| path.metadata().expect("the file exists").uid() == 0),
+        "root owns the new cache"
+    );
+    for path in all_files(&cache).iter().chain([&cache]) {
         chown(path, Some(61_234), Some(61_235)).expect("root can give files away");
     }
     assert_eq!(run(&site, &["--all"]).0, Some(0));
-    assert!(objects.iter().all(|object| is_here(&site, object)));
-    let owners: BTreeSet<_> = everything(&cache)
+    assert!(objects.iter().all(|object| is_cached(&site, object)));
+    let owners: BTreeSet<_> = all_files(&cache)
         .iter()
-        .map(|path| path.metadata().expect("it is there"))
+        .map(|path| path.metadata().expect("the file exists"))
         .map(|found| (found.uid(), found.gid()))
         .collect();
     assert_eq!(owners, BTreeSet::from([(61_234, 61_235)]));
 }
 
 #[test]
-fn without_a_server_it_fetches_by_itself_and_again_for_nothing() {
-    let origin = Origin::start();
-    let (site, objects) = three(&origin);
+fn preload_without_server_fetches_once() {
+    let origin = FakeOrigin::start();
+    let (site, objects) = three_assets(&origin);
     let (status, out, _) = run(&site, &["--all", "--dry-run"]);
     assert_eq!(status, Some(0));
     let (first, listed) = out.split_once('\n').expect("two lines");
-    assert_eq!(first, "3 assets, none cached; 3 to fetch: 8.0 MiB", "the origin was asked for the sizes");
+    assert_eq!(first, "3 assets, none cached; 3 to fetch: 8.0 MiB", "the sizes come from the origin");
     assert!(
         listed.contains("     5.0 MiB  isos/rescue.iso\n") && listed.contains("    97.6 KiB  okd/kernel\n"),
         "{listed}"
@@ -114,23 +116,19 @@ fn without_a_server_it_fetches_by_itself_and_again_for_nothing() {
     lines.sort_unstable();
     assert_eq!(lines, ["done    okd/kernel (97.6 KiB)", "done    okd/rootfs.img (3.0 MiB)"]);
     assert!(out.contains("\ndone: 2 assets fetched (3.0 MiB) in "), "{out}");
-    assert!(is_here(&site, &objects[0]) && is_here(&site, &objects[1]) && !is_here(&site, &objects[2]));
+    assert!(is_cached(&site, &objects[0]) && is_cached(&site, &objects[1]) && !is_cached(&site, &objects[2]));
 
-    let asked = objects.each_ref().map(|object| origin.seen(&object.key).len());
+    let requests = objects.each_ref().map(|object| origin.seen(&object.key).len());
     let (status, out, err) = run(&site, &["okd/kernel", "okd/rootfs.img"]);
     assert_eq!((status, err.as_str()), (Some(0), ""));
     assert_eq!(out, "2 assets, all cached (3.0 MiB)\ndone: nothing was fetched, 2 cached before\n");
-    assert_eq!(
-        asked,
-        objects.each_ref().map(|object| origin.seen(&object.key).len()),
-        "the origin heard nothing of it"
-    );
+    assert_eq!(requests, objects.each_ref().map(|object| origin.seen(&object.key).len()), "the origin got no request");
 }
 
 #[test]
-fn in_json_it_is_one_event_a_line() {
-    let origin = Origin::start();
-    let (site, _) = three(&origin);
+fn preload_json_prints_event_lines() {
+    let origin = FakeOrigin::start();
+    let (site, _) = three_assets(&origin);
     run(&site, &["okd/kernel"]);
     let (status, out, err) = run(&site, &["--all", "--json"]);
     assert_eq!((status, err.as_str()), (Some(0), ""));
@@ -144,25 +142,25 @@ fn in_json_it_is_one_event_a_line() {
     assert_eq!((&summary["event"], &summary["state"]), (&"summary".into(), &"done".into()));
     assert_eq!(summary["assets"], serde_json::json!({"total": 3, "done": 3, "failed": 0}));
     let ended: Vec<_> = events.iter().filter(|event| event["event"] == "item" && event["state"] == "done").collect();
-    assert_eq!(ended.len(), 2, "what was here is no news: {ended:?}");
+    assert_eq!(ended.len(), 2, "no event for an asset that was cached before: {ended:?}");
     assert!(events.iter().any(|event| event["event"] == "job"));
 }
 
 #[test]
-fn a_failure_is_told_with_its_reason_and_stops_it_unless_it_is_to_go_on() {
-    let origin = Origin::start();
-    let (site, objects) = three(&origin);
+fn preload_failure_stops_unless_keep_going() {
+    let origin = FakeOrigin::start();
+    let (site, objects) = three_assets(&origin);
     origin.always(&objects[1].key, Fault::Flip(70_000));
-    let site = site.asset(&Object { key: "okd/absent".to_owned(), bytes: noise(9, 10).into() });
+    let site = site.asset(&Object { key: "okd/absent".to_owned(), bytes: random_bytes(9, 10).into() });
     let (status, out, err) = run(&site, &["--all", "--keep-going"]);
     assert_eq!(status, Some(1));
     assert!(err.contains("failed  okd/rootfs.img: every source sent wrong bytes: s3://assets/okd/rootfs.img: its bytes have the SHA-256 "), "{err}");
     assert!(err.contains("failed  okd/absent: no source has it: "), "{err}");
     assert!(out.contains("failed: 2 assets fetched (5.0 MiB) in "), "{out}");
     assert!(out.ends_with(", 2 failed\nfix the cause and run it again\n"), "{out}");
-    assert!(is_here(&site, &objects[0]) && is_here(&site, &objects[2]) && site.blobs().len() == 2);
+    assert!(is_cached(&site, &objects[0]) && is_cached(&site, &objects[2]) && site.blobs().len() == 2);
 
-    // It stops at the first failure; the other one has not its turn before that.
+    // It stops at the first failure. The second asset was not started before that.
     let (status, out, err) = run(&site.set("fill.max_fills", 1), &["okd/absent", "okd/rootfs.img"]);
     assert_eq!(status, Some(1));
     assert_eq!(err.lines().count(), 1, "{err}");
@@ -170,9 +168,9 @@ fn a_failure_is_told_with_its_reason_and_stops_it_unless_it_is_to_go_on() {
 }
 
 #[test]
-fn with_too_little_room_it_says_so_before_and_pushes_out_nothing_of_its_own() {
-    let origin = Origin::start();
-    let (site, objects) = three(&origin);
+fn preload_beyond_capacity_warns_first() {
+    let origin = FakeOrigin::start();
+    let (site, objects) = three_assets(&origin);
     let site = site.set("cache.max_size", "6 MiB");
     let (status, out, err) = run(&site, &["--all", "--keep-going"]);
     assert_eq!(status, Some(1));
@@ -181,41 +179,41 @@ fn with_too_little_room_it_says_so_before_and_pushes_out_nothing_of_its_own() {
         "{out}"
     );
     assert!(err.contains(": the cache cannot store it: no space for "), "{err}");
-    assert!(is_here(&site, &objects[0]), "the smallest fits whatever comes beside it");
+    assert!(is_cached(&site, &objects[0]), "the smallest asset fits beside each other one");
     assert!(err.matches("failed  ").count() == 1 && site.blobs().len() == 2, "{err}");
 }
 
 #[test]
-fn a_kill_in_the_middle_costs_only_what_was_not_yet_here() {
-    let origin = Origin::start();
-    let image = origin.put("rootfs.img", noise(30, 32 << 20));
-    let site = Site::new(&origin).asset(&image).set("fill.part_size", "256 KiB");
+fn killed_preload_resumes_partial_fill() {
+    let origin = FakeOrigin::start();
+    let image = origin.put("rootfs.img", random_bytes(30, 32 << 20));
+    let site = TestSite::new(&origin).asset(&image).set("fill.part_size", "256 KiB");
     origin.allow(&image.key, 16 << 20);
-    let mut child = begin(&site, &["rootfs.img"]);
+    let mut child = start(&site, &["rootfs.img"]);
     origin.wait_until_sent(&image.key, 15 << 20);
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
+    child.kill().expect("the command can be killed");
+    child.wait_for_exit();
     let before = origin.sent(&image.key);
     assert!(site.blobs().is_empty());
     origin.allow(&image.key, u64::MAX);
     let (status, out, err) = run(&site, &["rootfs.img"]);
     assert_eq!(status, Some(0), "{err}");
     assert!(out.contains("done: 1 asset fetched (32.0 MiB)"), "{out}");
-    assert!(is_here(&site, &image));
+    assert!(is_cached(&site, &image));
     let again = origin.sent(&image.key) - before;
-    assert!(again < image.size() - (4 << 20), "{again} bytes came again though some {before} were here");
+    assert!(again < image.size() - (4 << 20), "{again} bytes were sent again although {before} had been sent before");
 }
 
 #[test]
-fn ctrl_c_ends_it_cleanly_and_the_next_run_goes_on() {
-    let origin = Origin::start();
-    let image = origin.put("rootfs.img", noise(31, 16 << 20));
-    let site = Site::new(&origin).asset(&image).set("fill.part_size", "256 KiB").set("fill.stall_timeout", "1h");
+fn ctrl_c_cancels_preload_cleanly() {
+    let origin = FakeOrigin::start();
+    let image = origin.put("rootfs.img", random_bytes(31, 16 << 20));
+    let site = TestSite::new(&origin).asset(&image).set("fill.part_size", "256 KiB").set("fill.stall_timeout", "1h");
     origin.allow(&image.key, 8 << 20);
-    let child = begin(&site, &["rootfs.img"]);
+    let child = start(&site, &["rootfs.img"]);
     origin.wait_until_sent(&image.key, 7 << 20);
     signal(&child, Signal::INT);
-    let (status, out, err) = rest(child);
+    let (status, out, err) = finish(child);
     assert_eq!(status, Some(1), "{out}{err}");
     assert!(err.contains("cancelling; what has come is kept (Ctrl-C again quits at once)"), "{err}");
     assert!(out.contains("\ncancelled: no asset was fetched in full, ") && out.contains(" received in "), "{out}");
@@ -224,35 +222,35 @@ fn ctrl_c_ends_it_cleanly_and_the_next_run_goes_on() {
     origin.allow(&image.key, u64::MAX);
     let (status, _, err) = run(&site, &["rootfs.img"]);
     assert_eq!(status, Some(0), "{err}");
-    assert!(origin.sent(&image.key) - before < image.size() - (2 << 20), "it went on where it was");
+    assert!(origin.sent(&image.key) - before < image.size() - (2 << 20), "the second run resumes the fill");
 }
 
 #[test]
-fn what_rotted_is_found_and_fetched_again_by_verify() {
+fn preload_verify_refetches_corrupt_blob() {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let origin = Origin::start();
-    let (site, objects) = three(&origin);
+    let origin = FakeOrigin::start();
+    let (site, objects) = three_assets(&origin);
     assert_eq!(run(&site, &["okd/**"]).0, Some(0));
     let hex = objects[0].sha256();
     let blob = site.cache_dir().join("blobs/sha256").join(&hex[..2]).join(&hex);
     let mut bytes = objects[0].bytes.to_vec();
     bytes[5000] ^= 1;
-    std::fs::set_permissions(&blob, std::fs::Permissions::from_mode(0o644)).expect("it is ours");
-    std::fs::write(&blob, bytes).expect("it can be spoilt");
+    std::fs::set_permissions(&blob, std::fs::Permissions::from_mode(0o644)).expect("the mode can be changed");
+    std::fs::write(&blob, bytes).expect("the blob can be changed");
     let sent = origin.sent(&objects[1].key);
     let (status, out, err) = run(&site, &["okd/**", "--verify"]);
     assert_eq!(status, Some(0), "{err}");
     assert!(out.starts_with("2 assets, all cached (3.0 MiB)\ncached assets are hashed again\n"), "{out}");
     assert!(out.ends_with(", 1 of them again: the cached copy was corrupt, 1 cached before\n"), "{out}");
-    assert!(is_here(&site, &objects[0]), "it was fetched again");
-    assert_eq!(origin.sent(&objects[1].key), sent, "what is right is not");
+    assert!(is_cached(&site, &objects[0]), "the corrupt blob was fetched again");
+    assert_eq!(origin.sent(&objects[1].key), sent, "the correct blob was not fetched again");
 }
 
 #[test]
-fn an_operator_is_told_what_is_not_known_and_what_is_in_the_way() {
-    let origin = Origin::start();
-    let (site, _) = three(&origin);
+fn preload_errors_name_the_cause() {
+    let origin = FakeOrigin::start();
+    let (site, _) = three_assets(&origin);
     let (status, out, err) = run(&site, &[]);
     assert_eq!((status, out.as_str()), (Some(2), ""));
     assert_eq!(err, "bootdepot: nothing to preload; name assets, or say --release, --profile, --host or --all\n");
@@ -262,7 +260,7 @@ fn an_operator_is_told_what_is_not_known_and_what_is_in_the_way() {
         err,
         "bootdepot: there is no asset \"okd/kernal\"; the nearest is \"okd/kernel\"\nthere is no release \"okd-9\"\nthere is no host \"r630-01\"\n"
     );
-    // Its admin listener is on a port that only its log tells.
+    // The commands do not know the port of its admin listener.
     let _server = site.start();
     let (status, _, err) = run(&site, &["okd/kernel"]);
     assert_eq!(status, Some(1));

@@ -9,12 +9,12 @@ use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, LazyLock, Mutex, mpsc};
-use std::thread;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bootdepot::asset::Digest;
 use bootdepot_test_support::deadline::stretch;
+use bootdepot_test_support::process::{ChildExt, CommandExt, Watchdog};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -103,8 +103,7 @@ struct TestServer {
     log: BufReader<std::process::ChildStderr>,
     http: SocketAddr,
     tftp: SocketAddr,
-    /// Dropping it ends the watchdog.
-    _watchdog: mpsc::Sender<()>,
+    watchdog: Option<Watchdog>,
     _dir: tempfile::TempDir,
 }
 
@@ -137,7 +136,7 @@ impl TestServer {
     fn start(origin: SocketAddr, variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut child = command(dir.path(), origin, variables).spawn().unwrap();
-        let watchdog = kill_after_deadline(&child);
+        let watchdog = Watchdog::with_limit(&child, DEADLINE);
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut listening = HashMap::new();
         while listening.len() < 2 {
@@ -147,11 +146,12 @@ impl TestServer {
                 listening.insert(line["protocol"].as_str().unwrap().to_owned(), address);
             }
         }
-        Self { child, log, http: listening["http"], tftp: listening["tftp"], _watchdog: watchdog, _dir: dir }
+        Self { child, log, http: listening["http"], tftp: listening["tftp"], watchdog: Some(watchdog), _dir: dir }
     }
 
     fn get(&self, path: &str) -> String {
         let mut socket = TcpStream::connect(self.http).unwrap();
+        socket.set_read_timeout(Some(stretch(DEADLINE))).unwrap();
         write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer).unwrap();
@@ -163,25 +163,15 @@ impl TestServer {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let lines = std::iter::from_fn(|| next_line(&mut self.log)).collect();
-        assert!(self.child.wait().unwrap().success());
+        self.watchdog = None;
+        assert!(self.child.wait_for_exit().success());
         lines
     }
 }
 
-/// Kills the child after [`DEADLINE`], unless the sender is dropped before.
-fn kill_after_deadline(child: &Child) -> mpsc::Sender<()> {
-    let pid = rustix::process::Pid::from_child(child);
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        if receiver.recv_timeout(stretch(DEADLINE)) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
-    });
-    sender
-}
-
 impl Drop for TestServer {
     fn drop(&mut self) {
+        self.watchdog = None;
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -324,7 +314,7 @@ fn silent_collector_delays_nothing() {
 fn unsupported_protocol_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
-    let output = command(dir.path(), "127.0.0.1:1".parse().unwrap(), &variables).output().unwrap();
+    let output = command(dir.path(), "127.0.0.1:1".parse().unwrap(), &variables).run_to_end();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("the protocol grpc is not supported; use http/protobuf"), "{text}");

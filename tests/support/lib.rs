@@ -1,6 +1,8 @@
-//! Shared by unit tests, integration tests, the quickstart and the benchmarks: an in-process S3 server, deadlines, and
-//! reports of skipped tests.
+//! Shared by unit tests, integration tests, the quickstart and the benchmarks: an in-process S3 server, deadlines, seeds, child
+//! processes, and reports of skipped tests.
 
 pub mod deadline;
+pub mod process;
 pub mod s3;
+pub mod seed;
 pub mod skip;

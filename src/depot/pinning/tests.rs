@@ -1,4 +1,4 @@
-//! Pins over restarts, power cuts and catalogs that change.
+//! Pins across restarts, power cuts and new catalogs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,6 +11,7 @@ use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::pins::PINS_FILE;
 use crate::depot::pins::file::{PinFile, PinnedDigests};
+use crate::depot::tests::wait_until;
 use crate::depot::{DepotConfig, FillSettings, RetentionReason};
 use crate::fault_points::FaultPoints;
 use crate::origin::{Origins, Timeouts};
@@ -37,7 +38,7 @@ fn depot(dir: &Path, assets: &[(&str, u8)]) -> Depot {
     Depot::new(catalog(assets), origins, Cache::open(settings).unwrap(), FillSettings::default())
 }
 
-/// Goes over to another catalog.
+/// Switches to another catalog.
 fn reconfigure(depot: &Depot, catalog: Catalog) {
     depot.reconfigure(DepotConfig { catalog, origins: None, settings: FillSettings::default() });
     depot.save_pins();
@@ -48,26 +49,26 @@ fn change(depot: &Depot, name: &str) -> Result<bool, PinError> {
     depot.shared.pins.change(name, true, &|| depot.catalog())
 }
 
-/// The names that are pinned, those that the catalog does not have in brackets.
+/// The pinned names; those that are not in the catalog in parentheses.
 fn pinned(depot: &Depot) -> Vec<String> {
     let name = |pin: Pin| if pin.known { pin.name } else { format!("({})", pin.name) };
     depot.pins().into_iter().map(name).collect()
 }
 
-fn is_held(depot: &Depot, seed: u8) -> bool {
+fn is_retained(depot: &Depot, seed: u8) -> bool {
     let held = depot.cache().is_pinned(&digest(seed));
     assert_eq!(held, depot.retention_reasons(&digest(seed)).contains(&RetentionReason::Operator));
     held
 }
 
 #[tokio::test]
-async fn a_pin_outlives_a_restart_and_holds_what_is_not_here_yet() {
+async fn pin_survives_restart_without_blob() {
     let dir = tempfile::tempdir().unwrap();
     let all = [("okd/kernel", 1), ("okd/rootfs.img", 2)];
     let before = depot(dir.path(), &all);
     assert!(before.pin("okd/rootfs.img").await.unwrap());
-    assert!(!before.pin("okd/rootfs.img").await.unwrap(), "no news");
-    assert!(is_held(&before, 2) && !is_held(&before, 1));
+    assert!(!before.pin("okd/rootfs.img").await.unwrap(), "already pinned");
+    assert!(is_retained(&before, 2) && !is_retained(&before, 1));
     insta::assert_snapshot!(fs::read_to_string(dir.path().join(PINS_FILE)).unwrap(), @r#"
     {
       "version": 1,
@@ -81,50 +82,50 @@ async fn a_pin_outlives_a_restart_and_holds_what_is_not_here_yet() {
     drop(before);
     let after = depot(dir.path(), &all);
     assert_eq!(pinned(&after), ["okd/rootfs.img"]);
-    assert!(is_held(&after, 2));
+    assert!(is_retained(&after, 2));
     assert!(after.unpin("okd/rootfs.img").await.unwrap());
     assert!(!after.unpin("okd/rootfs.img").await.unwrap());
-    assert!(!is_held(&after, 2));
+    assert!(!is_retained(&after, 2));
     drop(after);
     assert!(pinned(&depot(dir.path(), &all)).is_empty());
 }
 
 #[tokio::test]
-async fn a_name_that_the_catalog_forgets_stays_pinned_with_what_it_was() {
+async fn pin_survives_removal_from_catalog() {
     let dir = tempfile::tempdir().unwrap();
     let first = depot(dir.path(), &[("a", 1), ("b", 2)]);
     first.pin("a").await.unwrap();
     drop(first);
     let without = depot(dir.path(), &[("b", 2)]);
     assert_eq!(pinned(&without), ["(a)"]);
-    assert!(is_held(&without, 1), "its bytes are still what a machine may boot tomorrow");
+    assert!(is_retained(&without, 1), "its blob stays pinned");
     without.pin("b").await.unwrap();
     drop(without);
     let again = depot(dir.path(), &[("a", 1), ("b", 2)]);
     assert_eq!(pinned(&again), ["a", "b"]);
     drop(again);
     let without = depot(dir.path(), &[("b", 2)]);
-    assert!(without.unpin("a").await.unwrap(), "it can be let go of by its name");
+    assert!(without.unpin("a").await.unwrap(), "it can be unpinned by name");
     assert_eq!(pinned(&without), ["b"]);
 }
 
 #[tokio::test]
-async fn a_pin_follows_its_name_to_other_bytes_without_a_restart() {
+async fn pin_follows_name_to_new_digest() {
     let dir = tempfile::tempdir().unwrap();
     let depot = depot(dir.path(), &[("a", 1)]);
     depot.pin("a").await.unwrap();
     reconfigure(&depot, catalog(&[("a", 9)]));
-    assert!(is_held(&depot, 9) && !is_held(&depot, 1));
+    assert!(is_retained(&depot, 9) && !is_retained(&depot, 1));
     reconfigure(&depot, catalog(&[]));
-    assert!(is_held(&depot, 9));
+    assert!(is_retained(&depot, 9));
     let text = fs::read_to_string(dir.path().join(PINS_FILE)).unwrap();
     assert!(text.contains(&digest(9).to_string()), "{text}");
 }
 
-/// A disk that takes its time with one pin holds up no change of the catalog, which machines wait for; and the pin is of the
-/// catalog that there is then.
+/// A slow disk must not delay a new catalog, which machines wait for; and the pin that was being written follows the new
+/// catalog.
 #[test]
-fn a_catalog_that_changes_while_a_pin_is_written_waits_for_no_disk_and_is_followed() {
+fn reconfigure_does_not_wait_for_disk() {
     let dir = tempfile::tempdir().unwrap();
     let mut depot = depot(dir.path(), &[("a", 1), ("b", 2)]);
     change(&depot, "b").unwrap();
@@ -146,11 +147,11 @@ fn a_catalog_that_changes_while_a_pin_is_written_waits_for_no_disk_and_is_follow
         on_disk.recv_timeout(DEADLINE).unwrap();
         let catalog = catalog(&[("a", 9), ("b", 8)]);
         depot.reconfigure(DepotConfig { catalog, origins: None, settings: FillSettings::default() });
-        assert!(is_held(&depot, 8) && !is_held(&depot, 2), "without the disk");
+        assert!(is_retained(&depot, 8) && !is_retained(&depot, 2), "while the disk is busy");
         drop(go_on);
         assert!(pinning.join().unwrap().unwrap());
     });
-    assert!(is_held(&depot, 9) && !is_held(&depot, 1));
+    assert!(is_retained(&depot, 9) && !is_retained(&depot, 1));
     depot.save_pins();
     let kept = PinFile::new(dir.path().join(PINS_FILE)).read().unwrap();
     let kept: Vec<_> = kept.into_values().map(|pinned| pinned.digest).collect();
@@ -158,7 +159,7 @@ fn a_catalog_that_changes_while_a_pin_is_written_waits_for_no_disk_and_is_follow
 }
 
 #[tokio::test]
-async fn what_the_settings_pin_is_let_go_of_when_they_do_and_operators_pins_are_apart() {
+async fn configured_and_operator_pins_are_independent() {
     let dir = tempfile::tempdir().unwrap();
     let depot = depot(dir.path(), &[("a", 1)]);
     depot.pin("a").await.unwrap();
@@ -173,31 +174,26 @@ async fn what_the_settings_pin_is_let_go_of_when_they_do_and_operators_pins_are_
 }
 
 #[tokio::test]
-async fn pins_are_kept_in_a_directory_that_is_made_again() {
+async fn pin_file_is_rewritten_after_deletion() {
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("cache");
     let first = depot(&cache, &[("a", 1), ("b", 2)]);
     first.pin("a").await.unwrap();
     fs::remove_dir_all(&cache).unwrap();
     first.save_pins();
-    assert!(!cache.exists(), "that is the cache's to make");
+    assert!(!cache.exists(), "only the cache creates its directory");
 
     first.cache().probe().unwrap();
     let stop = CancellationToken::new();
-    let looking = tokio::spawn({
+    let maintaining = tokio::spawn({
         let (depot, stop) = (first.clone(), stop.clone());
         async move { depot.maintain_pins_every(Duration::from_millis(1), stop).await }
     });
-    let written = async {
-        while !cache.join(PINS_FILE).exists() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, written).await.expect("it is written again");
+    wait_until(|| cache.join(PINS_FILE).exists()).await;
     stop.cancel();
-    looking.await.unwrap();
+    maintaining.await.unwrap();
 
-    // Whoever stops the server at once loses nothing either.
+    // The file is also written when the server stops at once.
     fs::remove_dir_all(&cache).unwrap();
     first.cache().probe().unwrap();
     first.maintain_pins(stop).await;
@@ -206,7 +202,7 @@ async fn pins_are_kept_in_a_directory_that_is_made_again() {
 }
 
 #[tokio::test]
-async fn only_names_that_are_known_can_be_pinned_or_unpinned() {
+async fn unknown_name_cannot_be_pinned() {
     let dir = tempfile::tempdir().unwrap();
     let depot = depot(dir.path(), &[("a", 1)]);
     for refused in [depot.pin("b").await, depot.unpin("b").await] {
@@ -216,18 +212,18 @@ async fn only_names_that_are_known_can_be_pinned_or_unpinned() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_never_overwritten_and_counts_again_once_mended() {
+async fn invalid_pin_file_is_not_overwritten() {
     for bad in ["", "{", r#"{"version":2,"pins":{}}"#, r#"{"version":1,"pins":{"/a":{"sha256":""}}}"#] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(PINS_FILE);
         fs::write(&path, bad).unwrap();
         let depot = depot(dir.path(), &[("a", 1), ("b", 2)]);
-        let trouble = depot.pin_problem().unwrap();
-        assert!(trouble.contains("cannot be read") && trouble.contains("mend the file"), "{trouble}");
+        let problem = depot.pin_problem().unwrap();
+        assert!(problem.contains("cannot read the pins") && problem.contains("repair the file"), "{problem}");
         assert!(matches!(depot.pin("a").await, Err(PinError::Unreadable { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), bad);
-        let mended = format!(r#"{{"version":1,"pins":{{"b":{{"sha256":"{}"}}}}}}"#, digest(2));
-        fs::write(&path, mended).unwrap();
+        let repaired = format!(r#"{{"version":1,"pins":{{"b":{{"sha256":"{}"}}}}}}"#, digest(2));
+        fs::write(&path, repaired).unwrap();
         depot.pin("a").await.unwrap();
         assert_eq!(pinned(&depot), ["a", "b"]);
         assert_eq!(depot.pin_problem(), None);
@@ -235,14 +231,14 @@ async fn what_cannot_be_read_is_never_overwritten_and_counts_again_once_mended()
 }
 
 #[tokio::test]
-async fn a_pin_that_the_disk_does_not_take_is_not_promised() {
+async fn unwritable_pin_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let depot = depot(dir.path(), &[("a", 1)]);
-    // Root writes whatever the mode says; a directory in the way stops everybody.
+    // Root can write whatever the mode is, but not to a directory.
     fs::create_dir(dir.path().join("pins.json.new")).unwrap();
     let error = depot.pin("a").await.unwrap_err();
     assert!(error.to_string().starts_with("nothing was changed: "), "{error}");
-    assert!(!is_held(&depot, 1) && pinned(&depot).is_empty());
+    assert!(!is_retained(&depot, 1) && pinned(&depot).is_empty());
 }
 
 /// [`crate::durable_file`] tests each step; this tests that the pins go through it.

@@ -1,26 +1,22 @@
-//! What whoever looks sees of fills and transfers, while they happen and afterwards.
+//! Fills and transfers as operators see them, active and ended.
 
 use super::*;
 use crate::depot::{EvictRefusal, FillEvent, FillOutcome, FillPhase, RetentionReason};
 
 #[tokio::test]
-async fn a_fill_is_seen_from_its_beginning_to_its_end() {
+async fn fill_publishes_start_progress_and_end() {
     let test = TestDepot::new(&[&[Fault::HoldFrom { at: 1_000_000 }]]).await;
     let mut events = test.depot.fill_events();
     let (depot, asset) = (test.depot.clone(), test.found());
     let fetching = tokio::spawn(async move { depot.fetch(&asset).await });
-    let FillEvent::Began(began) = events.recv().await.unwrap() else { panic!("it begins first") };
+    let FillEvent::Began(began) = events.recv().await.unwrap() else { panic!("expected the start") };
     assert_eq!((began.name.as_str(), began.phase), ("disk.img", FillPhase::Waiting));
-    let under_way = loop {
-        match test.depot.fills().as_slice() {
-            [fill] if fill.bytes >= 500_000 => break fill.clone(),
-            _ => tokio::task::yield_now().await,
-        }
-    };
-    assert_eq!(under_way.phase, FillPhase::Filling);
-    assert_eq!(under_way.size, Some(SIZE as u64));
-    assert!(under_way.received >= under_way.bytes && under_way.bytes < SIZE as u64);
-    assert_eq!(under_way.digest, test.asset.digest);
+    wait_until(|| test.depot.fills().iter().any(|fill| fill.bytes >= 500_000)).await;
+    let active = test.depot.fills().remove(0);
+    assert_eq!(active.phase, FillPhase::Filling);
+    assert_eq!(active.size, Some(SIZE as u64));
+    assert!(active.received >= active.bytes && active.bytes < SIZE as u64);
+    assert_eq!(active.digest, test.asset.digest);
     test.origins[0].heal();
     fetching.await.unwrap().unwrap();
     assert!(test.depot.fills().is_empty());
@@ -31,21 +27,21 @@ async fn a_fill_is_seen_from_its_beginning_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_failed_fill_says_why_and_two_hundred_are_remembered() {
+async fn failed_fills_keep_reason_and_limit() {
     let test = TestDepot::with(&[&[Fault::Status(404)]], |test| test.settings.negative_ttl = Duration::ZERO).await;
     for _ in 0..205 {
         test.depot.fetch(&test.found()).await.unwrap_err();
-        test.settle().await;
+        test.wait_for_fills().await;
     }
     let past = test.depot.past_fills();
     assert_eq!(past.len(), 200);
     assert_eq!(past[0].outcome, FillOutcome::OriginFailed);
     assert!(past[0].detail.as_ref().unwrap().contains("no source has it"), "{:?}", past[0].detail);
-    assert!(past[0].ended >= past[199].ended, "the newest is first");
+    assert!(past[0].ended >= past[199].ended, "newest first");
 }
 
 #[tokio::test]
-async fn what_a_transfer_sent_is_seen_before_it_ends() {
+async fn active_transfer_shows_sent_bytes() {
     let test = TestDepot::new(&[&[]]).await;
     let peer = "192.0.2.7:4000".parse().unwrap();
     let mut first = test.depot.transfer(Protocol::Http, peer, "disk.img");
@@ -55,7 +51,7 @@ async fn what_a_transfer_sent_is_seen_before_it_ends() {
     first.add_sent(24);
     second.set_sent(512);
     let open = test.depot.open_transfers();
-    assert_eq!(open.iter().map(|open| open.sent).collect::<Vec<_>>(), [1024, 512], "the oldest first");
+    assert_eq!(open.iter().map(|open| open.sent).collect::<Vec<_>>(), [1024, 512], "oldest first");
     assert_eq!(
         (open[0].name.as_str(), open[0].cache, open[0].protocol),
         ("disk.img", Some(CacheState::Miss), Protocol::Http)
@@ -70,7 +66,7 @@ async fn what_a_transfer_sent_is_seen_before_it_ends() {
 }
 
 #[tokio::test]
-async fn five_hundred_past_transfers_are_remembered() {
+async fn past_transfers_are_limited() {
     let test = TestDepot::new(&[&[]]).await;
     for port in 1..=510 {
         let peer = std::net::SocketAddr::from(([192, 0, 2, 7], port));
@@ -81,24 +77,24 @@ async fn five_hundred_past_transfers_are_remembered() {
 }
 
 #[tokio::test]
-async fn evicting_is_refused_by_who_holds_the_blob() {
+async fn eviction_refusal_lists_reasons() {
     let test = TestDepot::new(&[&[]]).await;
     let asset = test.found();
     let refused = test.depot.evict(&asset).await.unwrap_err();
     assert!(matches!(refused, EvictRefusal::Absent(_)), "{refused}");
     test.depot.fetch(&asset).await.unwrap();
-    let hold = test.depot.retain(&asset, RetentionReason::Release("okd-1".to_owned()));
+    let retention = test.depot.retain(&asset, RetentionReason::Release("okd-1".to_owned()));
     test.depot.pin("disk.img").await.unwrap();
     let EvictRefusal::Retained { reasons, .. } = test.depot.evict(&asset).await.unwrap_err() else {
-        panic!("it is held")
+        panic!("the blob is retained")
     };
     assert_eq!(reasons, [RetentionReason::Operator, RetentionReason::Release("okd-1".to_owned())]);
-    drop(hold);
+    drop(retention);
     test.depot.unpin("disk.img").await.unwrap();
     let reader = test.depot.read(&asset).await.unwrap();
     let refused = test.depot.evict(&asset).await.unwrap_err();
     assert!(matches!(refused, EvictRefusal::InUse(_)), "{refused}");
     drop(reader);
     assert_eq!(test.depot.evict(&asset).await.unwrap(), SIZE as u64);
-    assert!(!test.blob_is_here());
+    assert!(!test.is_cached());
 }

@@ -9,7 +9,7 @@ fn block_list(data: &[u8], block_size: usize) -> String {
     format!(r#"{{"version":1,"sha256":"{digest}","size":{size},"block_size":{block_size},"blocks":[{blocks}]}}"#)
 }
 
-/// Gives the test's asset a block list on its first origin.
+/// Adds a block list to the asset, on its first origin.
 pub(super) fn with_block_list(test: &mut TestDepot) {
     let list = block_list(&test.data, 100_000);
     test.asset.blocks =
@@ -18,7 +18,7 @@ pub(super) fn with_block_list(test: &mut TestDepot) {
 }
 
 #[tokio::test]
-async fn with_a_block_list_a_cold_range_completes_before_the_rest_is_here() {
+async fn block_list_completes_range_before_whole() {
     let held = [Fault::HoldFrom { at: 1_000_000 }];
     let test = TestDepot::with(&[&held], |h| {
         with_block_list(h);
@@ -29,7 +29,7 @@ async fn with_a_block_list_a_cold_range_completes_before_the_rest_is_here() {
     let (got, end) = test.get(range).await;
     end.unwrap();
     assert!(got == test.part(range));
-    assert!(!test.blob_is_here(), "the rest is still being held");
+    assert!(!test.is_cached(), "the origin still holds back the rest");
     test.origins[0].heal();
     let (got, end) = test.get_all().await;
     end.unwrap();
@@ -37,18 +37,18 @@ async fn with_a_block_list_a_cold_range_completes_before_the_rest_is_here() {
 }
 
 #[tokio::test]
-async fn with_a_block_list_one_bad_block_is_asked_for_again_alone() {
+async fn bad_block_is_refetched_alone() {
     let test = TestDepot::with(&[&[Fault::FlipOnce { at: 1_234_567 }]], with_block_list).await;
     let (got, end) = test.get_all().await;
     end.unwrap();
     assert!(got == test.data);
-    test.settle().await;
-    assert!(test.blob_is_here());
+    test.wait_for_fills().await;
+    assert!(test.is_cached());
     assert_eq!(test.origins[0].sent("disk.img"), SIZE as u64 + 100_000);
 }
 
 #[tokio::test]
-async fn with_a_block_list_no_wrong_byte_goes_out_at_all() {
+async fn block_list_never_sends_wrong_bytes() {
     let test = TestDepot::with(&[&[Fault::Flip { at: 1_234_567 }]], with_block_list).await;
     let (got, end) = test.get_all().await;
     assert_eq!(end.unwrap_err().outcome(), Outcome::DigestMismatch);
@@ -56,7 +56,7 @@ async fn with_a_block_list_no_wrong_byte_goes_out_at_all() {
 }
 
 #[tokio::test]
-async fn a_block_list_that_is_not_the_trusted_one_is_done_without() {
+async fn untrusted_block_list_is_ignored() {
     let test = TestDepot::with(&[&[]], |h| {
         with_block_list(h);
         h.origins[0].put("disk.img.blocks", b"{}".to_vec());
@@ -67,10 +67,10 @@ async fn a_block_list_that_is_not_the_trusted_one_is_done_without() {
     assert!(got == test.data);
 }
 
-/// Block 0 is proven from the first source, then the second one, which ignores ranges, writes
-/// its wrong byte 10 over it, and a reader is given that byte as proven, with a clean end.
+/// Block 0 is verified from the first source. The second source ignores ranges, and has a wrong byte in that block: if it
+/// overwrote the block, a reader would get the wrong byte as verified.
 #[tokio::test]
-async fn a_stream_does_not_write_over_proven_blocks() {
+async fn stream_never_overwrites_verified_blocks() {
     let stream = [Fault::IgnoreRange, Fault::Flip { at: 10 }, Fault::HoldFrom { at: 1_500_000 }];
     let test = TestDepot::with(&[&[Fault::HoldFrom { at: 700_000 }], &stream], |h| {
         with_block_list(h);
@@ -81,17 +81,15 @@ async fn a_stream_does_not_write_over_proven_blocks() {
     let (got, end) = test.get(range).await;
     end.unwrap();
     assert!(got == test.part(range), "from the first source");
-    test.origins[0].turn(&[Fault::Status(403)]);
-    while !test.depot.active_fills().values().any(|fill| fill.progress().written() >= 1_400_000) {
-        tokio::task::yield_now().await;
-    }
+    test.origins[0].set_faults(&[Fault::Status(403)]);
+    wait_until(|| test.depot.active_fills().values().any(|fill| fill.progress().written() >= 1_400_000)).await;
     let (got, end) = test.get(range).await;
     end.unwrap();
-    assert!(got == test.part(range), "proven bytes stay what they were");
+    assert!(got == test.part(range), "verified bytes do not change");
 }
 
 #[tokio::test]
-async fn around_the_cache_a_block_list_makes_ranges_cheap() {
+async fn bypass_with_block_list_reads_range() {
     let test = TestDepot::with(&[&[]], |h| {
         with_block_list(h);
         h.max_size = 1 << 20;

@@ -1,9 +1,9 @@
-//! Assets that the cache has no room for.
+//! Assets that the cache has no space for.
 
 use super::*;
 
 #[tokio::test]
-async fn an_asset_larger_than_the_cache_streams_through_proven() {
+async fn oversized_asset_bypasses_cache() {
     let mut test = TestDepot::with(&[&[]], |h| h.max_size = 1 << 20).await;
     for size in [None, Some(SIZE as u64)] {
         test.asset.size = size;
@@ -19,7 +19,7 @@ async fn an_asset_larger_than_the_cache_streams_through_proven() {
 }
 
 #[tokio::test]
-async fn around_the_cache_wrong_bytes_are_not_completed_either() {
+async fn bypass_never_completes_wrong_bytes() {
     let test = TestDepot::with(&[&[Fault::Flip { at: 2_999_999 }]], |h| h.max_size = 1 << 20).await;
     let (got, end) = test.get_all().await;
     assert!(got.len() as u64 <= SIZE as u64 - progress::HELD_TAIL);
@@ -28,5 +28,5 @@ async fn around_the_cache_wrong_bytes_are_not_completed_either() {
     let range = ByteRange::new(2_999_000, 3_000_000);
     let (got, end) = test.get(range).await;
     end.unwrap();
-    assert!(got == test.part(range), "nothing had gone out, so the next source took over");
+    assert!(got == test.part(range), "nothing was sent, so the next source is used");
 }

@@ -1,45 +1,41 @@
-//! Fills that are wanted by those who may change their mind.
+//! Fills that can be cancelled.
 
 use super::*;
 use crate::depot::{FetchError, FillOutcome};
 
-/// A test whose origin holds back most of the image, and a job's fetch of it that is under way.
-async fn begun() -> (TestDepot, tokio::task::JoinHandle<Result<(), FetchError>>) {
+/// A depot whose origin holds back most of the image, and an active cancellable fetch of it.
+async fn start_fetch() -> (TestDepot, tokio::task::JoinHandle<Result<(), FetchError>>) {
     let test = TestDepot::new(&[&[Fault::HoldFrom { at: 1_000_000 }]]).await;
-    let fetching = wanting(&test);
-    while !test.depot.fills().iter().any(|fill| fill.bytes >= 500_000) {
-        tokio::task::yield_now().await;
-    }
+    let fetching = spawn_fetch(&test);
+    wait_until(|| test.depot.fills().iter().any(|fill| fill.bytes >= 500_000)).await;
     (test, fetching)
 }
 
-fn wanting(test: &TestDepot) -> tokio::task::JoinHandle<Result<(), FetchError>> {
+fn spawn_fetch(test: &TestDepot) -> tokio::task::JoinHandle<Result<(), FetchError>> {
     let (depot, asset) = (test.depot.clone(), test.found());
     tokio::spawn(async move { depot.fetch_cancellable(&asset).await })
 }
 
 #[tokio::test]
-async fn a_fill_that_nobody_wants_any_more_is_ended_and_keeps_what_it_has() {
-    let (test, fetching) = begun().await;
+async fn unneeded_fill_is_cancelled_and_resumable() {
+    let (test, fetching) = start_fetch().await;
     fetching.abort();
     assert!(fetching.await.unwrap_err().is_cancelled());
-    test.settle().await;
+    test.wait_for_fills().await;
     let past = test.depot.past_fills();
     assert_eq!(past[0].outcome, FillOutcome::Cancelled);
-    assert_eq!(past[0].detail.as_deref(), Some("nobody wants it any more"));
+    assert_eq!(past[0].detail.as_deref(), Some("no client, release or job needs it any more"));
     test.origins[0].heal();
     test.depot.fetch(&test.found()).await.unwrap();
-    assert!(test.blob_is_here());
-    assert!(test.origins[0].sent("disk.img") < 2 * SIZE as u64, "the next one took over what was here");
+    assert!(test.is_cached());
+    assert!(test.origins[0].sent("disk.img") < 2 * SIZE as u64, "the next fill reuses what was written");
 }
 
 #[tokio::test]
-async fn a_fill_that_a_client_wants_goes_on() {
-    let (test, fetching) = begun().await;
+async fn client_interest_survives_job_cancel() {
+    let (test, fetching) = start_fetch().await;
     let (got, ()) = tokio::join!(test.get_all(), async {
-        while test.depot.active_fills().values().all(|fill| fill.interest().clone().withdraw()) {
-            tokio::task::yield_now().await;
-        }
+        wait_until(|| test.depot.active_fills().values().any(|fill| !fill.interest().clone().withdraw())).await;
         fetching.abort();
         assert!(fetching.await.unwrap_err().is_cancelled());
         test.origins[0].heal();
@@ -47,13 +43,13 @@ async fn a_fill_that_a_client_wants_goes_on() {
     assert!(got.0 == test.data);
     got.1.unwrap();
     assert_eq!(test.depot.past_fills()[0].outcome, FillOutcome::Complete);
-    assert_eq!(test.origins[0].sent("disk.img"), SIZE as u64, "every byte crossed once");
+    assert_eq!(test.origins[0].sent("disk.img"), SIZE as u64, "every byte is sent once");
 }
 
 #[tokio::test]
-async fn of_two_jobs_one_may_give_up() {
-    let (test, first) = begun().await;
-    let second = wanting(&test);
+async fn second_job_keeps_fill_running() {
+    let (test, first) = start_fetch().await;
+    let second = spawn_fetch(&test);
     tokio::task::yield_now().await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
@@ -63,8 +59,8 @@ async fn of_two_jobs_one_may_give_up() {
 }
 
 #[tokio::test]
-async fn a_fill_that_a_release_needs_goes_on_when_its_keeper_looks_away() {
-    let (test, job) = begun().await;
+async fn permanent_fetch_survives_dropped_future() {
+    let (test, job) = start_fetch().await;
     let (depot, asset) = (test.depot.clone(), test.found());
     let keeper = tokio::spawn(async move { depot.fetch(&asset).await });
     tokio::task::yield_now().await;
@@ -73,20 +69,18 @@ async fn a_fill_that_a_release_needs_goes_on_when_its_keeper_looks_away() {
         assert!(gone.await.unwrap_err().is_cancelled());
     }
     test.origins[0].heal();
-    test.settle().await;
-    assert!(test.blob_is_here());
+    test.wait_for_fills().await;
+    assert!(test.is_cached());
 }
 
-/// Whoever comes while the old fill is on its way out has a fill of its own, and no error of somebody else's.
+/// A client that joins while the old fill is being cancelled gets a fill of its own, not the cancellation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_comes_as_the_last_wish_ends_is_served_all_the_same() {
+async fn client_joining_during_cancel_is_served() {
     let test = TestDepot::new(&[&[]]).await;
     for round in 0..60 {
-        let fetching = wanting(&test);
+        let fetching = spawn_fetch(&test);
         if round % 3 > 0 {
-            while test.depot.fills().is_empty() && !test.blob_is_here() {
-                tokio::task::yield_now().await;
-            }
+            wait_until(|| !test.depot.fills().is_empty() || test.is_cached()).await;
         }
         let reading = test.depot.clone();
         let reading = tokio::spawn(async move { get(&reading, ByteRange::whole(u64::MAX)).await });
@@ -98,9 +92,12 @@ async fn a_client_that_comes_as_the_last_wish_ends_is_served_all_the_same() {
         end.unwrap();
         assert!(got == test.data, "round {round}");
         let _ = fetching.await;
-        test.settle().await;
-        while test.depot.evict(&test.found()).await.is_err() {
-            tokio::task::yield_now().await;
+        test.wait_for_fills().await;
+        let mut attempts = 0;
+        while let Err(error) = test.depot.evict(&test.found()).await {
+            attempts += 1;
+            assert!(attempts < 60_000, "round {round}: {error}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An HTTP origin in this process: objects with strong `ETags`, ranged reads, and faults on demand.
+//! A fake HTTP origin: objects with strong `ETags`, ranged reads, and faults on demand.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -15,28 +15,28 @@ use tokio::sync::watch;
 
 use crate::asset::SourceUrl;
 
-/// How an origin misbehaves, towards `disk.img` alone.
+/// A fault of an origin, for `disk.img` only.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
-    /// Every answer has this status.
+    /// Every response has this status.
     Status(u16),
-    /// Sends the whole whatever range is asked.
+    /// Sends the whole object, whatever the range.
     IgnoreRange,
-    /// Does so with one request, after so many others.
+    /// The same for one request, after this many others.
     IgnoreRangeOnce { after: usize },
-    /// The byte at this offset is another.
+    /// The byte at this offset is wrong.
     Flip { at: usize },
-    /// The same, in the first answer that holds it.
+    /// The same, in the first response that has it.
     FlipOnce { at: usize },
-    /// A body ends after so many bytes, so many times.
+    /// A body ends after this many bytes, this many times.
     CutAfter { bytes: usize, times: usize },
-    /// A body goes silent after so many bytes, so many times.
+    /// A body stalls after this many bytes, this many times.
     StallAfter { bytes: usize, times: usize },
-    /// After so many requests the object has another validator.
+    /// After this many requests the object has another validator.
     ChangeAfter { requests: usize },
-    /// Each answer has another validator.
+    /// Each response has another validator.
     AlwaysChange,
-    /// Bytes from this offset on do not come before [`FakeOrigin::heal`].
+    /// Bytes from this offset on are held back until [`FakeOrigin::heal`].
     HoldFrom { at: usize },
 }
 
@@ -48,7 +48,7 @@ struct State {
     requests: usize,
 }
 
-/// The origin. Its task ends with the test's runtime.
+/// A fake origin. Its task ends with the test's runtime.
 pub(crate) struct FakeOrigin {
     address: std::net::SocketAddr,
     state: Arc<Mutex<State>>,
@@ -68,8 +68,8 @@ impl FakeOrigin {
                 let (socket, _) = listener.accept().await.unwrap();
                 let (shared, heal) = (Arc::clone(&shared), heal.clone());
                 let service = hyper::service::service_fn(move |request| {
-                    let answer = answer(&request, &shared, &heal);
-                    async move { Ok::<_, Infallible>(answer) }
+                    let response = respond(&request, &shared, &heal);
+                    async move { Ok::<_, Infallible>(response) }
                 });
                 tokio::spawn(
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service),
@@ -87,15 +87,15 @@ impl FakeOrigin {
         self.state.lock().unwrap().objects.insert(name.to_owned(), data.into());
     }
 
-    /// From now on misbehaves like this alone, and lets go of what is held.
-    pub(crate) fn turn(&self, faults: &[Fault]) {
+    /// Replaces the faults, and releases bytes that are held back.
+    pub(crate) fn set_faults(&self, faults: &[Fault]) {
         self.state.lock().unwrap().faults = faults.to_vec();
         self.healed.send_replace(true);
     }
 
-    /// Forgets all faults, and lets go of what is held.
+    /// Removes all faults, and releases bytes that are held back.
     pub(crate) fn heal(&self) {
-        self.turn(&[]);
+        self.set_faults(&[]);
     }
 
     /// Requests for `disk.img` so far.
@@ -109,17 +109,21 @@ impl FakeOrigin {
     }
 }
 
-fn answer(request: &Request<Incoming>, shared: &Arc<Mutex<State>>, heal: &watch::Receiver<bool>) -> Response<Slow> {
+fn respond(
+    request: &Request<Incoming>,
+    shared: &Arc<Mutex<State>>,
+    heal: &watch::Receiver<bool>,
+) -> Response<FaultyBody> {
     let mut state = shared.lock().unwrap();
     let name = request.uri().path().trim_start_matches('/').to_owned();
-    let ours = name == "disk.img";
-    state.requests += usize::from(ours);
+    let is_image = name == "disk.img";
+    state.requests += usize::from(is_image);
     let requests = state.requests;
     let Some(data) = state.objects.get(&name).cloned() else { return status(404) };
-    let mut body = Slow { heal: heal.clone(), ..Slow::new(name, data.clone(), Arc::clone(shared)) };
+    let mut body = FaultyBody { heal: heal.clone(), ..FaultyBody::new(name, data.clone(), Arc::clone(shared)) };
     let (mut etag, mut ignore, mut once) = ("v1".to_owned(), false, None);
-    let range = asked(request.headers(), data.len());
-    for fault in state.faults.iter_mut().filter(|_| ours) {
+    let range = requested_range(request.headers(), data.len());
+    for fault in state.faults.iter_mut().filter(|_| is_image) {
         match fault {
             Fault::Status(code) => return status(*code),
             Fault::IgnoreRange => ignore = true,
@@ -169,20 +173,20 @@ fn answer(request: &Request<Incoming>, shared: &Arc<Mutex<State>>, heal: &watch:
     response.header(header::CONTENT_LENGTH, range.len()).body(body).unwrap()
 }
 
-fn asked(headers: &HeaderMap, total: usize) -> std::ops::Range<usize> {
+fn requested_range(headers: &HeaderMap, total: usize) -> std::ops::Range<usize> {
     let Some(text) = headers.get(header::RANGE) else { return 0..total };
     let (from, to) = text.to_str().unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
     let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
     from..total.min(to + 1).max(from)
 }
 
-fn status(code: u16) -> Response<Slow> {
-    let body = Slow::new(String::new(), Bytes::new(), Arc::default());
+fn status(code: u16) -> Response<FaultyBody> {
+    let body = FaultyBody::new(String::new(), Bytes::new(), Arc::default());
     Response::builder().status(code).header(header::CONTENT_LENGTH, 0).body(body).unwrap()
 }
 
-/// A body that comes in pieces of 16 KiB, up to its fault.
-struct Slow {
+/// A body in pieces of 16 KiB, with faults.
+struct FaultyBody {
     name: String,
     data: Bytes,
     from: usize,
@@ -196,7 +200,7 @@ struct Slow {
     shared: Arc<Mutex<State>>,
 }
 
-impl Slow {
+impl FaultyBody {
     /// A body without faults, of the object `name`.
     fn new(name: String, data: Bytes, shared: Arc<Mutex<State>>) -> Self {
         Self {
@@ -226,7 +230,7 @@ impl Slow {
     }
 }
 
-impl http_body::Body for Slow {
+impl http_body::Body for FaultyBody {
     type Data = Bytes;
     type Error = std::io::Error;
 
@@ -238,7 +242,7 @@ impl http_body::Body for Slow {
             return Poll::Ready(None);
         }
         if self.cut.is_some_and(|cut| self.sent >= cut) {
-            // What was sent so far is flushed while the body is pending; without that hyper would drop it too.
+            // Pending once, so that hyper flushes what was sent so far instead of dropping it.
             if !std::mem::replace(&mut self.flushed, true) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

@@ -1,10 +1,10 @@
-//! Other assets, origins and settings under a depot that is in use.
+//! New catalogs, origins and settings while a depot is in use.
 
 use super::*;
 use crate::asset::SourceUrl;
 
 impl TestDepot {
-    /// The same asset with these sources, in the place of all that there was.
+    /// Switches to a catalog that has the asset with these sources, or no asset without sources.
     fn reconfigure(&self, sources: Vec<SourceUrl>) {
         let asset = Asset { sources, ..self.asset.clone() };
         let assets = if asset.sources.is_empty() { Vec::new() } else { vec![asset] };
@@ -18,7 +18,7 @@ impl TestDepot {
 }
 
 #[tokio::test]
-async fn whoever_reads_goes_on_with_what_the_catalog_has_no_more() {
+async fn stream_survives_removal_from_catalog() {
     let test = TestDepot::new(&[&[Fault::HoldFrom { at: 1_000_000 }]]).await;
     let asset = test.found();
     let reader = test.depot.read(&asset).await.unwrap();
@@ -34,22 +34,22 @@ async fn whoever_reads_goes_on_with_what_the_catalog_has_no_more() {
         got.extend_from_slice(&piece.unwrap());
     }
     assert!(got == test.data);
-    test.settle().await;
-    assert!(test.blob_is_here(), "the fill went on to its end");
-    assert_eq!(test.origins[0].sent("disk.img"), SIZE as u64, "every byte crossed once");
+    test.wait_for_fills().await;
+    assert!(test.is_cached(), "the fill completes");
+    assert_eq!(test.origins[0].sent("disk.img"), SIZE as u64, "every byte is sent once");
 }
 
 #[tokio::test]
-async fn a_failure_is_held_against_its_sources_alone() {
+async fn cached_failure_applies_to_its_sources() {
     let test = TestDepot::new(&[&[Fault::Status(404)], &[]]).await;
     test.reconfigure(vec![test.source(0)]);
     let missing = async || test.get_all().await.1.unwrap_err().outcome() == Outcome::NotFound;
     assert!(missing().await);
-    test.settle().await;
+    test.wait_for_fills().await;
     let requests = test.origins[0].requests();
     test.reconfigure(vec![test.source(0)]);
     assert!(missing().await);
-    assert_eq!(test.origins[0].requests(), requests, "nothing has changed for it");
+    assert_eq!(test.origins[0].requests(), requests, "the failure is still cached");
     test.reconfigure(vec![test.source(1)]);
     assert_eq!(test.depot.size(&test.found()).await.unwrap(), SIZE as u64);
     let (got, end) = test.get_all().await;
@@ -58,10 +58,10 @@ async fn a_failure_is_held_against_its_sources_alone() {
 }
 
 #[tokio::test]
-async fn other_origins_are_asked_again() {
+async fn new_origins_discard_cached_failure() {
     let test = TestDepot::new(&[&[Fault::Status(404)]]).await;
     assert!(test.get_all().await.1.is_err());
-    test.settle().await;
+    test.wait_for_fills().await;
     let requests = test.origins[0].requests();
     let origins = Some(Origins::new(Vec::new(), Timeouts::default()).unwrap());
     let catalog = Catalog::new(vec![test.asset.clone()]).unwrap();
@@ -71,7 +71,7 @@ async fn other_origins_are_asked_again() {
 }
 
 #[tokio::test]
-async fn what_is_held_is_found_by_its_name_until_it_is_let_go() {
+async fn retained_asset_is_found_by_name() {
     let test = TestDepot::new(&[&[]]).await;
     let asset = test.found();
     let (first, second) =
@@ -84,14 +84,14 @@ async fn what_is_held_is_found_by_its_name_until_it_is_let_go() {
     end.unwrap();
     assert!(got == test.data);
     test.reconfigure(vec![test.source(0)]);
-    assert!(!Arc::ptr_eq(&test.found(), &asset), "the catalog's word goes first");
+    assert!(!Arc::ptr_eq(&test.found(), &asset), "the catalog takes precedence");
     test.reconfigure(Vec::new());
     drop(second);
     assert!(test.depot.find("disk.img").is_none());
 }
 
 #[tokio::test]
-async fn pins_of_the_settings_come_and_go() {
+async fn configured_pins_follow_catalog() {
     let test = TestDepot::new(&[&[]]).await;
     let cache = &test.depot.shared.cache;
     for pin in [true, false, true, true, false] {
@@ -103,7 +103,7 @@ async fn pins_of_the_settings_come_and_go() {
 }
 
 #[tokio::test]
-async fn a_thousand_changes_leave_nothing_behind() {
+async fn reconfiguring_leaks_nothing() {
     let test = TestDepot::new(&[&[]]).await;
     for _ in 0..1000 {
         let origins = Some(test.depot.snapshot().origins.clone());
@@ -112,6 +112,6 @@ async fn a_thousand_changes_leave_nothing_behind() {
     }
     let (catalog, asset) = (test.depot.catalog(), test.found());
     test.reconfigure(vec![test.source(0)]);
-    assert_eq!((Arc::strong_count(&catalog), Arc::strong_count(&asset)), (1, 3), "ours, and the catalog's two");
+    assert_eq!((Arc::strong_count(&catalog), Arc::strong_count(&asset)), (1, 3), "one here, two in the catalog");
     assert!(!test.depot.shared.cache.is_pinned(&test.asset.digest));
 }

@@ -1,4 +1,4 @@
-//! What selections are of, and what is said of those that are of nothing.
+//! Selections, and the errors of invalid ones.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn list(names: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn assets_are_selected_by_what_they_are_called_or_part_of() {
+async fn selection_resolves_names_globs_and_groups() {
     let test = TestJobs::new(&[]).await;
     let of = |change: &dyn Fn(&mut Selection)| {
         let mut selection = Selection::default();
@@ -20,27 +20,27 @@ async fn assets_are_selected_by_what_they_are_called_or_part_of() {
     };
     assert_eq!(of(&|it| it.assets = list(&["disk.img", "okd/1/kernel", "disk.img"])), ["disk.img", "okd/1/kernel"]);
     assert_eq!(of(&|it| it.assets = list(&["okd/*/kernel"])), ["okd/1/kernel", "okd/2/kernel"]);
-    assert_eq!(of(&|it| it.assets = list(&["*"])), ["disk.img"], "a star stands for no slash");
+    assert_eq!(of(&|it| it.assets = list(&["*"])), ["disk.img"], "a star matches no slash");
     assert_eq!(of(&|it| it.assets = list(&["**"])).len(), 5);
     assert_eq!(of(&|it| it.assets = list(&["okd/[12]/{kernel,rootfs}"])), NAMES);
     assert_eq!(of(&|it| it.releases = list(&["okd-2"])), ["okd/2/kernel", "okd/2/rootfs"]);
     assert_eq!(of(&|it| it.hosts = list(&["r630-01"])), ["disk.img", "okd/1/kernel", "okd/1/rootfs"]);
     assert_eq!(of(&|it| it.profiles = list(&["worker"])), ["disk.img", "okd/1/kernel", "okd/1/rootfs"]);
-    assert_eq!(of(&|it| it.profiles = list(&["spare"])), ["okd/2/kernel"], "a profile that no host has");
+    assert_eq!(of(&|it| it.profiles = list(&["spare"])), ["okd/2/kernel"], "a profile without hosts");
     assert_eq!(of(&|it| it.all = true).len(), 5);
 }
 
 #[tokio::test]
-async fn what_a_host_needs_is_that_of_the_release_that_is_to_be_live() {
+async fn host_selection_follows_active_release() {
     let test = TestJobs::new(&[]).await;
     let host = Selection { hosts: list(&["r630-01"]), ..Selection::default() };
-    assert_eq!(names(&test, &host), ["disk.img", "okd/1/kernel", "okd/1/rootfs"], "nothing is live yet");
+    assert_eq!(names(&test, &host), ["disk.img", "okd/1/kernel", "okd/1/rootfs"], "no release is live");
     test.boot.releases().activate("okd-2").await.unwrap();
     assert_eq!(names(&test, &host), ["disk.img", "okd/2/kernel", "okd/2/rootfs"]);
 }
 
 #[tokio::test]
-async fn all_unknown_names_are_told_at_once_with_the_nearest() {
+async fn unknown_names_are_reported_together() {
     let test = TestJobs::new(&[]).await;
     let selection = Selection {
         assets: list(&["okd/1/kernal", "nothing/like/it", "okd/3/*", "[", "disk.img"]),
@@ -64,16 +64,16 @@ async fn all_unknown_names_are_told_at_once_with_the_nearest() {
 }
 
 #[tokio::test]
-async fn of_a_long_list_of_unknown_names_only_the_first_are_compared_with_the_catalog() {
+async fn suggestions_are_limited() {
     let test = TestJobs::new(&[]).await;
     let selection = Selection::of_assets((0..100).map(|index| format!("okd/1/kernel{index}")).collect());
-    let Err(SelectionError::Unknown(unknown)) = selection.resolve(&test.boot) else { panic!("they are unknown") };
+    let Err(SelectionError::Unknown(unknown)) = selection.resolve(&test.boot) else { panic!("expected unknown names") };
     let suggested = unknown.iter().filter(|name| name.nearest.as_deref() == Some("okd/1/kernel")).count();
     assert_eq!((unknown.len(), suggested), (100, 16));
 }
 
 #[test]
-fn a_selection_is_told_in_words() {
+fn selection_is_described() {
     let words = |assets: &[&str], releases: &[&str], all| {
         Selection { assets: list(assets), releases: list(releases), all, ..Selection::default() }.describe()
     };

@@ -1,34 +1,34 @@
-//! The Containerfile: linted, and its last stage's layout run as a root directory, since no image can be built in a test.
+//! The Containerfile: linted, and the file layout of its last stage run in a chroot, because a test cannot build an image.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{bootdepot, project, text};
-use crate::support::{Client, Site, Tool, namespace};
+use crate::support::{Client, CommandExt, TestSite, Tool, namespace};
 
 const FILE: &str = "deploy/container/Containerfile";
 
 #[test]
-fn hadolint_finds_nothing_wrong_with_the_containerfile() {
+fn hadolint_accepts_the_containerfile() {
     let Some(hadolint) = Tool::find("hadolint") else { return };
     assert_eq!(hadolint.succeed([project(FILE)]), "");
 }
 
-/// The arguments of an instruction in the form of a list.
+/// Returns the arguments of an instruction that has the form of a list.
 fn list(instruction: &str) -> Vec<String> {
     let text = text(FILE);
     let list =
         text.lines().find_map(|line| line.strip_prefix(instruction)).unwrap_or_else(|| panic!("no {instruction}"));
-    // Options may stand before it.
+    // Options may precede the list.
     let list = list.find('[').map_or(list, |begin| &list[begin..]);
     serde_json::from_str(list).unwrap_or_else(|error| panic!("{list}: {error}"))
 }
 
 #[test]
-fn what_the_image_holds_is_all_that_the_server_needs() {
+fn image_layout_runs_the_server() {
     let [Some(ldd), Some(unshare)] = ["ldd", "unshare"].map(Tool::find) else { return };
-    // Whoever may make a namespace of mounts may change its root.
-    if !namespace::can_be_had(&unshare, &["--mount"]) {
+    // A user who may create a mount namespace may use chroot too.
+    if !namespace::can_unshare(&unshare, &["--mount"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -39,7 +39,7 @@ fn what_the_image_holds_is_all_that_the_server_needs() {
         std::fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
     };
     copy(Path::new(bootdepot()), "usr/bin/bootdepot");
-    // Those of the C library and the compiler's own, which the last stage's image has. The loader is named without an arrow.
+    // The image of the last stage has the C library and the compiler's libraries. ldd prints the loader without an arrow.
     let libraries = ldd.succeed([bootdepot()]);
     let known = ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux"];
     for library in libraries.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/'))) {
@@ -48,8 +48,8 @@ fn what_the_image_holds_is_all_that_the_server_needs() {
     }
     // COPY config /etc/bootdepot
     std::fs::create_dir_all(root.join("etc")).unwrap();
-    let copied = Command::new("cp").arg("-r").arg(project("config")).arg(root.join("etc/bootdepot")).status().unwrap();
-    assert!(copied.success());
+    let copied = Command::new("cp").arg("-r").arg(project("config")).arg(root.join("etc/bootdepot")).run_to_end();
+    assert!(copied.status.success(), "{copied:?}");
     let cache = root.join("var/cache/bootdepot");
     std::fs::create_dir_all(&cache).unwrap();
     std::os::unix::fs::chown(&cache, Some(65532), Some(65532)).unwrap();
@@ -72,12 +72,12 @@ fn what_the_image_holds_is_all_that_the_server_needs() {
     };
     let mut serve = inside(&[list("ENTRYPOINT "), list("CMD ")].concat());
     serve.stdout(Stdio::null());
-    let server = Site::run(serve);
-    assert_eq!(Client::of(server.http).get("/readyz").status, 200);
+    let server = TestSite::run(serve);
+    assert_eq!(Client::new(server.http).get("/readyz").status, 200);
 
     let health = |args: &[&str]| {
         let mut command = inside(&list("HEALTHCHECK "));
-        command.env("BOOTDEPOT_ADMIN__LISTEN", server.admin.to_string()).args(args).output().unwrap()
+        command.env("BOOTDEPOT_ADMIN__LISTEN", server.admin.to_string()).args(args).run_to_end()
     };
     let healthy = health(&[]);
     assert!(healthy.status.success(), "{}", String::from_utf8_lossy(&healthy.stderr));
@@ -86,7 +86,7 @@ fn what_the_image_holds_is_all_that_the_server_needs() {
     let admin = server.admin;
     assert!(server.stop().success());
     let mut dead = inside(&list("HEALTHCHECK "));
-    let dead = dead.env("BOOTDEPOT_ADMIN__LISTEN", admin.to_string()).output().unwrap();
+    let dead = dead.env("BOOTDEPOT_ADMIN__LISTEN", admin.to_string()).run_to_end();
     assert_eq!(dead.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&dead.stderr).contains(&format!("no server answers at {admin}")));
 }

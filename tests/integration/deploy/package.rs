@@ -1,4 +1,4 @@
-//! The Debian package: built, looked at, installed in a root of its own, run, upgraded and purged.
+//! The Debian package: built, linted, installed in a scratch root, run, upgraded and purged.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,9 +7,9 @@ use rustix::mount::mount_bind_recursive;
 
 use super::project;
 use super::scratch::{Root, TOOLS, build};
-use crate::support::{Client, Site, Tool, namespace};
+use crate::support::{Client, TestSite, Tool, namespace};
 
-/// A command line of the installed program, within the root and with the installed settings, but for the ports.
+/// Returns a command line of the installed program in the root, with the installed configuration except for the ports.
 fn command(root: &Root, args: &[&str]) -> Command {
     let mut command = Command::new("chroot");
     command.arg(root.file("")).arg("/usr/bin/bootdepot").args(args);
@@ -18,7 +18,7 @@ fn command(root: &Root, args: &[&str]) -> Command {
         ("BOOTDEPOT_HTTP__LISTEN", r#"["127.0.0.1:0"]"#),
         ("BOOTDEPOT_TFTP__LISTEN", r#"["127.0.0.1:0"]"#),
         ("BOOTDEPOT_ADMIN__LISTEN", "127.0.0.1:0"),
-        // Of the memory that it is installed in.
+        // The root is a small tmpfs.
         ("BOOTDEPOT_CACHE__MIN_FREE", "0"),
     ] {
         command.env(name, value);
@@ -28,10 +28,10 @@ fn command(root: &Root, args: &[&str]) -> Command {
 }
 
 #[test]
-fn the_package_is_built_installed_run_upgraded_and_purged() {
-    let test = "deploy::package::the_package_is_built_installed_run_upgraded_and_purged";
+fn package_installs_runs_upgrades_purges() {
+    let test = "deploy::package::package_installs_runs_upgrades_purges";
     if namespace::stage().is_some() {
-        return install(Path::new(&std::env::var("BOOTDEPOT_TEST_PACKAGE").expect("the stage before says where")));
+        return install(Path::new(&std::env::var("BOOTDEPOT_TEST_PACKAGE").expect("the outer stage sets the path")));
     }
     if TOOLS.iter().chain(&["unshare", "chroot"]).any(|tool| Tool::find(tool).is_none()) {
         return;
@@ -41,10 +41,10 @@ fn the_package_is_built_installed_run_upgraded_and_purged() {
     if let Some(lintian) = Tool::find("lintian") {
         lintian.succeed(["--allow-root", "--fail-on=error", package.to_str().unwrap()]);
     }
-    let unshare = Tool::find("unshare").expect("it was just found");
-    if namespace::can_be_had(&unshare, &["--mount"]) {
+    let unshare = Tool::find("unshare").expect("unshare was found above");
+    if namespace::can_unshare(&unshare, &["--mount"]) {
         let variable = format!("BOOTDEPOT_TEST_PACKAGE={}", package.display());
-        namespace::again(&unshare, &["--mount", "env", &variable], test, "inside");
+        namespace::run_stage(&unshare, &["--mount", "env", &variable], test, "inside");
     }
 }
 
@@ -65,20 +65,20 @@ fn install(package: &Path) {
         assert!(root.file(file).is_file(), "{file}");
     }
     let enabled = root.file("etc/systemd/system/multi-user.target.wants/bootdepot.service");
-    assert!(!enabled.exists(), "nothing is enabled before somebody has written the settings");
-    // As installed, byte for byte.
+    assert!(!enabled.exists(), "the service is not enabled before an operator configures it");
+    // The installed file is identical to the source.
     let settings = root.file("etc/bootdepot/bootdepot.toml");
     assert_eq!(std::fs::read(&settings).unwrap(), std::fs::read(project("config/bootdepot.toml")).unwrap());
 
-    let server = Site::run(command(&root, &["serve"]));
+    let server = TestSite::run(command(&root, &["serve"]));
     for (address, path) in [(server.http, "/healthz"), (server.http, "/readyz"), (server.admin, "/readyz")] {
-        let answer = Client::of(address).get(path);
+        let answer = Client::new(address).get(path);
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     }
     assert!(root.file("var/cache/bootdepot/blobs").is_dir());
     assert!(server.stop().success());
 
-    // An upgrade keeps what was written; a removal too; a purge keeps nothing.
+    // An upgrade and a removal keep changes to the configuration. A purge removes it.
     let mut written = std::fs::read_to_string(&settings).unwrap();
     written.push_str("# ours\n");
     std::fs::write(&settings, &written).unwrap();

@@ -1,19 +1,19 @@
-//! Completions and manual pages, by those who read them.
+//! Shell completions in bash, and manual pages in mandoc.
 
 use std::process::Command;
 
 use super::bootdepot;
-use crate::support::Tool;
+use crate::support::{CommandExt, Tool};
 
-/// What the program prints.
+/// Returns the program's output.
 fn printed(args: &[&str]) -> String {
-    let output = Command::new(bootdepot()).args(args).output().unwrap();
+    let output = Command::new(bootdepot()).args(args).run_to_end();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
-fn bash_completes_commands_and_their_options() {
+fn bash_completes_commands_and_options() {
     let Some(bash) = Tool::find("bash") else { return };
     let complete = |words: &str| {
         let program = bootdepot();
@@ -31,13 +31,13 @@ fn bash_completes_commands_and_their_options() {
 }
 
 #[test]
-fn zsh_and_fish_get_completions_too() {
+fn zsh_and_fish_get_completions() {
     assert!(printed(&["completions", "zsh"]).starts_with("#compdef bootdepot\n"));
     assert!(printed(&["completions", "fish"]).contains("complete -c bootdepot"));
 }
 
 #[test]
-fn every_command_has_a_manual_page_that_mandoc_finds_nothing_wrong_with() {
+fn manual_pages_pass_mandoc_lint() {
     let Some(mandoc) = Tool::find("mandoc") else { return };
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(printed(&["man", "--out", dir.path().to_str().unwrap()]), "");
@@ -48,25 +48,25 @@ fn every_command_has_a_manual_page_that_mandoc_finds_nothing_wrong_with() {
         assert!(names.contains(&wanted), "{names:?}");
     }
     for page in &pages {
-        let said = mandoc.run(["-T", "lint", "-W", "warning", page.to_str().unwrap()]).stdout;
-        let said = String::from_utf8_lossy(&said);
-        // A page made anew at each build has no date; and how paragraphs are broken is that of clap_mangen.
+        let report = mandoc.run(["-T", "lint", "-W", "warning", page.to_str().unwrap()]).stdout;
+        let report = String::from_utf8_lossy(&report);
+        // A generated page has no date, and clap_mangen breaks the paragraphs.
         let tolerated = ["missing date", "skipping paragraph macro"];
         let wrong =
             |line: &&str| !line.contains(" STYLE: ") && !tolerated.iter().any(|tolerated| line.contains(tolerated));
-        assert_eq!(said.lines().filter(wrong).collect::<Vec<_>>(), Vec::<&str>::new());
+        assert_eq!(report.lines().filter(wrong).collect::<Vec<_>>(), Vec::<&str>::new());
     }
     let page = std::fs::read_to_string(&pages[names.iter().position(|name| *name == "bootdepot.1").unwrap()]).unwrap();
     assert_eq!(page, printed(&["man"]));
     let shown = mandoc.succeed(["-T", "ascii", dir.path().join("bootdepot.1").to_str().unwrap()]);
-    let plain: String = overstruck(&shown);
+    let plain: String = without_overstrikes(&shown);
     for section in ["ENVIRONMENT", "FILES", "EXIT STATUS", "bootdepot-serve(1)"] {
         assert!(plain.contains(section), "{plain}");
     }
 }
 
-/// A text without what makes its letters bold on a printer: a letter, a step back, the letter again.
-fn overstruck(text: &str) -> String {
+/// Returns a text without overstrikes, by which printers make letters bold: letter, backspace, letter.
+fn without_overstrikes(text: &str) -> String {
     let mut plain = String::new();
     for character in text.chars() {
         if character == '\x08' {

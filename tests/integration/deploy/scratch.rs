@@ -1,16 +1,17 @@
-//! A root directory to install the package in, and the package.
+//! A scratch root directory in which packages can be installed, and the build of the package.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::mount::{MountFlags, mount};
 
 use super::{bootdepot, project};
-use crate::support::Tool;
+use crate::support::{CommandExt, Tool};
 
-/// A root directory that has this machine's programs, into which packages can be installed, and which is gone with the
-/// namespace of mounts that it is made in.
+/// A root directory with this machine's programs, in which packages can be installed. It disappears with the mount namespace in
+/// which it was created.
 pub(super) struct Root(PathBuf);
 
 impl Root {
@@ -39,35 +40,38 @@ impl Root {
         for dir in ["bin", "sbin", "lib", "lib64"] {
             symlink(format!("usr/{dir}"), root.join(dir)).unwrap();
         }
-        // What is installed on this machine is what the package's dependencies are looked up in.
+        // dpkg looks up dependencies in this machine's list of packages.
         for file in ["etc/passwd", "etc/group", "etc/ssl/certs/ca-certificates.crt", "var/lib/dpkg/status"] {
             std::fs::copy(Path::new("/").join(file), root.join(file)).unwrap_or_else(|e| panic!("/{file}: {e}"));
         }
         Self(root)
     }
 
-    /// dpkg, of the packages in it.
+    /// Runs dpkg on the packages in this root.
     pub(super) fn dpkg(&self, args: &[&str]) {
-        let dpkg = Tool::find("dpkg").expect("it was there outside");
+        let dpkg = Tool::find("dpkg").expect("the outer stage found it");
         dpkg.succeed(
             [&format!("--root={}", self.0.display()), "--force-confold"].iter().copied().chain(args.iter().copied()),
         );
     }
 
-    /// Where a file of it is.
+    /// Returns the path of a file in this root.
     pub(super) fn file(&self, path: &str) -> PathBuf {
         self.0.join(path)
     }
 }
 
-/// What building the package takes.
+/// The tools that build the package.
 pub(super) const TOOLS: [&str; 4] = ["cargo-deb", "dpkg", "dpkg-shlibdeps", "strip"];
 
-/// Builds the package, of the program under test.
+/// Builds the package from the program under test.
 pub(super) fn build(dir: &Path, revision: u32) -> PathBuf {
     let mut build = Command::new(project("deploy/debian/build"));
-    let build =
-        build.arg(bootdepot()).arg(dir).args(["--fast", "--deb-revision", &revision.to_string()]).output().unwrap();
+    let build = build
+        .arg(bootdepot())
+        .arg(dir)
+        .args(["--fast", "--deb-revision", &revision.to_string()])
+        .run_within(Duration::from_mins(15));
     assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
     PathBuf::from(String::from_utf8(build.stdout).unwrap().trim())
 }

@@ -1,22 +1,23 @@
-//! The service: what the server tells the service manager, and the units by systemd's own checks.
+//! The service: the server's messages to the service manager, and systemd's own checks of the units.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
 
-use super::{bootdepot, project, take_environment, text};
-use crate::support::{Origin, PATIENCE, Site, Tool, noise};
+use super::{bootdepot, copy_environment, project, text};
+use crate::support::{FakeOrigin, TestSite, Tool, random_bytes, timeout};
 
-/// What a service manager hears.
-struct Manager(Receiver<String>);
+/// Receives the messages to a service manager.
+struct ServiceManager(Receiver<String>);
 
-impl Manager {
+impl ServiceManager {
     fn listen(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).expect("a socket can be made there");
-        let (sender, heard) = channel();
-        // Read all the time: a full socket would hold up the server.
+        let (sender, messages) = channel();
+        // A thread reads all the time, because a full socket would block the server.
         std::thread::spawn(move || {
             let mut message = [0; 4096];
             while let Ok(length) = socket.recv(&mut message) {
@@ -26,13 +27,15 @@ impl Manager {
                 }
             }
         });
-        Self(heard)
+        Self(messages)
     }
 
-    /// The next message for which `wanted` holds.
-    fn hear(&self, wanted: impl Fn(&str) -> bool) -> String {
+    /// Waits for the next message for which `wanted` holds.
+    fn receive(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + timeout();
         loop {
-            let message = self.0.recv_timeout(PATIENCE).expect("the server says so");
+            let message = self.0.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            let message = message.expect("the server sends such a message");
             if wanted(&message) {
                 return message;
             }
@@ -41,61 +44,61 @@ impl Manager {
 }
 
 #[test]
-fn the_service_manager_hears_when_the_server_is_ready_reloads_and_stops() {
-    let site = Site::new(&Origin::start());
-    let manager = Manager::listen(&site.file("notify"));
+fn service_manager_receives_state_changes() {
+    let site = TestSite::new(&FakeOrigin::start());
+    let manager = ServiceManager::listen(&site.file("notify"));
     let mut command = site.command();
     command.env("NOTIFY_SOCKET", site.file("notify"));
-    let server = Site::run(command);
+    let server = TestSite::run(command);
 
-    assert_eq!(manager.hear(|_| true), "READY=1\n");
-    let status = manager.hear(|message| message.starts_with("STATUS="));
+    assert_eq!(manager.receive(|_| true), "READY=1\n");
+    let status = manager.receive(|message| message.starts_with("STATUS="));
     let expected =
         format!("STATUS=ready; http on {}; tftp on {}; admin on {}\n", server.http, server.tftp, server.admin);
     assert_eq!(status, expected);
 
-    server.hang_up();
-    let reloading = manager.hear(|message| message.starts_with("RELOADING=1\n"));
+    server.reload();
+    let reloading = manager.receive(|message| message.starts_with("RELOADING=1\n"));
     // The same clock as systemd's, in microseconds.
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let told: i64 = reloading.lines().nth(1).unwrap().strip_prefix("MONOTONIC_USEC=").unwrap().parse().unwrap();
-    assert!(told > 0 && told <= now.tv_sec * 1_000_000 + now.tv_nsec / 1000, "{reloading}");
-    assert_eq!(manager.hear(|message| !message.starts_with("STATUS=")), "READY=1\n");
+    let sent_at: i64 = reloading.lines().nth(1).unwrap().strip_prefix("MONOTONIC_USEC=").unwrap().parse().unwrap();
+    assert!(sent_at > 0 && sent_at <= now.tv_sec * 1_000_000 + now.tv_nsec / 1000, "{reloading}");
+    assert_eq!(manager.receive(|message| !message.starts_with("STATUS=")), "READY=1\n");
 
     assert!(server.stop().success());
-    manager.hear(|message| message.starts_with("STOPPING=1\nSTATUS=stopping"));
+    manager.receive(|message| message.starts_with("STOPPING=1\nSTATUS=stopping"));
 }
 
 #[test]
-fn the_watchdog_is_fed_from_the_start_to_the_end() {
-    let site = Site::new(&Origin::start());
-    let manager = Manager::listen(&site.file("notify"));
+fn watchdog_is_notified_while_serving() {
+    let site = TestSite::new(&FakeOrigin::start());
+    let manager = ServiceManager::listen(&site.file("notify"));
     let mut command = site.command();
     command.env("NOTIFY_SOCKET", site.file("notify")).env("WATCHDOG_USEC", "100000");
-    let server = Site::run(command);
+    let server = TestSite::run(command);
     for _ in 0..3 {
-        manager.hear(|message| message == "WATCHDOG=1\n");
+        manager.receive(|message| message == "WATCHDOG=1\n");
     }
     assert!(server.stop().success());
-    manager.hear(|message| message.starts_with("STOPPING=1\n"));
+    manager.receive(|message| message.starts_with("STOPPING=1\n"));
 }
 
 #[test]
-fn what_is_in_the_way_of_serving_is_the_status() {
-    let origin = Origin::start();
+fn unready_reason_is_service_status() {
+    let origin = FakeOrigin::start();
     let kernel = origin.put("kernel", vec![1; 1000]);
     origin.allow(&kernel.key, 0);
-    let site = Site::new(&origin).asset(&kernel).release("okd-4.20", true, &[&kernel]);
-    let manager = Manager::listen(&site.file("notify"));
+    let site = TestSite::new(&origin).asset(&kernel).release("okd-4.20", true, &[&kernel]);
+    let manager = ServiceManager::listen(&site.file("notify"));
     let mut command = site.command();
     command.env("NOTIFY_SOCKET", site.file("notify"));
-    let _server = Site::run(command);
-    let status = manager.hear(|message| message.starts_with("STATUS="));
+    let _server = TestSite::run(command);
+    let status = manager.receive(|message| message.starts_with("STATUS="));
     assert!(status.starts_with("STATUS=not ready: ") && status.contains("okd-4.20"), "{status}");
     assert_eq!(status.matches('\n').count(), 1, "{status:?}");
 }
 
-/// The units in a directory of their own, where the service is the program under test.
+/// Returns a directory with the units, in which the service runs the program under test.
 fn units() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for unit in ["bootdepot.service", "bootdepot-tftp.socket", "bootdepot-http.socket"] {
@@ -106,7 +109,7 @@ fn units() -> tempfile::TempDir {
 }
 
 #[test]
-fn systemd_finds_nothing_wrong_with_the_units() {
+fn systemd_verify_accepts_the_units() {
     let Some(analyze) = Tool::find("systemd-analyze") else { return };
     let units = units();
     let drop_ins = units.path().join("bootdepot.service.d");
@@ -115,9 +118,9 @@ fn systemd_finds_nothing_wrong_with_the_units() {
             ["bootdepot.service", "bootdepot-tftp.socket", "bootdepot-http.socket"].map(|u| units.path().join(u));
         let args = ["verify", "--man=no"].map(std::ffi::OsString::from);
         let output = analyze.run(args.into_iter().chain(units.map(Into::into)));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        // Of other units of this machine it tells too.
-        let ours: Vec<_> = said.lines().filter(|line| line.contains("bootdepot")).map(str::to_owned).collect();
+        let report = String::from_utf8_lossy(&output.stderr).into_owned();
+        // The report includes other units of this machine.
+        let ours: Vec<_> = report.lines().filter(|line| line.contains("bootdepot")).map(str::to_owned).collect();
         (output.status.success(), ours)
     };
     assert_eq!(verify(), (true, Vec::new()));
@@ -127,26 +130,27 @@ fn systemd_finds_nothing_wrong_with_the_units() {
         std::fs::copy(&example, drop_ins.join(example.file_stem().unwrap())).unwrap();
     }
     assert_eq!(verify(), (true, Vec::new()), "with all drop-ins");
-    // That it would say so.
+    // The check finds an error.
     std::fs::write(drop_ins.join("wrong.conf"), "[Service]\nProtectSytem=strict\n").unwrap();
     assert_eq!(verify().1.len(), 1);
 }
 
 #[test]
-fn the_service_is_exposed_no_more_than_its_unit_says() {
+fn exposure_level_matches_the_unit() {
     let Some(analyze) = Tool::find("systemd-analyze") else { return };
     let unit = text("deploy/systemd/bootdepot.service");
-    let noted = unit.lines().find_map(|line| line.split_once("overall exposure level: ")).expect("the unit tells").1;
-    let noted: f32 = noted.split(' ').next().unwrap().parse().unwrap();
+    let expected =
+        unit.lines().find_map(|line| line.split_once("overall exposure level: ")).expect("the unit names the level").1;
+    let expected: f32 = expected.split(' ').next().unwrap().parse().unwrap();
     // Tenths, as a whole number.
-    let threshold = format!("--threshold={:.0}", noted * 10.0);
+    let threshold = format!("--threshold={:.0}", expected * 10.0);
     let units = units();
     let file = units.path().join("bootdepot.service").display().to_string();
-    let said = analyze.succeed(["security", "--offline=yes", "--no-pager", &threshold, &file]);
-    assert!(said.contains(&format!("Overall exposure level for bootdepot.service: {noted:.1}")), "{said}");
+    let report = analyze.succeed(["security", "--offline=yes", "--no-pager", &threshold, &file]);
+    assert!(report.contains(&format!("Overall exposure level for bootdepot.service: {expected:.1}")), "{report}");
 }
 
-/// The system calls of systemd's sets, by the set's name. A set may hold others.
+/// Returns the system calls of systemd's sets, by the name of the set. A set may include others.
 fn call_sets(analyze: &Tool) -> BTreeMap<String, Vec<String>> {
     let listed = analyze.succeed(["syscall-filter", "--no-pager"]);
     let mut sets = BTreeMap::<String, Vec<String>>::new();
@@ -162,7 +166,7 @@ fn call_sets(analyze: &Tool) -> BTreeMap<String, Vec<String>> {
     sets
 }
 
-/// The calls that `names` stand for, sets and single ones.
+/// Returns the calls for `names`, which are sets or single calls.
 fn calls<'a>(sets: &BTreeMap<String, Vec<String>>, names: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for name in names {
@@ -175,7 +179,7 @@ fn calls<'a>(sets: &BTreeMap<String, Vec<String>>, names: impl Iterator<Item = &
 }
 
 #[test]
-fn the_service_may_make_every_system_call_that_the_server_makes() {
+fn syscall_filter_allows_server_calls() {
     let [Some(analyze), Some(strace)] = ["systemd-analyze", "strace"].map(Tool::find) else { return };
     let sets = call_sets(&analyze);
     let unit = text("deploy/systemd/bootdepot.service");
@@ -191,21 +195,21 @@ fn the_service_may_make_every_system_call_that_the_server_makes() {
     }
     assert!(allowed.contains("recvmmsg") && !allowed.contains("mount"), "{allowed:?}");
 
-    let origin = Origin::start();
-    let image = origin.put("image", noise(73, 3 << 20));
-    let site = Site::new(&origin).asset(&image).set("cache.scrub_interval", "1s");
+    let origin = FakeOrigin::start();
+    let image = origin.put("image", random_bytes(73, 3 << 20));
+    let site = TestSite::new(&origin).asset(&image).set("cache.scrub_interval", "1s");
     let (server, trace) = (site.command(), site.file("trace"));
-    // As a grandchild, so that signals reach the server.
+    // With -D strace is a grandchild, so that signals reach the server.
     let mut traced = Command::new(strace.path());
     traced.args(["-D", "-f", "-qq", "-o"]).arg(&trace).arg(server.get_program()).args(server.get_args());
-    take_environment(&mut traced, &server);
+    copy_environment(&mut traced, &server);
     traced.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
-    let server = Site::run(traced);
+    let server = TestSite::run(traced);
     for _ in 0..2 {
         assert!(server.client().compare("/assets/image", &image.bytes));
     }
     assert_eq!(super::sockets::fetch(server.tftp, "image").1.len(), 512);
-    server.hang_up();
+    server.reload();
     server.wait_for(|line| line.text("message").starts_with("reload"));
     assert!(server.stop().success());
 

@@ -1,5 +1,4 @@
-//! The package in the hands of a real service manager: systemd, booted in a container of its own, starts it, reloads it,
-//! restarts it and upgrades it.
+//! The package with a real service manager: systemd, booted in a container, starts, reloads, restarts and upgrades the service.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -10,26 +9,27 @@ use std::time::Instant;
 use bootdepot::asset::Digest;
 
 use super::scratch::{Root, TOOLS, build};
-use crate::support::{PATIENCE, Tool, namespace, noise, note_skipped};
+use crate::support::{Tool, namespace, note_skipped, random_bytes, timeout};
 
-const TEST: &str = "deploy::systemd::systemd_starts_reloads_restarts_and_upgrades_the_service";
+const TEST: &str = "deploy::systemd::systemd_runs_and_upgrades_service";
 
-/// A container in which systemd runs. It has this machine's programs and a network of its own, with a loopback alone.
-struct Machine {
+/// A container that runs systemd. It has this machine's programs, and a network with only a loopback.
+struct Container {
     container: Child,
     nsenter: Tool,
-    /// Its first process, as this namespace knows it.
+    /// The id of its first process, in this namespace.
     leader: String,
 }
 
-impl Machine {
-    /// Boots the root directory. Not every machine lets a container have a systemd; then the test is skipped.
+impl Container {
+    /// Boots the root directory. `None` if this machine cannot run systemd in a container: the test is skipped, in CI too. Fails if
+    /// systemd starts but does not finish in time.
     fn boot(root: &Root) -> Option<Self> {
-        // Not a first boot, which would enable all that this machine has; and no more than the basic system.
+        // With a machine id this is not a first boot, which would enable all units. Only the basic system is started.
         std::fs::write(root.file("etc/machine-id"), "b00de907b00de907b00de907b00de907\n").unwrap();
         let log = root.file("console");
         let console = File::create(&log).unwrap();
-        let nspawn = Tool::find("systemd-nspawn").expect("it was there outside");
+        let nspawn = Tool::find("systemd-nspawn").expect("the outer stage found it");
         let container = nspawn
             .command()
             .arg("--directory")
@@ -41,45 +41,48 @@ impl Machine {
             .stdout(console.try_clone().unwrap())
             .stderr(console)
             .spawn()
-            .expect("it was just found");
-        let nsenter = Tool::find("nsenter").expect("it was there outside");
+            .expect("systemd-nspawn was found above");
+        let nsenter = Tool::find("nsenter").expect("the outer stage found it");
         let mut machine = Self { container, nsenter, leader: String::new() };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + timeout();
+        let mut state = String::new();
         while Instant::now() < deadline && machine.container.try_wait().unwrap().is_none() {
             let pid = machine.container.id();
             let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
             children.split_whitespace().next().unwrap_or_default().clone_into(&mut machine.leader);
             if !machine.leader.is_empty() {
-                let state = machine.run("systemctl is-system-running");
-                if matches!(String::from_utf8_lossy(&state.stdout).trim(), "running" | "degraded") {
+                let output = machine.run("systemctl is-system-running");
+                String::from_utf8_lossy(&output.stdout).trim().clone_into(&mut state);
+                if matches!(state.as_str(), "running" | "degraded") {
                     return Some(machine);
                 }
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        let said = std::fs::read_to_string(log).unwrap_or_default();
-        note_skipped(&format!("no systemd can be booted here: {}", said.lines().last().unwrap_or_default()));
+        let console = std::fs::read_to_string(log).unwrap_or_default();
+        assert!(!matches!(state.as_str(), "initializing" | "starting"), "systemd is still {state}:\n{console}");
+        note_skipped(&format!("systemd cannot be booted here: {}", console.lines().last().unwrap_or_default()));
         None
     }
 
-    /// What a shell makes of this, in the container.
+    /// Runs a shell script in the container.
     fn run(&self, script: &str) -> Output {
         let shell = ["env", "--ignore-environment", "PATH=/usr/sbin:/usr/bin", "sh", "-c", script];
         self.nsenter.run(["--target", &self.leader, "--all", "--"].iter().chain(&shell))
     }
 
-    /// The same, of which nothing may fail. Returns what was printed.
+    /// Runs a shell script in the container and returns its output. Fails the test if a command fails.
     fn succeed(&self, script: &str) -> String {
         let output = self.run(&format!("set -e; {script}"));
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             let log = self.run("journalctl --no-pager --lines 60 --output cat");
-            panic!("{script}: {}\n{said}\n{}", output.status, String::from_utf8_lossy(&log.stdout));
+            panic!("{script}: {}\n{printed}\n{}", output.status, String::from_utf8_lossy(&log.stdout));
         }
-        said
+        printed
     }
 
-    /// What systemd says of a unit.
+    /// Returns a property of a unit.
     fn show(&self, unit: &str, property: &str) -> String {
         self.succeed(&format!("systemctl show --value --property {property} {unit}")).trim().to_owned()
     }
@@ -88,11 +91,11 @@ impl Machine {
         self.run(&format!("systemctl is-active {unit}")).status.success()
     }
 
-    fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !is_so() {
+    fn wait_until(&self, failure: &str, ready: impl Fn() -> bool) {
+        let deadline = Instant::now() + timeout();
+        while !ready() {
             if Instant::now() > deadline {
-                self.succeed(&format!("echo never: {what}; false"));
+                self.succeed(&format!("echo {failure}; false"));
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
@@ -100,24 +103,24 @@ impl Machine {
 }
 
 #[test]
-fn systemd_starts_reloads_restarts_and_upgrades_the_service() {
+fn systemd_runs_and_upgrades_service() {
     if namespace::stage().is_some() {
-        return within(Path::new(&std::env::var("BOOTDEPOT_TEST_PACKAGES").expect("the stage before says where")));
+        return within(Path::new(&std::env::var("BOOTDEPOT_TEST_PACKAGES").expect("the outer stage sets the path")));
     }
     let needed = ["unshare", "nsenter", "systemd-nspawn", "curl"];
     if TOOLS.iter().chain(&needed).any(|tool| Tool::find(tool).is_none()) {
         return;
     }
-    let unshare = Tool::find("unshare").expect("it was just found");
-    // The first process of a namespace takes all others with it, whatever ends it: nothing of the container stays behind.
+    let unshare = Tool::find("unshare").expect("unshare was found above");
+    // When the first process of a PID namespace ends, the kernel kills all others: no process of the container remains.
     let kinds = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    if namespace::can_be_had(&unshare, &kinds) {
+    if namespace::can_unshare(&unshare, &kinds) {
         let dir = tempfile::tempdir().unwrap();
         for revision in [1, 2] {
             build(dir.path(), revision);
         }
         let variable = format!("BOOTDEPOT_TEST_PACKAGES={}", dir.path().display());
-        namespace::again(&unshare, &[&kinds[..], &["env", &variable]].concat(), TEST, "inside");
+        namespace::run_stage(&unshare, &[&kinds[..], &["env", &variable]].concat(), TEST, "inside");
     }
 }
 
@@ -125,21 +128,21 @@ fn within(packages: &Path) {
     let package = |revision: u32| {
         let suffix = format!("-{revision}_amd64.deb");
         let mut files = std::fs::read_dir(packages).unwrap().map(|entry| entry.unwrap().path());
-        files.find(|file| file.to_str().unwrap().ends_with(&suffix)).expect("it was built")
+        files.find(|file| file.to_str().unwrap().ends_with(&suffix)).expect("the package was built")
     };
     let at = packages.join("at");
     std::fs::create_dir(&at).unwrap();
     let root = Root::new(&at);
     root.dpkg(&["--install", package(1).to_str().unwrap()]);
     std::fs::copy(package(2), root.file("upgrade.deb")).unwrap();
-    // A machine without a service manager often says here that packages shall start nothing.
+    // On a machine without a service manager this file often forbids packages to start services.
     let _ = std::fs::remove_file(root.file("usr/sbin/policy-rc.d"));
 
-    // The settings of the package, of whose catalog nothing is asked; the root directory is memory.
+    // The package's configuration. Its catalog is not used. The root directory is a small tmpfs.
     let settings = root.file("etc/bootdepot/bootdepot.toml");
     let changed = std::fs::read_to_string(&settings).unwrap().replace("min_free = \"5 GiB\"", "min_free = \"1 MiB\"");
     std::fs::write(&settings, changed).unwrap();
-    let image = noise(80, 3_000_000);
+    let image = random_bytes(80, 3_000_000);
     std::fs::create_dir(root.file("srv")).unwrap();
     std::fs::write(root.file("srv/image"), &image).unwrap();
     let catalog = |names: &[&str]| {
@@ -155,30 +158,34 @@ fn within(packages: &Path) {
     };
     catalog(&["image"]);
 
-    let Some(machine) = Machine::boot(&root) else { return };
-    let by = |url: &str| machine.succeed(&format!("curl --silent --show-error --max-time 60 {url} | cmp - /srv/image"));
+    let Some(machine) = Container::boot(&root) else { return };
+    let seconds = timeout().as_secs();
+    let fetch_and_compare = |url: &str| {
+        machine.succeed(&format!("curl --silent --show-error --max-time {seconds} {url} | cmp - /srv/image"))
+    };
     let (tftp, http) = ("'tftp://[::1]/image'", "http://127.0.0.1:8080/assets/image");
-    assert!(!machine.is_active("bootdepot.service"), "nothing starts before somebody has written the settings");
+    assert!(!machine.is_active("bootdepot.service"), "the service does not start before an operator configures it");
     machine.succeed("systemctl enable --now bootdepot.service");
-    by(tftp);
-    by(http);
-    // As a user without a name, in a cache that only that user may read.
+    fetch_and_compare(tftp);
+    fetch_and_compare(http);
+    // The service runs as a dynamic user, and only that user may read the cache.
     machine.succeed("test $(stat --format %a /var/cache/private/bootdepot) = 750");
     machine.succeed("test $(stat --format %u /var/cache/private/bootdepot) -gt 60000");
 
-    // The port stands without the service, and wakes it.
+    // The socket stays open without the service, and a request starts it.
     machine.succeed("systemctl stop bootdepot.service");
     assert!(machine.is_active("bootdepot-tftp.socket") && !machine.is_active("bootdepot.service"));
-    by(tftp);
+    fetch_and_compare(tftp);
     assert!(machine.is_active("bootdepot.service"));
 
     catalog(&["image", "second"]);
     machine.succeed("systemctl reload bootdepot.service");
-    machine
-        .wait_until("the second asset", || machine.run("bootdepot list second --json | grep digest").status.success());
+    machine.wait_until("the second asset was not loaded", || {
+        machine.run("bootdepot list second --json | grep digest").status.success()
+    });
 
-    // With wrong settings it does not start. Machines ask all the same; they are answered when the settings are mended,
-    // whoever thinks of the service then.
+    // With an invalid configuration the service does not start. Requests continue to arrive at the socket, and one of them starts
+    // the service when the configuration is valid again.
     catalog(&["image", "image"]);
     assert!(!machine.run("systemctl restart bootdepot.service").status.success());
     for _ in 0..12 {
@@ -186,35 +193,37 @@ fn within(packages: &Path) {
     }
     assert!(machine.is_active("bootdepot-tftp.socket"));
     catalog(&["image"]);
-    by(tftp);
+    fetch_and_compare(tftp);
 
-    // An upgrade takes the port from nobody, and lets transfers end.
-    let (bound, before) = (machine.show("bootdepot-tftp.socket", "InactiveExitTimestampMonotonic"), process(&machine));
-    let said = machine.succeed(&format!(
-        "curl --silent --limit-rate 1M --max-time 60 {http} --output /tmp/slow & \
-         for i in 1 2 3 4 5 6 7 8; do curl --silent --max-time 60 {tftp} | cmp - /srv/image; done & \
+    // An upgrade keeps the socket open and lets transfers end.
+    let (bound, before) = (machine.show("bootdepot-tftp.socket", "InactiveExitTimestampMonotonic"), main_pid(&machine));
+    let printed = machine.succeed(&format!(
+        "curl --silent --limit-rate 1M --max-time {seconds} {http} --output /tmp/slow & \
+         for i in 1 2 3 4 5 6 7 8; do curl --silent --max-time {seconds} {tftp} | cmp - /srv/image; done & \
          dpkg --install /upgrade.deb; wait; cmp /tmp/slow /srv/image"
     ));
-    assert!(!said.contains("failed"), "{said}");
-    assert_ne!(process(&machine), before);
+    assert!(!printed.contains("failed"), "{printed}");
+    assert_ne!(main_pid(&machine), before);
     assert_eq!(machine.show("bootdepot-tftp.socket", "InactiveExitTimestampMonotonic"), bound);
-    by(tftp);
+    fetch_and_compare(tftp);
 
-    // One that hangs is begun anew.
+    // The watchdog restarts a service that hangs.
     std::fs::create_dir_all(root.file("etc/systemd/system/bootdepot.service.d")).unwrap();
     std::fs::write(root.file("etc/systemd/system/bootdepot.service.d/own.conf"), "[Service]\nWatchdogSec=2\n").unwrap();
     machine.succeed("systemctl daemon-reload; systemctl restart bootdepot.service");
-    let before = process(&machine);
+    let before = main_pid(&machine);
     machine.succeed(&format!("kill -STOP {before}"));
-    machine.wait_until("another process", || !["0", &before].contains(&process(&machine).as_str()));
-    by(tftp);
+    machine.wait_until("the watchdog did not restart the service", || {
+        !["0", &before].contains(&main_pid(&machine).as_str())
+    });
+    fetch_and_compare(tftp);
 
     machine.succeed("dpkg --purge bootdepot");
     assert!(!machine.is_active("bootdepot.service") && !machine.is_active("bootdepot-tftp.socket"));
     machine.succeed("! test -e /var/cache/private/bootdepot && ! test -e /usr/bin/bootdepot");
 }
 
-/// The service's process.
-fn process(machine: &Machine) -> String {
+/// Returns the id of the service's process.
+fn main_pid(machine: &Container) -> String {
     machine.show("bootdepot.service", "MainPID")
 }

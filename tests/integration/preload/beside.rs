@@ -1,54 +1,56 @@
-//! The same beside a running server, which does the work; and what pins and jobs are worth when it is killed.
+//! `bootdepot preload` beside a running server, which does the work. Pins and fills survive a killed server.
 
 use super::*;
-use crate::support::{Client, Server};
+use crate::support::{Client, TestServer};
 
-/// The command, to be asked of this server.
-fn asking(site: &Site, server: &Server, args: &[&str]) -> Command {
+/// Returns the command with the address of this server.
+fn server_command(site: &TestSite, server: &TestServer, args: &[&str]) -> Command {
     let mut command = preload(site, args);
     command.args(["--admin-listen", &server.admin.to_string()]);
     command
 }
 
-fn ask(site: &Site, server: &Server, args: &[&str]) -> (Option<i32>, String, String) {
-    let output = asking(site, server, args).output().expect("the program can be run");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+fn run_beside(site: &TestSite, server: &TestServer, args: &[&str]) -> (Option<i32>, String, String) {
+    result(&server_command(site, server, args).run_to_end())
 }
 
-fn begin_asking(site: &Site, server: &Server, args: &[&str]) -> Child {
-    asking(site, server, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program can be run")
+fn start_beside(site: &TestSite, server: &TestServer, args: &[&str]) -> Child {
+    server_command(site, server, args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be run")
 }
 
-/// What the API says at this path.
-fn api(server: &Server, method: &str, path: &str) -> (u16, Value) {
-    let answer = Client::of(server.admin).request(method, &format!("/api/v1/{path}"), &[("Content-Length", "0")]);
+/// Sends a request to the API. Returns the status and the body as JSON.
+fn api(server: &TestServer, method: &str, path: &str) -> (u16, Value) {
+    let answer = Client::new(server.admin).request(method, &format!("/api/v1/{path}"), &[("Content-Length", "0")]);
     (answer.status, serde_json::from_slice(&answer.body).expect("JSON"))
 }
 
 #[test]
-fn the_server_does_the_work_and_shares_it_with_whoever_asks_meanwhile() {
-    let origin = Origin::start();
-    let (site, objects) = three(&origin);
+fn server_preload_shares_fill_with_client() {
+    let origin = FakeOrigin::start();
+    let (site, objects) = three_assets(&origin);
     let site = site.set("fill.stall_timeout", "1h");
     origin.allow(&objects[2].key, 1 << 20);
     let server = site.start();
-    let child = begin_asking(&site, &server, &["--all", "--json"]);
+    let child = start_beside(&site, &server, &["--all", "--json"]);
     origin.wait_until_sent(&objects[2].key, 1 << 19);
     let reading = server.client().open("GET", "/assets/isos/rescue.iso", &[]);
     let (_, fills) = api(&server, "GET", "fills");
     assert_eq!(fills["fills"][0]["name"], "isos/rescue.iso", "{fills}");
     origin.allow(&objects[2].key, u64::MAX);
     assert!(reading.compare(&objects[2].bytes));
-    let (status, out, err) = rest(child);
+    let (status, out, err) = finish(child);
     assert_eq!((status, err.as_str()), (Some(0), ""));
     let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((&events[0]["by"], &events[0]["missing"]["bytes"]), (&"server".into(), &8_488_608.into()));
     assert_eq!(events.last().expect("an end")["state"], "done");
-    // Beside the one byte that told the plan its size.
-    assert!(origin.sent(&objects[2].key) <= objects[2].size() + 1, "every byte crossed once");
-    assert!(objects.iter().all(|object| is_here(&site, object)));
-    let (status, out, _) = ask(&site, &server, &["--all"]);
+    // Except for the one byte of the size request.
+    assert!(origin.sent(&objects[2].key) <= objects[2].size() + 1, "the origin sent each byte once");
+    assert!(objects.iter().all(|object| is_cached(&site, object)));
+    let (status, out, _) = run_beside(&site, &server, &["--all"]);
     assert_eq!(
         (status, out.as_str()),
         (Some(0), "3 assets, all cached (8.0 MiB)\ndone: nothing was fetched, 3 cached before\n")
@@ -58,21 +60,21 @@ fn the_server_does_the_work_and_shares_it_with_whoever_asks_meanwhile() {
 }
 
 #[test]
-fn ctrl_c_ends_the_servers_job_and_not_what_a_client_waits_for() {
-    let origin = Origin::start();
-    let (site, objects) = three(&origin);
+fn ctrl_c_cancels_job_not_client() {
+    let origin = FakeOrigin::start();
+    let (site, objects) = three_assets(&origin);
     let site = site.set("fill.stall_timeout", "1h");
     for object in &objects[1..] {
         origin.allow(&object.key, 1 << 20);
     }
     let server = site.start();
-    let child = begin_asking(&site, &server, &["isos/*", "okd/rootfs.img"]);
+    let child = start_beside(&site, &server, &["isos/*", "okd/rootfs.img"]);
     for object in &objects[1..] {
         origin.wait_until_sent(&object.key, 1 << 19);
     }
     let reading = server.client().open("GET", "/assets/isos/rescue.iso", &[]);
     signal(&child, Signal::INT);
-    let (status, out, err) = rest(child);
+    let (status, out, err) = finish(child);
     assert_eq!(status, Some(1), "{err}");
     assert!(
         out.contains("\ncancelled: no asset was fetched in full, ")
@@ -88,21 +90,21 @@ fn ctrl_c_ends_the_servers_job_and_not_what_a_client_waits_for() {
     }
     assert!(reading.compare(&objects[2].bytes));
     server.wait_for_fill("isos/rescue.iso", "complete");
-    let (status, _, err) = ask(&site, &server, &["okd/rootfs.img"]);
+    let (status, _, err) = run_beside(&site, &server, &["okd/rootfs.img"]);
     assert_eq!(status, Some(0), "{err}");
 }
 
 #[test]
-fn a_server_that_is_killed_leaves_what_came_and_the_command_says_what_to_do() {
-    let origin = Origin::start();
-    let (site, objects) = three(&origin);
+fn killed_server_preload_can_resume() {
+    let origin = FakeOrigin::start();
+    let (site, objects) = three_assets(&origin);
     let site = site.set("fill.stall_timeout", "1h").set("fill.part_size", "256 KiB");
     origin.allow(&objects[2].key, 3 << 20);
     let server = site.start();
-    let child = begin_asking(&site, &server, &["isos/rescue.iso"]);
+    let child = start_beside(&site, &server, &["isos/rescue.iso"]);
     origin.wait_until_sent(&objects[2].key, 5 << 19);
     server.kill();
-    let (status, _, err) = rest(child);
+    let (status, _, err) = finish(child);
     assert_eq!(status, Some(1));
     assert!(
         err.contains("the preload cannot be followed any more; run it again to resume: no server answers at "),
@@ -112,41 +114,41 @@ fn a_server_that_is_killed_leaves_what_came_and_the_command_says_what_to_do() {
     origin.allow(&objects[2].key, u64::MAX);
     let (status, _, err) = run(&site, &["isos/rescue.iso"]);
     assert_eq!(status, Some(0), "{err}");
-    assert!(is_here(&site, &objects[2]));
-    assert!(origin.sent(&objects[2].key) - before < objects[2].size(), "it went on where the server was");
+    assert!(is_cached(&site, &objects[2]));
+    assert!(origin.sent(&objects[2].key) - before < objects[2].size(), "the second run resumes the fill");
 }
 
 #[test]
-fn the_servers_refusals_are_told_as_they_are() {
-    let origin = Origin::start();
-    let (site, _) = three(&origin);
+fn server_preload_refusals_reach_operator() {
+    let origin = FakeOrigin::start();
+    let (site, _) = three_assets(&origin);
     let server = site.start();
-    let (status, _, err) = ask(&site, &server, &["okd/kernal", "--release", "okd-9"]);
+    let (status, _, err) = run_beside(&site, &server, &["okd/kernal", "--release", "okd-9"]);
     assert_eq!(status, Some(1));
     assert_eq!(
         err,
         "bootdepot: there is no asset \"okd/kernal\"; the nearest is \"okd/kernel\"\nthere is no release \"okd-9\"\n"
     );
-    let absent = site.asset(&Object { key: "okd/absent".to_owned(), bytes: noise(9, 10).into() });
+    let absent = site.asset(&Object { key: "okd/absent".to_owned(), bytes: random_bytes(9, 10).into() });
     drop(server);
     let server = absent.start();
-    let (status, out, err) = ask(&absent, &server, &["okd/absent", "okd/kernel", "--keep-going"]);
+    let (status, out, err) = run_beside(&absent, &server, &["okd/absent", "okd/kernel", "--keep-going"]);
     assert_eq!(status, Some(1), "{out}");
     assert!(err.contains("failed  okd/absent: no source has it: "), "{err}");
     assert!(out.contains("failed: 1 asset fetched (97.6 KiB) in "), "{out}");
 }
 
 #[test]
-fn a_pin_outlives_the_death_of_the_server_and_says_who_holds() {
-    let origin = Origin::start();
-    let (site, objects) = three(&origin);
+fn pin_survives_kill_and_blocks_eviction() {
+    let origin = FakeOrigin::start();
+    let (site, objects) = three_assets(&origin);
     let server = site.start();
-    assert_eq!(ask(&site, &server, &["--all"]).0, Some(0));
+    assert_eq!(run_beside(&site, &server, &["--all"]).0, Some(0));
     let (status, pinned) = api(&server, "POST", "assets/okd/kernel/pin");
     assert_eq!((status, &pinned["pinned_by"]), (200, &serde_json::json!(["operator"])));
     server.kill();
-    // Everything is wanted anew, and there is room for two of three: what an operator pinned is not what goes.
-    let extra = origin.put("extra", noise(5, 5 << 20));
+    // The new asset needs room: the server evicts an asset that is not pinned.
+    let extra = origin.put("extra", random_bytes(5, 5 << 20));
     let site = site.asset(&extra).set("cache.max_size", "10 MiB");
     let server = site.start();
     let (status, evicting) = api(&server, "POST", "assets/okd/kernel/evict");
@@ -155,10 +157,10 @@ fn a_pin_outlives_the_death_of_the_server_and_says_who_holds() {
         evicting["detail"].as_str().expect("words").contains("an operator pinned it; unpin it first"),
         "{evicting}"
     );
-    assert_eq!(ask(&site, &server, &["extra"]).0, Some(0));
-    assert!(is_here(&site, &objects[0]) && is_here(&site, &extra));
+    assert_eq!(run_beside(&site, &server, &["extra"]).0, Some(0));
+    assert!(is_cached(&site, &objects[0]) && is_cached(&site, &extra));
     assert_eq!(api(&server, "POST", "assets/okd/kernel/unpin").0, 200);
     assert_eq!(api(&server, "POST", "assets/okd/kernel/evict"), (200, serde_json::json!({ "freed": 100_000 })));
     drop(server);
-    assert!(!is_here(&site, &objects[0]));
+    assert!(!is_cached(&site, &objects[0]));
 }

@@ -1,4 +1,4 @@
-"""What schemathesis cannot know: names and numbers that mean something to the server under test."""
+"""Path parameters that schemathesis cannot know: names and numbers that exist on the server under test."""
 
 import zlib
 
@@ -14,7 +14,7 @@ KNOWN = {
 
 @schemathesis.hook
 def map_path_parameters(context, path_parameters):
-    """Every other generated name gives way to a known one; which, the generated one decides."""
+    """Replaces about half of the generated parameters by known ones. The generated value decides which, so that a run is repeatable."""
     path = context.operation.path
     for prefix, known in KNOWN.items():
         if path.startswith(prefix):

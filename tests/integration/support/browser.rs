@@ -1,4 +1,4 @@
-//! A headless Chromium, as an operator's browser: driven through chromedriver, with its console and its requests on record.
+//! A headless Chromium, driven through chromedriver, that records its console and its requests.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -11,27 +11,27 @@ use fantoccini::{ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Tool, runtime};
+use super::{Tool, Watchdog, runtime, timeout};
 
 pub(crate) const TAB: char = '\u{e004}';
 pub(crate) const ENTER: char = '\u{e007}';
 pub(crate) const ESCAPE: char = '\u{e00c}';
 pub(crate) const DOWN: char = '\u{e015}';
 
-/// A browser with one tab. Ended when dropped; what the page says is printed when that is because a test failed.
+/// A browser with one tab. Dropping it ends the browser. If a test failed, the page's text is printed then.
 pub(crate) struct Browser {
     client: fantoccini::Client,
     driver: Child,
-    /// The page's server.
+    /// The URL of the page's server.
     base: String,
     _profile: tempfile::TempDir,
 }
 
-/// A command of chromedriver's own.
+/// A command that only chromedriver knows.
 #[derive(Debug)]
-struct Own(&'static str, Value);
+struct ChromedriverCommand(&'static str, Value);
 
-impl WebDriverCompatibleCommand for Own {
+impl WebDriverCompatibleCommand for ChromedriverCommand {
     fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
         base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.0))
     }
@@ -42,12 +42,12 @@ impl WebDriverCompatibleCommand for Own {
 }
 
 impl Browser {
-    /// A browser in which the pages of the server at `address` are to be opened.
+    /// Starts a browser for the pages of the server at `address`.
     ///
-    /// `None` skips the test, where a package is missing.
+    /// `None` if a package is missing: the test is skipped.
     pub(crate) fn start(address: SocketAddr) -> Option<Self> {
         let (driver, chromium) = (Tool::find("chromedriver")?, Tool::find("chromium")?);
-        // It looks for a port that is free, and takes it a while later: somebody else may have it by then.
+        // It finds a free port and binds it later: another process may have it by then.
         let (driver, port) = (0..5)
             .find_map(|_| {
                 let mut driver = driver
@@ -60,7 +60,7 @@ impl Browser {
                     .expect("chromedriver can be started");
                 port(&mut driver).map(|port| (driver, port))
             })
-            .expect("chromedriver says where it listens");
+            .expect("chromedriver reports its port");
         let profile = tempfile::tempdir().expect("a temporary directory can be made");
         let capabilities: Capabilities = serde_json::from_value(json!({
             "browserName": "chrome",
@@ -69,7 +69,7 @@ impl Browser {
                 "binary": chromium.path(),
                 "args": [
                     "--headless=new", "--no-sandbox", "--hide-scrollbars", "--force-color-profile=srgb",
-                    // What browsers ask of their makers is none of the page's requests.
+                    // Without the browser's own requests, which are not the page's.
                     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
                     format!("--user-data-dir={}", profile.path().display()),
                 ],
@@ -80,52 +80,52 @@ impl Browser {
             let url = format!("http://127.0.0.1:{port}");
             let client = ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&url).await;
             let client = client.expect("a browser can be started");
-            let patience = TimeoutConfiguration::new(Some(PATIENCE), Some(PATIENCE), Some(Duration::ZERO));
-            client.update_timeouts(patience).await.expect("a browser can be told to be patient");
+            let timeouts = TimeoutConfiguration::new(Some(timeout()), Some(timeout()), Some(Duration::ZERO));
+            client.update_timeouts(timeouts).await.expect("the browser accepts timeouts");
             client
         });
         let browser = Self { client, driver, base: format!("http://{address}/"), _profile: profile };
-        // It opens with a page of its maker.
+        // It starts with a page of its own.
         browser.wait(browser.client.goto("about:blank"));
         browser.requests();
         browser.resize(1440, 900);
         Some(browser)
     }
 
-    /// Opens the page at this path and fragment, anew.
+    /// Loads the page at this path and fragment again from scratch.
     pub(crate) fn open(&self, path: &str) {
         self.wait(self.client.goto("about:blank"));
         self.wait(self.client.goto(&format!("{}{path}", self.base)));
     }
 
-    /// Opens the page at this path and fragment in a tab of its own, which is seen from then on.
+    /// Opens the page at this path and fragment in a new tab, which becomes the visible one.
     pub(crate) fn open_tab(&self, path: &str) {
         let tab = self.wait(self.client.new_window(true)).handle;
-        self.see(tab);
+        self.switch_to(tab);
         self.wait(self.client.goto(&format!("{}{path}", self.base)));
     }
 
-    /// The tab that is seen.
+    /// Returns the visible tab.
     pub(crate) fn tab(&self) -> WindowHandle {
         self.wait(self.client.window())
     }
 
-    /// Has this tab seen in place of another.
-    pub(crate) fn see(&self, tab: WindowHandle) {
+    /// Makes this tab the visible one.
+    pub(crate) fn switch_to(&self, tab: WindowHandle) {
         self.wait(self.client.switch_to_window(tab));
     }
 
-    /// Goes to another fragment of the page that is open.
+    /// Goes to another fragment of the open page.
     pub(crate) fn go(&self, fragment: &str) {
         self.run(&format!("location.hash = {}", json!(fragment)));
     }
 
-    /// What these statements return.
+    /// Runs these statements in the page and returns their result.
     pub(crate) fn run(&self, statements: &str) -> Value {
         self.wait(self.client.execute(statements, Vec::new()))
     }
 
-    /// The value of this expression as soon as it is a true one. It is looked at for each frame that the browser draws.
+    /// Waits until this expression is truthy and returns its value. It is evaluated once a frame.
     pub(crate) fn wait_for(&self, expression: &str) -> Value {
         let look = format!(
             "const done = arguments[arguments.length - 1]; const look = () => {{ let found; try {{ found = ({expression}); }} \
@@ -137,12 +137,12 @@ impl Browser {
         }
     }
 
-    /// Waits until the page holds this text, where people see it.
+    /// Waits until the page shows this text.
     pub(crate) fn wait_for_text(&self, text: &str) {
         self.wait_for(&format!("document.body.innerText.includes({})", json!(text)));
     }
 
-    /// Clicks the button or link with this text, which must be in sight.
+    /// Clicks the visible button or link with this text.
     pub(crate) fn click(&self, text: &str) {
         let path = format!("(//button|//a)[normalize-space()={}]", json!(text));
         let found = self.wait(self.client.find_all(Locator::XPath(&path)));
@@ -151,7 +151,7 @@ impl Browser {
                 return self.wait(element.click());
             }
         }
-        panic!("no button or link in sight says {text:?}");
+        panic!("no visible button or link has the text {text:?}");
     }
 
     /// Presses keys, one after the other.
@@ -162,7 +162,7 @@ impl Browser {
         self.wait(self.client.perform_actions(actions));
     }
 
-    /// Presses Tab until the focus is where this expression says so of `it`, the focused element.
+    /// Presses Tab until this expression holds for `it`, the focused element.
     pub(crate) fn tab_to(&self, expression: &str) {
         for _ in 0..80 {
             self.press(&[TAB]);
@@ -170,7 +170,7 @@ impl Browser {
                 return;
             }
         }
-        panic!("the Tab key never comes to {expression}");
+        panic!("the Tab key never reaches {expression}");
     }
 
     /// Types a text.
@@ -178,20 +178,20 @@ impl Browser {
         self.press(&text.chars().collect::<Vec<_>>());
     }
 
-    /// Pretends that the system wants dark pages, or light ones.
+    /// Emulates a system that prefers dark or light pages.
     pub(crate) fn dark(&self, dark: bool) {
         let value = if dark { "dark" } else { "light" };
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
-        self.tell("Emulation.setEmulatedMedia", &features);
+        self.devtools("Emulation.setEmulatedMedia", &features);
     }
 
-    /// Pretends that the window has this size.
+    /// Emulates a window of this size.
     pub(crate) fn resize(&self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.tell("Emulation.setDeviceMetricsOverride", &size);
+        self.devtools("Emulation.setDeviceMetricsOverride", &size);
     }
 
-    /// Writes what is in sight to `target/screenshots/NAME.png`, and returns it.
+    /// Writes a screenshot to `target/screenshots/NAME.png` and returns it.
     pub(crate) fn screenshot(&self, name: &str) -> Vec<u8> {
         let png = self.wait(self.client.screenshot());
         let dir = crate::support::program::root().join("target/screenshots");
@@ -200,14 +200,14 @@ impl Browser {
         png
     }
 
-    /// What the console said since the last call, as `LEVEL text`.
+    /// Returns the lines of the console since the last call, as `LEVEL text`.
     pub(crate) fn console(&self) -> Vec<String> {
         let entries = self.log("browser");
         let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
         entries.iter().map(|entry| format!("{} {}", text(entry, "level"), text(entry, "message"))).collect()
     }
 
-    /// The URLs that were asked for since the last call.
+    /// Returns the requested URLs since the last call.
     pub(crate) fn requests(&self) -> Vec<String> {
         let url = |entry: Value| {
             let event: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
@@ -218,15 +218,18 @@ impl Browser {
     }
 
     fn log(&self, kind: &str) -> Vec<Value> {
-        match self.wait(self.client.issue_cmd(Own("se/log", json!({ "type": kind })))) {
+        match self.wait(self.client.issue_cmd(ChromedriverCommand("se/log", json!({ "type": kind })))) {
             Value::Array(entries) => entries,
             other => panic!("chromedriver's log is {other}"),
         }
     }
 
-    /// A command of the browser's own protocol.
-    fn tell(&self, command: &str, parameters: &Value) {
-        self.wait(self.client.issue_cmd(Own("goog/cdp/execute", json!({ "cmd": command, "params": parameters }))));
+    /// Sends a command of the Chrome DevTools protocol.
+    fn devtools(&self, command: &str, parameters: &Value) {
+        self.wait(
+            self.client
+                .issue_cmd(ChromedriverCommand("goog/cdp/execute", json!({ "cmd": command, "params": parameters }))),
+        );
     }
 
     fn wait<T, E: std::fmt::Display>(&self, future: impl Future<Output = Result<T, E>>) -> T {
@@ -237,26 +240,27 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let said = runtime()
+            let text = runtime()
                 .block_on(self.client.execute("return location.hash + '\\n' + document.body.innerText", Vec::new()));
-            let said = said.ok().and_then(|said| said.as_str().map(str::to_owned)).unwrap_or_default();
-            eprintln!("the page said:\n{said}");
+            let text = text.ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default();
+            eprintln!("the page's text:\n{text}");
         }
-        // The browser ends with its session; chromedriver, which it is a child of, by its id.
+        // The browser ends with its session, chromedriver by its id.
         let _ = runtime().block_on(self.client.clone().close());
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
 }
 
-/// The port that chromedriver found, by its first lines; none where it ended.
+/// Reads chromedriver's port from its first lines. `None` if it ended.
 fn port(driver: &mut Child) -> Option<u16> {
+    let _watchdog = Watchdog::new(driver);
     let mut lines = BufReader::new(driver.stdout.take().expect("stdout is piped")).lines();
-    let told = lines
+    let port = lines
         .by_ref()
         .map_while(Result::ok)
         .find_map(|line| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok());
-    // Whoever stops reading ends it at its next line.
+    // Without a reader chromedriver would end at its next line.
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    told
+    port
 }

@@ -1,41 +1,42 @@
-//! Firmware's side of DHCP: packets as it sends them, in a network namespace of its own at the end of a wire.
+//! A DHCP client that sends the packets of firmware, in a network namespace at the end of a virtual Ethernet link.
 //!
 //! A test that needs the namespaces runs itself again inside of them, so it has three stages (see [`Stage`]).
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::time::Instant;
 
 use dhcproto::v4::{Architecture, DhcpOption, Flags, Message, MessageType, OptionCode, UnknownOption};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
 use rustix::mount::MountFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{PATIENCE, Tool, namespace};
+use super::{Tool, namespace, timeout};
 
-/// Where the site's server is.
+/// The address of the servers.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-/// The site's side of the wire: a bridge, as it would have many wires.
+/// The servers' end of the link: a bridge.
 pub(crate) const BRIDGE: &str = "br0";
-/// The client's end of the wire.
-const WIRE: &str = "wire0";
+/// The client's end of the link.
+const LINK: &str = "link0";
 /// The client's namespace.
 const NAMESPACE: &str = "client";
 
-/// Which part of itself a test runs.
+/// The stage of a test that runs.
 pub(crate) enum Stage {
-    /// Within the site's network: the servers are to be started, then [`Stage::client`] runs the rest.
-    Site(Tool),
-    /// Within the client's.
+    /// In the servers' network: the test starts the servers, then runs the rest by [`Stage::run_client`].
+    Servers(Tool),
+    /// In the client's network.
     Client,
 }
 
 impl Stage {
-    /// The stage of the running test, whose name with its module is `test`. None: all of it was done, inside, or
-    /// namespaces cannot be had and the test is skipped.
-    pub(crate) fn of(test: &str) -> Option<Self> {
+    /// Enters the stage of the running test, whose path with its module is `test`. `None`: the inner stages did everything, or
+    /// the test is skipped because this user may not create namespaces.
+    pub(crate) fn enter(test: &str) -> Option<Self> {
         let [Some(ip), Some(unshare)] = ["ip", "unshare"].map(Tool::find) else { return None };
         match namespace::stage().as_deref() {
-            Some("site") => {
-                // The names of namespaces are files; those of this one are seen here alone.
+            Some("servers") => {
+                // Names of namespaces are files. This mount hides them from the rest of the system.
                 let names = "/var/run/netns";
                 std::fs::create_dir_all(names).expect("/run can be written");
                 rustix::mount::mount("none", names, "tmpfs", MountFlags::empty(), None).expect("root may mount");
@@ -44,69 +45,69 @@ impl Stage {
                     &format!("link add {BRIDGE} type bridge"),
                     &format!("address add {SERVER}/24 dev {BRIDGE}"),
                     &format!("netns add {NAMESPACE}"),
-                    &format!("link add {WIRE} type veth peer name port0"),
+                    &format!("link add {LINK} type veth peer name port0"),
                     &format!("link set port0 master {BRIDGE}"),
-                    &format!("link set {WIRE} netns {NAMESPACE}"),
-                    &format!("-n {NAMESPACE} link set {WIRE} up"),
+                    &format!("link set {LINK} netns {NAMESPACE}"),
+                    &format!("-n {NAMESPACE} link set {LINK} up"),
                     "link set port0 up",
                     &format!("link set {BRIDGE} up"),
                 ] {
                     ip.succeed(command.split(' '));
                 }
-                Some(Self::Site(ip))
+                Some(Self::Servers(ip))
             }
             Some(_) => Some(Self::Client),
             None => {
-                // A mount namespace too: the name of a network namespace is a mount.
+                // A mount namespace too, because the name of a network namespace is a mount.
                 let kinds = ["--net", "--mount"];
-                if namespace::can_be_had(&unshare, &kinds) {
-                    namespace::again(&unshare, &kinds, test, "site");
+                if namespace::can_unshare(&unshare, &kinds) {
+                    namespace::run_stage(&unshare, &kinds, test, "servers");
                 }
                 None
             }
         }
     }
 
-    /// Runs the test's last stage, at the client's end of the wire.
-    pub(crate) fn client(ip: &Tool, test: &str) {
-        namespace::again(ip, &["netns", "exec", NAMESPACE], test, "client");
+    /// Runs the test's last stage, in the client's network.
+    pub(crate) fn run_client(ip: &Tool, test: &str) {
+        namespace::run_stage(ip, &["netns", "exec", NAMESPACE], test, "client");
     }
 }
 
-/// A network card that asks.
-pub(crate) struct Card {
+/// A DHCP client, as in a network card's firmware.
+pub(crate) struct DhcpClient {
     socket: UdpSocket,
     mac: [u8; 6],
     xid: u32,
 }
 
-impl Card {
-    /// One that has no address and listens on `port`. Only in the client's stage.
+impl DhcpClient {
+    /// Returns a client without an address that listens on `port`. Only for the client's stage.
     pub(crate) fn listening(port: u16) -> Self {
-        // A client without an address takes packets whose sender it has no route to. Where this cannot be written, it
-        // is so already, or what waits for an answer says so.
-        for interface in ["all", WIRE] {
+        // Without an address the client has no route to the sender of a packet and must accept it all the same. A failed write
+        // shows later: no reply arrives.
+        for interface in ["all", LINK] {
             let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{interface}/rp_filter"), "0");
         }
         let raw = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).expect("a socket");
-        raw.bind_device(Some(WIRE.as_bytes())).expect("the wire is there");
+        raw.bind_device(Some(LINK.as_bytes())).expect("the link exists");
         raw.set_broadcast(true).expect("a socket can broadcast");
-        raw.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into()).expect("the port is free in here");
-        raw.set_read_timeout(Some(PATIENCE)).expect("a socket can wait");
+        raw.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into()).expect("the port is free in this namespace");
+        raw.set_read_timeout(Some(timeout())).expect("a socket accepts a timeout");
         Self { socket: raw.into(), mac: [0x52, 0x54, 0, 0, 0, 1], xid: 1 }
     }
 
-    /// Gives the card an address, as a lease would.
+    /// Gives the client an address, as a lease would.
     pub(crate) fn lease(ip: &Tool, address: Ipv4Addr) {
-        ip.succeed(["address", "add", &format!("{address}/24"), "dev", WIRE]);
+        ip.succeed(["address", "add", &format!("{address}/24"), "dev", LINK]);
     }
 
-    /// A packet of this card, of a new transaction, with these options.
+    /// Returns a packet of a new transaction with these options.
     pub(crate) fn packet(&mut self, kind: MessageType, options: Vec<DhcpOption>) -> Message {
         self.xid += 1;
         let unset = Ipv4Addr::UNSPECIFIED;
         let mut message = Message::new_with_id(self.xid, unset, unset, unset, unset, &self.mac);
-        // Without an address of its own it hears nothing else.
+        // Without an address the client receives only broadcasts.
         message.set_flags(Flags::default().set_broadcast());
         message.opts_mut().insert(DhcpOption::MessageType(kind));
         for option in options {
@@ -115,11 +116,11 @@ impl Card {
         message
     }
 
-    /// Sends a packet.
+    /// Sends a packet to this address.
     pub(crate) fn send(&self, message: &Message, to: SocketAddrV4) {
         let mut bytes = Vec::new();
-        message.encode(&mut Encoder::new(&mut bytes)).expect("it can be written");
-        self.socket.send_to(&bytes, to).expect("it can be sent");
+        message.encode(&mut Encoder::new(&mut bytes)).expect("the packet can be encoded");
+        self.socket.send_to(&bytes, to).expect("the packet can be sent");
     }
 
     /// Broadcasts a packet to DHCP servers.
@@ -127,35 +128,37 @@ impl Card {
         self.send(message, SocketAddrV4::new(Ipv4Addr::BROADCAST, 67));
     }
 
-    /// The next packet that comes in.
-    pub(crate) fn hear(&self) -> Message {
+    /// Waits for the next packet.
+    pub(crate) fn receive(&self) -> Message {
         let mut buffer = [0; 2048];
-        let (length, _) = self.socket.recv_from(&mut buffer).expect("an answer comes in time");
-        Message::decode(&mut Decoder::new(&buffer[..length])).expect("a server sends packets")
+        let (length, _) = self.socket.recv_from(&mut buffer).expect("a reply arrives in time");
+        Message::decode(&mut Decoder::new(&buffer[..length])).expect("the reply is a DHCP packet")
     }
 
-    /// What comes in until there is an answer to `asked` for which `wanted` holds, that one last.
-    pub(crate) fn hear_until(&self, asked: &Message, wanted: impl Fn(&Message) -> bool) -> Vec<Message> {
-        let mut heard = vec![self.hear()];
-        while !heard.last().is_some_and(|last| last.xid() == asked.xid() && wanted(last)) {
-            heard.push(self.hear());
+    /// Receives packets until there is a reply to `request` for which `wanted` holds. Returns all of them, that reply last.
+    pub(crate) fn receive_until(&self, request: &Message, wanted: impl Fn(&Message) -> bool) -> Vec<Message> {
+        let deadline = Instant::now() + timeout();
+        let mut received = vec![self.receive()];
+        while !received.last().is_some_and(|last| last.xid() == request.xid() && wanted(last)) {
+            assert!(Instant::now() < deadline, "other packets arrived, but no such reply: {received:?}");
+            received.push(self.receive());
         }
-        heard
+        received
     }
 }
 
-/// What firmware of this architecture says of itself.
+/// Returns the options that firmware of this architecture sends.
 pub(crate) fn firmware(class: &str, architecture: u16) -> Vec<DhcpOption> {
     vec![
         DhcpOption::ClassIdentifier(format!("{class}:Arch:{architecture:05}:UNDI:003016").into_bytes()),
         DhcpOption::ClientSystemArchitecture(Architecture(architecture)),
         DhcpOption::ClientMachineIdentifier((0..17).collect()),
-        // dnsmasq sends what is asked for.
+        // dnsmasq sends only the options that are requested.
         DhcpOption::ParameterRequestList([60, 66, 67, 43, 97].map(OptionCode::from).to_vec()),
     ]
 }
 
-/// What iPXE says of itself.
+/// Returns the options that iPXE sends.
 pub(crate) fn ipxe(architecture: u16) -> Vec<DhcpOption> {
     let mut options = firmware("PXEClient", architecture);
     options.push(DhcpOption::UserClass(b"iPXE".to_vec()));
@@ -164,16 +167,16 @@ pub(crate) fn ipxe(architecture: u16) -> Vec<DhcpOption> {
     options
 }
 
-/// The boot file that an answer names.
+/// Returns the name of the boot file in a reply.
 pub(crate) fn file(answer: &Message) -> String {
     let bytes = match answer.opts().get(OptionCode::BootfileName) {
         Some(DhcpOption::BootfileName(bytes)) => bytes.clone(),
         _ => answer.fname().unwrap_or_default().to_vec(),
     };
-    String::from_utf8(bytes).expect("a file's name is a text").trim_end_matches('\0').to_owned()
+    String::from_utf8(bytes).expect("the name of a file is text").trim_end_matches('\0').to_owned()
 }
 
-/// An answer's option 60.
+/// Returns option 60 (vendor class) of a reply.
 pub(crate) fn class(answer: &Message) -> String {
     match answer.opts().get(OptionCode::ClassIdentifier) {
         Some(DhcpOption::ClassIdentifier(bytes)) => String::from_utf8_lossy(bytes).into_owned(),

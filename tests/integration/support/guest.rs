@@ -1,17 +1,18 @@
-//! What machines boot: kernels, initrds and an ISO of Debian's parts, whose first process says on the console that it is up.
+//! Systems that virtual machines boot: kernels, initrds and an ISO from Debian's packages. Their first process reports on the
+//! console that it runs.
 
-use super::{Object, Origin, Tool};
+use super::{FakeOrigin, Object, Tool};
 
-/// What the booted machine's first process prints, and after it ` as ` and the `hostname` of its kernel's arguments.
+/// What the first process of a booted machine prints, followed by ` as ` and the `hostname` of its kernel's arguments.
 pub(crate) const UP: &str = "bootdepot: the machine is up";
-/// What every Linux kernel prints first.
+/// The first output of every Linux kernel.
 pub(crate) const KERNEL: &str = "Linux version";
 
 const INSTALLER: &str = "/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64";
-/// Every package brings one. The program itself may be that of the package `busybox`, which needs libraries.
+/// Shows that the package is `busybox-static`. The program of the package `busybox` has the same path and needs libraries.
 const BUSYBOX_STATIC: &str = "/usr/share/doc/busybox-static/copyright";
 
-/// The mode of a program, a directory and a symbolic link.
+/// The modes of a program, a directory and a symbolic link.
 const PROGRAM: u32 = 0o100_755;
 const DIRECTORY: u32 = 0o040_755;
 const LINK: u32 = 0o120_777;
@@ -23,14 +24,14 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Debian's kernel, and an initrd of 2 MB that holds a shell.
+    /// Returns Debian's kernel and an initrd of 2 MB with a shell.
     ///
-    /// `None` skips the test, where a package is missing.
+    /// `None` if a package is missing: the test is skipped.
     pub(crate) fn small() -> Option<Self> {
         let kernel = installer("linux");
         let files = [&kernel, "/bin/busybox", BUSYBOX_STATIC].map(Tool::file);
         let [Some(kernel), Some(busybox), Some(_)] = files else { return None };
-        let [kernel, busybox] = [kernel, busybox].map(|path| std::fs::read(path).expect("it can be read"));
+        let [kernel, busybox] = [kernel, busybox].map(|path| std::fs::read(path).expect("the file can be read"));
         let mut files = vec![("bin", DIRECTORY, &b""[..]), ("dev", DIRECTORY, b""), ("proc", DIRECTORY, b"")];
         files.push(("bin/busybox", PROGRAM, &busybox));
         files.extend(["bin/sh", "bin/mount", "bin/cat", "bin/sleep"].map(|name| (name, LINK, &b"busybox"[..])));
@@ -39,26 +40,25 @@ impl Guest {
         Some(Self { kernel, initrd: cpio(&files) })
     }
 
-    /// Debian's installer: its kernel, and its initrd of 40 MB with an `/init` in front of everything.
+    /// Returns the kernel of Debian's installer and its initrd of 40 MB, with an `/init` that replaces the installer's.
     ///
-    /// `None` skips the test, where the package `debian-installer-12-netboot-amd64` is missing.
+    /// `None` if the package `debian-installer-12-netboot-amd64` is missing: the test is skipped.
     pub(crate) fn installer() -> Option<Self> {
-        let read = |name| Some(std::fs::read(Tool::file(&installer(name))?).expect("it can be read"));
+        let read = |name| Some(std::fs::read(Tool::file(&installer(name))?).expect("the file can be read"));
         let (kernel, mut initrd) = (read("linux")?, read("initrd.gz")?);
         initrd.resize(initrd.len().next_multiple_of(4), 0);
         initrd.extend(cpio(&[("init", PROGRAM, init().as_bytes())]));
         Some(Self { kernel, initrd })
     }
 
-    /// An ISO that a BIOS boots, with ISOLINUX, this kernel and initrd, and `arguments` for the kernel. `dir` is for its
-    /// parts.
+    /// Builds an ISO for a BIOS, with ISOLINUX, this kernel and initrd, and `arguments` for the kernel. Writes its parts to `dir`.
     ///
-    /// `None` skips the test, where a package is missing.
+    /// `None` if a package is missing: the test is skipped.
     pub(crate) fn iso(&self, dir: &std::path::Path, arguments: &str) -> Option<Vec<u8>> {
         let xorriso = Tool::find("xorriso")?;
         let loader = ["/usr/lib/ISOLINUX/isolinux.bin", "/usr/lib/syslinux/modules/bios/ldlinux.c32"].map(Tool::file);
         let [Some(isolinux), Some(library)] = loader else { return None };
-        let read = |path| std::fs::read(path).expect("it can be read");
+        let read = |path| std::fs::read(path).expect("the file can be read");
         let settings =
             format!("default linux\nprompt 0\nlabel linux\nkernel /linux\ninitrd /initrd\nappend {arguments}\n");
         let tree = dir.join("tree");
@@ -73,27 +73,27 @@ impl Guest {
             std::fs::write(tree.join(name), bytes).expect("a file can be written");
         }
         let iso = dir.join("made.iso");
-        // The loader is no image of a floppy; of it the BIOS reads four sectors of 512 bytes, and it finds the rest by the
-        // table that is written into it.
+        // The loader is not a floppy image. The BIOS reads four sectors of 512 bytes of it, and the loader finds the rest by the
+        // table that xorriso writes into it.
         let boot = ["-b", "isolinux/isolinux.bin", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"];
         let output =
             ["-as", "mkisofs", "-quiet", "-o"].map(Into::into).into_iter().chain([iso.clone().into_os_string()]);
         xorriso.succeed(output.chain(boot.map(Into::into)).chain([tree.into_os_string()]));
-        Some(std::fs::read(iso).expect("it can be read"))
+        Some(std::fs::read(iso).expect("the file can be read"))
     }
 
-    /// Puts both under these keys.
-    pub(crate) fn upload(&self, origin: &Origin, kernel: &str, initrd: &str) -> [Object; 2] {
+    /// Uploads both under these keys.
+    pub(crate) fn upload(&self, origin: &FakeOrigin, kernel: &str, initrd: &str) -> [Object; 2] {
         [origin.put(kernel, self.kernel.clone()), origin.put(initrd, self.initrd.clone())]
     }
 }
 
-/// What the console shows when a machine is up whose kernel was told this `hostname`.
+/// Returns what the console shows after a boot with the kernel argument `hostname=NAME`.
 pub(crate) fn up(name: &str) -> String {
     format!("{UP} as {name}\r\n")
 }
 
-/// What the first process does.
+/// Returns the script of the first process.
 fn init() -> String {
     format!(
         "#!/bin/sh
@@ -110,13 +110,13 @@ fn installer(name: &str) -> String {
     format!("{INSTALLER}/{name}")
 }
 
-/// An archive in the kernel's "newc" form (Documentation/driver-api/early-userspace/buffer-format.rst), of which the kernel
-/// unpacks any number one after the other, later files in the place of earlier ones.
+/// Returns an archive in the kernel's "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst). The kernel
+/// unpacks any number of them in sequence; later files replace earlier ones.
 fn cpio(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (inode, (name, mode, bytes)) in (1_usize..).zip(files.iter().chain([&("TRAILER!!!", 0, &b""[..])])) {
         let (mode, links) = (*mode as usize, 1);
-        // inode, mode, uid, gid, links, mtime, size, device (2), the device it stands for (2), length of the name, sum
+        // inode, mode, uid, gid, links, mtime, size, device (2), represented device (2), length of the name, checksum
         let fields = [inode, mode, 0, 0, links, 0, bytes.len(), 0, 0, 0, 0, name.len() + 1, 0];
         archive.extend(b"070701");
         archive.extend(fields.iter().flat_map(|field| format!("{field:08X}").into_bytes()));

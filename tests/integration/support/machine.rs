@@ -1,4 +1,4 @@
-//! Machines to boot: QEMU without KVM, and a serial console that is read.
+//! Virtual machines: QEMU without KVM, and their serial consoles.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -7,19 +7,21 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Tool;
+use super::deadline::stretch;
 
-/// How long a boot may take. With both cores busy and no KVM a good one takes about a minute.
+/// How long a boot may take, before it stretches on a busy machine. Without KVM and with two busy cores it takes about a minute.
 const BOOT: Duration = Duration::from_mins(4);
 
-/// Waits until no other test of this process boots machines: each takes a core for itself.
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    // A boot that failed poisons it, and concerns no other.
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Waits until no other test of this process boots machines, because each uses a core of its own. The deadline of the test that
+/// holds the lock bounds this wait.
+pub(crate) fn boot_lock() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    // A failed boot poisons the lock and does not affect other tests.
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A running machine. Switched off when dropped.
-pub(crate) struct Machine {
+/// A running virtual machine. Dropping it switches it off.
+pub(crate) struct VirtualMachine {
     qemu: Child,
     console: Arc<Console>,
 }
@@ -30,8 +32,8 @@ struct Console {
     grown: Condvar,
 }
 
-impl Machine {
-    /// Switches a machine of 1 GiB on, with this network and these further arguments. Whoever calls it has the [`turn`].
+impl VirtualMachine {
+    /// Starts a machine with 1 GiB of memory and these further arguments for QEMU. The caller must hold the [`boot_lock`].
     pub(crate) fn start<I: IntoIterator<Item: AsRef<OsStr>>>(qemu: &Tool, args: I) -> Self {
         let mut command: Command = qemu.command();
         command.args(["-accel", "tcg", "-m", "1024", "-nographic", "-no-reboot", "-boot", "n"]).args(args);
@@ -49,9 +51,9 @@ impl Machine {
         Self { qemu, console }
     }
 
-    /// Waits until the console shows `text`, and returns all that it showed up to now.
+    /// Waits until the console shows `text`, and returns all its output so far.
     pub(crate) fn wait_for(&self, text: &str) -> String {
-        let deadline = Instant::now() + BOOT;
+        let deadline = Instant::now() + stretch(BOOT);
         let mut shown = self.console.text.lock().expect("no test panics with the console");
         while !shown.0.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -62,9 +64,9 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
+impl Drop for VirtualMachine {
     fn drop(&mut self) {
-        // Both fail when it has switched itself off.
+        // Both fail if it has switched itself off.
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }

@@ -1,4 +1,4 @@
-//! The origin of a test: the S3 server with a front that counts what goes out and injects faults by rule.
+//! The origin of a test: an S3 server behind a proxy that counts the bytes it sends and injects faults by rule.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,60 +19,60 @@ use s3s::{Body, HttpError, HttpResponse};
 use tokio::sync::watch;
 
 use super::s3::{BUCKET, S3Server};
-use super::{PATIENCE, runtime};
+use super::{runtime, timeout};
 
-/// An S3 server that counts, and can be told to fail.
-pub(crate) struct Origin {
+/// An S3 server that counts requests and bytes, and injects faults.
+pub(crate) struct FakeOrigin {
     server: S3Server,
-    front: Arc<Front>,
+    front: Arc<FaultProxy>,
 }
 
-/// An object that a test put there.
+/// An object that a test stored.
 #[derive(Clone)]
 pub(crate) struct Object {
     pub(crate) key: String,
     pub(crate) bytes: Bytes,
 }
 
-/// What goes wrong with a reply. Offsets and lengths are in bytes.
+/// A fault of a reply. Offsets and lengths are in bytes.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
     /// The connection ends after this much of the reply's body.
     Cut(u64),
-    /// After this much of the body nothing comes any more, and the connection stays open.
+    /// The reply stops after this much of its body, and the connection stays open.
     Stall(u64),
     /// An S3 error document with this status and code.
     Status(u16, &'static str),
-    /// The reply ends properly, but this much earlier than its `Content-Range` says.
+    /// The reply ends properly, but is this much shorter than its `Content-Range`.
     Truncate(u64),
-    /// 200 with the whole object, whatever range was asked for.
+    /// The reply is 200 with the whole object, whatever range was requested.
     IgnoreRange,
     /// The reply carries this `ETag`.
     Etag(&'static str),
-    /// The object's byte at this offset is another one.
+    /// The byte of the object at this offset is changed.
     Flip(u64),
     /// The reply carries this header field.
     Field(&'static str, String),
 }
 
 #[derive(Default)]
-struct Front {
-    ledger: Mutex<Ledger>,
-    moved: Condvar,
+struct FaultProxy {
+    state: Mutex<OriginState>,
+    changed: Condvar,
 }
 
 #[derive(Default)]
-struct Ledger {
-    objects: HashMap<String, Account>,
+struct OriginState {
+    objects: HashMap<String, ObjectState>,
     rules: Vec<Rule>,
 }
 
-struct Account {
+struct ObjectState {
     bytes: Bytes,
     /// Each request, as `GET bytes=0-99 206`.
     seen: Vec<String>,
     sent: u64,
-    /// How many bytes may go out in all; bodies wait for more.
+    /// How many bytes may be sent in total. Bodies wait until it is raised.
     allowance: watch::Sender<u64>,
 }
 
@@ -83,107 +83,119 @@ struct Rule {
 }
 
 impl Object {
-    /// Its digest, as a catalog writes it.
+    /// Returns its digest in the form of a catalog.
     pub(crate) fn sha256(&self) -> String {
         Digest::of(&self.bytes).to_string()
     }
 
-    /// The same bytes under another key.
+    /// Returns the same bytes under another key.
     pub(crate) fn named(mut self, key: &str) -> Self {
         key.clone_into(&mut self.key);
         self
     }
 
-    /// Its length in bytes.
+    /// Returns its length in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.bytes.len() as u64
     }
 }
 
-impl Origin {
-    /// Starts one with an empty bucket and no faults.
+impl FakeOrigin {
+    /// Starts an origin with an empty bucket and no faults.
     pub(crate) fn start() -> Self {
-        let front = Arc::new(Front::default());
+        let front = Arc::new(FaultProxy::default());
         let hook = Arc::clone(&front);
         let server = runtime().block_on(S3Server::start(move |s3, request| Arc::clone(&hook).answer(s3, request)));
         Self { server: server.expect("the S3 server starts on a free port"), front }
     }
 
-    /// What an origin's `endpoint` setting is to say.
+    /// Returns the value for an origin's `endpoint` setting.
     pub(crate) fn endpoint(&self) -> String {
         self.server.endpoint()
     }
 
-    /// Stores an object, in the place of what was there.
+    /// Stores an object. Replaces an existing one.
     pub(crate) fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Object {
         let bytes = bytes.into();
         runtime().block_on(self.server.put(key, bytes.clone())).expect("the object can be stored");
-        let mut ledger = self.front.ledger();
-        let account = ledger.objects.entry(key.to_owned()).or_insert_with(|| Account {
+        let mut state = self.front.state();
+        let object = state.objects.entry(key.to_owned()).or_insert_with(|| ObjectState {
             bytes: Bytes::new(),
             seen: Vec::new(),
             sent: 0,
             allowance: watch::Sender::new(u64::MAX),
         });
-        account.bytes = bytes.clone();
+        object.bytes = bytes.clone();
         Object { key: key.to_owned(), bytes }
     }
 
-    /// From now on every reply for `key` has this fault.
+    /// Injects this fault into all further replies for `key`.
     pub(crate) fn always(&self, key: &str, fault: Fault) {
         self.times(usize::MAX, key, fault);
     }
 
-    /// The next `times` replies for `key` have this fault. Of several rules for a key the first that is left is taken.
+    /// Injects this fault into the next `times` replies for `key`. If a key has several rules, the oldest is used up first.
     pub(crate) fn times(&self, times: usize, key: &str, fault: Fault) {
-        self.front.ledger().rules.push(Rule { key: key.to_owned(), fault, left: times });
+        self.front.state().rules.push(Rule { key: key.to_owned(), fault, left: times });
     }
 
-    /// Ends all faults.
+    /// Removes all faults.
     pub(crate) fn heal(&self) {
-        self.front.ledger().rules.clear();
+        self.front.state().rules.clear();
     }
 
-    /// Lets no more than `bytes` of the object go out in all, counted since the start; replies wait for more.
+    /// Limits the bytes of the object that may be sent, counted from the start of the origin. Replies wait until it is raised.
     pub(crate) fn allow(&self, key: &str, bytes: u64) {
-        self.front.ledger().account(key).allowance.send_replace(bytes);
+        self.front.state().object(key).allowance.send_replace(bytes);
     }
 
-    /// How many bytes of the object went out.
+    /// Returns how many bytes of the object were sent.
     pub(crate) fn sent(&self, key: &str) -> u64 {
-        self.front.ledger().account(key).sent
+        self.front.state().object(key).sent
     }
 
-    /// The requests for the object in the order in which they were answered, each as `GET bytes=0-99 206`.
+    /// Returns the requests for the object in the order of their replies, each as `GET bytes=0-99 206`.
     pub(crate) fn seen(&self, key: &str) -> Vec<String> {
-        self.front.ledger().account(key).seen.clone()
+        self.front.state().object(key).seen.clone()
     }
 
-    /// Waits until at least `bytes` of the object went out in all.
+    /// Waits until at least `bytes` of the object were sent in total.
     pub(crate) fn wait_until_sent(&self, key: &str, bytes: u64) {
-        let deadline = Instant::now() + PATIENCE;
-        let mut ledger = self.front.ledger();
-        while ledger.account(key).sent < bytes {
+        let deadline = Instant::now() + timeout();
+        let mut state = self.front.state();
+        while state.object(key).sent < bytes {
             let left = deadline.saturating_duration_since(Instant::now());
-            let account = ledger.account(key);
-            assert!(!left.is_zero(), "only {} of {bytes} bytes of {key} went out: {:?}", account.sent, account.seen);
-            ledger = self.front.moved.wait_timeout(ledger, left).expect("no test panics with the ledger").0;
+            let object = state.object(key);
+            assert!(!left.is_zero(), "only {} of {bytes} bytes of {key} were sent: {:?}", object.sent, object.seen);
+            state = self.front.changed.wait_timeout(state, left).expect("no test panics with the state").0;
         }
+    }
+
+    /// Waits until there were at least `count` requests for the object, and returns all of them.
+    pub(crate) fn wait_until_seen(&self, key: &str, count: usize) -> Vec<String> {
+        let deadline = Instant::now() + timeout();
+        let mut state = self.front.state();
+        while state.object(key).seen.len() < count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "fewer than {count} requests for {key}: {:?}", state.object(key).seen);
+            state = self.front.changed.wait_timeout(state, left).expect("no test panics with the state").0;
+        }
+        state.object(key).seen.clone()
     }
 }
 
-impl Front {
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().expect("no test panics with the ledger")
+impl FaultProxy {
+    fn state(&self) -> MutexGuard<'_, OriginState> {
+        self.state.lock().expect("no test panics with the state")
     }
 
-    /// Answers one request: the S3 service's reply, changed by at most one fault.
+    /// Returns the S3 service's reply to one request, changed by at most one fault.
     async fn answer(self: Arc<Self>, s3: S3Service, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
         let path = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
         let key = path.strip_prefix(&format!("/{BUCKET}/")).unwrap_or_default().to_owned();
         let (method, headers) = (request.method().clone(), request.headers().clone());
         let text = |name: &str| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-        let fault = self.ledger().take_fault(&key, text("range").as_deref());
+        let fault = self.state().take_fault(&key, text("range").as_deref());
 
         let mut reply = match fault {
             Some(Fault::Status(status, code)) => error_document(status, code),
@@ -191,7 +203,7 @@ impl Front {
         };
         match fault {
             Some(Fault::IgnoreRange) if reply.status() == StatusCode::PARTIAL_CONTENT => {
-                let whole = self.ledger().account(&key).bytes.clone();
+                let whole = self.state().object(&key).bytes.clone();
                 *reply.status_mut() = StatusCode::OK;
                 reply.headers_mut().remove(CONTENT_RANGE);
                 reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(whole.len()));
@@ -223,29 +235,29 @@ impl Front {
         }
 
         let status = reply.status();
-        let mut ledger = self.ledger();
-        let Some(account) = ledger.objects.get_mut(&key) else { return Ok(reply) };
-        account.seen.push(format!("{method} {} {}", text("range").as_deref().unwrap_or("-"), status.as_u16()));
-        let allowance = account.allowance.subscribe();
-        drop(ledger);
-        self.moved.notify_all();
+        let mut state = self.state();
+        let Some(object) = state.objects.get_mut(&key) else { return Ok(reply) };
+        object.seen.push(format!("{method} {} {}", text("range").as_deref().unwrap_or("-"), status.as_u16()));
+        let allowance = object.allowance.subscribe();
+        drop(state);
+        self.changed.notify_all();
         if method != Method::GET || !status.is_success() {
             return Ok(reply);
         }
         let end = content_length(&reply);
         let at = first_byte(reply.headers().get(CONTENT_RANGE));
         let (head, body) = reply.into_parts();
-        let body = Sending { front: Arc::clone(&self), key, fault, body, at, sent: 0, end, allowance };
+        let body = ReplyBody { front: Arc::clone(&self), key, fault, body, at, sent: 0, end, allowance };
         Ok(Response::from_parts(head, Body::http_body_unsync(StreamBody::new(body.frames()))))
     }
 }
 
-impl Ledger {
-    fn account(&mut self, key: &str) -> &mut Account {
-        self.objects.get_mut(key).unwrap_or_else(|| panic!("the test put no object {key:?} there"))
+impl OriginState {
+    fn object(&mut self, key: &str) -> &mut ObjectState {
+        self.objects.get_mut(key).unwrap_or_else(|| panic!("the test stored no object {key:?}"))
     }
 
-    /// The fault for this request, if a rule that is left has one; a flipped byte only where the range holds it.
+    /// Returns the fault for this request, if a rule that is not used up matches. A flipped byte only matches a range with it.
     fn take_fault(&mut self, key: &str, range: Option<&str>) -> Option<Fault> {
         let holds = |fault: &Fault| match (fault, range.and_then(parse_range)) {
             (Fault::Flip(at), Some((first, last))) => (first..=last).contains(at),
@@ -257,9 +269,9 @@ impl Ledger {
     }
 }
 
-/// A reply's body on its way out.
-struct Sending {
-    front: Arc<Front>,
+/// The body of a reply that is being sent.
+struct ReplyBody {
+    front: Arc<FaultProxy>,
     key: String,
     fault: Option<Fault>,
     body: Body,
@@ -270,12 +282,12 @@ struct Sending {
     allowance: watch::Receiver<u64>,
 }
 
-impl Sending {
+impl ReplyBody {
     fn frames(self) -> impl futures_util::Stream<Item = io::Result<Frame<Bytes>>> {
         stream::unfold(self, |mut sending| async move { Some((sending.next().await?.map(Frame::data), sending)) })
     }
 
-    /// The next piece, when the allowance has room for it.
+    /// Waits until the allowance has room for the next piece, and returns it.
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         let stop = match self.fault {
             Some(Fault::Cut(after) | Fault::Stall(after)) => after.min(self.end),
@@ -284,7 +296,7 @@ impl Sending {
         if self.sent == stop {
             match self.fault {
                 Some(Fault::Cut(_)) => {
-                    // One turn of the connection's task, in which it writes out what it has.
+                    // The task of the connection runs once more and sends the bytes that it has.
                     tokio::task::yield_now().await;
                     return Some(Err(io::Error::other("cut by the test")));
                 }
@@ -313,16 +325,16 @@ impl Sending {
         loop {
             let allowed = *self.allowance.borrow_and_update();
             {
-                let mut ledger = self.front.ledger();
-                let account = ledger.account(&self.key);
-                if account.sent + length <= allowed {
-                    account.sent += length;
+                let mut state = self.front.state();
+                let object = state.object(&self.key);
+                if object.sent + length <= allowed {
+                    object.sent += length;
                     break;
                 }
             }
             self.allowance.changed().await.ok()?;
         }
-        self.front.moved.notify_all();
+        self.front.changed.notify_all();
         (self.at, self.sent) = (self.at + length, self.sent + length);
         Some(Ok(piece))
     }
@@ -335,7 +347,7 @@ fn error_document(status: u16, code: &str) -> HttpResponse {
     *reply.status_mut() = StatusCode::from_u16(status).expect("a test names a valid status");
     reply.headers_mut().insert("content-type", HeaderValue::from_static("application/xml"));
     if status == 503 {
-        // At once: the tests want the retry, not the wait.
+        // The tests need the retry, not the pause before it.
         reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("0"));
     }
     reply
@@ -345,13 +357,13 @@ fn content_length(reply: &HttpResponse) -> u64 {
     reply.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok()).unwrap_or(0)
 }
 
-/// The first and the last byte of `bytes=FIRST-LAST`; an open end is the end of everything.
+/// Parses `bytes=FIRST-LAST`. Without LAST the range has no end.
 fn parse_range(text: &str) -> Option<(u64, u64)> {
     let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
     Some((first.parse().ok()?, last.parse().unwrap_or(u64::MAX)))
 }
 
-/// The first byte of `bytes FIRST-LAST/SIZE`; 0 without one.
+/// Returns FIRST of `bytes FIRST-LAST/SIZE`, 0 without one.
 fn first_byte(content_range: Option<&HeaderValue>) -> u64 {
     let first = |v: &HeaderValue| v.to_str().ok()?.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok();
     content_range.and_then(first).unwrap_or(0)

@@ -10,7 +10,7 @@ pub(crate) fn root() -> &'static Path {
 }
 
 /// The path of the program, which is built first: in the profile of this test, for the whole workspace, so that every crate
-/// has the features with which it was compiled for the tests. `BOOTDEPOT` names another one, which is taken as it is.
+/// has the features with which it was compiled for the tests. The variable `BOOTDEPOT` names another program, which is not built.
 pub(crate) fn bootdepot() -> &'static Path {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
         if let Some(program) = std::env::var_os("BOOTDEPOT") {
@@ -27,6 +27,7 @@ pub(crate) fn bootdepot() -> &'static Path {
         if cfg!(feature = "otel") {
             build.args(["--features", "bootdepot-tests/otel"]);
         }
+        // Without a deadline: cargo may wait for another build, and prints that it does.
         let status = build.status().expect("cargo can be run");
         assert!(status.success(), "the program cannot be built: {status}");
         profile.join("bootdepot")

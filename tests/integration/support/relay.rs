@@ -1,8 +1,8 @@
-//! A bad network between TFTP clients and the server: a relay in user space that drops, doubles, delays and reorders
-//! datagrams. It looks into none of them.
+//! A lossy network between TFTP clients and the server: a relay in user space that drops, duplicates, delays and reorders
+//! datagrams. It does not read them.
 //!
-//! A client sees the relay as a server of its own: what the server sends from one of its ports comes to the client from
-//! one port of the relay, so transfer identifiers (RFC 1350 section 4) stay what they are.
+//! To a client the relay looks like a server: each port of the server corresponds to one port of the relay, so that transfer
+//! identifiers (RFC 1350 section 4) stay distinct.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,62 +16,62 @@ use tokio::time::Instant;
 
 use super::runtime;
 
-/// How long a datagram is on its way.
+/// The delay of a datagram.
 const DELAY: Duration = Duration::from_millis(1);
-/// How long one is on its way that others are to overtake.
-const DETOUR: Duration = Duration::from_millis(5);
+/// The delay of a datagram that later ones overtake.
+const REORDER_DELAY: Duration = Duration::from_millis(5);
 
 /// A relay in front of one server.
 pub(crate) struct Relay {
-    /// Where clients reach it.
+    /// The address for clients.
     pub(crate) address: SocketAddr,
-    weather: Arc<Weather>,
+    conditions: Arc<Conditions>,
 }
 
-/// What happened to datagrams so far.
+/// Counts of datagrams so far.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Tally {
+pub(crate) struct Counters {
     pub(crate) carried: u32,
     pub(crate) dropped: u32,
-    pub(crate) doubled: u32,
-    pub(crate) overtaken: u32,
-    /// From how many ports the server answered.
+    pub(crate) duplicated: u32,
+    pub(crate) reordered: u32,
+    /// The number of ports from which the server replied.
     pub(crate) ports: u32,
 }
 
-/// What is to happen to datagrams, and how often it did.
-struct Weather {
-    dice: Mutex<fastrand::Rng>,
-    tally: Mutex<Tally>,
+/// The random numbers that decide about datagrams, and the counts.
+struct Conditions {
+    random: Mutex<fastrand::Rng>,
+    counters: Mutex<Counters>,
 }
 
-/// One of the relay's ports. Datagrams leave it in the order in which they came, all but those on a detour.
+/// One of the relay's ports. It keeps the order of datagrams, except of those that it reorders on purpose.
 struct Port {
     socket: Arc<UdpSocket>,
-    road: mpsc::UnboundedSender<(Instant, Vec<u8>, SocketAddr)>,
-    weather: Arc<Weather>,
+    queue: mpsc::UnboundedSender<(Instant, Vec<u8>, SocketAddr)>,
+    conditions: Arc<Conditions>,
 }
 
 impl Relay {
-    /// A relay to `server`: of the datagrams of either direction 1 % are lost, 1 % doubled and 2 % overtaken by others.
+    /// Starts a relay to `server`. In each direction it drops 1 % of the datagrams, duplicates 1 % and reorders 2 %.
     pub(crate) fn start(server: SocketAddr, seed: u64) -> Self {
-        let dice = Mutex::new(fastrand::Rng::with_seed(seed));
-        let weather = Arc::new(Weather { dice, tally: Mutex::default() });
+        let random = Mutex::new(fastrand::Rng::with_seed(seed));
+        let conditions = Arc::new(Conditions { random, counters: Mutex::default() });
         runtime().block_on(async {
-            let front = Port::open(&weather).await;
+            let front = Port::open(&conditions).await;
             let address = front.socket.local_addr().expect("a bound socket has an address");
             tokio::spawn(requests(front, server));
-            Self { address, weather }
+            Self { address, conditions }
         })
     }
 
-    /// What happened so far.
-    pub(crate) fn tally(&self) -> Tally {
-        *self.weather.tally()
+    /// Returns the counts so far.
+    pub(crate) fn counters(&self) -> Counters {
+        *self.conditions.counters()
     }
 }
 
-/// Takes requests: each client gets a port of its own towards the server.
+/// Forwards requests: each client gets a port of its own towards the server.
 async fn requests(front: Arc<Port>, server: SocketAddr) {
     let mut backs: HashMap<SocketAddr, Arc<Port>> = HashMap::new();
     let mut buffer = vec![0; 1 << 16];
@@ -79,7 +79,7 @@ async fn requests(front: Arc<Port>, server: SocketAddr) {
         let back = match backs.entry(client) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let back = Port::open(&front.weather).await;
+                let back = Port::open(&front.conditions).await;
                 tokio::spawn(replies(Arc::clone(&back), client));
                 new.insert(back)
             }
@@ -88,7 +88,7 @@ async fn requests(front: Arc<Port>, server: SocketAddr) {
     }
 }
 
-/// Hands the server's packets to the client, each of the server's ports as one port of the relay.
+/// Forwards the server's packets to the client, from one port of the relay for each port of the server.
 async fn replies(back: Arc<Port>, client: SocketAddr) {
     let mut ports: HashMap<SocketAddr, Arc<Port>> = HashMap::new();
     let mut buffer = vec![0; 1 << 16];
@@ -96,9 +96,9 @@ async fn replies(back: Arc<Port>, client: SocketAddr) {
         let port = match ports.entry(server) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let port = Port::open(&back.weather).await;
+                let port = Port::open(&back.conditions).await;
                 tokio::spawn(acknowledgements(Arc::clone(&port), Arc::clone(&back), server));
-                back.weather.tally().ports += 1;
+                back.conditions.counters().ports += 1;
                 new.insert(port)
             }
         };
@@ -106,7 +106,7 @@ async fn replies(back: Arc<Port>, client: SocketAddr) {
     }
 }
 
-/// Hands what the client sends to one of the relay's ports on to the server's port that it stands for.
+/// Forwards the client's packets from one port of the relay to the corresponding port of the server.
 async fn acknowledgements(port: Arc<Port>, back: Arc<Port>, server: SocketAddr) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok((length, _)) = port.socket.recv_from(&mut buffer).await {
@@ -114,49 +114,49 @@ async fn acknowledgements(port: Arc<Port>, back: Arc<Port>, server: SocketAddr) 
     }
 }
 
-impl Weather {
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().expect("no test panics with it")
+impl Conditions {
+    fn counters(&self) -> MutexGuard<'_, Counters> {
+        self.counters.lock().expect("no test panics with it")
     }
 }
 
 impl Port {
-    async fn open(weather: &Arc<Weather>) -> Arc<Self> {
+    async fn open(conditions: &Arc<Conditions>) -> Arc<Self> {
         let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free"));
-        let (road, mut arrivals) = mpsc::unbounded_channel::<(Instant, Vec<u8>, SocketAddr)>();
+        let (queue, mut arrivals) = mpsc::unbounded_channel::<(Instant, Vec<u8>, SocketAddr)>();
         let sender = Arc::clone(&socket);
         tokio::spawn(async move {
             while let Some((due, datagram, to)) = arrivals.recv().await {
                 tokio::time::sleep_until(due).await;
-                // A client that has gone is no trouble of the network's.
+                // Fails if the client has closed its port.
                 let _ = sender.send_to(&datagram, to).await;
             }
         });
-        Arc::new(Self { socket, road, weather: Arc::clone(weather) })
+        Arc::new(Self { socket, queue, conditions: Arc::clone(conditions) })
     }
 
-    /// Sends a datagram on its way, or not.
+    /// Queues a datagram, drops it, duplicates it or delays it.
     fn send(&self, datagram: &[u8], to: SocketAddr) {
-        let mut dice = self.weather.dice.lock().expect("no test panics with it");
-        let mut tally = self.weather.tally();
-        tally.carried += 1;
-        if dice.u8(..100) < 1 {
-            tally.dropped += 1;
+        let mut random = self.conditions.random.lock().expect("no test panics with it");
+        let mut counters = self.conditions.counters();
+        counters.carried += 1;
+        if random.u8(..100) < 1 {
+            counters.dropped += 1;
             return;
         }
-        let copies = if dice.u8(..100) < 1 { 2 } else { 1 };
-        tally.doubled += copies - 1;
+        let copies = if random.u8(..100) < 1 { 2 } else { 1 };
+        counters.duplicated += copies - 1;
         for _ in 0..copies {
-            if dice.u8(..100) < 2 {
-                tally.overtaken += 1;
+            if random.u8(..100) < 2 {
+                counters.reordered += 1;
                 let (socket, datagram) = (Arc::clone(&self.socket), datagram.to_vec());
                 tokio::spawn(async move {
-                    tokio::time::sleep(DETOUR).await;
+                    tokio::time::sleep(REORDER_DELAY).await;
                     let _ = socket.send_to(&datagram, to).await;
                 });
             } else {
-                // The road ends with the port.
-                let _ = self.road.send((Instant::now() + DELAY, datagram.to_vec(), to));
+                // Fails only if the port is closed.
+                let _ = self.queue.send((Instant::now() + DELAY, datagram.to_vec(), to));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The server under test: the real binary, on free ports, with its log read line by line.
+//! The server under test: the real program on free ports, with its log read line by line.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
@@ -6,24 +6,25 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::origin::{Object, Origin};
+use super::deadline::stretch;
+use super::origin::{FakeOrigin, Object};
 use super::s3::{ACCESS_KEY, BUCKET, SECRET_KEY};
-use super::{Client, PATIENCE};
+use super::{ChildExt, Client, CommandExt, timeout};
 
-/// A directory with a settings file and a cache, in which a server can be started again and again.
-pub(crate) struct Site {
+/// A directory with a configuration and a cache in which servers can be started, one after the other.
+pub(crate) struct TestSite {
     dir: Arc<tempfile::TempDir>,
     settings: toml::Table,
     assets: Vec<toml::Value>,
     secret_key: String,
 }
 
-/// A running server. Killed when dropped; its log is printed when that is because a test failed.
-pub(crate) struct Server {
+/// A running server. Dropping it kills the server, and prints its log if the test failed.
+pub(crate) struct TestServer {
     child: Child,
     log: Arc<Log>,
     /// The plain HTTP listener.
@@ -32,23 +33,23 @@ pub(crate) struct Server {
     pub(crate) tftp: SocketAddr,
     /// The admin listener.
     pub(crate) admin: SocketAddr,
-    /// The directory of the site that started it, which may be dropped before the server is.
+    /// The directory of its site, which may be dropped before the server.
     _dir: Option<Arc<tempfile::TempDir>>,
 }
 
-/// One line of the server's log; what was no JSON is a string.
+/// One line of the server's log. A line that is not JSON is a string.
 #[derive(Debug, Clone)]
-pub(crate) struct Line(Value);
+pub(crate) struct LogLine(Value);
 
 #[derive(Default)]
 struct Log {
-    lines: Mutex<(Vec<Line>, bool)>,
+    lines: Mutex<(Vec<LogLine>, bool)>,
     grown: Condvar,
 }
 
-impl Site {
-    /// A site whose one origin is `origin`, listening on the loopback, impatient, and without assets.
-    pub(crate) fn new(origin: &Origin) -> Self {
+impl TestSite {
+    /// Returns a site with the origin `origin`, listeners on the loopback, short timeouts and no assets.
+    pub(crate) fn new(origin: &FakeOrigin) -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary directory can be made"));
         let settings = toml::toml! {
             [cache]
@@ -64,19 +65,20 @@ impl Site {
             part_size = "1 MiB"
             connections = 4
             retries = 2
-            stall_timeout = "1s"
         };
         let site = Self { dir, settings, assets: Vec::new(), secret_key: SECRET_KEY.to_owned() };
         let cache = site.cache_dir().display().to_string();
-        site.set("cache.dir", cache).origin(&origin.endpoint())
+        // On a busy machine a healthy origin may need longer to send.
+        let stall_timeout = format!("{} ms", stretch(Duration::from_secs(1)).as_millis());
+        site.set("cache.dir", cache).set("fill.stall_timeout", stall_timeout).origin(&origin.endpoint())
     }
 
-    /// The origin's endpoint, in the place of the one before.
+    /// Replaces the origin by one with this endpoint.
     pub(crate) fn origin(self, endpoint: &str) -> Self {
         self.origin_with(endpoint, toml::toml! { from = "env" })
     }
 
-    /// The same, with these credentials.
+    /// Replaces the origin by one with this endpoint and these credentials.
     pub(crate) fn origin_with(mut self, endpoint: &str, credentials: toml::Table) -> Self {
         let mut origin = toml::toml! {
             region = "us-east-1"
@@ -97,7 +99,7 @@ impl Site {
         self
     }
 
-    /// Sets the size of the asset that was added last, in bytes.
+    /// Sets the size of the last added asset, in bytes.
     pub(crate) fn size_of_last(mut self, size: i64) -> Self {
         let asset = self.assets.last_mut().and_then(toml::Value::as_table_mut).expect("an asset was added");
         asset.insert("size".to_owned(), size.into());
@@ -128,7 +130,7 @@ impl Site {
         self.asset_from(&object.key, &object.sha256(), &[&source])
     }
 
-    /// Takes all assets and releases out.
+    /// Removes all assets and releases.
     pub(crate) fn without_assets(mut self) -> Self {
         self.assets.clear();
         self.settings.remove("release");
@@ -148,7 +150,7 @@ impl Site {
     /// Adds an asset, the object under its own key, whose block list is `list`.
     pub(crate) fn asset_in_blocks(self, object: &Object, list: &Object) -> Self {
         let mut site = self.asset(object);
-        let asset = site.assets.last_mut().and_then(toml::Value::as_table_mut).expect("it was just added");
+        let asset = site.assets.last_mut().and_then(toml::Value::as_table_mut).expect("the asset was just added");
         asset.insert("blocks".to_owned(), format!("s3://{BUCKET}/{}", list.key).into());
         asset.insert("blocks_sha256".to_owned(), list.sha256().into());
         site
@@ -167,23 +169,23 @@ impl Site {
         self
     }
 
-    /// Another secret than the one that the S3 server knows.
+    /// Sets a secret key that the S3 server does not accept.
     pub(crate) fn wrong_secret(mut self) -> Self {
         "mistyped".clone_into(&mut self.secret_key);
         self
     }
 
-    /// Where the cache is.
+    /// Returns the cache directory.
     pub(crate) fn cache_dir(&self) -> PathBuf {
         self.dir.path().join("cache")
     }
 
-    /// A path for a file that a client is to write.
+    /// Returns the path of a file in the site's directory.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// The blobs in the cache, by the digest in their file's name.
+    /// Returns the blobs in the cache, each with the name of its file, which should be its digest.
     pub(crate) fn blobs(&self) -> Vec<(String, Vec<u8>)> {
         fn walk(dir: &Path, found: &mut Vec<(String, Vec<u8>)>) {
             for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -200,33 +202,33 @@ impl Site {
         found
     }
 
-    /// The command line of a server in this site, with the settings as they are now.
+    /// Returns the command line of a server in this site, with the current configuration.
     pub(crate) fn command(&self) -> Command {
         let mut command = self.command_line(&["serve"]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     }
 
-    /// What an operator's command says to a server of this site that has its admin listener at `admin`.
-    pub(crate) fn ask(&self, admin: SocketAddr, args: &[&str]) -> Output {
+    /// Runs an operator's command for a server of this site, whose admin listener is at `admin`.
+    pub(crate) fn run_command(&self, admin: SocketAddr, args: &[&str]) -> Output {
         let mut command = self.command_line(args);
-        command.args(["--admin-listen", &admin.to_string()]).output().expect("the program can be run")
+        command.args(["--admin-listen", &admin.to_string()]).run_to_end()
     }
 
-    /// Writes the settings as they are now, and returns the file.
+    /// Writes the current configuration and returns the path of its file.
     pub(crate) fn write(&self) -> PathBuf {
         let mut settings = self.settings.clone();
         settings.insert("asset".to_owned(), self.assets.clone().into());
         let config = self.file("bootdepot.toml");
-        std::fs::write(&config, settings.to_string()).expect("the settings can be written");
+        std::fs::write(&config, settings.to_string()).expect("the configuration can be written");
         config
     }
 
-    /// A command line of the program with these arguments, and with the settings of this site as they are now.
+    /// Returns a command line of the program with these arguments and the current configuration of this site.
     pub(crate) fn command_line(&self, args: &[&str]) -> Command {
         let config = self.write();
         let mut command = Command::new(crate::support::program::bootdepot());
-        // Only what the test says; the variables of the tests themselves would be errors to the server.
+        // Variables for the tests themselves would be errors to the server.
         let inherited = std::env::vars_os().map(|(name, _)| name);
         for name in inherited.filter(|name| name.to_string_lossy().starts_with("BOOTDEPOT_")) {
             command.env_remove(name);
@@ -242,108 +244,111 @@ impl Site {
         command
     }
 
-    /// Starts the server and waits until it listens.
-    pub(crate) fn start(&self) -> Server {
+    /// Starts a server and waits until it listens.
+    pub(crate) fn start(&self) -> TestServer {
         Self::launch(self.command(), Some(Arc::clone(&self.dir)), |_| {})
     }
 
-    /// Starts the server by this command and waits until it listens.
-    pub(crate) fn run(command: Command) -> Server {
+    /// Starts a server by this command and waits until it listens.
+    pub(crate) fn run(command: Command) -> TestServer {
         Self::launch(command, None, |_| {})
     }
 
-    /// The same, with something that is done meanwhile.
-    pub(crate) fn run_through(command: Command, meanwhile: impl FnOnce(&Child)) -> Server {
-        Self::launch(command, None, meanwhile)
+    /// Starts a server by this command, calls `during_start`, and waits until it listens.
+    pub(crate) fn run_with(command: Command, during_start: impl FnOnce(&Child)) -> TestServer {
+        Self::launch(command, None, during_start)
     }
 
-    fn launch(mut command: Command, dir: Option<Arc<tempfile::TempDir>>, meanwhile: impl FnOnce(&Child)) -> Server {
+    fn launch(
+        mut command: Command,
+        dir: Option<Arc<tempfile::TempDir>>,
+        during_start: impl FnOnce(&Child),
+    ) -> TestServer {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the server can be started");
-        let log = Log::of(&mut child);
-        meanwhile(&child);
+        let log = Log::read_from(&mut child);
+        during_start(&child);
         let listener = |protocol: &str| {
             let line = log.wait_for(|l| l.text("message") == "listening" && l.text("protocol") == protocol);
             line.text("address").parse().unwrap_or_else(|e| panic!("{}: {e}", line.text("address")))
         };
         let (http, tftp, admin) = (listener("http"), listener("tftp"), listener("admin"));
-        Server { child, log, http, tftp, admin, _dir: dir }
+        TestServer { child, log, http, tftp, admin, _dir: dir }
     }
 }
 
-/// Signals the server that this is.
+/// Sends a signal to this server.
 pub(crate) fn send(child: &Child, signal: rustix::process::Signal) {
     let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
     rustix::process::kill_process(pid, signal).expect("the server can be signalled");
 }
 
-impl Server {
-    /// A client of its HTTP listener.
+impl TestServer {
+    /// Returns a client of its HTTP listener.
     pub(crate) fn client(&self) -> Client {
-        Client::of(self.http)
+        Client::new(self.http)
     }
 
-    /// The URL of a path on its HTTP listener.
+    /// Returns the URL of a path on its HTTP listener.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.http)
     }
 
-    /// The first line, past or to come, for which `wanted` holds.
-    pub(crate) fn wait_for(&self, wanted: impl Fn(&Line) -> bool) -> Line {
+    /// Waits for the first line, past or future, for which `wanted` holds.
+    pub(crate) fn wait_for(&self, wanted: impl Fn(&LogLine) -> bool) -> LogLine {
         self.log.wait_for(wanted)
     }
 
-    /// The first transfer of `asset`, past or to come, with this outcome.
-    pub(crate) fn wait_for_transfer(&self, asset: &str, outcome: &str) -> Line {
+    /// Waits for the first transfer of `asset`, past or future, with this outcome.
+    pub(crate) fn wait_for_transfer(&self, asset: &str, outcome: &str) -> LogLine {
         self.wait_for(|l| l.is("bootdepot::transfer") && l.text("asset") == asset && l.text("outcome") == outcome)
     }
 
-    /// The first fill of `asset`, past or to come, with this outcome.
-    pub(crate) fn wait_for_fill(&self, asset: &str, outcome: &str) -> Line {
+    /// Waits for the first fill of `asset`, past or future, with this outcome.
+    pub(crate) fn wait_for_fill(&self, asset: &str, outcome: &str) -> LogLine {
         self.wait_for(|l| l.is("bootdepot::fill") && l.text("asset") == asset && l.text("outcome") == outcome)
     }
 
-    /// The lines so far for which `wanted` holds.
-    pub(crate) fn lines(&self, wanted: impl Fn(&Line) -> bool) -> Vec<Line> {
+    /// Returns the lines so far for which `wanted` holds.
+    pub(crate) fn lines(&self, wanted: impl Fn(&LogLine) -> bool) -> Vec<LogLine> {
         self.log.lines().iter().filter(|line| wanted(line)).cloned().collect()
     }
 
-    /// The same, when there are at least `count` of them.
-    pub(crate) fn wait_for_lines(&self, count: usize, wanted: impl Fn(&Line) -> bool) -> Vec<Line> {
+    /// Waits until there are at least `count` lines for which `wanted` holds, and returns them.
+    pub(crate) fn wait_for_lines(&self, count: usize, wanted: impl Fn(&LogLine) -> bool) -> Vec<LogLine> {
         self.log.wait(|lines, _| (lines.iter().filter(|line| wanted(line)).count() >= count).then_some(()));
         self.lines(wanted)
     }
 
-    /// Ends it at once, by SIGKILL.
+    /// Ends it by SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("the server can be killed");
-        self.child.wait().expect("the server ends");
+        self.child.wait_for_exit();
     }
 
-    /// Asks it to end, by SIGTERM, and waits until it has. Returns all that it logged.
-    pub(crate) fn stop_and_read(self) -> Vec<Line> {
+    /// Stops it by SIGTERM, waits until it has ended, and returns its whole log.
+    pub(crate) fn stop_and_read(self) -> Vec<LogLine> {
         let log = Arc::clone(&self.log);
         self.stop();
         log.lines()
     }
 
-    /// Asks it to end, by SIGTERM, and waits until it has.
+    /// Stops it by SIGTERM and waits until it has ended.
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
-        // The log's end is the process's end; only the wait for it is bounded.
         self.log.wait_for_end();
-        self.child.wait().expect("the server ends")
+        self.child.wait_for_exit()
     }
 }
 
-impl Server {
-    /// Asks it to load its settings again, by SIGHUP.
-    pub(crate) fn hang_up(&self) {
+impl TestServer {
+    /// Makes it reload its configuration, by SIGHUP.
+    pub(crate) fn reload(&self) {
         self.signal(rustix::process::Signal::HUP);
     }
 
-    /// The files that it has open, as the system lists them.
+    /// Returns the number of its open files.
     pub(crate) fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the server runs").count()
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
@@ -351,9 +356,9 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for TestServer {
     fn drop(&mut self) {
-        // Both fail when it has ended already.
+        // Both fail if it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -362,13 +367,13 @@ impl Drop for Server {
     }
 }
 
-impl Line {
-    /// Whether it was logged under this target.
+impl LogLine {
+    /// Returns whether its target is this one.
     pub(crate) fn is(&self, target: &str) -> bool {
         self.0["target"] == target
     }
 
-    /// A field as text; empty where there is none.
+    /// Returns a field as text, empty if there is none.
     pub(crate) fn text(&self, name: &str) -> String {
         match self.field(name) {
             Value::Null => String::new(),
@@ -377,12 +382,12 @@ impl Line {
         }
     }
 
-    /// A field as a number; 0 where there is none.
+    /// Returns a field as a number, 0 if there is none.
     pub(crate) fn number(&self, name: &str) -> u64 {
         self.text(name).parse().unwrap_or(0)
     }
 
-    /// The names of its fields.
+    /// Returns the names of its fields.
     pub(crate) fn names(&self) -> Vec<String> {
         self.0.as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
     }
@@ -393,25 +398,25 @@ impl Line {
 }
 
 impl Log {
-    fn of(child: &mut Child) -> Arc<Self> {
+    fn read_from(child: &mut Child) -> Arc<Self> {
         let log = Arc::new(Self::default());
         let (written, stderr) = (Arc::clone(&log), child.stderr.take().expect("stderr is piped"));
         std::thread::spawn(move || {
             for text in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let line = serde_json::from_str(&text).unwrap_or(Value::String(text));
-                written.change(|lines| lines.0.push(Line(line)));
+                written.change(|lines| lines.0.push(LogLine(line)));
             }
             written.change(|lines| lines.1 = true);
         });
         log
     }
 
-    fn change(&self, change: impl FnOnce(&mut (Vec<Line>, bool))) {
+    fn change(&self, change: impl FnOnce(&mut (Vec<LogLine>, bool))) {
         change(&mut self.lines.lock().expect("no test panics with the log"));
         self.grown.notify_all();
     }
 
-    fn lines(&self) -> Vec<Line> {
+    fn lines(&self) -> Vec<LogLine> {
         self.lines.lock().expect("no test panics with the log").0.clone()
     }
 
@@ -422,7 +427,7 @@ impl Log {
         })
     }
 
-    fn wait_for(&self, wanted: impl Fn(&Line) -> bool) -> Line {
+    fn wait_for(&self, wanted: impl Fn(&LogLine) -> bool) -> LogLine {
         self.wait(|lines, _| lines.iter().find(|line| wanted(line)).cloned())
     }
 
@@ -430,8 +435,8 @@ impl Log {
         self.wait(|_, ended| ended.then_some(()));
     }
 
-    fn wait<T>(&self, ready: impl Fn(&[Line], bool) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+    fn wait<T>(&self, ready: impl Fn(&[LogLine], bool) -> Option<T>) -> T {
+        let deadline = Instant::now() + timeout();
         let mut lines = self.lines.lock().expect("no test panics with the log");
         loop {
             if let Some(found) = ready(&lines.0, lines.1) {
@@ -439,9 +444,9 @@ impl Log {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if lines.1 || left.is_zero() {
-                let why = if lines.1 { "the server ended" } else { "nothing came in time" };
+                let reason = if lines.1 { "the server ended" } else { "the line did not come in time" };
                 drop(lines);
-                panic!("{why} while a test waited for a line of its log:\n{}", self.print());
+                panic!("{reason}; its log:\n{}", self.print());
             }
             lines = self.grown.wait_timeout(lines, left).expect("no test panics with the log").0;
         }

@@ -1,47 +1,47 @@
-//! A network of its own to boot machines in: a bridge, a DHCP server that gives addresses and nothing else, and machines on
-//! wires. The server under test is at [`SERVER`].
+//! A network in which virtual machines boot: a bridge, a DHCP server that only assigns addresses, and the machines. The server
+//! under test has the address [`SERVER`].
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use super::machine::{self, Machine};
-use super::{Site, Tool, namespace};
+use super::machine::{self, VirtualMachine};
+use super::{TestSite, Tool, Watchdog, namespace};
 
-/// Where the server under test is.
+/// The address of the server under test.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-/// The bridge that all wires end at.
+/// The bridge that connects all machines.
 pub(crate) const BRIDGE: &str = "br0";
 
-/// OVMF, and its variables as they come from the factory.
+/// OVMF and its default variables.
 const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"];
-/// The same with Secure Boot and Microsoft's keys.
+/// OVMF with Secure Boot, and variables with Microsoft's keys.
 const OVMF_SECURE: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"];
 
-/// What runs in the DHCP server's namespace: says that it is there, waits for its end of the wire, and becomes dnsmasq.
-/// It announces an IPv6 prefix, too: without a router's word iPXE waits for one for 13 s, whatever DHCP said.
+/// The script in the DHCP server's namespace: reports that it runs, waits for its end of the link, and becomes dnsmasq.
+/// It announces an IPv6 prefix too: without a router advertisement iPXE waits 13 s for one, even if DHCP succeeded.
 const DHCP: &str = "
-echo there && read -r _ &&
+echo ready && read -r _ &&
 ip link set dhcp1 up && ip address add 10.77.0.2/24 dev dhcp1 && ip address add fd77::2/64 dev dhcp1 nodad &&
 exec \"$0\" --keep-in-foreground --conf-file=/dev/null --port=0 --user=root --pid-file= --no-ping --leasefile-ro \
     --interface=dhcp1 --bind-interfaces --log-facility=- --log-dhcp \
     --dhcp-range=10.77.0.50,10.77.0.99,255.255.255.0 --dhcp-range=fd77::,ra-only --enable-ra \"$@\"
 ";
 
-/// The network that the running test is inside of.
-pub(crate) struct Lab {
+/// The network of the running test.
+pub(crate) struct BootNetwork {
     ip: Tool,
     qemu: Tool,
     dhcp: Child,
 }
 
-/// How a machine boots by itself.
+/// The firmware of a machine, and how it boots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Firmware {
-    /// A BIOS, and the PXE ROM of QEMU's card, which is iPXE: it says so to DHCP in its first word.
+    /// A BIOS with the PXE ROM of QEMU's network card. The ROM is iPXE and identifies itself in its first DHCP request.
     Bios,
-    /// OVMF by PXE. It asks DHCP for a file, takes the size of that from TFTP, lets go and asks again.
+    /// OVMF by PXE. It gets a file name by DHCP, requests its size by TFTP, cancels that transfer and requests the file.
     Pxe,
     /// OVMF by HTTP Boot.
     Http,
@@ -49,11 +49,11 @@ pub(crate) enum Firmware {
     Secure,
 }
 
-impl Lab {
-    /// Where the test `name` (with its module) is to go on, beside a DHCP server that is told this, too. `None`: all of it
-    /// was done in there, or it is skipped.
+impl BootNetwork {
+    /// Enters the network in which the test `name` (its path, with its module) continues, beside a DHCP server with these further
+    /// arguments. `None`: the inner stage did everything, or the test is skipped.
     ///
-    /// A test in here has the machine's turn, so it may start as many as it wants.
+    /// The inner stage holds the boot lock, so that it may start several machines.
     pub(crate) fn enter(name: &str, dhcp: &[&str]) -> Option<Self> {
         let [Some(qemu), Some(dnsmasq), Some(ip), Some(unshare)] =
             ["qemu-system-x86_64", "dnsmasq", "ip", "unshare"].map(Tool::find)
@@ -63,23 +63,24 @@ impl Lab {
         if namespace::stage().is_some() {
             return Some(Self::build(qemu, &dnsmasq, ip, &unshare, dhcp));
         }
-        if namespace::can_be_had(&unshare, &["--net"]) {
-            let _turn = machine::turn();
-            namespace::again(&unshare, &["--net"], name, "inside");
+        if namespace::can_unshare(&unshare, &["--net"]) {
+            let _lock = machine::boot_lock();
+            namespace::run_stage(&unshare, &["--net"], name, "inside");
         }
         None
     }
 
-    fn build(qemu: Tool, dnsmasq: &Tool, ip: Tool, unshare: &Tool, told: &[&str]) -> Self {
-        // A namespace of its own, so that it is another machine to everybody: a broadcast reaches both servers, and what is
-        // meant for one of them no other.
+    fn build(qemu: Tool, dnsmasq: &Tool, ip: Tool, unshare: &Tool, dhcp_args: &[&str]) -> Self {
+        // In a namespace of its own the DHCP server is another host: broadcasts reach both servers, unicast only one.
         let mut dhcp = unshare.command();
-        dhcp.args(["--net", "sh", "-c", DHCP]).arg(dnsmasq.path()).args(told);
+        dhcp.args(["--net", "sh", "-c", DHCP]).arg(dnsmasq.path()).args(dhcp_args);
         let mut dhcp = dhcp.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("unshare can be started");
-        let mut there = String::new();
-        let mut said = BufReader::new(dhcp.stdout.take().expect("stdout is piped"));
-        said.read_line(&mut there).expect("it speaks");
-        assert_eq!(there, "there\n", "no namespace for the DHCP server");
+        let watchdog = Watchdog::new(&dhcp);
+        let mut ready = String::new();
+        let mut output = BufReader::new(dhcp.stdout.take().expect("stdout is piped"));
+        output.read_line(&mut ready).expect("the output can be read");
+        assert_eq!(ready, "ready\n", "no namespace for the DHCP server");
+        drop(watchdog);
         for command in [
             "link set lo up",
             &format!("link add {BRIDGE} type bridge"),
@@ -90,12 +91,12 @@ impl Lab {
         ] {
             ip.succeed(command.split(' '));
         }
-        dhcp.stdin.take().expect("stdin is piped").write_all(b"go\n").expect("it listens");
+        dhcp.stdin.take().expect("stdin is piped").write_all(b"go\n").expect("the script reads its input");
         Self { ip, qemu, dhcp }
     }
 
-    /// A site whose server is at [`SERVER`], on the ports that everybody knows, and answers firmware's DHCP requests.
-    pub(crate) fn site(&self, site: Site) -> Site {
+    /// Returns `site` with its server at [`SERVER`], on the well-known ports, and with proxyDHCP.
+    pub(crate) fn site(&self, site: TestSite) -> TestSite {
         let _ = self;
         site.set("tftp.listen", vec![format!("{SERVER}:69")])
             .set("http.listen", vec![format!("{SERVER}:8080")])
@@ -104,9 +105,9 @@ impl Lab {
             .set("dhcp.interface", BRIDGE)
     }
 
-    /// Switches on the machine with this number, which its MAC, its serial number and its UUID end in. `None` skips the
-    /// test, where its firmware is missing.
-    pub(crate) fn machine(&self, site: &Site, number: u8, firmware: Firmware) -> Option<Machine> {
+    /// Starts the machine with this number, which is the end of its MAC, its serial number and its UUID. `None` if its firmware is
+    /// missing: the test is skipped.
+    pub(crate) fn machine(&self, site: &TestSite, number: u8, firmware: Firmware) -> Option<VirtualMachine> {
         let tap = format!("tap{number}");
         self.ip.succeed(["tuntap", "add", "dev", &tap, "mode", "tap"]);
         self.ip.succeed(["link", "set", &tap, "master", BRIDGE, "up"]);
@@ -118,43 +119,43 @@ impl Lab {
         if firmware == Firmware::Bios {
             args.push(card);
         } else {
-            // Without a ROM of its own the card is the firmware's to drive.
+            // Without a ROM in the card the firmware drives it.
             args.push(card + ",romfile=");
             args.extend(uefi(firmware, &site.file(&format!("{tap}.fd")))?);
         }
         if firmware == Firmware::Http {
-            // HTTP Boot comes after PXE in its order, and PXE gives up after a minute without an answer.
+            // HTTP Boot comes after PXE in the boot order, and PXE gives up only after a minute without a reply.
             for version in [4, 6] {
                 args.extend(["-fw_cfg".to_owned(), format!("name=opt/org.tianocore/IPv{version}PXESupport,string=no")]);
             }
         }
-        Some(Machine::start(&self.qemu, args))
+        Some(VirtualMachine::start(&self.qemu, args))
     }
 }
 
-impl Drop for Lab {
+impl Drop for BootNetwork {
     fn drop(&mut self) {
-        // Both fail when it has ended by itself.
+        // Both fail if it has already ended.
         let _ = self.dhcp.kill();
         let _ = self.dhcp.wait();
     }
 }
 
-/// OVMF with variables of its own in this file.
+/// Returns the arguments for OVMF with a copy of its variables in this file.
 fn uefi(firmware: Firmware, variables: &Path) -> Option<Vec<String>> {
     let secure = firmware == Firmware::Secure;
     let files = if secure { OVMF_SECURE } else { OVMF };
-    let [Some(code), Some(fresh)] = files.map(Tool::file) else { return None };
-    std::fs::copy(fresh, variables).expect("the firmware's variables can be copied");
+    let [Some(code), Some(defaults)] = files.map(Tool::file) else { return None };
+    std::fs::copy(defaults, variables).expect("the firmware's variables can be copied");
     let code = format!("if=pflash,format=raw,readonly=on,file={}", code.display());
     let variables = format!("if=pflash,format=raw,file={}", variables.display());
-    // The keys are guarded by a mode of the processor that only this firmware enters.
-    let (machine, guard) = if secure { ("q35,smm=on", "on") } else { ("q35", "off") };
-    let guard = format!("driver=cfi.pflash01,property=secure,value={guard}");
-    // Newer firmware has no network without a source of randomness.
+    // System management mode protects the keys. Only this firmware uses it.
+    let (machine, protected) = if secure { ("q35,smm=on", "on") } else { ("q35", "off") };
+    let protection = format!("driver=cfi.pflash01,property=secure,value={protected}");
+    // Newer firmware has no network without a random number generator.
     let args = [
         ["-machine", machine],
-        ["-global", &guard],
+        ["-global", &protection],
         ["-drive", &code],
         ["-drive", &variables],
         ["-device", "virtio-rng-pci"],
@@ -162,17 +163,17 @@ fn uefi(firmware: Firmware, variables: &Path) -> Option<Vec<String>> {
     Some(args.concat().into_iter().map(str::to_owned).collect())
 }
 
-/// The MAC of the machine with this number.
+/// Returns the MAC of the machine with this number.
 pub(crate) fn mac(number: u8) -> String {
     format!("52:54:00:77:00:{number:02x}")
 }
 
-/// Its serial number.
+/// Returns the serial number of the machine with this number.
 pub(crate) fn serial(number: u8) -> String {
     format!("LAB{number:04}")
 }
 
-/// Its UUID, of the kind that Dell makes of a service tag.
+/// Returns the UUID of the machine with this number, in the form that Dell derives from a service tag.
 pub(crate) fn uuid(number: u8) -> String {
     format!("44454c4c-0077-1034-8054-0000000000{number:02x}")
 }
