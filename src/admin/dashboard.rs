@@ -48,6 +48,7 @@ static FILES: &[File] = &files! {
     "/dialogs.js" => "dialogs.js", "text/javascript; charset=utf-8";
     "/dom.js" => "dom.js", "text/javascript; charset=utf-8";
     "/events.js" => "events.js", "text/javascript; charset=utf-8";
+    "/format.js" => "format.js", "text/javascript; charset=utf-8";
     "/history.js" => "history.js", "text/javascript; charset=utf-8";
     "/hosts.js" => "hosts.js", "text/javascript; charset=utf-8";
     "/jobs.js" => "jobs.js", "text/javascript; charset=utf-8";
@@ -63,7 +64,6 @@ static FILES: &[File] = &files! {
     "/table.js" => "table.js", "text/javascript; charset=utf-8";
     "/theme.js" => "theme.js", "text/javascript; charset=utf-8";
     "/traffic.js" => "traffic.js", "text/javascript; charset=utf-8";
-    "/words.js" => "words.js", "text/javascript; charset=utf-8";
 };
 
 /// The response fields of every file.

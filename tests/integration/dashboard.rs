@@ -115,7 +115,7 @@ fn cold_preload_shows_progress() {
     assert!(second < 100, "{second} % although the origin holds back the rest");
     assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["state"], "filling");
     origin.allow(&kernel.key, u64::MAX);
-    browser.wait_for_text("Nothing is being fetched.");
+    browser.wait_for_text("No active fills.");
     browser.wait_for_text("okd/4.19/kernel is cached: 6.0 MiB in ");
     browser.go("#/jobs");
     browser.wait_for_text("1 of 1 asset · 6.0 MiB of 6.0 MiB");
@@ -152,7 +152,7 @@ fn booting_machine_appears_step_by_step() {
         )
     };
     browser.wait_for(&row("kernel", "okd/4.19/kernel.*6.0 MiB.*complete".replace('/', "\\/").as_str()));
-    browser.wait_for(&row("initrd", "of 3.0 MiB.*under way"));
+    browser.wait_for(&row("initrd", "of 3.0 MiB.*in progress"));
     // The earlier stages are complete, this one is not.
     browser.wait_for(
         "/^initrd, [1-9][0-9]? %$/.test(document.querySelector('[data-tone=busy].stages').getAttribute('aria-label'))",
@@ -173,7 +173,7 @@ fn booting_machine_appears_step_by_step() {
     );
     browser.wait_for(&row("asset", "12.0 MiB.*complete"));
     browser.go("#/events");
-    browser.wait_for_text("r630-01 has everything that its script named");
+    browser.wait_for_text("r630-01 received all files of its boot script");
     assert_no_errors_or_foreign_requests(&browser, server.admin);
 }
 
@@ -187,7 +187,7 @@ fn unnamed_machine_and_mismatch_need_attention() {
     let server = site.asset(&named).start();
     let Some(browser) = Browser::start(server.admin) else { return };
     browser.open("#/");
-    browser.wait_for_text("Nothing. Every host goes on");
+    browser.wait_for_text("Nothing: no host is stuck or failed");
     browser.wait_for("document.getElementById('verdict').textContent.trim() === 'Ready'");
 
     let machine = server.client();
@@ -197,11 +197,13 @@ fn unnamed_machine_and_mismatch_need_attention() {
             "[...document.querySelectorAll('#attention a')].some((it) => it.innerText.includes('{title}') && it.innerText.includes('{text}'))"
         ));
     };
-    shown("02:00:00:00:00:09 waiting", "nobody has named this machine");
-    browser.wait_for("document.getElementById('verdict').innerText.includes('1 host needs a look')");
+    shown("02:00:00:00:00:09 waiting", "no [[host]] matches this machine");
+    browser.wait_for("document.getElementById('verdict').innerText.includes('1 host needs attention')");
     assert_eq!(machine.get("/assets/boot/other.efi").status, 502);
-    shown("boot/other.efi was not fetched: digest-mismatch", "");
-    browser.wait_for("document.getElementById('verdict').innerText.includes('Ready, but boot/other.efi was not')");
+    shown("boot/other.efi: fill failed, digest-mismatch", "");
+    browser.wait_for(
+        "document.getElementById('verdict').innerText.includes('Ready with problems boot/other.efi: fill failed')",
+    );
     browser.wait_for("!document.getElementById('attention-none').checkVisibility()");
     assert_no_errors_or_foreign_requests(&browser, server.admin);
 }
@@ -284,9 +286,9 @@ fn viewer_token_cannot_change_anything() {
     enter_token(VIEWER);
     browser.wait_for("document.getElementById('session-button').textContent === 'Viewer'");
     browser.wait_for_text("SHA-256");
-    browser.wait_for("[...document.querySelectorAll('#panel .actions button')].every((one) => one.getAttribute('aria-disabled') === 'true' && document.getElementById(one.getAttribute('aria-describedby')).textContent.includes('may only look'))");
+    browser.wait_for("[...document.querySelectorAll('#panel .actions button')].every((one) => one.getAttribute('aria-disabled') === 'true' && document.getElementById(one.getAttribute('aria-describedby')).textContent.includes('read-only'))");
     browser.click("Pin");
-    browser.wait_for("document.querySelector('.toast').textContent.includes('may only look')");
+    browser.wait_for("document.querySelector('.toast').textContent.includes('read-only')");
     assert_eq!(api(server.admin, "assets/okd/4.19/kernel")["pinned"], false);
 
     browser.click("Viewer");
@@ -328,7 +330,7 @@ fn lost_connection_is_shown_and_restored() {
     server.kill();
     browser.wait_for("document.getElementById('lost').checkVisibility()");
     browser.wait_for(
-        "/Connection lost since [0-9:]{8}\\. .* Next try within/.test(document.getElementById('lost').innerText)",
+        "/Connection lost since [0-9:]{8}\\. .* Retrying within/.test(document.getElementById('lost').innerText)",
     );
     browser.wait_for_text("r630-02");
     browser.screenshot("lost");

@@ -1,15 +1,28 @@
-// What operators do, each by a button that says whether this token may; what destroys or costs much is asked about first.
+// The operator's actions: a button for each, which explains itself if the token is read-only. Destructive and expensive actions
+// are confirmed first.
 
-import { inPath, post, Problem, remove, session } from "./api.js";
+import { Problem, inPath, post, remove, session } from "./api.js";
 import { confirmed, toast } from "./dialogs.js";
-import { attribute, byId, el } from "./dom.js";
+import { attribute, byId, el, inputById } from "./dom.js";
+import { bytes, count, plural } from "./format.js";
 import { setAsset, store } from "./store.js";
-import { bytes, count, many } from "./words.js";
 
+/**
+ * All buttons that need an operator token.
+ *
+ * @type {Set<WeakRef<HTMLButtonElement>>}
+ */
 const buttons = new Set();
 
-/** A button for something that takes an operator. */
-export function actionButton(label, run, { grave = false, primary = false, name = null } = {}) {
+/**
+ * Creates a button for an action that needs an operator token.
+ *
+ * @param {string} label
+ * @param {() => Promise<void> | void} run
+ * @param {{ grave?: boolean, primary?: boolean, name?: string }} [options] `name` is the name for assistive technology, if the
+ *   label alone is not enough.
+ */
+export function actionButton(label, run, { grave = false, primary = false, name } = {}) {
   const button = el(
     "button",
     { type: "button", class: primary ? "primary" : grave ? "grave" : null, "aria-label": name },
@@ -18,33 +31,44 @@ export function actionButton(label, run, { grave = false, primary = false, name 
   let busy = false;
   button.addEventListener("click", async (event) => {
     event.stopPropagation();
-    if (session.role === "viewer") return toast(byId("viewer-reason").textContent, "warn");
-    if (busy) return undefined;
+    if (session.role === "viewer") {
+      toast(viewerReason(), "warn");
+      return;
+    }
+    if (busy) return;
     busy = true;
     attribute(button, "aria-busy", "true");
     try {
       await run();
     } catch (error) {
-      tellError(error);
+      toast(errorLines(error).join("\n"), "bad");
     }
     busy = false;
     attribute(button, "aria-busy", null);
-    return undefined;
   });
   buttons.add(new WeakRef(button));
   allow(button);
   return button;
 }
 
-/** Not `disabled`: who reaches it by keyboard shall hear why it does nothing. */
+function viewerReason() {
+  return byId("viewer-reason").textContent ?? "";
+}
+
+/**
+ * Enables or disables a button by the role. It sets `aria-disabled`, not `disabled`: the button stays reachable by the keyboard,
+ * and explains why it does nothing.
+ *
+ * @param {HTMLButtonElement} button
+ */
 function allow(button) {
   const viewer = session.role === "viewer";
   attribute(button, "aria-disabled", viewer ? "true" : null);
   attribute(button, "aria-describedby", viewer ? "viewer-reason" : null);
-  attribute(button, "title", viewer ? byId("viewer-reason").textContent : null);
+  attribute(button, "title", viewer ? viewerReason() : null);
 }
 
-/** The role has become known. */
+/** Updates all buttons, after the role changed. */
 export function allowActions() {
   for (const reference of buttons) {
     const button = reference.deref();
@@ -53,112 +77,114 @@ export function allowActions() {
   }
 }
 
-/** Says what is wrong, all of it. */
-export function tellError(error) {
-  if (error instanceof Problem) {
-    toast([error.message, ...error.errors].join("\n"), "bad");
-  } else {
-    toast("The server does not answer.", "bad");
-  }
+/**
+ * What went wrong, in lines.
+ *
+ * @param {unknown} error
+ */
+function errorLines(error) {
+  return error instanceof Problem ? [error.message, ...error.errors] : ["The server does not answer."];
 }
 
-function begun(job) {
-  toast(`Job ${job.id} has begun: ${job.kind} ${job.what}`);
+/** @param {Api.Job} job */
+function showStarted(job) {
+  toast(`Job ${job.id} started: ${job.kind} ${job.what}`);
   location.hash = `#/jobs/${encodeURIComponent(job.id)}`;
 }
 
+/** @param {string} name */
 export async function pin(name) {
   setAsset(await post(`assets/${inPath(name)}/pin`));
   toast(`${name} is pinned.`);
 }
 
+/** @param {string} name */
 export async function unpin(name) {
   setAsset(await post(`assets/${inPath(name)}/unpin`));
   toast(`${name} is no longer pinned.`);
 }
 
+/** @param {string} name */
 export async function preloadAsset(name) {
   const job = await post(`assets/${inPath(name)}/preload`);
-  toast(`Job ${job.id} fetches ${name}.`);
+  toast(`Job ${job.id} started: preload ${name}`);
 }
 
+/** @param {string} name */
 export async function verify(name) {
   const job = await post(`assets/${inPath(name)}/verify`);
-  toast(`Job ${job.id} hashes ${name} again.`);
+  toast(`Job ${job.id} started: verify ${name}`);
 }
 
+/** @param {Api.Asset} asset */
 export async function evict(asset) {
+  const size = asset.size === null ? "" : ` (${bytes(asset.size)})`;
   const sure = await confirmed({
     title: `Evict ${asset.name}?`,
     lines: [
-      `${asset.size === null ? "Its bytes are" : `${bytes(asset.size)} are`} removed from the cache. The next machine that asks for it waits until it is fetched again.`,
-      ...(asset.in_use ? ["Something reads it right now."] : []),
+      `Removes the file${size} from the cache. The next client that requests it waits for a new fill.`,
+      ...(asset.in_use ? ["A client is reading it now."] : []),
     ],
     verb: "Evict",
     grave: true,
   });
   if (!sure) return;
   const { freed } = await post(`assets/${inPath(asset.name)}/evict`);
-  toast(`${asset.name} is out of the cache, ${bytes(freed)} are free.`);
+  toast(`${asset.name} was evicted; ${bytes(freed)} freed.`);
 }
 
+/** @param {Api.Release} release */
 export async function activate(release) {
   const before = [...store.releases.values()].find(
     (other) =>
       other.active && other.channel !== null && other.channel === release.channel && other.name !== release.name,
   );
   const missing = release.total - release.cached;
+  const size = release.size === null ? "" : ` (${bytes(release.size - release.bytes)})`;
   const sure = await confirmed({
     title: `Activate ${release.name}?`,
     lines: [
       missing === 0
-        ? "All of its assets are cached: new boot scripts name them from now on."
-        : `${many(missing, "asset")} of ${count(release.total)} are fetched first${release.size === null ? "" : `, ${bytes(release.size - release.bytes)}`}; it goes live when the last one is cached.`,
+        ? "All its assets are cached. New boot scripts use it immediately."
+        : `${count(missing)} of ${plural(release.total, "asset")} must be fetched first${size}. The release goes live when all assets are cached.`,
       ...(before
         ? [
-            `Until then ${before.name} stays live in the channel ${release.channel}, and after that it is kept a while for machines that began with it.`,
+            `Until then, ${before.name} stays live in the channel ${release.channel}. Its assets stay cached for a while after that, for hosts that are still booting from it.`,
           ]
         : []),
     ],
     verb: "Activate",
   });
   if (!sure) return;
-  const view = await post(`releases/${encodeURIComponent(release.name)}/activate`);
-  toast(`${view.name} is ${view.state}.`);
+  const { name, state } = await post(`releases/${encodeURIComponent(release.name)}/activate`);
+  toast(`${name} is ${state}.`);
 }
 
 export async function scrub() {
   const sure = await confirmed({
-    title: "Hash the whole cache again?",
+    title: "Verify the whole cache?",
     lines: [
-      `${bytes(store.status?.cache.cached.bytes ?? null)} are read from the disk. What is no longer what it should be is set aside and fetched again when it is asked for.`,
+      `Reads ${bytes(store.status?.cache.cached.bytes)} from the disk and checks every digest. Corrupt files are quarantined, and fetched again at the next request.`,
     ],
     verb: "Scrub",
   });
-  if (sure) begun(await post("scrub"));
+  if (sure) showStarted(await post("scrub"));
 }
 
 export async function reload() {
-  const told = await post("reload");
-  const changes = [
-    `${count(told.added)} added`,
-    `${count(told.changed)} changed`,
-    `${count(told.removed)} removed`,
-  ].join(", ");
-  toast(
-    [
-      told.outcome === "unchanged" ? "Nothing has changed." : `The settings were loaded: ${changes}.`,
-      ...(told.warnings ?? []),
-    ].join("\n"),
-    told.warnings?.length ? "warn" : "good",
-  );
+  const { outcome, added, changed, removed, warnings } = await post("reload");
+  const changes = `${count(added)} added, ${count(changed)} changed, ${count(removed)} removed`;
+  const result =
+    outcome === "unchanged" ? "Configuration reloaded: no changes." : `Configuration reloaded. Assets: ${changes}.`;
+  toast([result, ...warnings].join("\n"), warnings.length > 0 ? "warn" : "good");
 }
 
+/** @param {Api.Job} job */
 export async function cancel(job) {
   const sure = await confirmed({
     title: `Cancel job ${job.id}?`,
     lines: [
-      `${job.kind} ${job.what}: ${count(job.assets.done)} of ${count(job.assets.total)} assets are done and stay. What only this job fetches ends here and is taken up again by the next.`,
+      `${job.kind} ${job.what}: ${count(job.assets.done)} of ${plural(job.assets.total, "asset")} done. Cached assets stay. Partial downloads stop, and resume with the next request.`,
     ],
     verb: "Cancel the job",
     grave: true,
@@ -166,20 +192,25 @@ export async function cancel(job) {
   if (sure) await remove(`jobs/${encodeURIComponent(job.id)}`);
 }
 
-/** What a selection would mean, in words. */
-export function planInWords(plan) {
-  const lines = [
-    `${many(plan.assets, "asset")}: ${count(plan.cached.assets)} are here (${bytes(plan.cached.bytes)}), ${count(plan.missing.assets)} are missing (${bytes(plan.missing.bytes)}${plan.missing.unknown_sizes ? `, and ${many(plan.missing.unknown_sizes, "size")} nobody knows yet` : ""}).`,
+/**
+ * Describes the plan of a preload.
+ *
+ * @param {Api.Plan} plan
+ */
+export function planInWords({ assets, cached, missing, room }) {
+  const unknown = missing.unknown_sizes
+    ? `, plus ${plural(missing.unknown_sizes, "asset")} of unknown size`
+    : "";
+  return [
+    `${plural(assets, "asset")}: ${count(cached.assets)} cached (${bytes(cached.bytes)}), ${count(missing.assets)} missing (${bytes(missing.bytes)}${unknown}).`,
+    room.fits
+      ? `They fit: ${bytes(room.available)} available.`
+      : `Not enough space: ${bytes(room.available)} available. Assets that do not fit will fail.`,
   ];
-  lines.push(
-    plan.room.fits
-      ? `There is room: ${bytes(plan.room.available)}.`
-      : `There is not room for all of it: ${bytes(plan.room.available)} can be had. What does not fit fails.`,
-  );
-  return lines;
 }
 
-const nothing = {
+/** @type {Api.PreloadOrder} */
+const EMPTY_ORDER = {
   assets: [],
   releases: [],
   profiles: [],
@@ -190,59 +221,96 @@ const nothing = {
   dry_run: false,
 };
 
-/** Says what it will mean, asks, and begins. */
+/**
+ * Asks the server for the plan of a preload.
+ *
+ * @param {Api.PreloadOrder} order
+ */
+async function planOf(order) {
+  return /** @type {Api.Plan} */ (await post("preload", { ...order, dry_run: true }));
+}
+
+/**
+ * Starts a preload.
+ *
+ * @param {Api.PreloadOrder} order
+ */
+async function start(order) {
+  showStarted(/** @type {Api.Job} */ (await post("preload", order)));
+}
+
+/**
+ * Shows the plan of a preload, and starts it if the operator confirms.
+ *
+ * @param {Partial<Api.PreloadOrder>} selection
+ * @param {string} what The selection in words.
+ */
 export async function preload(selection, what) {
-  const plan = await post("preload", { ...nothing, ...selection, dry_run: true });
+  const order = { ...EMPTY_ORDER, ...selection };
+  const plan = await planOf(order);
   const sure = await confirmed({
     title: `Preload ${what}?`,
     lines: planInWords(plan),
-    verb: plan.missing.assets === 0 ? "Check it" : `Fetch ${bytes(plan.missing.bytes)}`,
+    verb: plan.missing.assets === 0 ? "Preload" : `Fetch ${bytes(plan.missing.bytes)}`,
   });
-  if (sure) begun(await post("preload", { ...nothing, ...selection }));
+  if (sure) await start(order);
 }
 
-/** The dialog in which a preload is put together. */
-export function composePreload(names = "") {
-  const dialog = byId("preload-dialog");
+/** Opens the dialog that composes a preload. */
+export function composePreload() {
+  const dialog = byId("preload-dialog", HTMLDialogElement);
   const plan = byId("preload-plan");
-  byId("preload-names").value = names;
-  byId("preload-all").checked = byId("preload-verify").checked = false;
+  const names = byId("preload-names", HTMLTextAreaElement);
+  const all = inputById("preload-all");
+  const rehash = inputById("preload-verify");
+  names.value = "";
+  all.checked = rehash.checked = false;
   plan.replaceChildren();
   const boxes = [...store.releases.values()].map((release) => {
     const box = el("input", { type: "checkbox", value: release.name });
-    return [box, el("label", {}, box, ` ${release.name}`)];
+    return { box, label: el("label", {}, box, ` ${release.name}`) };
   });
-  byId("preload-releases").replaceChildren(...boxes.map(([, label]) => label));
+  byId("preload-releases").replaceChildren(...boxes.map(({ label }) => label));
   byId("preload-releases-set").hidden = boxes.length === 0;
-  const selection = () => ({
-    ...nothing,
-    assets: byId("preload-names").value.split(/\s+/).filter(Boolean),
-    releases: boxes.filter(([box]) => box.checked).map(([box]) => box.value),
-    all: byId("preload-all").checked,
-    verify: byId("preload-verify").checked,
-  });
-  const say = (lines, tone) => plan.replaceChildren(...lines.map((line) => el("p", { "data-tone": tone }, line)));
-  const ask = async (ready) => {
-    const chosen = selection();
-    if (!chosen.all && chosen.assets.length === 0 && chosen.releases.length === 0)
-      return say(["Nothing is chosen yet."], "warn");
+
+  /**
+   * @param {string[]} lines
+   * @param {Ui.Tone} [tone]
+   */
+  const show = (lines, tone) => plan.replaceChildren(...lines.map((line) => el("p", { "data-tone": tone }, line)));
+
+  /**
+   * Calls `use` with the selection, and shows its error.
+   *
+   * @param {(order: Api.PreloadOrder) => Promise<void>} use
+   */
+  const submit = async (use) => {
+    const order = {
+      ...EMPTY_ORDER,
+      assets: names.value.split(/\s+/).filter(Boolean),
+      releases: boxes.filter(({ box }) => box.checked).map(({ box }) => box.value),
+      all: all.checked,
+      verify: rehash.checked,
+    };
+    if (!order.all && order.assets.length === 0 && order.releases.length === 0) {
+      show(["Select something to preload."], "warn");
+      return;
+    }
     try {
-      return await ready(chosen);
+      await use(order);
     } catch (error) {
-      return say(error instanceof Problem ? [error.message, ...error.errors] : ["The server does not answer."], "bad");
+      show(errorLines(error), "bad");
     }
   };
-  byId("preload-ask").onclick = () =>
-    ask(async (chosen) => say(planInWords(await post("preload", { ...chosen, dry_run: true }))));
+  byId("preload-ask").onclick = () => submit(async (order) => show(planInWords(await planOf(order))));
   byId("preload-cancel").onclick = () => dialog.close();
   byId("preload-form").onsubmit = (event) => {
     event.preventDefault();
-    ask(async (chosen) => {
-      const job = await post("preload", chosen);
+    submit(async (order) => {
+      await start(order);
       dialog.close();
-      begun(job);
     });
   };
   dialog.showModal();
-  byId("preload-names").focus();
+  names.focus();
 }

@@ -1,50 +1,152 @@
-// The page of the cache: what fills it, what would go next, and every asset with what can be done about it.
+// The page "Cache": what uses the space, what is evicted next, and every asset with its actions.
 
-import { get, inPath } from "./api.js";
 import { actionButton, composePreload, evict, pin, preloadAsset, scrub, unpin, verify } from "./actions.js";
-import { amount, bar, chips, facts, opener, text, word } from "./cells.js";
-import { attribute, byId, el, keyed, setText } from "./dom.js";
+import { get, inPath, messageOf } from "./api.js";
+import { amount, bar, chips, facts, opener, text } from "./cells.js";
+import { attribute, byId, el, keyed, onSearch, setText } from "./dom.js";
+import { NONE, ago, bytes, count, localTime, percent, plural, tone } from "./format.js";
 import { loadAssets, setAsset, store } from "./store.js";
-import { Table } from "./table.js";
-import { NONE, TONES, ago, bytes, clock, count, many, percent, tone } from "./words.js";
+import { Table, matches } from "./table.js";
 
+/** @typedef {"all" | "cached" | "filling" | "missing" | "pinned" | "failed"} Filter */
+
+/** @type {Record<Filter, (asset: Api.Asset) => boolean>} */
 const FILTERS = {
   all: () => true,
   cached: (asset) => asset.state === "cached",
   filling: (asset) => asset.state === "filling",
   missing: (asset) => asset.state === "missing",
-  held: (asset) => asset.pinned,
+  pinned: (asset) => asset.pinned,
   failed: (asset) => asset.failure !== null,
 };
-/** Parts of the strip that are drawn one by one; the others are one. */
-const MOST_PARTS = 24;
-const MOST_NEXT = 8;
-/** How old the list may be, in milliseconds, while it is looked at: ranks and last uses change without an event. */
-const FRESH = { few: 30_000, many: 120_000 };
-/** How often the strip is worked out anew, at most. */
-const DIVIDED_EVERY = 2_000;
+const FILTER_KEYS = /** @type {Filter[]} */ (Object.keys(FILTERS));
+/** The most parts of the strip; the smallest are merged. */
+const MAX_PARTS = 24;
+const MAX_LEGEND = 7;
+/** The most parts that the strip's name for assistive technology lists. */
+const MAX_SPOKEN = 10;
+/** The most assets in "Evicted next". */
+const MAX_NEXT = 8;
+/**
+ * How old the list may become while it is shown, in milliseconds: eviction order and last use change without an event. A long
+ * list is loaded less often.
+ */
+const MAX_AGE = { short: 30_000, long: 120_000 };
+const LONG_LIST = 2_000;
+/** How often the strip is computed, in milliseconds. */
+const STRIP_EVERY = 2_000;
 
-function part(asset) {
+/**
+ * How much of an asset is cached, as a bar.
+ *
+ * @param {Api.Asset} asset
+ * @returns {[part: number | null, tone: Ui.Tone, text?: string]}
+ */
+function cachedBar(asset) {
   if (asset.state === "cached") return [1, "good", "cached"];
   const known = asset.size ? asset.bytes / asset.size : null;
   if (asset.state === "filling") return [known, "busy"];
-  return [asset.size && asset.bytes ? known : 0, "none", asset.bytes ? percent(known ?? 0) : "missing"];
+  return [known ?? 0, "none", asset.bytes ? percent(known ?? 0) : "missing"];
 }
 
-function holders(asset) {
-  return asset.pinned_by.length > 0
-    ? asset.pinned_by.map((who) => (who === "operator" ? "pin" : who)).join(", ")
-    : null;
+/**
+ * What protects an asset from eviction, or `null`.
+ *
+ * @param {Api.Asset} asset
+ */
+function pinnedBy(asset) {
+  return asset.pinned_by.length > 0 ? asset.pinned_by.join(", ") : null;
 }
 
+/** @typedef {"live" | "held" | "pin" | "loose" | "partial" | "room"} PartKind */
+/** @typedef {{ name: string, kind: PartKind, bytes: number }} Part */
+
+/**
+ * The kinds of parts in the order of the strip; the style sheet has a colour for each. `live` and `held` are pinned by a
+ * release, `pin` otherwise; `loose` may be evicted; `partial` are unfinished fills; `room` is free.
+ *
+ * @type {PartKind[]}
+ */
+const PART_ORDER = ["live", "held", "pin", "loose", "partial", "room"];
+
+/**
+ * The part that an asset belongs to: a live release before any other, then other pins.
+ *
+ * @param {Api.Asset} asset
+ * @returns {[name: string, kind: PartKind]}
+ */
+function releasePartOf(asset) {
+  const releases = asset.pinned_by.filter((reason) => reason.startsWith("release ")).map((reason) => reason.slice(8));
+  const live = releases.find((name) => store.releases.get(name)?.state === "live");
+  if (live !== undefined) return [live, "live"];
+  if (releases[0] !== undefined) return [releases[0], "held"];
+  return asset.pinned ? ["pinned", "pin"] : ["evictable", "loose"];
+}
+
+/**
+ * Divides the bytes of cached assets into parts, in the order of the strip.
+ *
+ * @param {Api.Asset[]} cached
+ * @param {"release" | "asset"} by
+ */
+export function divide(cached, by) {
+  /** @type {Set<string>} */
+  const counted = new Set();
+  /** @type {Map<string, Part>} */
+  const groups = new Map();
+  for (const asset of cached) {
+    // Assets with the same digest share one blob.
+    if (counted.has(asset.digest)) continue;
+    counted.add(asset.digest);
+    const [name, kind] =
+      by === "asset"
+        ? /** @type {const} */ ([asset.name, asset.pinned ? "held" : "loose"])
+        : releasePartOf(asset);
+    const part = groups.get(name) ?? { name, kind, bytes: 0 };
+    part.bytes += asset.size ?? 0;
+    groups.set(name, part);
+  }
+  return merge([...groups.values()].sort((a, b) => b.bytes - a.bytes));
+}
+
+/**
+ * Puts parts in the order of the strip. If there are too many, merges the smallest: those that are pinned, and those that are not.
+ *
+ * @param {Part[]} parts The largest first.
+ */
+function merge(parts) {
+  const limit = parts.length > MAX_PARTS ? MAX_PARTS - 2 : MAX_PARTS;
+  const [kept, small] = [parts.slice(0, limit), parts.slice(limit)];
+  for (const kind of /** @type {const} */ (["held", "loose"])) {
+    const rest = small.filter((part) => (part.kind === "loose") === (kind === "loose"));
+    if (rest.length === 0) continue;
+    const name = `${count(rest.length)} smaller${kind === "held" ? ", pinned" : ""}`;
+    kept.push({ name, kind, bytes: sum(rest) });
+  }
+  return kept.sort((a, b) => PART_ORDER.indexOf(a.kind) - PART_ORDER.indexOf(b.kind));
+}
+
+/** @param {Part[]} parts */
+function sum(parts) {
+  return parts.reduce((total, part) => total + part.bytes, 0);
+}
+
+/**
+ * @param {{ open: (name: string) => void }} actions
+ * @returns {Ui.Page}
+ */
 export function cache({ open }) {
+  /** @type {Filter} */
   let filter = "all";
-  let words = "";
+  let search = "";
+  /** @type {"release" | "asset"} */
   let by = "release";
+  /** @type {string | null} */
   let selected = null;
-  let biggest = 1;
-  let dividedAt = 0;
-  let dividedIn = "none";
+  let largest = 1;
+  let stripAt = 0;
+  let stripPhase = "none";
+  /** @type {Table<Api.Asset>} */
   const table = new Table(byId("assets-table"), {
     label: "Assets",
     key: (asset) => asset.name,
@@ -54,9 +156,9 @@ export function cache({ open }) {
     tone: (asset) => (asset.failure ? "bad" : null),
     empty: () => {
       const { phase, error } = store.assetsState;
-      if (error) return `The list cannot be read: ${error.message}`;
-      if (phase !== "loaded") return "The list is on its way.";
-      return store.assets.size === 0 ? "The catalog has no assets." : "No asset is like that.";
+      if (error) return `Cannot load the assets: ${error.message}`;
+      if (phase !== "loaded") return "Loading the assets…";
+      return store.assets.size === 0 ? "The catalog has no assets." : "No assets match the filter.";
     },
     columns: [
       {
@@ -74,26 +176,26 @@ export function cache({ open }) {
         sort: (asset) => asset.size,
         make: amount(
           (asset) => asset.size,
-          () => biggest,
+          () => largest,
         ),
       },
       {
         key: "state",
-        label: "Here",
-        class: "c-here",
-        sort: (asset) => `${["filling", "missing", "cached"].indexOf(asset.state)}`,
-        make: bar("Here", part),
+        label: "Cached",
+        class: "c-cached",
+        sort: (asset) => ["filling", "missing", "cached"].indexOf(asset.state),
+        make: bar("Cached", cachedBar),
       },
-      { key: "held", label: "Held by", class: "c-held", sort: holders, make: text(holders, holders) },
+      { key: "pinned", label: "Pinned by", class: "c-pinned", sort: pinnedBy, make: text(pinnedBy, pinnedBy) },
       {
         key: "used",
-        label: "Used",
+        label: "Last used",
         class: "c-used num",
         first: -1,
         sort: (asset) => asset.used,
         make: text(
           (asset) => (asset.in_use ? "now" : asset.used ? ago(asset.used) : null),
-          (asset) => (asset.used ? clock(asset.used) : null),
+          (asset) => (asset.used ? localTime(asset.used) : null),
         ),
       },
       {
@@ -106,7 +208,7 @@ export function cache({ open }) {
       },
       {
         key: "next",
-        label: "Goes as",
+        label: "Eviction",
         class: "c-next num",
         sort: (asset) => asset.evicted_next,
         make: text((asset) => (asset.evicted_next ? `#${count(asset.evicted_next)}` : null)),
@@ -117,11 +219,11 @@ export function cache({ open }) {
     byId("assets-states"),
     [
       { key: "all", label: "All" },
-      { key: "cached", label: "Cached", tone: TONES.cached },
-      { key: "filling", label: "Filling", tone: TONES.filling },
-      { key: "missing", label: "Missing", tone: TONES.missing },
-      { key: "held", label: "Held" },
-      { key: "failed", label: "Failed", tone: TONES.failed },
+      { key: "cached", label: "Cached", tone: tone("cached") },
+      { key: "filling", label: "Filling", tone: tone("filling") },
+      { key: "missing", label: "Missing", tone: tone("missing") },
+      { key: "pinned", label: "Pinned" },
+      { key: "failed", label: "Failed", tone: tone("failed") },
     ],
     filter,
     (chosen) => {
@@ -138,164 +240,44 @@ export function cache({ open }) {
     by,
     (chosen) => {
       by = chosen;
-      divide();
+      renderUse();
     },
   );
-  byId("assets-search").addEventListener("input", (event) => {
-    words = event.target.value.trim().toLowerCase();
+  onSearch("assets-search", (value) => {
+    search = value;
     list(true);
   });
   byId("cache-actions").append(
     actionButton("Scrub…", scrub),
-    actionButton("Preload…", () => composePreload(), { primary: true }),
+    actionButton("Preload…", composePreload, { primary: true }),
   );
 
+  /** @param {boolean} now */
   function list(now) {
-    const all = [...store.assets.values()];
-    const tally = Object.fromEntries(Object.keys(FILTERS).map((key) => [key, 0]));
+    /** @type {Record<Filter, number>} */
+    const found = { all: 0, cached: 0, filling: 0, missing: 0, pinned: 0, failed: 0 };
     const shown = [];
-    biggest = 1;
-    for (const asset of all) {
-      for (const key in FILTERS) if (FILTERS[key](asset)) tally[key] += 1;
-      if (asset.size > biggest) biggest = asset.size;
-      if (
-        FILTERS[filter](asset) &&
-        (words === "" ||
-          asset.name.toLowerCase().includes(words) ||
-          asset.digest.startsWith(words) ||
-          asset.releases.some((release) => release.toLowerCase().includes(words)))
-      )
-        shown.push(asset);
+    largest = 1;
+    for (const asset of store.assets.values()) {
+      for (const key of FILTER_KEYS) if (FILTERS[key](asset)) found[key] += 1;
+      largest = Math.max(largest, asset.size ?? 0);
+      if (!FILTERS[filter](asset)) continue;
+      if (asset.digest.startsWith(search) || matches(search, [asset.name, ...asset.releases])) shown.push(asset);
     }
-    for (const key in FILTERS) states.count(key, tally[key]);
+    for (const key of FILTER_KEYS) states.count(key, found[key]);
     table.show(shown, now);
-    const { phase, total, at, error } = store.assetsState;
-    setText(
-      byId("assets-loaded"),
-      error
-        ? "the list may be old"
-        : phase !== "loaded"
-          ? total
-            ? `reading ${many(total, "asset")}`
-            : "reading"
-          : `as of ${clock(new Date(at).toISOString()).slice(-8)}`,
-    );
+    setText(byId("assets-loaded"), loadedText());
   }
 
-  /** The strip: what fills the cache, each part as wide as its bytes. */
-  function divide() {
-    dividedAt = performance.now();
-    dividedIn = store.assetsState.phase;
+  /** Renders the strip with its legend, and what is evicted next. */
+  function renderUse() {
+    stripAt = performance.now();
+    stripPhase = store.assetsState.phase;
     const { status } = store;
     if (!status) return;
-    const { limit, free, min_free: floor, cached, partial } = status.cache;
-    // What the disk has left may be less than the limit.
-    const most = free === null ? limit : Math.min(limit, cached.bytes + partial.bytes + Math.max(0, free - floor));
-    const room = Math.max(most, 1);
-    const here = [...store.assets.values()].filter((asset) => asset.state === "cached" && asset.size > 0);
-    const counted = new Set();
-    const groups = new Map();
-    for (const asset of here) {
-      // Assets that share a blob share its bytes.
-      if (counted.has(asset.digest)) continue;
-      counted.add(asset.digest);
-      const [name, colour] = by === "asset" ? [asset.name, asset.pinned ? "held" : "loose"] : group(asset);
-      const entry = groups.get(name) ?? { name, colour, bytes: 0 };
-      entry.bytes += asset.size;
-      groups.set(name, entry);
-    }
-    let parts = [...groups.values()].sort(
-      (a, b) => ORDER.indexOf(a.colour) - ORDER.indexOf(b.colour) || b.bytes - a.bytes,
-    );
-    if (parts.length > MOST_PARTS) {
-      const most = new Set([...parts].sort((a, b) => b.bytes - a.bytes).slice(0, MOST_PARTS - 2));
-      for (const colour of ["held", "loose"]) {
-        const rest = parts.filter((one) => !most.has(one) && (colour === "held") === (one.colour !== "loose"));
-        if (rest.length > 0)
-          most.add({
-            name: `${count(rest.length)} smaller${colour === "held" ? ", held" : ""}`,
-            colour,
-            bytes: rest.reduce((sum, one) => sum + one.bytes, 0),
-          });
-      }
-      parts = [...most].sort((a, b) => ORDER.indexOf(a.colour) - ORDER.indexOf(b.colour));
-    }
-    const known = parts.reduce((sum, one) => sum + one.bytes, 0);
-    if (cached.bytes > known && store.assetsState.phase === "loaded")
-      parts.push({ name: "no longer in the catalog", colour: "loose", bytes: cached.bytes - known });
-    if (store.assetsState.phase !== "loaded") parts = [{ name: "cached", colour: "held", bytes: cached.bytes }];
-    if (partial.bytes > 0) parts.push({ name: "under way", colour: "partial", bytes: partial.bytes });
-    const used = parts.reduce((sum, one) => sum + one.bytes, 0);
-    const all = [...parts, { name: "room", colour: "room", bytes: Math.max(0, room - used) }];
-    keyed(
-      byId("strip"),
-      all,
-      (one) => one.name,
-      (one) => {
-        const node = el("i");
-        return {
-          node,
-          update(now) {
-            node.style.flexGrow = String(Math.max(now.bytes / room, 0));
-            attribute(node, "class", `part-${now.colour}`);
-            attribute(node, "title", `${now.name}: ${bytes(now.bytes)}`);
-          },
-        };
-      },
-    );
-    attribute(
-      byId("strip"),
-      "aria-label",
-      all
-        .slice(0, 10)
-        .map((one) => `${one.name} ${bytes(one.bytes)}`)
-        .join(", "),
-    );
-    const named = [...parts].sort((a, b) => b.bytes - a.bytes).slice(0, 7);
-    keyed(
-      byId("strip-legend"),
-      [...all.filter((one) => named.includes(one)), all.at(-1)],
-      (one) => one.name,
-      (one) => {
-        const value = el("b");
-        const swatch = el("i", { "aria-hidden": "true" });
-        return {
-          node: el("li", {}, swatch, `${one.name} `, value),
-          update(now) {
-            attribute(swatch, "class", `swatch part-${now.colour}`);
-            setText(value, bytes(now.bytes));
-          },
-        };
-      },
-    );
-    setText(
-      byId("use-words"),
-      `${bytes(cached.bytes)} of ${many(cached.entries, "blob")}, ${percent(cached.bytes / limit)} of ${bytes(limit)}${free === null ? "" : `; ${bytes(free)} free on the disk`}`,
-    );
-
-    const next = here
-      .filter((asset) => asset.evicted_next)
-      .sort((a, b) => a.evicted_next - b.evicted_next)
-      .slice(0, MOST_NEXT);
-    byId("next-none").hidden = next.length > 0 || store.assetsState.phase !== "loaded";
-    keyed(
-      byId("next-list"),
-      next,
-      (asset) => asset.name,
-      (asset) => {
-        const size = el("b");
-        return {
-          node: el(
-            "li",
-            {},
-            el("a", { href: `#/cache/${encodeURIComponent(asset.name)}`, class: "mono" }, asset.name),
-            " ",
-            size,
-          ),
-          update: (now) => setText(size, `${bytes(now.size)}, used ${now.used ? ago(now.used) : "never"}`),
-        };
-      },
-    );
+    const cached = [...store.assets.values()].filter((asset) => asset.state === "cached" && asset.size);
+    renderStrip(status.cache, cached, by);
+    renderNext(cached);
   }
 
   return {
@@ -305,12 +287,12 @@ export function cache({ open }) {
       if (topics.has("assets")) list(false);
       else if (topics.has("clock")) table.render();
       const { phase, at, error } = store.assetsState;
-      const due = phase !== dividedIn || performance.now() - dividedAt > DIVIDED_EVERY;
-      if (due && (topics.has("assets") || topics.has("status"))) divide();
-      // When it is first looked at: the list may be long.
+      const due = phase !== stripPhase || performance.now() - stripAt > STRIP_EVERY;
+      if (due && (topics.has("assets") || topics.has("status"))) renderUse();
+      // The list can be long: it is loaded when the page is first shown.
       if (phase === "none" && error === null && store.status !== null) loadAssets();
-      const old = store.assets.size > 2_000 ? FRESH.many : FRESH.few;
-      if (topics.has("clock") && phase === "loaded" && Date.now() - at > old) {
+      const maxAge = store.assets.size > LONG_LIST ? MAX_AGE.long : MAX_AGE.short;
+      if (topics.has("clock") && phase === "loaded" && Date.now() - at > maxAge) {
         store.assetsState.at = Date.now();
         loadAssets();
       }
@@ -318,9 +300,9 @@ export function cache({ open }) {
     enter() {
       store.assetsState.error = null;
       list(true);
-      divide();
+      renderUse();
     },
-    panel: (name) => assetPanel(name),
+    panel: assetPanel,
     select(name) {
       selected = name;
       table.render();
@@ -329,88 +311,199 @@ export function cache({ open }) {
   };
 }
 
-const ORDER = ["live", "held", "pin", "loose", "partial", "room"];
-
-/** What an asset counts to: the live release that holds it before any other, then a pin, else nothing holds it. */
-function group(asset) {
-  const holding = asset.pinned_by.filter((who) => who.startsWith("release ")).map((who) => who.slice(8));
-  const live = holding.find((name) => store.releases.get(name)?.state === "live");
-  if (live) return [live, "live"];
-  if (holding.length > 0) return [holding[0], "held"];
-  if (asset.pinned) return ["pinned", "pin"];
-  return ["may be evicted", "loose"];
+/** How current the list of assets is. */
+function loadedText() {
+  const { phase, total, at, error } = store.assetsState;
+  if (error) return "may be out of date";
+  if (phase === "loaded") return `as of ${localTime(new Date(at).toISOString()).slice(-8)}`;
+  return total ? `loading ${plural(total, "asset")}…` : "loading…";
 }
 
+/**
+ * Renders the strip: a bar of what uses the cache, each part as wide as its bytes.
+ *
+ * @param {Api.Status["cache"]} use
+ * @param {Api.Asset[]} assets Those that are cached.
+ * @param {"release" | "asset"} by
+ */
+function renderStrip(use, assets, by) {
+  const { limit, free, min_free: minFree, cached, partial } = use;
+  // The disk may have less space left than the limit allows.
+  const space = free === null ? limit : Math.min(limit, cached.bytes + partial.bytes + Math.max(0, free - minFree));
+  const width = Math.max(space, 1);
+  /** @type {Part[]} */
+  let parts = [{ name: "cached", kind: "held", bytes: cached.bytes }];
+  if (store.assetsState.phase === "loaded") {
+    parts = divide(assets, by);
+    const known = sum(parts);
+    if (cached.bytes > known)
+      parts.push({ name: "no longer in the catalog", kind: "loose", bytes: cached.bytes - known });
+  }
+  if (partial.bytes > 0) parts.push({ name: "partial", kind: "partial", bytes: partial.bytes });
+  /** @type {Part} */
+  const room = { name: "available", kind: "room", bytes: Math.max(0, width - sum(parts)) };
+  const all = [...parts, room];
+  const strip = byId("strip");
+  keyed(strip, all, ({ name }) => name, (part) => stripPart(part, width));
+  const spoken = all.slice(0, MAX_SPOKEN).map((part) => `${part.name} ${bytes(part.bytes)}`);
+  attribute(strip, "aria-label", spoken.join(", "));
+  const named = new Set([...parts].sort((a, b) => b.bytes - a.bytes).slice(0, MAX_LEGEND));
+  keyed(byId("strip-legend"), [...parts.filter((part) => named.has(part)), room], ({ name }) => name, legendItem);
+  const disk = free === null ? "" : `; ${bytes(free)} free on the disk`;
+  const share = `${percent(cached.bytes / limit)} of ${bytes(limit)}`;
+  setText(byId("use-words"), `${bytes(cached.bytes)} in ${plural(cached.entries, "blob")}, ${share}${disk}`);
+}
+
+/**
+ * @param {Part} _
+ * @param {number} width The bytes of the whole strip.
+ */
+function stripPart(_, width) {
+  const node = el("i");
+  return {
+    node,
+    /** @param {Part} part */
+    update(part) {
+      node.style.flexGrow = String(Math.max(part.bytes / width, 0));
+      attribute(node, "class", `part-${part.kind}`);
+      attribute(node, "title", `${part.name}: ${bytes(part.bytes)}`);
+    },
+  };
+}
+
+/** @param {Part} first */
+function legendItem(first) {
+  const value = el("b");
+  const swatch = el("i", { "aria-hidden": "true" });
+  return {
+    node: el("li", {}, swatch, `${first.name} `, value),
+    /** @param {Part} part */
+    update(part) {
+      attribute(swatch, "class", `swatch part-${part.kind}`);
+      setText(value, bytes(part.bytes));
+    },
+  };
+}
+
+/**
+ * Renders "Evicted next".
+ *
+ * @param {Api.Asset[]} cached
+ */
+function renderNext(cached) {
+  /** @param {Api.Asset} asset */
+  const rank = (asset) => asset.evicted_next ?? 0;
+  const next = cached
+    .filter((asset) => rank(asset) > 0)
+    .sort((a, b) => rank(a) - rank(b))
+    .slice(0, MAX_NEXT);
+  byId("next-none").hidden = next.length > 0 || store.assetsState.phase !== "loaded";
+  keyed(
+    byId("next-list"),
+    next,
+    (asset) => asset.name,
+    (first) => {
+      const about = el("b");
+      const link = el("a", { href: `#/cache/${encodeURIComponent(first.name)}`, class: "mono" }, first.name);
+      return {
+        node: el("li", {}, link, " ", about),
+        /** @param {Api.Asset} asset */
+        update: ({ size, used }) => setText(about, `${bytes(size)}, ${used ? `used ${ago(used)}` : "never used"}`),
+      };
+    },
+  );
+}
+
+/**
+ * @param {string} name
+ * @returns {Ui.Panel}
+ */
 function assetPanel(name) {
   const state = el("p", { class: "standing" });
   const list = el("dl", { class: "facts" });
-  const set = facts(list);
-  const trouble = el("p", { class: "none", hidden: true });
-  const own = () => store.assets.get(name);
+  const setFacts = facts(list);
+  const failure = el("p", { class: "none", hidden: true });
+  /**
+   * The asset as it was fetched, while the list is not loaded.
+   *
+   * @type {Api.Asset | null}
+   */
+  let fetched = null;
+  const current = () => store.assets.get(name) ?? fetched;
   const buttons = {
     preload: actionButton("Preload", () => preloadAsset(name), { primary: true }),
     pin: actionButton("Pin", () => pin(name)),
     unpin: actionButton("Unpin", () => unpin(name)),
     verify: actionButton("Verify", () => verify(name)),
-    evict: actionButton("Evict…", () => evict(own() ?? asset), { grave: true }),
+    evict: actionButton(
+      "Evict…",
+      async () => {
+        const asset = current();
+        if (asset) await evict(asset);
+      },
+      { grave: true },
+    ),
   };
-  const node = el("div", {}, state, el("div", { class: "actions" }, Object.values(buttons)), list, trouble);
-  let asset = null;
+  const node = el("div", {}, state, el("div", { class: "actions" }, Object.values(buttons)), list, failure);
 
-  async function ask() {
+  async function load() {
     try {
-      asset = await get(`assets/${inPath(name)}`);
-      if (store.assetsState.phase !== "none") setAsset(asset);
+      fetched = await get(`assets/${inPath(name)}`);
+      if (store.assetsState.phase !== "none") setAsset(fetched);
     } catch (error) {
-      setText(trouble, error.message);
-      trouble.hidden = false;
+      setText(failure, messageOf(error));
+      failure.hidden = false;
     }
-    draw();
+    render();
   }
 
-  function draw() {
-    const now = own() ?? asset;
-    if (!now) return;
-    const here = now.state === "cached";
-    attribute(state, "data-tone", now.failure ? "bad" : tone(now.state));
-    setText(
-      state,
-      now.failure && !here
-        ? `${now.state}: ${now.failure}`
-        : now.state === "filling"
-          ? `filling, ${bytes(now.bytes)} of ${bytes(now.size)}`
-          : now.state,
-    );
-    const mine = now.pinned_by.includes("operator");
-    buttons.preload.hidden = here;
-    buttons.verify.hidden = buttons.evict.hidden = !here;
-    hide(buttons.pin, mine, buttons.unpin);
-    hide(buttons.unpin, !mine, buttons.pin);
-    set([
-      ["Size", bytes(now.size)],
-      ["SHA-256", now.digest],
-      ["Held by", holders(now) ?? "nothing"],
-      ["Releases", now.releases.join(", ")],
-      ["In use", now.in_use ? "yes" : "no"],
-      ["Used", now.used ? `${clock(now.used)}, ${ago(now.used)}` : NONE],
-      ["Verified", now.verified ? `${clock(now.verified)}, ${ago(now.verified)}` : NONE],
-      ["Evicted next", now.evicted_next ? `as #${count(now.evicted_next)}` : here ? "not: it is held" : null],
-      ["Type", now.content_type],
-      ["Sources", now.sources.join("\n")],
-      ["Last failure", now.failure, "bad"],
+  function render() {
+    const asset = current();
+    if (!asset) return;
+    const cached = asset.state === "cached";
+    attribute(state, "data-tone", asset.failure ? "bad" : tone(asset.state));
+    setText(state, stateText(asset));
+    const pinned = asset.pinned_by.includes("operator");
+    buttons.preload.hidden = cached;
+    buttons.verify.hidden = buttons.evict.hidden = !cached;
+    hide(buttons.pin, pinned, buttons.unpin);
+    hide(buttons.unpin, !pinned, buttons.pin);
+    setFacts([
+      ["Size", bytes(asset.size)],
+      ["SHA-256", asset.digest],
+      ["Pinned by", pinnedBy(asset) ?? "nothing"],
+      ["Releases", asset.releases.join(", ")],
+      ["In use", asset.in_use ? "yes" : "no"],
+      ["Last used", asset.used ? `${localTime(asset.used)}, ${ago(asset.used)}` : NONE],
+      ["Verified", asset.verified ? `${localTime(asset.verified)}, ${ago(asset.verified)}` : NONE],
+      ["Eviction", asset.evicted_next ? `#${count(asset.evicted_next)} in order` : cached ? "protected" : null],
+      ["Type", asset.content_type],
+      ["Sources", asset.sources.join("\n")],
+      ["Last failure", asset.failure, "bad"],
     ]);
   }
 
-  ask();
-  return { kind: "Asset", title: name, node, render: draw };
+  load();
+  return { kind: "Asset", title: name, node, render };
 }
 
-/** Hides a button; one that had the keyboard hands it to the other. */
+/** @param {Api.Asset} asset */
+function stateText({ state, failure, bytes: done, size }) {
+  if (failure && state !== "cached") return `${state}: ${failure}`;
+  return state === "filling" ? `filling, ${bytes(done)} of ${bytes(size)}` : state;
+}
+
+/**
+ * Hides or shows a button. If a button with the focus is hidden, `other` gets the focus.
+ *
+ * @param {HTMLElement} button
+ * @param {boolean} hidden
+ * @param {HTMLElement} other
+ */
 function hide(button, hidden, other) {
-  const had = hidden && document.activeElement === button;
+  const focused = hidden && document.activeElement === button;
   button.hidden = hidden;
-  if (had) {
-    other.hidden = false;
-    other.focus();
-  }
+  if (!focused) return;
+  other.hidden = false;
+  other.focus();
 }

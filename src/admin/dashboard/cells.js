@@ -1,68 +1,100 @@
-// Cells of tables, each with what brings it up to date.
+// Table cells, filter buttons and lists of facts, each with the function that updates it.
 
 import { attribute, el, progressBar, setPart, setText } from "./dom.js";
-import { NONE, bytes, percent, tone } from "./words.js";
+import { NONE, bytes, percent, tone } from "./format.js";
 import { STAGES, progress } from "./rack.js";
 
-/** A text. */
+/**
+ * A text, with an optional tooltip.
+ *
+ * @template T
+ * @param {(item: T) => string | null} read
+ * @param {((item: T) => string | null) | null} title
+ * @returns {Ui.MakeCell<T>}
+ */
 export function text(read, title = null) {
   return (cell) => {
-    const span = el("span", { class: "cut" });
-    cell.append(span);
+    const node = el("span", { class: "cut" });
+    cell.append(node);
     return (item) => {
-      const value = read(item) ?? NONE;
-      setText(span, value);
-      if (title) attribute(span, "title", title(item));
+      setText(node, read(item) ?? NONE);
+      if (title) attribute(node, "title", title(item));
     };
   };
 }
 
-/** A name that opens its row. */
+/**
+ * A button with the name of the row, which opens it; `under` is a second line.
+ *
+ * @template T
+ * @param {(item: T) => string} read
+ * @param {((item: T) => string | null) | null} under
+ * @returns {Ui.MakeCell<T>}
+ */
 export function opener(read, under = null) {
   return (cell) => {
     const button = el("button", { type: "button", class: "row-name cut", tabindex: -1 });
     cell.append(button);
-    const second = under ? el("small", { class: "cut" }) : null;
-    if (second) cell.append(second);
+    const second = el("small", { class: "cut" });
+    if (under) cell.append(second);
     return (item) => {
       setText(button, read(item));
       attribute(button, "title", read(item));
-      if (second) setText(second, under(item) ?? "");
+      if (under) setText(second, under(item) ?? "");
     };
   };
 }
 
-/** A word with a lamp of its tone. */
+/**
+ * A state with a lamp in its colour; `after` is a smaller text behind it.
+ *
+ * @template T
+ * @param {(item: T) => string | [state: string, shown: string]} read
+ * @param {((item: T) => string) | null} after
+ * @returns {Ui.MakeCell<T>}
+ */
 export function word(read, after = null) {
   return (cell) => {
     const lamp = el("i", { class: "lamp", "aria-hidden": "true" });
     const name = el("span");
-    const rest = after ? el("span", { class: "quiet" }) : null;
-    cell.append(el("span", { class: "word cut" }, lamp, name, rest));
+    const rest = el("span", { class: "quiet" });
+    cell.append(el("span", { class: "word cut" }, lamp, name, after ? rest : null));
     return (item) => {
-      const [key, shown = key] = [].concat(read(item));
-      attribute(cell, "data-tone", tone(key));
+      const value = read(item);
+      const [state, shown] = typeof value === "string" ? [value, value] : value;
+      attribute(cell, "data-tone", tone(state));
       setText(name, shown);
-      if (rest) setText(rest, after(item) ?? "");
+      if (after) setText(rest, after(item));
     };
   };
 }
 
-/** A bar with its percentage; `read` is `[part or null, tone]`. */
+/**
+ * A progress bar with its percentage, or with a text in place of it.
+ *
+ * @template T
+ * @param {string} label
+ * @param {(item: T) => [part: number | null, tone: Ui.Tone, text?: string]} read
+ * @returns {Ui.MakeCell<T>}
+ */
 export function bar(label, read) {
   return (cell) => {
     const line = progressBar(label);
     const share = el("span", { class: "share" });
     cell.append(el("div", { class: "with-share" }, line.node, share));
     return (item) => {
-      const [part, colour, words] = read(item);
+      const [part, colour, shown] = read(item);
       line.set(part, colour);
-      setText(share, words ?? (part === null ? "" : percent(part)));
+      setText(share, shown ?? (part === null ? "" : percent(part)));
     };
   };
 }
 
-/** The stages of a boot, each a small bar. */
+/**
+ * The stages of a boot, one small bar each.
+ *
+ * @returns {Ui.MakeCell<Api.Host>}
+ */
 export function stages() {
   return (cell) => {
     const bars = STAGES.map(() => el("i"));
@@ -75,32 +107,49 @@ export function stages() {
         setPart(one, at < stage ? 1 : at === stage ? (part ?? 0.5) : 0);
         attribute(one, "class", at === stage && host.state === "booting" ? "now" : null);
       });
-      const here =
+      const label =
         stage < 0
-          ? "nothing yet"
+          ? "not started"
           : stage >= STAGES.length
             ? "all steps"
             : `${STAGES[stage]}${part === null ? "" : `, ${percent(part)}`}`;
-      attribute(box, "aria-label", here);
+      attribute(box, "aria-label", label);
     };
   };
 }
 
-/** A number of bytes with a bar of its share behind it. */
-export function amount(read, most) {
+/**
+ * A number of bytes with a bar behind it, relative to the largest.
+ *
+ * @template T
+ * @param {(item: T) => number | null} read
+ * @param {() => number} largest
+ * @returns {Ui.MakeCell<T>}
+ */
+export function amount(read, largest) {
   return (cell) => {
     const value = el("span");
     const box = el("div", { class: "amount" }, value);
     cell.append(box);
     return (item) => {
       setText(value, bytes(read(item)));
-      setPart(box, (read(item) ?? 0) / (most() || 1));
+      setPart(box, (read(item) ?? 0) / (largest() || 1));
     };
   };
 }
 
-/** Toggle buttons of which one is pressed. `counts` come later by `count(key, number)`. */
+/**
+ * Filter buttons, one of which is pressed. Returns `set(key)`, which presses one, and `count(key, number)`, which sets the
+ * number on one.
+ *
+ * @template {string} K
+ * @param {HTMLElement} root
+ * @param {{ key: K, label: string, tone?: Ui.Tone }[]} options
+ * @param {K} chosen
+ * @param {(key: K) => void} choose
+ */
 export function chips(root, options, chosen, choose) {
+  /** @type {Map<K, { button: HTMLElement, number: HTMLElement }>} */
   const entries = new Map();
   for (const { key, label, tone: colour } of options) {
     const number = el("b");
@@ -119,15 +168,32 @@ export function chips(root, options, chosen, choose) {
     entries.set(key, { button, number });
     root.append(button);
   }
+  /** @param {K} key */
   function set(key) {
     for (const [name, { button }] of entries) attribute(button, "aria-pressed", String(name === key));
   }
-  return { set, count: (key, number) => setText(entries.get(key).number, number === null ? "" : String(number)) };
+  /**
+   * @param {K} key
+   * @param {number} number
+   */
+  function count(key, number) {
+    const entry = entries.get(key);
+    if (entry) setText(entry.number, String(number));
+  }
+  return { set, count };
 }
 
-/** Terms and what they are, kept up to date: `set([[term, text, tone]…])`. */
+/** @typedef {[term: string, value: string | number | null | undefined, tone?: Ui.Tone | null]} Fact */
+
+/**
+ * A list of terms and values. Returns the function that updates it; terms without a value are hidden.
+ *
+ * @param {HTMLElement} list
+ */
 export function facts(list) {
+  /** @type {Map<string, { term: HTMLElement, value: HTMLElement }>} */
   const known = new Map();
+  /** @param {Fact[]} pairs */
   return (pairs) => {
     for (const [term, value, colour] of pairs) {
       let entry = known.get(term);
@@ -139,7 +205,7 @@ export function facts(list) {
       const none = value === null || value === undefined || value === "";
       entry.term.hidden = entry.value.hidden = none;
       setText(entry.value, none ? "" : String(value));
-      attribute(entry.value, "data-tone", colour ?? null);
+      attribute(entry.value, "data-tone", colour);
     }
   };
 }

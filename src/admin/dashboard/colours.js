@@ -1,4 +1,4 @@
-// The colours of the style sheet for what is drawn on canvases.
+// The colours of the style sheet, for drawing on a canvas.
 
 const NAMES = [
   "ground",
@@ -20,24 +20,26 @@ const NAMES = [
   "plot-received",
 ];
 
+/** @type {Record<string, string> | null} */
 let known = null;
 
-/** The colours by their names, and the font. */
+/** Returns the colours by name, and the `font` family. */
 export function colours() {
   if (known) return known;
   const probe = document.createElement("i");
   probe.hidden = true;
   document.body.append(probe);
-  known = { font: getComputedStyle(document.body).fontFamily };
+  /** @type {Record<string, string>} */
+  const found = { font: getComputedStyle(document.body).fontFamily };
   for (const name of NAMES) {
     probe.style.color = `var(--${name})`;
-    known[name] = getComputedStyle(probe).color;
+    found[name] = getComputedStyle(probe).color;
   }
   probe.remove();
-  return known;
+  return (known = found);
 }
 
-/** The theme has changed. */
+/** Discards the colours, after the theme changed. */
 export function forgetColours() {
   known = null;
 }

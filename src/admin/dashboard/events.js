@@ -1,26 +1,32 @@
-// The page of events: what happened, as sentences.
+// The page "Events": the event log.
 
 import { chips } from "./cells.js";
-import { byId, el, setText, attribute } from "./dom.js";
+import { attribute, byId, el, onSearch, setText } from "./dom.js";
+import { localTime } from "./format.js";
 import { store } from "./store.js";
-import { Table } from "./table.js";
-import { clock } from "./words.js";
+import { Table, matches } from "./table.js";
 
+/** @typedef {import("./journal.js").Kind | "all"} Kind */
+
+/** @type {{ key: Kind, label: string }[]} */
 const KINDS = [
-  ["all", "All"],
-  ["host", "Hosts"],
-  ["fill", "Fills"],
-  ["transfer", "Transfers"],
-  ["job", "Jobs"],
-  ["release", "Releases"],
-  ["asset", "Pins"],
-  ["reload", "Reloads"],
-  ["server", "Connection"],
+  { key: "all", label: "All" },
+  { key: "host", label: "Hosts" },
+  { key: "fill", label: "Fills" },
+  { key: "transfer", label: "Transfers" },
+  { key: "job", label: "Jobs" },
+  { key: "release", label: "Releases" },
+  { key: "asset", label: "Pins" },
+  { key: "reload", label: "Reloads" },
+  { key: "server", label: "Connection" },
 ];
 
+/** @returns {Ui.Page} */
 export function events() {
+  /** @type {Kind} */
   let kind = "all";
-  let words = "";
+  let search = "";
+  /** @type {Table<import("./journal.js").Entry>} */
   const table = new Table(byId("events-table"), {
     label: "Events",
     key: (entry) => entry.id,
@@ -28,7 +34,7 @@ export function events() {
       if (entry.href) location.hash = entry.href;
     },
     sort: { by: "time", way: -1 },
-    empty: () => (store.journal.entries.length === 0 ? "Nothing happened yet." : "No event is like that."),
+    empty: () => (store.journal.entries.length === 0 ? "No events yet." : "No events match the filter."),
     columns: [
       {
         key: "time",
@@ -36,18 +42,18 @@ export function events() {
         class: "c-time num",
         first: -1,
         sort: (entry) => entry.id,
-        make: (cell) => (entry) => setText(cell, clock(entry.at)),
+        make: (cell) => (entry) => setText(cell, localTime(entry.at)),
       },
       {
         key: "kind",
-        label: "Of",
+        label: "Type",
         class: "c-kind",
         sort: (entry) => entry.kind,
         make: (cell) => (entry) => setText(cell, entry.kind),
       },
       {
         key: "text",
-        label: "What happened",
+        label: "Event",
         class: "c-text",
         make: (cell) => {
           const text = el("button", { type: "button", class: "row-name cut", tabindex: -1 });
@@ -61,25 +67,20 @@ export function events() {
       },
     ],
   });
-  chips(
-    byId("events-kinds"),
-    KINDS.map(([key, label]) => ({ key, label })),
-    kind,
-    (chosen) => {
-      kind = chosen;
-      list(true);
-    },
-  );
-  byId("events-search").addEventListener("input", (event) => {
-    words = event.target.value.trim().toLowerCase();
+  chips(byId("events-kinds"), KINDS, kind, (chosen) => {
+    kind = chosen;
+    list(true);
+  });
+  onSearch("events-search", (text) => {
+    search = text;
     list(true);
   });
 
+  /** @param {boolean} now */
   function list(now) {
     const shown = store.journal.entries.filter(
-      (entry) => (kind === "all" || entry.kind === kind) && (words === "" || entry.text.toLowerCase().includes(words)),
+      (entry) => (kind === "all" || entry.kind === kind) && matches(search, [entry.text]),
     );
-    for (const entry of shown) entry.sortKey ??= String(entry.id);
     table.show(shown, now);
   }
 

@@ -1,58 +1,100 @@
-// Throughput of the last quarter of an hour, from the totals of one status after the other. Kept over a reload of the page.
+// The throughput of the last 15 minutes, computed from the totals of successive statuses. It survives a reload of the page.
 
 const KEY = "bootdepot.history";
-/** How far back it goes, in milliseconds. */
+/** How far back the history goes, in milliseconds. */
 export const LENGTH = 15 * 60_000;
-/** A gap longer than this is a time of which nothing is known. */
+/** Points further apart than this, in milliseconds, have a gap between them: nothing is known about that time. */
 export const GAP = 10_000;
-const SAVED_EVERY = 10_000;
+const SAVE_EVERY = 10_000;
+/** Statuses closer together than this, in milliseconds, are skipped: their rates would be noise. */
+const MIN_STEP = 500;
+
+/**
+ * The rates in bytes per second from `since` to `at`, both in the server's milliseconds since 1970.
+ *
+ * @typedef {{ at: number, since: number, http: number, tftp: number, received: number }} Point
+ */
 
 export class History {
   constructor() {
+    /**
+     * When the server started: its totals begin there.
+     *
+     * @type {Api.Time | null}
+     */
     this.started = null;
+    /**
+     * The last totals.
+     *
+     * @type {{ at: number, http: number, tftp: number, received: number } | null}
+     */
     this.last = null;
-    /** `{at, http, tftp, received}`: bytes a second until `at`, in the server's milliseconds since 1970. */
+    /** @type {Point[]} */
     this.points = [];
-    this.saved = 0;
-    addEventListener("pagehide", () => this.save());
+    this.savedAt = 0;
   }
 
-  take(status) {
+  /**
+   * Adds a point from a new status.
+   *
+   * @param {Pick<Api.Status, "started" | "now" | "totals">} status
+   */
+  add(status) {
     if (this.started !== status.started) this.begin(status.started);
     const { sent, received } = status.totals;
-    const at = Date.parse(status.now);
+    const next = { at: Date.parse(status.now), http: sent.http, tftp: sent.tftp, received };
     const last = this.last;
-    if (last && at - last.at < 500) return;
-    this.last = { at, http: sent.http, tftp: sent.tftp, received };
+    if (last && next.at - last.at < MIN_STEP) return;
+    this.last = next;
     if (!last) return;
-    const seconds = (at - last.at) / 1000;
-    const a = (name) => Math.max(0, (this.last[name] - last[name]) / seconds);
-    this.points.push({ at, since: last.at, http: a("http"), tftp: a("tftp"), received: a("received") });
-    const oldest = at - LENGTH;
-    while (this.points.length > 0 && this.points[0].at < oldest) this.points.shift();
-    if (Date.now() - this.saved > SAVED_EVERY) this.save();
+    const seconds = (next.at - last.at) / 1000;
+    this.points.push({
+      at: next.at,
+      since: last.at,
+      http: Math.max(0, (next.http - last.http) / seconds),
+      tftp: Math.max(0, (next.tftp - last.tftp) / seconds),
+      received: Math.max(0, (next.received - last.received) / seconds),
+    });
+    const oldest = next.at - LENGTH;
+    this.points.splice(
+      0,
+      this.points.findIndex((point) => point.at >= oldest),
+    );
+    if (Date.now() - this.savedAt > SAVE_EVERY) this.save();
   }
 
-  /** The newest point; zeros before there is one. */
+  /** The newest point; zeros if there is none. */
   get newest() {
     return this.points.at(-1) ?? { at: 0, since: 0, http: 0, tftp: 0, received: 0 };
   }
 
+  /**
+   * Begins the history of a server process: with the saved points if they are of the same process, else empty.
+   *
+   * @param {Api.Time} started
+   */
   begin(started) {
     this.started = started;
     this.last = null;
     this.points = [];
     try {
-      const kept = JSON.parse(sessionStorage.getItem(KEY));
-      if (kept?.started === started)
-        this.points = kept.points.map(([at, since, http, tftp, received]) => ({ at, since, http, tftp, received }));
+      /** @type {{ started: Api.Time, points: number[][] } | null} */
+      const saved = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
+      if (saved?.started === started)
+        this.points = saved.points.map(([at = 0, since = 0, http = 0, tftp = 0, received = 0]) => ({
+          at,
+          since,
+          http,
+          tftp,
+          received,
+        }));
     } catch {
-      // What another version left is of no use.
+      // Another version of the dashboard saved it in another form: start empty.
     }
   }
 
   save() {
-    this.saved = Date.now();
+    this.savedAt = Date.now();
     const points = this.points.map(({ at, since, http, tftp, received }) => [
       at,
       since,
@@ -63,7 +105,7 @@ export class History {
     try {
       sessionStorage.setItem(KEY, JSON.stringify({ started: this.started, points }));
     } catch {
-      // Full or forbidden: then the plot begins anew after a reload.
+      // The storage is full or forbidden: after a reload the history starts empty.
     }
   }
 }

@@ -1,45 +1,62 @@
-// The page of hosts: every machine and how its last boot stands; one of them in full, boot by boot.
+// The page "Hosts": every host with the state of its last boot; the panel shows the boots of one host step by step.
 
-import { get } from "./api.js";
 import { actionButton, preload } from "./actions.js";
+import { get, messageOf } from "./api.js";
 import { chips, facts, opener, stages, text, word } from "./cells.js";
-import { attribute, byId, el, keyed, setText } from "./dom.js";
-import { STATES, STATE_WORDS, overall, stateOf, tally } from "./rack.js";
+import { attribute, byId, el, keyed, onSearch, setText } from "./dom.js";
+import { age, ago, bytes, duration, localTime, rate, roughDuration, tone } from "./format.js";
+import { STATES, STATE_WORDS, countByState, overallProgress, stateOf } from "./rack.js";
 import { hostKey, store } from "./store.js";
-import { Table } from "./table.js";
-import { TONES, age, ago, bytes, clock, rate, span, took, tone } from "./words.js";
+import { Table, matches } from "./table.js";
 
-/** How long changes of a host are gathered before its boots are asked for again, in milliseconds. */
-const GATHERED = 900;
+/** @typedef {import("./rack.js").State | "all"} Filter */
 
-/** Since when a machine is in a state that it does not leave by itself. */
+/** How long changes of a host are collected before its boots are loaded again, in milliseconds. */
+const RELOAD_DELAY = 900;
+/** The states in which a host stays until someone acts. */
+const LASTING = ["stuck", "failed", "waiting", "quiet"];
+
+/**
+ * How long a host has been in a lasting state; empty for other states.
+ *
+ * @param {Api.Host} host
+ */
 function since(host) {
-  return ["stuck", "failed", "waiting", "quiet"].includes(host.state) ? span(age(host.since)) : "";
+  return LASTING.includes(stateOf(host)) ? roughDuration(age(host.since)) : "";
 }
 
-function step(host) {
-  return host.last_step ? `${host.last_step.role} ${host.last_step.name}` : null;
+/** @param {Api.Host} host */
+function step({ last_step: last }) {
+  return last ? `${last.role} ${last.name}` : null;
 }
 
-function currentRate(host) {
-  return host.state === "booting" && host.last_step?.open > 0 ? host.last_step.rate : null;
+/** @param {Api.Host} host */
+function currentRate({ state, last_step: last }) {
+  return state === "booting" && last && last.open > 0 ? last.rate : null;
 }
 
+/**
+ * @param {{ open: (key: string) => void }} actions
+ * @returns {Ui.Page}
+ */
 export function hosts({ open }) {
+  /** @type {Filter} */
   let state = "all";
-  let words = "";
+  let search = "";
+  /** @type {string | null} */
   let selected = null;
+  /** @type {Table<Api.Host>} */
   const table = new Table(byId("hosts-table"), {
     label: "Hosts",
     key: hostKey,
     open: (host) => open(hostKey(host)),
     current: () => selected,
     sort: { by: "state", way: 1 },
-    tone: (host) => (host.state === "stuck" || host.state === "failed" ? TONES[host.state] : null),
+    tone: (host) => (host.state === "stuck" || host.state === "failed" ? tone(host.state) : null),
     empty: () =>
       store.hosts.size === 0
-        ? "No machine was seen yet. Point one at this server by DHCP and power it on."
-        : "No host is like that.",
+        ? "No hosts yet. Point a machine at this server by DHCP and power it on."
+        : "No hosts match the filter.",
     columns: [
       {
         key: "name",
@@ -57,16 +74,16 @@ export function hosts({ open }) {
       },
       {
         key: "seen",
-        label: "Heard",
+        label: "Last seen",
         class: "c-since num",
         first: -1,
         sort: (host) => host.seen,
         make: text(
           (host) => (host.seen ? ago(host.seen) : null),
-          (host) => (host.seen ? clock(host.seen) : null),
+          (host) => (host.seen ? localTime(host.seen) : null),
         ),
       },
-      { key: "progress", label: "Progress", class: "c-progress", first: -1, sort: overall, make: stages() },
+      { key: "progress", label: "Progress", class: "c-progress", first: -1, sort: overallProgress, make: stages() },
       {
         key: "rate",
         label: "Rate",
@@ -78,7 +95,7 @@ export function hosts({ open }) {
       { key: "step", label: "Step", class: "c-step mono", sort: step, make: text(step, step) },
       {
         key: "note",
-        label: "In words",
+        label: "Details",
         class: "c-note",
         make: text(
           (host) => host.note,
@@ -94,38 +111,27 @@ export function hosts({ open }) {
       },
     ],
   });
-  const states = chips(
-    byId("hosts-states"),
-    [
-      { key: "all", label: "All" },
-      ...STATES.map((name) => ({
-        key: name,
-        label: name === "stuck" ? "Only stuck" : STATE_WORDS[name],
-        tone: TONES[name],
-      })),
-    ],
-    state,
-    (chosen) => {
-      state = chosen;
-      list(true);
-    },
-  );
-  byId("hosts-search").addEventListener("input", (event) => {
-    words = event.target.value.trim().toLowerCase();
+  /** @type {{ key: Filter, label: string, tone?: Ui.Tone }[]} */
+  const options = STATES.map((name) => ({ key: name, label: capitalized(STATE_WORDS[name]), tone: tone(name) }));
+  const states = chips(byId("hosts-states"), [{ key: "all", label: "All" }, ...options], state, (chosen) => {
+    state = chosen;
+    list(true);
+  });
+  onSearch("hosts-search", (value) => {
+    search = value;
     list(true);
   });
 
+  /** @param {Api.Host} host */
   function fits(host) {
     if (state !== "all" && stateOf(host) !== state) return false;
-    if (words === "") return true;
-    return [host.name, host.mac, host.address, host.profile, step(host), host.note].some((field) =>
-      field?.toLowerCase().includes(words),
-    );
+    return matches(search, [host.name, host.mac, host.address, host.profile, step(host), host.note]);
   }
 
+  /** @param {boolean} now */
   function list(now) {
     const all = [...store.hosts.values()];
-    const found = tally(all);
+    const found = countByState(all);
     states.count("all", all.length);
     for (const name of STATES) states.count(name, found[name]);
     table.show(all.filter(fits), now);
@@ -139,14 +145,15 @@ export function hosts({ open }) {
       else list(false);
     },
     enter(query) {
-      const asked = query.get("state");
-      if (asked && (asked === "all" || STATES.includes(asked))) {
-        state = asked;
-        states.set(asked);
+      const wanted = query.get("state");
+      const known = wanted === "all" ? wanted : STATES.find((name) => name === wanted);
+      if (known) {
+        state = known;
+        states.set(known);
       }
       list(true);
     },
-    panel: (key) => hostPanel(key),
+    panel: hostPanel,
     select(key) {
       selected = key;
       table.render();
@@ -155,13 +162,22 @@ export function hosts({ open }) {
   };
 }
 
+/** @param {string} name */
+function capitalized(name) {
+  return name.charAt(0).toUpperCase() + name.slice(1);
+}
+
+/**
+ * @param {string} key
+ * @returns {Ui.Panel}
+ */
 function hostPanel(key) {
   const note = el("p", { class: "standing" });
   const list = el("dl", { class: "facts" });
-  const set = facts(list);
+  const setFacts = facts(list);
   const boots = el("div", { class: "boots" });
-  const trouble = el("p", { class: "none", hidden: true });
-  const fetchIt = actionButton("Preload what it boots", () => preload({ hosts: [key] }, `what ${key} boots`), {
+  const message = el("p", { class: "none", hidden: true });
+  const preloadButton = actionButton("Preload boot files", () => preload({ hosts: [key] }, `the boot files of ${key}`), {
     primary: true,
   });
   const node = el(
@@ -169,73 +185,85 @@ function hostPanel(key) {
     {},
     note,
     list,
-    el("div", { class: "actions" }, fetchIt),
+    el("div", { class: "actions" }, preloadButton),
     el("h3", {}, "Boots"),
     boots,
-    trouble,
+    message,
   );
-  let host = null;
-  let timer = null;
-  let asking = false;
+  /**
+   * The host with its boots, as it was last loaded.
+   *
+   * @type {Api.Host | null}
+   */
+  let loaded = null;
+  /** The pending reload, or 0. */
+  let timer = 0;
+  let loading = false;
   let closed = false;
+  /**
+   * The id of the newest boot.
+   *
+   * @type {number | null}
+   */
   let newest = null;
-  let heard = store.hosts.get(key);
+  /** The host at the last reload, by the store. */
+  let known = store.hosts.get(key);
 
-  async function ask() {
-    if (asking || closed) return;
-    asking = true;
+  async function load() {
+    if (loading || closed) return;
+    loading = true;
     try {
-      host = await get(`hosts/${encodeURIComponent(key)}`);
-      trouble.hidden = true;
+      loaded = await get(`hosts/${encodeURIComponent(key)}`);
+      message.hidden = true;
     } catch (error) {
-      setText(trouble, error.message);
-      trouble.hidden = false;
+      setText(message, messageOf(error));
+      message.hidden = false;
     }
-    asking = false;
-    if (!closed) draw();
+    loading = false;
+    if (!closed) render();
   }
 
-  function draw() {
-    const now = store.hosts.get(key) ?? host;
-    if (!now) return;
-    fetchIt.hidden = !now.name;
-    const state = stateOf(now);
+  function render() {
+    const host = store.hosts.get(key) ?? loaded;
+    if (!host) return;
+    preloadButton.hidden = !host.name;
+    const state = stateOf(host);
     attribute(note, "data-tone", tone(state));
-    const lasts = since(now) ? ` since ${clock(now.since)} (${since(now)})` : "";
-    setText(note, `${STATE_WORDS[state]}${lasts}${now.note ? `: ${now.note}` : ""}`);
-    set([
-      ["MAC", now.mac],
-      ["Address", now.address],
-      ["Profile", now.profile],
-      ["Seen", now.seen ? `${clock(now.seen)}, ${ago(now.seen)}` : "not yet"],
+    const lasting = since(host) ? ` since ${localTime(host.since)} (${since(host)})` : "";
+    setText(note, `${STATE_WORDS[state]}${lasting}${host.note ? `: ${host.note}` : ""}`);
+    setFacts([
+      ["MAC", host.mac],
+      ["Address", host.address],
+      ["Profile", host.profile],
+      ["Last seen", host.seen ? `${localTime(host.seen)}, ${ago(host.seen)}` : "never"],
     ]);
-    const all = host?.boots ?? [];
-    if (host && all.length === 0) {
-      setText(trouble, "It was not seen yet.");
-      trouble.hidden = false;
+    const all = loaded?.boots ?? [];
+    if (loaded && all.length === 0) {
+      setText(message, "No boots yet.");
+      message.hidden = false;
     }
-    keyed(boots, all, (boot) => boot.id, bootView);
-    // The newest stands open when it appears; after that it is the operator's.
-    if (all.length > 0 && newest !== all[0].id) {
+    const views = keyed(boots, all, (boot) => boot.id, bootView);
+    // The newest boot is open when it appears; after that the operator opens and closes it.
+    if (all[0] && newest !== all[0].id) {
       newest = all[0].id;
-      boots.firstChild.open = true;
+      views.get(newest)?.open();
     }
   }
 
-  ask();
+  load();
   return {
     kind: "Host",
     title: key,
     node,
     render(topics) {
-      draw();
-      const told = store.hosts.get(key);
-      if (topics.has("hosts") && told !== heard && timer === null) {
-        heard = told;
+      render();
+      const current = store.hosts.get(key);
+      if (topics.has("hosts") && current !== known && timer === 0) {
+        known = current;
         timer = setTimeout(() => {
-          timer = null;
-          ask();
-        }, GATHERED);
+          timer = 0;
+          load();
+        }, RELOAD_DELAY);
       }
     },
     close() {
@@ -245,8 +273,12 @@ function hostPanel(key) {
   };
 }
 
-/** One boot: a heading, and its steps as a table with a bar each for when it was. */
-function bootView(boot) {
+/**
+ * One boot: a summary, and a table of its steps with a bar for the time of each.
+ *
+ * @param {Api.Boot} first
+ */
+function bootView(first) {
   const [title, about] = [el("span", { class: "boot-title" }), el("span", { class: "quiet" })];
   const lamp = el("i", { class: "lamp", "aria-hidden": "true" });
   const note = el("p", { class: "quiet" });
@@ -258,7 +290,7 @@ function bootView(boot) {
     note,
     el(
       "table",
-      { class: "steps", "aria-label": `Steps of boot ${boot.id}` },
+      { class: "steps", "aria-label": `Steps of boot ${first.id}` },
       el(
         "thead",
         {},
@@ -275,29 +307,31 @@ function bootView(boot) {
   );
   return {
     node,
-    update(now) {
-      attribute(node, "data-tone", tone(now.state));
-      setText(title, `#${now.id} ${STATE_WORDS[now.state]}`);
-      setText(about, `${clock(now.began)}, ${bytes(now.bytes)}${now.profile ? `, ${now.profile}` : ""}`);
-      setText(note, now.note);
-      const begin = Date.parse(now.began);
-      const length = Math.max(1, Date.parse(now.last) - begin);
+    open() {
+      node.open = true;
+    },
+    /** @param {Api.Boot} boot */
+    update(boot) {
+      attribute(node, "data-tone", tone(boot.state));
+      setText(title, `#${boot.id} ${STATE_WORDS[boot.state]}`);
+      setText(about, `${localTime(boot.began)}, ${bytes(boot.bytes)}${boot.profile ? `, ${boot.profile}` : ""}`);
+      setText(note, boot.note);
+      const begin = Date.parse(boot.began);
+      const length = Math.max(1, Date.parse(boot.last) - begin);
       keyed(
         rows,
-        now.steps.map((one, at) => [one, at]),
-        ([one, at]) => `${at} ${one.role} ${one.name}`,
+        boot.steps.map((one, at) => ({ one, at, begin, length })),
+        ({ one, at }) => `${at} ${one.role} ${one.name}`,
         stepRow,
       );
-      for (const { set } of rows.nodes_.values()) set(begin, length);
     },
   };
 }
 
 function stepRow() {
-  const [role, name, time, amount, speed, how, cache] = ["b", "small", "small", "span", "small", "span", "small"].map(
-    (tag) => el(tag),
-  );
-  name.classList.add("mono", "cut");
+  const [role, amount, how] = [el("b"), el("span"), el("span")];
+  const name = el("small", { class: "mono cut" });
+  const [time, speed, cache] = [el("small"), el("small"), el("small")];
   const bar = el("i");
   const node = el(
     "tr",
@@ -307,30 +341,26 @@ function stepRow() {
     el("td", { class: "num" }, amount, speed),
     el("td", { class: "how" }, how, cache),
   );
-  let current = null;
   return {
     node,
-    update([one]) {
-      current = one;
+    /**
+     * `begin` and `length` are those of the boot, in milliseconds.
+     *
+     * @param {{ one: Api.Step, begin: number, length: number }} item
+     */
+    update({ one, begin, length }) {
+      const open = one.open > 0;
       setText(role, one.role);
       setText(name, one.requests > 1 ? `${one.name} (×${one.requests})` : one.name);
       attribute(name, "title", one.name);
-      setText(time, one.milliseconds > 0 ? took(one.milliseconds) : "");
-      setText(
-        amount,
-        one.bytes > 0
-          ? one.open > 0 && one.size
-            ? `${bytes(one.bytes)} of ${bytes(one.size)}`
-            : bytes(one.bytes)
-          : "",
-      );
+      setText(time, one.milliseconds > 0 ? duration(one.milliseconds) : "");
+      const total = open && one.size ? ` of ${bytes(one.size)}` : "";
+      setText(amount, one.bytes > 0 ? `${bytes(one.bytes)}${total}` : "");
       setText(speed, one.rate === null ? "" : rate(one.rate));
       setText(cache, one.cache ?? "");
-      setText(how, one.open > 0 ? "under way" : (one.outcome ?? ""));
-      attribute(node, "data-tone", one.open > 0 ? "busy" : tone(one.outcome ?? ""));
-    },
-    set(begin, length) {
-      const [from, to] = [Date.parse(current.began), Date.parse(current.last)];
+      setText(how, open ? "in progress" : (one.outcome ?? ""));
+      attribute(node, "data-tone", open ? "busy" : tone(one.outcome ?? ""));
+      const [from, to] = [Date.parse(one.began), Date.parse(one.last)];
       bar.style.left = `${Math.max(0, Math.min(97, ((from - begin) / length) * 100))}%`;
       bar.style.width = `${Math.max(3, Math.min(100, ((to - from) / length) * 100))}%`;
     },

@@ -1,44 +1,68 @@
-// The page of jobs: long work with its progress; one of them asset by asset.
+// The page "Jobs": jobs with their progress; the panel shows one job asset by asset.
 
-import { get } from "./api.js";
 import { actionButton, cancel, composePreload, scrub } from "./actions.js";
+import { get, messageOf } from "./api.js";
 import { bar, facts, opener, text, word } from "./cells.js";
 import { attribute, byId, el, keyed, progressBar, setText } from "./dom.js";
+import { age, bytes, count, duration, localTime, naturalKey, percent, plural, rate, roughDuration, tone } from "./format.js";
 import { store } from "./store.js";
 import { Table } from "./table.js";
-import { age, bytes, clock, count, many, natural, percent, rate, span, took, tone } from "./words.js";
 
 const KINDS = { preload: "Preload", verify: "Verify", scrub: "Scrub" };
 
-/** How far a job is, 0 to 1; null where nobody knows. */
-function part(job) {
-  if (job.state === "done") return 1;
-  if (job.bytes.total) return job.bytes.done / job.bytes.total;
-  return job.assets.total ? (job.assets.done + job.assets.failed) / job.assets.total : null;
+/**
+ * The progress of a job, 0 to 1; `null` if it is unknown.
+ *
+ * @param {Api.Job} job
+ */
+export function jobPart({ state, bytes: { total, done }, assets }) {
+  if (state === "done") return 1;
+  if (total) return done / total;
+  return assets.total ? (assets.done + assets.failed) / assets.total : null;
 }
 
-function left(job) {
-  if (job.state !== "running" || !job.rate || !job.bytes.total) return null;
-  return `${span((job.bytes.total - job.bytes.done) / job.rate)} left`;
+/**
+ * The estimated time left, for a running job.
+ *
+ * @param {Api.Job} job
+ */
+function timeLeft({ state, rate: speed, bytes: { total, done } }) {
+  if (state !== "running" || !speed || !total) return null;
+  return `${roughDuration((total - done) / speed)} left`;
 }
 
-function inWords(job) {
-  const amount = job.bytes.total ? `${bytes(job.bytes.done)} of ${bytes(job.bytes.total)}` : bytes(job.bytes.done);
-  const failed = job.assets.failed > 0 ? `, ${count(job.assets.failed)} failed` : "";
-  return `${count(job.assets.done)} of ${many(job.assets.total, "asset")}${failed} · ${amount}`;
+/** @param {Api.Job} job */
+function progressText({ assets, bytes: { total, done } }) {
+  const amount = total ? `${bytes(done)} of ${bytes(total)}` : bytes(done);
+  const failed = assets.failed > 0 ? `, ${count(assets.failed)} failed` : "";
+  return `${count(assets.done)} of ${plural(assets.total, "asset")}${failed} · ${amount}`;
 }
 
-function when(job) {
-  if (job.ended) return `${clock(job.ended)}, took ${took(Date.parse(job.ended) - Date.parse(job.began))}`;
-  return [rate(job.rate), left(job), `since ${span(age(job.began))}`].filter(Boolean).join(" · ");
+/** @param {Api.Job} job */
+function timeText(job) {
+  if (job.ended) return `${localTime(job.ended)}, took ${duration(Date.parse(job.ended) - Date.parse(job.began))}`;
+  const running = `running for ${roughDuration(age(job.began))}`;
+  return [rate(job.rate), timeLeft(job), running].filter(Boolean).join(" · ");
 }
 
+/**
+ * Cancels a job that the store still has.
+ *
+ * @param {string} id
+ */
+async function cancelById(id) {
+  const job = store.jobs.get(id);
+  if (job) await cancel(job);
+}
+
+/** @returns {Ui.Page} */
 export function jobs() {
   byId("jobs-actions").append(
     actionButton("Scrub…", scrub),
-    actionButton("Preload…", () => composePreload(), { primary: true }),
+    actionButton("Preload…", composePreload, { primary: true }),
   );
 
+  /** @param {Api.Job} first */
   function card(first) {
     const [title, state, amount, time] = [
       el("a", { class: "job-title cut", href: `#/jobs/${encodeURIComponent(first.id)}` }),
@@ -48,28 +72,29 @@ export function jobs() {
     ];
     const line = progressBar(`Job ${first.id}`);
     const share = el("span", { class: "share" });
-    const end = actionButton("Cancel…", () => cancel(store.jobs.get(String(first.id))), {
+    const cancelButton = actionButton("Cancel…", () => cancelById(String(first.id)), {
       name: `Cancel job ${first.id}`,
     });
     const node = el(
       "li",
       { class: "card job" },
-      el("div", { class: "item-head" }, title, state, end),
+      el("div", { class: "item-head" }, title, state, cancelButton),
       el("div", { class: "with-share" }, line.node, share),
       el("div", { class: "item-foot" }, amount, time),
     );
     return {
       node,
+      /** @param {Api.Job} job */
       update(job) {
         setText(title, `${KINDS[job.kind] ?? job.kind} ${job.what}`);
         setText(state, job.state);
         attribute(state, "data-tone", tone(job.state));
-        const done = part(job);
+        const done = jobPart(job);
         line.set(done, tone(job.state));
         setText(share, done === null ? "" : percent(done));
-        setText(amount, inWords(job));
-        setText(time, when(job));
-        end.hidden = job.state !== "running";
+        setText(amount, progressText(job));
+        setText(time, timeText(job));
+        cancelButton.hidden = job.state !== "running";
       },
     };
   }
@@ -78,24 +103,32 @@ export function jobs() {
     id: "jobs",
     topics: ["jobs", "clock"],
     render() {
-      const over = (job) => (job.ended === null ? 0 : 1);
-      const all = [...store.jobs.values()].sort((a, b) => over(a) - over(b) || (a.began < b.began ? 1 : -1));
+      /** @param {Api.Job} job */
+      const ended = (job) => Number(job.ended !== null);
+      const all = [...store.jobs.values()].sort((a, b) => ended(a) - ended(b) || (a.began < b.began ? 1 : -1));
       byId("jobs-none").hidden = all.length > 0;
       keyed(byId("jobs-list"), all, (job) => job.id, card);
     },
-    panel: (id) => jobPanel(id),
-    select() {},
-    restore: () => byId("jobs-list").querySelector(".job-title")?.focus(),
+    panel: jobPanel,
+    restore() {
+      /** @type {HTMLElement | null} */
+      const first = byId("jobs-list").querySelector(".job-title");
+      first?.focus();
+    },
   };
 }
 
+/**
+ * @param {string} id
+ * @returns {Ui.Panel}
+ */
 function jobPanel(id) {
   const state = el("p", { class: "standing" });
   const line = progressBar(`Job ${id}`);
   const list = el("dl", { class: "facts" });
-  const set = facts(list);
-  const trouble = el("p", { class: "none", hidden: true });
-  const end = actionButton("Cancel…", () => cancel(store.jobs.get(id)), { grave: true });
+  const setFacts = facts(list);
+  const failure = el("p", { class: "none", hidden: true });
+  const cancelButton = actionButton("Cancel…", () => cancelById(id), { grave: true });
   const box = el("div", { class: "job-items" });
   const node = el(
     "div",
@@ -103,11 +136,17 @@ function jobPanel(id) {
     state,
     line.node,
     list,
-    el("div", { class: "actions" }, end),
-    trouble,
+    el("div", { class: "actions" }, cancelButton),
+    failure,
     box,
   );
+  /**
+   * By name.
+   *
+   * @type {Map<string, Api.JobItem>}
+   */
   const items = new Map();
+  /** @type {Table<Api.JobItem>} */
   const table = new Table(box, {
     label: "Assets of this job",
     key: (item) => item.name,
@@ -116,7 +155,7 @@ function jobPanel(id) {
     },
     sort: { by: "state", way: 1 },
     tone: (item) => (item.state === "failed" ? "bad" : null),
-    empty: () => "It has no assets.",
+    empty: () => "This job has no assets.",
     columns: [
       {
         key: "name",
@@ -137,9 +176,9 @@ function jobPanel(id) {
       },
       {
         key: "bytes",
-        label: "Here",
-        class: "c-here",
-        make: bar("Here", (item) => [
+        label: "Progress",
+        class: "c-cached",
+        make: bar("Progress", (item) => [
           item.state === "done" ? 1 : item.size ? item.bytes / item.size : item.bytes ? null : 0,
           tone(item.state),
         ]),
@@ -155,57 +194,58 @@ function jobPanel(id) {
     ],
   });
 
-  function take(item) {
-    item.sortKey = natural(item.name);
+  /** @param {Api.JobItem} item */
+  function add(item) {
+    item.sortKey = naturalKey(item.name);
     items.set(item.name, item);
   }
 
-  async function ask() {
+  async function load() {
     try {
-      const job = await get(`jobs/${encodeURIComponent(id)}`);
-      (job.items ?? []).forEach(take);
-      store.jobs.set(id, { ...job, items: undefined });
+      const { items: loaded = [], ...job } = await get(`jobs/${encodeURIComponent(id)}`);
+      loaded.forEach(add);
+      store.jobs.set(id, job);
     } catch (error) {
-      setText(trouble, error.message);
-      trouble.hidden = false;
+      setText(failure, messageOf(error));
+      failure.hidden = false;
     }
-    draw();
+    render();
     table.show([...items.values()], true);
   }
 
-  function draw() {
+  function render() {
     const job = store.jobs.get(id);
     if (!job) return;
     attribute(state, "data-tone", tone(job.state));
-    setText(state, `${job.state}: ${inWords(job)}`);
-    line.set(part(job), tone(job.state));
-    set([
-      ["What", `${job.kind} ${job.what}`],
-      ["Began", clock(job.began)],
-      ["Ended", job.ended ? clock(job.ended) : null],
-      ["Rate", job.state === "running" ? [rate(job.rate), left(job)].filter(Boolean).join(", ") : null],
+    setText(state, `${job.state}: ${progressText(job)}`);
+    line.set(jobPart(job), tone(job.state));
+    setFacts([
+      ["Task", `${job.kind} ${job.what}`],
+      ["Started", localTime(job.began)],
+      ["Ended", job.ended ? localTime(job.ended) : null],
+      ["Rate", job.state === "running" ? [rate(job.rate), timeLeft(job)].filter(Boolean).join(", ") : null],
     ]);
-    end.hidden = job.state !== "running";
+    cancelButton.hidden = job.state !== "running";
   }
 
   let wasRunning = true;
-  let timer = 0;
-  ask();
+  let seconds = 0;
+  load();
   return {
     kind: "Job",
     title: `Job ${id}`,
     node,
     render(topics) {
-      draw();
-      const own = store.jobItems.filter(({ job }) => String(job) === id);
-      if (own.length > 0) {
-        own.forEach(({ item }) => take(item));
+      render();
+      const changes = store.jobItems.filter(({ job }) => String(job) === id);
+      if (changes.length > 0) {
+        changes.forEach(({ item }) => add(item));
         table.show([...items.values()]);
       }
       const running = store.jobs.get(id)?.state === "running";
-      // Bytes within an item are told by the job alone; its end tells how each ended.
-      if ((running && topics.has("clock") && ++timer % 2 === 0) || (wasRunning && !running && topics.has("jobs")))
-        ask();
+      // Events report the state of an item, not its bytes: a running job is loaded every two seconds, and once when it ends.
+      const due = running && topics.has("clock") && ++seconds % 2 === 0;
+      if (due || (wasRunning && !running && topics.has("jobs"))) load();
       wasRunning = running;
     },
   };

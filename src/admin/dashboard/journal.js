@@ -1,132 +1,167 @@
-// The events of note, as sentences: what an operator would have written down. The newest stands first.
+// The event log of this page: notable events as sentences, the newest first.
 
-import { bytes, many, took } from "./words.js";
+import { bytes, duration, plural } from "./format.js";
 
-/** How many are kept. */
-const MOST = 2000;
+/** The most entries that are kept. */
+const MAX_ENTRIES = 2000;
 
+/** @typedef {"host" | "fill" | "transfer" | "job" | "release" | "asset" | "reload" | "server"} Kind */
+
+/**
+ * `href` is the address of the page with the details.
+ *
+ * @typedef {{ id: number, at: Api.Time, kind: Kind, tone: Ui.Tone, text: string, href: string | null, sortKey: string }} Entry
+ */
+
+/**
+ * What the server knows when the page is opened.
+ *
+ * @typedef {object} Snapshot
+ * @property {Api.Status | null} status
+ * @property {Map<string, Api.Fill>} fills
+ * @property {Api.PastFill[]} pastFills
+ * @property {Api.PastTransfer[]} pastTransfers
+ * @property {Map<string, Api.Job>} jobs
+ */
+
+/** Most methods take one event, and return whether they added an entry. */
 export class Journal {
   constructor() {
+    /** @type {Entry[]} */
     this.entries = [];
-    this.next = 1;
+    this.nextId = 1;
   }
 
-  /** Notes something: of which kind, how grave, in words, and where more of it is. */
-  note(kind, tone, text, href = null, at = new Date().toISOString()) {
-    this.entries.unshift({ id: this.next++, at, kind, tone, text, href });
-    if (this.entries.length > MOST) this.entries.length = MOST;
+  /**
+   * Adds an entry.
+   *
+   * @param {Kind} kind
+   * @param {Ui.Tone} tone
+   * @param {string} text
+   * @param {string | null} href
+   */
+  add(kind, tone, text, href = null, at = new Date().toISOString()) {
+    const id = this.nextId++;
+    this.entries.unshift({ id, at, kind, tone, text, href, sortKey: String(id) });
+    if (this.entries.length > MAX_ENTRIES) this.entries.length = MAX_ENTRIES;
     return true;
   }
 
-  /** What began or ended before this page was opened. */
-  begin(store) {
-    const past = [
-      ...[...store.fills.values()].map((fill) => [fill.began, () => this.fill(fill)]),
-      ...store.pastFills.map((fill) => [fill.ended, () => this.fillEnded(fill)]),
-      ...store.pastTransfers.map((transfer) => [transfer.ended, () => this.transfer(transfer)]),
-      ...[...store.jobs.values()].filter((job) => job.ended).map((job) => [job.ended, () => this.job(null, job)]),
-    ];
+  /**
+   * Adds what started or ended before the page was opened.
+   *
+   * @param {Snapshot} snapshot
+   */
+  begin({ status, fills, pastFills, pastTransfers, jobs }) {
+    /** @type {[Api.Time, () => void][]} */
+    const past = [];
+    for (const fill of fills.values()) past.push([fill.began, () => this.fill(fill)]);
+    for (const fill of pastFills) past.push([fill.ended, () => this.fillEnded(fill)]);
+    for (const transfer of pastTransfers) past.push([transfer.ended, () => this.transfer(transfer)]);
+    for (const job of jobs.values()) if (job.ended) past.push([job.ended, () => this.job(undefined, job)]);
     past.sort(([a], [b]) => (a < b ? -1 : 1));
-    for (const [, tell] of past) tell();
-    const reload = store.status?.catalog.last_reload;
+    for (const [, add] of past) add();
+    const reload = status?.catalog.last_reload;
     if (reload?.outcome === "failed") this.reload(reload);
   }
 
+  /**
+   * @param {Api.Host | undefined} old
+   * @param {Api.Host} host
+   */
   host(old, host) {
-    // A state that began long ago is no news of this moment.
+    // The same state as before is no event.
     if (!host.state || old?.state === host.state) return false;
-    const name = host.name ?? host.mac ?? host.address;
-    const where = `#/hosts/${encodeURIComponent(name)}`;
-    const at = host.state === "booting" ? (host.seen ?? undefined) : undefined;
+    const name = host.name ?? host.mac ?? host.address ?? "?";
+    const href = `#/hosts/${encodeURIComponent(name)}`;
     switch (host.state) {
-      case "booting":
-        return this.note("host", "busy", `${name} boots${host.profile ? `, profile ${host.profile}` : ""}`, where, at);
+      case "booting": {
+        const profile = host.profile ? `, profile ${host.profile}` : "";
+        return this.add("host", "busy", `${name} is booting${profile}`, href, host.seen ?? undefined);
+      }
       case "done":
-        return this.note("host", "good", `${name} has everything that its script named`, where);
+        return this.add("host", "good", `${name} received all files of its boot script`, href);
       case "stuck":
-        return this.note("host", "warn", `${name} is stuck: ${host.note}`, where);
+        return this.add("host", "warn", `${name} is stuck: ${host.note}`, href);
       case "failed":
-        return this.note("host", "bad", `${name} failed: ${host.note}`, where);
+        return this.add("host", "bad", `${name} failed: ${host.note}`, href);
       default:
-        return this.note("host", "calm", `${name} is ${host.state}: ${host.note}`, where);
+        return this.add("host", "calm", `${name} is ${host.state}: ${host.note}`, href);
     }
   }
 
+  /** @param {Api.PastTransfer} transfer */
   transfer(transfer) {
-    // What went as it should is for the list of transfers.
-    if (transfer.outcome === "complete" || transfer.outcome === "probe") return false;
-    const who = transfer.host ?? transfer.peer;
-    const tone = ["digest-mismatch", "origin-failed"].includes(transfer.outcome)
-      ? "bad"
-      : transfer.outcome === "not-found"
-        ? "calm"
-        : "warn";
-    const text = `${transfer.protocol.toUpperCase()} ${transfer.name} to ${who}: ${transfer.outcome} after ${bytes(transfer.sent)}`;
-    return this.note("transfer", tone, text, "#/traffic", transfer.ended);
+    const { outcome, name, host, peer, protocol, sent, ended } = transfer;
+    // Successful transfers are in the list of transfers only.
+    if (outcome === "complete" || outcome === "probe") return false;
+    const serious = outcome === "digest-mismatch" || outcome === "origin-failed";
+    const tone = serious ? "bad" : outcome === "not-found" ? "calm" : "warn";
+    const text = `${protocol.toUpperCase()} ${name} to ${host ?? peer}: ${outcome} after ${bytes(sent)}`;
+    return this.add("transfer", tone, text, "#/traffic", ended);
   }
 
-  fill(fill) {
-    return this.note(
-      "fill",
-      "busy",
-      `${fill.name} is being fetched${fill.size ? `, ${bytes(fill.size)}` : ""}`,
-      assetLink(fill.name),
-      fill.began,
-    );
+  /** @param {Api.Fill} fill */
+  fill({ name, size, began }) {
+    return this.add("fill", "busy", `${name}: fill started${size ? `, ${bytes(size)}` : ""}`, assetHref(name), began);
   }
 
-  fillEnded(fill) {
-    const good = fill.outcome === "complete";
-    const text = good
-      ? `${fill.name} is cached: ${bytes(fill.received)} in ${took(fill.seconds * 1000)}`
-      : `${fill.name} was not fetched: ${fill.outcome}${fill.detail ? `, ${fill.detail}` : ""}`;
-    return this.note(
-      "fill",
-      good ? "good" : fill.outcome === "cancelled" ? "calm" : "bad",
-      text,
-      assetLink(fill.name),
-      fill.ended,
-    );
+  /** @param {Api.PastFill} fill */
+  fillEnded({ name, outcome, received, seconds, detail, ended }) {
+    const complete = outcome === "complete";
+    const text = complete
+      ? `${name} is cached: ${bytes(received)} in ${duration(seconds * 1000)}`
+      : `${name}: fill failed, ${outcome}${detail ? `: ${detail}` : ""}`;
+    const tone = complete ? "good" : outcome === "cancelled" ? "calm" : "bad";
+    return this.add("fill", tone, outcome === "cancelled" ? `${name}: fill cancelled` : text, assetHref(name), ended);
   }
 
+  /**
+   * @param {Api.Job | undefined} old
+   * @param {Api.Job} job
+   */
   job(old, job) {
     if (old?.state === job.state) return false;
-    const tone = { running: "busy", done: "good", failed: "bad" }[job.state] ?? "calm";
-    const failed = job.assets.failed > 0 ? `, ${many(job.assets.failed, "asset")} failed` : "";
-    const text =
-      job.state === "running"
-        ? `job ${job.id} begins: ${job.kind} ${job.what}`
-        : `job ${job.id} is ${job.state}: ${job.kind} ${job.what}${failed}`;
-    return this.note("job", tone, text, `#/jobs/${encodeURIComponent(job.id)}`, job.ended ?? job.began);
+    const tone = /** @type {const} */ ({ running: "busy", done: "good", failed: "bad", cancelled: "calm" })[job.state];
+    const failed = job.assets.failed > 0 ? `, ${plural(job.assets.failed, "asset")} failed` : "";
+    const state = job.state === "running" ? "started" : job.state;
+    const text = `job ${job.id} ${state}: ${job.kind} ${job.what}${failed}`;
+    return this.add("job", tone, text, `#/jobs/${encodeURIComponent(job.id)}`, job.ended ?? job.began);
   }
 
+  /**
+   * @param {Api.Release | undefined} old
+   * @param {Api.Release} release
+   */
   release(old, release) {
     if (!old || (old.state === release.state && old.reason === release.reason)) return false;
-    const tone = { live: "good", failed: "bad", fetching: "busy" }[release.state] ?? "calm";
-    const why = release.state === "failed" && release.reason ? `: ${release.reason}` : "";
-    return this.note("release", tone, `release ${release.name} is ${release.state}${why}`, "#/releases");
+    const tone = /** @type {const} */ ({ live: "good", failed: "bad", fetching: "busy", idle: "calm" })[release.state];
+    const reason = release.state === "failed" && release.reason ? `: ${release.reason}` : "";
+    return this.add("release", tone, `release ${release.name} is ${release.state}${reason}`, "#/releases");
   }
 
+  /**
+   * @param {Api.Asset | undefined} old
+   * @param {Api.Asset} asset
+   */
   asset(old, asset) {
     if (!old || old.pinned === asset.pinned) return false;
-    return this.note(
-      "asset",
-      "calm",
-      `${asset.name} is ${asset.pinned ? "pinned" : "no longer pinned"}`,
-      assetLink(asset.name),
-    );
+    const text = `${asset.name} is ${asset.pinned ? "pinned" : "no longer pinned"}`;
+    return this.add("asset", "calm", text, assetHref(asset.name));
   }
 
-  reload(reload) {
-    if (!reload) return false;
-    const failed = reload.outcome === "failed";
-    const text = failed
-      ? `the reload failed (${reload.trigger}), what was loaded before stays: ${reload.errors.join("; ")}`
-      : `the settings were loaded again (${reload.trigger}): ${reload.outcome}`;
-    return this.note("reload", failed ? "bad" : "good", text, "#/system", reload.at);
+  /** @param {Api.LastReload} reload */
+  reload({ outcome, trigger, errors, at }) {
+    if (outcome === "failed") {
+      const text = `reload failed (${trigger}), the previous configuration stays active: ${errors.join("; ")}`;
+      return this.add("reload", "bad", text, "#/system", at);
+    }
+    const text = outcome === "ok" ? "configuration reloaded" : "reload: no changes";
+    return this.add("reload", "good", `${text} (${trigger})`, "#/system", at);
   }
 }
 
-function assetLink(name) {
+/** @param {string} name */
+function assetHref(name) {
   return `#/cache/${encodeURIComponent(name)}`;
 }

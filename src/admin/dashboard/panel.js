@@ -1,11 +1,15 @@
-// The panel at the side: one host, asset or job in full. It takes the keyboard when it opens and gives it back.
+// The side panel with the details of one host, asset or job. It takes the focus when it opens.
 
 import { byId, setText } from "./dom.js";
 
+/** @type {{ view: Ui.Panel, leave: () => void } | null} */
 let shown = null;
 
 /**
- * Shows `view` (`{kind, title, node, render(topics), close()}`); `leave()` is called when the operator closes it.
+ * Shows a panel.
+ *
+ * @param {Ui.Panel} view
+ * @param {() => void} leave Called when the operator closes the panel.
  */
 export function openPanel(view, leave) {
   const panel = byId("panel");
@@ -21,7 +25,7 @@ export function openPanel(view, leave) {
   if (opened || !panel.contains(document.activeElement)) byId("panel-title").focus({ preventScroll: true });
 }
 
-/** Hides it, without telling anybody. */
+/** Hides the panel without calling its `leave`. */
 export function hidePanel() {
   if (!shown) return;
   shown.view.close?.();
@@ -31,16 +35,20 @@ export function hidePanel() {
   document.documentElement.classList.remove("with-panel");
 }
 
-/** Brings what is shown up to date. */
+/**
+ * Updates the panel.
+ *
+ * @param {Ui.Topics} topics
+ */
 export function renderPanel(topics) {
   shown?.view.render(topics);
 }
 
-function leave() {
+function close() {
   shown?.leave();
 }
 
-byId("panel-close").addEventListener("click", leave);
+byId("panel-close").addEventListener("click", close);
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && shown && !document.querySelector("dialog[open]")) leave();
+  if (event.key === "Escape" && shown && !document.querySelector("dialog[open]")) close();
 });

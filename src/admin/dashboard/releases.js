@@ -1,11 +1,14 @@
-// The page of releases: how far each is, and which is live.
+// The page "Releases": the state of each release, and how much of it is cached.
 
 import { activate, actionButton, preload } from "./actions.js";
 import { attribute, byId, el, keyed, progressBar, setText } from "./dom.js";
+import { NONE, bytes, localTime, percent, tone } from "./format.js";
+import { releasePart } from "./overview.js";
 import { store } from "./store.js";
-import { bytes, clock, percent, tone } from "./words.js";
 
+/** @returns {Ui.Page} */
 export function releases() {
+  /** @param {Api.Release} release */
   function row(release) {
     const [name, reason] = [el("strong"), el("small", { class: "reason" })];
     const [channel, assets, amount] = [
@@ -17,9 +20,9 @@ export function releases() {
     const state = el("td", { role: "cell" }, el("span", { class: "word" }, lamp, word));
     const line = progressBar(release.name);
     const share = el("span", { class: "share" });
-    const own = () => store.releases.get(release.name) ?? release;
-    const go = actionButton("Activate…", () => activate(own()), { name: `Activate ${release.name}` });
-    const fetchIt = actionButton("Preload…", () => preload({ releases: [release.name] }, `release ${release.name}`), {
+    const current = () => store.releases.get(release.name) ?? release;
+    const activateButton = actionButton("Activate…", () => activate(current()), { name: `Activate ${release.name}` });
+    const preloadButton = actionButton("Preload…", () => preload({ releases: [release.name] }, `release ${release.name}`), {
       name: `Preload ${release.name}`,
     });
     const node = el(
@@ -31,33 +34,29 @@ export function releases() {
       el("td", { role: "cell" }, el("div", { class: "with-share" }, line.node, share), reason),
       assets,
       amount,
-      el("td", { role: "cell", class: "acts" }, el("div", { class: "actions" }, fetchIt, go)),
+      el("td", { role: "cell", class: "acts" }, el("div", { class: "actions" }, preloadButton, activateButton)),
     );
     return {
       node,
+      /** @param {Api.Release} now */
       update(now) {
         setText(name, now.name);
-        const kept = now.kept_until ? `kept until ${clock(now.kept_until)}` : "";
+        const kept = now.kept_until ? `cached until ${localTime(now.kept_until)}` : "";
         setText(reason, now.reason ?? kept);
         reason.hidden = reason.textContent === "";
-        attribute(node, "data-tone", tone(now.state));
-        attribute(state, "data-tone", tone(now.state));
+        const colour = tone(now.state);
+        attribute(node, "data-tone", colour);
+        attribute(state, "data-tone", colour);
         setText(word, now.state);
-        setText(channel, now.channel ?? "–");
-        const part = now.size ? now.bytes / now.size : now.total ? now.cached / now.total : 1;
-        line.set(part, tone(now.state) === "none" ? "calm" : tone(now.state));
+        setText(channel, now.channel ?? NONE);
+        const part = releasePart(now);
+        line.set(part, colour === "none" ? "calm" : colour);
         setText(share, percent(part));
         setText(assets, `${now.cached} / ${now.total}`);
-        setText(
-          amount,
-          now.size === null
-            ? bytes(now.bytes)
-            : now.bytes === now.size
-              ? bytes(now.size)
-              : `${bytes(now.bytes)} of ${bytes(now.size)}`,
-        );
-        go.hidden = now.active;
-        fetchIt.hidden = now.cached === now.total;
+        const total = now.size === null || now.bytes === now.size ? "" : ` of ${bytes(now.size)}`;
+        setText(amount, `${bytes(now.bytes)}${total}`);
+        activateButton.hidden = now.active;
+        preloadButton.hidden = now.cached === now.total;
       },
     };
   }

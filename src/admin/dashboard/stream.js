@@ -1,28 +1,43 @@
-// The server's events: one endless answer of GET events, read as it comes, taken up again where it broke off.
+// Client of the event stream (`GET events`): reconnects with exponential backoff and resumes at the last event.
 //
-// EventSource cannot send a token in a header, so the stream is read here (HTML Living Standard, 9.2.6).
+// EventSource cannot send a token in a header, so the stream is parsed here (HTML Living Standard, 9.2.6).
 
 import { Problem, send } from "./api.js";
 
-const FIRST_PAUSE = 1_000;
-const LONGEST_PAUSE = 30_000;
-/** The server says something every two seconds; silence for this long is a connection that is gone. */
-const SILENCE = 12_000;
+/** Backoff between attempts, in milliseconds. */
+const FIRST_BACKOFF = 1_000;
+const MAX_BACKOFF = 30_000;
+/** The server sends an event or a comment every two seconds; after this many milliseconds of silence the connection is dead. */
+const IDLE_TIMEOUT = 12_000;
 
 /**
- * Follows the events until `stop()`.
- *
- * `hooks.open(resumed)` is awaited when a connection stands, before its first event is told; `resumed` says whether it goes on
- * where the last one ended. `hooks.event(name, data)` has each event, `hooks.lost(error, pause)` each end.
+ * @typedef {object} StreamHooks
+ * @property {(resumed: boolean) => Promise<void>} open Awaited when a connection is open, before its first event. `resumed`:
+ *   the connection continues after the last event received.
+ * @property {(name: string, data: string) => void} event Called with each event.
+ * @property {(error: unknown, backoff: number) => void} lost Called when a connection ends; the next attempt follows after
+ *   `backoff` milliseconds.
  */
+
+/** The event stream, from `start()` to `stop()`. */
 export class Stream {
+  /** @param {StreamHooks} hooks */
   constructor(hooks) {
     this.hooks = hooks;
     this.lastId = "";
+    /** Attempts that failed since the last event. */
     this.failures = 0;
-    /** Which start is the current one; 0: it is stopped. */
+    /** The number of the current run; 0 if stopped. */
     this.current = 0;
-    this.starts = 0;
+    this.runs = 0;
+    /** @type {AbortController | null} */
+    this.abort = null;
+    /**
+     * Ends the current backoff.
+     *
+     * @type {(() => void) | null}
+     */
+    this.wake = null;
   }
 
   get running() {
@@ -31,11 +46,11 @@ export class Stream {
 
   start() {
     this.stop();
-    this.current = ++this.starts;
+    this.current = ++this.runs;
     this.run(this.current);
   }
 
-  /** Begins anew: what was told so far counts for nothing. */
+  /** Starts from scratch: forgets the last event, so that the snapshots are loaded again. */
   restart() {
     this.lastId = "";
     this.start();
@@ -47,100 +62,117 @@ export class Stream {
     this.wake?.();
   }
 
-  /** Tries again now, if it waits. */
+  /** Ends the backoff, if one is running. */
   retry() {
     this.wake?.();
   }
 
-  async run(mine) {
-    while (this.current === mine) {
+  /**
+   * Connects again and again, while `number` is the current run.
+   *
+   * @param {number} number
+   */
+  async run(number) {
+    while (this.current === number) {
+      /** @type {unknown} */
       let error = null;
       try {
         await this.follow();
       } catch (caught) {
         error = caught;
       }
-      if (this.current !== mine) return;
-      // The token is asked for; it starts the stream again.
-      if (error instanceof Problem && (error.status === 401 || error.status === 403)) {
+      if (this.current !== number) return;
+      // The token dialog starts the stream again.
+      if (error instanceof Problem && error.unauthorized) {
         this.current = 0;
         return;
       }
-      const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.failures) * (0.8 + 0.4 * Math.random());
+      const backoff = Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** this.failures) * (0.8 + 0.4 * Math.random());
       this.failures += 1;
-      this.hooks.lost(error, pause);
+      this.hooks.lost(error, backoff);
       await new Promise((resolve) => {
-        this.wake = resolve;
-        setTimeout(resolve, pause);
+        this.wake = () => resolve(null);
+        setTimeout(resolve, backoff);
       });
       this.wake = null;
     }
   }
 
+  /** Reads one connection to its end. */
   async follow() {
     const abort = (this.abort = new AbortController());
-    let watch;
-    const heard = () => {
-      clearTimeout(watch);
-      watch = setTimeout(() => abort.abort(), SILENCE);
+    let timeout = 0;
+    const resetTimeout = () => {
+      clearTimeout(timeout);
+      timeout = setTimeout(() => abort.abort(), IDLE_TIMEOUT);
     };
-    heard();
+    resetTimeout();
     try {
-      const headers = this.lastId
-        ? { Accept: "text/event-stream", "Last-Event-ID": this.lastId }
-        : { Accept: "text/event-stream" };
+      /** @type {Record<string, string>} */
+      const headers = { Accept: "text/event-stream" };
+      if (this.lastId) headers["Last-Event-ID"] = this.lastId;
       const response = await send("GET", "events", { headers, signal: abort.signal });
       await this.hooks.open(this.lastId !== "");
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      if (!response.body) return;
       const parser = new Parser((id, name, data) => {
-        // What comes after a stop is what a new start is told as well.
+        // After a stop, events are dropped: the next run receives them again.
         if (abort.signal.aborted) return;
         if (id !== null) this.lastId = id;
         this.hooks.event(name, data);
       });
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return;
-        heard();
+        resetTimeout();
         this.failures = 0;
-        parser.take(value);
+        parser.push(value);
       }
     } finally {
-      clearTimeout(watch);
+      clearTimeout(timeout);
       abort.abort();
     }
   }
 }
 
-/** Cuts a text of events into events. */
+/** Parses the text of an event stream, in chunks of any size. */
 export class Parser {
-  constructor(tell) {
-    this.tell = tell;
+  /** @param {(id: string | null, name: string, data: string) => void} emit Called with each event. */
+  constructor(emit) {
+    this.emit = emit;
+    /** The beginning of a line whose end has not arrived. */
     this.rest = "";
-    this.clear();
+    // The fields of the current event.
+    /** @type {string | null} */
+    this.id = null;
+    this.name = "message";
+    /** @type {string[]} */
+    this.data = [];
   }
 
-  clear() {
+  /** Starts a new event. */
+  reset() {
     this.id = null;
     this.name = "message";
     this.data = [];
   }
 
-  take(text) {
-    const lines = (this.rest + text).split("\n");
-    // The last line is not over yet.
-    this.rest = lines.pop();
+  /** @param {string} chunk */
+  push(chunk) {
+    const lines = (this.rest + chunk).split("\n");
+    this.rest = lines.pop() ?? "";
     for (const line of lines) this.line(line.endsWith("\r") ? line.slice(0, -1) : line);
   }
 
+  /** @param {string} line */
   line(line) {
     if (line === "") {
-      if (this.data.length > 0) this.tell(this.id, this.name, this.data.join("\n"));
-      this.clear();
+      if (this.data.length > 0) this.emit(this.id, this.name, this.data.join("\n"));
+      this.reset();
       return;
     }
     const colon = line.indexOf(":");
-    // A comment, which keeps the connection alive.
+    // A comment, sent to keep the connection alive.
     if (colon === 0) return;
     const field = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1));

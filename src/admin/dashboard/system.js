@@ -1,20 +1,21 @@
-// The page of the system: catalog and settings with what is wrong with them, the server, its disk, its origins.
+// The page "System": the configuration and its errors, the server, its disk, its origins.
 
 import { actionButton, reload, scrub } from "./actions.js";
 import { facts } from "./cells.js";
 import { attribute, byId, el, keyed, setText } from "./dom.js";
+import { NONE, age, ago, bytes, count, localTime, percent, plural, roughDuration, tone } from "./format.js";
 import { originIsDown } from "./overview.js";
 import { store } from "./store.js";
-import { age, ago, bytes, clock, count, many, percent, span, tone } from "./words.js";
 
+/** @returns {Ui.Page} */
 export function system() {
-  const catalog = facts(byId("catalog-facts"));
-  const server = facts(byId("server-facts"));
-  const disk = facts(byId("disk-facts"));
-  const totals = facts(byId("total-facts"));
+  const catalogFacts = facts(byId("catalog-facts"));
+  const serverFacts = facts(byId("server-facts"));
+  const diskFacts = facts(byId("disk-facts"));
+  const totalsFacts = facts(byId("total-facts"));
   byId("system-actions").append(
     actionButton("Scrub…", scrub),
-    actionButton("Reload settings", reload, { primary: true }),
+    actionButton("Reload configuration", reload, { primary: true }),
   );
 
   function render() {
@@ -25,15 +26,15 @@ export function system() {
     setText(word, last ? (last.outcome === "failed" ? "last reload failed" : `reload ${last.outcome}`) : "");
     attribute(word, "data-tone", last ? tone(last.outcome) : null);
     attribute(word, "class", "note");
-    catalog([
+    catalogFacts([
       ["Assets", count(status.catalog.assets)],
       ["Releases", count(status.catalog.releases)],
       ["Hosts", count(status.catalog.hosts)],
-      ["Loaded", `${clock(status.catalog.loaded)}, ${ago(status.catalog.loaded)}`],
+      ["Loaded", `${localTime(status.catalog.loaded)}, ${ago(status.catalog.loaded)}`],
       ["Generation", count(status.catalog.generation)],
       [
         "Last reload",
-        last ? `${clock(last.at)}, by ${last.trigger}: ${last.outcome}` : "none since the start",
+        last ? `${localTime(last.at)}, ${last.trigger}: ${last.outcome}` : "none since start",
         last?.outcome === "failed" ? "bad" : null,
       ],
     ]);
@@ -48,7 +49,7 @@ export function system() {
       byId("catalog-sources"),
       status.catalog.sources,
       (source) => source.place,
-      (source) => {
+      (first) => {
         const [about, error] = [
           el("span", { class: "quiet" }),
           el("span", { "data-tone": "bad", class: "source-error" }),
@@ -57,11 +58,12 @@ export function system() {
           node: el(
             "li",
             {},
-            el("span", { class: "tag" }, source.kind),
-            el("span", { class: "mono" }, source.place),
+            el("span", { class: "tag" }, first.kind),
+            el("span", { class: "mono" }, first.place),
             about,
             error,
           ),
+          /** @param {Api.Source} now */
           update(now) {
             setText(
               about,
@@ -75,37 +77,34 @@ export function system() {
         };
       },
     );
-    server([
+    serverFacts([
       ["Version", `${status.version} (${status.revision})`],
-      ["Started", `${clock(status.started)}, ${span(age(status.started))} ago`],
-      ["Clock", clock(status.now)],
-      ...status.listeners.map((listener) => [
-        `Listens, ${listener.protocol}`,
-        addresses(status.listeners, listener.protocol),
-      ]),
+      ["Started", `${localTime(status.started)}, ${roughDuration(age(status.started))} ago`],
+      ["Clock", localTime(status.now)],
+      ...listenerFacts(status.listeners),
     ]);
     const { cache } = status;
-    disk([
+    diskFacts([
       ["Directory", cache.dir],
       ["Writable", cache.writable ? "yes" : "no", cache.writable ? null : "bad"],
-      ["Trouble", cache.trouble, "bad"],
+      ["Problem", cache.trouble, "bad"],
       [
         "Cached",
-        `${bytes(cache.cached.bytes)} in ${many(cache.cached.entries, "blob")}, ${percent(cache.cached.bytes / cache.limit)} of ${bytes(cache.limit)}`,
+        `${bytes(cache.cached.bytes)} in ${plural(cache.cached.entries, "blob")}, ${percent(cache.cached.bytes / cache.limit)} of ${bytes(cache.limit)}`,
       ],
-      ["Partial", `${bytes(cache.partial.bytes)} in ${many(cache.partial.entries, "file")}`],
+      ["Partial", `${bytes(cache.partial.bytes)} in ${plural(cache.partial.entries, "file")}`],
       [
         "Quarantined",
-        `${bytes(cache.quarantined.bytes)} in ${many(cache.quarantined.entries, "file")}`,
+        `${bytes(cache.quarantined.bytes)} in ${plural(cache.quarantined.entries, "file")}`,
         cache.quarantined.entries > 0 ? "warn" : null,
       ],
-      ["Free", `${bytes(cache.free)}; ${bytes(cache.min_free)} are left free`],
+      ["Free", `${bytes(cache.free)}, of which ${bytes(cache.min_free)} stay free`],
     ]);
-    totals([
-      ["Sent over HTTP", `${bytes(status.totals.sent.http)} in ${many(status.totals.transfers.http, "transfer")}`],
-      ["Sent over TFTP", `${bytes(status.totals.sent.tftp)} in ${many(status.totals.transfers.tftp, "transfer")}`],
-      ["Received", bytes(status.totals.received)],
-      ["Under way", `${many(status.transfers.active, "transfer")}, ${many(status.fills.active, "fill")}`],
+    totalsFacts([
+      ["Sent over HTTP", `${bytes(status.totals.sent.http)} in ${plural(status.totals.transfers.http, "transfer")}`],
+      ["Sent over TFTP", `${bytes(status.totals.sent.tftp)} in ${plural(status.totals.transfers.tftp, "transfer")}`],
+      ["Received from origins", bytes(status.totals.received)],
+      ["Active", `${plural(status.transfers.active, "transfer")}, ${plural(status.fills.active, "fill")}`],
     ]);
     byId("origins-none").hidden = status.origins.length > 0;
     keyed(byId("origins-rows"), status.origins, (origin) => origin.origin, originRow);
@@ -114,11 +113,19 @@ export function system() {
   return { id: "system", topics: ["status", "clock"], render };
 }
 
-function addresses(listeners, protocol) {
-  return listeners
-    .filter((one) => one.protocol === protocol)
-    .map((one) => one.address)
-    .join(", ");
+/**
+ * The addresses of each protocol.
+ *
+ * @param {Api.Status["listeners"]} listeners
+ * @returns {import("./cells.js").Fact[]}
+ */
+function listenerFacts(listeners) {
+  const protocols = [...new Set(listeners.map(({ protocol }) => protocol))];
+  return protocols.map((protocol) => {
+    const own = listeners.filter((listener) => listener.protocol === protocol);
+    const name = protocol === "admin" ? "Admin" : protocol.toUpperCase();
+    return [`${name} listener`, own.map(({ address }) => address).join(", ")];
+  });
 }
 
 function originRow() {
@@ -132,21 +139,23 @@ function originRow() {
     { role: "cell" },
     el("span", { class: "word" }, el("i", { class: "lamp", "aria-hidden": "true" }), word),
   );
-  const [requests, failures, received, good] = [0, 1, 2, 3].map(() => el("td", { role: "cell", class: "num" }));
-  const node = el("tr", { role: "row" }, name, state, requests, failures, received, good, error);
+  const number = () => el("td", { role: "cell", class: "num" });
+  const [requests, failures, received, success] = [number(), number(), number(), number()];
+  const node = el("tr", { role: "row" }, name, state, requests, failures, received, success, error);
   return {
     node,
+    /** @param {Api.Origin} origin */
     update(origin) {
       const down = originIsDown(origin);
       const unknown = origin.last_ok === null && origin.last_error === null;
       setText(name, origin.origin);
       attribute(state, "data-tone", down ? "bad" : unknown ? "none" : "good");
-      setText(word, down ? "failing" : unknown ? "not asked" : "good");
+      setText(word, down ? "failing" : unknown ? "not used yet" : "ok");
       setText(requests, count(origin.requests));
       setText(failures, count(origin.failures));
       setText(received, bytes(origin.received));
-      setText(good, ago(origin.last_ok));
-      setText(error, origin.last_error ? `${ago(origin.last_error.at)}: ${origin.last_error.message}` : "–");
+      setText(success, ago(origin.last_ok));
+      setText(error, origin.last_error ? `${ago(origin.last_error.at)}: ${origin.last_error.message}` : NONE);
       attribute(error, "data-tone", down ? "bad" : null);
     },
   };

@@ -1,42 +1,127 @@
-// A table of any length, of which only the rows in sight exist: a real table to those who hear it, with the true number of
-// rows, sorted by its headings and walked by the arrow keys.
+// A table of any length: only the rows in view exist as elements. It is a real table for assistive technology, with the true
+// number of rows; its headings sort it, and the arrow keys move through it.
 
 import { attribute, el, setText } from "./dom.js";
 
-/** Rows that exist above and below what is in sight. */
+/** Rows that exist above and below those in view. */
 const MARGIN = 6;
-/** How often a table that sorts by what changes is sorted, at most. */
-const SORTED_EVERY = 1000;
+/** How often a table whose data changes is sorted again, in milliseconds. */
+const SORT_EVERY = 1000;
+/** The most unused row elements that are kept. */
+const MAX_SPARE_ROWS = 60;
 
 /**
- * A column: `key`, `label` (a text, or what returns one), `class`, `make(cell)` which fills a new cell and returns what brings it
- * up to date with an item, `sort(item)` the value by which it sorts (none: it does not), and `first` the direction of the first
- * click (1 or -1).
+ * Sorts items by a column. Items without a value come last in both directions; equal items are in natural order.
+ *
+ * @template {{ sortKey?: string }} T
+ * @param {readonly T[]} items
+ * @param {(item: T) => Ui.SortValue} value
+ * @param {1 | -1} way
  */
+export function sortItems(items, value, way) {
+  const pairs = items.map((item) => /** @type {const} */ ([value(item), item]));
+  pairs.sort(([a, first], [b, second]) => {
+    if (a === b) return compare(first.sortKey ?? "", second.sortKey ?? "");
+    if (a === null || a === undefined) return 1;
+    if (b === null || b === undefined) return -1;
+    return compare(a, b) * way;
+  });
+  return pairs.map(([, item]) => item);
+}
+
+/**
+ * @template {string | number | boolean} V
+ * @param {V} a
+ * @param {V} b
+ */
+function compare(a, b) {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/**
+ * Whether one of the fields contains the text of a search field; an empty text matches everything.
+ *
+ * @param {string} text In lower case.
+ * @param {readonly (string | null | undefined)[]} fields
+ */
+export function matches(text, fields) {
+  return text === "" || fields.some((field) => field?.toLowerCase().includes(text));
+}
+
+/**
+ * The rows that exist as elements, from `from` to before `to`.
+ *
+ * @param {number} total
+ * @param {{ top: number, height: number, rowHeight: number }} view In pixels.
+ */
+export function rowsInView(total, { top, height, rowHeight }) {
+  const from = Math.max(0, Math.min(Math.floor(top / rowHeight) - MARGIN, total));
+  return { from, to: Math.min(total, Math.ceil((top + height) / rowHeight) + MARGIN) };
+}
+
+/**
+ * A row element: `item` is what it shows, `button` the element in it that takes the focus.
+ *
+ * @template T
+ * @typedef {{ node: HTMLTableRowElement, item: T | null, updates: ((item: T) => void)[], button: HTMLElement | null }} Row
+ */
+
+/** @template {{ sortKey?: string }} T */
 export class Table {
   /**
-   * `key(item)` tells rows apart, `open(item)` is what Enter and a click do, `empty()` the text where there is no row,
-   * `tone(item)` colours the row's edge.
+   * @param {HTMLElement} root
+   * @param {Ui.TableOptions<T>} options
    */
-  constructor(root, { label, columns, key, open = null, empty, sort, tone = null, current = () => null }) {
-    Object.assign(this, { root, columns, key, open, emptyText: empty, tone, current });
-    this.items = [];
-    this.shown = [];
-    this.rows = new Map();
-    this.spare = [];
+  constructor(root, { label, columns, key, open, empty, sort, tone, current = () => null }) {
+    this.root = root;
+    this.columns = columns;
+    this.key = key;
+    this.open = open;
+    this.emptyText = empty;
+    this.tone = tone;
+    this.current = current;
+    /** @type {Ui.Sort} */
     this.sort = sort;
+    /** @type {readonly T[]} */
+    this.items = [];
+    /**
+     * The items in their order.
+     *
+     * @type {T[]}
+     */
+    this.shown = [];
+    /**
+     * The rows in view, by the key of their item.
+     *
+     * @type {Map<string | number, Row<T>>}
+     */
+    this.rows = new Map();
+    /** @type {Row<T>[]} */
+    this.spare = [];
     this.sortedAt = 0;
+    /**
+     * The key of the row with the focus.
+     *
+     * @type {string | number | null}
+     */
     this.active = null;
+    /** The pending animation frame, or 0. */
+    this.due = 0;
     this.top = 0;
     this.height = 600;
     this.rowHeight = 36;
 
     this.headings = columns.map((column) => this.heading(column));
     this.body = el("tbody", { role: "rowgroup" });
-    this.before = el("tr", { class: "spacer", "aria-hidden": "true" }, el("td"));
-    this.after = el("tr", { class: "spacer", "aria-hidden": "true" }, el("td"));
-    this.body.append(this.before, this.after);
-    this.head = el("thead", { role: "rowgroup" }, el("tr", { role: "row", "aria-rowindex": 1 }, this.headings));
+    this.before = new Spacer();
+    this.after = new Spacer();
+    this.body.append(this.before.node, this.after.node);
+    const headingRow = el(
+      "tr",
+      { role: "row", "aria-rowindex": 1 },
+      this.headings.map(({ node }) => node),
+    );
+    this.head = el("thead", { role: "rowgroup" }, headingRow);
     this.table = el("table", { role: "table", "aria-label": label, class: "rows" }, this.head, this.body);
     this.none = el("p", { class: "none", hidden: true });
     root.classList.add("scroller");
@@ -49,78 +134,87 @@ export class Table {
       "scroll",
       () => {
         this.top = root.scrollTop;
-        this.frame();
+        this.requestRender();
       },
       { passive: true },
     );
     root.addEventListener("keydown", (event) => this.keydown(event));
     this.body.addEventListener("click", (event) => {
-      const row = event.target.closest("tr");
-      if (row?.item_ && this.open) {
-        this.active = this.key(row.item_);
-        this.open(row.item_);
+      const target = event.target instanceof Element ? event.target.closest("tr") : null;
+      const item = [...this.rows.values()].find((row) => row.node === target)?.item;
+      if (item && this.open) {
+        this.active = this.key(item);
+        this.open(item);
       }
     });
     new ResizeObserver(([entry]) => {
-      this.height = entry.contentRect.height;
+      if (entry) this.height = entry.contentRect.height;
       this.rowHeight = parseFloat(getComputedStyle(root).getPropertyValue("--row")) || 36;
-      this.frame();
+      this.requestRender();
     }).observe(root);
   }
 
+  /**
+   * Creates the heading of a column.
+   *
+   * @param {Ui.Column<T>} column
+   */
   heading(column) {
-    const cell = el("th", { role: "columnheader", scope: "col", class: column.class });
-    const words = (column.words_ = document.createTextNode(label(column)));
-    if (!column.sort) {
-      cell.append(words);
-      return cell;
-    }
+    const words = document.createTextNode(labelOf(column));
     const click = () => {
-      const same = this.sort.by === column.key;
-      this.sort = { by: column.key, way: same ? -this.sort.way : (column.first ?? 1) };
+      const way = this.sort.by === column.key ? -this.sort.way : (column.first ?? 1);
+      this.sort = { by: column.key, way: way > 0 ? 1 : -1 };
       this.arrange(true);
     };
-    cell.append(el("button", { type: "button", class: "sort", on: { click } }, words));
-    return cell;
+    const content = column.sort ? el("button", { type: "button", class: "sort", on: { click } }, words) : words;
+    const node = el("th", { role: "columnheader", scope: "col", class: column.class }, content);
+    return { node, words, column };
   }
 
-  /** Shows these items. `now`: they are others than before, by the operator's wish, and sorted at once. */
+  /**
+   * Shows these items.
+   *
+   * @param {readonly T[]} items
+   * @param {boolean} now Sort at once, because the operator chose other items.
+   */
   show(items, now = false) {
     this.items = items;
     this.arrange(now);
   }
 
-  arrange(atOnce) {
-    const column = this.columns.find((one) => one.key === this.sort.by);
-    const old = performance.now() - this.sortedAt > SORTED_EVERY;
-    if (atOnce || old || this.items.length !== this.shown.length) {
+  /** @param {boolean} now */
+  arrange(now) {
+    const due = performance.now() - this.sortedAt > SORT_EVERY;
+    if (now || due || !this.refresh()) {
       this.sortedAt = performance.now();
-      const way = this.sort.way;
-      const pairs = this.items.map((item) => [column.sort(item), item]);
-      // What has no value stands last, whichever way.
-      pairs.sort(([a, first], [b, second]) => {
-        if (a === b) return first.sortKey < second.sortKey ? -1 : first.sortKey > second.sortKey ? 1 : 0;
-        if (a === null || a === undefined) return 1;
-        if (b === null || b === undefined) return -1;
-        return (a < b ? -1 : 1) * way;
-      });
-      this.shown = pairs.map(([, item]) => item);
-    } else {
-      // The order stays for now; the items are what they have become.
-      const fresh = new Map(this.items.map((item) => [this.key(item), item]));
-      this.shown = this.shown.map((item) => fresh.get(this.key(item))).filter(Boolean);
-      if (this.shown.length !== this.items.length) return this.arrange(true);
+      const column = this.columns.find((one) => one.key === this.sort.by);
+      this.shown = sortItems(this.items, column?.sort ?? (() => null), this.sort.way);
     }
-    this.headings.forEach((cell, at) => {
-      const column = this.columns[at];
-      if (column.words_.data !== label(column)) column.words_.data = label(column);
-      const mine = column.key === this.sort.by;
-      attribute(cell, "aria-sort", mine ? (this.sort.way > 0 ? "ascending" : "descending") : null);
-    });
-    return this.render();
+    for (const { node, words, column } of this.headings) {
+      if (words.data !== labelOf(column)) words.data = labelOf(column);
+      const sorted = column.key === this.sort.by;
+      attribute(node, "aria-sort", sorted ? (this.sort.way > 0 ? "ascending" : "descending") : null);
+    }
+    this.render();
   }
 
-  frame() {
+  /** Replaces the shown items by their new versions in the same order. Returns `false` if items were added or removed. */
+  refresh() {
+    if (this.items.length !== this.shown.length) return false;
+    const fresh = new Map(this.items.map((item) => [this.key(item), item]));
+    /** @type {T[]} */
+    const shown = [];
+    for (const old of this.shown) {
+      const item = fresh.get(this.key(old));
+      if (!item) return false;
+      shown.push(item);
+    }
+    this.shown = shown;
+    return true;
+  }
+
+  /** Renders in the next animation frame. */
+  requestRender() {
     if (this.due) return;
     this.due = requestAnimationFrame(() => {
       this.due = 0;
@@ -133,76 +227,90 @@ export class Table {
     attribute(this.table, "aria-rowcount", total + 1);
     this.none.hidden = total > 0;
     if (total === 0) setText(this.none, this.emptyText());
-    const from = Math.max(0, Math.min(Math.floor(this.top / this.rowHeight) - MARGIN, total));
-    const to = Math.min(total, Math.ceil((this.top + this.height) / this.rowHeight) + MARGIN);
+    const { from, to } = rowsInView(total, this);
+    /** @type {Map<string | number, { item: T, at: number }>} */
     const wanted = new Map();
-    for (let at = from; at < to; at += 1) wanted.set(this.key(this.shown[at]), at);
+    this.shown.slice(from, to).forEach((item, index) => wanted.set(this.key(item), { item, at: from + index }));
     for (const [name, row] of this.rows) {
       if (wanted.has(name)) continue;
-      if (row.contains(document.activeElement)) this.root.focus({ preventScroll: true });
+      if (row.node.contains(document.activeElement)) this.root.focus({ preventScroll: true });
       this.rows.delete(name);
       this.spare.push(row);
-      row.remove();
+      row.node.remove();
     }
-    space(this.before, from * this.rowHeight);
-    space(this.after, (total - to) * this.rowHeight);
-    let next = this.before.nextSibling;
+    this.before.set(from * this.rowHeight);
+    this.after.set((total - to) * this.rowHeight);
+    let next = this.before.node.nextSibling;
     const current = this.current();
-    for (const [name, at] of wanted) {
+    for (const [name, { item, at }] of wanted) {
       let row = this.rows.get(name);
       if (!row) {
-        row = this.spare.pop() ?? this.row();
+        row = this.spare.pop() ?? this.createRow();
         this.rows.set(name, row);
       }
-      if (row === next) next = next.nextSibling;
-      else this.body.insertBefore(row, next);
-      this.update(row, this.shown[at], at, name === current);
+      if (row.node === next) next = next.nextSibling;
+      else this.body.insertBefore(row.node, next);
+      this.update(row, item, at, name === current);
     }
-    this.spare.length = Math.min(this.spare.length, 60);
+    this.spare.length = Math.min(this.spare.length, MAX_SPARE_ROWS);
   }
 
-  row() {
-    const row = el("tr", { role: "row" });
-    row.updates_ = this.columns.map((column) => {
+  /** @returns {Row<T>} */
+  createRow() {
+    const node = el("tr", { role: "row" });
+    const updates = this.columns.map((column) => {
       const cell = el("td", { role: "cell", class: column.class });
-      row.append(cell);
+      node.append(cell);
       return column.make(cell);
     });
-    return row;
+    return { node, item: null, updates, button: node.querySelector("button, a") };
   }
 
+  /**
+   * @param {Row<T>} row
+   * @param {T} item
+   * @param {number} at
+   * @param {boolean} current
+   */
   update(row, item, at, current) {
-    row.item_ = item;
-    attribute(row, "aria-rowindex", at + 2);
-    attribute(row, "data-tone", this.tone?.(item));
-    attribute(row, "aria-current", current ? "true" : null);
-    for (const update of row.updates_) update(item);
-    // One row is in the order of the Tab key; the arrow keys reach the others.
+    row.item = item;
+    attribute(row.node, "aria-rowindex", at + 2);
+    attribute(row.node, "data-tone", this.tone?.(item));
+    attribute(row.node, "aria-current", current ? "true" : null);
+    for (const update of row.updates) update(item);
+    // The Tab key stops at one row; the arrow keys reach the others.
     const stop = this.active === null ? at === 0 : this.key(item) === this.active;
-    const button = (row.button_ ??= row.querySelector("button, a"));
-    if (button) button.tabIndex = stop ? 0 : -1;
+    if (row.button) row.button.tabIndex = stop ? 0 : -1;
   }
 
+  /** @param {KeyboardEvent} event */
   keydown(event) {
-    const step = {
+    /** @type {Record<string, number>} */
+    const steps = {
       ArrowDown: 1,
       ArrowUp: -1,
       PageDown: this.page(),
       PageUp: -this.page(),
       Home: -Infinity,
       End: Infinity,
-    }[event.key];
+    };
+    const step = steps[event.key];
     if (step === undefined || event.altKey || event.ctrlKey || event.metaKey || this.shown.length === 0) return;
     event.preventDefault();
-    const here = this.active === null ? -1 : this.shown.findIndex((item) => this.key(item) === this.active);
-    this.focus(Math.min(Math.max(here + step, 0), this.shown.length - 1));
+    const from = this.active === null ? -1 : this.shown.findIndex((item) => this.key(item) === this.active);
+    this.focus(Math.min(Math.max(from + step, 0), this.shown.length - 1));
   }
 
+  /** The rows that fit in the view, less two. */
   page() {
     return Math.max(1, Math.floor(this.height / this.rowHeight) - 2);
   }
 
-  /** Moves the keyboard to the row at this place. */
+  /**
+   * Moves the focus to the row at this place.
+   *
+   * @param {number} at
+   */
   focus(at) {
     const item = this.shown[at];
     if (!item) return;
@@ -214,10 +322,10 @@ export class Table {
       this.root.scrollTop = top + this.rowHeight + head - this.height;
     this.top = this.root.scrollTop;
     this.render();
-    this.rows.get(this.active)?.button_?.focus({ preventScroll: true });
+    this.rows.get(this.active)?.button?.focus({ preventScroll: true });
   }
 
-  /** Moves the keyboard back to where it was. */
+  /** Moves the focus back to the last active row. */
   restore() {
     const at = this.shown.findIndex((item) => this.key(item) === this.active);
     if (at >= 0) this.focus(at);
@@ -225,13 +333,27 @@ export class Table {
   }
 }
 
-function label(column) {
+/**
+ * @template T
+ * @param {Ui.Column<T>} column
+ */
+function labelOf(column) {
   return typeof column.label === "function" ? column.label() : column.label;
 }
 
-function space(row, height) {
-  if (row.height_ === height) return;
-  row.height_ = height;
-  row.firstChild.style.height = `${height}px`;
-  row.hidden = height === 0;
+/** An empty row that takes the place of the rows out of view. */
+class Spacer {
+  constructor() {
+    this.cell = el("td");
+    this.node = el("tr", { class: "spacer", "aria-hidden": "true" }, this.cell);
+    this.height = -1;
+  }
+
+  /** @param {number} height In pixels. */
+  set(height) {
+    if (this.height === height) return;
+    this.height = height;
+    this.cell.style.height = `${height}px`;
+    this.node.hidden = height === 0;
+  }
 }

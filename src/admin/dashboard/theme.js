@@ -1,4 +1,4 @@
-// The chosen theme, before the first paint. A classic script on purpose: a module would run after it.
+// Sets the chosen theme before the first paint. It is a classic script because a module would run after the first paint.
 (() => {
   const theme = localStorage.getItem("bootdepot.theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;

@@ -1,37 +1,111 @@
-// The page of traffic: what is being fetched and what is being sent, now and lately.
+// The page "Traffic": active and ended fills and transfers.
 
 import { bar, chips, opener, text, word } from "./cells.js";
-import { byId } from "./dom.js";
+import { byId, onSearch } from "./dom.js";
+import { NONE, age, ago, bytes, duration, localTime, naturalKey, rate, roughDuration } from "./format.js";
 import { Plot } from "./plot.js";
 import { loadTransfers, store } from "./store.js";
-import { Table } from "./table.js";
-import { age, ago, bytes, clock, natural, rate, span, took } from "./words.js";
+import { Table, matches } from "./table.js";
 
-/** How often the bytes of transfers are asked for while they are looked at, in milliseconds. */
-const ASKED_EVERY = 2_000;
+/** How often the bytes of active transfers are loaded while they are shown, in milliseconds. */
+const RELOAD_EVERY = 2_000;
 
-const sorted = (list, name = (item) => item.name) =>
-  list.map((item) => {
-    item.sortKey ??= natural(name(item));
+/** @typedef {Api.Fill | Api.PastFill} AnyFill */
+/** @typedef {Api.Transfer | Api.PastTransfer} AnyTransfer */
+
+/**
+ * The fields of an ended fill, or `null` for an active one.
+ *
+ * @param {AnyFill} fill
+ */
+function endOfFill(fill) {
+  return "ended" in fill ? fill : null;
+}
+
+/**
+ * The fields of an ended transfer, or `null` for an active one.
+ *
+ * @param {AnyTransfer} transfer
+ */
+function endOf(transfer) {
+  return "ended" in transfer ? transfer : null;
+}
+
+/**
+ * The rate of a fill in bytes per second: the current one, or the average of an ended fill.
+ *
+ * @param {AnyFill} fill
+ */
+function fillRate(fill) {
+  if (!("ended" in fill)) return fill.rate;
+  return fill.seconds ? fill.received / fill.seconds : null;
+}
+
+/**
+ * The progress of a fill, as a bar.
+ *
+ * @param {AnyFill} fill
+ * @returns {[part: number | null, tone: Ui.Tone, text?: string]}
+ */
+function fillBar(fill) {
+  if (!("ended" in fill)) return [fill.size ? fill.bytes / fill.size : null, "busy"];
+  return fill.outcome === "complete" ? [1, "good", "verified"] : [0, "bad", NONE];
+}
+
+/**
+ * The time left of an active fill, or the duration of an ended one.
+ *
+ * @param {AnyFill} fill
+ */
+function fillTime(fill) {
+  if ("ended" in fill) return duration(fill.seconds * 1000);
+  return fill.rate && fill.size ? roughDuration((fill.size - fill.bytes) / fill.rate) : null;
+}
+
+/**
+ * The average rate of a transfer in bytes per second.
+ *
+ * @param {AnyTransfer} transfer
+ */
+function transferRate(transfer) {
+  const seconds = endOf(transfer)?.seconds ?? age(transfer.began);
+  return seconds > 0 && transfer.sent > 0 ? transfer.sent / seconds : null;
+}
+
+/**
+ * Sets the sort keys.
+ *
+ * @template {{ name: string, sortKey?: string }} T
+ * @param {Iterable<T>} items
+ */
+function withSortKeys(items) {
+  return Array.from(items, (item) => {
+    item.sortKey ??= naturalKey(item.name);
     return item;
   });
+}
 
+/** @returns {Ui.Page} */
 export function traffic() {
-  let fillsWhich = "live";
-  let transfersWhich = "live";
-  let words = "";
-  let asked = 0;
-  const plot = new Plot(byId("traffic-plot"), byId("traffic-legend"), store.history);
+  /** @type {"active" | "ended"} */
+  let fillsShown = "active";
+  /** @type {"active" | "ended"} */
+  let transfersShown = "active";
+  let search = "";
+  let loadedAt = 0;
+  const plot = new Plot(byId("traffic-plot", HTMLCanvasElement), byId("traffic-legend"), store.history);
 
-  const toAsset = (item) => {
+  /** @param {{ name: string }} item */
+  const openAsset = (item) => {
     location.hash = `#/cache/${encodeURIComponent(item.name)}`;
   };
+  /** @type {Table<AnyFill>} */
   const fills = new Table(byId("fills-table"), {
     label: "Fills",
-    key: (fill) => fill.digest + (fill.ended ?? ""),
-    open: toAsset,
+    key: (fill) => fill.digest + (endOfFill(fill)?.ended ?? ""),
+    open: (item) => openAsset(item),
     sort: { by: "time", way: -1 },
-    empty: () => (fillsWhich === "live" ? "Nothing is being fetched." : "Nothing was fetched since the start."),
+    empty: () => (fillsShown === "active" ? "No active fills." : "No ended fills since start."),
     columns: [
       {
         key: "name",
@@ -44,22 +118,17 @@ export function traffic() {
         key: "state",
         label: "State",
         class: "c-state",
-        sort: (fill) => fill.outcome ?? fill.phase,
-        make: word((fill) => fill.outcome ?? [fill.phase === "waiting" ? "queued" : fill.phase, fill.phase]),
+        sort: (fill) => ("ended" in fill ? fill.outcome : fill.phase),
+        make: word((fill) => {
+          if ("ended" in fill) return fill.outcome;
+          return [fill.phase === "waiting" ? "queued" : fill.phase, fill.phase];
+        }),
       },
       {
         key: "progress",
-        label: "Here",
-        class: "c-here",
-        make: bar("Fetched", (fill) =>
-          fill.outcome
-            ? [
-                fill.outcome === "complete" ? 1 : 0,
-                fill.outcome === "complete" ? "good" : "bad",
-                fill.outcome === "complete" ? "verified" : "–",
-              ]
-            : [fill.size ? fill.bytes / fill.size : null, "busy"],
-        ),
+        label: "Progress",
+        class: "c-cached",
+        make: bar("Progress", fillBar),
       },
       {
         key: "bytes",
@@ -74,155 +143,168 @@ export function traffic() {
         label: "Rate",
         class: "c-rate num",
         first: -1,
-        sort: (fill) => fill.rate ?? (fill.seconds ? fill.received / fill.seconds : null),
-        make: text((fill) => rate(fill.rate ?? (fill.seconds ? fill.received / fill.seconds : null))),
+        sort: fillRate,
+        make: text((fill) => rate(fillRate(fill))),
       },
       {
         key: "left",
-        label: () => (fillsWhich === "live" ? "Left" : "Took"),
+        label: () => (fillsShown === "active" ? "Time left" : "Duration"),
         class: "c-since num",
-        make: text((fill) =>
-          fill.ended
-            ? took(fill.seconds * 1000)
-            : fill.rate && fill.size
-              ? span((fill.size - fill.bytes) / fill.rate)
-              : null,
-        ),
+        make: text(fillTime),
       },
       {
         key: "time",
-        label: () => (fillsWhich === "live" ? "Began" : "Ended"),
+        label: () => (fillsShown === "active" ? "Started" : "Ended"),
         class: "c-time num",
         first: -1,
-        sort: (fill) => fill.ended ?? fill.began,
-        make: text((fill) => clock(fill.ended ?? fill.began).slice(-8)),
+        sort: (fill) => ("ended" in fill ? fill.ended : fill.began),
+        make: text((fill) => localTime("ended" in fill ? fill.ended : fill.began).slice(-8)),
       },
       {
         key: "note",
-        label: "Why",
+        label: "Details",
         class: "c-note",
         make: text(
-          (fill) => fill.detail ?? "",
-          (fill) => fill.detail ?? null,
+          (fill) => endOfFill(fill)?.detail ?? "",
+          (fill) => endOfFill(fill)?.detail ?? null,
         ),
       },
     ],
   });
+  /** @type {Table<AnyTransfer>} */
   const transfers = new Table(byId("transfers-table"), {
     label: "Transfers",
-    key: (transfer) => `${transfer.id}${transfer.ended ?? ""}`,
-    open: toAsset,
+    key: (transfer) => `${transfer.id}${endOf(transfer)?.ended ?? ""}`,
+    open: (item) => openAsset(item),
     sort: { by: "time", way: -1 },
-    empty: () =>
-      words
-        ? "No transfer is like that."
-        : transfersWhich === "live"
-          ? "Nothing is being sent."
-          : "Nothing was sent since the start.",
+    empty: () => {
+      if (search) return "No transfers match the filter.";
+      return transfersShown === "active" ? "No active transfers." : "No ended transfers since start.";
+    },
     columns: [
       {
         key: "name",
         label: "Asset",
         class: "c-name mono",
-        sort: (one) => one.sortKey,
-        make: opener((one) => one.name),
+        sort: (transfer) => transfer.sortKey,
+        make: opener((transfer) => transfer.name),
       },
       {
         key: "host",
-        label: "To",
+        label: "Client",
         class: "c-host",
-        sort: (one) => natural(one.host ?? one.peer),
+        sort: (transfer) => naturalKey(transfer.host ?? transfer.peer),
         make: text(
-          (one) => one.host ?? one.peer,
-          (one) => one.peer,
+          (transfer) => transfer.host ?? transfer.peer,
+          (transfer) => transfer.peer,
         ),
       },
       {
         key: "protocol",
-        label: "By",
+        label: "Protocol",
         class: "c-by",
-        sort: (one) => one.protocol,
-        make: text((one) => one.protocol.toUpperCase()),
+        sort: (transfer) => transfer.protocol,
+        make: text((transfer) => transfer.protocol.toUpperCase()),
       },
       {
         key: "state",
         label: "State",
         class: "c-state",
-        sort: (one) => one.outcome ?? "",
-        make: word((one) => (one.outcome ? one.outcome : ["running", "under way"])),
+        sort: (transfer) => endOf(transfer)?.outcome ?? "",
+        make: word((transfer) => endOf(transfer)?.outcome ?? ["running", "active"]),
       },
       {
         key: "progress",
         label: "Sent",
-        class: "c-here",
+        class: "c-cached",
         first: -1,
-        sort: (one) => (one.size ? one.sent / one.size : 0),
-        make: bar("Sent", (one) => [
-          one.size ? one.sent / one.size : one.outcome ? 0 : null,
-          one.outcome ? (one.outcome === "complete" ? "good" : "calm") : "busy",
-        ]),
+        sort: ({ size, sent }) => (size ? sent / size : 0),
+        make: bar("Sent", (transfer) => {
+          const end = endOf(transfer);
+          const part = transfer.size ? transfer.sent / transfer.size : end ? 0 : null;
+          return [part, !end ? "busy" : end.outcome === "complete" ? "good" : "calm"];
+        }),
       },
       {
         key: "bytes",
         label: "Bytes",
         class: "c-size num",
         first: -1,
-        sort: (one) => one.sent,
-        make: text((one) => bytes(one.sent)),
+        sort: (transfer) => transfer.sent,
+        make: text((transfer) => bytes(transfer.sent)),
       },
       {
         key: "rate",
         label: "Rate",
         class: "c-rate num",
         first: -1,
-        sort: speed,
-        make: text((one) => rate(speed(one))),
+        sort: transferRate,
+        make: text((transfer) => rate(transferRate(transfer))),
       },
-      { key: "cache", label: "Cache", class: "c-cache", sort: (one) => one.cache, make: text((one) => one.cache) },
+      {
+        key: "cache",
+        label: "Cache",
+        class: "c-cache",
+        sort: (transfer) => transfer.cache,
+        make: text((transfer) => transfer.cache),
+      },
       {
         key: "time",
-        label: () => (transfersWhich === "live" ? "Began" : "Ended"),
+        label: () => (transfersShown === "active" ? "Started" : "Ended"),
         class: "c-time num",
         first: -1,
-        sort: (one) => one.ended ?? one.began,
-        make: text((one) => (one.ended ? clock(one.ended).slice(-8) : ago(one.began))),
+        sort: (transfer) => endOf(transfer)?.ended ?? transfer.began,
+        make: text((transfer) => {
+          const end = endOf(transfer);
+          return end ? localTime(end.ended).slice(-8) : ago(transfer.began);
+        }),
       },
     ],
   });
+  /** @type {{ key: "active" | "ended", label: string }[]} */
   const options = [
-    { key: "live", label: "Under way" },
-    { key: "recent", label: "Ended" },
+    { key: "active", label: "Active" },
+    { key: "ended", label: "Ended" },
   ];
-  const ofFills = chips(byId("fills-which"), options, fillsWhich, (chosen) => {
-    fillsWhich = chosen;
+  const fillChips = chips(byId("fills-which"), options, fillsShown, (chosen) => {
+    fillsShown = chosen;
     listFills(true);
   });
-  const ofTransfers = chips(byId("transfers-which"), options, transfersWhich, (chosen) => {
-    transfersWhich = chosen;
+  const transferChips = chips(byId("transfers-which"), options, transfersShown, (chosen) => {
+    transfersShown = chosen;
     listTransfers(true);
   });
-  byId("transfers-search").addEventListener("input", (event) => {
-    words = event.target.value.trim().toLowerCase();
+  onSearch("transfers-search", (value) => {
+    search = value;
     listTransfers(true);
   });
 
+  /** @param {boolean} now */
   function listFills(now) {
-    ofFills.count("live", store.fills.size);
-    ofFills.count("recent", store.pastFills.length);
-    fills.show(sorted(fillsWhich === "live" ? [...store.fills.values()] : store.pastFills.slice()), now);
+    fillChips.count("active", store.fills.size);
+    fillChips.count("ended", store.pastFills.length);
+    /** @type {Iterable<AnyFill>} */
+    const list = fillsShown === "active" ? store.fills.values() : store.pastFills;
+    fills.show(withSortKeys(list), now);
   }
 
+  /** @param {boolean} now */
   function listTransfers(now) {
-    ofTransfers.count("live", store.transfers.size);
-    ofTransfers.count("recent", store.pastTransfers.length);
-    let list = transfersWhich === "live" ? [...store.transfers.values()] : store.pastTransfers.slice();
-    if (words)
-      list = list.filter((one) =>
-        [one.name, one.host, one.peer, one.protocol, one.outcome, one.cache].some((field) =>
-          field?.toLowerCase().includes(words),
-        ),
-      );
-    transfers.show(sorted(list), now);
+    transferChips.count("active", store.transfers.size);
+    transferChips.count("ended", store.pastTransfers.length);
+    /** @type {Iterable<AnyTransfer>} */
+    const list = transfersShown === "active" ? store.transfers.values() : store.pastTransfers;
+    const found = withSortKeys(list).filter((transfer) => {
+      const { name, host, peer, protocol, cache } = transfer;
+      return matches(search, [name, host, peer, protocol, endOf(transfer)?.outcome, cache]);
+    });
+    transfers.show(found, now);
+  }
+
+  function reloadTransfers() {
+    loadedAt = performance.now();
+    // If the connection is lost, the stream reports it.
+    loadTransfers().catch(() => {});
   }
 
   return {
@@ -232,27 +314,14 @@ export function traffic() {
       if (topics.has("status") || topics.has("theme")) plot.draw();
       if (topics.has("fills")) listFills(false);
       if (topics.has("transfers")) listTransfers(false);
-      if (
-        topics.has("clock") &&
-        transfersWhich === "live" &&
-        store.transfers.size > 0 &&
-        performance.now() - asked > ASKED_EVERY
-      ) {
-        asked = performance.now();
-        // The next time will do: a lost connection is told of elsewhere.
-        loadTransfers().catch(() => {});
-      }
+      const due = performance.now() - loadedAt > RELOAD_EVERY;
+      if (topics.has("clock") && transfersShown === "active" && store.transfers.size > 0 && due) reloadTransfers();
     },
     enter() {
-      asked = performance.now();
-      if (store.status) loadTransfers().catch(() => {});
+      loadedAt = performance.now();
+      if (store.status) reloadTransfers();
       listFills(true);
       listTransfers(true);
     },
   };
-}
-
-function speed(one) {
-  const seconds = one.ended ? one.seconds : age(one.began);
-  return seconds > 0 && one.sent > 0 ? one.sent / seconds : null;
 }

@@ -191,6 +191,6 @@ async fn failed_reload_lists_all_errors() {
     let admin = start_admin(&server).await;
     let response = admin.request("POST", "/api/v1/reload", &[]).await;
     assert_eq!(response.status(), 422);
-    assert_eq!(problem(&response).errors, ["this server takes new settings when it starts again"]);
+    assert_eq!(problem(&response).errors, ["this server reads new settings only when it starts"]);
     admin.close().await;
 }
