@@ -281,7 +281,7 @@ fn viewer_token_cannot_change_anything() {
 
     browser.open("#/cache/okd%2F4.19%2Fkernel");
     enter_token("of-another-server-or-of-another-time-1");
-    browser.wait_for("document.getElementById('token-why').textContent.includes('none of those')");
+    browser.wait_for("document.getElementById('token-why').textContent.includes('not valid')");
     browser.screenshot("token");
     enter_token(VIEWER);
     browser.wait_for("document.getElementById('session-button').textContent === 'Viewer'");
