@@ -29,7 +29,7 @@ pub struct ActivateCommand {
     flags: Flags,
 }
 
-/// What the state of the release means for `--wait`.
+/// The meaning of the release's state for `--wait`.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Live,

@@ -99,7 +99,7 @@ fn may_concern(event: &Event, known: Option<&MachineView>) -> bool {
     }
 }
 
-/// What has been printed of a machine's newest boot.
+/// The printed part of a machine's newest boot.
 #[derive(Default)]
 struct Printed {
     skipped: Option<u64>,

@@ -110,7 +110,7 @@ impl ApiClient {
         self.post(&["scrub"]).await
     }
 
-    /// What a preload would mean. Starts nothing.
+    /// The plan of a preload. Starts nothing.
     pub(super) async fn plan(&self, order: &PreloadOrder) -> Result<Plan, ClientError> {
         self.send(&["preload"], &PreloadOrder { dry_run: true, ..order.clone() }).await
     }

@@ -93,7 +93,7 @@ fn explain(key: Option<&str>, json: bool) -> anyhow::Result<String> {
     if json {
         return Ok(serde_json::to_string_pretty(&chosen)? + "\n");
     }
-    // One key is told in full; of many, the first paragraph each.
+    // One key is explained in full, several with their first paragraph.
     let whole = key.is_some();
     let mut text = String::new();
     for one in chosen {

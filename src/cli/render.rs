@@ -20,7 +20,7 @@ use crate::config::{Config, Flags};
 /// Print the script that a machine would get, or a file of it
 ///
 /// As the settings say: every release that they make active counts as live, and of a channel without one its last. Where the
-/// running server has another live, standard error is told. Nothing is noted: tokens in URLs are samples, and each secret in a
+/// running server has another live, standard error says so. Nothing is recorded: tokens in URLs are samples, and each secret in a
 /// file is shown as `(secret)`.
 ///
 /// Exits with status 1 where the machine would get nothing to boot; the script that says so to the machine is printed all
@@ -189,7 +189,7 @@ fn file_of(roster: &Roster, machine: &Machine, file: &str, visit: &RequestContex
     }
 }
 
-/// What a command comes to.
+/// The result of a command.
 struct Rendered {
     output: String,
     note: Option<String>,

@@ -53,13 +53,13 @@ impl Site {
         Config::load(&self.flags, self.environment.clone())
     }
 
-    /// What is wrong, with the directory's name left out.
+    /// The errors, without the directory's name.
     fn errors(&self) -> String {
         let directory = format!("{}/", self.dir.path().display());
         self.load().expect_err("these settings are wrong").to_string().replace(&directory, "")
     }
 
-    /// What `config show` prints, with the directory's name left out.
+    /// The output of `config show`, without the directory's name.
     fn shown(&self) -> String {
         let sections: Vec<_> = self.load().unwrap().show().iter().map(ToString::to_string).collect();
         sections.join("\n").replace(&format!("{}/", self.dir.path().display()), "")

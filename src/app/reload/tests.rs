@@ -36,7 +36,7 @@ impl House {
         format!("file://{}", self.path("catalog.toml").display())
     }
 
-    /// What a server that starts with the settings as they are hands over.
+    /// The initial state of a server that starts with the current settings.
     async fn start(&self) -> (Reloader, ReloadTask, Boot) {
         let flags = Flags { config: Some(self.path("bootdepot.toml")), ..Flags::default() };
         let loaded = catalog::load(&Inputs::new(&flags, [])).await.unwrap_or_else(|errors| panic!("{errors}"));
@@ -90,7 +90,7 @@ async fn the_copy_of_the_catalog_is_kept_in_a_directory_that_is_made_again() {
     reloads.keep_copy().await;
     assert!(!house.path("cache").exists(), "that is the cache's to make");
     boot.depot().cache().probe().unwrap();
-    // Whoever stops the server at once loses nothing.
+    // An immediate stop loses nothing.
     let stop = CancellationToken::new();
     stop.cancel();
     reloads.run(stop).await;
@@ -178,7 +178,7 @@ async fn a_catalog_that_met_a_broken_file_is_taken_when_the_file_is_mended() {
     assert_eq!(status.sources.last().unwrap().error, None);
     let last = status.last_reload.unwrap();
     assert_eq!((last.outcome, last.errors.len()), (crate::api::LastReloadOutcome::Unchanged, 0));
-    // What a command found wrong with the files is wrong until it is told otherwise.
+    // An error that a command found in the files stays until a later load succeeds.
     house.write("bootdepot.toml", &(house.sharing() + "max_sice = 1\n"));
     assert!(reloads.reload(ReloadTrigger::Signal, None).await.is_err());
     reloads.look().await;

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use crate::config::Explanation;
 
-/// What stands above the keys. Everything else is the schema's.
+/// The text above the keys. The schema supplies everything else.
 const PREFACE: &str = "\
 # Settings
 

@@ -121,7 +121,7 @@ fn the_admin_listener_is_legible_whatever_else_is_wrong() {
     assert_eq!(admin(&Site::new(main).file("a.toml", &format!("{listener}garbage = ["))), Ok(Some(1)));
     assert_eq!(admin(&Site::new(&format!("{main}garbage = [")).file("a.toml", listener)), Ok(Some(1)));
     assert_eq!(admin(&Site::new("garbage = [")), Ok(Some(8081)), "the default");
-    // Nobody can tell.
+    // The place is unknown.
     let wrong = Site::new("[admin]\nlisten = \"here\"\n");
     assert!(admin(&wrong).unwrap_err().to_string().contains("admin.listen"));
     assert_eq!(admin(&wrong.set("admin.listen=127.0.0.1:2")), Ok(Some(2)));
