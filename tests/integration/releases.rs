@@ -21,7 +21,7 @@ fn release(site: &TestSite, server: &TestServer, name: &str) -> Value {
 }
 
 fn wait_until_live(server: &TestServer, name: &str) {
-    server.wait_for(|line| line.text("message").starts_with("live: ") && line.text("release") == name);
+    server.wait_for(|line| line.text("message") == "release live" && line.text("release") == name);
 }
 
 /// Returns a site with two releases, the first one active, and their objects. The origin lacks the last object, the root file
