@@ -46,9 +46,10 @@ impl BootsCommand {
         let backend = Backend::ledger(&self.flags).await?;
         let found = backend.run(async |client| item(client.host(&self.host).await)).await?;
         let machine = found.map_err(|reason| anyhow::anyhow!("{}: {reason}", self.host))?;
-        let printed = match self.json {
-            true => serde_json::to_string_pretty(&machine)? + "\n",
-            false => show(&machine, Timestamp::now(), &zone)?,
+        let printed = if self.json {
+            serde_json::to_string_pretty(&machine)? + "\n"
+        } else {
+            show(&machine, Timestamp::now(), &zone)?
         };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)

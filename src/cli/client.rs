@@ -128,8 +128,7 @@ impl ApiClient {
     /// Cancels a job. Does nothing if it has ended.
     pub(super) async fn cancel(&self, id: u64) -> Result<(), ClientError> {
         match self.request::<JobView>(Method::DELETE, &path(&["jobs", &id.to_string()]), None).await {
-            Ok(_) => Ok(()),
-            Err(ClientError::Refused { status: StatusCode::CONFLICT, .. }) => Ok(()),
+            Ok(_) | Err(ClientError::Refused { status: StatusCode::CONFLICT, .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }

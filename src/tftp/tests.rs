@@ -171,7 +171,7 @@ impl Client {
                 Received::OptionAck(_) if block == 1 => continue,
                 Received::Data(number, _) if number.wrapping_add(1) == block => continue,
                 Received::Data(number, payload) => (number, payload),
-                Received::Error(..) => panic!("no DATA for block {block}"),
+                other => panic!("no DATA for block {block}: {other:?}"),
             };
             assert_eq!(number, block);
             bytes.extend_from_slice(&payload);

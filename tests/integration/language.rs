@@ -119,7 +119,8 @@ fn phrases(line: &str) -> Vec<String> {
     let mut found = Vec::new();
     for sentence in plain.split_inclusive(['.', '?', ':', ';', '!']) {
         let lower = sentence.to_lowercase();
-        let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
+        let words: Vec<&str> =
+            lower.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
         let starts = sentence.trim_start().starts_with(char::is_uppercase) && !sentence.ends_with('?');
         if let Some(head) = words.first().filter(|first| starts && HEADS.contains(first)) {
             found.push(format!("{head} …"));

@@ -1,4 +1,4 @@
-//! Errors that every request to the API may get, for the OpenAPI document.
+//! Errors that every request to the API may get, for the `OpenAPI` document.
 
 use std::collections::BTreeMap;
 

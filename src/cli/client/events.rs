@@ -88,17 +88,14 @@ impl EventStream {
                 }
                 continue;
             };
-            match timeout(SILENCE, body.frame()).await {
-                Ok(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.events.extend(self.parser.feed(&data));
-                    }
+            if let Ok(Some(Ok(frame))) = timeout(SILENCE, body.frame()).await {
+                if let Ok(data) = frame.into_data() {
+                    self.events.extend(self.parser.feed(&data));
                 }
+            } else {
                 // It ended, broke off, or is silent.
-                Ok(Some(Err(_)) | None) | Err(_) => {
-                    self.body = None;
-                    self.parser.rest.clear();
-                }
+                self.body = None;
+                self.parser.rest.clear();
             }
         }
     }
