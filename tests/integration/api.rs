@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
@@ -105,7 +106,11 @@ impl EventCounter {
     /// Returns whether all are; a `reset` means that some are not.
     fn read_until(&mut self, wanted: usize) -> bool {
         let mut event = String::new();
+        // Comments that keep the connection alive arrive without end.
+        let deadline = Instant::now() + timeout();
         while self.ended + self.omitted < wanted {
+            let (ended, omitted) = (self.ended, self.omitted);
+            assert!(Instant::now() < deadline, "{ended} events and {omitted} omitted of {wanted} in time");
             let mut line = String::new();
             let length = self.reader.read_line(&mut line).expect("the next event arrives in time");
             assert!(length > 0, "the stream ended after {} events and {} omitted", self.ended, self.omitted);

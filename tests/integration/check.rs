@@ -114,7 +114,7 @@ fn cached_assets_need_no_room() {
     let (origin, site, objects) = site_with_release();
     let server = site.start();
     assert!(server.client().compare("/assets/okd/kernel", &objects[0].bytes));
-    server.wait_for(|line| line.text("message").starts_with("live: "));
+    server.wait_for(|line| line.text("message") == "release live");
     let running = CheckOutput::of(&site, &["--verbose"]);
     assert_eq!(running.status, 0, "{}", running.text);
     assert!(running.text.contains("directory: in use by a running bootdepot, pid "), "{}", running.text);
@@ -256,12 +256,14 @@ fn expired_certificate_must_be_renewed() {
 fn soon_expiring_certificate_is_warning() {
     let (_, site, _) = site_with_release();
     let soon = SystemTime::now() + Duration::from_hours(5 * 24);
-    let (there, ca) = tls_until(|params| params.not_after = soon.into());
+    let found = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nConnection: close\r\n\r\n";
+    let (there, ca) = tls_until(found, |params| params.not_after = soon.into());
     std::fs::write(site.file("ca.pem"), ca).expect("a file can be written");
     let ca_file = site.file("ca.pem").display().to_string();
     let site = site.set_origin("ca_file", &ca_file);
-    let report = failures(&site.set_origin("endpoint", &format!("https://{there}")), there);
-    assert!(report.contains("tls: certificate: it expires on "), "{report}");
+    let checked = CheckOutput::of(&site.set_origin("endpoint", &format!("https://{there}")), &[]);
+    assert_eq!((checked.status, checked.sum()), (0, "of 6 checks: 1 with a warning"), "{}", checked.text);
+    assert!(checked.text.contains("tls: certificate: it expires on "), "{}", checked.text);
 }
 
 #[test]
@@ -421,11 +423,12 @@ fn scripted(answer: impl Fn() -> String + Send + 'static) -> SocketAddr {
 }
 
 fn tls(expired: bool) -> (SocketAddr, String) {
-    tls_until(|params| params.not_after = rcgen::date_time_ymd(if expired { 2020 } else { 2120 }, 1, 1))
+    let missing = "HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    tls_until(missing, |params| params.not_after = rcgen::date_time_ymd(if expired { 2020 } else { 2120 }, 1, 1))
 }
 
-/// Starts a TLS server that replies 404, with a certificate changed by `make`. Returns its address and the certificate of its CA.
-fn tls_until(make: impl FnOnce(&mut CertificateParams)) -> (SocketAddr, String) {
+/// Starts a TLS server that sends `response` to the first request of a connection, with a certificate changed by `make`. Returns its address and the certificate of its CA.
+fn tls_until(response: &'static str, make: impl FnOnce(&mut CertificateParams)) -> (SocketAddr, String) {
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -449,10 +452,9 @@ fn tls_until(make: impl FnOnce(&mut CertificateParams)) -> (SocketAddr, String) 
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
                 let Ok(mut stream) = acceptor.accept(socket).await else { return };
-                let answer = b"HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
                 // Fails if the client has closed the connection.
                 let _ = tokio::io::AsyncReadExt::read_u8(&mut stream).await;
-                let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+                let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, response.as_bytes()).await;
                 let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
             });
         }

@@ -519,7 +519,7 @@ impl BusyRack {
             site.release("okd-4.19", true, &[kernel, initrd, rootfs]).release("okd-4.20", false, &[&gone, initrd]);
         origin.allow(&iso.key, 9 * MIB as u64);
         let server = site.set("fill.connections", 2).start();
-        server.wait_for(|line| line.text("message").starts_with("live: "));
+        server.wait_for(|line| line.text("message") == "release live");
         let preloaded = Client::new(server.admin).request("POST", "/api/v1/assets/isos/agent.x86_64.iso/preload", &[]);
         assert_eq!(preloaded.status, 202, "{}", preloaded.text());
         // For the pictures in the guides they start one after the other.

@@ -233,7 +233,8 @@ fn late_wrong_byte_truncates_body() {
     origin.always(&image.key, Fault::Flip(3 << 20));
     let server = site.start();
     let answer = server.client().get(PATH);
-    assert!(!(answer.status == 200 && answer.complete), "the body is never complete");
+    let result = (answer.status, answer.complete);
+    assert!(matches!(result, (200, false) | (502, _)), "a truncated body or an error: {result:?}");
     server.wait_for_transfer(&image.key, "digest-mismatch");
     server.wait_for_fill(&image.key, "digest-mismatch");
     assert!(site.blobs().is_empty(), "nothing is in the cache");
@@ -245,7 +246,8 @@ fn unverified_range_is_never_complete() {
     origin.always(&image.key, Fault::Flip(3 << 20));
     let server = site.start();
     let answer = server.client().range(PATH, "0-99999");
-    assert!(!(answer.status == 206 && answer.complete), "an unverified range is not complete");
+    let result = (answer.status, answer.complete);
+    assert!(matches!(result, (206, false) | (502, _)), "a truncated range or an error: {result:?}");
 }
 
 #[test]

@@ -230,7 +230,7 @@ fn booting_machine_keeps_its_release() {
     let site = site.release("okd-1", true, &[&kernel, &rootfs]);
     let server = site.start();
     let wait_until_live = |name: &str| {
-        server.wait_for(|line| line.text("message").starts_with("live: ") && line.text("release") == name);
+        server.wait_for(|line| line.text("message") == "release live" && line.text("release") == name);
     };
     wait_until_live("okd-1");
     let script = || server.client().get("/ipxe?mac=24:6e:96:00:00:01").text();
@@ -281,7 +281,7 @@ fn shared_catalog_changes_are_followed() {
     assert!(
         reasons
             .iter()
-            .any(|reason| reason.starts_with(&format!("{url} line 4: origin: a shared catalog cannot have this"))),
+            .any(|reason| reason.starts_with(&format!("{url} line 4: origin: not allowed in a shared catalog"))),
         "{reasons:?}"
     );
     assert!(reasons.iter().any(|reason| reason.contains("asset[0].sha256 (own): this is missing")), "{reasons:?}");
@@ -292,7 +292,9 @@ fn shared_catalog_changes_are_followed() {
     // Two layers define the same asset.
     origin.put(CATALOG, catalog(&[&own]));
     server.wait_for(|line| {
-        refused(line) && line.text("reason").contains("own is taken by ") && line.text("reason").starts_with(&url)
+        refused(line)
+            && line.text("reason").contains("own is already used in ")
+            && line.text("reason").starts_with(&url)
     });
     origin.put(CATALOG, catalog(&[&second]));
     server.wait_for(|line| loaded(line) && line.text("changes").contains("1 asset removed (first)"));

@@ -189,6 +189,8 @@ fn wrong_bytes_end_in_error() {
     let file = site.file("vmlinuz");
     let output = curl.run(["-q", "-sS", "--tftp-blksize", "1432", "-o", file.to_str().unwrap(), &url(server.tftp)]);
     assert!(!output.status.success(), "curl reported success");
+    let length = std::fs::metadata(&file).map_or(0, |file| file.len());
+    assert!(length < image.size(), "curl got {length} bytes, which is the whole file");
     server.wait_for_transfer(&image.key, "digest-mismatch");
     assert!(site.blobs().is_empty());
 }

@@ -76,14 +76,15 @@ impl Browser {
             },
         }))
         .expect("capabilities are an object");
-        let client = runtime().block_on(async {
+        let client = within_limit(async {
             let url = format!("http://127.0.0.1:{port}");
             let client = ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&url).await;
             let client = client.expect("a browser can be started");
             let timeouts = TimeoutConfiguration::new(Some(timeout()), Some(timeout()), Some(Duration::ZERO));
             client.update_timeouts(timeouts).await.expect("the browser accepts timeouts");
             client
-        });
+        })
+        .expect("chromedriver responds");
         let browser = Self { client, driver, base: format!("http://{address}/"), _profile: profile };
         // It starts with a page of its own.
         browser.wait(browser.client.goto("about:blank"));
@@ -131,7 +132,8 @@ impl Browser {
             "const done = arguments[arguments.length - 1]; const look = () => {{ let found; try {{ found = ({expression}); }} \
              catch {{ found = null; }} found ? done(found) : requestAnimationFrame(look); }}; look();"
         );
-        match runtime().block_on(self.client.execute_async(&look, Vec::new())) {
+        // The browser's timeout for scripts ends this wait.
+        match within_limit(self.client.execute_async(&look, Vec::new())).expect("chromedriver responds") {
             Ok(found) => found,
             Err(error) => panic!("never {expression}: {error}"),
         }
@@ -233,23 +235,30 @@ impl Browser {
     }
 
     fn wait<T, E: std::fmt::Display>(&self, future: impl Future<Output = Result<T, E>>) -> T {
-        runtime().block_on(future).unwrap_or_else(|error| panic!("{}: {error}", self.base))
+        within_limit(future).expect("chromedriver responds").unwrap_or_else(|error| panic!("{}: {error}", self.base))
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let text = runtime()
-                .block_on(self.client.execute("return location.hash + '\\n' + document.body.innerText", Vec::new()));
-            let text = text.ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default();
+            let text = self.client.execute("return location.hash + '\\n' + document.body.innerText", Vec::new());
+            let text = within_limit(text)
+                .and_then(Result::ok)
+                .and_then(|text| text.as_str().map(str::to_owned))
+                .unwrap_or_default();
             eprintln!("the page's text:\n{text}");
         }
         // The browser ends with its session, chromedriver by its id.
-        let _ = runtime().block_on(self.client.clone().close());
+        let _ = within_limit(self.client.clone().close());
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+/// Waits for a command of the browser. `None` if it takes longer than each timeout of the browser: chromedriver hangs.
+fn within_limit<T>(command: impl Future<Output = T>) -> Option<T> {
+    runtime().block_on(async { tokio::time::timeout(timeout() * 2, command).await.ok() })
 }
 
 /// Reads chromedriver's port from its first lines. `None` if it ended.
