@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_and_what_is_free_are_told_apart() {
+    fn ports_in_use_and_free_are_distinguished() {
         let (held, free) = (Finding::ok("tftp", "held by the running bootdepot, pid 7"), Finding::ok("http", "free"));
         assert_eq!(summary(&[held.clone(), free.clone()]), "tftp: held by the running bootdepot; http: free");
         assert_eq!(summary(&[free.clone(), free]), "http, http: free");
