@@ -440,7 +440,7 @@ impl Load {
     }
 }
 
-/// What a DATA packet is to its client.
+/// The role of a DATA packet for its client.
 enum DataKind {
     New { acknowledge: bool },
     Old { acknowledge: bool },

@@ -28,7 +28,7 @@ reboot
 /// The MAC addresses of the rack's machines. The first is the one that QEMU gives its network card; the others end in 2, 3, …
 const RACK: [&str; 4] = ["52:54:00:12:34:56", "52:54:00:00:00:02", "52:54:00:00:00:03", "52:54:00:00:00:04"];
 
-/// What the machines boot: a release, a profile that names its assets through the release's channel, and the hosts.
+/// The configuration of the machines: a release, profiles that refer to its assets through its channel.
 const MACHINES: &str = r#"
 [[release]]
 name = "demo-1"

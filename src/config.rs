@@ -1,7 +1,7 @@
 //! The configuration: one TOML file and its includes, overridden by environment variables, overridden by flags;
 //! validated as a whole.
 //!
-//! What operators write ([`raw`]) and what the program uses ([`Config`], a settings struct for each room) are separate
+//! The types that operators write ([`raw`]) and those that the program uses ([`Config`], a settings struct for each room) are separate
 //! types. The other rooms do not know this one.
 
 mod access;

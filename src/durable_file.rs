@@ -110,7 +110,7 @@ mod tests {
             faults.fail(step..usize::MAX, libc::EIO);
             let crashed = file(&dir).with_faults(faults.clone()).replace(NEW);
             let found = fs::read(file(&dir).path()).unwrap();
-            // What the crash left does not stand in the way of the next replace.
+            // Leftovers of the crash do not block the next replace.
             file(&dir).replace(NEW).unwrap();
             assert_eq!(fs::read(file(&dir).path()).unwrap(), NEW);
             if crashed.is_ok() {

@@ -31,7 +31,7 @@
 //! | [`boot`] | which host gets which script; what each machine has fetched |
 //! | [`tftp`] | the TFTP server: packets, sans-IO transfers, batched sockets |
 //! | [`http`] | the HTTP server: asset responses, ranges, conditionals |
-//! | [`dhcp`] | the proxyDHCP server: which firmware is told which boot file |
+//! | [`dhcp`] | the proxyDHCP server: which firmware gets which network boot program |
 //! | [`jobs`] | long work that operators order: what to preload or verify, how far that is |
 //! | [`api`] | the data types of the admin API: its JSON, made from the types of the rooms below |
 //! | [`admin`] | the admin listener: the operators' API, the dashboard, metrics and health checks |

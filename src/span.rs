@@ -1,25 +1,16 @@
-//! OpenTelemetry spans. It does not know the exporter.
+//! Spans for OpenTelemetry: one for each transfer, fill and request, none for a packet. It does not know the collector.
 //!
-//! Without the feature `otel`, or without an exporter, all functions here do nothing, so that callers need no condition.
-//! There is one span for each transfer, fill and request, and none for a packet.
+//! With the feature `otel` spans are recorded while a collector is set. Without the feature every function here does nothing,
+//! so that callers need no condition.
 
+mod kind;
 #[cfg(not(feature = "otel"))]
 mod off;
 #[cfg(feature = "otel")]
 mod otel;
 
+pub(crate) use kind::Kind;
 #[cfg(not(feature = "otel"))]
 pub(crate) use off::{Span, carry};
 #[cfg(feature = "otel")]
 pub(crate) use otel::{Span, carry, collect};
-
-/// The kind of a span (OpenTelemetry's `SpanKind`).
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Kind {
-    /// It serves a request of a client.
-    Server,
-    /// It waits for a remote server.
-    Client,
-    /// It is internal work.
-    Internal,
-}

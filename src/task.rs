@@ -49,7 +49,7 @@ pub async fn join<T>(task: JoinHandle<T>) -> Result<T, TaskPanicked> {
     }
 }
 
-/// What a joined task returned, for tasks that may be aborted, such as those of a `JoinSet`. `None` if it was aborted.
+/// The result of a joined task, for tasks that may be aborted, such as those of a `JoinSet`. `None` if it was aborted.
 pub fn joined<T>(result: Result<T, JoinError>) -> Result<Option<T>, TaskPanicked> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -190,7 +190,9 @@ mod tests {
     fn any_of_several_files_triggers_read() {
         let dir = tempfile::tempdir().unwrap();
         let paths = [dir.path().join("cert"), dir.path().join("key")];
-        paths.iter().for_each(|path| fs::write(path, "1").unwrap());
+        for path in &paths {
+            fs::write(path, "1").unwrap();
+        }
         let (mut watched, ()) = WatchedFiles::open(paths.clone(), || Ok::<_, ()>(())).unwrap();
         for path in &paths {
             fs::write(path, "22").unwrap();

@@ -1,4 +1,4 @@
-//! The API: its routes, and the OpenAPI document that describes them. Each file below has the handlers of one resource.
+//! The API: its routes, and the `OpenAPI` document that describes them. Each file below has the handlers of one resource.
 
 mod assets;
 mod events;
@@ -21,7 +21,7 @@ use self::refusals::Refusals;
 use super::machines::Machines;
 use super::state::AdminState;
 
-/// The OpenAPI document without its paths.
+/// The `OpenAPI` document without its paths.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -97,7 +97,7 @@ pub(super) fn machine_routes() -> Router<Machines> {
     OpenApiRouter::new().nest(PREFIX, nested).into()
 }
 
-/// Returns the OpenAPI document.
+/// Returns the `OpenAPI` document.
 #[cfg(test)]
 pub(super) fn document() -> utoipa::openapi::OpenApi {
     routes().into_openapi()

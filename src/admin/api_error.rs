@@ -1,4 +1,4 @@
-//! What is refused, as RFC 9457 writes it. It knows no routes.
+//! Error responses as problem details (RFC 9457). It knows no routes.
 
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;

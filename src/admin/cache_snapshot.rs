@@ -10,7 +10,7 @@ use crate::cache::BlobInfo;
 use crate::catalog::Asset;
 use crate::depot::{Depot, FillStatus, timestamp};
 
-/// What the cache has and what is being fetched, at one moment.
+/// The contents of the cache and the running fills at one moment.
 pub(super) struct CacheSnapshot {
     depot: Depot,
     blobs: HashMap<Digest, (BlobInfo, Option<u64>)>,

@@ -1,4 +1,4 @@
-//! Everything that the admin listener serves: the API with its OpenAPI document, probes and the dashboard.
+//! Everything that the admin listener serves: the API with its `OpenAPI` document, probes and the dashboard.
 
 use axum::routing::get;
 use axum::{Json, Router};

@@ -9,7 +9,7 @@ use crate::api::{Active, Amount, CacheView, OriginView, Status, Totals};
 pub(super) fn current_status(state: &AdminState) -> Status {
     let (boot, depot) = (&state.boot, state.boot.depot());
     let cache = depot.cache();
-    let (stats, trouble) = (cache.stats(), cache.writable().err());
+    let (cache_stats, trouble) = (cache.stats(), cache.writable().err());
     let amount = |bytes, entries: usize| Amount { bytes, entries: entries as u64 };
     let (totals, troubles) = (depot.transfer_totals(), boot.problems());
     let origins: Vec<OriginView> = depot.origins().into_iter().map(Into::into).collect();
@@ -23,12 +23,12 @@ pub(super) fn current_status(state: &AdminState) -> Status {
         listeners: state.listeners.clone(),
         cache: CacheView {
             dir: cache.dir().display().to_string(),
-            limit: stats.limit,
+            limit: cache_stats.limit,
             free: Some(cache.free()).filter(|free| *free != u64::MAX),
             min_free: cache.min_free(),
-            cached: amount(stats.blob_bytes, stats.blob_entries),
-            partial: amount(stats.partial_bytes, stats.partial_entries),
-            quarantined: amount(stats.quarantined_bytes, stats.quarantined_entries),
+            cached: amount(cache_stats.blob_bytes, cache_stats.blob_entries),
+            partial: amount(cache_stats.partial_bytes, cache_stats.partial_entries),
+            quarantined: amount(cache_stats.quarantined_bytes, cache_stats.quarantined_entries),
             writable: trouble.is_none(),
             trouble,
         },

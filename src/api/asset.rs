@@ -27,7 +27,7 @@ pub struct AssetView {
     pub bytes: u64,
     /// Whether it is pinned, so that it is not evicted.
     pub pinned: bool,
-    /// What pins it: `settings`, `operator`, `release NAME` or `job NUMBER`.
+    /// Its pins: `settings`, `operator`, `release NAME` or `job NUMBER`.
     #[serde(with = "text::list")]
     #[schema(value_type = Vec<String>)]
     pub pinned_by: Vec<RetentionReason>,

@@ -90,7 +90,7 @@ pub struct LastReload {
     pub at: Timestamp,
     /// Its outcome.
     pub outcome: LastReloadOutcome,
-    /// What triggered it.
+    /// Its trigger.
     pub trigger: ReloadTrigger,
     /// The errors, a sentence each.
     pub errors: Vec<String>,
@@ -108,7 +108,7 @@ pub enum LastReloadOutcome {
     Failed,
 }
 
-/// What triggered a reload.
+/// The trigger of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ReloadTrigger {

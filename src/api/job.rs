@@ -69,9 +69,9 @@ impl PreloadOrder {
 pub struct JobView {
     /// Unique in this process.
     pub id: u64,
-    /// What kind of work it is.
+    /// The kind of work.
     pub kind: JobKind,
-    /// What it works on, as a text.
+    /// The subject of the work, as text.
     pub what: String,
     /// Its state.
     pub state: JobState,

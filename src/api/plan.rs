@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::word::words;
 use crate::jobs::{self, PlannedState};
 
-/// What a preload would do. Bytes that several assets share count once.
+/// The effect of a preload. Bytes that several assets share count once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Plan {
     /// How many assets there are.

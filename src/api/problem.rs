@@ -14,7 +14,7 @@ pub struct Problem {
     /// The status.
     #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
-    /// What is wrong, and what to do about it.
+    /// The problem, and how to fix it.
     pub detail: String,
     /// The id of the request, under which the log may have more.
     pub instance: String,

@@ -132,7 +132,7 @@ pub struct OriginView {
 pub struct OriginTrouble {
     /// When.
     pub at: Timestamp,
-    /// What was wrong; contains no secrets.
+    /// The problem, without secrets.
     pub message: String,
 }
 

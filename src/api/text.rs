@@ -20,6 +20,7 @@ pub(super) mod optional {
 
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de};
 
+    #[expect(clippy::ref_option, reason = "serde hands over the field by reference")]
     pub(in crate::api) fn serialize<T: Display, S: Serializer>(
         value: &Option<T>,
         serializer: S,

@@ -54,7 +54,7 @@ mod tests {
     use crate::boot::Role;
     use crate::depot::{CacheState, Outcome};
 
-    /// Of the enums that a file keeps, too: the words of the file are those of the API.
+    /// Enums that are stored in a file use the same words as the API.
     #[test]
     fn kept_words_match_wire_words() {
         fn check<T: Serialize + VariantNames>(values: &[T]) {

@@ -292,7 +292,7 @@ mod tests {
 
     /// A body that always sends something before the stall timeout, and never ends.
     #[tokio::test]
-    async fn a_catalog_that_comes_drop_by_drop_is_not_waited_for() {
+    async fn slow_catalog_body_times_out() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/catalog.toml", listener.local_addr().unwrap()).parse().unwrap();
         std::thread::spawn(move || {
@@ -305,6 +305,6 @@ mod tests {
         });
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
         let error = fetch_within(Duration::from_millis(300), &origins, &url, None).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("{url} did not come within 15 s"));
+        assert_eq!(error.to_string(), format!("{url} was not received within 15 s"));
     }
 }

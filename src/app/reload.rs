@@ -143,7 +143,7 @@ impl Reloader {
         answered.await.unwrap_or_else(|_| Err(stopping()))
     }
 
-    /// How they stand. LoadedState only.
+    /// The status, from memory alone.
     pub fn status(&self) -> CatalogView {
         self.status.view()
     }

@@ -55,7 +55,7 @@ pub enum SourceUrlError {
 }
 
 impl SourceUrl {
-    /// What it refers to.
+    /// The target of the reference.
     pub fn target(&self) -> &SourceTarget {
         &self.target
     }

@@ -1,4 +1,4 @@
-//! What a request says about the machine that made it. All values are the client's word; scripts must quote them.
+//! The identity that a request claims for its machine. All values are the client's word; scripts must quote them.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +13,7 @@ use super::uuid::Uuid;
 /// The most characters kept of a text: more than SMBIOS tables hold (64 in practice), and one line of a screen.
 const MAX_TEXT: usize = 128;
 
-/// What boards report whose vendor left a field empty, in lower case.
+/// Placeholders of vendors that left a field empty, in lower case.
 const PLACEHOLDERS: [&str; 14] = [
     "to be filled by o.e.m.",
     "to be filled by oem",
@@ -31,7 +31,7 @@ const PLACEHOLDERS: [&str; 14] = [
     "0123456789",
 ];
 
-/// What is known about a machine. Texts are as the client wrote them, cut to 128 characters, without control characters.
+/// The known identity of a machine. Texts are as the client wrote them, cut to 128 characters, without control characters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machine {
     /// The address of the network card it boots from.

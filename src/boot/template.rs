@@ -20,7 +20,7 @@ pub(super) struct TemplateError {
     pub(super) template: String,
     /// The line, counted from 1, if known.
     pub(super) line: Option<usize>,
-    /// What is wrong.
+    /// The problem.
     pub(super) reason: String,
 }
 

@@ -40,7 +40,7 @@ async fn wait_for(condition: impl Fn() -> bool) {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.expect("the condition holds in time");
+    tokio::time::timeout(std::time::Duration::from_mins(1), waiting).await.expect("the condition holds in time");
 }
 
 fn file(text: &str) -> FileSettings {

@@ -1,6 +1,6 @@
 //! One-time tokens for files that only their own host may fetch, and the address of each host's last script.
 //!
-//! TokenStore are stored by their digest, so the duration of a lookup does not reveal how much of a wrong token is right.
+//! Tokens are stored by their digest, so the duration of a lookup does not reveal how much of a wrong token is right.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

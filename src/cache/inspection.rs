@@ -9,7 +9,7 @@ use super::scan::{Found, Scan};
 use crate::asset::Digest;
 use crate::fault_points::FaultPoints;
 
-/// What is in a cache's directory.
+/// The contents of a cache directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     /// The size of each blob in bytes.

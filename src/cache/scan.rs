@@ -11,7 +11,7 @@ use tracing::warn;
 use super::dir::Dir;
 use crate::asset::Digest;
 
-/// What is in a cache's directory.
+/// The contents of a cache directory.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub(super) blobs: Vec<Found>,

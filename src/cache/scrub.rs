@@ -193,7 +193,7 @@ fn hash(
     size: u64,
     pace: &mut dyn FnMut(Duration, u64) -> ControlFlow<()>,
 ) -> io::Result<Option<Verifier>> {
-    // No readahead: its pages could not be told from those that were in memory before.
+    // No readahead: its pages would look like pages that were in memory before.
     let _ = fadvise(file, 0, None, Advice::Random);
     let length = file.metadata()?.len();
     if length < size {

@@ -1,4 +1,4 @@
-//! What the cache reports about itself.
+//! Statistics of the cache.
 
 use std::time::SystemTime;
 

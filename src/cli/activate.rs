@@ -29,7 +29,7 @@ pub struct ActivateCommand {
     flags: Flags,
 }
 
-/// What the state of the release means for `--wait`.
+/// The meaning of the release's state for `--wait`.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Live,
@@ -61,12 +61,11 @@ impl ActivateCommand {
                     return Ok(ExitCode::SUCCESS);
                 }
             }
-            release = match &mut events {
-                Some(events) => self.next(&client, events).await?,
-                None => {
-                    events = Some(client.events(&[Topic::Release]).await?);
-                    self.find(&client).await?
-                }
+            release = if let Some(events) = &mut events {
+                self.next(&client, events).await?
+            } else {
+                events = Some(client.events(&[Topic::Release]).await?);
+                self.find(&client).await?
             };
         }
     }

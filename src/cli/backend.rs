@@ -1,4 +1,4 @@
-//! Who answers a command: the running server, or, without one, this process. The differences between the two are here: what is
+//! Backends of commands: the running server or, without one, this process. This file holds their differences: what is
 //! said on standard error, what is opened, and what has to be closed at the end. All else is [`ApiClient`].
 
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use crate::app;
 use crate::cache::CacheError;
 use crate::config::{Config, Flags};
 
-/// Who answers a command.
+/// The backend of a command.
 pub(super) struct Backend {
     client: ApiClient,
     local: Option<LocalDepot>,
@@ -45,7 +45,7 @@ impl Backend {
             Discovery::Server(client) => return Ok(client.into()),
             Discovery::NoServer { settings, reason } => (settings, reason),
         };
-        let config = app::complete_at_hand(settings).await.map_err(UsageError::new)?;
+        let config = app::complete_at_hand(*settings).await.map_err(UsageError::new)?;
         for warning in &config.warnings {
             say(format_args!("bootdepot: {}", plain(warning)));
         }

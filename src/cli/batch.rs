@@ -11,7 +11,7 @@ use super::{print, say};
 use crate::api::AssetView;
 use crate::jobs::{is_glob, matcher};
 
-/// What was done to one asset.
+/// The action on one asset.
 pub(super) struct ItemResult {
     /// A line for people.
     pub(super) text: String,
@@ -22,7 +22,7 @@ pub(super) struct ItemResult {
 /// The result for one asset, or why there is none. An outer error ends the batch: the next asset would meet it as well.
 pub(super) type ItemOutcome<T = ItemResult> = anyhow::Result<Result<T, String>>;
 
-/// Tells an error that concerns one asset from one that ends the batch.
+/// Separates an error that concerns one asset from one that ends the batch.
 pub(super) fn item<T>(response: Result<T, ClientError>) -> ItemOutcome<T> {
     match response {
         Ok(value) => Ok(Ok(value)),

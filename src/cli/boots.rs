@@ -46,9 +46,10 @@ impl BootsCommand {
         let backend = Backend::ledger(&self.flags).await?;
         let found = backend.run(async |client| item(client.host(&self.host).await)).await?;
         let machine = found.map_err(|reason| anyhow::anyhow!("{}: {reason}", self.host))?;
-        let printed = match self.json {
-            true => serde_json::to_string_pretty(&machine)? + "\n",
-            false => show(&machine, Timestamp::now(), &zone)?,
+        let printed = if self.json {
+            serde_json::to_string_pretty(&machine)? + "\n"
+        } else {
+            show(&machine, Timestamp::now(), &zone)?
         };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)
@@ -99,7 +100,7 @@ fn may_concern(event: &Event, known: Option<&MachineView>) -> bool {
     }
 }
 
-/// What has been printed of a machine's newest boot.
+/// The printed part of a machine's newest boot.
 #[derive(Default)]
 struct Printed {
     skipped: Option<u64>,

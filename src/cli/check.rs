@@ -26,7 +26,7 @@ use report::Report;
 ///
 /// Looks at the settings, the files, ports and secrets of the server, each origin in use (name, connection, TLS, credentials, clock),
 /// each object that the catalog names (existence, size, advertised checksum, block list), and whether the active releases
-/// have room in the cache. Nothing is fetched but block lists, and nothing is changed; a server may run meanwhile. Run it as
+/// have room in the cache. Nothing is fetched but block lists, and nothing is changed; a server may be running. Run it as
 /// the user that runs the server.
 ///
 /// Exits with status 1 where something fails, and with 0 where there are only warnings.
@@ -77,7 +77,7 @@ async fn look(config: &Config) -> Report {
     Report { groups }
 }
 
-/// What is wrong with settings, in the form of a report.
+/// Configuration errors as a report.
 fn wrong_settings(errors: &ConfigErrors) -> serde_json::Value {
     let findings = errors.iter().map(|error| {
         let (place, message) = (error.place.to_string(), error.to_string());

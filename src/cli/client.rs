@@ -110,7 +110,7 @@ impl ApiClient {
         self.post(&["scrub"]).await
     }
 
-    /// What a preload would mean. Starts nothing.
+    /// The plan of a preload. Starts nothing.
     pub(super) async fn plan(&self, order: &PreloadOrder) -> Result<Plan, ClientError> {
         self.send(&["preload"], &PreloadOrder { dry_run: true, ..order.clone() }).await
     }
@@ -128,8 +128,7 @@ impl ApiClient {
     /// Cancels a job. Does nothing if it has ended.
     pub(super) async fn cancel(&self, id: u64) -> Result<(), ClientError> {
         match self.request::<JobView>(Method::DELETE, &path(&["jobs", &id.to_string()]), None).await {
-            Ok(_) => Ok(()),
-            Err(ClientError::Refused { status: StatusCode::CONFLICT, .. }) => Ok(()),
+            Ok(_) | Err(ClientError::Refused { status: StatusCode::CONFLICT, .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -93,7 +93,7 @@ fn explain(key: Option<&str>, json: bool) -> anyhow::Result<String> {
     if json {
         return Ok(serde_json::to_string_pretty(&chosen)? + "\n");
     }
-    // One key is told in full; of many, the first paragraph each.
+    // One key is explained in full, several with their first paragraph.
     let whole = key.is_some();
     let mut text = String::new();
     for one in chosen {
@@ -175,12 +175,12 @@ mod tests {
             asset[].sha256
                 takes    64 hexadecimal digits, as sha256sum prints them
                 must be set
-                The SHA-256 of its bytes. Nothing else is ever served under the name.
+                SHA-256 of its bytes. Nothing else is ever served under the name.
         "#);
     }
 
     #[test]
-    fn effective_settings_are_printed_as_toml_and_as_json() {
+    fn effective_settings_print_as_toml_and_json() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("b.toml");
         std::fs::write(&path, "include = [\"none/*.toml\"]\n[cache]\ndir = \"/c\"\n").unwrap();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_explained_with_what_is_in_it() {
+    fn table_is_explained_with_its_keys() {
         let text = explain(Some("http.tls"), false).unwrap();
         assert!(text.starts_with("[http.tls]\n"), "{text}");
         for key in ["http.tls.listen", "http.tls.cert", "http.tls.key"] {

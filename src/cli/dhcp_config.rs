@@ -47,7 +47,7 @@ enum Server {
     Kea,
     /// Lines for the dhcpd.conf of ISC dhcpd
     Isc,
-    /// What to enter where
+    /// Form fields and values
     Opnsense,
 }
 

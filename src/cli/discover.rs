@@ -14,7 +14,7 @@ pub(super) enum Discovery {
     /// No server can be found.
     NoServer {
         /// The settings, which may have errors.
-        settings: Draft,
+        settings: Box<Draft>,
         /// Why.
         reason: ClientError,
     },
@@ -34,7 +34,7 @@ pub(super) async fn discover(flags: &Flags) -> anyhow::Result<Discovery> {
             }
             Ok(Discovery::Server(client))
         }
-        Err(reason) if reason.is_no_server() => Ok(Discovery::NoServer { settings, reason }),
+        Err(reason) if reason.is_no_server() => Ok(Discovery::NoServer { settings: Box::new(settings), reason }),
         Err(error) => Err(error.into()),
     }
 }

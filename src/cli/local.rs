@@ -45,7 +45,7 @@ impl LocalDepot {
         let origins = Origins::new(config.origins, config.timeouts)?;
         let cache = Cache::open(config.cache)?;
         let depot = Depot::new(config.catalog, origins, cache, config.fill);
-        // What releases hold is not evicted to make room for a preload.
+        // Releases keep their assets when a preload needs space.
         let releases = Releases::open(config.releases, depot.clone(), record);
         let boot = Boot::new(config.roster, releases, Ledger::in_memory(), depot.clone());
         let parts = AdminParts {

@@ -18,7 +18,7 @@ pub struct ManCommand {
     out: Option<PathBuf>,
 }
 
-/// What the first page says besides: names, and what they are.
+/// Additional sections of the first page.
 const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
     (
         "ENVIRONMENT",

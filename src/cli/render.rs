@@ -20,7 +20,7 @@ use crate::config::{Config, Flags};
 /// Print the script that a machine would get, or a file of it
 ///
 /// As the settings say: every release that they make active counts as live, and of a channel without one its last. Where the
-/// running server has another live, standard error is told. Nothing is noted: tokens in URLs are samples, and each secret in a
+/// running server has another live, standard error says so. Nothing is recorded: tokens in URLs are samples, and each secret in a
 /// file is shown as `(secret)`.
 ///
 /// Exits with status 1 where the machine would get nothing to boot; the script that says so to the machine is printed all
@@ -189,7 +189,7 @@ fn file_of(roster: &Roster, machine: &Machine, file: &str, visit: &RequestContex
     }
 }
 
-/// What a command comes to.
+/// The result of a command.
 struct Rendered {
     output: String,
     note: Option<String>,
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hosts_script_is_printed_with_a_sample_of_a_token() {
+    fn host_script_prints_sample_token() {
         let rendered = render(&["--mac", "246e.9600.0001", "--base", "http://boot.lab"]);
         assert!(rendered.boots && rendered.note.is_none());
         let argument = "ks=http://boot.lab/hosts/r630-01/ks.cfg?token=made-for-each-script";
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn as_json_it_says_whose_it_is_and_what_it_names() {
+    fn json_names_host_and_dependencies() {
         let rendered = render(&["--mac", "246e.9600.0001", "--json"]);
         let json: serde_json::Value = serde_json::from_str(&rendered.output).unwrap();
         assert_eq!(
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_a_machine_by_its_name_and_any_key_will_do() {
+    fn host_is_found_by_name_or_key() {
         let by_name = render(&["--host", "r630-01"]);
         assert_eq!((by_name.boots, &by_name.output), (true, &render(&["--mac", "246e96000001"]).output));
         let absent = render(&["--host", "r630-02"]);
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_live_in_the_place_of_what_the_settings_say_is_told() {
+    fn other_live_release_is_reported() {
         let view = |name: &str, state: &str| -> ReleaseView {
             serde_json::from_value(json!({
                 "name": name, "channel": "okd", "state": state, "active": true, "reason": null, "cached": 1, "total": 1,
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_nobody_named_is_a_failure_that_is_printed() {
+    fn unknown_machine_fails_and_prints_script() {
         let rendered = render(&["--serial", "ABC1234"]);
         assert!(!rendered.boots && rendered.output.contains("serial number ABC1234"), "{}", rendered.output);
         let note = "no [[host]] matches this machine, and [defaults] has no profile; this is the script that asks again until there is one";

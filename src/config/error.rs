@@ -17,11 +17,11 @@ pub struct ConfigError {
     pub key: KeyPath,
     /// Name of the list element (asset, origin, …) that the key belongs to.
     pub of: Option<String>,
-    /// What is wrong.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// What is wrong with a value.
+/// The problem of a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// The file cannot be read.
@@ -29,7 +29,7 @@ pub enum Problem {
     Unreadable {
         /// The operating system's message.
         reason: String,
-        /// What to do, if known.
+        /// Advice, if any.
         hint: &'static str,
     },
     /// The file is not valid TOML.
@@ -55,7 +55,7 @@ pub enum Problem {
     /// A required key is missing.
     #[error("this is missing; expected {expected}")]
     Missing {
-        /// What to write.
+        /// The expected value.
         expected: String,
     },
     /// A key requires another key that is missing.

@@ -53,13 +53,13 @@ impl Site {
         Config::load(&self.flags, self.environment.clone())
     }
 
-    /// What is wrong, with the directory's name left out.
+    /// The errors, without the directory's name.
     fn errors(&self) -> String {
         let directory = format!("{}/", self.dir.path().display());
         self.load().expect_err("these settings are wrong").to_string().replace(&directory, "")
     }
 
-    /// What `config show` prints, with the directory's name left out.
+    /// The output of `config show`, without the directory's name.
     fn shown(&self) -> String {
         let sections: Vec<_> = self.load().unwrap().show().iter().map(ToString::to_string).collect();
         sections.join("\n").replace(&format!("{}/", self.dir.path().display()), "")
@@ -116,7 +116,7 @@ fn every_file_of_the_config_directory_parses() {
 }
 
 #[test]
-fn each_catalog_of_firmware_has_files_for_bios_and_uefi() {
+fn firmware_catalogs_cover_bios_and_uefi() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/firmware");
     let told = |name: &str, extra: &str| {
         let site = Site::new(&format!("include = [{:?}]\n{extra}", directory.join(name)));
@@ -143,7 +143,7 @@ fn the_settings_in_the_readme_are_settings() {
 }
 
 #[test]
-fn the_defaults_in_the_comments_of_the_file_are_the_defaults() {
+fn defaults_in_file_comments_are_correct() {
     let text = include_str!("../../config/bootdepot.toml");
     let site = Site::new("");
     let defaults = site.shown();
@@ -270,7 +270,7 @@ fn firmware_is_given_the_files_that_are_there() {
 }
 
 #[test]
-fn every_way_to_write_a_host_and_a_profile_is_taken() {
+fn all_host_and_profile_forms_parse() {
     let site = Site::new(&format!(
         r#"
         {}
@@ -343,7 +343,7 @@ fn each_kind_of_credentials_is_taken() {
 }
 
 #[test]
-fn an_asset_is_as_old_as_the_file_that_declares_it() {
+fn asset_has_mtime_of_its_file() {
     let site = Site::new("include = [\"more.toml\"]").file("more.toml", &asset("a"));
     let written = std::time::UNIX_EPOCH + Duration::new(1_700_000_000, 987_654_321);
     fs::File::options().append(true).open(site.dir.path().join("more.toml")).unwrap().set_modified(written).unwrap();

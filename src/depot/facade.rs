@@ -191,7 +191,7 @@ impl Depot {
         self.shared.pins.save_if_stale(self.shared.cache.is_available());
     }
 
-    /// What prevents the depot from being ready, one sentence each; empty if it is ready.
+    /// Reasons why the depot is not ready, one sentence each; empty if it is ready.
     pub fn readiness_problems(&self) -> Vec<String> {
         self.shared.cache.writable().err().into_iter().collect()
     }

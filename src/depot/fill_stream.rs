@@ -38,7 +38,7 @@ enum Source {
     Bypass(Box<Bypass>),
 }
 
-/// What a reader of a fill gets next.
+/// The next step of a reader of a fill.
 enum Next {
     Bytes(Bytes),
     Complete(BlobStream),

@@ -18,7 +18,7 @@ pub(super) const HELD_TAIL: u64 = 64 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct WaiterId(u64);
 
-/// What a reader may send next.
+/// Bytes that a reader may send next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readable {
     /// These bytes, verified by the block list: they stay valid whatever happens to the fill.
@@ -233,7 +233,7 @@ impl FillProgress {
         self.claimed.clear();
     }
 
-    /// What may be sent to a reader that has reached `offset` and requested bytes up to `end`. `tail` bytes before `end` are
+    /// The bytes for a reader that has reached `offset` and requested bytes up to `end`. `tail` bytes before `end` are
     /// held back until they are verified; with `whole_only`, all bytes are.
     pub(super) fn readable(&self, offset: u64, end: u64, tail: u64, whole_only: bool) -> Readable {
         if whole_only {

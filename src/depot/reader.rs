@@ -70,14 +70,16 @@ impl Reader {
                 let blob = Blob::new(self.depot.clone(), Arc::clone(&self.asset), entry);
                 return self.blob_stream(blob, range, delivery, state).await;
             }
+            // Boxed below: a request for a cached blob need not carry the state of a fill.
             let bypass = self.bypass(range);
             let unreadable = matches!(found, Lookup::Unreadable(_));
             if unreadable || self.depot.shared.no_space.contains_key(&self.asset.digest) {
-                return ByteStream::bypass(bypass.await, range.len()).await;
+                return Box::pin(ByteStream::bypass(bypass.await, range.len())).await;
             }
             if let Some((fill, state)) = self.depot.join_fill(&self.asset, InterestKind::Permanent)? {
                 let state = if self.started_fill { CacheState::Miss } else { state };
-                return ByteStream::fill(self.depot.clone(), fill, range, options, state, bypass).await;
+                let opening = ByteStream::fill(self.depot.clone(), fill, range, options, state, bypass);
+                return Box::pin(opening).await;
             }
         }
     }
@@ -137,7 +139,7 @@ impl Depot {
             let size = match fill.wait_started().await {
                 FillState::Filling(partial) => partial.size(),
                 FillState::Complete(entry) => entry.size(),
-                FillState::Starting | FillState::NotStored(_) => self.size(asset).await?,
+                FillState::Starting | FillState::NotStored(_) => Box::pin(self.size(asset)).await?,
                 FillState::Failed(error) => return Err(error),
             };
             snapshot.replies.sizes.insert(key, size).await;

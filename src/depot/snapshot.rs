@@ -43,7 +43,7 @@ pub(super) struct Snapshot {
     pub(super) replies: SourceCache,
 }
 
-/// What sources reported about blobs that are not cached. Entries expire after `negative_ttl`.
+/// Sources' reports about blobs that are not cached. Entries expire after `negative_ttl`.
 #[derive(Clone)]
 pub(super) struct SourceCache {
     pub(super) sizes: moka::future::Cache<SourceKey, u64>,

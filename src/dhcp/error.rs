@@ -31,7 +31,7 @@ fn list(known: &[String]) -> String {
     if known.is_empty() { "no interface with an IPv4 address".to_owned() } else { known.join(", ") }
 }
 
-/// What to do about a port that cannot be bound, as the end of the message; empty if only the source can say.
+/// Advice about a port that cannot be bound, which ends the message; empty if the source says it all.
 fn remedy(port: u16, error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse if port == ServerPort::Dhcp.number() => {

@@ -41,7 +41,7 @@ impl ServerPort {
     }
 }
 
-/// What a reply depends on besides the request.
+/// The context of a reply besides the request.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplyContext<'c> {
     /// The port that received the request.

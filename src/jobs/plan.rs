@@ -18,12 +18,12 @@ const CONCURRENT_REQUESTS: usize = 16;
 /// The timeout of all these requests together: an operator waits for the plan, which does not need every size.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What bringing some assets into the cache will mean. Bytes that several assets have in common count once.
+/// The plan of a preload. Bytes that several assets share count once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// How many assets there are.
     pub assets: usize,
-    /// Those that are here.
+    /// The cached ones.
     pub cached: Cached,
     /// Those that are not.
     pub missing: Missing,
@@ -33,7 +33,7 @@ pub struct Plan {
     pub items: Vec<PlanItem>,
 }
 
-/// What is here.
+/// The cached part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cached {
     /// How many assets.
@@ -42,14 +42,14 @@ pub struct Cached {
     pub bytes: u64,
 }
 
-/// What is missing.
+/// The missing part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Missing {
     /// How many assets.
     pub assets: usize,
     /// How many bytes, of those whose size is known.
     pub bytes: u64,
-    /// Of how many the size is not known.
+    /// The number of assets of unknown size.
     pub unknown_sizes: usize,
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn run(job: &Job, depot: &Depot, verifying: &Arc<Semaphore>, ev
     }
 }
 
-/// What running an item needs.
+/// The context in which an item runs.
 struct Runner<'j> {
     job: &'j Job,
     depot: &'j Depot,

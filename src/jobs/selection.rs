@@ -29,7 +29,7 @@ pub struct Selection {
     pub all: bool,
 }
 
-/// What a name of a selection refers to.
+/// The kind of object that a name of a selection refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SelectedKind {
     /// An asset.
@@ -47,7 +47,7 @@ pub enum SelectedKind {
 /// An unknown name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownName {
-    /// What it should refer to.
+    /// The expected kind.
     pub kind: SelectedKind,
     /// The name.
     pub name: String,

@@ -1,8 +1,8 @@
-//! What a job is to do.
+//! The work of a job.
 
 use super::selection::Selection;
 
-/// What a job is to do.
+/// The work of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// Fetch assets into the cache.

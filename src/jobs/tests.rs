@@ -38,7 +38,7 @@ struct Preload {
 }
 
 /// The longest time without an event of a running job, which publishes its progress twice a second.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 struct TestJobs {
     dir: tempfile::TempDir,

@@ -44,7 +44,7 @@ pub enum OriginError {
     Credentials {
         /// The origin's `match`.
         origin: String,
-        /// What was tried.
+        /// The attempted operation.
         reason: String,
         /// The underlying error.
         source: Option<Cause>,
@@ -76,7 +76,7 @@ pub enum OriginError {
         host: String,
         /// The kind of failure.
         fault: TlsFault,
-        /// What is wrong.
+        /// The problem.
         reason: String,
         /// The underlying error.
         source: Option<Cause>,
@@ -120,7 +120,7 @@ pub enum OriginError {
     BadReply {
         /// The source URL.
         source_url: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
         /// The underlying error.
         source: Option<Cause>,
@@ -150,7 +150,7 @@ pub enum OriginError {
     Settings {
         /// The origin's `match`.
         origin: String,
-        /// What is wrong, and what to do.
+        /// The problem, and how to fix it.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What a reply shows of the server itself: its clock and its certificate.
+//! Facts that a reply shows about the server: its clock and its certificate.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};

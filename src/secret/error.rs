@@ -24,7 +24,7 @@ pub enum SecretError {
     InvalidReference {
         /// The text after `vault:`.
         reference: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: &'static str,
     },
     /// Vault does not return the secret.

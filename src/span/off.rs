@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use super::Kind;
+use super::kind::Kind;
 
 /// A span that does nothing.
 #[derive(Debug)]

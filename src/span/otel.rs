@@ -8,7 +8,7 @@ use opentelemetry::trace::{SpanBuilder, SpanKind, SpanRef, Status, TraceContextE
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
 
-use super::Kind;
+use super::kind::Kind;
 
 /// Creates spans. Not set without an exporter.
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();

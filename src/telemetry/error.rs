@@ -10,7 +10,7 @@ pub enum TelemetryError {
     Filter {
         /// The value of the variable.
         text: String,
-        /// What is wrong with it.
+        /// The problem.
         source: Box<dyn Error + Send + Sync>,
     },
     /// `BOOTDEPOT_LOG_FORMAT` has an unknown value.

@@ -16,7 +16,7 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 
 use super::lost_lines::LostLines;
 
-/// LogWriter in the buffer at most. A rack of 500 machines logs some 5,000 lines during a boot, so a reader may pause for
+/// The most lines in the buffer. A rack of 500 machines logs some 5,000 lines during a boot, so a reader may pause for
 /// seconds. At 400 bytes a line this is 3 MiB.
 const BUFFERED: usize = 8192;
 /// How long process exit waits for a blocked reader: longer than the guard's own 1.1 seconds.

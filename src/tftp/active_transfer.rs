@@ -42,7 +42,7 @@ pub(super) struct ActiveTransfer {
 pub(super) struct Termination {
     /// Its outcome.
     pub(super) outcome: Outcome,
-    /// What the log adds to the outcome.
+    /// Details that the log adds to the outcome.
     pub(super) detail: Option<String>,
     /// The message of the ERROR packet to the peer; `None` if the peer gets none.
     pub(super) peer_message: Option<&'static str>,

@@ -1,4 +1,4 @@
-//! What a requested file name resolves to: an asset, or a boot script that is generated for the request.
+//! The content behind a requested file name: an asset, or a boot script that is generated for the request.
 
 use std::sync::Arc;
 

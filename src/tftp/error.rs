@@ -19,7 +19,7 @@ pub enum TftpError {
     Resources(#[source] io::Error),
 }
 
-/// What to do about an address that cannot be bound, as the end of the message; empty if only the source can say.
+/// Advice about an address that cannot be bound, which ends the message; empty if the source says it all.
 fn remedy(address: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {

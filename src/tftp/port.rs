@@ -27,7 +27,7 @@ const REMEMBERED: usize = 64;
 /// ERROR packets to peers without a transfer: enough to inform a lost client, too few for an amplifier.
 const ERROR_LIMIT: RateLimit = RateLimit { burst: 50.0, per_second: 50.0 };
 
-/// What a port is used for; both in single-port mode.
+/// The use of a port; both in single-port mode.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PortRole {
     /// The port accepts requests.

@@ -84,7 +84,7 @@ impl Socket {
     }
 }
 
-/// Enlarges the buffers: beyond the system's limit with the capability CAP_NET_ADMIN, else up to it. Never shrinks those of an
+/// Enlarges the buffers: beyond the system's limit with the capability `CAP_NET_ADMIN`, else up to it. Never shrinks those of an
 /// inherited socket, which another process may have enlarged. Returns the receive buffer's size in bytes.
 fn enlarge_buffers(udp: &UdpSocket) -> usize {
     // Linux doubles the requested size for its own bookkeeping, and reports the doubled value.

@@ -23,7 +23,7 @@ pub(crate) struct Client {
     idle_timeout: Duration,
     connected_at: Instant,
     /// When the client last made progress, or last became the one to act: milliseconds since `connected_at`.
-    client_turn_since: AtomicU64,
+    turn_since: AtomicU64,
     /// Responses, or pieces of them, that the server is producing.
     server_turns: AtomicUsize,
     /// Whether the last write found no room in the socket.
@@ -58,7 +58,7 @@ impl Client {
             secure,
             idle_timeout,
             connected_at: Instant::now(),
-            client_turn_since: AtomicU64::new(0),
+            turn_since: AtomicU64::new(0),
             server_turns: AtomicUsize::new(0),
             write_blocked: AtomicBool::new(false),
             close_reason: AtomicU8::new(CloseReason::Client as u8),
@@ -93,7 +93,7 @@ impl Client {
     pub(super) fn idle_deadline(&self, now: Instant) -> Option<Instant> {
         // Pairs with the drop of `ServerTurn`: a reader that sees no server turn also sees when the last one ended.
         let servers_turn = self.server_turns.load(Ordering::Acquire) > 0 && !self.is_write_blocked();
-        let since = self.connected_at + Duration::from_millis(self.client_turn_since.load(Ordering::Relaxed));
+        let since = self.connected_at + Duration::from_millis(self.turn_since.load(Ordering::Relaxed));
         let deadline = if servers_turn { now } else { since } + self.idle_timeout;
         if deadline > now { Some(deadline) } else { None }
     }
@@ -112,7 +112,7 @@ impl Client {
 
     fn begin_client_turn(&self) {
         let elapsed = u64::try_from(self.connected_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.client_turn_since.store(elapsed, Ordering::Relaxed);
+        self.turn_since.store(elapsed, Ordering::Relaxed);
     }
 }
 

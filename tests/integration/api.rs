@@ -115,7 +115,7 @@ impl EventCounter {
             let length = self.reader.read_line(&mut line).expect("the next event arrives in time");
             assert!(length > 0, "the stream ended after {} events and {} omitted", self.ended, self.omitted);
             if let Some(name) = line.strip_prefix("event: ") {
-                event = name.trim_end().to_owned();
+                name.trim_end().clone_into(&mut event);
                 if event == "reset" {
                     return false;
                 }

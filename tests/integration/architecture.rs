@@ -28,7 +28,7 @@ const ROWS: [&[&str]; 13] = [
 const UNSAFE: [&str; 2] = ["src/cache/map.rs", "src/tftp/batch.rs"];
 
 #[test]
-fn no_room_imports_a_room_that_is_built_on_it() {
+fn imports_follow_room_order() {
     let mut wrong = Vec::new();
     for (file, text) in sources() {
         let room = room_of(&file);
@@ -87,7 +87,7 @@ fn circles_are_found_through_reexports() {
 }
 
 #[test]
-fn the_reader_of_imports_sees_every_way_to_write_one() {
+fn import_reader_finds_every_form() {
     let line = "use crate::asset::Digest; fn f(_: crate::depot::Depot) -> crate::{http, tftp::server} {}";
     assert_eq!(rooms_named_in(line), ["asset", "depot", "http", "tftp"]);
     assert_eq!(rooms_named_in("use crate::{asset::{ByteRange, Digest}, cache::Cache};"), ["asset", "cache"]);

@@ -14,6 +14,7 @@ mod dashboard;
 mod deploy;
 mod dhcp;
 mod http_clients;
+mod language;
 mod ledger;
 mod logs;
 mod metrics;

@@ -1,4 +1,4 @@
-//! The API against its OpenAPI document: schemathesis sends random requests, and checks that each response is documented.
+//! The API against its `OpenAPI` document: schemathesis sends random requests, and checks that each response is documented.
 
 use std::time::Duration;
 

@@ -71,15 +71,13 @@ fn output_within(child: Child, limit: Duration) -> Result<Output, Option<Output>
     let pid = Pid::from_child(&child);
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(child.wait_with_output()));
-    let output = |received: std::io::Result<Output>| received.expect("a program's output can be read");
-    match receiver.recv_timeout(stretch(limit)) {
-        Ok(received) => Ok(output(received)),
-        Err(_) => {
-            // Fails if it has just ended.
-            let _ = kill_process(pid, Signal::KILL);
-            Err(receiver.recv_timeout(Duration::from_secs(5)).ok().map(output))
-        }
+    let output = |result: std::io::Result<Output>| result.expect("a program's output can be read");
+    if let Ok(result) = receiver.recv_timeout(stretch(limit)) {
+        return Ok(output(result));
     }
+    // Fails if it has just ended.
+    let _ = kill_process(pid, Signal::KILL);
+    Err(receiver.recv_timeout(Duration::from_secs(5)).ok().map(output))
 }
 
 /// Kills a child at a deadline unless it is dropped before: a read of the child's output then ends instead of hanging.

@@ -3,6 +3,9 @@
 use std::io::Write;
 
 /// Reports the running test as skipped, also in the file that `BOOTDEPOT_SKIPPED` names: `tests/run` lists its lines at the end.
+///
+/// # Panics
+/// If that file cannot be written.
 pub fn note(reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");

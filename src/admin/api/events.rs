@@ -28,7 +28,7 @@ pub(super) struct Wanted {
     topics: Option<String>,
 }
 
-/// What happens, as it happens
+/// Events as they happen
 ///
 /// Server-sent events. The names and what they hold: `status` (as of `/status`, every two seconds), `transfer` and
 /// `transfer-ended` (as in `/transfers`), `fill` and `fill-ended` (as in `/fills`), `job` (as in `/jobs`) and `job-item`
@@ -54,7 +54,7 @@ pub(super) async fn follow(
             ApiError::new(StatusCode::BAD_REQUEST, format!("there is no topic {unknown:?}; there are {known}"))
         })?,
     };
-    // One that is none of ours is one that is gone.
+    // An unknown id counts as an expired one.
     let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(0));
     let Some(stream) = events::subscribe(&state, topics, last).await else {
         let detail = "there are too many readers of events; close one, or come back later";

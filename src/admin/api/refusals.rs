@@ -1,4 +1,4 @@
-//! What any request to the API may be refused with, for the document.
+//! Errors that every request to the API may get, for the `OpenAPI` document.
 
 use std::collections::BTreeMap;
 

@@ -25,7 +25,7 @@ pub(in crate::admin) struct Topics(u8);
 impl Topic {
     /// Returns the names of all topics, with `separator` between them.
     pub(in crate::admin) fn names(separator: &str) -> String {
-        Self::VARIANTS.iter().map(|topic| topic.into_str()).collect::<Vec<_>>().join(separator)
+        Self::VARIANTS.iter().map(Topic::into_str).collect::<Vec<_>>().join(separator)
     }
 }
 

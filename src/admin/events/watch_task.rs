@@ -22,8 +22,8 @@ pub(in crate::admin) async fn watch(state: AdminState, stop: CancellationToken) 
     let watching = async {
         loop {
             ring.wait_for_subscription().await;
-            let watched = state.clone();
-            let mut watcher = blocking(move || ChangeWatcher::new(&watched)).await;
+            let shared = state.clone();
+            let mut watcher = blocking(move || ChangeWatcher::new(&shared)).await;
             ring.set_watching();
             let mut tick = interval(POLL_INTERVAL);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

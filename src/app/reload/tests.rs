@@ -36,7 +36,7 @@ impl House {
         format!("file://{}", self.path("catalog.toml").display())
     }
 
-    /// What a server that starts with the settings as they are hands over.
+    /// The initial state of a server that starts with the current settings.
     async fn start(&self) -> (Reloader, ReloadTask, Boot) {
         let flags = Flags { config: Some(self.path("bootdepot.toml")), ..Flags::default() };
         let loaded = catalog::load(&Inputs::new(&flags, [])).await.unwrap_or_else(|errors| panic!("{errors}"));
@@ -79,7 +79,7 @@ async fn who_asks_meanwhile_is_answered_by_one_load() {
 }
 
 #[tokio::test]
-async fn the_copy_of_the_catalog_is_kept_in_a_directory_that_is_made_again() {
+async fn catalog_copy_survives_lost_directory() {
     let house = House::new();
     house.write("bootdepot.toml", &house.sharing());
     house.write("catalog.toml", &assets(&["a"]));
@@ -90,7 +90,7 @@ async fn the_copy_of_the_catalog_is_kept_in_a_directory_that_is_made_again() {
     reloads.keep_copy().await;
     assert!(!house.path("cache").exists(), "that is the cache's to make");
     boot.depot().cache().probe().unwrap();
-    // Whoever stops the server at once loses nothing.
+    // An immediate stop loses nothing.
     let stop = CancellationToken::new();
     stop.cancel();
     reloads.run(stop).await;
@@ -128,7 +128,7 @@ async fn a_failure_changes_nothing_and_is_told_everywhere() {
 }
 
 #[tokio::test]
-async fn a_bad_catalog_of_an_origin_without_validators_is_told_of_once() {
+async fn bad_catalog_without_validator_reported_once() {
     let house = House::new();
     house.write("bootdepot.toml", &house.sharing());
     house.write("catalog.toml", &assets(&["a"]));
@@ -152,7 +152,7 @@ async fn a_bad_catalog_of_an_origin_without_validators_is_told_of_once() {
 }
 
 #[tokio::test]
-async fn a_catalog_that_met_a_broken_file_is_taken_when_the_file_is_mended() {
+async fn catalog_applies_after_file_is_corrected() {
     let house = House::new();
     house.write("bootdepot.toml", &house.sharing());
     house.write("catalog.toml", &assets(&["a"]));
@@ -178,7 +178,7 @@ async fn a_catalog_that_met_a_broken_file_is_taken_when_the_file_is_mended() {
     assert_eq!(status.sources.last().unwrap().error, None);
     let last = status.last_reload.unwrap();
     assert_eq!((last.outcome, last.errors.len()), (crate::api::LastReloadOutcome::Unchanged, 0));
-    // What a command found wrong with the files is wrong until it is told otherwise.
+    // An error that a command found in the files stays until a later load succeeds.
     house.write("bootdepot.toml", &(house.sharing() + "max_sice = 1\n"));
     assert!(reloads.reload(ReloadTrigger::Signal, None).await.is_err());
     reloads.look().await;
@@ -186,7 +186,7 @@ async fn a_catalog_that_met_a_broken_file_is_taken_when_the_file_is_mended() {
 }
 
 #[tokio::test]
-async fn a_catalog_that_comes_back_as_it_was_is_no_trouble_any_more() {
+async fn restored_catalog_clears_problem() {
     let house = House::new();
     house.write("bootdepot.toml", &house.sharing());
     house.write("catalog.toml", &assets(&["b"]));
@@ -201,7 +201,7 @@ async fn a_catalog_that_comes_back_as_it_was_is_no_trouble_any_more() {
 }
 
 #[tokio::test]
-async fn a_catalog_that_is_gone_stays_as_it_was_and_the_files_are_taken() {
+async fn missing_catalog_keeps_last_version() {
     let house = House::new();
     let settings = house.sharing();
     house.write("bootdepot.toml", &settings);

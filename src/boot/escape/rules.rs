@@ -1,4 +1,4 @@
-//! What no script can contain, whatever its language.
+//! Characters that no script may contain, whatever its language.
 
 /// Why a value cannot be written in a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

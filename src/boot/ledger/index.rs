@@ -123,7 +123,7 @@ impl Index {
             }
         }
         self.record(key, Role::Script, SCRIPT_NAME, at, |attempt| {
-            attempt.record_script(profile.map(stored_name), plan, at)
+            attempt.record_script(profile.map(stored_name), plan, at);
         });
         if let Some(machine) = self.machines.get_mut(&key) {
             machine.address = Some(peer);

@@ -33,7 +33,7 @@ struct Channel {
 /// The state of all channels.
 #[derive(Debug, Default)]
 pub(super) struct Channels {
-    channels: Vec<Channel>,
+    list: Vec<Channel>,
     /// How long each replaced release is kept.
     kept: BTreeMap<String, SystemTime>,
     /// The kept releases that were removed from the configuration.
@@ -124,17 +124,17 @@ impl Channels {
         let has = |name: &String| channels.iter().any(|channel| channel.by_name(name).is_some());
         let unclaimed = record.rest(kept.iter().filter(|(name, until)| !has(name) && **until > now));
         kept.retain(|name, _| has(name) && channels.iter().all(|channel| channel.live.as_ref() != Some(name)));
-        Self { channels, kept, removed: Vec::new(), unclaimed }
+        Self { list: channels, kept, removed: Vec::new(), unclaimed }
     }
 
     /// Replaces the releases, as a restart would, but also serves machines that boot from removed releases: a live release
     /// stays live until the active release of its channel is cached. Without one, it is kept like a replaced release.
     pub(super) fn replace(&mut self, releases: Vec<Release>, record: Record, now: SystemTime) {
         let before = std::mem::replace(self, Self::new(releases, record, now));
-        for channel in &before.channels {
+        for channel in &before.list {
             let Some(live) = channel.live().filter(|live| !self.is_live(live)) else { continue };
             let same = |new: &&mut Channel| new.name.is_some() && new.name == channel.name;
-            let successor = if self.has(&live.name) { None } else { self.channels.iter_mut().find(same) };
+            let successor = if self.has(&live.name) { None } else { self.list.iter_mut().find(same) };
             match successor.filter(|new| new.live.is_none() && new.active.is_some()) {
                 Some(new) => (new.live, new.former) = (Some(live.name.clone()), Some(Arc::clone(live))),
                 None => self.keep(live, now + KEEP),
@@ -157,19 +157,19 @@ impl Channels {
 
     /// Whether the configuration has a release of this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.channels.iter().any(|channel| channel.by_name(name).is_some())
+        self.list.iter().any(|channel| channel.by_name(name).is_some())
     }
 
     /// Whether the configuration has no releases.
     pub(super) fn is_empty(&self) -> bool {
-        self.channels.is_empty()
+        self.list.is_empty()
     }
 
     /// Returns the record of this state.
     pub(super) fn record(&self) -> Record {
         let mut record = self.unclaimed.clone();
         record.keep(&self.kept);
-        for channel in &self.channels {
+        for channel in &self.list {
             let recorded = ChannelRecord {
                 active: channel.active.clone(),
                 live: channel.live.clone(),
@@ -186,7 +186,7 @@ impl Channels {
 
     /// Activates the release of this name; `None` if there is none.
     pub(super) fn activate(&mut self, name: &str) -> Option<Arc<Release>> {
-        let channel = self.channels.iter_mut().find(|channel| channel.by_name(name).is_some())?;
+        let channel = self.list.iter_mut().find(|channel| channel.by_name(name).is_some())?;
         channel.active = Some(name.to_owned());
         channel.by_name(name).cloned()
     }
@@ -195,7 +195,7 @@ impl Channels {
     /// went live.
     pub(super) fn advance(&mut self, is_cached: impl Fn(&Release) -> bool, now: SystemTime) -> Vec<Arc<Release>> {
         let mut switched = Vec::new();
-        for channel in &mut self.channels {
+        for channel in &mut self.list {
             let Some(active) = channel.get(channel.active.as_ref()).cloned() else { continue };
             if channel.live.as_ref() == Some(&active.name) || !is_cached(&active) {
                 continue;
@@ -214,17 +214,17 @@ impl Channels {
 
     /// Returns all releases by channel, otherwise in the order of the configuration.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Release>> {
-        self.channels.iter().flat_map(|channel| &channel.releases)
+        self.list.iter().flat_map(|channel| &channel.releases)
     }
 
     /// Returns the active releases.
     pub(super) fn active(&self) -> impl Iterator<Item = &Arc<Release>> {
-        self.channels.iter().filter_map(|channel| channel.get(channel.active.as_ref()))
+        self.list.iter().filter_map(|channel| channel.get(channel.active.as_ref()))
     }
 
     /// Returns the releases that are active, live, or both.
     pub(super) fn active_or_live(&self) -> impl Iterator<Item = &Arc<Release>> {
-        let live = self.channels.iter().filter(|channel| channel.live != channel.active);
+        let live = self.list.iter().filter(|channel| channel.live != channel.active);
         self.active().chain(live.filter_map(Channel::live))
     }
 
@@ -236,17 +236,17 @@ impl Channels {
 
     /// Returns the live releases that were removed from the configuration.
     pub(super) fn former(&self) -> impl Iterator<Item = &Arc<Release>> {
-        self.channels.iter().filter_map(|channel| channel.former.as_ref())
+        self.list.iter().filter_map(|channel| channel.former.as_ref())
     }
 
     /// Whether a release is active.
     pub(super) fn is_active(&self, release: &Release) -> bool {
-        self.channels.iter().any(|channel| channel.active.as_ref() == Some(&release.name))
+        self.list.iter().any(|channel| channel.active.as_ref() == Some(&release.name))
     }
 
     /// Whether a release is live.
     pub(super) fn is_live(&self, release: &Release) -> bool {
-        self.channels.iter().any(|channel| channel.live.as_ref() == Some(&release.name))
+        self.list.iter().any(|channel| channel.live.as_ref() == Some(&release.name))
     }
 
     /// Returns when a replaced release is no longer kept; `None` if it is not kept.
@@ -271,7 +271,7 @@ impl Channels {
 
     /// Returns the live and active release of a channel; `None` if there is no such channel.
     pub(super) fn channel(&self, name: &str) -> Option<ChannelStatus<'_>> {
-        let channel = self.channels.iter().find(|channel| channel.name.as_deref() == Some(name))?;
+        let channel = self.list.iter().find(|channel| channel.name.as_deref() == Some(name))?;
         Some(ChannelStatus { live: channel.live(), active: channel.get(channel.active.as_ref()) })
     }
 }

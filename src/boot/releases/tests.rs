@@ -21,7 +21,7 @@ use crate::depot::{Depot, FillSettings, RetentionReason};
 use crate::origin::{Origins, Timeouts};
 
 /// Fails a test that waits in vain, however slow the machine is.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 const NAMES: [&str; 5] = ["okd/1/kernel", "okd/1/rootfs", "okd/2/kernel", "okd/2/rootfs", "memtest"];
 
 /// A directory with source files, a cache and a record.

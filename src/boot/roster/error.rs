@@ -10,7 +10,7 @@ pub struct RosterError {
     pub subject: Subject,
     /// The path of setting keys from there, the outermost first.
     pub key: Vec<String>,
-    /// What is wrong.
+    /// The problem.
     pub problem: RosterProblem,
 }
 
@@ -76,7 +76,7 @@ pub enum RosterProblem {
     Invalid {
         /// The text.
         found: String,
-        /// What it must be.
+        /// The expected form.
         expected: &'static str,
     },
     /// A template that does not compile.

@@ -12,7 +12,7 @@ pub struct Script {
     pub host: Option<String>,
     /// The name of the profile that it boots.
     pub profile: Option<String>,
-    /// What the script names: assets by their names, files as `hosts/NAME/FILE`.
+    /// References of the script: assets by name, files as `hosts/NAME/FILE`.
     pub named: Vec<(Role, String)>,
     /// Why this is not the profile's script, but one that shows the reason and retries.
     pub error: Option<ScriptError>,

@@ -1,4 +1,4 @@
-//! What the index knows of one blob.
+//! The index entry of one blob.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! What evictions remove, and why they may not free enough.
+//! Results of evictions: the blobs to remove, or why not enough can be freed.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ pub(in crate::cache) struct Quarantined {
     pub(super) since: SystemTime,
 }
 
-/// What is to be removed from the disk. It is out of the index already; [`Index::restore`](super::Index::restore) puts it
+/// The blob to remove from the disk. It is no longer in the index; [`Index::restore`](super::Index::restore) puts it
 /// back.
 #[derive(Debug)]
 pub(in crate::cache) enum Victim<T> {

@@ -13,7 +13,7 @@ pub(in crate::cache) struct Reservation {
     pub(super) filling: bool,
 }
 
-/// What claiming the partial of a digest found.
+/// The result of claiming the partial of a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cache) enum ClaimOutcome {
     /// There is no partial.

@@ -159,7 +159,7 @@ impl<T> Index<T> {
         self.total().saturating_add(size).saturating_sub(self.limit)
     }
 
-    /// What is reserved and not yet allocated on the disk counts as used.
+    /// Bytes that are reserved but not yet allocated count as used.
     fn over_disk(&self, size: u64, free: u64) -> u64 {
         self.min_free.saturating_add(self.unallocated()).saturating_add(size).saturating_sub(free)
     }

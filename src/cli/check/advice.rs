@@ -1,4 +1,4 @@
-//! What is wrong with a source, in words that tell the troubles apart, and which setting to change for it.
+//! Advice on the problems of a source: the cause, and which setting to change.
 
 use crate::catalog::Asset;
 use crate::config::Config;
@@ -9,15 +9,15 @@ use crate::origin::{OriginError, Route, TlsFault};
 pub(super) struct Trouble {
     /// In a word or two.
     pub(super) kind: &'static str,
-    /// What was found.
+    /// The finding.
     pub(super) found: String,
-    /// What to do.
+    /// How to fix it.
     pub(super) remedy: String,
-    /// What else cannot be checked because of it.
+    /// Checks that it prevents.
     pub(super) scope: Scope,
 }
 
-/// What a problem affects.
+/// The scope of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     /// No source of this origin at this server can be asked.
@@ -52,7 +52,7 @@ impl Step {
     }
 }
 
-/// What an error is about: which source of which asset, and how it is reached.
+/// The subject of an error: a source of an asset, and how it is reached.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) config: &'a Config,
@@ -63,7 +63,7 @@ pub(super) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// What to do about a setting of the origin, and where it is.
+    /// Advice about a setting of the origin, with its place.
     fn mend_origin(&self, key: &str) -> String {
         match &self.route.origin {
             Some(prefix) => {
@@ -84,18 +84,18 @@ impl Subject<'_> {
         }
     }
 
-    /// What to do about a setting of the asset, and where it is.
+    /// Advice about a setting of the asset, with its place.
     pub(super) fn mend_asset(&self, key: &str) -> String {
         let name = self.asset.name.as_str();
         format!("correct `{key}` of [[asset]] {name:?} ({})", self.config.place_in("asset", name, key))
     }
 
-    /// What to do about the setting that names the source.
+    /// Advice about the setting that names the source.
     fn mend_source(&self) -> String {
         self.mend_asset(if self.blocks { "blocks" } else { "sources" })
     }
 
-    /// What to do about the setting that names the server.
+    /// Advice about the setting that names the server.
     fn mend_server(&self) -> String {
         match (&self.route.server, &self.route.bucket) {
             (Some(server), _) if server.proxy.is_some() => self.mend_origin("proxy"),
@@ -269,7 +269,7 @@ impl Subject<'_> {
                     correct()
                 ),
             ),
-            // What is left is about who asks, not about what is asked for.
+            // The remaining errors concern the credentials, not the object.
             _ => trouble(credentials, format!("the store does not take the {identity} ({said})"), correct()),
         }
     }

@@ -51,7 +51,7 @@ fn directory(config: &Config, dir: &Path, survey: &Inspection) -> Finding {
     }
 }
 
-/// What the active releases and the pinned assets come to.
+/// Total size of the active releases and the pinned assets.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wanted {
     /// Bytes of them that are cached.

@@ -86,7 +86,7 @@ pub(super) fn firmware(config: &Config) -> Group {
     Group { what: "firmware", place: "[dhcp.nbp]".to_owned(), summary, findings }
 }
 
-/// What the settings come to, and what they warn of.
+/// A summary of the configuration, and its warnings.
 pub(super) fn settings(config: &Config) -> Group {
     let warned = config.warnings.iter().map(|warning| {
         Finding::wrong(Verdict::Warning, "settings", "hardly meant", warning.clone(), "correct it, if it is not meant")

@@ -1,4 +1,4 @@
-//! What a source says of an object, against what the catalog says.
+//! Compares an object at its source with the catalog.
 
 use super::advice::{Scope, Subject, Trouble};
 use super::outcome::Outcome;
@@ -30,7 +30,7 @@ pub(super) fn compare(subject: &Subject<'_>, stat: &Stat) -> Outcome {
     checksum(subject, stat, &asset.digest, "sha256")
 }
 
-/// Compares the checksum that a source tells with that of the setting `key`.
+/// Compares the checksum that a source reports with the setting `key`.
 fn checksum(subject: &Subject<'_>, stat: &Stat, digest: &Digest, key: &str) -> Outcome {
     let size = bytes(stat.size);
     match &stat.checksum {

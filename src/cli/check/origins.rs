@@ -36,7 +36,7 @@ const SKEW_REFUSED: SignedDuration = SignedDuration::from_mins(15);
 /// A clock that differs by as much is not kept, and will differ by more.
 const SKEW_NOTED: SignedDuration = SignedDuration::from_mins(1);
 
-/// What was found of the origins.
+/// Findings about the origins.
 pub(super) struct Found {
     pub(super) groups: Vec<Group>,
     /// How long the objects are, by the digest that their assets have.
@@ -57,13 +57,13 @@ struct Family {
     items: Vec<Item>,
 }
 
-/// What was found of a family.
+/// Findings about a family.
 struct Looked {
     family: Family,
     steps: Vec<Finding>,
-    /// What is wrong with the origin itself, and at which step.
+    /// The problem of the origin itself, and the step that found it.
     broken: Option<(Step, Trouble)>,
-    /// What there is to say of the origin in a line.
+    /// A line about the origin.
     facts: Vec<String>,
     /// One for each item.
     outcomes: Vec<Outcome>,
@@ -181,7 +181,7 @@ struct Look<'a> {
     permits: &'a Semaphore,
 }
 
-/// What the objects of a family have shown so far of what is around them.
+/// Facts about the origin of a family that its objects have shown so far.
 #[derive(Default)]
 struct Shown {
     broken: OnceLock<(Step, Trouble)>,
@@ -363,7 +363,7 @@ async fn connect(host: &str, port: u16, addresses: &[SocketAddr]) -> Result<Sock
 }
 
 impl Looked {
-    /// What is said of the family; `had` are the assets (and block lists) that some source has.
+    /// The findings about the family; `had` are the assets (and block lists) that at least one source has.
     fn groups(self, had: &HashSet<(AssetName, bool)>) -> [Group; 2] {
         let is_had = |item: &Item| had.contains(&(item.asset.name.clone(), item.blocks));
         let worst = |had: bool| if had { Verdict::Warning } else { Verdict::Failed };

@@ -113,7 +113,7 @@ fn one(
     }
 }
 
-/// What it means that a port is in use, by these processes as far as they can be seen.
+/// The finding for a port in use, with the visible processes that use it.
 fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Inspection, setting: &str) -> Finding {
     let wrong = |result, found, remedy| Finding::wrong(result, what, "in use", found, remedy);
     if let Some(Holder { pid, .. }) = holders.iter().find(|holder| holder.name == "bootdepot") {
@@ -216,7 +216,7 @@ fn holders(kind: Type, address: SocketAddr) -> Option<Vec<Holder>> {
     let has = |target: &FDTarget| matches!(target, FDTarget::Socket(inode) if inodes.contains(inode));
     let processes = all_processes().into_iter().flatten().filter_map(Result::ok);
     let holders = processes.filter_map(|process| {
-        // Of processes of other users the files are not shown.
+        // The files of other users' processes are not visible.
         process.fd().ok()?.filter_map(Result::ok).find(|fd| has(&fd.target))?;
         Some(Holder { pid: process.pid, name: process.stat().ok()?.comm })
     });
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_and_what_is_free_are_told_apart() {
+    fn ports_in_use_and_free_are_distinguished() {
         let (held, free) = (Finding::ok("tftp", "held by the running bootdepot, pid 7"), Finding::ok("http", "free"));
         assert_eq!(summary(&[held.clone(), free.clone()]), "tftp: held by the running bootdepot; http: free");
         assert_eq!(summary(&[free.clone(), free]), "http, http: free");

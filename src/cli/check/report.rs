@@ -1,4 +1,4 @@
-//! What the checks found, and what it comes to. It knows no terminal.
+//! The findings of the checks and their total. It knows no terminal.
 
 use std::process::ExitCode;
 
@@ -27,9 +27,9 @@ pub(super) struct Finding {
     pub(super) result: Verdict,
     /// In a word or two, what kind of trouble it is; the same for all of a kind.
     pub(super) trouble: Option<&'static str>,
-    /// What was found.
+    /// The finding.
     pub(super) found: String,
-    /// What to do about it.
+    /// How to fix it.
     #[serde(rename = "do")]
     pub(super) remedy: Option<String>,
 }
@@ -37,11 +37,11 @@ pub(super) struct Finding {
 /// Things that were looked at together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Group {
-    /// What they are: `cache`, `assets`.
+    /// Their subject: `cache`, `assets`.
     pub(super) what: &'static str,
     /// Where they are.
     pub(super) place: String,
-    /// What was found of all of them together.
+    /// Findings about all of them together.
     pub(super) summary: String,
     /// Each of them.
     pub(super) findings: Vec<Finding>,

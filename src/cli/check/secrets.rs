@@ -1,4 +1,4 @@
-//! Whether the secrets can be had that files of hosts need. What they are is looked at by nobody.
+//! Checks that the secrets of hosts' files are available. It never shows their values.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::cli::format::count;
 use crate::config::Config;
 use crate::secret::Secret;
 
-/// Hosts of a secret that are named; of more the number is told.
+/// The most hosts of a secret that are listed by name; further ones are counted.
 const NAMED: usize = 3;
 
 /// Asks for every secret that is kept elsewhere, as a machine's file would. None where there is none.

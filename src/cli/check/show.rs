@@ -4,11 +4,11 @@ use super::report::{Finding, Report, Verdict};
 use crate::cli::format::{plain, wrapped};
 use crate::cli::table::Table;
 
-/// Of findings of one kind in one check, so many are shown in full: a bucket that is gone is one trouble, not 400.
+/// The most findings of one kind that a check shows in full: a missing bucket is one problem, not 400.
 const SHOWN: usize = 3;
 /// The longest lines, in characters.
 const WIDTH: usize = 100;
-/// What stands before the lines below a check's.
+/// Indent of the lines below a check's first line.
 const INDENT: &str = "         ";
 
 /// The report; with `verbose`, each thing that was looked at.
@@ -33,7 +33,7 @@ pub(super) fn show(report: &Report, verbose: bool) -> String {
     text + "\n" + &sum(report) + "\n"
 }
 
-/// What is said of the findings of one check.
+/// The lines about one check's findings.
 fn below(findings: &[Finding], verbose: bool) -> String {
     let mut text = String::new();
     // How many of each kind of trouble are shown, and how many are not.
@@ -79,7 +79,7 @@ fn lines(paragraph: &str, indent: &str) -> String {
     })
 }
 
-/// What it comes to.
+/// The total.
 fn sum(report: &Report) -> String {
     let all = report.groups.len();
     let of = |verdict, words: &str| {

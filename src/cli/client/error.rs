@@ -22,7 +22,7 @@ pub(in crate::cli) enum ClientError {
     ConnectFailed {
         /// The address of the admin listener.
         address: SocketAddr,
-        /// What went wrong.
+        /// The problem.
         reason: String,
     },
     /// Something listens there, and there is no response.
@@ -30,10 +30,10 @@ pub(in crate::cli) enum ClientError {
     NoResponse {
         /// The address of the admin listener.
         address: SocketAddr,
-        /// What went wrong.
+        /// The problem.
         reason: String,
     },
-    /// What the request names does not exist.
+    /// The requested object does not exist.
     #[error("{0}")]
     NotFound(String),
     /// The token is missing, wrong, or of a viewer.
@@ -41,7 +41,7 @@ pub(in crate::cli) enum ClientError {
     Unauthorized {
         /// The address of the admin listener.
         address: SocketAddr,
-        /// What the server says.
+        /// The server's message.
         detail: String,
         /// Where this command takes a token from.
         hint: String,
@@ -53,7 +53,7 @@ pub(in crate::cli) enum ClientError {
         server: Option<SocketAddr>,
         /// The status of the response.
         status: StatusCode,
-        /// What the response says.
+        /// The response's message.
         detail: String,
     },
     /// The response is not one of this API.

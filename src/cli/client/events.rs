@@ -27,7 +27,7 @@ const RECONNECT: Duration = Duration::from_millis(250);
 /// The pause after which the stream counts as incomplete where the server has too many readers of events.
 const TOO_MANY_READERS: Duration = Duration::from_secs(1);
 
-/// What commands follow.
+/// Events that commands follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub(in crate::cli) enum Topic {
@@ -47,7 +47,7 @@ pub(in crate::cli) enum Event {
     Host(MachineView),
     /// A release changed.
     Release(ReleaseView),
-    /// Events were lost: fetch again what they would have told.
+    /// Events were lost: fetch their subjects again.
     Missed,
 }
 
@@ -88,17 +88,14 @@ impl EventStream {
                 }
                 continue;
             };
-            match timeout(SILENCE, body.frame()).await {
-                Ok(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.events.extend(self.parser.feed(&data));
-                    }
+            if let Ok(Some(Ok(frame))) = timeout(SILENCE, body.frame()).await {
+                if let Ok(data) = frame.into_data() {
+                    self.events.extend(self.parser.feed(&data));
                 }
+            } else {
                 // It ended, broke off, or is silent.
-                Ok(Some(Err(_)) | None) | Err(_) => {
-                    self.body = None;
-                    self.parser.rest.clear();
-                }
+                self.body = None;
+                self.parser.rest.clear();
             }
         }
     }
@@ -166,7 +163,7 @@ impl Parser {
             "reset" | "omitted" => Ok(Event::Missed),
             _ => return None,
         };
-        // What is not understood has to be fetched by other means, which says why.
+        // Events that cannot be parsed count as lost; fetching the data reports the reason.
         Some(event.unwrap_or(Event::Missed))
     }
 }

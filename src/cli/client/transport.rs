@@ -14,7 +14,7 @@ use super::tcp::Tcp;
 pub(super) enum Transport {
     /// That of a running server, with its guard.
     Tcp(Tcp),
-    /// That of this process, without a guard: whoever can open the cache may do everything.
+    /// The router of this process, without a guard: a user who can open the cache may do everything.
     InProcess(Router),
 }
 

@@ -4,15 +4,15 @@ use std::fmt::{self, Write as _};
 
 use crate::config::Explanation;
 
-/// What stands above the keys. Everything else is the schema's.
+/// The text above the keys. The schema supplies everything else.
 const PREFACE: &str = "\
 # Settings
 
 <!-- Made by `bootdepot config explain --markdown`; change the doc comments in src/config/raw.rs instead. -->
 
-One TOML file, named by `--config`; over it variables of the environment; over both, flags. `bootdepot config show` prints what
-is in force, and where each value was set; `bootdepot config schema` prints a JSON Schema for editors. An unknown key is an error
-that names the nearest known one, and all errors of a file are told at once.
+One TOML file, named by `--config`; overridden by environment variables, overridden by flags. `bootdepot config show` prints what
+the effective values and where each was set; `bootdepot config schema` prints a JSON Schema for editors. An unknown key is an error
+that names the nearest known one, and all errors of a file are reported together.
 
 A variable is `BOOTDEPOT_` and the key in capitals, with `__` for each dot: `BOOTDEPOT_CACHE__DIR`. Keys within lists of tables
 have none. Sizes are `\"8 MiB\"`, `\"200 GB\"` or a number of bytes, durations `\"30s\"`, `\"5m\"`, `\"1h\"`, `\"7d\"`.

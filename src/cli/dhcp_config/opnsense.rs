@@ -15,7 +15,7 @@ const FIELDS: [(&str, Platform); 5] = [
     ("Set ARM UEFI (64-bit) filename", Platform::EfiArm64),
 ];
 
-/// What to enter where: `OPNsense` has one form for each of its DHCP servers.
+/// Form fields and values: `OPNsense` has one form for each of its DHCP servers.
 pub(super) fn settings(site: &Site) -> String {
     let mut text = "# Boot files from bootdepot, for OPNsense. Take the part of the DHCP server that you use.\n\n\
         # --- Services > Dnsmasq DNS & DHCP (the default since 25.7) ---\n\

@@ -1,4 +1,4 @@
-//! What all DHCP servers are told: where this server is, and which firmware gets which file.
+//! Values for every DHCP server: the address of this server, and the network boot program of each kind of firmware.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -34,7 +34,7 @@ impl Site {
     }
 }
 
-/// Why machines that were sent to `address` would find nobody there, a sentence each.
+/// Reasons why machines could not reach this server at `address`, one sentence each.
 pub(super) fn nobody_there(config: &Config, address: Ipv4Addr) -> Vec<String> {
     let hears = |listen: &SocketAddr| match listen.ip() {
         // One on every address of IPv6 takes IPv4 along.
@@ -50,7 +50,7 @@ pub(super) fn nobody_there(config: &Config, address: Ipv4Addr) -> Vec<String> {
     } else if !tftp.iter().any(|listen| hears(listen) && listen.port() == 69) {
         said.push(format!("firmware asks for its boot file at port 69 alone, and tftp.listen is {}", list(tftp)));
     }
-    // Who advertises another base has something in between.
+    // A different advertised base means a proxy in between.
     if config.http.advertise.is_none() && !http.iter().any(hears) {
         said.push(format!("nobody hears HTTP at {address}: http.listen is {}", list(http)));
     }
@@ -75,7 +75,7 @@ fn list(addresses: &[Ipv4Addr]) -> String {
     if texts.is_empty() { "none but the loopback's".to_owned() } else { texts.join(", ") }
 }
 
-/// The address to name where nobody said: that of `[dhcp] interface`, else the one that `[tftp]` or `[http]` listens on,
+/// The default address: that of `[dhcp] interface`, else the one that `[tftp]` or `[http]` listens on,
 /// else this machine's only one.
 pub(super) fn here(
     config: &Config,

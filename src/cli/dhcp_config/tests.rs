@@ -52,7 +52,7 @@ fn config(settings: &str) -> Config {
 }
 
 #[test]
-fn the_address_is_the_one_that_is_not_in_doubt() {
+fn unambiguous_address_is_chosen() {
     let of = |last: u8| InterfaceAddress { address: [10, 0, 0, last].into(), mask: [255, 255, 255, 0].into() };
     let named = |settings: &str, all: &[InterfaceAddress]| {
         here(&config(settings), all, |name| Ok(if name == "eno1" { vec![of(7)] } else { Vec::new() }))
@@ -91,7 +91,7 @@ fn the_files_are_those_of_the_settings() {
 }
 
 #[test]
-fn urls_have_the_port_of_the_listener_at_their_address() {
+fn urls_have_port_of_their_listener() {
     let base = |settings: &str| Site::of(&config(settings), [10, 0, 0, 8].into()).map(|site| site.base);
     assert_eq!(base("[http]\nlisten = [\"127.0.0.1:80\", \"10.0.0.8:8080\"]\n").unwrap(), "http://10.0.0.8:8080");
     assert_eq!(base("[http]\nlisten = [\"[::]:0\"]\nadvertise = \"http://b\"\n").unwrap(), "http://b");

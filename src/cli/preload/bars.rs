@@ -28,11 +28,11 @@ pub(super) struct Bars {
 /// How the characters of a line are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Widths {
-    /// Of an asset's name.
+    /// Width of an asset's name.
     name: usize,
-    /// Of an asset's bar; 0: it has none.
+    /// Width of an asset's bar; 0 without one.
     bar: usize,
-    /// Of the bar of all; 0: it has none.
+    /// Width of the total's bar; 0 without one.
     total: usize,
 }
 

@@ -44,6 +44,6 @@ impl Interrupts {
                 return;
             }
         }
-        pending().await
+        pending::<()>().await;
     }
 }

@@ -31,7 +31,7 @@ enum Form {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Event<'e> {
-    /// What is cached and what is missing; `by` is who does the work.
+    /// The cached and the missing assets; `by` is the backend.
     Plan {
         by: &'static str,
         #[serde(flatten)]
@@ -62,7 +62,7 @@ impl Report {
         Self { form, printed: HashMap::new() }
     }
 
-    /// What is to be printed of the plan.
+    /// The printed form of the plan.
     pub(super) fn plan(&mut self, plan: &Plan, order: &PreloadOrder, by: &'static str) -> serde_json::Result<String> {
         if matches!(self.form, Form::Json) {
             return Event::Plan { by, plan }.line();
@@ -129,7 +129,7 @@ impl Report {
         }
     }
 
-    /// What is to be printed at the end.
+    /// The text at the end.
     pub(super) fn summary(&self, job: &JobView, plan: &Plan) -> serde_json::Result<String> {
         if matches!(self.form, Form::Json) {
             return Event::Summary(&job.without_items()).line();

@@ -11,7 +11,7 @@ use crate::jobs::{ItemState, JobState, PlannedState};
 /// Characters of a name that stand before a bar, where there is room.
 pub(super) const NAME: usize = 32;
 
-/// What is cached and what is missing.
+/// The cached and the missing assets.
 pub(super) fn plan(plan: &Plan, verify: bool) -> String {
     if plan.assets == 0 {
         return "no assets selected: nothing to do\n".to_owned();
@@ -161,7 +161,7 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
     text.push('\n');
     text.push_str(match (job.state, left) {
         (JobState::Cancelled, 1..) => "run it again to resume\n",
-        // What was not done was kept from it by what failed.
+        // Failed assets prevented the rest.
         (JobState::Failed, 1..) => {
             "fix the cause and run it again; with --keep-going the other assets are fetched all the same\n"
         }

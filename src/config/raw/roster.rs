@@ -1,4 +1,4 @@
-//! `[[profile]]`, `[[host]]` and `[defaults]` as operators write them, and whom the doc comments address.
+//! `[[profile]]`, `[[host]]` and `[defaults]` as operators write them, the readers of the doc comments.
 
 use std::collections::BTreeMap;
 
@@ -96,7 +96,7 @@ pub(in crate::config) enum File {
 pub(in crate::config) struct FileTable {
     /// The template file, relative to the file that names it, or the name of a `[[template]]`.
     pub(in crate::config) template: Written<FilePath>,
-    /// Who may fetch it. Default: every client.
+    /// Clients that may fetch it. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::config) only_from: Option<OnlyFrom>,
     /// Media type. By default the suffix of the file's name decides.
@@ -104,7 +104,7 @@ pub(in crate::config) struct FileTable {
     pub(in crate::config) content_type: Option<Written<MediaType>>,
 }
 
-/// Who may fetch a file.
+/// Clients that may fetch a file.
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::config) enum OnlyFrom {
@@ -120,7 +120,7 @@ pub(in crate::config) struct Host {
     /// Its name: letters, digits and hyphens, with dots between labels.
     #[schemars(length(min = 1))]
     pub(in crate::config) name: String,
-    /// What identifies it: any one of the given keys is sufficient.
+    /// Its identity: any one of the given keys is sufficient.
     pub(in crate::config) r#match: Match,
     /// The profile that it boots.
     #[schemars(length(min = 1))]
@@ -142,7 +142,7 @@ pub(in crate::config) struct Host {
     pub(in crate::config) secrets: BTreeMap<String, Written<SecretText>>,
 }
 
-/// What identifies a machine.
+/// The identity of a machine.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Match {

@@ -83,7 +83,7 @@ fn a_file_that_is_no_toml_is_shown() {
 }
 
 #[test]
-fn a_broken_line_that_may_hold_a_secret_is_not_shown() {
+fn syntax_error_hides_possible_secret() {
     let text = Site::new("[[origin]]\nmatch = \"s3://\"\ncredentials = { secret_access_key = \"hunter2 }\n").errors();
     assert!(!text.contains("hunter2"), "{text}");
     assert!(text.contains("bootdepot.toml:3: invalid TOML: column "), "{text}");
@@ -105,7 +105,7 @@ fn a_missing_file_says_how_to_name_another() {
 }
 
 #[test]
-fn an_included_file_must_exist_and_include_no_other() {
+fn included_file_exists_without_includes() {
     let site = Site::new("include = [\"none.toml\", \"more.toml\"]").file("more.toml", "include = []\ninclude2 = 1");
     assert_snapshot!(site.errors(), @r#"
         the configuration has 3 errors
@@ -137,7 +137,7 @@ fn what_does_not_exist_yet_is_unknown() {
 }
 
 #[test]
-fn proxy_dhcp_needs_an_interface_and_files_that_are_there() {
+fn proxy_dhcp_requires_interface_and_files() {
     let site = Site::new(&format!(
         "[dhcp]\nmode = \"proxy\"\n[dhcp.nbp]\nbios = \"undionly.kpx\"\nefi-x64 = \"a\"\nefi-ia32 = \"nothing\"\nefi_arm64 = \"a\"\n\
          [tftp.files]\n\"undionly.kpxe\" = \"a\"\n{}",
@@ -246,7 +246,7 @@ sha256 = "0"
 }
 
 #[test]
-fn what_an_access_key_id_refers_to_must_be_there() {
+fn access_key_id_reference_must_exist() {
     let credentials = "{ from = \"static\", access_key_id = \"file:/nowhere/id\", secret_access_key = \"x\" }";
     let site = Site::new(&format!("[[origin]]\nmatch = \"s3://b/\"\ncredentials = {credentials}\n"));
     assert_snapshot!(site.errors(), @r#"
@@ -311,7 +311,7 @@ profile = "menu"
 }
 
 #[test]
-fn a_template_that_fails_is_told_where_it_is_named() {
+fn template_error_names_its_place() {
     let profile = "[[profile]]\nname = \"p\"\ntemplate = \"t/a.ipxe.j2\"\n";
     let host = "[[host]]\nname = \"a\"\nmatch = { serial = \"S\" }\nprofile = \"p\"\n";
     let site = Site::new(&format!("{profile}{host}")).file("t/a.ipxe.j2", "#!ipxe\necho {{ host.mac }}\n");

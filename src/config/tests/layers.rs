@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_flag_beats_the_environment_and_that_beats_the_file() {
+fn flag_overrides_environment_overrides_file() {
     let site = Site::new("[fill]\nconnections = 1\nmax_fills = 1\nretries = 1\n");
     let site = site.variable("BOOTDEPOT_FILL__MAX_FILLS", "2").variable("BOOTDEPOT_FILL__RETRIES", "2");
     let config = site.set("fill.retries=3").load().unwrap();
@@ -34,7 +34,7 @@ fn the_environment_holds_values_of_every_type() {
 }
 
 #[test]
-fn a_text_stays_a_text_whatever_it_looks_like() {
+fn text_values_stay_text() {
     // figment would panic on this one.
     let config = Site::new("").variable("BOOTDEPOT_CACHE__DIR", "\"/ₑ=\\ \"").load().unwrap();
     assert_eq!(config.cache.dir, Path::new("\"/ₑ=\\ \""));
@@ -64,7 +64,7 @@ fn flags_have_names_of_their_own() {
 }
 
 #[test]
-fn the_environment_names_the_file_unless_a_flag_does() {
+fn flag_overrides_environment_for_file_path() {
     let site = Site::new("[cache]\ndir = \"/flag\"").file("other.toml", "[cache]\ndir = \"/environment\"");
     let other = site.dir.path().join("other.toml").display().to_string();
     let mut site = site.variable("BOOTDEPOT_CONFIG", &other);
@@ -97,7 +97,7 @@ fn an_include_that_matches_nothing_is_a_warning() {
 }
 
 #[test]
-fn the_admin_listener_is_legible_whatever_else_is_wrong() {
+fn admin_section_parses_despite_other_errors() {
     let admin = |site: &Site| {
         let inputs = Inputs::new(&site.flags, site.environment.clone());
         inputs.read().unwrap().admin().map(|admin| admin.map(|admin| admin.listen.port()))
@@ -121,7 +121,7 @@ fn the_admin_listener_is_legible_whatever_else_is_wrong() {
     assert_eq!(admin(&Site::new(main).file("a.toml", &format!("{listener}garbage = ["))), Ok(Some(1)));
     assert_eq!(admin(&Site::new(&format!("{main}garbage = [")).file("a.toml", listener)), Ok(Some(1)));
     assert_eq!(admin(&Site::new("garbage = [")), Ok(Some(8081)), "the default");
-    // Nobody can tell.
+    // The place is unknown.
     let wrong = Site::new("[admin]\nlisten = \"here\"\n");
     assert!(admin(&wrong).unwrap_err().to_string().contains("admin.listen"));
     assert_eq!(admin(&wrong.set("admin.listen=127.0.0.1:2")), Ok(Some(2)));

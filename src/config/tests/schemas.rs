@@ -10,7 +10,7 @@ fn each<'s>(schema: &'s serde_json::Value, visit: &mut impl FnMut(&'s serde_json
 }
 
 #[test]
-fn the_schema_is_of_the_draft_that_it_claims_and_has_no_null() {
+fn schema_is_valid_draft_without_null() {
     assert_eq!(schema()["$schema"], "https://json-schema.org/draft/2020-12/schema");
     assert_eq!(schema()["properties"]["cache"]["properties"]["dir"]["default"], "/var/cache/bootdepot");
     assert_eq!(schema()["additionalProperties"], false);

@@ -48,7 +48,7 @@ fn is_one_more_file_with_its_own_place() {
 }
 
 #[test]
-fn what_is_wrong_with_it_has_its_url_and_line() {
+fn catalog_errors_have_url_and_line() {
     let site = Site::sharing(&asset("a"));
     assert_snapshot!(site.errors_with(&format!("{}[defaults]\nprofil = \"x\"\n", asset("a"))), @r#"
         the configuration has 2 errors
@@ -82,7 +82,7 @@ fn what_is_each_nodes_own_is_not_shared() {
 }
 
 #[test]
-fn files_and_secrets_of_the_node_are_out_of_its_reach() {
+fn catalog_cannot_use_node_files_or_secrets() {
     let text = format!(
         "{}[[profile]]\nname = \"linux\"\nkernel = \"a\"\nfiles = {{ \"x\" = \"/etc/shadow\", y = {{ template = \"t.j2\" }} }}\n\
          secrets = {{ a = \"env:HOME\", b = \"file:/etc/shadow\", c = \"vault:kv/x#y\", d = \"plain\" }}\n{HOST}secrets = {{ e = \"env:BOOT_1\" }}\n",
@@ -101,7 +101,7 @@ fn files_and_secrets_of_the_node_are_out_of_its_reach() {
 }
 
 #[test]
-fn its_secrets_may_be_those_that_the_node_lets_it_name() {
+fn catalog_may_use_allowed_secrets() {
     let text = format!(
         "[[profile]]\nname = \"linux\"\nlocal = true\nsecrets = {{ a = \"env:BOOT_1\", b = \"vault:kv/x#y\" }}\n{HOST}"
     );

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn each_value_has_its_origin_and_secrets_are_left_out() {
+fn values_show_place_and_redact_secrets() {
     let site = Site::new(&format!(
         r#"
 include = ["more.toml"]
@@ -108,7 +108,7 @@ headers = {{ Authorization = "hunter2" }}
 }
 
 #[test]
-fn what_is_shown_is_toml_and_means_the_same() {
+fn shown_settings_parse_to_same_values() {
     let site =
         Site::new(&format!("[http.tls]\ncert = \"/c\"\nkey = \"/k\"\n[[origin]]\nmatch = \"s3://b/\"\n{}", asset("a")));
     let again = Site::new(&site.shown());

@@ -14,7 +14,7 @@ use crate::fault_points::FaultPoints;
 /// The version of the file's format.
 const VERSION: u32 = 1;
 
-/// What a pinned name resolved to when the catalog last had it.
+/// The asset of a pinned name when the catalog last had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::depot) struct PinnedDigests {
     pub(in crate::depot) digest: Digest,

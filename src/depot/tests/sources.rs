@@ -46,7 +46,7 @@ async fn wrong_length_tries_next_source() {
     match test.get_all().await {
         (got, Ok(_)) => assert!(got == test.data),
         (_, Err(error)) => {
-            assert!(matches!(error, ReadError::Unavailable { .. } | ReadError::WrongBytes(_)), "{error}")
+            assert!(matches!(error, ReadError::Unavailable { .. } | ReadError::WrongBytes(_)), "{error}");
         }
     }
     test.wait_for_fills().await;

@@ -7,7 +7,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// What a [`ScriptedServer`] does on one connection after it has read a request's head.
+/// The action of a [`ScriptedServer`] on one connection after it has read a request's head.
 #[derive(Clone)]
 pub(super) enum Act {
     /// Sends these bytes and closes.

@@ -15,7 +15,7 @@ struct Module {
     file: PathBuf,
     /// Names of the modules that it declares.
     children: BTreeSet<String>,
-    /// What each name that a `use` brings in stands for, as it is written.
+    /// The path of each name that a `use` brings in, as written.
     imports: BTreeMap<String, Vec<String>>,
     /// Modules whose every name is brought in.
     globs: Vec<Vec<String>>,

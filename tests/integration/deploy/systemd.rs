@@ -15,7 +15,7 @@ const TEST: &str = "deploy::systemd::systemd_runs_and_upgrades_service";
 
 /// A container that runs systemd. It has this machine's programs, and a network with only a loopback.
 struct Container {
-    container: Child,
+    process: Child,
     nsenter: Tool,
     /// The id of its first process, in this namespace.
     leader: String,
@@ -30,7 +30,7 @@ impl Container {
         let log = root.file("console");
         let console = File::create(&log).unwrap();
         let nspawn = Tool::find("systemd-nspawn").expect("the outer stage found it");
-        let container = nspawn
+        let process = nspawn
             .command()
             .arg("--directory")
             .arg(root.file(""))
@@ -43,11 +43,11 @@ impl Container {
             .spawn()
             .expect("systemd-nspawn was found above");
         let nsenter = Tool::find("nsenter").expect("the outer stage found it");
-        let mut machine = Self { container, nsenter, leader: String::new() };
+        let mut machine = Self { process, nsenter, leader: String::new() };
         let deadline = Instant::now() + timeout();
         let mut state = String::new();
-        while Instant::now() < deadline && machine.container.try_wait().unwrap().is_none() {
-            let pid = machine.container.id();
+        while Instant::now() < deadline && machine.process.try_wait().unwrap().is_none() {
+            let pid = machine.process.id();
             let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
             children.split_whitespace().next().unwrap_or_default().clone_into(&mut machine.leader);
             if !machine.leader.is_empty() {

@@ -226,7 +226,7 @@ impl Browser {
         }
     }
 
-    /// Sends a command of the Chrome DevTools protocol.
+    /// Sends a command of the Chrome `DevTools` protocol.
     fn devtools(&self, command: &str, parameters: &Value) {
         self.wait(
             self.client

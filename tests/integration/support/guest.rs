@@ -3,7 +3,7 @@
 
 use super::{FakeOrigin, Object, Tool};
 
-/// What the first process of a booted machine prints, followed by ` as ` and the `hostname` of its kernel's arguments.
+/// The line that the first process of a booted machine prints, followed by ` as ` and the `hostname` of its kernel's arguments.
 pub(crate) const UP: &str = "bootdepot: the machine is up";
 /// The first output of every Linux kernel.
 pub(crate) const KERNEL: &str = "Linux version";
