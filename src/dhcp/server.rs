@@ -1,5 +1,5 @@
 //! The sockets of the proxyDHCP server: receives requests on one interface and sends the replies of
-//! [`reply_to`](super::reply::reply_to).
+//! [`reply_to`].
 
 use std::collections::HashSet;
 use std::io;
