@@ -71,6 +71,18 @@ pub enum CatalogError {
 }
 
 /// All assets, by name and by digest. Immutable; a reload creates a new one.
+///
+/// ```
+/// use bootdepot::asset::{AssetName, Digest};
+/// use bootdepot::catalog::{Asset, Catalog};
+///
+/// let digest = Digest::of(b"kernel");
+/// let source = "s3://boot/okd/kernel".parse()?;
+/// let kernel = Asset::new(AssetName::parse("okd/kernel")?, digest, vec![source]);
+/// let catalog = Catalog::new(vec![kernel]).expect("names are unique");
+/// assert_eq!(catalog.by_name("okd/kernel").map(|asset| asset.digest), Some(digest));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Catalog {
     by_name: HashMap<AssetName, Arc<Asset>>,

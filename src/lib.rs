@@ -1,47 +1,82 @@
 //! bootdepot netboots machines straight from S3.
 //!
-//! Firmware asks over TFTP, iPXE and installers over HTTP. Each asset is fetched once, on first demand, into a disk
-//! cache that holds nothing whose SHA-256 is not proven, and is served from there.
+//! Firmware requests boot files over TFTP, iPXE and installers over HTTP. Each asset is fetched once, on first demand, into a
+//! disk cache that admits only bytes with the right SHA-256, and is served from there.
 //!
 //! # The map
 //!
-//! Every module is a room with one noun. Imports go one way, left to right a room is used by those after it:
+//! Every module is a room with one subject. Imports go one way: each room is used only by the rooms to its right.
 //!
 //! `{asset, backoff, error_chain, fault_points, rate_limit, sockets, span, task, trust} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
-//! | room | what it holds |
+//! | room | contents |
 //! |---|---|
-//! | [`asset`] | pure values: names, digests, byte ranges, block lists, source URLs |
-//! | [`backoff`] | exponential backoff: how long to wait before a retry |
-//! | [`durable_file`] | a small file that is replaced as a whole and survives power cuts |
-//! | `fault_points` | where tests let the disk fail |
+//! | [`asset`] | values without IO: names, digests, byte ranges, block lists, source URLs |
+//! | [`backoff`] | exponential backoff: the delay before a retry |
+//! | [`durable_file`] | small files that are replaced atomically and survive power loss |
+//! | `fault_points` | points where tests inject disk errors |
 //! | [`rate_limit`] | the token bucket |
-//! | `error_chain` | an error with its sources on one line |
-//! | `span` | what took how long, for OpenTelemetry; nothing without the feature `otel` |
-//! | [`task`] | tasks and blocking threads, and what a panic in them means |
-//! | `trust` | which certificates clients of remote services trust |
-//! | [`watched_file`] | files that are read again when they change |
-//! | [`sockets`] | listening sockets that a service manager bound beforehand |
-//! | [`secret`] | texts that are never shown, in the environment, in files, in Vault |
+//! | `error_chain` | formats an error with its sources on one line |
+//! | `span` | OpenTelemetry spans; does nothing without the feature `otel` |
+//! | [`task`] | tasks and blocking threads, and the one policy for panics in them |
+//! | `trust` | trusted certificates of clients of remote services |
+//! | [`watched_file`] | files that are reloaded when they change |
+//! | [`sockets`] | listening sockets inherited from a service manager |
+//! | [`secret`] | secrets from the environment, files and Vault, which are never displayed |
 //! | [`transport`] | the connection engine of the HTTP and admin listeners: accept, TLS, HTTP/1 and HTTP/2, idle timeout |
-//! | [`catalog`] | which name is which digest, and where it may be fetched |
+//! | [`catalog`] | asset names, their digests, their sources, and releases |
 //! | [`origin`] | one ranged read of one URL: S3, HTTP or a file; errors by meaning |
-//! | [`cache`] | proven blobs on one disk: admit, open, evict, scrub, recover |
-//! | [`depot`] | the one service the front ends know: open a name, stream its bytes; fills |
-//! | [`boot`] | which host gets which script; what each machine has fetched |
+//! | [`cache`] | verified blobs on one disk: admit, open, evict, scrub, recover |
+//! | [`depot`] | the service behind the front ends: opens an asset and streams its bytes; runs fills |
+//! | [`boot`] | hosts, profiles, boot scripts and releases; the ledger of what each machine fetched |
 //! | [`tftp`] | the TFTP server: packets, sans-IO transfers, batched sockets |
-//! | [`http`] | the HTTP server: asset responses, ranges, conditionals |
+//! | [`http`] | the HTTP server: asset responses, ranges, conditional requests |
 //! | [`dhcp`] | the proxyDHCP server: which firmware gets which network boot program |
-//! | [`jobs`] | long work that operators order: what to preload or verify, how far that is |
-//! | [`api`] | the data types of the admin API: its JSON, made from the types of the rooms below |
-//! | [`admin`] | the admin listener: the operators' API, the dashboard, metrics and health checks |
-//! | [`config`] | the settings file and its layers, checked as a whole |
-//! | [`telemetry`] | logs, the metrics' names, traces |
-//! | [`app`] | wires the rooms together, runs and stops them |
-//! | [`cli`] | one file a command |
+//! | [`jobs`] | long-running work ordered by operators: preload, verify, scrub, and its progress |
+//! | [`api`] | the JSON types of the admin API, made from the types of the rooms above |
+//! | [`admin`] | the admin listener: API, dashboard, metrics and health checks |
+//! | [`config`] | the configuration file and its layers, validated as a whole |
+//! | [`telemetry`] | logs, metric names, traces |
+//! | [`app`] | connects the rooms; starts, reloads and stops the server |
+//! | [`cli`] | the commands, one file each |
 //!
-//! Siblings do not import each other, and only [`app`] and [`cli`] see the whole [`config::Config`]. A test reads the
-//! `use crate::` lines and fails on an arrow that runs back up.
+//! Siblings do not import each other, and no files of a room import each other in a circle. Only [`app`] and [`cli`] see the
+//! whole [`config::Config`]. `tests/integration/architecture.rs` fails on an import that breaks these rules.
+//!
+//! # Where to look
+//!
+//! | question | file |
+//! |---|---|
+//! | How does a TFTP request become a transfer? | `tftp/dispatcher.rs`, then `tftp/pending_open.rs` and `tftp/transfer.rs` |
+//! | How does an HTTP request become a response? | `http/service.rs`, then `http/asset_handler.rs` |
+//! | Who decides between cache, fill and bypass? | `depot/reader.rs` |
+//! | How does a fill fetch, verify and store an asset? | `depot/fill_task.rs` and `depot/part_fetcher.rs`; `cache/partial.rs` |
+//! | Which bytes of a running fill may be sent? | `depot/progress.rs` |
+//! | How is a machine's script made? | `boot/facade.rs`, then `boot/script.rs` and `boot/escape` |
+//! | When does a release go live? | `boot/releases/channels.rs` and `boot/releases/reconciler.rs` |
+//! | How does a reload replace the configuration? | `app/reload.rs` |
+//! | How does a command reach the server, or work without one? | `cli/backend.rs` |
+//!
+//! # Example
+//!
+//! A server with the configuration in `bootdepot.toml`:
+//!
+//! ```no_run
+//! use bootdepot::app::App;
+//! use bootdepot::config::{Config, Flags};
+//! use bootdepot::sockets::InheritedSockets;
+//! use bootdepot::telemetry::Metrics;
+//!
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! let flags = Flags { config: Some("bootdepot.toml".into()), ..Flags::default() };
+//! let config = Config::load(&flags, std::env::vars())?;
+//! let app = App::start(config, Metrics::start(None)?, InheritedSockets::default()).await?;
+//! println!("HTTP on {:?}", app.addresses().http);
+//! tokio::signal::ctrl_c().await?;
+//! app.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod admin;
 pub mod api;

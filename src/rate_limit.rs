@@ -12,6 +12,17 @@ pub struct RateLimit {
 }
 
 /// A token bucket.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use bootdepot::rate_limit::{RateLimit, TokenBucket};
+///
+/// let start = Instant::now();
+/// let mut bucket = TokenBucket::new(RateLimit { burst: 2.0, per_second: 1.0 }, start);
+/// assert!(bucket.take(start) && bucket.take(start) && !bucket.take(start));
+/// assert!(bucket.take(start + Duration::from_secs(1)));
+/// ```
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
     limit: RateLimit,

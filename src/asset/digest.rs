@@ -7,6 +7,14 @@ use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 digest (FIPS 180-4): 32 bytes, written as 64 lower-case hexadecimal digits.
+///
+/// ```
+/// use bootdepot::asset::Digest;
+///
+/// let digest: Digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".parse()?;
+/// assert_eq!(digest, Digest::of(b"abc"));
+/// # Ok::<(), bootdepot::asset::DigestError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -86,6 +94,16 @@ impl FromStr for Digest {
 }
 
 /// Hashes bytes in order and compares the result with the expected digest.
+///
+/// ```
+/// use bootdepot::asset::{Digest, Verifier};
+///
+/// let mut verifier = Verifier::new();
+/// verifier.update(b"a");
+/// verifier.update(b"bc");
+/// assert_eq!(verifier.clone().verify(&Digest::of(b"abc")).map(|verified| verified.size()), Ok(3));
+/// assert_eq!(verifier.verify(&Digest::of(b"abd")), Err(Digest::of(b"abc")));
+/// ```
 #[derive(Clone, Default)]
 pub struct Verifier {
     state: Sha256,

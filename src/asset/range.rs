@@ -3,6 +3,14 @@
 use std::fmt;
 
 /// The bytes from `start` up to, but not including, `end`.
+///
+/// ```
+/// use bootdepot::asset::ByteRange;
+///
+/// let head = ByteRange::new(0, 1000);
+/// let common = head.intersect(&ByteRange::new(900, 5000));
+/// assert_eq!((common.len(), common.to_string().as_str()), (100, "900-999"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ByteRange {
     /// The offset of the first byte.

@@ -7,6 +7,14 @@ use std::str::FromStr;
 /// A URL from which an asset can be fetched.
 ///
 /// Its forms are `s3://BUCKET/KEY[?versionId=…]`, `https://…`, `http://…` or `file:///…`.
+///
+/// ```
+/// use bootdepot::asset::{SourceTarget, SourceUrl};
+///
+/// let source: SourceUrl = "s3://boot/okd/4.20/kernel".parse()?;
+/// assert!(matches!(source.target(), SourceTarget::S3 { bucket, key, .. } if bucket == "boot" && key == "okd/4.20/kernel"));
+/// # Ok::<(), bootdepot::asset::SourceUrlError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SourceUrl {
     text: String,
