@@ -30,7 +30,7 @@ use crate::task::blocking;
 
 /// The share of a delay that is random, so that nodes do not check at the same time.
 const JITTER: f64 = 0.1;
-/// Checks of a shared catalog without a copy. `catalog_poll` replaces the longest delay.
+/// Checks of a shared catalog without a copy. Half of `catalog_poll` replaces the longest delay.
 const FIRST_CHECKS: BackoffPolicy =
     BackoffPolicy { first: Duration::from_secs(1), max: Duration::from_hours(24), jitter: JITTER };
 
@@ -210,7 +210,8 @@ impl ReloadTask {
         let poll =
             self.current.shared.as_ref().map_or(Duration::MAX, |shared| shared.poll).min(Duration::from_hours(24));
         if self.current.partial {
-            self.backoff.set_max(poll);
+            // At least every half interval: the server is not ready without its catalog.
+            self.backoff.set_max((poll / 2).max(poll.min(FIRST_CHECKS.first)));
             return self.backoff.next_delay();
         }
         self.backoff.reset();

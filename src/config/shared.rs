@@ -1,8 +1,7 @@
 //! The shared catalog: its text, the copy of it on disk, and what it may contain. Fetching it is not this room's task.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +15,7 @@ use super::key::KeyPath;
 use super::layer::{self, Layer, Layers};
 use super::place::Place;
 use crate::asset::SourceUrl;
+use crate::durable_file::DurableFile;
 
 /// File name of the copy in the cache directory.
 const COPY: &str = "catalog.json";
@@ -68,14 +68,10 @@ impl CatalogText {
 
     /// Writes the copy into the cache directory `dir`; replaces an earlier copy atomically. Blocks.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        let (path, new) = (dir.join(COPY), dir.join(format!("{COPY}.new")));
+        let mut text = serde_json::to_vec(self)?;
+        text.push(b'\n');
         // It may hold secrets.
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        serde_json::to_writer(&mut file, self)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        File::open(dir)?.sync_all()
+        DurableFile::new(dir.join(COPY)).with_mode(0o600).replace(&text)
     }
 
     fn place(&self) -> Place {

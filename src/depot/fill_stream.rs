@@ -16,6 +16,7 @@ use super::progress::{HELD_TAIL, Readable, WaiterId};
 use super::settings::{Release, StreamOptions};
 use crate::asset::ByteRange;
 use crate::cache::Partial;
+use crate::error_chain::error_chain;
 use crate::task::blocking;
 
 /// Bytes per frame of a fill. Each reader has one or two frames in memory: with 128 KiB, a thousand machines that read one
@@ -188,5 +189,5 @@ async fn read(partial: Arc<Partial>, range: ByteRange) -> Result<Bytes, ReadErro
         let mut data = vec![0; usize::try_from(range.len()).unwrap_or_default()];
         partial.read_at(range.start, &mut data).map(|()| Bytes::from(data))
     };
-    blocking(work).await.map_err(|error| ReadError::Disk(error.to_string()))
+    blocking(work).await.map_err(|error| ReadError::Disk(error_chain(&error).to_string()))
 }

@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use strum::IntoStaticStr;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::error::ClientError;
 use super::reply::Reply;
@@ -20,6 +20,10 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// How long the stream may be silent before it counts as lost. The server sends a comment every 5 s.
 const SILENCE: Duration = Duration::from_secs(20);
+
+/// The longest wait for an event: then what it would report is fetched. Some changes have no event, such as the removal of a
+/// release, and a server that was started again knows nothing of what is followed.
+const REFETCH: Duration = Duration::from_secs(15);
 
 /// The pause before the stream is connected again.
 const RECONNECT: Duration = Duration::from_millis(250);
@@ -59,6 +63,11 @@ pub(in crate::cli) struct EventStream {
     body: Option<Body>,
     parser: Parser,
     events: VecDeque<Event>,
+    /// When the server last sent anything.
+    heard: Instant,
+    /// When [`Event::Missed`] is due if no event comes.
+    due: Instant,
+    refetch: Duration,
 }
 
 impl EventStream {
@@ -66,38 +75,49 @@ impl EventStream {
     pub(super) async fn open(transport: Arc<Transport>, topics: &[Topic]) -> Result<Self, ClientError> {
         let topics: Vec<&'static str> = topics.iter().map(|topic| (*topic).into()).collect();
         let target = format!("/api/v1/events?topics={}", topics.join(","));
-        let mut stream = Self { transport, target, body: None, parser: Parser::default(), events: VecDeque::new() };
+        let (now, refetch) = (Instant::now(), REFETCH);
+        let (parser, events) = (Parser::default(), VecDeque::new());
+        let mut stream =
+            Self { transport, target, body: None, parser, events, heard: now, due: now + refetch, refetch };
         stream.body = stream.connect().await?;
         Ok(stream)
     }
 
-    /// Waits for the next event, then returns it with all that came at the same time. Reconnects if the connection is lost;
-    /// fails if that fails. While the server has too many readers of events, it returns [`Event::Missed`] about once a second.
-    /// Cancel safe: no event is lost when the future is dropped.
+    /// Waits for the next event, then returns it with all that came at the same time. Returns [`Event::Missed`] after a lost
+    /// connection stands again, about once a second while the server has too many readers of events, and if no event comes for
+    /// [`REFETCH`]: the caller then fetches what it follows, so that no lost event makes it wait for ever. Fails if the server
+    /// cannot be reached again. Cancel safe: no event is lost when the future is dropped.
     pub(in crate::cli) async fn next(&mut self) -> Result<Vec<Event>, ClientError> {
-        loop {
-            if !self.events.is_empty() {
-                return Ok(self.events.drain(..).collect());
-            }
+        while self.events.is_empty() {
             let Some(body) = &mut self.body else {
                 tokio::time::sleep(RECONNECT).await;
                 self.body = self.connect().await?;
                 if self.body.is_none() {
                     tokio::time::sleep(TOO_MANY_READERS).await;
-                    return Ok(vec![Event::Missed]);
                 }
+                self.heard = Instant::now();
+                // Before an id is known, the server cannot say whether events were missed.
+                self.events.push_back(Event::Missed);
                 continue;
             };
-            if let Ok(Some(Ok(frame))) = timeout(SILENCE, body.frame()).await {
-                if let Ok(data) = frame.into_data() {
-                    self.events.extend(self.parser.feed(&data));
+            let silent = self.heard + SILENCE;
+            match timeout_at(silent.min(self.due), body.frame()).await {
+                Ok(Some(Ok(frame))) => {
+                    self.heard = Instant::now();
+                    if let Ok(data) = frame.into_data() {
+                        self.events.extend(self.parser.feed(&data));
+                    }
                 }
-            } else {
+                Err(_) if Instant::now() < silent => self.events.push_back(Event::Missed),
                 // It ended, broke off, or is silent.
-                self.body = None;
-                self.parser.rest.clear();
+                Ok(Some(Err(_)) | None) | Err(_) => {
+                    self.body = None;
+                    self.parser.rest.clear();
+                }
             }
         }
+        self.due = Instant::now() + self.refetch;
+        Ok(self.events.drain(..).collect())
     }
 
     /// `None` if the server has too many readers of events.
@@ -170,7 +190,39 @@ impl Parser {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::routing::get;
+
     use super::*;
+
+    /// A stream of a server whose events are `body`, each time that it is asked.
+    async fn stream(body: fn() -> Body) -> EventStream {
+        let router = Router::new().route("/api/v1/events", get(move || std::future::ready(body())));
+        let mut stream = EventStream::open(Arc::new(Transport::InProcess(router)), &[Topic::Job]).await.unwrap();
+        stream.refetch = Duration::from_millis(20);
+        stream.due = Instant::now() + stream.refetch;
+        stream
+    }
+
+    #[tokio::test]
+    async fn silent_stream_asks_to_fetch_again() {
+        let mut stream =
+            stream(|| Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>())).await;
+        for _ in 0..3 {
+            let next = tokio::time::timeout(Duration::from_mins(1), stream.next());
+            assert_eq!(next.await.expect("it does not wait for ever").unwrap(), [Event::Missed]);
+        }
+    }
+
+    #[tokio::test]
+    async fn reconnected_stream_asks_to_fetch_again() {
+        // It ends before any event with an id.
+        let mut stream = stream(|| Body::from(":\n\n")).await;
+        stream.refetch = Duration::from_mins(10);
+        stream.due = Instant::now() + stream.refetch;
+        let next = tokio::time::timeout(Duration::from_mins(1), stream.next());
+        assert_eq!(next.await.expect("it does not wait for ever").unwrap(), [Event::Missed]);
+    }
 
     #[test]
     fn events_split_across_reads_are_parsed() {
