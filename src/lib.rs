@@ -47,15 +47,16 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | How does a TFTP request become a transfer? | `tftp/dispatcher.rs`, then `tftp/pending_open.rs` and `tftp/transfer.rs` |
+//! | How does a TFTP request become a transfer? | `tftp/dispatcher.rs`, then `tftp/pending_open.rs` and `tftp/transfer.rs`; timeouts in `tftp/rtt.rs` |
 //! | How does an HTTP request become a response? | `http/service.rs`, then `http/asset_handler.rs` |
 //! | Who decides between cache, fill and bypass? | `depot/reader.rs` |
 //! | How does a fill fetch, verify and store an asset? | `depot/fill_task.rs` and `depot/part_fetcher.rs`; `cache/partial.rs` |
-//! | Which bytes of a running fill may be sent? | `depot/progress.rs` |
-//! | How is a machine's script made? | `boot/facade.rs`, then `boot/script.rs` and `boot/escape` |
-//! | When does a release go live? | `boot/releases/channels.rs` and `boot/releases/reconciler.rs` |
-//! | How does a reload replace the configuration? | `app/reload.rs` |
-//! | How does a command reach the server, or work without one? | `cli/backend.rs` |
+//! | What happens when an origin stalls or breaks off? | `depot/resuming_read.rs` |
+//! | Which bytes of a running fill may be sent, and which parts come first? | `depot/progress.rs`; around the cache, `depot/bypass.rs` |
+//! | How is a machine's script made? | `boot/facade.rs`, then `boot/script.rs`, `boot/template.rs` and `boot/escape` |
+//! | When does a release go live? | `boot/releases/handle.rs` and `boot/releases/channels.rs` |
+//! | How is the shared catalog polled, and how does a reload replace the configuration? | `app/catalog.rs` and `app/reload.rs` |
+//! | How does a command reach the server, or work without one? | `cli/discover.rs` and `cli/backend.rs` |
 //!
 //! # Example
 //!

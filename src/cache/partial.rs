@@ -217,8 +217,9 @@ impl Partial {
         Ok(())
     }
 
-    /// Turns it into a blob: fsync, rename to its digest, fsync of the directory, index. Readers of the partial continue to
-    /// read the same file.
+    /// Turns it into a blob: fsync, rename to its digest, index, fsync of the directory. Readers of the partial continue to
+    /// read the same file. A directory that cannot be synced is logged; the blob stays, because a power cut that undoes the
+    /// rename leaves a partial, never a wrong blob.
     ///
     /// Waits for writes in progress; later ones fail. If it fails, the partial stays as it was, unless its bytes were lost
     /// (see [`Partial::finish_parts`]).

@@ -41,7 +41,7 @@ impl PartFetcher {
                 progress.claim()
             };
             let Some(range) = claim else {
-                // Other connections fetch the rest. A bad block or a failed part can still be missing again.
+                // Other connections fetch the rest. A bad block can be missing again.
                 let _ = changes.changed().await;
                 continue;
             };
