@@ -16,6 +16,7 @@ mod events;
 mod eviction;
 mod facade;
 mod fill;
+mod fill_bytes;
 mod fill_guard;
 mod fill_history;
 mod fill_state;
@@ -50,6 +51,7 @@ mod timestamp;
 mod transfer;
 mod transfer_metrics;
 mod transfer_registry;
+mod unverified_blob;
 
 pub use cache_state::CacheState;
 pub use error::ReadError;

@@ -42,12 +42,20 @@ fn table(views: &[ReleaseView], now: Timestamp) -> String {
             view.name.clone(),
             view.channel.clone().unwrap_or_else(|| "-".to_owned()),
             view.state.as_str().to_owned(),
-            format!("{} of {}", view.cached, view.total),
+            cached(view),
             cached_bytes(view),
             why(view, now),
         ]);
     }
     table.print("")
+}
+
+/// How many of its assets are cached.
+fn cached(view: &ReleaseView) -> String {
+    match view.unverified {
+        0 => format!("{} of {}", view.cached, view.total),
+        unverified => format!("{} of {}, {unverified} unverified", view.cached, view.total),
+    }
 }
 
 /// Why it is not cached in full, or why it is kept while another release is live.
