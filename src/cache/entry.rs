@@ -154,6 +154,11 @@ impl OpenBlob {
 
     /// Whether the file is as it was when it was opened. One system call, which does not wait for the disk.
     pub(super) fn is_unchanged(&self) -> bool {
+        self.identity.is_of(&self.file).unwrap_or(false)
+    }
+
+    /// The same, where it may block.
+    pub(super) fn has_its_identity(&self) -> bool {
         Identity::of(&self.file).is_ok_and(|found| found == self.identity)
     }
 
