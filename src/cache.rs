@@ -13,6 +13,7 @@
 //!
 //! A blob's modification time is when its bytes were last hashed, its access time when it was last used.
 
+mod block_digests;
 mod dir;
 mod entry;
 mod error;
@@ -22,6 +23,7 @@ mod index;
 mod inspection;
 mod lock;
 mod map;
+mod obstruction;
 mod partial;
 mod parts;
 mod reservation_guard;

@@ -6,10 +6,13 @@
 //! cached.
 
 mod activity;
+mod around_cache;
 mod blob;
 mod blob_stream;
 mod block_lists;
 mod bypass;
+mod bypass_reader;
+mod bypasses;
 mod cache_state;
 mod error;
 mod events;
@@ -24,6 +27,7 @@ mod fill_task;
 mod hashing;
 mod interest;
 mod lookup;
+mod not_stored;
 mod outcome;
 mod part_fetcher;
 mod partial_state;
@@ -38,6 +42,7 @@ mod reader;
 mod resuming_read;
 mod retention;
 mod settings;
+mod shared_bypass;
 mod snapshot;
 mod source_error;
 mod source_failures;

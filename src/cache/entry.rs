@@ -9,6 +9,7 @@ use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, ReadWriteFlags};
 
+use super::block_digests::BlockDigests;
 use super::map::Mapping;
 use crate::asset::{ByteRange, Digest};
 
@@ -26,6 +27,8 @@ pub(super) struct OpenBlob {
     size: u64,
     file: File,
     mapping: OnceLock<Mapping>,
+    /// Set for a file that the cache does not keep: each read is verified.
+    blocks: Option<BlockDigests>,
 }
 
 /// Some pages of a blob, which keep it mapped and protected.
@@ -44,6 +47,11 @@ impl Entry {
         self.blob.size
     }
 
+    /// Whether its file still has all bytes. One system call.
+    pub fn is_complete(&self) -> bool {
+        self.blob.file.metadata().is_ok_and(|meta| meta.len() == self.blob.size)
+    }
+
     /// Its digest.
     pub fn digest(&self) -> &Digest {
         &self.blob.digest
@@ -58,6 +66,9 @@ impl Entry {
     /// Fails with [`io::ErrorKind::InvalidInput`] if the range ends beyond the blob.
     pub fn read(&self, range: ByteRange) -> io::Result<Bytes> {
         let length = self.length(range)?;
+        if let Some(blocks) = &self.blob.blocks {
+            return blocks.read(&self.blob.file, self.blob.size, range);
+        }
         let mut bytes = Vec::with_capacity(length);
         while bytes.len() < length {
             let at = range.start + bytes.len() as u64;
@@ -74,7 +85,7 @@ impl Entry {
 
     /// Reads the bytes of `range` into new memory. `None` if not all of them are in the page cache. Never blocks.
     pub fn read_resident(&self, range: ByteRange) -> Option<Bytes> {
-        let length = self.length(range).ok()?;
+        let length = self.length(range).ok().filter(|_| self.blob.blocks.is_none())?;
         let mut bytes = vec![0; length];
         let mut filled = 0;
         while filled < length {
@@ -98,6 +109,9 @@ impl Entry {
         if self.length(range)? == 0 {
             return Ok(Bytes::new());
         }
+        if self.blob.blocks.is_some() {
+            return self.read(range);
+        }
         self.blob.mapping()?.populate(&self.blob.file, range)?;
         Ok(self.window(range))
     }
@@ -106,6 +120,9 @@ impl Entry {
     pub fn map_resident(&self, range: ByteRange) -> Option<Bytes> {
         if self.length(range).ok()? == 0 {
             return Some(Bytes::new());
+        }
+        if self.blob.blocks.is_some() {
+            return None;
         }
         let mapping = self.blob.mapping().ok()?;
         // Residence is checked each time because the kernel may have reclaimed the pages. The page table is filled once,
@@ -138,7 +155,14 @@ impl fmt::Debug for Entry {
 
 impl OpenBlob {
     pub(super) fn new(digest: Digest, size: u64, file: File) -> Self {
-        Self { digest, size, file, mapping: OnceLock::new() }
+        Self { digest, size, file, mapping: OnceLock::new(), blocks: None }
+    }
+
+    /// A file of verified bytes that the cache does not keep. Fails with [`io::ErrorKind::InvalidData`] if the file does not
+    /// have the digest.
+    pub(super) fn not_kept(digest: Digest, size: u64, file: File) -> io::Result<Self> {
+        let blocks = BlockDigests::of(&file, size, &digest)?;
+        Ok(Self { blocks: Some(blocks), ..Self::new(digest, size, file) })
     }
 
     fn mapping(&self) -> io::Result<&Mapping> {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use tracing::warn;
 
-use super::dir::Dir;
+use super::dir::{Dir, PROBE_NAME};
 use crate::asset::Digest;
 
 /// The contents of a cache directory.
@@ -39,7 +39,7 @@ impl Scan {
         let empty = Digest::of(b"");
         for (path, meta) in files(&dir.blobs()) {
             if !meta.is_dir() {
-                scan.foreign.push(path);
+                scan.add_foreign(path);
                 continue;
             }
             for (path, meta) in files(&path) {
@@ -63,6 +63,13 @@ impl Scan {
         scan
     }
 
+    /// Adds a file that does not belong to the cache, unless a probe that is writing it now, or was killed, made it.
+    fn add_foreign(&mut self, path: PathBuf) {
+        if path.file_name().is_none_or(|name| name != PROBE_NAME) {
+            self.foreign.push(path);
+        }
+    }
+
     /// A partial is useful if it has a log and there is no blob of its digest.
     fn partials(&mut self, dir: &Dir, blobs: &HashSet<Digest>) {
         let (mut bytes, mut logs) = (Vec::new(), HashSet::new());
@@ -71,7 +78,7 @@ impl Scan {
             match found(&if log { path.with_extension("") } else { path.clone() }, &meta) {
                 Some(it) if log => drop(logs.insert(it.digest)),
                 Some(it) => bytes.push(it),
-                None => self.foreign.push(path),
+                None => self.add_foreign(path),
             }
         }
         for it in bytes {

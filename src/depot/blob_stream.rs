@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_core::future::BoxFuture;
 use tokio::task::JoinHandle;
 
 use super::blob::Blob;
+use super::bypass_reader::BypassReader;
 use super::error::ReadError;
 use super::settings::Delivery;
 use crate::asset::ByteRange;
@@ -21,6 +23,11 @@ const COPIED_FRAME: u64 = 256 << 10;
 /// A stream of a cached blob. Pages that are not in memory are read on blocking threads, one frame ahead.
 pub(super) struct BlobStream {
     blob: Blob,
+    /// The bytes that were not returned yet.
+    unsent: ByteRange,
+    /// Whether no byte was returned.
+    is_fresh: bool,
+    /// The bytes that are not being read yet.
     rest: ByteRange,
     delivery: Delivery,
     /// Frames that are being read, in order.
@@ -30,7 +37,17 @@ pub(super) struct BlobStream {
 impl BlobStream {
     /// A stream of `range`.
     pub(super) fn new(blob: Blob, range: ByteRange, delivery: Delivery) -> Self {
-        Self { blob, rest: range, delivery, pending: VecDeque::new() }
+        Self { blob, unsent: range, is_fresh: true, rest: range, delivery, pending: VecDeque::new() }
+    }
+
+    /// After an error of the disk: prepares a read of the other bytes that bypasses the cache. `None` if bytes that were
+    /// returned before may be wrong.
+    pub(super) fn bypass(&self, error: &ReadError) -> Option<BoxFuture<'static, BypassReader>> {
+        match error {
+            ReadError::Disk(_) if self.is_fresh => Some(self.blob.bypass_all(self.unsent)),
+            ReadError::Disk(_) => self.blob.bypass(self.unsent),
+            _ => None,
+        }
     }
 
     fn take_frame(&mut self) -> Option<ByteRange> {
@@ -46,6 +63,11 @@ impl BlobStream {
         (!range.is_empty()).then_some(range)
     }
 
+    fn count(&mut self, returned: &Bytes) {
+        self.unsent.start += returned.len() as u64;
+        self.is_fresh = false;
+    }
+
     fn read_ahead(&mut self) {
         let Some(range) = self.take_frame() else { return };
         let (blob, delivery) = (self.blob.clone(), self.delivery);
@@ -58,6 +80,7 @@ impl BlobStream {
             let before = self.rest.start;
             let Some(range) = self.take_frame() else { return Poll::Ready(None) };
             if let Some(bytes) = self.blob.read_resident(range, self.delivery) {
+                self.count(&bytes);
                 return Poll::Ready(Some(Ok(bytes)));
             }
             self.rest.start = before;
@@ -70,7 +93,7 @@ impl BlobStream {
         let read = ready!(Pin::new(first).poll(cx));
         self.pending.pop_front();
         Poll::Ready(Some(match task::joined(read) {
-            Ok(Some(read)) => read,
+            Ok(Some(read)) => read.inspect(|bytes| self.count(bytes)),
             // Only the end of the runtime aborts the read.
             Ok(None) => Err(ReadError::Closing),
             Err(error) => Err(error.into()),

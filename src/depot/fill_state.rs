@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::error::ReadError;
+use super::not_stored::NotStored;
 use crate::cache::{Entry, Partial};
 
 /// The state of a fill.
@@ -14,8 +15,8 @@ pub(super) enum FillState {
     Filling(Arc<Partial>),
     /// Every byte is verified, and the blob is in the cache.
     Complete(Entry),
-    /// The cache cannot store the blob: readers must bypass the cache.
-    NotStored(String),
+    /// The cache cannot store the blob: readers that need more than what is left of it bypass the cache.
+    NotStored(NotStored),
     /// The fill failed.
     Failed(ReadError),
 }

@@ -17,6 +17,7 @@ use super::fill_guard::{FillEnd, FillGuard};
 use super::fill_history::FillHistory;
 use super::fill_state::FillState;
 use super::hashing;
+use super::not_stored::{Leftover, NotStored, Remains};
 use super::outcome::FillOutcome;
 use super::part_fetcher::PartFetcher;
 use super::partial_state::{PartialState, note, same_object};
@@ -93,7 +94,7 @@ impl FillTask {
                 Err(error) => error,
             };
             match error {
-                SourceError::Cache(error) => return not_stored(&error, partial.as_ref()).await,
+                SourceError::Cache(error) => return self.not_stored(&error, partial.as_ref()).await,
                 SourceError::Panicked(error) => return FillEnd::panicked(error),
                 SourceError::WrongWhole(reason)
                 | SourceError::WrongBlock(reason)
@@ -311,6 +312,31 @@ impl FillTask {
         Ok(())
     }
 
+    /// The end of a fill that the cache cannot store. If every byte was written before the disk failed, the readers get all
+    /// of them; else they bypass the cache.
+    async fn not_stored(&self, error: &CacheError, partial: Option<&PartialState>) -> FillEnd {
+        let reason = error_chain(error).to_string();
+        let leftover = match partial.map(|state| Arc::clone(&state.partial)) {
+            None => Leftover::Nothing,
+            Some(partial) => {
+                let (prefix, is_complete) = {
+                    let progress = self.fill.progress();
+                    (progress.hashed().clone(), progress.is_complete())
+                };
+                blocking(move || match is_complete.then(|| partial.open_not_kept()) {
+                    Some(Ok(entry)) => Leftover::Whole(entry),
+                    _ => {
+                        partial.discard();
+                        Leftover::Part(Arc::new(Remains { partial, prefix }))
+                    }
+                })
+                .await
+            }
+        };
+        let state = FillState::NotStored(NotStored { reason: reason.clone(), leftover });
+        FillEnd { outcome: FillOutcome::NoSpace, state, detail: Some(reason) }
+    }
+
     /// Verifies the hash of the whole, and turns the partial blob into a blob of the cache.
     ///
     /// If the disk fails to admit it, it may have lost bytes that were hashed, so the proof is not used again.
@@ -331,15 +357,6 @@ fn check_length(read: &ResumingRead, expected: Option<u64>) -> Result<(), Source
         Some(expected) => Err(SourceError::WrongLength(format!("it has {total} bytes, expected {expected}"))),
         None => Ok(()),
     }
-}
-
-/// The end of a fill that the cache cannot store: its readers bypass the cache.
-async fn not_stored(error: &CacheError, partial: Option<&PartialState>) -> FillEnd {
-    if let Some(state) = partial {
-        state.discard().await;
-    }
-    let reason = error_chain(error).to_string();
-    FillEnd { outcome: FillOutcome::NoSpace, state: FillState::NotStored(reason.clone()), detail: Some(reason) }
 }
 
 #[cfg(test)]

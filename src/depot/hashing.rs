@@ -12,16 +12,20 @@ use crate::cache::{CacheError, Partial};
 
 /// Bytes per read: large against the cost of a system call, small enough to stay in a core's cache.
 const READ_SIZE: u64 = 256 << 10;
-/// Bytes per job: about 50 ms at the measured 1.4 GiB/s of one core.
-const JOB_SIZE: u64 = 64 << 20;
+/// Bytes per job: about 3 ms at the measured 1.4 GiB/s of one core. Readers wait for the end of a job.
+const JOB_SIZE: u64 = 4 << 20;
 
 /// Hashes the stable prefix of the fill as it grows, until every byte is hashed.
 pub(super) async fn hash_whole(fill: Arc<Fill>, partial: Arc<Partial>) -> Result<Verifier, CacheError> {
-    let (mut verifier, size) = (Verifier::new(), partial.size());
+    // An earlier attempt may have hashed some of it.
+    let (mut verifier, size) = (fill.progress().hashed().clone(), partial.size());
     let mut changes = fill.subscribe();
     while verifier.length() < size {
         let at = verifier.length();
-        let end = fill.progress().stable_prefix().min(at + JOB_SIZE);
+        let (end, generation) = {
+            let progress = fill.progress();
+            (progress.stable_prefix().min(at + JOB_SIZE), progress.generation())
+        };
         if end == at {
             // The sender is part of `fill`, so this cannot fail.
             let _ = changes.changed().await;
@@ -37,6 +41,8 @@ pub(super) async fn hash_whole(fill: Arc<Fill>, partial: Arc<Partial>) -> Result
                 Ok(verifier)
             })
             .await?;
+        fill.progress().set_hashed(&verifier, generation);
+        fill.notify();
     }
     Ok(verifier)
 }

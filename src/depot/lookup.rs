@@ -48,6 +48,7 @@ impl Depot {
             match state? {
                 FillState::Filling(partial) => Some(partial.size()),
                 FillState::Complete(entry) => Some(entry.size()),
+                FillState::NotStored(not_stored) => not_stored.size(),
                 _ => None,
             }
         };

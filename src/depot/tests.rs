@@ -9,6 +9,7 @@ mod preload;
 mod reconfigure;
 mod resume;
 mod sources;
+mod storage;
 mod unreadable;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::*;
 use crate::asset::{AssetName, ByteRange, Digest, SourceUrl};
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
+use crate::fault_points::FaultPoints;
 use crate::origin::{Origins, Timeouts};
 
 const SIZE: usize = 3_000_000;
@@ -55,6 +57,8 @@ struct TestDepot {
     settings: FillSettings,
     max_size: u64,
     stall: Duration,
+    /// The fault points of the cache, from the next [`TestDepot::reopen`] on.
+    faults: FaultPoints,
 }
 
 impl TestDepot {
@@ -80,8 +84,9 @@ impl TestDepot {
         };
         let dir = tempfile::tempdir().unwrap();
         let (max_size, stall) = (1 << 30, Duration::from_mins(1));
-        let depot = depot(&dir, &asset, &settings, max_size, stall);
-        let mut test = Self { depot, dir, origins, data, asset, settings, max_size, stall };
+        let disk_faults = FaultPoints::default();
+        let depot = depot(&dir, &asset, &settings, max_size, stall, &disk_faults);
+        let mut test = Self { depot, dir, origins, data, asset, settings, max_size, stall, faults: disk_faults };
         change(&mut test);
         test.reopen().await;
         test
@@ -92,10 +97,10 @@ impl TestDepot {
         self.depot.close().await;
         // The last clone of the old cache releases its lock; tasks that have ended may hold a clone a little longer.
         let unused = tempfile::tempdir().unwrap();
-        let old = std::mem::replace(&mut self.depot, depot(&unused, &self.asset, &self.settings, 1 << 20, self.stall));
+        let old = std::mem::replace(&mut self.depot, depot(&unused, &self.asset, &self.settings, 1 << 20, self.stall, &FaultPoints::default()));
         wait_until(|| Arc::strong_count(&old.shared) == 1).await;
         drop(old);
-        self.depot = depot(&self.dir, &self.asset, &self.settings, self.max_size, self.stall);
+        self.depot = depot(&self.dir, &self.asset, &self.settings, self.max_size, self.stall, &self.faults);
     }
 
     fn found(&self) -> Arc<Asset> {
@@ -125,8 +130,16 @@ impl TestDepot {
     }
 }
 
-fn depot(dir: &tempfile::TempDir, asset: &Asset, settings: &FillSettings, max_size: u64, stall: Duration) -> Depot {
-    let cache = Cache::open(CacheSettings { dir: dir.path().to_owned(), max_size, min_free: 0 }).unwrap();
+fn depot(
+    dir: &tempfile::TempDir,
+    asset: &Asset,
+    settings: &FillSettings,
+    max_size: u64,
+    stall: Duration,
+    faults: &FaultPoints,
+) -> Depot {
+    let cache_settings = CacheSettings { dir: dir.path().to_owned(), max_size, min_free: 0 };
+    let cache = Cache::open_with(cache_settings, faults.clone()).unwrap();
     let timeouts = Timeouts { connect: Duration::from_secs(5), stall };
     let origins = Origins::new(Vec::new(), timeouts).unwrap();
     Depot::new(Catalog::new(vec![asset.clone()]).unwrap(), origins, cache, settings.clone())
