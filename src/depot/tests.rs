@@ -4,6 +4,7 @@ mod activity;
 mod blocks;
 mod bypass;
 mod interest;
+mod ladder;
 pub(crate) mod origin;
 mod preload;
 mod reconfigure;
