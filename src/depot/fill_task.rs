@@ -183,7 +183,7 @@ impl FillTask {
         };
         let mut read = ResumingRead::open(access, range, true).await?;
         let size = self.size_from(&read, known_size)?;
-        self.discard_other_size(partial, size).await?;
+        self.discard_other_size(partial, access, size).await?;
         let state = match partial {
             Some(state) => state,
             None => partial.insert(self.open_partial(size, block_list).await?),
@@ -260,11 +260,16 @@ impl FillTask {
         self.complete(state, access, rest).await
     }
 
-    /// Deletes an empty partial blob of another size than `total`. An earlier source reported that size; it is only kept
-    /// together with bytes of that source.
-    async fn discard_other_size(&self, partial: &mut Option<PartialState>, total: u64) -> Result<(), SourceError> {
+    /// Deletes a partial blob of another size than `total`, which `access` reports. Bytes that an earlier source wrote under
+    /// its size are kept, unless this is what a plain GET reports.
+    async fn discard_other_size(
+        &self,
+        partial: &mut Option<PartialState>,
+        access: &SourceAccess,
+        total: u64,
+    ) -> Result<(), SourceError> {
         let Some(earlier) = partial.as_ref().filter(|state| state.partial.size() != total) else { return Ok(()) };
-        if self.fill.progress().written() > 0 {
+        if self.fill.progress().written() > 0 && !access.is_stream() {
             let size = earlier.partial.size();
             return Err(SourceError::WrongLength(format!("it has {total} bytes, an earlier source has {size}")));
         }

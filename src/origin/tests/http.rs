@@ -147,7 +147,7 @@ async fn error_statuses_are_classified() {
         "HTTP/1.1 206 P\r\nContent-Length: 0\r\n\r\n",
         None,
         "bad-reply",
-        "URL sent an invalid reply: it answered 206 to a request without a range",
+        "URL sent an invalid reply: it answered 206 without Content-Range",
     )
     .await;
 }
