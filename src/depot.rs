@@ -17,6 +17,7 @@ mod events;
 mod eviction;
 mod facade;
 mod fill;
+mod fill_bytes;
 mod fill_guard;
 mod fill_history;
 mod fill_state;
@@ -53,6 +54,7 @@ mod timestamp;
 mod transfer;
 mod transfer_metrics;
 mod transfer_registry;
+mod unverified_blob;
 
 pub use cache_state::CacheState;
 pub use error::ReadError;

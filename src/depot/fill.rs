@@ -12,13 +12,14 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TrackedFuture;
 
 use super::error::ReadError;
+use super::fill_bytes::FillBytes;
 use super::fill_state::FillState;
 use super::interest::Interest;
 use super::progress::FillProgress;
 use super::rate::Rate;
 use super::status::{FillPhase, FillStatus};
 use crate::asset::{BlockList, ByteRange};
-use crate::cache::{CacheError, Partial};
+use crate::cache::{CacheError, Partial, UnverifiedBlob};
 use crate::catalog::Asset;
 use crate::task::join_or_panic;
 
@@ -90,8 +91,8 @@ impl Fill {
     pub(super) fn status(&self) -> Option<FillStatus> {
         let (bytes, size, phase) = match self.state() {
             FillState::Starting => (0, self.asset.size, FillPhase::Waiting),
-            FillState::Filling(partial) => {
-                let (bytes, size) = (self.progress().written(), partial.size());
+            FillState::Filling(stored) => {
+                let (bytes, size) = (self.progress().written(), stored.size());
                 (bytes, Some(size), if bytes < size { FillPhase::Filling } else { FillPhase::Proving })
             }
             FillState::Complete(_) | FillState::NotStored(_) | FillState::Failed(_) => return None,
@@ -161,7 +162,14 @@ impl Fill {
         block_list: Option<Arc<BlockList>>,
     ) {
         self.progress().start(partial.size(), part_size, block_list, (chunk_size, &partial.parts()));
-        self.set_state(FillState::Filling(partial));
+        self.set_state(FillState::Filling(FillBytes::Partial(partial)));
+    }
+
+    /// Starts with a blob of which all bytes are on the disk, and none is verified.
+    pub(super) fn start_with_blob(&self, blob: Arc<UnverifiedBlob>) {
+        let size = blob.size();
+        self.progress().start(size, size, None, (size, &[true]));
+        self.set_state(FillState::Filling(FillBytes::Blob(blob)));
     }
 
     /// Sets the state, unless the fill has ended already.

@@ -59,6 +59,8 @@ pub(super) struct FillTask {
     pub(super) settings: FillSettings,
     /// One permit for each running fill.
     pub(super) permits: Arc<Semaphore>,
+    /// One permit for each large blob of the cache that is hashed.
+    pub(super) hash_permits: Arc<Semaphore>,
     /// Cancelled when the depot closes.
     pub(super) stop: CancellationToken,
     pub(super) history: Arc<FillHistory>,
@@ -71,10 +73,15 @@ impl FillTask {
     pub(super) async fn run(self, block_list: BoxFuture<'static, Option<Arc<BlockList>>>) {
         let mut guard = FillGuard::new(Arc::clone(&self.fill), Arc::clone(&self.history));
         let span = guard.span();
-        let mut partial = None;
+        let (mut partial, mut stored) = (None, 0);
         let work = async {
             if let Some(previous) = &self.previous {
                 previous.wait_ended().await;
+            }
+            // Without a permit and a block list: what is on the disk must not wait for an origin.
+            if let Some((size, end)) = self.verify_stored().await {
+                stored = size;
+                return end;
             }
             let block_list = block_list.await;
             // The semaphore is never closed.
@@ -88,7 +95,10 @@ impl FillTask {
             None => FillEnd::cancelled(),
         };
         self.fill.wait_idle().await;
-        guard.set_end(end, partial.map_or(0, |state| state.reused));
+        guard.set_end(end, partial.map_or(stored, |state| state.reused));
+        // The readers no longer wait.
+        drop(guard);
+        blocking(move || self.cache.save_records()).await;
     }
 
     /// Tries the sources in order until one provides the blob.

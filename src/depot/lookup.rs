@@ -23,6 +23,8 @@ pub(super) enum Lookup {
     Cached(Entry),
     /// A blob of this size, which cannot be opened.
     Unreadable(u64),
+    /// A blob whose fill hashes it first.
+    Unverified,
     /// No blob.
     Missing,
 }
@@ -34,15 +36,15 @@ impl Depot {
         if let Some(entry) = cache.get_if_open(digest) {
             return Lookup::Cached(entry);
         }
-        if cache.size_of(digest).is_none() {
-            return Lookup::Missing;
+        if cache.size_of(digest).is_some() {
+            let (opening, key) = (cache.clone(), *digest);
+            match (blocking(move || opening.get(&key)).await, cache.size_of(digest)) {
+                (Some(entry), _) => return Lookup::Cached(entry),
+                (None, Some(size)) => return Lookup::Unreadable(size),
+                (None, None) => {}
+            }
         }
-        let (opening, key) = (cache.clone(), *digest);
-        match (blocking(move || opening.get(&key)).await, cache.size_of(digest)) {
-            (Some(entry), _) => Lookup::Cached(entry),
-            (None, Some(size)) => Lookup::Unreadable(size),
-            (None, None) => Lookup::Missing,
-        }
+        if self.is_unverified(digest) { Lookup::Unverified } else { Lookup::Missing }
     }
 
     /// The asset's size in bytes, if the cache, the catalog or an active fill has it. Memory only.
@@ -50,7 +52,7 @@ impl Depot {
         let filling = || {
             let state = self.active_fills().get(&asset.digest).map(|fill| fill.state());
             match state? {
-                FillState::Filling(partial) => Some(partial.size()),
+                FillState::Filling(stored) => Some(stored.size()),
                 FillState::Complete(entry) => Some(entry.size()),
                 _ => None,
             }
@@ -58,11 +60,18 @@ impl Depot {
         self.shared.cache.size_of(&asset.digest).or(asset.size).or_else(filling)
     }
 
-    /// The asset's size in bytes. If it is not known, sends one request to the origin. That starts no fill, unless
-    /// the origin does not say the size.
+    /// The asset's size in bytes. If it is not known, sends one request to the origin. That starts no fill, unless the origin
+    /// does not say the size. If the blob is on the disk and unverified, hashes it instead.
     pub async fn size(&self, asset: &Arc<Asset>) -> Result<u64, ReadError> {
         if let Some(size) = self.known_size(asset) {
             return Ok(size);
+        }
+        if self.is_unverified(&asset.digest) {
+            // If that fails, the origin is asked, and its error is the one that counts.
+            let _ = Box::pin(self.fetch(asset)).await;
+            if let Some(size) = self.known_size(asset) {
+                return Ok(size);
+            }
         }
         let snapshot = self.snapshot();
         let sources = snapshot.sources(asset);
