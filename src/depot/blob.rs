@@ -39,6 +39,25 @@ impl Blob {
         self.entry.digest()
     }
 
+    /// Whether its file is as it was when it was verified, before bytes of it are read. Never blocks.
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.depot.cache().is_unchanged(&self.entry)
+    }
+
+    /// Whether the bytes that were read until now are the verified ones. Never blocks.
+    pub(super) fn is_intact(&self) -> bool {
+        self.depot.cache().is_intact(&self.entry)
+    }
+
+    /// Fails if the bytes that were read until now may not be the verified ones. Never blocks.
+    pub(super) fn check_intact(&self) -> Result<(), ReadError> {
+        if self.is_intact() {
+            return Ok(());
+        }
+        warn!(asset = %self.asset.name, digest = %self.digest(), "transfer aborted: the blob's file was changed");
+        Err(ReadError::Disk("the blob's file was changed while it was read".to_owned()))
+    }
+
     /// The bytes of `range` if all of them are in memory. Never blocks.
     pub(super) fn read_resident(&self, range: ByteRange, delivery: Delivery) -> Option<Bytes> {
         match delivery {
@@ -57,14 +76,8 @@ impl Blob {
         read.map_err(|error| self.handle_error(range, &error))
     }
 
-    /// Prepares a read of `range` that bypasses the cache. `None` if the bytes that this blob has returned may be wrong: its
-    /// file was truncated.
-    pub(super) fn bypass(&self, range: ByteRange) -> Option<BoxFuture<'static, BypassReader>> {
-        self.entry.is_complete().then(|| self.depot.bypass(&self.asset, self.entry.size(), range))
-    }
-
-    /// The same for a blob that has returned nothing yet.
-    pub(super) fn bypass_all(&self, range: ByteRange) -> BoxFuture<'static, BypassReader> {
+    /// Prepares a read of `range` that bypasses the cache.
+    pub(super) fn bypass(&self, range: ByteRange) -> BoxFuture<'static, BypassReader> {
         self.depot.bypass(&self.asset, self.entry.size(), range)
     }
 

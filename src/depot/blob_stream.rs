@@ -19,6 +19,9 @@ use crate::task;
 const MAPPED_FRAME: u64 = 4 << 20;
 /// Bytes per copied frame: what TLS and netascii process.
 const COPIED_FRAME: u64 = 256 << 10;
+/// The last mapped bytes of a stream are a frame of their own, at most this long. It is yielded after a check that the blob's
+/// file was not changed, when the socket has taken the frames before: they are read only then.
+const LAST_FRAME: u64 = 64 << 10;
 
 /// A stream of a cached blob. Pages that are not in memory are read on blocking threads, one frame ahead.
 pub(super) struct BlobStream {
@@ -43,29 +46,22 @@ impl BlobStream {
     /// After an error of the disk: prepares a read of the other bytes that bypasses the cache. `None` if bytes that were
     /// returned before may be wrong.
     pub(super) fn bypass(&self, error: &ReadError) -> Option<BoxFuture<'static, BypassReader>> {
-        match error {
-            ReadError::Disk(_) if self.is_fresh => Some(self.blob.bypass_all(self.unsent)),
-            ReadError::Disk(_) => self.blob.bypass(self.unsent),
-            _ => None,
-        }
+        let is_safe = matches!(error, ReadError::Disk(_)) && (self.is_fresh || self.blob.is_intact());
+        is_safe.then(|| self.blob.bypass(self.unsent))
     }
 
     fn take_frame(&mut self) -> Option<ByteRange> {
-        let frame = match self.delivery {
-            Delivery::Mapped => MAPPED_FRAME,
-            Delivery::Copied => COPIED_FRAME,
+        let (frame, last) = match self.delivery {
+            Delivery::Mapped => (MAPPED_FRAME, self.rest.end.saturating_sub(LAST_FRAME)),
+            Delivery::Copied => (COPIED_FRAME, self.rest.start),
         };
         // Frames end at multiples of their size, so that all readers of a blob share them and the cache need not map the
         // same pages for each.
         let end = (self.rest.start / frame + 1).saturating_mul(frame);
-        let range = ByteRange::new(self.rest.start, self.rest.end.min(end));
+        let end = if self.rest.start < last { end.min(last) } else { self.rest.end.min(end) };
+        let range = ByteRange::new(self.rest.start, end);
         self.rest.start = range.end;
         (!range.is_empty()).then_some(range)
-    }
-
-    fn count(&mut self, returned: &Bytes) {
-        self.unsent.start += returned.len() as u64;
-        self.is_fresh = false;
     }
 
     fn read_ahead(&mut self) {
@@ -74,13 +70,26 @@ impl BlobStream {
         self.pending.push_back(tokio::task::spawn_blocking(move || blob.read(range, delivery)));
     }
 
-    /// The next frame; `None` after the last.
+    /// The next frame; `None` after the last, which is yielded only if the blob's file was not changed.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+        let frame = ready!(self.poll_frame(cx));
+        let is_last = frame.is_some() && self.rest.is_empty() && self.pending.is_empty();
+        let frame = match frame {
+            Some(Ok(bytes)) if is_last => Some(self.blob.check_intact().map(|()| bytes)),
+            frame => frame,
+        };
+        if let Some(Ok(bytes)) = &frame {
+            self.unsent.start += bytes.len() as u64;
+            self.is_fresh = false;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
         if self.pending.is_empty() {
             let before = self.rest.start;
             let Some(range) = self.take_frame() else { return Poll::Ready(None) };
             if let Some(bytes) = self.blob.read_resident(range, self.delivery) {
-                self.count(&bytes);
                 return Poll::Ready(Some(Ok(bytes)));
             }
             self.rest.start = before;
@@ -93,7 +102,7 @@ impl BlobStream {
         let read = ready!(Pin::new(first).poll(cx));
         self.pending.pop_front();
         Poll::Ready(Some(match task::joined(read) {
-            Ok(Some(read)) => read.inspect(|bytes| self.count(bytes)),
+            Ok(Some(read)) => read,
             // Only the end of the runtime aborts the read.
             Ok(None) => Err(ReadError::Closing),
             Err(error) => Err(error.into()),

@@ -12,12 +12,13 @@ use super::bypass_reader::{BypassReader, Unproven};
 use super::error::ReadError;
 use super::facade::Depot;
 use super::fill::Fill;
+use super::fill_bytes::FillBytes;
 use super::fill_state::FillState;
 use super::not_stored::{Leftover, NotStored, Remains};
 use super::progress::{HELD_TAIL, Readable, WaiterId};
 use super::settings::{Release, StreamOptions};
 use crate::asset::ByteRange;
-use crate::cache::{CacheError, Entry, Partial};
+use crate::cache::{CacheError, Entry};
 use crate::error_chain::error_chain;
 use crate::task::blocking;
 
@@ -69,8 +70,8 @@ struct FillReader {
     options: StreamOptions,
     /// The generation of unverified bytes that were sent. If the fill has a newer one, they may have been wrong.
     sent_unverified: Option<u64>,
-    /// Whether the disk failed to read bytes of the fill.
-    unreadable: bool,
+    /// The generation of bytes that the disk failed to read.
+    unreadable: Option<u64>,
     bypass: Option<BoxFuture<'static, BypassReader>>,
 }
 
@@ -100,7 +101,7 @@ impl FillStream {
             tail: HELD_TAIL.min(range.len()),
             options,
             sent_unverified: None,
-            unreadable: false,
+            unreadable: None,
             bypass: Some(bypass),
         };
         Self { source: Source::Fill(Box::new(reader)), bypassed: false }
@@ -155,11 +156,11 @@ impl FillReader {
                     Leftover::Nothing => return Ok(Next::DiskFailed(reason, None)),
                 },
                 FillState::Complete(entry) => return self.rest_of(entry),
-                // The end of the fill tells what is left of it.
-                FillState::Filling(_) if self.unreadable => {}
-                FillState::Filling(partial) => {
-                    self.options.check_size(partial.size())?;
-                    match self.read_available(partial).await {
+                // The fill reads the same bytes: other bytes follow, or the end of the fill tells what is left of it.
+                FillState::Filling(_) if self.unreadable == Some(self.fill.progress().generation()) => {}
+                FillState::Filling(stored) => {
+                    self.options.check_size(stored.size())?;
+                    match self.read_available(stored).await {
                         Available::Bytes(bytes) => return Ok(Next::Bytes(bytes)),
                         Available::Discarded => continue,
                         Available::Nothing => {}
@@ -180,7 +181,7 @@ impl FillReader {
     }
 
     /// Reads the next bytes that may be sent now.
-    async fn read_available(&mut self, partial: Arc<Partial>) -> Available {
+    async fn read_available(&mut self, stored: FillBytes) -> Available {
         let whole_only = self.options.release == Release::Whole;
         let requested = ByteRange::new(self.start, self.end);
         let readable = self.fill.progress().readable(requested, self.at, self.tail, whole_only);
@@ -190,12 +191,12 @@ impl FillReader {
             Readable::Unverified(range, generation) => (range, Some(generation)),
         };
         let frame = ByteRange::new(range.start, range.end.min(range.start + FILL_FRAME));
-        let bytes = match read(partial, frame).await {
+        let bytes = match read(stored, frame).await {
             Ok(bytes) => bytes,
             Err(error) => {
                 let asset = &self.fill.asset().name;
-                warn!(%asset, error = %error_chain(&error), "partial blob not readable: waiting for the end of the fill");
-                self.unreadable = true;
+                warn!(%asset, error = %error_chain(&error), "bytes of a fill not readable: waiting for others");
+                self.unreadable = generation.or_else(|| Some(self.fill.progress().generation()));
                 return Available::Nothing;
             }
         };
@@ -224,10 +225,10 @@ impl FillReader {
     }
 }
 
-async fn read(partial: Arc<Partial>, range: ByteRange) -> Result<Bytes, CacheError> {
+async fn read(stored: FillBytes, range: ByteRange) -> Result<Bytes, CacheError> {
     let work = move || {
         let mut data = vec![0; usize::try_from(range.len()).unwrap_or_default()];
-        partial.read_at(range.start, &mut data).map(|()| Bytes::from(data))
+        stored.read_at(range.start, &mut data).map(|()| Bytes::from(data))
     };
     blocking(work).await
 }

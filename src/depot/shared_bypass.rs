@@ -264,8 +264,14 @@ impl SharedBypass {
                 same.insert(ByteRange::whole(prefix.length()));
             }
             let mut found = vec![0; bytes.len()];
-            if remains.partial.read_at(at, &mut found).is_ok() && found == bytes {
-                same.insert(ByteRange::new(at, at + bytes.len() as u64));
+            if remains.partial.read_at(at, &mut found).is_ok() {
+                // The fill may have written the end of them only, or the beginning.
+                let pairs = || bytes.iter().zip(&found);
+                let first = pairs().take_while(|(ours, theirs)| ours == theirs).count() as u64;
+                let last = pairs().rev().take_while(|(ours, theirs)| ours == theirs).count() as u64;
+                let end = at + bytes.len() as u64;
+                same.insert(ByteRange::new(at, at + first));
+                same.insert(ByteRange::new(end - last, end));
             }
             (prefix, same)
         })

@@ -61,7 +61,7 @@ async fn failed_admission_is_no_preload() {
     let (faults, failing) = faults(libc::EIO, |action, path| action == "rename" && !path.ends_with("probe"));
     let test = TestDepot::with(&[&[]], |test| test.faults = faults).await;
     let error = test.depot.fetch(&test.found()).await.unwrap_err();
-    assert!(matches!(&error, FetchError::NotStored(reason) if reason.contains("rename to")), "{error}");
+    assert!(matches!(&error, FetchError::NotStored(reason) if reason.contains("rename")), "{error}");
     failing.store(false, Ordering::SeqCst);
     test.depot.fetch(&test.found()).await.unwrap();
     assert!(test.is_cached());

@@ -21,53 +21,27 @@ fn truncate(path: &Path) {
     fs::File::options().write(true).open(path).unwrap().set_len(100_000).unwrap();
 }
 
-/// Reads bytes that the file no longer has. Mapped pages of them are not touched.
-async fn read_lost_bytes(test: &TestDepot, delivery: Delivery) -> (Vec<u8>, CacheState) {
-    let reader = test.depot.read(&test.found()).await.unwrap();
-    let mut stream = reader.stream(ByteRange::new(1_000_000, SIZE as u64), delivery).await.unwrap();
-    let mut got = Vec::new();
-    while let Some(piece) = stream.next().await {
-        got.extend_from_slice(&piece.unwrap());
-    }
-    (got, stream.cache_state())
-}
-
 #[tokio::test]
-async fn truncated_blob_is_quarantined_and_bypassed() {
-    for (delivery, mapped) in [(Delivery::Copied, false), (Delivery::Mapped, false), (Delivery::Mapped, true)] {
+async fn truncation_while_read_cuts_transfer() {
+    for delivery in [Delivery::Copied, Delivery::Mapped] {
         let (test, path) = cached().await;
-        if mapped {
-            let reader = test.depot.read(&test.found()).await.unwrap();
-            let mut stream = reader.stream(ByteRange::whole(SIZE as u64), Delivery::Mapped).await.unwrap();
-            stream.next().await.unwrap().unwrap();
-        }
+        let reader = test.depot.read(&test.found()).await.unwrap();
+        let mut stream = reader.stream(ByteRange::whole(SIZE as u64), delivery).await.unwrap();
+        stream.next().await.unwrap().unwrap();
         truncate(&path);
-        let (got, state) = read_lost_bytes(&test, delivery).await;
-        assert!(got == test.data[1_000_000..], "the other bytes come from the origin");
-        assert_eq!(state, CacheState::Bypass);
-        wait_until(|| !test.is_cached()).await;
+        let mut received = 0;
+        let error = loop {
+            match stream.next().await.unwrap() {
+                Ok(bytes) => received += bytes.len(),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(received < SIZE && error.starts_with("the cache cannot be read: "), "{error}");
         let (got, end) = test.get_all().await;
         assert!(got == test.data);
         assert_eq!(end.unwrap(), CacheState::Miss);
         assert!(test.dir.path().join("quarantine").join(path.file_name().unwrap()).exists());
     }
-}
-
-/// The bytes that were sent before may be wrong too.
-#[tokio::test]
-async fn blob_truncated_while_sent_is_cut() {
-    let (test, path) = cached().await;
-    let reader = test.depot.read(&test.found()).await.unwrap();
-    let mut stream = reader.stream(ByteRange::whole(SIZE as u64), Delivery::Copied).await.unwrap();
-    stream.next().await.unwrap().unwrap();
-    truncate(&path);
-    let error = loop {
-        match stream.next().await.expect("it does not complete") {
-            Ok(_) => {}
-            Err(error) => break error,
-        }
-    };
-    assert!(error.to_string().ends_with("of a blob: unexpected end of file"), "{error}");
 }
 
 #[tokio::test]
@@ -77,12 +51,10 @@ async fn replaced_blob_file_is_reopened() {
     fs::copy(&path, &copy).unwrap();
     truncate(&path);
     fs::rename(&copy, &path).unwrap();
-    let (got, _) = read_lost_bytes(&test, Delivery::Mapped).await;
-    assert!(got == test.data[1_000_000..]);
     let requests = test.origins[0].requests();
     let (got, end) = test.get_all().await;
     assert!(got == test.data);
-    assert_eq!(end.unwrap(), CacheState::Hit);
+    end.unwrap();
     test.depot.close().await;
     assert!(test.is_cached(), "the replaced file is valid");
     assert_eq!(test.origins[0].requests(), requests);
