@@ -9,7 +9,7 @@ use super::resuming_read::ResumingRead;
 use super::source_error::SourceError;
 use crate::asset::{ByteRange, SourceUrl};
 use crate::cache::{CacheError, Partial};
-use crate::origin::{OriginError, Origins, Validator};
+use crate::origin::{Origins, Validator};
 
 /// Bytes per write to the disk: few system calls, and readers wait for little.
 const BATCH_SIZE: u64 = 1 << 20;
@@ -53,7 +53,7 @@ impl PartFetcher {
         let opened = ResumingRead::open(&self.origins, &self.source, range, self.validator.clone(), self.retries).await;
         let mut read = opened.map_err(|error| match error {
             // The object existed a moment ago, so it was deleted or replaced.
-            OriginError::NotFound { .. } => SourceError::Changed,
+            error if error.is_not_found() => SourceError::Changed,
             error => error.into(),
         })?;
         if read.total() != self.partial.size() {

@@ -46,7 +46,7 @@ struct Retries {
 impl Retries {
     /// The delay before the next retry. Fails with `error` if it is not transient or no retry is left.
     fn next_delay(&mut self, error: OriginError) -> Result<Duration, OriginError> {
-        if !error.is_transient() || self.backoff.failures() >= self.max {
+        if !error.is_transient() || self.backoff.failures() >= self.max.min(error.retry_limit().unwrap_or(u32::MAX)) {
             return Err(error);
         }
         let delay = self.backoff.next_delay();
@@ -54,7 +54,7 @@ impl Retries {
         let delay = match (&error, error.retry_after()) {
             (_, Some(requested)) => requested.min(MAX_RETRY_AFTER),
             // The stall has cost time already, and a new connection may work at once.
-            (OriginError::Stalled { .. }, None) if failures == 1 => Duration::ZERO,
+            (OriginError::Stalled { .. } | OriginError::NoAnswer { .. }, None) if failures == 1 => Duration::ZERO,
             _ => delay,
         };
         debug!(%error, ?delay, failures, "retrying origin read");

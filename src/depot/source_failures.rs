@@ -59,13 +59,14 @@ impl SourceFailures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::origin::Answer;
 
     fn source(text: &str) -> SourceUrl {
         text.parse().unwrap()
     }
 
     fn missing() -> OriginError {
-        OriginError::NotFound { source_url: "s3://b/missing".into() }
+        OriginError::NotFound { source_url: "s3://b/missing".into(), answer: None }
     }
 
     fn down() -> OriginError {
@@ -118,7 +119,7 @@ mod tests {
         let mut failures = SourceFailures::default();
         failures.add_error(&OriginError::Throttled {
             host: "h".into(),
-            code: "503".into(),
+            answer: Answer::from_code("503"),
             retry_after: Some(Duration::from_secs(42)),
         });
         let (_, error) = failures.into_outcome();

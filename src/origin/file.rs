@@ -10,8 +10,9 @@ use std::time::Duration;
 use metrics::counter;
 use rustix::fs::OFlags;
 
+use super::answer::Answer;
 use super::body::Body;
-use super::error::OriginError;
+use super::error::{Denial, OriginError};
 use super::file_reader::FileReader;
 use super::reply::Reply;
 use super::request::Request;
@@ -76,12 +77,14 @@ async fn open(request: &Request<'_>, path: &Path, label: &str, stall: Duration) 
 fn classify(error: io::Error, source: &SourceUrl, label: &str) -> OriginError {
     let source_url = source.to_string();
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OriginError::NotFound { source_url },
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OriginError::NotFound { source_url, answer: None },
         io::ErrorKind::PermissionDenied => OriginError::AccessDenied {
             source_url,
             origin: label.to_owned(),
             identity: format!("user id {}", rustix::process::geteuid().as_raw()),
-            code: "permission denied".to_owned(),
+            denial: Denial::File,
+            answer: Answer::from_code("permission denied"),
+            recent_success: false,
         },
         _ => OriginError::Io { source_url, reason: error.to_string(), source: Some(Arc::new(error)) },
     }

@@ -33,6 +33,11 @@ impl<'a> Request<'a> {
         self.range.map(|range| ByteRange::new(range.start, range.end.max(range.start.saturating_add(1))))
     }
 
+    /// Whether the source names a version of the object.
+    pub(super) fn names_version(&self) -> bool {
+        matches!(self.source.target(), SourceTarget::S3 { version: Some(_), .. })
+    }
+
     /// Whether `Content-Encoding` is metadata of the stored object rather than an encoding applied in transit. An S3
     /// store returns the bytes as stored; from a web server the field means that these are other bytes.
     pub(super) fn stored_encoding(&self) -> bool {

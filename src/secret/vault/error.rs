@@ -35,6 +35,9 @@ pub enum VaultError {
     /// The secret has no such field.
     #[error("the secret has no such field; it has {}", fields(.0))]
     NoField(Vec<String>),
+    /// The field has nothing but white space.
+    #[error("the field is blank; write the secret into it")]
+    BlankField,
     /// The field is a list or an object.
     #[error("the field is not a text")]
     NotText,
