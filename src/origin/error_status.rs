@@ -121,7 +121,10 @@ pub(super) fn classify(
             answer,
             retry_after: retry_after(headers, SystemTime::now()),
         },
-        Meaning::Changed => OriginError::Changed { source_url },
+        Meaning::Changed => {
+            let what = format!("{} answered {} to the validator of an earlier reply", request.host, status.as_u16());
+            OriginError::disagreement(request.source_url, false, &what)
+        }
         Meaning::Transient => other(words(document), true),
         Meaning::Permanent => other(words(document), false),
     }
