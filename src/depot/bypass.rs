@@ -129,6 +129,7 @@ impl Bypass {
             let is_final = current.returned_any && self.block_list.is_none();
             match failure {
                 Failure::WrongBytes(reason) => {
+                    let reason = current.read.access().explain(&reason);
                     warn!(asset = %self.asset.name, source = %current.source, reason, "source has wrong bytes");
                     self.failures.add_wrong_bytes(&current.source, &reason);
                 }
@@ -159,9 +160,9 @@ impl Bypass {
                     });
                     return Ok(());
                 }
-                Ok(read) => {
+                Ok(mut read) => {
                     let total = read.total().unwrap_or_default();
-                    let reason = format!("it has {total} bytes, expected {}", self.size);
+                    let reason = read.explain(&format!("it has {total} bytes, expected {}", self.size)).await;
                     self.failures.add_wrong_bytes(&source, &reason);
                 }
                 Err(error) => self.failures.add_error(&error),

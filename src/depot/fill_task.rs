@@ -192,7 +192,14 @@ impl FillTask {
             },
         };
         let mut read = ResumingRead::open(access, range, true).await?;
-        let size = self.size_from(&read, known_size)?;
+        let size = match self.size_from(&read, known_size) {
+            Ok(size) => size,
+            Err(error) => {
+                // Its first bytes may show that it is something else, such as a login page.
+                let _ = read.chunk().await;
+                return Err(error);
+            }
+        };
         self.discard_other_size(partial, access, size).await?;
         let state = match partial {
             Some(state) => state,

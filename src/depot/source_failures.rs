@@ -35,10 +35,7 @@ impl SourceFailures {
                 self.add_error(&error);
             }
             error => {
-                let reason = match access.history() {
-                    Some(history) => format!("{error} (seen before: {history})"),
-                    None => error.to_string(),
-                };
+                let reason = access.explain(&error);
                 warn!(%asset, %source, reason, "source has wrong bytes");
                 self.add_wrong_bytes(source, &reason);
             }

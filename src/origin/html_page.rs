@@ -20,6 +20,11 @@ impl HtmlPage {
     /// Recognises a page by its first bytes. Returns `None` if they are not HTML.
     pub fn parse(start: &[u8]) -> Option<Self> {
         let start = &start[..start.len().min(Self::ENOUGH)];
+        // Most bodies end here.
+        let first = start.iter().find(|byte| !byte.is_ascii_whitespace())?;
+        if !matches!(first, b'<' | 0xef) {
+            return None;
+        }
         let text = String::from_utf8_lossy(start);
         // ASCII only, so that offsets stay the same.
         let lower = text.to_ascii_lowercase();

@@ -80,7 +80,7 @@ impl Presented<'_> {
                 TlsFault::Other,
                 format!(
                     "its certificate \"{}\" is that of a certificate authority; give the server a certificate of its own, or write \
-                     this one into the origin's ca_file",
+                     this one into the CA file",
                     own.subject()
                 ),
             ),
@@ -144,8 +144,8 @@ impl Presented<'_> {
         };
         if self.has_ca_file {
             let reason = format!(
-                "{sent}; the intermediate \"{issuer}\" (its issuer) is missing: the server does not send it, and the origin's \
-                 ca_file does not hold it"
+                "{sent}; the intermediate \"{issuer}\" (its issuer) is missing: the server does not send it, and the \
+                 CA file does not hold it"
             );
             return Problem::new(TlsFault::MissingIntermediate, reason.replace("(its issuer)", whose(top, own)));
         }

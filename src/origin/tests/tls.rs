@@ -182,7 +182,7 @@ async fn omitted_intermediate_is_named() {
     assert_eq!(whole.read_trusted().await.unwrap(), b"x");
     let alone = PrivateServer::with_chain(&[&own], root.file()).await;
     let message = "the server sends only its own certificate; the intermediate \"an intermediate\" (its issuer) is missing: the \
-                   server does not send it, and the origin's ca_file does not hold it; let the server send its whole chain, or \
+                   server does not send it, and the CA file does not hold it; let the server send its whole chain, or \
                    add the missing certificate to the origin's ca_file";
     alone.assert_refused(alone.read_trusted().await, TlsFault::MissingIntermediate, message).await;
     // The remedy works.
