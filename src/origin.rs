@@ -10,6 +10,7 @@
 mod body;
 mod checksum;
 mod client;
+mod confined_file;
 mod credentials;
 mod error;
 mod error_document;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::size::Size;
 use super::span::Span;
 use super::written::Format;
-use crate::asset::{AssetName, Digest, SourceUrl};
+use crate::asset::{
+    AssetName, Digest, SourcePrefix, SourcePrefixError, SourceTarget, SourceUrl, SourceUrlError, has_ipv6_zone,
+};
 use crate::boot::{Mac, Uuid};
 use crate::secret::{Secret, VaultPath};
 
@@ -39,6 +41,7 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<Address>(),
     FormatInfo::of::<AddressOrOff>(),
     FormatInfo::of::<FilePath>(),
+    FormatInfo::of::<Directory>(),
     FormatInfo::of::<HostName>(),
     FormatInfo::of::<Sha256>(),
     FormatInfo::of::<Name>(),
@@ -149,6 +152,26 @@ impl Format for FilePath {
     }
 }
 
+/// A directory on this machine.
+pub(super) enum Directory {}
+
+impl Format for Directory {
+    type Value = std::path::PathBuf;
+    const NAME: &'static str = "directory";
+    const EXPECTED: &'static str = "the absolute path of a directory such as \"/srv/assets\"";
+
+    fn read(text: &str) -> Result<Self::Value, String> {
+        let path = FilePath::read(text)?;
+        if !path.is_absolute() {
+            return Err("it is not absolute".to_owned());
+        }
+        if path.components().any(|part| part == std::path::Component::ParentDir) {
+            return Err("it has a '..' segment".to_owned());
+        }
+        Ok(path)
+    }
+}
+
 /// A host name.
 pub(super) enum HostName {}
 
@@ -226,11 +249,12 @@ impl Format for Source {
     const EXPECTED: &'static str = "a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH";
 
     fn read(text: &str) -> Result<SourceUrl, String> {
-        use crate::asset::SourceUrlError;
         text.parse().map_err(|error| match error {
             // The detail would repeat `EXPECTED`, or might reveal a secret.
             SourceUrlError::NoScheme => String::new(),
-            SourceUrlError::S3Query(_) => "the only query of an S3 source is ?versionId=…".to_owned(),
+            SourceUrlError::S3Query(_) => {
+                "the only query of an S3 source is ?versionId=…; a question mark in a key is written %3F".to_owned()
+            }
             error => error.to_string(),
         })
     }
@@ -245,25 +269,28 @@ impl Format for CatalogUrl {
     const EXPECTED: &'static str = "the URL of the shared catalog: s3://BUCKET/KEY, https://… or file:///PATH";
 
     fn read(text: &str) -> Result<SourceUrl, String> {
+        let source = Source::read(text)?;
         // No digest protects the catalog, and it decides what machines boot.
-        if text.starts_with("http://") {
-            return Err("anyone on the network path can change it over http://; use https://".to_owned());
+        match source.target() {
+            SourceTarget::Http(url) if url.scheme() == "http" => {
+                Err("anyone on the network path can change it over http://; use https://".to_owned())
+            }
+            _ => Ok(source),
         }
-        Source::read(text)
     }
 }
 
-/// A prefix of the source URLs of one origin.
-pub(super) enum SourcePrefix {}
-
 impl Format for SourcePrefix {
-    type Value = String;
+    type Value = Self;
     const NAME: &'static str = "source-prefix";
     const EXPECTED: &'static str = "a prefix of source URLs: s3://…, https://… or http://…";
 
-    fn read(text: &str) -> Result<String, String> {
-        let known = ["s3://", "https://", "http://"].iter().any(|scheme| text.starts_with(scheme));
-        if known { Ok(text.to_owned()) } else { Err(String::new()) }
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error| match error {
+            // `EXPECTED` has the schemes.
+            SourcePrefixError::Scheme => String::new(),
+            error => error.to_string(),
+        })
     }
 }
 
@@ -315,6 +342,9 @@ impl Format for Proxy {
 }
 
 fn url(text: &str, schemes: &[&str]) -> Result<url::Url, String> {
+    if has_ipv6_zone(text) {
+        return Err(SourceUrlError::Zone.to_string());
+    }
     let url = url::Url::parse(text).map_err(|error| error.to_string())?;
     if !schemes.contains(&url.scheme()) {
         return Err(format!("the scheme is one of {}", schemes.join(", ")));
@@ -410,6 +440,14 @@ pub(super) fn shown(format: &str, text: &str) -> String {
 
 /// A URL without user name, password and query, which may carry secrets. The text may be malformed.
 fn without_secrets(text: &str) -> String {
+    // A password with a '/', '?' or '#' makes another URL, or none, of what was meant.
+    if let Some((scheme, rest)) = text.split_once("://")
+        && url::Url::parse(text).is_err()
+        && let Some((_, host)) = rest.rsplit_once('@')
+    {
+        let host = host.split(['?', '#']).next().unwrap_or_default();
+        return format!("{scheme}://…@{host}");
+    }
     let (before_query, query) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
     let query = match query.strip_prefix("?versionId=") {
         Some(version) if text.starts_with("s3://") && !version.contains('&') => query,
@@ -442,6 +480,9 @@ mod tests {
             ("s3://b/k?versionId=3&sig=4", "s3://b/k?…"),
             ("s3://b/a@b", "s3://b/a@b"),
             ("not a url", "not a url"),
+            ("https://user:pa/ss@h/x?y", "https://…@h/x"),
+            ("https://user:pa?ss@h/x", "https://…@h/x"),
+            ("https://us\\er:pass@[h/x", "https://…@[h/x"),
         ] {
             assert_eq!(shown(Source::NAME, text), expected);
         }
