@@ -31,6 +31,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod written;
+mod zone;
 
 pub use access::CatalogAccess;
 pub use draft::Draft;

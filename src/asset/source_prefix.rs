@@ -74,6 +74,12 @@ pub enum SourcePrefixError {
 }
 
 impl SourcePrefix {
+    /// The prefix `s3://`, which covers every bucket.
+    pub fn any_bucket() -> Self {
+        let authority = Authority::Any { scheme: "s3".to_owned() };
+        Self { text: "s3://".to_owned(), authority, segments: Vec::new(), below: false }
+    }
+
     /// The text as written.
     pub fn as_str(&self) -> &str {
         &self.text

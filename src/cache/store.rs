@@ -1,6 +1,7 @@
 //! The store: the directory and its index, which are changed together here, and the health of the directory.
 
 use std::fs::{File, FileTimes};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use metrics::{counter, gauge};
@@ -30,7 +31,11 @@ pub(super) struct Store {
     /// Held while names on the disk and the index change together, so that no eviction removes a blob just admitted.
     names: Mutex<()>,
     most_open: usize,
+    eviction_log: OnceLock<EvictionLog>,
 }
+
+/// Logs an eviction: of the blob with this digest, of this size in bytes.
+pub(super) type EvictionLog = Box<dyn Fn(&Digest, u64) + Send + Sync>;
 
 impl Store {
     /// Opens the directory. Blocks.
@@ -39,7 +44,14 @@ impl Store {
     pub(super) fn open(settings: CacheSettings, faults: FaultPoints) -> Result<Self, CacheError> {
         let index = Mutex::new(Index::new(settings.max_size, settings.min_free));
         let dir = Dir::new(settings.dir, faults);
-        let store = Self { dir, health: Health::default(), index, names: Mutex::default(), most_open: most_open() };
+        let store = Self {
+            dir,
+            health: Health::default(),
+            index,
+            names: Mutex::default(),
+            most_open: most_open(),
+            eviction_log: OnceLock::new(),
+        };
         match store.check() {
             Err(error @ CacheError::Locked { .. }) => return Err(error),
             checked => drop(store.record_check(checked)),
@@ -205,12 +217,20 @@ impl Store {
                 drop(index);
                 return Err(self.mark_failed(error));
             }
-            if let Victim::Blob(digest, _) = victim {
-                info!(%digest, "blob evicted");
+            if let Victim::Blob(digest, blob) = victim {
+                match self.eviction_log.get() {
+                    Some(log) => log(&digest, blob.size),
+                    None => info!(target: "bootdepot::eviction", %digest, bytes = blob.size, "blob evicted"),
+                }
                 counter!("bootdepot_evictions_total").increment(1);
             }
         }
         Ok(())
+    }
+
+    /// Has evictions logged by `log`, which knows the names of blobs. Only the first call has an effect.
+    pub(super) fn set_eviction_log(&self, log: EvictionLog) {
+        let _ = self.eviction_log.set(log);
     }
 
     /// Evicts one blob on request. Returns its size in bytes.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::size::Size;
 use super::span::Span;
 use super::written::Format;
+use super::zone::zoned_address;
 use crate::asset::{
     AssetName, Digest, SourcePrefix, SourcePrefixError, SourceTarget, SourceUrl, SourceUrlError, has_ipv6_zone,
 };
@@ -118,7 +119,7 @@ impl Format for Address {
     const EXPECTED: &'static str = "an IP address and a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"";
 
     fn read(text: &str) -> Result<SocketAddr, String> {
-        text.parse().map_err(|_| String::new())
+        text.parse().or_else(|_| zoned_address(text))
     }
 }
 
@@ -445,8 +446,8 @@ fn without_secrets(text: &str) -> String {
         && url::Url::parse(text).is_err()
         && let Some((_, host)) = rest.rsplit_once('@')
     {
-        let host = host.split(['?', '#']).next().unwrap_or_default();
-        return format!("{scheme}://…@{host}");
+        let (host, query) = host.split_at(host.find(['?', '#']).unwrap_or(host.len()));
+        return format!("{scheme}://…@{host}{}", if query.is_empty() { "" } else { "?…" });
     }
     let (before_query, query) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
     let query = match query.strip_prefix("?versionId=") {
@@ -480,7 +481,7 @@ mod tests {
             ("s3://b/k?versionId=3&sig=4", "s3://b/k?…"),
             ("s3://b/a@b", "s3://b/a@b"),
             ("not a url", "not a url"),
-            ("https://user:pa/ss@h/x?y", "https://…@h/x"),
+            ("https://user:pa/ss@h/x?y", "https://…@h/x?…"),
             ("https://user:pa?ss@h/x", "https://…@h/x"),
             ("https://us\\er:pass@[h/x", "https://…@[h/x"),
         ] {

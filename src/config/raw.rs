@@ -135,7 +135,8 @@ impl Default for Cache {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Http {
-    /// Addresses of the plain HTTP listener. Old firmware supports nothing else.
+    /// Addresses of the plain HTTP listener. Old firmware supports nothing else. A link-local address needs its interface:
+    /// `[fe80::1%eth0]:8080`.
     #[schemars(length(min = 1))]
     pub(super) listen: Vec<Written<Address>>,
     /// Base of the URLs in scripts, such as `http://boot.lab:8080`. Default: the name or address that the client used.
@@ -277,7 +278,8 @@ pub(super) struct Fill {
     /// How long an origin may send nothing before a part is requested again. An idle timeout, not a total one. The
     /// response head may take this long in addition, at most 10 seconds, for connecting.
     pub(super) stall_timeout: Written<Timeout>,
-    /// How long a missing object, or one with wrong bytes, is remembered before its origin is asked again.
+    /// How long a source without the object, or with wrong bytes, is remembered before it is asked again. A source that could
+    /// not be read (a timeout, 503) is asked again at the next request.
     pub(super) negative_ttl: Written<Span>,
     /// When clients receive bytes of a running fill.
     pub(super) release: ReleaseWhen,

@@ -17,6 +17,7 @@ use super::fill_guard::{FillEnd, FillGuard};
 use super::fill_history::FillHistory;
 use super::fill_state::FillState;
 use super::hashing;
+use super::negative_cache::NegativeEntries;
 use super::outcome::FillOutcome;
 use super::part_fetcher::PartFetcher;
 use super::partial_state::{PartialState, note, same_object};
@@ -45,6 +46,8 @@ pub(super) struct FillTask {
     /// In the order to try them.
     pub(super) sources: Vec<SourceUrl>,
     pub(super) origins: Origins,
+    /// What is remembered of sources that do not have the blob.
+    pub(super) negative: NegativeEntries,
     pub(super) cache: Cache,
     pub(super) settings: FillSettings,
     /// One permit for each running fill.
@@ -86,12 +89,17 @@ impl FillTask {
         let asset = &self.fill.asset().name;
         let mut failures = SourceFailures::default();
         for source in &self.sources {
+            if let Some(known) = self.negative.get(source) {
+                failures.add_known(source, known);
+                continue;
+            }
             let error = match self.try_source(source, block_list, partial).await {
                 Ok(entry) => {
                     return FillEnd { outcome: FillOutcome::Complete, state: FillState::Complete(entry), detail: None };
                 }
                 Err(error) => error,
             };
+            self.remember(source, &error);
             match error {
                 SourceError::Cache(error) => return not_stored(&error, partial.as_ref()).await,
                 SourceError::Panicked(error) => return FillEnd::panicked(error),
@@ -117,6 +125,21 @@ impl FillTask {
         }
         let detail = Some(error.to_string());
         FillEnd { outcome, state: FillState::Failed(error), detail }
+    }
+
+    /// Remembers that a source does not have the blob.
+    fn remember(&self, source: &SourceUrl, error: &SourceError) {
+        match error {
+            SourceError::Origin(error) => self.negative.add_error(source, error),
+            SourceError::WrongWhole(reason) | SourceError::WrongBlock(reason) => {
+                self.negative.add_wrong_bytes(source, reason);
+            }
+            // Unless the catalog has the size, the length of an earlier source may be the wrong one.
+            SourceError::WrongLength(reason) if self.fill.asset().size.is_some() => {
+                self.negative.add_wrong_bytes(source, reason);
+            }
+            _ => {}
+        }
     }
 
     /// Tries one source; a second time if the object changed, or if bytes of another origin may be what is wrong.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::error::ReadError;
 use super::facade::Depot;
 use super::fill_state::FillState;
+use super::negative_cache::NegativeEntries;
 use super::resuming_read::ResumingRead;
 use super::snapshot::Snapshot;
 use super::source_failures::SourceFailures;
@@ -61,25 +62,38 @@ impl Depot {
         }
         let snapshot = self.snapshot();
         let sources = snapshot.sources(asset);
-        let key = snapshot.source_key(&asset.digest, &sources);
-        if let Some(error) = snapshot.replies.failures.get(&key) {
+        let negative = snapshot.negative(&asset.digest);
+        if let Some(error) = SourceFailures::known_error(&negative, &sources) {
             return Err(error);
         }
+        let key = snapshot.source_key(&asset.digest, &sources);
         // Also while a fill is active: it may wait for its permit before it learns the size.
         // Boxed: inline it would add 6 KiB to the future of every request, which is moved for each request.
-        let request = Box::pin(snapshot.replies.sizes.try_get_with(key, request_size(&snapshot, &sources))).await;
-        request.map_err(|error| snapshot.replies.record_failure(key, ReadError::clone(&error)))
+        let requesting = request_size(&snapshot, &negative, &sources);
+        let size = Box::pin(snapshot.replies.sizes.try_get_with(key, requesting)).await;
+        size.map_err(|error| ReadError::clone(&error))
     }
 }
 
 /// Requests the size from the sources, in order.
-async fn request_size(snapshot: &Snapshot, sources: &[SourceUrl]) -> Result<u64, ReadError> {
+async fn request_size(
+    snapshot: &Snapshot,
+    negative: &NegativeEntries,
+    sources: &[SourceUrl],
+) -> Result<u64, ReadError> {
     let mut failures = SourceFailures::default();
     for source in sources {
+        if let Some(known) = negative.get(source) {
+            failures.add_known(source, known);
+            continue;
+        }
         let first_byte = ByteRange::new(0, 1);
         match ResumingRead::open(&snapshot.origins, source, first_byte, None, snapshot.settings.retries).await {
             Ok(read) => return Ok(read.total()),
-            Err(error) => failures.add_error(&error),
+            Err(error) => {
+                negative.add_error(source, &error);
+                failures.add_error(&error);
+            }
         }
     }
     Err(failures.into_outcome().1)

@@ -124,10 +124,10 @@ impl Depot {
                 Lookup::Missing => {}
             }
             let snapshot = self.snapshot();
-            let key = snapshot.asset_key(asset);
-            if let Some(error) = snapshot.replies.failures.get(&key) {
+            if let Some(error) = snapshot.known_error(asset) {
                 return Err(error);
             }
+            let key = snapshot.asset_key(asset);
             let known = match asset.size {
                 Some(size) => Some(size),
                 None => snapshot.replies.sizes.get(&key).await,

@@ -1,6 +1,5 @@
 //! The remote sources of one origin: HTTP client, endpoint, credentials and redirects.
 
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 /// A blob.
 #[derive(Debug)]
 pub(in crate::cache) struct Blob<T> {
-    pub(super) size: u64,
+    pub(in crate::cache) size: u64,
     pub(super) used: SystemTime,
     /// The last use that was saved to the disk.
     pub(super) saved: SystemTime,
