@@ -30,6 +30,7 @@ mod span;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod url_format;
 mod written;
 mod zone;
 
