@@ -15,6 +15,7 @@ use super::negative_cache::NegativeEntries;
 use super::progress::HELD_TAIL;
 use super::resuming_read::ResumingRead;
 use super::snapshot::Snapshot;
+use super::source_access::SourceAccess;
 use super::source_failures::SourceFailures;
 use crate::asset::{BlockList, ByteRange, Digest, SourceUrl, Verifier};
 use crate::catalog::Asset;
@@ -133,10 +134,8 @@ impl Bypass {
             match failure {
                 Failure::WrongBytes(reason) => {
                     warn!(asset = %self.asset.name, source = %current.source, reason, "source has wrong bytes");
-                    self.negative.add_wrong_bytes(&current.source, &reason);
                     self.failures.add_wrong_bytes(&current.source, &reason);
                 }
-                Failure::Origin(OriginError::Changed { .. }) => self.failures.add_changed(&current.source),
                 Failure::Origin(error) => self.failures.add_error(&error),
             }
             self.current = None;
@@ -154,8 +153,9 @@ impl Bypass {
                 continue;
             }
             let (range, verification) = self.first_request();
-            match ResumingRead::open(&self.origins, &source, range, None, self.retries).await {
-                Ok(read) if read.total() == self.size => {
+            let access = SourceAccess::new(&self.asset.name, &self.origins, &source, Some(self.size), self.retries);
+            match ResumingRead::open(&Arc::new(access), range, true).await {
+                Ok(read) if read.total().is_none_or(|total| total == self.size) => {
                     let buffered = VecDeque::new();
                     self.current = Some(SourceRead {
                         read,
@@ -168,7 +168,8 @@ impl Bypass {
                     return Ok(());
                 }
                 Ok(read) => {
-                    let reason = format!("it has {} bytes, expected {}", read.total(), self.size);
+                    let total = read.total().unwrap_or_default();
+                    let reason = format!("it has {total} bytes, expected {}", self.size);
                     self.failures.add_wrong_bytes(&source, &reason);
                 }
                 Err(error) => {

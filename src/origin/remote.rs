@@ -17,6 +17,7 @@ use super::credentials::{CredentialCache, ProcessEnv};
 use super::error::OriginError;
 use super::exchange::{Exchange, host};
 use super::header_fields::HeaderFields;
+use super::kept_target::Target;
 use super::proxy::{self, ProxyChoice};
 use super::reply::Reply;
 use super::request::Request;
@@ -183,20 +184,28 @@ impl Remote {
         let source_url = request.source.to_string();
         let exchange = self.exchange(&label, &source_url, request);
         let mut headers = self.headers.reveal(&label).await?;
-        let mut secrets_dropped = false;
+        let has_fields = !headers.is_empty();
+        if let Some(response) = self.ask_kept_target(&exchange, &headers).await? {
+            return exchange.reply(response, "anonymous", None).await;
+        }
         let mut url = url.clone();
-        for _ in 0..=MAX_REDIRECTS {
+        let mut takes_fields = true;
+        for redirects in 0..=MAX_REDIRECTS {
             let response = exchange.send(&url, headers.clone()).await?;
             let Some(next) = redirect(&response) else {
-                let identity = if secrets_dropped { DROPPED.to_owned() } else { identity(&url, &headers) };
+                if let Some(kept) = exchange.request.target.filter(|_| redirects > 0 && !has_expired(response.status()))
+                {
+                    kept.keep(Target { url: url.clone(), takes_fields });
+                }
+                let identity = if has_fields && !takes_fields { DROPPED.to_owned() } else { identity(&url, &headers) };
                 return exchange.reply(response, &identity, None).await;
             };
             let next =
                 next.map_err(|reason| OriginError::BadReply { source_url: source_url.clone(), reason, source: None })?;
-            if !headers.is_empty() && !self.may_send_secrets_to(&next) {
+            if !self.may_send_secrets_to(&next) {
                 // Once it has left the `match`, no redirect back restores them.
                 headers.clear();
-                secrets_dropped = true;
+                takes_fields = false;
             }
             url = next;
         }
@@ -207,6 +216,28 @@ impl Remote {
     /// Whether the configured header fields, which may hold secrets, may be sent to the target of a redirect.
     fn may_send_secrets_to(&self, url: &Url) -> bool {
         self.prefix.as_ref().is_some_and(|prefix| prefix.covers_url(url))
+    }
+
+    /// Sends the request to the target that earlier redirects led to. Returns `None` if there is none, or if it has expired:
+    /// then the redirects are to be followed again. A target that fails is forgotten, so that a retry may find another.
+    async fn ask_kept_target(
+        &self,
+        exchange: &Exchange<'_>,
+        fields: &HeaderMap,
+    ) -> Result<Option<Response>, OriginError> {
+        let Some((kept, target)) = exchange.request.target.and_then(|kept| Some((kept, kept.get()?))) else {
+            return Ok(None);
+        };
+        let fields = if target.takes_fields { fields.clone() } else { HeaderMap::new() };
+        let sent = exchange.send(&target.url, fields).await;
+        let has_failed = match &sent {
+            Ok(response) => has_expired(response.status()) || redirect(response).is_some(),
+            Err(_) => true,
+        };
+        if has_failed {
+            kept.forget(&target);
+        }
+        sent.map(|response| Some(response).filter(|_| !has_failed))
     }
 
     /// Returns where requests for `source` go.
@@ -264,6 +295,12 @@ impl Remote {
             request,
         }
     }
+}
+
+/// Whether a redirect target with this status is to be resolved again: a signed URL that has expired (401, 403), a mirror
+/// that does not have the object any more, or one that fails.
+fn has_expired(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 401 | 403 | 404 | 410 | 500..)
 }
 
 /// Returns the host for resolvers and sockets: an IPv6 address without brackets.
