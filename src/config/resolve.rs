@@ -8,8 +8,6 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
-use figment::value::Value;
-
 use self::value::{value, values};
 use super::access::CatalogAccess;
 use super::error::{ConfigError, Problem};

@@ -56,10 +56,8 @@ impl Remote {
     /// The client for source URLs that no configured origin matches. It has no credentials: whoever may name sources, such as
     /// the author of a shared catalog, must not decide where those of this machine go.
     pub(super) fn unmatched(roots: &RootCertStore, timeouts: Timeouts) -> Result<Self, OriginError> {
-        let prefix = SourcePrefix::from_str("s3://")
-            .map_err(|error| OriginError::Settings { origin: "s3://".to_owned(), reason: error.to_string() })?;
         let settings = OriginSettings {
-            prefix,
+            prefix: SourcePrefix::any_bucket(),
             endpoint: None,
             region: String::new(),
             addressing: Addressing::Path,
