@@ -12,6 +12,7 @@ mod archive;
 mod body;
 mod checksum;
 mod client;
+mod confined_file;
 mod credentials;
 mod error;
 mod error_code;

@@ -212,6 +212,17 @@ pub enum OriginError {
         /// The underlying error.
         source: Option<Cause>,
     },
+    /// A file that a shared catalog names leads out of the directory that it may read.
+    #[error(
+        "{source_url} leads out of {directory} (a symbolic link or '..'), and the shared catalog may read nothing else; put the \
+         file itself there, or add the directory that it is in to catalog_files"
+    )]
+    OutsideDirectory {
+        /// The source URL.
+        source_url: String,
+        /// The directory of `catalog_files`.
+        directory: String,
+    },
     /// Settings that cannot work.
     #[error("the origin {origin} cannot be used: {reason}")]
     Settings {

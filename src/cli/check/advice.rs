@@ -226,7 +226,7 @@ impl Subject<'_> {
 
     fn remedy_of_tls(&self, fault: TlsFault) -> String {
         let own_ca = self.route.origin.as_ref().and_then(|prefix| {
-            let origin = self.config.origins.iter().find(|origin| origin.prefix == *prefix)?;
+            let origin = self.config.origins.iter().find(|origin| origin.prefix.as_str() == prefix)?;
             origin.ca_file.as_ref()
         });
         match (fault, own_ca) {

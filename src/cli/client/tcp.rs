@@ -98,7 +98,9 @@ impl Tcp {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
         tokio::spawn(connection);
         let fields = request.headers_mut();
-        fields.insert(HOST, HeaderValue::try_from(self.address.to_string())?);
+        // Without the zone of a link-local address, which means nothing to the server (RFC 6874 4).
+        let host = SocketAddr::new(self.address.ip(), self.address.port());
+        fields.insert(HOST, HeaderValue::try_from(host.to_string())?);
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
         if let Some(token) = &self.token {
             fields.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}"))?);

@@ -67,6 +67,22 @@ async fn special_characters_in_keys_are_signed() {
 }
 
 #[tokio::test]
+async fn keys_with_question_marks_are_read() {
+    let s3 = RealS3::start().await;
+    let origins = trusted(&s3);
+    for (written, key) in
+        [("a%3Fb", "a?b"), ("%3f/x%3F", "?/x?"), ("a%253Fb", "a%3Fb"), ("v%3FversionId=1", "v?versionId=1")]
+    {
+        s3.put(key, key.as_bytes());
+        assert_eq!(read(&origins, &format!("s3://bucket/{written}"), Some((0, 99))).await.unwrap(), key.as_bytes());
+    }
+    let server = ScriptedServer::replying(answer("200 OK", "x")).await;
+    read(&scripted(&server, keys("AKIA1", "s")), "s3://bucket/a%3Fb?versionId=v1", None).await.unwrap();
+    let request = server.requests().remove(0);
+    assert!(request.starts_with("GET /bucket/a%3Fb?versionId=v1 HTTP/1.1\r\n"), "{request}");
+}
+
+#[tokio::test]
 async fn access_denied_names_identity() {
     let s3 = RealS3::start().await;
     s3.put("key", b"x");
