@@ -19,6 +19,7 @@ use super::fill_history::FillHistory;
 use super::fill_state::FillState;
 use super::hashing;
 use super::ladder::{self, Next, Rung};
+use super::negative_cache::NegativeEntries;
 use super::not_stored::{Leftover, NotStored, Remains};
 use super::outcome::FillOutcome;
 use super::part_fetcher::PartFetcher;
@@ -56,6 +57,8 @@ pub(super) struct FillTask {
     /// In the order to try them.
     pub(super) sources: Vec<SourceUrl>,
     pub(super) origins: Origins,
+    /// What is remembered of sources that do not have the blob.
+    pub(super) negative: NegativeEntries,
     pub(super) cache: Cache,
     pub(super) settings: FillSettings,
     /// One permit for each running fill.
@@ -107,8 +110,14 @@ impl FillTask {
         let asset = self.fill.asset();
         let size = asset.size.or(block_list.map(|list| list.size()));
         let access = |source| SourceAccess::new(&asset.name, &self.origins, source, size, self.settings.retries);
-        let mut queue: VecDeque<_> = self.sources.iter().map(|source| Arc::new(access(source))).collect();
+        let mut queue = VecDeque::new();
         let mut failures = SourceFailures::default();
+        for source in &self.sources {
+            match self.negative.get(source) {
+                Some(known) => failures.add_known(source, known),
+                None => queue.push_back(Arc::new(access(source))),
+            }
+        }
         while let Some(access) = queue.pop_front() {
             let error = match self.attempt(&access, block_list, partial).await {
                 Ok(entry) => {
@@ -138,6 +147,22 @@ impl FillTask {
         FillEnd { outcome, state: FillState::Failed(error), detail }
     }
 
+    /// Remembers that a source does not have the blob.
+    fn remember(&self, source: &SourceUrl, error: &SourceError) {
+        match error {
+            SourceError::Origin(error) => self.negative.add_error(source, error),
+            SourceError::WrongWhole(reason) | SourceError::WrongBlock(reason) => {
+                self.negative.add_wrong_bytes(source, reason);
+            }
+            SourceError::NoLength => self.negative.add_wrong_bytes(source, &error.to_string()),
+            // Unless the catalog has the size, the length of an earlier source may be the wrong one.
+            SourceError::WrongLength(reason) if self.fill.asset().size.is_some() => {
+                self.negative.add_wrong_bytes(source, reason);
+            }
+            SourceError::WrongLength(_) | SourceError::Cache(_) | SourceError::Panicked(_) => {}
+        }
+    }
+
     /// Decides what to do with a source after a failed attempt, and discards the bytes that `error` makes worthless. Nothing
     /// may be using the partial blob.
     async fn after_failure(
@@ -160,6 +185,7 @@ impl FillTask {
             }
             Next::Afresh | Next::GiveUp => {
                 next = Next::GiveUp;
+                self.remember(source, &error);
                 failures.add(access, error, asset);
             }
         }
@@ -193,7 +219,14 @@ impl FillTask {
             },
         };
         let mut read = ResumingRead::open(access, range, true).await?;
-        let size = self.size_from(&read, known_size)?;
+        let size = match self.size_from(&read, known_size) {
+            Ok(size) => size,
+            Err(error) => {
+                // Its first bytes may show that it is something else, such as a login page.
+                let _ = read.chunk().await;
+                return Err(error);
+            }
+        };
         self.discard_other_size(partial, access, size).await?;
         let state = match partial {
             Some(state) => state,
