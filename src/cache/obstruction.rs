@@ -46,7 +46,8 @@ pub(super) fn clear(path: &Path, needed: Needed, aside: &Path) -> io::Result<()>
 fn unused_name(path: &Path, aside: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let candidates = std::iter::once(format!("{name}.foreign")).chain((2..100).map(|n| format!("{name}.foreign-{n}")));
-    let is_unused = |path: &PathBuf| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let is_unused =
+        |path: &PathBuf| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     candidates.map(|name| aside.join(name)).find(is_unused).ok_or_else(|| io::ErrorKind::AlreadyExists.into())
 }
 

@@ -111,7 +111,10 @@ impl Bypass {
     ///
     /// If a source fails after bytes of it were returned, and no block list verified them, calls `restart`: only if that
     /// voids them and returns `true`, another source is read, from the first byte.
-    pub(super) async fn next(&mut self, restart: &mut (dyn FnMut() -> bool + Send)) -> Result<Option<Bytes>, ReadError> {
+    pub(super) async fn next(
+        &mut self,
+        restart: &mut (dyn FnMut() -> bool + Send),
+    ) -> Result<Option<Bytes>, ReadError> {
         if self.range.is_empty() {
             return Ok(None);
         }

@@ -135,13 +135,7 @@ impl SharedBypass {
     }
 
     /// Takes the next bytes of `range`, of the attempt that the reader knows. Those before `sendable` may be sent at once.
-    pub(super) fn take(
-        &self,
-        id: ReaderId,
-        attempt: u64,
-        range: ByteRange,
-        sendable: u64,
-    ) -> Result<Piece, ReadError> {
+    pub(super) fn take(&self, id: ReaderId, attempt: u64, range: ByteRange, sendable: u64) -> Result<Piece, ReadError> {
         let piece = self.state().take(id, attempt, range, sendable);
         if matches!(piece, Ok(Piece::Bytes(_) | Piece::LeftBehind)) {
             self.taken.notify_one();
@@ -376,7 +370,8 @@ impl State {
         let waiting = self.readers.values().filter(|place| !by_blocks || place.at < place.end);
         let fastest = waiting.map(position).max();
         let last = self.readers.values().map(|place| place.end).max().unwrap_or_default();
-        let is_wanted = fastest.is_some_and(|at| self.to < at.saturating_add(READ_AHEAD)) && (!by_blocks || self.to < last);
+        let is_wanted =
+            fastest.is_some_and(|at| self.to < at.saturating_add(READ_AHEAD)) && (!by_blocks || self.to < last);
         if !is_wanted {
             return Step::Wait;
         }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
-use futures_util::{FutureExt as _, StreamExt as _};
 use futures_util::stream::try_unfold;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::blob::Blob;
 use super::blob_stream::BlobStream;
@@ -131,7 +131,8 @@ impl Stream for ByteStream {
             Inner::Blob(blob) => match ready!(blob.poll_next(cx)) {
                 Some(Err(error)) => match blob.bypass(&error) {
                     Some(bypass) => {
-                        (this.inner, this.state) = (Inner::Pieces(None, Some(bypass_pieces(bypass))), CacheState::Bypass);
+                        (this.inner, this.state) =
+                            (Inner::Pieces(None, Some(bypass_pieces(bypass))), CacheState::Bypass);
                         return self.poll_next(cx);
                     }
                     None => Some(Err(error)),

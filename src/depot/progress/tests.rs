@@ -80,9 +80,16 @@ fn unverified_tail_is_held_back() {
     let mut progress = progress(1000, 1000);
     progress.write(ByteRange::new(0, 1000));
     progress.set_hashed(&hash_of(1000), 0);
-    assert_eq!(progress.readable(ByteRange::new(0, 600), 0, 100, false), Readable::Unverified(ByteRange::new(0, 500), 0));
+    assert_eq!(
+        progress.readable(ByteRange::new(0, 600), 0, 100, false),
+        Readable::Unverified(ByteRange::new(0, 500), 0)
+    );
     assert_eq!(progress.readable(ByteRange::new(0, 600), 500, 100, false), Readable::Nothing);
-    assert_eq!(progress.readable(ByteRange::new(0, 600), 0, 100, true), Readable::Nothing, "whole: nothing before verification");
+    assert_eq!(
+        progress.readable(ByteRange::new(0, 600), 0, 100, true),
+        Readable::Nothing,
+        "whole: nothing before verification"
+    );
     assert_eq!(progress.readable(ByteRange::new(0, 50), 0, 50, false), Readable::Nothing, "a short range is all tail");
 }
 
@@ -130,7 +137,10 @@ fn bad_block_is_claimed_again() {
         }
     }
     assert_eq!(progress.claim(), Some(ByteRange::new(8192, 12_288)));
-    assert_eq!(progress.readable(ByteRange::new(0, 20_000), 100, 100, false), Readable::Verified(ByteRange::new(100, 8192)));
+    assert_eq!(
+        progress.readable(ByteRange::new(0, 20_000), 100, 100, false),
+        Readable::Verified(ByteRange::new(100, 8192))
+    );
     assert!(!progress.is_complete());
 }
 
@@ -252,5 +262,9 @@ fn whole_only_returns_nothing() {
     progress.start(8192, 8192, Some(Arc::new(block_list(&data, 4096))), (8192, &[]));
     progress.write(ByteRange::whole(8192));
     progress.record_block(0, true);
-    assert_eq!(progress.readable(ByteRange::new(0, 4096), 0, 4096, true), Readable::Nothing, "the second block is not verified");
+    assert_eq!(
+        progress.readable(ByteRange::new(0, 4096), 0, 4096, true),
+        Readable::Nothing,
+        "the second block is not verified"
+    );
 }

@@ -5,10 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 
 /// Fault points that fail with `errno` where `hits` says so, while the returned switch is on.
-fn faults(
-    errno: i32,
-    hits: impl Fn(&str, &str) -> bool + Send + Sync + 'static,
-) -> (FaultPoints, Arc<AtomicBool>) {
+fn faults(errno: i32, hits: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> (FaultPoints, Arc<AtomicBool>) {
     let failing = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&failing);
     let faults = FaultPoints::with_hook(move |action, path| {
