@@ -222,7 +222,7 @@ impl Fill {
         self.tasks.reopen();
     }
 
-    /// Writes `pieces` at `offset`, where bytes must be missing, and records them in the progress.
+    /// Writes the bytes of `pieces`, which begin at `offset`, that are not written yet, and records them in the progress.
     pub(super) async fn write(
         self: Arc<Self>,
         partial: Arc<Partial>,
@@ -230,13 +230,20 @@ impl Fill {
         pieces: Vec<Bytes>,
     ) -> Result<(), CacheError> {
         let fill = Arc::clone(&self);
+        let range = ByteRange::new(offset, offset + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>());
+        let gaps = self.progress().reserve_write(range);
+        if gaps.is_empty() {
+            return Ok(());
+        }
         let work = move || {
-            let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-            partial.write_at(offset, &pieces)?;
-            let complete_chunks = fill.progress().write(ByteRange::new(offset, offset + length));
-            // Before the chunks are recorded, which may wait for the disk.
-            fill.notify();
-            partial.finish_parts(&complete_chunks)
+            for gap in gaps {
+                partial.write_at(gap.start, &slice(&pieces, gap.start - offset, gap.len()))?;
+                let complete_chunks = fill.progress().write(gap);
+                // Before the chunks are recorded, which may wait for the disk.
+                fill.notify();
+                partial.finish_parts(&complete_chunks)?;
+            }
+            Ok(())
         };
         self.run_blocking(work).await
     }
@@ -252,5 +259,36 @@ impl Fill {
         self.progress().reset(discard_verified, fault);
         self.notify();
         self.run_blocking(move || partial.reset()).await
+    }
+}
+
+/// The `length` bytes of `pieces` after the first `skip`.
+fn slice(pieces: &[Bytes], mut skip: u64, mut length: u64) -> Vec<Bytes> {
+    let mut slices = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let from = skip.min(piece.len() as u64);
+        let to = (piece.len() as u64).min(from + length);
+        skip -= from;
+        length -= to - from;
+        if from < to {
+            // Both are at most the length of the piece, which is a usize.
+            let at = |offset: u64| usize::try_from(offset).unwrap_or(piece.len());
+            slices.push(piece.slice(at(from)..at(to)));
+        }
+    }
+    slices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slice_crosses_piece_borders() {
+        let pieces = [Bytes::from_static(b"abc"), Bytes::from_static(b"de"), Bytes::from_static(b"fgh")];
+        for (skip, length) in [(0, 8), (1, 3), (3, 2), (4, 4), (2, 0)] {
+            let whole: Vec<u8> = slice(&pieces, skip as u64, length as u64).concat();
+            assert_eq!(whole, b"abcdefgh"[skip..skip + length]);
+        }
     }
 }

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use super::error::ReadError;
 use super::facade::Depot;
 use super::fill_state::FillState;
+use super::interest::InterestKind;
+use super::ladder::Rung;
 use super::resuming_read::ResumingRead;
 use super::snapshot::Snapshot;
-use super::source_failures::SourceFailures;
+use super::source_access::SourceAccess;
+use super::source_error::SourceError;
+use super::source_failures::{RETRY_AFTER, SourceFailures};
 use crate::asset::{ByteRange, Digest, SourceUrl};
 use crate::cache::Entry;
 use crate::catalog::Asset;
@@ -50,14 +54,15 @@ impl Depot {
             match state? {
                 FillState::Filling(stored) => Some(stored.size()),
                 FillState::Complete(entry) => Some(entry.size()),
+                FillState::NotStored(not_stored) => not_stored.size(),
                 _ => None,
             }
         };
         self.shared.cache.size_of(&asset.digest).or(asset.size).or_else(filling)
     }
 
-    /// The asset's size in bytes. If it is not known, sends one request to the origin; that starts no fill. If the blob is on
-    /// the disk and unverified, hashes it instead.
+    /// The asset's size in bytes. If it is not known, sends one request to the origin. That starts no fill, unless the origin
+    /// does not say the size. If the blob is on the disk and unverified, hashes it instead.
     pub async fn size(&self, asset: &Arc<Asset>) -> Result<u64, ReadError> {
         if let Some(size) = self.known_size(asset) {
             return Ok(size);
@@ -71,25 +76,64 @@ impl Depot {
         }
         let snapshot = self.snapshot();
         let sources = snapshot.sources(asset);
-        let key = snapshot.source_key(&asset.digest, &sources);
-        if let Some(error) = snapshot.replies.failures.get(&key) {
+        let negative = snapshot.negative(&asset.digest);
+        if let Some(error) = SourceFailures::known_error(&negative, &sources) {
             return Err(error);
         }
+        let key = snapshot.source_key(&asset.digest, &sources);
         // Also while a fill is active: it may wait for its permit before it learns the size.
+        let request = async {
+            match request_size(&snapshot, asset, &sources).await? {
+                Some(size) => Ok(size),
+                None => self.measured_size(asset).await,
+            }
+        };
         // Boxed: inline it would add 6 KiB to the future of every request, which is moved for each request.
-        let request = Box::pin(snapshot.replies.sizes.try_get_with(key, request_size(&snapshot, &sources))).await;
-        request.map_err(|error| snapshot.replies.record_failure(key, ReadError::clone(&error)))
+        let size = Box::pin(snapshot.replies.sizes.try_get_with(key, request)).await;
+        size.map_err(|error| ReadError::clone(&error))
+    }
+
+    /// The size of an asset whose sources do not say it. Starts or joins its fill, which learns the size from the bytes.
+    async fn measured_size(&self, asset: &Arc<Asset>) -> Result<u64, ReadError> {
+        let Some((fill, _)) = self.join_fill(asset, InterestKind::Permanent)? else {
+            return self.shared.cache.size_of(&asset.digest).ok_or_else(unknown_size);
+        };
+        match fill.wait_started().await {
+            FillState::Filling(partial) => Ok(partial.size()),
+            FillState::Complete(entry) => Ok(entry.size()),
+            FillState::Failed(error) => Err(error),
+            FillState::Starting | FillState::NotStored(_) => Err(unknown_size()),
+        }
     }
 }
 
-/// Requests the size from the sources, in order.
-async fn request_size(snapshot: &Snapshot, sources: &[SourceUrl]) -> Result<u64, ReadError> {
+fn unknown_size() -> ReadError {
+    let reason = "no source says how long it is; set its size in the catalog".to_owned();
+    ReadError::Unavailable { reason, retry_after: RETRY_AFTER }
+}
+
+/// Requests the size from the sources, in order. `None` if one has the object but does not say its size.
+async fn request_size(snapshot: &Snapshot, asset: &Asset, sources: &[SourceUrl]) -> Result<Option<u64>, ReadError> {
     let mut failures = SourceFailures::default();
+    let negative = snapshot.negative(&asset.digest);
     for source in sources {
-        let first_byte = ByteRange::new(0, 1);
-        match ResumingRead::open(&snapshot.origins, source, first_byte, None, snapshot.settings.retries).await {
+        if let Some(known) = negative.get(source) {
+            failures.add_known(source, known);
+            continue;
+        }
+        let access = SourceAccess::new(&asset.name, &snapshot.origins, source, None, snapshot.settings.retries);
+        let access = Arc::new(access);
+        let mut opened = ResumingRead::open(&access, ByteRange::new(0, 1), true).await;
+        if opened.as_ref().is_ok_and(|read| read.total().is_none()) && !access.is_stream() {
+            access.lower_to(Rung::Stream, &SourceError::NoLength);
+            opened = ResumingRead::open(&access, ByteRange::new(0, 1), true).await;
+        }
+        match opened {
             Ok(read) => return Ok(read.total()),
-            Err(error) => failures.add_error(&error),
+            Err(error) => {
+                negative.add_error(source, &error);
+                failures.add_error(&error);
+            }
         }
     }
     Err(failures.into_outcome().1)
