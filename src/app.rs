@@ -2,15 +2,14 @@
 
 mod addresses;
 mod catalog;
+pub mod check;
 mod error;
 mod reload;
 mod server;
 pub mod service;
 
 pub use addresses::Addresses;
-pub use catalog::{
-    CatalogCheck, CatalogError, LoadError, Loaded, complete_at_hand, fetch, load, load_at_hand, load_now,
-};
+pub use catalog::{CatalogCheck, CatalogError, LoadError, Loaded, complete_at_hand, fetch, load, load_now};
 pub use error::AppError;
 pub use reload::Reloader;
 pub use server::App;

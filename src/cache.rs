@@ -32,6 +32,7 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod write_check;
 
 pub use entry::Entry;
 pub use error::{CacheError, EvictError};
@@ -41,3 +42,4 @@ pub use partial::Partial;
 pub use scrub::ScrubOutcome;
 pub use settings::CacheSettings;
 pub use stats::{BlobInfo, CacheStats};
+pub use write_check::{WriteUser, check_writes};

@@ -21,6 +21,7 @@ mod head;
 mod header_fields;
 mod health;
 mod origins;
+mod probe;
 mod proxy;
 mod remote;
 mod reply;
@@ -30,7 +31,7 @@ mod s3;
 mod server_info;
 mod settings;
 mod stall;
-mod stat;
+mod storage;
 mod validator;
 
 #[cfg(test)]
@@ -41,8 +42,9 @@ pub use checksum::Checksum;
 pub use error::{Cause, OriginError, TlsFault};
 pub use health::{OriginFailure, OriginStatus};
 pub use origins::Origins;
+pub use probe::{Probe, ProbeReport, Reads};
 pub use reply::Reply;
 pub use route::{Route, Server};
 pub use settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
-pub use stat::{Stat, StatReport};
+pub use storage::{Restore, Storage};
 pub use validator::Validator;

@@ -165,13 +165,8 @@ pub async fn load_now(flags: &Flags) -> Result<Config, LoadError> {
     complete_now(&Arc::new(read(&Inputs::new(flags, process_environment())).await?)).await
 }
 
-/// The same for a command that works without the catalog too: if neither the catalog nor a copy is available, returns the
-/// local files alone, with a warning.
-pub async fn load_at_hand(flags: &Flags) -> Result<Config, ConfigErrors> {
-    complete_at_hand(read(&Inputs::new(flags, process_environment())).await?).await
-}
-
-/// The same for a configuration that was read before.
+/// The same for a configuration that was read before, for work that is possible without the catalog too: if neither the catalog
+/// nor a copy is available, returns the local files alone, with a warning.
 pub async fn complete_at_hand(draft: Draft) -> Result<Config, ConfigErrors> {
     let draft = Arc::new(draft);
     match complete_now(&draft).await {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use http::Method;
-
 use super::error::OriginError;
 use super::exchange;
 use super::file;
@@ -13,9 +11,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::route::Route;
 use super::s3;
-use super::server_info::ServerInfo;
 use super::settings::{OriginSettings, Timeouts};
-use super::stat::{Stat, StatReport};
 use super::validator::Validator;
 use crate::asset::{ByteRange, SourceTarget, SourceUrl};
 use crate::span::{Kind, Span};
@@ -91,26 +87,6 @@ impl Origins {
         self.recorded(Request { if_none_match: known, ..Request::get(source) }).await
     }
 
-    /// Requests metadata of the object without reading it: a HEAD, then a GET of one byte if HEAD is refused. A GET
-    /// error has a body with the reason, and presigned URLs are often signed for GET only.
-    pub async fn stat(&self, source: &SourceUrl) -> StatReport {
-        let server = ServerInfo::default();
-        let head = Request { method: Method::HEAD, server: Some(&server), ..Request::get(source) };
-        let mut reply = self.send(head).await;
-        if source.as_file().is_none() && reply.as_ref().is_err_and(OriginError::is_answer) {
-            let range = Some(ByteRange::new(0, 1));
-            reply = self.send(Request { range, server: Some(&server), ..Request::get(source) }).await;
-        }
-        let stat = reply.and_then(|reply| require_reply(source, reply)).map(|reply| Stat {
-            size: reply.total,
-            validator: reply.validator,
-            last_modified: reply.last_modified,
-            checksum: reply.checksum,
-        });
-        let (clock_offset, certificate_expiry) = server.into_parts();
-        StatReport { stat, clock_offset, certificate_expiry }
-    }
-
     /// Returns where requests for `source` go. Fails with [`OriginError::Settings`] if the settings do not allow a
     /// request for it.
     pub fn route(&self, source: &SourceUrl) -> Result<Route, OriginError> {
@@ -147,7 +123,8 @@ impl Origins {
         }
     }
 
-    async fn send(&self, request: Request<'_>) -> Result<Option<Reply>, OriginError> {
+    /// Sends the request.
+    pub(super) async fn send(&self, request: Request<'_>) -> Result<Option<Reply>, OriginError> {
         let source = request.source;
         let remote = self.remote(source);
         match source.target() {
@@ -171,7 +148,7 @@ impl Origins {
 }
 
 /// Rejects "not modified" as the reply to an unconditional request.
-fn require_reply(source: &SourceUrl, reply: Option<Reply>) -> Result<Reply, OriginError> {
+pub(super) fn require_reply(source: &SourceUrl, reply: Option<Reply>) -> Result<Reply, OriginError> {
     reply.ok_or_else(|| OriginError::BadReply {
         source_url: source.to_string(),
         reason: "it answered \"not modified\" to an unconditional request".to_owned(),

@@ -185,6 +185,9 @@ const TONES = {
   running: "busy",
   cancelled: "calm",
   queued: "none",
+  // Checks
+  ok: "good",
+  unverified: "warn",
   // Outcomes
   complete: "good",
   probe: "calm",

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod dhcp;
 pub(crate) mod guest;
 pub(crate) mod machine;
+pub(crate) mod moto;
 pub(crate) mod namespace;
 pub(crate) mod origin;
 pub(crate) mod program;

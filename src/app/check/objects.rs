@@ -1,0 +1,178 @@
+//! Compares an object at its source with the catalog.
+
+use super::advice::{Scope, Subject, Trouble};
+use super::outcome::{Outcome, Seen};
+use super::placeholder::is_placeholder;
+use crate::asset::{BlockList, Digest, SourceTarget, SourceUrl};
+use crate::catalog::Asset;
+use crate::origin::{OriginError, Origins, Probe, Reads, Restore, Storage};
+use crate::units::bytes;
+
+/// The longest block list that is read, as when a fill reads one.
+const LONGEST_LIST: u64 = 64 << 20;
+
+/// The bucket that a source is in; nothing for what has none.
+pub(super) fn bucket(source: &SourceUrl) -> &str {
+    match source.target() {
+        SourceTarget::S3 { bucket, .. } => bucket,
+        _ => "",
+    }
+}
+
+/// The trouble that an object which cannot be read is, with what the store says of its storage class.
+pub(super) fn unreadable(subject: &Subject<'_>, error: &OriginError, storage: Option<&Storage>) -> Trouble {
+    let archive = storage.filter(|storage| {
+        storage.is_archive() && matches!(error, OriginError::Status { .. } | OriginError::AccessDenied { .. })
+    });
+    let Some(Storage { class, restore }) = archive else { return subject.trouble(error) };
+    let state = match restore {
+        Restore::No => "no copy of it is restored",
+        Restore::Ongoing => "a copy of it is being restored, and is not ready",
+        Restore::Done(_) => "the restored copy of it cannot be read",
+    };
+    Trouble {
+        kind: "archived",
+        found: format!("it is archived in the class {class}, where fills cannot read it; {state}"),
+        remedy: format!(
+            "copy it to a class that can be read at once (STANDARD), or restore it; else {}",
+            subject.mend_asset("sources")
+        ),
+        scope: Scope::Object,
+    }
+}
+
+/// Compares what a source says of an asset's object with the catalog.
+pub(super) fn compare(subject: &Subject<'_>, asset: &Asset, probe: Probe, storage: Option<&Storage>) -> Outcome {
+    let Probe { size, checksum, reads } = probe;
+    if let Some(expected) = asset.size.filter(|expected| *expected != size) {
+        return wrong(
+            "wrong size",
+            format!("it is {size} bytes long there, and {expected} in the catalog"),
+            format!("upload the right object; if it is the right one, {} and `sha256`", subject.mend_asset("size")),
+        );
+    }
+    let seen = |found| Seen { size, reads, found, warning: expiry(subject, storage) };
+    let length = bytes(size);
+    if is_placeholder(&asset.digest) {
+        return Outcome::Unverified(seen(format!("{length}; its digest in the catalog is a placeholder")));
+    }
+    match checksum {
+        Some(told) if told.digest != asset.digest => wrong(
+            "wrong checksum",
+            format!("it has the SHA-256 {} there ({}), and {} in the catalog", told.digest, told.header, asset.digest),
+            format!("upload the right object; if it is the right one, {}", subject.mend_asset("sha256")),
+        ),
+        Some(told) => Outcome::Right(seen(format!("{length}, and the right checksum ({})", told.header))),
+        None if asset.size.is_some() => {
+            Outcome::Unverified(seen(format!("{length}, the right size; the source tells no digest to compare")))
+        }
+        None => Outcome::Unverified(seen(format!("{length}; neither its size nor a digest can be compared"))),
+    }
+}
+
+/// The outcome for an object of `size` bytes that was hashed, after what the source said of it. `found` is its digest if it is
+/// not the catalog's.
+pub(super) fn hashed(
+    subject: &Subject<'_>,
+    asset: &Asset,
+    said: Outcome,
+    size: u64,
+    reads: Reads,
+    found: Result<(), Digest>,
+) -> Outcome {
+    let hashed = format!("{}, hashed", bytes(size));
+    match (found, said) {
+        (Ok(()), Outcome::Bad(said)) => {
+            let remedy = "nothing for fills, which do not use it; correct the checksum at the store".to_owned();
+            let found = format!("{hashed}: the right digest");
+            let warning = Trouble { found: format!("{found}, although the source tells another"), remedy, ..said };
+            Outcome::Right(Seen { size, reads, found, warning: Some(warning) })
+        }
+        (Ok(()), Outcome::Right(seen) | Outcome::Unverified(seen)) => {
+            Outcome::Right(Seen { found: format!("{hashed}: the right digest"), ..seen })
+        }
+        (Err(found), Outcome::Right(seen) | Outcome::Unverified(seen)) if is_placeholder(&asset.digest) => {
+            let found = format!("{hashed}: its SHA-256 is {found}; its digest in the catalog is a placeholder");
+            Outcome::Unverified(Seen { found, ..seen })
+        }
+        (Err(found), Outcome::Right(_) | Outcome::Unverified(_) | Outcome::Bad(_)) => wrong(
+            "wrong bytes",
+            format!("its bytes have the SHA-256 {found}, and {} in the catalog", asset.digest),
+            format!("upload the right object; if it is the right one, {}", subject.mend_asset("sha256")),
+        ),
+        (_, not_asked @ Outcome::NotAsked(_)) => not_asked,
+    }
+}
+
+/// A warning of an archived object that can be read only until its restored copy expires.
+fn expiry(subject: &Subject<'_>, storage: Option<&Storage>) -> Option<Trouble> {
+    let Storage { class, restore: Restore::Done(until) } = storage.filter(|storage| storage.is_archive())? else {
+        return None;
+    };
+    let until = until.as_deref().map_or_else(String::new, |until| format!(" until {until}"));
+    Some(Trouble {
+        kind: "archived",
+        found: format!("it is archived in the class {class}; a restored copy can be read{until}"),
+        remedy: format!(
+            "copy it to a class that can be read at once (STANDARD), or fetch it now: `bootdepot preload {}`",
+            subject.role.name()
+        ),
+        scope: Scope::Object,
+    })
+}
+
+/// Reads a block list and compares it with the catalog: it is small, and without it cold ranges wait for the whole.
+pub(super) async fn block_list(
+    subject: &Subject<'_>,
+    asset: &Asset,
+    origins: &Origins,
+    source: &SourceUrl,
+    probe: Probe,
+) -> Outcome {
+    let Some(blocks) = &asset.blocks else { return Outcome::NotAsked("the asset has no block list".to_owned()) };
+    let Probe { size, reads, .. } = probe;
+    let remedy = |key: &str| {
+        format!("make the list anew from the right object; if it is the right list, {}", subject.mend_asset(key))
+    };
+    if size > LONGEST_LIST {
+        let found = format!("it is {} long, and no list is longer than {}", bytes(size), bytes(LONGEST_LIST));
+        return wrong("wrong block list", found, remedy("blocks"));
+    }
+    let text = match read(origins, source).await {
+        Ok(text) => text,
+        Err(error) => return Outcome::Bad(subject.trouble(&error)),
+    };
+    let seen = |found| Seen { size, reads, found, warning: None };
+    if is_placeholder(&blocks.digest) || is_placeholder(&asset.digest) {
+        return Outcome::Unverified(seen(format!("{}; a digest in the catalog is a placeholder", bytes(size))));
+    }
+    match BlockList::parse(&text, &blocks.digest, &asset.digest) {
+        Err(error) => wrong("wrong block list", error.to_string(), remedy("blocks_sha256")),
+        Ok(list) => match asset.size.filter(|size| *size != list.size()) {
+            Some(size) => {
+                let found = format!("it is of {} bytes, and the asset has {size} in the catalog", list.size());
+                wrong("wrong block list", found, remedy("size"))
+            }
+            None => Outcome::Right(seen(format!("{} blocks of {}, verified", list.count(), bytes(list.block_size())))),
+        },
+    }
+}
+
+/// The shared catalog, which was read and validated with the settings.
+pub(super) fn catalog(probe: Probe) -> Outcome {
+    let Probe { size, reads, .. } = probe;
+    Outcome::Right(Seen { size, reads, found: format!("{}; it can be read", bytes(size)), warning: None })
+}
+
+async fn read(origins: &Origins, source: &SourceUrl) -> Result<Vec<u8>, OriginError> {
+    let mut reply = origins.read(source, None, None).await?;
+    let mut text = Vec::new();
+    while let Some(piece) = reply.body.chunk().await? {
+        text.extend_from_slice(&piece);
+    }
+    Ok(text)
+}
+
+fn wrong(kind: &'static str, found: String, remedy: String) -> Outcome {
+    Outcome::Bad(Trouble { kind, found, remedy, scope: Scope::Object })
+}
