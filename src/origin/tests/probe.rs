@@ -90,12 +90,11 @@ fn s3_origin(endpoint: url::Url, secret: &str) -> Origins {
 
 #[tokio::test]
 async fn archived_object_shows_its_class() {
-    let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\nx-amz-storage-class: DEEP_ARCHIVE\r\n                x-amz-restore: ongoing-request=\"true\"\r\n\r\n";
-    let server = ScriptedServer::start([
-        refusal("403 No", "<Error><Code>InvalidObjectState</Code></Error>"),
-        Act::Reply(head.to_owned()),
-    ])
-    .await;
+    let fields = "x-amz-storage-class: DEEP_ARCHIVE\r\nx-amz-restore: ongoing-request=\"true\"\r\n";
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n{fields}\r\n");
+    let server =
+        ScriptedServer::start([refusal("403 No", "<Error><Code>InvalidObjectState</Code></Error>"), Act::Reply(head)])
+            .await;
     let report = probe(&s3_origin(server.url("").parse().unwrap(), "s"), "s3://b/a").await;
     report.probe.unwrap_err();
     let storage = report.storage.unwrap();
