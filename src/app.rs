@@ -9,7 +9,7 @@ mod server;
 pub mod service;
 
 pub use addresses::Addresses;
-pub use catalog::{CatalogCheck, CatalogError, LoadError, Loaded, complete_at_hand, fetch, load, load_now};
+pub use catalog::{CatalogCheck, CatalogError, LoadError, Loaded, complete_lenient, fetch, load, load_strict};
 pub use error::AppError;
 pub use reload::Reloader;
 pub use server::App;

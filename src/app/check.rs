@@ -40,7 +40,7 @@ pub async fn check(
     checked_by: CheckedBy,
 ) -> Result<(), ConfigErrors> {
     let draft = catalog::read(inputs).await?;
-    let config = Arc::new(catalog::complete_at_hand(draft).await?);
+    let config = Arc::new(catalog::complete_lenient(draft).await?);
     look(&config, task, progress, checked_by, None).await;
     Ok(())
 }
@@ -51,7 +51,7 @@ pub(super) fn checker(inputs: Inputs, in_force: Arc<ArcSwap<Summary>>) -> Checke
         let (inputs, in_force) = (inputs.clone(), Arc::clone(&in_force));
         Box::pin(async move {
             let loaded = match catalog::read(&inputs).await {
-                Ok(draft) => catalog::complete_at_hand(draft).await,
+                Ok(draft) => catalog::complete_lenient(draft).await,
                 Err(errors) => Err(errors),
             };
             match loaded {

@@ -44,7 +44,7 @@ impl Reader {
     /// Streams `range`, truncated to the asset's size. Returns when the first piece is available, so that an unavailable
     /// asset fails here, before a front end has sent a success status.
     ///
-    /// Starts or joins the fill of an asset that is not cached; the parts of the range move to the front of its queue.
+    /// Starts or joins the fill of an asset that is not cached. The fill fetches the parts of the range first.
     pub async fn stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
         let range = range.intersect(&ByteRange::whole(self.size));
         let stream = self.open_stream(range, delivery).await;
