@@ -27,6 +27,8 @@ pub(super) fn current_status(state: &AdminState) -> Status {
             free: Some(cache.free()).filter(|free| *free != u64::MAX),
             min_free: cache.min_free(),
             cached: amount(cache_stats.blob_bytes, cache_stats.blob_entries),
+            unverified: amount(cache_stats.unverified_bytes, cache_stats.unverified_entries),
+            renumbers_files: cache.is_renumbered(),
             partial: amount(cache_stats.partial_bytes, cache_stats.partial_entries),
             quarantined: amount(cache_stats.quarantined_bytes, cache_stats.quarantined_entries),
             writable: trouble.is_none(),

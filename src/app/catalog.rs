@@ -113,13 +113,17 @@ async fn read_changed(
 ) -> Result<Option<Arc<CatalogText>>, CatalogError> {
     let known = known.map(Validator::from_text);
     let Some(mut reply) = origins.read_if_changed(url, known.as_ref()).await? else { return Ok(None) };
-    if reply.total > MAX_SIZE {
-        return Err(CatalogError::TooLong { url: url.to_string(), size: reply.total });
+    let too_long = |size| CatalogError::TooLong { url: url.to_string(), size };
+    if let Some(size) = reply.total.filter(|size| *size > MAX_SIZE) {
+        return Err(too_long(size));
     }
     let mut text = Vec::new();
-    // Reads as many bytes as announced, or fails.
+    // Reads as many bytes as announced, or fails. Without a length, reads to the end.
     while let Some(piece) = reply.body.chunk().await? {
         text.extend_from_slice(&piece);
+        if text.len() as u64 > MAX_SIZE {
+            return Err(too_long(text.len() as u64));
+        }
     }
     let text = String::from_utf8(text).map_err(|_| CatalogError::NoText { url: url.to_string() })?;
     let since = reply.last_modified.unwrap_or(SystemTime::UNIX_EPOCH);

@@ -1,31 +1,49 @@
 //! Hashes an object at its source without caching it: read as a fill without free space reads it, and hashed on blocking
 //! threads.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::ladder::Rung;
 use super::resuming_read::ResumingRead;
-use crate::asset::{ByteRange, Digest, SourceUrl, Verifier};
+use super::source_access::SourceAccess;
+use super::source_error::SourceError;
+use crate::asset::{AssetName, ByteRange, Digest, SourceUrl, Verifier};
 use crate::origin::{OriginError, Origins};
 use crate::task::blocking;
 
 /// Bytes per job of a blocking thread: about 3 ms of hashing.
 const JOB_SIZE: usize = 4 << 20;
 
-/// Reads the object of `size` bytes and compares its digest with `expected`: `Ok(Ok(()))` if they are equal, `Ok(Err(found))`
-/// if not. Retries like a fill. `hashed` is called with the number of further bytes that are hashed.
+/// The bytes of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hashed {
+    /// How many there are.
+    pub size: u64,
+    /// Their digest, if it is not the expected one.
+    pub digest: Result<(), Digest>,
+}
+
+/// Reads the object and compares its digest with `expected`. `size` is its length if it is known. Retries like a fill. `plain`:
+/// by one GET without a range, as a fill does if the digest is wrong otherwise. `hashed` is called with the number of further
+/// bytes that are hashed; `asset` is the name in logs.
 pub async fn hash_source(
     origins: &Origins,
-    source: &SourceUrl,
-    size: u64,
+    asset: &AssetName,
+    (source, size): (&SourceUrl, Option<u64>),
     expected: &Digest,
-    retries: u32,
+    (retries, plain): (u32, bool),
     mut hashed: impl FnMut(u64),
-) -> Result<Result<(), Digest>, OriginError> {
-    let mut read = ResumingRead::open(origins, source, ByteRange::whole(size), None, retries).await?;
-    let changed = || OriginError::Changed { source_url: source.to_string() };
-    if read.total() != size {
-        return Err(changed());
+) -> Result<Hashed, OriginError> {
+    let access = Arc::new(SourceAccess::new(asset, origins, source, size, retries));
+    match size {
+        None => access.lower_to(Rung::Measured, &SourceError::NoLength),
+        Some(_) if plain => access.lower_to(Rung::Stream, &"its bytes have another digest"),
+        Some(_) => {}
     }
+    let range = ByteRange::new(0, size.unwrap_or(u64::MAX));
+    let mut read = ResumingRead::open(&access, range, true).await?;
     let mut verifier = Verifier::new();
     let (mut pieces, mut waiting) = (Vec::new(), 0);
     loop {
@@ -37,21 +55,17 @@ pub async fn hash_source(
         }
         if waiting >= JOB_SIZE || ended {
             let job: Vec<Bytes> = std::mem::take(&mut pieces);
-            verifier = blocking(move || {
+            let work = move || {
                 job.iter().for_each(|piece| verifier.update(piece));
                 verifier
-            })
-            .await;
+            };
+            verifier = blocking(work).await;
             hashed(std::mem::take(&mut waiting) as u64);
         }
         if ended {
-            break;
+            return Ok(Hashed { size: verifier.length(), digest: verifier.verify(expected).map(drop) });
         }
     }
-    if verifier.length() != size {
-        return Err(changed());
-    }
-    Ok(verifier.verify(expected).map(drop))
 }
 
 #[cfg(test)]
@@ -60,32 +74,29 @@ mod tests {
     use crate::depot::tests::origin::{FakeOrigin, Fault};
     use crate::origin::Timeouts;
 
-    async fn hash(
-        content: Vec<u8>,
-        faults: &[Fault],
-        expected: &[u8],
-    ) -> (Result<Result<(), Digest>, OriginError>, u64) {
-        let origin = FakeOrigin::start(content.clone(), faults).await;
+    async fn hash(content: &[u8], faults: &[Fault], expected: &[u8], plain: bool) -> Hashed {
+        let origin = FakeOrigin::start(content.to_vec(), faults).await;
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
-        let source = origin.url("disk.img");
-        let mut total = 0;
-        let result =
-            hash_source(&origins, &source, content.len() as u64, &Digest::of(expected), 3, |bytes| total += bytes)
-                .await;
-        (result, total)
+        let (name, source) = (AssetName::parse("disk.img").unwrap(), origin.url("disk.img"));
+        let size = Some(content.len() as u64);
+        let (expected, mut total) = (Digest::of(expected), 0);
+        let count = |bytes| total += bytes;
+        let found = hash_source(&origins, &name, (&source, size), &expected, (3, plain), count).await.unwrap();
+        assert_eq!(found.size, total, "the progress ends with the bytes");
+        found
     }
 
     #[tokio::test]
     async fn source_hash_tells_right_from_wrong() {
-        let content: Vec<u8> = (0..9_000_000u32).map(|n| n.to_le_bytes()[0]).collect();
-        let (result, total) = hash(content.clone(), &[], &content).await;
-        assert_eq!((result.unwrap(), total), (Ok(()), content.len() as u64));
-        let (result, _) = hash(content.clone(), &[], b"other").await;
-        assert_eq!(result.unwrap(), Err(Digest::of(&content)));
+        let content: Vec<u8> = (0..9_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let right = Hashed { size: content.len() as u64, digest: Ok(()) };
+        for plain in [false, true] {
+            assert_eq!(hash(&content, &[], &content, plain).await, right);
+            let wrong = hash(&content, &[], b"other", plain).await;
+            assert_eq!(wrong, Hashed { digest: Err(Digest::of(&content)), ..right.clone() });
+        }
         let cut = Fault::CutAfter { bytes: 1_000_000, times: 2 };
-        let (result, total) = hash(content.clone(), &[cut], &content).await;
-        assert_eq!((result.unwrap(), total), (Ok(()), content.len() as u64), "resumes like a fill");
-        let (result, total) = hash(Vec::new(), &[], b"").await;
-        assert_eq!((result.unwrap(), total), (Ok(()), 0));
+        assert_eq!(hash(&content, &[cut], &content, false).await, right, "it resumes like a fill");
+        assert_eq!(hash(b"", &[], b"", false).await, Hashed { size: 0, digest: Ok(()) });
     }
 }

@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use super::error::OriginError;
 use super::exchange;
 use super::file;
 use super::health::{Health, OriginStatus};
+use super::kept_target::KeptTarget;
 use super::remote::Remote;
 use super::reply::Reply;
 use super::request::Request;
 use super::route::Route;
 use super::s3;
+use super::server_info::ServerInfo;
 use super::settings::{OriginSettings, Timeouts};
+use super::stat::{Stat, StatReport};
 use super::validator::Validator;
 use crate::asset::{ByteRange, SourceTarget, SourceUrl};
 use crate::span::{Kind, Span};
@@ -73,7 +78,18 @@ impl Origins {
         range: Option<ByteRange>,
         expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
-        let request = Request { range, if_match: expect, ..Request::get(source) };
+        self.read_at(source, range, expect, None).await
+    }
+
+    /// Reads like [`Origins::read`], and keeps where redirects lead in `target`.
+    pub(super) async fn read_at(
+        &self,
+        source: &SourceUrl,
+        range: Option<ByteRange>,
+        expect: Option<&Validator>,
+        target: Option<&KeptTarget>,
+    ) -> Result<Reply, OriginError> {
+        let request = Request { range, if_match: expect, target, ..Request::get(source) };
         require_reply(source, self.recorded(request).await?)
     }
 
@@ -84,7 +100,32 @@ impl Origins {
         source: &SourceUrl,
         known: Option<&Validator>,
     ) -> Result<Option<Reply>, OriginError> {
-        self.recorded(Request { if_none_match: known, ..Request::get(source) }).await
+        self.recorded(Request { if_none_match: known, digest_decides: false, ..Request::get(source) }).await
+    }
+
+    /// Requests metadata of the object without reading it: a HEAD, then a GET of one byte if HEAD is refused. A GET
+    /// error has a body with the reason, and presigned URLs are often signed for GET only.
+    pub async fn stat(&self, source: &SourceUrl) -> StatReport {
+        let server = ServerInfo::default();
+        let head = Request { method: Method::HEAD, server: Some(&server), ..Request::get(source) };
+        let mut reply = self.send(head).await;
+        let has_size = |reply: &Option<Reply>| reply.as_ref().is_some_and(|reply| reply.total.is_some());
+        if source.as_file().is_none() && reply.as_ref().map_or_else(OriginError::is_answer, |reply| !has_size(reply)) {
+            let range = Some(ByteRange::new(0, 1));
+            reply = self.send(Request { range, server: Some(&server), ..Request::get(source) }).await;
+        }
+        let stat = reply.and_then(|reply| require_reply(source, reply)).and_then(|reply| {
+            let size = reply.total.ok_or_else(|| OriginError::BadReply {
+                source_url: source.to_string(),
+                reason: "it does not say how long the object is".to_owned(),
+                source: None,
+            })?;
+            let Reply { validator, last_modified, checksum, .. } = reply;
+            Ok(Stat { size, validator, last_modified, checksum })
+        });
+        let storage = server.storage().cloned();
+        let (clock_offset, certificate_expiry) = server.into_parts();
+        StatReport { stat, storage, clock_offset, certificate_expiry }
     }
 
     /// Returns where requests for `source` go. Fails with [`OriginError::Settings`] if the settings do not allow a
@@ -123,8 +164,7 @@ impl Origins {
         }
     }
 
-    /// Sends the request.
-    pub(super) async fn send(&self, request: Request<'_>) -> Result<Option<Reply>, OriginError> {
+    async fn send(&self, request: Request<'_>) -> Result<Option<Reply>, OriginError> {
         let source = request.source;
         let remote = self.remote(source);
         match source.target() {
@@ -148,7 +188,7 @@ impl Origins {
 }
 
 /// Rejects "not modified" as the reply to an unconditional request.
-pub(super) fn require_reply(source: &SourceUrl, reply: Option<Reply>) -> Result<Reply, OriginError> {
+fn require_reply(source: &SourceUrl, reply: Option<Reply>) -> Result<Reply, OriginError> {
     reply.ok_or_else(|| OriginError::BadReply {
         source_url: source.to_string(),
         reason: "it answered \"not modified\" to an unconditional request".to_owned(),

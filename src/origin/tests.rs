@@ -3,8 +3,8 @@
 mod changed;
 mod fake;
 mod http;
-mod probe;
 mod s3;
+mod stat;
 mod tls;
 
 use std::time::Duration;

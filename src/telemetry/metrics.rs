@@ -7,7 +7,7 @@ use strum::VariantNames as _;
 use super::error::TelemetryError;
 use super::lost_lines::LostLines;
 use crate::cache::ScrubOutcome;
-use crate::depot::{CacheState, FillOutcome, Outcome, Protocol};
+use crate::depot::{CacheState, FillOutcome, Outcome, Protocol, Rung};
 
 /// Histogram buckets in seconds: from a boot script in memory to an ISO over a slow link.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -57,6 +57,7 @@ fn describe() {
     describe_counter!("bootdepot_fills_total", "Fills that have ended, by outcome");
     describe_gauge!("bootdepot_fills_active", "Fills in progress or queued");
     describe_histogram!("bootdepot_fill_seconds", Unit::Seconds, "Duration of fills");
+    describe_counter!("bootdepot_source_fallbacks_total", "Sources requested in a plainer way, by the way");
     describe_counter!("bootdepot_origin_requests_total", "Requests to origins, by status");
     describe_counter!("bootdepot_origin_received_bytes_total", Unit::Bytes, "Body bytes received from origins");
     describe_gauge!("bootdepot_cache_bytes", Unit::Bytes, "Bytes in the cache, by state");
@@ -96,6 +97,9 @@ fn register_zeros() {
     }
     for &outcome in FillOutcome::VARIANTS {
         counter!("bootdepot_fills_total", "outcome" => outcome).absolute(0);
+    }
+    for &requests in Rung::VARIANTS.iter().filter(|&&requests| requests != <&str>::from(Rung::Conditional)) {
+        counter!("bootdepot_source_fallbacks_total", "requests" => requests).absolute(0);
     }
     gauge!("bootdepot_fills_active").set(0.0);
     drop(histogram!("bootdepot_fill_seconds"));

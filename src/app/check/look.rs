@@ -16,14 +16,16 @@ use super::outcome::Outcome;
 use super::shown::Shown;
 use crate::catalog::Asset;
 use crate::config::Config;
-use crate::depot::hash_source;
+use crate::depot::{Rung, SourceProbe, SourceReads, hash_source, probe_source};
 use crate::jobs::{CheckProgress, Finding};
-use crate::origin::{OriginError, OriginSettings, Origins, Reads, Route, Timeouts};
+use crate::origin::{OriginError, OriginSettings, Origins, Route, Stat, Timeouts};
 
 /// Objects that are asked for at a time, over all origins.
 const AT_ONCE: usize = 16;
 /// Objects that are read and hashed at a time: as many as keep two cores and a link busy. Machines boot meanwhile.
 const HASHED_AT_ONCE: usize = 2;
+/// Retries of a request for the ends of an object: an operator waits.
+const PROBE_RETRIES: u32 = 1;
 /// How long it may take to get credentials: some come from services of their own.
 const CREDENTIALS: Duration = Duration::from_secs(15);
 
@@ -75,7 +77,7 @@ impl<'a> Looking<'a> {
         outcomes.extend(join_all((1..family.items.len()).map(|index| self.one(&family, index, &shown))).await);
         let signed = family.route.bucket.is_some() && !family.route.anonymous;
         shown.tell(signed, &mut steps, &mut facts);
-        if let Some(reads) = outcomes.iter().filter_map(Outcome::seen).map(|seen| &seen.reads).max() {
+        if let Some(reads) = outcomes.iter().filter_map(Outcome::seen).filter_map(|seen| seen.reads.as_ref()).max() {
             let (finding, fact) = describe(reads);
             steps.push(finding);
             facts.extend(fact);
@@ -149,21 +151,24 @@ impl<'a> Looking<'a> {
         if let Some(reason) = shown.reason(bucket) {
             return Asked { outcome: Outcome::NotAsked(reason), object: None };
         }
-        let report = self.origins.probe(&item.source).await;
+        let report = self.origins.stat(&item.source).await;
         shown.note(&report);
         let storage = report.storage.as_ref();
         let mut object = None;
-        let outcome = match (report.probe, &item.role) {
-            (Err(error), _) => Outcome::Bad(objects::unreadable(&subject, &error, storage)),
-            (Ok(probe), Role::Asset(asset)) => {
-                let right_size = asset.size.is_none_or(|size| size == probe.size);
-                object = right_size.then(|| (probe.size, probe.reads.clone()));
-                objects::compare(&subject, asset, probe, storage)
-            }
-            (Ok(probe), Role::Blocks(asset)) => {
-                objects::block_list(&subject, asset, self.origins, &item.source, probe).await
-            }
-            (Ok(probe), Role::Catalog) => objects::catalog(probe),
+        let outcome = match &item.role {
+            Role::Catalog => objects::catalog(&subject, self.origins, &item.source).await,
+            Role::Asset(asset) => match self.read_both_ends(asset, asset.size, item, report.stat).await {
+                Ok((probe, stat)) => {
+                    let has_size = |size| asset.size.is_none_or(|right| right == size);
+                    object = probe.size.is_none_or(has_size).then(|| probe.clone());
+                    objects::compare(&subject, asset, probe, stat.as_ref(), storage)
+                }
+                Err(error) => Outcome::Bad(objects::unreadable(&subject, &error, storage)),
+            },
+            Role::Blocks(asset) => match self.read_both_ends(asset, None, item, report.stat).await {
+                Ok((probe, _)) => objects::block_list(&subject, asset, self.origins, &item.source, probe).await,
+                Err(error) => Outcome::Bad(objects::unreadable(&subject, &error, storage)),
+            },
         };
         let outcome = match outcome {
             Outcome::Bad(trouble) => match trouble.scope {
@@ -176,23 +181,43 @@ impl<'a> Looking<'a> {
         Asked { outcome, object }
     }
 
-    /// Reads and hashes an object of this size.
-    async fn hash(
+    /// Reads the first and the last bytes as a fill does, unless the server cannot be asked at all. `size` is the length that the
+    /// catalog has, `stat` the answer to the request for metadata.
+    async fn read_both_ends(
         &self,
-        family: &Family,
-        item: &Item,
         asset: &Asset,
-        said: Outcome,
-        (size, reads): (u64, Reads),
-    ) -> Outcome {
+        size: Option<u64>,
+        item: &Item,
+        stat: Result<Stat, OriginError>,
+    ) -> Result<(SourceProbe, Option<Stat>), OriginError> {
+        let stat = match stat {
+            Ok(stat) => Some(stat),
+            // A store may refuse metadata and give the bytes.
+            Err(error) if error.is_answer() => None,
+            Err(error) => return Err(error),
+        };
+        let probe = probe_source(self.origins, &asset.name, &item.source, size, PROBE_RETRIES).await?;
+        Ok((probe, stat))
+    }
+
+    /// Reads and hashes an object.
+    async fn hash(&self, family: &Family, item: &Item, asset: &Asset, said: Outcome, object: SourceProbe) -> Outcome {
         let subject = self.subject(&family.route, item);
-        self.progress.add_bytes(size);
         let _permit = self.hashing.acquire().await;
         let count = |bytes| self.progress.add_hashed(bytes);
+        let SourceProbe { size, reads } = object;
         let retries = self.config.fill.retries;
-        match hash_source(self.origins, &item.source, size, &asset.digest, retries, count).await {
-            Ok(found) => objects::hashed(&subject, asset, said, size, reads, found),
-            Err(error) => Outcome::Bad(subject.trouble(&error)),
+        let mut plain = false;
+        loop {
+            self.progress.add_bytes(size.unwrap_or(0));
+            let source = (&item.source, size);
+            let hash = hash_source(self.origins, &asset.name, source, &asset.digest, (retries, plain), count).await;
+            match hash {
+                // Ranges may be at fault. A fill would try the same.
+                Ok(found) if found.digest.is_err() && !plain && item.source.as_file().is_none() => plain = true,
+                Ok(found) => return objects::hashed(&subject, asset, said, reads, &found),
+                Err(error) => return Outcome::Bad(subject.trouble(&error)),
+            }
         }
     }
 }
@@ -200,25 +225,26 @@ impl<'a> Looking<'a> {
 /// The answer of a source.
 struct Asked {
     outcome: Outcome,
-    /// The size of an asset's object that can be hashed, and how it can be read.
-    object: Option<(u64, Reads)>,
+    /// An asset's object that can be hashed.
+    object: Option<SourceProbe>,
 }
 
 /// How the objects of a family can be read: the finding, and if it is not the usual way, a few words.
-fn describe(reads: &Reads) -> (Finding, Option<String>) {
-    match reads {
-        Reads::Conditional => {
+fn describe(reads: &SourceReads) -> (Finding, Option<String>) {
+    let reason = reads.reason.as_deref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    match reads.rung {
+        Rung::Conditional => {
             (Finding::ok("reads", "ranges work, each on condition that the object is unchanged"), None)
         }
-        Reads::Ranges(reason) => (
-            Finding::ok("reads", format!("ranges work, conditions do not: fills run without them ({reason})")),
-            Some("ranges work, conditions do not: fills run without them".to_owned()),
-        ),
-        Reads::Stream(reason) => (
+        Rung::Ranges => {
+            let words = "ranges work, conditions do not: fills run without them";
+            (Finding::ok("reads", format!("{words}{reason}")), Some(words.to_owned()))
+        }
+        Rung::Stream | Rung::Measured => (
             Finding::warning(
                 "reads",
                 "no ranges",
-                format!("ranges do not work: fills read each object as one stream ({reason})"),
+                format!("ranges do not work: fills read each object as one stream{reason}"),
                 "nothing, if that is fast enough; else serve the objects from a server with range requests",
             ),
             Some("ranges do not work: fills read one stream".to_owned()),

@@ -3,9 +3,11 @@
 use super::advice::{Scope, Subject, Trouble};
 use super::outcome::{Outcome, Seen};
 use super::placeholder::is_placeholder;
-use crate::asset::{BlockList, Digest, SourceTarget, SourceUrl};
+use crate::app::catalog::{CatalogError, fetch};
+use crate::asset::{BlockList, SourceTarget, SourceUrl};
 use crate::catalog::Asset;
-use crate::origin::{OriginError, Origins, Probe, Reads, Restore, Storage};
+use crate::depot::{Hashed, SourceProbe, SourceReads};
+use crate::origin::{OriginError, Origins, Restore, Stat, Storage};
 use crate::units::bytes;
 
 /// The longest block list that is read, as when a fill reads one.
@@ -42,9 +44,18 @@ pub(super) fn unreadable(subject: &Subject<'_>, error: &OriginError, storage: Op
 }
 
 /// Compares what a source says of an asset's object with the catalog.
-pub(super) fn compare(subject: &Subject<'_>, asset: &Asset, probe: Probe, storage: Option<&Storage>) -> Outcome {
-    let Probe { size, checksum, reads } = probe;
-    if let Some(expected) = asset.size.filter(|expected| *expected != size) {
+pub(super) fn compare(
+    subject: &Subject<'_>,
+    asset: &Asset,
+    probe: SourceProbe,
+    stat: Option<&Stat>,
+    storage: Option<&Storage>,
+) -> Outcome {
+    let SourceProbe { size, reads } = probe;
+    let reads = Some(reads);
+    if let (Some(expected), Some(size)) = (asset.size, size)
+        && size != expected
+    {
         return wrong(
             "wrong size",
             format!("it is {size} bytes long there, and {expected} in the catalog"),
@@ -52,52 +63,56 @@ pub(super) fn compare(subject: &Subject<'_>, asset: &Asset, probe: Probe, storag
         );
     }
     let seen = |found| Seen { size, reads, found, warning: expiry(subject, storage) };
-    let length = bytes(size);
+    let length = length(size);
     if is_placeholder(&asset.digest) {
         return Outcome::Unverified(seen(format!("{length}; its digest in the catalog is a placeholder")));
     }
+    // The checksum of another version that was uploaded since says nothing.
+    let checksum = stat.filter(|stat| size.is_none_or(|size| size == stat.size)).and_then(|stat| stat.checksum);
     match checksum {
-        Some(told) if told.digest != asset.digest => wrong(
+        Some(advertised) if advertised.digest != asset.digest => wrong(
             "wrong checksum",
-            format!("it has the SHA-256 {} there ({}), and {} in the catalog", told.digest, told.header, asset.digest),
+            format!(
+                "it has the SHA-256 {} there ({}), and {} in the catalog",
+                advertised.digest, advertised.header, asset.digest
+            ),
             format!("upload the right object; if it is the right one, {}", subject.mend_asset("sha256")),
         ),
-        Some(told) => Outcome::Right(seen(format!("{length}, and the right checksum ({})", told.header))),
-        None if asset.size.is_some() => {
-            Outcome::Unverified(seen(format!("{length}, the right size; the source tells no digest to compare")))
+        Some(advertised) => Outcome::Right(seen(format!("{length}, and the right checksum ({})", advertised.header))),
+        None if size.is_some() && asset.size.is_some() => {
+            Outcome::Unverified(seen(format!("{length}, the right size; the source reports no digest to compare")))
         }
         None => Outcome::Unverified(seen(format!("{length}; neither its size nor a digest can be compared"))),
     }
 }
 
-/// The outcome for an object of `size` bytes that was hashed, after what the source said of it. `found` is its digest if it is
-/// not the catalog's.
+/// The outcome for an object that was hashed, after what the source said of it.
 pub(super) fn hashed(
     subject: &Subject<'_>,
     asset: &Asset,
     said: Outcome,
-    size: u64,
-    reads: Reads,
-    found: Result<(), Digest>,
+    reads: SourceReads,
+    hashed: &Hashed,
 ) -> Outcome {
-    let hashed = format!("{}, hashed", bytes(size));
-    match (found, said) {
+    let (size, reads) = (Some(hashed.size), Some(reads));
+    let text = format!("{}, hashed", length(size));
+    match (hashed.digest, said) {
         (Ok(()), Outcome::Bad(said)) => {
             let remedy = "nothing for fills, which do not use it; correct the checksum at the store".to_owned();
-            let found = format!("{hashed}: the right digest");
-            let warning = Trouble { found: format!("{found}, although the source tells another"), remedy, ..said };
+            let found = format!("{text}: the right digest");
+            let warning = Trouble { found: format!("{found}, although the source reports another"), remedy, ..said };
             Outcome::Right(Seen { size, reads, found, warning: Some(warning) })
         }
         (Ok(()), Outcome::Right(seen) | Outcome::Unverified(seen)) => {
-            Outcome::Right(Seen { found: format!("{hashed}: the right digest"), ..seen })
+            Outcome::Right(Seen { size, found: format!("{text}: the right digest"), ..seen })
         }
         (Err(found), Outcome::Right(seen) | Outcome::Unverified(seen)) if is_placeholder(&asset.digest) => {
-            let found = format!("{hashed}: its SHA-256 is {found}; its digest in the catalog is a placeholder");
-            Outcome::Unverified(Seen { found, ..seen })
+            let found = format!("{text}: its SHA-256 is {found}; its digest in the catalog is a placeholder");
+            Outcome::Unverified(Seen { size, found, ..seen })
         }
         (Err(found), Outcome::Right(_) | Outcome::Unverified(_) | Outcome::Bad(_)) => wrong(
             "wrong bytes",
-            format!("its bytes have the SHA-256 {found}, and {} in the catalog", asset.digest),
+            format!("its {} bytes have the SHA-256 {found}, and {} in the catalog", hashed.size, asset.digest),
             format!("upload the right object; if it is the right one, {}", subject.mend_asset("sha256")),
         ),
         (_, not_asked @ Outcome::NotAsked(_)) => not_asked,
@@ -127,14 +142,15 @@ pub(super) async fn block_list(
     asset: &Asset,
     origins: &Origins,
     source: &SourceUrl,
-    probe: Probe,
+    probe: SourceProbe,
 ) -> Outcome {
     let Some(blocks) = &asset.blocks else { return Outcome::NotAsked("the asset has no block list".to_owned()) };
-    let Probe { size, reads, .. } = probe;
+    let SourceProbe { size, reads } = probe;
+    let reads = Some(reads);
     let remedy = |key: &str| {
         format!("make the list anew from the right object; if it is the right list, {}", subject.mend_asset(key))
     };
-    if size > LONGEST_LIST {
+    if let Some(size) = size.filter(|size| *size > LONGEST_LIST) {
         let found = format!("it is {} long, and no list is longer than {}", bytes(size), bytes(LONGEST_LIST));
         return wrong("wrong block list", found, remedy("blocks"));
     }
@@ -144,7 +160,7 @@ pub(super) async fn block_list(
     };
     let seen = |found| Seen { size, reads, found, warning: None };
     if is_placeholder(&blocks.digest) || is_placeholder(&asset.digest) {
-        return Outcome::Unverified(seen(format!("{}; a digest in the catalog is a placeholder", bytes(size))));
+        return Outcome::Unverified(seen(format!("{}; a digest in the catalog is a placeholder", length(size))));
     }
     match BlockList::parse(&text, &blocks.digest, &asset.digest) {
         Err(error) => wrong("wrong block list", error.to_string(), remedy("blocks_sha256")),
@@ -158,10 +174,21 @@ pub(super) async fn block_list(
     }
 }
 
-/// The shared catalog, which was read and validated with the settings.
-pub(super) fn catalog(probe: Probe) -> Outcome {
-    let Probe { size, reads, .. } = probe;
-    Outcome::Right(Seen { size, reads, found: format!("{}; it can be read", bytes(size)), warning: None })
+/// Reads the shared catalog. Whether it is valid was found with the settings.
+pub(super) async fn catalog(subject: &Subject<'_>, origins: &Origins, url: &SourceUrl) -> Outcome {
+    match fetch(origins, url, None).await {
+        Ok(text) => {
+            let size = text.map(|text| text.text.len() as u64);
+            Outcome::Right(Seen {
+                size,
+                reads: None,
+                found: format!("{}; it can be read", length(size)),
+                warning: None,
+            })
+        }
+        Err(CatalogError::Origin(error)) => Outcome::Bad(subject.trouble(&error)),
+        Err(error) => wrong("bad catalog", error.to_string(), format!("see the store, or {}", subject.mend_asset(""))),
+    }
 }
 
 async fn read(origins: &Origins, source: &SourceUrl) -> Result<Vec<u8>, OriginError> {
@@ -171,6 +198,10 @@ async fn read(origins: &Origins, source: &SourceUrl) -> Result<Vec<u8>, OriginEr
         text.extend_from_slice(&piece);
     }
     Ok(text)
+}
+
+fn length(size: Option<u64>) -> String {
+    size.map_or_else(|| "of unknown length".to_owned(), bytes)
 }
 
 fn wrong(kind: &'static str, found: String, remedy: String) -> Outcome {

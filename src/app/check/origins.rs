@@ -59,7 +59,7 @@ pub(super) async fn check(
     let had: HashSet<String> =
         pairs().filter(|(_, outcome)| outcome.seen().is_some()).map(|(item, _)| item.role.name()).collect();
     let sizes = pairs().filter_map(|(item, outcome)| match &item.role {
-        Role::Asset(asset) => Some((asset.digest, outcome.seen()?.size)),
+        Role::Asset(asset) => Some((asset.digest, outcome.seen()?.size?)),
         Role::Blocks(_) | Role::Catalog => None,
     });
     let sizes = sizes.collect();

@@ -1,7 +1,7 @@
 //! The result of the look at one source.
 
 use super::advice::Trouble;
-use crate::origin::Reads;
+use crate::depot::SourceReads;
 
 /// The result of the look at one source.
 pub(super) enum Outcome {
@@ -17,10 +17,10 @@ pub(super) enum Outcome {
 
 /// An object that can be read.
 pub(super) struct Seen {
-    /// Its length in bytes.
-    pub(super) size: u64,
-    /// How fills can read it.
-    pub(super) reads: Reads,
+    /// Its length in bytes. `None` if the source does not say.
+    pub(super) size: Option<u64>,
+    /// How fills can read it. `None` for the shared catalog, which they do not read.
+    pub(super) reads: Option<SourceReads>,
     /// The finding.
     pub(super) found: String,
     /// What an operator should look at although the object can be read.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::advice::{Scope, Step, Trouble};
 use super::certificate::certificate;
 use crate::jobs::Finding;
-use crate::origin::ProbeReport;
+use crate::origin::StatReport;
 use crate::units::spread;
 
 /// S3 refuses requests that are signed by a clock that differs by more (`RequestTimeTooSkewed`).
@@ -50,7 +50,7 @@ impl Shown {
     }
 
     /// Takes note of what a report shows of the server, whatever it says of the object.
-    pub(super) fn note(&self, report: &ProbeReport) {
+    pub(super) fn note(&self, report: &StatReport) {
         if let Some(until) = report.certificate_expiry {
             self.certificate.get_or_init(|| until);
         }

@@ -84,11 +84,11 @@ async fn ca_file_trusts_private_ca() {
 }
 
 #[tokio::test]
-async fn probe_reports_certificate_expiry() {
+async fn stat_reports_certificate_expiry() {
     let server = PrivateServer::start(&["127.0.0.1"], false).await;
     let origin = OriginSettings { ca_file: Some(server.ca_file.path().to_owned()), ..settings("https://") };
-    let report = origins(vec![origin]).probe(&source(&format!("https://127.0.0.1:{}/a", server.port))).await;
-    assert_eq!(report.probe.unwrap().size, 1);
+    let report = origins(vec![origin]).stat(&source(&format!("https://127.0.0.1:{}/a", server.port))).await;
+    assert_eq!(report.stat.unwrap().size, 1);
     assert_eq!(report.certificate_expiry, Some(rcgen::date_time_ymd(4096, 1, 1).into()));
 }
 
