@@ -6,10 +6,13 @@
 //! cached.
 
 mod activity;
+mod around_cache;
 mod blob;
 mod blob_stream;
 mod block_lists;
 mod bypass;
+mod bypass_reader;
+mod bypasses;
 mod cache_state;
 mod claim;
 mod error;
@@ -27,6 +30,8 @@ mod hashing;
 mod interest;
 mod ladder;
 mod lookup;
+mod negative_cache;
+mod not_stored;
 mod outcome;
 mod part_fetcher;
 mod partial_state;
@@ -41,11 +46,13 @@ mod reader;
 mod resuming_read;
 mod retention;
 mod settings;
+mod shared_bypass;
 mod snapshot;
 mod source_access;
 mod source_error;
 mod source_failures;
 mod source_hash;
+mod source_key;
 mod source_probe;
 mod starting;
 mod status;

@@ -20,6 +20,8 @@ pub struct SourceProbe {
     pub size: Option<u64>,
     /// How fills read it.
     pub reads: SourceReads,
+    /// The HTML page that it begins with: perhaps of a proxy or a login in place of the object.
+    pub page: Option<String>,
 }
 
 /// How fills read an object. The best is the least.
@@ -52,7 +54,7 @@ pub async fn probe_source(
         let mut read = ResumingRead::open(&access, last, true).await?;
         is_stream = drain(&mut read).await?;
     }
-    Ok(SourceProbe { size: total, reads: describe(&access, is_stream) })
+    Ok(SourceProbe { size: total, reads: describe(&access, is_stream), page: access.page() })
 }
 
 /// Reads a short range to its end, or only the first bytes of a stream. Returns whether it is a stream.

@@ -11,12 +11,12 @@ pub struct Storage {
     /// The storage class or, of `INTELLIGENT_TIERING`, the archive tier that the object is in.
     pub class: String,
     /// Whether a copy of an archived object is restored.
-    pub restore: Restore,
+    pub restore: RestoredCopy,
 }
 
 /// Whether a copy of an archived object is restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Restore {
+pub enum RestoredCopy {
     /// Nobody has requested it.
     No,
     /// It is requested, and not ready.
@@ -30,7 +30,7 @@ impl Storage {
     pub(super) fn from_head(headers: &HeaderMap) -> Option<Self> {
         let text = |name: &str| headers.get(name)?.to_str().ok();
         let class = text("x-amz-archive-status").or_else(|| text("x-amz-storage-class"))?.trim().to_owned();
-        Some(Self { class, restore: text("x-amz-restore").map_or(Restore::No, Restore::parse) })
+        Some(Self { class, restore: text("x-amz-restore").map_or(RestoredCopy::No, RestoredCopy::parse) })
     }
 
     /// Whether the object cannot be read unless a copy is restored.
@@ -39,7 +39,7 @@ impl Storage {
     }
 }
 
-impl Restore {
+impl RestoredCopy {
     /// Parses `ongoing-request="false", expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"`.
     fn parse(text: &str) -> Self {
         let value = |name: &str| {
@@ -78,12 +78,12 @@ mod tests {
     fn restore_field_is_parsed() {
         let restore = |text: &str| of(&[("x-amz-storage-class", "GLACIER"), ("x-amz-restore", text)]).unwrap().restore;
         let date = "Fri, 21 Dec 2012 00:00:00 GMT";
-        assert_eq!(restore("ongoing-request=\"true\""), Restore::Ongoing);
+        assert_eq!(restore("ongoing-request=\"true\""), RestoredCopy::Ongoing);
         assert_eq!(
             restore(&format!("ongoing-request=\"false\", expiry-date=\"{date}\"")),
-            Restore::Done(Some(date.to_owned()))
+            RestoredCopy::Done(Some(date.to_owned()))
         );
-        assert_eq!(restore("ongoing-request=\"false\""), Restore::Done(None));
-        assert_eq!(of(&[("x-amz-storage-class", "GLACIER")]).unwrap().restore, Restore::No);
+        assert_eq!(restore("ongoing-request=\"false\""), RestoredCopy::Done(None));
+        assert_eq!(of(&[("x-amz-storage-class", "GLACIER")]).unwrap().restore, RestoredCopy::No);
     }
 }

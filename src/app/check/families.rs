@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::item::{Item, Role};
-use crate::asset::SourceUrl;
+use crate::asset::SourcePrefix;
 use crate::catalog::Asset;
 use crate::config::Config;
 use crate::jobs::{CheckRow, Finding};
@@ -29,11 +29,12 @@ pub(super) fn usable(config: &Config) -> (Vec<OriginSettings>, Vec<CheckRow>) {
                     OriginError::Settings { reason, .. } => reason,
                     other => other.to_string(),
                 };
-                let place = config.place_in("origin", &origin.prefix, "match");
-                let remedy = format!("correct [[origin]] match = {:?} ({place})", origin.prefix);
+                let prefix = origin.prefix.as_str();
+                let place = config.place_in("origin", prefix, "match");
+                let remedy = format!("correct [[origin]] match = {prefix:?} ({place})");
                 let findings = vec![Finding::failed("settings", "it cannot be used", reason, remedy)];
                 let summary = "it cannot be used".to_owned();
-                rows.push(CheckRow { check: "origin", place: origin.prefix.clone(), summary, findings });
+                rows.push(CheckRow { check: "origin", place: prefix.to_owned(), summary, findings });
             }
         }
     }
@@ -57,7 +58,8 @@ pub(super) fn families(
     let mut families: BTreeMap<_, Family> = BTreeMap::new();
     let mut lost = Vec::new();
     for (role, source) in shared.chain(of_assets) {
-        if let Some(prefix) = origin_of(config, source).filter(|prefix| unusable.contains(prefix)) {
+        let longest = SourcePrefix::longest(config.origins.iter().map(|origin| &origin.prefix), source);
+        if let Some(prefix) = longest.filter(|prefix| unusable.contains(prefix.as_str())) {
             lost.push(Finding::unverified(role.name(), format!("not asked: the origin {prefix} cannot be used")));
             continue;
         }
@@ -75,12 +77,6 @@ pub(super) fn families(
     let lost =
         (!lost.is_empty()).then(|| CheckRow { check: "objects", place: "-".to_owned(), summary, findings: lost });
     (families.into_values().collect(), lost)
-}
-
-/// The `match` of the origin of a source.
-fn origin_of<'c>(config: &'c Config, source: &SourceUrl) -> Option<&'c str> {
-    let prefixes = config.origins.iter().map(|origin| origin.prefix.as_str());
-    prefixes.filter(|prefix| source.as_str().starts_with(prefix)).max_by_key(|prefix| prefix.len())
 }
 
 fn not_routed(config: &Config, role: &Role, error: &OriginError) -> Finding {

@@ -108,10 +108,10 @@ impl<'a> Looking<'a> {
             steps.push(Finding::ok("tcp", format!("{address} takes connections")));
         }
         let insecure = |origin: &&OriginSettings| {
-            Some(&origin.prefix) == family.route.origin.as_ref() && origin.insecure_skip_verify && server.tls
+            Some(origin.prefix.as_str()) == family.route.origin.as_deref() && origin.insecure_skip_verify && server.tls
         };
         if let Some(origin) = self.config.origins.iter().find(insecure) {
-            let place = self.config.place_in("origin", &origin.prefix, "insecure_skip_verify");
+            let place = self.config.place_in("origin", origin.prefix.as_str(), "insecure_skip_verify");
             let found = "insecure_skip_verify is set: anyone on the way can pose as this origin";
             steps.push(Finding::warning("tls", "insecure", found, format!("set `ca_file` instead ({place})")));
         }
@@ -205,7 +205,7 @@ impl<'a> Looking<'a> {
         let subject = self.subject(&family.route, item);
         let _permit = self.hashing.acquire().await;
         let count = |bytes| self.progress.add_hashed(bytes);
-        let SourceProbe { size, reads } = object;
+        let SourceProbe { size, reads, .. } = object;
         let retries = self.config.fill.retries;
         let mut plain = false;
         loop {

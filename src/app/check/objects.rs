@@ -7,7 +7,7 @@ use crate::app::catalog::{CatalogError, fetch};
 use crate::asset::{BlockList, SourceTarget, SourceUrl};
 use crate::catalog::Asset;
 use crate::depot::{Hashed, SourceProbe, SourceReads};
-use crate::origin::{OriginError, Origins, Restore, Stat, Storage};
+use crate::origin::{OriginError, Origins, RestoredCopy, Stat, Storage};
 use crate::units::bytes;
 
 /// The longest block list that is read, as when a fill reads one.
@@ -23,18 +23,17 @@ pub(super) fn bucket(source: &SourceUrl) -> &str {
 
 /// The trouble that an object which cannot be read is, with what the store says of its storage class.
 pub(super) fn unreadable(subject: &Subject<'_>, error: &OriginError, storage: Option<&Storage>) -> Trouble {
-    let archive = storage.filter(|storage| {
-        storage.is_archive() && matches!(error, OriginError::Status { .. } | OriginError::AccessDenied { .. })
-    });
-    let Some(Storage { class, restore }) = archive else { return subject.trouble(error) };
-    let state = match restore {
-        Restore::No => "no copy of it is restored",
-        Restore::Ongoing => "a copy of it is being restored, and is not ready",
-        Restore::Done(_) => "the restored copy of it cannot be read",
+    let OriginError::Archived { class, .. } = error else { return subject.trouble(error) };
+    let class = storage.map(|storage| storage.class.as_str()).or(class.as_deref());
+    let class = class.map_or_else(String::new, |class| format!(" in the class {class}"));
+    let state = match storage.map(|storage| &storage.restore) {
+        Some(RestoredCopy::Ongoing) => "a copy of it is being restored, and is not ready",
+        Some(RestoredCopy::Done(_)) => "the restored copy of it cannot be read",
+        Some(RestoredCopy::No) | None => "no copy of it is restored",
     };
     Trouble {
         kind: "archived",
-        found: format!("it is archived in the class {class}, where fills cannot read it; {state}"),
+        found: format!("it is archived{class}, where fills cannot read it; {state}"),
         remedy: format!(
             "copy it to a class that can be read at once (STANDARD), or restore it; else {}",
             subject.mend_asset("sources")
@@ -51,7 +50,7 @@ pub(super) fn compare(
     stat: Option<&Stat>,
     storage: Option<&Storage>,
 ) -> Outcome {
-    let SourceProbe { size, reads } = probe;
+    let SourceProbe { size, reads, page } = probe;
     let reads = Some(reads);
     if let (Some(expected), Some(size)) = (asset.size, size)
         && size != expected
@@ -62,7 +61,7 @@ pub(super) fn compare(
             format!("upload the right object; if it is the right one, {} and `sha256`", subject.mend_asset("size")),
         );
     }
-    let seen = |found| Seen { size, reads, found, warning: expiry(subject, storage) };
+    let seen = |found| Seen { size, reads, found, warning: expiry(subject, storage).or_else(|| html(subject, page)) };
     let length = length(size);
     if is_placeholder(&asset.digest) {
         return Outcome::Unverified(seen(format!("{length}; its digest in the catalog is a placeholder")));
@@ -121,7 +120,7 @@ pub(super) fn hashed(
 
 /// A warning of an archived object that can be read only until its restored copy expires.
 fn expiry(subject: &Subject<'_>, storage: Option<&Storage>) -> Option<Trouble> {
-    let Storage { class, restore: Restore::Done(until) } = storage.filter(|storage| storage.is_archive())? else {
+    let Storage { class, restore: RestoredCopy::Done(until) } = storage.filter(|storage| storage.is_archive())? else {
         return None;
     };
     let until = until.as_deref().map_or_else(String::new, |until| format!(" until {until}"));
@@ -136,6 +135,18 @@ fn expiry(subject: &Subject<'_>, storage: Option<&Storage>) -> Option<Trouble> {
     })
 }
 
+/// A warning of a source that sends an HTML page, unless the asset's name says that it is one.
+fn html(subject: &Subject<'_>, page: Option<String>) -> Option<Trouble> {
+    let is_page = subject.role.name().rsplit('.').next().is_some_and(|end| matches!(end, "html" | "htm" | "xhtml"));
+    let page = page.filter(|_| !is_page)?;
+    Some(Trouble {
+        kind: "HTML page",
+        found: format!("it begins with {page}, perhaps of a proxy or a login in place of the object"),
+        remedy: format!("open the URL; if that is not the object, {}", subject.mend_asset("sources")),
+        scope: Scope::Object,
+    })
+}
+
 /// Reads a block list and compares it with the catalog: it is small, and without it cold ranges wait for the whole.
 pub(super) async fn block_list(
     subject: &Subject<'_>,
@@ -145,7 +156,7 @@ pub(super) async fn block_list(
     probe: SourceProbe,
 ) -> Outcome {
     let Some(blocks) = &asset.blocks else { return Outcome::NotAsked("the asset has no block list".to_owned()) };
-    let SourceProbe { size, reads } = probe;
+    let SourceProbe { size, reads, .. } = probe;
     let reads = Some(reads);
     let remedy = |key: &str| {
         format!("make the list anew from the right object; if it is the right list, {}", subject.mend_asset(key))

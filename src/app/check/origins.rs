@@ -35,7 +35,7 @@ pub(super) async fn check(
     let on = Arc::clone(config);
     let setting_up = move || {
         let (settings, rows) = usable(&on);
-        let prefixes: Vec<_> = settings.iter().map(|origin| origin.prefix.clone()).collect();
+        let prefixes: Vec<_> = settings.iter().map(|origin| origin.prefix.as_str().to_owned()).collect();
         (Origins::new(settings, timeouts(&on)), prefixes, rows)
     };
     let (origins, usable, mut rows) = blocking(setting_up).await;
