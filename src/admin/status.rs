@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::state::AdminState;
-use crate::api::{Active, Amount, CacheView, OriginView, Status, Totals};
+use crate::api::{Active, Amount, CacheView, OriginView, SealView, Status, Totals};
+use crate::cache::{Cache, SealSupport};
 
 /// Returns the current status. Blocks for one system call, which does not return while the disk hangs.
 pub(super) fn current_status(state: &AdminState) -> Status {
@@ -29,6 +30,7 @@ pub(super) fn current_status(state: &AdminState) -> Status {
             cached: amount(cache_stats.blob_bytes, cache_stats.blob_entries),
             partial: amount(cache_stats.partial_bytes, cache_stats.partial_entries),
             quarantined: amount(cache_stats.quarantined_bytes, cache_stats.quarantined_entries),
+            seal: seal_view(cache),
             writable: trouble.is_none(),
             trouble,
         },
@@ -42,4 +44,13 @@ pub(super) fn current_status(state: &AdminState) -> Status {
         },
         origins,
     }
+}
+
+fn seal_view(cache: &Cache) -> SealView {
+    let (supported, reason) = match cache.seal_support() {
+        SealSupport::Supported => (Some(true), None),
+        SealSupport::Unsupported(reason) => (Some(false), Some(reason)),
+        SealSupport::Unknown(reason) => (None, Some(reason)),
+    };
+    SealView { policy: cache.seal_policy().as_str().to_owned(), supported, reason }
 }

@@ -203,10 +203,10 @@ impl Dir {
         File::open(path).and_then(|dir| dir.sync_all()).map_err(CacheError::io("fsync", path))
     }
 
-    /// Makes a file read-only, and sets the times when it was last verified and used to `now`.
-    pub(super) fn seal(&self, file: &File, path: &Path, now: SystemTime) -> Result<(), CacheError> {
+    /// Sets a blob's permissions, and the times when it was last verified and used to `now`.
+    pub(super) fn seal(&self, file: &File, path: &Path, mode: u32, now: SystemTime) -> Result<(), CacheError> {
         self.fault_point("seal", path)?;
-        file.set_permissions(Permissions::from_mode(0o444))
+        file.set_permissions(Permissions::from_mode(mode))
             .and_then(|()| file.set_times(FileTimes::new().set_accessed(now).set_modified(now)))
             .map_err(CacheError::io("seal", path))
     }

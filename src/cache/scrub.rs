@@ -23,7 +23,7 @@ use crate::error_chain::error_chain;
 const PIECE: usize = 1 << 20;
 /// After each piece of work the scrub rests this many times as long. It uses a quarter of a core and of the disk at most,
 /// which does not slow transfers down.
-const REST: u32 = 3;
+pub(super) const REST: u32 = 3;
 /// The longest sleep of the loop.
 const TICK: Duration = Duration::from_mins(1);
 /// How old the saved last use of a blob may become while the cache is open.

@@ -12,6 +12,7 @@ use super::entry::OpenBlob;
 use super::health::Health;
 use super::index::{Index, Location, Victim};
 use super::scan::Scan;
+use super::seal::{Sealer, Seals};
 use super::{CacheError, CacheSettings, Entry, EvictError};
 use crate::asset::Digest;
 use crate::error_chain::error_chain;
@@ -26,6 +27,7 @@ const MOST_QUARANTINED: usize = 16;
 pub(super) struct Store {
     pub(super) dir: Dir,
     pub(super) health: Health,
+    pub(super) sealer: Sealer,
     index: Mutex<Index<OpenBlob>>,
     /// Held while names on the disk and the index change together, so that no eviction removes a blob just admitted.
     names: Mutex<()>,
@@ -35,13 +37,14 @@ pub(super) struct Store {
 impl Store {
     /// Opens the directory. Blocks.
     ///
-    /// Fails only with [`CacheError::Locked`]. Other errors are stored as the health of the cache.
-    pub(super) fn open(settings: CacheSettings, faults: FaultPoints) -> Result<Self, CacheError> {
+    /// Fails only with [`CacheError::Locked`] and [`CacheError::Unsealable`]. Other errors are stored as the health of the cache.
+    pub(super) fn open(settings: CacheSettings, seals: Seals, faults: FaultPoints) -> Result<Self, CacheError> {
         let index = Mutex::new(Index::new(settings.max_size, settings.min_free));
         let dir = Dir::new(settings.dir, faults);
-        let store = Self { dir, health: Health::default(), index, names: Mutex::default(), most_open: most_open() };
+        let (health, sealer) = (Health::default(), Sealer::new(settings.seal, seals));
+        let store = Self { dir, health, sealer, index, names: Mutex::default(), most_open: most_open() };
         match store.check() {
-            Err(error @ CacheError::Locked { .. }) => return Err(error),
+            Err(error @ (CacheError::Locked { .. } | CacheError::Unsealable { .. })) => return Err(error),
             checked => drop(store.record_check(checked)),
         }
         if !store.health.is_locked() {
@@ -94,6 +97,7 @@ impl Store {
         let ensured = self.dir.ensure();
         let relocked = self.health.relock(&self.dir);
         if let Ok(true) = relocked {
+            self.sealer.probe(self.dir.root())?;
             self.rescan();
         }
         ensured?;

@@ -126,7 +126,7 @@ impl TestDepot {
 }
 
 fn depot(dir: &tempfile::TempDir, asset: &Asset, settings: &FillSettings, max_size: u64, stall: Duration) -> Depot {
-    let cache = Cache::open(CacheSettings { dir: dir.path().to_owned(), max_size, min_free: 0 }).unwrap();
+    let cache = Cache::open(CacheSettings { dir: dir.path().to_owned(), max_size, min_free: 0, seal: crate::cache::SealPolicy::Off }).unwrap();
     let timeouts = Timeouts { connect: Duration::from_secs(5), stall };
     let origins = Origins::new(Vec::new(), timeouts).unwrap();
     Depot::new(Catalog::new(vec![asset.clone()]).unwrap(), origins, cache, settings.clone())

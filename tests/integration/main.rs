@@ -24,6 +24,7 @@ mod preload;
 mod releases;
 mod reload;
 mod schema;
+mod seals;
 mod serve;
 mod stampede;
 mod support;
