@@ -9,7 +9,7 @@ pub mod service;
 
 pub use addresses::Addresses;
 pub use catalog::{
-    CatalogCheck, CatalogError, LoadError, Loaded, complete_at_hand, fetch, load, load_at_hand, load_now,
+    CatalogCheck, CatalogError, LoadError, Loaded, complete_lenient, fetch, load, load_lenient, load_strict,
 };
 pub use error::AppError;
 pub use reload::Reloader;

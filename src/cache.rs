@@ -6,24 +6,30 @@
 //! | path | what it is |
 //! |---|---|
 //! | `DIR/lock` | the pid of the lock holder, under an advisory lock |
-//! | `DIR/blobs/sha256/XX/HEX` | a verified blob, read-only, named by its digest |
+//! | `DIR/blobs/sha256/XX/HEX` | a blob, read-only, named by its digest |
+//! | `DIR/verified.log` | the records: of which file it was verified that it has the bytes of its digest |
 //! | `DIR/partial/HEX` | the bytes of a fill in progress |
 //! | `DIR/partial/HEX.map` | the log of the parts of it that are written |
 //! | `DIR/quarantine/HEX` | a corrupt blob |
 //!
-//! A blob's modification time is when its bytes were last hashed, its access time when it was last used.
+//! A name proves nothing. A blob is *verified* only while its file has the identity (inode, size, times) that was recorded
+//! when its bytes were hashed. Any other blob is *unverified*: it is hashed before the last byte of it is served.
 
+mod checked_line;
 mod dir;
 mod entry;
 mod error;
 mod handle;
 mod health;
+mod identity;
 mod index;
 mod inspection;
 mod lock;
 mod map;
 mod partial;
 mod parts;
+mod record;
+mod records;
 mod reservation_guard;
 mod scan;
 mod scrub;
@@ -35,6 +41,7 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unverified;
 
 pub use entry::Entry;
 pub use error::{CacheError, EvictError};
@@ -45,3 +52,4 @@ pub use scrub::ScrubOutcome;
 pub use seal::{SealPolicy, SealSupport};
 pub use settings::CacheSettings;
 pub use stats::{BlobInfo, CacheStats};
+pub use unverified::UnverifiedBlob;

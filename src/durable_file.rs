@@ -2,11 +2,33 @@
 //! ones, never a mixture. It does not know what is in the file.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::fault_points::FaultPoints;
+
+/// Opens the file at `path` with these options and flags of `open(2)`. Does not wait for a writer of a FIFO.
+///
+/// Fails with [`io::ErrorKind::InvalidInput`] if there is something else than a regular file. A symbolic link counts as
+/// something else: it may lead anywhere.
+pub fn open_regular(path: &Path, options: &OpenOptions, flags: i32) -> io::Result<File> {
+    let not_regular = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+    let opened = options.clone().custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | flags).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error() {
+        // A symbolic link; a directory; a socket, or a FIFO without a reader (open(2)).
+        Some(libc::ELOOP | libc::EISDIR | libc::ENXIO) => not_regular(),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+/// The bytes of the regular file at `path`; see [`open_regular`].
+pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path, OpenOptions::new().read(true), 0)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// The mode of a new file before the umask, as `open(2)` and most programs have it.
 const DEFAULT_MODE: u32 = 0o666;
@@ -32,7 +54,6 @@ impl DurableFile {
     }
 
     /// The same with fault points that a test controls.
-    #[cfg(test)]
     pub(crate) fn with_faults(self, faults: FaultPoints) -> Self {
         Self { faults, ..self }
     }
@@ -43,7 +64,7 @@ impl DurableFile {
     }
 
     /// Where the new bytes are written before they replace the old ones: beside the file, with `.new` appended to its
-    /// name. A crash may leave it; the next [`DurableFile::replace`] writes over it.
+    /// name. A crash may leave it; the next [`DurableFile::replace`] removes it.
     pub fn temporary(&self) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
         path.push(".new");
@@ -57,7 +78,12 @@ impl DurableFile {
     pub fn replace(&self, bytes: &[u8]) -> io::Result<()> {
         let new = self.temporary();
         self.faults.pass("create", &new)?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(self.mode).open(&new)?;
+        // A leftover is removed, never written to: it may be a link.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(self.mode).open(&new)?;
         // In two writes, so that the crash tests also see a temporary file that is cut in its middle.
         let (first, second) = bytes.split_at(bytes.len() / 2);
         self.faults.pass("write", &new)?;
@@ -166,6 +192,42 @@ mod tests {
         file.replace(OLD).unwrap();
         file.clone().with_mode(0o600).replace(NEW).unwrap();
         assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), OLD).unwrap();
+        std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+        std::os::unix::fs::symlink(at("nothing"), at("broken")).unwrap();
+        fs::create_dir(at("dir")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        assert_eq!(read_regular(&at("file")).unwrap(), OLD);
+        for name in ["link", "broken", "dir", "fifo", "socket"] {
+            for options in [OpenOptions::new().read(true), OpenOptions::new().append(true)] {
+                let error = open_regular(&at(name), options, 0).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{name}: {error}");
+            }
+        }
+        assert_eq!(read_regular(&at("nothing")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn links_in_place_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, elsewhere) = (file(&dir), dir.path().join("elsewhere"));
+        fs::write(&elsewhere, OLD).unwrap();
+        for path in [file.path().to_owned(), file.temporary()] {
+            std::os::unix::fs::symlink(&elsewhere, path).unwrap();
+        }
+        file.replace(NEW).unwrap();
+        assert_eq!((fs::read(file.path()).unwrap(), fs::read(&elsewhere).unwrap()), (NEW.to_vec(), OLD.to_vec()));
+        fs::hard_link(&elsewhere, file.temporary()).unwrap();
+        file.replace(b"x").unwrap();
+        assert_eq!(fs::read(&elsewhere).unwrap(), OLD);
+        assert!(!fs::symlink_metadata(file.path()).unwrap().is_symlink());
     }
 
     #[test]

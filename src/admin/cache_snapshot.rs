@@ -38,12 +38,12 @@ impl CacheSnapshot {
 
     /// The state of an asset.
     pub(super) fn state(&self, asset: &Asset) -> AssetState {
-        if self.blobs.contains_key(&asset.digest) {
-            AssetState::Cached
-        } else if self.fills.contains_key(&asset.digest) {
-            AssetState::Filling
-        } else {
-            AssetState::Missing
+        match self.blobs.get(&asset.digest) {
+            Some((blob, _)) if blob.verified.is_some() => AssetState::Cached,
+            // Also while its fill hashes it.
+            Some(_) => AssetState::Unverified,
+            None if self.fills.contains_key(&asset.digest) => AssetState::Filling,
+            None => AssetState::Missing,
         }
     }
 
@@ -77,7 +77,7 @@ impl CacheSnapshot {
             content_type: asset.content_type.to_string(),
             sources: asset.sources.iter().map(ToString::to_string).collect(),
             used: blob.map(|(blob, _)| timestamp(blob.used)),
-            verified: blob.map(|(blob, _)| timestamp(blob.verified)),
+            verified: blob.and_then(|(blob, _)| blob.verified).map(timestamp),
             failure: match state {
                 AssetState::Missing => self.depot.failure(&digest).map(|error| error.to_string()),
                 _ => None,

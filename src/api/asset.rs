@@ -55,6 +55,8 @@ pub struct AssetView {
 pub enum AssetState {
     /// It is in the cache, verified.
     Cached,
+    /// It is on the disk, and its file is not the one that was verified: it is hashed before it is used.
+    Unverified,
     /// It is being fetched.
     Filling,
     /// Neither.

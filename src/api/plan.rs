@@ -13,6 +13,9 @@ pub struct Plan {
     pub assets: usize,
     /// Those that are cached.
     pub cached: Cached,
+    /// Those that are on the disk and unverified: they are hashed, not fetched.
+    #[serde(default)]
+    pub unverified: Cached,
     /// Those that are missing.
     pub missing: Missing,
     /// Whether the missing ones fit into the cache.
@@ -64,11 +67,12 @@ pub struct PlanItem {
 
 impl From<jobs::Plan> for Plan {
     fn from(plan: jobs::Plan) -> Self {
-        let jobs::Plan { assets, cached, missing, room, items } = plan;
+        let jobs::Plan { assets, cached, unverified, missing, room, items } = plan;
         let jobs::Missing { assets: absent, bytes, unknown_sizes } = missing;
         Self {
             assets,
             cached: Cached { assets: cached.assets, bytes: cached.bytes },
+            unverified: Cached { assets: unverified.assets, bytes: unverified.bytes },
             missing: Missing { assets: absent, bytes, unknown_sizes },
             room: Room { available: room.available, fits: room.fits },
             items: items.into_iter().map(Into::into).collect(),

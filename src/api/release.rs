@@ -22,6 +22,9 @@ pub struct ReleaseView {
     pub reason: Option<String>,
     /// How many of its assets are cached.
     pub cached: usize,
+    /// How many of its assets are on the disk and unverified: they are hashed before it goes live.
+    #[serde(default)]
+    pub unverified: usize,
     /// How many assets it has.
     pub total: usize,
     /// Bytes of it that are in the cache.
@@ -41,8 +44,9 @@ pub struct ReleaseList {
 
 impl From<ReleaseStatus> for ReleaseView {
     fn from(release: ReleaseStatus) -> Self {
-        let ReleaseStatus { name, channel, state, active, reason, cached, total, bytes, size, kept_until } = release;
-        Self { name, channel, state, active, reason, cached, total, bytes, size, kept_until }
+        let ReleaseStatus { name, channel, state, active, reason, cached, unverified, total, bytes, size, kept_until } =
+            release;
+        Self { name, channel, state, active, reason, cached, unverified, total, bytes, size, kept_until }
     }
 }
 

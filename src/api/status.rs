@@ -64,6 +64,11 @@ pub struct CacheView {
     pub min_free: u64,
     /// Verified blobs.
     pub cached: Amount,
+    /// Blobs whose file is not the one that was verified: each is hashed before it is used.
+    pub unverified: Amount,
+    /// Whether the file system gives the same file other inode or device numbers from time to time, so that every blob is
+    /// hashed again after a start.
+    pub renumbers_files: bool,
     /// Partials of active and interrupted fills.
     pub partial: Amount,
     /// Corrupt blobs in quarantine.
@@ -85,6 +90,10 @@ pub struct SealView {
     pub supported: Option<bool>,
     /// Why not, and what to do about it; null if it can.
     pub reason: Option<String>,
+    /// Verified blobs that are sealed.
+    pub sealed: u64,
+    /// Verified blobs that are not.
+    pub unsealed: u64,
 }
 
 /// Some blobs of the cache.

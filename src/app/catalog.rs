@@ -74,14 +74,14 @@ pub struct Loaded {
     /// The settings.
     pub config: Config,
     /// Result of the check of the shared catalog, if there is one.
-    pub look: Option<CatalogCheck>,
+    pub check: Option<CatalogCheck>,
     /// Errors of the fetched catalog, one sentence each; its copy is used instead.
     pub errors: Vec<String>,
 }
 
 impl From<Config> for Loaded {
     fn from(config: Config) -> Self {
-        Self { config, look: None, errors: Vec::new() }
+        Self { config, check: None, errors: Vec::new() }
     }
 }
 
@@ -113,13 +113,17 @@ async fn read_changed(
 ) -> Result<Option<Arc<CatalogText>>, CatalogError> {
     let known = known.map(Validator::from_text);
     let Some(mut reply) = origins.read_if_changed(url, known.as_ref()).await? else { return Ok(None) };
-    if reply.total > MAX_SIZE {
-        return Err(CatalogError::TooLong { url: url.to_string(), size: reply.total });
+    let too_long = |size| CatalogError::TooLong { url: url.to_string(), size };
+    if let Some(size) = reply.total.filter(|size| *size > MAX_SIZE) {
+        return Err(too_long(size));
     }
     let mut text = Vec::new();
-    // Reads as many bytes as announced, or fails.
+    // Reads as many bytes as announced, or fails. Without a length, reads to the end.
     while let Some(piece) = reply.body.chunk().await? {
         text.extend_from_slice(&piece);
+        if text.len() as u64 > MAX_SIZE {
+            return Err(too_long(text.len() as u64));
+        }
     }
     let text = String::from_utf8(text).map_err(|_| CatalogError::NoText { url: url.to_string() })?;
     let since = reply.last_modified.unwrap_or(SystemTime::UNIX_EPOCH);
@@ -131,9 +135,9 @@ async fn read_changed(
 /// prevent the start: its copy is used, or without one [the local files alone](Config::partial).
 pub async fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     let draft = Arc::new(read(inputs).await?);
-    let Some(reach) = draft.reach() else { return complete(&draft, None).await.map(Loaded::from) };
+    let Some(reach) = draft.catalog_access() else { return complete(&draft, None).await.map(Loaded::from) };
     let copy = copy(&reach).await;
-    let (found, look) = look(&reach, copy.as_deref()).await;
+    let (found, check) = check_catalog(&reach, copy.as_deref()).await;
     let url = &reach.catalog.url;
     let mut errors = Vec::new();
     let mut wrong = None;
@@ -141,7 +145,7 @@ pub async fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
         match complete(&draft, Some(Arc::clone(text))).await {
             Ok(config) => {
                 keep(&reach.dir, Arc::clone(text)).await;
-                return Ok(Loaded { config, look: Some(look), errors });
+                return Ok(Loaded { config, check: Some(check), errors });
             }
             Err(found) => {
                 errors = found.iter().map(ToString::to_string).collect();
@@ -151,30 +155,30 @@ pub async fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     }
     // Errors of the local files exist with the copy as well.
     let config = complete(&draft, copy.clone()).await.map_err(|errors| wrong.unwrap_or(errors))?;
-    if look.error.is_none() && errors.is_empty() {
-        return Ok(Loaded { config, look: Some(look), errors });
+    if check.error.is_none() && errors.is_empty() {
+        return Ok(Loaded { config, check: Some(check), errors });
     }
-    let config = with_warning(config, stand_in(url, copy.as_deref(), &look, &errors));
-    let error = look.error.or_else(|| (!errors.is_empty()).then(|| errors.join("\n")));
-    Ok(Loaded { config, look: Some(CatalogCheck { error, ..look }), errors })
+    let config = with_warning(config, stand_in(url, copy.as_deref(), &check, &errors));
+    let error = check.error.or_else(|| (!errors.is_empty()).then(|| errors.join("\n")));
+    Ok(Loaded { config, check: Some(CatalogCheck { error, ..check }), errors })
 }
 
 /// Loads the configuration of a command that uses it once. An invalid shared catalog is an error, like an invalid file; if it
 /// cannot be fetched, its copy is used.
-pub async fn load_now(flags: &Flags) -> Result<Config, LoadError> {
-    complete_now(&Arc::new(read(&Inputs::new(flags, process_environment())).await?)).await
+pub async fn load_strict(flags: &Flags) -> Result<Config, LoadError> {
+    complete_strict(&Arc::new(read(&Inputs::new(flags, process_environment())).await?)).await
 }
 
 /// The same for a command that works without the catalog too: if neither the catalog nor a copy is available, returns the
 /// local files alone, with a warning.
-pub async fn load_at_hand(flags: &Flags) -> Result<Config, ConfigErrors> {
-    complete_at_hand(read(&Inputs::new(flags, process_environment())).await?).await
+pub async fn load_lenient(flags: &Flags) -> Result<Config, ConfigErrors> {
+    complete_lenient(read(&Inputs::new(flags, process_environment())).await?).await
 }
 
 /// The same for a configuration that was read before.
-pub async fn complete_at_hand(draft: Draft) -> Result<Config, ConfigErrors> {
+pub async fn complete_lenient(draft: Draft) -> Result<Config, ConfigErrors> {
     let draft = Arc::new(draft);
-    match complete_now(&draft).await {
+    match complete_strict(&draft).await {
         Ok(config) => Ok(config),
         Err(LoadError::Settings(errors)) => Err(errors),
         Err(error @ LoadError::Catalog(_)) => {
@@ -184,16 +188,16 @@ pub async fn complete_at_hand(draft: Draft) -> Result<Config, ConfigErrors> {
     }
 }
 
-async fn complete_now(draft: &Arc<Draft>) -> Result<Config, LoadError> {
-    let Some(reach) = draft.reach() else { return Ok(complete(draft, None).await?) };
+async fn complete_strict(draft: &Arc<Draft>) -> Result<Config, LoadError> {
+    let Some(reach) = draft.catalog_access() else { return Ok(complete(draft, None).await?) };
     let copy = copy(&reach).await;
-    let (found, look) = look(&reach, copy.as_deref()).await;
+    let (found, check) = check_catalog(&reach, copy.as_deref()).await;
     let url = &reach.catalog.url;
-    match (found, copy, look.error.as_deref()) {
+    match (found, copy, check.error.as_deref()) {
         (Some(text), ..) => Ok(complete(draft, Some(text)).await?),
         (None, Some(copy), None) => Ok(complete(draft, Some(copy)).await?),
         (None, Some(copy), Some(_)) => {
-            let warning = stand_in(url, Some(&copy), &look, &[]);
+            let warning = stand_in(url, Some(&copy), &check, &[]);
             Ok(with_warning(complete(draft, Some(copy)).await?, warning))
         }
         (None, None, error) => Err(LoadError::Catalog(error.unwrap_or("it does not exist").to_owned())),
@@ -211,8 +215,8 @@ pub enum LoadError {
     Catalog(String),
 }
 
-fn stand_in(url: &SourceUrl, copy: Option<&CatalogText>, look: &CatalogCheck, errors: &[String]) -> String {
-    let why = match &look.error {
+fn stand_in(url: &SourceUrl, copy: Option<&CatalogText>, check: &CatalogCheck, errors: &[String]) -> String {
+    let why = match &check.error {
         Some(error) => format!("the shared catalog cannot be read: {error}"),
         None => format!("the shared catalog {url} is invalid: {}", errors.join("; ")),
     };
@@ -232,7 +236,7 @@ fn with_warning(mut config: Config, warning: String) -> Config {
 }
 
 /// Checks the catalog; the validator of the copy is known.
-async fn look(reach: &CatalogAccess, copy: Option<&CatalogText>) -> (Option<Arc<CatalogText>>, CatalogCheck) {
+async fn check_catalog(reach: &CatalogAccess, copy: Option<&CatalogText>) -> (Option<Arc<CatalogText>>, CatalogCheck) {
     let url = &reach.catalog.url;
     let known = copy.and_then(|copy| copy.validator.as_deref());
     let found = match origins_of(reach).await {

@@ -61,7 +61,7 @@ struct LoadedState {
 pub(super) struct InitialState {
     inputs: Inputs,
     memory: LoadedState,
-    look: Option<CatalogCheck>,
+    check: Option<CatalogCheck>,
     status: ReloadStatus,
 }
 
@@ -104,7 +104,7 @@ impl InitialState {
         Self {
             inputs: loaded.config.inputs().clone(),
             memory: LoadedState::of(&loaded.config),
-            look: loaded.look.clone(),
+            check: loaded.check.clone(),
             status: ReloadStatus::new(loaded),
         }
     }
@@ -122,14 +122,14 @@ impl Reloader {
             inputs: initial.inputs,
             started: initial.memory.summary.clone(),
             firmware: initial.memory.firmware.clone(),
-            seen: initial.look.as_ref().and_then(|look| look.validator.clone()),
+            seen: initial.check.as_ref().and_then(|check| check.validator.clone()),
             refused: None,
-            last_warning: initial.look.as_ref().and_then(|look| look.error.clone()),
+            last_warning: initial.check.as_ref().and_then(|check| check.error.clone()),
             current: initial.memory,
             backoff: Backoff::new(FIRST_CHECKS),
             boot,
         };
-        reloads.report_missing_catalog(initial.look.and_then(|look| look.error).as_deref());
+        reloads.report_missing_catalog(initial.check.and_then(|check| check.error).as_deref());
         (Self { requests: sender, status }, reloads)
     }
 
@@ -169,7 +169,6 @@ impl ReloadTask {
         copy.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let request = tokio::select! {
-                // A running reload is abandoned: it has applied nothing yet.
                 () = stop.cancelled() => break,
                 request = self.requests.recv() => request,
                 () = tokio::time::sleep_until(next), if self.current.shared.is_some() => None,
@@ -181,10 +180,10 @@ impl ReloadTask {
             let work = async {
                 match request {
                     Some(request) => self.answer(request).await,
-                    None => self.look().await,
+                    None => self.check_catalog().await,
                 }
             };
-            // Boxed: the future is large and rare.
+            // A reload that `stop` interrupts has applied nothing yet. Boxed: the future is large and rare.
             if stop.run_until_cancelled(Box::pin(work)).await.is_none() {
                 break;
             }
@@ -233,7 +232,7 @@ impl ReloadTask {
     }
 
     /// Checks whether the shared catalog has changed, and reloads if so.
-    async fn look(&mut self) {
+    async fn check_catalog(&mut self) {
         let Some(shared) = self.current.shared.clone() else { return };
         let found = catalog::fetch(&self.origins, &shared.url, self.seen.as_deref()).await;
         let text = match found {
@@ -322,7 +321,7 @@ impl ReloadTask {
     ) -> Result<ReloadView, ReloadFailure> {
         let draft = catalog::read(&self.inputs).await.map_err(|errors| failure(&errors))?;
         let mut warnings = Vec::new();
-        let reach = draft.reach();
+        let reach = draft.catalog_access();
         let origins = match &reach {
             Some(reach) => Some(catalog::origins_of(reach).await.map_err(|error| failed(&error))?),
             None => None,

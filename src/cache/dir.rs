@@ -5,16 +5,20 @@ use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::FallocateFlags;
 
 use super::CacheError;
 use crate::asset::Digest;
+use crate::durable_file::{DurableFile, open_regular};
 use crate::fault_points::FaultPoints;
 
 /// The most buffers that `pwritev(2)` accepts (`IOV_MAX` of `<linux/uio.h>`).
 const MAX_BUFFERS: usize = 1024;
+
+/// How much older than its admission the mtime of a blob is. File systems count in steps of at most two seconds.
+const SEALED_AGE: Duration = Duration::from_secs(10);
 
 /// The cache's directory. Every call blocks.
 #[derive(Debug)]
@@ -70,6 +74,11 @@ impl Dir {
         self.quarantine().join(digest.to_string())
     }
 
+    /// The records of the blobs.
+    pub(super) fn records(&self) -> PathBuf {
+        self.root.join("verified.log")
+    }
+
     /// Creates the directory and its subdirectories if they do not exist.
     pub(super) fn ensure(&self) -> Result<(), CacheError> {
         if !self.root.is_dir() {
@@ -101,40 +110,47 @@ impl Dir {
         written
     }
 
-    /// Creates a file to read and write, or truncates the one that exists.
+    /// Creates a file to read and write. Whatever has its name is removed first, never written to: it may be a link.
     pub(super) fn create(&self, path: &Path) -> Result<File, CacheError> {
         self.fault_point("create", path)?;
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o644)
-            .open(path)
-            .map_err(CacheError::io("create", path))
+        let create = || {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(path)
+        };
+        create().map_err(CacheError::io("create", path))
     }
 
     /// Opens an existing file to read and write, even if a crash during its admission left it read-only.
     pub(super) fn reopen(path: &Path) -> Result<File, CacheError> {
-        let action = CacheError::io("open", path);
+        let read_only = Self::open(path)?;
         let open = || {
-            if fs::metadata(path)?.mode() & 0o200 == 0 {
-                fs::set_permissions(path, Permissions::from_mode(0o644))?;
+            if read_only.metadata()?.mode() & 0o200 == 0 {
+                read_only.set_permissions(Permissions::from_mode(0o644))?;
             }
-            OpenOptions::new().read(true).write(true).open(path)
+            open_regular(path, OpenOptions::new().read(true).write(true), 0)
         };
-        open().map_err(action)
+        open().map_err(CacheError::io("open", path))
     }
 
-    /// Opens a file to read. Reading does not change its access time, which is where the last use is saved.
+    /// Opens a regular file to read. Fails with [`io::ErrorKind::InvalidInput`] if the name leads to anything else, such as
+    /// a symbolic link. Reading does not change the file's access time.
     pub(super) fn open(path: &Path) -> Result<File, CacheError> {
-        let quiet = OpenOptions::new().read(true).custom_flags(libc::O_NOATIME).open(path);
-        match quiet {
+        let open = |flags| open_regular(path, OpenOptions::new().read(true), flags);
+        let file = match open(libc::O_NOATIME) {
             // Only the owner of a file may use O_NOATIME (open(2)).
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open(0),
             other => other,
-        }
-        .map_err(CacheError::io("open", path))
+        };
+        file.map_err(CacheError::io("open", path))
+    }
+
+    /// Replaces a file as a whole, so that after a crash it has its old bytes or the new ones.
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
+        let file = DurableFile::new(path).with_mode(0o644).with_faults(self.faults.clone());
+        file.replace(bytes).map_err(CacheError::io("replace", path))
     }
 
     /// Allocates `size` bytes on the disk. Returns how many of them the file system did not allocate.
@@ -203,11 +219,14 @@ impl Dir {
         File::open(path).and_then(|dir| dir.sync_all()).map_err(CacheError::io("fsync", path))
     }
 
-    /// Sets a blob's permissions, and the times when it was last verified and used to `now`.
+    /// Sets a blob's permissions.
+    ///
+    /// Its mtime is set to an earlier time: the file system's clock ticks every few milliseconds, and a write in the same
+    /// tick as the last step of an admission would leave the ctime, and an mtime of now, as they were.
     pub(super) fn seal(&self, file: &File, path: &Path, mode: u32, now: SystemTime) -> Result<(), CacheError> {
         self.fault_point("seal", path)?;
         file.set_permissions(Permissions::from_mode(mode))
-            .and_then(|()| file.set_times(FileTimes::new().set_accessed(now).set_modified(now)))
+            .and_then(|()| file.set_times(FileTimes::new().set_modified(now - SEALED_AGE)))
             .map_err(CacheError::io("seal", path))
     }
 

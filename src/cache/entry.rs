@@ -3,16 +3,21 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, ReadWriteFlags};
 
+use super::identity::Identity;
 use super::map::Mapping;
 use crate::asset::{ByteRange, Digest};
 
-/// An open blob. It is not evicted while an entry or a clone of it exists. Its bytes never change.
+/// An open verified blob. It is not evicted while an entry or a clone of it exists.
+///
+/// This program never changes its bytes. Other processes may: ask [`Cache::is_intact`](super::Cache::is_intact) before the last
+/// bytes are used.
 ///
 /// Bytes from [`Entry::map`] protect the blob as an entry does.
 #[derive(Clone)]
@@ -23,8 +28,9 @@ pub struct Entry {
 /// A blob's file. The blob counts as being read while there is more than one [`Arc`] of it.
 pub(super) struct OpenBlob {
     digest: Digest,
-    size: u64,
     file: File,
+    /// The identity of the file when it was opened.
+    identity: Identity,
     mapping: OnceLock<Mapping>,
 }
 
@@ -41,7 +47,7 @@ impl Entry {
 
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
-        self.blob.size
+        self.blob.identity.size
     }
 
     /// Its digest.
@@ -121,7 +127,7 @@ impl Entry {
     }
 
     fn length(&self, range: ByteRange) -> io::Result<usize> {
-        let size = self.blob.size;
+        let size = self.size();
         let length = if range.end <= size { range.end.checked_sub(range.start) } else { None };
         length.and_then(|length| usize::try_from(length).ok()).ok_or_else(|| {
             let request = format!("bytes {} to {} of a blob of {size}", range.start, range.end);
@@ -132,13 +138,38 @@ impl Entry {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entry({}, {} bytes)", self.blob.digest, self.blob.size)
+        write!(f, "Entry({}, {} bytes)", self.blob.digest, self.size())
     }
 }
 
 impl OpenBlob {
-    pub(super) fn new(digest: Digest, size: u64, file: File) -> Self {
-        Self { digest, size, file, mapping: OnceLock::new() }
+    pub(super) fn new(digest: Digest, file: File, identity: Identity) -> Self {
+        Self { digest, file, identity, mapping: OnceLock::new() }
+    }
+
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The identity of the file when it was opened.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Whether the file is as it was when it was opened. One system call, which does not wait for the disk.
+    pub(super) fn is_unchanged(&self) -> bool {
+        Identity::of(&self.file).is_ok_and(|found| found == self.identity)
+    }
+
+    /// Whether the file has the same bytes as when it was opened, even if it was removed from the directory since.
+    pub(super) fn is_intact(&self) -> bool {
+        self.identity.holds_for(&self.file).unwrap_or(false)
+    }
+
+    /// Reads into all of `buffer`, beginning at `offset`.
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
     }
 
     fn mapping(&self) -> io::Result<&Mapping> {
@@ -146,8 +177,8 @@ impl OpenBlob {
             return Ok(mapping);
         }
         let mapping = Mapping::of(&self.file)?;
-        // Ensures that no range within `size` is beyond the mapping.
-        if mapping.length() < self.size {
+        // Ensures that no range within the blob is beyond the mapping.
+        if mapping.length() < self.identity.size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(self.mapping.get_or_init(|| mapping))
@@ -172,7 +203,8 @@ mod tests {
         let bytes = vec![7; 5 << 20];
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
-        let entry = Entry::new(OpenBlob::new(Digest::of(&bytes), bytes.len() as u64, file).into());
+        let identity = Identity::of(&file).unwrap();
+        let entry = Entry::new(OpenBlob::new(Digest::of(&bytes), file, identity).into());
         let whole = ByteRange::whole(bytes.len() as u64);
         entry.map(whole).unwrap();
         let mapping = entry.blob.mapping().unwrap();

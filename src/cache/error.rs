@@ -108,6 +108,11 @@ impl CacheError {
             if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 
+    /// Whether there is something else than a regular file in the file's place.
+    pub(super) fn is_irregular(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::InvalidInput)
+    }
+
     /// Whether the file or one of its parent directories does not exist.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)

@@ -27,7 +27,8 @@ impl Cache {
         Self::open_with(settings, FaultPoints::default())
     }
 
-    pub(super) fn open_with(settings: CacheSettings, faults: FaultPoints) -> Result<Self, CacheError> {
+    /// The same with fault points that a test controls.
+    pub(crate) fn open_with(settings: CacheSettings, faults: FaultPoints) -> Result<Self, CacheError> {
         Self::open_with_seals(settings, Seals::default(), faults)
     }
 
@@ -39,22 +40,53 @@ impl Cache {
         Ok(Self { store: Arc::new(Store::open(settings, seals, faults)?) })
     }
 
-    /// Opens the blob of this digest and counts that as a use. `None` if it is not cached. Blocks for one `open(2)` unless
-    /// the blob is open already.
+    /// Opens the verified blob of this digest and counts that as a use. `None` if it is not cached, if it cannot be opened, or
+    /// if its file is not the one that was verified. Blocks for one `open(2)` unless the blob is open already; then ask
+    /// [`Cache::is_unchanged`].
     pub fn get(&self, digest: &Digest) -> Option<Entry> {
         self.store.get(digest)
     }
 
     /// Returns the blob of this digest if it is open already (held by an [`Entry`], or kept open since its last use), and
     /// counts that as a use. `None` does not mean that it is not cached: call [`Cache::get`] on a blocking thread to find
-    /// out. Never blocks.
+    /// out. Never blocks. Its file may have been changed since it was opened: ask [`Cache::is_unchanged`].
     pub fn get_if_open(&self, digest: &Digest) -> Option<Entry> {
         self.store.index().opened(digest, SystemTime::now()).map(Entry::new)
     }
 
-    /// The size of the blob of this digest in bytes. `None` if it is not cached. Counts as no use and never blocks.
+    /// Whether the file of an open blob is as it was when it was verified: one system call, which does not wait for the disk.
+    /// If it was changed or removed, the blob is unverified from now on, and its next use opens the file again.
+    pub fn is_unchanged(&self, entry: &Entry) -> bool {
+        self.store.confirm(entry, entry.blob().is_unchanged())
+    }
+
+    /// Whether bytes that were read from an open blob until now are the verified ones: as [`Cache::is_unchanged`], except that
+    /// the file may have been removed since, because that changes no byte.
+    pub fn is_intact(&self, entry: &Entry) -> bool {
+        self.store.confirm(entry, entry.blob().is_intact())
+    }
+
+    /// The size of the verified blob of this digest in bytes. `None` if it is not cached. Counts as no use and never blocks.
     pub fn size_of(&self, digest: &Digest) -> Option<u64> {
-        self.store.index().size_of(digest)
+        self.store.index().presence(digest).filter(|(is_verified, _)| *is_verified).map(|(_, size)| size)
+    }
+
+    /// The size of the blob of this digest in bytes if it is on the disk and unverified. Counts as no use and never blocks.
+    pub fn unverified_size_of(&self, digest: &Digest) -> Option<u64> {
+        self.store.index().unverified(digest).map(|(_, size)| size)
+    }
+
+    /// Makes the records of verified blobs durable that were added since the last call. Without it they are saved within a
+    /// minute by [`Cache::scrub_loop`], and when the cache is closed; a blob without a durable record is hashed again after a
+    /// crash. Blocks.
+    pub fn save_records(&self) {
+        self.store.save_records();
+    }
+
+    /// Whether the file system gives the same file other inode or device numbers from time to time, so that every blob is
+    /// unverified after a start.
+    pub fn is_renumbered(&self) -> bool {
+        self.store.is_renumbered()
     }
 
     /// Reserves `size` bytes for a blob and returns its partial. It resumes where an earlier fill of the same digest and
@@ -152,7 +184,7 @@ impl Cache {
         self.store.index().stats()
     }
 
-    /// All blobs, in no order. Never blocks.
+    /// All blobs, verified or not, in no order. Never blocks.
     pub fn list(&self) -> Vec<BlobInfo> {
         self.store.index().list()
     }

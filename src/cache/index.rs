@@ -3,6 +3,7 @@
 
 mod blob;
 mod eviction;
+mod proofs;
 mod reservation;
 mod space;
 #[cfg(test)]
@@ -16,9 +17,11 @@ use blob::Blob;
 pub(super) use blob::Location;
 use eviction::Quarantined;
 pub(super) use eviction::Victim;
+pub(super) use proofs::Reconciled;
 pub(super) use reservation::ClaimOutcome;
 use reservation::Reservation;
 
+use super::record::Record;
 use super::scan::{Found, Scan};
 use super::stats::{BlobInfo, CacheStats};
 use crate::asset::Digest;
@@ -35,6 +38,10 @@ pub(super) struct Index<T> {
     /// The number of pins of each digest.
     pins: HashMap<Digest, usize>,
     sums: Sums,
+    /// How many blobs are unverified.
+    unverified: usize,
+    /// How many blobs are verified and sealed.
+    sealed: usize,
     /// How many blobs are open.
     open: usize,
     /// The last use. Each use gets a later time, even if the system's clock goes back.
@@ -45,7 +52,9 @@ pub(super) struct Index<T> {
 /// Bytes of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Sums {
+    /// All blobs, verified or not.
     blobs: u64,
+    unverified: u64,
     reserved: u64,
     quarantined: u64,
 }
@@ -61,47 +70,45 @@ impl<T> Index<T> {
             quarantined: HashMap::new(),
             pins: HashMap::new(),
             sums: Sums::default(),
+            unverified: 0,
+            sealed: 0,
             open: 0,
             clock: SystemTime::UNIX_EPOCH,
             serial: 0,
         }
     }
 
-    /// Brings the index in line with what was found on the disk. Reservations with a fill in progress stay. Returns open
-    /// files to close.
-    pub(super) fn reconcile(&mut self, scan: &Scan, now: SystemTime) -> Vec<Arc<T>> {
+    /// Brings the index in line with what was found on the disk, and with the records in it. Reservations with a fill in
+    /// progress stay.
+    pub(super) fn reconcile(
+        &mut self,
+        scan: &Scan,
+        records: &HashMap<Digest, Record>,
+        now: SystemTime,
+    ) -> Reconciled<T> {
         self.clock = self.clock.max(now);
         let found: HashSet<_> = scan.blobs.iter().map(|found| found.digest).collect();
         let gone: Vec<_> = self.blobs.keys().filter(|digest| !found.contains(digest)).copied().collect();
         let closed = gone.iter().filter_map(|digest| self.remove(digest)).collect();
-        for found in &scan.blobs {
-            if self.size_of(&found.digest) != Some(found.size) {
-                let (used, verified) = (found.accessed.min(now), found.modified.min(now));
-                self.insert(found.digest, found.size, used, verified, None);
-            }
-        }
+        let renumbered = self.add_found(&scan.blobs, records, now);
         self.reservations.retain(|_, reservation| reservation.filling);
-        for &Found { digest, size, modified, .. } in &scan.partials {
-            let left = Reservation { size, unallocated: 0, since: modified, filling: false };
-            self.reservations.entry(digest).or_insert(left);
+        for Found { digest, file } in &scan.partials {
+            let left = Reservation { size: file.size, unallocated: 0, since: file.modified(), filling: false };
+            self.reservations.entry(*digest).or_insert(left);
         }
         self.sums.reserved = self.reservations.values().map(|reservation| reservation.size).sum();
-        let quarantined = |found: &Found| (found.digest, Quarantined { size: found.size, since: found.modified });
+        let quarantined =
+            |found: &Found| (found.digest, Quarantined { size: found.file.size, since: found.file.modified() });
         self.quarantined = scan.quarantined.iter().map(quarantined).collect();
         self.sums.quarantined = self.quarantined.values().map(|it| it.size).sum();
-        closed
+        Reconciled { closed, renumbered }
     }
 
     // Blobs.
 
-    /// The size of a blob in bytes. `None` if it is not cached.
-    pub(super) fn size_of(&self, digest: &Digest) -> Option<u64> {
-        self.blobs.get(digest).map(|blob| blob.size)
-    }
-
-    /// The file of a blob, if it is open. Counts as a use.
+    /// The file of a verified blob, if it is open. Counts as a use.
     pub(super) fn opened(&mut self, digest: &Digest, now: SystemTime) -> Option<Arc<T>> {
-        let blob = self.blobs.get_mut(digest)?;
+        let blob = self.blobs.get_mut(digest).filter(|blob| blob.proof.is_some())?;
         let open = blob.open.clone()?;
         blob.used = tick(&mut self.clock, now);
         Some(open)
@@ -111,9 +118,10 @@ impl<T> Index<T> {
     pub(super) fn find(&mut self, digest: &Digest, now: SystemTime) -> Location<T> {
         let Some(blob) = self.blobs.get_mut(digest) else { return Location::Missing };
         blob.used = tick(&mut self.clock, now);
-        match &blob.open {
-            Some(open) => Location::Open(Arc::clone(open)),
-            None => Location::Closed { size: blob.size, serial: blob.serial },
+        match (blob.proof, &blob.open) {
+            (None, _) => Location::Unverified { outdated: blob.outdated, serial: blob.serial },
+            (Some(_), Some(open)) => Location::Open(Arc::clone(open)),
+            (Some(proof), None) => Location::Closed { proof, serial: blob.serial },
         }
     }
 
@@ -139,13 +147,6 @@ impl<T> Index<T> {
         closed
     }
 
-    /// Turns the reservation of a partial into a blob whose file is open. Returns the open file of a blob that it replaces.
-    pub(super) fn admit(&mut self, digest: &Digest, size: u64, file: Arc<T>, now: SystemTime) -> Option<Arc<T>> {
-        self.release(digest);
-        let now = tick(&mut self.clock, now);
-        self.insert(*digest, size, now, now, Some(file))
-    }
-
     /// Removes a blob and returns its file if it was open.
     pub(super) fn remove(&mut self, digest: &Digest) -> Option<Arc<T>> {
         self.take(digest).and_then(|blob| blob.open)
@@ -154,30 +155,6 @@ impl<T> Index<T> {
     /// The size and the serial of a blob. Counts as no use.
     pub(super) fn peek(&self, digest: &Digest) -> Option<(u64, u64)> {
         self.blobs.get(digest).map(|blob| (blob.size, blob.serial))
-    }
-
-    /// Returns the last uses that are more than `age` newer than what was saved to the disk, and marks them as saved.
-    pub(super) fn take_unsaved(&mut self, age: Duration) -> Vec<(Digest, SystemTime)> {
-        let unsaved = self.blobs.iter_mut().filter(|(_, blob)| blob.saved + age < blob.used);
-        unsaved
-            .map(|(digest, blob)| {
-                blob.saved = blob.used;
-                (*digest, blob.used)
-            })
-            .collect()
-    }
-
-    /// The blob that was verified the longest ago, and when.
-    pub(super) fn longest_unverified(&self) -> Option<(Digest, SystemTime)> {
-        self.blobs.iter().map(|(digest, blob)| (*digest, blob.verified)).min_by_key(|&(digest, at)| (at, digest))
-    }
-
-    /// Notes that a blob was verified.
-    pub(super) fn set_verified(&mut self, digest: &Digest, now: SystemTime) {
-        if let Some(blob) = self.blobs.get_mut(digest) {
-            blob.verified = now;
-            blob.suspect = false;
-        }
     }
 
     /// Marks a blob as suspect because `file` could not be read, and no longer keeps that file open, so that the next use
@@ -251,8 +228,11 @@ impl<T> Index<T> {
     pub(super) fn stats(&self) -> CacheStats {
         CacheStats {
             limit: self.limit,
-            blob_bytes: self.sums.blobs,
-            blob_entries: self.blobs.len(),
+            blob_bytes: self.sums.blobs - self.sums.unverified,
+            blob_entries: self.blobs.len() - self.unverified,
+            unverified_bytes: self.sums.unverified,
+            unverified_entries: self.unverified,
+            sealed_entries: self.sealed,
             partial_bytes: self.sums.reserved,
             partial_entries: self.reservations.len(),
             quarantined_bytes: self.sums.quarantined,
@@ -266,7 +246,7 @@ impl<T> Index<T> {
             digest: *digest,
             size: blob.size,
             used: blob.used,
-            verified: blob.verified,
+            verified: blob.proof.map(|proof| proof.at),
             pinned: self.pins.contains_key(digest),
             held: blob.is_held(),
         };
@@ -279,26 +259,32 @@ impl<T> Index<T> {
         self.sums.blobs + self.sums.reserved + self.sums.quarantined
     }
 
-    fn insert(
-        &mut self,
-        digest: Digest,
-        size: u64,
-        used: SystemTime,
-        verified: SystemTime,
-        open: Option<Arc<T>>,
-    ) -> Option<Arc<T>> {
+    /// Adds a blob under a serial of its own. Returns the open file of a blob that it replaces.
+    fn insert(&mut self, digest: Digest, blob: Blob<T>) -> Option<Arc<T>> {
         let replaced = self.remove(&digest);
         self.serial += 1;
-        self.sums.blobs += size;
-        self.open += usize::from(open.is_some());
-        let blob = Blob { size, used, saved: used, verified, serial: self.serial, open, suspect: false };
-        self.blobs.insert(digest, blob);
+        self.put(digest, Blob { serial: self.serial, ..blob });
         replaced
+    }
+
+    /// Adds a blob, of whose digest there is none.
+    fn put(&mut self, digest: Digest, blob: Blob<T>) {
+        let is_unverified = blob.proof.is_none();
+        self.sums.blobs += blob.size;
+        self.sums.unverified += if is_unverified { blob.size } else { 0 };
+        self.unverified += usize::from(is_unverified);
+        self.sealed += usize::from(blob.is_sealed());
+        self.open += usize::from(blob.open.is_some());
+        self.blobs.insert(digest, blob);
     }
 
     fn take(&mut self, digest: &Digest) -> Option<Blob<T>> {
         let blob = self.blobs.remove(digest)?;
+        let is_unverified = blob.proof.is_none();
         self.sums.blobs -= blob.size;
+        self.sums.unverified -= if is_unverified { blob.size } else { 0 };
+        self.unverified -= usize::from(is_unverified);
+        self.sealed -= usize::from(blob.is_sealed());
         self.open -= usize::from(blob.open.is_some());
         Some(blob)
     }

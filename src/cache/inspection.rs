@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::dir::Dir;
-use super::lock;
 use super::scan::{Found, Scan};
+use super::{lock, records};
 use crate::asset::Digest;
 use crate::fault_points::FaultPoints;
 
 /// The contents of a cache directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// The size of each blob in bytes.
+    /// The size of each verified blob in bytes.
     pub blobs: HashMap<Digest, u64>,
+    /// The size in bytes of each blob whose file is not the one that was verified.
+    pub unverified: HashMap<Digest, u64>,
     /// The bytes reserved for each fill that is in progress or was interrupted.
     pub partials: HashMap<Digest, u64>,
     /// Bytes of corrupt blobs.
@@ -30,11 +32,17 @@ pub fn inspect(dir: &Path) -> Inspection {
     let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
     let dir = Dir::new(dir.to_owned(), FaultPoints::default());
     let scan = Scan::of(&dir);
-    let sizes = |found: &[Found]| found.iter().map(|it| (it.digest, it.size)).collect();
+    let records = records::read(&dir);
+    let is_verified = |found: &Found| {
+        records.get(&found.digest).and_then(|record| record.proof).is_some_and(|proof| proof.file == found.file)
+    };
+    let (verified, unverified): (Vec<_>, Vec<_>) = scan.blobs.into_iter().partition(is_verified);
+    let sizes = |found: Vec<Found>| found.iter().map(|it| (it.digest, it.file.size)).collect();
     Inspection {
-        blobs: sizes(&scan.blobs),
-        partials: sizes(&scan.partials),
-        quarantined: scan.quarantined.iter().map(|it| it.size).sum(),
+        blobs: sizes(verified),
+        unverified: sizes(unverified),
+        partials: sizes(scan.partials),
+        quarantined: scan.quarantined.iter().map(|it| it.file.size).sum(),
         free: Dir::new(existing.to_owned(), FaultPoints::default()).free(),
         holder: lock::holder(&dir.lock_file()),
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::CacheError;
+use crate::durable_file::open_regular;
 
 /// Retries, and the pause before each: a second in all. A server that was just killed holds the lock until the kernel has
 /// closed its files, and a child process holds inherited files until its `exec`.
@@ -27,10 +28,10 @@ impl Lock {
     /// Fails with [`CacheError::Locked`] if another process holds it, and with [`CacheError::Io`] if the file does not exist
     /// and cannot be created.
     pub(super) fn take(path: &Path, dir: &Path) -> Result<Self, CacheError> {
-        let writable = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let writable = open_regular(path, OpenOptions::new().read(true).write(true).create(true).truncate(false), 0);
         let (file, has_pid) = match writable {
             Ok(file) => (file, true),
-            Err(error) => (File::open(path).map_err(|_| CacheError::io("lock", path)(error))?, false),
+            Err(error) => (open_to_read(path).map_err(|_| CacheError::io("lock", path)(error))?, false),
         };
         let mut locked = file.try_lock();
         for _ in 0..RETRIES {
@@ -56,10 +57,10 @@ impl Lock {
     /// Whether the locked file is still the one at `path`, so that the directory was not replaced. Writes the pid if that
     /// was not possible before.
     pub(super) fn is_current(&mut self, path: &Path) -> bool {
-        let (Ok(locked), Ok(found)) = (self.file.metadata(), fs::metadata(path)) else { return false };
+        let (Ok(locked), Ok(found)) = (self.file.metadata(), fs::symlink_metadata(path)) else { return false };
         let current = (locked.dev(), locked.ino()) == (found.dev(), found.ino());
         if current && !self.has_pid {
-            let writable = OpenOptions::new().write(true).open(path);
+            let writable = open_regular(path, OpenOptions::new().write(true), 0);
             self.has_pid = writable.and_then(|file| write_pid(&file)).is_ok();
         }
         current
@@ -68,9 +69,13 @@ impl Lock {
 
 /// The pid of the process that holds the lock at `path`. `None` if no process holds it. Does not take the lock.
 pub(super) fn holder(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
+    let file = open_to_read(path).ok()?;
     // A shared lock, so that two processes that check at the same time do not see each other as the holder.
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then(|| read_pid(file))
+}
+
+fn open_to_read(path: &Path) -> io::Result<File> {
+    open_regular(path, OpenOptions::new().read(true), 0)
 }
 
 fn write_pid(file: &File) -> io::Result<()> {
@@ -107,6 +112,17 @@ mod tests {
         assert!(matches!(&error, CacheError::Locked { pid, .. } if *pid == std::process::id().to_string()));
         drop(lock);
         Lock::take(&path, dir.path()).unwrap();
+    }
+
+    #[test]
+    fn link_in_place_of_lock_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, target) = (dir.path().join("lock"), dir.path().join("target"));
+        fs::write(&target, "of somebody else").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        assert!(matches!(Lock::take(&path, dir.path()), Err(CacheError::Io { .. })));
+        assert_eq!(fs::read_to_string(&target).unwrap(), "of somebody else");
+        assert_eq!(holder(&path), None);
     }
 
     #[test]

@@ -14,8 +14,10 @@ use tracing::{debug, warn};
 
 use super::dir::Dir;
 use super::entry::OpenBlob;
+use super::identity::Identity;
 use super::index::ClaimOutcome;
 use super::parts::{self, PartLog};
+use super::record::Proof;
 use super::reservation_guard::ReservationGuard;
 use super::seal_guard::SealGuard;
 use super::store::Store;
@@ -223,7 +225,8 @@ impl Partial {
 
     /// Turns it into a blob: fsync, rename to its digest, index, fsync of the directory. Readers of the partial continue to
     /// read the same file. A directory that cannot be synced is logged; the blob stays, because a power cut that undoes the
-    /// rename leaves a partial, never a wrong blob.
+    /// rename leaves a partial, never a wrong blob. [`Cache::save_records`](super::Cache::save_records) then makes the record
+    /// of the proof durable, for which no reader has to wait.
     ///
     /// Waits for writes in progress; later ones fail. If it fails, the partial stays as it was, unless its bytes were lost
     /// (see [`Partial::finish_parts`]).
@@ -245,8 +248,9 @@ impl Partial {
         self.dir().sync(&self.file, &self.path).map_err(|error| self.mark_lost(error))?;
         // A new file description, read-only. Opened before the rename, because nothing may fail after it.
         let file = Dir::open(&self.path).map_err(|error| self.failed(error))?;
-        let blob = Arc::new(OpenBlob::new(digest, self.size, file));
-        self.rename(&blob, now).map_err(|error| self.failed(error))?;
+        let sealed =
+            Identity::of(&file).map_err(CacheError::io("stat", &self.path)).map_err(|error| self.failed(error))?;
+        let blob = self.rename(file, sealed, now).map_err(|error| self.failed(error))?;
         *phase = Phase::Ended;
         self.reservation.store().report();
         Ok(Entry::new(blob))
@@ -254,14 +258,19 @@ impl Partial {
 
     /// After the rename this is a blob, even if a later step fails. If a power cut undoes the rename, the partial exists again,
     /// with its log or as a leftover.
-    fn rename(&self, blob: &Arc<OpenBlob>, now: SystemTime) -> Result<(), CacheError> {
+    fn rename(&self, file: File, sealed: Identity, now: SystemTime) -> Result<Arc<OpenBlob>, CacheError> {
         let (store, digest) = (self.reservation.store(), self.reservation.digest());
         let path = store.dir.blob(digest);
         let shard = path.parent().unwrap_or(store.dir.root());
         let _names = store.names();
         store.dir.make_dir(shard)?;
         store.dir.rename(&self.path, &path)?;
-        let replaced = store.index().admit(digest, self.size, Arc::clone(blob), now);
+        // The rename changed the ctime. If the new one is unknown, the blob is hashed again at its next use.
+        let identity = Identity::of(&file).unwrap_or(sealed);
+        let blob = Arc::new(OpenBlob::new(*digest, file, identity));
+        let proof = Proof { file: identity, at: now, verity: None };
+        let (record, replaced) = store.index().admit(digest, proof, Arc::clone(&blob), now);
+        store.records.add(record);
         self.reservation.set_admitted();
         self.seal.set_admitted();
         drop(replaced);
@@ -271,7 +280,7 @@ impl Partial {
             warn!(%digest, error = %error_chain(&error), "blob admitted but not synced");
             store.mark_failed(error);
         }
-        Ok(())
+        Ok(blob)
     }
 
     /// Removes it from the disk and releases its reservation. Does nothing if it was admitted. Readers of the partial

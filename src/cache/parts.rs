@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::CacheError;
 use super::dir::Dir;
+use super::{CacheError, checked_line};
 use crate::asset::Digest;
 
 /// A line of the log.
@@ -81,7 +81,9 @@ impl PartLog {
     pub(super) fn open(dir: &Dir, digest: &Digest, size: u64, part_size: u64, boot: &str) -> Option<Self> {
         let path = dir.log(digest);
         let file = Dir::reopen(&path).ok()?;
-        let bytes = fs::read(&path).ok()?;
+        let length = Dir::length(&file, &path).ok()?;
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        Dir::read(&file, &path, 0, &mut bytes).ok()?;
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let first = lines.next()?;
         let Record::Partial { size: found, part_size: first_part_size } = parse(digest, first)? else { return None };
@@ -196,11 +198,12 @@ impl PartLog {
     }
 
     fn append(&mut self, dir: &Dir, records: &[Record]) -> Result<(), CacheError> {
-        let mut lines = String::new();
+        // The digest, so that a record is valid in its log only.
+        let (context, mut lines) = (self.digest.to_string(), String::new());
         for record in records {
             let text =
                 serde_json::to_string(record).map_err(|error| CacheError::io("write", &self.path)(error.into()))?;
-            lines.extend([&checksum(&self.digest, &text), " ", &text, "\n"]);
+            lines += &checked_line::write(&context, &text);
         }
         dir.write(&self.file, &self.path, self.end, &mut [IoSlice::new(lines.as_bytes())])?;
         self.end += lines.len() as u64;
@@ -213,17 +216,8 @@ pub(super) fn count(size: u64, part_size: u64) -> usize {
     usize::try_from(size.div_ceil(part_size.max(1))).unwrap_or(usize::MAX)
 }
 
-/// A record's checksum: eight hexadecimal digits. It depends on the digest, so that the record is valid in its log only.
-fn checksum(digest: &Digest, text: &str) -> String {
-    let mut sum = Digest::of(format!("{digest} {text}").as_bytes()).to_string();
-    sum.truncate(8);
-    sum
-}
-
 fn parse(digest: &Digest, line: &[u8]) -> Option<Record> {
-    let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
-    let (sum, text) = line.split_once(' ')?;
-    if sum == checksum(digest, text) { serde_json::from_str(text).ok() } else { None }
+    serde_json::from_str(checked_line::read(&digest.to_string(), line)?).ok()
 }
 
 #[cfg(test)]

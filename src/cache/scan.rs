@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use tracing::warn;
 
 use super::dir::Dir;
+use super::identity::Identity;
 use crate::asset::Digest;
 
 /// The contents of a cache directory.
@@ -27,9 +27,7 @@ pub(super) struct Scan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) digest: Digest,
-    pub(super) size: u64,
-    pub(super) accessed: SystemTime,
-    pub(super) modified: SystemTime,
+    pub(super) file: Identity,
 }
 
 impl Scan {
@@ -46,7 +44,7 @@ impl Scan {
                 match found(&path, &meta) {
                     Some(it) if dir.blob(&it.digest) != path => scan.foreign.push(path),
                     // A blob is admitted after all of it was written to the disk: an empty file was lost by the file system.
-                    Some(it) if it.size == 0 && it.digest != empty => scan.leftovers.push((it.digest, path)),
+                    Some(it) if it.file.size == 0 && it.digest != empty => scan.leftovers.push((it.digest, path)),
                     Some(it) => scan.blobs.push(it),
                     None => scan.foreign.push(path),
                 }
@@ -112,9 +110,7 @@ fn files(path: &Path) -> Vec<(PathBuf, Metadata)> {
 fn found(path: &Path, meta: &Metadata) -> Option<Found> {
     let name = path.file_name()?.to_str()?;
     let digest: Digest = name.parse().ok().filter(|digest: &Digest| digest.to_string() == name)?;
-    let epoch = SystemTime::UNIX_EPOCH;
-    let (accessed, modified) = (meta.accessed().unwrap_or(epoch), meta.modified().unwrap_or(epoch));
-    meta.is_file().then_some(Found { digest, size: meta.len(), accessed, modified })
+    meta.is_file().then(|| Found { digest, file: meta.into() })
 }
 
 #[cfg(test)]
@@ -151,7 +147,8 @@ mod tests {
         fs::create_dir(dir.quarantined(&digests[4])).unwrap();
 
         let mut scan = Scan::of(&dir);
-        let digest_and_size = |found: &[Found]| found.iter().map(|it| (it.digest, it.size)).collect::<HashSet<_>>();
+        let digest_and_size =
+            |found: &[Found]| found.iter().map(|it| (it.digest, it.file.size)).collect::<HashSet<_>>();
         assert_eq!(digest_and_size(&scan.blobs), [(digests[0], 4), (Digest::of(b""), 0)].into());
         assert_eq!(digest_and_size(&scan.partials), [(digests[2], 7)].into());
         assert_eq!(digest_and_size(&scan.quarantined), [(digests[5], 6)].into());

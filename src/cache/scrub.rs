@@ -1,7 +1,7 @@
 //! The scrub: it hashes the bytes of every blob again from time to time.
 
 use std::convert::Infallible;
-use std::fs::{File, FileTimes};
+use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
@@ -15,6 +15,8 @@ use rustix::io::ReadWriteFlags;
 use tracing::{debug, warn};
 
 use super::dir::Dir;
+use super::identity::Identity;
+use super::record::Proof;
 use super::{Cache, CacheError, Entry};
 use crate::asset::{Digest, Verifier};
 use crate::error_chain::error_chain;
@@ -70,10 +72,11 @@ impl Cache {
         is_of_file(error) && self.store.index().mark_suspect(entry.digest(), entry.blob())
     }
 
-    /// The blob that was hashed the longest ago, if that is at least `interval` ago.
+    /// The blob that is to be hashed next: an unverified one at once, else the one that was hashed the longest ago, if that is
+    /// at least `interval` ago.
     pub fn scrub_due(&self, interval: Duration) -> Option<Digest> {
-        let (digest, verified) = self.store.index().longest_unverified()?;
-        let age = SystemTime::now().duration_since(verified).unwrap_or_default();
+        let (digest, scrubbed) = self.store.index().next_to_scrub()?;
+        let age = SystemTime::now().duration_since(scrubbed).unwrap_or_default();
         (age >= interval).then_some(digest)
     }
 
@@ -87,8 +90,8 @@ impl Cache {
         self.scrub(digest, &mut |_, hashed| watch(hashed))
     }
 
-    /// Hashes each blob once in `interval`, slowly; `None` disables that. In between it saves the last uses of blobs and
-    /// probes the directory. Runs on a thread of its own, until the sender of `stop` is dropped.
+    /// Hashes each blob once in `interval`, slowly, and unverified ones first; `None` disables that. In between it saves the
+    /// records of blobs and probes the directory. Runs on a thread of its own, until the sender of `stop` is dropped.
     pub fn scrub_loop(&self, interval: Option<Duration>, stop: &Receiver<Infallible>) {
         let rest = |time| match stop.recv_timeout(time) {
             Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
@@ -101,6 +104,8 @@ impl Cache {
                 let _ = self.store.probe();
             }
             match interval.and_then(|interval| self.scrub_due(interval)) {
+                // It was unverified, and its seal tells its bytes.
+                Some(digest) if self.is_proven_by_seal(&digest) => {}
                 Some(digest) => drop(self.scrub(&digest, &mut |worked, _| rest(worked * REST))),
                 None => drop(rest(TICK)),
             }
@@ -116,22 +121,34 @@ impl Cache {
         let Some((size, serial)) = self.store.index().peek(digest) else { return ScrubOutcome::Missing };
         let path = self.store.dir.blob(digest);
         let hashed = self.store.dir.fault_point("hash", &path).and_then(|()| Dir::open(&path)).and_then(|file| {
-            let found = hash(&file, size, pace).map_err(CacheError::io("read", &path))?;
-            Ok((file, found))
+            // Before the file is hashed, so that the hash proves what the seal protects.
+            self.seal_unsealed(digest, &file);
+            let verity = self.store.sealer.measure(&file);
+            let mut read = || {
+                let identity = Identity::of(&file)?;
+                let found = hash(&file, size, pace)?;
+                let proof = Proof { file: identity, at: SystemTime::now(), verity };
+                Ok((proof, found, Identity::of(&file)? == identity))
+            };
+            read().map_err(CacheError::io("read", &path))
         });
         let outcome = match hashed {
-            Ok((_, None)) => return ScrubOutcome::Stopped,
-            Ok((file, Some(verifier))) => match verifier.verify(digest) {
+            Ok((_, None, _)) => return ScrubOutcome::Stopped,
+            Ok((_, _, false)) => {
+                let error = io::Error::other("the file was changed while it was hashed");
+                ScrubOutcome::Failed(CacheError::io("read", &path)(error))
+            }
+            Ok((proof, Some(verifier), true)) => match verifier.verify(digest) {
                 Ok(_) => {
-                    // This fails on a read-only disk, where the blob is scrubbed again after a restart.
-                    let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
+                    self.store.prove(digest, serial, proof, None);
+                    self.store.save_records();
                     ScrubOutcome::Verified
                 }
                 Err(found) => {
                     self.discard(digest, serial, ScrubOutcome::Corrupt, &format!("its bytes have the digest {found}"))
                 }
             },
-            Err(error) if error.is_missing() => {
+            Err(error) if error.is_missing() || error.is_irregular() => {
                 self.store.forget(digest, serial);
                 ScrubOutcome::Missing
             }
@@ -149,7 +166,7 @@ impl Cache {
             }
         };
         // Also if it failed, so that the next blob gets its turn.
-        self.store.index().set_verified(digest, SystemTime::now());
+        self.store.index().set_scrubbed(digest, SystemTime::now());
         debug!(%digest, size, outcome = outcome.as_str(), "blob scrubbed");
         counter!("bootdepot_scrub_blobs_total", "outcome" => outcome.as_str()).increment(1);
         outcome

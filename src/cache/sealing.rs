@@ -1,6 +1,8 @@
 //! Seals blobs in the background, after their admission.
 
+use std::fs::File;
 use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use super::Cache;
@@ -50,13 +52,13 @@ impl Cache {
     }
 
     fn seal(&self, request: SealRequest, pace: &mut dyn FnMut(Duration, u64) -> ControlFlow<()>) {
-        // Held so that the blob stays open: no request opens it while its identity changes.
-        let Some(_entry) = self.get(&request.digest) else { return };
-        match self.seal_file(&request.digest) {
+        let digest = request.digest;
+        // A file that cannot be opened is reported to its readers.
+        let Ok(file) = Dir::open(&self.store.dir.blob(&digest)) else { return };
+        match self.store.sealer.seal(&digest, &file) {
             // The scrub logs and counts its outcome.
-            Ok(()) => drop(self.scrub(&request.digest, pace)),
+            Ok(()) => drop(self.scrub(&digest, pace)),
             Err(SealError::Busy) => {
-                let digest = request.digest;
                 if !self.store.sealer.queue().retry(request) {
                     self.store.sealer.count_failure(&digest, &SealError::Busy);
                 }
@@ -66,8 +68,18 @@ impl Cache {
         }
     }
 
-    fn seal_file(&self, digest: &Digest) -> Result<(), SealError> {
-        // A file that cannot be opened is reported to its readers.
-        Dir::open(&self.store.dir.blob(digest)).map_or(Ok(()), |file| self.store.sealer.seal(digest, &file))
+    /// Seals a blob that is about to be hashed, if it was not sealed after its admission: the program was stopped, or the file
+    /// system could not seal files then. A blob that was admitted while seals were off stays as it is.
+    pub(super) fn seal_unsealed(&self, digest: &Digest, file: &File) {
+        // The permissions stay as they are: changing them would change the identity of a file that is being read.
+        if file.metadata().is_ok_and(|meta| meta.mode() & 0o200 != 0) {
+            // Counted and logged by the sealer. The blob is hashed all the same.
+            let _ = self.store.sealer.seal(digest, file);
+        }
+    }
+
+    /// Whether a blob was unverified, and is verified by its seal now.
+    pub(super) fn is_proven_by_seal(&self, digest: &Digest) -> bool {
+        self.store.index().unverified(digest).is_some() && self.get(digest).is_some()
     }
 }

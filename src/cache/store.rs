@@ -1,6 +1,8 @@
 //! The store: the directory and its index, which are changed together here, and the health of the directory.
 
-use std::fs::{File, FileTimes};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use metrics::{counter, gauge};
@@ -10,8 +12,11 @@ use tracing::{debug, info, warn};
 use super::dir::Dir;
 use super::entry::OpenBlob;
 use super::health::Health;
-use super::index::{Index, Location, Victim};
-use super::scan::Scan;
+use super::identity::Identity;
+use super::index::{Index, Location, Reconciled, Victim};
+use super::record::{Proof, Record};
+use super::records::Records;
+use super::scan::{Found, Scan};
 use super::seal::{Sealer, Seals};
 use super::{CacheError, CacheSettings, Entry, EvictError};
 use crate::asset::Digest;
@@ -23,15 +28,20 @@ const MOST_OPEN: u64 = 1024;
 /// Corrupt blobs that are kept for a diagnosis.
 const MOST_QUARANTINED: usize = 16;
 
-/// The store of one cache. Locks are taken in this order: a partial's phase, the names, the index.
+/// The store of one cache. Locks are taken in this order: a partial's phase, the names, the file of
+/// records, the index.
 pub(super) struct Store {
     pub(super) dir: Dir,
     pub(super) health: Health,
+    pub(super) records: Records,
     pub(super) sealer: Sealer,
     index: Mutex<Index<OpenBlob>>,
     /// Held while names on the disk and the index change together, so that no eviction removes a blob just admitted.
     names: Mutex<()>,
     most_open: usize,
+    opened: SystemTime,
+    /// Whether files were found under other inode or device numbers than recorded.
+    renumbered: AtomicBool,
 }
 
 impl Store {
@@ -41,8 +51,17 @@ impl Store {
     pub(super) fn open(settings: CacheSettings, seals: Seals, faults: FaultPoints) -> Result<Self, CacheError> {
         let index = Mutex::new(Index::new(settings.max_size, settings.min_free));
         let dir = Dir::new(settings.dir, faults);
-        let (health, sealer) = (Health::default(), Sealer::new(settings.seal, seals));
-        let store = Self { dir, health, sealer, index, names: Mutex::default(), most_open: most_open() };
+        let store = Self {
+            dir,
+            health: Health::default(),
+            records: Records::default(),
+            sealer: Sealer::new(settings.seal, seals),
+            index,
+            names: Mutex::default(),
+            most_open: most_open(),
+            opened: SystemTime::now(),
+            renumbered: AtomicBool::new(false),
+        };
         match store.check() {
             Err(error @ (CacheError::Locked { .. } | CacheError::Unsealable { .. })) => return Err(error),
             checked => drop(store.record_check(checked)),
@@ -57,6 +76,7 @@ impl Store {
             dir = %store.dir.root().display(),
             blobs = stats.blob_entries,
             bytes = stats.blob_bytes,
+            unverified = stats.unverified_entries,
             partials = stats.partial_entries,
             "cache opened"
         );
@@ -118,8 +138,10 @@ impl Store {
 
     /// Brings the index in line with the disk. The caller holds the names.
     fn rescan(&self) {
-        let scan = Scan::of(&self.dir);
+        let mut scan = Scan::of(&self.dir);
+        let records = self.records.load(&self.dir);
         if self.health.is_locked() {
+            self.quarantine_resized(&mut scan, &records);
             for (digest, path) in &scan.leftovers {
                 if !self.index().is_filling(digest) {
                     debug!(path = %path.display(), "removing leftover of a crash");
@@ -133,9 +155,44 @@ impl Store {
             let count = scan.foreign.len();
             warn!(count, example = %example.display(), "foreign files ignored");
         }
-        let closed = self.index().reconcile(&scan, SystemTime::now());
+        let Reconciled { closed, renumbered } = self.index().reconcile(&scan, &records, SystemTime::now());
         drop(closed);
+        if let Some(digest) = renumbered {
+            self.note_renumbered(&digest);
+        }
         self.report();
+    }
+
+    /// Moves files to quarantine that have another length than the blob: they are corrupt for certain.
+    fn quarantine_resized(&self, scan: &mut Scan, records: &HashMap<Digest, Record>) {
+        let proven_size =
+            |digest: &Digest| records.get(digest).and_then(|record| record.proof).map(|proof| proof.file.size);
+        let is_resized = |found: &mut Found| proven_size(&found.digest).is_some_and(|size| size != found.file.size);
+        for found in scan.blobs.extract_if(.., is_resized) {
+            let (digest, length) = (found.digest, found.file.size);
+            warn!(%digest, length, expected = proven_size(&digest), "blob has wrong length");
+            match self.dir.rename(&self.dir.blob(&digest), &self.dir.quarantined(&digest)) {
+                Ok(()) => scan.quarantined.push(found),
+                // It is not in the index; its next fill replaces the file.
+                Err(error) => debug!(error = %error_chain(&error), "blob not quarantined"),
+            }
+        }
+    }
+
+    /// Notes that the file system gives the same file other inode or device numbers, and says so once.
+    fn note_renumbered(&self, digest: &Digest) {
+        if !self.renumbered.swap(true, Ordering::Relaxed) {
+            warn!(
+                dir = %self.dir.root().display(), example = %digest,
+                "file system renumbers files; blobs are hashed again after each start"
+            );
+        }
+    }
+
+    /// Whether files were found under other inode or device numbers than recorded, so that records are of no use after a
+    /// restart.
+    pub(super) fn is_renumbered(&self) -> bool {
+        self.renumbered.load(Ordering::Relaxed)
     }
 
     /// Marks the cache as failed if the error prevents adding blobs, and returns the error.
@@ -146,39 +203,122 @@ impl Store {
         error
     }
 
-    /// Opens a blob, and counts that as a use. `None` if it is not cached.
+    /// Opens a verified blob, and counts that as a use. `None` if it is not cached, if it cannot be opened, or if its file
+    /// is not the one that was verified; then the blob is unverified. The seal of the file may verify it again.
     pub(super) fn get(&self, digest: &Digest) -> Option<Entry> {
         let found = self.index().find(digest, SystemTime::now());
-        let (size, serial) = match found {
+        let (proof, serial) = match found {
             Location::Open(blob) => return Some(Entry::new(blob)),
-            Location::Closed { size, serial } => (size, serial),
-            Location::Missing => return None,
+            Location::Closed { proof, serial } => (proof, serial),
+            Location::Unverified { outdated: Some(proof), serial } => {
+                let blob = Arc::new(self.open_file(digest, serial)?);
+                return self.prove_by_seal(digest, serial, &proof, &blob).then(|| Entry::new(blob));
+            }
+            Location::Unverified { outdated: None, .. } | Location::Missing => return None,
         };
+        let blob = self.open_file(digest, serial)?;
+        let identity = *blob.identity();
+        if identity != proof.file && proof.verity.is_some() {
+            let blob = Arc::new(blob);
+            if self.prove_by_seal(digest, serial, &proof, &blob) {
+                return Some(Entry::new(blob));
+            }
+            self.revoke(digest, |found, _| found == serial);
+            return None;
+        }
+        if identity != proof.file {
+            let is_renumbered = identity.is_renumbered(&proof.file);
+            if is_renumbered {
+                self.note_renumbered(digest);
+            }
+            if !is_renumbered || proof.at < self.opened {
+                self.revoke(digest, |found, _| found == serial);
+                return None;
+            }
+            self.index().renumber(digest, serial, identity);
+        }
+        Some(Entry::new(self.keep_open(digest, serial, blob)))
+    }
+
+    /// Verifies a file of another identity than in `proof` by its seal, without reading it. Returns whether that succeeded and
+    /// the blob is still there; then the file is kept open.
+    fn prove_by_seal(&self, digest: &Digest, serial: u64, proof: &Proof, blob: &Arc<OpenBlob>) -> bool {
+        if proof.verity.is_none() || self.sealer.measure(blob.file()) != proof.verity {
+            return false;
+        }
+        debug!(%digest, "blob verified by its seal");
+        let proof = Proof { file: *blob.identity(), ..*proof };
+        self.prove(digest, serial, proof, Some(Arc::clone(blob)))
+    }
+
+    /// Opens the file of a blob, whatever bytes it has. `None` if there is no such file, or if it cannot be opened.
+    pub(super) fn open_file(&self, digest: &Digest, serial: u64) -> Option<OpenBlob> {
         let path = self.dir.blob(digest);
-        match Dir::open(&path).and_then(|file| Ok((Dir::length(&file, &path)?, file))) {
-            Ok((length, file)) if length == size => {
-                let blob = OpenBlob::new(*digest, size, file);
-                let (blob, idle) = {
-                    let mut index = self.index();
-                    (index.keep_open(digest, serial, blob.into()), index.close_idle(self.most_open))
-                };
-                drop(idle);
-                Some(Entry::new(blob))
-            }
-            Ok((length, _)) => {
-                warn!(%digest, length, expected = size, "blob has wrong length");
-                self.quarantine(digest, Some(serial));
-                None
-            }
-            Err(error) if error.is_missing() => {
-                self.forget(digest, serial);
-                None
-            }
+        let opened = self.dir.fault_point("open", &path).and_then(|()| Dir::open(&path));
+        let identified =
+            opened.and_then(|file| Ok((Identity::of(&file).map_err(CacheError::io("stat", &path))?, file)));
+        match identified {
+            Ok((identity, file)) => return Some(OpenBlob::new(*digest, file, identity)),
+            Err(error) if error.is_missing() || error.is_irregular() => self.forget(digest, serial),
             Err(error) => {
+                // One that was changed since, for example by a restore as another user, is fetched again.
+                let changed = Identity::at(&path).is_ok_and(|found| !self.index().is_proven(digest, &found));
+                if changed {
+                    self.revoke(digest, |found, _| found == serial);
+                }
                 self.mark_failed(error);
-                None
             }
         }
+        None
+    }
+
+    /// Keeps a file open that was opened for the blob of this serial. Returns the file to read.
+    pub(super) fn keep_open(&self, digest: &Digest, serial: u64, blob: OpenBlob) -> Arc<OpenBlob> {
+        let (blob, idle) = {
+            let mut index = self.index();
+            (index.keep_open(digest, serial, blob.into()), index.close_idle(self.most_open))
+        };
+        drop(idle);
+        blob
+    }
+
+    /// Makes the blob of an open file unverified unless the file `is_unchanged`, or is sealed, so that only its metadata were
+    /// changed. Returns whether its bytes are the verified ones.
+    pub(super) fn confirm(&self, entry: &Entry, is_unchanged: bool) -> bool {
+        if is_unchanged {
+            return true;
+        }
+        let (digest, blob) = (entry.digest(), entry.blob());
+        let sealed = self.index().sealed_proof(digest);
+        if let Some((proof, serial)) = sealed
+            && self.sealer.measure(blob.file()) == proof.verity
+            && let Ok(file) = Identity::of(blob.file())
+        {
+            // The next use opens the file again.
+            self.prove(digest, serial, Proof { file, ..proof }, None);
+            return true;
+        }
+        self.revoke(digest, |_, open| open.is_some_and(|open| Arc::ptr_eq(open, blob)));
+        false
+    }
+
+    fn revoke(&self, digest: &Digest, is_meant: impl FnOnce(u64, Option<&Arc<OpenBlob>>) -> bool) {
+        let (was_verified, closed) = self.index().revoke(digest, is_meant);
+        drop(closed);
+        if was_verified {
+            warn!(%digest, "blob file changed; it is hashed before its next use");
+            self.report();
+        }
+    }
+
+    /// Records the proof of a blob's file: `open` is kept open. Returns whether the blob is still there.
+    pub(super) fn prove(&self, digest: &Digest, serial: u64, proof: Proof, open: Option<Arc<OpenBlob>>) -> bool {
+        let (record, closed) = self.index().prove(digest, serial, proof, open);
+        drop(closed);
+        let is_there = record.is_some();
+        record.into_iter().for_each(|record| self.records.add(record));
+        self.report();
+        is_there
     }
 
     /// Reserves space for a partial, with `free` bytes free on the disk. Returns what has to be removed for it by
@@ -283,25 +423,29 @@ impl Store {
                     was_cached = false;
                 }
                 // The index does not have it any more; its next fill replaces the file.
-                Err(error) => drop(self.mark_failed(error)),
+                Err(error) => {
+                    self.records.add(Record { digest: *digest, used: SystemTime::now(), proof: None });
+                    drop(self.mark_failed(error));
+                }
             }
         }
         self.report();
         was_cached
     }
 
-    /// Saves the last use of each blob as the access time of its file, if the saved one is more than `age` older. Blocks.
+    /// Records the last use of each blob, if what is recorded is more than `age` older, and saves all records. Blocks.
     pub(super) fn save_uses(&self, age: Duration) {
-        if !self.health.is_locked() {
-            return;
-        }
         let unsaved = self.index().take_unsaved(age);
-        for (digest, used) in unsaved {
-            let path = self.dir.blob(&digest);
-            let saved = File::open(&path).and_then(|file| file.set_times(FileTimes::new().set_accessed(used)));
-            if let Err(error) = saved {
-                debug!(path = %path.display(), %error, "last use of a blob not saved");
-            }
+        unsaved.into_iter().for_each(|record| self.records.add(record));
+        self.save_records();
+    }
+
+    /// Makes the records durable that were added. Blocks.
+    pub(super) fn save_records(&self) {
+        if self.health.is_locked() {
+            let stats = self.index().stats();
+            let count = stats.blob_entries + stats.unverified_entries;
+            self.records.save(&self.dir, count, || self.index().records());
         }
     }
 }

@@ -7,6 +7,7 @@ mod inspection;
 mod partials;
 mod scrub;
 mod seals;
+mod unverified;
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,7 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bootdepot_test_support::seed::seed;
 use bytes::Bytes;
@@ -67,6 +68,13 @@ fn fill(cache: &Cache, bytes: &[u8]) -> Result<Entry, CacheError> {
     partial.admit(verified(bytes))
 }
 
+/// Changes the file of a blob in place, which the cache does not notice by itself.
+fn damage(cache: &Cache, digest: &Digest, bytes: &[u8]) {
+    let path = cache.store.dir.blob(digest);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&path, bytes).unwrap();
+}
+
 fn read(entry: &Entry) -> Bytes {
     entry.read(ByteRange::whole(entry.size())).unwrap()
 }
@@ -75,9 +83,10 @@ fn read(entry: &Entry) -> Bytes {
 fn assert_consistent(cache: &Cache) {
     let found = Scan::of(&cache.store.dir);
     assert!(found.leftovers.is_empty() && found.foreign.is_empty(), "{found:?}");
-    let sums = |found: &[Found]| (found.iter().map(|it| it.size).sum::<u64>(), found.len());
+    let sums = |found: &[Found]| (found.iter().map(|it| it.file.size).sum::<u64>(), found.len());
     let stats = cache.stats();
-    assert_eq!((stats.blob_bytes, stats.blob_entries), sums(&found.blobs));
+    let blobs = (stats.blob_bytes + stats.unverified_bytes, stats.blob_entries + stats.unverified_entries);
+    assert_eq!(blobs, sums(&found.blobs));
     assert_eq!((stats.partial_bytes, stats.partial_entries), sums(&found.partials));
     assert_eq!((stats.quarantined_bytes, stats.quarantined_entries), sums(&found.quarantined));
 }

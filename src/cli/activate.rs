@@ -122,6 +122,7 @@ mod tests {
             active,
             reason: reason.map(str::to_owned),
             cached: 1,
+            unverified: 0,
             total: 3,
             bytes: 2048,
             size: None,

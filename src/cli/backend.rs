@@ -45,7 +45,7 @@ impl Backend {
             Discovery::Server(client) => return Ok(client.into()),
             Discovery::NoServer { settings, reason } => (settings, reason),
         };
-        let config = app::complete_at_hand(*settings).await.map_err(UsageError::new)?;
+        let config = app::complete_lenient(*settings).await.map_err(UsageError::new)?;
         for warning in &config.warnings {
             say(format_args!("bootdepot: {}", plain(warning)));
         }

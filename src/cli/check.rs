@@ -48,7 +48,7 @@ pub struct CheckCommand {
 impl CheckCommand {
     /// Runs it, printing to standard output.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match app::load_at_hand(&self.flags).await {
+        let config = match app::load_lenient(&self.flags).await {
             Ok(config) => config,
             Err(errors) if self.json => {
                 print(&format!("{:#}\n", wrong_settings(&errors)))?;

@@ -47,7 +47,7 @@ impl ConfigCommand {
     /// Runs it, printing to standard output; says on standard error what is wrong with the settings.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let printed = match self.action {
-            Action::Show { json, flags } => show(&app::load_now(&flags).await.map_err(UsageError::new)?, json)?,
+            Action::Show { json, flags } => show(&app::load_strict(&flags).await.map_err(UsageError::new)?, json)?,
             Action::Schema => format!("{:#}\n", schema()),
             Action::Explain { markdown: true, .. } => markdown::page(&Explanation::all())?,
             Action::Explain { key, json, .. } => explain(key.as_deref(), json).map_err(UsageError::new)?,

@@ -54,7 +54,7 @@ enum Server {
 impl DhcpConfigCommand {
     /// Runs it, printing to standard output; says on standard error what is missing.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = app::load_now(&self.flags).await.map_err(UsageError::new)?;
+        let config = app::load_strict(&self.flags).await.map_err(UsageError::new)?;
         let address = match self.address {
             Some(address) => address,
             None => here(&config, &interface_addresses(None)?, |interface| interface_addresses(Some(interface)))

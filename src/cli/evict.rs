@@ -36,7 +36,9 @@ impl EvictCommand {
             .run(async |client| {
                 // Two names may stand for the same bytes, which are evicted once.
                 let mut digests = HashSet::new();
-                let cached = |asset: &AssetView| asset.state == AssetState::Cached && digests.insert(asset.digest);
+                let cached = |asset: &AssetView| {
+                    matches!(asset.state, AssetState::Cached | AssetState::Unverified) && digests.insert(asset.digest)
+                };
                 let names = select(&self.names, client, cached).await?;
                 let evict = async |name: &str| {
                     let freed = item(client.evict(name).await)?;

@@ -47,6 +47,9 @@ impl PinCommand {
 fn text(asset: &AssetView) -> String {
     match asset.state {
         AssetState::Cached => format!("pinned {} ({})", asset.name, bytes(asset.bytes)),
+        AssetState::Unverified => {
+            format!("pinned {} ({}), which is hashed before it is used", asset.name, bytes(asset.bytes))
+        }
         AssetState::Filling => format!("pinned {}, which is being fetched", asset.name),
         AssetState::Missing => {
             format!("pinned {}, which is not cached: preload it, or it is fetched on the first request", asset.name)

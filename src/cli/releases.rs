@@ -42,12 +42,20 @@ fn table(views: &[ReleaseView], now: Timestamp) -> String {
             view.name.clone(),
             view.channel.clone().unwrap_or_else(|| "-".to_owned()),
             view.state.as_str().to_owned(),
-            format!("{} of {}", view.cached, view.total),
+            cached(view),
             cached_bytes(view),
             why(view, now),
         ]);
     }
     table.print("")
+}
+
+/// How many of its assets are cached.
+fn cached(view: &ReleaseView) -> String {
+    match view.unverified {
+        0 => format!("{} of {}", view.cached, view.total),
+        unverified => format!("{} of {}, {unverified} unverified", view.cached, view.total),
+    }
 }
 
 /// Why it is not cached in full, or why it is kept while another release is live.
@@ -81,6 +89,7 @@ mod tests {
             active,
             reason: None,
             cached,
+            unverified: 0,
             total: 3,
             bytes,
             size: Some(1_200_000_000),
@@ -96,7 +105,8 @@ mod tests {
             kept_until: Some("2026-11-21T15:40:11Z".parse().unwrap()),
             ..view("okd-4.18", ReleaseState::Idle, false, 3, 1_200_000_000)
         };
-        let views = [view("okd-4.19", ReleaseState::Live, false, 3, 1_200_000_000), failed, alone, kept];
+        let restored = ReleaseView { unverified: 2, ..view("okd-4.17", ReleaseState::Fetching, true, 1, 900_000_000) };
+        let views = [view("okd-4.19", ReleaseState::Live, false, 3, 1_200_000_000), failed, alone, kept, restored];
         insta::assert_snapshot!(table(&views, now), @r"
         NAME      CHANNEL  STATE   CACHED                 BYTES  REASON
         okd-4.19  okd      live    3 of 3               1.1 GiB

@@ -72,7 +72,7 @@ pub struct RenderCommand {
 impl RenderCommand {
     /// Runs it, printing to standard output; says on standard error why a machine would have nothing to boot.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = app::load_now(&self.flags).await.map_err(UsageError::new)?;
+        let config = app::load_strict(&self.flags).await.map_err(UsageError::new)?;
         let rendered = self.rendered(&config);
         print(&rendered.output)?;
         if let Some(note) = &rendered.note {

@@ -9,8 +9,8 @@ use super::client::ClientError;
 use super::discover::{Discovery, complete, discover};
 use super::format::{ago, bytes, count, plain, span};
 use super::{print, say};
-use crate::api::Status;
-use crate::cache;
+use crate::api::{SealView, Status};
+use crate::cache::{self, SealPolicy};
 use crate::config::{Config, Flags};
 
 /// Show the state of the running server: readiness, cache, catalog, traffic, origins
@@ -43,6 +43,7 @@ fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result
     let survey = cache::inspect(&config.cache.dir);
     let (dir, entries) = (config.cache.dir.display(), survey.blobs.len());
     let cached: u64 = survey.blobs.values().sum();
+    let (unverified, unverified_entries) = (survey.unverified.values().sum::<u64>(), survey.unverified.len());
     say(format_args!("bootdepot: {error}"));
     // A directory that cannot be read is not an empty one.
     let unread = std::fs::read_dir(&config.cache.dir).err().map(|error| error.to_string());
@@ -54,6 +55,7 @@ fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result
             "free": free,
             "min_free": config.cache.min_free,
             "cached": { "bytes": cached, "entries": entries },
+            "unverified": { "bytes": unverified, "entries": unverified_entries },
             "holder": survey.holder,
             "trouble": unread,
         });
@@ -65,10 +67,24 @@ fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result
             Some(pid) => format!("process {pid} has it open"),
             None => "no process has it open".to_owned(),
         };
-        format!("cache      {dir}: {} in {}; {holder}\n", bytes(cached), count(entries, "blob"))
+        let unverified = match unverified_entries {
+            0 => String::new(),
+            entries => format!("; {} in {}", bytes(unverified), count(entries, "unverified blob")),
+        };
+        format!("cache      {dir}: {} in {}{unverified}; {holder}\n", bytes(cached), count(entries, "blob"))
     };
     print(&printed)?;
     Ok(ExitCode::FAILURE)
+}
+
+/// What is sealed by the kernel, and why something is not.
+fn seals(seal: &SealView) -> String {
+    let sealed = format!("{} of {} sealed", seal.sealed, count(seal.sealed + seal.unsealed, "blob"));
+    match &seal.reason {
+        Some(reason) => format!("{sealed}: {reason}"),
+        None if seal.policy == SealPolicy::Off.as_str() => format!("{sealed}: [cache] seal is off"),
+        None => sealed,
+    }
 }
 
 fn show(status: &Status) -> Result<String, std::fmt::Error> {
@@ -85,6 +101,10 @@ fn show(status: &Status) -> Result<String, std::fmt::Error> {
     let cache = &status.cache;
     write!(text, "cache      {}: {} of {}", cache.dir, bytes(cache.cached.bytes), bytes(cache.limit))?;
     write!(text, " in {}", count(cache.cached.entries, "blob"))?;
+    if cache.unverified.entries > 0 {
+        let unverified = count(cache.unverified.entries, "unverified blob");
+        write!(text, "; {} in {unverified}, hashed before use", bytes(cache.unverified.bytes))?;
+    }
     if let Some(free) = cache.free {
         write!(text, "; {} free on the disk, {} of it kept", bytes(free), bytes(cache.min_free))?;
     }
@@ -95,6 +115,10 @@ fn show(status: &Status) -> Result<String, std::fmt::Error> {
     if cache.quarantined.entries > 0 {
         write!(text, "; {} in quarantine", count(cache.quarantined.entries, "blob"))?;
     }
+    if cache.renumbers_files {
+        write!(text, "\n           its file system renumbers files: blobs are hashed again after each start")?;
+    }
+    write!(text, "\nseals      {}", seals(&cache.seal))?;
     let catalog = &status.catalog;
     let all = [(catalog.assets, "asset"), (catalog.releases, "release"), (catalog.hosts, "host")];
     write!(text, "\ncatalog    {}", all.map(|(number, noun)| count(number, noun)).join(", "))?;

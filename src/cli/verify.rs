@@ -48,7 +48,7 @@ impl VerifyCommand {
                 if self.all {
                     return all(client, self.json).await;
                 }
-                let cached = |asset: &AssetView| asset.state == AssetState::Cached;
+                let cached = |asset: &AssetView| matches!(asset.state, AssetState::Cached | AssetState::Unverified);
                 let names = select(&self.names, client, cached).await?;
                 for_each(&names, "no matching asset is cached", self.json, async |name: &str| one(client, name).await)
                     .await

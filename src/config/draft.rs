@@ -67,7 +67,7 @@ impl Inputs {
 impl Draft {
     /// How the shared catalog is reached. Returns `None` if the configuration names no shared catalog or has errors, in
     /// which case fetching it is of no use.
-    pub fn reach(&self) -> Option<CatalogAccess> {
+    pub fn catalog_access(&self) -> Option<CatalogAccess> {
         if !self.errors.is_empty() {
             return None;
         }
@@ -76,7 +76,7 @@ impl Draft {
         if !check::check(&layers).is_empty() {
             return None;
         }
-        resolve::reach(&layers)
+        resolve::catalog_access(&layers)
     }
 
     /// Parses only `[admin]` and ignores errors elsewhere, so that commands reach the running server even if the file
@@ -95,7 +95,8 @@ impl Draft {
     /// Validates the whole with the copy of the shared catalog in the cache directory, if this process may read it. Fetches
     /// nothing. Blocks.
     pub fn complete_offline(&self) -> Result<Config, ConfigErrors> {
-        let copy = self.reach().and_then(|reach| CatalogText::read(&reach.dir, &reach.catalog.url).ok().flatten());
+        let copy =
+            self.catalog_access().and_then(|reach| CatalogText::read(&reach.dir, &reach.catalog.url).ok().flatten());
         self.complete(copy.map(Arc::new).as_ref())
     }
 

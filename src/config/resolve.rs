@@ -36,7 +36,7 @@ use crate::tftp::TftpSettings;
 /// With `partial`, the shared catalog is missing: releases that name assets outside of the local catalog are left out,
 /// and so are hosts and profiles unless they are complete by themselves.
 pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) -> Result<Config, Vec<ConfigError>> {
-    let raw: raw::Settings = layers.extract().map_err(|problems| told(&layers, problems))?;
+    let raw: raw::Settings = layers.extract().map_err(|problems| at_root(&layers, problems))?;
     let timeouts = Timeouts { stall: raw.fill.stall_timeout.value, ..Timeouts::default() };
     let mut errors: Vec<ConfigError> = Vec::new();
     let mut origins = Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
     let mut seen = HashSet::new();
     assets.retain(|asset| seen.insert(asset.name.clone()));
     let catalog = Catalog::new(assets).map_err(|taken| {
-        told(&layers, taken.into_iter().map(|error| Problem::Internal(error.to_string())).collect())
+        at_root(&layers, taken.into_iter().map(|error| Problem::Internal(error.to_string())).collect())
     })?;
     let mut releases: Vec<_> = raw.release.into_iter().map(release).collect();
     releases.retain(|it| !partial || it.assets.iter().all(|name| catalog.by_name(name.as_str()).is_some()));
@@ -109,7 +109,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
 }
 
 /// Problems of the configuration as a whole.
-fn told(layers: &Layers, problems: Vec<Problem>) -> Vec<ConfigError> {
+fn at_root(layers: &Layers, problems: Vec<Problem>) -> Vec<ConfigError> {
     let place = layers.layers().first().map_or(Place::Default, |layer| layer.whole.clone());
     let error = |problem| ConfigError { place: place.clone(), key: KeyPath::root(), of: None, problem };
     problems.into_iter().map(error).collect()
@@ -205,7 +205,7 @@ fn fill(raw: &raw::Fill) -> FillSettings {
 
 /// How the shared catalog is reached. `layers` must have passed validation. Skips unusable origins; [`resolve`] reports
 /// them.
-pub(super) fn reach(layers: &Layers) -> Option<CatalogAccess> {
+pub(super) fn catalog_access(layers: &Layers) -> Option<CatalogAccess> {
     let raw: raw::Settings = layers.extract().ok()?;
     Some(CatalogAccess {
         catalog: SharedCatalog { url: raw.catalog_url?.value, poll: raw.catalog_poll.value },

@@ -37,6 +37,25 @@ impl Blob {
         self.entry.digest()
     }
 
+    /// Whether its file is as it was when it was verified, before bytes of it are read. Never blocks.
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.depot.cache().is_unchanged(&self.entry)
+    }
+
+    /// Whether the bytes that were read until now are the verified ones. Never blocks.
+    pub(super) fn is_intact(&self) -> bool {
+        self.depot.cache().is_intact(&self.entry)
+    }
+
+    /// Fails if the bytes that were read until now may not be the verified ones. Never blocks.
+    pub(super) fn check_intact(&self) -> Result<(), ReadError> {
+        if self.is_intact() {
+            return Ok(());
+        }
+        warn!(asset = %self.asset.name, digest = %self.digest(), "transfer aborted: the blob's file was changed");
+        Err(ReadError::Disk("the blob's file was changed while it was read".to_owned()))
+    }
+
     /// The bytes of `range` if all of them are in memory. Never blocks.
     pub(super) fn read_resident(&self, range: ByteRange, delivery: Delivery) -> Option<Bytes> {
         match delivery {

@@ -17,6 +17,9 @@ use crate::task;
 const MAPPED_FRAME: u64 = 4 << 20;
 /// Bytes per copied frame: what TLS and netascii process.
 const COPIED_FRAME: u64 = 256 << 10;
+/// The last mapped bytes of a stream are a frame of their own, at most this long. It is yielded after a check that the blob's
+/// file was not changed, when the socket has taken the frames before: they are read only then.
+const LAST_FRAME: u64 = 64 << 10;
 
 /// A stream of a cached blob. Pages that are not in memory are read on blocking threads, one frame ahead.
 pub(super) struct BlobStream {
@@ -34,14 +37,15 @@ impl BlobStream {
     }
 
     fn take_frame(&mut self) -> Option<ByteRange> {
-        let frame = match self.delivery {
-            Delivery::Mapped => MAPPED_FRAME,
-            Delivery::Copied => COPIED_FRAME,
+        let (frame, last) = match self.delivery {
+            Delivery::Mapped => (MAPPED_FRAME, self.rest.end.saturating_sub(LAST_FRAME)),
+            Delivery::Copied => (COPIED_FRAME, self.rest.start),
         };
         // Frames end at multiples of their size, so that all readers of a blob share them and the cache need not map the
         // same pages for each.
         let end = (self.rest.start / frame + 1).saturating_mul(frame);
-        let range = ByteRange::new(self.rest.start, self.rest.end.min(end));
+        let end = if self.rest.start < last { end.min(last) } else { self.rest.end.min(end) };
+        let range = ByteRange::new(self.rest.start, end);
         self.rest.start = range.end;
         (!range.is_empty()).then_some(range)
     }
@@ -52,8 +56,17 @@ impl BlobStream {
         self.pending.push_back(tokio::task::spawn_blocking(move || blob.read(range, delivery)));
     }
 
-    /// The next frame; `None` after the last.
+    /// The next frame; `None` after the last, which is yielded only if the blob's file was not changed.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+        let frame = ready!(self.poll_frame(cx));
+        let is_last = frame.is_some() && self.rest.is_empty() && self.pending.is_empty();
+        Poll::Ready(match frame {
+            Some(Ok(bytes)) if is_last => Some(self.blob.check_intact().map(|()| bytes)),
+            frame => frame,
+        })
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
         if self.pending.is_empty() {
             let before = self.rest.start;
             let Some(range) = self.take_frame() else { return Poll::Ready(None) };

@@ -14,6 +14,7 @@ use super::error::ReadError;
 use super::progress::HELD_TAIL;
 use super::resuming_read::ResumingRead;
 use super::snapshot::Snapshot;
+use super::source_access::SourceAccess;
 use super::source_failures::SourceFailures;
 use crate::asset::{BlockList, ByteRange, Digest, SourceUrl, Verifier};
 use crate::catalog::Asset;
@@ -131,7 +132,6 @@ impl Bypass {
                     warn!(asset = %self.asset.name, source = %current.source, reason, "source has wrong bytes");
                     self.failures.add_wrong_bytes(&current.source, &reason);
                 }
-                Failure::Origin(OriginError::Changed { .. }) => self.failures.add_changed(&current.source),
                 Failure::Origin(error) => self.failures.add_error(&error),
             }
             self.current = None;
@@ -145,8 +145,9 @@ impl Bypass {
     async fn open_next_source(&mut self) -> Result<(), ReadError> {
         while let Some(source) = self.sources.pop_front() {
             let (range, verification) = self.first_request();
-            match ResumingRead::open(&self.origins, &source, range, None, self.retries).await {
-                Ok(read) if read.total() == self.size => {
+            let access = SourceAccess::new(&self.asset.name, &self.origins, &source, Some(self.size), self.retries);
+            match ResumingRead::open(&Arc::new(access), range, true).await {
+                Ok(read) if read.total().is_none_or(|total| total == self.size) => {
                     let buffered = VecDeque::new();
                     self.current = Some(SourceRead {
                         read,
@@ -159,7 +160,8 @@ impl Bypass {
                     return Ok(());
                 }
                 Ok(read) => {
-                    let reason = format!("it has {} bytes, expected {}", read.total(), self.size);
+                    let total = read.total().unwrap_or_default();
+                    let reason = format!("it has {total} bytes, expected {}", self.size);
                     self.failures.add_wrong_bytes(&source, &reason);
                 }
                 Err(error) => self.failures.add_error(&error),

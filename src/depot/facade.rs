@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -49,6 +51,8 @@ pub(super) struct Shared {
     pub(super) hot: moka::sync::Cache<Digest, Bytes>,
     /// Blobs that the cache recently had no space for.
     pub(super) no_space: moka::sync::Cache<Digest, ()>,
+    /// One permit for each large blob of the cache that is hashed.
+    pub(super) hash_permits: Arc<Semaphore>,
     pub(super) transfers: Arc<TransferRegistry>,
     pub(super) history: Arc<FillHistory>,
     pub(super) retentions: Arc<Retentions>,
@@ -75,6 +79,7 @@ impl Depot {
             fills: Mutex::default(),
             hot: moka::sync::Cache::builder().max_capacity(HOT_CAPACITY).weigher(weight).build(),
             no_space: no_space.build(),
+            hash_permits: Arc::new(Semaphore::new(available_parallelism().map_or(1, Into::into))),
             transfers: Arc::new(TransferRegistry::new()),
             history: Arc::new(FillHistory::new()),
             retentions,
@@ -153,9 +158,14 @@ impl Depot {
         found.or_else(|| self.shared.retentions.by_digest(digest))
     }
 
-    /// Whether the blob with this digest is in the cache, and so verified. Memory only.
+    /// Whether the blob with this digest is in the cache and verified. Memory only.
     pub fn is_cached(&self, digest: &Digest) -> bool {
         self.shared.cache.size_of(digest).is_some()
+    }
+
+    /// Whether the blob with this digest is on the disk and not verified. Memory only.
+    pub fn is_unverified(&self, digest: &Digest) -> bool {
+        self.shared.cache.unverified_size_of(digest).is_some()
     }
 
     /// Retains the asset's blob in the cache until the returned value is dropped.

@@ -12,13 +12,14 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TrackedFuture;
 
 use super::error::ReadError;
+use super::fill_bytes::FillBytes;
 use super::fill_state::FillState;
 use super::interest::Interest;
 use super::progress::FillProgress;
 use super::rate::Rate;
 use super::status::{FillPhase, FillStatus};
 use crate::asset::{BlockList, ByteRange};
-use crate::cache::{CacheError, Partial};
+use crate::cache::{CacheError, Partial, UnverifiedBlob};
 use crate::catalog::Asset;
 use crate::task::join_or_panic;
 
@@ -90,8 +91,8 @@ impl Fill {
     pub(super) fn status(&self) -> Option<FillStatus> {
         let (bytes, size, phase) = match self.state() {
             FillState::Starting => (0, self.asset.size, FillPhase::Waiting),
-            FillState::Filling(partial) => {
-                let (bytes, size) = (self.progress().written(), partial.size());
+            FillState::Filling(stored) => {
+                let (bytes, size) = (self.progress().written(), stored.size());
                 (bytes, Some(size), if bytes < size { FillPhase::Filling } else { FillPhase::Proving })
             }
             FillState::Complete(_) | FillState::NotStored(_) | FillState::Failed(_) => return None,
@@ -161,7 +162,14 @@ impl Fill {
         block_list: Option<Arc<BlockList>>,
     ) {
         self.progress().start(partial.size(), part_size, block_list, (chunk_size, &partial.parts()));
-        self.set_state(FillState::Filling(partial));
+        self.set_state(FillState::Filling(FillBytes::Partial(partial)));
+    }
+
+    /// Starts with a blob of which all bytes are on the disk, and none is verified.
+    pub(super) fn start_with_blob(&self, blob: Arc<UnverifiedBlob>) {
+        let size = blob.size();
+        self.progress().start(size, size, None, (size, &[true]));
+        self.set_state(FillState::Filling(FillBytes::Blob(blob)));
     }
 
     /// Sets the state, unless the fill has ended already.
@@ -214,7 +222,7 @@ impl Fill {
         self.tasks.reopen();
     }
 
-    /// Writes `pieces` at `offset`, where bytes must be missing, and records them in the progress.
+    /// Writes the bytes of `pieces`, which begin at `offset`, that are not written yet, and records them in the progress.
     pub(super) async fn write(
         self: Arc<Self>,
         partial: Arc<Partial>,
@@ -222,13 +230,20 @@ impl Fill {
         pieces: Vec<Bytes>,
     ) -> Result<(), CacheError> {
         let fill = Arc::clone(&self);
+        let range = ByteRange::new(offset, offset + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>());
+        let gaps = self.progress().reserve_write(range);
+        if gaps.is_empty() {
+            return Ok(());
+        }
         let work = move || {
-            let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-            partial.write_at(offset, &pieces)?;
-            let complete_chunks = fill.progress().write(ByteRange::new(offset, offset + length));
-            // Before the chunks are recorded, which may wait for the disk.
-            fill.notify();
-            partial.finish_parts(&complete_chunks)
+            for gap in gaps {
+                partial.write_at(gap.start, &slice(&pieces, gap.start - offset, gap.len()))?;
+                let complete_chunks = fill.progress().write(gap);
+                // Before the chunks are recorded, which may wait for the disk.
+                fill.notify();
+                partial.finish_parts(&complete_chunks)?;
+            }
+            Ok(())
         };
         self.run_blocking(work).await
     }
@@ -244,5 +259,36 @@ impl Fill {
         self.progress().reset(discard_verified, fault);
         self.notify();
         self.run_blocking(move || partial.reset()).await
+    }
+}
+
+/// The `length` bytes of `pieces` after the first `skip`.
+fn slice(pieces: &[Bytes], mut skip: u64, mut length: u64) -> Vec<Bytes> {
+    let mut slices = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let from = skip.min(piece.len() as u64);
+        let to = (piece.len() as u64).min(from + length);
+        skip -= from;
+        length -= to - from;
+        if from < to {
+            // Both are at most the length of the piece, which is a usize.
+            let at = |offset: u64| usize::try_from(offset).unwrap_or(piece.len());
+            slices.push(piece.slice(at(from)..at(to)));
+        }
+    }
+    slices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slice_crosses_piece_borders() {
+        let pieces = [Bytes::from_static(b"abc"), Bytes::from_static(b"de"), Bytes::from_static(b"fgh")];
+        for (skip, length) in [(0, 8), (1, 3), (3, 2), (4, 4), (2, 0)] {
+            let whole: Vec<u8> = slice(&pieces, skip as u64, length as u64).concat();
+            assert_eq!(whole, b"abcdefgh"[skip..skip + length]);
+        }
     }
 }

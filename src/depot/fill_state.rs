@@ -1,17 +1,16 @@
 //! The states of a fill.
 
-use std::sync::Arc;
-
 use super::error::ReadError;
-use crate::cache::{Entry, Partial};
+use super::fill_bytes::FillBytes;
+use crate::cache::Entry;
 
 /// The state of a fill.
 #[derive(Clone)]
 pub(super) enum FillState {
     /// The size is not known yet.
     Starting,
-    /// Bytes are written to the partial blob.
-    Filling(Arc<Partial>),
+    /// Bytes are written to the disk, or are there and hashed.
+    Filling(FillBytes),
     /// Every byte is verified, and the blob is in the cache.
     Complete(Entry),
     /// The cache cannot store the blob: readers must bypass the cache.

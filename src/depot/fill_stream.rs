@@ -11,11 +11,11 @@ use super::bypass::Bypass;
 use super::error::ReadError;
 use super::facade::Depot;
 use super::fill::Fill;
+use super::fill_bytes::FillBytes;
 use super::fill_state::FillState;
 use super::progress::{HELD_TAIL, Readable, WaiterId};
 use super::settings::{Release, StreamOptions};
 use crate::asset::ByteRange;
-use crate::cache::Partial;
 use crate::error_chain::error_chain;
 use crate::task::blocking;
 
@@ -142,9 +142,9 @@ impl FillReader {
                     let blob = Blob::new(self.depot.clone(), Arc::clone(self.fill.asset()), entry);
                     return Ok(Next::Complete(BlobStream::new(blob, rest, self.options.delivery)));
                 }
-                FillState::Filling(partial) => {
-                    self.options.check_size(partial.size())?;
-                    match self.read_available(partial).await? {
+                FillState::Filling(stored) => {
+                    self.options.check_size(stored.size())?;
+                    match self.read_available(stored).await? {
                         Available::Bytes(bytes) => return Ok(Next::Bytes(bytes)),
                         Available::Discarded => continue,
                         Available::Nothing => {}
@@ -157,7 +157,7 @@ impl FillReader {
     }
 
     /// Reads the next bytes that may be sent now.
-    async fn read_available(&mut self, partial: Arc<Partial>) -> Result<Available, ReadError> {
+    async fn read_available(&mut self, stored: FillBytes) -> Result<Available, ReadError> {
         let whole_only = self.options.release == Release::Whole;
         let readable = self.fill.progress().readable(self.at, self.end, self.tail, whole_only);
         let (range, generation) = match readable {
@@ -165,7 +165,7 @@ impl FillReader {
             Readable::Verified(range) => (range, None),
             Readable::Unverified(range, generation) => (range, Some(generation)),
         };
-        let bytes = read(partial, ByteRange::new(range.start, range.end.min(range.start + FILL_FRAME))).await?;
+        let bytes = read(stored, ByteRange::new(range.start, range.end.min(range.start + FILL_FRAME))).await?;
         if generation.is_some_and(|read| read != self.fill.progress().generation()) {
             return Ok(Available::Discarded);
         }
@@ -184,10 +184,10 @@ impl FillReader {
     }
 }
 
-async fn read(partial: Arc<Partial>, range: ByteRange) -> Result<Bytes, ReadError> {
+async fn read(stored: FillBytes, range: ByteRange) -> Result<Bytes, ReadError> {
     let work = move || {
         let mut data = vec![0; usize::try_from(range.len()).unwrap_or_default()];
-        partial.read_at(range.start, &mut data).map(|()| Bytes::from(data))
+        stored.read_at(range.start, &mut data).map(|()| Bytes::from(data))
     };
     blocking(work).await.map_err(|error| ReadError::Disk(error_chain(&error).to_string()))
 }

@@ -1,6 +1,7 @@
 //! The task of one fill: tries the sources in order, fetches parts over several connections, hashes what is written, and
 //! admits the verified blob to the cache.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,23 +12,25 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::error::ReadError;
+use super::claim::Claim;
 use super::fill::Fill;
 use super::fill_guard::{FillEnd, FillGuard};
 use super::fill_history::FillHistory;
 use super::fill_state::FillState;
 use super::hashing;
+use super::ladder::{self, Next, Rung};
 use super::outcome::FillOutcome;
 use super::part_fetcher::PartFetcher;
-use super::partial_state::{PartialState, note, same_object};
+use super::partial_state::PartialState;
 use super::resuming_read::ResumingRead;
 use super::settings::FillSettings;
+use super::source_access::SourceAccess;
 use super::source_error::{SourceError, Spoiled};
-use super::source_failures::{RETRY_AFTER, SourceFailures};
-use crate::asset::{BlockList, ByteRange, SourceUrl, Verifier};
+use super::source_failures::SourceFailures;
+use crate::asset::{BlockList, ByteRange, Digest, SourceUrl, VerifiedDigest, Verifier};
 use crate::cache::{Cache, CacheError, Entry};
 use crate::error_chain::error_chain;
-use crate::origin::{Origins, Validator};
+use crate::origin::Origins;
 use crate::span;
 use crate::task::{self, blocking};
 
@@ -39,6 +42,13 @@ const BUSY_INTERVAL: Duration = Duration::from_millis(50);
 /// at most one chunk per connection, and what was not yet on disk. Each chunk costs about 50 bytes of log.
 const MAX_CHUNK: u64 = 256 << 10;
 
+/// How many bytes longer than the known size a stream may say to be: lengths that are wrong by one, or by a line end, occur.
+/// A larger difference is another object, which is not read to its end.
+const LENGTH_SLACK: u64 = 2;
+
+/// The largest body of unknown length, in bytes, that is read only once: kernels and files of installers fit.
+const MEASURED_IN_MEMORY: u64 = 32 << 20;
+
 /// Everything that the task of a fill needs.
 pub(super) struct FillTask {
     pub(super) fill: Arc<Fill>,
@@ -49,6 +59,8 @@ pub(super) struct FillTask {
     pub(super) settings: FillSettings,
     /// One permit for each running fill.
     pub(super) permits: Arc<Semaphore>,
+    /// One permit for each large blob of the cache that is hashed.
+    pub(super) hash_permits: Arc<Semaphore>,
     /// Cancelled when the depot closes.
     pub(super) stop: CancellationToken,
     pub(super) history: Arc<FillHistory>,
@@ -61,10 +73,15 @@ impl FillTask {
     pub(super) async fn run(self, block_list: BoxFuture<'static, Option<Arc<BlockList>>>) {
         let mut guard = FillGuard::new(Arc::clone(&self.fill), Arc::clone(&self.history));
         let span = guard.span();
-        let mut partial = None;
+        let (mut partial, mut stored) = (None, 0);
         let work = async {
             if let Some(previous) = &self.previous {
                 previous.wait_ended().await;
+            }
+            // Without a permit and a block list: what is on the disk must not wait for an origin.
+            if let Some((size, end)) = self.verify_stored().await {
+                stored = size;
+                return end;
             }
             let block_list = block_list.await;
             // The semaphore is never closed.
@@ -78,37 +95,38 @@ impl FillTask {
             None => FillEnd::cancelled(),
         };
         self.fill.wait_idle().await;
-        guard.set_end(end, partial.map_or(0, |state| state.reused));
+        guard.set_end(end, partial.map_or(stored, |state| state.reused));
+        // The readers no longer wait.
+        drop(guard);
+        blocking(move || self.cache.save_records()).await;
     }
 
     /// Tries the sources in order until one provides the blob.
     async fn try_sources(&self, block_list: Option<&Arc<BlockList>>, partial: &mut Option<PartialState>) -> FillEnd {
-        let asset = &self.fill.asset().name;
+        let asset = self.fill.asset();
+        let size = asset.size.or(block_list.map(|list| list.size()));
+        let access = |source| SourceAccess::new(&asset.name, &self.origins, source, size, self.settings.retries);
+        let mut queue: VecDeque<_> = self.sources.iter().map(|source| Arc::new(access(source))).collect();
         let mut failures = SourceFailures::default();
-        for source in &self.sources {
-            let error = match self.try_source(source, block_list, partial).await {
+        while let Some(access) = queue.pop_front() {
+            let error = match self.attempt(&access, block_list, partial).await {
                 Ok(entry) => {
                     return FillEnd { outcome: FillOutcome::Complete, state: FillState::Complete(entry), detail: None };
                 }
                 Err(error) => error,
             };
-            match error {
-                SourceError::Cache(error) => return not_stored(&error, partial.as_ref()).await,
+            self.fill.wait_idle().await;
+            let next = match error {
                 SourceError::Panicked(error) => return FillEnd::panicked(error),
-                SourceError::WrongWhole(reason)
-                | SourceError::WrongBlock(reason)
-                | SourceError::WrongLength(reason) => {
-                    warn!(%asset, %source, reason, "source has wrong bytes");
-                    failures.add_wrong_bytes(source, &reason);
-                }
-                SourceError::Changed => failures.add_changed(source),
-                SourceError::Origin(error) => {
-                    warn!(%asset, %source, %error, "source not readable");
-                    failures.add_error(&error);
-                }
-            }
-            if let Some(state) = partial {
-                state.single_source = self.fill.progress().written() == 0;
+                SourceError::Cache(error) => Err(error),
+                error => self.after_failure(&access, error, partial.as_mut(), &mut failures).await,
+            };
+            match next {
+                Ok(Next::Lower(_)) => queue.push_front(access),
+                // A source that has not been tried yet is more likely to be right.
+                Ok(Next::Afresh) => queue.push_back(access),
+                Ok(Next::GiveUp) => {}
+                Err(error) => return not_stored(&error, partial.as_ref()).await,
             }
         }
         let (outcome, error) = failures.into_outcome();
@@ -119,89 +137,149 @@ impl FillTask {
         FillEnd { outcome, state: FillState::Failed(error), detail }
     }
 
-    /// Tries one source; a second time if the object changed, or if bytes of another origin may be what is wrong.
-    async fn try_source(
+    /// Decides what to do with a source after a failed attempt, and discards the bytes that `error` makes worthless. Nothing
+    /// may be using the partial blob.
+    async fn after_failure(
         &self,
-        source: &SourceUrl,
-        block_list: Option<&Arc<BlockList>>,
-        partial: &mut Option<PartialState>,
-    ) -> Result<Entry, SourceError> {
-        let asset = &self.fill.asset().name;
-        let error = match self.attempt(source, block_list, partial).await {
-            Ok(entry) => return Ok(entry),
-            Err(error) => error,
-        };
-        let was_mixed = partial.as_ref().is_some_and(|state| !state.single_source);
-        self.discard_spoiled(&error, source, partial.as_mut()).await?;
-        match &error {
-            SourceError::Changed => warn!(%asset, %source, "object changed while it was read: restarting"),
-            SourceError::WrongWhole(reason) if was_mixed => {
-                warn!(%asset, %source, reason, "wrong digest: restarting without reused bytes");
-            }
-            _ => return Err(error),
-        }
-        let result = self.attempt(source, block_list, partial).await;
-        if let Err(error) = &result {
-            self.discard_spoiled(error, source, partial.as_mut()).await?;
-        }
-        result
-    }
-
-    /// After a failed attempt: waits until nothing uses the partial blob, and discards the bytes that `error` makes
-    /// worthless.
-    async fn discard_spoiled(
-        &self,
-        error: &SourceError,
-        source: &SourceUrl,
+        access: &SourceAccess,
+        error: SourceError,
         partial: Option<&mut PartialState>,
-    ) -> Result<(), CacheError> {
-        self.fill.wait_idle().await;
-        match (partial, error.spoiled(source)) {
-            (Some(state), Some(Spoiled { verified_too, fault })) => state.reset(&self.fill, verified_too, fault).await,
-            _ => Ok(()),
+        failures: &mut SourceFailures,
+    ) -> Result<Next, CacheError> {
+        let (asset, source) = (&self.fill.asset().name, access.source());
+        let mut next = ladder::next(access.rung(), error.seen(access, partial.as_deref()));
+        if let (Some(state), Some(Spoiled { verified_too, fault })) = (partial, error.spoiled(source)) {
+            state.reset(&self.fill, verified_too, fault).await?;
         }
+        match next {
+            Next::Lower(rung) => access.lower_to(rung, &error),
+            Next::Afresh if access.restart() => {
+                warn!(%asset, %source, reason = %error, "wrong bytes of several replies: discarded");
+                access.lower_to(Rung::Stream, &error);
+            }
+            Next::Afresh | Next::GiveUp => {
+                next = Next::GiveUp;
+                failures.add(access, error, asset);
+            }
+        }
+        Ok(next)
     }
 
-    /// Fills from one source, once.
+    /// Fills from one source, once, on its rung of the ladder.
     async fn attempt(
         &self,
-        source: &SourceUrl,
+        access: &Arc<SourceAccess>,
         block_list: Option<&Arc<BlockList>>,
         partial: &mut Option<PartialState>,
     ) -> Result<Entry, SourceError> {
-        let known_size = self.fill.asset().size.or(block_list.map(|list| list.size()));
+        let known_size = match self.fill.asset().size.or(block_list.map(|list| list.size())) {
+            None if access.rung() == Rung::Measured => return self.measure(access, block_list, partial).await,
+            known => known,
+        };
         if let (None, Some(size)) = (&partial, known_size) {
             *partial = Some(self.open_partial(size, block_list).await?);
         }
-        self.fill.progress().release_all();
-        let claim = match partial {
-            Some(_) => self.fill.progress().claim(),
+        let range = match partial {
             // The reply to the first part reports the size.
-            None => Some(ByteRange::new(0, self.settings.part_size)),
+            None => ByteRange::new(0, self.settings.part_size),
+            Some(state) => match Claim::next(&self.fill) {
+                Some(claim) => claim.range(),
+                // All bytes were written by an earlier run: only the verification is left.
+                None => {
+                    state.single_stream = false;
+                    return self.complete(state, access, None).await;
+                }
+            },
         };
-        let range = match (partial.as_ref(), claim) {
-            (_, Some(range)) => range,
-            // All bytes were written by an earlier run: only the verification is left.
-            (Some(state), None) => return self.complete(state, source, None, None).await,
-            (None, None) => return Err(SourceError::Changed),
-        };
-        let read = ResumingRead::open(&self.origins, source, range, None, self.settings.retries).await?;
-        check_length(&read, known_size)?;
-        self.discard_other_size(partial, read.total()).await?;
+        let mut read = ResumingRead::open(access, range, true).await?;
+        let size = self.size_from(&read, known_size)?;
+        self.discard_other_size(partial, access, size).await?;
         let state = match partial {
             Some(state) => state,
-            None => partial.insert(self.open_partial(read.total(), block_list).await?),
+            None => partial.insert(self.open_partial(size, block_list).await?),
         };
-        self.check_note(state, note(source, read.validator())).await?;
-        let validator = read.validator().cloned();
-        self.complete(state, source, validator, self.missing_of(read)).await
+        if read.is_stream() {
+            read.widen_to(size);
+        }
+        read.set_alone(read.is_stream());
+        let is_whole = read.rest() == ByteRange::whole(size);
+        state.single_stream = is_whole && self.fill.progress().written() == 0;
+        let (noted, note) = (Arc::clone(&state.partial), access.note());
+        blocking(move || noted.set_note(&note)).await?;
+        self.complete(state, access, self.missing_of(read)).await
     }
 
-    /// Deletes an empty partial blob of another size than `total`. An earlier source reported that size; it is only kept
-    /// together with bytes of that source.
-    async fn discard_other_size(&self, partial: &mut Option<PartialState>, total: u64) -> Result<(), SourceError> {
+    /// The size of the object that `read` has begun. Fails if it is not `known_size`.
+    fn size_from(&self, read: &ResumingRead, known_size: Option<u64>) -> Result<u64, SourceError> {
+        match (read.total(), known_size) {
+            (Some(0), None) if self.fill.asset().digest != Digest::of(b"") => {
+                Err(SourceError::WrongLength("it has no bytes".to_owned()))
+            }
+            (Some(total), Some(known)) if total != known => {
+                // The stream is cut at the known size.
+                let is_slip = read.is_stream() && total > known && total - known <= LENGTH_SLACK;
+                let wrong = || SourceError::WrongLength(format!("it has {total} bytes, expected {known}"));
+                is_slip.then_some(known).ok_or_else(wrong)
+            }
+            (total, known) => known.or(total).ok_or(SourceError::NoLength),
+        }
+    }
+
+    /// Reads the whole to learn its size, which is its size indeed if it has the digest, and fills with that. A small body is
+    /// kept in memory; a larger one is read twice.
+    async fn measure(
+        &self,
+        access: &Arc<SourceAccess>,
+        block_list: Option<&Arc<BlockList>>,
+        partial: &mut Option<PartialState>,
+    ) -> Result<Entry, SourceError> {
+        let mut read = ResumingRead::open(access, ByteRange::whole(u64::MAX), true).await?;
+        let mut verifier = Verifier::new();
+        let mut kept = Vec::new();
+        while let Some((_, bytes)) = read.chunk().await? {
+            self.fill.add_received(bytes.len() as u64);
+            let hashed = bytes.clone();
+            verifier = self
+                .fill
+                .run_blocking(move || {
+                    verifier.update(&hashed);
+                    verifier
+                })
+                .await;
+            if verifier.length() <= MEASURED_IN_MEMORY {
+                kept.push(bytes);
+            }
+        }
+        let size = verifier.length();
+        self.check_digest(verifier)?;
+        let state = partial.insert(self.open_partial(size, block_list).await?);
+        let rest = if size <= MEASURED_IN_MEMORY {
+            Arc::clone(&self.fill).write(Arc::clone(&state.partial), 0, kept).await?;
+            None
+        } else {
+            warn!(
+                asset = %self.fill.asset().name, source = %access.source(), size,
+                "length not sent: reading twice; set the asset's size in the catalog"
+            );
+            drop(kept);
+            let mut read = ResumingRead::open(access, ByteRange::whole(size), true).await?;
+            read.widen_to(size);
+            Some(read)
+        };
+        state.single_stream = state.reused == 0;
+        self.complete(state, access, rest).await
+    }
+
+    /// Deletes a partial blob of another size than `total`, which `access` reports. Bytes that an earlier source wrote under
+    /// its size are kept, unless this is what a plain GET reports.
+    async fn discard_other_size(
+        &self,
+        partial: &mut Option<PartialState>,
+        access: &SourceAccess,
+        total: u64,
+    ) -> Result<(), SourceError> {
         let Some(earlier) = partial.as_ref().filter(|state| state.partial.size() != total) else { return Ok(()) };
-        if self.fill.progress().written() > 0 {
+        if self.fill.progress().written() > 0 && !access.is_stream() {
             let size = earlier.partial.size();
             return Err(SourceError::WrongLength(format!("it has {total} bytes, an earlier source has {size}")));
         }
@@ -226,13 +304,13 @@ impl FillTask {
         };
         self.fill.start(Arc::clone(&partial), chunk_size, part_size, block_list.cloned());
         let reused = self.fill.progress().written();
-        Ok(PartialState { partial, reused, single_source: reused == 0 })
+        Ok(PartialState { partial, reused, single_stream: false })
     }
 
     /// The part of an open read that is missing. `None` if nothing of it is: an earlier run may have written what was
     /// requested to learn the size.
     fn missing_of(&self, mut read: ResumingRead) -> Option<ResumingRead> {
-        if !read.ignored_range() {
+        if !read.is_stream() {
             let rest = read.rest();
             let gap = *self.fill.progress().missing(rest).first().filter(|gap| gap.start == rest.start)?;
             read.narrow_to(gap);
@@ -240,27 +318,14 @@ impl FillTask {
         Some(read)
     }
 
-    /// Discards reused bytes if the object has changed since they were written, and stores the note of the object.
-    async fn check_note(&self, state: &mut PartialState, note: String) -> Result<(), SourceError> {
-        if state.partial.note().is_some_and(|stored| !same_object(&stored, &note)) {
-            let reason = "the object changed since an earlier run".to_owned();
-            let fault = ReadError::Unavailable { reason, retry_after: RETRY_AFTER };
-            state.reset(&self.fill, false, fault).await?;
-        }
-        let partial = Arc::clone(&state.partial);
-        blocking(move || partial.set_note(&note)).await?;
-        Ok(())
-    }
-
     /// Fetches what is missing, then verifies the whole and admits it to the cache.
     async fn complete(
         &self,
         state: &PartialState,
-        source: &SourceUrl,
-        validator: Option<Validator>,
+        access: &Arc<SourceAccess>,
         first: Option<ResumingRead>,
     ) -> Result<Entry, SourceError> {
-        let verifier = self.fetch_all(state, source, validator, first).await?;
+        let verifier = self.fetch_all(state, access, first).await?;
         self.admit(state, verifier).await
     }
 
@@ -268,27 +333,17 @@ impl FillTask {
     async fn fetch_all(
         &self,
         state: &PartialState,
-        source: &SourceUrl,
-        validator: Option<Validator>,
+        access: &Arc<SourceAccess>,
         first: Option<ResumingRead>,
     ) -> Result<Verifier, SourceError> {
-        let mut connections = self.settings.connections.max(1);
-        if let Some(first) = &first {
-            let mut progress = self.fill.progress();
-            progress.release_all();
-            progress.claim_range(first.rest());
-            if first.ignored_range() {
-                connections = 1;
-            }
-        }
+        let is_stream = access.is_stream() || first.as_ref().is_some_and(ResumingRead::is_stream);
+        let connections = if is_stream { 1 } else { self.settings.connections.max(1) };
         let fetcher = Arc::new(PartFetcher {
             fill: Arc::clone(&self.fill),
             partial: Arc::clone(&state.partial),
-            origins: self.origins.clone(),
-            source: source.clone(),
-            validator,
-            retries: self.settings.retries,
+            access: Arc::clone(access),
         });
+        let first = first.map(|read| (Claim::of(&self.fill, read.rest()), read));
         let mut fetchers = JoinSet::new();
         fetchers.spawn(self.fill.track(span::carry(Arc::clone(&fetcher).run(first))));
         for _ in 1..connections {
@@ -296,7 +351,7 @@ impl FillTask {
         }
         let hashing = hashing::hash_whole(Arc::clone(&self.fill), Arc::clone(&state.partial));
         let hashing = hashing.map(|result| result.map_err(SourceError::Cache));
-        let blocks = hashing::verify_blocks(&self.fill, &state.partial, source);
+        let blocks = hashing::verify_blocks(&self.fill, &state.partial, access.source());
         let ((), (), verifier) = tokio::try_join!(Self::join_all(fetchers), blocks, hashing)?;
         Ok(verifier)
     }
@@ -315,21 +370,17 @@ impl FillTask {
     ///
     /// If the disk fails to admit it, it may have lost bytes that were hashed, so the proof is not used again.
     async fn admit(&self, state: &PartialState, verifier: Verifier) -> Result<Entry, SourceError> {
-        let expected = self.fill.asset().digest;
-        let proof = verifier.verify(&expected).map_err(|found| {
-            SourceError::WrongWhole(format!("its bytes have the SHA-256 {found}, the catalog has {expected}"))
-        })?;
+        let proof = self.check_digest(verifier)?;
         let partial = Arc::clone(&state.partial);
         Ok(self.fill.run_blocking(move || partial.admit(proof)).await?)
     }
-}
 
-/// Fails if the object's length is not `expected`.
-fn check_length(read: &ResumingRead, expected: Option<u64>) -> Result<(), SourceError> {
-    let total = read.total();
-    match expected.filter(|expected| *expected != total) {
-        Some(expected) => Err(SourceError::WrongLength(format!("it has {total} bytes, expected {expected}"))),
-        None => Ok(()),
+    /// Verifies the hash of the whole.
+    fn check_digest(&self, verifier: Verifier) -> Result<VerifiedDigest, SourceError> {
+        let expected = self.fill.asset().digest;
+        verifier.verify(&expected).map_err(|found| {
+            SourceError::WrongWhole(format!("its bytes have the SHA-256 {found}, the catalog has {expected}"))
+        })
     }
 }
 

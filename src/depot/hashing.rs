@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::fill::Fill;
+use super::fill_bytes::FillBytes;
 use super::source_error::SourceError;
 use crate::asset::{ByteRange, Digest, SourceUrl, Verifier};
-use crate::cache::{CacheError, Partial};
+use crate::cache::{CacheError, Partial, UnverifiedBlob};
 
 /// Bytes per read: large against the cost of a system call, small enough to stay in a core's cache.
 const READ_SIZE: u64 = 256 << 10;
@@ -17,7 +18,8 @@ const JOB_SIZE: u64 = 64 << 20;
 
 /// Hashes the stable prefix of the fill as it grows, until every byte is hashed.
 pub(super) async fn hash_whole(fill: Arc<Fill>, partial: Arc<Partial>) -> Result<Verifier, CacheError> {
-    let (mut verifier, size) = (Verifier::new(), partial.size());
+    let (mut verifier, stored) = (Verifier::new(), FillBytes::Partial(partial));
+    let size = stored.size();
     let mut changes = fill.subscribe();
     while verifier.length() < size {
         let at = verifier.length();
@@ -27,18 +29,37 @@ pub(super) async fn hash_whole(fill: Arc<Fill>, partial: Arc<Partial>) -> Result
             let _ = changes.changed().await;
             continue;
         }
-        let (partial, hashed) = (Arc::clone(&partial), Arc::clone(&fill));
-        verifier = fill
-            .run_blocking(move || {
-                read_pieces(&partial, ByteRange::new(at, end), |bytes| {
-                    verifier.update(bytes);
-                    hashed.add_hashed(bytes.len() as u64);
-                })?;
-                Ok(verifier)
-            })
-            .await?;
+        verifier = hash_more(&fill, stored.clone(), verifier, end).await?;
     }
     Ok(verifier)
+}
+
+/// Hashes a blob that is on the disk.
+pub(super) async fn hash_blob(fill: &Arc<Fill>, blob: Arc<UnverifiedBlob>) -> Result<Verifier, CacheError> {
+    let (mut verifier, stored) = (Verifier::new(), FillBytes::Blob(blob));
+    while verifier.length() < stored.size() {
+        let end = stored.size().min(verifier.length() + JOB_SIZE);
+        verifier = hash_more(fill, stored.clone(), verifier, end).await?;
+    }
+    Ok(verifier)
+}
+
+/// Hashes the bytes from where `verifier` is up to `end`.
+async fn hash_more(
+    fill: &Arc<Fill>,
+    stored: FillBytes,
+    mut verifier: Verifier,
+    end: u64,
+) -> Result<Verifier, CacheError> {
+    let hashed = Arc::clone(fill);
+    fill.run_blocking(move || {
+        read_pieces(&stored, ByteRange::new(verifier.length(), end), |bytes| {
+            verifier.update(bytes);
+            hashed.add_hashed(bytes.len() as u64);
+        })?;
+        Ok(verifier)
+    })
+    .await
 }
 
 /// Verifies each block once it is written, until all are. A block with wrong bytes is fetched again, once. Returns at once
@@ -85,18 +106,18 @@ async fn has_digest(
 ) -> Result<bool, CacheError> {
     let check = fill.run_blocking(move || {
         let mut verifier = Verifier::new();
-        read_pieces(&partial, range, |bytes| verifier.update(bytes))?;
+        read_pieces(&FillBytes::Partial(partial), range, |bytes| verifier.update(bytes))?;
         Ok(verifier.verify(&expected).is_ok())
     });
     check.await
 }
 
-fn read_pieces(partial: &Partial, range: ByteRange, mut each: impl FnMut(&[u8])) -> Result<(), CacheError> {
+fn read_pieces(stored: &FillBytes, range: ByteRange, mut each: impl FnMut(&[u8])) -> Result<(), CacheError> {
     let mut buffer = vec![0; usize::try_from(READ_SIZE.min(range.len())).unwrap_or_default()];
     let mut at = range.start;
     while at < range.end {
         let length = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(buffer.len());
-        partial.read_at(at, &mut buffer[..length])?;
+        stored.read_at(at, &mut buffer[..length])?;
         each(&buffer[..length]);
         at += length as u64;
     }

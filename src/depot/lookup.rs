@@ -5,9 +5,13 @@ use std::sync::Arc;
 use super::error::ReadError;
 use super::facade::Depot;
 use super::fill_state::FillState;
+use super::interest::InterestKind;
+use super::ladder::Rung;
 use super::resuming_read::ResumingRead;
 use super::snapshot::Snapshot;
-use super::source_failures::SourceFailures;
+use super::source_access::SourceAccess;
+use super::source_error::SourceError;
+use super::source_failures::{RETRY_AFTER, SourceFailures};
 use crate::asset::{ByteRange, Digest, SourceUrl};
 use crate::cache::Entry;
 use crate::catalog::Asset;
@@ -19,6 +23,8 @@ pub(super) enum Lookup {
     Cached(Entry),
     /// A blob of this size, which cannot be opened.
     Unreadable(u64),
+    /// A blob whose fill hashes it first.
+    Unverified,
     /// No blob.
     Missing,
 }
@@ -30,15 +36,16 @@ impl Depot {
         if let Some(entry) = cache.get_if_open(digest) {
             return Lookup::Cached(entry);
         }
-        if cache.size_of(digest).is_none() {
-            return Lookup::Missing;
+        // The seal of an unverified blob may verify it when it is opened.
+        if cache.size_of(digest).is_some() || self.is_unverified(digest) {
+            let (opening, key) = (cache.clone(), *digest);
+            match (blocking(move || opening.get(&key)).await, cache.size_of(digest)) {
+                (Some(entry), _) => return Lookup::Cached(entry),
+                (None, Some(size)) => return Lookup::Unreadable(size),
+                (None, None) => {}
+            }
         }
-        let (opening, key) = (cache.clone(), *digest);
-        match (blocking(move || opening.get(&key)).await, cache.size_of(digest)) {
-            (Some(entry), _) => Lookup::Cached(entry),
-            (None, Some(size)) => Lookup::Unreadable(size),
-            (None, None) => Lookup::Missing,
-        }
+        if self.is_unverified(digest) { Lookup::Unverified } else { Lookup::Missing }
     }
 
     /// The asset's size in bytes, if the cache, the catalog or an active fill has it. Memory only.
@@ -46,7 +53,7 @@ impl Depot {
         let filling = || {
             let state = self.active_fills().get(&asset.digest).map(|fill| fill.state());
             match state? {
-                FillState::Filling(partial) => Some(partial.size()),
+                FillState::Filling(stored) => Some(stored.size()),
                 FillState::Complete(entry) => Some(entry.size()),
                 _ => None,
             }
@@ -54,10 +61,18 @@ impl Depot {
         self.shared.cache.size_of(&asset.digest).or(asset.size).or_else(filling)
     }
 
-    /// The asset's size in bytes. If it is not known, sends one request to the origin; that starts no fill.
+    /// The asset's size in bytes. If it is not known, sends one request to the origin. That starts no fill, unless the origin
+    /// does not say the size. If the blob is on the disk and unverified, hashes it instead.
     pub async fn size(&self, asset: &Arc<Asset>) -> Result<u64, ReadError> {
         if let Some(size) = self.known_size(asset) {
             return Ok(size);
+        }
+        if self.is_unverified(&asset.digest) {
+            // If that fails, the origin is asked, and its error is the one that counts.
+            let _ = Box::pin(self.fetch(asset)).await;
+            if let Some(size) = self.known_size(asset) {
+                return Ok(size);
+            }
         }
         let snapshot = self.snapshot();
         let sources = snapshot.sources(asset);
@@ -66,18 +81,48 @@ impl Depot {
             return Err(error);
         }
         // Also while a fill is active: it may wait for its permit before it learns the size.
+        let request = async {
+            match request_size(&snapshot, asset, &sources).await? {
+                Some(size) => Ok(size),
+                None => self.measured_size(asset).await,
+            }
+        };
         // Boxed: inline it would add 6 KiB to the future of every request, which is moved for each request.
-        let request = Box::pin(snapshot.replies.sizes.try_get_with(key, request_size(&snapshot, &sources))).await;
+        let request = Box::pin(snapshot.replies.sizes.try_get_with(key, request)).await;
         request.map_err(|error| snapshot.replies.record_failure(key, ReadError::clone(&error)))
+    }
+
+    /// The size of an asset whose sources do not say it. Starts or joins its fill, which learns the size from the bytes.
+    async fn measured_size(&self, asset: &Arc<Asset>) -> Result<u64, ReadError> {
+        let Some((fill, _)) = self.join_fill(asset, InterestKind::Permanent)? else {
+            return self.shared.cache.size_of(&asset.digest).ok_or_else(unknown_size);
+        };
+        match fill.wait_started().await {
+            FillState::Filling(partial) => Ok(partial.size()),
+            FillState::Complete(entry) => Ok(entry.size()),
+            FillState::Failed(error) => Err(error),
+            FillState::Starting | FillState::NotStored(_) => Err(unknown_size()),
+        }
     }
 }
 
-/// Requests the size from the sources, in order.
-async fn request_size(snapshot: &Snapshot, sources: &[SourceUrl]) -> Result<u64, ReadError> {
+fn unknown_size() -> ReadError {
+    let reason = "no source says how long it is; set its size in the catalog".to_owned();
+    ReadError::Unavailable { reason, retry_after: RETRY_AFTER }
+}
+
+/// Requests the size from the sources, in order. `None` if one has the object but does not say its size.
+async fn request_size(snapshot: &Snapshot, asset: &Asset, sources: &[SourceUrl]) -> Result<Option<u64>, ReadError> {
     let mut failures = SourceFailures::default();
     for source in sources {
-        let first_byte = ByteRange::new(0, 1);
-        match ResumingRead::open(&snapshot.origins, source, first_byte, None, snapshot.settings.retries).await {
+        let access = SourceAccess::new(&asset.name, &snapshot.origins, source, None, snapshot.settings.retries);
+        let access = Arc::new(access);
+        let mut opened = ResumingRead::open(&access, ByteRange::new(0, 1), true).await;
+        if opened.as_ref().is_ok_and(|read| read.total().is_none()) && !access.is_stream() {
+            access.lower_to(Rung::Stream, &SourceError::NoLength);
+            opened = ResumingRead::open(&access, ByteRange::new(0, 1), true).await;
+        }
+        match opened {
             Ok(read) => return Ok(read.total()),
             Err(error) => failures.add_error(&error),
         }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::claim::Claim;
 use super::fill::Fill;
 use super::resuming_read::ResumingRead;
+use super::source_access::SourceAccess;
 use super::source_error::SourceError;
-use crate::asset::{ByteRange, SourceUrl};
+use crate::asset::ByteRange;
 use crate::cache::{CacheError, Partial};
-use crate::origin::{OriginError, Origins, Validator};
 
 /// Bytes per write to the disk: few system calls, and readers wait for little.
 const BATCH_SIZE: u64 = 1 << 20;
@@ -18,54 +19,42 @@ const BATCH_SIZE: u64 = 1 << 20;
 pub(super) struct PartFetcher {
     pub(super) fill: Arc<Fill>,
     pub(super) partial: Arc<Partial>,
-    pub(super) origins: Origins,
-    pub(super) source: SourceUrl,
-    /// The validator that the object must keep, if the source sends one.
-    pub(super) validator: Option<Validator>,
-    pub(super) retries: u32,
+    pub(super) access: Arc<SourceAccess>,
 }
 
 impl PartFetcher {
     /// Fetches part after part until none is missing. Starts with `first`, a read that is already open.
-    pub(super) async fn run(self: Arc<Self>, first: Option<ResumingRead>) -> Result<(), SourceError> {
+    pub(super) async fn run(self: Arc<Self>, first: Option<(Claim, ResumingRead)>) -> Result<(), SourceError> {
         let mut changes = self.fill.subscribe();
-        if let Some(read) = first {
-            self.store(read).await?;
+        if let Some((claim, read)) = first {
+            self.store(claim, read).await?;
         }
         loop {
-            let claim = {
-                let mut progress = self.fill.progress();
-                if progress.is_complete() {
-                    return Ok(());
-                }
-                progress.claim()
-            };
-            let Some(range) = claim else {
+            if self.fill.progress().is_complete() {
+                return Ok(());
+            }
+            let Some(claim) = Claim::next(&self.fill) else {
                 // Other connections fetch the rest. A bad block can be missing again.
                 let _ = changes.changed().await;
                 continue;
             };
-            self.store(self.open(range).await?).await?;
+            let read = self.open(claim.range()).await?;
+            self.store(claim, read).await?;
         }
     }
 
     async fn open(&self, range: ByteRange) -> Result<ResumingRead, SourceError> {
-        let opened = ResumingRead::open(&self.origins, &self.source, range, self.validator.clone(), self.retries).await;
-        let mut read = opened.map_err(|error| match error {
-            // The object existed a moment ago, so it was deleted or replaced.
-            OriginError::NotFound { .. } => SourceError::Changed,
-            error => error.into(),
-        })?;
-        if read.total() != self.partial.size() {
-            return Err(SourceError::Changed);
+        let mut read = ResumingRead::open(&self.access, range, self.access.is_stream()).await?;
+        let (size, total) = (self.partial.size(), read.total().unwrap_or(self.partial.size()));
+        if total != size && !read.is_stream() {
+            return Err(SourceError::WrongLength(format!("it has {total} bytes, expected {size}")));
         }
         read.narrow_to(range);
         Ok(read)
     }
 
-    /// Writes the missing bytes of `read`. Written bytes are skipped: they may be hashed or verified already.
-    async fn store(&self, mut read: ResumingRead) -> Result<(), SourceError> {
-        let claim = read.rest();
+    /// Writes the bytes of `read` that are missing.
+    async fn store(&self, claim: Claim, mut read: ResumingRead) -> Result<(), SourceError> {
         let mut batch = Batch::default();
         loop {
             // A batch takes the bytes that are available, and is written rather than wait for more.
@@ -74,16 +63,8 @@ impl PartFetcher {
             match next {
                 Some(Some((offset, bytes))) => {
                     self.fill.add_received(bytes.len() as u64);
-                    let missing = self.fill.progress().missing(ByteRange::new(offset, offset + bytes.len() as u64));
-                    for gap in missing {
-                        if !batch.pieces.is_empty() && batch.range.end != gap.start {
-                            self.write(&mut batch).await?;
-                        }
-                        // The gap lies within the chunk, whose length is a usize.
-                        let at = |position: u64| usize::try_from(position - offset).unwrap_or(usize::MAX);
-                        batch.add(gap, bytes.slice(at(gap.start)..at(gap.end)));
-                    }
-                    if batch.range.len() < BATCH_SIZE {
+                    batch.add(offset, bytes);
+                    if batch.length < BATCH_SIZE {
                         continue;
                     }
                 }
@@ -92,28 +73,31 @@ impl PartFetcher {
             }
             self.write(&mut batch).await?;
         }
-        self.fill.progress().release(claim);
+        drop(claim);
         self.fill.notify();
         Ok(())
     }
 
     async fn write(&self, batch: &mut Batch) -> Result<(), CacheError> {
-        let Batch { range, pieces } = std::mem::take(batch);
-        Arc::clone(&self.fill).write(Arc::clone(&self.partial), range.start, pieces).await
+        let Batch { start, pieces, .. } = std::mem::take(batch);
+        Arc::clone(&self.fill).write(Arc::clone(&self.partial), start, pieces).await
     }
 }
 
 /// Contiguous pieces for one write.
 #[derive(Default)]
 struct Batch {
-    range: ByteRange,
+    start: u64,
+    length: u64,
     pieces: Vec<Bytes>,
 }
 
 impl Batch {
-    fn add(&mut self, range: ByteRange, piece: Bytes) {
-        let start = if self.pieces.is_empty() { range.start } else { self.range.start };
-        self.range = ByteRange::new(start, range.end);
+    fn add(&mut self, offset: u64, piece: Bytes) {
+        if self.pieces.is_empty() {
+            self.start = offset;
+        }
+        self.length += piece.len() as u64;
         self.pieces.push(piece);
     }
 }

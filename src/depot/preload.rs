@@ -27,7 +27,9 @@ pub enum FetchError {
 pub struct AssetProgress {
     /// Whether the whole is cached, verified.
     pub cached: bool,
-    /// Bytes in the cache: all, or those of an active fill.
+    /// Whether its blob is on the disk and not verified.
+    pub unverified: bool,
+    /// Bytes on the disk: all, or those of an active fill.
     pub bytes: u64,
     /// The size in bytes, if it is known.
     pub size: Option<u64>,
@@ -80,7 +82,9 @@ impl Depot {
             return Ok(None);
         }
         let snapshot = self.snapshot();
-        if let Some(error) = snapshot.replies.failures.get(&snapshot.asset_key(asset)) {
+        // An unverified blob needs no origin.
+        let failure = snapshot.replies.failures.get(&snapshot.asset_key(asset));
+        if let Some(error) = failure.filter(|_| !self.is_unverified(&asset.digest)) {
             return Err(error.into());
         }
         Ok(self.join_fill(asset, interest)?.map(|(fill, _)| fill))
@@ -109,14 +113,18 @@ impl Depot {
     /// How much of the asset is cached. Memory only.
     pub fn progress(&self, asset: &Asset) -> AssetProgress {
         if let Some(size) = self.shared.cache.size_of(&asset.digest) {
-            return AssetProgress { cached: true, bytes: size, size: Some(size) };
+            return AssetProgress { cached: true, unverified: false, bytes: size, size: Some(size) };
+        }
+        let none = AssetProgress { size: asset.size, ..AssetProgress::default() };
+        if let Some(size) = self.shared.cache.unverified_size_of(&asset.digest) {
+            return AssetProgress { unverified: true, bytes: size, size: Some(asset.size.unwrap_or(size)), ..none };
         }
         let fill = self.active_fills().get(&asset.digest).cloned();
         match fill.as_ref().map(|fill| (fill, fill.state())) {
-            Some((fill, FillState::Filling(partial))) => {
-                AssetProgress { cached: false, bytes: fill.progress().written(), size: Some(partial.size()) }
+            Some((fill, FillState::Filling(stored))) => {
+                AssetProgress { bytes: fill.progress().written(), size: Some(stored.size()), ..none }
             }
-            _ => AssetProgress { cached: false, bytes: 0, size: asset.size },
+            _ => none,
         }
     }
 }

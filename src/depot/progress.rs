@@ -42,6 +42,8 @@ pub(super) struct FillProgress {
     /// Why the previous generation was discarded.
     fault: Option<ReadError>,
     written: RangeSet,
+    /// Bytes that are being written to the partial blob.
+    writing: RangeSet,
     claimed: RangeSet,
     verified: RangeSet,
     block_list: Option<Arc<BlockList>>,
@@ -62,7 +64,7 @@ impl FillProgress {
         (chunk_size, written_chunks): (u64, &[bool]),
     ) {
         (self.size, self.part_size, self.chunk_size) = (size, part_size.max(1), chunk_size.max(1));
-        (self.written, self.claimed, self.verified) = Default::default();
+        (self.written, self.writing, self.claimed, self.verified) = Default::default();
         self.block_list = block_list.filter(|list| list.size() == size);
         for (index, _) in written_chunks.iter().enumerate().filter(|(_, written)| **written) {
             self.written.insert(self.nth_range(index as u64, self.chunk_size));
@@ -86,13 +88,7 @@ impl FillProgress {
 
     /// The runs of `range` that are not written.
     pub(super) fn missing(&self, range: ByteRange) -> Vec<ByteRange> {
-        let mut gaps = Vec::new();
-        let mut rest = range;
-        while let Some(gap) = self.written.first_gap(rest) {
-            rest = ByteRange::new(gap.end, range.end);
-            gaps.push(gap);
-        }
-        gaps
+        gaps(&self.written, range)
     }
 
     /// How many bytes are written.
@@ -166,14 +162,20 @@ impl FillProgress {
         self.claimed.remove(range);
     }
 
-    /// Releases all claims.
-    pub(super) fn release_all(&mut self) {
-        self.claimed.clear();
-    }
-
     /// Claims `range`, which is being fetched already.
     pub(super) fn claim_range(&mut self, range: ByteRange) {
         self.claimed.insert(range);
+    }
+
+    /// Reserves the bytes of `range` that are neither written nor being written, for a write. Two connections may bring the
+    /// same bytes; those that are written may be hashed already and are never replaced.
+    pub(super) fn reserve_write(&mut self, range: ByteRange) -> Vec<ByteRange> {
+        let taken = self.written.union(&self.writing);
+        let gaps = gaps(&taken, range);
+        for gap in &gaps {
+            self.writing.insert(*gap);
+        }
+        gaps
     }
 
     /// Records that these bytes are written. Returns the chunks that are now complete.
@@ -182,6 +184,7 @@ impl FillProgress {
         let incomplete: Vec<u64> =
             touched.filter(|index| !self.written.covers(self.nth_range(*index, self.chunk_size))).collect();
         self.written.insert(range);
+        self.writing.remove(range);
         let complete =
             incomplete.into_iter().filter(|index| self.written.covers(self.nth_range(*index, self.chunk_size)));
         // A file with more chunks than a usize counts does not fit this machine.
@@ -230,6 +233,7 @@ impl FillProgress {
             self.verified.clear();
         }
         self.written = self.verified.clone();
+        self.writing.clear();
         self.claimed.clear();
     }
 
@@ -253,6 +257,17 @@ impl FillProgress {
             Readable::Nothing
         }
     }
+}
+
+/// The runs of `range` that are not in `set`.
+fn gaps(set: &RangeSet, range: ByteRange) -> Vec<ByteRange> {
+    let mut gaps = Vec::new();
+    let mut rest = range;
+    while let Some(gap) = set.first_gap(rest) {
+        rest = ByteRange::new(gap.end, range.end);
+        gaps.push(gap);
+    }
+    gaps
 }
 
 #[cfg(test)]

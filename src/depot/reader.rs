@@ -29,7 +29,7 @@ pub struct Reader {
     depot: Depot,
     asset: Arc<Asset>,
     size: u64,
-    /// The blob. `None` if it is not cached, or cannot be opened.
+    /// The blob. `None` if it is not cached, unverified, or cannot be opened.
     entry: Option<Entry>,
     /// Whether opening the asset started its fill.
     started_fill: bool,
@@ -44,7 +44,7 @@ impl Reader {
     /// Streams `range`, truncated to the asset's size. Returns when the first piece is available, so that an unavailable
     /// asset fails here, before a front end has sent a success status.
     ///
-    /// Starts or joins the fill of an asset that is not cached; the parts of the range move to the front of its queue.
+    /// Starts or joins the fill of an asset that is not cached. The fill fetches the parts of the range first.
     pub async fn stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
         let range = range.intersect(&ByteRange::whole(self.size));
         let stream = self.open_stream(range, delivery).await;
@@ -58,22 +58,31 @@ impl Reader {
 
     async fn open_stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
         let options = StreamOptions { size: self.size, delivery, release: self.depot.release() };
+        let mut opened = self.entry.clone();
         loop {
             // The blob may have been filled since the asset was opened.
-            let found = match &self.entry {
-                Some(entry) => Lookup::Cached(entry.clone()),
+            let found = match opened.take() {
+                Some(entry) => Lookup::Cached(entry),
                 None => self.depot.look_up(&self.asset.digest).await,
             };
-            if let Lookup::Cached(entry) = found {
-                options.check_size(entry.size())?;
-                let state = if self.started_fill { CacheState::Miss } else { CacheState::Hit };
-                let blob = Blob::new(self.depot.clone(), Arc::clone(&self.asset), entry);
-                return self.blob_stream(blob, range, delivery, state).await;
-            }
+            let streams_past_cache = match found {
+                Lookup::Cached(entry) => {
+                    options.check_size(entry.size())?;
+                    let state = if self.started_fill { CacheState::Miss } else { CacheState::Hit };
+                    let blob = Blob::new(self.depot.clone(), Arc::clone(&self.asset), entry);
+                    match self.blob_stream(blob, range, delivery, state).await? {
+                        Some(stream) => return Ok(stream),
+                        // It is looked up again.
+                        None => continue,
+                    }
+                }
+                Lookup::Unreadable(_) => true,
+                Lookup::Unverified => false,
+                Lookup::Missing => self.depot.shared.no_space.contains_key(&self.asset.digest),
+            };
             // Boxed below: a request for a cached blob need not carry the state of a fill.
             let bypass = self.bypass(range);
-            let unreadable = matches!(found, Lookup::Unreadable(_));
-            if unreadable || self.depot.shared.no_space.contains_key(&self.asset.digest) {
+            if streams_past_cache {
                 return Box::pin(ByteStream::bypass(bypass.await, range.len())).await;
             }
             if let Some((fill, state)) = self.depot.join_fill(&self.asset, InterestKind::Permanent)? {
@@ -84,20 +93,21 @@ impl Reader {
         }
     }
 
+    /// A stream of a cached blob. `None` if its file was changed since it was verified.
     async fn blob_stream(
         &self,
         blob: Blob,
         range: ByteRange,
         delivery: Delivery,
         state: CacheState,
-    ) -> Result<ByteStream, ReadError> {
+    ) -> Result<Option<ByteStream>, ReadError> {
         if blob.size() > HOT_BLOB {
-            return Ok(ByteStream::blob(blob, range, delivery, state));
+            return Ok(blob.is_unchanged().then(|| ByteStream::blob(blob, range, delivery, state)));
         }
-        let bytes = self.depot.hot(blob).await?;
+        let Some(bytes) = self.depot.hot(blob).await? else { return Ok(None) };
         // Truncated to the size above, which is at most `HOT_BLOB`.
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        Ok(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), state))
+        Ok(Some(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), state)))
     }
 
     /// Prepares a read that bypasses the cache; it waits for a permit.
@@ -121,11 +131,12 @@ impl Depot {
             match self.look_up(&asset.digest).await {
                 Lookup::Cached(entry) => return Ok(reader(entry.size(), Some(entry))),
                 Lookup::Unreadable(size) => return Ok(reader(size, None)),
-                Lookup::Missing => {}
+                Lookup::Unverified | Lookup::Missing => {}
             }
             let snapshot = self.snapshot();
             let key = snapshot.asset_key(asset);
-            if let Some(error) = snapshot.replies.failures.get(&key) {
+            // An unverified blob needs no origin.
+            if let Some(error) = snapshot.replies.failures.get(&key).filter(|_| !self.is_unverified(&asset.digest)) {
                 return Err(error);
             }
             let known = match asset.size {
@@ -137,7 +148,7 @@ impl Depot {
             }
             let Some((fill, state)) = self.join_fill(asset, InterestKind::Permanent)? else { continue };
             let size = match fill.wait_started().await {
-                FillState::Filling(partial) => partial.size(),
+                FillState::Filling(stored) => stored.size(),
                 FillState::Complete(entry) => entry.size(),
                 FillState::Starting | FillState::NotStored(_) => Box::pin(self.size(asset)).await?,
                 FillState::Failed(error) => return Err(error),
@@ -147,18 +158,28 @@ impl Depot {
         }
     }
 
-    /// The bytes of a small blob, from memory after its first read.
-    async fn hot(&self, blob: Blob) -> Result<Bytes, ReadError> {
+    /// The bytes of a small blob, from memory after its first read. `None` if its file was changed since it was verified.
+    async fn hot(&self, blob: Blob) -> Result<Option<Bytes>, ReadError> {
         let digest = *blob.digest();
         if let Some(bytes) = self.shared.hot.get(&digest) {
-            return Ok(bytes);
+            // Read while the file was unchanged; whatever has become of it, these bytes have the digest.
+            return Ok(Some(bytes));
+        }
+        if !blob.is_unchanged() {
+            return Ok(None);
         }
         let whole = ByteRange::whole(blob.size());
         let bytes = match blob.read_resident(whole, Delivery::Copied) {
             Some(bytes) => bytes,
-            None => blocking(move || blob.read(whole, Delivery::Copied)).await?,
+            None => {
+                let reading = blob.clone();
+                blocking(move || reading.read(whole, Delivery::Copied)).await?
+            }
         };
+        if !blob.is_intact() {
+            return Ok(None);
+        }
         self.shared.hot.insert(digest, bytes.clone());
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 }

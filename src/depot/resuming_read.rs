@@ -1,7 +1,9 @@
-//! One ranged read of one source that survives transient failures: closed connections, stalls, throttling.
+//! One ranged read of one source that survives transient failures (closed connections, stalls, throttling) and replies that
+//! contradict each other.
 //!
-//! After such a failure it resumes at the next byte of the same object. Other failures are returned.
+//! After such a failure it resumes at the next byte, in a plainer way if the source calls for it. Other failures are returned.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +11,11 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::asset::{ByteRange, SourceUrl};
+use super::ladder::Rung;
+use super::source_access::SourceAccess;
+use crate::asset::ByteRange;
 use crate::backoff::{Backoff, BackoffPolicy};
-use crate::origin::{Body, OriginError, Origins, Reply, Validator};
+use crate::origin::{Body, OriginError};
 
 /// The delays of retries. The longest is short: a booting machine waits for it.
 const BACKOFF: BackoffPolicy =
@@ -21,18 +25,27 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// An active ranged read.
 pub(super) struct ResumingRead {
-    origins: Origins,
-    source: SourceUrl,
+    access: Arc<SourceAccess>,
+    /// Whether no other connection reads this source.
+    alone: bool,
     /// The offset of the next byte, and the end of the range.
     at: u64,
     end: u64,
-    total: u64,
-    validator: Option<Validator>,
+    /// The object's length, from the first reply. `None` if it did not say.
+    total: Option<u64>,
     ignored_range: bool,
     body: Option<Body>,
+    /// The offset at which the body ends, as the reply's head says.
+    body_end: u64,
+    /// Whether the body has brought new bytes.
+    gained: bool,
+    /// Whether any body has.
+    has_read: bool,
     /// Bytes of the body before `at`, from a source that sends more than the requested range.
     skip: u64,
     retries: Retries,
+    /// How the last request was made.
+    asked: Rung,
     /// When to send the next request.
     retry_at: Option<Instant>,
 }
@@ -44,77 +57,79 @@ struct Retries {
 }
 
 impl Retries {
-    /// The delay before the next retry. Fails with `error` if it is not transient or no retry is left.
-    fn next_delay(&mut self, error: OriginError) -> Result<Duration, OriginError> {
+    /// The delay before the next retry. `None` if `error` is not transient or no retry is left.
+    fn next_delay(&mut self, error: &OriginError) -> Option<Duration> {
         if !error.is_transient() || self.backoff.failures() >= self.max {
-            return Err(error);
+            return None;
         }
         let delay = self.backoff.next_delay();
         let failures = self.backoff.failures();
-        let delay = match (&error, error.retry_after()) {
+        let delay = match (error, error.retry_after()) {
             (_, Some(requested)) => requested.min(MAX_RETRY_AFTER),
             // The stall has cost time already, and a new connection may work at once.
             (OriginError::Stalled { .. }, None) if failures == 1 => Duration::ZERO,
             _ => delay,
         };
         debug!(%error, ?delay, failures, "retrying origin read");
-        Ok(delay)
+        Some(delay)
     }
 }
 
 impl ResumingRead {
-    /// Requests `range` of `source`, truncated to the object's end. With `expect`, only the object with that validator is
-    /// accepted.
-    pub(super) async fn open(
-        origins: &Origins,
-        source: &SourceUrl,
-        range: ByteRange,
-        expect: Option<Validator>,
-        retries: u32,
-    ) -> Result<Self, OriginError> {
-        let mut retries = Retries { max: retries, backoff: Backoff::new(BACKOFF) };
-        let reply = loop {
-            match origins.read(source, Some(range), expect.as_ref()).await {
-                Ok(reply) => break reply,
-                Err(error) => tokio::time::sleep(retries.next_delay(error)?).await,
-            }
-        };
-        let (start, end) = if reply.ignored_range { (0, reply.total) } else { (reply.range.start, reply.range.end) };
-        Ok(Self {
-            origins: origins.clone(),
-            source: source.clone(),
-            at: start,
-            end,
-            total: reply.total,
-            validator: reply.validator.or(expect),
-            ignored_range: reply.ignored_range,
-            body: Some(reply.body),
+    /// Requests `range`, truncated to the object's end. `alone`: no other connection reads this source, so that this one may
+    /// read the whole as a stream.
+    pub(super) async fn open(access: &Arc<SourceAccess>, range: ByteRange, alone: bool) -> Result<Self, OriginError> {
+        let mut read = Self {
+            access: Arc::clone(access),
+            alone,
+            at: range.start,
+            end: range.end,
+            total: None,
+            ignored_range: false,
+            body: None,
+            body_end: 0,
+            gained: false,
+            has_read: false,
             skip: 0,
-            retries,
+            retries: Retries { max: access.retries(), backoff: Backoff::new(BACKOFF) },
+            asked: access.rung(),
             retry_at: None,
-        })
+        };
+        while read.body.is_none() {
+            if let Err(error) = read.request().await {
+                read.recover(error)?;
+            }
+        }
+        read.end = read.end.min(read.total.unwrap_or(u64::MAX)).max(read.at);
+        Ok(read)
     }
 
-    /// Narrows the read to `range`, for a source that sends more than the requested range.
+    /// Narrows the read to `range`.
     pub(super) fn narrow_to(&mut self, range: ByteRange) {
         let range = range.intersect(&self.rest());
         self.skip += range.start - self.at;
         (self.at, self.end) = (range.start, range.end);
     }
 
-    /// The object's length in bytes.
-    pub(super) fn total(&self) -> u64 {
+    /// Extends the read to the whole object of `size` bytes, for a source that sends the whole. Nothing may have been read.
+    pub(super) fn widen_to(&mut self, size: u64) {
+        let first = self.at - self.skip;
+        (self.at, self.end, self.skip) = (first, size, 0);
+    }
+
+    /// Whether other connections read the source too, from now on.
+    pub(super) fn set_alone(&mut self, alone: bool) {
+        self.alone = alone;
+    }
+
+    /// The object's length in bytes. `None` if the source does not say.
+    pub(super) fn total(&self) -> Option<u64> {
         self.total
     }
 
-    /// The validator of the object, such as its `ETag`. `None` if the source has none.
-    pub(super) fn validator(&self) -> Option<&Validator> {
-        self.validator.as_ref()
-    }
-
-    /// Whether the source ignored the requested range and sends the whole object.
-    pub(super) fn ignored_range(&self) -> bool {
-        self.ignored_range
+    /// Whether the source sends the whole object as one stream.
+    pub(super) fn is_stream(&self) -> bool {
+        self.ignored_range || self.asked >= Rung::Stream
     }
 
     /// The range that is still to be read.
@@ -127,19 +142,13 @@ impl ResumingRead {
     /// Cancel safe: a dropped call loses no byte, but possibly a pending request.
     pub(super) async fn chunk(&mut self) -> Result<Option<(u64, Bytes)>, OriginError> {
         while self.at < self.end {
-            let step = if let Some(body) = &mut self.body {
-                body.chunk().await
-            } else {
-                if let Some(retry_at) = self.retry_at {
-                    tokio::time::sleep_until(retry_at).await;
-                    self.retry_at = None;
+            let Some(body) = &mut self.body else {
+                if let Err(error) = self.request().await {
+                    self.recover(error)?;
                 }
-                match self.reopen().await {
-                    Ok(()) => continue,
-                    Err(error) => Err(error),
-                }
+                continue;
             };
-            match step {
+            match body.chunk().await {
                 Ok(Some(mut bytes)) => {
                     let skipped = self.skip.min(bytes.len() as u64);
                     self.skip -= skipped;
@@ -150,6 +159,10 @@ impl ResumingRead {
                     if bytes.is_empty() {
                         continue;
                     }
+                    self.gained = true;
+                    if !std::mem::replace(&mut self.has_read, true) {
+                        self.access.note_read();
+                    }
                     // A source that still sends bytes is not given up, however often it closes the connection.
                     self.retries.backoff.reset();
                     let offset = self.at;
@@ -158,19 +171,18 @@ impl ResumingRead {
                 }
                 Ok(None) => {
                     self.body = None;
-                    if self.at < self.end {
-                        let truncated = OriginError::Truncated {
-                            source_url: self.source.to_string(),
-                            received: self.at,
-                            expected: self.end,
-                        };
-                        self.retry_at = Some(Instant::now() + self.retries.next_delay(truncated)?);
+                    if self.end == u64::MAX && self.asked == Rung::Measured {
+                        self.end = self.at;
+                    }
+                    // A source that sends less than the requested range, and says so, is asked for the rest at once.
+                    let sends_less = self.gained && self.at == self.body_end && self.asked < Rung::Stream;
+                    if self.at < self.end && !sends_less {
+                        let source_url = self.access.source().to_string();
+                        let (received, expected) = (self.at, self.end);
+                        self.recover(OriginError::Truncated { source_url, received, expected })?;
                     }
                 }
-                Err(error) => {
-                    self.body = None;
-                    self.retry_at = Some(Instant::now() + self.retries.next_delay(error)?);
-                }
+                Err(error) => self.recover(error)?,
             }
         }
         Ok(None)
@@ -182,14 +194,34 @@ impl ResumingRead {
         self.body.is_some().then(|| self.chunk().now_or_never()).flatten()
     }
 
-    async fn reopen(&mut self) -> Result<(), OriginError> {
-        let Reply { range, total, validator, body, ignored_range, .. } =
-            self.origins.read(&self.source, Some(self.rest()), self.validator.as_ref()).await?;
-        if total != self.total || (self.validator.is_some() && validator.is_some() && validator != self.validator) {
-            return Err(OriginError::Changed { source_url: self.source.to_string() });
+    /// Prepares the next request after `error`: later, or in a plainer way. Returns the error if neither helps.
+    fn recover(&mut self, error: OriginError) -> Result<(), OriginError> {
+        self.body = None;
+        if let Some(delay) = self.retries.next_delay(&error) {
+            self.retry_at = Some(Instant::now() + delay);
+            return Ok(());
         }
-        self.skip = if ignored_range { self.at } else { self.at - range.start.min(self.at) };
-        self.body = Some(body);
+        if !self.access.step_down(self.asked, &error, self.alone) {
+            return Err(error);
+        }
+        self.retries.backoff.reset();
+        Ok(())
+    }
+
+    /// Requests the rest.
+    async fn request(&mut self) -> Result<(), OriginError> {
+        if let Some(retry_at) = self.retry_at {
+            tokio::time::sleep_until(retry_at).await;
+            self.retry_at = None;
+        }
+        self.asked = self.access.rung();
+        let reply = self.access.request(self.rest()).await?;
+        self.total = self.total.or(reply.total);
+        self.ignored_range = reply.ignored_range;
+        self.gained = false;
+        self.skip = self.at.saturating_sub(reply.range.start);
+        self.body_end = reply.range.end;
+        self.body = Some(reply.body);
         Ok(())
     }
 }

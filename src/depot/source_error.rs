@@ -1,7 +1,11 @@
 //! Why one source cannot provide the bytes of a fill.
 
+use std::fmt;
+
 use super::error::ReadError;
-use super::source_failures::RETRY_AFTER;
+use super::ladder::Seen;
+use super::partial_state::PartialState;
+use super::source_access::SourceAccess;
 use crate::asset::SourceUrl;
 use crate::cache::CacheError;
 use crate::origin::OriginError;
@@ -16,8 +20,8 @@ pub(super) enum SourceError {
     WrongBlock(String),
     /// The object has another length.
     WrongLength(String),
-    /// The object changed while it was read.
-    Changed,
+    /// The source does not say how long the object is, and nothing else does.
+    NoLength,
     /// The source could not be read.
     Origin(OriginError),
     /// The cache cannot store the bytes.
@@ -35,28 +39,44 @@ pub(super) struct Spoiled {
 }
 
 impl SourceError {
+    /// Classifies the failure of an attempt to fill from `access` into `partial`.
+    pub(super) fn seen(&self, access: &SourceAccess, partial: Option<&PartialState>) -> Seen {
+        match self {
+            Self::WrongWhole(_) => Seen::WrongBytes { single_stream: partial.is_none_or(|state| state.single_stream) },
+            Self::WrongBlock(_) => Seen::WrongBytes { single_stream: access.is_stream() },
+            Self::WrongLength(_) => Seen::WrongLength,
+            Self::NoLength => Seen::NoLength,
+            Self::Origin(error) => access.seen(error),
+            Self::Cache(_) | Self::Panicked(_) => Seen::Unreachable,
+        }
+    }
+
     /// Which written bytes this error makes worthless. `None` if they stay valid.
     pub(super) fn spoiled(&self, source: &SourceUrl) -> Option<Spoiled> {
         let wrong = |reason| ReadError::WrongBytes(format!("{source}: {reason}"));
         match self {
             Self::WrongWhole(reason) => Some(Spoiled { verified_too: true, fault: wrong(reason) }),
             Self::WrongBlock(reason) => Some(Spoiled { verified_too: false, fault: wrong(reason) }),
-            Self::Changed => {
-                let reason = format!("{source} changed while it was read");
-                let fault = ReadError::Unavailable { reason, retry_after: RETRY_AFTER };
-                Some(Spoiled { verified_too: false, fault })
-            }
-            Self::WrongLength(_) | Self::Origin(_) | Self::Cache(_) | Self::Panicked(_) => None,
+            Self::WrongLength(_) | Self::NoLength | Self::Origin(_) | Self::Cache(_) | Self::Panicked(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongWhole(reason) | Self::WrongBlock(reason) | Self::WrongLength(reason) => f.write_str(reason),
+            Self::NoLength => f.write_str("it does not say how long the object is"),
+            Self::Origin(error) => error.fmt(f),
+            Self::Cache(error) => error.fmt(f),
+            Self::Panicked(error) => error.fmt(f),
         }
     }
 }
 
 impl From<OriginError> for SourceError {
     fn from(error: OriginError) -> Self {
-        match error {
-            OriginError::Changed { .. } => Self::Changed,
-            error => Self::Origin(error),
-        }
+        Self::Origin(error)
     }
 }
 

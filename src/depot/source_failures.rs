@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use tracing::warn;
+
 use super::error::ReadError;
 use super::outcome::FillOutcome;
-use crate::asset::SourceUrl;
+use super::source_access::SourceAccess;
+use super::source_error::SourceError;
+use crate::asset::{AssetName, SourceUrl};
 use crate::origin::OriginError;
 
 /// When a client should retry after no source could be read: long enough for a short outage, short against the timeouts of
@@ -22,19 +26,33 @@ pub(super) struct SourceFailures {
 }
 
 impl SourceFailures {
+    /// Adds the source of `access`, which failed with `error`, and logs it.
+    pub(super) fn add(&mut self, access: &SourceAccess, error: SourceError, asset: &AssetName) {
+        let source = access.source();
+        match error {
+            SourceError::Origin(error) => {
+                warn!(%asset, %source, %error, "source not readable");
+                self.add_error(&error);
+            }
+            error => {
+                let reason = match access.history() {
+                    Some(history) => format!("{error} (seen before: {history})"),
+                    None => error.to_string(),
+                };
+                warn!(%asset, %source, reason, "source has wrong bytes");
+                self.add_wrong_bytes(source, &reason);
+            }
+        }
+    }
+
     /// Adds a source whose bytes do not match the catalog.
     pub(super) fn add_wrong_bytes(&mut self, source: &SourceUrl, reason: &str) {
         self.wrong.push(format!("{source}: {reason}"));
     }
 
-    /// Adds a source whose object changed during each attempt.
-    pub(super) fn add_changed(&mut self, source: &SourceUrl) {
-        self.changed = true;
-        self.unreadable.push(format!("{source} keeps changing while it is read"));
-    }
-
     /// Adds a source that could not be read.
     pub(super) fn add_error(&mut self, error: &OriginError) {
+        self.changed |= matches!(error, OriginError::Changed { .. });
         self.retry_after = self.retry_after.max(error.retry_after());
         let list = if error.is_not_found() { &mut self.missing } else { &mut self.unreadable };
         list.push(error.to_string());
@@ -107,9 +125,10 @@ mod tests {
     }
 
     #[test]
-    fn changing_object_has_own_outcome() {
+    fn disagreeing_replies_have_own_outcome() {
         let mut failures = SourceFailures::default();
-        failures.add_changed(&source("s3://b/k"));
+        let seen = "it has 5 bytes, and before 6".to_owned();
+        failures.add_error(&OriginError::Changed { source_url: "s3://b/k".into(), seen });
         assert_eq!(failures.into_outcome().0, FillOutcome::Changed);
     }
 

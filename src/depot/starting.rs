@@ -79,6 +79,7 @@ impl Depot {
             cache: shared.cache.clone(),
             settings: snapshot.settings.clone(),
             permits: Arc::clone(&snapshot.fill_permits),
+            hash_permits: Arc::clone(&shared.hash_permits),
             stop: shared.stop.clone(),
             history: Arc::clone(&shared.history),
             previous,

@@ -25,6 +25,8 @@ pub struct Plan {
     pub assets: usize,
     /// The cached ones.
     pub cached: Cached,
+    /// Those that are on the disk and unverified: they are hashed, not fetched.
+    pub unverified: Cached,
     /// Those that are not.
     pub missing: Missing,
     /// Whether there is room for them.
@@ -82,6 +84,7 @@ impl Plan {
             let progress = depot.progress(asset);
             let state = match progress.cached {
                 true => PlannedState::Cached,
+                false if progress.unverified => PlannedState::Unverified,
                 false if filling.contains(&asset.digest) => PlannedState::Filling,
                 false => PlannedState::Missing,
             };
@@ -106,28 +109,32 @@ impl Plan {
         for item in plan.items.iter_mut().filter(|item| item.size.is_none()) {
             item.size = sizes.get(&item.name).copied().flatten();
         }
-        let room = plan.cached.bytes + plan.room.available;
+        let room = plan.cached.bytes + plan.unverified.bytes + plan.room.available;
         Self::sum(&assets, plan.items, room)
     }
 
     /// Adds up the items of these assets; `room` is the space for all of them in bytes.
     fn sum(assets: &[Arc<Asset>], items: Vec<PlanItem>, room: u64) -> Self {
-        let (mut cached, mut missing) = (Cached::default(), Missing::default());
+        let (mut cached, mut unverified, mut missing) = (Cached::default(), Cached::default(), Missing::default());
         let mut counted = HashSet::new();
         for (asset, item) in assets.iter().zip(&items) {
             let first = counted.insert(asset.digest);
             let bytes = item.size.filter(|_| first).unwrap_or(0);
-            if item.state == PlannedState::Cached {
-                cached.assets += 1;
-                cached.bytes += bytes;
-            } else {
-                missing.assets += 1;
-                missing.bytes += bytes;
-                missing.unknown_sizes += usize::from(first && item.size.is_none());
-            }
+            let here = match item.state {
+                PlannedState::Cached => &mut cached,
+                PlannedState::Unverified => &mut unverified,
+                PlannedState::Filling | PlannedState::Missing => {
+                    missing.assets += 1;
+                    missing.bytes += bytes;
+                    missing.unknown_sizes += usize::from(first && item.size.is_none());
+                    continue;
+                }
+            };
+            here.assets += 1;
+            here.bytes += bytes;
         }
-        let available = room.saturating_sub(cached.bytes);
+        let available = room.saturating_sub(cached.bytes + unverified.bytes);
         let room = Room { available, fits: missing.bytes <= available };
-        Self { assets: items.len(), cached, missing, room, items }
+        Self { assets: items.len(), cached, unverified, missing, room, items }
     }
 }

@@ -113,6 +113,8 @@ pub enum ItemState {
 pub enum PlannedState {
     /// It is cached.
     Cached,
+    /// It is on the disk and unverified: it is hashed, not fetched.
+    Unverified,
     /// A fill of it is active.
     Filling,
     /// It is not cached.

@@ -40,7 +40,8 @@ impl Work {
                 let selection = Selection::of_assets(assets);
                 let named = |asset: &Asset| selection.assets.iter().any(|name| name == asset.name.as_str());
                 let resolved = selection.resolve(boot)?.into_iter();
-                let wanted = resolved.filter(|asset| depot.is_cached(&asset.digest) || named(asset));
+                let is_on_disk = |asset: &Asset| depot.is_cached(&asset.digest) || depot.is_unverified(&asset.digest);
+                let wanted = resolved.filter(|asset| is_on_disk(asset) || named(asset));
                 let items = wanted.map(item).collect();
                 Self { kind: JobKind::Verify, what: selection.describe(), verify: true, keep_going: true, items }
             }
@@ -55,7 +56,7 @@ impl Work {
     }
 }
 
-/// Every blob of the cache, named after an asset if one has its digest. Those verified longest ago come first.
+/// Every blob of the cache, named after an asset if one has its digest. Unverified ones come first, then those verified longest ago.
 fn all_blobs(depot: &Depot) -> Vec<Item> {
     let catalog = depot.catalog();
     let block_lists: HashMap<Digest, String> = catalog

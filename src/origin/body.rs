@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use metrics::Counter;
 
 use super::error::OriginError;
@@ -13,11 +14,13 @@ use super::health::Record;
 use super::stall::with_timeout;
 use crate::span::Span;
 
-/// The body of a reply. Yields exactly `Reply::range.len()` bytes or an error: never more, never silently fewer.
+/// The body of a reply. Yields exactly `Reply::range.len()` bytes or an error: never more, never silently fewer. A body of
+/// unknown length ends where the source ends it.
 pub struct Body {
     source: Source,
     source_url: String,
-    expected: u64,
+    /// `None` if the length is not known.
+    expected: Option<u64>,
     received: u64,
     stall: Duration,
     counter: Counter,
@@ -36,11 +39,11 @@ enum Source {
 }
 
 impl Body {
-    /// The body of an HTTP response with `expected` bytes.
+    /// The body of an HTTP response with `expected` bytes. A longer body is cut there.
     pub(super) fn from_response(
         response: reqwest::Response,
         source_url: String,
-        expected: u64,
+        expected: Option<u64>,
         stall: Duration,
         label: &str,
     ) -> Self {
@@ -49,13 +52,13 @@ impl Body {
 
     /// The body of a file read with `expected` bytes.
     pub(super) fn from_file(file: FileReader, source_url: String, expected: u64, stall: Duration, label: &str) -> Self {
-        Self::new(Source::File(file), source_url, expected, stall, label)
+        Self::new(Source::File(file), source_url, Some(expected), stall, label)
     }
 
-    fn new(source: Source, source_url: String, expected: u64, stall: Duration, label: &str) -> Self {
+    fn new(source: Source, source_url: String, expected: Option<u64>, stall: Duration, label: &str) -> Self {
         let counter = metrics::counter!("bootdepot_origin_received_bytes_total", "origin" => label.to_owned());
         // A reply without requested bytes may still have a body (the error document of a 416). It is ignored.
-        let source = if expected == 0 { Source::Done } else { source };
+        let source = if expected == Some(0) { Source::Done } else { source };
         Self { source, source_url, expected, received: 0, stall, counter, record: None, span: None }
     }
 
@@ -72,8 +75,8 @@ impl Body {
     /// Returns the next piece, or `None` after exactly the promised number of bytes. After an error, every call returns
     /// the same error. Cancel safe: dropping the future loses no bytes.
     ///
-    /// Fails with [`OriginError::Truncated`] if the source sends fewer or more bytes, with [`OriginError::Stalled`] if it
-    /// sends nothing for the stall timeout.
+    /// Fails with [`OriginError::Truncated`] if the source sends fewer bytes, with [`OriginError::Stalled`] if it sends
+    /// nothing for the stall timeout.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, OriginError> {
         match self.next().await {
             Ok(Some(piece)) => Ok(Some(piece)),
@@ -104,10 +107,16 @@ impl Body {
     async fn next(&mut self) -> Result<Option<Bytes>, OriginError> {
         loop {
             let piece = match &mut self.source {
+                // What follows the last byte is not waited for. The poll lets hyper see the end and keep the connection.
+                Source::Http(response) if self.expected == Some(self.received) => {
+                    let _ = response.chunk().now_or_never();
+                    None
+                }
                 Source::Http(response) => match with_timeout(self.stall, &self.source_url, response.chunk()).await? {
                     Ok(piece) => piece,
                     Err(error) => {
-                        return Err(failure::from_body(error, &self.source_url, self.received, self.expected));
+                        let expected = self.expected.unwrap_or(self.received + 1);
+                        return Err(failure::from_body(error, &self.source_url, self.received, expected));
                     }
                 },
                 Source::File(file) => with_timeout(self.stall, &self.source_url, file.next(&self.source_url)).await??,
@@ -120,17 +129,23 @@ impl Body {
             if let Some(record) = &self.record {
                 record.note_received(length);
             }
-            let short = piece.is_none() && self.received < self.expected;
-            if short || self.received > self.expected {
-                return Err(OriginError::Truncated {
-                    source_url: self.source_url.clone(),
-                    received: self.received,
-                    expected: self.expected,
-                });
-            }
-            match piece {
-                Some(piece) if piece.is_empty() => {}
-                piece => return Ok(piece),
+            match (piece, self.expected) {
+                (None, Some(expected)) if self.received < expected => {
+                    return Err(OriginError::Truncated {
+                        source_url: self.source_url.clone(),
+                        received: self.received,
+                        expected,
+                    });
+                }
+                (None, _) => return Ok(None),
+                (Some(piece), _) if piece.is_empty() => {}
+                (Some(mut piece), expected) => {
+                    let excess = self.received.saturating_sub(expected.unwrap_or(u64::MAX));
+                    // At most the length of the piece, which is a usize.
+                    piece.truncate(piece.len() - usize::try_from(excess).unwrap_or(piece.len()).min(piece.len()));
+                    self.received -= excess;
+                    return Ok(Some(piece));
+                }
             }
         }
     }

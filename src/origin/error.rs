@@ -91,11 +91,13 @@ pub enum OriginError {
         /// The requested delay before a retry.
         retry_after: Option<Duration>,
     },
-    /// The object changed since the read began (412, or another validator or length in a reply).
-    #[error("{source_url} changed while it was read")]
+    /// Replies disagree about the object (412, or another validator or length than an earlier reply had).
+    #[error("{seen}")]
     Changed {
         /// The source URL.
         source_url: String,
+        /// What was seen: a sentence that names the source.
+        seen: String,
     },
     /// The body was shorter or longer than the reply's head promised.
     #[error("{source_url} ended after {received} of {expected} bytes")]
@@ -180,6 +182,13 @@ impl TlsFault {
 }
 
 impl OriginError {
+    /// Two replies that disagree: `what` the second one said. `redirected`: they came from behind a redirect.
+    pub(crate) fn disagreement(source_url: &str, redirected: bool, what: &str) -> Self {
+        let who = if redirected { "two mirrors behind" } else { "two replies of" };
+        let seen = format!("{who} {source_url} disagree about the object: {what}");
+        Self::Changed { source_url: source_url.to_owned(), seen }
+    }
+
     /// Whether a retry of the same request may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -188,10 +197,9 @@ impl OriginError {
             | Self::Throttled { .. }
             | Self::Truncated { .. }
             | Self::Stalled { .. }
-            // A proxy may have mixed up replies. A source that always does fails when the retries end.
-            | Self::BadReply { .. }
             | Self::Io { .. } => true,
-            Self::Status { status, .. } => *status >= 500 || *status == 408,
+            // 501 and 505 refuse the request as such (RFC 9110 15.6.2, 15.6.6), as does an invalid reply.
+            Self::Status { status, .. } => (*status >= 500 && !matches!(status, 501 | 505)) || *status == 408,
             _ => false,
         }
     }

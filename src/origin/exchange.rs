@@ -18,6 +18,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::stall::with_timeout;
 use super::validator::Validator;
+use crate::asset::SourceTarget;
 
 /// The common parts of all HTTP requests of one read.
 pub(super) struct Exchange<'a> {
@@ -93,7 +94,7 @@ impl Exchange<'_> {
         }
         let head = head::check(&self.request, status, response.headers(), document.actual_object_size);
         let head = head.map_err(|error| match error {
-            HeadError::Changed => OriginError::Changed { source_url: self.source_url.to_owned() },
+            HeadError::Changed(found) => self.disagreement(&response, found.as_ref()),
             HeadError::Invalid(reason) => self.invalid_reply(reason),
         })?;
         // Some servers ignore the condition.
@@ -101,7 +102,11 @@ impl Exchange<'_> {
             return Ok(None);
         }
         let source_url = self.source_url.to_owned();
-        let length = if self.request.method == Method::HEAD { 0 } else { head.range.len() };
+        let length = match head.range.end {
+            _ if self.request.method == Method::HEAD => Some(0),
+            u64::MAX => None,
+            _ => Some(head.range.len()),
+        };
         Ok(Some(Reply {
             range: head.range,
             total: head.total,
@@ -111,6 +116,15 @@ impl Exchange<'_> {
             checksum: Checksum::from_head(response.headers()),
             body: Body::from_response(response, source_url, length, self.stall, self.label),
         }))
+    }
+
+    /// Describes a reply with the validator `found` where another was required.
+    fn disagreement(&self, response: &Response, found: Option<&Validator>) -> OriginError {
+        let host = host(response.url());
+        let what = format!("{host} has {}", Validator::difference(self.request.if_match, found));
+        let source = self.request.source.target();
+        let redirected = matches!(source, SourceTarget::Http(url) if url.origin() != response.url().origin());
+        OriginError::disagreement(self.source_url, redirected, &what)
     }
 
     /// Reads the body of an error reply, as far as it arrives.

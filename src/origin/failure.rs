@@ -137,7 +137,10 @@ pub(super) fn from_status(
             code: code.map_or_else(|| status.as_u16().to_string(), str::to_owned),
             retry_after: retry_after(headers, SystemTime::now()),
         },
-        (_, 412) => OriginError::Changed { source_url },
+        (_, 412) => {
+            let what = format!("{} answered 412 to the validator of an earlier reply", request.host);
+            OriginError::disagreement(request.source_url, false, &what)
+        }
         (Some(code @ ("ExpiredToken" | "InvalidToken")), 400) | (Some(code), 401 | 403) => denied(code.to_owned()),
         (None, 401 | 403) => denied(status.as_u16().to_string()),
         (Some(_), 404 | 410) => OriginError::NotFound { source_url },

@@ -59,12 +59,13 @@ async fn open(request: &Request<'_>, path: &Path, label: &str, stall: Duration) 
     }
     let validator = Validator::from_file(&metadata);
     if request.if_match.is_some_and(|expected| *expected != validator) {
-        return Err(OriginError::Changed { source_url });
+        let seen = format!("{source_url} changed while it was read");
+        return Err(OriginError::Changed { source_url, seen });
     }
     let reader = FileReader::new(file, range.len(), validator.clone());
     Ok(Reply {
         range,
-        total: metadata.len(),
+        total: Some(metadata.len()),
         validator: Some(validator),
         last_modified: metadata.modified().ok(),
         ignored_range: false,

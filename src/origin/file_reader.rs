@@ -63,7 +63,10 @@ impl FileReader {
                     return match step {
                         Step::Piece(piece) => Ok(Some(piece)),
                         Step::End => Ok(None),
-                        Step::Changed => Err(OriginError::Changed { source_url: source_url.to_owned() }),
+                        Step::Changed => Err(OriginError::Changed {
+                            source_url: source_url.to_owned(),
+                            seen: format!("{source_url} changed while it was read"),
+                        }),
                     };
                 }
                 State::Idle(_) => {

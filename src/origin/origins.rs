@@ -8,6 +8,7 @@ use super::error::OriginError;
 use super::exchange;
 use super::file;
 use super::health::{Health, OriginStatus};
+use super::kept_target::KeptTarget;
 use super::remote::Remote;
 use super::reply::Reply;
 use super::request::Request;
@@ -77,7 +78,18 @@ impl Origins {
         range: Option<ByteRange>,
         expect: Option<&Validator>,
     ) -> Result<Reply, OriginError> {
-        let request = Request { range, if_match: expect, ..Request::get(source) };
+        self.read_at(source, range, expect, None).await
+    }
+
+    /// Reads like [`Origins::read`], and keeps where redirects lead in `target`.
+    pub(super) async fn read_at(
+        &self,
+        source: &SourceUrl,
+        range: Option<ByteRange>,
+        expect: Option<&Validator>,
+        target: Option<&KeptTarget>,
+    ) -> Result<Reply, OriginError> {
+        let request = Request { range, if_match: expect, target, ..Request::get(source) };
         require_reply(source, self.recorded(request).await?)
     }
 
@@ -88,7 +100,7 @@ impl Origins {
         source: &SourceUrl,
         known: Option<&Validator>,
     ) -> Result<Option<Reply>, OriginError> {
-        self.recorded(Request { if_none_match: known, ..Request::get(source) }).await
+        self.recorded(Request { if_none_match: known, digest_decides: false, ..Request::get(source) }).await
     }
 
     /// Requests metadata of the object without reading it: a HEAD, then a GET of one byte if HEAD is refused. A GET
@@ -97,15 +109,19 @@ impl Origins {
         let server = ServerInfo::default();
         let head = Request { method: Method::HEAD, server: Some(&server), ..Request::get(source) };
         let mut reply = self.send(head).await;
-        if source.as_file().is_none() && reply.as_ref().is_err_and(OriginError::is_answer) {
+        let has_size = |reply: &Option<Reply>| reply.as_ref().is_some_and(|reply| reply.total.is_some());
+        if source.as_file().is_none() && reply.as_ref().map_or_else(OriginError::is_answer, |reply| !has_size(reply)) {
             let range = Some(ByteRange::new(0, 1));
             reply = self.send(Request { range, server: Some(&server), ..Request::get(source) }).await;
         }
-        let stat = reply.and_then(|reply| require_reply(source, reply)).map(|reply| Stat {
-            size: reply.total,
-            validator: reply.validator,
-            last_modified: reply.last_modified,
-            checksum: reply.checksum,
+        let stat = reply.and_then(|reply| require_reply(source, reply)).and_then(|reply| {
+            let size = reply.total.ok_or_else(|| OriginError::BadReply {
+                source_url: source.to_string(),
+                reason: "it does not say how long the object is".to_owned(),
+                source: None,
+            })?;
+            let Reply { validator, last_modified, checksum, .. } = reply;
+            Ok(Stat { size, validator, last_modified, checksum })
         });
         let (clock_offset, certificate_expiry) = server.into_parts();
         StatReport { stat, clock_offset, certificate_expiry }

@@ -17,6 +17,7 @@ use super::credentials::{CredentialCache, ProcessEnv};
 use super::error::OriginError;
 use super::exchange::{Exchange, host};
 use super::header_fields::HeaderFields;
+use super::kept_target::Target;
 use super::proxy::{self, ProxyChoice};
 use super::reply::Reply;
 use super::request::Request;
@@ -173,10 +174,18 @@ impl Remote {
         let source_url = request.source.to_string();
         let exchange = self.exchange(&label, &source_url, request);
         let mut headers = self.headers.reveal(&label).await?;
+        if let Some(response) = self.ask_kept_target(&exchange, &headers).await? {
+            return exchange.reply(response, "anonymous", None).await;
+        }
         let mut url = url.clone();
-        for _ in 0..=MAX_REDIRECTS {
+        let mut takes_fields = true;
+        for redirects in 0..=MAX_REDIRECTS {
             let response = exchange.send(&url, headers.clone()).await?;
             let Some(next) = redirect(&response) else {
+                if let Some(kept) = exchange.request.target.filter(|_| redirects > 0 && !has_expired(response.status()))
+                {
+                    kept.keep(Target { url: url.clone(), takes_fields });
+                }
                 let identity = identity(&url, &headers);
                 return exchange.reply(response, &identity, None).await;
             };
@@ -185,11 +194,34 @@ impl Remote {
             if next.origin() != url.origin() {
                 // The configured fields may hold secrets, which are for the configured origin only.
                 headers.clear();
+                takes_fields = false;
             }
             url = next;
         }
         let reason = format!("it redirects more than {MAX_REDIRECTS} times");
         Err(OriginError::BadReply { source_url, reason, source: None })
+    }
+
+    /// Sends the request to the target that earlier redirects led to. Returns `None` if there is none, or if it has expired:
+    /// then the redirects are to be followed again. A target that fails is forgotten, so that a retry may find another.
+    async fn ask_kept_target(
+        &self,
+        exchange: &Exchange<'_>,
+        fields: &HeaderMap,
+    ) -> Result<Option<Response>, OriginError> {
+        let Some((kept, target)) = exchange.request.target.and_then(|kept| Some((kept, kept.get()?))) else {
+            return Ok(None);
+        };
+        let fields = if target.takes_fields { fields.clone() } else { HeaderMap::new() };
+        let sent = exchange.send(&target.url, fields).await;
+        let has_failed = match &sent {
+            Ok(response) => has_expired(response.status()) || redirect(response).is_some(),
+            Err(_) => true,
+        };
+        if has_failed {
+            kept.forget(&target);
+        }
+        sent.map(|response| Some(response).filter(|_| !has_failed))
     }
 
     /// Returns where requests for `source` go.
@@ -247,6 +279,12 @@ impl Remote {
             request,
         }
     }
+}
+
+/// Whether a redirect target with this status is to be resolved again: a signed URL that has expired (401, 403), a mirror
+/// that does not have the object any more, or one that fails.
+fn has_expired(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 401 | 403 | 404 | 410 | 500..)
 }
 
 /// Returns the host for resolvers and sockets: an IPv6 address without brackets.

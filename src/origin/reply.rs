@@ -9,11 +9,12 @@ use crate::asset::ByteRange;
 
 /// The reply to a ranged read. Its head has been checked against the request.
 pub struct Reply {
-    /// The range in the body: the requested range cut to the object's end, or the whole object if the source ignored
-    /// the range ([`Reply::ignored_range`]).
+    /// The range in the body. It contains the start of the requested range, but may begin before it and end before or
+    /// after its end: some servers send less or more than was requested, or the whole object ([`Reply::ignored_range`]).
+    /// Its end is `u64::MAX` if the length of the body is not known.
     pub range: ByteRange,
-    /// The object's length in bytes.
-    pub total: u64,
+    /// The object's length in bytes. `None` if the source does not say.
+    pub total: Option<u64>,
     /// The validator that makes the next read fail if the object has changed. `None` if the source sends none.
     pub validator: Option<Validator>,
     /// When the object was last modified. `None` if the source does not say.

@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::kept_target::KeptTarget;
 use super::server_info::ServerInfo;
 use super::validator::Validator;
 use crate::asset::{ByteRange, SourceTarget, SourceUrl};
@@ -20,12 +21,25 @@ pub(super) struct Request<'a> {
     pub(super) if_none_match: Option<&'a Validator>,
     /// Collects what replies show of the server itself.
     pub(super) server: Option<&'a ServerInfo>,
+    /// Keeps where redirects led.
+    pub(super) target: Option<&'a KeptTarget>,
+    /// Whether the caller verifies the bytes by their digest. If not, a reply with a `Content-Encoding` is refused.
+    pub(super) digest_decides: bool,
 }
 
 impl<'a> Request<'a> {
     /// An unconditional GET of the whole object.
     pub(super) fn get(source: &'a SourceUrl) -> Self {
-        Self { source, method: Method::GET, range: None, if_match: None, if_none_match: None, server: None }
+        Self {
+            source,
+            method: Method::GET,
+            range: None,
+            if_match: None,
+            if_none_match: None,
+            server: None,
+            target: None,
+            digest_decides: true,
+        }
     }
 
     /// Returns the range for the `Range` field. It holds at least one byte: RFC 9110 14.1.2 cannot express an empty one.
@@ -33,9 +47,9 @@ impl<'a> Request<'a> {
         self.range.map(|range| ByteRange::new(range.start, range.end.max(range.start.saturating_add(1))))
     }
 
-    /// Whether `Content-Encoding` is metadata of the stored object rather than an encoding applied in transit. An S3
-    /// store returns the bytes as stored; from a web server the field means that these are other bytes.
-    pub(super) fn stored_encoding(&self) -> bool {
-        matches!(self.source.target(), SourceTarget::S3 { .. })
+    /// Whether the bytes are taken as they come, whatever `Content-Encoding` says. An S3 store returns the bytes as stored,
+    /// and some web servers label a file by its name. Nothing is ever decoded: the digest decides.
+    pub(super) fn ignores_encoding(&self) -> bool {
+        self.digest_decides || matches!(self.source.target(), SourceTarget::S3 { .. })
     }
 }

@@ -37,6 +37,22 @@ impl Validator {
         Some(Self(format!("modified {total} {modified}")))
     }
 
+    /// Describes it for messages: the field and its value.
+    pub(super) fn describe(&self) -> String {
+        let mut words = self.0.splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("etag"), _, Some(tag)) => format!("ETag {tag}"),
+            (Some("modified"), _, Some(date)) => format!("Last-Modified {date}"),
+            _ => self.0.clone(),
+        }
+    }
+
+    /// Describes a reply with the validator `found` where an earlier reply had `expected`.
+    pub(super) fn difference(expected: Option<&Self>, found: Option<&Self>) -> String {
+        let describe = |validator: Option<&Self>| validator.map_or_else(|| "no validator".to_owned(), Self::describe);
+        format!("{}, and before {}", describe(found), describe(expected))
+    }
+
     /// Returns the validator of a file: device, inode, length, and modification time in nanoseconds.
     pub(super) fn from_file(file: &Metadata) -> Self {
         let (dev, ino, size) = (file.dev(), file.ino(), file.size());

@@ -7,7 +7,7 @@ use strum::VariantNames as _;
 use super::error::TelemetryError;
 use super::lost_lines::LostLines;
 use crate::cache::ScrubOutcome;
-use crate::depot::{CacheState, FillOutcome, Outcome, Protocol};
+use crate::depot::{CacheState, FillOutcome, Outcome, Protocol, Rung};
 
 /// Histogram buckets in seconds: from a boot script in memory to an ISO over a slow link.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -57,6 +57,7 @@ fn describe() {
     describe_counter!("bootdepot_fills_total", "Fills that have ended, by outcome");
     describe_gauge!("bootdepot_fills_active", "Fills in progress or queued");
     describe_histogram!("bootdepot_fill_seconds", Unit::Seconds, "Duration of fills");
+    describe_counter!("bootdepot_source_fallbacks_total", "Sources requested in a plainer way, by the way");
     describe_counter!("bootdepot_origin_requests_total", "Requests to origins, by status");
     describe_counter!("bootdepot_origin_received_bytes_total", Unit::Bytes, "Body bytes received from origins");
     describe_gauge!("bootdepot_cache_bytes", Unit::Bytes, "Bytes in the cache, by state");
@@ -64,6 +65,7 @@ fn describe() {
     describe_gauge!("bootdepot_cache_limit_bytes", Unit::Bytes, "Size limit of the cache");
     describe_gauge!("bootdepot_cache_free_bytes", Unit::Bytes, "Free bytes on the cache's file system");
     describe_gauge!("bootdepot_cache_writable", "1 while blobs can be added to the cache, else 0");
+    describe_gauge!("bootdepot_cache_sealed_entries", "Verified blobs that the kernel has sealed (fs-verity)");
     describe_gauge!("bootdepot_cache_seal_supported", "1 if the cache's file system can seal blobs (fs-verity), else 0");
     describe_counter!("bootdepot_cache_seal_failures_total", "Blobs that could not be sealed");
     describe_counter!("bootdepot_evictions_total", "Blobs evicted to free space");
@@ -98,6 +100,9 @@ fn register_zeros() {
     }
     for &outcome in FillOutcome::VARIANTS {
         counter!("bootdepot_fills_total", "outcome" => outcome).absolute(0);
+    }
+    for &requests in Rung::VARIANTS.iter().filter(|&&requests| requests != <&str>::from(Rung::Conditional)) {
+        counter!("bootdepot_source_fallbacks_total", "requests" => requests).absolute(0);
     }
     gauge!("bootdepot_fills_active").set(0.0);
     drop(histogram!("bootdepot_fill_seconds"));

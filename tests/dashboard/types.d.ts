@@ -42,6 +42,8 @@ declare namespace Api {
       free: number | null;
       min_free: number;
       cached: Amount;
+      unverified: Amount;
+      renumbers_files: boolean;
       partial: Amount;
       quarantined: Amount;
       writable: boolean;
@@ -135,7 +137,7 @@ declare namespace Api {
     name: string;
     digest: string;
     size: number | null;
-    state: "cached" | "filling" | "missing";
+    state: "cached" | "unverified" | "filling" | "missing";
     bytes: number;
     pinned: boolean;
     pinned_by: string[];
@@ -158,6 +160,7 @@ declare namespace Api {
     active: boolean;
     reason: string | null;
     cached: number;
+    unverified: number;
     total: number;
     bytes: number;
     size: number | null;
@@ -243,6 +246,7 @@ declare namespace Api {
   interface Plan {
     assets: number;
     cached: { assets: number; bytes: number };
+    unverified: { assets: number; bytes: number };
     missing: { assets: number; bytes: number; unknown_sizes: number };
     room: { available: number; fits: boolean };
   }

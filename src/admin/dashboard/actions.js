@@ -197,12 +197,15 @@ export async function cancel(job) {
  *
  * @param {Api.Plan} plan
  */
-export function planInWords({ assets, cached, missing, room }) {
+export function planInWords({ assets, cached, unverified, missing, room }) {
   const unknown = missing.unknown_sizes
     ? `, plus ${plural(missing.unknown_sizes, "asset")} of unknown size`
     : "";
+  const hashed = unverified.assets
+    ? `, ${count(unverified.assets)} to be hashed (${bytes(unverified.bytes)})`
+    : "";
   return [
-    `${plural(assets, "asset")}: ${count(cached.assets)} cached (${bytes(cached.bytes)}), ${count(missing.assets)} missing (${bytes(missing.bytes)}${unknown}).`,
+    `${plural(assets, "asset")}: ${count(cached.assets)} cached (${bytes(cached.bytes)})${hashed}, ${count(missing.assets)} missing (${bytes(missing.bytes)}${unknown}).`,
     room.fits
       ? `They fit: ${bytes(room.available)} available.`
       : `Not enough space: ${bytes(room.available)} available. Assets that do not fit will fail.`,

@@ -8,12 +8,13 @@ import { NONE, ago, bytes, count, localTime, percent, plural, tone } from "./for
 import { loadAssets, setAsset, store } from "./store.js";
 import { Table, matches } from "./table.js";
 
-/** @typedef {"all" | "cached" | "filling" | "missing" | "pinned" | "failed"} Filter */
+/** @typedef {"all" | "cached" | "unverified" | "filling" | "missing" | "pinned" | "failed"} Filter */
 
 /** @type {Record<Filter, (asset: Api.Asset) => boolean>} */
 const FILTERS = {
   all: () => true,
   cached: (asset) => asset.state === "cached",
+  unverified: (asset) => asset.state === "unverified",
   filling: (asset) => asset.state === "filling",
   missing: (asset) => asset.state === "missing",
   pinned: (asset) => asset.pinned,
@@ -46,6 +47,7 @@ function cachedBar(asset) {
   if (asset.state === "cached") return [1, "good", "cached"];
   const known = asset.size ? asset.bytes / asset.size : null;
   if (asset.state === "filling") return [known, "busy"];
+  if (asset.state === "unverified") return [known ?? 1, "wait", "unverified"];
   return [known ?? 0, "none", asset.bytes ? percent(known ?? 0) : "missing"];
 }
 
@@ -183,7 +185,7 @@ export function cache({ open }) {
         key: "state",
         label: "Cached",
         class: "c-cached",
-        sort: (asset) => ["filling", "missing", "cached"].indexOf(asset.state),
+        sort: (asset) => ["filling", "missing", "unverified", "cached"].indexOf(asset.state),
         make: bar("Cached", cachedBar),
       },
       { key: "pinned", label: "Pinned by", class: "c-pinned", sort: pinnedBy, make: text(pinnedBy, pinnedBy) },
@@ -220,6 +222,7 @@ export function cache({ open }) {
     [
       { key: "all", label: "All" },
       { key: "cached", label: "Cached", tone: tone("cached") },
+      { key: "unverified", label: "Unverified", tone: tone("unverified") },
       { key: "filling", label: "Filling", tone: tone("filling") },
       { key: "missing", label: "Missing", tone: tone("missing") },
       { key: "pinned", label: "Pinned" },
@@ -255,7 +258,7 @@ export function cache({ open }) {
   /** @param {boolean} now */
   function list(now) {
     /** @type {Record<Filter, number>} */
-    const found = { all: 0, cached: 0, filling: 0, missing: 0, pinned: 0, failed: 0 };
+    const found = { all: 0, cached: 0, unverified: 0, filling: 0, missing: 0, pinned: 0, failed: 0 };
     const shown = [];
     largest = 1;
     for (const asset of store.assets.values()) {
@@ -327,9 +330,10 @@ function loadedText() {
  * @param {"release" | "asset"} by
  */
 function renderStrip(use, assets, by) {
-  const { limit, free, min_free: minFree, cached, partial } = use;
+  const { limit, free, min_free: minFree, cached, unverified, partial } = use;
   // The disk may have less space left than the limit allows.
-  const space = free === null ? limit : Math.min(limit, cached.bytes + partial.bytes + Math.max(0, free - minFree));
+  const used = cached.bytes + unverified.bytes + partial.bytes;
+  const space = free === null ? limit : Math.min(limit, used + Math.max(0, free - minFree));
   const width = Math.max(space, 1);
   /** @type {Part[]} */
   let parts = [{ name: "cached", kind: "held", bytes: cached.bytes }];
@@ -339,6 +343,7 @@ function renderStrip(use, assets, by) {
     if (cached.bytes > known)
       parts.push({ name: "no longer in the catalog", kind: "loose", bytes: cached.bytes - known });
   }
+  if (unverified.bytes > 0) parts.push({ name: "unverified", kind: "loose", bytes: unverified.bytes });
   if (partial.bytes > 0) parts.push({ name: "partial", kind: "partial", bytes: partial.bytes });
   /** @type {Part} */
   const room = { name: "available", kind: "room", bytes: Math.max(0, width - sum(parts)) };
@@ -461,11 +466,12 @@ function assetPanel(name) {
     const asset = current();
     if (!asset) return;
     const cached = asset.state === "cached";
+    const onDisk = cached || asset.state === "unverified";
     attribute(state, "data-tone", asset.failure ? "bad" : tone(asset.state));
     setText(state, stateText(asset));
     const pinned = asset.pinned_by.includes("operator");
     buttons.preload.hidden = cached;
-    buttons.verify.hidden = buttons.evict.hidden = !cached;
+    buttons.verify.hidden = buttons.evict.hidden = !onDisk;
     hide(buttons.pin, pinned, buttons.unpin);
     hide(buttons.unpin, !pinned, buttons.pin);
     setFacts([

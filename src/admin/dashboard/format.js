@@ -174,6 +174,7 @@ const TONES = {
   unseen: "none",
   // Assets and fills
   cached: "good",
+  unverified: "wait",
   filling: "busy",
   proving: "busy",
   missing: "none",

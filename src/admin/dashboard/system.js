@@ -92,6 +92,11 @@ export function system() {
         "Cached",
         `${bytes(cache.cached.bytes)} in ${plural(cache.cached.entries, "blob")}, ${percent(cache.cached.bytes / cache.limit)} of ${bytes(cache.limit)}`,
       ],
+      [
+        "Unverified",
+        `${bytes(cache.unverified.bytes)} in ${plural(cache.unverified.entries, "blob")}`,
+        cache.unverified.entries > 0 ? "warn" : null,
+      ],
       ["Partial", `${bytes(cache.partial.bytes)} in ${plural(cache.partial.entries, "file")}`],
       [
         "Quarantined",

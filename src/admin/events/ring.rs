@@ -105,10 +105,14 @@ impl EventRing {
             return false;
         }
         state.watching = false;
-        state.kept = VecDeque::new();
-        // So that the last id that was sent is no longer the one before the next.
-        state.next += 1;
+        state.drop_events();
         true
+    }
+
+    /// Drops all events. Every subscriber gets a `reset`: some changes may be missing.
+    pub(super) fn drop_events(&self) {
+        self.state().drop_events();
+        self.changes.send_replace(());
     }
 
     /// Returns the number of subscriptions.
@@ -140,6 +144,12 @@ impl State {
     /// Returns the id of the oldest event that is kept.
     fn first(&self) -> u64 {
         self.next - self.kept.len() as u64
+    }
+
+    fn drop_events(&mut self) {
+        self.kept = VecDeque::new();
+        // So that the last id that was sent is no longer the one before the next.
+        self.next += 1;
     }
 }
 
@@ -230,6 +240,16 @@ mod tests {
         );
         let (mut same, _) = EventRing::subscribe(&ring, last).await.unwrap();
         assert!(same.read(Topics::ALL).is_none());
+    }
+
+    #[tokio::test]
+    async fn dropped_events_reset_every_subscriber() {
+        let ring = ring();
+        let (mut subscription, _) = EventRing::subscribe(&ring, None).await.unwrap();
+        ring.drop_events();
+        assert_eq!(read(&mut subscription, Topics::ALL).0, ["reset {}"]);
+        ring.push(vec![event(Topic::Host, 1)]);
+        assert_eq!(read(&mut subscription, Topics::ALL).0, ["host 1"]);
     }
 
     #[tokio::test]

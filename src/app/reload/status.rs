@@ -22,7 +22,7 @@ pub(super) struct State {
     generation: u64,
     files: Vec<String>,
     url: Option<String>,
-    look: Option<CatalogCheck>,
+    check: Option<CatalogCheck>,
     last: Option<LastReload>,
 }
 
@@ -33,7 +33,7 @@ impl ReloadStatus {
         let outcome = if loaded.errors.is_empty() { LastReloadOutcome::Ok } else { LastReloadOutcome::Failed };
         let last = LastReload { at: now, outcome, trigger: ReloadTrigger::Start, errors: loaded.errors.clone() };
         let mut state = State::of(&loaded.config, now, 1);
-        (state.look, state.last) = (loaded.look.clone(), Some(last));
+        (state.check, state.last) = (loaded.check.clone(), Some(last));
         Self(Mutex::new(state))
     }
 
@@ -46,13 +46,13 @@ impl ReloadStatus {
             checked: Some(state.loaded),
             error: None,
         };
-        let look = state.look;
+        let check = state.check;
         let url = state.url.map(|place| SourceView {
             kind: SourceKind::Url,
             place,
-            etag: look.as_ref().and_then(|look| look.validator.as_deref()).map(tag),
-            checked: look.as_ref().map(|look| look.at),
-            error: look.and_then(|look| look.error),
+            etag: check.as_ref().and_then(|check| check.validator.as_deref()).map(tag),
+            checked: check.as_ref().map(|check| check.at),
+            error: check.and_then(|check| check.error),
         });
         CatalogView {
             assets: state.assets,
@@ -68,10 +68,10 @@ impl ReloadStatus {
     /// Records a check of the shared catalog: its result, or `None` if nothing changed.
     pub(super) fn record_check(&self, found: Option<CatalogCheck>) {
         let mut state = self.state();
-        match (found, &mut state.look) {
-            (Some(look), before) => *before = Some(look),
+        match (found, &mut state.check) {
+            (Some(check), before) => *before = Some(check),
             // A version that is invalid stays invalid.
-            (None, Some(look)) => look.at = Timestamp::now(),
+            (None, Some(check)) => check.at = Timestamp::now(),
             (None, None) => {}
         }
     }
@@ -85,9 +85,9 @@ impl ReloadStatus {
     /// The configuration is in use.
     pub(super) fn apply(&self, taken: State) {
         let mut state = self.state();
-        let look = state.look.take().filter(|_| taken.url.is_some());
+        let check = state.check.take().filter(|_| taken.url.is_some());
         let last = state.last.take();
-        *state = State { look, last, ..taken };
+        *state = State { check, last, ..taken };
     }
 
     /// A reload has ended.
@@ -120,7 +120,7 @@ impl State {
             generation,
             files: config.files().map(|path| path.display().to_string()).collect(),
             url: config.shared.as_ref().map(|shared| shared.url.to_string()),
-            look: None,
+            check: None,
             last: None,
         }
     }

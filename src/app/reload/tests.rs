@@ -115,12 +115,12 @@ async fn a_failure_changes_nothing_and_is_told_everywhere() {
     assert_eq!((status.generation, last.errors, last.trigger), (1, failure.errors, ReloadTrigger::Signal));
     let source = status.sources.last().unwrap();
     assert!(source.place == url && source.error.as_ref().unwrap().contains("line 3: cache: "), "{source:?}");
-    // A look finds nothing new in it, and does not take it either.
-    reloads.look().await;
+    // A check finds nothing new in it, and does not take it either.
+    reloads.check_catalog().await;
     assert_eq!(reloader.status().last_reload.unwrap().trigger, ReloadTrigger::Signal);
 
     house.write("catalog.toml", &assets(&["b", "c"]));
-    reloads.look().await;
+    reloads.check_catalog().await;
     let status = reloader.status();
     assert_eq!((status.assets, status.generation), (3, 2));
     assert_eq!(status.last_reload.unwrap().trigger, ReloadTrigger::Poll);
@@ -133,21 +133,21 @@ async fn bad_catalog_without_validator_reported_once() {
     house.write("bootdepot.toml", &house.sharing());
     house.write("catalog.toml", &assets(&["a"]));
     let (reloader, mut reloads, _boot) = house.start().await;
-    let mut look = async || {
+    let mut check = async || {
         reloads.seen = None;
-        reloads.look().await;
+        reloads.check_catalog().await;
         let status = reloader.status();
         (status.generation, status.last_reload.map(|last| (last.at, last.outcome)))
     };
     house.write("catalog.toml", "[[asset]]\n");
-    let told = look().await;
+    let told = check().await;
     assert_eq!((told.0, told.1.unwrap().1), (1, crate::api::LastReloadOutcome::Failed));
-    assert_eq!(look().await, told);
+    assert_eq!(check().await, told);
     // Another is looked at, and the bad one again when it comes again.
     house.write("catalog.toml", &assets(&["b"]));
-    assert_eq!(look().await.0, 2);
+    assert_eq!(check().await.0, 2);
     house.write("catalog.toml", "[[asset]]\n");
-    let again = look().await;
+    let again = check().await;
     assert_eq!((again.0, again.1.unwrap().1), (2, crate::api::LastReloadOutcome::Failed));
 }
 
@@ -160,20 +160,20 @@ async fn catalog_applies_after_file_is_corrected() {
     house.write("bootdepot.toml", &(house.sharing() + "max_sice = 1\n"));
     house.write("catalog.toml", &assets(&["a", "b"]));
     for _ in 0..3 {
-        reloads.look().await;
+        reloads.check_catalog().await;
     }
     let status = reloader.status();
     assert_eq!((status.generation, status.sources.last().unwrap().error.clone()), (1, None));
     assert!(status.last_reload.unwrap().errors[0].contains("max_sice"));
     house.write("bootdepot.toml", &house.sharing());
-    reloads.look().await;
+    reloads.check_catalog().await;
     assert!(boot.depot().find("b").is_some());
     // One that is as it was before it was bad is no trouble any more.
     house.write("catalog.toml", "[[asset]]\n");
-    reloads.look().await;
+    reloads.check_catalog().await;
     assert!(reloader.status().sources.last().unwrap().error.is_some());
     house.write("catalog.toml", &assets(&["a", "b"]));
-    reloads.look().await;
+    reloads.check_catalog().await;
     let status = reloader.status();
     assert_eq!(status.sources.last().unwrap().error, None);
     let last = status.last_reload.unwrap();
@@ -181,7 +181,7 @@ async fn catalog_applies_after_file_is_corrected() {
     // An error that a command found in the files stays until a later load succeeds.
     house.write("bootdepot.toml", &(house.sharing() + "max_sice = 1\n"));
     assert!(reloads.reload(ReloadTrigger::Signal, None).await.is_err());
-    reloads.look().await;
+    reloads.check_catalog().await;
     assert_eq!(reloader.status().last_reload.unwrap().outcome, crate::api::LastReloadOutcome::Failed);
 }
 
@@ -193,10 +193,10 @@ async fn restored_catalog_clears_problem() {
     let (reloader, mut reloads, _boot) = house.start().await;
     let error = || reloader.status().sources.last().unwrap().error.clone();
     std::fs::rename(house.path("catalog.toml"), house.path("away")).unwrap();
-    reloads.look().await;
+    reloads.check_catalog().await;
     assert!(error().unwrap().ends_with("catalog.toml does not exist"), "{:?}", error());
     std::fs::rename(house.path("away"), house.path("catalog.toml")).unwrap();
-    reloads.look().await;
+    reloads.check_catalog().await;
     assert_eq!((error(), reloader.status().generation), (None, 1));
 }
 

@@ -2,12 +2,12 @@
 //! last line of an attempt counts. The file is rewritten when it has grown too much. A killed process loses its last
 //! second; a power cut also loses what the kernel had not written back, about half a minute.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use super::line::Line;
-use crate::durable_file::DurableFile;
+use crate::durable_file::{DurableFile, open_regular};
 
 /// The file's name in the cache's directory.
 const NAME: &str = "ledger.jsonl";
@@ -39,7 +39,7 @@ impl Journal {
     /// Reads the journal in `dir`; empty if there is none. Invalid lines are skipped, such as one that was cut short by a
     /// power failure.
     pub(super) fn read(dir: &Path) -> io::Result<Vec<Line>> {
-        match File::open(dir.join(NAME)) {
+        match open_regular(&dir.join(NAME), OpenOptions::new().read(true), 0) {
             Ok(file) => lines(BufReader::new(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -57,7 +57,7 @@ impl Journal {
         let text = text(lines)?;
         // If this fails, the file may end with a part of it.
         self.stale = true;
-        OpenOptions::new().append(true).open(self.path())?.write_all(&text)?;
+        open_regular(self.path(), OpenOptions::new().append(true), 0)?.write_all(&text)?;
         self.stale = false;
         self.size += text.len() as u64;
         Ok(())

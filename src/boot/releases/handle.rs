@@ -195,7 +195,7 @@ impl Releases {
         NotLive::Fetching { release: release.name.clone(), cached, total: release.assets.len() }
     }
 
-    /// Returns a sentence for each asset of an active release that is not cached.
+    /// Returns a sentence for each asset of an active release that is not cached and verified.
     pub fn problems(&self) -> Vec<String> {
         let depot = &self.shared.depot;
         let mut problems = Vec::new();
@@ -205,7 +205,8 @@ impl Releases {
             let (cached, total) = (release.assets.len() - missing.len(), release.assets.len());
             let problem = |asset: &Arc<Asset>| {
                 let why = state.failures.get(&asset.name).map(|why| format!(": {why}")).unwrap_or_default();
-                format!("release {}: {} is not cached ({cached} of {total}){why}", release.name, asset.name)
+                let state = if depot.is_unverified(&asset.digest) { "not verified yet" } else { "not cached" };
+                format!("release {}: {} is {state} ({cached} of {total}){why}", release.name, asset.name)
             };
             problems.extend(missing.iter().map(problem));
         }

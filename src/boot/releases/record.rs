@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use crate::durable_file::DurableFile;
+use crate::durable_file::{DurableFile, read_regular};
 
 /// The version of the file format.
 const VERSION: u32 = 1;
@@ -81,7 +81,7 @@ impl Record {
     /// Reads the record at `path`. Returns an empty record if there is none, or if it cannot be read; then the configuration
     /// alone decides. An invalid file is renamed, so that it can be examined. Blocks.
     pub(super) fn read(path: &Path) -> Self {
-        let text = match fs::read(path) {
+        let text = match read_regular(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::default(),
             Err(error) => {

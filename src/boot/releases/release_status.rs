@@ -22,6 +22,8 @@ pub struct ReleaseStatus {
     pub reason: Option<String>,
     /// How many of its assets are cached.
     pub cached: usize,
+    /// How many of its assets are on the disk and unverified.
+    pub unverified: usize,
     /// How many assets it has.
     pub total: usize,
     /// Bytes of its assets in the cache.
@@ -60,9 +62,10 @@ impl ReleaseStatus {
         channels: &Channels,
         assets: impl Iterator<Item = (AssetProgress, Option<String>)>,
     ) -> Self {
-        let (mut cached, mut bytes, mut size, mut reason) = (0, 0, Some(0), None);
+        let (mut cached, mut unverified, mut bytes, mut size, mut reason) = (0, 0, 0, Some(0), None);
         for (progress, failure) in assets {
             cached += usize::from(progress.cached);
+            unverified += usize::from(progress.unverified);
             bytes += progress.bytes;
             size = size.zip(progress.size).map(|(sum, size)| sum + size);
             reason = reason.or(failure.filter(|_| !progress.cached));
@@ -81,6 +84,7 @@ impl ReleaseStatus {
             active,
             reason,
             cached,
+            unverified,
             total: release.assets.len(),
             bytes,
             size,

@@ -86,9 +86,7 @@ impl<T> Index<T> {
                 self.sums.reserved += reservation.size;
                 self.reservations.insert(digest, reservation);
             }
-            Victim::Blob(digest, it) => {
-                self.insert(digest, it.size, it.used, it.verified, it.open);
-            }
+            Victim::Blob(digest, it) => drop(self.insert(digest, it)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::record::Proof;
 use super::*;
 
 const LIMIT: u64 = 20;
@@ -25,6 +26,8 @@ enum Op {
     Pin { name: u8 },
     Unpin { name: u8 },
     Corrupt { name: u8 },
+    Revoke { name: u8 },
+    Prove { name: u8 },
     CloseIdle { most: usize },
 }
 
@@ -42,6 +45,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => name().prop_map(|name| Op::Pin { name }),
         1 => name().prop_map(|name| Op::Unpin { name }),
         1 => name().prop_map(|name| Op::Corrupt { name }),
+        1 => name().prop_map(|name| Op::Revoke { name }),
+        1 => name().prop_map(|name| Op::Prove { name }),
         1 => (0usize..4).prop_map(|most| Op::CloseIdle { most }),
     ];
     prop::collection::vec(op, 0..60)
@@ -64,6 +69,7 @@ struct Model {
     /// Once for each pin.
     pinned: Vec<u8>,
     held: HashMap<u8, usize>,
+    unverified: HashSet<u8>,
 }
 
 impl Model {
@@ -99,6 +105,7 @@ impl Model {
                 let loose = |(name, _): &(u8, u64)| !self.is_held(*name) && !self.pinned.contains(name);
                 let at = self.blobs.iter().position(loose)?;
                 let (name, size) = self.blobs.remove(at);
+                self.unverified.remove(&name);
                 free += size;
                 evicted.push(name);
             }
@@ -148,10 +155,11 @@ impl Tested {
                     model.partials.retain(|it| it.name != name);
                     model.blobs.retain(|it| it.0 != name);
                     model.blobs.push((name, it.size));
+                    model.unverified.remove(&name);
                     // Readers of the replaced file do not protect the new one.
                     model.held.remove(&name);
                     self.handles.remove(&name);
-                    self.index.admit(&digest(name), it.size, Arc::new(name), now);
+                    self.index.admit(&digest(name), Proof::of_size(it.size), Arc::new(name), now);
                 }
             }
             Op::Leave { name } => {
@@ -167,11 +175,17 @@ impl Tested {
                     self.index.release(&digest(name));
                 }
             }
+            Op::Open { name } if model.unverified.contains(&name) => {
+                // Finding it counts as a use all the same.
+                let found = self.index.find(&digest(name), now);
+                assert!(matches!(found, Location::Unverified { .. } | Location::Missing), "{found:?}");
+                model.used(name);
+            }
             Op::Open { name } => {
                 let handle = match self.index.find(&digest(name), now) {
                     Location::Open(handle) => handle,
                     Location::Closed { serial, .. } => self.index.keep_open(&digest(name), serial, Arc::new(name)),
-                    Location::Missing => return,
+                    Location::Unverified { .. } | Location::Missing => return,
                 };
                 self.handles.entry(name).or_default().push(handle);
                 *model.held.entry(name).or_default() += 1;
@@ -201,12 +215,33 @@ impl Tested {
             Op::Corrupt { name } => {
                 if let Some(at) = model.blobs.iter().position(|it| it.0 == name) {
                     let (_, size) = model.blobs.remove(at);
+                    model.unverified.remove(&name);
                     model.held.remove(&name);
                     self.handles.remove(&name);
                     self.index.remove(&digest(name));
                     model.quarantined.retain(|it| it.0 != name);
                     model.quarantined.push((name, size));
                     self.index.add_quarantined(&digest(name), size, now);
+                }
+            }
+            Op::Revoke { name } => {
+                let (was_verified, _) = self.index.revoke(&digest(name), |_, _| true);
+                let is_cached = model.blobs.iter().any(|it| it.0 == name);
+                assert_eq!(was_verified, is_cached && !model.unverified.contains(&name));
+                if is_cached {
+                    model.unverified.insert(name);
+                    // Readers of the changed file do not protect it.
+                    model.held.remove(&name);
+                    self.handles.remove(&name);
+                }
+            }
+            Op::Prove { name } => {
+                if let Some((size, serial)) = self.index.peek(&digest(name)) {
+                    let other = self.index.prove(&digest(name), serial + 1, Proof::of_size(size), None);
+                    assert!(other.0.is_none(), "another blob was hashed");
+                    let (record, _) = self.index.prove(&digest(name), serial, Proof::of_size(size), None);
+                    assert_eq!(record.unwrap().proof, Some(Proof::of_size(size)));
+                    model.unverified.remove(&name);
                 }
             }
             Op::CloseIdle { most } => {
@@ -246,7 +281,11 @@ impl Tested {
 
     fn compare(&self, model: &Model) {
         let stats = self.index.stats();
-        assert_eq!(stats.blob_bytes, model.blobs.iter().map(|it| it.1).sum::<u64>());
+        let (unverified, verified): (Vec<_>, Vec<_>) =
+            model.blobs.iter().partition(|it| model.unverified.contains(&it.0));
+        let sums = |blobs: &[&(u8, u64)]| (blobs.iter().map(|it| it.1).sum::<u64>(), blobs.len());
+        assert_eq!((stats.blob_bytes, stats.blob_entries), sums(&verified));
+        assert_eq!((stats.unverified_bytes, stats.unverified_entries), sums(&unverified));
         assert_eq!(stats.partial_bytes, model.partials.iter().map(|it| it.size).sum::<u64>());
         assert_eq!(stats.quarantined_bytes, model.quarantined.iter().map(|it| it.1).sum::<u64>());
         assert_eq!(stats.partial_entries, model.partials.len());
@@ -303,7 +342,7 @@ fn uses_stay_ordered_when_clock_steps_back() {
     let late = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
     for (name, now) in [(1, late), (2, SystemTime::UNIX_EPOCH)] {
         index.reserve(&digest(name), 10, 99, now).unwrap();
-        index.admit(&digest(name), 10, Arc::new(name), now);
+        index.admit(&digest(name), Proof::of_size(10), Arc::new(name), now);
     }
     let victims = index.reserve(&digest(3), 10, 99, late).unwrap();
     assert_eq!(victims.iter().map(name_of).collect::<Vec<_>>(), [1]);
@@ -315,7 +354,7 @@ fn file_of_replaced_blob_is_not_kept() {
     let now = SystemTime::UNIX_EPOCH;
     let put = |index: &mut Index<&str>, file| {
         index.reserve(&digest(1), 1, 99, now).unwrap();
-        index.admit(&digest(1), 1, Arc::new(file), now);
+        index.admit(&digest(1), Proof::of_size(1), Arc::new(file), now);
     };
     put(&mut index, "old");
     assert_eq!(index.close_idle(0).len(), 1);
@@ -331,7 +370,7 @@ fn first_failed_reader_marks_blob_suspect() {
     let mut index = Index::new(LIMIT, 0);
     let now = SystemTime::UNIX_EPOCH;
     index.reserve(&digest(1), 1, 99, now).unwrap();
-    index.admit(&digest(1), 1, Arc::new("first"), now);
+    index.admit(&digest(1), Proof::of_size(1), Arc::new("first"), now);
     let first = index.opened(&digest(1), now).unwrap();
     assert!(index.mark_suspect(&digest(1), &first));
     assert!(!index.mark_suspect(&digest(1), &first), "it is marked already");
@@ -339,7 +378,7 @@ fn first_failed_reader_marks_blob_suspect() {
     let second = index.keep_open(&digest(1), serial, Arc::new("second"));
     assert!(!index.mark_suspect(&digest(1), &first), "another file is open now");
     assert!(!index.mark_suspect(&digest(1), &second), "it is being verified");
-    index.set_verified(&digest(1), now);
+    index.set_scrubbed(&digest(1), now);
     let third = index.keep_open(&digest(1), serial, Arc::new("third"));
     assert!(index.mark_suspect(&digest(1), &third));
     assert_eq!(index.open, 0);
@@ -352,14 +391,31 @@ fn uses_are_saved_after_their_age() {
     let mut index = Index::new(LIMIT, 0);
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
     index.reserve(&digest(1), 1, 99, start).unwrap();
-    index.admit(&digest(1), 1, Arc::new(1), start);
+    index.admit(&digest(1), Proof::of_size(1), Arc::new(1), start);
     let hour = Duration::from_hours(1);
     assert!(index.take_unsaved(Duration::ZERO).is_empty(), "admission saved it");
     index.opened(&digest(1), start + hour).unwrap();
     assert!(index.take_unsaved(hour).is_empty());
     index.opened(&digest(1), start + hour * 2).unwrap();
-    assert_eq!(index.take_unsaved(hour), [(digest(1), start + hour * 2)]);
+    let record = Record { digest: digest(1), used: start + hour * 2, proof: Some(Proof::of_size(1)) };
+    assert_eq!(index.take_unsaved(hour), [record]);
     assert!(index.take_unsaved(hour).is_empty());
+}
+
+#[test]
+fn unverified_blob_is_scrubbed_first() {
+    let mut index = Index::new(LIMIT, 0);
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    for name in 1..=3u8 {
+        let proof = Proof { at: start + Duration::from_secs(name.into()), ..Proof::of_size(1) };
+        index.admit(&digest(name), proof, Arc::new(name), start);
+    }
+    assert_eq!(index.next_to_scrub(), Some((digest(1), start + Duration::from_secs(1))));
+    index.revoke(&digest(3), |_, _| true);
+    assert_eq!(index.next_to_scrub(), Some((digest(3), SystemTime::UNIX_EPOCH)));
+    // It could not be hashed: the others get their turns.
+    index.set_scrubbed(&digest(3), start + Duration::from_secs(9));
+    assert_eq!(index.next_to_scrub().unwrap().0, digest(1));
 }
 
 /// A blob: its size, and whether it is pinned, being read, and one of the requested digests.
@@ -381,7 +437,7 @@ proptest! {
         for (name, &(size, pinned, held, is_requested)) in (0u8..).zip::<&Vec<TestBlob>>(&blobs) {
             let file = Arc::new(());
             readers.extend(held.then(|| Arc::clone(&file)));
-            index.admit(&digest(name), size, file, now);
+            index.admit(&digest(name), Proof::of_size(size), file, now);
             if pinned {
                 index.pin(&digest(name));
             }

@@ -69,11 +69,11 @@ impl Sealer {
         self.policy != SealPolicy::Off && *self.support.lock() == SealSupport::Supported
     }
 
-    /// The permissions of a new blob. They make it read-only, unless the kernel will.
+    /// The permissions of a new blob.
     pub(in crate::cache) fn blob_mode(&self) -> u32 {
-        // The kernel seals only files that the caller may write. A later change of the permissions would change the identity of
-        // a blob that is being read.
-        if self.is_active() { 0o644 } else { 0o444 }
+        // The kernel seals only files that the caller may write. Permissions cannot be changed later, because that changes the
+        // identity of a blob that is being read.
+        if self.policy == SealPolicy::Off { 0o444 } else { 0o644 }
     }
 
     /// The blobs that wait for their seals.

@@ -13,6 +13,7 @@ fn tempdir() -> tempfile::TempDir {
 fn exercise(cache: &Cache) {
     let (first, second, third) = (blob(1, 2_500), blob(2, 2_500), blob(3, 1_500));
     let _ = fill(cache, &first);
+    cache.save_records();
     let _ = fill(cache, &second);
     if let Ok(partial) = cache.partial(&Digest::of(&third), 1_500, PART) {
         let _ = partial.set_note("note");
@@ -24,6 +25,9 @@ fn exercise(cache: &Cache) {
     if let Ok(partial) = cache.partial(&Digest::of(b"discarded"), 500, PART) {
         partial.discard();
     }
+    // Verified again, as after a restore.
+    cache.store.index().revoke(&Digest::of(&first), |_, _| true);
+    let _ = cache.verify(&Digest::of(&first));
     cache.quarantine(&Digest::of(&second));
     let _ = cache.evict(&Digest::of(&first));
     let _ = fill(cache, &first);
@@ -37,6 +41,11 @@ fn assert_recovered(dir: &Path, at: &str) {
     assert_eq!(cache.probe(), Ok(()), "{at}");
     assert_consistent(&cache);
     for it in cache.list() {
+        // One without a record is complete all the same.
+        let entry = cache.get(&it.digest);
+        assert_eq!(entry.is_some(), it.verified.is_some(), "{at}");
+        let verified = cache.verify(&it.digest);
+        assert!(matches!(verified, ScrubOutcome::Verified), "{at}: {verified:?}");
         assert_eq!(Digest::of(&read(&cache.get(&it.digest).unwrap())), it.digest, "{at}");
     }
     for bytes in [blob(1, 2_500), blob(2, 2_500), blob(3, 1_500)] {
@@ -107,6 +116,43 @@ fn single_failure_leaks_no_space() {
             assert_recovered(temp.path(), &format!("step {step}, error {errno}"));
         }
     }
+}
+
+#[test]
+fn crash_before_record_leaves_unverified_blob() {
+    let temp = tempdir();
+    let (recorded, unrecorded) = (blob(1, 2_500), blob(2, 1_500));
+    let faults = FaultPoints::default();
+    let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
+    fill(&cache, &recorded).unwrap();
+    cache.save_records();
+    fill(&cache, &unrecorded).unwrap();
+    faults.fail(0..usize::MAX, libc::EIO);
+    cache.save_records();
+    drop(cache);
+    let cache = open(temp.path(), LIMIT);
+    assert_eq!(read(&cache.get(&Digest::of(&recorded)).unwrap()), recorded);
+    assert!(cache.get(&Digest::of(&unrecorded)).is_none());
+    assert_eq!(cache.unverified_size_of(&Digest::of(&unrecorded)), Some(1_500));
+}
+
+#[test]
+fn records_are_synced_when_saved() {
+    let temp = tempdir();
+    let faults = FaultPoints::default();
+    let cache = Cache::open_with(settings(temp.path(), LIMIT), faults.clone()).unwrap();
+    fill(&cache, &blob(1, 1_500)).unwrap();
+    faults.record();
+    cache.save_records();
+    let steps = faults.record();
+    assert!(steps.iter().any(|step| step.starts_with("fsync ") && step.ends_with("verified.log.new")), "{steps:?}");
+    fill(&cache, &blob(2, 1_500)).unwrap();
+    faults.record();
+    cache.save_records();
+    let file = cache.store.dir.records();
+    assert_eq!(faults.record(), [format!("write {}", file.display()), format!("fdatasync {}", file.display())]);
+    cache.save_records();
+    assert!(faults.record().is_empty(), "nothing was added");
 }
 
 #[test]

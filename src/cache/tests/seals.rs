@@ -1,6 +1,6 @@
 //! Blobs sealed after their admission. The seals are simulated: see tests/integration/seals.rs for real ones.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bootdepot_test_support::deadline::stretch;
 
@@ -68,6 +68,96 @@ fn busy_file_is_sealed_later() {
         sealing.join().unwrap();
     });
     assert!(is_sealed(&cache, &bytes));
+}
+
+/// Fills a cache with a sealed blob, and closes it.
+fn sealed_blob(dir: &Path, fake: &FakeSeals) -> (Vec<u8>, Digest) {
+    let cache = open_with_seals(dir, fake);
+    let bytes = blob(1, 2_000);
+    fill(&cache, &bytes).unwrap();
+    cache.seal_admitted();
+    assert_eq!(cache.stats().sealed_entries, 1);
+    (bytes.clone(), Digest::of(&bytes))
+}
+
+/// Changes the identity of a blob's file, but no byte of it.
+fn change_metadata(cache: &Cache, digest: &Digest) {
+    let path = cache.store.dir.blob(digest);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::hard_link(&path, path.with_extension("link")).unwrap();
+    fs::remove_file(path.with_extension("link")).unwrap();
+}
+
+#[test]
+fn seal_verifies_file_with_changed_metadata() {
+    let temp = tempfile::tempdir().unwrap();
+    let fake = FakeSeals::default();
+    let (bytes, digest) = sealed_blob(temp.path(), &fake);
+    for round in 0..3 {
+        let cache = open_with_seals(temp.path(), &fake);
+        let (unverified, sealed) = if round == 0 { (0, 1) } else { (1, 0) };
+        let stats = cache.stats();
+        assert_eq!((stats.unverified_entries, stats.sealed_entries), (unverified, sealed), "round {round}");
+        if round == 1 {
+            // As the scrub does, which has it first.
+            assert_eq!(cache.scrub_due(Duration::from_hours(1)), Some(digest));
+            assert!(cache.is_proven_by_seal(&digest));
+        }
+        let verified = |cache: &Cache| cache.list()[0].verified;
+        assert_eq!(read(&cache.get(&digest).unwrap()), bytes);
+        assert_eq!((cache.stats().unverified_entries, cache.stats().sealed_entries), (0, 1));
+        assert!(verified(&cache).is_some_and(|at| at < SystemTime::now()), "the time of its last hash");
+        assert!(!cache.is_proven_by_seal(&digest), "it is verified already");
+        change_metadata(&cache, &digest);
+    }
+}
+
+#[test]
+fn sealed_blob_in_use_survives_metadata_change() {
+    let temp = tempfile::tempdir().unwrap();
+    let fake = FakeSeals::default();
+    let (bytes, digest) = sealed_blob(temp.path(), &fake);
+    let cache = open_with_seals(temp.path(), &fake);
+    let (first, second) = (cache.get(&digest).unwrap(), cache.get(&digest).unwrap());
+    change_metadata(&cache, &digest);
+    assert!(cache.is_intact(&first) && cache.is_unchanged(&second), "its bytes are those that were sealed");
+    assert_eq!(read(&cache.get(&digest).unwrap()), bytes);
+
+    let unsealed = blob(2, 2_000);
+    let entry = fill(&cache, &unsealed).unwrap();
+    change_metadata(&cache, &Digest::of(&unsealed));
+    assert!(!cache.is_intact(&entry));
+}
+
+#[test]
+fn other_file_is_not_verified_by_seal() {
+    let temp = tempfile::tempdir().unwrap();
+    let fake = FakeSeals::default();
+    let (bytes, digest) = sealed_blob(temp.path(), &fake);
+    let path = open_with_seals(temp.path(), &fake).store.dir.blob(&digest);
+    for (other, sealed) in [(bytes.clone(), false), (blob(2, 2_000), false), (blob(2, 2_000), true)] {
+        fs::write(path.with_extension("new"), &other).unwrap();
+        if sealed {
+            Seals::Fake(fake.clone()).seal(&fs::File::open(path.with_extension("new")).unwrap()).unwrap();
+        }
+        fs::rename(path.with_extension("new"), &path).unwrap();
+        let cache = open_with_seals(temp.path(), &fake);
+        assert!(cache.get(&digest).is_none() && !cache.is_proven_by_seal(&digest));
+        assert_eq!(cache.stats().unverified_entries, 1);
+    }
+}
+
+#[test]
+fn blob_without_seal_is_sealed_by_scrub() {
+    let temp = tempfile::tempdir().unwrap();
+    let fake = FakeSeals::default();
+    let bytes = blob(1, 2_000);
+    // A server that was stopped before it sealed the blob.
+    fill(&open_with_seals(temp.path(), &fake), &bytes).unwrap();
+    let cache = open_with_seals(temp.path(), &fake);
+    assert_eq!(cache.stats().sealed_entries, 0);
+    assert!(matches!(cache.verify(&Digest::of(&bytes)), ScrubOutcome::Verified));
+    assert_eq!(cache.stats().sealed_entries, 1);
 }
 
 #[test]

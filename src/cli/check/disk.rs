@@ -75,11 +75,13 @@ impl Wanted {
         let loose = |all: &HashMap<Digest, u64>| -> u64 {
             all.iter().filter(|(digest, _)| !stays.contains_key(digest)).map(|(_, size)| size).sum()
         };
-        let evictable = survey.quarantined + loose(&survey.blobs) + loose(&survey.partials);
+        let blobs = loose(&survey.blobs) + loose(&survey.unverified);
+        let evictable = survey.quarantined + blobs + loose(&survey.partials);
         let mut wanted = Self { evictable, ..Self::default() };
         for (digest, asset) in &stays {
             let begun = survey.partials.get(digest);
-            match (survey.blobs.get(digest), asset.size.or_else(|| sizes.get(digest).or(begun).copied())) {
+            let blob = survey.blobs.get(digest).or_else(|| survey.unverified.get(digest));
+            match (blob, asset.size.or_else(|| sizes.get(digest).or(begun).copied())) {
                 (Some(here), _) => wanted.here += here,
                 (None, Some(size)) => {
                     wanted.missing += size;

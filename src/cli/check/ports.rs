@@ -239,6 +239,7 @@ mod tests {
     fn survey(holder: Option<&str>) -> Inspection {
         Inspection {
             blobs: HashMap::new(),
+            unverified: HashMap::new(),
             partials: HashMap::new(),
             quarantined: 0,
             free: 0,

@@ -19,10 +19,15 @@ pub(super) fn plan(plan: &Plan, verify: bool) -> String {
     let mut text = format!("{}, ", assets(plan.assets));
     let (cached, missing) = (plan.cached, plan.missing);
     let _ = match (cached.assets, missing.assets) {
-        (here, 0) => write!(text, "{}cached ({})", if here == 1 { "" } else { "all " }, bytes(cached.bytes)),
+        (here, 0) if plan.unverified.assets == 0 => {
+            write!(text, "{}cached ({})", if here == 1 { "" } else { "all " }, bytes(cached.bytes))
+        }
         (0, _) => write!(text, "none cached"),
         (here, _) => write!(text, "{here} cached ({})", bytes(cached.bytes)),
     };
+    if plan.unverified.assets > 0 {
+        let _ = write!(text, "; {} to hash: {}", plan.unverified.assets, bytes(plan.unverified.bytes));
+    }
     if missing.assets > 0 {
         let _ = write!(text, "; {} to fetch: {}", missing.assets, to_fetch(plan));
     }
@@ -56,8 +61,12 @@ fn assets(number: usize) -> String {
 pub(super) fn missing(plan: &Plan) -> String {
     let lines = plan.items.iter().filter(|item| item.state != PlannedState::Cached).map(|item| {
         let size = item.size.map_or_else(|| "?".to_owned(), bytes);
-        let filling = if item.state == PlannedState::Filling { " (being fetched)" } else { "" };
-        format!("  {size:>10}  {}{filling}\n", plain(&item.name))
+        let how = match item.state {
+            PlannedState::Filling => " (being fetched)",
+            PlannedState::Unverified => " (on the disk, unverified)",
+            PlannedState::Cached | PlannedState::Missing => "",
+        };
+        format!("  {size:>10}  {}{how}\n", plain(&item.name))
     });
     lines.collect()
 }
@@ -126,7 +135,8 @@ pub(super) fn ended(item: &ItemView) -> Option<String> {
 pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
     let rotted = job.items.iter().filter(|item| item.state == ItemState::Done && item.rotted).count();
     let here = plan.cached.assets.min(job.assets.done).saturating_sub(rotted);
-    let brought = job.assets.done - here;
+    let hashed = plan.unverified.assets.min(job.assets.done - here);
+    let brought = job.assets.done - here - hashed;
     let seconds = job.ended.map(|ended| ended.duration_since(job.began));
     let time = Duration::try_from(seconds.unwrap_or_default()).unwrap_or_default();
     let (amount, cut) = fetched(job, plan);
@@ -150,6 +160,9 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
     }
     if here > 0 {
         let _ = write!(text, ", {here} cached before");
+    }
+    if hashed > 0 {
+        let _ = write!(text, ", {hashed} verified on the disk");
     }
     let left = job.assets.total - job.assets.done - job.assets.failed;
     if job.assets.failed > 0 {
@@ -175,7 +188,8 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
 /// counts once, as it does in the sums.
 fn fetched(job: &JobView, plan: &Plan) -> (u64, u64) {
     let was_here: HashSet<_> = {
-        let here = plan.items.iter().filter(|item| item.state == PlannedState::Cached);
+        let on_disk = |state| matches!(state, PlannedState::Cached | PlannedState::Unverified);
+        let here = plan.items.iter().filter(|item| on_disk(item.state));
         here.map(|item| item.name.as_str()).collect()
     };
     let (mut again, mut cut, mut failed) = (0, 0, 0);
@@ -189,7 +203,7 @@ fn fetched(job: &JobView, plan: &Plan) -> (u64, u64) {
             _ => {}
         }
     }
-    ((job.bytes.done + again).saturating_sub(plan.cached.bytes + cut + failed), cut)
+    ((job.bytes.done + again).saturating_sub(plan.cached.bytes + plan.unverified.bytes + cut + failed), cut)
 }
 
 #[cfg(test)]
@@ -203,21 +217,25 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn plan_of(items: &[(&str, Option<u64>, PlannedState)], available: u64) -> Plan {
-        let (mut cached, mut missing) = (Cached::default(), Missing::default());
+        let (mut cached, mut unverified, mut missing) = (Cached::default(), Cached::default(), Missing::default());
         for (_, size, state) in items {
-            if *state == PlannedState::Cached {
-                cached.assets += 1;
-                cached.bytes += size.unwrap_or(0);
-            } else {
-                missing.assets += 1;
-                missing.bytes += size.unwrap_or(0);
-                missing.unknown_sizes += usize::from(size.is_none());
-            }
+            let here = match state {
+                PlannedState::Cached => &mut cached,
+                PlannedState::Unverified => &mut unverified,
+                PlannedState::Filling | PlannedState::Missing => {
+                    missing.assets += 1;
+                    missing.bytes += size.unwrap_or(0);
+                    missing.unknown_sizes += usize::from(size.is_none());
+                    continue;
+                }
+            };
+            here.assets += 1;
+            here.bytes += size.unwrap_or(0);
         }
         let item =
             |(name, size, state): &(&str, _, _)| PlanItem { name: (*name).to_owned(), size: *size, state: *state };
         let room = Room { available, fits: missing.bytes <= available };
-        Plan { assets: items.len(), cached, missing, room, items: items.iter().map(item).collect() }
+        Plan { assets: items.len(), cached, unverified, missing, room, items: items.iter().map(item).collect() }
     }
 
     fn item(name: &str, state: ItemState, bytes: u64, error: Option<&str>) -> ItemView {
@@ -271,6 +289,10 @@ mod tests {
         ");
         insta::assert_snapshot!(plan(&plan_of(&some[2..], GIB), false), @"1 asset, none cached; 1 to fetch: size unknown");
         insta::assert_snapshot!(plan(&plan_of(&[some[0], some[0]], GIB), false), @"2 assets, all cached (2.0 GiB)");
+        let unverified = [("a", Some(GIB), Here), ("b", Some(GIB), PlannedState::Unverified)];
+        insta::assert_snapshot!(plan(&plan_of(&unverified, GIB), false), @"2 assets, 1 cached (1.0 GiB); 1 to hash: 1.0 GiB");
+        insta::assert_snapshot!(plan(&plan_of(&unverified[1..], GIB), false), @"1 asset, none cached; 1 to hash: 1.0 GiB");
+        insta::assert_snapshot!(missing(&plan_of(&unverified, GIB)), @"     1.0 GiB  b (on the disk, unverified)");
         insta::assert_snapshot!(plan(&plan_of(&[], GIB), false), @"no assets selected: nothing to do");
     }
 
@@ -316,6 +338,8 @@ mod tests {
         ");
         let nothing = job(JobState::Done, vec![item("a", ItemState::Done, GIB, None)]);
         insta::assert_snapshot!(summary(&nothing, &plan_of(&[("a", Some(GIB), Here)], 0)), @"done: nothing was fetched, 1 cached before");
+        let verified = job(JobState::Done, vec![item("b", ItemState::Done, GIB, None)]);
+        insta::assert_snapshot!(summary(&verified, &plan_of(&[("b", Some(GIB), PlannedState::Unverified)], 0)), @"done: nothing was fetched, 1 verified on the disk");
         let twins =
             JobView { bytes: Bytes { total: Some(GIB), done: GIB }, ..came(JobState::Done, all.items[2].clone()) };
         let apart = Plan { cached: Cached::default(), ..plan_of(&[], GIB) };

@@ -1,13 +1,13 @@
 //! The pin file: read as a whole, and replaced so that after a crash at any instant either the old or the new file exists.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{AssetName, Digest};
-use crate::durable_file::DurableFile;
+use crate::durable_file::{DurableFile, read_regular};
 #[cfg(test)]
 use crate::fault_points::FaultPoints;
 
@@ -58,7 +58,7 @@ impl PinFile {
     ///
     /// Fails, with a text, if the file is invalid; an invalid file is never read as an empty one.
     pub(in crate::depot) fn read(&self) -> Result<BTreeMap<String, PinnedDigests>, String> {
-        let text = match fs::read(self.path()) {
+        let text = match read_regular(self.path()) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
             Err(error) => return Err(error.to_string()),

@@ -38,6 +38,39 @@ pub(crate) enum Fault {
     AlwaysChange,
     /// Bytes from this offset on are held back until [`FakeOrigin::heal`].
     HoldFrom { at: usize },
+    /// A request with a condition gets this status.
+    RefuseCondition(u16),
+    /// No response says how long the object is.
+    NoLength,
+    /// Ranged requests are answered in an odd way.
+    Range(OddRange),
+}
+
+/// An odd answer to a ranged request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OddRange {
+    /// The total is `*`.
+    UnknownTotal,
+    /// At most this many bytes.
+    Less(usize),
+    /// The bytes of all blocks of this size that the range touches.
+    Aligned(usize),
+    /// The whole, as a 206.
+    Everything,
+    /// A 206 without `Content-Range`.
+    NoContentRange,
+    /// A 206 as multipart/byteranges.
+    Multipart,
+    /// The bytes of the range, as a 200.
+    As200,
+    /// A 416.
+    Refused,
+    /// The first bytes of the object instead of those requested, and a `Content-Range` that says so.
+    WrongOffset,
+    /// The same, and a `Content-Range` that hides it.
+    HiddenOffset,
+    /// Another total than the object has.
+    WrongTotal,
 }
 
 #[derive(Default)]
@@ -122,7 +155,9 @@ fn respond(
     let Some(data) = state.objects.get(&name).cloned() else { return status(404) };
     let mut body = FaultyBody { heal: heal.clone(), ..FaultyBody::new(name, data.clone(), Arc::clone(shared)) };
     let (mut etag, mut ignore, mut once) = ("v1".to_owned(), false, None);
+    let (mut sized, mut odd) = (true, None);
     let range = requested_range(request.headers(), data.len());
+    let is_conditional = request.headers().contains_key(header::IF_MATCH);
     for fault in state.faults.iter_mut().filter(|_| is_image) {
         match fault {
             Fault::Status(code) => return status(*code),
@@ -147,6 +182,10 @@ fn respond(
             Fault::CutAfter { .. } | Fault::StallAfter { .. } | Fault::ChangeAfter { .. } => {}
             Fault::AlwaysChange => etag = format!("v{requests}"),
             Fault::HoldFrom { at } => body.hold = Some(*at),
+            Fault::RefuseCondition(code) if is_conditional => return status(*code),
+            Fault::RefuseCondition(_) => {}
+            Fault::NoLength => sized = false,
+            Fault::Range(kind) => odd = Some(*kind),
         }
     }
     if once.is_some() {
@@ -159,6 +198,13 @@ fn respond(
     }
     let response = Response::builder().header(header::ETAG, etag);
     let total = data.len();
+    body.sized = sized;
+    if !sized {
+        return response.body(body).unwrap();
+    }
+    if let Some(odd) = odd.filter(|_| request.headers().contains_key(header::RANGE)) {
+        return odd_response(odd, range, body, response);
+    }
     if ignore || !request.headers().contains_key(header::RANGE) {
         return response.header(header::CONTENT_LENGTH, total).body(body).unwrap();
     }
@@ -171,6 +217,38 @@ fn respond(
     body.data = body.data.slice(range.clone());
     let response = response.status(StatusCode::PARTIAL_CONTENT).header(header::CONTENT_RANGE, content_range);
     response.header(header::CONTENT_LENGTH, range.len()).body(body).unwrap()
+}
+
+fn odd_response(
+    odd: OddRange,
+    range: std::ops::Range<usize>,
+    mut body: FaultyBody,
+    response: http::response::Builder,
+) -> Response<FaultyBody> {
+    let total = body.data.len();
+    let (mut sent, mut stated_total) = (range.clone(), total.to_string());
+    match odd {
+        OddRange::UnknownTotal => "*".clone_into(&mut stated_total),
+        OddRange::Less(most) => sent.end = sent.end.min(sent.start + most),
+        OddRange::Aligned(block) => sent = range.start / block * block..total.min(range.end.div_ceil(block) * block),
+        OddRange::Everything => sent = 0..total,
+        OddRange::WrongOffset | OddRange::HiddenOffset => sent = 0..range.len(),
+        OddRange::WrongTotal => stated_total = (total + 7).to_string(),
+        OddRange::NoContentRange | OddRange::Multipart | OddRange::As200 => {}
+        OddRange::Refused => return status(416),
+    }
+    body.from = sent.start;
+    body.data = body.data.slice(sent.clone());
+    let stated = if matches!(odd, OddRange::HiddenOffset) { range } else { sent.clone() };
+    let content_range = format!("bytes {}-{}/{stated_total}", stated.start, stated.end - 1);
+    let response = response.header(header::CONTENT_LENGTH, sent.len());
+    let response = match odd {
+        OddRange::As200 => response,
+        OddRange::NoContentRange => response.status(206),
+        OddRange::Multipart => response.status(206).header(header::CONTENT_TYPE, "multipart/byteranges; boundary=x"),
+        _ => response.status(206).header(header::CONTENT_RANGE, content_range),
+    };
+    response.body(body).unwrap()
 }
 
 fn requested_range(headers: &HeaderMap, total: usize) -> std::ops::Range<usize> {
@@ -195,6 +273,8 @@ struct FaultyBody {
     flushed: bool,
     stall: Option<usize>,
     hold: Option<usize>,
+    /// Whether the response says how long the body is.
+    sized: bool,
     heal: watch::Receiver<bool>,
     waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     shared: Arc<Mutex<State>>,
@@ -212,6 +292,7 @@ impl FaultyBody {
             flushed: false,
             stall: None,
             hold: None,
+            sized: true,
             heal: watch::channel(true).1,
             waiting: None,
             shared,
@@ -272,6 +353,6 @@ impl http_body::Body for FaultyBody {
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        http_body::SizeHint::with_exact(self.data.len() as u64)
+        if self.sized { http_body::SizeHint::with_exact(self.data.len() as u64) } else { http_body::SizeHint::new() }
     }
 }

@@ -12,7 +12,7 @@ async fn fetch_caches_asset_once() {
     assert!(!test.depot.is_cached(&asset.digest));
     test.depot.fetch(&asset).await.unwrap();
     assert!(test.depot.is_cached(&asset.digest));
-    let all = AssetProgress { cached: true, bytes: SIZE as u64, size: Some(SIZE as u64) };
+    let all = AssetProgress { cached: true, unverified: false, bytes: SIZE as u64, size: Some(SIZE as u64) };
     assert_eq!(test.depot.progress(&asset), all);
     let requests = test.origins[0].requests();
     test.depot.fetch(&asset).await.unwrap();

@@ -127,29 +127,6 @@ async fn closed_and_stalled_connections_resume() {
 }
 
 #[tokio::test]
-async fn object_changed_once_is_restarted() {
-    let test = TestDepot::new(&[&[Fault::ChangeAfter { requests: 3 }]]).await;
-    let (got, end) = test.get_all().await;
-    match end {
-        Ok(_) => assert!(got == test.data),
-        Err(error) => assert!(error.to_string().contains("changed while it was read"), "{error}"),
-    }
-    let (got, end) = test.get_all().await;
-    end.unwrap();
-    assert!(got == test.data);
-}
-
-#[tokio::test]
-async fn object_changing_twice_fails() {
-    let test = TestDepot::new(&[&[Fault::AlwaysChange]]).await;
-    let error = test.get_all().await.1.unwrap_err();
-    test.wait_for_fills().await;
-    let text = error.to_string();
-    assert!(text.contains("keeps changing") || text.contains("changed while"), "{text}");
-    assert!(!test.is_cached());
-}
-
-#[tokio::test]
 async fn missing_object_costs_one_request() {
     let test = TestDepot::new(&[&[Fault::Status(404)]]).await;
     for _ in 0..3 {

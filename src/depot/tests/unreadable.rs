@@ -21,30 +21,22 @@ fn truncate(path: &Path) {
     fs::File::options().write(true).open(path).unwrap().set_len(100_000).unwrap();
 }
 
-/// The error of a read of bytes that the file no longer has. Mapped pages of them are not touched.
-async fn read_error(test: &TestDepot, delivery: Delivery) -> String {
-    let reader = test.depot.read(&test.found()).await.unwrap();
-    let mut stream = reader.stream(ByteRange::new(1_000_000, SIZE as u64), delivery).await.unwrap();
-    stream.next().await.unwrap().unwrap_err().to_string()
-}
-
 #[tokio::test]
-async fn truncated_blob_is_quarantined_and_refetched() {
-    for (delivery, mapped, frame, why) in [
-        (Delivery::Copied, false, "1000000-1048575", "unexpected end of file"),
-        (Delivery::Mapped, false, "1000000-2999999", "unexpected end of file"),
-        (Delivery::Mapped, true, "1000000-2999999", "Input/output error (os error 5)"),
-    ] {
+async fn truncation_while_read_cuts_transfer() {
+    for delivery in [Delivery::Copied, Delivery::Mapped] {
         let (test, path) = cached().await;
-        if mapped {
-            let reader = test.depot.read(&test.found()).await.unwrap();
-            let mut stream = reader.stream(ByteRange::whole(SIZE as u64), Delivery::Mapped).await.unwrap();
-            stream.next().await.unwrap().unwrap();
-        }
+        let reader = test.depot.read(&test.found()).await.unwrap();
+        let mut stream = reader.stream(ByteRange::whole(SIZE as u64), delivery).await.unwrap();
+        stream.next().await.unwrap().unwrap();
         truncate(&path);
-        let error = read_error(&test, delivery).await;
-        assert_eq!(error, format!("the cache cannot be read: bytes {frame} of a blob: {why}"));
-        wait_until(|| !test.is_cached()).await;
+        let mut received = 0;
+        let error = loop {
+            match stream.next().await.unwrap() {
+                Ok(bytes) => received += bytes.len(),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(received < SIZE && error.starts_with("the cache cannot be read: "), "{error}");
         let (got, end) = test.get_all().await;
         assert!(got == test.data);
         assert_eq!(end.unwrap(), CacheState::Miss);
@@ -60,10 +52,9 @@ async fn replaced_blob_file_is_reopened() {
     truncate(&path);
     fs::rename(&copy, &path).unwrap();
     let requests = test.origins[0].requests();
-    read_error(&test, Delivery::Mapped).await;
     let (got, end) = test.get_all().await;
     assert!(got == test.data);
-    assert_eq!(end.unwrap(), CacheState::Hit);
+    end.unwrap();
     test.depot.close().await;
     assert!(test.is_cached(), "the replaced file is valid");
     assert_eq!(test.origins[0].requests(), requests);

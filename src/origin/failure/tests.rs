@@ -66,7 +66,7 @@ fn statuses_map_to_error_kinds() {
         (503, document("SlowDown", "m"), "throttled", "s3.lab:9000 asks to slow down (SlowDown)".to_owned()),
         (503, none.clone(), "throttled", "s3.lab:9000 asks to slow down (503)".to_owned()),
         (429, none.clone(), "throttled", "s3.lab:9000 asks to slow down (429)".to_owned()),
-        (412, document("PreconditionFailed", "m"), "changed", "s3://bucket/key changed while it was read".to_owned()),
+        (412, document("PreconditionFailed", "m"), "changed", "two replies of s3://bucket/key disagree about the object: s3.lab:9000 answered 412 to the validator of an earlier reply".to_owned()),
         (500, document("InternalError", "Try again."), "status", "s3://bucket/key answered 500: InternalError: Try again.".to_owned()),
         (502, none.clone(), "status", "s3://bucket/key answered 502".to_owned()),
     ] {

@@ -34,7 +34,7 @@ async fn objects_and_ranges_are_read() {
     assert!(read(&origins, url, Some((8, 8))).await.unwrap().is_empty());
 
     let first = origins.read(&source(url), Some(ByteRange::new(0, 8)), None).await.unwrap();
-    assert_eq!((first.total, first.ignored_range), (1_200_000, false));
+    assert_eq!((first.total, first.ignored_range), (Some(1_200_000), false));
     assert!(first.last_modified.is_some());
     let validator = first.validator.unwrap();
     assert!(validator.as_str().starts_with("etag 1200000 \""), "{}", validator.as_str());
@@ -43,7 +43,7 @@ async fn objects_and_ranges_are_read() {
     // This server ignores If-Match. The validator in its reply differs.
     let changed = origins.read(&source(url), Some(ByteRange::new(8, 16)), Some(&validator)).await.err().unwrap();
     assert!(matches!(changed, OriginError::Changed { .. }));
-    assert_eq!(changed.to_string(), format!("{url} changed while it was read"));
+    assert!(changed.to_string().starts_with(&format!("two replies of {url} disagree about the object: ")), "{changed}");
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn empty_object_gives_empty_body() {
     let s3 = RealS3::start().await;
     s3.put("empty", b"");
     let reply = trusted(&s3).read(&source("s3://bucket/empty"), Some(ByteRange::new(0, 8)), None).await.unwrap();
-    assert_eq!((reply.range, reply.total, reply.ignored_range), (ByteRange::whole(0), 0, false));
+    assert_eq!((reply.range, reply.total, reply.ignored_range), (ByteRange::whole(0), Some(0), false));
     assert!(read(&trusted(&s3), "s3://bucket/empty", None).await.unwrap().is_empty());
 }
 
