@@ -15,6 +15,7 @@ mod claim;
 mod error;
 mod events;
 mod eviction;
+mod eviction_log;
 mod facade;
 mod fill;
 mod fill_bytes;

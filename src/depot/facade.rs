@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::eviction_log;
 use super::fill::Fill;
 use super::fill_history::FillHistory;
 use super::pins::{PINS_FILE, Pins};
@@ -42,7 +43,8 @@ pub struct Depot {
 
 /// The state that all clones of a [`Depot`] share.
 pub(super) struct Shared {
-    snapshot: ArcSwap<Snapshot>,
+    /// Shared with the cache, which logs evictions by name.
+    snapshot: Arc<ArcSwap<Snapshot>>,
     /// Held while the snapshot is replaced.
     reconfiguring: Mutex<()>,
     pub(super) cache: Cache,
@@ -64,13 +66,6 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
 }
 
-impl Shared {
-    /// The current catalog.
-    pub(super) fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.snapshot.load().catalog)
-    }
-}
-
 impl Depot {
     /// Creates a depot and loads the operators' pins from the cache directory. Blocks while it reads them.
     pub fn new(catalog: Catalog, origins: Origins, cache: Cache, settings: FillSettings) -> Self {
@@ -80,7 +75,7 @@ impl Depot {
         let weight = |_: &Digest, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let no_space = moka::sync::Cache::builder().max_capacity(NO_SPACE_CAPACITY).time_to_live(NO_SPACE_TTL);
         let shared = Shared {
-            snapshot: ArcSwap::from_pointee(snapshot),
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             reconfiguring: Mutex::default(),
             cache,
             fills: Mutex::default(),
@@ -96,7 +91,10 @@ impl Depot {
             stop: CancellationToken::new(),
         };
         let depot = Self { shared: Arc::new(shared) };
-        depot.name_evictions();
+        let snapshot = Arc::clone(&depot.shared.snapshot);
+        depot.shared.cache.set_eviction_log(move |digest, bytes| {
+            eviction_log::log(&snapshot.load().catalog, digest, bytes);
+        });
         depot.shared.pins.load(&|| depot.catalog());
         depot.apply_pins();
         depot.save_pins();
@@ -105,7 +103,7 @@ impl Depot {
 
     /// The current catalog.
     pub fn catalog(&self) -> Arc<Catalog> {
-        self.shared.catalog()
+        Arc::clone(&self.shared.snapshot.load().catalog)
     }
 
     /// The cache that the depot fills and reads.
