@@ -6,10 +6,13 @@
 //! cached.
 
 mod activity;
+mod around_cache;
 mod blob;
 mod blob_stream;
 mod block_lists;
 mod bypass;
+mod bypass_reader;
+mod bypasses;
 mod cache_state;
 mod claim;
 mod error;
@@ -29,6 +32,7 @@ mod interest;
 mod ladder;
 mod lookup;
 mod negative_cache;
+mod not_stored;
 mod outcome;
 mod part_fetcher;
 mod partial_state;
@@ -43,6 +47,7 @@ mod reader;
 mod resuming_read;
 mod retention;
 mod settings;
+mod shared_bypass;
 mod snapshot;
 mod source_access;
 mod source_error;

@@ -344,8 +344,9 @@ pub(super) struct Origin {
     /// An HTTP or SOCKS proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) proxy: Option<Written<Proxy>>,
-    /// Header fields to send with each request (`https` and `http` sources), such as `Authorization`. Each value is a
-    /// secret.
+    /// Header fields to send with each request, such as `Authorization`. Each value is a secret. For `s3://` sources, fields
+    /// whose name begins with `x-amz-` are part of the signature (`x-amz-request-payer`, the keys of SSE-C); others are sent
+    /// unsigned.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, Written<SecretText>>,
 }

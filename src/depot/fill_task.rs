@@ -20,6 +20,7 @@ use super::fill_state::FillState;
 use super::hashing;
 use super::ladder::{self, Next, Rung};
 use super::negative_cache::NegativeEntries;
+use super::not_stored::{Leftover, NotStored, Remains};
 use super::outcome::FillOutcome;
 use super::part_fetcher::PartFetcher;
 use super::partial_state::PartialState;
@@ -135,7 +136,7 @@ impl FillTask {
                 // A source that has not been tried yet is more likely to be right.
                 Ok(Next::Afresh) => queue.push_back(access),
                 Ok(Next::GiveUp) => {}
-                Err(error) => return not_stored(&error, partial.as_ref()).await,
+                Err(error) => return self.not_stored(&error, partial.as_ref()).await,
             }
         }
         let (outcome, error) = failures.into_outcome();
@@ -218,7 +219,14 @@ impl FillTask {
             },
         };
         let mut read = ResumingRead::open(access, range, true).await?;
-        let size = self.size_from(&read, known_size)?;
+        let size = match self.size_from(&read, known_size) {
+            Ok(size) => size,
+            Err(error) => {
+                // Its first bytes may show that it is something else, such as a login page.
+                let _ = read.chunk().await;
+                return Err(error);
+            }
+        };
         self.discard_other_size(partial, access, size).await?;
         let state = match partial {
             Some(state) => state,
@@ -392,6 +400,31 @@ impl FillTask {
         Ok(())
     }
 
+    /// The end of a fill that the cache cannot store. If every byte was written before the disk failed, the readers get all
+    /// of them; else they bypass the cache.
+    async fn not_stored(&self, error: &CacheError, partial: Option<&PartialState>) -> FillEnd {
+        let reason = error_chain(error).to_string();
+        let leftover = match partial.map(|state| Arc::clone(&state.partial)) {
+            None => Leftover::Nothing,
+            Some(partial) => {
+                let (prefix, is_complete) = {
+                    let progress = self.fill.progress();
+                    (progress.hashed().clone(), progress.is_complete())
+                };
+                blocking(move || match is_complete.then(|| partial.open_not_kept()) {
+                    Some(Ok(entry)) => Leftover::Whole(entry),
+                    _ => {
+                        partial.discard();
+                        Leftover::Part(Arc::new(Remains { partial, prefix }))
+                    }
+                })
+                .await
+            }
+        };
+        let state = FillState::NotStored(NotStored { reason: reason.clone(), leftover });
+        FillEnd { outcome: FillOutcome::NoSpace, state, detail: Some(reason) }
+    }
+
     /// Verifies the hash of the whole, and turns the partial blob into a blob of the cache.
     ///
     /// If the disk fails to admit it, it may have lost bytes that were hashed, so the proof is not used again.
@@ -408,15 +441,6 @@ impl FillTask {
             SourceError::WrongWhole(format!("its bytes have the SHA-256 {found}, the catalog has {expected}"))
         })
     }
-}
-
-/// The end of a fill that the cache cannot store: its readers bypass the cache.
-async fn not_stored(error: &CacheError, partial: Option<&PartialState>) -> FillEnd {
-    if let Some(state) = partial {
-        state.discard().await;
-    }
-    let reason = error_chain(error).to_string();
-    FillEnd { outcome: FillOutcome::NoSpace, state: FillState::NotStored(reason.clone()), detail: Some(reason) }
 }
 
 #[cfg(test)]

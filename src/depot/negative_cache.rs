@@ -82,7 +82,7 @@ mod tests {
     }
 
     fn missing(source: &SourceUrl) -> OriginError {
-        OriginError::NotFound { source_url: source.to_string() }
+        OriginError::NotFound { source_url: source.to_string(), answer: None }
     }
 
     #[test]
@@ -90,7 +90,11 @@ mod tests {
         let [one, two] = sources();
         let entries = NegativeCache::new(Duration::from_mins(1)).of(0, &Digest::of(b"a"));
         let stalled = OriginError::Stalled { source_url: two.to_string(), after: Duration::from_secs(1) };
-        let throttled = OriginError::Throttled { host: "h".into(), code: "503".into(), retry_after: None };
+        let throttled = OriginError::Throttled {
+            host: "h".into(),
+            answer: crate::origin::Answer::from_code("503"),
+            retry_after: None,
+        };
         entries.add_error(&one, &missing(&one));
         entries.add_error(&two, &stalled);
         entries.add_error(&two, &throttled);

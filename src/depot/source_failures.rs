@@ -36,10 +36,7 @@ impl SourceFailures {
                 self.add_error(&error);
             }
             error => {
-                let reason = match access.history() {
-                    Some(history) => format!("{error} (seen before: {history})"),
-                    None => error.to_string(),
-                };
+                let reason = access.explain(&error);
                 warn!(%asset, %source, reason, "source has wrong bytes");
                 self.add_wrong_bytes(source, &reason);
             }
@@ -97,13 +94,14 @@ mod tests {
     use super::super::negative_cache::NegativeCache;
     use super::*;
     use crate::asset::Digest;
+    use crate::origin::Answer;
 
     fn source(text: &str) -> SourceUrl {
         text.parse().unwrap()
     }
 
     fn missing() -> OriginError {
-        OriginError::NotFound { source_url: "s3://b/missing".into() }
+        OriginError::NotFound { source_url: "s3://b/missing".into(), answer: None }
     }
 
     fn down() -> OriginError {
@@ -173,7 +171,7 @@ mod tests {
         let mut failures = SourceFailures::default();
         failures.add_error(&OriginError::Throttled {
             host: "h".into(),
-            code: "503".into(),
+            answer: Answer::from_code("503"),
             retry_after: Some(Duration::from_secs(42)),
         });
         let (_, error) = failures.into_outcome();

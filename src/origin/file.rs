@@ -10,9 +10,10 @@ use std::time::Duration;
 use metrics::counter;
 use rustix::fs::OFlags;
 
+use super::answer::Answer;
 use super::body::Body;
 use super::confined_file;
-use super::error::OriginError;
+use super::error::{Denial, OriginError};
 use super::file_reader::FileReader;
 use super::reply::Reply;
 use super::request::Request;
@@ -86,12 +87,14 @@ fn classify(error: io::Error, source: &SourceUrl, label: &str) -> OriginError {
         return OriginError::OutsideDirectory { source_url, directory: directory.display().to_string() };
     }
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OriginError::NotFound { source_url },
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OriginError::NotFound { source_url, answer: None },
         io::ErrorKind::PermissionDenied => OriginError::AccessDenied {
             source_url,
             origin: label.to_owned(),
             identity: format!("user id {}", rustix::process::geteuid().as_raw()),
-            code: "permission denied".to_owned(),
+            denial: Denial::File,
+            answer: Answer::from_code("permission denied"),
+            recent_success: false,
         },
         _ => OriginError::Io { source_url, reason: error.to_string(), source: Some(Arc::new(error)) },
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 
@@ -22,6 +23,9 @@ use super::validator::Validator;
 use crate::asset::{ByteRange, SourcePrefix, SourceTarget, SourceUrl};
 use crate::span::{Kind, Span};
 use crate::trust;
+
+/// How long a success of an origin makes a refusal look like a change that has not reached all servers of the store.
+const RECENT_SUCCESS: Duration = Duration::from_mins(5);
 
 /// All configured origins. A source URL uses the origin with the longest `match` that covers it, or, if there is none, a client
 /// without credentials. Cheap to clone.
@@ -153,7 +157,11 @@ impl Origins {
             span.text("bootdepot.range", range);
         }
         let record = self.health.record_for(&self.remote(request.source).label(request.source));
-        let read = self.send(request).await;
+        let is_s3 = matches!(request.source.target(), SourceTarget::S3 { .. });
+        let read = self.send(request).await.map_err(|error| {
+            let is_recent = is_s3 && record.succeeded_within(RECENT_SUCCESS);
+            if is_recent { error.after_success() } else { error }
+        });
         record.note_result(&read);
         match read {
             Ok(reply) => Ok(reply.map(|reply| Reply { body: reply.body.with_record(record).with_span(span), ..reply })),

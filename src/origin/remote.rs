@@ -1,5 +1,7 @@
 //! The remote sources of one origin: HTTP client, endpoint, credentials and redirects.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
@@ -15,7 +17,8 @@ use url::Url;
 use super::client;
 use super::credentials::{CredentialCache, ProcessEnv};
 use super::error::OriginError;
-use super::exchange::{Exchange, host};
+use super::error_status::Bucket;
+use super::exchange::{Exchange, Sender, host};
 use super::header_fields::HeaderFields;
 use super::kept_target::Target;
 use super::proxy::{self, ProxyChoice};
@@ -25,7 +28,8 @@ use super::route::{Route, Server};
 use super::s3::{Endpoint, Object};
 use super::settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
 use crate::asset::{SourcePrefix, SourceTarget, SourceUrl};
-use crate::trust;
+use crate::trust::CertificateRequests;
+use crate::{environment, trust};
 
 /// Redirects to follow at most: enough for a mirror director and a host that moved.
 const MAX_REDIRECTS: usize = 5;
@@ -46,6 +50,9 @@ pub(super) struct Remote {
     proxy: ProxyChoice,
     /// Host and port of the configured proxy, as shown.
     shown_proxy: Option<String>,
+    certificate_requests: Arc<CertificateRequests>,
+    /// Whether any server has replied in HTTP.
+    has_replied: AtomicBool,
     headers: HeaderFields,
     endpoint: Endpoint,
     /// `None`: requests are not signed.
@@ -84,15 +91,19 @@ impl Remote {
         if settings.prefix.covers_any_server() && !settings.headers.is_empty() {
             return Err("its header fields go to one host only; add the host to its match".to_owned());
         }
-        let roots = trust::with_ca_file(roots, settings.ca_file.as_deref())
+        let trusted = trust::with_ca_file(roots, settings.ca_file.as_deref())
             .map_err(|reason| format!("its ca_file {reason}"))?;
         let insecure = settings.insecure_skip_verify;
         if insecure {
             warn!(origin = %settings.prefix, "origin certificate not verified: insecure_skip_verify is set");
         }
-        let tls = trust::client_config(roots, insecure).map_err(|e| format!("TLS cannot be set up: {e}"))?;
+        let certificate_requests = Arc::default();
+        let tls = trust::client_config_noting(trusted, insecure, &certificate_requests)
+            .map_err(|error| format!("TLS cannot be set up: {}", trust::describe(&error).1))?;
+        let is_signed =
+            settings.prefix.as_str().starts_with("s3:") && !matches!(settings.credentials, CredentialSource::Anonymous);
         let connect = timeouts.connect.min(timeouts.stall);
-        let environment = proxy::environment_proxies(|name| std::env::var(name).ok())?;
+        let environment = proxy::environment_proxies(environment::variable)?;
         let context = Context::new()
             .with_file_read(TokioFileRead)
             .with_http_send(ReqwestHttpSend::new(client::for_credentials(tls.clone(), &environment)?))
@@ -108,7 +119,9 @@ impl Remote {
             stall: timeouts.stall,
             proxy: choice,
             shown_proxy: settings.proxy.as_ref().map(host),
-            headers: HeaderFields::new(settings.headers)?,
+            certificate_requests,
+            has_replied: AtomicBool::new(false),
+            headers: HeaderFields::new(settings.headers, is_signed)?,
             endpoint: Endpoint::new(settings.endpoint, settings.addressing, &settings.region)?,
             credentials: CredentialCache::new(settings.credentials, context),
             prefix: Some(settings.prefix),
@@ -149,14 +162,15 @@ impl Remote {
         let exchange = self.exchange(&label, &source_url, request);
         let unusable = |reason| OriginError::Settings { origin: label.clone(), reason };
         let url = self.endpoint.object(object).map_err(unusable)?;
-        let bucket = Some((object.bucket, self.endpoint.shown()));
-        let mut fields = HeaderMap::new();
+        let bucket = Bucket { name: object.bucket, endpoint: self.endpoint.shown(), region: self.endpoint.region() };
+        let mut fields = self.headers.reveal(&label).await?;
         if method == Method::HEAD {
             fields.insert(CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));
         }
         let Some(credentials) = &self.credentials else {
-            let response = exchange.send(&url, fields).await?;
-            return exchange.reply(response, "anonymous", bucket).await;
+            let sender = Sender { identity: "anonymous", bucket: Some(bucket), fields: &fields };
+            let response = exchange.send(&url, fields.clone()).await?;
+            return exchange.reply(response, sender).await;
         };
         let mut credential = credentials.current(&label).await?;
         let mut renewed = false;
@@ -164,7 +178,8 @@ impl Remote {
             let signed = self.endpoint.sign(&method, &url, fields.clone(), &credential);
             let response = exchange.send(&url, signed.await.map_err(unusable)?).await?;
             let identity = format!("access key {}", credential.access_key_id);
-            match exchange.reply(response, &identity, bucket).await {
+            let sender = Sender { identity: &identity, bucket: Some(bucket), fields: &fields };
+            match exchange.reply(response, sender).await {
                 Err(denied @ OriginError::AccessDenied { .. }) if !renewed => {
                     match credentials.replacement(&credential).await {
                         Some(other) => (credential, renewed) = (other, true),
@@ -184,7 +199,8 @@ impl Remote {
         let mut headers = self.headers.reveal(&label).await?;
         let has_fields = !headers.is_empty();
         if let Some(response) = self.ask_kept_target(&exchange, &headers).await? {
-            return exchange.reply(response, "anonymous", None).await;
+            let sender = Sender { identity: "anonymous", bucket: None, fields: &headers };
+            return exchange.reply(response, sender).await;
         }
         let mut url = url.clone();
         let mut takes_fields = true;
@@ -196,7 +212,8 @@ impl Remote {
                     kept.keep(Target { url: url.clone(), takes_fields });
                 }
                 let identity = if has_fields && !takes_fields { DROPPED.to_owned() } else { identity(&url, &headers) };
-                return exchange.reply(response, &identity, None).await;
+                let sender = Sender { identity: &identity, bucket: None, fields: &headers };
+                return exchange.reply(response, sender).await;
             };
             let next =
                 next.map_err(|reason| OriginError::BadReply { source_url: source_url.clone(), reason, source: None })?;
@@ -252,14 +269,7 @@ impl Remote {
             }
         };
         let server = url.map(|url| Server {
-            peer: match &self.proxy {
-                ProxyChoice::Direct => Some((bare_host(&url), url.port_or_known_default().unwrap_or(443))),
-                // SOCKS uses port 1080 (RFC 1928 3).
-                ProxyChoice::Configured(proxy) => {
-                    Some((bare_host(proxy), proxy.port_or_known_default().unwrap_or(1080)))
-                }
-                ProxyChoice::Environment => None,
-            },
+            peer: self.proxy.dialed(&url),
             proxy: self.shown_proxy.clone(),
             tls: url.scheme() == "https",
             url: url.origin().ascii_serialization(),
@@ -287,7 +297,10 @@ impl Remote {
             client: &self.client,
             connect: self.connect,
             stall: self.stall,
+            via: &self.proxy,
             proxy: self.shown_proxy.as_deref(),
+            certificate_requests: &self.certificate_requests,
+            has_replied: &self.has_replied,
             source_url,
             label,
             request,
@@ -299,11 +312,6 @@ impl Remote {
 /// that does not have the object any more, or one that fails.
 fn has_expired(status: StatusCode) -> bool {
     matches!(status.as_u16(), 401 | 403 | 404 | 410 | 500..)
-}
-
-/// Returns the host for resolvers and sockets: an IPv6 address without brackets.
-fn bare_host(url: &Url) -> String {
-    url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
 /// Returns the target of a redirect, or why it cannot be followed. `None` if the response is not a redirect.

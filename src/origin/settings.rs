@@ -25,7 +25,7 @@ pub struct OriginSettings {
     pub insecure_skip_verify: bool,
     /// An HTTP or SOCKS proxy.
     pub proxy: Option<url::Url>,
-    /// Header fields to send (`https` and `http` sources).
+    /// Header fields to send. In signed S3 requests, those whose name begins with `x-amz-` are signed.
     pub headers: Vec<(String, Secret)>,
 }
 

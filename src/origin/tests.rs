@@ -112,6 +112,16 @@ fn invalid_settings_name_reason() {
         format!("{cannot} \"X Bad\" is not a valid header field name")
     );
     assert_eq!(
+        message(&|s| {
+            s.headers = vec![("X-Amz-Date".into(), Secret::new("v"))];
+            s.credentials = keys("AKIA1", "s");
+        }),
+        format!(
+            "{cannot} the header field x-amz-date belongs to the signature of S3 requests; remove it from headers and set \
+             credentials"
+        )
+    );
+    assert_eq!(
         message(&|s| s.proxy = Some("ftp://proxy".parse().unwrap())),
         format!("{cannot} its proxy has the scheme \"ftp\"; use http, https or socks5")
     );

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::error::ClientError;
 use super::reply::Reply;
 use crate::admin::{AdminSettings, plain_token};
+use crate::environment;
 
 /// How long a server on this machine, which answers from memory, may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,8 +40,7 @@ impl Tcp {
         if address.port() == 0 {
             return Err(ClientError::AnyPort);
         }
-        // An empty variable counts as unset.
-        let given = std::env::var(TOKEN).ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        let given = environment::variable(TOKEN);
         let from_environment = given.is_some();
         let token = given.or_else(|| token_of(admin));
         Ok(Self { address, token, from_environment, operators: admin.operator_token_file.clone() })

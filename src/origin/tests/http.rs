@@ -113,19 +113,24 @@ async fn silent_server_hits_stall_timeout() {
     let part = "HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nab";
     // Short enough to wait for, long enough for a busy machine to deliver a reply head.
     let stall = stretch(Duration::from_millis(400));
-    let assert_stalls = async |sent: &str, after: Duration| {
+    let assert_stalls = async |sent: &str, kind: &str, message: &str| {
         let server = ScriptedServer::start([Act::Stall(sent.to_owned())]).await;
         let origins = Origins::new(Vec::new(), Timeouts { connect: stall, stall }).unwrap();
         let error = error(&origins, &server.url("/a"), Some((2, 6))).await;
-        assert!(matches!(error, OriginError::Stalled { .. }), "{error}");
         assert!(error.is_transient());
-        assert_eq!(error.to_string(), format!("{} sent nothing for {} s", server.url("/a"), after.as_secs_f32()));
+        let message = message.replace("URL", &server.url("/a")).replace("HOST", &server.address.to_string());
+        assert_eq!((error.kind(), error.to_string()), (kind, message));
     };
     // In the body one stall timeout; before the head, the connect timeout in addition.
+    let silent = format!(
+        "HOST accepted the connection but did not answer the HTTP request within {} s",
+        (stall * 2).as_secs_f32()
+    );
+    let stalled = format!("URL sent nothing for {} s", stall.as_secs_f32());
     tokio::join!(
-        assert_stalls(part, stall),
-        assert_stalls("HTTP/1.1 206 Par", stall * 2),
-        assert_stalls("", stall * 2)
+        assert_stalls(part, "stalled", &stalled),
+        assert_stalls("HTTP/1.1 206 Par", "no-answer", &silent),
+        assert_stalls("", "no-answer", &silent)
     );
 }
 
@@ -140,7 +145,8 @@ async fn error_statuses_are_classified() {
     .await;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(9)));
     let error =
-        assert_error("HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", None, "status", "URL answered 500").await;
+        assert_error("HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", None, "status", "URL answered 500: oops")
+            .await;
     assert!(error.is_transient());
     assert_error("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", None, "not-found", "URL does not exist").await;
     assert_error(
@@ -150,6 +156,37 @@ async fn error_statuses_are_classified() {
         "URL sent an invalid reply: it answered 206 without Content-Range",
     )
     .await;
+}
+
+#[tokio::test]
+async fn error_page_is_named_by_title() {
+    for (status, kind, message) in [
+        ("403 No", "access-denied", "(403: an HTML page with the title \"Sign in\")"),
+        ("404 No", "not-found", "URL does not exist (404: an HTML page with the title \"Sign in\")"),
+        ("502 Bad Gateway", "status", "URL answered 502: an HTML page with the title \"Sign in\""),
+        ("503 No", "throttled", "HOST asks to slow down (503: an HTML page with the title \"Sign in\")"),
+    ] {
+        let page = "<!DOCTYPE html><html><title>Sign in</title></html>";
+        let answer =
+            format!("HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}", page.len());
+        let server = ScriptedServer::replying(answer).await;
+        let url = server.url("/a.img");
+        let error = error(&plain(), &url, None).await;
+        let message = message.replace("URL", &url).replace("HOST", &server.address.to_string());
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains(&message), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn sent_secret_is_not_quoted() {
+    let page = "<html><title>unknown key hush-hush</title></html>";
+    let server =
+        ScriptedServer::replying(format!("HTTP/1.1 401 No\r\nContent-Length: {}\r\n\r\n{page}", page.len())).await;
+    let headers = vec![("X-Api-Key".to_owned(), Secret::new("hush-hush"))];
+    let origins = origins(vec![OriginSettings { headers, ..settings(&server.url("/")) }]);
+    let error = error(&origins, &server.url("/a"), None).await.to_string();
+    assert!(error.contains("unknown key …") && !error.contains("hush"), "{error}");
 }
 
 #[tokio::test]
