@@ -100,9 +100,6 @@ impl FillTask {
         };
         self.fill.wait_idle().await;
         guard.set_end(end, partial.map_or(stored, |state| state.reused));
-        // The readers no longer wait.
-        drop(guard);
-        blocking(move || self.cache.save_records()).await;
     }
 
     /// Tries the sources in order until one provides the blob.

@@ -344,6 +344,7 @@ fn restored_directory_is_scanned_again() {
     let bytes = blob(1, 2_000);
     let cache = open(&dir, 1 << 20);
     fill(&cache, &bytes).unwrap();
+    cache.save_records();
     fs::rename(&dir, &away).unwrap();
     assert_eq!(cache.probe(), Ok(()));
     assert!(cache.list().is_empty());
