@@ -117,6 +117,12 @@ impl Cache {
         self.store.index().is_pinned(digest)
     }
 
+    /// Has every eviction logged by `log`, in place of the cache's own line, which knows no names. `log` gets the digest and the
+    /// size in bytes; it must not call the cache. Only the first call has an effect.
+    pub fn set_eviction_log(&self, log: impl Fn(&Digest, u64) + Send + Sync + 'static) {
+        self.store.set_eviction_log(Box::new(log));
+    }
+
     /// Removes a blob and returns its size. Fails if it is pinned or being read. Blocks.
     pub fn evict(&self, digest: &Digest) -> Result<u64, EvictError> {
         self.store.evict(digest)
@@ -128,7 +134,7 @@ impl Cache {
         self.store.quarantine(digest, None)
     }
 
-    /// Returns whether blobs can be added, else the reason as one sentence. Never blocks.
+    /// Returns whether the directory can be written, else the reason as one sentence. Never blocks.
     ///
     /// This is the result of the last probe. If that is older than a few seconds, a new probe starts in the background and
     /// the next call returns its result: the cache recovers when its disk does, and a deleted directory is created again.
@@ -143,7 +149,13 @@ impl Cache {
         self.store.health.problem().map_or(Ok(()), Err)
     }
 
-    /// Probes the directory now and returns whether blobs can be added, else the reason as one sentence. Blocks.
+    /// Why nothing is added although the directory can be written: the disk has too little space, and evicting does not make
+    /// up for it. One sentence, as of the last probe or fill. Never blocks.
+    pub fn shortage(&self) -> Option<String> {
+        self.store.health.shortage()
+    }
+
+    /// Probes the directory now, evicts if other files have left less than `min_free` on the disk, and returns whether blobs can be added, else the reason as one sentence. Blocks.
     pub fn probe(&self) -> Result<(), String> {
         // The store keeps the error as a sentence.
         let _ = self.store.probe();

@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
 use super::error::ReadError;
+use super::negative_cache::NegativeEntries;
 use super::progress::HELD_TAIL;
 use super::resuming_read::ResumingRead;
 use super::snapshot::Snapshot;
@@ -21,14 +22,18 @@ use crate::catalog::Asset;
 use crate::origin::{OriginError, Origins};
 use crate::task::blocking;
 
-/// A read of one asset from the origin for one reader.
+/// A read of one asset from the origin.
 pub(super) struct Bypass {
     asset: Arc<Asset>,
     /// Sources that were not tried yet.
     sources: VecDeque<SourceUrl>,
     origins: Origins,
+    /// What is remembered of sources that do not have the blob.
+    negative: NegativeEntries,
     retries: u32,
-    /// The bytes that are still to be sent.
+    /// The first byte of the read.
+    start: u64,
+    /// The bytes that are still to be returned.
     range: ByteRange,
     /// The asset's size in bytes.
     size: u64,
@@ -89,25 +94,27 @@ impl Bypass {
         Self {
             sources: snapshot.sources(&asset).into(),
             origins: snapshot.origins.clone(),
+            negative: snapshot.negative(&asset.digest),
             retries: snapshot.settings.retries,
             block_list: block_list.filter(|list| list.size() == size),
             failures: SourceFailures::default(),
             current: None,
             asset,
+            start: range.start,
             range,
             size,
             permit,
         }
     }
 
-    /// Skips the bytes before `offset`, which were sent already, verified.
-    pub(super) fn starting_at(mut self, offset: u64) -> Self {
-        self.range = ByteRange::new(offset, self.range.end);
-        self
-    }
-
     /// The next bytes; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+    ///
+    /// If a source fails after bytes of it were returned, and no block list verified them, calls `restart`: only if that
+    /// voids them and returns `true`, another source is read, from the first byte.
+    pub(super) async fn next(
+        &mut self,
+        restart: &mut (dyn FnMut() -> bool + Send),
+    ) -> Result<Option<Bytes>, ReadError> {
         if self.range.is_empty() {
             return Ok(None);
         }
@@ -125,18 +132,22 @@ impl Bypass {
                 Ok(None) => return Ok(None),
                 Err(failure) => failure,
             };
-            // With a block list all returned bytes are verified, and another source can continue. Without, none can.
-            let is_final = current.returned_any && self.block_list.is_none();
+            // With a block list all returned bytes are verified, and another source can continue.
+            let is_unverified = current.returned_any && self.block_list.is_none();
             match failure {
                 Failure::WrongBytes(reason) => {
+                    let reason = current.read.access().explain(&reason);
                     warn!(asset = %self.asset.name, source = %current.source, reason, "source has wrong bytes");
                     self.failures.add_wrong_bytes(&current.source, &reason);
                 }
                 Failure::Origin(error) => self.failures.add_error(&error),
             }
             self.current = None;
-            if is_final {
-                self.sources.clear();
+            if is_unverified {
+                self.range.start = self.start;
+                if !restart() {
+                    self.sources.clear();
+                }
             }
         }
     }
@@ -144,6 +155,10 @@ impl Bypass {
     /// Opens the next source that can be read. Fails if none is left.
     async fn open_next_source(&mut self) -> Result<(), ReadError> {
         while let Some(source) = self.sources.pop_front() {
+            if let Some(known) = self.negative.get(&source) {
+                self.failures.add_known(&source, known);
+                continue;
+            }
             let (range, verification) = self.first_request();
             let access = SourceAccess::new(&self.asset.name, &self.origins, &source, Some(self.size), self.retries);
             match ResumingRead::open(&Arc::new(access), range, true).await {
@@ -159,12 +174,15 @@ impl Bypass {
                     });
                     return Ok(());
                 }
-                Ok(read) => {
+                Ok(mut read) => {
                     let total = read.total().unwrap_or_default();
-                    let reason = format!("it has {total} bytes, expected {}", self.size);
+                    let reason = read.explain(&format!("it has {total} bytes, expected {}", self.size)).await;
                     self.failures.add_wrong_bytes(&source, &reason);
                 }
-                Err(error) => self.failures.add_error(&error),
+                Err(error) => {
+                    self.negative.add_error(&source, &error);
+                    self.failures.add_error(&error);
+                }
             }
         }
         Err(std::mem::take(&mut self.failures).into_outcome().1)

@@ -19,6 +19,8 @@ use super::fill_history::FillHistory;
 use super::fill_state::FillState;
 use super::hashing;
 use super::ladder::{self, Next, Rung};
+use super::negative_cache::NegativeEntries;
+use super::not_stored::{Leftover, NotStored, Remains};
 use super::outcome::FillOutcome;
 use super::part_fetcher::PartFetcher;
 use super::partial_state::PartialState;
@@ -55,6 +57,8 @@ pub(super) struct FillTask {
     /// In the order to try them.
     pub(super) sources: Vec<SourceUrl>,
     pub(super) origins: Origins,
+    /// What is remembered of sources that do not have the blob.
+    pub(super) negative: NegativeEntries,
     pub(super) cache: Cache,
     pub(super) settings: FillSettings,
     /// One permit for each running fill.
@@ -96,9 +100,6 @@ impl FillTask {
         };
         self.fill.wait_idle().await;
         guard.set_end(end, partial.map_or(stored, |state| state.reused));
-        // The readers no longer wait.
-        drop(guard);
-        blocking(move || self.cache.save_records()).await;
     }
 
     /// Tries the sources in order until one provides the blob.
@@ -106,8 +107,14 @@ impl FillTask {
         let asset = self.fill.asset();
         let size = asset.size.or(block_list.map(|list| list.size()));
         let access = |source| SourceAccess::new(&asset.name, &self.origins, source, size, self.settings.retries);
-        let mut queue: VecDeque<_> = self.sources.iter().map(|source| Arc::new(access(source))).collect();
+        let mut queue = VecDeque::new();
         let mut failures = SourceFailures::default();
+        for source in &self.sources {
+            match self.negative.get(source) {
+                Some(known) => failures.add_known(source, known),
+                None => queue.push_back(Arc::new(access(source))),
+            }
+        }
         while let Some(access) = queue.pop_front() {
             let error = match self.attempt(&access, block_list, partial).await {
                 Ok(entry) => {
@@ -126,7 +133,7 @@ impl FillTask {
                 // A source that has not been tried yet is more likely to be right.
                 Ok(Next::Afresh) => queue.push_back(access),
                 Ok(Next::GiveUp) => {}
-                Err(error) => return not_stored(&error, partial.as_ref()).await,
+                Err(error) => return self.not_stored(&error, partial.as_ref()).await,
             }
         }
         let (outcome, error) = failures.into_outcome();
@@ -135,6 +142,22 @@ impl FillTask {
         }
         let detail = Some(error.to_string());
         FillEnd { outcome, state: FillState::Failed(error), detail }
+    }
+
+    /// Remembers that a source does not have the blob.
+    fn remember(&self, source: &SourceUrl, error: &SourceError) {
+        match error {
+            SourceError::Origin(error) => self.negative.add_error(source, error),
+            SourceError::WrongWhole(reason) | SourceError::WrongBlock(reason) => {
+                self.negative.add_wrong_bytes(source, reason);
+            }
+            SourceError::NoLength => self.negative.add_wrong_bytes(source, &error.to_string()),
+            // Unless the catalog has the size, the length of an earlier source may be the wrong one.
+            SourceError::WrongLength(reason) if self.fill.asset().size.is_some() => {
+                self.negative.add_wrong_bytes(source, reason);
+            }
+            SourceError::WrongLength(_) | SourceError::Cache(_) | SourceError::Panicked(_) => {}
+        }
     }
 
     /// Decides what to do with a source after a failed attempt, and discards the bytes that `error` makes worthless. Nothing
@@ -159,6 +182,7 @@ impl FillTask {
             }
             Next::Afresh | Next::GiveUp => {
                 next = Next::GiveUp;
+                self.remember(source, &error);
                 failures.add(access, error, asset);
             }
         }
@@ -192,7 +216,14 @@ impl FillTask {
             },
         };
         let mut read = ResumingRead::open(access, range, true).await?;
-        let size = self.size_from(&read, known_size)?;
+        let size = match self.size_from(&read, known_size) {
+            Ok(size) => size,
+            Err(error) => {
+                // Its first bytes may show that it is something else, such as a login page.
+                let _ = read.chunk().await;
+                return Err(error);
+            }
+        };
         self.discard_other_size(partial, access, size).await?;
         let state = match partial {
             Some(state) => state,
@@ -366,6 +397,31 @@ impl FillTask {
         Ok(())
     }
 
+    /// The end of a fill that the cache cannot store. If every byte was written before the disk failed, the readers get all
+    /// of them; else they bypass the cache.
+    async fn not_stored(&self, error: &CacheError, partial: Option<&PartialState>) -> FillEnd {
+        let reason = error_chain(error).to_string();
+        let leftover = match partial.map(|state| Arc::clone(&state.partial)) {
+            None => Leftover::Nothing,
+            Some(partial) => {
+                let (prefix, is_complete) = {
+                    let progress = self.fill.progress();
+                    (progress.hashed().clone(), progress.is_complete())
+                };
+                blocking(move || match is_complete.then(|| partial.open_not_kept()) {
+                    Some(Ok(entry)) => Leftover::Whole(entry),
+                    _ => {
+                        partial.discard();
+                        Leftover::Part(Arc::new(Remains { partial, prefix }))
+                    }
+                })
+                .await
+            }
+        };
+        let state = FillState::NotStored(NotStored { reason: reason.clone(), leftover });
+        FillEnd { outcome: FillOutcome::NoSpace, state, detail: Some(reason) }
+    }
+
     /// Verifies the hash of the whole, and turns the partial blob into a blob of the cache.
     ///
     /// If the disk fails to admit it, it may have lost bytes that were hashed, so the proof is not used again.
@@ -382,15 +438,6 @@ impl FillTask {
             SourceError::WrongWhole(format!("its bytes have the SHA-256 {found}, the catalog has {expected}"))
         })
     }
-}
-
-/// The end of a fill that the cache cannot store: its readers bypass the cache.
-async fn not_stored(error: &CacheError, partial: Option<&PartialState>) -> FillEnd {
-    if let Some(state) = partial {
-        state.discard().await;
-    }
-    let reason = error_chain(error).to_string();
-    FillEnd { outcome: FillOutcome::NoSpace, state: FillState::NotStored(reason.clone()), detail: Some(reason) }
 }
 
 #[cfg(test)]

@@ -9,25 +9,20 @@ use super::fill::Fill;
 use super::fill_state::FillState;
 use super::fill_task::FillTask;
 use super::interest::InterestKind;
-use super::snapshot::{Snapshot, SourceKey};
 use crate::catalog::Asset;
+use crate::task::blocking;
 
 /// The registration of a fill in the map of active fills. Ends when the fill's task ends, in any way.
 struct Registration {
     depot: Depot,
     fill: Arc<Fill>,
-    /// The snapshot that the fill started with.
-    snapshot: Arc<Snapshot>,
-    key: SourceKey,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         let digest = self.fill.asset().digest;
-        match self.fill.state() {
-            FillState::Failed(error) => drop(self.snapshot.replies.record_failure(self.key, error)),
-            FillState::NotStored(_) => self.depot.shared.no_space.insert(digest, ()),
-            _ => {}
+        if let FillState::NotStored(_) = self.fill.state() {
+            self.depot.shared.no_space.insert(digest, ());
         }
         let mut fills = self.depot.active_fills();
         // A new fill may have replaced one that was cancelled.
@@ -46,9 +41,9 @@ impl Depot {
     ) -> Result<Option<(Arc<Fill>, CacheState)>, ReadError> {
         let shared = &self.shared;
         let mut fills = self.active_fills();
-        // A cancelled fill is about to end; the new one waits for that.
+        // A fill that is cancelled or has failed is about to leave the map; the new one waits for its end.
         let (active, previous) = match fills.get(&asset.digest).cloned() {
-            Some(fill) if fill.stop().is_cancelled() => (None, Some(fill)),
+            Some(fill) if fill.stop().is_cancelled() || fill.has_failed() => (None, Some(fill)),
             active => (active, None),
         };
         if let Some(fill) = active {
@@ -76,6 +71,7 @@ impl Depot {
             sources: snapshot.sources(fill.asset()),
             fill: Arc::clone(&fill),
             origins: snapshot.origins.clone(),
+            negative: snapshot.negative(&fill.asset().digest),
             cache: shared.cache.clone(),
             settings: snapshot.settings.clone(),
             permits: Arc::clone(&snapshot.fill_permits),
@@ -84,12 +80,14 @@ impl Depot {
             history: Arc::clone(&shared.history),
             previous,
         };
-        let key = snapshot.source_key(&fill.asset().digest, &task.sources);
-        let registration = Registration { depot: self.clone(), fill, snapshot, key };
+        let registration = Registration { depot: self.clone(), fill };
         shared.tasks.spawn(async move {
             let block_list = registration.depot.clone().block_list(Arc::clone(registration.fill.asset()));
             task.run(block_list).await;
+            let cache = registration.depot.shared.cache.clone();
             drop(registration);
+            // No reader waits for the record.
+            blocking(move || cache.save_records()).await;
         });
     }
 }

@@ -3,6 +3,7 @@
 mod activity;
 mod blocks;
 mod bypass;
+mod html_page;
 mod interest;
 mod ladder;
 pub(crate) mod origin;
@@ -10,6 +11,7 @@ mod preload;
 mod reconfigure;
 mod resume;
 mod sources;
+mod storage;
 mod unreadable;
 mod unverified;
 
@@ -58,6 +60,7 @@ struct TestDepot {
     settings: FillSettings,
     max_size: u64,
     stall: Duration,
+    /// The fault points of the cache, from the next [`TestDepot::reopen`] on.
     faults: FaultPoints,
 }
 

@@ -64,6 +64,11 @@ fn describe() {
     describe_gauge!("bootdepot_cache_entries", "Blobs in the cache, by state");
     describe_gauge!("bootdepot_cache_limit_bytes", Unit::Bytes, "Size limit of the cache");
     describe_gauge!("bootdepot_cache_free_bytes", Unit::Bytes, "Free bytes on the cache's file system");
+    describe_gauge!(
+        "bootdepot_cache_missing_free_bytes",
+        Unit::Bytes,
+        "Bytes that are missing to min_free on the cache's file system, and that no eviction frees"
+    );
     describe_gauge!("bootdepot_cache_writable", "1 while blobs can be added to the cache, else 0");
     describe_gauge!("bootdepot_cache_sealed_entries", "Verified blobs that the kernel has sealed (fs-verity)");
     describe_gauge!("bootdepot_cache_seal_supported", "1 if the cache's file system can seal blobs (fs-verity), else 0");

@@ -29,4 +29,5 @@ mod serve;
 mod stampede;
 mod support;
 mod tftp_clients;
+mod unverified;
 mod vault;

@@ -114,6 +114,7 @@ mod fake {
     use std::os::unix::fs::MetadataExt;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::SystemTime;
 
     use parking_lot::Mutex;
 
@@ -123,7 +124,8 @@ mod fake {
     /// file against writes.
     #[derive(Debug, Clone, Default)]
     pub(in crate::cache) struct FakeSeals {
-        sealed: Arc<Mutex<HashMap<(u64, u64), SealDigest>>>,
+        /// By inode and its time of creation: inodes are used again.
+        sealed: Arc<Mutex<HashMap<(u64, SystemTime), SealDigest>>>,
         /// How many times files are open for writing elsewhere.
         busy: Arc<AtomicUsize>,
     }
@@ -145,13 +147,13 @@ mod fake {
             let mut bytes = b"the seal of ".to_vec();
             let mut reader = file;
             reader.read_to_end(&mut bytes)?;
-            self.sealed.lock().insert((meta.dev(), meta.ino()), SealDigest::of(&bytes));
+            self.sealed.lock().insert((meta.ino(), meta.created()?), SealDigest::of(&bytes));
             Ok(())
         }
 
         pub(super) fn measure(&self, file: &File) -> io::Result<Option<SealDigest>> {
             let meta = file.metadata()?;
-            Ok(self.sealed.lock().get(&(meta.dev(), meta.ino())).copied())
+            Ok(self.sealed.lock().get(&(meta.ino(), meta.created()?)).copied())
         }
     }
 }
