@@ -334,7 +334,7 @@ pub(super) struct Origin {
     /// Credentials for S3 sources.
     #[serde(default)]
     pub(super) credentials: Credentials,
-    /// CA certificates (PEM) to trust in addition to the system's.
+    /// Certificates (PEM) to trust in addition to the system's: of CAs, or the self-signed certificate of the server itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ca_file: Option<Written<FilePath>>,
     /// Accept any certificate. For laboratories only: digests still protect the bytes, but nothing protects the
