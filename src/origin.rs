@@ -4,7 +4,8 @@
 //! validator are checked against the request before any byte is handed on.
 //!
 //! A read passes through [`Origins`] → `remote` (URL, credentials, redirects) → `exchange` (one request, one reply) →
-//! `head` (checks the reply's head) → `body` (exactly the promised number of bytes). `failure` turns transport errors
+//! `head` (checks the reply's head) → `body` (exactly the promised number of bytes). [`SourceReader`] keeps the target of
+//! redirects for several reads. `failure` turns transport errors
 //! and error statuses into an [`OriginError`]. Files take a shorter path, `file`.
 
 mod body;
@@ -26,6 +27,7 @@ mod proxy;
 mod remote;
 mod reply;
 mod request;
+mod resolver;
 mod route;
 mod s3;
 mod server_info;

@@ -269,8 +269,9 @@ pub(super) struct Fill {
     /// Retries of a part before its source is given up.
     #[schemars(range(min = 0, max = 100))]
     pub(super) retries: u32,
-    /// How long an origin may send nothing before a part is requested again. An idle timeout, not a total one. The
-    /// response head may take this long in addition, at most 10 seconds, for connecting.
+    /// How long an origin may send nothing, or less than 8 KiB/s, before a part is requested again and the next source is
+    /// read too. An idle timeout, not a total one. The response head may take this long in addition, at most 10 seconds,
+    /// for connecting.
     pub(super) stall_timeout: Written<Timeout>,
     /// How long a missing object, or one with wrong bytes, is remembered before its origin is asked again.
     pub(super) negative_ttl: Written<Span>,

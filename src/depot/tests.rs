@@ -9,6 +9,7 @@ pub(crate) mod origin;
 mod preload;
 mod reconfigure;
 mod resume;
+mod slow;
 mod sources;
 mod unreadable;
 mod unverified;

@@ -16,6 +16,7 @@ use super::failure::{self, Peer, Refused};
 use super::head::{self, HeadError};
 use super::reply::Reply;
 use super::request::Request;
+use super::resolver::StaggeredResolver;
 use super::stall::with_timeout;
 use super::validator::Validator;
 use crate::asset::SourceTarget;
@@ -23,6 +24,8 @@ use crate::asset::SourceTarget;
 /// The common parts of all HTTP requests of one read.
 pub(super) struct Exchange<'a> {
     pub(super) client: &'a Client,
+    /// Resolves the host's name. `None` if a proxy may connect to the host.
+    pub(super) resolver: Option<&'a StaggeredResolver>,
     /// The connect timeout.
     pub(super) connect: Duration,
     /// The stall timeout.
@@ -55,11 +58,19 @@ impl Exchange<'_> {
             proxy: self.proxy,
             connect: self.connect,
         };
+        let name = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
+        if let Some(resolver) = self.resolver {
+            resolver.note_port(name, port);
+        }
         // reqwest does not report when it has a connection, so the timeout includes the connect timeout.
         let sending = self.client.request(self.request.method.clone(), url.clone()).headers(headers).send();
         let sent = with_timeout(self.connect + self.stall, self.source_url, sending)
             .await
             .and_then(|sent| sent.map_err(|error| failure::from_request(error, &peer)));
+        if let (Some(resolver), Err(OriginError::Connect { .. })) = (self.resolver, &sent) {
+            resolver.forget(name, port).await;
+        }
         let status = match &sent {
             Ok(response) => response.status().as_str().to_owned(),
             Err(error) => error.kind().to_owned(),

@@ -1,6 +1,7 @@
 //! All configured origins behind one interface: selects the origin of a source URL, reads, and records its health.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 
@@ -125,6 +126,11 @@ impl Origins {
         });
         let (clock_offset, certificate_expiry) = server.into_parts();
         StatReport { stat, clock_offset, certificate_expiry }
+    }
+
+    /// How long an origin may send nothing, or too little to count as progress.
+    pub fn stall_timeout(&self) -> Duration {
+        self.inner.timeouts.stall
     }
 
     /// Returns where requests for `source` go. Fails with [`OriginError::Settings`] if the settings do not allow a

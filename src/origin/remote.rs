@@ -21,6 +21,7 @@ use super::kept_target::Target;
 use super::proxy::{self, ProxyChoice};
 use super::reply::Reply;
 use super::request::Request;
+use super::resolver::StaggeredResolver;
 use super::route::{Route, Server};
 use super::s3::{Endpoint, Object};
 use super::settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
@@ -38,6 +39,7 @@ pub(super) struct Remote {
     /// The `match`. Empty for sources that no configured origin matches.
     prefix: String,
     client: Client,
+    resolver: StaggeredResolver,
     connect: Duration,
     stall: Duration,
     proxy: ProxyChoice,
@@ -95,8 +97,13 @@ impl Remote {
             None if environment.is_empty() => (ProxyChoice::Direct, environment),
             None => (ProxyChoice::Environment, environment),
         };
+        let resolver = StaggeredResolver::system();
+        if let ProxyChoice::Configured(proxy) = &choice {
+            resolver.note_port(&bare_host(proxy), proxy_port(proxy));
+        }
         Ok(Self {
-            client: client::for_objects(tls, &proxies, connect)?,
+            client: client::for_objects(tls, &proxies, connect, &resolver)?,
+            resolver,
             connect,
             stall: timeouts.stall,
             proxy: choice,
@@ -240,10 +247,7 @@ impl Remote {
         let server = url.map(|url| Server {
             peer: match &self.proxy {
                 ProxyChoice::Direct => Some((bare_host(&url), url.port_or_known_default().unwrap_or(443))),
-                // SOCKS uses port 1080 (RFC 1928 3).
-                ProxyChoice::Configured(proxy) => {
-                    Some((bare_host(proxy), proxy.port_or_known_default().unwrap_or(1080)))
-                }
+                ProxyChoice::Configured(proxy) => Some((bare_host(proxy), proxy_port(proxy))),
                 ProxyChoice::Environment => None,
             },
             proxy: self.shown_proxy.clone(),
@@ -271,6 +275,8 @@ impl Remote {
     fn exchange<'a>(&'a self, label: &'a str, source_url: &'a str, request: Request<'a>) -> Exchange<'a> {
         Exchange {
             client: &self.client,
+            // A proxy resolves the host's name, or may reach addresses that we do not.
+            resolver: matches!(self.proxy, ProxyChoice::Direct).then_some(&self.resolver),
             connect: self.connect,
             stall: self.stall,
             proxy: self.shown_proxy.as_deref(),
@@ -290,6 +296,11 @@ fn has_expired(status: StatusCode) -> bool {
 /// Returns the host for resolvers and sockets: an IPv6 address without brackets.
 fn bare_host(url: &Url) -> String {
     url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+/// Returns the port of a proxy. SOCKS uses 1080 (RFC 1928 3).
+fn proxy_port(proxy: &Url) -> u16 {
+    proxy.port_or_known_default().unwrap_or(1080)
 }
 
 /// Returns the target of a redirect, or why it cannot be followed. `None` if the response is not a redirect.
