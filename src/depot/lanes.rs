@@ -21,6 +21,9 @@ use crate::cache::Partial;
 use crate::span;
 use crate::task;
 
+/// Reads for each connection of a source at most, those of slow parts included.
+const MAX_READS: usize = 3;
+
 /// The sources that are read at the same time.
 pub(super) struct Lanes {
     fill: Arc<Fill>,
@@ -92,8 +95,8 @@ impl Lanes {
         active.pop()
     }
 
-    /// Adds a source.
-    fn add(&mut self, access: Arc<SourceAccess>, first: Option<ResumingRead>) {
+    /// Adds a source. Returns its number.
+    fn add(&mut self, access: Arc<SourceAccess>, first: Option<ResumingRead>) -> SourceIndex {
         let is_stream = access.is_stream() || first.as_ref().is_some_and(ResumingRead::is_stream);
         let connections = if is_stream { 1 } else { self.connections };
         let index = self.lanes.len();
@@ -105,6 +108,7 @@ impl Lanes {
         for _ in 1..connections {
             self.spawn(index, Arc::clone(&fetcher).run(None));
         }
+        index
     }
 
     fn spawn(&mut self, index: SourceIndex, work: impl Future<Output = Result<(), SourceError>> + Send + 'static) {
@@ -141,10 +145,12 @@ impl Lanes {
     fn tick(&mut self, queue: &mut SourceQueue) {
         let now = Instant::now();
         let slow = self.fill.pace().tick(now, self.stall);
-        for (index, rest) in slow {
-            if self.lanes[index].connections.is_empty() {
-                continue;
-            }
+        // The newest source is the one that is not slow, as far as known.
+        let newest = self.lanes.iter().rposition(|lane| !lane.connections.is_empty());
+        for rest in slow {
+            let Some(index) = newest.filter(|_| self.fill.pace().active() < MAX_READS * self.connections) else {
+                break;
+            };
             let fetcher = Arc::clone(&self.lanes[index].fetcher);
             if self.slow_parts == 0 {
                 let (asset, source) = (&self.fill.asset().name, fetcher.access.source());
@@ -160,12 +166,13 @@ impl Lanes {
             && let Some(slow) = self.lanes.last().map(|lane| Arc::clone(&lane.fetcher.access))
             && let Some(access) = queue.join(&slow)
         {
-            // Whatever is being fetched may be fetched from the new source too.
-            let rests = self.fill.pace().double_all();
+            // What is being fetched is fetched from the new source too.
+            let rests = self.fill.pace().double_all(now);
+            let index = self.add(access, None);
             for rest in rests {
-                self.fill.progress().release(rest);
+                let claim = Claim::of(&self.fill, index, rest);
+                self.spawn(index, Arc::clone(&self.lanes[index].fetcher).run_once(claim));
             }
-            self.add(access, None);
         }
         // Idle connections look whether a read has become slow enough for a race.
         self.fill.notify();

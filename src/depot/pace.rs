@@ -51,8 +51,8 @@ struct Read {
     /// What is still to come.
     rest: ByteRange,
     meter: Meter,
-    /// Whether another read fetches the same bytes, or is to do so.
-    doubled: bool,
+    /// Since when another read fetches the same bytes, or is to do so.
+    doubled: Option<Instant>,
     /// Cancelled when other reads have written its bytes.
     overtaken: CancellationToken,
 }
@@ -101,8 +101,9 @@ impl Pace {
     pub(super) fn begin(&mut self, source: SourceIndex, range: ByteRange, now: Instant) -> (ReadId, CancellationToken) {
         let (id, overtaken) = (ReadId(self.next), CancellationToken::new());
         self.next += 1;
-        let doubled = self.reads.values().any(|read| !read.rest.intersect(&range).is_empty());
-        self.was_doubled |= doubled;
+        let is_double = self.reads.values().any(|read| !read.rest.intersect(&range).is_empty());
+        self.was_doubled |= is_double;
+        let doubled = is_double.then_some(now);
         let read =
             Read { source, began: now, rest: range, meter: Meter::new(now), doubled, overtaken: overtaken.clone() };
         self.reads.insert(id, read);
@@ -125,15 +126,27 @@ impl Pace {
         self.was_doubled
     }
 
-    /// Lets other reads fetch the rest of every read, and returns these rests.
-    pub(super) fn double_all(&mut self) -> Vec<ByteRange> {
-        self.reads.values_mut().for_each(|read| read.doubled = true);
-        self.reads.values().map(|read| read.rest).collect()
+    /// Lets other reads fetch the rest of every read, and returns these rests. They do not overlap.
+    pub(super) fn double_all(&mut self, now: Instant) -> Vec<ByteRange> {
+        let mut rests: Vec<ByteRange> = Vec::new();
+        for read in self.reads.values_mut() {
+            read.doubled = Some(now);
+            if rests.iter().all(|rest| rest.intersect(&read.rest).is_empty()) {
+                rests.push(read.rest);
+            }
+        }
+        rests.retain(|rest| !rest.is_empty());
+        rests
+    }
+
+    /// How many reads are active.
+    pub(super) fn active(&self) -> usize {
+        self.reads.len()
     }
 
     /// Whether a read shares its bytes with another one.
     pub(super) fn is_doubled(&self, id: ReadId) -> bool {
-        self.reads.get(&id).is_some_and(|read| read.doubled)
+        self.reads.get(&id).is_some_and(|read| read.doubled.is_some())
     }
 
     /// Removes a read that has ended.
@@ -149,22 +162,25 @@ impl Pace {
 
     /// Tells the doubled reads whose bytes are written, as `is_written` says, that they are overtaken.
     pub(super) fn overtake(&self, is_written: impl Fn(ByteRange) -> bool) {
-        for read in self.reads.values().filter(|read| read.doubled && !read.rest.is_empty() && is_written(read.rest)) {
+        for read in
+            self.reads.values().filter(|read| read.doubled.is_some() && !read.rest.is_empty() && is_written(read.rest))
+        {
             read.overtaken.cancel();
         }
     }
 
-    /// Returns the reads that have become too slow within the stall timeout: the source and the rest of each. Their bytes are
-    /// to be fetched over another connection. Starts the next measurement.
-    pub(super) fn tick(&mut self, now: Instant, stall: Duration) -> Vec<(SourceIndex, ByteRange)> {
+    /// Returns the rests of the reads that have become too slow within the stall timeout. Their bytes are to be fetched over
+    /// another connection; once more if that has not helped within two stall timeouts. Starts the next measurement.
+    pub(super) fn tick(&mut self, now: Instant, stall: Duration) -> Vec<ByteRange> {
         let typical = self.typical_rate(now);
         let mut slow = Vec::new();
         for read in self.reads.values_mut() {
             let (time, rate) = read.meter.rate(now);
             let is_slow = time >= Self::interval(stall) && typical.is_some_and(|typical| rate < typical * SLOW_SHARE);
-            if (is_slow || read.meter.is_stalled(now, stall)) && !read.doubled && !read.rest.is_empty() {
-                read.doubled = true;
-                slow.push((read.source, read.rest));
+            let is_waiting = read.doubled.is_some_and(|since| now.saturating_duration_since(since) < stall * 2);
+            if (is_slow || read.meter.is_stalled(now, stall)) && !is_waiting && !read.rest.is_empty() {
+                read.doubled = Some(now);
+                slow.push(read.rest);
             }
             read.meter.tick(now);
         }
@@ -188,12 +204,12 @@ impl Pace {
             let (time, rate) = read.meter.rate(now);
             let is_slow = time >= RACE_REST && rate < typical * RACE_SHARE;
             let left = as_rate(read.rest.len()) / rate.max(1.0);
-            (is_slow && !read.doubled && left > RACE_REST.as_secs_f64()).then_some(left)
+            (is_slow && read.doubled.is_none() && left > RACE_REST.as_secs_f64()).then_some(left)
         };
         let slowest = self.reads.iter().filter_map(|(id, read)| Some((time_left(read)?, *id)));
         let (_, id) = slowest.max_by(|a, b| a.0.total_cmp(&b.0))?;
         let read = self.reads.get_mut(&id)?;
-        read.doubled = true;
+        read.doubled = Some(now);
         Some(read.rest)
     }
 
@@ -261,15 +277,16 @@ mod tests {
         fn slow_after(&mut self, seconds: u64) -> Vec<u64> {
             self.run(seconds);
             let slow = self.pace.tick(self.now(), STALL);
-            slow.iter().map(|(_, rest)| rest.start / PART).collect()
+            slow.iter().map(|rest| rest.start / PART).collect()
         }
     }
 
     #[test]
     fn part_far_below_median_is_slow() {
-        let mut parts = Parts::new(&[500_000, 400_000, 40_000, 450_000]);
+        let mut parts = Parts::new(&[300_000, 200_000, 20_000, 250_000]);
         assert_eq!(parts.slow_after(5), [2]);
-        assert_eq!(parts.slow_after(5), [0; 0], "it is doubled once");
+        assert_eq!(parts.slow_after(5), [0; 0], "the other connection has time");
+        assert_eq!(parts.slow_after(15), [2], "it has not helped");
     }
 
     #[test]
@@ -352,7 +369,7 @@ mod tests {
         let (_, doubled) = pace.begin(0, part(1), now);
         pace.overtake(|_| false);
         assert!(pace.was_doubled() && !doubled.is_cancelled());
-        assert_eq!(pace.double_all().len(), 3);
+        assert_eq!(pace.double_all(now), [part(0), part(1)]);
         pace.overtake(|range| range == part(1));
         assert!(doubled.is_cancelled() && other.is_cancelled() && !alone.is_cancelled());
     }
