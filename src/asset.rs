@@ -6,9 +6,11 @@ mod digest;
 mod name;
 mod range;
 mod source;
+mod source_prefix;
 
 pub use blocks::{BlockList, BlockListError};
 pub use digest::{Digest, DigestError, VerifiedDigest, Verifier};
 pub use name::{AssetName, AssetNameError};
 pub use range::ByteRange;
-pub use source::{SourceTarget, SourceUrl, SourceUrlError};
+pub use source::{SourceTarget, SourceUrl, SourceUrlError, has_ipv6_zone};
+pub use source_prefix::{SourcePrefix, SourcePrefixError};

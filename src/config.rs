@@ -30,7 +30,9 @@ mod span;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod url_format;
 mod written;
+mod zone;
 
 pub use access::CatalogAccess;
 pub use draft::Draft;

@@ -7,12 +7,13 @@
 //!
 //! Every module is a room with one subject. Imports go one way: each room is used only by the rooms to its right.
 //!
-//! `{asset, backoff, error_chain, fault_points, rate_limit, sockets, span, task, trust} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, trust} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | contents |
 //! |---|---|
 //! | [`asset`] | values without IO: names, digests, byte ranges, block lists, source URLs |
 //! | [`backoff`] | exponential backoff: the delay before a retry |
+//! | `environment` | environment variables: blank ones count as not set |
 //! | [`durable_file`] | small files that are replaced atomically and survive power loss |
 //! | `fault_points` | points where tests inject disk errors |
 //! | [`rate_limit`] | the token bucket |
@@ -94,6 +95,7 @@ pub mod config;
 pub mod depot;
 pub mod dhcp;
 pub mod durable_file;
+mod environment;
 mod error_chain;
 mod fault_points;
 pub mod http;

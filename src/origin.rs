@@ -5,15 +5,20 @@
 //!
 //! A read passes through [`Origins`] → `remote` (URL, credentials, redirects) → `exchange` (one request, one reply) →
 //! `head` (checks the reply's head) → `body` (exactly the promised number of bytes). [`SourceReader`] keeps the target of
-//! redirects for several reads. `failure` turns transport errors
-//! and error statuses into an [`OriginError`]. Files take a shorter path, `file`.
+//! redirects for several reads. `failure` turns transport errors into an [`OriginError`], and `error_status` turns error
+//! statuses into one, by the meaning of the S3 code (`error_code`). Files take a shorter path, `file`.
 
+mod answer;
+mod archive;
 mod body;
 mod checksum;
 mod client;
+mod confined_file;
 mod credentials;
 mod error;
+mod error_code;
 mod error_document;
+mod error_status;
 mod exchange;
 mod failure;
 mod file;
@@ -21,10 +26,14 @@ mod file_reader;
 mod head;
 mod header_fields;
 mod health;
+mod html_page;
 mod kept_target;
 mod origins;
+mod peer_probe;
 mod proxy;
+mod region;
 mod remote;
+mod remote_text;
 mod reply;
 mod request;
 mod resolver;
@@ -40,10 +49,12 @@ mod validator;
 #[cfg(test)]
 mod tests;
 
+pub use answer::Answer;
 pub use body::Body;
 pub use checksum::Checksum;
-pub use error::{Cause, OriginError, TlsFault};
+pub use error::{Cause, Denial, OriginError, Restore, Unanswered};
 pub use health::{OriginFailure, OriginStatus};
+pub use html_page::HtmlPage;
 pub use origins::Origins;
 pub use reply::Reply;
 pub use route::{Route, Server};
@@ -51,3 +62,5 @@ pub use settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
 pub use source_reader::SourceReader;
 pub use stat::{Stat, StatReport};
 pub use validator::Validator;
+
+pub use crate::trust::TlsFault;

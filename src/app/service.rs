@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::addresses::Addresses;
 use crate::boot::Boot;
+use crate::environment;
 use crate::tftp::LivenessCheck;
 
 /// How often the status line is updated.
@@ -54,7 +55,7 @@ pub(super) async fn keep(
     stop: CancellationToken,
     end: CancellationToken,
 ) {
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+    if environment::variable("NOTIFY_SOCKET").is_none() {
         return;
     }
     let watchdog = async {

@@ -108,6 +108,12 @@ impl Cache {
         self.store.index().is_pinned(digest)
     }
 
+    /// Has every eviction logged by `log`, in place of the cache's own line, which knows no names. `log` gets the digest and the
+    /// size in bytes; it must not call the cache. Only the first call has an effect.
+    pub fn set_eviction_log(&self, log: impl Fn(&Digest, u64) + Send + Sync + 'static) {
+        self.store.set_eviction_log(Box::new(log));
+    }
+
     /// Removes a blob and returns its size. Fails if it is pinned or being read. Blocks.
     pub fn evict(&self, digest: &Digest) -> Result<u64, EvictError> {
         self.store.evict(digest)

@@ -1,8 +1,8 @@
 //! The store: the directory and its index, which are changed together here, and the health of the directory.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use metrics::{counter, gauge};
@@ -40,7 +40,11 @@ pub(super) struct Store {
     opened: SystemTime,
     /// Whether files were found under other inode or device numbers than recorded.
     renumbered: AtomicBool,
+    eviction_log: OnceLock<EvictionLog>,
 }
+
+/// Logs an eviction: of the blob with this digest, of this size in bytes.
+pub(super) type EvictionLog = Box<dyn Fn(&Digest, u64) + Send + Sync>;
 
 impl Store {
     /// Opens the directory. Blocks.
@@ -58,6 +62,7 @@ impl Store {
             most_open: most_open(),
             opened: SystemTime::now(),
             renumbered: AtomicBool::new(false),
+            eviction_log: OnceLock::new(),
         };
         match store.check() {
             Err(error @ CacheError::Locked { .. }) => return Err(error),
@@ -311,12 +316,20 @@ impl Store {
                 drop(index);
                 return Err(self.mark_failed(error));
             }
-            if let Victim::Blob(digest, _) = victim {
-                info!(%digest, "blob evicted");
+            if let Victim::Blob(digest, blob) = victim {
+                match self.eviction_log.get() {
+                    Some(log) => log(&digest, blob.size),
+                    None => info!(target: "bootdepot::eviction", %digest, bytes = blob.size, "blob evicted"),
+                }
                 counter!("bootdepot_evictions_total").increment(1);
             }
         }
         Ok(())
+    }
+
+    /// Has evictions logged by `log`, which knows the names of blobs. Only the first call has an effect.
+    pub(super) fn set_eviction_log(&self, log: EvictionLog) {
+        let _ = self.eviction_log.set(log);
     }
 
     /// Evicts one blob on request. Returns its size in bytes.

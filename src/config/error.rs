@@ -164,8 +164,14 @@ pub enum Problem {
         name: String,
     },
     /// A shared catalog names a file of this machine as a source.
-    #[error("a shared catalog fetched over the network cannot refer to files of the node; use s3:// or https://")]
-    LocalSource,
+    #[error("a shared catalog may not read this file of the node; to allow it, add {directory:?} to catalog_files")]
+    FileNotShared {
+        /// The file's directory.
+        directory: PathBuf,
+    },
+    /// A shared catalog names a file by a path with `..`.
+    #[error("a shared catalog may not name a file by a path with '..'; write the plain path")]
+    FileClimbs,
     /// A shared catalog names a file of this machine as a template.
     #[error(
         "a shared catalog cannot name files of the node, and there is no [[template]] of the name {name:?}; \

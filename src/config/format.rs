@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use super::size::Size;
 use super::span::Span;
+use super::url_format::without_secrets;
+pub(super) use super::url_format::{BaseUrl, CatalogUrl, Endpoint, Proxy, Source};
 use super::written::Format;
-use crate::asset::{AssetName, Digest, SourceUrl};
+use super::zone::zoned_address;
+use crate::asset::{AssetName, Digest, SourcePrefix};
 use crate::boot::{Mac, Uuid};
 use crate::secret::{Secret, VaultPath};
 
@@ -39,6 +42,7 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<Address>(),
     FormatInfo::of::<AddressOrOff>(),
     FormatInfo::of::<FilePath>(),
+    FormatInfo::of::<Directory>(),
     FormatInfo::of::<HostName>(),
     FormatInfo::of::<Sha256>(),
     FormatInfo::of::<Name>(),
@@ -115,7 +119,7 @@ impl Format for Address {
     const EXPECTED: &'static str = "an IP address and a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"";
 
     fn read(text: &str) -> Result<SocketAddr, String> {
-        text.parse().map_err(|_| String::new())
+        text.parse().or_else(|_| zoned_address(text))
     }
 }
 
@@ -146,6 +150,26 @@ impl Format for FilePath {
             text if text.contains('\0') => Err("it contains a NUL character".to_owned()),
             text => Ok(text.into()),
         }
+    }
+}
+
+/// A directory on this machine.
+pub(super) enum Directory {}
+
+impl Format for Directory {
+    type Value = std::path::PathBuf;
+    const NAME: &'static str = "directory";
+    const EXPECTED: &'static str = "the absolute path of a directory such as \"/srv/assets\"";
+
+    fn read(text: &str) -> Result<Self::Value, String> {
+        let path = FilePath::read(text)?;
+        if !path.is_absolute() {
+            return Err("it is not absolute".to_owned());
+        }
+        if path.components().any(|part| part == std::path::Component::ParentDir) {
+            return Err("it has a '..' segment".to_owned());
+        }
+        Ok(path)
     }
 }
 
@@ -215,111 +239,6 @@ impl Format for Label {
             None => Ok(text.to_owned()),
         }
     }
-}
-
-/// A source URL.
-pub(super) enum Source {}
-
-impl Format for Source {
-    type Value = SourceUrl;
-    const NAME: &'static str = "source-url";
-    const EXPECTED: &'static str = "a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH";
-
-    fn read(text: &str) -> Result<SourceUrl, String> {
-        use crate::asset::SourceUrlError;
-        text.parse().map_err(|error| match error {
-            // The detail would repeat `EXPECTED`, or might reveal a secret.
-            SourceUrlError::NoScheme => String::new(),
-            SourceUrlError::S3Query(_) => "the only query of an S3 source is ?versionId=…".to_owned(),
-            error => error.to_string(),
-        })
-    }
-}
-
-/// The URL of a shared catalog.
-pub(super) enum CatalogUrl {}
-
-impl Format for CatalogUrl {
-    type Value = SourceUrl;
-    const NAME: &'static str = "catalog-url";
-    const EXPECTED: &'static str = "the URL of the shared catalog: s3://BUCKET/KEY, https://… or file:///PATH";
-
-    fn read(text: &str) -> Result<SourceUrl, String> {
-        // No digest protects the catalog, and it decides what machines boot.
-        if text.starts_with("http://") {
-            return Err("anyone on the network path can change it over http://; use https://".to_owned());
-        }
-        Source::read(text)
-    }
-}
-
-/// A prefix of the source URLs of one origin.
-pub(super) enum SourcePrefix {}
-
-impl Format for SourcePrefix {
-    type Value = String;
-    const NAME: &'static str = "source-prefix";
-    const EXPECTED: &'static str = "a prefix of source URLs: s3://…, https://… or http://…";
-
-    fn read(text: &str) -> Result<String, String> {
-        let known = ["s3://", "https://", "http://"].iter().any(|scheme| text.starts_with(scheme));
-        if known { Ok(text.to_owned()) } else { Err(String::new()) }
-    }
-}
-
-/// The URL of an S3 endpoint.
-pub(super) enum Endpoint {}
-
-impl Format for Endpoint {
-    type Value = url::Url;
-    const NAME: &'static str = "endpoint-url";
-    const EXPECTED: &'static str = "a URL such as \"https://s3.lab:9000\"";
-
-    fn read(text: &str) -> Result<url::Url, String> {
-        let url = url(text, &["https", "http"])?;
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err("an endpoint has no query and no fragment".to_owned());
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("user and password belong in credentials".to_owned());
-        }
-        Ok(url)
-    }
-}
-
-/// The base of this server's own URLs.
-pub(super) enum BaseUrl {}
-
-impl Format for BaseUrl {
-    type Value = String;
-    const NAME: &'static str = "base-url";
-    const EXPECTED: &'static str = "a URL such as \"http://boot.lab:8080\"";
-
-    fn read(text: &str) -> Result<String, String> {
-        let url = Endpoint::read(text)?;
-        Ok(url.as_str().trim_end_matches('/').to_owned())
-    }
-}
-
-/// The URL of a proxy.
-pub(super) enum Proxy {}
-
-impl Format for Proxy {
-    type Value = url::Url;
-    const NAME: &'static str = "proxy-url";
-    const EXPECTED: &'static str = "a proxy's URL such as \"http://127.0.0.1:4001\" or \"socks5://127.0.0.1:1080\"";
-
-    fn read(text: &str) -> Result<url::Url, String> {
-        url(text, &["http", "https", "socks4", "socks4a", "socks5", "socks5h"])
-    }
-}
-
-fn url(text: &str, schemes: &[&str]) -> Result<url::Url, String> {
-    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
-    if !schemes.contains(&url.scheme()) {
-        return Err(format!("the scheme is one of {}", schemes.join(", ")));
-    }
-    if url.has_host() { Ok(url) } else { Err("it has no host".to_owned()) }
 }
 
 /// A secret, or a reference to one.
@@ -408,45 +327,10 @@ pub(super) fn shown(format: &str, text: &str) -> String {
     }
 }
 
-/// A URL without user name, password and query, which may carry secrets. The text may be malformed.
-fn without_secrets(text: &str) -> String {
-    let (before_query, query) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
-    let query = match query.strip_prefix("?versionId=") {
-        Some(version) if text.starts_with("s3://") && !version.contains('&') => query,
-        _ if query.is_empty() => "",
-        _ => "?…",
-    };
-    let (scheme, rest) = match before_query.split_once("://") {
-        Some((scheme, rest)) if scheme != "s3" && scheme != "file" => (scheme, rest),
-        _ => return format!("{before_query}{query}"),
-    };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://…@{host}{path}{query}"),
-        None => format!("{scheme}://{rest}{query}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn urls_are_shown_without_secrets() {
-        for (text, expected) in [
-            ("https://h/x?X-Amz-Signature=abc", "https://h/x?…"),
-            ("https://user:pass@h:1/x", "https://…@h:1/x"),
-            ("https://h/x#secret", "https://h/x?…"),
-            ("s3://b/k?versionId=3", "s3://b/k?versionId=3"),
-            ("s3://b/k?versionId=3&sig=4", "s3://b/k?…"),
-            ("s3://b/a@b", "s3://b/a@b"),
-            ("not a url", "not a url"),
-        ] {
-            assert_eq!(shown(Source::NAME, text), expected);
-        }
-        assert_eq!(shown(Proxy::NAME, "socks5://me:pw@p:1"), "socks5://…@p:1");
-    }
 
     #[test]
     fn of_secrets_only_the_place_is_shown() {

@@ -2,6 +2,7 @@
 
 use super::flags::Flags;
 use super::layer;
+use crate::environment::not_blank;
 
 /// The configuration file if neither `--config` nor `BOOTDEPOT_CONFIG` names one.
 pub const DEFAULT_FILE: &str = "/etc/bootdepot/bootdepot.toml";
@@ -15,9 +16,10 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Takes the flags, and of the variables those that begin with `BOOTDEPOT_`.
+    /// Takes the flags, and of the variables those that begin with `BOOTDEPOT_`. Blank variables count as not set.
     pub fn new(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Self {
-        let environment = environment.into_iter().filter(|(name, _)| name.starts_with(layer::PREFIX)).collect();
+        let ours = environment.into_iter().filter(|(name, _)| name.starts_with(layer::PREFIX));
+        let environment = ours.filter_map(|(name, value)| Some((name, not_blank(&value)?.to_owned()))).collect();
         Self { flags: flags.clone(), environment }
     }
 }

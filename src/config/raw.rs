@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
 
 use super::format::{
-    Address, AddressOrOff, BaseUrl, CatalogUrl, Endpoint, FilePath, HostName, MediaType, Name, Proxy, SecretText,
-    Sha256, Source, SourcePrefix, SpanOrOff, Timeout, VaultSecret,
+    Address, AddressOrOff, BaseUrl, CatalogUrl, Directory, Endpoint, FilePath, HostName, MediaType, Name, Proxy,
+    SecretText, Sha256, Source, SpanOrOff, Timeout, VaultSecret,
 };
 use super::size::Size;
 use super::span::Span;
 use super::written::{Written, default};
+use crate::asset::SourcePrefix;
 use crate::depot::{self, FillSettings};
 use crate::origin::Timeouts;
 pub(super) use release::Release;
@@ -37,7 +38,7 @@ pub(super) struct Settings {
     /// A file with more `[[asset]]`, `[[release]]`, `[[profile]]`, `[[host]]`, `[defaults]` and `[[template]]` tables,
     /// shared by many nodes: an object in S3, a page of a web server, or a file in a mounted directory. Anyone who can
     /// write to it decides what machines boot. It cannot say how origins are reached, and it cannot name this machine's
-    /// files or secrets (except `catalog_secrets`). The matching `[[origin]]` says how it is reached. A copy is kept in
+    /// secrets (except `catalog_secrets`) or files (except `catalog_files`). The matching `[[origin]]` says how it is reached. A copy is kept in
     /// the cache directory for times when the file cannot be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) catalog_url: Option<Written<CatalogUrl>>,
@@ -46,6 +47,9 @@ pub(super) struct Settings {
     /// Secrets of this machine that profiles and hosts of the file at `catalog_url` may use, written as there:
     /// `env:NAME`, `file:/path` or `vault:MOUNT/PATH#FIELD`. A `*` at the end matches any suffix.
     pub(super) catalog_secrets: Vec<String>,
+    /// Directories of this machine below which assets of the file at `catalog_url` may have `file://` sources. Symbolic
+    /// links that lead out of the directory are not followed.
+    pub(super) catalog_files: Vec<Written<Directory>>,
     /// The disk cache.
     pub(super) cache: Cache,
     /// The HTTP server.
@@ -84,6 +88,7 @@ impl Default for Settings {
             include: Vec::new(),
             catalog_url: None,
             catalog_secrets: Vec::new(),
+            catalog_files: Vec::new(),
             cache: Cache::default(),
             http: Http::default(),
             tftp: Tftp::default(),
@@ -130,7 +135,8 @@ impl Default for Cache {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Http {
-    /// Addresses of the plain HTTP listener. Old firmware supports nothing else.
+    /// Addresses of the plain HTTP listener. Old firmware supports nothing else. A link-local address needs its interface:
+    /// `[fe80::1%eth0]:8080`.
     #[schemars(length(min = 1))]
     pub(super) listen: Vec<Written<Address>>,
     /// Base of the URLs in scripts, such as `http://boot.lab:8080`. Default: the name or address that the client used.
@@ -273,7 +279,8 @@ pub(super) struct Fill {
     /// read too. An idle timeout, not a total one. The response head may take this long in addition, at most 10 seconds,
     /// for connecting.
     pub(super) stall_timeout: Written<Timeout>,
-    /// How long a missing object, or one with wrong bytes, is remembered before its origin is asked again.
+    /// How long a source without the object, or with wrong bytes, is remembered before it is asked again. A source that could
+    /// not be read (a timeout, 503) is asked again at the next request.
     pub(super) negative_ttl: Written<Span>,
     /// When clients receive bytes of a running fill.
     pub(super) release: ReleaseWhen,
@@ -311,7 +318,9 @@ pub(super) enum ReleaseWhen {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Origin {
-    /// Prefix of the source URLs, such as `s3://harmony-assets/`. The longest match wins.
+    /// Prefix of the source URLs, such as `s3://harmony-assets/` or `https://mirror.lab/private/`. Scheme, host and port are
+    /// compared as parsed, the path by whole segments: `https://h/a` matches `https://h/a` and `https://h/a/b`, not
+    /// `https://h/ab`. The longest match wins. Header fields and credentials go nowhere else, also after a redirect.
     pub(super) r#match: Written<SourcePrefix>,
     /// The S3 endpoint. Default: the AWS endpoint of the region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -336,8 +345,9 @@ pub(super) struct Origin {
     /// An HTTP or SOCKS proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) proxy: Option<Written<Proxy>>,
-    /// Header fields to send with each request (`https` and `http` sources), such as `Authorization`. Each value is a
-    /// secret.
+    /// Header fields to send with each request, such as `Authorization`. Each value is a secret. For `s3://` sources, fields
+    /// whose name begins with `x-amz-` are part of the signature (`x-amz-request-payer`, the keys of SSE-C); others are sent
+    /// unsigned.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, Written<SecretText>>,
 }

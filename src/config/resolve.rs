@@ -5,8 +5,8 @@ mod roster;
 mod value;
 
 use std::collections::HashSet;
-
-use figment::value::Value;
+use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use self::value::{value, values};
 use super::access::CatalogAccess;
@@ -14,14 +14,14 @@ use super::error::{ConfigError, Problem};
 use super::format::{AddressOrOff, FilePath};
 use super::inputs::Inputs;
 use super::key::KeyPath;
-use super::layer::{self, Layers};
+use super::layer::{self, Layer, Layers};
 use super::place::Place;
 use super::settings::Config;
-use super::shared::SharedCatalog;
+use super::shared::{self, SharedCatalog};
 use super::written::Written;
 use super::{check, raw};
 use crate::admin::AdminSettings;
-use crate::asset::{AssetName, Digest};
+use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::boot::Roster;
 use crate::cache::CacheSettings;
 use crate::catalog::{self, Asset, BlockListSource, Catalog, content_type};
@@ -46,7 +46,10 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
             Err(reason) => errors.extend(unusable_key_id(&layers, index, reason)),
         }
     }
-    let mut assets: Vec<_> = raw.asset.into_iter().zip(since(&layers)).map(|(raw, since)| asset(raw, since)).collect();
+    let directories = shared::directories(&layers);
+    let declared = layers.list("asset").iter().map(|asset| layers.layer(asset.tag()));
+    let assets = raw.asset.into_iter().zip(declared);
+    let mut assets: Vec<_> = assets.map(|(raw, layer)| asset(raw, layer, &directories)).collect();
     // The rules have reported duplicate names.
     let mut seen = HashSet::new();
     assets.retain(|asset| seen.insert(asset.name.clone()));
@@ -115,12 +118,6 @@ fn unusable_key_id(layers: &Layers, index: usize, reason: String) -> Option<Conf
     let key = path.key("credentials").key("access_key_id");
     let place = layers.place(origin.tag(), &key);
     Some(ConfigError { place, key, of: check::name_of(origin), problem: Problem::Absent(reason) })
-}
-
-/// For each asset, in order, the modification time of the file that declares it.
-fn since(layers: &Layers) -> Vec<std::time::SystemTime> {
-    let since = |asset: &Value| layers.layer(asset.tag()).map_or(std::time::UNIX_EPOCH, |layer| layer.since);
-    layers.list("asset").iter().map(since).collect()
 }
 
 fn http(raw: raw::Http) -> HttpSettings {
@@ -246,19 +243,26 @@ fn credentials(raw: raw::Credentials) -> Result<CredentialSource, String> {
     })
 }
 
-fn asset(raw: raw::Asset, since: std::time::SystemTime) -> Asset {
+/// An asset that `layer` declares. Files that a shared catalog names are read only below `directories`.
+fn asset(raw: raw::Asset, layer: Option<&Layer>, directories: &[PathBuf]) -> Asset {
     let name: AssetName = raw.name.value;
+    let is_shared = layer.is_some_and(|layer| matches!(layer.whole, Place::Url { .. }));
+    let confined = |source: SourceUrl| match shared::directory_of(&source, directories) {
+        Ok(Some(directory)) if is_shared => source.confined_to(directory),
+        // Files below no directory were reported.
+        _ => source,
+    };
     Asset {
         digest: raw.sha256.value,
-        sources: values(raw.sources),
+        sources: values(raw.sources).into_iter().map(confined).collect(),
         size: raw.size.map(|size| size.value.0),
         content_type: raw.content_type.map_or_else(|| content_type(name.as_str()).into(), value),
         pin: raw.pin,
         blocks: raw
             .blocks
             .zip(raw.blocks_sha256)
-            .map(|(source, digest)| BlockListSource { source: source.value, digest: digest.value }),
-        last_modified: since,
+            .map(|(source, digest)| BlockListSource { source: confined(source.value), digest: digest.value }),
+        last_modified: layer.map_or(UNIX_EPOCH, |layer| layer.since),
         name,
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use figment::value::Value;
 
-use self::element::{Element, elements, unique};
+use self::element::{Element, elements, unique, unique_by};
 use super::check::{name_of, nearest};
 use super::error::{ConfigError, Problem, Size64};
 use super::key::KeyPath;
@@ -16,6 +16,7 @@ use super::layer::{Layer, Layers};
 use super::place::Place;
 use super::raw;
 use super::size::Size;
+use crate::asset::SourcePrefix;
 
 /// A window of more bytes would let a few spoofed requests fill the sockets' memory.
 const LARGEST_WINDOW: u64 = 4 << 20;
@@ -25,7 +26,10 @@ pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     let mut errors = set_twice(layers.layers());
     let (assets, origins) = (elements(layers, "asset"), elements(layers, "origin"));
     errors.extend(unique(&assets, "name"));
-    errors.extend(unique(&origins, "match"));
+    errors.extend(unique_by(&origins, "match", |text| match text.parse::<SourcePrefix>() {
+        Ok(prefix) => prefix.canonical(),
+        Err(_) => text.to_owned(),
+    }));
     errors.extend(unique(&elements(layers, "template"), "name"));
     errors.extend(sizes(&assets));
     errors.extend(origins.iter().flat_map(headers));
@@ -89,8 +93,19 @@ fn sizes(assets: &[Element<'_>]) -> Vec<ConfigError> {
 fn headers(origin: &Element<'_>) -> Vec<ConfigError> {
     let headers = origin.value.find_ref("headers").and_then(Value::as_dict);
     let names = headers.into_iter().flat_map(|headers| headers.keys());
-    let wrong = names.filter(|name| http::HeaderName::from_bytes(name.as_bytes()).is_err());
+    let (wrong, good): (Vec<_>, Vec<_>) =
+        names.partition(|name| http::HeaderName::from_bytes(name.as_bytes()).is_err());
+    let prefix = origin.text("match").and_then(|text| text.parse::<SourcePrefix>().ok());
+    let to_any_server = prefix.filter(|prefix| prefix.covers_any_server() && !good.is_empty()).map(|prefix| {
+        let problem = Problem::Wrong {
+            found: format!("{:?}", prefix.as_str()),
+            expected: format!("the host that its header fields are for, such as \"{}mirror.lab/\"", prefix.as_str()),
+            reason: "the header fields may be secret".to_owned(),
+        };
+        origin.error("match", problem)
+    });
     wrong
+        .into_iter()
         .map(|name| {
             let path = origin.path.key("headers").key(name);
             let problem = Problem::Wrong {
@@ -100,6 +115,7 @@ fn headers(origin: &Element<'_>) -> Vec<ConfigError> {
             };
             ConfigError { place: origin.layer.place(&path), key: path, of: name_of(origin.value), problem }
         })
+        .chain(to_any_server)
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use figment::value::Value;
@@ -16,6 +16,7 @@ use super::layer::{self, Layer, Layers};
 use super::place::Place;
 use crate::asset::SourceUrl;
 use crate::durable_file::DurableFile;
+use crate::secret::Secret;
 
 /// File name of the copy in the cache directory.
 const COPY: &str = "catalog.json";
@@ -89,7 +90,7 @@ impl CatalogText {
             let key = KeyPath::of([name.as_str()]);
             let why = match name.as_str() {
                 "origin" => "an origin says which secrets are sent where",
-                "include" | "catalog_url" | "catalog_poll" | "catalog_secrets" => {
+                "include" | "catalog_url" | "catalog_poll" | "catalog_secrets" | "catalog_files" => {
                     "only a node itself says where its settings are"
                 }
                 "cache" | "http" | "tftp" | "admin" | "fill" | "dhcp" => "each node has its own",
@@ -110,16 +111,29 @@ pub fn copy_path(dir: &Path) -> PathBuf {
 
 /// References of a shared catalog to this machine that are not allowed.
 pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
-    let Some(Place::Url { url, .. }) = layers.shared().map(|layer| &layer.whole) else { return Vec::new() };
+    if layers.shared().is_none() {
+        return Vec::new();
+    }
     let mut checker = Checker { layers, errors: Vec::new() };
     for list in ["profile", "host"] {
         checker.secrets(list);
     }
-    // A catalog on a mounted file system may refer to other mounted files.
-    if !url.starts_with("file://") {
-        checker.sources();
-    }
+    checker.sources();
     checker.errors
+}
+
+/// The directory of `directories` that holds the file of `source`. Fails if none does; `None` if the source is not a file.
+/// Compares the path as written: symbolic links are checked when the file is opened.
+pub(super) fn directory_of<'d>(source: &SourceUrl, directories: &'d [PathBuf]) -> Result<Option<&'d Path>, Problem> {
+    let Some(file) = source.as_file() else { return Ok(None) };
+    if file.components().any(|part| part == Component::ParentDir) {
+        return Err(Problem::FileClimbs);
+    }
+    let holding = directories.iter().filter(|directory| file.starts_with(directory));
+    // Links within the outermost one may be followed.
+    let outermost = holding.min_by_key(|directory| directory.components().count());
+    let not_shared = || Problem::FileNotShared { directory: file.parent().unwrap_or(file).components().collect() };
+    outermost.map(|directory| Some(directory.as_path())).ok_or_else(not_shared)
 }
 
 struct Checker<'l> {
@@ -145,10 +159,13 @@ impl<'l> Checker<'l> {
     fn secrets(&mut self, list: &str) {
         let allowed: Vec<&str> = self.layers.list("catalog_secrets").iter().filter_map(Value::as_str).collect();
         let may = |name: &str| {
-            let is_elsewhere = ["env:", "file:", "vault:"].iter().any(|scheme| name.starts_with(scheme));
-            let fits =
-                |allowed: &&str| allowed.strip_suffix('*').map_or(name == *allowed, |start| name.starts_with(start));
-            !is_elsewhere || allowed.iter().any(fits)
+            // `file:/run/boot/*` does not stand for /run/boot/../../etc/shadow.
+            let climbs = name.split('/').any(|segment| segment == "..");
+            let fits = |allowed: &&str| match allowed.strip_suffix('*') {
+                Some(start) => name.starts_with(start) && !climbs,
+                None => name == *allowed,
+            };
+            Secret::new(name).reference().is_none() || allowed.iter().any(fits)
         };
         for (path, element) in self.elements(list) {
             let secrets = element.find_ref("secrets").and_then(Value::as_dict);
@@ -162,15 +179,24 @@ impl<'l> Checker<'l> {
     }
 
     fn sources(&mut self) {
-        let is_local = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("file:"));
+        let directories = directories(self.layers);
+        // The validation has reported invalid sources.
+        let problem = |value: &Value| directory_of(&value.as_str()?.parse().ok()?, &directories).err();
         for (path, asset) in self.elements("asset") {
             let sources = asset.find_ref("sources").and_then(Value::as_array).unwrap_or_default();
-            for (index, _) in sources.iter().enumerate().filter(|(_, source)| is_local(source)) {
-                self.error(asset, path.key("sources").index(index), Problem::LocalSource);
+            for (index, source) in sources.iter().enumerate() {
+                if let Some(problem) = problem(source) {
+                    self.error(asset, path.key("sources").index(index), problem);
+                }
             }
-            if asset.find_ref("blocks").is_some_and(is_local) {
-                self.error(asset, path.key("blocks"), Problem::LocalSource);
+            if let Some(problem) = asset.find_ref("blocks").and_then(problem) {
+                self.error(asset, path.key("blocks"), problem);
             }
         }
     }
+}
+
+/// The directories of `catalog_files`.
+pub(super) fn directories(layers: &Layers) -> Vec<PathBuf> {
+    layers.list("catalog_files").iter().filter_map(Value::as_str).map(PathBuf::from).collect()
 }

@@ -167,6 +167,7 @@ fn defaults_in_file_comments_are_correct() {
             "interface",
             "catalog_url",
             "catalog_secrets",
+            "catalog_files",
             "operator_token_file",
             "viewer_token_file",
             "hosts",

@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
 use super::error::ReadError;
+use super::negative_cache::NegativeEntries;
 use super::progress::HELD_TAIL;
 use super::resuming_read::ResumingRead;
 use super::snapshot::Snapshot;
@@ -27,6 +28,8 @@ pub(super) struct Bypass {
     /// Sources that were not tried yet.
     sources: VecDeque<SourceUrl>,
     origins: Origins,
+    /// What is remembered of sources that do not have the blob.
+    negative: NegativeEntries,
     retries: u32,
     /// The bytes that are still to be sent.
     range: ByteRange,
@@ -89,6 +92,7 @@ impl Bypass {
         Self {
             sources: snapshot.sources(&asset).into(),
             origins: snapshot.origins.clone(),
+            negative: snapshot.negative(&asset.digest),
             retries: snapshot.settings.retries,
             block_list: block_list.filter(|list| list.size() == size),
             failures: SourceFailures::default(),
@@ -129,6 +133,7 @@ impl Bypass {
             let is_final = current.returned_any && self.block_list.is_none();
             match failure {
                 Failure::WrongBytes(reason) => {
+                    let reason = current.read.access().explain(&reason);
                     warn!(asset = %self.asset.name, source = %current.source, reason, "source has wrong bytes");
                     self.failures.add_wrong_bytes(&current.source, &reason);
                 }
@@ -144,6 +149,10 @@ impl Bypass {
     /// Opens the next source that can be read. Fails if none is left.
     async fn open_next_source(&mut self) -> Result<(), ReadError> {
         while let Some(source) = self.sources.pop_front() {
+            if let Some(known) = self.negative.get(&source) {
+                self.failures.add_known(&source, known);
+                continue;
+            }
             let (range, verification) = self.first_request();
             let access = SourceAccess::new(&self.asset.name, &self.origins, &source, Some(self.size), self.retries);
             match ResumingRead::open(&Arc::new(access), range, true).await {
@@ -159,12 +168,15 @@ impl Bypass {
                     });
                     return Ok(());
                 }
-                Ok(read) => {
+                Ok(mut read) => {
                     let total = read.total().unwrap_or_default();
-                    let reason = format!("it has {total} bytes, expected {}", self.size);
+                    let reason = read.explain(&format!("it has {total} bytes, expected {}", self.size)).await;
                     self.failures.add_wrong_bytes(&source, &reason);
                 }
-                Err(error) => self.failures.add_error(&error),
+                Err(error) => {
+                    self.negative.add_error(&source, &error);
+                    self.failures.add_error(&error);
+                }
             }
         }
         Err(std::mem::take(&mut self.failures).into_outcome().1)

@@ -64,6 +64,13 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
 }
 
+impl Shared {
+    /// The current catalog.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.snapshot.load().catalog)
+    }
+}
+
 impl Depot {
     /// Creates a depot and loads the operators' pins from the cache directory. Blocks while it reads them.
     pub fn new(catalog: Catalog, origins: Origins, cache: Cache, settings: FillSettings) -> Self {
@@ -89,6 +96,7 @@ impl Depot {
             stop: CancellationToken::new(),
         };
         let depot = Self { shared: Arc::new(shared) };
+        depot.name_evictions();
         depot.shared.pins.load(&|| depot.catalog());
         depot.apply_pins();
         depot.save_pins();
@@ -97,7 +105,7 @@ impl Depot {
 
     /// The current catalog.
     pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.shared.snapshot.load().catalog)
+        self.shared.catalog()
     }
 
     /// The cache that the depot fills and reads.

@@ -69,7 +69,14 @@ impl FillTask {
             },
         };
         let mut read = self.open_first(access, queue, range).await?;
-        let size = self.size_from(&read, known_size)?;
+        let size = match self.size_from(&read, known_size) {
+            Ok(size) => size,
+            Err(error) => {
+                // Its first bytes may show that it is something else, such as a login page.
+                let _ = read.chunk().await;
+                return Err(error.into());
+            }
+        };
         self.discard_other_size(partial, access, size).await?;
         let state = match partial {
             Some(state) => state,

@@ -12,6 +12,7 @@ use super::fill::Fill;
 use super::fill_guard::{FillEnd, FillGuard};
 use super::fill_history::FillHistory;
 use super::fill_state::FillState;
+use super::negative_cache::NegativeEntries;
 use super::outcome::FillOutcome;
 use super::partial_state::PartialState;
 use super::settings::FillSettings;
@@ -38,6 +39,8 @@ pub(super) struct FillTask {
     /// In the order to try them.
     pub(super) sources: Vec<SourceUrl>,
     pub(super) origins: Origins,
+    /// What is remembered of sources that do not have the blob.
+    pub(super) negative: NegativeEntries,
     pub(super) cache: Cache,
     pub(super) settings: FillSettings,
     /// One permit for each running fill.
@@ -89,7 +92,7 @@ impl FillTask {
         let asset = self.fill.asset();
         let size = asset.size.or(block_list.map(|list| list.size()));
         let access = |source| SourceAccess::new(&asset.name, &self.origins, source, size, self.settings.retries);
-        let mut queue = SourceQueue::new(&asset.name, self.sources.iter().map(access));
+        let mut queue = SourceQueue::new(asset, self.negative.clone(), self.sources.iter().map(access));
         while let Some(mut access) = queue.next() {
             let attempt = self.attempt(&mut access, &mut queue, block_list, partial).await;
             let error = match attempt {

@@ -64,7 +64,11 @@ impl Seen {
         match error {
             OriginError::Changed { .. } => Self::Disagreement,
             // It existed a moment ago: another node, or a condition that is answered like this.
-            OriginError::NotFound { .. } | OriginError::AccessDenied { .. } if read_before => Self::Disagreement,
+            OriginError::NotFound { .. } | OriginError::DeleteMarker { .. } | OriginError::AccessDenied { .. }
+                if read_before =>
+            {
+                Self::Disagreement
+            }
             OriginError::BadReply { .. } => Self::Refusal { conditional },
             OriginError::Status { .. } if !error.is_transient() => Self::Refusal { conditional },
             OriginError::Status { .. } | OriginError::Truncated { .. } if read_before => Self::Exhausted,
@@ -92,7 +96,8 @@ mod tests {
     const RUNGS: [Rung; 4] = [Rung::Conditional, Rung::Ranges, Rung::Stream, Rung::Measured];
 
     fn status(status: u16) -> OriginError {
-        OriginError::Status { source_url: "http://h/k".into(), status, message: None }
+        let transient = matches!(status, 500 | 502..=504);
+        OriginError::Status { source_url: "http://h/k".into(), status, message: None, transient }
     }
 
     fn changed() -> OriginError {
@@ -120,7 +125,7 @@ mod tests {
     #[test]
     fn first_refusal_of_object_gives_up() {
         let denied = |read_before| {
-            let missing = OriginError::NotFound { source_url: "http://h/k".into() };
+            let missing = OriginError::NotFound { source_url: "http://h/k".into(), answer: None };
             Seen::of(&missing, false, read_before)
         };
         assert_eq!(next(Rung::Conditional, denied(false)), Next::GiveUp);

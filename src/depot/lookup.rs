@@ -75,10 +75,11 @@ impl Depot {
         }
         let snapshot = self.snapshot();
         let sources = snapshot.sources(asset);
-        let key = snapshot.source_key(&asset.digest, &sources);
-        if let Some(error) = snapshot.replies.failures.get(&key) {
+        let negative = snapshot.negative(&asset.digest);
+        if let Some(error) = SourceFailures::known_error(&negative, &sources) {
             return Err(error);
         }
+        let key = snapshot.source_key(&asset.digest, &sources);
         // Also while a fill is active: it may wait for its permit before it learns the size.
         let request = async {
             match request_size(&snapshot, asset, &sources).await? {
@@ -87,8 +88,8 @@ impl Depot {
             }
         };
         // Boxed: inline it would add 6 KiB to the future of every request, which is moved for each request.
-        let request = Box::pin(snapshot.replies.sizes.try_get_with(key, request)).await;
-        request.map_err(|error| snapshot.replies.record_failure(key, ReadError::clone(&error)))
+        let size = Box::pin(snapshot.replies.sizes.try_get_with(key, request)).await;
+        size.map_err(|error| ReadError::clone(&error))
     }
 
     /// The size of an asset whose sources do not say it. Starts or joins its fill, which learns the size from the bytes.
@@ -113,7 +114,12 @@ fn unknown_size() -> ReadError {
 /// Requests the size from the sources, in order. `None` if one has the object but does not say its size.
 async fn request_size(snapshot: &Snapshot, asset: &Asset, sources: &[SourceUrl]) -> Result<Option<u64>, ReadError> {
     let mut failures = SourceFailures::default();
+    let negative = snapshot.negative(&asset.digest);
     for source in sources {
+        if let Some(known) = negative.get(source) {
+            failures.add_known(source, known);
+            continue;
+        }
         let access = SourceAccess::new(&asset.name, &snapshot.origins, source, None, snapshot.settings.retries);
         let access = Arc::new(access);
         let mut opened = ResumingRead::open(&access, ByteRange::new(0, 1), true).await;
@@ -123,7 +129,10 @@ async fn request_size(snapshot: &Snapshot, asset: &Asset, sources: &[SourceUrl])
         }
         match opened {
             Ok(read) => return Ok(read.total()),
-            Err(error) => failures.add_error(&error),
+            Err(error) => {
+                negative.add_error(source, &error);
+                failures.add_error(&error);
+            }
         }
     }
     Err(failures.into_outcome().1)

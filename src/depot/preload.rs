@@ -7,7 +7,6 @@ use super::facade::Depot;
 use super::fill::Fill;
 use super::fill_state::FillState;
 use super::interest::InterestKind;
-use super::snapshot::{Snapshot, SourceKey};
 use crate::asset::Digest;
 use crate::catalog::Asset;
 
@@ -81,33 +80,26 @@ impl Depot {
         if self.is_cached(&asset.digest) {
             return Ok(None);
         }
-        let snapshot = self.snapshot();
         // An unverified blob needs no origin.
-        let failure = snapshot.replies.failures.get(&snapshot.asset_key(asset));
-        if let Some(error) = failure.filter(|_| !self.is_unverified(&asset.digest)) {
+        let known = self.snapshot().known_error(asset);
+        if let Some(error) = known.filter(|_| !self.is_unverified(&asset.digest)) {
             return Err(error.into());
         }
         Ok(self.join_fill(asset, interest)?.map(|(fill, _)| fill))
     }
 
-    /// The cached error of the last attempt to read the asset. Memory only.
+    /// The error of the asset, if every source is known not to have it. Memory only.
     pub fn failure(&self, digest: &Digest) -> Option<ReadError> {
-        let snapshot = self.snapshot();
-        snapshot.replies.failures.get(&self.key_of_digest(&snapshot, digest)?)
+        self.snapshot().known_error(&*self.find_digest(digest)?)
     }
 
-    /// Removes the cached error of an asset, so that the next read tries its origins again.
+    /// Forgets which sources do not have the asset, so that the next read tries its origins again.
     pub fn forget_failure(&self, digest: &Digest) {
         let snapshot = self.snapshot();
-        if let Some(key) = self.key_of_digest(&snapshot, digest) {
-            snapshot.replies.failures.invalidate(&key);
+        if let Some(asset) = self.find_digest(digest) {
+            snapshot.negative(digest).forget(&snapshot.sources(&asset));
         }
         self.shared.no_space.invalidate(digest);
-    }
-
-    /// The key of this digest for the currently known sources.
-    fn key_of_digest(&self, snapshot: &Snapshot, digest: &Digest) -> Option<SourceKey> {
-        Some(snapshot.asset_key(&*self.find_digest(digest)?))
     }
 
     /// How much of the asset is cached. Memory only.

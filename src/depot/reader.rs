@@ -134,11 +134,11 @@ impl Depot {
                 Lookup::Unverified | Lookup::Missing => {}
             }
             let snapshot = self.snapshot();
-            let key = snapshot.asset_key(asset);
             // An unverified blob needs no origin.
-            if let Some(error) = snapshot.replies.failures.get(&key).filter(|_| !self.is_unverified(&asset.digest)) {
+            if let Some(error) = snapshot.known_error(asset).filter(|_| !self.is_unverified(&asset.digest)) {
                 return Err(error);
             }
+            let key = snapshot.asset_key(asset);
             let known = match asset.size {
                 Some(size) => Some(size),
                 None => snapshot.replies.sizes.get(&key).await,

@@ -37,6 +37,8 @@ pub(super) struct ResumingRead {
     body: Option<Body>,
     /// The offset at which the body ends, as the reply's head says.
     body_end: u64,
+    /// Whether the next piece of the body begins with the object's first byte.
+    at_start: bool,
     /// Whether the body has brought new bytes.
     gained: bool,
     /// Whether any body has.
@@ -59,7 +61,7 @@ struct Retries {
 impl Retries {
     /// The delay before the next retry. `None` if `error` is not transient or no retry is left.
     fn next_delay(&mut self, error: &OriginError) -> Option<Duration> {
-        if !error.is_transient() || self.backoff.failures() >= self.max {
+        if !error.is_transient() || self.backoff.failures() >= self.max.min(error.retry_limit().unwrap_or(u32::MAX)) {
             return None;
         }
         let delay = self.backoff.next_delay();
@@ -67,7 +69,7 @@ impl Retries {
         let delay = match (error, error.retry_after()) {
             (_, Some(requested)) => requested.min(MAX_RETRY_AFTER),
             // The stall has cost time already, and a new connection may work at once.
-            (OriginError::Stalled { .. }, None) if failures == 1 => Duration::ZERO,
+            (OriginError::Stalled { .. } | OriginError::NoAnswer { .. }, None) if failures == 1 => Duration::ZERO,
             _ => delay,
         };
         debug!(%error, ?delay, failures, "retrying origin read");
@@ -88,6 +90,7 @@ impl ResumingRead {
             ignored_range: false,
             body: None,
             body_end: 0,
+            at_start: false,
             gained: false,
             has_read: false,
             skip: 0,
@@ -122,6 +125,11 @@ impl ResumingRead {
         self.alone = alone;
     }
 
+    /// The source as it is read.
+    pub(super) fn access(&self) -> &SourceAccess {
+        &self.access
+    }
+
     /// The object's length in bytes. `None` if the source does not say.
     pub(super) fn total(&self) -> Option<u64> {
         self.total
@@ -150,6 +158,9 @@ impl ResumingRead {
             };
             match body.chunk().await {
                 Ok(Some(mut bytes)) => {
+                    if std::mem::take(&mut self.at_start) {
+                        self.access.note_start(&bytes);
+                    }
                     let skipped = self.skip.min(bytes.len() as u64);
                     self.skip -= skipped;
                     // At most the chunk's length, which is a usize.
@@ -188,6 +199,13 @@ impl ResumingRead {
         Ok(None)
     }
 
+    /// Adds to `reason`, why the object is not the right one, what it seems to be instead. Nothing may have been read.
+    pub(super) async fn explain(&mut self, reason: &str) -> String {
+        // For its first bytes. Whether they come is of no importance.
+        let _ = self.chunk().await;
+        self.access.explain(&reason)
+    }
+
     /// The next bytes if they are available without waiting.
     pub(super) fn chunk_now(&mut self) -> Option<Result<Option<(u64, Bytes)>, OriginError>> {
         // Without a body a new request is needed, which takes time.
@@ -221,6 +239,7 @@ impl ResumingRead {
         self.gained = false;
         self.skip = self.at.saturating_sub(reply.range.start);
         self.body_end = reply.range.end;
+        self.at_start = reply.range.start == 0;
         self.body = Some(reply.body);
         Ok(())
     }

@@ -2,14 +2,16 @@
 //!
 //! A reload replaces the snapshot as a whole. Resolved assets and running fills keep the one that they started with.
 
-use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
 use super::error::ReadError;
+use super::negative_cache::{NegativeCache, NegativeEntries};
 use super::settings::FillSettings;
+use super::source_failures::SourceFailures;
+use super::source_key::SourceKey;
 use crate::asset::{BlockList, Digest, SourceUrl};
 use crate::catalog::{Asset, Catalog};
 use crate::origin::Origins;
@@ -47,17 +49,9 @@ pub(super) struct Snapshot {
 #[derive(Clone)]
 pub(super) struct SourceCache {
     pub(super) sizes: moka::future::Cache<SourceKey, u64>,
-    pub(super) failures: moka::sync::Cache<SourceKey, ReadError>,
+    pub(super) negative: NegativeCache,
     /// `None` for an asset whose block list could not be read.
     pub(super) block_lists: moka::sync::Cache<SourceKey, Option<Arc<BlockList>>>,
-}
-
-/// A digest together with its sources and origins. A change of the sources, or of the origins' credentials, makes another
-/// key, so that old replies no longer apply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct SourceKey {
-    digest: Digest,
-    sources: u64,
 }
 
 impl SourceCache {
@@ -66,17 +60,9 @@ impl SourceCache {
         Self {
             // The size of an unverified object is trusted no longer than a missing object is.
             sizes: moka::future::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(ttl).build(),
-            failures: moka::sync::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(ttl).build(),
+            negative: NegativeCache::new(ttl),
             block_lists: moka::sync::Cache::builder().max_capacity(MAX_BLOCK_LISTS).time_to_live(ttl).build(),
         }
-    }
-
-    /// Caches an error that an early retry would not fix, and returns it.
-    pub(super) fn record_failure(&self, key: SourceKey, error: ReadError) -> ReadError {
-        if matches!(error, ReadError::NotFound(_) | ReadError::WrongBytes(_)) {
-            self.failures.insert(key, error.clone());
-        }
-        error
     }
 }
 
@@ -120,12 +106,17 @@ impl Snapshot {
 
     /// The key of this digest for these sources, in any order.
     pub(super) fn source_key(&self, digest: &Digest, sources: &[SourceUrl]) -> SourceKey {
-        let mut sources: Vec<_> = sources.iter().map(SourceUrl::as_str).collect();
-        sources.sort_unstable();
-        // Stable within one process, which is as long as the entries live.
-        let mut hasher = std::hash::DefaultHasher::new();
-        (self.epoch, sources).hash(&mut hasher);
-        SourceKey { digest: *digest, sources: hasher.finish() }
+        SourceKey::new(self.epoch, digest, sources)
+    }
+
+    /// What is remembered of sources that do not have the blob with this digest.
+    pub(super) fn negative(&self, digest: &Digest) -> NegativeEntries {
+        self.replies.negative.of(self.epoch, digest)
+    }
+
+    /// The error of this asset, if every source is known not to have it.
+    pub(super) fn known_error(&self, asset: &Asset) -> Option<ReadError> {
+        SourceFailures::known_error(&self.negative(&asset.digest), &self.sources(asset))
     }
 
     /// The key of this asset.

@@ -6,7 +6,7 @@ use tracing::info;
 
 use super::ladder::{self, Next, Rung, Seen};
 use crate::asset::{AssetName, ByteRange, SourceUrl};
-use crate::origin::{OriginError, Origins, Reply, SourceReader, Validator};
+use crate::origin::{HtmlPage, OriginError, Origins, Reply, SourceReader, Validator};
 
 /// One source of one fill or stream. Shared by all connections that read it.
 pub(super) struct SourceAccess {
@@ -30,6 +30,8 @@ struct State {
     restarted: bool,
     /// What made it step down, for the error if its bytes are wrong in the end.
     seen: Vec<String>,
+    /// An HTML page with which a body began.
+    page: Option<HtmlPage>,
 }
 
 impl SourceAccess {
@@ -48,6 +50,7 @@ impl SourceAccess {
             read_before: false,
             restarted: false,
             seen: Vec::new(),
+            page: None,
         };
         let reader = SourceReader::new(origins.clone(), source.clone());
         Self { asset: asset.clone(), reader, retries, size, state: Mutex::new(state) }
@@ -111,6 +114,24 @@ impl SourceAccess {
         self.state.lock().read_before = true;
     }
 
+    /// Looks at the first bytes of a body that begins with the object's first byte. An HTML page is named if the bytes turn
+    /// out to be wrong: a proxy or a login page may have answered in place of the source.
+    pub(super) fn note_start(&self, bytes: &[u8]) {
+        if let Some(page) = HtmlPage::parse(bytes) {
+            self.state.lock().page = Some(page);
+        }
+    }
+
+    /// Adds to `reason`, why its bytes are wrong, what else was seen.
+    pub(super) fn explain(&self, reason: &dyn std::fmt::Display) -> String {
+        let state = self.state.lock();
+        let page =
+            state.page.as_ref().map_or_else(String::new, |page| format!("; it sent {page} in place of the object"));
+        let seen =
+            if state.seen.is_empty() { String::new() } else { format!(" (seen before: {})", state.seen.join("; ")) };
+        format!("{reason}{page}{seen}")
+    }
+
     /// Classifies an error that is not retried.
     pub(super) fn seen(&self, error: &OriginError) -> Seen {
         let state = self.state.lock();
@@ -158,11 +179,5 @@ impl SourceAccess {
     pub(super) fn note(&self) -> String {
         let validator = self.state.lock().validator.as_ref().map_or_else(String::new, |it| it.as_str().to_owned());
         format!("{validator}\n{}", self.source())
-    }
-
-    /// What made it step down; `None` if nothing did.
-    pub(super) fn history(&self) -> Option<String> {
-        let state = self.state.lock();
-        (!state.seen.is_empty()).then(|| state.seen.join("; "))
     }
 }

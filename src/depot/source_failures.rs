@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::error::ReadError;
+use super::negative_cache::{Negative, NegativeEntries};
 use super::outcome::FillOutcome;
 use super::source_access::SourceAccess;
 use super::source_error::SourceError;
@@ -35,10 +36,7 @@ impl SourceFailures {
                 self.add_error(&error);
             }
             error => {
-                let reason = match access.history() {
-                    Some(history) => format!("{error} (seen before: {history})"),
-                    None => error.to_string(),
-                };
+                let reason = access.explain(&error);
                 warn!(%asset, %source, reason, "source has wrong bytes");
                 self.add_wrong_bytes(source, &reason);
             }
@@ -48,6 +46,23 @@ impl SourceFailures {
     /// Adds a source whose bytes do not match the catalog.
     pub(super) fn add_wrong_bytes(&mut self, source: &SourceUrl, reason: &str) {
         self.wrong.push(format!("{source}: {reason}"));
+    }
+
+    /// The error of an asset whose sources all have an entry in the negative cache.
+    pub(super) fn known_error(entries: &NegativeEntries, sources: &[SourceUrl]) -> Option<ReadError> {
+        let mut failures = Self::default();
+        for source in sources {
+            failures.add_known(source, entries.get(source)?);
+        }
+        (!sources.is_empty()).then(|| failures.into_outcome().1)
+    }
+
+    /// Adds a source that is not asked, because of its entry in the negative cache.
+    pub(super) fn add_known(&mut self, source: &SourceUrl, known: Negative) {
+        match known {
+            Negative::Missing(text) => self.missing.push(text),
+            Negative::WrongBytes(reason) => self.add_wrong_bytes(source, &reason),
+        }
     }
 
     /// Adds a source that could not be read.
@@ -76,14 +91,17 @@ impl SourceFailures {
 
 #[cfg(test)]
 mod tests {
+    use super::super::negative_cache::NegativeCache;
     use super::*;
+    use crate::asset::Digest;
+    use crate::origin::Answer;
 
     fn source(text: &str) -> SourceUrl {
         text.parse().unwrap()
     }
 
     fn missing() -> OriginError {
-        OriginError::NotFound { source_url: "s3://b/missing".into() }
+        OriginError::NotFound { source_url: "s3://b/missing".into(), answer: None }
     }
 
     fn down() -> OriginError {
@@ -125,6 +143,22 @@ mod tests {
     }
 
     #[test]
+    fn known_error_needs_all_sources() {
+        let entries = NegativeCache::new(Duration::from_mins(1)).of(0, &Digest::of(b"a"));
+        let both = ["s3://b/missing", "s3://b/wrong"].map(source);
+        let text =
+            |sources: &[SourceUrl]| SourceFailures::known_error(&entries, sources).map(|error| error.to_string());
+        entries.add_error(&both[0], &missing());
+        entries.add_error(&both[1], &down());
+        assert_eq!(text(&both[..1]).unwrap(), "no source has it: s3://b/missing does not exist");
+        assert_eq!(text(&both), None, "the other source was only unreachable");
+        entries.add_wrong_bytes(&both[1], "another digest");
+        let expected = "every source sent wrong bytes: s3://b/wrong: another digest; s3://b/missing does not exist";
+        assert_eq!(text(&both).unwrap(), expected);
+        assert_eq!(text(&[]), None);
+    }
+
+    #[test]
     fn disagreeing_replies_have_own_outcome() {
         let mut failures = SourceFailures::default();
         let seen = "it has 5 bytes, and before 6".to_owned();
@@ -137,7 +171,7 @@ mod tests {
         let mut failures = SourceFailures::default();
         failures.add_error(&OriginError::Throttled {
             host: "h".into(),
-            code: "503".into(),
+            answer: Answer::from_code("503"),
             retry_after: Some(Duration::from_secs(42)),
         });
         let (_, error) = failures.into_outcome();

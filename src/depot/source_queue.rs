@@ -8,23 +8,39 @@ use tracing::{info, warn};
 
 use super::error::ReadError;
 use super::ladder::{self, Next, Rung};
+use super::negative_cache::NegativeEntries;
 use super::outcome::FillOutcome;
 use super::source_access::SourceAccess;
 use super::source_error::SourceError;
 use super::source_failures::SourceFailures;
-use crate::asset::AssetName;
+use crate::asset::{AssetName, SourceUrl};
+use crate::catalog::Asset;
 
 /// The sources that are still to be tried, in order.
 pub(super) struct SourceQueue {
     asset: AssetName,
+    /// Whether the catalog has the asset's size.
+    has_size: bool,
+    negative: NegativeEntries,
     waiting: VecDeque<Arc<SourceAccess>>,
     failures: SourceFailures,
 }
 
 impl SourceQueue {
-    pub(super) fn new(asset: &AssetName, sources: impl IntoIterator<Item = SourceAccess>) -> Self {
-        let waiting = sources.into_iter().map(Arc::new).collect();
-        Self { asset: asset.clone(), waiting, failures: SourceFailures::default() }
+    /// The sources of `asset`, without those that are known in `negative` not to have it.
+    pub(super) fn new(
+        asset: &Asset,
+        negative: NegativeEntries,
+        sources: impl IntoIterator<Item = SourceAccess>,
+    ) -> Self {
+        let (mut waiting, mut failures) = (VecDeque::new(), SourceFailures::default());
+        for access in sources {
+            match negative.get(access.source()) {
+                Some(known) => failures.add_known(access.source(), known),
+                None => waiting.push_back(Arc::new(access)),
+            }
+        }
+        Self { asset: asset.name.clone(), has_size: asset.size.is_some(), negative, waiting, failures }
     }
 
     /// Takes the next source.
@@ -60,7 +76,24 @@ impl SourceQueue {
                 // A source that has not been tried yet is more likely to be right.
                 self.waiting.push_back(access);
             }
-            Next::Afresh | Next::GiveUp => self.failures.add(&access, error, &self.asset),
+            Next::Afresh | Next::GiveUp => {
+                self.remember(access.source(), &error);
+                self.failures.add(&access, error, &self.asset);
+            }
+        }
+    }
+
+    /// Remembers that a source does not have the blob.
+    fn remember(&self, source: &SourceUrl, error: &SourceError) {
+        match error {
+            SourceError::Origin(error) => self.negative.add_error(source, error),
+            SourceError::WrongWhole(reason) | SourceError::WrongBlock(reason) => {
+                self.negative.add_wrong_bytes(source, reason);
+            }
+            SourceError::NoLength => self.negative.add_wrong_bytes(source, &error.to_string()),
+            // Unless the catalog has the size, the length of an earlier source may be the wrong one.
+            SourceError::WrongLength(reason) if self.has_size => self.negative.add_wrong_bytes(source, reason),
+            SourceError::WrongLength(_) | SourceError::Cache(_) | SourceError::Panicked(_) => {}
         }
     }
 
@@ -72,14 +105,17 @@ impl SourceQueue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::negative_cache::NegativeCache;
     use super::*;
+    use crate::asset::Digest;
     use crate::origin::{OriginError, Origins, Timeouts};
 
     fn queue(sources: &[&str]) -> SourceQueue {
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
-        let asset = AssetName::parse("disk.img").unwrap();
-        let access = |url: &&str| SourceAccess::new(&asset, &origins, &url.parse().unwrap(), None, 1);
-        SourceQueue::new(&asset, sources.iter().map(access))
+        let asset = Asset::new(AssetName::parse("disk.img").unwrap(), Digest::of(b""), Vec::new());
+        let access = |url: &&str| SourceAccess::new(&asset.name, &origins, &url.parse().unwrap(), None, 1);
+        let negative = NegativeCache::new(std::time::Duration::from_secs(30)).of(1, &asset.digest);
+        SourceQueue::new(&asset, negative, sources.iter().map(access))
     }
 
     fn wrong() -> SourceError {

@@ -9,25 +9,19 @@ use super::fill::Fill;
 use super::fill_state::FillState;
 use super::fill_task::FillTask;
 use super::interest::InterestKind;
-use super::snapshot::{Snapshot, SourceKey};
 use crate::catalog::Asset;
 
 /// The registration of a fill in the map of active fills. Ends when the fill's task ends, in any way.
 struct Registration {
     depot: Depot,
     fill: Arc<Fill>,
-    /// The snapshot that the fill started with.
-    snapshot: Arc<Snapshot>,
-    key: SourceKey,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         let digest = self.fill.asset().digest;
-        match self.fill.state() {
-            FillState::Failed(error) => drop(self.snapshot.replies.record_failure(self.key, error)),
-            FillState::NotStored(_) => self.depot.shared.no_space.insert(digest, ()),
-            _ => {}
+        if let FillState::NotStored(_) = self.fill.state() {
+            self.depot.shared.no_space.insert(digest, ());
         }
         let mut fills = self.depot.active_fills();
         // A new fill may have replaced one that was cancelled.
@@ -76,6 +70,7 @@ impl Depot {
             sources: snapshot.sources(fill.asset()),
             fill: Arc::clone(&fill),
             origins: snapshot.origins.clone(),
+            negative: snapshot.negative(&fill.asset().digest),
             cache: shared.cache.clone(),
             settings: snapshot.settings.clone(),
             permits: Arc::clone(&snapshot.fill_permits),
@@ -84,8 +79,7 @@ impl Depot {
             history: Arc::clone(&shared.history),
             previous,
         };
-        let key = snapshot.source_key(&fill.asset().digest, &task.sources);
-        let registration = Registration { depot: self.clone(), fill, snapshot, key };
+        let registration = Registration { depot: self.clone(), fill };
         shared.tasks.spawn(async move {
             let block_list = registration.depot.clone().block_list(Arc::clone(registration.fill.asset()));
             task.run(block_list).await;

@@ -3,6 +3,7 @@
 mod activity;
 mod blocks;
 mod bypass;
+mod html_page;
 mod interest;
 mod ladder;
 pub(crate) mod origin;

@@ -21,11 +21,21 @@ impl Checksum {
         let parsed = |header: &'static str, parse: &dyn Fn(&str) -> Option<Digest>| {
             Some(Self { digest: parse(text(header)?.trim())?, header })
         };
-        // The checksum of a multipart upload's part checksums ends in `-N`. It is not a digest of the object.
+        // S3 has no SHA-256 of the whole for an object that was uploaded in parts. Some servers label the checksum of the parts'
+        // checksums FULL_OBJECT, or do not label it, so the type alone proves nothing.
+        let in_parts = headers.contains_key("x-amz-mp-parts-count")
+            || ["etag", "x-amz-checksum-sha256"].into_iter().filter_map(text).any(counts_parts);
         parsed("x-amz-checksum-sha256", &Digest::from_base64)
+            .filter(|_| !in_parts)
             .filter(|_| text("x-amz-checksum-type").is_none_or(|kind| kind.eq_ignore_ascii_case("FULL_OBJECT")))
             .or_else(|| parsed("x-amz-meta-sha256", &|text| text.parse().ok()))
     }
+}
+
+/// Whether an `ETag` or checksum ends in `-N`, as that of an object of N parts does.
+fn counts_parts(value: &str) -> bool {
+    let value = value.trim().trim_end_matches('"');
+    value.rsplit_once('-').is_some_and(|(_, parts)| !parts.is_empty() && parts.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -49,6 +59,21 @@ mod tests {
         assert_eq!(parse(&[(meta, &hex)]), Some((digest, meta)));
         assert_eq!(parse(&[(checksum, &base64), ("x-amz-checksum-type", "COMPOSITE")]), None);
         assert_eq!(parse(&[(checksum, &format!("{base64}-3")), (meta, &hex)]), Some((digest, meta)));
+        // Servers that lose or mislabel the type: the ETag or the number of parts shows that there are parts.
+        let (kind, etag) = ("x-amz-checksum-type", "etag");
+        for parts in [
+            &[(etag, "\"9b2cf535f27731c974343645a3985328-2\"")][..],
+            &[(etag, "\"9b2cf535f27731c974343645a3985328-2\""), (kind, "FULL_OBJECT")],
+            &[(etag, "9b2cf535f27731c974343645a3985328-10000"), (kind, "FULL_OBJECT")],
+            &[("x-amz-mp-parts-count", "2"), (kind, "FULL_OBJECT")],
+        ] {
+            let fields = [parts, &[(checksum, base64.as_str())]].concat();
+            assert_eq!(parse(&fields), None, "{fields:?}");
+            // The uploader's own statement stays.
+            assert_eq!(parse(&[fields, vec![(meta, hex.as_str())]].concat()), Some((digest, meta)));
+        }
+        let single = [(etag, "\"9b2cf535f27731c974343645a3985328\""), (checksum, base64.as_str())];
+        assert_eq!(parse(&single), Some((digest, checksum)));
         for invalid in ["", "abc", &base64[1..]] {
             assert_eq!(parse(&[(checksum, invalid), (meta, invalid)]), None, "{invalid:?}");
         }

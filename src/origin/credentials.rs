@@ -16,6 +16,7 @@ pub(super) use self::providers::ProcessEnv;
 use self::providers::Provider;
 use super::error::{Cause, OriginError};
 use super::settings::CredentialSource;
+use crate::environment::not_blank;
 
 /// How long credentials without an expiry are used before they are read again: files and variables may be rotated.
 const KEEP_UNDATED: Duration = Duration::from_mins(1);
@@ -96,10 +97,8 @@ impl CredentialCache {
     async fn load(&self, cached: &mut Option<Cached>) -> Result<Credential, LoadError> {
         let failed = |reason: &str| LoadError { reason: reason.to_owned(), source: None };
         let result = match self.provider.provide_credential_dyn(&self.context).await {
-            Ok(Some(found)) if found.access_key_id.is_empty() || found.secret_access_key.is_empty() => {
-                Err(failed("the access key ID or the secret access key is empty"))
-            }
-            Ok(Some(found)) => Ok(found),
+            Ok(Some(found)) => without_blanks(&found)
+                .ok_or_else(|| failed("the access key ID or the secret access key is blank; set both, or remove both")),
             Ok(None) => Err(failed(self.missing)),
             Err(error) => Err(LoadError { reason: with_causes(&error), source: Some(Arc::new(error)) }),
         };
@@ -117,6 +116,17 @@ impl Cached {
             Err(_) => self.since.elapsed() < KEEP_FAILURE,
         }
     }
+}
+
+/// Removes white space around the texts of a credential, which no key contains. A blank session token counts as absent.
+/// `None` if a key is blank.
+fn without_blanks(found: &Credential) -> Option<Credential> {
+    Some(Credential {
+        access_key_id: not_blank(&found.access_key_id)?.to_owned(),
+        secret_access_key: not_blank(&found.secret_access_key)?.to_owned(),
+        session_token: found.session_token.as_deref().and_then(not_blank).map(str::to_owned),
+        expires_in: found.expires_in,
+    })
 }
 
 /// Returns the error with its causes on one line.

@@ -4,6 +4,13 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answer::Answer;
+use crate::trust::TlsFault;
+
+/// Retries of a refusal that may pass. With the backoff of a fill they take about three seconds; AWS's documentation of IAM
+/// gives no bound for the propagation of a change, and users see some seconds.
+const DENIED_RETRIES: u32 = 4;
+
 /// The underlying error. Shared, because all readers of a fill receive the same failure.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
@@ -12,23 +19,64 @@ pub type Cause = Arc<dyn Error + Send + Sync>;
 #[strum(serialize_all = "kebab-case")]
 pub enum OriginError {
     /// The object does not exist (404, or a missing file).
-    #[error("{source_url} does not exist")]
+    #[error("{source_url} does not exist{}", in_brackets(.answer.as_ref()))]
     NotFound {
         /// The source URL.
         source_url: String,
+        /// The server's words. `None` for a file, or if it sent none.
+        answer: Option<Answer>,
+    },
+    /// The object was deleted in a bucket with versions: the requested version, or the newest, is a delete marker.
+    #[error("{source_url} was deleted: {}", marker(*.versioned))]
+    DeleteMarker {
+        /// The source URL.
+        source_url: String,
+        /// Whether the source names the version that is a delete marker.
+        versioned: bool,
     },
     /// The bucket does not exist (S3 error code `NoSuchBucket`).
-    #[error("the bucket {bucket:?} does not exist at {endpoint}; check the source URL and the origin's endpoint")]
+    #[error(
+        "the bucket {bucket:?} does not exist at {endpoint} ({answer}); check the source URL and the origin's endpoint"
+    )]
     NoSuchBucket {
         /// The bucket's name.
         bucket: String,
         /// The endpoint.
         endpoint: String,
+        /// The server's words.
+        answer: Answer,
     },
-    /// 401 or 403, or a file without read permission.
+    /// The request was signed for another region than the bucket's.
     #[error(
-        "{origin} refused {source_url} to {identity} ({code}); check the origin's credentials and the bucket's policy"
+        "{source_url} is in the region {region:?}, and the request was signed for {signed_for:?}; set region = {region:?} for \
+         the origin {origin} ({answer})"
     )]
+    WrongRegion {
+        /// The source URL.
+        source_url: String,
+        /// The origin's `match`, or the bucket.
+        origin: String,
+        /// The region that the store names.
+        region: String,
+        /// The region of the settings.
+        signed_for: String,
+        /// The server's words.
+        answer: Answer,
+    },
+    /// The object is in a storage class from which it must be restored before it can be read.
+    #[error("{source_url} is archived{}: {} ({answer})", in_class(.class.as_deref()), .restore.remedy())]
+    Archived {
+        /// The source URL.
+        source_url: String,
+        /// The storage class, such as `GLACIER`, if the store names it.
+        class: Option<String>,
+        /// Whether a restore is under way.
+        restore: Restore,
+        /// The server's words.
+        answer: Answer,
+    },
+    /// The request was not allowed: 401, 403 or an S3 error code of that meaning, or a file without read permission.
+    #[error("{origin} refused {source_url} to {identity} ({answer}); {}", .denial.remedy())]
     AccessDenied {
         /// The source URL.
         source_url: String,
@@ -36,8 +84,13 @@ pub enum OriginError {
         origin: String,
         /// `access key AKIA…`, `anonymous`, or the user: never a secret.
         identity: String,
-        /// The S3 error code or the status.
-        code: String,
+        /// The kind of refusal.
+        denial: Denial,
+        /// The server's words.
+        answer: Answer,
+        /// Whether this origin answered well in the last minutes. Then the refusal may end soon: a new policy or key takes some
+        /// seconds to reach all servers of a store.
+        recent_success: bool,
     },
     /// No credentials could be loaded.
     #[error("no credentials for {origin}: {reason}")]
@@ -82,12 +135,12 @@ pub enum OriginError {
         source: Option<Cause>,
     },
     /// 429, or 503 with or without `Retry-After` (S3: `SlowDown`).
-    #[error("{host} asks to slow down ({code})")]
+    #[error("{host} asks to slow down ({answer})")]
     Throttled {
         /// The host.
         host: String,
-        /// The status or the S3 error code.
-        code: String,
+        /// The server's words.
+        answer: Answer,
         /// The requested delay before a retry.
         retry_after: Option<Duration>,
     },
@@ -108,6 +161,16 @@ pub enum OriginError {
         received: u64,
         /// Bytes promised.
         expected: u64,
+    },
+    /// A connection was made, and no reply came over it.
+    #[error("{host} accepted the connection but did not answer {} within {} s", .step.request(), .after.as_secs_f32())]
+    NoAnswer {
+        /// Host and port, and the proxy if there is one.
+        host: String,
+        /// What was not answered.
+        step: Unanswered,
+        /// The timeout.
+        after: Duration,
     },
     /// The source sent nothing for the stall timeout.
     #[error("{source_url} sent nothing for {} s", .after.as_secs_f32())]
@@ -134,8 +197,10 @@ pub enum OriginError {
         source_url: String,
         /// The HTTP status.
         status: u16,
-        /// The text of an S3 error document.
+        /// The S3 error code and the server's message, or the title of its HTML page.
         message: Option<String>,
+        /// Whether a retry may succeed.
+        transient: bool,
     },
     /// The connection or the file failed during the read.
     #[error("reading {source_url} failed: {reason}")]
@@ -147,6 +212,17 @@ pub enum OriginError {
         /// The underlying error.
         source: Option<Cause>,
     },
+    /// A file that a shared catalog names leads out of the directory that it may read.
+    #[error(
+        "{source_url} leads out of {directory} (a symbolic link or '..'), and the shared catalog may read nothing else; put the \
+         file itself there, or add the directory that it is in to catalog_files"
+    )]
+    OutsideDirectory {
+        /// The source URL.
+        source_url: String,
+        /// The directory of `catalog_files`.
+        directory: String,
+    },
     /// Settings that cannot work.
     #[error("the origin {origin} cannot be used: {reason}")]
     Settings {
@@ -157,27 +233,100 @@ pub enum OriginError {
     },
 }
 
-/// Why a TLS handshake failed, as far as the remedies differ.
+/// Why a request was not allowed, as far as the remedies differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsFault {
-    /// No trusted authority signed the certificate.
-    UnknownIssuer,
-    /// The certificate has expired or is not valid yet.
-    Dates,
-    /// The certificate is for other names.
-    Name,
-    /// The port does not speak TLS.
-    NoTls,
-    /// Anything else.
-    Other,
+pub enum Denial {
+    /// The identity may not read the object.
+    Policy,
+    /// The account may not read anything: it is suspended or over a quota.
+    Account,
+    /// The store does not know the access key.
+    UnknownKey,
+    /// The signature is wrong: another secret access key.
+    Signature,
+    /// The session of temporary credentials has ended.
+    Session,
+    /// The clocks differ too much for a signed request.
+    Clock,
+    /// The signature of the URL has expired.
+    SignedUrl,
+    /// The file is not readable for the user of this process.
+    File,
 }
 
-impl TlsFault {
+impl Denial {
     fn remedy(self) -> &'static str {
         match self {
-            Self::UnknownIssuer => "; for a private CA set the origin's ca_file",
-            _ => "",
+            Self::Policy => "check the origin's credentials and the bucket's policy",
+            Self::Account => "check the account at the store",
+            Self::UnknownKey => "check the access key ID in the origin's credentials",
+            Self::Signature => "check the secret access key in the origin's credentials",
+            Self::Session => "renew the session token in the origin's credentials",
+            Self::Clock => "correct this machine's clock",
+            Self::SignedUrl => "sign the URL again: it has expired",
+            Self::File => "allow the user that runs bootdepot to read the file",
         }
+    }
+
+    /// Whether it can be caused by a policy or a key that has not reached all servers of a store.
+    fn may_pass(self) -> bool {
+        matches!(self, Self::Policy | Self::UnknownKey)
+    }
+}
+
+/// The restore of an archived object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restore {
+    /// Not requested, or its time is over.
+    None,
+    /// Under way (`x-amz-restore: ongoing-request="true"`).
+    Ongoing,
+}
+
+impl Restore {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::None => "restore it, or copy it to a storage class that is read at once, such as STANDARD",
+            Self::Ongoing => "its restore is under way; try again when it has ended",
+        }
+    }
+}
+
+/// What a server did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The TLS handshake.
+    Handshake,
+    /// The request to a proxy for a connection to the server.
+    Tunnel,
+    /// The HTTP request.
+    Request,
+}
+
+impl Unanswered {
+    /// The request, as named in messages.
+    pub(crate) fn request(self) -> &'static str {
+        match self {
+            Self::Handshake => "the TLS handshake",
+            Self::Tunnel => "the request for a connection to the server",
+            Self::Request => "the HTTP request",
+        }
+    }
+}
+
+fn in_brackets(answer: Option<&Answer>) -> String {
+    answer.map(|answer| format!(" ({answer})")).unwrap_or_default()
+}
+
+fn in_class(class: Option<&str>) -> String {
+    class.map(|class| format!(" in the storage class {class}")).unwrap_or_default()
+}
+
+fn marker(versioned: bool) -> &'static str {
+    if versioned {
+        "the version that the source names is a delete marker; name a version that holds the object"
+    } else {
+        "its newest version is a delete marker; upload it again, or name an older version with ?versionId="
     }
 }
 
@@ -195,13 +344,28 @@ impl OriginError {
             Self::Dns { .. }
             | Self::Connect { .. }
             | Self::Throttled { .. }
+            | Self::NoAnswer { .. }
             | Self::Truncated { .. }
             | Self::Stalled { .. }
             | Self::Io { .. } => true,
-            // 501 and 505 refuse the request as such (RFC 9110 15.6.2, 15.6.6), as does an invalid reply.
-            Self::Status { status, .. } => (*status >= 500 && !matches!(status, 501 | 505)) || *status == 408,
+            Self::Status { transient, .. } => *transient,
+            Self::AccessDenied { denial, recent_success, .. } => *recent_success && denial.may_pass(),
             _ => false,
         }
+    }
+
+    /// The most retries that make sense, if that is fewer than for other transient errors: a refusal seldom passes, and
+    /// another source may be waiting.
+    pub fn retry_limit(&self) -> Option<u32> {
+        matches!(self, Self::AccessDenied { .. }).then_some(DENIED_RETRIES)
+    }
+
+    /// Marks a refusal by an origin that answered well in the last minutes.
+    pub(super) fn after_success(mut self) -> Self {
+        if let Self::AccessDenied { recent_success, .. } = &mut self {
+            *recent_success = true;
+        }
+        self
     }
 
     /// The value of the metrics label `status` where there is no HTTP status, and of the span attribute `error.type`.
@@ -216,6 +380,7 @@ impl OriginError {
             Self::Dns { .. }
                 | Self::Connect { .. }
                 | Self::Tls { .. }
+                | Self::NoAnswer { .. }
                 | Self::Stalled { .. }
                 | Self::Credentials { .. }
                 | Self::Settings { .. }
@@ -224,7 +389,7 @@ impl OriginError {
 
     /// Whether the source reports that the object does not exist.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound { .. })
+        matches!(self, Self::NotFound { .. } | Self::DeleteMarker { .. })
     }
 
     /// The delay before a retry that the source requested.

@@ -1,5 +1,6 @@
 //! One HTTP request to an origin and its reply: sends, waits, checks and counts.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
@@ -8,18 +9,23 @@ use metrics::counter;
 use reqwest::{Client, Response};
 use url::Url;
 
+use super::answer::Answer;
+use super::archive;
 use super::body::Body;
 use super::checksum::Checksum;
-use super::error::OriginError;
+use super::error::{OriginError, Unanswered};
 use super::error_document::ErrorDocument;
-use super::failure::{self, Peer, Refused};
+use super::error_status::{self, Bucket, Refused};
+use super::failure::{self, Peer};
 use super::head::{self, HeadError};
+use super::proxy::ProxyChoice;
 use super::reply::Reply;
 use super::request::Request;
 use super::resolver::StaggeredResolver;
 use super::stall::with_timeout;
 use super::validator::Validator;
 use crate::asset::SourceTarget;
+use crate::trust::CertificateRequests;
 
 /// The common parts of all HTTP requests of one read.
 pub(super) struct Exchange<'a> {
@@ -30,13 +36,30 @@ pub(super) struct Exchange<'a> {
     pub(super) connect: Duration,
     /// The stall timeout.
     pub(super) stall: Duration,
+    /// How connections are made.
+    pub(super) via: &'a ProxyChoice,
     /// The origin's proxy, as shown.
     pub(super) proxy: Option<&'a str>,
+    /// When servers requested a client certificate.
+    pub(super) certificate_requests: &'a CertificateRequests,
+    /// Whether a server of this origin has replied in HTTP.
+    pub(super) has_replied: &'a AtomicBool,
     /// The source URL, as shown.
     pub(super) source_url: &'a str,
     /// The origin's name in metrics and messages.
     pub(super) label: &'a str,
     pub(super) request: Request<'a>,
+}
+
+/// Who sent a request, for the messages about its reply.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender<'a> {
+    /// The identity of the request.
+    pub(super) identity: &'a str,
+    /// The bucket of an S3 source.
+    pub(super) bucket: Option<Bucket<'a>>,
+    /// The header fields of the request that may hold secrets.
+    pub(super) fields: &'a HeaderMap,
 }
 
 impl Exchange<'_> {
@@ -53,22 +76,31 @@ impl Exchange<'_> {
         let host = host(url);
         let peer = Peer {
             source_url: self.source_url,
-            name: url.host_str().unwrap_or_default(),
+            url,
             host: &host,
+            via: self.via,
             proxy: self.proxy,
             connect: self.connect,
+            certificate_requests: self.certificate_requests,
+            has_replied: self.has_replied.load(Ordering::Relaxed),
         };
         let name = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();
         if let Some(resolver) = self.resolver {
             resolver.note_port(name, port);
         }
-        // reqwest does not report when it has a connection, so the timeout includes the connect timeout.
+        // reqwest does not report when it has a connection, so the timeout includes the connect timeout. Without a connection,
+        // the request has failed by then.
+        let longest = self.connect + self.stall;
         let sending = self.client.request(self.request.method.clone(), url.clone()).headers(headers).send();
-        let sent = with_timeout(self.connect + self.stall, self.source_url, sending)
-            .await
-            .and_then(|sent| sent.map_err(|error| failure::from_request(error, &peer)));
-        if let (Some(resolver), Err(OriginError::Connect { .. })) = (self.resolver, &sent) {
+        let sent = match tokio::time::timeout(longest, sending).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(failure::from_request(error, &peer).await),
+            Err(_) => Err(OriginError::NoAnswer { host: peer.shown(), step: Unanswered::Request, after: longest }),
+        };
+        if let (Some(resolver), Err(OriginError::Connect { .. } | OriginError::NoAnswer { .. })) =
+            (self.resolver, &sent)
+        {
             resolver.forget(name, port).await;
         }
         let status = match &sent {
@@ -76,6 +108,9 @@ impl Exchange<'_> {
             Err(error) => error.kind().to_owned(),
         };
         counter!("bootdepot_origin_requests_total", "origin" => self.label.to_owned(), "status" => status).increment(1);
+        if sent.is_ok() {
+            self.has_replied.store(true, Ordering::Relaxed);
+        }
         if let (Ok(response), Some(server)) = (&sent, self.request.server) {
             server.record(response);
         }
@@ -83,25 +118,37 @@ impl Exchange<'_> {
     }
 
     /// Turns a response into a checked reply. Returns `None` if the object still has the validator of `if_none_match`.
-    /// `bucket` is the bucket of an S3 source and its endpoint.
-    pub(super) async fn reply(
-        &self,
-        mut response: Response,
-        identity: &str,
-        bucket: Option<(&str, &str)>,
-    ) -> Result<Option<Reply>, OriginError> {
+    pub(super) async fn reply(&self, mut response: Response, sender: Sender<'_>) -> Result<Option<Reply>, OriginError> {
         let status = response.status();
         if status == StatusCode::NOT_MODIFIED && self.request.if_none_match.is_some() {
             return Ok(None);
         }
         let mut document = ErrorDocument::default();
         if !status.is_success() {
-            document = self.error_document(&mut response).await;
+            document = self.error_document(&mut response).await.without(sender.fields);
         }
         if !matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
             let host = host(response.url());
-            let refused = Refused { source_url: self.source_url, origin: self.label, host: &host, identity, bucket };
-            return Err(failure::from_status(&refused, status, response.headers(), &document));
+            let refused = Refused {
+                source_url: self.source_url,
+                versioned: self.request.names_version(),
+                origin: self.label,
+                host: &host,
+                identity: sender.identity,
+                bucket: sender.bucket,
+            };
+            return Err(error_status::classify(&refused, status, response.headers(), &document));
+        }
+        if let Some((class, restore)) =
+            archive::archived(response.headers()).filter(|_| self.request.method == Method::HEAD)
+        {
+            let answer = Answer::from_code("HEAD");
+            return Err(OriginError::Archived {
+                source_url: self.source_url.to_owned(),
+                class: Some(class),
+                restore,
+                answer,
+            });
         }
         let head = head::check(&self.request, status, response.headers(), document.actual_object_size);
         let head = head.map_err(|error| match error {
@@ -146,7 +193,7 @@ impl Exchange<'_> {
             let room = ErrorDocument::MAX_LENGTH - text.len();
             text.extend_from_slice(&piece[..piece.len().min(room)]);
         }
-        ErrorDocument::parse(&text)
+        ErrorDocument::parse(response.headers(), &text)
     }
 
     fn invalid_reply(&self, reason: String) -> OriginError {

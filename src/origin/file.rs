@@ -10,8 +10,10 @@ use std::time::Duration;
 use metrics::counter;
 use rustix::fs::OFlags;
 
+use super::answer::Answer;
 use super::body::Body;
-use super::error::OriginError;
+use super::confined_file;
+use super::error::{Denial, OriginError};
 use super::file_reader::FileReader;
 use super::reply::Reply;
 use super::request::Request;
@@ -35,12 +37,17 @@ pub(super) async fn read(
 
 async fn open(request: &Request<'_>, path: &Path, label: &str, stall: Duration) -> Result<Reply, OriginError> {
     let source_url = request.source.to_string();
-    let path = path.to_owned();
+    let (path, directory) = (path.to_owned(), request.source.directory().map(Path::to_owned));
     let range = request.range;
     let opening = task::blocking(move || {
-        // O_NONBLOCK: opening a pipe without a writer must not block the thread forever.
-        let nonblock = OFlags::NONBLOCK.bits().cast_signed();
-        let mut file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
+        let mut file = match directory {
+            Some(directory) => confined_file::open(&directory, &path)?,
+            // O_NONBLOCK: opening a pipe without a writer must not block the thread forever.
+            None => {
+                let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+                OpenOptions::new().read(true).custom_flags(nonblock).open(path)?
+            }
+        };
         let metadata = file.metadata()?;
         let total = metadata.len();
         let range = range.map_or(ByteRange::whole(total), |range| {
@@ -76,13 +83,18 @@ async fn open(request: &Request<'_>, path: &Path, label: &str, stall: Duration) 
 
 fn classify(error: io::Error, source: &SourceUrl, label: &str) -> OriginError {
     let source_url = source.to_string();
+    if let (Some(directory), true) = (source.directory(), confined_file::is_outside(&error)) {
+        return OriginError::OutsideDirectory { source_url, directory: directory.display().to_string() };
+    }
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OriginError::NotFound { source_url },
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OriginError::NotFound { source_url, answer: None },
         io::ErrorKind::PermissionDenied => OriginError::AccessDenied {
             source_url,
             origin: label.to_owned(),
             identity: format!("user id {}", rustix::process::geteuid().as_raw()),
-            code: "permission denied".to_owned(),
+            denial: Denial::File,
+            answer: Answer::from_code("permission denied"),
+            recent_success: false,
         },
         _ => OriginError::Io { source_url, reason: error.to_string(), source: Some(Arc::new(error)) },
     }

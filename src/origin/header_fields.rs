@@ -5,13 +5,20 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::error::OriginError;
 use crate::secret::Secret;
 
+/// The fields of an S3 signature (AWS Signature Version 4).
+const SIGNATURE: [&str; 5] = ["authorization", "host", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"];
+
 /// Configured header fields. Their values are read each time they are sent.
 pub(super) struct HeaderFields(Vec<(HeaderName, Secret)>);
 
 impl HeaderFields {
-    /// Checks the names. The error completes "the origin … cannot be used:".
-    pub(super) fn new(fields: Vec<(String, Secret)>) -> Result<Self, String> {
+    /// Checks the names. `is_signed`: the requests have an S3 signature, which sets some fields. The error completes
+    /// "the origin … cannot be used:".
+    pub(super) fn new(fields: Vec<(String, Secret)>, is_signed: bool) -> Result<Self, String> {
         let fields = fields.into_iter().map(|(name, value)| match HeaderName::try_from(&name) {
+            Ok(name) if is_signed && SIGNATURE.contains(&name.as_str()) => Err(format!(
+                "the header field {name} belongs to the signature of S3 requests; remove it from headers and set credentials"
+            )),
             Ok(name) => Ok((name, value)),
             Err(_) => Err(format!("{name:?} is not a valid header field name")),
         });

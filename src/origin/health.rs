@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -78,6 +79,12 @@ impl Record {
             Ok(_) => self.last.lock().ok = Some(Timestamp::now()),
             Err(error) => self.note_failure(error),
         }
+    }
+
+    /// Whether a read received a valid reply head within the last `window`.
+    pub(super) fn succeeded_within(&self, window: Duration) -> bool {
+        let last = self.last.lock().ok;
+        last.is_some_and(|ok| Timestamp::now().duration_since(ok).unsigned_abs() <= window)
     }
 
     /// Records received bytes of a body.

@@ -1,5 +1,6 @@
 //! All configured origins behind one interface: selects the origin of a source URL, reads, and records its health.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +20,15 @@ use super::server_info::ServerInfo;
 use super::settings::{OriginSettings, Timeouts};
 use super::stat::{Stat, StatReport};
 use super::validator::Validator;
-use crate::asset::{ByteRange, SourceTarget, SourceUrl};
+use crate::asset::{ByteRange, SourcePrefix, SourceTarget, SourceUrl};
 use crate::span::{Kind, Span};
 use crate::trust;
 
-/// All configured origins. A source URL uses the origin with the longest matching `match` prefix, or the default client
-/// if none matches. Cheap to clone.
+/// How long a success of an origin makes a refusal look like a change that has not reached all servers of the store.
+const RECENT_SUCCESS: Duration = Duration::from_mins(5);
+
+/// All configured origins. A source URL uses the origin with the longest `match` that covers it, or, if there is none, a client
+/// without credentials. Cheap to clone.
 #[derive(Clone)]
 pub struct Origins {
     inner: Arc<Inner>,
@@ -32,8 +36,8 @@ pub struct Origins {
 }
 
 struct Inner {
-    /// Longest prefix first.
-    remotes: Vec<Remote>,
+    /// The longest `match` first.
+    remotes: Vec<(SourcePrefix, Remote)>,
     /// For sources that no `match` names.
     unmatched: Remote,
     timeouts: Timeouts,
@@ -44,19 +48,19 @@ impl Origins {
     /// file, for example). Blocks: it reads certificates from disk.
     pub fn new(settings: Vec<OriginSettings>, timeouts: Timeouts) -> Result<Self, OriginError> {
         let roots = trust::system_roots();
-        let mut remotes = settings
-            .into_iter()
-            .map(|settings| Remote::new(settings, &roots, timeouts))
-            .collect::<Result<Vec<_>, _>>()?;
-        remotes.sort_by(|a, b| b.prefix().len().cmp(&a.prefix().len()).then_with(|| a.prefix().cmp(b.prefix())));
-        if let Some(duplicates) = remotes.windows(2).find(|pair| pair[0].prefix() == pair[1].prefix()) {
-            return Err(OriginError::Settings {
-                origin: duplicates[0].prefix().to_owned(),
-                reason: "two origins have the same match; remove one".to_owned(),
-            });
+        let mut matches = HashSet::new();
+        let mut remotes = Vec::new();
+        for settings in settings {
+            let prefix = settings.prefix.clone();
+            if !matches.insert(prefix.canonical()) {
+                let reason = "two origins have the same match; remove one".to_owned();
+                return Err(OriginError::Settings { origin: prefix.to_string(), reason });
+            }
+            remotes.push((prefix, Remote::new(settings, &roots, timeouts)?));
         }
-        for remote in &remotes {
-            exchange::register_counters(remote.prefix());
+        remotes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.rank()));
+        for (prefix, _) in &remotes {
+            exchange::register_counters(prefix.as_str());
         }
         let unmatched = Remote::unmatched(&roots, timeouts)?;
         Ok(Self { inner: Arc::new(Inner { remotes, unmatched, timeouts }), health: Arc::default() })
@@ -158,7 +162,11 @@ impl Origins {
             span.text("bootdepot.range", range);
         }
         let record = self.health.record_for(&self.remote(request.source).label(request.source));
-        let read = self.send(request).await;
+        let is_s3 = matches!(request.source.target(), SourceTarget::S3 { .. });
+        let read = self.send(request).await.map_err(|error| {
+            let is_recent = is_s3 && record.succeeded_within(RECENT_SUCCESS);
+            if is_recent { error.after_success() } else { error }
+        });
         record.note_result(&read);
         match read {
             Ok(reply) => Ok(reply.map(|reply| Reply { body: reply.body.with_record(record).with_span(span), ..reply })),
@@ -187,8 +195,8 @@ impl Origins {
     }
 
     pub(super) fn remote(&self, source: &SourceUrl) -> &Remote {
-        let text = source.as_str();
-        self.inner.remotes.iter().find(|remote| text.starts_with(remote.prefix())).unwrap_or(&self.inner.unmatched)
+        let covering = self.inner.remotes.iter().find(|(prefix, _)| prefix.covers(source));
+        covering.map_or(&self.inner.unmatched, |(_, remote)| remote)
     }
 }
 

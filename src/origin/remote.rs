@@ -1,5 +1,7 @@
 //! The remote sources of one origin: HTTP client, endpoint, credentials and redirects.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
@@ -15,7 +17,8 @@ use url::Url;
 use super::client;
 use super::credentials::{CredentialCache, ProcessEnv};
 use super::error::OriginError;
-use super::exchange::{Exchange, host};
+use super::error_status::Bucket;
+use super::exchange::{Exchange, Sender, host};
 use super::header_fields::HeaderFields;
 use super::kept_target::Target;
 use super::proxy::{self, ProxyChoice};
@@ -25,19 +28,23 @@ use super::resolver::StaggeredResolver;
 use super::route::{Route, Server};
 use super::s3::{Endpoint, Object};
 use super::settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
-use crate::asset::{SourceTarget, SourceUrl};
-use crate::trust;
+use crate::asset::{SourcePrefix, SourceTarget, SourceUrl};
+use crate::trust::CertificateRequests;
+use crate::{environment, trust};
 
 /// Redirects to follow at most: enough for a mirror director and a host that moved.
 const MAX_REDIRECTS: usize = 5;
 
+/// The identity of a request after a redirect out of the `match`.
+const DROPPED: &str = "anonymous (it redirects out of the origin's match, where the header fields are not sent)";
+
 /// The field that requests the stored checksums of an object from an S3 store.
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
 
-/// The client for remote sources with a common prefix: connections, endpoint and credentials.
+/// The client for the remote sources of one origin: connections, endpoint and credentials.
 pub(super) struct Remote {
-    /// The `match`. Empty for sources that no configured origin matches.
-    prefix: String,
+    /// The `match`. `None` for sources that no configured origin matches.
+    prefix: Option<SourcePrefix>,
     client: Client,
     resolver: StaggeredResolver,
     connect: Duration,
@@ -45,6 +52,9 @@ pub(super) struct Remote {
     proxy: ProxyChoice,
     /// Host and port of the configured proxy, as shown.
     shown_proxy: Option<String>,
+    certificate_requests: Arc<CertificateRequests>,
+    /// Whether any server has replied in HTTP.
+    has_replied: AtomicBool,
     headers: HeaderFields,
     endpoint: Endpoint,
     /// `None`: requests are not signed.
@@ -52,20 +62,21 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// The client for source URLs that no configured origin matches.
+    /// The client for source URLs that no configured origin matches. It has no credentials: whoever may name sources, such as
+    /// the author of a shared catalog, must not decide where those of this machine go.
     pub(super) fn unmatched(roots: &RootCertStore, timeouts: Timeouts) -> Result<Self, OriginError> {
         let settings = OriginSettings {
-            prefix: String::new(),
+            prefix: SourcePrefix::any_bucket(),
             endpoint: None,
             region: String::new(),
             addressing: Addressing::Path,
-            credentials: CredentialSource::Default,
+            credentials: CredentialSource::Anonymous,
             ca_file: None,
             insecure_skip_verify: false,
             proxy: None,
             headers: Vec::new(),
         };
-        Self::new(settings, roots, timeouts)
+        Ok(Self { prefix: None, ..Self::new(settings, roots, timeouts)? })
     }
 
     /// Builds the client. Fails with [`OriginError::Settings`] if the settings cannot work.
@@ -74,20 +85,27 @@ impl Remote {
         roots: &RootCertStore,
         timeouts: Timeouts,
     ) -> Result<Self, OriginError> {
-        let prefix = settings.prefix.clone();
-        Self::build(settings, roots, timeouts).map_err(|reason| OriginError::Settings { origin: prefix, reason })
+        let origin = settings.prefix.to_string();
+        Self::build(settings, roots, timeouts).map_err(|reason| OriginError::Settings { origin, reason })
     }
 
     fn build(settings: OriginSettings, roots: &RootCertStore, timeouts: Timeouts) -> Result<Self, String> {
-        let roots = trust::with_ca_file(roots, settings.ca_file.as_deref())
+        if settings.prefix.covers_any_server() && !settings.headers.is_empty() {
+            return Err("its header fields go to one host only; add the host to its match".to_owned());
+        }
+        let trusted = trust::with_ca_file(roots, settings.ca_file.as_deref())
             .map_err(|reason| format!("its ca_file {reason}"))?;
         let insecure = settings.insecure_skip_verify;
         if insecure {
-            warn!(origin = settings.prefix, "origin certificate not verified: insecure_skip_verify is set");
+            warn!(origin = %settings.prefix, "origin certificate not verified: insecure_skip_verify is set");
         }
-        let tls = trust::client_config(roots, insecure).map_err(|e| format!("TLS cannot be set up: {e}"))?;
+        let certificate_requests = Arc::default();
+        let tls = trust::client_config_noting(trusted, insecure, &certificate_requests)
+            .map_err(|error| format!("TLS cannot be set up: {}", trust::describe(&error).1))?;
+        let is_signed =
+            settings.prefix.as_str().starts_with("s3:") && !matches!(settings.credentials, CredentialSource::Anonymous);
         let connect = timeouts.connect.min(timeouts.stall);
-        let environment = proxy::environment_proxies(|name| std::env::var(name).ok())?;
+        let environment = proxy::environment_proxies(environment::variable)?;
         let context = Context::new()
             .with_file_read(TokioFileRead)
             .with_http_send(ReqwestHttpSend::new(client::for_credentials(tls.clone(), &environment)?))
@@ -98,8 +116,10 @@ impl Remote {
             None => (ProxyChoice::Environment, environment),
         };
         let resolver = StaggeredResolver::system();
-        if let ProxyChoice::Configured(proxy) = &choice {
-            resolver.note_port(&bare_host(proxy), proxy_port(proxy));
+        if let ProxyChoice::Configured(proxy) = &choice
+            && let Some((host, port)) = choice.dialed(proxy)
+        {
+            resolver.note_port(&host, port);
         }
         Ok(Self {
             client: client::for_objects(tls, &proxies, connect, &resolver)?,
@@ -108,16 +128,19 @@ impl Remote {
             stall: timeouts.stall,
             proxy: choice,
             shown_proxy: settings.proxy.as_ref().map(host),
-            headers: HeaderFields::new(settings.headers)?,
+            certificate_requests,
+            has_replied: AtomicBool::new(false),
+            headers: HeaderFields::new(settings.headers, is_signed)?,
             endpoint: Endpoint::new(settings.endpoint, settings.addressing, &settings.region)?,
             credentials: CredentialCache::new(settings.credentials, context),
-            prefix: settings.prefix,
+            prefix: Some(settings.prefix),
         })
     }
 
-    /// Returns the `match`.
-    pub(super) fn prefix(&self) -> &str {
-        &self.prefix
+    /// Returns the `match`. `None` for sources that no configured origin matches.
+    #[cfg(test)]
+    pub(super) fn prefix(&self) -> Option<&str> {
+        self.prefix.as_ref().map(SourcePrefix::as_str)
     }
 
     /// Makes the cached credentials appear to have been read earlier.
@@ -130,8 +153,8 @@ impl Remote {
 
     /// Returns the origin's name in metrics and messages: its `match`, else the source's scheme and host.
     pub(super) fn label(&self, source: &SourceUrl) -> String {
-        if !self.prefix.is_empty() {
-            return self.prefix.clone();
+        if let Some(prefix) = &self.prefix {
+            return prefix.to_string();
         }
         match source.target() {
             SourceTarget::S3 { bucket, .. } => format!("s3://{bucket}"),
@@ -148,14 +171,15 @@ impl Remote {
         let exchange = self.exchange(&label, &source_url, request);
         let unusable = |reason| OriginError::Settings { origin: label.clone(), reason };
         let url = self.endpoint.object(object).map_err(unusable)?;
-        let bucket = Some((object.bucket, self.endpoint.shown()));
-        let mut fields = HeaderMap::new();
+        let bucket = Bucket { name: object.bucket, endpoint: self.endpoint.shown(), region: self.endpoint.region() };
+        let mut fields = self.headers.reveal(&label).await?;
         if method == Method::HEAD {
             fields.insert(CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));
         }
         let Some(credentials) = &self.credentials else {
-            let response = exchange.send(&url, fields).await?;
-            return exchange.reply(response, "anonymous", bucket).await;
+            let sender = Sender { identity: "anonymous", bucket: Some(bucket), fields: &fields };
+            let response = exchange.send(&url, fields.clone()).await?;
+            return exchange.reply(response, sender).await;
         };
         let mut credential = credentials.current(&label).await?;
         let mut renewed = false;
@@ -163,7 +187,8 @@ impl Remote {
             let signed = self.endpoint.sign(&method, &url, fields.clone(), &credential);
             let response = exchange.send(&url, signed.await.map_err(unusable)?).await?;
             let identity = format!("access key {}", credential.access_key_id);
-            match exchange.reply(response, &identity, bucket).await {
+            let sender = Sender { identity: &identity, bucket: Some(bucket), fields: &fields };
+            match exchange.reply(response, sender).await {
                 Err(denied @ OriginError::AccessDenied { .. }) if !renewed => {
                     match credentials.replacement(&credential).await {
                         Some(other) => (credential, renewed) = (other, true),
@@ -181,8 +206,10 @@ impl Remote {
         let source_url = request.source.to_string();
         let exchange = self.exchange(&label, &source_url, request);
         let mut headers = self.headers.reveal(&label).await?;
+        let has_fields = !headers.is_empty();
         if let Some(response) = self.ask_kept_target(&exchange, &headers).await? {
-            return exchange.reply(response, "anonymous", None).await;
+            let sender = Sender { identity: "anonymous", bucket: None, fields: &headers };
+            return exchange.reply(response, sender).await;
         }
         let mut url = url.clone();
         let mut takes_fields = true;
@@ -193,13 +220,14 @@ impl Remote {
                 {
                     kept.keep(Target { url: url.clone(), takes_fields });
                 }
-                let identity = identity(&url, &headers);
-                return exchange.reply(response, &identity, None).await;
+                let identity = if has_fields && !takes_fields { DROPPED.to_owned() } else { identity(&url, &headers) };
+                let sender = Sender { identity: &identity, bucket: None, fields: &headers };
+                return exchange.reply(response, sender).await;
             };
             let next =
                 next.map_err(|reason| OriginError::BadReply { source_url: source_url.clone(), reason, source: None })?;
-            if next.origin() != url.origin() {
-                // The configured fields may hold secrets, which are for the configured origin only.
+            if !self.may_send_secrets_to(&next) {
+                // Once it has left the `match`, no redirect back restores them.
                 headers.clear();
                 takes_fields = false;
             }
@@ -207,6 +235,11 @@ impl Remote {
         }
         let reason = format!("it redirects more than {MAX_REDIRECTS} times");
         Err(OriginError::BadReply { source_url, reason, source: None })
+    }
+
+    /// Whether the configured header fields, which may hold secrets, may be sent to the target of a redirect.
+    fn may_send_secrets_to(&self, url: &Url) -> bool {
+        self.prefix.as_ref().is_some_and(|prefix| prefix.covers_url(url))
     }
 
     /// Sends the request to the target that earlier redirects led to. Returns `None` if there is none, or if it has expired:
@@ -245,16 +278,12 @@ impl Remote {
             }
         };
         let server = url.map(|url| Server {
-            peer: match &self.proxy {
-                ProxyChoice::Direct => Some((bare_host(&url), url.port_or_known_default().unwrap_or(443))),
-                ProxyChoice::Configured(proxy) => Some((bare_host(proxy), proxy_port(proxy))),
-                ProxyChoice::Environment => None,
-            },
+            peer: self.proxy.dialed(&url),
             proxy: self.shown_proxy.clone(),
             tls: url.scheme() == "https",
             url: url.origin().ascii_serialization(),
         });
-        let origin = (!self.prefix.is_empty()).then(|| self.prefix.clone());
+        let origin = self.prefix.as_ref().map(SourcePrefix::to_string);
         let anonymous = bucket.is_some() && self.credentials.is_none();
         Ok(Route { label, origin, server, bucket, anonymous })
     }
@@ -279,7 +308,10 @@ impl Remote {
             resolver: matches!(self.proxy, ProxyChoice::Direct).then_some(&self.resolver),
             connect: self.connect,
             stall: self.stall,
+            via: &self.proxy,
             proxy: self.shown_proxy.as_deref(),
+            certificate_requests: &self.certificate_requests,
+            has_replied: &self.has_replied,
             source_url,
             label,
             request,
@@ -291,16 +323,6 @@ impl Remote {
 /// that does not have the object any more, or one that fails.
 fn has_expired(status: StatusCode) -> bool {
     matches!(status.as_u16(), 401 | 403 | 404 | 410 | 500..)
-}
-
-/// Returns the host for resolvers and sockets: an IPv6 address without brackets.
-fn bare_host(url: &Url) -> String {
-    url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned()
-}
-
-/// Returns the port of a proxy. SOCKS uses 1080 (RFC 1928 3).
-fn proxy_port(proxy: &Url) -> u16 {
-    proxy.port_or_known_default().unwrap_or(1080)
 }
 
 /// Returns the target of a redirect, or why it cannot be followed. `None` if the response is not a redirect.
@@ -316,6 +338,9 @@ fn redirect(response: &Response) -> Option<Result<Url, String>> {
     let location = response.headers().get(LOCATION).filter(|_| follows)?;
     let next = location.to_str().ok().and_then(|location| response.url().join(location).ok());
     Some(match next {
+        Some(next) if !next.username().is_empty() || next.password().is_some() => {
+            Err("it redirects to an address with a user name or a password".to_owned())
+        }
         Some(next) if matches!(next.scheme(), "http" | "https") => Ok(next),
         // Not shown in full: the URL may be signed.
         Some(next) => Err(format!("it redirects to the scheme {:?}", next.scheme())),
@@ -329,9 +354,8 @@ fn identity(url: &Url, headers: &HeaderMap) -> String {
         let key = credential.split('/').next().unwrap_or_default();
         return format!("access key {key}, which signed the URL");
     }
-    match (url.username(), headers.keys().next()) {
-        ("", None) => "anonymous".to_owned(),
-        ("", Some(name)) => format!("the bearer of the configured header field {name}"),
-        (user, _) => format!("the user {user}"),
+    match headers.keys().next() {
+        None => "anonymous".to_owned(),
+        Some(name) => format!("the bearer of the configured header field {name}"),
     }
 }

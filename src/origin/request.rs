@@ -47,6 +47,11 @@ impl<'a> Request<'a> {
         self.range.map(|range| ByteRange::new(range.start, range.end.max(range.start.saturating_add(1))))
     }
 
+    /// Whether the source names a version of the object.
+    pub(super) fn names_version(&self) -> bool {
+        matches!(self.source.target(), SourceTarget::S3 { version: Some(_), .. })
+    }
+
     /// Whether the bytes are taken as they come, whatever `Content-Encoding` says. An S3 store returns the bytes as stored,
     /// and some web servers label a file by its name. Nothing is ever decoded: the digest decides.
     pub(super) fn ignores_encoding(&self) -> bool {

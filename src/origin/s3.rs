@@ -8,6 +8,7 @@ use reqsign_core::{Context, SignRequest};
 use url::{Host, Url};
 
 use super::settings::Addressing;
+use crate::environment;
 
 /// Characters to percent-encode in a key: all but those that the signature's definition leaves as they are (`UriEncode`
 /// in "Authenticating Requests: Using the Authorization Header") and slashes.
@@ -30,6 +31,7 @@ pub(super) struct Object<'a> {
 pub(super) struct Endpoint {
     url: Url,
     addressing: Addressing,
+    region: String,
     signer: RequestSigner,
 }
 
@@ -37,10 +39,9 @@ impl Endpoint {
     /// Builds the endpoint at `url`, or AWS's endpoint in `region` if `url` is `None`. An empty region means `AWS_REGION`,
     /// then `AWS_DEFAULT_REGION`. The error completes "the origin … cannot be used:".
     pub(super) fn new(url: Option<Url>, addressing: Addressing, region: &str) -> Result<Self, String> {
-        let from_environment = |name| std::env::var(name).ok().filter(|region: &String| !region.is_empty());
-        let region = match region {
-            "" => from_environment("AWS_REGION")
-                .or_else(|| from_environment("AWS_DEFAULT_REGION"))
+        let region = match region.trim() {
+            "" => environment::variable("AWS_REGION")
+                .or_else(|| environment::variable("AWS_DEFAULT_REGION"))
                 .unwrap_or_else(|| DEFAULT_REGION.to_owned()),
             region => region.to_owned(),
         };
@@ -58,12 +59,17 @@ impl Endpoint {
             return Err("its endpoint is an IP address, which cannot follow a bucket name; use addressing = \"path\""
                 .to_owned());
         }
-        Ok(Self { url, addressing, signer: RequestSigner::new("s3", &region) })
+        Ok(Self { url, addressing, signer: RequestSigner::new("s3", &region), region })
     }
 
     /// Returns the endpoint without a trailing slash, as shown.
     pub(super) fn shown(&self) -> &str {
         self.url.as_str().trim_end_matches('/')
+    }
+
+    /// Returns the region for which requests are signed.
+    pub(super) fn region(&self) -> &str {
+        &self.region
     }
 
     /// Returns the URL of an object. The error completes "the origin … cannot be used:".
@@ -108,8 +114,9 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Returns `fields` with the header fields that sign a request of `url`. Signs only the host, `fields` and what AWS
-    /// adds: proxies and P2P daemons may request other ranges. The error completes "the origin … cannot be used:".
+    /// Returns `fields` with the header fields that sign a request of `url`. Signs only the host and fields whose name begins
+    /// with `x-amz-`, which must be signed: a proxy may change others, and P2P daemons request other ranges. The error
+    /// completes "the origin … cannot be used:".
     pub(super) async fn sign(
         &self,
         method: &Method,
@@ -119,14 +126,31 @@ impl Endpoint {
     ) -> Result<HeaderMap, String> {
         let request = http::Request::builder().method(method).uri(url.as_str()).body(()).map_err(|e| e.to_string())?;
         let (mut parts, ()) = request.into_parts();
-        parts.headers = fields;
+        let (signed, unsigned) = fields_by_signing(fields);
+        parts.headers = signed;
         parts.headers.insert("x-amz-content-sha256", HeaderValue::from_static(EMPTY_STRING_SHA256));
         self.signer
             .sign_request(&Context::new(), &mut parts, Some(credential), None)
             .await
             .map_err(|e| format!("the request cannot be signed: {e}"))?;
+        parts.headers.extend(unsigned);
         Ok(parts.headers)
     }
+}
+
+/// Splits header fields into those to sign and others.
+fn fields_by_signing(fields: HeaderMap) -> (HeaderMap, HeaderMap) {
+    let (mut signed, mut unsigned) = (HeaderMap::new(), HeaderMap::new());
+    let mut last = None;
+    // A repeated name is `None`.
+    for (name, value) in fields {
+        last = name.or(last);
+        if let Some(name) = &last {
+            let fields = if name.as_str().starts_with("x-amz-") { &mut signed } else { &mut unsigned };
+            fields.append(name, value);
+        }
+    }
+    (signed, unsigned)
 }
 
 fn aws(region: &str) -> Result<Url, String> {

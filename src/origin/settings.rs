@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::asset::SourcePrefix;
 use crate::secret::{Secret, VaultPath};
 
-/// Settings of the origin for source URLs that begin with `prefix`.
+/// Settings of the origin for the source URLs that `prefix` covers.
 #[derive(Debug, Clone)]
 pub struct OriginSettings {
     /// The prefix of its source URLs (`match`).
-    pub prefix: String,
+    pub prefix: SourcePrefix,
     /// The S3 endpoint, for example `https://s3.lab:9000`. `None`: AWS's endpoint in the region.
     pub endpoint: Option<url::Url>,
     /// The signing region.
@@ -24,7 +25,7 @@ pub struct OriginSettings {
     pub insecure_skip_verify: bool,
     /// An HTTP or SOCKS proxy.
     pub proxy: Option<url::Url>,
-    /// Header fields to send (`https` and `http` sources).
+    /// Header fields to send. In signed S3 requests, those whose name begins with `x-amz-` are signed.
     pub headers: Vec<(String, Secret)>,
 }
 

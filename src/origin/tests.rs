@@ -18,7 +18,7 @@ const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(5), stall: Du
 
 fn settings(prefix: &str) -> OriginSettings {
     OriginSettings {
-        prefix: prefix.to_owned(),
+        prefix: prefix.parse().unwrap(),
         endpoint: None,
         region: "us-east-1".to_owned(),
         addressing: Addressing::Path,
@@ -69,14 +69,15 @@ async fn error(origins: &Origins, url: &str, range: Option<(u64, u64)>) -> Origi
 
 #[test]
 fn longest_match_wins() {
-    let origins = origins(["s3://b", "s3://b/long/", "https://h/", "s3://b/"].map(settings).to_vec());
+    let origins = origins(["s3://", "s3://b/long/", "https://h/", "s3://b/"].map(settings).to_vec());
     for (url, prefix) in [
-        ("s3://b/long/k", "s3://b/long/"),
-        ("s3://b/k", "s3://b/"),
-        ("s3://bucket/k", "s3://b"),
-        ("https://h/k", "https://h/"),
-        ("https://h2/k", ""),
-        ("file:///k", ""),
+        ("s3://b/long/k", Some("s3://b/long/")),
+        ("s3://b/k", Some("s3://b/")),
+        ("s3://b/longer", Some("s3://b/")),
+        ("s3://bucket/k", Some("s3://")),
+        ("https://h/k", Some("https://h/")),
+        ("https://h2/k", None),
+        ("file:///k", None),
     ] {
         assert_eq!(origins.remote(&source(url)).prefix(), prefix, "{url}");
     }
@@ -111,9 +112,19 @@ fn invalid_settings_name_reason() {
         format!("{cannot} \"X Bad\" is not a valid header field name")
     );
     assert_eq!(
+        message(&|s| {
+            s.headers = vec![("X-Amz-Date".into(), Secret::new("v"))];
+            s.credentials = keys("AKIA1", "s");
+        }),
+        format!(
+            "{cannot} the header field x-amz-date belongs to the signature of S3 requests; remove it from headers and set \
+             credentials"
+        )
+    );
+    assert_eq!(
         message(&|s| s.proxy = Some("ftp://proxy".parse().unwrap())),
         format!("{cannot} its proxy has the scheme \"ftp\"; use http, https or socks5")
     );
-    let duplicate = Origins::new(vec![settings("s3://b/"), settings("s3://b/")], TIMEOUTS).err().unwrap();
+    let duplicate = Origins::new(vec![settings("s3://b"), settings("s3://b/")], TIMEOUTS).err().unwrap();
     assert_eq!(duplicate.to_string(), format!("{cannot} two origins have the same match; remove one"));
 }

@@ -8,9 +8,12 @@ use super::vault::{VaultError, VaultPath};
 /// Why a secret cannot be read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SecretError {
-    /// The environment variable is not set, or is not UTF-8.
-    #[error("the environment variable {0} is not set")]
+    /// The environment variable is not set, is blank, or is not UTF-8.
+    #[error("the environment variable {0} is not set or is blank")]
     NotSet(String),
+    /// The file has nothing but white space.
+    #[error("the file {0} is blank; write the secret into it")]
+    Blank(String),
     /// The file cannot be read.
     #[error("the file {path} cannot be read: {source}")]
     Unreadable {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::error::SecretError;
 use super::vault::{Vault, VaultPath, VaultReference};
+use crate::environment::{self, not_blank};
 use crate::task;
 
 /// A text that is never shown. `env:NAME`, `file:/path` and `vault:MOUNT/PATH#FIELD` are references that are read on each
-/// use. Any other text is the secret itself.
+/// use, and returned without surrounding white space. Any other text is the secret itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -39,7 +40,7 @@ impl Secret {
     /// Checks the form of a secret or reference without reading it. The error says what is wrong.
     pub fn check(text: &str) -> Result<(), &'static str> {
         match locate(text) {
-            Location::Inline("") => Err("it is empty"),
+            Location::Inline(text) if not_blank(text).is_none() => Err("it is empty"),
             Location::Environment("") | Location::File("") => Err("a name is missing after the colon"),
             Location::Vault(rest) => VaultReference::parse(rest).map(drop),
             _ => Ok(()),
@@ -64,7 +65,9 @@ impl Secret {
     pub fn reveal_local(&self) -> Result<String, SecretError> {
         match locate(&self.0) {
             Location::Inline(text) => Ok(text.to_owned()),
-            Location::Environment(name) => std::env::var(name).map_err(|_| SecretError::NotSet(name.to_owned())),
+            Location::Environment(name) => {
+                environment::variable(name).ok_or_else(|| SecretError::NotSet(name.to_owned()))
+            }
             Location::File(path) => read(path),
             Location::Vault(_) => Err(SecretError::NotLocal),
         }
@@ -80,10 +83,10 @@ fn locate(text: &str) -> Location<'_> {
     }
 }
 
-/// Reads a file without its trailing line ends, which editors add.
+/// Reads a file without surrounding white space: editors add a line end.
 fn read(path: &str) -> Result<String, SecretError> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+        Ok(text) => not_blank(&text).map(str::to_owned).ok_or_else(|| SecretError::Blank(path.to_owned())),
         Err(error) => Err(SecretError::Unreadable { path: path.to_owned(), source: Arc::new(error) }),
     }
 }
@@ -102,7 +105,7 @@ mod tests {
     async fn inline_and_referenced_secrets_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
-        std::fs::write(&path, "file secret\r\n").unwrap();
+        std::fs::write(&path, " file secret \r\n").unwrap();
         for (text, secret) in [
             ("hunter2".to_owned(), "hunter2".to_owned()),
             ("a:b".to_owned(), "a:b".to_owned()),
@@ -119,7 +122,14 @@ mod tests {
     #[tokio::test]
     async fn missing_secret_names_reference() {
         let message = async |text: &str| Secret::new(text).reveal().await.unwrap_err().to_string();
-        assert_eq!(message("env:NO_SUCH_THING").await, "the environment variable NO_SUCH_THING is not set");
+        assert_eq!(message("env:NO_SUCH_THING").await, "the environment variable NO_SUCH_THING is not set or is blank");
+        let blank = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(blank.path(), " \n").unwrap();
+        let path = blank.path().display();
+        assert_eq!(
+            message(&format!("file:{path}")).await,
+            format!("the file {path} is blank; write the secret into it")
+        );
         assert_eq!(
             message("file:/nowhere/key").await,
             "the file /nowhere/key cannot be read: No such file or directory (os error 2)"
@@ -138,6 +148,7 @@ mod tests {
         }
         for bad in [
             "",
+            " \n",
             "env:",
             "file:",
             "vault:",

@@ -17,6 +17,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use super::error::TelemetryError;
 use super::log_writer::LogWriter;
 use super::lost_lines::LostLines;
+use crate::environment;
 
 /// The process's log. Dropping it writes the buffered lines, unless the reader is blocked.
 #[derive(Debug)]
@@ -29,10 +30,10 @@ impl Logs {
     /// Sends logs and panics to standard error. Call it once per process. `BOOTDEPOT_LOG` filters them (default `info`),
     /// `BOOTDEPOT_LOG_FORMAT` is `human` (default) or `json`, one object per line.
     pub fn start() -> Result<Self, TelemetryError> {
-        let text = std::env::var("BOOTDEPOT_LOG").unwrap_or_else(|_| "info".to_owned());
+        let text = environment::variable("BOOTDEPOT_LOG").unwrap_or_else(|| "info".to_owned());
         let filter = EnvFilter::builder().parse(&text);
         let filter = filter.map_err(|error| TelemetryError::Filter { text, source: error.into() })?;
-        let log_format = std::env::var("BOOTDEPOT_LOG_FORMAT").unwrap_or_else(|_| "human".to_owned());
+        let log_format = environment::variable("BOOTDEPOT_LOG_FORMAT").unwrap_or_else(|| "human".to_owned());
         let writer = LogWriter::to_stderr().map_err(TelemetryError::Stderr)?;
         let layer = tracing_subscriber::fmt::layer().with_writer(writer.non_blocking());
         let layer: Box<dyn Layer<Registry> + Send + Sync> = match log_format.as_str() {
@@ -58,7 +59,7 @@ impl Logs {
 /// Whether standard error is a stream of the systemd journal, according to `JOURNAL_STREAM` (systemd.exec(5)). The journal
 /// adds the time of each line.
 fn stderr_is_journal() -> bool {
-    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    let stream = environment::variable("JOURNAL_STREAM").unwrap_or_default();
     fstat(io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 

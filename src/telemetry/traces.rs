@@ -3,7 +3,6 @@
 //! A thread of the SDK batches spans and sends them as protobuf over HTTP. If no collector accepts them, they are dropped.
 //! No transfer waits for them.
 
-use std::env::var;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::{info, warn};
 
 use super::error::TelemetryError;
+use crate::environment::variable;
 use crate::{span, trust};
 
 /// How long process exit waits for the export of the last spans.
@@ -36,8 +36,8 @@ impl Traces {
     /// once per process.
     pub fn start() -> Result<Option<Self>, TelemetryError> {
         let endpoint = setting("ENDPOINT");
-        let disabled = var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"))
-            || var("OTEL_TRACES_EXPORTER").is_ok_and(|value| value == "none");
+        let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+            || variable("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
         let Some(endpoint) = endpoint.filter(|_| !disabled) else { return Ok(None) };
         if let Some(protocol) = setting("PROTOCOL").filter(|protocol| protocol != "http/protobuf") {
             return Err(TelemetryError::Traces(format!("the protocol {protocol} is not supported; use http/protobuf")));
@@ -50,8 +50,8 @@ impl Traces {
             .map_err(|error| TelemetryError::Traces(error.to_string()))?;
         let mut resource = Resource::builder();
         // The builder reads these variables itself, and they take precedence.
-        if var("OTEL_SERVICE_NAME").is_err()
-            && !var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|attributes| attributes.contains("service.name="))
+        if variable("OTEL_SERVICE_NAME").is_none()
+            && !variable("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|attributes| attributes.contains("service.name="))
         {
             resource = resource.with_service_name("bootdepot");
         }
@@ -89,8 +89,7 @@ fn without_secrets(endpoint: &str) -> String {
 
 /// Returns a variable of the exporter: the one for traces, else the one for all signals.
 fn setting(name: &str) -> Option<String> {
-    let one = |name: String| var(name).ok().filter(|value| !value.is_empty());
-    one(format!("OTEL_EXPORTER_OTLP_TRACES_{name}")).or_else(|| one(format!("OTEL_EXPORTER_OTLP_{name}")))
+    variable(&format!("OTEL_EXPORTER_OTLP_TRACES_{name}")).or_else(|| variable(&format!("OTEL_EXPORTER_OTLP_{name}")))
 }
 
 /// Builds a client that trusts the system's certificates and those that the variable names.

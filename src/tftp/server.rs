@@ -184,7 +184,9 @@ impl Listener {
         if single_port {
             return Ok(Self { data_ports: vec![request_port.clone()], request_port, primary_ports: 1 });
         }
-        let address = SocketAddr::new(address.ip(), 0);
+        // With the interface of a link-local address.
+        let mut address = address;
+        address.set_port(0);
         let mut data_ports = Vec::new();
         for index in 0..primary_ports.max(MIN_DATA_PORTS) {
             let socket = Socket::bind(address, &[], false).map_err(|source| TftpError::Bind { address, source })?;

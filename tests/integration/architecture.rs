@@ -9,7 +9,18 @@ use crate::support::program::root;
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
 const ROWS: [&[&str]; 13] = [
-    &["asset", "backoff", "error_chain", "fault_points", "rate_limit", "sockets", "span", "task", "trust"],
+    &[
+        "asset",
+        "backoff",
+        "environment",
+        "error_chain",
+        "fault_points",
+        "rate_limit",
+        "sockets",
+        "span",
+        "task",
+        "trust",
+    ],
     &["durable_file", "watched_file"],
     &["secret", "transport"],
     &["catalog", "origin", "cache"],

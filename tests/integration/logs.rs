@@ -115,6 +115,23 @@ fn resumed_log_reports_lost_lines() {
 }
 
 #[test]
+fn eviction_is_logged_once_by_name() {
+    let origin = FakeOrigin::start();
+    let (old, new) =
+        (origin.put("old.img", random_bytes(84, 600_000)), origin.put("new.img", random_bytes(85, 600_000)));
+    let site = TestSite::new(&origin).asset(&old).asset(&new).set("cache.max_size", "1 MB");
+    let server = site.start();
+    for image in [&old, &new] {
+        assert!(server.client().compare(&format!("/assets/{}", image.key), &image.bytes));
+        server.wait_for_fill(&image.key, "complete");
+    }
+    let evicted = server.lines(|line| line.text("message") == "blob evicted");
+    let facts: Vec<_> =
+        evicted.iter().map(|line| (line.text("asset"), line.text("digest"), line.number("bytes"))).collect();
+    assert_eq!(facts, [("old.img".to_owned(), old.sha256(), 600_000)]);
+}
+
+#[test]
 fn last_line_is_written_before_exit() {
     let server = TestSite::new(&FakeOrigin::start()).start();
     // The last line so far.

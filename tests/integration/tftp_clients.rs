@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::support::namespace::{self, run_stage};
 use crate::support::relay::Relay;
 use crate::support::{FakeOrigin, Fault, LogLine, Object, TestServer, TestSite, Tool, random_bytes, seed};
 
@@ -206,4 +207,34 @@ fn single_port_answers_from_one_port() {
     let relay = Relay::start(server.tftp, seed());
     fetch.check(relay.address, &site.file("vmlinuz"), &image.bytes);
     assert_eq!(relay.counters().ports, 1, "all replies came from the requested port");
+}
+
+/// In a network namespace of its own, where the interface has a link-local address that is known.
+#[test]
+fn link_local_listeners_serve_both_protocols() {
+    let [Some(unshare), Some(ip), Some(curl)] = ["unshare", "ip", "curl"].map(Tool::find) else { return };
+    if namespace::stage().is_none() {
+        if namespace::can_unshare(&unshare, &["--net"]) {
+            run_stage(&unshare, &["--net"], "tftp_clients::link_local_listeners_serve_both_protocols", "inside");
+        }
+        return;
+    }
+    for command in
+        ["link set lo up", "link add zone0 type dummy", "link set zone0 up", "address add fe80::77/64 dev zone0 nodad"]
+    {
+        ip.succeed(command.split(' '));
+    }
+    let origin = FakeOrigin::start();
+    let image = origin.put("boot/vmlinuz", random_bytes(61, LENGTH));
+    let listen = vec!["[fe80::77%zone0]:0"];
+    let site = TestSite::new(&origin).asset(&image).set("http.listen", listen.clone()).set("tftp.listen", listen);
+    let server = site.set("admin.listen", "[fe80::77%25zone0]:0").start();
+    let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    for (scheme, path, port) in
+        [("http", "assets/boot/vmlinuz", server.http.port()), ("tftp", "boot/vmlinuz", server.tftp.port())]
+    {
+        let url = format!("{scheme}://[fe80::77%25zone0]:{port}/{path}");
+        curl.succeed(["-q", "-sSg", "-o", file.path().to_str().expect("a temporary path is UTF-8"), &url]);
+        assert!(std::fs::read(file.path()).expect("curl wrote it") == image.bytes, "{url}");
+    }
 }

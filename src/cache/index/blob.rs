@@ -9,7 +9,7 @@ use crate::cache::record::{Proof, Record};
 /// A blob.
 #[derive(Debug)]
 pub(in crate::cache) struct Blob<T> {
-    pub(super) size: u64,
+    pub(in crate::cache) size: u64,
     pub(super) used: SystemTime,
     /// The last use that was recorded to the disk.
     pub(super) saved: SystemTime,

@@ -2,7 +2,7 @@
 
 use crate::catalog::Asset;
 use crate::config::Config;
-use crate::origin::{OriginError, Route, TlsFault};
+use crate::origin::{Answer, Denial, OriginError, Route, TlsFault, Unanswered};
 
 /// A trouble with a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +127,22 @@ impl Subject<'_> {
                 format!("TLS with {host}: {reason}"),
                 self.remedy_of_tls(*fault),
             ),
-            OriginError::Stalled { after, .. } => trouble(
+            OriginError::NoAnswer { host, step: step @ (Unanswered::Handshake | Unanswered::Tunnel), after } => {
+                trouble(
+                    "cannot connect",
+                    Scope::Origin(if *step == Unanswered::Handshake { Step::Tls } else { Step::Tcp }),
+                    format!(
+                        "{host} accepted the connection but did not answer {} within {} s",
+                        step.request(),
+                        after.as_secs_f32()
+                    ),
+                    format!(
+                        "see that the server there runs, and whether it speaks plain HTTP (http://); else {}",
+                        self.mend_server()
+                    ),
+                )
+            }
+            OriginError::NoAnswer { after, .. } | OriginError::Stalled { after, .. } => trouble(
                 "cannot connect",
                 step(Step::Http),
                 format!("it takes connections and says nothing for {} s", after.as_secs()),
@@ -142,14 +157,16 @@ impl Subject<'_> {
                     format!("set what is missing, or {}", self.mend_origin(key)),
                 )
             }
-            OriginError::AccessDenied { source_url, identity, code, .. } => self.denied(source_url, identity, code),
-            OriginError::NoSuchBucket { bucket, endpoint } => trouble(
+            OriginError::AccessDenied { source_url, identity, denial, answer, .. } => {
+                self.denied(source_url, identity, *denial, answer)
+            }
+            OriginError::NoSuchBucket { bucket, endpoint, .. } => trouble(
                 "no such bucket",
                 Scope::Bucket,
                 format!("{bucket} does not exist at {endpoint}"),
                 format!("make the bucket, or {}, or {}", self.mend_source(), self.mend_origin("endpoint")),
             ),
-            OriginError::NotFound { source_url } => trouble(
+            OriginError::NotFound { source_url, .. } => trouble(
                 if self.route.server.is_some() { "no such object" } else { "no such file" },
                 Scope::Object,
                 format!("{source_url} does not exist"),
@@ -158,10 +175,28 @@ impl Subject<'_> {
             OriginError::Settings { reason, .. } => {
                 trouble("settings", Scope::Object, reason.clone(), self.mend_source())
             }
-            OriginError::Throttled { code, .. } => trouble(
+            OriginError::DeleteMarker { .. } => trouble(
+                "deleted",
+                Scope::Object,
+                error.to_string(),
+                format!("upload the object again, or {}", self.mend_source()),
+            ),
+            OriginError::Archived { .. } => trouble(
+                "archived",
+                Scope::Object,
+                error.to_string(),
+                format!("restore it, or copy it to a class that is read at once, or {}", self.mend_source()),
+            ),
+            OriginError::WrongRegion { region, signed_for, answer, .. } => trouble(
+                "wrong region",
+                Scope::Bucket,
+                format!("the bucket is in {region:?}, and the request was signed for {signed_for:?} ({answer})"),
+                format!("set region = {region:?}: {}", self.mend_origin("region")),
+            ),
+            OriginError::Throttled { answer, .. } => trouble(
                 "throttled",
                 Scope::Object,
-                format!("the store asks to slow down ({code})"),
+                format!("the store asks to slow down ({answer})"),
                 "run this again when the store is less busy".to_owned(),
             ),
             OriginError::Io { reason, .. } if self.route.server.is_some() => trouble(
@@ -191,10 +226,20 @@ impl Subject<'_> {
 
     fn remedy_of_tls(&self, fault: TlsFault) -> String {
         let own_ca = self.route.origin.as_ref().and_then(|prefix| {
-            let origin = self.config.origins.iter().find(|origin| origin.prefix == *prefix)?;
+            let origin = self.config.origins.iter().find(|origin| origin.prefix.as_str() == prefix)?;
             origin.ca_file.as_ref()
         });
         match (fault, own_ca) {
+            (TlsFault::SelfSigned, _) => {
+                format!("write this certificate (PEM) into a file, and {}", self.name_ca_file())
+            }
+            (TlsFault::MissingIntermediate, _) => format!(
+                "let the server send its whole chain, or add the missing certificate to the file of `ca_file`: {}",
+                self.mend_origin("ca_file")
+            ),
+            (TlsFault::ClientCertificate, _) => {
+                format!("let the server accept requests without a client certificate, or {}", self.mend_server())
+            }
             (TlsFault::UnknownIssuer, None) => {
                 format!("write the certificate (PEM) of the store's CA into a file, and {}", self.name_ca_file())
             }
@@ -212,36 +257,35 @@ impl Subject<'_> {
         }
     }
 
-    fn denied(&self, source_url: &str, identity: &str, said: &str) -> Trouble {
+    fn denied(&self, source_url: &str, identity: &str, denial: Denial, said: &Answer) -> Trouble {
         let kind = "permission denied";
         let trouble = |scope, found: String, remedy: String| Trouble { kind, found, remedy, scope };
         let credentials = Scope::Origin(Step::Credentials);
-        let code = said.split(':').next().unwrap_or(said);
         let correct = || self.mend_origin("credentials");
-        match code {
-            _ if self.route.server.is_none() => trouble(
+        match denial {
+            Denial::File => trouble(
                 Scope::Object,
                 format!("{identity} may not read {source_url}"),
                 "let the user that runs bootdepot read the file, and enter its directories".to_owned(),
             ),
-            "InvalidAccessKeyId" => {
-                trouble(credentials, format!("the store does not know the {identity} ({code})"), correct())
+            Denial::UnknownKey => {
+                trouble(credentials, format!("the store does not know the {identity} ({said})"), correct())
             }
-            "SignatureDoesNotMatch" => trouble(
+            Denial::Signature => trouble(
                 credentials,
-                format!("the secret of the {identity} is not the one that the store has ({code})"),
+                format!("the secret of the {identity} is not the one that the store has ({said})"),
                 format!("{}; if the secret is right, {}", correct(), self.mend_origin("region")),
             ),
-            "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => trouble(
+            Denial::Session => trouble(
                 credentials,
-                format!("the session of the {identity} has ended ({code})"),
+                format!("the session of the {identity} has ended ({said})"),
                 format!("renew it, or {}", correct()),
             ),
-            "RequestTimeTooSkewed" => Trouble {
+            Denial::Clock => Trouble {
                 kind: "clock",
                 ..trouble(
                     Scope::Origin(Step::Clock),
-                    format!("this machine's clock and the store's differ too much for signed requests ({code})"),
+                    format!("this machine's clock and the store's differ too much for signed requests ({said})"),
                     "set this machine's clock: `timedatectl set-ntp true`".to_owned(),
                 )
             },
@@ -256,12 +300,12 @@ impl Subject<'_> {
             ),
             _ if self.route.anonymous => trouble(
                 Scope::Object,
-                format!("without credentials it may not be read, or is not there ({code})"),
+                format!("without credentials it may not be read, or is not there ({said})"),
                 format!("{}, or let everyone read the bucket", correct()),
             ),
-            "AccessDenied" | "AllAccessDisabled" | "Forbidden" | "401" | "403" => trouble(
+            Denial::Policy => trouble(
                 Scope::Object,
-                format!("the {identity} may not read it, or it is not there ({code})"),
+                format!("the {identity} may not read it, or it is not there ({said})"),
                 format!(
                     "allow the key s3:GetObject on the bucket {} (and s3:ListBucket, to tell what is missing from what \
                      is forbidden), or {}",
@@ -269,8 +313,10 @@ impl Subject<'_> {
                     correct()
                 ),
             ),
-            // The remaining errors concern the credentials, not the object.
-            _ => trouble(credentials, format!("the store does not take the {identity} ({said})"), correct()),
+            // These concern the credentials, not the object.
+            Denial::Account | Denial::SignedUrl => {
+                trouble(credentials, format!("the store does not take the {identity} ({said})"), correct())
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use super::certificate::certificate;
 use super::objects;
 use super::outcome::Outcome;
 use super::report::{Finding, Group, Verdict};
-use crate::asset::{AssetName, Digest, SourceUrl};
+use crate::asset::{AssetName, Digest, SourcePrefix, SourceUrl};
 use crate::catalog::Asset;
 use crate::cli::format::{count, spread};
 use crate::config::Config;
@@ -76,7 +76,7 @@ pub(super) async fn check(config: &Config) -> Found {
         .origins
         .iter()
         .map(|origin| origin.prefix.as_str())
-        .filter(|prefix| !usable.iter().any(|origin| origin.prefix == *prefix))
+        .filter(|prefix| !usable.iter().any(|origin| origin.prefix.as_str() == *prefix))
         .collect();
     let patience = Timeouts { connect: PATIENCE, stall: config.timeouts.stall.min(PATIENCE) };
     let origins = match Origins::new(usable, patience) {
@@ -122,11 +122,12 @@ fn usable(config: &Config) -> (Vec<OriginSettings>, Vec<Group>) {
                     OriginError::Settings { reason, .. } => reason,
                     other => other.to_string(),
                 };
-                let place = config.place_in("origin", &origin.prefix, "match");
-                let remedy = format!("correct [[origin]] match = {:?} ({place})", origin.prefix);
+                let prefix = origin.prefix.as_str();
+                let place = config.place_in("origin", prefix, "match");
+                let remedy = format!("correct [[origin]] match = {prefix:?} ({place})");
                 let finding = Finding::wrong(Verdict::Failed, "settings", "it cannot be used", reason, remedy);
                 let summary = "it cannot be used".to_owned();
-                groups.push(Group { what: "origin", place: origin.prefix.clone(), summary, findings: vec![finding] });
+                groups.push(Group { what: "origin", place: prefix.to_owned(), summary, findings: vec![finding] });
             }
         }
     }
@@ -142,10 +143,8 @@ fn families(config: &Config, origins: &Origins, unusable: &HashSet<&str>) -> (Ve
     for asset in assets {
         let bytes = asset.sources.iter().map(|source| (source, false));
         for (source, blocks) in bytes.chain(asset.blocks.iter().map(|list| (&list.source, true))) {
-            let longest = config.origins.iter().map(|origin| origin.prefix.as_str());
-            let longest =
-                longest.filter(|prefix| source.as_str().starts_with(prefix)).max_by_key(|prefix| prefix.len());
-            if let Some(prefix) = longest.filter(|prefix| unusable.contains(prefix)) {
+            let longest = SourcePrefix::longest(config.origins.iter().map(|origin| &origin.prefix), source);
+            if let Some(prefix) = longest.filter(|prefix| unusable.contains(prefix.as_str())) {
                 lost.push(Finding::skipped(asset.name.as_str(), format!("the origin {prefix} cannot be used")));
                 continue;
             }
@@ -232,10 +231,10 @@ impl Look<'_> {
             steps.push(Finding::ok("tcp", format!("{address} takes connections")));
         }
         let insecure = |origin: &&OriginSettings| {
-            Some(&origin.prefix) == family.route.origin.as_ref() && origin.insecure_skip_verify && server.tls
+            Some(origin.prefix.as_str()) == family.route.origin.as_deref() && origin.insecure_skip_verify && server.tls
         };
         if let Some(origin) = self.config.origins.iter().find(insecure) {
-            let place = self.config.place_in("origin", &origin.prefix, "insecure_skip_verify");
+            let place = self.config.place_in("origin", origin.prefix.as_str(), "insecure_skip_verify");
             let found = "insecure_skip_verify is set: anyone on the way can pose as this origin";
             let remedy = format!("set `ca_file` instead ({place})");
             steps.push(Finding::wrong(Verdict::Warning, "tls", "insecure", found, remedy));

@@ -88,7 +88,7 @@ mod tests {
         let [absent, there] = group.findings.as_slice() else { panic!("{group:?}") };
         assert_eq!(
             absent.found,
-            "the environment variable NO_SUCH_SECRET is not set; the files of r1, r2, r3 and 2 more hosts need it"
+            "the environment variable NO_SUCH_SECRET is not set or is blank; the files of r1, r2, r3 and 2 more hosts need it"
         );
         assert_eq!(there.found, "it can be had; it is for r1, r2, r3 and 2 more hosts");
         assert!(!format!("{group:?}").contains("hunter2"));

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::error::ClientError;
 use super::reply::Reply;
 use crate::admin::{AdminSettings, plain_token};
+use crate::environment;
 
 /// How long a server on this machine, which answers from memory, may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,8 +40,7 @@ impl Tcp {
         if address.port() == 0 {
             return Err(ClientError::AnyPort);
         }
-        // An empty variable counts as unset.
-        let given = std::env::var(TOKEN).ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        let given = environment::variable(TOKEN);
         let from_environment = given.is_some();
         let token = given.or_else(|| token_of(admin));
         Ok(Self { address, token, from_environment, operators: admin.operator_token_file.clone() })
@@ -98,7 +98,9 @@ impl Tcp {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
         tokio::spawn(connection);
         let fields = request.headers_mut();
-        fields.insert(HOST, HeaderValue::try_from(self.address.to_string())?);
+        // Without the zone of a link-local address, which means nothing to the server (RFC 6874 4).
+        let host = SocketAddr::new(self.address.ip(), self.address.port());
+        fields.insert(HOST, HeaderValue::try_from(host.to_string())?);
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
         if let Some(token) = &self.token {
             fields.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}"))?);

@@ -39,11 +39,16 @@ pub(super) fn elements<'l>(layers: &'l Layers, list: &str) -> Vec<Element<'l>> {
 }
 
 pub(super) fn unique(elements: &[Element<'_>], key: &str) -> Vec<ConfigError> {
-    let mut seen: HashMap<&str, &Element<'_>> = HashMap::new();
+    unique_by(elements, key, str::to_owned)
+}
+
+/// The same for texts with several spellings; `canonical` returns one of them.
+pub(super) fn unique_by(elements: &[Element<'_>], key: &str, canonical: impl Fn(&str) -> String) -> Vec<ConfigError> {
+    let mut seen: HashMap<String, &Element<'_>> = HashMap::new();
     let mut errors = Vec::new();
     for element in elements {
-        let Some(name) = element.text(key) else { continue };
-        match seen.get(name) {
+        let Some(name) = element.text(key).map(&canonical) else { continue };
+        match seen.get(&name) {
             Some(first) => {
                 let name = name_of(element.value).unwrap_or_default();
                 errors.push(element.error(key, Problem::Taken { name, other: first.place(key) }));

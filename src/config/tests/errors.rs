@@ -229,7 +229,8 @@ sha256 = "0"
     assert!(!text.contains("hunter2"), "{text}");
     assert!(!text.contains("42"), "{text}");
     assert_snapshot!(text, @r#"
-        the configuration has 12 errors
+        the configuration has 13 errors
+        bootdepot.toml:3: origin[0].match (https://…@h/): found "https://…@h/", expected a prefix of source URLs: s3://…, https://… or http://… (it has a user name or a password; send them with `headers`, such as Authorization)
         bootdepot.toml:4: origin[0].endpoint (https://…@h/): found "https://…@h/", expected a URL such as "https://s3.lab:9000" (user and password belong in credentials)
         bootdepot.toml:5: origin[0].proxy (https://…@h/): found "ftp://…@h/", expected a proxy's URL such as "http://127.0.0.1:4001" or "socks5://127.0.0.1:1080" (the scheme is one of http, https, socks4, socks4a, socks5, socks5h)
         bootdepot.toml:6: origin[0].credentials.secret_access_key (https://…@h/): found a number, expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD"
@@ -238,10 +239,42 @@ sha256 = "0"
         bootdepot.toml:7: origin[0].headers.ok (https://…@h/): found a text, expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD" (it is empty)
         bootdepot.toml:10: origin[1].headers (s3://b/): found a text, expected a table
         bootdepot.toml:13: asset[0].sources[0] (a): found "https://…@h:99999/?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (this is not a URL: invalid port number)
-        bootdepot.toml:13: asset[0].sources[1] (a): found "s3://b/k?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (the only query of an S3 source is ?versionId=…)
+        bootdepot.toml:13: asset[0].sources[1] (a): found "s3://b/k?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (the only query of an S3 source is ?versionId=…; a question mark in a key is written %3F)
         bootdepot.toml:14: asset[0].sha256 (a): found "0", expected 64 hexadecimal digits, as sha256sum prints them (this has 1 character)
         BOOTDEPOT_FILL: fill: found a text, expected a table
         BOOTDEPOT_TFTP__FILES: tftp.files: found a text, expected a table
+    "#);
+}
+
+#[test]
+fn unusable_match_names_next_step() {
+    let site = Site::new(
+        r#"
+[[origin]]
+match = "https://h/a?sig=1"
+[[origin]]
+match = "https://"
+headers = { X-Token = "env:TOKEN" }
+[[origin]]
+match = "https://h"
+[[origin]]
+match = "HTTPS://H:443/"
+[[origin]]
+match = "https://"
+[[asset]]
+name = "a"
+sources = ["https://u:hunter2@h/x", "https://[fe80::1%25eth0]/x"]
+sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+"#,
+    );
+    assert_snapshot!(site.errors(), @r#"
+        the configuration has 6 errors
+        bootdepot.toml:3: origin[0].match (https://h/a?…): found "https://h/a?…", expected a prefix of source URLs: s3://…, https://… or http://… (it has a query or a fragment, which is not compared; leave out everything from '?' on)
+        bootdepot.toml:5: origin[1].match (https://): found "https://", expected the host that its header fields are for, such as "https://mirror.lab/" (the header fields may be secret)
+        bootdepot.toml:10: origin[3].match (HTTPS://H:443/): HTTPS://H:443/ is already used in bootdepot.toml:8; names must be unique
+        bootdepot.toml:12: origin[4].match (https://): https:// is already used in bootdepot.toml:5; names must be unique
+        bootdepot.toml:15: asset[0].sources[0] (a): found "https://…@h/x", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (a source has no user name and no password; send them with `headers` (Authorization) of the [[origin]] that matches it)
+        bootdepot.toml:15: asset[0].sources[1] (a): found "https://[fe80::1%25eth0]/x", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (a URL cannot have an IPv6 zone (%eth0); use a host name, or an address that is not link-local)
     "#);
 }
 

@@ -91,7 +91,7 @@ fn catalog_cannot_use_node_files_or_secrets() {
     let site = Site::sharing("catalog_secrets = [\"env:BOOT_*\"]\n").file("t.j2", "the node's");
     assert_snapshot!(site.errors_with(&text), @r#"
         the configuration has 6 errors
-        s3://b/catalog.toml line 3: asset[0].sources[0] (a): a shared catalog fetched over the network cannot refer to files of the node; use s3:// or https://
+        s3://b/catalog.toml line 3: asset[0].sources[0] (a): a shared catalog may not read this file of the node; to allow it, add "/etc" to catalog_files
         s3://b/catalog.toml line 8: profile[0].files.x (linux): a shared catalog cannot name files of the node, and there is no [[template]] of the name "/etc/shadow"; add one with its text
         s3://b/catalog.toml line 8: profile[0].files.y.template (linux): a shared catalog cannot name files of the node, and there is no [[template]] of the name "t.j2"; add one with its text
         s3://b/catalog.toml line 9: profile[0].secrets.a (linux): a shared catalog may not use this secret of the node; to allow it, add "env:HOME" to catalog_secrets
@@ -128,13 +128,53 @@ fn its_templates_stand_in_it() {
 }
 
 #[test]
-fn a_mounted_one_may_name_files_beside_it() {
-    let text = asset("a").replace("s3://b/a", "file:///mnt/a");
-    let site = Site::new("catalog_url = \"file:///mnt/catalog.toml\"\n");
-    let draft = Inputs::new(&site.flags, []).read().unwrap();
-    let url = "file:///mnt/catalog.toml".parse().unwrap();
-    let text = CatalogText::new(&url, UNIX_EPOCH, None, text);
-    assert_eq!(draft.complete(Some(&Arc::new(text))).unwrap().catalog.len(), 1);
+fn catalog_reads_listed_directories_only() {
+    let sources = |paths: &[&str]| {
+        let asset = asset("a") + &format!("blocks = \"FILE:///etc/shadow\"\nblocks_sha256 = \"{DIGEST}\"\n");
+        let list: Vec<_> = paths.iter().map(|path| format!("\"{path}\"")).collect();
+        asset.replace("\"s3://b/a\"", &list.join(", "))
+    };
+    // The place of the catalog makes no difference.
+    for url in ["s3://b/catalog.toml", "file:///mnt/catalog.toml"] {
+        let load = |catalog: &str| {
+            let site =
+                Site::new(&format!("catalog_url = \"{url}\"\ncatalog_files = [\"/srv/assets/\", \"/srv/assets/x\"]\n"));
+            let draft = Inputs::new(&site.flags, []).read().unwrap();
+            let text = CatalogText::new(&url.parse().unwrap(), UNIX_EPOCH, None, catalog.to_owned());
+            draft.complete(Some(&Arc::new(text)))
+        };
+        let paths = [
+            "file:///srv/assets/x/a",
+            "file:///srv/assets-else/a",
+            "FILE:///srv/assets/../secret",
+            "file:////mnt/a",
+            "s3://b/a",
+        ];
+        let errors = load(&sources(&paths)).unwrap_err().to_string().replace(url, "CATALOG");
+        insta::allow_duplicates! { assert_snapshot!(errors, @r#"
+            the configuration has 4 errors
+            CATALOG line 3: asset[0].sources[1] (a): a shared catalog may not read this file of the node; to allow it, add "/srv/assets-else" to catalog_files
+            CATALOG line 3: asset[0].sources[2] (a): a shared catalog may not name a file by a path with '..'; write the plain path
+            CATALOG line 3: asset[0].sources[3] (a): a shared catalog may not read this file of the node; to allow it, add "/mnt" to catalog_files
+            CATALOG line 5: asset[0].blocks (a): a shared catalog may not read this file of the node; to allow it, add "/etc" to catalog_files
+        "#) };
+        let good = load(&asset("a").replace("s3://b/a", "file:///srv/assets/x/a")).unwrap();
+        let source = &good.catalog.by_name("a").unwrap().sources[0];
+        assert_eq!(source.directory(), Some(std::path::Path::new("/srv/assets")), "the outermost directory");
+    }
+    let local = Site::new(&asset("a").replace("s3://b/a", "file:///etc/a")).load().unwrap();
+    assert_eq!(local.catalog.by_name("a").unwrap().sources[0].directory(), None);
+}
+
+#[test]
+fn secret_wildcard_does_not_climb() {
+    let text = format!(
+        "[[profile]]\nname = \"linux\"\nlocal = true\nsecrets = {{ a = \"file:/run/boot/../../etc/shadow\", b = \"file:/run/boot/x\" }}\n{HOST}"
+    );
+    assert_snapshot!(Site::sharing("catalog_secrets = [\"file:/run/boot/*\"]\n").errors_with(&text), @r#"
+        the configuration has an error
+        s3://b/catalog.toml line 4: profile[0].secrets.a (linux): a shared catalog may not use this secret of the node; to allow it, add "file:/run/boot/../../etc/shadow" to catalog_secrets
+    "#);
 }
 
 #[test]

@@ -16,7 +16,7 @@ headers = {{ Authorization = "hunter2" }}
 {}"#,
         asset("a")
     ))
-    .file("more.toml", &asset("b").replace("s3://b/b", "https://u:hunter2@h/b?sig=hunter2"))
+    .file("more.toml", &asset("b").replace("s3://b/b", "https://h/b?sig=hunter2"))
     .variable("BOOTDEPOT_CACHE__MAX_SIZE", "1 TiB")
     .set("tftp.retries=3");
     let text = site.shown();
@@ -25,6 +25,7 @@ headers = {{ Authorization = "hunter2" }}
         include = ["more.toml"]  # bootdepot.toml:2
         catalog_poll = "60s"     # default
         catalog_secrets = []     # default
+        catalog_files = []       # default
 
         [cache]
         dir = "/c"             # bootdepot.toml:4
@@ -100,10 +101,10 @@ headers = {{ Authorization = "hunter2" }}
         pin = false             # default
 
         [[asset]]
-        name = "b"                     # more.toml:2
-        sources = ["https://…@h/b?…"]  # more.toml:3
+        name = "b"                   # more.toml:2
+        sources = ["https://h/b?…"]  # more.toml:3
         sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # more.toml:4
-        pin = false                    # default
+        pin = false                  # default
     "#);
 }
 

@@ -19,6 +19,38 @@ async fn wrong_bytes_never_complete_and_are_cached() {
 }
 
 #[tokio::test]
+async fn missing_source_is_not_asked_again() {
+    let test = TestDepot::with(&[&[Fault::Status(404)], &[Fault::Status(403)]], |h| h.settings.retries = 0).await;
+    let error = test.get_all().await.1.unwrap_err();
+    assert!(matches!(error, ReadError::Unavailable { .. }), "one source may have it: {error}");
+    test.wait_for_fills().await;
+    let missing = test.origins[0].requests();
+    test.origins[1].heal();
+    let (got, end) = test.get_all().await;
+    end.unwrap();
+    assert!(got == test.data, "the other source is asked at once");
+    assert_eq!(test.origins[0].requests(), missing, "a missing object is remembered");
+}
+
+#[tokio::test]
+async fn missing_everywhere_is_remembered_until_forgotten() {
+    let test = TestDepot::new(&[&[Fault::Status(404)], &[Fault::Flip { at: 10 }]]).await;
+    let error = test.get_all().await.1.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::DigestMismatch, "{error}");
+    test.wait_for_fills().await;
+    let requests = || [test.origins[0].requests(), test.origins[1].requests()];
+    let before = requests();
+    test.origins.iter().for_each(FakeOrigin::heal);
+    assert_eq!(test.depot.size(&test.found()).await.unwrap_err().outcome(), Outcome::DigestMismatch);
+    assert_eq!(test.get_all().await.1.unwrap_err().outcome(), Outcome::DigestMismatch);
+    assert_eq!(requests(), before);
+    test.depot.forget_failure(&test.asset.digest);
+    let (got, end) = test.get_all().await;
+    end.unwrap();
+    assert!(got == test.data);
+}
+
+#[tokio::test]
 async fn next_source_replaces_wrong_bytes() {
     let test = TestDepot::new(&[&[Fault::Flip { at: 10 }], &[]]).await;
     // A reader that has sent wrong bytes fails; one that has not, or comes later, gets the right ones.

@@ -9,6 +9,7 @@ use reqsign_aws_v4::{
 };
 use reqsign_core::{Context, Env, Error, ProvideCredential, ProvideCredentialDyn};
 
+use crate::environment;
 use crate::origin::settings::CredentialSource;
 use crate::secret::{Secret, SecretError, VaultError, VaultPath};
 
@@ -107,7 +108,7 @@ impl ProvideCredential for VaultCredentials {
         let session_token = match field("session_token").reveal().await {
             Ok(token) => Some(token),
             // Long-term keys have no session token.
-            Err(SecretError::Vault { source: VaultError::NoField(_), .. }) => None,
+            Err(SecretError::Vault { source: VaultError::NoField(_) | VaultError::BlankField, .. }) => None,
             Err(error) => return Err(unreadable(error)),
         };
         // Without an expiry they are read again soon: from the Vault client's cache of one minute, or from Vault.
@@ -115,19 +116,17 @@ impl ProvideCredential for VaultCredentials {
     }
 }
 
-/// The process's environment without variables that are not UTF-8. `std::env::vars` would panic on those.
+/// The process's environment without variables that are blank or not UTF-8.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::origin) struct ProcessEnv;
 
 impl Env for ProcessEnv {
     fn var(&self, key: &str) -> Option<String> {
-        std::env::var(key).ok()
+        environment::variable(key)
     }
 
     fn vars(&self) -> HashMap<String, String> {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
+        environment::variables().collect()
     }
 
     fn home_dir(&self) -> Option<PathBuf> {

@@ -18,6 +18,24 @@ async fn load(credentials: CredentialSource, variables: &[(&str, &str)]) -> Resu
     cache.current("s3://bucket/").await.map_err(|error| error.to_string())
 }
 
+#[tokio::test]
+async fn white_space_around_keys_is_removed() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), " s/2+= \r\n").unwrap();
+    let from_file = CredentialSource::Static {
+        access_key_id: " AKIA1\n".into(),
+        secret_access_key: Secret::new(format!("file:{}", file.path().display())),
+        session_token: Some(Secret::new(" ")),
+    };
+    let variables =
+        [("AWS_ACCESS_KEY_ID", " AKIA1"), ("AWS_SECRET_ACCESS_KEY", "s/2+=\n"), ("AWS_SESSION_TOKEN", "\n")];
+    for credentials in [from_file, CredentialSource::Env] {
+        let found = load(credentials, &variables).await.unwrap();
+        assert_eq!((found.access_key_id.as_str(), found.secret_access_key.as_str()), ("AKIA1", "s/2+="));
+        assert_eq!(found.session_token, None);
+    }
+}
+
 #[test]
 fn anonymous_origin_has_no_credentials() {
     assert!(CredentialCache::new(CredentialSource::Anonymous, context(&[])).is_none());
@@ -79,10 +97,10 @@ async fn missing_credentials_name_reason() {
         (
             CredentialSource::Static {
                 access_key_id: "AKIA1".into(),
-                secret_access_key: Secret::new(""),
+                secret_access_key: Secret::new(" \n"),
                 session_token: None,
             },
-            "the access key ID or the secret access key is empty",
+            "the access key ID or the secret access key is blank; set both, or remove both",
         ),
     ] {
         assert_eq!(

@@ -116,6 +116,29 @@ async fn signature_covers_host_and_amz_fields() {
     assert!(!authorization.contains("secret"));
 }
 
+#[tokio::test]
+async fn only_amz_fields_are_signed() {
+    let lab = endpoint("http://s3.lab:9000", Addressing::Path).unwrap();
+    let url = lab.object(object("b", "k")).unwrap();
+    let credential = Credential {
+        access_key_id: "AKIAEXAMPLE".into(),
+        secret_access_key: "secret".into(),
+        session_token: None,
+        expires_in: None,
+    };
+    let fields = HeaderMap::from_iter(
+        [("x-amz-request-payer", "requester"), ("x-gateway-key", "one"), ("accept", "a/b")]
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value))),
+    );
+    let headers = lab.sign(&Method::GET, &url, fields, &credential).await.unwrap();
+    let authorization = headers["authorization"].to_str().unwrap();
+    assert!(
+        authorization.contains("SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-request-payer,"),
+        "{authorization}"
+    );
+    assert_eq!((&headers["x-gateway-key"], &headers["accept"]), (&"one".parse().unwrap(), &"a/b".parse().unwrap()));
+}
+
 proptest! {
     #[test]
     fn keys_round_trip_or_are_refused(key in "\\PC{1,20}|[./%\\\\ ]{1,12}") {

@@ -113,19 +113,24 @@ async fn silent_server_hits_stall_timeout() {
     let part = "HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nab";
     // Short enough to wait for, long enough for a busy machine to deliver a reply head.
     let stall = stretch(Duration::from_millis(400));
-    let assert_stalls = async |sent: &str, after: Duration| {
+    let assert_stalls = async |sent: &str, kind: &str, message: &str| {
         let server = ScriptedServer::start([Act::Stall(sent.to_owned())]).await;
         let origins = Origins::new(Vec::new(), Timeouts { connect: stall, stall }).unwrap();
         let error = error(&origins, &server.url("/a"), Some((2, 6))).await;
-        assert!(matches!(error, OriginError::Stalled { .. }), "{error}");
         assert!(error.is_transient());
-        assert_eq!(error.to_string(), format!("{} sent nothing for {} s", server.url("/a"), after.as_secs_f32()));
+        let message = message.replace("URL", &server.url("/a")).replace("HOST", &server.address.to_string());
+        assert_eq!((error.kind(), error.to_string()), (kind, message));
     };
     // In the body one stall timeout; before the head, the connect timeout in addition.
+    let silent = format!(
+        "HOST accepted the connection but did not answer the HTTP request within {} s",
+        (stall * 2).as_secs_f32()
+    );
+    let stalled = format!("URL sent nothing for {} s", stall.as_secs_f32());
     tokio::join!(
-        assert_stalls(part, stall),
-        assert_stalls("HTTP/1.1 206 Par", stall * 2),
-        assert_stalls("", stall * 2)
+        assert_stalls(part, "stalled", &stalled),
+        assert_stalls("HTTP/1.1 206 Par", "no-answer", &silent),
+        assert_stalls("", "no-answer", &silent)
     );
 }
 
@@ -140,7 +145,8 @@ async fn error_statuses_are_classified() {
     .await;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(9)));
     let error =
-        assert_error("HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", None, "status", "URL answered 500").await;
+        assert_error("HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", None, "status", "URL answered 500: oops")
+            .await;
     assert!(error.is_transient());
     assert_error("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", None, "not-found", "URL does not exist").await;
     assert_error(
@@ -150,6 +156,37 @@ async fn error_statuses_are_classified() {
         "URL sent an invalid reply: it answered 206 without Content-Range",
     )
     .await;
+}
+
+#[tokio::test]
+async fn error_page_is_named_by_title() {
+    for (status, kind, message) in [
+        ("403 No", "access-denied", "(403: an HTML page with the title \"Sign in\")"),
+        ("404 No", "not-found", "URL does not exist (404: an HTML page with the title \"Sign in\")"),
+        ("502 Bad Gateway", "status", "URL answered 502: an HTML page with the title \"Sign in\""),
+        ("503 No", "throttled", "HOST asks to slow down (503: an HTML page with the title \"Sign in\")"),
+    ] {
+        let page = "<!DOCTYPE html><html><title>Sign in</title></html>";
+        let answer =
+            format!("HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}", page.len());
+        let server = ScriptedServer::replying(answer).await;
+        let url = server.url("/a.img");
+        let error = error(&plain(), &url, None).await;
+        let message = message.replace("URL", &url).replace("HOST", &server.address.to_string());
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains(&message), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn sent_secret_is_not_quoted() {
+    let page = "<html><title>unknown key hush-hush</title></html>";
+    let server =
+        ScriptedServer::replying(format!("HTTP/1.1 401 No\r\nContent-Length: {}\r\n\r\n{page}", page.len())).await;
+    let headers = vec![("X-Api-Key".to_owned(), Secret::new("hush-hush"))];
+    let origins = origins(vec![OriginSettings { headers, ..settings(&server.url("/")) }]);
+    let error = error(&origins, &server.url("/a"), None).await.to_string();
+    assert!(error.contains("unknown key …") && !error.contains("hush"), "{error}");
 }
 
 #[tokio::test]
@@ -171,21 +208,95 @@ async fn changed_object_is_detected() {
     assert!(requests[1].contains("\r\nif-unmodified-since: Tue, 15 Nov 1994 12:45:26 GMT\r\n"), "{requests:?}");
 }
 
-#[tokio::test]
-async fn redirect_drops_secret_header_fields() {
-    let there = ScriptedServer::replying("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").await;
-    let here = ScriptedServer::start([
-        Act::Reply("HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()),
-        Act::Reply(format!("HTTP/1.1 307 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", there.url("/c"))),
-    ])
-    .await;
+fn redirect_to(location: &str) -> Act {
+    Act::Reply(format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+}
+
+fn body() -> Act {
+    Act::Reply("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx".to_owned())
+}
+
+/// An origin that sends a secret to what `matched` covers.
+fn with_secret(matched: &str) -> Origins {
     let headers = vec![("X-Api-Key".to_owned(), Secret::new("hush"))];
-    let origins = origins(vec![OriginSettings { headers, ..settings(&here.url("/")) }]);
-    assert_eq!(read(&origins, &here.url("/a"), None).await.unwrap(), b"x");
-    let requests = here.requests();
-    assert!(requests[0].starts_with("GET /a ") && requests[0].contains("\r\nx-api-key: hush\r\n"), "{requests:?}");
-    assert!(requests[1].starts_with("GET /b ") && requests[1].contains("\r\nx-api-key: hush\r\n"), "{requests:?}");
-    assert!(!there.requests()[0].contains("hush"), "{:?}", there.requests());
+    origins(vec![OriginSettings { headers, ..settings(matched) }])
+}
+
+/// The target of each request, and whether it had the secret.
+fn secrets_in(server: &ScriptedServer) -> Vec<(String, bool)> {
+    let target = |request: &String| request.split(' ').nth(1).unwrap().to_owned();
+    server.requests().iter().map(|request| (target(request), request.contains("hush"))).collect()
+}
+
+#[tokio::test]
+async fn redirect_keeps_secrets_inside_match() {
+    let there = ScriptedServer::start([body()]).await;
+    let here = ScriptedServer::start([redirect_to("/priv/b"), redirect_to(&there.url("/priv/c"))]).await;
+    let origins = with_secret(&here.url("/priv/"));
+    assert_eq!(read(&origins, &here.url("/priv/a"), None).await.unwrap(), b"x");
+    assert_eq!(secrets_in(&here), [("/priv/a".to_owned(), true), ("/priv/b".to_owned(), true)]);
+    assert_eq!(secrets_in(&there), [("/priv/c".to_owned(), false)]);
+}
+
+#[tokio::test]
+async fn redirect_to_sibling_path_drops_secrets() {
+    for location in ["/other/k", "../private/k", "/priv/%2e%2e/k", "/priv/..%2fk", "/priv", "/priv/b/..;/..;/k"] {
+        let here = ScriptedServer::start([redirect_to(location), body()]).await;
+        assert_eq!(read(&with_secret(&here.url("/priv/")), &here.url("/priv/a"), None).await.unwrap(), b"x");
+        let sent: Vec<_> = secrets_in(&here).into_iter().map(|(_, secret)| secret).collect();
+        assert_eq!(sent, [true, false], "{location}");
+    }
+}
+
+#[tokio::test]
+async fn redirect_back_does_not_restore_secrets() {
+    let refused = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
+    let here =
+        ScriptedServer::start([redirect_to("/other"), redirect_to("/priv/b"), Act::Reply(refused.to_owned())]).await;
+    let error = error(&with_secret(&here.url("/priv/")), &here.url("/priv/a"), None).await;
+    let sent = secrets_in(&here);
+    assert_eq!(sent.iter().map(|(_, secret)| *secret).collect::<Vec<_>>(), [true, false, false], "{sent:?}");
+    assert!(error.to_string().contains("to anonymous (it redirects out of the origin's match"), "{error}");
+}
+
+#[tokio::test]
+async fn redirect_with_user_information_is_refused() {
+    assert_error(
+        "HTTP/1.1 302 Found\r\nLocation: http://user:hunter2@127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+        None,
+        "bad-reply",
+        "URL sent an invalid reply: it redirects to an address with a user name or a password",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn other_spellings_get_no_secrets() {
+    for (matched, path) in [
+        ("/priv", "/private-else/k"),
+        ("/priv/", "/priv/../other/k"),
+        ("/priv/", "/priv/..%2Fother/k"),
+        ("/priv/", "//priv/k"),
+        ("/priv/", "/priv"),
+    ] {
+        let server = ScriptedServer::start([body()]).await;
+        read(&with_secret(&server.url(matched)), &server.url(path), None).await.unwrap();
+        assert!(secrets_in(&server).iter().all(|(_, secret)| !secret), "{matched} {path}");
+    }
+    let server = ScriptedServer::start([body()]).await;
+    read(&with_secret("http://127.0.0.1"), &server.url("/k"), None).await.unwrap();
+    assert!(!secrets_in(&server)[0].1, "another port is another server");
+    let server = ScriptedServer::start([body()]).await;
+    let spelled = format!("HTTP://0x7f.1:0{}/%70riv/k", server.address.port());
+    read(&with_secret(&server.url("/priv/")), &spelled, None).await.unwrap();
+    assert!(secrets_in(&server)[0].1, "the same place in another spelling");
+}
+
+#[tokio::test]
+async fn unmatched_bucket_gets_no_credentials() {
+    let source = source("s3://named-by-a-catalog/key");
+    assert_eq!(plain().identity(&source).await.unwrap(), "anonymous");
+    assert!(plain().route(&source).unwrap().anonymous);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::fake::{Act, RealS3, ScriptedServer};
 use super::*;
+use crate::origin::Denial;
 
 fn lab(s3: &RealS3, credentials: CredentialSource) -> Origins {
     origins(vec![OriginSettings { endpoint: Some(s3.endpoint.clone()), credentials, ..settings("s3://") }])
@@ -66,23 +67,35 @@ async fn special_characters_in_keys_are_signed() {
 }
 
 #[tokio::test]
+async fn keys_with_question_marks_are_read() {
+    let s3 = RealS3::start().await;
+    let origins = trusted(&s3);
+    for (written, key) in
+        [("a%3Fb", "a?b"), ("%3f/x%3F", "?/x?"), ("a%253Fb", "a%3Fb"), ("v%3FversionId=1", "v?versionId=1")]
+    {
+        s3.put(key, key.as_bytes());
+        assert_eq!(read(&origins, &format!("s3://bucket/{written}"), Some((0, 99))).await.unwrap(), key.as_bytes());
+    }
+    let server = ScriptedServer::replying(answer("200 OK", "x")).await;
+    read(&scripted(&server, keys("AKIA1", "s")), "s3://bucket/a%3Fb?versionId=v1", None).await.unwrap();
+    let request = server.requests().remove(0);
+    assert!(request.starts_with("GET /bucket/a%3Fb?versionId=v1 HTTP/1.1\r\n"), "{request}");
+}
+
+#[tokio::test]
 async fn access_denied_names_identity() {
     let s3 = RealS3::start().await;
     s3.put("key", b"x");
     let url = "s3://bucket/key";
-    for (credentials, identity, code) in [
-        (keys(RealS3::KEY_ID, "wrong"), "access key AKIAIOSFODNN7EXAMPLE", "SignatureDoesNotMatch"),
-        (keys("AKIAUNKNOWN", RealS3::SECRET), "access key AKIAUNKNOWN", "NotSignedUp"),
-        (CredentialSource::Anonymous, "anonymous", "AccessDenied"),
+    for (credentials, identity, code, expected) in [
+        (keys(RealS3::KEY_ID, "wrong"), "access key AKIAIOSFODNN7EXAMPLE", "SignatureDoesNotMatch", Denial::Signature),
+        (keys("AKIAUNKNOWN", RealS3::SECRET), "access key AKIAUNKNOWN", "NotSignedUp", Denial::UnknownKey),
+        (CredentialSource::Anonymous, "anonymous", "AccessDenied", Denial::Policy),
     ] {
         let error = error(&lab(&s3, credentials), url, None).await;
-        assert!(matches!(error, OriginError::AccessDenied { .. }), "{error}");
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "s3:// refused {url} to {identity} ({code}); check the origin's credentials and the bucket's policy"
-            )
-        );
+        let OriginError::AccessDenied { denial, answer, .. } = &error else { panic!("{error}") };
+        assert_eq!((*denial, answer.code.as_str()), (expected, code));
+        assert!(error.to_string().starts_with(&format!("s3:// refused {url} to {identity} ({answer}); ")), "{error}");
     }
 }
 
@@ -91,7 +104,7 @@ async fn missing_key_and_bucket_differ() {
     let s3 = RealS3::start().await;
     let missing = error(&trusted(&s3), "s3://bucket/none", Some((0, 8))).await;
     assert!(missing.is_not_found());
-    assert_eq!(missing.to_string(), "s3://bucket/none does not exist");
+    assert!(missing.to_string().starts_with("s3://bucket/none does not exist (NoSuchKey"), "{missing}");
 
     let server = ScriptedServer::replying(answer("404 Not Found", "<Error><Code>NoSuchBucket</Code></Error>")).await;
     let missing = error(&scripted(&server, keys("AKIA1", "s")), "s3://buket/key", None).await;
@@ -99,7 +112,7 @@ async fn missing_key_and_bucket_differ() {
     assert_eq!(
         missing.to_string(),
         format!(
-            "the bucket \"buket\" does not exist at {}; check the source URL and the origin's endpoint",
+            "the bucket \"buket\" does not exist at {} (NoSuchBucket); check the source URL and the origin's endpoint",
             server.url("")
         )
     );
@@ -175,4 +188,73 @@ async fn instance_and_container_credentials_are_fetched() {
     assert!(requests[0].starts_with("PUT /latest/api/token "), "{requests:?}");
     assert!(requests[2].starts_with("GET /latest/meta-data/iam/security-credentials/role "), "{requests:?}");
     assert!(requests[3].starts_with("GET /task "), "{requests:?}");
+}
+
+#[tokio::test]
+async fn configured_header_fields_are_sent_signed() {
+    let server = ScriptedServer::replying(answer("200 OK", "x")).await;
+    let headers = [("x-amz-request-payer", "requester"), ("X-Gateway-Key", "one")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), Secret::new(value))).to_vec();
+    let endpoint = Some(server.url("").parse().unwrap());
+    let origin = OriginSettings { endpoint, credentials: keys("AKIA1", "s"), headers, ..settings("s3://") };
+    assert_eq!(read(&origins(vec![origin]), "s3://bucket/key", None).await.unwrap(), b"x");
+    let request = server.requests().remove(0);
+    for field in ["x-amz-request-payer: requester", "x-gateway-key: one"] {
+        assert!(request.contains(&format!("\r\n{field}\r\n")), "{request}");
+    }
+    assert!(request.contains("SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-request-payer,"), "{request}");
+}
+
+#[tokio::test]
+async fn signed_header_field_is_accepted() {
+    let s3 = RealS3::start().await;
+    s3.put("key", b"x");
+    let headers = vec![("x-amz-request-payer".to_owned(), Secret::new("requester"))];
+    let credentials = keys(RealS3::KEY_ID, RealS3::SECRET);
+    let endpoint = Some(s3.endpoint.clone());
+    let origin = OriginSettings { endpoint, credentials, headers, ..settings("s3://") };
+    assert_eq!(read(&origins(vec![origin]), "s3://bucket/key", Some((0, 8))).await.unwrap(), b"x");
+}
+
+#[tokio::test]
+async fn refusal_after_success_is_marked() {
+    let denied = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+    let reply = |status: &str, body: &str| {
+        Act::Reply(answer(status, body).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"))
+    };
+    let server = ScriptedServer::start([reply("403 No", denied), reply("200 OK", "x"), reply("403 No", denied)]).await;
+    let origins = scripted(&server, keys("AKIA1", "s"));
+    assert!(!error(&origins, "s3://bucket/key", None).await.is_transient(), "the origin has never answered well");
+    read(&origins, "s3://bucket/key", None).await.unwrap();
+    let refused = error(&origins, "s3://bucket/key", None).await;
+    assert!(refused.is_transient() && matches!(refused, OriginError::AccessDenied { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn expired_session_is_reloaded_once() {
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "old").unwrap();
+    let expired = "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>";
+    let reply = |status: &str, body: &str| {
+        Act::Reply(answer(status, body).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"))
+    };
+    let bad = || reply("400 Bad Request", expired);
+    let server = ScriptedServer::start([bad(), bad(), reply("200 OK", "x"), bad(), bad()]).await;
+    let credentials = CredentialSource::Static {
+        access_key_id: "ASIA1".into(),
+        secret_access_key: Secret::new("s"),
+        session_token: Some(Secret::new(format!("file:{}", token.path().display()))),
+    };
+    let origins = scripted(&server, credentials);
+    let url = "s3://bucket/key";
+    // Just read: there are no others.
+    assert!(error(&origins, url, None).await.to_string().contains("(ExpiredToken: The provided token has expired.)"));
+    for (token_text, requests) in [("new", 3), ("newest", 5)] {
+        std::fs::write(token.path(), format!("{token_text}\n")).unwrap();
+        origins.remote(&source(url)).age_credentials().await;
+        let read = read(&origins, url, None).await;
+        assert_eq!(read.is_ok(), token_text == "new", "a second refusal ends the read");
+        assert_eq!(server.requests().len(), requests);
+    }
+    assert!(server.requests()[2].contains("\r\nx-amz-security-token: new\r\n"));
 }

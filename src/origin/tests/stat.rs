@@ -61,6 +61,25 @@ async fn refused_head_reports_s3_error_code() {
 }
 
 #[tokio::test]
+async fn archived_head_is_checked_with_get() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nx-amz-storage-class: GLACIER\r\nConnection: close\r\n\r\n";
+    let refusal = "<Error><Code>InvalidObjectState</Code><Message>not valid for the storage class</Message></Error>";
+    let refused = format!("HTTP/1.1 403 No\r\nContent-Length: {}\r\n\r\n{refusal}", refusal.len());
+    let readable = "HTTP/1.1 206 P\r\nContent-Range: bytes 0-0/9\r\nContent-Length: 1\r\n\r\na".to_owned();
+    for (get, size) in [(refused, None), (readable, Some(9))] {
+        let server = ScriptedServer::start([Act::Reply(head.to_owned()), Act::Reply(get)]).await;
+        let endpoint = Some(server.url("").parse().unwrap());
+        let origins = origins(vec![OriginSettings { endpoint, ..settings("s3://") }]);
+        let stat = stat(&origins, "s3://b/a").await.stat;
+        match size {
+            Some(size) => assert_eq!(stat.unwrap().size, size),
+            None => assert!(matches!(stat, Err(OriginError::Archived { .. })), "{stat:?}"),
+        }
+        assert_eq!(server.requests().len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn signed_head_is_accepted_by_s3() {
     let s3 = RealS3::start().await;
     s3.put("a.img", b"abcdefghi");
@@ -74,8 +93,8 @@ async fn signed_head_is_accepted_by_s3() {
     assert!(stat(&good, "s3://bucket/b.img").await.stat.unwrap_err().is_not_found());
     let bad = origins(vec![origin("mistyped")]);
     let error = stat(&bad, "s3://bucket/a.img").await.stat.unwrap_err();
-    let OriginError::AccessDenied { code, .. } = &error else { panic!("{error}") };
-    assert_eq!(code, "SignatureDoesNotMatch", "a HEAD reply has no body with the code");
+    let OriginError::AccessDenied { answer, .. } = &error else { panic!("{error}") };
+    assert_eq!(answer.code, "SignatureDoesNotMatch", "a HEAD reply has no body with the code");
 }
 
 #[tokio::test]

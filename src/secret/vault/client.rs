@@ -12,6 +12,7 @@ use super::path::{VaultPath, VaultReference};
 use super::session::Session;
 use super::settings::VaultSettings;
 use super::token::renewal_delay;
+use crate::environment::{self, not_blank};
 use crate::secret::error::SecretError;
 use crate::task;
 
@@ -53,7 +54,7 @@ impl Vault {
     /// Returns the client that the environment configures. The environment is read once.
     pub(in crate::secret) fn from_environment() -> &'static Self {
         static VAULT: LazyLock<Vault> =
-            LazyLock::new(|| Vault::new(VaultSettings::read(|name| std::env::var(name).ok(), std::env::home_dir())));
+            LazyLock::new(|| Vault::new(VaultSettings::read(environment::variable, std::env::home_dir())));
         &VAULT
     }
 
@@ -74,7 +75,7 @@ impl Vault {
         let read = self.cache.try_get_with_by_ref(path, self.read(path)).await;
         let secret = read.map_err(|error| VaultError::clone(&error))?;
         match secret.fields.get(field) {
-            Some(Value::String(text)) => Ok(text.clone()),
+            Some(Value::String(text)) => not_blank(text).map(str::to_owned).ok_or(VaultError::BlankField),
             Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(value.to_string()),
             Some(_) => Err(VaultError::NotText),
             None => {

@@ -23,6 +23,18 @@ pub enum VaultError {
         /// The underlying error.
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// The TLS handshake with Vault failed.
+    #[error(
+        "TLS with Vault at {address} failed: {reason}; VAULT_CACERT can name a CA, or the certificate of Vault itself"
+    )]
+    Tls {
+        /// Vault's URL.
+        address: String,
+        /// What happened.
+        reason: String,
+        /// The underlying error.
+        source: Arc<dyn Error + Send + Sync>,
+    },
     /// Vault refuses the login.
     #[error("Vault refuses the login with {0}")]
     LoginRefused(String),
@@ -35,6 +47,9 @@ pub enum VaultError {
     /// The secret has no such field.
     #[error("the secret has no such field; it has {}", fields(.0))]
     NoField(Vec<String>),
+    /// The field has nothing but white space.
+    #[error("the field is blank; write the secret into it")]
+    BlankField,
     /// The field is a list or an object.
     #[error("the field is not a text")]
     NotText,

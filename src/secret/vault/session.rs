@@ -177,7 +177,13 @@ impl Session {
         };
         let (status, body) = receiving.await.map_err(|error| {
             let address = self.address.origin().ascii_serialization();
-            VaultError::Unreachable { address, source: Arc::new(RootCause(error.without_url())) }
+            let error = error.without_url();
+            let reason = trust::find(&error).map(|error| trust::describe(error).1);
+            let source = Arc::new(RootCause(error));
+            match reason {
+                Some(reason) => VaultError::Tls { address, reason, source },
+                None => VaultError::Unreachable { address, source },
+            }
         })?;
         match status {
             200..=299 => Ok(body),

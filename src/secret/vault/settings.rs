@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::environment::not_blank;
+
 /// The path of a pod's service account token in Kubernetes.
 const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -47,10 +49,9 @@ impl std::fmt::Debug for Login {
 }
 
 impl VaultSettings {
-    /// Reads the settings through `var`. Empty variables count as not set. White space around a value is removed: a variable
-    /// made from a file may end with a line end.
+    /// Reads the settings through `var`. Blank variables count as not set.
     pub(super) fn read(var: impl Fn(&str) -> Option<String>, home: Option<PathBuf>) -> Self {
-        let var = |name: &str| var(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let var = |name: &str| not_blank(&var(name)?).map(str::to_owned);
         let kubernetes = || {
             Some(Login::Kubernetes {
                 role: var("VAULT_K8S_ROLE")?,
