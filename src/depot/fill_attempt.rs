@@ -15,17 +15,13 @@ use super::ladder::Rung;
 use super::lanes::Lanes;
 use super::pace::Pace;
 use super::partial_state::PartialState;
-use super::resuming_read::ResumingRead;
+use super::resuming_read::{LENGTH_SLACK, ResumingRead};
 use super::source_access::SourceAccess;
 use super::source_error::{AttemptError, SourceError};
 use super::source_queue::SourceQueue;
 use crate::asset::{BlockList, ByteRange, Digest, VerifiedDigest, Verifier};
 use crate::cache::Entry;
 use crate::task::blocking;
-
-/// How many bytes longer than the known size a stream may say to be: lengths that are wrong by one, or by a line end, occur.
-/// A larger difference is another object, which is not read to its end.
-const LENGTH_SLACK: u64 = 2;
 
 /// The largest body of unknown length, in bytes, that is read only once: kernels and files of installers fit.
 const MEASURED_IN_MEMORY: u64 = 32 << 20;
@@ -44,17 +40,19 @@ impl FillTask {
         if let (None, Some(size)) = (&partial, known_size) {
             *partial = Some(self.open_partial(size, block_list).await?);
         }
-        if partial.is_none() && access.rung() == Rung::Measured {
+        if known_size.is_none() && access.rung() == Rung::Measured {
             let (size, bytes) = self.measure(access, queue).await?;
-            let state = partial.insert(self.open_partial(size, block_list).await?);
+            known_size = Some(size);
+            self.discard_other_size(partial, access, size).await?;
+            let state = match partial {
+                Some(state) => state,
+                None => partial.insert(self.open_partial(size, block_list).await?),
+            };
             if let Some(bytes) = bytes {
                 Arc::clone(&self.fill).write(Arc::clone(&state.partial), 0, bytes).await?;
                 state.single_stream = state.reused == 0;
                 return self.complete(state, access, queue, None).await;
             }
-        }
-        if access.rung() == Rung::Measured {
-            known_size = known_size.or(partial.as_ref().map(|state| state.partial.size()));
         }
         let range = match partial {
             // The reply to the first part reports the size.

@@ -192,7 +192,7 @@ fn respond(
             Fault::CutAfter { .. } | Fault::StallAfter { .. } | Fault::ChangeAfter { .. } => {}
             Fault::AlwaysChange => etag = format!("v{requests}"),
             Fault::HoldFrom { at } => body.hold = Some(*at),
-            Fault::Drip { at, times } if *times > 0 && range.contains(at) => {
+            Fault::Drip { at, times } if *times > 0 && range.end > *at => {
                 *times -= 1;
                 body.drip = Some(*at);
             }

