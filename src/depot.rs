@@ -6,15 +6,19 @@
 //! cached.
 
 mod activity;
+mod around_cache;
 mod blob;
 mod blob_stream;
 mod block_lists;
 mod bypass;
+mod bypass_reader;
+mod bypasses;
 mod cache_state;
 mod claim;
 mod error;
 mod events;
 mod eviction;
+mod eviction_log;
 mod facade;
 mod fill;
 mod fill_attempt;
@@ -30,6 +34,7 @@ mod ladder;
 mod lanes;
 mod lookup;
 mod negative_cache;
+mod not_stored;
 mod outcome;
 mod pace;
 mod part_fetcher;
@@ -45,6 +50,7 @@ mod reader;
 mod resuming_read;
 mod retention;
 mod settings;
+mod shared_bypass;
 mod snapshot;
 mod source_access;
 mod source_error;

@@ -424,7 +424,7 @@ impl Default for Credentials {
 pub(super) struct Asset {
     /// Name under which it is served: `/assets/NAME` over HTTP, NAME over TFTP.
     pub(super) name: Written<Name>,
-    /// Where to fetch it, in the order of preference.
+    /// Where to fetch it, in the order of preference. A question mark in an S3 key is written `%3F`.
     #[schemars(length(min = 1))]
     pub(super) sources: Vec<Written<Source>>,
     /// SHA-256 of its bytes. Nothing else is ever served under the name.

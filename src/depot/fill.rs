@@ -112,6 +112,11 @@ impl Fill {
         self.state.lock().clone()
     }
 
+    /// Whether the fill has ended without the blob.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(*self.state.lock(), FillState::Failed(_))
+    }
+
     /// The progress. Never held across an await or a system call.
     pub(super) fn progress(&self) -> MutexGuard<'_, FillProgress> {
         self.progress.lock()

@@ -13,6 +13,7 @@ use super::fill_guard::{FillEnd, FillGuard};
 use super::fill_history::FillHistory;
 use super::fill_state::FillState;
 use super::negative_cache::NegativeEntries;
+use super::not_stored::{Leftover, NotStored, Remains};
 use super::outcome::FillOutcome;
 use super::partial_state::PartialState;
 use super::settings::FillSettings;
@@ -82,9 +83,6 @@ impl FillTask {
         };
         self.fill.wait_idle().await;
         guard.set_end(end, partial.map_or(stored, |state| state.reused));
-        // The readers no longer wait.
-        drop(guard);
-        blocking(move || self.cache.save_records()).await;
     }
 
     /// Tries the sources in order until one provides the blob, or several together.
@@ -95,25 +93,25 @@ impl FillTask {
         let mut queue = SourceQueue::new(asset, self.negative.clone(), self.sources.iter().map(access));
         while let Some(mut access) = queue.next() {
             let attempt = self.attempt(&mut access, &mut queue, block_list, partial).await;
+            self.fill.wait_idle().await;
             let error = match attempt {
                 Ok(entry) => {
                     return FillEnd { outcome: FillOutcome::Complete, state: FillState::Complete(entry), detail: None };
                 }
                 Err(AttemptError::Failed(SourceError::Panicked(error))) => return FillEnd::panicked(error),
                 Err(AttemptError::Failed(SourceError::Cache(error))) => {
-                    return not_stored(&error, partial.as_ref()).await;
+                    return self.not_stored(&error, partial.as_ref()).await;
                 }
                 Err(AttemptError::Failed(error)) => Some(error),
                 Err(AttemptError::Settled) => None,
             };
-            self.fill.wait_idle().await;
             let Some(error) = error else { continue };
             let spoiled = error.spoiled(access.source());
             let single_stream = partial.as_ref().is_none_or(|state| state.single_stream);
             if let (Some(state), Some(Spoiled { verified_too, fault })) = (partial.as_mut(), spoiled)
                 && let Err(error) = state.reset(&self.fill, verified_too, fault).await
             {
-                return not_stored(&error, partial.as_ref()).await;
+                return self.not_stored(&error, partial.as_ref()).await;
             }
             queue.settle(access, error, single_stream);
         }
@@ -165,13 +163,29 @@ impl FillTask {
         let reused = self.fill.progress().written();
         Ok(PartialState { partial, reused, single_stream: false })
     }
-}
 
-/// The end of a fill that the cache cannot store: its readers bypass the cache.
-async fn not_stored(error: &CacheError, partial: Option<&PartialState>) -> FillEnd {
-    if let Some(state) = partial {
-        state.discard().await;
+    /// The end of a fill that the cache cannot store. If every byte was written before the disk failed, the readers get all
+    /// of them; else they bypass the cache.
+    async fn not_stored(&self, error: &CacheError, partial: Option<&PartialState>) -> FillEnd {
+        let reason = error_chain(error).to_string();
+        let leftover = match partial.map(|state| Arc::clone(&state.partial)) {
+            None => Leftover::Nothing,
+            Some(partial) => {
+                let (prefix, is_complete) = {
+                    let progress = self.fill.progress();
+                    (progress.hashed().clone(), progress.is_complete())
+                };
+                blocking(move || match is_complete.then(|| partial.open_not_kept()) {
+                    Some(Ok(entry)) => Leftover::Whole(entry),
+                    _ => {
+                        partial.discard();
+                        Leftover::Part(Arc::new(Remains { partial, prefix }))
+                    }
+                })
+                .await
+            }
+        };
+        let state = FillState::NotStored(NotStored { reason: reason.clone(), leftover });
+        FillEnd { outcome: FillOutcome::NoSpace, state, detail: Some(reason) }
     }
-    let reason = error_chain(error).to_string();
-    FillEnd { outcome: FillOutcome::NoSpace, state: FillState::NotStored(reason.clone()), detail: Some(reason) }
 }

@@ -12,6 +12,7 @@ mod reconfigure;
 mod resume;
 mod slow;
 mod sources;
+mod storage;
 mod unreadable;
 mod unverified;
 
@@ -60,6 +61,7 @@ struct TestDepot {
     settings: FillSettings,
     max_size: u64,
     stall: Duration,
+    /// The fault points of the cache, from the next [`TestDepot::reopen`] on.
     faults: FaultPoints,
 }
 

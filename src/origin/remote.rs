@@ -62,8 +62,8 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// The client for source URLs that no configured origin matches. It has no credentials: whoever may name sources, such as
-    /// the author of a shared catalog, must not decide where those of this machine go.
+    /// The client for source URLs that no configured origin matches. It has no credentials: the author
+    /// of a shared catalog may name sources, but must not decide where the credentials of this machine go.
     pub(super) fn unmatched(roots: &RootCertStore, timeouts: Timeouts) -> Result<Self, OriginError> {
         let settings = OriginSettings {
             prefix: SourcePrefix::any_bucket(),

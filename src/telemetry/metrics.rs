@@ -66,6 +66,11 @@ fn describe() {
     describe_gauge!("bootdepot_cache_entries", "Blobs in the cache, by state");
     describe_gauge!("bootdepot_cache_limit_bytes", Unit::Bytes, "Size limit of the cache");
     describe_gauge!("bootdepot_cache_free_bytes", Unit::Bytes, "Free bytes on the cache's file system");
+    describe_gauge!(
+        "bootdepot_cache_missing_free_bytes",
+        Unit::Bytes,
+        "Bytes that are missing to min_free on the cache's file system, and that no eviction frees"
+    );
     describe_gauge!("bootdepot_cache_writable", "1 while blobs can be added to the cache, else 0");
     describe_counter!("bootdepot_evictions_total", "Blobs evicted to free space");
     describe_counter!("bootdepot_scrub_blobs_total", "Blobs verified by scrubs, by result");
