@@ -15,6 +15,7 @@
 //! A name proves nothing. A blob is *verified* only while its file has the identity (inode, size, times) that was recorded
 //! when its bytes were hashed. Any other blob is *unverified*: it is hashed before the last byte of it is served.
 
+mod block_digests;
 mod checked_line;
 mod dir;
 mod entry;
@@ -26,6 +27,7 @@ mod index;
 mod inspection;
 mod lock;
 mod map;
+mod obstruction;
 mod partial;
 mod parts;
 mod record;

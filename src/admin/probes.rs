@@ -28,13 +28,13 @@ async fn health() -> &'static str {
     "ok\n"
 }
 
-/// 200, or 503 with one line for each problem that keeps machines from booting.
+/// 200, or 503 with one line for each problem that keeps machines from booting. Warnings follow, one line each.
 async fn ready(State(state): State<AdminState>) -> Response {
-    match state.boot.problems().as_slice() {
-        [] => "ready\n".into_response(),
-        problems => {
-            let retry_after = [(RETRY_AFTER, RETRY_SECONDS.to_string())];
-            (StatusCode::SERVICE_UNAVAILABLE, retry_after, format!("{}\n", problems.join("\n"))).into_response()
-        }
+    let (problems, warnings) = (state.boot.problems(), state.boot.warnings());
+    let lines = |first: Vec<String>| format!("{}\n", [first, warnings].concat().join("\n"));
+    if problems.is_empty() {
+        return lines(vec!["ready".to_owned()]).into_response();
     }
+    let retry_after = [(RETRY_AFTER, RETRY_SECONDS.to_string())];
+    (StatusCode::SERVICE_UNAVAILABLE, retry_after, lines(problems)).into_response()
 }

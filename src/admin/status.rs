@@ -9,7 +9,7 @@ use crate::api::{Active, Amount, CacheView, OriginView, Status, Totals};
 pub(super) fn current_status(state: &AdminState) -> Status {
     let (boot, depot) = (&state.boot, state.boot.depot());
     let cache = depot.cache();
-    let (cache_stats, trouble) = (cache.stats(), cache.writable().err());
+    let (cache_stats, trouble) = (cache.stats(), cache.writable().err().or(cache.shortage()));
     let amount = |bytes, entries: usize| Amount { bytes, entries: entries as u64 };
     let (totals, troubles) = (depot.transfer_totals(), boot.problems());
     let origins: Vec<OriginView> = depot.origins().into_iter().map(Into::into).collect();
@@ -19,7 +19,7 @@ pub(super) fn current_status(state: &AdminState) -> Status {
         started: state.started,
         now: Timestamp::now(),
         ready: troubles.is_empty(),
-        troubles: troubles.into_iter().chain(depot.pin_problem()).collect(),
+        troubles: troubles.into_iter().chain(boot.warnings()).chain(depot.pin_problem()).collect(),
         listeners: state.listeners.clone(),
         cache: CacheView {
             dir: cache.dir().display().to_string(),

@@ -23,7 +23,8 @@ pub struct Status {
     pub now: Timestamp,
     /// Whether machines can boot: there are no problems that keep one from it.
     pub ready: bool,
-    /// The problems, a sentence each; also that operators' pins cannot be read, which keeps no machine from booting.
+    /// The problems, a sentence each; also those that keep no machine from booting: that operators' pins cannot be read, or
+    /// that the disk has too little space.
     pub troubles: Vec<String>,
     /// Where it listens.
     pub listeners: Vec<Listener>,

@@ -164,8 +164,20 @@ pub async fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
             }
         }
     }
-    // Errors of the local files exist with the copy as well.
-    let config = complete(&draft, copy.clone()).await.map_err(|errors| wrong.unwrap_or(errors))?;
+    let (config, copy) = match complete(&draft, copy.clone()).await {
+        Ok(config) => (config, copy),
+        // The copy may be one that this node's settings, or this version, do not allow.
+        Err(with_copy) => match complete(&draft, None).await {
+            Ok(config) => {
+                if errors.is_empty() {
+                    errors = with_copy.iter().map(ToString::to_string).collect();
+                }
+                (config, None)
+            }
+            // Errors of the local files exist with the copy as well.
+            Err(_) => return Err(wrong.unwrap_or(with_copy)),
+        },
+    };
     if check.error.is_none() && errors.is_empty() {
         return Ok(Loaded { config, check: Some(check), errors });
     }
@@ -236,7 +248,7 @@ fn stand_in(url: &SourceUrl, copy: Option<&CatalogText>, check: &CatalogCheck, e
             let since = Timestamp::try_from(copy.since).unwrap_or_default();
             format!("using the copy last modified at {since}")
         }
-        None => "there is no copy, so only the local files are used".to_owned(),
+        None => "there is no usable copy, so only the local files are used".to_owned(),
     };
     format!("{why}; {instead}")
 }

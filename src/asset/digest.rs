@@ -136,6 +136,11 @@ impl Verifier {
         self.length
     }
 
+    /// The digest of the bytes so far.
+    pub fn digest(&self) -> Digest {
+        Digest(self.state.clone().finalize().into())
+    }
+
     /// Returns the verified digest if the bytes have the digest `expected`. Otherwise fails with the digest that they have.
     pub fn verify(self, expected: &Digest) -> Result<VerifiedDigest, Digest> {
         let found = Digest(self.state.finalize().into());

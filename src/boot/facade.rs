@@ -223,6 +223,11 @@ impl Boot {
         [Vec::from_iter(own), self.shared.depot.readiness_problems(), self.shared.releases.problems()].concat()
     }
 
+    /// Returns what keeps no machine from booting and needs an operator all the same, a sentence for each.
+    pub fn warnings(&self) -> Vec<String> {
+        self.shared.depot.warnings()
+    }
+
     /// Records why the configuration is incomplete, as a sentence. The server is not ready until this is `None` again.
     pub fn set_config_problem(&self, problem: Option<String>) {
         *self.shared.config_problem.lock() = problem;

@@ -10,12 +10,16 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::FallocateFlags;
 
 use super::CacheError;
+use super::obstruction::{self, Needed};
 use crate::asset::Digest;
 use crate::durable_file::{DurableFile, open_regular};
 use crate::fault_points::FaultPoints;
 
 /// The most buffers that `pwritev(2)` accepts (`IOV_MAX` of `<linux/uio.h>`).
 const MAX_BUFFERS: usize = 1024;
+
+/// The name of the file that a probe writes.
+pub(super) const PROBE_NAME: &str = "probe";
 
 /// How much older than its admission the mtime of a blob is. File systems count in steps of at most two seconds.
 const SEALED_AGE: Duration = Duration::from_secs(10);
@@ -97,22 +101,30 @@ impl Dir {
             return Ok(());
         }
         self.fault_point("create", path)?;
+        if path != self.quarantine() {
+            self.clear(path, Needed::Directory)?;
+        }
         fs::DirBuilder::new().mode(0o755).create(path).map_err(CacheError::io("create", path))?;
         self.sync_dir(path.parent().unwrap_or(&self.root))
     }
 
-    /// Checks that files can be created and written, by doing so.
-    pub(super) fn probe(&self) -> Result<(), CacheError> {
-        let path = self.root.join("probe");
+    /// Checks that a fill can be stored: creates a file where partials are, writes it, and renames it to where blobs are.
+    /// With `durable` it also waits until the file is on the disk. Only one thread may do so at a time.
+    pub(super) fn probe(&self, durable: bool) -> Result<(), CacheError> {
+        let (path, admitted) = (self.partials().join(PROBE_NAME), self.blobs().join(PROBE_NAME));
         let file = self.create(&path)?;
         let written = self.write(&file, &path, 0, &mut [IoSlice::new(b"bootdepot")]);
-        self.remove(&path)?;
-        written
+        let synced = written.and_then(|()| if durable { self.sync(&file, &path) } else { Ok(()) });
+        let renamed = synced.and_then(|()| self.rename(&path, &admitted));
+        self.remove(if renamed.is_ok() { &admitted } else { &path })?;
+        renamed
     }
 
-    /// Creates a file to read and write. Whatever has its name is removed first, never written to: it may be a link.
+    /// Creates a file to read and write. A file of its name is removed first, never written to: it may be a link. Anything else
+    /// of its name is moved aside.
     pub(super) fn create(&self, path: &Path) -> Result<File, CacheError> {
         self.fault_point("create", path)?;
+        self.clear(path, Needed::File)?;
         let create = || {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -230,16 +242,23 @@ impl Dir {
             .map_err(CacheError::io("seal", path))
     }
 
-    /// Renames a file.
+    /// Renames a file. What is in the way and no file is moved aside.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), CacheError> {
         self.fault_point("rename", to)?;
+        self.clear(to, Needed::File)?;
         fs::rename(from, to).map_err(CacheError::io("rename to", to))
     }
 
-    /// Removes a file. Succeeds if it does not exist.
+    /// Clears a path of what the cache does not need there.
+    fn clear(&self, path: &Path, needed: Needed) -> Result<(), CacheError> {
+        obstruction::clear(path, needed, &self.quarantine()).map_err(CacheError::io("clear", path))
+    }
+
+    /// Removes a file. Succeeds if it does not exist. A directory in its place is moved aside.
     pub(super) fn remove(&self, path: &Path) -> Result<(), CacheError> {
         self.fault_point("remove", path)?;
         match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => self.clear(path, Needed::File),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CacheError::io("remove", path)(error)),
             _ => Ok(()),
         }
@@ -250,6 +269,15 @@ impl Dir {
     pub(super) fn remove_partial(&self, digest: &Digest) -> Result<(), CacheError> {
         self.remove(&self.log(digest))?;
         self.remove(&self.partial(digest))
+    }
+
+    /// Removes a blob, and its subdirectory if that is empty now: each takes an inode.
+    pub(super) fn remove_blob(&self, digest: &Digest) -> Result<(), CacheError> {
+        let path = self.blob(digest);
+        self.remove(&path)?;
+        // Fails unless it is empty.
+        let _ = path.parent().map(fs::remove_dir);
+        Ok(())
     }
 
     /// Bytes that are free on the file system for this process; `u64::MAX` if the system does not report it.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, ReadWriteFlags};
 
+use super::block_digests::BlockDigests;
 use super::identity::Identity;
 use super::map::Mapping;
 use crate::asset::{ByteRange, Digest};
@@ -32,6 +33,8 @@ pub(super) struct OpenBlob {
     /// The identity of the file when it was opened.
     identity: Identity,
     mapping: OnceLock<Mapping>,
+    /// Set for a file that the cache does not keep: each read is verified.
+    blocks: Option<BlockDigests>,
 }
 
 /// Some pages of a blob, which keep it mapped and protected.
@@ -64,6 +67,9 @@ impl Entry {
     /// Fails with [`io::ErrorKind::InvalidInput`] if the range ends beyond the blob.
     pub fn read(&self, range: ByteRange) -> io::Result<Bytes> {
         let length = self.length(range)?;
+        if let Some(blocks) = &self.blob.blocks {
+            return blocks.read(&self.blob.file, self.size(), range);
+        }
         let mut bytes = Vec::with_capacity(length);
         while bytes.len() < length {
             let at = range.start + bytes.len() as u64;
@@ -80,7 +86,7 @@ impl Entry {
 
     /// Reads the bytes of `range` into new memory. `None` if not all of them are in the page cache. Never blocks.
     pub fn read_resident(&self, range: ByteRange) -> Option<Bytes> {
-        let length = self.length(range).ok()?;
+        let length = self.length(range).ok().filter(|_| self.blob.blocks.is_none())?;
         let mut bytes = vec![0; length];
         let mut filled = 0;
         while filled < length {
@@ -104,6 +110,9 @@ impl Entry {
         if self.length(range)? == 0 {
             return Ok(Bytes::new());
         }
+        if self.blob.blocks.is_some() {
+            return self.read(range);
+        }
         self.blob.mapping()?.populate(&self.blob.file, range)?;
         Ok(self.window(range))
     }
@@ -112,6 +121,9 @@ impl Entry {
     pub fn map_resident(&self, range: ByteRange) -> Option<Bytes> {
         if self.length(range).ok()? == 0 {
             return Some(Bytes::new());
+        }
+        if self.blob.blocks.is_some() {
+            return None;
         }
         let mapping = self.blob.mapping().ok()?;
         // Residence is checked each time because the kernel may have reclaimed the pages. The page table is filled once,
@@ -144,7 +156,15 @@ impl fmt::Debug for Entry {
 
 impl OpenBlob {
     pub(super) fn new(digest: Digest, file: File, identity: Identity) -> Self {
-        Self { digest, file, identity, mapping: OnceLock::new() }
+        Self { digest, file, identity, mapping: OnceLock::new(), blocks: None }
+    }
+
+    /// A file of verified bytes that the cache does not keep. Fails with [`io::ErrorKind::InvalidData`] if the file does not
+    /// have the digest.
+    pub(super) fn not_kept(digest: Digest, file: File) -> io::Result<Self> {
+        let identity = Identity::of(&file)?;
+        let blocks = BlockDigests::of(&file, identity.size, &digest)?;
+        Ok(Self { blocks: Some(blocks), ..Self::new(digest, file, identity) })
     }
 
     /// The identity of the file when it was opened.
@@ -154,12 +174,17 @@ impl OpenBlob {
 
     /// Whether the file is as it was when it was opened. One system call, which does not wait for the disk.
     pub(super) fn is_unchanged(&self) -> bool {
+        self.blocks.is_some() || self.identity.is_of(&self.file).unwrap_or(false)
+    }
+
+    /// The same, where it may block.
+    pub(super) fn has_its_identity(&self) -> bool {
         Identity::of(&self.file).is_ok_and(|found| found == self.identity)
     }
 
     /// Whether the file has the same bytes as when it was opened, even if it was removed from the directory since.
     pub(super) fn is_intact(&self) -> bool {
-        self.identity.holds_for(&self.file).unwrap_or(false)
+        self.blocks.is_some() || self.identity.holds_for(&self.file).unwrap_or(false)
     }
 
     /// Reads into all of `buffer`, beginning at `offset`.

@@ -125,7 +125,7 @@ impl Cache {
         self.store.quarantine(digest, None)
     }
 
-    /// Returns whether blobs can be added, else the reason as one sentence. Never blocks.
+    /// Returns whether the directory can be written, else the reason as one sentence. Never blocks.
     ///
     /// This is the result of the last probe. If that is older than a few seconds, a new probe starts in the background and
     /// the next call returns its result: the cache recovers when its disk does, and a deleted directory is created again.
@@ -140,7 +140,13 @@ impl Cache {
         self.store.health.problem().map_or(Ok(()), Err)
     }
 
-    /// Probes the directory now and returns whether blobs can be added, else the reason as one sentence. Blocks.
+    /// Why nothing is added although the directory can be written: the disk has too little space, and evicting does not make
+    /// up for it. One sentence, as of the last probe or fill. Never blocks.
+    pub fn shortage(&self) -> Option<String> {
+        self.store.health.shortage()
+    }
+
+    /// Probes the directory now, evicts if other files have left less than `min_free` on the disk, and returns whether blobs can be added, else the reason as one sentence. Blocks.
     pub fn probe(&self) -> Result<(), String> {
         // The store keeps the error as a sentence.
         let _ = self.store.probe();

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::CacheError;
 use super::dir::Dir;
 use super::lock::Lock;
+use crate::error_chain::error_chain;
 
 /// How long a probe's result is used before the next probe.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
@@ -24,8 +25,12 @@ pub(super) struct Health(Mutex<State>);
 struct State {
     lock: Option<Lock>,
     problem: Option<String>,
+    /// What the disk has too little of, as one sentence.
+    shortage: Option<String>,
     probed: Option<Instant>,
     logged: Option<Instant>,
+    /// When a failure of a single path was last logged.
+    path_logged: Option<Instant>,
     probing: bool,
 }
 
@@ -33,6 +38,24 @@ impl Health {
     /// Why nothing can be added, as one sentence. `None` if blobs can be added, as of the last probe or write.
     pub(super) fn problem(&self) -> Option<String> {
         self.state().problem.clone()
+    }
+
+    /// Why blobs cannot be added although the directory can be written: the disk has too little space. As one sentence.
+    pub(super) fn shortage(&self) -> Option<String> {
+        self.state().shortage.clone()
+    }
+
+    /// Notes that the disk has too little space, or that it has enough again.
+    pub(super) fn set_shortage(&self, root: &Path, error: Option<&CacheError>) {
+        let mut state = self.state();
+        let before = std::mem::replace(&mut state.shortage, error.map(|error| sentence(root, error)));
+        match (&state.shortage, before) {
+            (Some(reason), None) => {
+                warn!(dir = %root.display(), reason, "disk full; assets are streamed without being stored");
+            }
+            (None, Some(_)) => info!(dir = %root.display(), "disk has space again"),
+            _ => {}
+        }
     }
 
     /// Returns whether it is time for a probe. If so, the caller must probe, and call [`Health::end_probe`] when done.
@@ -66,6 +89,15 @@ impl Health {
             state.logged = Some(Instant::now());
         }
         state.problem = Some(sentence);
+    }
+
+    /// Logs that an operation on one path failed while the cache as a whole can be written.
+    pub(super) fn log_bad_path(&self, error: &CacheError) {
+        let mut state = self.state();
+        if state.path_logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
+            warn!(error = %error_chain(error), "cache file not usable");
+            state.path_logged = Some(Instant::now());
+        }
     }
 
     /// Whether this process holds the directory's lock.
@@ -123,10 +155,14 @@ mod tests {
             &CacheError::io("create", Path::new("/x/partial"))(io::Error::from_raw_os_error(libc::EROFS)),
         );
         assert_eq!(health.problem().unwrap(), "[cache] dir /x cannot be written: Read-only file system");
-        health.mark_failed(root, &CacheError::NoSpace { wanted: 1, reason: "3 bytes are free".to_owned() });
-        assert_eq!(health.problem().unwrap(), "[cache] dir /x is full: 3 bytes are free");
         health.mark_writable(root);
         assert_eq!(health.problem(), None);
+        let full = CacheError::NoSpace { wanted: 1, reason: "3 bytes are free".to_owned() };
+        health.set_shortage(root, Some(&full));
+        assert_eq!(health.shortage().unwrap(), "[cache] dir /x is full: 3 bytes are free");
+        assert_eq!(health.problem(), None, "assets are streamed through");
+        health.set_shortage(root, None);
+        assert_eq!(health.shortage(), None);
     }
 
     #[test]

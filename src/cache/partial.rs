@@ -113,19 +113,15 @@ impl Partial {
     fn create(reservation: &ReservationGuard, size: u64, part_size: u64) -> Result<(File, PartLog), CacheError> {
         let (store, digest) = (reservation.store(), reservation.digest());
         let path = store.dir.partial(digest);
-        let file = store.dir.create(&path)?;
-        let unallocated = match store.dir.allocate(&file, &path, size) {
-            // The disk has less space than it reported (a quota, another writer): evict as much again.
-            Err(error) if error.is_full() => {
-                let _names = store.names();
-                let victims = store.index().evict(size.max(1)).ok_or(error)?;
-                store.remove(victims)?;
-                store.dir.allocate(&file, &path, size)?
-            }
-            other => other?,
-        };
+        let file = store.with_space(1, || store.dir.create(&path))?;
+        // The disk has less space than it reported if there is a quota or another writer.
+        let unallocated = store.with_space(size, || store.dir.allocate(&file, &path, size))?;
         store.index().set_unallocated(digest, unallocated);
-        let log = PartLog::create(&store.dir, digest, size, part_size, &parts::boot_id())?;
+        let log = store.with_space(1, || PartLog::create(&store.dir, digest, size, part_size, &parts::boot_id()));
+        let log = log.unwrap_or_else(|error| {
+            log_not_resumable(digest, &store.mark_failed(error));
+            PartLog::in_memory(&store.dir, digest, size, part_size)
+        });
         Ok((file, log))
     }
 
@@ -163,20 +159,26 @@ impl Partial {
     /// Saves a note with the partial.
     pub fn set_note(&self, note: &str) -> Result<(), CacheError> {
         let _filling = self.filling()?;
-        self.log().set_note(self.dir(), note).map_err(|error| self.failed(error))
+        let noted = self.log().set_note(self.dir(), note);
+        self.go_on_without_log(noted);
+        Ok(())
     }
 
     /// Writes `pieces`, one after the other, beginning at `offset`.
     ///
-    /// Fails with [`CacheError::NoSpace`] if the file system could not allocate the space beforehand and is full now.
+    /// Fails with [`CacheError::NoSpace`] if the file system could not allocate the space beforehand, is full now, and
+    /// nothing can be evicted.
     pub fn write_at(&self, offset: u64, pieces: &[Bytes]) -> Result<(), CacheError> {
         let _filling = self.filling()?;
         let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         if offset.checked_add(length).is_none_or(|end| end > self.size) {
             return Err(self.invalid("write", format!("{length} bytes at {offset} do not fit into {}", self.size)));
         }
-        let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        self.dir().write(&self.file, &self.path, offset, &mut slices).map_err(|error| self.failed(error))
+        let write = || {
+            let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            self.dir().write(&self.file, &self.path, offset, &mut slices)
+        };
+        self.reservation.store().with_space(length, write).map_err(|error| self.failed(error))
     }
 
     /// Reads into all of `buffer`, beginning at `offset`. Bytes that were not written yet are zero.
@@ -201,7 +203,8 @@ impl Partial {
             }
             length += self.part_size.min(self.size - start);
         }
-        self.log().add_written(self.dir(), parts).map_err(|error| self.failed(error))?;
+        let logged = self.log().add_written(self.dir(), parts);
+        self.go_on_without_log(logged);
         if self.unsynced.fetch_add(length, Ordering::Relaxed) + length >= SYNC_EVERY {
             self.sync_ahead()?;
         }
@@ -213,7 +216,8 @@ impl Partial {
         let phase = self.end_writes();
         self.check_phase(*phase)?;
         let _turn = self.syncing.lock();
-        self.discard_parts().map_err(|error| self.failed(error))?;
+        let discarded = self.discard_parts();
+        self.go_on_without_log(discarded);
         self.unsynced.store(0, Ordering::Relaxed);
         self.lost.store(false, Ordering::Relaxed);
         Ok(())
@@ -245,6 +249,8 @@ impl Partial {
         let file = Dir::open(&self.path).map_err(|error| self.failed(error))?;
         let sealed =
             Identity::of(&file).map_err(CacheError::io("stat", &self.path)).map_err(|error| self.failed(error))?;
+        // A new directory needs an inode, which the removal of another blob frees.
+        self.reservation.store().with_space(1, || self.make_shard()).map_err(|error| self.failed(error))?;
         let blob = self.rename(file, sealed, now).map_err(|error| self.failed(error))?;
         *phase = Phase::Ended;
         self.reservation.store().report();
@@ -258,7 +264,8 @@ impl Partial {
         let path = store.dir.blob(digest);
         let shard = path.parent().unwrap_or(store.dir.root());
         let _names = store.names();
-        store.dir.make_dir(shard)?;
+        // An eviction may have removed it, as an empty directory.
+        self.make_shard()?;
         store.dir.rename(&self.path, &path)?;
         // The rename changed the ctime. If the new one is unknown, the blob is hashed again at its next use.
         let identity = Identity::of(&file).unwrap_or(sealed);
@@ -277,18 +284,47 @@ impl Partial {
         Ok(blob)
     }
 
+    /// Creates the blob's directory if it does not exist.
+    fn make_shard(&self) -> Result<(), CacheError> {
+        let dir = self.dir();
+        let path = dir.blob(self.reservation.digest());
+        let shard = path.parent().unwrap_or(dir.root());
+        match dir.make_dir(shard) {
+            // Someone has removed the directories of the blobs.
+            Err(error) if error.is_missing() => dir.ensure().and_then(|()| dir.make_dir(shard)),
+            made => made,
+        }
+    }
+
+    /// Opens the bytes of a partial that could not be admitted, and discards it: they can be read, and the cache does not
+    /// keep them. All bytes are hashed, and verified again at each read, because a disk that cannot store bytes may return
+    /// others later. Blocks.
+    ///
+    /// Fails if the disk does not return bytes of the partial's digest.
+    pub fn open_not_kept(&self) -> Result<Entry, CacheError> {
+        let digest = *self.reservation.digest();
+        let opened = {
+            let _ended = self.end_writes();
+            self.file.try_clone().and_then(|file| OpenBlob::not_kept(digest, file))
+        };
+        let blob = opened.map_err(CacheError::io("read", &self.path))?;
+        self.discard();
+        Ok(Entry::new(Arc::new(blob)))
+    }
+
     /// Removes it from the disk and releases its reservation. Does nothing if it was admitted. Readers of the partial
-    /// continue to read the same file.
+    /// continue to read the same file. If it cannot be removed, no other fill gets it before the last of them has ended.
     pub fn discard(&self) {
         let mut phase = self.end_writes();
         if *phase == Phase::Ended {
             return;
         }
         *phase = Phase::Ended;
-        let _names = self.reservation.store().names();
-        if let Err(error) = self.reservation.remove() {
-            // It stays as a partial without a fill, and is evicted when space is needed.
-            self.reservation.settle();
+        let removed = {
+            let _names = self.reservation.store().names();
+            self.reservation.remove()
+        };
+        if let Err(error) = removed {
             self.failed(error);
         }
     }
@@ -299,7 +335,8 @@ impl Partial {
         self.unsynced.store(0, Ordering::Relaxed);
         let written = self.log().not_durable();
         self.dir().sync_data(&self.file, &self.path).map_err(|error| self.mark_lost(error))?;
-        self.log().add_durable(self.dir(), &written).map_err(|error| self.failed(error))?;
+        let logged = self.log().add_durable(self.dir(), &written);
+        self.go_on_without_log(logged);
         let unallocated = Dir::unallocated(&self.file, &self.path).map_err(|error| self.failed(error))?;
         self.reservation.store().index().set_unallocated(self.reservation.digest(), unallocated);
         Ok(())
@@ -312,6 +349,13 @@ impl Partial {
             debug!(error = %error_chain(&error), "partial log not removed");
         }
         self.failed(error)
+    }
+
+    /// Ignores that the log could not be stored: only a restart needs it.
+    fn go_on_without_log(&self, logged: Result<(), CacheError>) {
+        if let Err(error) = logged {
+            log_not_resumable(self.reservation.digest(), &self.failed(error));
+        }
     }
 
     fn discard_parts(&self) -> Result<(), CacheError> {
@@ -356,6 +400,10 @@ impl Partial {
     fn invalid(&self, action: &'static str, what: String) -> CacheError {
         CacheError::io(action, &self.path)(io::Error::new(io::ErrorKind::InvalidInput, what))
     }
+}
+
+fn log_not_resumable(digest: &Digest, error: &CacheError) {
+    warn!(%digest, error = %error_chain(error), "partial log not stored: a restart would begin the fill again");
 }
 
 impl fmt::Debug for Partial {

@@ -5,6 +5,9 @@
 //! forgotten, but none is invented. Appending does not wait for the disk; therefore the log records in which boot of the
 //! machine a part was written. The page cache keeps what a process wrote after the process ends; after a reboot only those
 //! parts count that were synced to the disk ([`Record::Durable`]). In any case all bytes are hashed before admission.
+//!
+//! A fill does not need the log. If the disk cannot store a record, the log is kept in memory from then on, and a restart
+//! begins the fill again.
 
 use std::fs::{self, File};
 use std::io::IoSlice;
@@ -43,7 +46,8 @@ enum Part {
 /// The written parts of a partial, and the file that records them.
 #[derive(Debug)]
 pub(super) struct PartLog {
-    file: File,
+    /// `None` if the disk failed to store a record.
+    file: Option<File>,
     path: PathBuf,
     digest: Digest,
     /// Where the next record is written. Torn bytes after it are overwritten.
@@ -68,12 +72,23 @@ impl PartLog {
         part_size: u64,
         boot: &str,
     ) -> Result<Self, CacheError> {
-        let path = dir.log(digest);
-        let file = dir.create(&path)?;
-        let parts = vec![Part::Missing; count(size, part_size)];
-        let mut log = Self { file, path, digest: *digest, end: 0, size, part_size, parts, note: None };
-        log.append(dir, &[Record::Partial { size, part_size }, Record::Boot(boot.to_owned())])?;
+        let mut log = Self::in_memory(dir, digest, size, part_size);
+        log.begin_file(dir, boot)?;
         Ok(log)
+    }
+
+    /// A log without a part that the disk does not store.
+    pub(super) fn in_memory(dir: &Dir, digest: &Digest, size: u64, part_size: u64) -> Self {
+        let (path, parts) = (dir.log(digest), vec![Part::Missing; count(size, part_size)]);
+        Self { file: None, path, digest: *digest, end: 0, size, part_size, parts, note: None }
+    }
+
+    /// Creates its file, or overwrites it.
+    fn begin_file(&mut self, dir: &Dir, boot: &str) -> Result<(), CacheError> {
+        self.file = Some(dir.create(&self.path)?);
+        self.end = 0;
+        let (size, part_size) = (self.size, self.part_size);
+        self.append(dir, &[Record::Partial { size, part_size }, Record::Boot(boot.to_owned())])
     }
 
     /// Opens the log of an earlier fill. `None` if there is none, if it is too damaged, or if the partial has another size.
@@ -91,7 +106,8 @@ impl PartLog {
             return None;
         }
         let (end, parts) = (first.len() as u64, vec![Part::Missing; count(size, first_part_size)]);
-        let mut log = Self { file, path, digest: *digest, end, size, part_size: first_part_size, parts, note: None };
+        let (file, note) = (Some(file), None);
+        let mut log = Self { file, path, digest: *digest, end, size, part_size: first_part_size, parts, note };
         let mut logged_boot = String::new();
         for line in lines {
             let Some(record) = parse(digest, line) else { break };
@@ -129,20 +145,18 @@ impl PartLog {
         self.note.as_deref()
     }
 
-    /// Records a note.
+    /// Records a note. If the disk cannot store it, fails once, and the log is kept in memory from then on.
     pub(super) fn set_note(&mut self, dir: &Dir, note: &str) -> Result<(), CacheError> {
-        self.append(dir, &[Record::Note(note.to_owned())])?;
         self.note = Some(note.to_owned());
-        Ok(())
+        self.append(dir, &[Record::Note(note.to_owned())])
     }
 
-    /// Records that these parts were written.
+    /// Records that these parts were written. Fails as [`PartLog::set_note`] does.
     pub(super) fn add_written(&mut self, dir: &Dir, parts: &[usize]) -> Result<(), CacheError> {
-        self.append(dir, &parts.iter().map(|index| Record::Written(*index)).collect::<Vec<_>>())?;
         for index in parts {
             self.mark(*index, Part::Written);
         }
-        Ok(())
+        self.append(dir, &parts.iter().map(|index| Record::Written(*index)).collect::<Vec<_>>())
     }
 
     /// The parts that are written and not synced to the disk.
@@ -150,24 +164,24 @@ impl PartLog {
         self.parts.iter().enumerate().filter(|(_, part)| **part == Part::Written).map(|(index, _)| index).collect()
     }
 
-    /// Records that these parts were synced to the disk.
+    /// Records that these parts were synced to the disk. Fails as [`PartLog::set_note`] does.
     pub(super) fn add_durable(&mut self, dir: &Dir, parts: &[usize]) -> Result<(), CacheError> {
-        self.append(dir, &parts.iter().map(|index| Record::Durable(*index)).collect::<Vec<_>>())?;
         for index in parts {
             self.mark(*index, Part::Durable);
         }
-        Ok(())
+        self.append(dir, &parts.iter().map(|index| Record::Durable(*index)).collect::<Vec<_>>())
     }
 
-    /// Discards all parts and the note: in memory at once, and on the disk so that no crash restores them.
+    /// Discards all parts and the note: in memory at once, and on the disk so that no crash restores them. If the disk fails,
+    /// the log is kept in memory from then on.
     pub(super) fn reset(&mut self, dir: &Dir, boot: &str) -> Result<(), CacheError> {
         self.parts.fill(Part::Missing);
         self.note = None;
+        self.file = None;
         // Not truncated in place: only a synced removal of the name survives a crash for certain.
         dir.remove(&self.path)?;
         dir.sync_dir(&dir.partials())?;
-        *self = Self::create(dir, &self.digest, self.size, self.part_size, boot)?;
-        Ok(())
+        self.begin_file(dir, boot)
     }
 
     /// Changes the size of the parts. A new part has the lowest state of the old parts that it overlaps.
@@ -198,6 +212,7 @@ impl PartLog {
     }
 
     fn append(&mut self, dir: &Dir, records: &[Record]) -> Result<(), CacheError> {
+        let Some(file) = &self.file else { return Ok(()) };
         // The digest, so that a record is valid in its log only.
         let (context, mut lines) = (self.digest.to_string(), String::new());
         for record in records {
@@ -205,7 +220,12 @@ impl PartLog {
                 serde_json::to_string(record).map_err(|error| CacheError::io("write", &self.path)(error.into()))?;
             lines += &checked_line::write(&context, &text);
         }
-        dir.write(&self.file, &self.path, self.end, &mut [IoSlice::new(lines.as_bytes())])?;
+        if let Err(error) = dir.write(file, &self.path, self.end, &mut [IoSlice::new(lines.as_bytes())]) {
+            self.file = None;
+            // The records that it has are true, and so it may stay.
+            let _ = dir.remove(&self.path);
+            return Err(error);
+        }
         self.end += lines.len() as u64;
         Ok(())
     }

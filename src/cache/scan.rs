@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use super::dir::Dir;
+use super::dir::{Dir, PROBE_NAME};
 use super::identity::Identity;
 use crate::asset::Digest;
 
@@ -37,7 +37,7 @@ impl Scan {
         let empty = Digest::of(b"");
         for (path, meta) in files(&dir.blobs()) {
             if !meta.is_dir() {
-                scan.foreign.push(path);
+                scan.add_foreign(path);
                 continue;
             }
             for (path, meta) in files(&path) {
@@ -61,6 +61,13 @@ impl Scan {
         scan
     }
 
+    /// Adds a file that does not belong to the cache, unless a probe that is writing it now, or was killed, made it.
+    fn add_foreign(&mut self, path: PathBuf) {
+        if path.file_name().is_none_or(|name| name != PROBE_NAME) {
+            self.foreign.push(path);
+        }
+    }
+
     /// A partial is useful if it has a log and there is no blob of its digest.
     fn partials(&mut self, dir: &Dir, blobs: &HashSet<Digest>) {
         let (mut bytes, mut logs) = (Vec::new(), HashSet::new());
@@ -69,7 +76,7 @@ impl Scan {
             match found(&if log { path.with_extension("") } else { path.clone() }, &meta) {
                 Some(it) if log => drop(logs.insert(it.digest)),
                 Some(it) => bytes.push(it),
-                None => self.foreign.push(path),
+                None => self.add_foreign(path),
             }
         }
         for it in bytes {

@@ -58,7 +58,7 @@ impl UnverifiedBlob {
     /// opened, or if it was removed from the cache. Blocks.
     pub fn admit(&self, verified: &VerifiedDigest) -> Option<Entry> {
         let is_of_file = *verified.digest() == self.digest && verified.size() == self.size();
-        if !is_of_file || !self.file.is_unchanged() {
+        if !is_of_file || !self.file.has_its_identity() {
             return None;
         }
         let proof = Proof { file: *self.file.identity(), at: SystemTime::now(), verity: None };

@@ -275,8 +275,9 @@ pub(super) struct Fill {
     /// Retries of a part before its source is given up.
     #[schemars(range(min = 0, max = 100))]
     pub(super) retries: u32,
-    /// How long an origin may send nothing before a part is requested again. An idle timeout, not a total one. The
-    /// response head may take this long in addition, at most 10 seconds, for connecting.
+    /// How long an origin may send nothing, or less than 8 KiB/s, before a part is requested again and the next source is
+    /// read too. An idle timeout, not a total one. The response head may take this long in addition, at most 10 seconds,
+    /// for connecting.
     pub(super) stall_timeout: Written<Timeout>,
     /// How long a source without the object, or with wrong bytes, is remembered before it is asked again. A source that could
     /// not be read (a timeout, 503) is asked again at the next request.
@@ -423,7 +424,7 @@ impl Default for Credentials {
 pub(super) struct Asset {
     /// Name under which it is served: `/assets/NAME` over HTTP, NAME over TFTP.
     pub(super) name: Written<Name>,
-    /// Where to fetch it, in the order of preference.
+    /// Where to fetch it, in the order of preference. A question mark in an S3 key is written `%3F`.
     #[schemars(length(min = 1))]
     pub(super) sources: Vec<Written<Source>>,
     /// SHA-256 of its bytes. Nothing else is ever served under the name.

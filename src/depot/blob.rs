@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_core::future::BoxFuture;
 use tracing::{info, warn};
 
+use super::bypass_reader::BypassReader;
 use super::error::ReadError;
 use super::facade::Depot;
 use super::settings::Delivery;
@@ -72,6 +74,11 @@ impl Blob {
             Delivery::Copied => self.entry.read(range),
         };
         read.map_err(|error| self.handle_error(range, &error))
+    }
+
+    /// Prepares a read of `range` that bypasses the cache.
+    pub(super) fn bypass(&self, range: ByteRange) -> BoxFuture<'static, BypassReader> {
+        self.depot.bypass(&self.asset, self.entry.size(), range)
     }
 
     fn handle_error(&self, range: ByteRange, error: &io::Error) -> ReadError {

@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_core::future::BoxFuture;
 use tokio::task::JoinHandle;
 
 use super::blob::Blob;
+use super::bypass_reader::BypassReader;
 use super::error::ReadError;
 use super::settings::Delivery;
 use crate::asset::ByteRange;
@@ -24,6 +26,11 @@ const LAST_FRAME: u64 = 64 << 10;
 /// A stream of a cached blob. Pages that are not in memory are read on blocking threads, one frame ahead.
 pub(super) struct BlobStream {
     blob: Blob,
+    /// The bytes that were not returned yet.
+    unsent: ByteRange,
+    /// Whether no byte was returned.
+    is_fresh: bool,
+    /// The bytes that are not being read yet.
     rest: ByteRange,
     delivery: Delivery,
     /// Frames that are being read, in order.
@@ -33,7 +40,14 @@ pub(super) struct BlobStream {
 impl BlobStream {
     /// A stream of `range`.
     pub(super) fn new(blob: Blob, range: ByteRange, delivery: Delivery) -> Self {
-        Self { blob, rest: range, delivery, pending: VecDeque::new() }
+        Self { blob, unsent: range, is_fresh: true, rest: range, delivery, pending: VecDeque::new() }
+    }
+
+    /// After an error of the disk: prepares a read of the other bytes that bypasses the cache. `None` if bytes that were
+    /// returned before may be wrong.
+    pub(super) fn bypass(&self, error: &ReadError) -> Option<BoxFuture<'static, BypassReader>> {
+        let is_safe = matches!(error, ReadError::Disk(_)) && (self.is_fresh || self.blob.is_intact());
+        is_safe.then(|| self.blob.bypass(self.unsent))
     }
 
     fn take_frame(&mut self) -> Option<ByteRange> {
@@ -60,10 +74,15 @@ impl BlobStream {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
         let frame = ready!(self.poll_frame(cx));
         let is_last = frame.is_some() && self.rest.is_empty() && self.pending.is_empty();
-        Poll::Ready(match frame {
+        let frame = match frame {
             Some(Ok(bytes)) if is_last => Some(self.blob.check_intact().map(|()| bytes)),
             frame => frame,
-        })
+        };
+        if let Some(Ok(bytes)) = &frame {
+            self.unsent.start += bytes.len() as u64;
+            self.is_fresh = false;
+        }
+        Poll::Ready(frame)
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {

@@ -22,7 +22,7 @@ use crate::catalog::Asset;
 use crate::origin::{OriginError, Origins};
 use crate::task::blocking;
 
-/// A read of one asset from the origin for one reader.
+/// A read of one asset from the origin.
 pub(super) struct Bypass {
     asset: Arc<Asset>,
     /// Sources that were not tried yet.
@@ -31,7 +31,9 @@ pub(super) struct Bypass {
     /// What is remembered of sources that do not have the blob.
     negative: NegativeEntries,
     retries: u32,
-    /// The bytes that are still to be sent.
+    /// The first byte of the read.
+    start: u64,
+    /// The bytes that are still to be returned.
     range: ByteRange,
     /// The asset's size in bytes.
     size: u64,
@@ -98,20 +100,21 @@ impl Bypass {
             failures: SourceFailures::default(),
             current: None,
             asset,
+            start: range.start,
             range,
             size,
             permit,
         }
     }
 
-    /// Skips the bytes before `offset`, which were sent already, verified.
-    pub(super) fn starting_at(mut self, offset: u64) -> Self {
-        self.range = ByteRange::new(offset, self.range.end);
-        self
-    }
-
     /// The next bytes; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+    ///
+    /// If a source fails after bytes of it were returned, and no block list verified them, calls `restart`: only if that
+    /// voids them and returns `true`, another source is read, from the first byte.
+    pub(super) async fn next(
+        &mut self,
+        restart: &mut (dyn FnMut() -> bool + Send),
+    ) -> Result<Option<Bytes>, ReadError> {
         if self.range.is_empty() {
             return Ok(None);
         }
@@ -129,8 +132,8 @@ impl Bypass {
                 Ok(None) => return Ok(None),
                 Err(failure) => failure,
             };
-            // With a block list all returned bytes are verified, and another source can continue. Without, none can.
-            let is_final = current.returned_any && self.block_list.is_none();
+            // With a block list all returned bytes are verified, and another source can continue.
+            let is_unverified = current.returned_any && self.block_list.is_none();
             match failure {
                 Failure::WrongBytes(reason) => {
                     let reason = current.read.access().explain(&reason);
@@ -140,8 +143,11 @@ impl Bypass {
                 Failure::Origin(error) => self.failures.add_error(&error),
             }
             self.current = None;
-            if is_final {
-                self.sources.clear();
+            if is_unverified {
+                self.range.start = self.start;
+                if !restart() {
+                    self.sources.clear();
+                }
             }
         }
     }

@@ -13,6 +13,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bypasses::Bypasses;
+use super::eviction_log;
 use super::fill::Fill;
 use super::fill_history::FillHistory;
 use super::pins::{PINS_FILE, Pins};
@@ -42,7 +44,8 @@ pub struct Depot {
 
 /// The state that all clones of a [`Depot`] share.
 pub(super) struct Shared {
-    snapshot: ArcSwap<Snapshot>,
+    /// Shared with the cache, which logs evictions by name.
+    snapshot: Arc<ArcSwap<Snapshot>>,
     /// Held while the snapshot is replaced.
     reconfiguring: Mutex<()>,
     pub(super) cache: Cache,
@@ -51,6 +54,8 @@ pub(super) struct Shared {
     pub(super) hot: moka::sync::Cache<Digest, Bytes>,
     /// Blobs that the cache recently had no space for.
     pub(super) no_space: moka::sync::Cache<Digest, ()>,
+    /// Reads that bypass the cache.
+    pub(super) bypasses: Bypasses,
     /// One permit for each large blob of the cache that is hashed.
     pub(super) hash_permits: Arc<Semaphore>,
     pub(super) transfers: Arc<TransferRegistry>,
@@ -64,13 +69,6 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
 }
 
-impl Shared {
-    /// The current catalog.
-    pub(super) fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.snapshot.load().catalog)
-    }
-}
-
 impl Depot {
     /// Creates a depot and loads the operators' pins from the cache directory. Blocks while it reads them.
     pub fn new(catalog: Catalog, origins: Origins, cache: Cache, settings: FillSettings) -> Self {
@@ -79,8 +77,10 @@ impl Depot {
         let pins = Pins::new(cache.dir().join(PINS_FILE), Arc::clone(&retentions));
         let weight = |_: &Digest, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let no_space = moka::sync::Cache::builder().max_capacity(NO_SPACE_CAPACITY).time_to_live(NO_SPACE_TTL);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let shared = Shared {
-            snapshot: ArcSwap::from_pointee(snapshot),
+            bypasses: Bypasses::new(tasks.clone(), stop.clone()),
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             reconfiguring: Mutex::default(),
             cache,
             fills: Mutex::default(),
@@ -92,11 +92,14 @@ impl Depot {
             retentions,
             configured_pins: Mutex::default(),
             pins,
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks,
+            stop,
         };
         let depot = Self { shared: Arc::new(shared) };
-        depot.name_evictions();
+        let snapshot = Arc::clone(&depot.shared.snapshot);
+        depot.shared.cache.set_eviction_log(move |digest, bytes| {
+            eviction_log::log(&snapshot.load().catalog, digest, bytes);
+        });
         depot.shared.pins.load(&|| depot.catalog());
         depot.apply_pins();
         depot.save_pins();
@@ -105,7 +108,7 @@ impl Depot {
 
     /// The current catalog.
     pub fn catalog(&self) -> Arc<Catalog> {
-        self.shared.catalog()
+        Arc::clone(&self.shared.snapshot.load().catalog)
     }
 
     /// The cache that the depot fills and reads.
@@ -212,6 +215,11 @@ impl Depot {
     /// Reasons why the depot is not ready, one sentence each; empty if it is ready.
     pub fn readiness_problems(&self) -> Vec<String> {
         self.shared.cache.writable().err().into_iter().collect()
+    }
+
+    /// What an operator should know although the depot is ready, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        self.shared.cache.shortage().into_iter().collect()
     }
 
     /// Stops all fills; their partial blobs stay for a later resume. Readers of active fills end with an error.

@@ -2,6 +2,7 @@
 
 use super::error::ReadError;
 use super::fill_bytes::FillBytes;
+use super::not_stored::NotStored;
 use crate::cache::Entry;
 
 /// The state of a fill.
@@ -13,8 +14,8 @@ pub(super) enum FillState {
     Filling(FillBytes),
     /// Every byte is verified, and the blob is in the cache.
     Complete(Entry),
-    /// The cache cannot store the blob: readers must bypass the cache.
-    NotStored(String),
+    /// The cache cannot store the blob: readers that need more than what is left of it bypass the cache.
+    NotStored(NotStored),
     /// The fill failed.
     Failed(ReadError),
 }

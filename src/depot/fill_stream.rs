@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
+use tracing::warn;
 
 use super::blob::Blob;
 use super::blob_stream::BlobStream;
-use super::bypass::Bypass;
+use super::bypass_reader::{BypassReader, Unproven};
 use super::error::ReadError;
 use super::facade::Depot;
 use super::fill::Fill;
 use super::fill_bytes::FillBytes;
 use super::fill_state::FillState;
+use super::not_stored::{Leftover, NotStored, Remains};
 use super::progress::{HELD_TAIL, Readable, WaiterId};
 use super::settings::{Release, StreamOptions};
 use crate::asset::ByteRange;
+use crate::cache::{CacheError, Entry};
 use crate::error_chain::error_chain;
 use crate::task::blocking;
 
@@ -36,15 +39,15 @@ enum Source {
     /// The fill is complete.
     Blob(Box<BlobStream>),
     /// The fill could not be stored.
-    Bypass(Box<Bypass>),
+    Bypass(Box<BypassReader>),
 }
 
 /// The next step of a reader of a fill.
 enum Next {
     Bytes(Bytes),
     Complete(BlobStream),
-    /// The cache could not store the fill, for this reason.
-    NotStored(String),
+    /// The disk failed, for this reason, and left this.
+    DiskFailed(String, Option<Arc<Remains>>),
 }
 
 /// The result of reading what a fill has written.
@@ -60,13 +63,16 @@ struct FillReader {
     depot: Depot,
     fill: Arc<Fill>,
     waiter: WaiterId,
+    start: u64,
     at: u64,
     end: u64,
     tail: u64,
     options: StreamOptions,
     /// The generation of unverified bytes that were sent. If the fill has a newer one, they may have been wrong.
     sent_unverified: Option<u64>,
-    bypass: Option<BoxFuture<'static, Bypass>>,
+    /// The generation of bytes that the disk failed to read.
+    unreadable: Option<u64>,
+    bypass: Option<BoxFuture<'static, BypassReader>>,
 }
 
 impl Drop for FillReader {
@@ -82,18 +88,20 @@ impl FillStream {
         fill: Arc<Fill>,
         range: ByteRange,
         options: StreamOptions,
-        bypass: BoxFuture<'static, Bypass>,
+        bypass: BoxFuture<'static, BypassReader>,
     ) -> Self {
         let waiter = fill.progress().add_waiter(range);
         let reader = FillReader {
             depot,
             fill,
             waiter,
+            start: range.start,
             at: range.start,
             end: range.end,
             tail: HELD_TAIL.min(range.len()),
             options,
             sent_unverified: None,
+            unreadable: None,
             bypass: Some(bypass),
         };
         Self { source: Source::Fill(Box::new(reader)), bypassed: false }
@@ -109,14 +117,21 @@ impl FillStream {
         loop {
             let reader = match &mut self.source {
                 Source::Fill(reader) => reader,
-                Source::Blob(stream) => return stream.next().await,
+                Source::Blob(stream) => match stream.next().await {
+                    Err(error) => {
+                        let bypass = stream.bypass(&error).ok_or(error)?;
+                        (self.source, self.bypassed) = (Source::Bypass(Box::new(bypass.await)), true);
+                        continue;
+                    }
+                    next => return next,
+                },
                 Source::Bypass(bypass) => return bypass.next().await,
             };
             match reader.next().await? {
                 Next::Bytes(bytes) => return Ok(Some(bytes)),
                 Next::Complete(stream) => self.source = Source::Blob(Box::new(stream)),
-                Next::NotStored(reason) => {
-                    let bypass = reader.bypass_cache(reason).await?;
+                Next::DiskFailed(reason, partial) => {
+                    let bypass = reader.bypass_cache(reason, partial).await?;
                     (self.source, self.bypassed) = (Source::Bypass(Box::new(bypass)), true);
                 }
             }
@@ -135,16 +150,17 @@ impl FillReader {
             match self.fill.state() {
                 FillState::Starting => {}
                 FillState::Failed(error) => return Err(error),
-                FillState::NotStored(reason) => return Ok(Next::NotStored(reason)),
-                FillState::Complete(entry) => {
-                    self.options.check_size(entry.size())?;
-                    let rest = ByteRange::new(self.at, self.end);
-                    let blob = Blob::new(self.depot.clone(), Arc::clone(self.fill.asset()), entry);
-                    return Ok(Next::Complete(BlobStream::new(blob, rest, self.options.delivery)));
-                }
+                FillState::NotStored(NotStored { reason, leftover }) => match leftover {
+                    Leftover::Whole(entry) => return self.rest_of(entry),
+                    Leftover::Part(remains) => return Ok(Next::DiskFailed(reason, Some(remains))),
+                    Leftover::Nothing => return Ok(Next::DiskFailed(reason, None)),
+                },
+                FillState::Complete(entry) => return self.rest_of(entry),
+                // The fill reads the same bytes: other bytes follow, or the end of the fill tells what is left of it.
+                FillState::Filling(_) if self.unreadable == Some(self.fill.progress().generation()) => {}
                 FillState::Filling(stored) => {
                     self.options.check_size(stored.size())?;
-                    match self.read_available(stored).await? {
+                    match self.read_available(stored).await {
                         Available::Bytes(bytes) => return Ok(Next::Bytes(bytes)),
                         Available::Discarded => continue,
                         Available::Nothing => {}
@@ -156,38 +172,63 @@ impl FillReader {
         }
     }
 
+    /// The rest of the range, from the whole blob.
+    fn rest_of(&self, entry: Entry) -> Result<Next, ReadError> {
+        self.options.check_size(entry.size())?;
+        let rest = ByteRange::new(self.at, self.end);
+        let blob = Blob::new(self.depot.clone(), Arc::clone(self.fill.asset()), entry);
+        Ok(Next::Complete(BlobStream::new(blob, rest, self.options.delivery)))
+    }
+
     /// Reads the next bytes that may be sent now.
-    async fn read_available(&mut self, stored: FillBytes) -> Result<Available, ReadError> {
+    async fn read_available(&mut self, stored: FillBytes) -> Available {
         let whole_only = self.options.release == Release::Whole;
-        let readable = self.fill.progress().readable(self.at, self.end, self.tail, whole_only);
+        let requested = ByteRange::new(self.start, self.end);
+        let readable = self.fill.progress().readable(requested, self.at, self.tail, whole_only);
         let (range, generation) = match readable {
-            Readable::Nothing => return Ok(Available::Nothing),
+            Readable::Nothing => return Available::Nothing,
             Readable::Verified(range) => (range, None),
             Readable::Unverified(range, generation) => (range, Some(generation)),
         };
-        let bytes = read(stored, ByteRange::new(range.start, range.end.min(range.start + FILL_FRAME))).await?;
+        let frame = ByteRange::new(range.start, range.end.min(range.start + FILL_FRAME));
+        let bytes = match read(stored, frame).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let asset = &self.fill.asset().name;
+                warn!(%asset, error = %error_chain(&error), "bytes of a fill not readable: waiting for others");
+                self.unreadable = generation.or_else(|| Some(self.fill.progress().generation()));
+                return Available::Nothing;
+            }
+        };
         if generation.is_some_and(|read| read != self.fill.progress().generation()) {
-            return Ok(Available::Discarded);
+            return Available::Discarded;
         }
         self.sent_unverified = self.sent_unverified.or(generation);
         self.at += bytes.len() as u64;
         self.fill.progress().advance_waiter(self.waiter, self.at);
-        Ok(Available::Bytes(bytes))
+        Available::Bytes(bytes)
     }
 
-    /// Continues directly from the origin. Fails with `reason` if unverified bytes were sent: nothing can verify them now.
-    async fn bypass_cache(&mut self, reason: String) -> Result<Bypass, ReadError> {
+    /// Continues directly from the origin. What is left of the fill must prove unverified bytes that were sent.
+    async fn bypass_cache(&mut self, reason: String, remains: Option<Arc<Remains>>) -> Result<BypassReader, ReadError> {
+        let sent = ByteRange::new(self.start, self.at);
+        let unproven = match (self.sent_unverified, remains) {
+            (None, _) => None,
+            (Some(_), Some(remains)) => Some(Unproven { remains, range: sent, reason }),
+            (Some(_), None) => return Err(ReadError::Disk(reason)),
+        };
         match self.bypass.take() {
-            Some(bypass) if self.sent_unverified.is_none() => Ok(bypass.await.starting_at(self.at)),
-            _ => Err(ReadError::Disk(reason)),
+            Some(bypass) => Ok(bypass.await.resuming_at(self.at, unproven)),
+            // Only called once.
+            None => Err(ReadError::Closing),
         }
     }
 }
 
-async fn read(stored: FillBytes, range: ByteRange) -> Result<Bytes, ReadError> {
+async fn read(stored: FillBytes, range: ByteRange) -> Result<Bytes, CacheError> {
     let work = move || {
         let mut data = vec![0; usize::try_from(range.len()).unwrap_or_default()];
         stored.read_at(range.start, &mut data).map(|()| Bytes::from(data))
     };
-    blocking(work).await.map_err(|error| ReadError::Disk(error_chain(&error).to_string()))
+    blocking(work).await
 }

@@ -54,6 +54,7 @@ impl Depot {
             match state? {
                 FillState::Filling(stored) => Some(stored.size()),
                 FillState::Complete(entry) => Some(entry.size()),
+                FillState::NotStored(not_stored) => not_stored.size(),
                 _ => None,
             }
         };

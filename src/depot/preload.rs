@@ -125,7 +125,7 @@ impl Depot {
 async fn wait(fill: &Fill) -> Result<(), FetchError> {
     match fill.wait_ended().await {
         FillState::Failed(error) => Err(error.into()),
-        FillState::NotStored(reason) => Err(FetchError::NotStored(reason)),
+        FillState::NotStored(not_stored) => Err(FetchError::NotStored(not_stored.reason)),
         FillState::Complete(_) | FillState::Starting | FillState::Filling(_) => Ok(()),
     }
 }

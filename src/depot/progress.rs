@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::error::ReadError;
 use super::range_set::RangeSet;
-use crate::asset::{BlockList, ByteRange};
+use crate::asset::{BlockList, ByteRange, Verifier};
 
 /// Held back from the end of a requested range until its bytes are verified: 64 KiB, or all of a shorter range. A client
 /// that was sent a length cannot mistake a transfer without its end for a complete one.
@@ -30,7 +30,7 @@ pub(super) enum Readable {
 }
 
 /// The progress of one fill.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct FillProgress {
     size: u64,
     /// Bytes of one ranged request.
@@ -46,6 +46,8 @@ pub(super) struct FillProgress {
     writing: RangeSet,
     claimed: RangeSet,
     verified: RangeSet,
+    /// The hash of the longest prefix that was hashed in this generation.
+    hashed: Verifier,
     block_list: Option<Arc<BlockList>>,
     waiters: BTreeMap<WaiterId, ByteRange>,
     next_waiter: u64,
@@ -64,7 +66,7 @@ impl FillProgress {
         (chunk_size, written_chunks): (u64, &[bool]),
     ) {
         (self.size, self.part_size, self.chunk_size) = (size, part_size.max(1), chunk_size.max(1));
-        (self.written, self.writing, self.claimed, self.verified) = Default::default();
+        (self.written, self.writing, self.claimed, self.verified, self.hashed) = Default::default();
         self.block_list = block_list.filter(|list| list.size() == size);
         for (index, _) in written_chunks.iter().enumerate().filter(|(_, written)| **written) {
             self.written.insert(self.nth_range(index as u64, self.chunk_size));
@@ -107,6 +109,18 @@ impl FillProgress {
         if self.block_list.is_some() { self.verified.run_from(0) } else { self.written.run_from(0) }
     }
 
+    /// Records the hash of a prefix of the bytes of `generation`.
+    pub(super) fn set_hashed(&mut self, prefix: &Verifier, generation: u64) {
+        if generation == self.generation && prefix.length() > self.hashed.length() {
+            self.hashed = prefix.clone();
+        }
+    }
+
+    /// The hash of the longest prefix that was hashed.
+    pub(super) fn hashed(&self) -> &Verifier {
+        &self.hashed
+    }
+
     /// Adds a reader that waits for `range`.
     pub(super) fn add_waiter(&mut self, range: ByteRange) -> WaiterId {
         let id = WaiterId(self.next_waiter);
@@ -130,7 +144,7 @@ impl FillProgress {
     /// Claims the next bytes to fetch, at most one part: first what readers wait for, each reader in turn, then the rest in
     /// order. The bytes stay claimed until [`FillProgress::release`]. Returns `None` if nothing is left to claim.
     pub(super) fn claim(&mut self) -> Option<ByteRange> {
-        let taken = self.written.union(&self.claimed);
+        let taken = self.written.union(&self.writing).union(&self.claimed);
         let after = |id: &WaiterId| self.last_served.is_none_or(|served| *id > served);
         let mut in_turn =
             self.waiters.iter().filter(|(id, _)| after(id)).chain(self.waiters.iter().filter(|(id, _)| !after(id)));
@@ -233,13 +247,17 @@ impl FillProgress {
             self.verified.clear();
         }
         self.written = self.verified.clone();
+        self.hashed = Verifier::new();
         self.writing.clear();
         self.claimed.clear();
     }
 
-    /// The bytes for a reader that has reached `offset` and requested bytes up to `end`. `tail` bytes before `end` are
-    /// held back until they are verified; with `whole_only`, all bytes are.
-    pub(super) fn readable(&self, offset: u64, end: u64, tail: u64, whole_only: bool) -> Readable {
+    /// The bytes for a reader that requested `range` and has reached `offset`. `tail` bytes before its end are held back until
+    /// they are verified; with `whole_only`, all bytes are.
+    ///
+    /// A reader that begins in the hashed prefix gets hashed bytes only: if the disk fails, that hash proves what was sent.
+    pub(super) fn readable(&self, range: ByteRange, offset: u64, tail: u64, whole_only: bool) -> Readable {
+        let end = range.end;
         if whole_only {
             return Readable::Nothing;
         }
@@ -250,7 +268,9 @@ impl FillProgress {
         if self.block_list.is_some() {
             return Readable::Nothing;
         }
-        let written = self.written.run_from(offset).min(end.saturating_sub(tail));
+        let hashed = self.hashed.length();
+        let limit = if range.start <= hashed { hashed } else { u64::MAX };
+        let written = self.written.run_from(offset).min(end.saturating_sub(tail)).min(limit);
         if written > offset {
             Readable::Unverified(ByteRange::new(offset, written), self.generation)
         } else {

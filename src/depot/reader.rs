@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_core::future::BoxFuture;
 
 use super::blob::Blob;
-use super::bypass::Bypass;
 use super::cache_state::CacheState;
 use super::error::ReadError;
 use super::facade::Depot;
@@ -81,9 +79,9 @@ impl Reader {
                 Lookup::Missing => self.depot.shared.no_space.contains_key(&self.asset.digest),
             };
             // Boxed below: a request for a cached blob need not carry the state of a fill.
-            let bypass = self.bypass(range);
+            let bypass = self.depot.bypass(&self.asset, self.size, range);
             if streams_past_cache {
-                return Box::pin(ByteStream::bypass(bypass.await, range.len())).await;
+                return Box::pin(ByteStream::bypass(bypass, range.len())).await;
             }
             if let Some((fill, state)) = self.depot.join_fill(&self.asset, InterestKind::Permanent)? {
                 let state = if self.started_fill { CacheState::Miss } else { state };
@@ -104,19 +102,18 @@ impl Reader {
         if blob.size() > HOT_BLOB {
             return Ok(blob.is_unchanged().then(|| ByteStream::blob(blob, range, delivery, state)));
         }
-        let Some(bytes) = self.depot.hot(blob).await? else { return Ok(None) };
+        let bytes = match self.depot.hot(blob).await {
+            // The disk failed to read it.
+            Err(ReadError::Disk(_)) => {
+                let bypass = self.depot.bypass(&self.asset, self.size, range);
+                return Box::pin(ByteStream::bypass(bypass, range.len())).await.map(Some);
+            }
+            hot => hot?,
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
         // Truncated to the size above, which is at most `HOT_BLOB`.
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         Ok(Some(ByteStream::ready(bytes.slice(at(range.start)..at(range.end)), state)))
-    }
-
-    /// Prepares a read that bypasses the cache; it waits for a permit.
-    fn bypass(&self, range: ByteRange) -> BoxFuture<'static, Bypass> {
-        let (depot, asset, size) = (self.depot.clone(), Arc::clone(&self.asset), self.size);
-        Box::pin(async move {
-            let block_list = depot.clone().block_list(Arc::clone(&asset)).await;
-            Bypass::new(&depot.snapshot(), asset, block_list, range, size).await
-        })
     }
 }
 
@@ -150,7 +147,11 @@ impl Depot {
             let size = match fill.wait_started().await {
                 FillState::Filling(stored) => stored.size(),
                 FillState::Complete(entry) => entry.size(),
-                FillState::Starting | FillState::NotStored(_) => Box::pin(self.size(asset)).await?,
+                FillState::NotStored(not_stored) => match not_stored.size() {
+                    Some(size) => size,
+                    None => Box::pin(self.size(asset)).await?,
+                },
+                FillState::Starting => Box::pin(self.size(asset)).await?,
                 FillState::Failed(error) => return Err(error),
             };
             snapshot.replies.sizes.insert(key, size).await;

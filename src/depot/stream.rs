@@ -8,12 +8,12 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
-use futures_util::StreamExt as _;
 use futures_util::stream::try_unfold;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::blob::Blob;
 use super::blob_stream::BlobStream;
-use super::bypass::Bypass;
+use super::bypass_reader::BypassReader;
 use super::cache_state::CacheState;
 use super::error::ReadError;
 use super::facade::Depot;
@@ -65,7 +65,7 @@ impl ByteStream {
         range: ByteRange,
         options: StreamOptions,
         state: CacheState,
-        bypass: BoxFuture<'static, Bypass>,
+        bypass: BoxFuture<'static, BypassReader>,
     ) -> Result<Self, ReadError> {
         let mut stream = FillStream::new(depot, fill, range, options, bypass);
         let first = stream.next().await?;
@@ -78,14 +78,10 @@ impl ByteStream {
     }
 
     /// A stream directly from the origin. Returns when the first piece is available.
-    pub(super) async fn bypass(bypass: Bypass, remaining: u64) -> Result<Self, ReadError> {
-        let mut bypass = Box::new(bypass);
-        let first = bypass.next().await?;
-        let rest = try_unfold(bypass, |mut bypass| async move {
-            let bytes = bypass.next().await?;
-            Ok(bytes.map(|bytes| (bytes, bypass)))
-        });
-        Ok(Self::pieces(first, rest.boxed(), remaining, CacheState::Bypass))
+    pub(super) async fn bypass(bypass: BoxFuture<'static, BypassReader>, remaining: u64) -> Result<Self, ReadError> {
+        let mut rest = bypass_pieces(bypass);
+        let first = rest.next().await.transpose()?;
+        Ok(Self::pieces(first, rest, remaining, CacheState::Bypass))
     }
 
     /// An empty range has no first piece, and ends at once.
@@ -113,6 +109,17 @@ impl ByteStream {
     }
 }
 
+/// The pieces of a stream directly from the origin.
+fn bypass_pieces(bypass: BoxFuture<'static, BypassReader>) -> BoxStream<'static, Result<Bytes, ReadError>> {
+    let pieces = bypass.map(|reader| {
+        try_unfold(Box::new(reader), |mut reader| async move {
+            let bytes = reader.next().await?;
+            Ok(bytes.map(|bytes| (bytes, reader)))
+        })
+    });
+    pieces.flatten_stream().boxed()
+}
+
 impl Stream for ByteStream {
     type Item = Result<Bytes, ReadError>;
 
@@ -121,7 +128,17 @@ impl Stream for ByteStream {
         let item = match &mut this.inner {
             Inner::Ready(bytes) => bytes.take().map(Ok),
             Inner::Failed(error) => Some(Err(error.clone())),
-            Inner::Blob(blob) => ready!(blob.poll_next(cx)),
+            Inner::Blob(blob) => match ready!(blob.poll_next(cx)) {
+                Some(Err(error)) => match blob.bypass(&error) {
+                    Some(bypass) => {
+                        (this.inner, this.state) =
+                            (Inner::Pieces(None, Some(bypass_pieces(bypass))), CacheState::Bypass);
+                        return self.poll_next(cx);
+                    }
+                    None => Some(Err(error)),
+                },
+                frame => frame,
+            },
             Inner::Pieces(first, rest) => {
                 let item = match (first.take(), rest.as_mut()) {
                     (Some(first), _) => Some(Ok(first)),

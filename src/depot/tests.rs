@@ -10,7 +10,9 @@ pub(crate) mod origin;
 mod preload;
 mod reconfigure;
 mod resume;
+mod slow;
 mod sources;
+mod storage;
 mod unreadable;
 mod unverified;
 
@@ -59,6 +61,7 @@ struct TestDepot {
     settings: FillSettings,
     max_size: u64,
     stall: Duration,
+    /// The fault points of the cache, from the next [`TestDepot::reopen`] on.
     faults: FaultPoints,
 }
 

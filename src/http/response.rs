@@ -38,13 +38,11 @@ pub(super) fn health() -> Response<Body> {
     text(StatusCode::OK, "ok")
 }
 
-/// `/readyz`: 200, or 503 with one line for each of the `problems` that keep machines from booting.
-pub(super) fn ready(problems: &[String]) -> Response<Body> {
+/// `/readyz`: 200, or 503 with one line for each of the `problems` that keep machines from booting. The `warnings` follow.
+pub(super) fn ready(problems: &[String], warnings: &[String]) -> Response<Body> {
+    let lines = |first: &[String]| [first, warnings].concat().join("\n");
     match problems {
-        [] => text(StatusCode::OK, "ready"),
-        problems => {
-            let response = text(StatusCode::SERVICE_UNAVAILABLE, &problems.join("\n"));
-            with_retry_after(response, RETRY_SECONDS)
-        }
+        [] => text(StatusCode::OK, &lines(&["ready".to_owned()])),
+        problems => with_retry_after(text(StatusCode::SERVICE_UNAVAILABLE, &lines(problems)), RETRY_SECONDS),
     }
 }

@@ -70,7 +70,7 @@ impl Service {
             Route::Grub => scripts.grub(request, client),
             Route::HostFile { host, file } => scripts.host_file(&host, &file, request, client).await,
             Route::Health => response::health(),
-            Route::Ready => response::ready(&self.boot.problems()),
+            Route::Ready => response::ready(&self.boot.problems(), &self.boot.warnings()),
             Route::Unknown => not_found(request, client),
         }
     }

@@ -28,4 +28,5 @@ mod serve;
 mod stampede;
 mod support;
 mod tftp_clients;
+mod unverified;
 mod vault;

@@ -113,11 +113,18 @@ impl<T> Index<T> {
         }
     }
 
-    /// The blob that is to be hashed next, and when it was last hashed: first those that are unverified, then those that
-    /// were hashed the longest ago.
-    pub(in crate::cache) fn next_to_scrub(&self) -> Option<(Digest, SystemTime)> {
-        let turns = self.blobs.iter().map(|(digest, blob)| (*digest, blob.scrubbed.unwrap_or(SystemTime::UNIX_EPOCH)));
-        turns.min_by_key(|&(digest, at)| (at, digest))
+    /// The blobs that were last hashed at `before` or earlier, at most `most`: first those that are unverified, then those
+    /// that were hashed the longest ago.
+    pub(in crate::cache) fn to_scrub(&self, before: SystemTime, most: usize) -> Vec<Digest> {
+        let turns = self.blobs.iter().map(|(digest, blob)| (blob.scrubbed, *digest));
+        let mut due: Vec<_> = turns.filter(|(at, _)| at.is_none_or(|at| at <= before)).collect();
+        due.sort_unstable();
+        due.into_iter().take(most).map(|(_, digest)| digest).collect()
+    }
+
+    /// Whether a blob was last hashed at `before` or earlier.
+    pub(in crate::cache) fn is_to_scrub(&self, digest: &Digest, before: SystemTime) -> bool {
+        self.blobs.get(digest).is_some_and(|blob| blob.scrubbed.is_none_or(|at| at <= before))
     }
 
     /// Notes that a blob had its turn to be hashed.

@@ -97,6 +97,12 @@ impl<T> Index<T> {
         short.then_some(Shortage::Disk { free, min_free: self.min_free })
     }
 
+    /// With `free` bytes free on the disk, returns how many more should be: those that are kept free, and those that are
+    /// reserved and not yet allocated.
+    pub(in crate::cache) fn missing(&self, free: u64) -> u64 {
+        self.over_disk(0, free)
+    }
+
     /// Bytes that may be evicted.
     pub(in crate::cache) fn evictable(&self) -> u64 {
         self.total() - self.kept()

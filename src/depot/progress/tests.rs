@@ -79,10 +79,44 @@ fn resumed_progress_claims_missing_parts() {
 fn unverified_tail_is_held_back() {
     let mut progress = progress(1000, 1000);
     progress.write(ByteRange::new(0, 1000));
-    assert_eq!(progress.readable(0, 600, 100, false), Readable::Unverified(ByteRange::new(0, 500), 0));
-    assert_eq!(progress.readable(500, 600, 100, false), Readable::Nothing);
-    assert_eq!(progress.readable(0, 600, 100, true), Readable::Nothing, "whole: nothing before verification");
-    assert_eq!(progress.readable(0, 50, 50, false), Readable::Nothing, "a short range is all tail");
+    progress.set_hashed(&hash_of(1000), 0);
+    assert_eq!(
+        progress.readable(ByteRange::new(0, 600), 0, 100, false),
+        Readable::Unverified(ByteRange::new(0, 500), 0)
+    );
+    assert_eq!(progress.readable(ByteRange::new(0, 600), 500, 100, false), Readable::Nothing);
+    assert_eq!(
+        progress.readable(ByteRange::new(0, 600), 0, 100, true),
+        Readable::Nothing,
+        "whole: nothing before verification"
+    );
+    assert_eq!(progress.readable(ByteRange::new(0, 50), 0, 50, false), Readable::Nothing, "a short range is all tail");
+}
+
+/// The hash of a prefix of this length.
+fn hash_of(length: usize) -> Verifier {
+    let mut verifier = Verifier::new();
+    verifier.update(&vec![0; length]);
+    verifier
+}
+
+/// So that the hash proves what was sent if the disk fails.
+#[test]
+fn reader_of_prefix_gets_hashed_bytes_only() {
+    let mut progress = progress(1000, 1000);
+    progress.write(ByteRange::new(0, 1000));
+    let whole = ByteRange::new(0, 1000);
+    assert_eq!(progress.readable(whole, 0, 100, false), Readable::Nothing);
+    progress.set_hashed(&hash_of(300), 0);
+    assert_eq!(progress.readable(whole, 0, 100, false), Readable::Unverified(ByteRange::new(0, 300), 0));
+    assert_eq!(progress.readable(whole, 300, 100, false), Readable::Nothing);
+    let later = ByteRange::new(301, 1000);
+    assert_eq!(progress.readable(later, 301, 100, false), Readable::Unverified(ByteRange::new(301, 900), 0));
+    progress.set_hashed(&hash_of(200), 0);
+    assert_eq!(progress.hashed().length(), 300, "a shorter prefix proves less");
+    progress.reset(false, ReadError::Closing);
+    progress.set_hashed(&hash_of(300), 0);
+    assert_eq!(progress.hashed().length(), 0, "those bytes were discarded");
 }
 
 #[test]
@@ -92,7 +126,7 @@ fn bad_block_is_claimed_again() {
     progress.start(20_000, 16_384, Some(Arc::new(block_list(&data, 4096))), (16_384, &[]));
     progress.write(ByteRange::whole(20_000));
     assert_eq!(
-        progress.readable(0, 20_000, 100, false),
+        progress.readable(ByteRange::new(0, 20_000), 0, 100, false),
         Readable::Nothing,
         "with a block list only verified blocks are readable"
     );
@@ -103,7 +137,10 @@ fn bad_block_is_claimed_again() {
         }
     }
     assert_eq!(progress.claim(), Some(ByteRange::new(8192, 12_288)));
-    assert_eq!(progress.readable(100, 20_000, 100, false), Readable::Verified(ByteRange::new(100, 8192)));
+    assert_eq!(
+        progress.readable(ByteRange::new(0, 20_000), 100, 100, false),
+        Readable::Verified(ByteRange::new(100, 8192))
+    );
     assert!(!progress.is_complete());
 }
 
@@ -206,13 +243,16 @@ proptest! {
             progress.write(range);
             (range.start..range.end).for_each(|at| model[usize::try_from(at).unwrap()] = true);
         }
+        let end = end.max(offset);
+        // As of a reader that begins in the hashed prefix.
+        progress.set_hashed(&hash_of(model.len()), 0);
         let limit = end.saturating_sub(tail);
         let run = (offset..limit).take_while(|at| model[usize::try_from(*at).unwrap()]).count() as u64;
         let expected = match run {
             0 => Readable::Nothing,
             run => Readable::Unverified(ByteRange::new(offset, offset + run), 0),
         };
-        prop_assert_eq!(progress.readable(offset, end, tail, false), expected);
+        prop_assert_eq!(progress.readable(ByteRange::new(offset, end.max(offset)), offset, tail, false), expected);
     }
 }
 #[test]
@@ -222,5 +262,9 @@ fn whole_only_returns_nothing() {
     progress.start(8192, 8192, Some(Arc::new(block_list(&data, 4096))), (8192, &[]));
     progress.write(ByteRange::whole(8192));
     progress.record_block(0, true);
-    assert_eq!(progress.readable(0, 4096, 4096, true), Readable::Nothing, "the second block is not verified");
+    assert_eq!(
+        progress.readable(ByteRange::new(0, 4096), 0, 4096, true),
+        Readable::Nothing,
+        "the second block is not verified"
+    );
 }
