@@ -291,8 +291,9 @@ pub(super) struct Fill {
     /// Retries of a part before its source is given up.
     #[schemars(range(min = 0, max = 100))]
     pub(super) retries: u32,
-    /// How long an origin may send nothing before a part is requested again. An idle timeout, not a total one. The
-    /// response head may take this long in addition, at most 10 seconds, for connecting.
+    /// How long an origin may send nothing, or less than 8 KiB/s, before a part is requested again and the next source is
+    /// read too. An idle timeout, not a total one. The response head may take this long in addition, at most 10 seconds,
+    /// for connecting.
     pub(super) stall_timeout: Written<Timeout>,
     /// How long a source without the object, or with wrong bytes, is remembered before it is asked again. A source that could
     /// not be read (a timeout, 503) is asked again at the next request.
@@ -350,7 +351,7 @@ pub(super) struct Origin {
     /// Credentials for S3 sources.
     #[serde(default)]
     pub(super) credentials: Credentials,
-    /// CA certificates (PEM) to trust in addition to the system's.
+    /// Certificates (PEM) to trust in addition to the system's: of CAs, or the self-signed certificate of the server itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ca_file: Option<Written<FilePath>>,
     /// Accept any certificate. For laboratories only: digests still protect the bytes, but nothing protects the

@@ -10,6 +10,7 @@ pub(crate) mod origin;
 mod preload;
 mod reconfigure;
 mod resume;
+mod slow;
 mod sources;
 mod storage;
 mod unreadable;

@@ -58,6 +58,8 @@ fn describe() {
     describe_gauge!("bootdepot_fills_active", "Fills in progress or queued");
     describe_histogram!("bootdepot_fill_seconds", Unit::Seconds, "Duration of fills");
     describe_counter!("bootdepot_source_fallbacks_total", "Sources requested in a plainer way, by the way");
+    describe_counter!("bootdepot_slow_parts_total", "Slow parts of fills requested again, by occasion");
+    describe_counter!("bootdepot_sources_joined_total", "Sources read beside others that made no progress");
     describe_counter!("bootdepot_origin_requests_total", "Requests to origins, by status");
     describe_counter!("bootdepot_origin_received_bytes_total", Unit::Bytes, "Body bytes received from origins");
     describe_gauge!("bootdepot_cache_bytes", Unit::Bytes, "Bytes in the cache, by state");
@@ -109,6 +111,10 @@ fn register_zeros() {
     for &requests in Rung::VARIANTS.iter().filter(|&&requests| requests != <&str>::from(Rung::Conditional)) {
         counter!("bootdepot_source_fallbacks_total", "requests" => requests).absolute(0);
     }
+    for action in ["asked-again", "raced"] {
+        counter!("bootdepot_slow_parts_total", "action" => action).absolute(0);
+    }
+    counter!("bootdepot_sources_joined_total").absolute(0);
     gauge!("bootdepot_fills_active").set(0.0);
     drop(histogram!("bootdepot_fill_seconds"));
     counter!("bootdepot_evictions_total").absolute(0);
