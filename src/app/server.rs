@@ -135,7 +135,10 @@ impl App {
         let scrub = thread.spawn(move || cache.scrub_loop(interval, &told)).map_err(AppError::Thread)?;
         let sealed = depot.cache().clone();
         // Not joined by the stop: the kernel may be reading a large file for it.
-        std::thread::Builder::new().name("seal".to_owned()).spawn(move || sealed.seal_loop()).map_err(AppError::Thread)?;
+        std::thread::Builder::new()
+            .name("seal".to_owned())
+            .spawn(move || sealed.seal_loop())
+            .map_err(AppError::Thread)?;
         for (protocol, addresses) in addresses.by_protocol() {
             for address in addresses {
                 info!(protocol, %address, "listening");

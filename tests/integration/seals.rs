@@ -119,7 +119,8 @@ fn settings(assets: &[Digest]) -> String {
     "
     .to_owned();
     for ((name, _), digest) in ASSETS.iter().zip(assets) {
-        text += &format!("\n[[asset]]\nname = \"{name}\"\nsha256 = \"{digest}\"\nsources = [\"file:///origin/{name}\"]\n");
+        text +=
+            &format!("\n[[asset]]\nname = \"{name}\"\nsha256 = \"{digest}\"\nsources = [\"file:///origin/{name}\"]\n");
     }
     text
 }
@@ -219,7 +220,8 @@ fn disk_without_seals_serves_unless_required() {
     let program = bootdepot().display();
     let required = format!("BOOTDEPOT_CACHE__SEAL=require {program}");
     for command in ["serve", "check"] {
-        let (status, output) = shell.run(&format!("su boot -c '{required} {command} --config /etc/bootdepot.toml' 2>&1"));
+        let (status, output) =
+            shell.run(&format!("su boot -c '{required} {command} --config /etc/bootdepot.toml' 2>&1"));
         assert!(status == 1 && output.contains("tune2fs -O verity /dev/vda"), "{command}: {status}: {output}");
     }
     shell.switch_off();

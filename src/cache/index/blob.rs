@@ -53,7 +53,17 @@ pub(in crate::cache) enum Location<T> {
 impl<T> Blob<T> {
     /// An unverified blob whose file is closed.
     pub(super) fn new(size: u64, used: SystemTime) -> Self {
-        Self { size, used, saved: used, proof: None, outdated: None, scrubbed: None, serial: 0, open: None, suspect: false }
+        Self {
+            size,
+            used,
+            saved: used,
+            proof: None,
+            outdated: None,
+            scrubbed: None,
+            serial: 0,
+            open: None,
+            suspect: false,
+        }
     }
 
     /// Its record.

@@ -84,12 +84,16 @@ fn remedy(file_system: Option<&FileSystem>, kernel: bool) -> String {
             format!("the kernel has no fs-verity for {kind}; boot one that was built with CONFIG_FS_VERITY")
         }
         ("ext4", true) => {
-            format!("the ext4 file system on {source} does not have the feature verity; unmount it and run: tune2fs -O verity {source}")
+            format!(
+                "the ext4 file system on {source} does not have the feature verity; unmount it and run: tune2fs -O verity {source}"
+            )
         }
         ("f2fs", true) => format!(
             "the f2fs file system on {source} does not have the feature verity; create it with: mkfs.f2fs -O verity {source}"
         ),
-        _ => format!("the file system {kind} has no fs-verity; use ext4 (with the feature verity), btrfs or f2fs for the cache"),
+        _ => format!(
+            "the file system {kind} has no fs-verity; use ext4 (with the feature verity), btrfs or f2fs for the cache"
+        ),
     }
 }
 
@@ -133,7 +137,9 @@ mod tests {
             return;
         }
         let dir = tempfile::tempdir_in(shared).unwrap();
-        let SealSupport::Unsupported(reason) = SealSupport::of(dir.path(), &Seals::Kernel) else { panic!("a tmpfs seals no files") };
+        let SealSupport::Unsupported(reason) = SealSupport::of(dir.path(), &Seals::Kernel) else {
+            panic!("a tmpfs seals no files")
+        };
         assert!(reason.contains("the file system tmpfs has no fs-verity"), "{reason}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the probe is removed");
     }
