@@ -41,6 +41,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod unverified;
+mod upkeep;
 
 pub use entry::Entry;
 pub use error::{CacheError, EvictError};

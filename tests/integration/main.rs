@@ -26,6 +26,7 @@ mod reload;
 mod schema;
 mod serve;
 mod stampede;
+mod storage;
 mod support;
 mod tftp_clients;
 mod vault;

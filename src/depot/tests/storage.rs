@@ -15,10 +15,6 @@ fn faults(errno: i32, hits: impl Fn(&str, &str) -> bool + Send + Sync + 'static)
     (faults, failing)
 }
 
-fn hex(test: &TestDepot) -> String {
-    test.asset.digest.to_string()
-}
-
 #[tokio::test]
 async fn failed_admission_serves_whole_asset() {
     for (action, errno) in [
