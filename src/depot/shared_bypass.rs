@@ -14,7 +14,7 @@ use super::bypass_window::{BypassWindow, Piece, ReaderId, Step};
 use super::error::ReadError;
 use super::not_stored::Remains;
 use super::range_set::RangeSet;
-use crate::asset::{ByteRange, Verifier};
+use crate::asset::ByteRange;
 use crate::task::{TaskPanicked, blocking};
 
 /// How long a read waits for slow readers in total while others have sent all that it has.

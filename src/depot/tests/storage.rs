@@ -56,6 +56,7 @@ async fn failed_admission_is_no_preload() {
     let error = test.depot.fetch(&test.found()).await.unwrap_err();
     assert!(matches!(&error, FetchError::NotStored(reason) if reason.contains("rename")), "{error}");
     failing.store(false, Ordering::SeqCst);
+    test.wait_for_fills().await;
     test.depot.fetch(&test.found()).await.unwrap();
     assert!(test.is_cached());
 }
