@@ -22,5 +22,7 @@ pub use job::{Assets, Bytes, ItemView, JobItem, JobList, JobView, PreloadOrder};
 pub use plan::{Cached, Missing, Plan, PlanItem, Room};
 pub use problem::Problem;
 pub use release::{ReleaseList, ReleaseView};
-pub use status::{Active, Amount, ByProtocol, CacheView, Listener, OriginTrouble, OriginView, Status, Totals};
+pub use status::{
+    Active, Amount, ByProtocol, CacheView, Listener, OriginTrouble, OriginView, SealView, Status, Totals,
+};
 pub use traffic::{FillList, FillView, PastFill, PastTransfer, TransferList, TransferView};

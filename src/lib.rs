@@ -51,8 +51,10 @@
 //! | How does a TFTP request become a transfer? | `tftp/dispatcher.rs`, then `tftp/pending_open.rs` and `tftp/transfer.rs`; timeouts in `tftp/rtt.rs` |
 //! | How does an HTTP request become a response? | `http/service.rs`, then `http/asset_handler.rs` |
 //! | Who decides between cache, fill and bypass? | `depot/reader.rs` |
-//! | How does a fill fetch, verify and store an asset? | `depot/fill_task.rs` and `depot/part_fetcher.rs`; `cache/partial.rs` |
+//! | How does a fill fetch, verify and store an asset? | `depot/fill_task.rs`, `depot/fill_attempt.rs` and `depot/part_fetcher.rs`; `cache/partial.rs` |
 //! | What happens when an origin stalls or breaks off? | `depot/resuming_read.rs` |
+//! | When is a source requested in a plainer way, and when is it given up? | `depot/ladder.rs`, then `depot/source_queue.rs` |
+//! | Which part is too slow, and which source makes no progress? | `depot/pace.rs`, then `depot/lanes.rs` |
 //! | Which bytes of a running fill may be sent, and which parts come first? | `depot/progress.rs`; around the cache, `depot/bypass.rs` |
 //! | How is a machine's script made? | `boot/facade.rs`, then `boot/script.rs`, `boot/template.rs` and `boot/escape` |
 //! | When does a release go live? | `boot/releases/handle.rs` and `boot/releases/channels.rs` |

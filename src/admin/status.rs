@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::state::AdminState;
-use crate::api::{Active, Amount, CacheView, OriginView, Status, Totals};
+use crate::api::{Active, Amount, CacheView, OriginView, SealView, Status, Totals};
+use crate::cache::{Cache, CacheStats, SealSupport};
 
 /// Returns the current status. Blocks for one system call, which does not return while the disk hangs.
 pub(super) fn current_status(state: &AdminState) -> Status {
@@ -31,6 +32,7 @@ pub(super) fn current_status(state: &AdminState) -> Status {
             renumbers_files: cache.is_renumbered(),
             partial: amount(cache_stats.partial_bytes, cache_stats.partial_entries),
             quarantined: amount(cache_stats.quarantined_bytes, cache_stats.quarantined_entries),
+            seal: seal_view(cache, &cache_stats),
             writable: writable.is_ok(),
             trouble: writable.err().or(cache.shortage()),
         },
@@ -44,4 +46,15 @@ pub(super) fn current_status(state: &AdminState) -> Status {
         },
         origins,
     }
+}
+
+fn seal_view(cache: &Cache, stats: &CacheStats) -> SealView {
+    let (supported, reason) = match cache.seal_support() {
+        SealSupport::Supported => (Some(true), None),
+        SealSupport::Unsupported(reason) => (Some(false), Some(reason)),
+        SealSupport::Unknown(reason) => (None, Some(reason)),
+    };
+    let sealed = stats.sealed_entries as u64;
+    let unsealed = (stats.blob_entries as u64).saturating_sub(sealed);
+    SealView { policy: cache.seal_policy().as_str().to_owned(), supported, reason, sealed, unsealed }
 }

@@ -133,6 +133,12 @@ impl App {
         let (thread, interval) = (std::thread::Builder::new().name("scrub".to_owned()), config.scrub_interval);
         // A thread of its own: it reads the disk for as long as the server runs.
         let scrub = thread.spawn(move || cache.scrub_loop(interval, &told)).map_err(AppError::Thread)?;
+        let sealed = depot.cache().clone();
+        // Not joined by the stop: the kernel may be reading a large file for it.
+        std::thread::Builder::new()
+            .name("seal".to_owned())
+            .spawn(move || sealed.seal_loop())
+            .map_err(AppError::Thread)?;
         for (protocol, addresses) in addresses.by_protocol() {
             for address in addresses {
                 info!(protocol, %address, "listening");
@@ -160,6 +166,7 @@ impl App {
         self.servers.close();
         self.servers.wait().await;
         self.depot.close().await;
+        self.depot.cache().stop_sealing();
         self.end.cancel();
         drop(self.scrubbing);
         // Ignored for the same reason as the thread below.

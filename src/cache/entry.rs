@@ -167,6 +167,11 @@ impl OpenBlob {
         Ok(Self { blocks: Some(blocks), ..Self::new(digest, file, identity) })
     }
 
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The identity of the file when it was opened.
     pub(super) fn identity(&self) -> &Identity {
         &self.identity
@@ -174,7 +179,12 @@ impl OpenBlob {
 
     /// Whether the file is as it was when it was opened. One system call, which does not wait for the disk.
     pub(super) fn is_unchanged(&self) -> bool {
-        self.blocks.is_some() || Identity::of(&self.file).is_ok_and(|found| found == self.identity)
+        self.blocks.is_some() || self.identity.is_of(&self.file).unwrap_or(false)
+    }
+
+    /// The same, where it may block.
+    pub(super) fn has_its_identity(&self) -> bool {
+        Identity::of(&self.file).is_ok_and(|found| found == self.identity)
     }
 
     /// Whether the file has the same bytes as when it was opened, even if it was removed from the directory since.

@@ -32,9 +32,9 @@ pub(super) struct Identity {
 struct Time(i64, u32);
 
 impl Identity {
-    /// The identity of an open file, as the system has it in memory. Never waits for a disk or a network.
+    /// The identity of an open file. Blocks on a network file system, which asks its server.
     pub(super) fn of(file: &File) -> io::Result<Self> {
-        Ok(Self::from(&status(file)?))
+        Ok(Self::from(&file.metadata()?))
     }
 
     /// The identity of the file at `path`, which need not be readable.
@@ -42,12 +42,16 @@ impl Identity {
         Ok(Self::from(&path.symlink_metadata()?))
     }
 
+    /// Whether an open file has this identity, as the system has it in memory. Never blocks.
+    pub(super) fn is_of(&self, file: &File) -> io::Result<bool> {
+        Ok(status(file)?.0 == *self)
+    }
+
     /// Whether an open file, which had this identity, still has the same bytes: it has the same identity, or was removed
-    /// from its directory and is the same otherwise.
+    /// from its directory and is the same otherwise. Never blocks.
     pub(super) fn holds_for(&self, file: &File) -> io::Result<bool> {
-        let status = status(file)?;
-        let found = Self::from(&status);
-        Ok(found == *self || (status.stx_nlink == 0 && Self { changed: self.changed, ..found } == *self))
+        let (found, links) = status(file)?;
+        Ok(found == *self || (links == 0 && Self { changed: self.changed, ..found } == *self))
     }
 
     /// Whether this is `other` but for the inode and device numbers. No change of a file leaves its `ctime` as it was, so
@@ -83,9 +87,14 @@ impl Identity {
     }
 }
 
-fn status(file: &File) -> io::Result<Statx> {
+/// The identity of an open file, and how many names it has, as the system has them in memory.
+fn status(file: &File) -> io::Result<(Identity, u64)> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    Ok(statx(file, c"", flags, StatxFlags::BASIC_STATS)?)
+    match statx(file, c"", flags, StatxFlags::BASIC_STATS) {
+        Ok(found) => Ok((Identity::from(&found), found.stx_nlink.into())),
+        // An old kernel, or a filter of system calls.
+        Err(_) => file.metadata().map(|found| (Identity::from(&found), found.nlink())),
+    }
 }
 
 impl From<&Statx> for Identity {
@@ -125,7 +134,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = file(&dir);
         let identity = Identity::of(&file).unwrap();
-        assert_eq!(identity, Identity::from(&file.metadata().unwrap()));
+        assert!(identity.is_of(&file).unwrap() && identity.holds_for(&file).unwrap());
+        assert_eq!(identity, Identity::at(&dir.path().join("file")).unwrap());
         assert_eq!(identity.size, 10);
         assert_eq!(identity.modified(), file.metadata().unwrap().modified().unwrap());
         file.read_exact_at(&mut [0; 10], 0).unwrap();

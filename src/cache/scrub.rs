@@ -1,5 +1,6 @@
 //! The scrub: it hashes the bytes of every blob again from time to time.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -25,8 +26,10 @@ use crate::error_chain::error_chain;
 const PIECE: usize = 1 << 20;
 /// After each piece of work the scrub rests this many times as long. It uses a quarter of a core and of the disk at most,
 /// which does not slow transfers down.
-const REST: u32 = 3;
-/// The longest sleep of the loop.
+pub(super) const REST: u32 = 3;
+/// Blobs that the loop takes from the index at a time, which looks at all of them.
+const BATCH: usize = 100;
+/// The longest sleep of the loop, and how often it saves the records.
 const TICK: Duration = Duration::from_mins(1);
 /// How old the saved last use of a blob may become while the cache is open.
 const USES_AGE: Duration = Duration::from_hours(1);
@@ -72,12 +75,10 @@ impl Cache {
         is_of_file(error) && self.store.index().mark_suspect(entry.digest(), entry.blob())
     }
 
-    /// The blob that is to be hashed next: an unverified one at once, else the one that was hashed the longest ago, if that is
-    /// at least `interval` ago.
-    pub fn scrub_due(&self, interval: Duration) -> Option<Digest> {
-        let (digest, scrubbed) = self.store.index().next_to_scrub()?;
-        let age = SystemTime::now().duration_since(scrubbed).unwrap_or_default();
-        (age >= interval).then_some(digest)
+    /// The blobs that are to be hashed next, at most `most`: unverified ones, then those that were hashed at least `interval`
+    /// ago, the oldest first.
+    pub fn scrub_due(&self, interval: Duration, most: usize) -> Vec<Digest> {
+        self.store.index().to_scrub(before(interval), most)
     }
 
     /// Hashes a blob again, as fast as the disk allows. Moves it to quarantine if it is corrupt or unreadable. Blocks.
@@ -97,13 +98,28 @@ impl Cache {
             Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
             Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(()),
         };
+        let (mut due, mut saved) = (VecDeque::new(), None::<Instant>);
         while rest(Duration::ZERO).is_continue() {
-            self.store.save_uses(USES_AGE);
+            if saved.is_none_or(|saved| saved.elapsed() >= TICK) {
+                self.store.save_uses(USES_AGE);
+                saved = Some(Instant::now());
+            }
             if self.store.health.begin_probe() {
                 // The store keeps and logs its result.
                 let _ = self.store.probe();
             }
-            match interval.and_then(|interval| self.scrub_due(interval)) {
+            let Some(interval) = interval else {
+                let _ = rest(TICK);
+                continue;
+            };
+            if due.is_empty() {
+                due.extend(self.scrub_due(interval, BATCH));
+            }
+            match due.pop_front() {
+                // A fill may have hashed it since.
+                Some(digest) if !self.store.index().is_to_scrub(&digest, before(interval)) => {}
+                // It was unverified, and its seal has verified it.
+                Some(digest) if self.is_proven_by_seal(&digest) => {}
                 Some(digest) => drop(self.scrub(&digest, &mut |worked, _| rest(worked * REST))),
                 None => drop(rest(TICK)),
             }
@@ -119,23 +135,31 @@ impl Cache {
         let Some((size, serial)) = self.store.index().peek(digest) else { return ScrubOutcome::Missing };
         let path = self.store.dir.blob(digest);
         let hashed = self.store.dir.fault_point("hash", &path).and_then(|()| Dir::open(&path)).and_then(|file| {
+            // Before the file is hashed, so that the hash proves what the seal protects.
+            self.seal_unsealed(digest, &file);
+            let verity = self.store.sealer.measure(&file);
             let mut read = || {
                 let identity = Identity::of(&file)?;
-                Ok((identity, hash(&file, size, pace)?, Identity::of(&file)? == identity))
+                let found = hash(&file, size, pace)?;
+                let proof = Proof { file: identity, at: SystemTime::now(), verity };
+                Ok((proof, found, Identity::of(&file)? == identity))
             };
             read().map_err(CacheError::io("read", &path))
         });
         let outcome = match hashed {
             Ok((_, None, _)) => return ScrubOutcome::Stopped,
+            // Its name was removed.
+            Ok((_, _, false)) if !path.exists() => {
+                self.store.forget(digest, serial);
+                ScrubOutcome::Missing
+            }
             Ok((_, _, false)) => {
                 let error = io::Error::other("the file was changed while it was hashed");
                 ScrubOutcome::Failed(CacheError::io("read", &path)(error))
             }
-            Ok((identity, Some(verifier), true)) => match verifier.verify(digest) {
+            Ok((proof, Some(verifier), true)) => match verifier.verify(digest) {
                 Ok(_) => {
-                    let proof = Proof { file: identity, at: SystemTime::now(), verity: None };
                     self.store.prove(digest, serial, proof, None);
-                    self.store.save_records();
                     ScrubOutcome::Verified
                 }
                 Err(found) => {
@@ -174,6 +198,11 @@ impl Cache {
         warn!(%digest, outcome = outcome.as_str(), reason = why, "blob quarantined");
         outcome
     }
+}
+
+/// A blob is due if it was last hashed at this time or earlier.
+fn before(interval: Duration) -> SystemTime {
+    SystemTime::now().checked_sub(interval).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Whether a file ended too early.

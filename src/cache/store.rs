@@ -17,6 +17,7 @@ use super::index::{Index, Location, Reconciled, Victim};
 use super::record::{Proof, Record};
 use super::records::Records;
 use super::scan::{Found, Scan};
+use super::seal::{Sealer, Seals};
 use super::{CacheError, CacheSettings, Entry, EvictError};
 use crate::asset::Digest;
 use crate::error_chain::error_chain;
@@ -33,6 +34,7 @@ pub(super) struct Store {
     pub(super) dir: Dir,
     pub(super) health: Health,
     pub(super) records: Records,
+    pub(super) sealer: Sealer,
     index: Mutex<Index<OpenBlob>>,
     /// Held while names on the disk and the index change together, so that no eviction removes a blob just admitted.
     names: Mutex<()>,
@@ -51,14 +53,15 @@ pub(super) type EvictionLog = Box<dyn Fn(&Digest, u64) + Send + Sync>;
 impl Store {
     /// Opens the directory. Blocks.
     ///
-    /// Fails only with [`CacheError::Locked`]. Other errors are stored as the health of the cache.
-    pub(super) fn open(settings: CacheSettings, faults: FaultPoints) -> Result<Self, CacheError> {
+    /// Fails only with [`CacheError::Locked`] and [`CacheError::Unsealable`]. Other errors are stored as the health of the cache.
+    pub(super) fn open(settings: CacheSettings, seals: Seals, faults: FaultPoints) -> Result<Self, CacheError> {
         let index = Mutex::new(Index::new(settings.max_size, settings.min_free));
         let dir = Dir::new(settings.dir, faults);
         let store = Self {
             dir,
             health: Health::default(),
             records: Records::default(),
+            sealer: Sealer::new(settings.seal, seals),
             index,
             names: Mutex::default(),
             probing: Mutex::default(),
@@ -68,7 +71,7 @@ impl Store {
             eviction_log: OnceLock::new(),
         };
         match store.check() {
-            Err(error @ CacheError::Locked { .. }) => return Err(error),
+            Err(error @ (CacheError::Locked { .. } | CacheError::Unsealable { .. })) => return Err(error),
             checked => drop(store.record_check(checked)),
         }
         if !store.health.is_locked() {
@@ -162,16 +165,28 @@ impl Store {
     }
 
     /// Opens a verified blob, and counts that as a use. `None` if it is not cached, if it cannot be opened, or if its file
-    /// is not the one that was verified; then the blob is unverified.
+    /// is not the one that was verified; then the blob is unverified. The seal of the file may verify it again.
     pub(super) fn get(&self, digest: &Digest) -> Option<Entry> {
         let found = self.index().find(digest, SystemTime::now());
         let (proof, serial) = match found {
             Location::Open(blob) => return Some(Entry::new(blob)),
             Location::Closed { proof, serial } => (proof, serial),
-            Location::Unverified | Location::Missing => return None,
+            Location::Unverified { outdated: Some(proof), serial } => {
+                let blob = Arc::new(self.open_file(digest, serial)?);
+                return self.prove_by_seal(digest, serial, &proof, &blob).then(|| Entry::new(blob));
+            }
+            Location::Unverified { outdated: None, .. } | Location::Missing => return None,
         };
         let blob = self.open_file(digest, serial)?;
         let identity = *blob.identity();
+        if identity != proof.file && proof.verity.is_some() {
+            let blob = Arc::new(blob);
+            if self.prove_by_seal(digest, serial, &proof, &blob) {
+                return Some(Entry::new(blob));
+            }
+            self.revoke(digest, |found, _| found == serial);
+            return None;
+        }
         if identity != proof.file {
             let is_renumbered = identity.is_renumbered(&proof.file);
             if is_renumbered {
@@ -184,6 +199,17 @@ impl Store {
             self.index().renumber(digest, serial, identity);
         }
         Some(Entry::new(self.keep_open(digest, serial, blob)))
+    }
+
+    /// Verifies a file of another identity than in `proof` by its seal, without reading it. Returns whether that succeeded and
+    /// the blob is still there; then the file is kept open.
+    fn prove_by_seal(&self, digest: &Digest, serial: u64, proof: &Proof, blob: &Arc<OpenBlob>) -> bool {
+        if proof.verity.is_none() || self.sealer.measure(blob.file()) != proof.verity {
+            return false;
+        }
+        debug!(%digest, "blob verified by its seal");
+        let proof = Proof { file: *blob.identity(), ..*proof };
+        self.prove(digest, serial, proof, Some(Arc::clone(blob)))
     }
 
     /// Opens the file of a blob, whatever bytes it has. `None` if there is no such file, or if it cannot be opened.
@@ -217,13 +243,24 @@ impl Store {
         blob
     }
 
-    /// Makes the blob of an open file unverified unless the file `is_unchanged`, which is returned.
+    /// Makes the blob of an open file unverified unless the file `is_unchanged`, or is sealed, so that only its metadata were
+    /// changed. Returns whether its bytes are the verified ones.
     pub(super) fn confirm(&self, entry: &Entry, is_unchanged: bool) -> bool {
-        if !is_unchanged {
-            let file = entry.blob();
-            self.revoke(entry.digest(), |_, open| open.is_some_and(|open| Arc::ptr_eq(open, file)));
+        if is_unchanged {
+            return true;
         }
-        is_unchanged
+        let (digest, blob) = (entry.digest(), entry.blob());
+        let sealed = self.index().sealed_proof(digest);
+        if let Some((proof, serial)) = sealed
+            && self.sealer.measure(blob.file()) == proof.verity
+            && let Ok(file) = Identity::of(blob.file())
+        {
+            // The next use opens the file again.
+            self.prove(digest, serial, Proof { file, ..proof }, None);
+            return true;
+        }
+        self.revoke(digest, |_, open| open.is_some_and(|open| Arc::ptr_eq(open, blob)));
+        false
     }
 
     fn revoke(&self, digest: &Digest, is_meant: impl FnOnce(u64, Option<&Arc<OpenBlob>>) -> bool) {

@@ -32,6 +32,7 @@ impl Store {
         let ensured = self.dir.ensure();
         let relocked = self.health.relock(&self.dir);
         if let Ok(true) = relocked {
+            self.sealer.probe(self.dir.root())?;
             self.rescan();
         }
         ensured?;

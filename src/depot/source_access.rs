@@ -136,7 +136,11 @@ impl SourceAccess {
     pub(super) fn seen(&self, error: &OriginError) -> Seen {
         let state = self.state.lock();
         let conditional = state.rung == Rung::Conditional && state.validator.is_some();
-        Seen::of(error, conditional, state.read_before)
+        match Seen::of(error, conditional, state.read_before) {
+            // The length that only the source says may be what is wrong.
+            Seen::Exhausted if state.rung == Rung::Stream && self.size.is_none() => Seen::NoLength,
+            seen => seen,
+        }
     }
 
     /// Steps down after `error` if that changes nothing for other connections, or if `alone` says that there are none.

@@ -10,6 +10,7 @@ use super::fill_state::FillState;
 use super::fill_task::FillTask;
 use super::interest::InterestKind;
 use crate::catalog::Asset;
+use crate::task::blocking;
 
 /// The registration of a fill in the map of active fills. Ends when the fill's task ends, in any way.
 struct Registration {
@@ -40,9 +41,9 @@ impl Depot {
     ) -> Result<Option<(Arc<Fill>, CacheState)>, ReadError> {
         let shared = &self.shared;
         let mut fills = self.active_fills();
-        // A cancelled fill is about to end; the new one waits for that.
+        // A fill that is cancelled or has failed is about to leave the map; the new one waits for its end.
         let (active, previous) = match fills.get(&asset.digest).cloned() {
-            Some(fill) if fill.stop().is_cancelled() => (None, Some(fill)),
+            Some(fill) if fill.stop().is_cancelled() || fill.has_failed() => (None, Some(fill)),
             active => (active, None),
         };
         if let Some(fill) = active {
@@ -83,7 +84,10 @@ impl Depot {
         shared.tasks.spawn(async move {
             let block_list = registration.depot.clone().block_list(Arc::clone(registration.fill.asset()));
             task.run(block_list).await;
+            let cache = registration.depot.shared.cache.clone();
             drop(registration);
+            // No reader waits for the record.
+            blocking(move || cache.save_records()).await;
         });
     }
 }

@@ -132,6 +132,11 @@ impl Origins {
         StatReport { stat, clock_offset, certificate_expiry }
     }
 
+    /// How long an origin may send nothing, or too little to count as progress.
+    pub fn stall_timeout(&self) -> Duration {
+        self.inner.timeouts.stall
+    }
+
     /// Returns where requests for `source` go. Fails with [`OriginError::Settings`] if the settings do not allow a
     /// request for it.
     pub fn route(&self, source: &SourceUrl) -> Result<Route, OriginError> {

@@ -70,7 +70,12 @@ impl TestSite {
             blocks: None,
             last_modified: SystemTime::UNIX_EPOCH,
         };
-        let settings = CacheSettings { dir: self.dir.path().join("cache"), max_size: self.max_size, min_free: 0 };
+        let settings = CacheSettings {
+            dir: self.dir.path().join("cache"),
+            max_size: self.max_size,
+            min_free: 0,
+            seal: crate::cache::SealPolicy::Off,
+        };
         // Tasks of an earlier depot may hold the lock for a moment after it was closed.
         let opening = async {
             loop {
@@ -316,26 +321,34 @@ async fn record_write_failure_is_retried() {
     okd.close().await;
 }
 
-#[tokio::test]
-async fn record_write_survives_cancellation() {
-    let site = TestSite::new();
-    let (depot, _) = site.depot().await;
-    let release = Release { name: "a".to_owned(), channel: None, assets: vec![], active: false };
-    let releases = Releases::open(vec![release], depot, site.record());
-    releases.state().unrecorded = true;
-    // Writing to a pipe blocks until it is read.
-    let new = site.dir.path().join("cache/releases.json.new");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &new, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
-    let mut waiting = Box::pin(releases.write_record());
-    assert!(std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending())).await);
-    drop(waiting);
-    let held = releases.shared.writing.try_lock().is_err();
-    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(new)).await.unwrap().unwrap();
-    assert!(read.contains("\"alone\""), "{read}");
-    assert!(held, "a second write must wait");
-    // A pipe cannot be synced, so the write failed and is due again.
-    let _written = releases.shared.writing.lock().await;
-    assert!(releases.state().unrecorded);
+#[test]
+fn record_write_survives_cancellation() {
+    // One thread for blocking work, which the test occupies.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
+    for fails in [false, true] {
+        runtime.block_on(async {
+            let site = TestSite::new();
+            let (depot, _) = site.depot().await;
+            let release = Release { name: "a".to_owned(), channel: None, assets: vec![], active: false };
+            let releases = Releases::open(vec![release], depot, site.record());
+            releases.state().unrecorded = true;
+            if fails {
+                std::fs::create_dir(site.dir.path().join("cache/releases.json.new")).unwrap();
+            }
+            let (free, occupied) = std::sync::mpsc::channel::<()>();
+            let occupying = tokio::task::spawn_blocking(move || occupied.recv());
+            let mut waiting = Box::pin(releases.write_record());
+            assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
+            drop(waiting);
+            assert!(releases.shared.writing.try_lock().is_err(), "a second write must wait");
+            drop(free);
+            occupying.await.unwrap().unwrap_err();
+            let _written = releases.shared.writing.lock().await;
+            let written = std::fs::read_to_string(site.record()).is_ok_and(|text| text.contains("\"alone\""));
+            // A write that failed is due again.
+            assert_eq!((written, releases.state().unrecorded), (!fails, fails));
+        });
+    }
 }
 
 #[tokio::test]

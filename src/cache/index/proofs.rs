@@ -58,7 +58,8 @@ impl<T> Index<T> {
             // For a file without a record, the best guess.
             let used = record.map_or(file.modified(), |record| record.used).min(now);
             let scrubbed = proof.map(|proof| proof.at.min(now));
-            drop(self.insert(*digest, Blob { proof, scrubbed, ..Blob::new(file.size, used) }));
+            let outdated = recorded.filter(|recorded| proof.is_none() && recorded.verity.is_some());
+            drop(self.insert(*digest, Blob { proof, outdated, scrubbed, ..Blob::new(file.size, used) }));
         }
         renumbered
     }
@@ -81,7 +82,7 @@ impl<T> Index<T> {
             if closed.is_some() || !is_same {
                 closed = std::mem::replace(&mut blob.open, closed);
             }
-            (blob.size, blob.proof) = (proof.file.size, Some(proof));
+            (blob.size, blob.proof, blob.outdated) = (proof.file.size, Some(proof), None);
             (blob.scrubbed, blob.suspect, blob.saved) = (Some(proof.at), false, blob.used);
             record = Some(blob.record(digest));
         }
@@ -98,11 +99,20 @@ impl<T> Index<T> {
     ) -> (bool, Option<Arc<T>>) {
         let meant = self.blobs.get(digest).is_some_and(|blob| is_meant(blob.serial, blob.open.as_ref()));
         let Some(mut blob) = meant.then(|| self.take(digest)).flatten() else { return (false, None) };
-        let was_verified = blob.proof.take().is_some();
+        let proof = blob.proof.take();
+        let was_verified = proof.is_some();
+        blob.outdated = proof.filter(|proof| proof.verity.is_some()).or(blob.outdated);
         blob.scrubbed = None;
         let closed = blob.open.take();
         self.put(*digest, blob);
         (was_verified, closed)
+    }
+
+    /// The last proof of a blob whose file was sealed, and the blob's serial.
+    pub(in crate::cache) fn sealed_proof(&self, digest: &Digest) -> Option<(Proof, u64)> {
+        let blob = self.blobs.get(digest)?;
+        let proof = blob.proof.or(blob.outdated).filter(|proof| proof.verity.is_some());
+        proof.map(|proof| (proof, blob.serial))
     }
 
     /// Replaces the identity in a blob's proof, on a file system that numbers the same file anew.
@@ -113,11 +123,18 @@ impl<T> Index<T> {
         }
     }
 
-    /// The blob that is to be hashed next, and when it was last hashed: first those that are unverified, then those that
-    /// were hashed the longest ago.
-    pub(in crate::cache) fn next_to_scrub(&self) -> Option<(Digest, SystemTime)> {
-        let turns = self.blobs.iter().map(|(digest, blob)| (*digest, blob.scrubbed.unwrap_or(SystemTime::UNIX_EPOCH)));
-        turns.min_by_key(|&(digest, at)| (at, digest))
+    /// The blobs that were last hashed at `before` or earlier, at most `most`: first those that are unverified, then those
+    /// that were hashed the longest ago.
+    pub(in crate::cache) fn to_scrub(&self, before: SystemTime, most: usize) -> Vec<Digest> {
+        let turns = self.blobs.iter().map(|(digest, blob)| (blob.scrubbed, *digest));
+        let mut due: Vec<_> = turns.filter(|(at, _)| at.is_none_or(|at| at <= before)).collect();
+        due.sort_unstable();
+        due.into_iter().take(most).map(|(_, digest)| digest).collect()
+    }
+
+    /// Whether a blob was last hashed at `before` or earlier.
+    pub(in crate::cache) fn is_to_scrub(&self, digest: &Digest, before: SystemTime) -> bool {
+        self.blobs.get(digest).is_some_and(|blob| blob.scrubbed.is_none_or(|at| at <= before))
     }
 
     /// Notes that a blob had its turn to be hashed.

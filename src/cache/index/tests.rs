@@ -178,14 +178,14 @@ impl Tested {
             Op::Open { name } if model.unverified.contains(&name) => {
                 // Finding it counts as a use all the same.
                 let found = self.index.find(&digest(name), now);
-                assert!(matches!(found, Location::Unverified | Location::Missing), "{found:?}");
+                assert!(matches!(found, Location::Unverified { .. } | Location::Missing), "{found:?}");
                 model.used(name);
             }
             Op::Open { name } => {
                 let handle = match self.index.find(&digest(name), now) {
                     Location::Open(handle) => handle,
                     Location::Closed { serial, .. } => self.index.keep_open(&digest(name), serial, Arc::new(name)),
-                    Location::Unverified | Location::Missing => return,
+                    Location::Unverified { .. } | Location::Missing => return,
                 };
                 self.handles.entry(name).or_default().push(handle);
                 *model.held.entry(name).or_default() += 1;
@@ -410,12 +410,16 @@ fn unverified_blob_is_scrubbed_first() {
         let proof = Proof { at: start + Duration::from_secs(name.into()), ..Proof::of_size(1) };
         index.admit(&digest(name), proof, Arc::new(name), start);
     }
-    assert_eq!(index.next_to_scrub(), Some((digest(1), start + Duration::from_secs(1))));
+    let after = |seconds| start + Duration::from_secs(seconds);
+    assert_eq!(index.to_scrub(after(2), 9), [digest(1), digest(2)]);
+    assert_eq!(index.to_scrub(after(9), 2), [digest(1), digest(2)]);
     index.revoke(&digest(3), |_, _| true);
-    assert_eq!(index.next_to_scrub(), Some((digest(3), SystemTime::UNIX_EPOCH)));
+    assert_eq!(index.to_scrub(start, 9), [digest(3)]);
+    assert_eq!(index.to_scrub(after(9), 9), [digest(3), digest(1), digest(2)]);
+    assert!(index.is_to_scrub(&digest(3), start) && !index.is_to_scrub(&digest(1), start));
     // It could not be hashed: the others get their turns.
-    index.set_scrubbed(&digest(3), start + Duration::from_secs(9));
-    assert_eq!(index.next_to_scrub().unwrap().0, digest(1));
+    index.set_scrubbed(&digest(3), after(9));
+    assert_eq!(index.to_scrub(after(9), 1), [digest(1)]);
 }
 
 /// A blob: its size, and whether it is pinned, being read, and one of the requested digests.

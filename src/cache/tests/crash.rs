@@ -28,6 +28,7 @@ fn exercise(cache: &Cache) {
     // Verified again, as after a restore.
     cache.store.index().revoke(&Digest::of(&first), |_, _| true);
     let _ = cache.verify(&Digest::of(&first));
+    cache.save_records();
     cache.quarantine(&Digest::of(&second));
     let _ = cache.evict(&Digest::of(&first));
     let _ = fill(cache, &first);

@@ -90,7 +90,7 @@ fn every_other_file_is_unverified() {
             assert!(is_unverified(&cache, &digest), "{name}");
             assert!(cache.get(&digest).is_none(), "{name}");
             assert_eq!((cache.stats().blob_entries, cache.stats().unverified_entries), (0, 1));
-            assert_eq!(cache.scrub_due(Duration::from_hours(1)), Some(digest), "it is hashed soon");
+            assert_eq!(cache.scrub_due(Duration::from_hours(1), 9), [digest], "it is hashed soon");
             assert_consistent_but_links(&cache);
         }
     }

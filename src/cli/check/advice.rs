@@ -187,10 +187,10 @@ impl Subject<'_> {
                 error.to_string(),
                 format!("restore it, or copy it to a class that is read at once, or {}", self.mend_source()),
             ),
-            OriginError::WrongRegion { region, signed_for, answer, .. } => trouble(
+            OriginError::WrongRegion { region, configured, answer, .. } => trouble(
                 "wrong region",
                 Scope::Bucket,
-                format!("the bucket is in {region:?}, and the request was signed for {signed_for:?} ({answer})"),
+                format!("the bucket is in {region:?}, and the origin's region is {configured:?} ({answer})"),
                 format!("set region = {region:?}: {}", self.mend_origin("region")),
             ),
             OriginError::Throttled { answer, .. } => trouble(

@@ -5,6 +5,7 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod dhcp;
 pub(crate) mod guest;
+pub(crate) mod guest_shell;
 pub(crate) mod machine;
 pub(crate) mod namespace;
 pub(crate) mod origin;
