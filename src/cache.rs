@@ -44,6 +44,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod unverified;
+mod upkeep;
 mod write_check;
 
 pub use entry::Entry;

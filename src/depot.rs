@@ -12,6 +12,7 @@ mod blob_stream;
 mod block_lists;
 mod bypass;
 mod bypass_reader;
+mod bypass_window;
 mod bypasses;
 mod cache_state;
 mod claim;

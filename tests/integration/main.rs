@@ -28,6 +28,7 @@ mod schema;
 mod seals;
 mod serve;
 mod stampede;
+mod storage;
 mod support;
 mod tftp_clients;
 mod unverified;
