@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one subject. Imports go one way: each room is used only by the rooms to its right.
 //!
-//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, trust} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, trust, units} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | contents |
 //! |---|---|
@@ -21,6 +21,7 @@
 //! | `span` | OpenTelemetry spans; does nothing without the feature `otel` |
 //! | [`task`] | tasks and blocking threads, and the one policy for panics in them |
 //! | `trust` | trusted certificates of clients of remote services |
+//! | `units` | amounts with their units, as people read them |
 //! | [`watched_file`] | files that are reloaded when they change |
 //! | [`sockets`] | listening sockets inherited from a service manager |
 //! | [`secret`] | secrets from the environment, files and Vault, which are never displayed |
@@ -33,7 +34,7 @@
 //! | [`tftp`] | the TFTP server: packets, sans-IO transfers, batched sockets |
 //! | [`http`] | the HTTP server: asset responses, ranges, conditional requests |
 //! | [`dhcp`] | the proxyDHCP server: which firmware gets which network boot program |
-//! | [`jobs`] | long-running work ordered by operators: preload, verify, scrub, and its progress |
+//! | [`jobs`] | long-running work ordered by operators: preload, verify, scrub, check, and its progress |
 //! | [`api`] | the JSON types of the admin API, made from the types of the rooms above |
 //! | [`admin`] | the admin listener: API, dashboard, metrics and health checks |
 //! | [`config`] | the configuration file and its layers, validated as a whole |
@@ -51,12 +52,15 @@
 //! | How does a TFTP request become a transfer? | `tftp/dispatcher.rs`, then `tftp/pending_open.rs` and `tftp/transfer.rs`; timeouts in `tftp/rtt.rs` |
 //! | How does an HTTP request become a response? | `http/service.rs`, then `http/asset_handler.rs` |
 //! | Who decides between cache, fill and bypass? | `depot/reader.rs` |
-//! | How does a fill fetch, verify and store an asset? | `depot/fill_task.rs` and `depot/part_fetcher.rs`; `cache/partial.rs` |
+//! | How does a fill fetch, verify and store an asset? | `depot/fill_task.rs`, `depot/fill_attempt.rs` and `depot/part_fetcher.rs`; `cache/partial.rs` |
 //! | What happens when an origin stalls or breaks off? | `depot/resuming_read.rs` |
+//! | When is a source requested in a plainer way, and when is it given up? | `depot/ladder.rs`, then `depot/source_queue.rs` |
+//! | Which part is too slow, and which source makes no progress? | `depot/pace.rs`, then `depot/lanes.rs` |
 //! | Which bytes of a running fill may be sent, and which parts come first? | `depot/progress.rs`; around the cache, `depot/bypass.rs` |
 //! | How is a machine's script made? | `boot/facade.rs`, then `boot/script.rs`, `boot/template.rs` and `boot/escape` |
 //! | When does a release go live? | `boot/releases/handle.rs` and `boot/releases/channels.rs` |
 //! | How is the shared catalog polled, and how does a reload replace the configuration? | `app/catalog.rs` and `app/reload.rs` |
+//! | What does `bootdepot check` look at? | `app/check.rs` and the files of `app/check` |
 //! | How does a command reach the server, or work without one? | `cli/discover.rs` and `cli/backend.rs` |
 //!
 //! # Example
@@ -108,4 +112,5 @@ pub mod telemetry;
 pub mod tftp;
 pub mod transport;
 mod trust;
+mod units;
 pub mod watched_file;

@@ -4,8 +4,9 @@
 //! validator are checked against the request before any byte is handed on.
 //!
 //! A read passes through [`Origins`] → `remote` (URL, credentials, redirects) → `exchange` (one request, one reply) →
-//! `head` (checks the reply's head) → `body` (exactly the promised number of bytes). `failure` turns transport errors into
-//! an [`OriginError`], and `error_status` turns error statuses into one, by the meaning of the S3 code (`error_code`). Files take a shorter path, `file`.
+//! `head` (checks the reply's head) → `body` (exactly the promised number of bytes). [`SourceReader`] keeps the target of
+//! redirects for several reads. `failure` turns transport errors into an [`OriginError`], and `error_status` turns error
+//! statuses into one, by the meaning of the S3 code (`error_code`). Files take a shorter path, `file`.
 
 mod answer;
 mod archive;
@@ -35,6 +36,7 @@ mod remote;
 mod remote_text;
 mod reply;
 mod request;
+mod resolver;
 mod route;
 mod s3;
 mod server_info;
@@ -42,6 +44,7 @@ mod settings;
 mod source_reader;
 mod stall;
 mod stat;
+mod storage;
 mod validator;
 
 #[cfg(test)]
@@ -59,6 +62,7 @@ pub use route::{Route, Server};
 pub use settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
 pub use source_reader::SourceReader;
 pub use stat::{Stat, StatReport};
+pub use storage::{RestoredCopy, Storage};
 pub use validator::Validator;
 
 pub use crate::trust::TlsFault;

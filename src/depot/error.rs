@@ -12,7 +12,7 @@ pub enum ReadError {
     /// Every source reports that there is no such object. HTTP 404, TFTP ERROR 1.
     #[error("no source has it: {0}")]
     NotFound(String),
-    /// No source could be reached, or they refuse the server, or the object keeps changing. HTTP 503 with `Retry-After`.
+    /// No source could be reached, or they refuse the server, or contradict themselves. HTTP 503 with `Retry-After`.
     #[error("no source could be read: {reason}")]
     Unavailable {
         /// The error of the last source.

@@ -1,12 +1,8 @@
-//! Evictions: of an asset on an operator's request, and the log line of each, with the names of the assets.
+//! Eviction of an asset on an operator's request.
 
-use std::sync::{Arc, Weak};
-
-use tracing::info;
-
-use super::facade::{Depot, Shared};
+use super::facade::Depot;
 use super::retention::RetentionReason;
-use crate::asset::{AssetName, Digest};
+use crate::asset::AssetName;
 use crate::cache::{CacheError, EvictError};
 use crate::catalog::Asset;
 use crate::error_chain::error_chain;
@@ -43,12 +39,6 @@ fn describe(reasons: &[RetentionReason]) -> String {
 }
 
 impl Depot {
-    /// Has the cache log evictions with the names of the assets.
-    pub(super) fn name_evictions(&self) {
-        let shared = Arc::downgrade(&self.shared);
-        self.shared.cache.set_eviction_log(move |digest, bytes| log_eviction(&shared, digest, bytes));
-    }
-
     /// Removes the asset's blob from the cache on an operator's request. Returns the number of bytes freed.
     pub async fn evict(&self, asset: &Asset) -> Result<u64, EvictRefusal> {
         let (cache, digest) = (self.shared.cache.clone(), asset.digest);
@@ -62,20 +52,6 @@ impl Depot {
             EvictError::Failed(error) => EvictRefusal::Failed(error),
         })
     }
-}
-
-fn log_eviction(shared: &Weak<Shared>, digest: &Digest, bytes: u64) {
-    let names = shared.upgrade().map(|shared| names(&shared, digest)).unwrap_or_default();
-    // Without a name if the catalog does not have the blob any more.
-    let asset = Some(names.as_str()).filter(|names| !names.is_empty());
-    info!(target: "bootdepot::eviction", asset, %digest, bytes, "blob evicted");
-}
-
-/// The names of the assets with this digest.
-fn names(shared: &Shared, digest: &Digest) -> String {
-    let catalog = shared.catalog();
-    let names: Vec<_> = catalog.by_digest(digest).iter().map(|asset| asset.name.as_str()).collect();
-    names.join(", ")
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bypasses::Bypasses;
+use super::eviction_log;
 use super::fill::Fill;
 use super::fill_history::FillHistory;
 use super::pins::{PINS_FILE, Pins};
@@ -43,7 +44,8 @@ pub struct Depot {
 
 /// The state that all clones of a [`Depot`] share.
 pub(super) struct Shared {
-    snapshot: ArcSwap<Snapshot>,
+    /// Shared with the cache, which logs evictions by name.
+    snapshot: Arc<ArcSwap<Snapshot>>,
     /// Held while the snapshot is replaced.
     reconfiguring: Mutex<()>,
     pub(super) cache: Cache,
@@ -67,13 +69,6 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
 }
 
-impl Shared {
-    /// The current catalog.
-    pub(super) fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.snapshot.load().catalog)
-    }
-}
-
 impl Depot {
     /// Creates a depot and loads the operators' pins from the cache directory. Blocks while it reads them.
     pub fn new(catalog: Catalog, origins: Origins, cache: Cache, settings: FillSettings) -> Self {
@@ -85,7 +80,7 @@ impl Depot {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let shared = Shared {
             bypasses: Bypasses::new(tasks.clone(), stop.clone()),
-            snapshot: ArcSwap::from_pointee(snapshot),
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             reconfiguring: Mutex::default(),
             cache,
             fills: Mutex::default(),
@@ -101,7 +96,10 @@ impl Depot {
             stop,
         };
         let depot = Self { shared: Arc::new(shared) };
-        depot.name_evictions();
+        let snapshot = Arc::clone(&depot.shared.snapshot);
+        depot.shared.cache.set_eviction_log(move |digest, bytes| {
+            eviction_log::log(&snapshot.load().catalog, digest, bytes);
+        });
         depot.shared.pins.load(&|| depot.catalog());
         depot.apply_pins();
         depot.save_pins();
@@ -110,7 +108,7 @@ impl Depot {
 
     /// The current catalog.
     pub fn catalog(&self) -> Arc<Catalog> {
-        self.shared.catalog()
+        Arc::clone(&self.shared.snapshot.load().catalog)
     }
 
     /// The cache that the depot fills and reads.

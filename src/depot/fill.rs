@@ -15,6 +15,7 @@ use super::error::ReadError;
 use super::fill_bytes::FillBytes;
 use super::fill_state::FillState;
 use super::interest::Interest;
+use super::pace::Pace;
 use super::progress::FillProgress;
 use super::rate::Rate;
 use super::status::{FillPhase, FillStatus};
@@ -28,6 +29,8 @@ pub(super) struct Fill {
     asset: Arc<Asset>,
     state: Mutex<FillState>,
     progress: Mutex<FillProgress>,
+    /// Locked before the progress if both are needed.
+    pace: Mutex<Pace>,
     /// Everything that uses the partial blob: part fetchers, writes, hashing.
     tasks: TaskTracker,
     /// Increases with each change of the state or the progress.
@@ -59,6 +62,7 @@ impl Fill {
             asset,
             state: Mutex::new(FillState::Starting),
             progress: Mutex::default(),
+            pace: Mutex::default(),
             tasks: TaskTracker::new(),
             changes: watch::Sender::new(0),
             received: AtomicU64::new(0),
@@ -108,9 +112,19 @@ impl Fill {
         self.state.lock().clone()
     }
 
+    /// Whether the fill has ended without the blob.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(*self.state.lock(), FillState::Failed(_))
+    }
+
     /// The progress. Never held across an await or a system call.
     pub(super) fn progress(&self) -> MutexGuard<'_, FillProgress> {
         self.progress.lock()
+    }
+
+    /// The pace of its reads. Never held across an await or a system call.
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock()
     }
 
     /// Subscribes to changes of the state and the progress.

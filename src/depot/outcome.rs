@@ -42,7 +42,7 @@ pub enum FillOutcome {
     OriginFailed,
     /// The cache has no space, or its disk fails.
     NoSpace,
-    /// The object changed twice while it was read.
+    /// Replies of a source disagreed about the object, also in the plainest way of reading it.
     Changed,
     /// The server stopped, the only job that needed the fill was cancelled, or the fill hit an internal error.
     Cancelled,

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use metrics::counter;
+use tracing::debug;
 
 use super::claim::Claim;
 use super::fill::Fill;
+use super::pace::SourceIndex;
 use super::resuming_read::ResumingRead;
 use super::source_access::SourceAccess;
 use super::source_error::SourceError;
@@ -20,6 +23,8 @@ pub(super) struct PartFetcher {
     pub(super) fill: Arc<Fill>,
     pub(super) partial: Arc<Partial>,
     pub(super) access: Arc<SourceAccess>,
+    /// The number of the source among those that are read at the same time.
+    pub(super) index: SourceIndex,
 }
 
 impl PartFetcher {
@@ -27,19 +32,55 @@ impl PartFetcher {
     pub(super) async fn run(self: Arc<Self>, first: Option<(Claim, ResumingRead)>) -> Result<(), SourceError> {
         let mut changes = self.fill.subscribe();
         if let Some((claim, read)) = first {
-            self.store(claim, read).await?;
+            self.fetch(claim, Some(read)).await?;
         }
         loop {
             if self.fill.progress().is_complete() {
                 return Ok(());
             }
-            let Some(claim) = Claim::next(&self.fill) else {
+            match self.next_claim() {
+                Some(claim) => self.fetch(claim, None).await?,
                 // Other connections fetch the rest. A bad block can be missing again.
-                let _ = changes.changed().await;
-                continue;
+                None => drop(changes.changed().await),
+            }
+        }
+    }
+
+    /// Fetches the bytes of one claim.
+    pub(super) async fn run_once(self: Arc<Self>, claim: Claim) -> Result<(), SourceError> {
+        self.fetch(claim, None).await
+    }
+
+    /// Claims the next part, or the rest of the slowest one if every part is being fetched.
+    fn next_claim(&self) -> Option<Claim> {
+        let next = Claim::next(&self.fill, self.index);
+        if next.is_some() || self.access.is_stream() {
+            return next;
+        }
+        let claim = Claim::race(&self.fill, self.index)?;
+        counter!("bootdepot_slow_parts_total", "action" => "raced").increment(1);
+        Some(claim)
+    }
+
+    /// Fetches the bytes of `claim`, until they are written by this connection or others.
+    async fn fetch(&self, claim: Claim, opened: Option<ResumingRead>) -> Result<(), SourceError> {
+        let work = async {
+            let read = match opened {
+                Some(read) => read,
+                None => self.open(claim.range()).await?,
             };
-            let read = self.open(claim.range()).await?;
-            self.store(claim, read).await?;
+            self.store(&claim, read).await
+        };
+        let result = claim.overtaken().run_until_cancelled(work).await.unwrap_or(Ok(()));
+        let is_doubled = claim.is_doubled();
+        drop(claim);
+        self.fill.notify();
+        match result {
+            Err(SourceError::Origin(error)) if is_doubled => {
+                debug!(asset = %self.fill.asset().name, %error, "read failed that another one doubles");
+                Ok(())
+            }
+            result => result,
         }
     }
 
@@ -54,7 +95,7 @@ impl PartFetcher {
     }
 
     /// Writes the bytes of `read` that are missing.
-    async fn store(&self, claim: Claim, mut read: ResumingRead) -> Result<(), SourceError> {
+    async fn store(&self, claim: &Claim, mut read: ResumingRead) -> Result<(), SourceError> {
         let mut batch = Batch::default();
         loop {
             // A batch takes the bytes that are available, and is written rather than wait for more.
@@ -71,10 +112,9 @@ impl PartFetcher {
                 Some(None) if batch.pieces.is_empty() => break,
                 Some(None) | None => {}
             }
+            claim.advance(batch.length, read.rest());
             self.write(&mut batch).await?;
         }
-        drop(claim);
-        self.fill.notify();
         Ok(())
     }
 

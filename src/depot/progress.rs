@@ -144,7 +144,7 @@ impl FillProgress {
     /// Claims the next bytes to fetch, at most one part: first what readers wait for, each reader in turn, then the rest in
     /// order. The bytes stay claimed until [`FillProgress::release`]. Returns `None` if nothing is left to claim.
     pub(super) fn claim(&mut self) -> Option<ByteRange> {
-        let taken = self.written.union(&self.claimed);
+        let taken = self.written.union(&self.writing).union(&self.claimed);
         let after = |id: &WaiterId| self.last_served.is_none_or(|served| *id > served);
         let mut in_turn =
             self.waiters.iter().filter(|(id, _)| after(id)).chain(self.waiters.iter().filter(|(id, _)| !after(id)));

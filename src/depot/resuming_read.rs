@@ -20,6 +20,9 @@ use crate::origin::{Body, OriginError};
 /// The delays of retries. The longest is short: a booting machine waits for it.
 const BACKOFF: BackoffPolicy =
     BackoffPolicy { first: Duration::from_millis(200), max: Duration::from_secs(5), jitter: 0.5 };
+/// How many bytes longer than it is an object may be said to be: lengths that are wrong by one, or by a line end, occur. A
+/// larger difference is another object, or a body that broke off.
+pub(super) const LENGTH_SLACK: u64 = 2;
 /// The longest delay that a source may request with `Retry-After`.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
@@ -193,6 +196,7 @@ impl ResumingRead {
                         self.recover(OriginError::Truncated { source_url, received, expected })?;
                     }
                 }
+                Err(OriginError::Truncated { .. }) if self.ends_early() => self.end = self.at,
                 Err(error) => self.recover(error)?,
             }
         }
@@ -210,6 +214,11 @@ impl ResumingRead {
     pub(super) fn chunk_now(&mut self) -> Option<Result<Option<(u64, Bytes)>, OriginError>> {
         // Without a body a new request is needed, which takes time.
         self.body.is_some().then(|| self.chunk().now_or_never()).flatten()
+    }
+
+    /// Whether a body that breaks off here may be the whole, of which the source says that it is longer.
+    fn ends_early(&self) -> bool {
+        self.asked == Rung::Measured && self.total.is_some_and(|total| total - self.at.min(total) <= LENGTH_SLACK)
     }
 
     /// Prepares the next request after `error`: later, or in a plainer way. Returns the error if neither helps.

@@ -76,6 +76,12 @@ impl SourceAccess {
         self.rung() >= Rung::Stream
     }
 
+    /// Whether requests have a condition.
+    pub(super) fn is_conditional(&self) -> bool {
+        let state = self.state.lock();
+        state.rung == Rung::Conditional && state.validator.is_some()
+    }
+
     /// Sends one request for `range`, as the rung says. Fails with [`OriginError::Changed`] if the reply contradicts the
     /// first one.
     pub(super) async fn request(&self, range: ByteRange) -> Result<Reply, OriginError> {
@@ -132,11 +138,26 @@ impl SourceAccess {
         format!("{reason}{page}{seen}")
     }
 
+    /// What made it step down; `None` if nothing did.
+    pub(super) fn history(&self) -> Option<String> {
+        let state = self.state.lock();
+        (!state.seen.is_empty()).then(|| state.seen.join("; "))
+    }
+
+    /// The HTML page that its bytes begin with.
+    pub(super) fn page(&self) -> Option<String> {
+        self.state.lock().page.as_ref().map(ToString::to_string)
+    }
+
     /// Classifies an error that is not retried.
     pub(super) fn seen(&self, error: &OriginError) -> Seen {
         let state = self.state.lock();
         let conditional = state.rung == Rung::Conditional && state.validator.is_some();
-        Seen::of(error, conditional, state.read_before)
+        match Seen::of(error, conditional, state.read_before) {
+            // The length that only the source says may be what is wrong.
+            Seen::Exhausted if state.rung == Rung::Stream && self.size.is_none() => Seen::NoLength,
+            seen => seen,
+        }
     }
 
     /// Steps down after `error` if that changes nothing for other connections, or if `alone` says that there are none.

@@ -4,7 +4,6 @@ use std::fmt;
 
 use super::error::ReadError;
 use super::ladder::Seen;
-use super::partial_state::PartialState;
 use super::source_access::SourceAccess;
 use crate::asset::SourceUrl;
 use crate::cache::CacheError;
@@ -30,6 +29,21 @@ pub(super) enum SourceError {
     Panicked(TaskPanicked),
 }
 
+/// Why an attempt to fill failed.
+#[derive(Debug)]
+pub(super) enum AttemptError {
+    /// Every source that was read has failed, and what to do with it is settled.
+    Settled,
+    /// The source of the attempt, or the attempt as a whole, failed.
+    Failed(SourceError),
+}
+
+impl<E: Into<SourceError>> From<E> for AttemptError {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// Which written bytes a source error makes worthless.
 pub(super) struct Spoiled {
     /// Blocks that were verified are worthless too.
@@ -39,10 +53,10 @@ pub(super) struct Spoiled {
 }
 
 impl SourceError {
-    /// Classifies the failure of an attempt to fill from `access` into `partial`.
-    pub(super) fn seen(&self, access: &SourceAccess, partial: Option<&PartialState>) -> Seen {
+    /// Classifies the failure of an attempt to fill from `access`. `single_stream`: every byte came from one plain GET of it.
+    pub(super) fn seen(&self, access: &SourceAccess, single_stream: bool) -> Seen {
         match self {
-            Self::WrongWhole(_) => Seen::WrongBytes { single_stream: partial.is_none_or(|state| state.single_stream) },
+            Self::WrongWhole(_) => Seen::WrongBytes { single_stream },
             Self::WrongBlock(_) => Seen::WrongBytes { single_stream: access.is_stream() },
             Self::WrongLength(_) => Seen::WrongLength,
             Self::NoLength => Seen::NoLength,

@@ -41,9 +41,9 @@ impl Depot {
     ) -> Result<Option<(Arc<Fill>, CacheState)>, ReadError> {
         let shared = &self.shared;
         let mut fills = self.active_fills();
-        // A cancelled fill is about to end; the new one waits for that.
+        // A fill that is cancelled or has failed is about to leave the map; the new one waits for its end.
         let (active, previous) = match fills.get(&asset.digest).cloned() {
-            Some(fill) if fill.stop().is_cancelled() => (None, Some(fill)),
+            Some(fill) if fill.stop().is_cancelled() || fill.has_failed() => (None, Some(fill)),
             active => (active, None),
         };
         if let Some(fill) = active {

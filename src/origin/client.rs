@@ -1,9 +1,12 @@
 //! HTTP clients of an origin: TLS, proxies and timeouts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, Proxy, redirect};
 use tokio_rustls::rustls::ClientConfig;
+
+use super::resolver::StaggeredResolver;
 
 /// How long an idle connection is kept for the next part. Stores close idle connections after some tens of seconds; we
 /// close first, so that a request seldom uses a connection that the store is closing.
@@ -15,8 +18,14 @@ const CREDENTIALS_CONNECT: Duration = Duration::from_secs(2);
 const CREDENTIALS_TOTAL: Duration = Duration::from_secs(10);
 
 /// Builds the client for an origin's objects. The error completes "the origin … cannot be used:".
-pub(super) fn for_objects(tls: ClientConfig, proxies: &[Proxy], connect: Duration) -> Result<Client, String> {
-    build(basic(tls, proxies).connect_timeout(connect).pool_idle_timeout(POOL_IDLE))
+pub(super) fn for_objects(
+    tls: ClientConfig,
+    proxies: &[Proxy],
+    connect: Duration,
+    resolver: &StaggeredResolver,
+) -> Result<Client, String> {
+    let builder = basic(tls, proxies).connect_timeout(connect).pool_idle_timeout(POOL_IDLE);
+    build(builder.dns_resolver(Arc::new(resolver.clone())))
 }
 
 /// Builds the client for credential services. The error completes "the origin … cannot be used:".

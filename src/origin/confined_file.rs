@@ -21,8 +21,8 @@ pub(super) fn open(directory: &Path, path: &Path) -> io::Result<File> {
     }
 }
 
-/// The same without `openat2`: resolves the path first. Whoever can rename directories in between could already place files
-/// in them.
+/// The same without `openat2`: resolves the path first. Only a process that can rename directories could change the
+/// result in between, and it could place files in them anyway.
 fn open_resolved(directory: &Path, path: &Path) -> io::Result<File> {
     let (directory, path) = (directory.canonicalize()?, path.canonicalize()?);
     if !path.starts_with(&directory) {

@@ -48,7 +48,7 @@ pub enum OriginError {
     },
     /// The request was signed for another region than the bucket's.
     #[error(
-        "{source_url} is in the region {region:?}, and the request was signed for {signed_for:?}; set region = {region:?} for \
+        "{source_url} is in the region {region:?}, and the origin's region is {configured:?}; set region = {region:?} for \
          the origin {origin} ({answer})"
     )]
     WrongRegion {
@@ -59,7 +59,7 @@ pub enum OriginError {
         /// The region that the store names.
         region: String,
         /// The region of the settings.
-        signed_for: String,
+        configured: String,
         /// The server's words.
         answer: Answer,
     },
@@ -374,7 +374,7 @@ impl OriginError {
     }
 
     /// Whether the server replied, and the reply was an error.
-    pub(super) fn is_answer(&self) -> bool {
+    pub(crate) fn is_answer(&self) -> bool {
         !matches!(
             self,
             Self::Dns { .. }

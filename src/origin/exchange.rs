@@ -21,6 +21,7 @@ use super::head::{self, HeadError};
 use super::proxy::ProxyChoice;
 use super::reply::Reply;
 use super::request::Request;
+use super::resolver::StaggeredResolver;
 use super::stall::with_timeout;
 use super::validator::Validator;
 use crate::asset::SourceTarget;
@@ -29,6 +30,8 @@ use crate::trust::CertificateRequests;
 /// The common parts of all HTTP requests of one read.
 pub(super) struct Exchange<'a> {
     pub(super) client: &'a Client,
+    /// Resolves the host's name. `None` if a proxy may connect to the host.
+    pub(super) resolver: Option<&'a StaggeredResolver>,
     /// The connect timeout.
     pub(super) connect: Duration,
     /// The stall timeout.
@@ -81,6 +84,11 @@ impl Exchange<'_> {
             certificate_requests: self.certificate_requests,
             has_replied: self.has_replied.load(Ordering::Relaxed),
         };
+        let name = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
+        if let Some(resolver) = self.resolver {
+            resolver.note_port(name, port);
+        }
         // reqwest does not report when it has a connection, so the timeout includes the connect timeout. Without a connection,
         // the request has failed by then.
         let longest = self.connect + self.stall;
@@ -90,6 +98,11 @@ impl Exchange<'_> {
             Ok(Err(error)) => Err(failure::from_request(error, &peer).await),
             Err(_) => Err(OriginError::NoAnswer { host: peer.shown(), step: Unanswered::Request, after: longest }),
         };
+        if let (Some(resolver), Err(OriginError::Connect { .. } | OriginError::NoAnswer { .. })) =
+            (self.resolver, &sent)
+        {
+            resolver.forget(name, port).await;
+        }
         let status = match &sent {
             Ok(response) => response.status().as_str().to_owned(),
             Err(error) => error.kind().to_owned(),

@@ -128,8 +128,14 @@ impl Origins {
             let Reply { validator, last_modified, checksum, .. } = reply;
             Ok(Stat { size, validator, last_modified, checksum })
         });
+        let storage = server.storage().cloned();
         let (clock_offset, certificate_expiry) = server.into_parts();
-        StatReport { stat, clock_offset, certificate_expiry }
+        StatReport { stat, storage, clock_offset, certificate_expiry }
+    }
+
+    /// How long an origin may send nothing, or too little to count as progress.
+    pub fn stall_timeout(&self) -> Duration {
+        self.inner.timeouts.stall
     }
 
     /// Returns where requests for `source` go. Fails with [`OriginError::Settings`] if the settings do not allow a

@@ -24,6 +24,7 @@ use super::kept_target::Target;
 use super::proxy::{self, ProxyChoice};
 use super::reply::Reply;
 use super::request::Request;
+use super::resolver::StaggeredResolver;
 use super::route::{Route, Server};
 use super::s3::{Endpoint, Object};
 use super::settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
@@ -45,6 +46,7 @@ pub(super) struct Remote {
     /// The `match`. `None` for sources that no configured origin matches.
     prefix: Option<SourcePrefix>,
     client: Client,
+    resolver: StaggeredResolver,
     connect: Duration,
     stall: Duration,
     proxy: ProxyChoice,
@@ -60,8 +62,8 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// The client for source URLs that no configured origin matches. It has no credentials: whoever may name sources, such as
-    /// the author of a shared catalog, must not decide where those of this machine go.
+    /// The client for source URLs that no configured origin matches. It has no credentials: the author
+    /// of a shared catalog may name sources, but must not decide where the credentials of this machine go.
     pub(super) fn unmatched(roots: &RootCertStore, timeouts: Timeouts) -> Result<Self, OriginError> {
         let settings = OriginSettings {
             prefix: SourcePrefix::any_bucket(),
@@ -113,8 +115,15 @@ impl Remote {
             None if environment.is_empty() => (ProxyChoice::Direct, environment),
             None => (ProxyChoice::Environment, environment),
         };
+        let resolver = StaggeredResolver::system();
+        if let ProxyChoice::Configured(proxy) = &choice
+            && let Some((host, port)) = choice.dialed(proxy)
+        {
+            resolver.note_port(&host, port);
+        }
         Ok(Self {
-            client: client::for_objects(tls, &proxies, connect)?,
+            client: client::for_objects(tls, &proxies, connect, &resolver)?,
+            resolver,
             connect,
             stall: timeouts.stall,
             proxy: choice,
@@ -295,6 +304,8 @@ impl Remote {
     fn exchange<'a>(&'a self, label: &'a str, source_url: &'a str, request: Request<'a>) -> Exchange<'a> {
         Exchange {
             client: &self.client,
+            // A proxy resolves the host's name, or may reach addresses that we do not.
+            resolver: matches!(self.proxy, ProxyChoice::Direct).then_some(&self.resolver),
             connect: self.connect,
             stall: self.stall,
             via: &self.proxy,

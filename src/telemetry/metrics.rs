@@ -58,6 +58,8 @@ fn describe() {
     describe_gauge!("bootdepot_fills_active", "Fills in progress or queued");
     describe_histogram!("bootdepot_fill_seconds", Unit::Seconds, "Duration of fills");
     describe_counter!("bootdepot_source_fallbacks_total", "Sources requested in a plainer way, by the way");
+    describe_counter!("bootdepot_slow_parts_total", "Slow parts of fills requested again, by occasion");
+    describe_counter!("bootdepot_sources_joined_total", "Sources read beside others that made no progress");
     describe_counter!("bootdepot_origin_requests_total", "Requests to origins, by status");
     describe_counter!("bootdepot_origin_received_bytes_total", Unit::Bytes, "Body bytes received from origins");
     describe_gauge!("bootdepot_cache_bytes", Unit::Bytes, "Bytes in the cache, by state");
@@ -70,6 +72,12 @@ fn describe() {
         "Bytes that are missing to min_free on the cache's file system, and that no eviction frees"
     );
     describe_gauge!("bootdepot_cache_writable", "1 while blobs can be added to the cache, else 0");
+    describe_gauge!("bootdepot_cache_sealed_entries", "Verified blobs that the kernel has sealed (fs-verity)");
+    describe_gauge!(
+        "bootdepot_cache_seal_supported",
+        "1 if the cache's file system can seal blobs (fs-verity), else 0"
+    );
+    describe_counter!("bootdepot_cache_seal_failures_total", "Blobs that could not be sealed");
     describe_counter!("bootdepot_evictions_total", "Blobs evicted to free space");
     describe_counter!("bootdepot_scrub_blobs_total", "Blobs verified by scrubs, by result");
     describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets retransmitted");
@@ -106,9 +114,14 @@ fn register_zeros() {
     for &requests in Rung::VARIANTS.iter().filter(|&&requests| requests != <&str>::from(Rung::Conditional)) {
         counter!("bootdepot_source_fallbacks_total", "requests" => requests).absolute(0);
     }
+    for action in ["asked-again", "raced"] {
+        counter!("bootdepot_slow_parts_total", "action" => action).absolute(0);
+    }
+    counter!("bootdepot_sources_joined_total").absolute(0);
     gauge!("bootdepot_fills_active").set(0.0);
     drop(histogram!("bootdepot_fill_seconds"));
     counter!("bootdepot_evictions_total").absolute(0);
+    counter!("bootdepot_cache_seal_failures_total").absolute(0);
     let stopped = ScrubOutcome::Stopped.as_str();
     for &outcome in ScrubOutcome::VARIANTS.iter().filter(|&&outcome| outcome != stopped) {
         counter!("bootdepot_scrub_blobs_total", "outcome" => outcome).absolute(0);

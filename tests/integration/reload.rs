@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::net::UdpSocket;
 use std::time::Instant;
 
+use bootdepot::asset::Digest;
+
 use crate::support::s3::BUCKET;
 use crate::support::{
     Client, CommandExt, FakeOrigin, Fault, LogLine, Object, TestServer, TestSite, random_bytes, send, timeout,
@@ -370,4 +372,40 @@ fn thousand_reloads_leak_no_files() {
     assert!(server.open_files() <= open + 8, "{} files were open, then {}", open, server.open_files());
     assert!(metric(&server, "bootdepot_reload_total{outcome=\"ok\"} 1000"));
     assert!(server.lines(refused).is_empty());
+}
+
+#[test]
+fn shared_catalog_reads_listed_files_only() {
+    let origin = FakeOrigin::start();
+    let site = TestSite::new(&origin);
+    let (image, secret) = (random_bytes(4, 1000), random_bytes(5, 1000));
+    let shelf = site.file("shelf");
+    std::fs::create_dir(&shelf).unwrap();
+    std::fs::write(shelf.join("image"), &image).unwrap();
+    std::fs::write(site.file("secret"), &secret).unwrap();
+    std::os::unix::fs::symlink("../secret", shelf.join("link")).unwrap();
+    let mut catalog = String::new();
+    for (name, bytes) in [("image", &image), ("link", &secret)] {
+        let (path, sha256) = (shelf.join(name), Digest::of(bytes));
+        let _ = write!(
+            catalog,
+            "[[asset]]\nname = \"{name}\"\nsources = [\"file://{}\"]\nsha256 = \"{sha256}\"\n",
+            path.display()
+        );
+    }
+    std::fs::write(site.file("catalog.toml"), catalog).unwrap();
+    let mut table = toml::Table::new();
+    table.insert("catalog_url".to_owned(), format!("file://{}", site.file("catalog.toml").display()).into());
+    let site = site.tables(table.clone());
+    let server = site.start();
+    let advice = format!("to allow it, add {:?} to catalog_files", shelf);
+    server.wait_for(|line| line.text("message").contains(&advice));
+    assert_eq!(server.client().get("/assets/image").status, 404);
+
+    table.insert("catalog_files".to_owned(), vec![shelf.display().to_string()].into());
+    reload(&server, &site.tables(table));
+    assert!(server.client().compare("/assets/image", &image));
+    assert_eq!(server.client().get("/assets/link").status, 503);
+    let line = server.wait_for(|line| line.text("message") == "source not readable");
+    assert!(line.text("error").contains(&format!("leads out of {}", shelf.display())), "{line:?}");
 }

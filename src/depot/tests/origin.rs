@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
@@ -38,6 +38,10 @@ pub(crate) enum Fault {
     AlwaysChange,
     /// Bytes from this offset on are held back until [`FakeOrigin::heal`].
     HoldFrom { at: usize },
+    /// A body brings one byte at a time from this offset on, this many times.
+    Drip { at: usize, times: usize },
+    /// No response comes until [`FakeOrigin::heal`].
+    Silent,
     /// A request with a condition gets this status.
     RefuseCondition(u16),
     /// No response says how long the object is.
@@ -101,8 +105,14 @@ impl FakeOrigin {
                 let (socket, _) = listener.accept().await.unwrap();
                 let (shared, heal) = (Arc::clone(&shared), heal.clone());
                 let service = hyper::service::service_fn(move |request| {
-                    let response = respond(&request, &shared, &heal);
-                    async move { Ok::<_, Infallible>(response) }
+                    let is_silent = shared.lock().unwrap().faults.iter().any(|fault| matches!(fault, Fault::Silent));
+                    let (response, mut heal) = (respond(&request, &shared, &heal), heal.clone());
+                    async move {
+                        if is_silent {
+                            let _ = heal.wait_for(|healed| *healed).await;
+                        }
+                        Ok::<_, Infallible>(response)
+                    }
                 });
                 tokio::spawn(
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service),
@@ -182,6 +192,11 @@ fn respond(
             Fault::CutAfter { .. } | Fault::StallAfter { .. } | Fault::ChangeAfter { .. } => {}
             Fault::AlwaysChange => etag = format!("v{requests}"),
             Fault::HoldFrom { at } => body.hold = Some(*at),
+            Fault::Drip { at, times } if *times > 0 && range.end > *at => {
+                *times -= 1;
+                body.drip = Some(*at);
+            }
+            Fault::Drip { .. } | Fault::Silent => {}
             Fault::RefuseCondition(code) if is_conditional => return status(*code),
             Fault::RefuseCondition(_) => {}
             Fault::NoLength => sized = false,
@@ -273,6 +288,8 @@ struct FaultyBody {
     flushed: bool,
     stall: Option<usize>,
     hold: Option<usize>,
+    drip: Option<usize>,
+    dripping: Option<Pin<Box<tokio::time::Sleep>>>,
     /// Whether the response says how long the body is.
     sized: bool,
     heal: watch::Receiver<bool>,
@@ -292,6 +309,8 @@ impl FaultyBody {
             flushed: false,
             stall: None,
             hold: None,
+            drip: None,
+            dripping: None,
             sized: true,
             heal: watch::channel(true).1,
             waiting: None,
@@ -345,7 +364,13 @@ impl http_body::Body for FaultyBody {
                 Poll::Ready(()) => self.waiting = None,
             }
         }
-        let length = self.data.len().min(16 << 10);
+        let mut length = self.data.len().min(16 << 10);
+        if self.drip.is_some_and(|drip| self.from + self.sent + length > drip) {
+            length = 1;
+            let pause = || Box::pin(tokio::time::sleep(std::time::Duration::from_millis(20)));
+            ready!(self.dripping.get_or_insert_with(pause).as_mut().poll(cx));
+            self.dripping = None;
+        }
         let piece = self.data.split_to(length);
         self.sent += length;
         *self.shared.lock().unwrap().sent.entry(self.name.clone()).or_default() += length as u64;

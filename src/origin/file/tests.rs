@@ -129,6 +129,31 @@ async fn unreadable_file_names_reason() {
     }
 }
 
+#[tokio::test]
+async fn confined_source_stays_in_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = dir.path().join("shelf");
+    std::fs::create_dir(&shelf).unwrap();
+    std::fs::write(dir.path().join("secret"), b"hush").unwrap();
+    std::fs::write(shelf.join("image"), b"image").unwrap();
+    std::os::unix::fs::symlink("../secret", shelf.join("link")).unwrap();
+    let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
+    let source = |name: &str| format!("file://{}", shelf.join(name).display()).parse::<SourceUrl>().unwrap();
+    assert_eq!(origins.read(&source("image").confined_to(&shelf), None, None).await.unwrap().total, Some(5));
+    assert_eq!(origins.read(&source("link"), None, None).await.unwrap().total, Some(4), "the node's own catalog may");
+    let error = origins.read(&source("link").confined_to(&shelf), None, None).await.err().unwrap();
+    assert!(matches!(error, OriginError::OutsideDirectory { .. }) && !error.is_transient());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{} leads out of {} (a symbolic link or '..'), and the shared catalog may read nothing else; put the file itself \
+             there, or add the directory that it is in to catalog_files",
+            source("link"),
+            shelf.display()
+        )
+    );
+}
+
 #[test]
 fn permission_error_names_user() {
     let source: SourceUrl = "file:///srv/a.img".parse().unwrap();

@@ -382,6 +382,7 @@ async fn configured_proxy_is_used() {
 
 #[tokio::test]
 async fn environment_proxy_skips_loopback() {
+    use crate::origin::resolver::StaggeredResolver;
     use crate::origin::{client, proxy};
 
     let proxy = ScriptedServer::replying("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nby proxy!").await;
@@ -390,7 +391,7 @@ async fn environment_proxy_skips_loopback() {
     let var = |asked: &str| variables.iter().find(|(name, _)| *name == asked).map(|(_, value)| value.clone());
     let proxies = proxy::environment_proxies(var).unwrap();
     let tls = crate::trust::client_config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
-    let client = client::for_objects(tls, &proxies, Duration::from_secs(5)).unwrap();
+    let client = client::for_objects(tls, &proxies, Duration::from_secs(5), &StaggeredResolver::system()).unwrap();
     let text = async |url: &str| client.get(url).send().await.unwrap().text().await.unwrap();
     assert_eq!(text(&server.url("/a")).await, "directly");
     assert_eq!(text("http://elsewhere.invalid/a").await, "by proxy!");
