@@ -10,7 +10,7 @@ use crate::cache::{Cache, CacheStats, SealSupport};
 pub(super) fn current_status(state: &AdminState) -> Status {
     let (boot, depot) = (&state.boot, state.boot.depot());
     let cache = depot.cache();
-    let (cache_stats, trouble) = (cache.stats(), cache.writable().err().or(cache.shortage()));
+    let (cache_stats, writable) = (cache.stats(), cache.writable());
     let amount = |bytes, entries: usize| Amount { bytes, entries: entries as u64 };
     let (totals, troubles) = (depot.transfer_totals(), boot.problems());
     let origins: Vec<OriginView> = depot.origins().into_iter().map(Into::into).collect();
@@ -33,8 +33,8 @@ pub(super) fn current_status(state: &AdminState) -> Status {
             partial: amount(cache_stats.partial_bytes, cache_stats.partial_entries),
             quarantined: amount(cache_stats.quarantined_bytes, cache_stats.quarantined_entries),
             seal: seal_view(cache, &cache_stats),
-            writable: trouble.is_none(),
-            trouble,
+            writable: writable.is_ok(),
+            trouble: writable.err().or(cache.shortage()),
         },
         catalog: (state.reloading.standing)(),
         transfers: Active { active: totals.active },

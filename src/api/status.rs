@@ -76,9 +76,9 @@ pub struct CacheView {
     pub quarantined: Amount,
     /// The seals of blobs.
     pub seal: SealView,
-    /// Whether blobs can be added.
+    /// Whether the directory can be written.
     pub writable: bool,
-    /// Why not; null if they can.
+    /// Why blobs cannot be added: the directory cannot be written, or the disk has too little space. Null if they can.
     pub trouble: Option<String>,
 }
 
