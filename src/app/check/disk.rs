@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::checked_by::CheckedBy;
+use super::seals;
 use crate::asset::Digest;
 use crate::cache::{CacheSettings, Inspection, WriteUser, check_writes};
 use crate::config::Config;
@@ -21,7 +22,7 @@ pub(super) fn check(
 ) -> CheckRow {
     let CacheSettings { dir, .. } = &config.cache;
     let (room, summary) = room(config, survey, sizes);
-    let findings = vec![directory(config, dir, survey, checked_by), room];
+    let findings = vec![directory(config, dir, survey, checked_by), seals::check(config, survey), room];
     CheckRow { check: "cache", place: dir.display().to_string(), summary, findings }
 }
 
