@@ -101,7 +101,7 @@ impl Moto {
     /// Makes an access key that may read everything, and lets moto check signatures from now on. Returns the key's id and secret.
     pub(crate) fn require_signatures(&self) -> (String, String) {
         let iam = |parameters: &str| {
-            // The service is told by the scope of the credential.
+            // The scope of the credential names the service.
             let scope =
                 "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=x";
             let fields = [("Authorization", scope), ("Content-Type", "application/x-www-form-urlencoded")];
