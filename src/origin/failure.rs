@@ -88,7 +88,12 @@ pub(super) async fn from_request(error: reqwest::Error, peer: &Peer<'_>) -> Orig
         let source = Some(Arc::new(RootCause(error)) as _);
         OriginError::Tls { host: peer.host.to_owned(), fault: TlsFault::ClientCertificate, reason, source }
     } else if error.is_connect() {
-        let reason = if is_https { format!("it ended the connection during the handshake ({reason})") } else { reason };
+        let reason = match is_https {
+            true => format!(
+                "it ended the connection during the TLS handshake ({reason}); if it speaks plain HTTP, write http://"
+            ),
+            false => reason,
+        };
         OriginError::Connect { host: peer.shown(), reason, source: Some(Arc::new(RootCause(error))) }
     } else if peer.may_expect_tls() && peer_probe::speaks_tls(peer.url).await {
         let reason = "it speaks TLS on this port; write https://".to_owned();

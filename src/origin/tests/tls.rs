@@ -235,6 +235,21 @@ async fn silent_tls_peer_is_no_connect_error() {
 }
 
 #[tokio::test]
+async fn closed_handshake_suggests_plain_http() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            drop(listener.accept().await.unwrap());
+        }
+    });
+    let error = error(&origins(Vec::new()), &format!("https://{address}/a"), None).await;
+    let start = format!("cannot connect to {address}: it ended the connection during the TLS handshake (");
+    let text = error.to_string();
+    assert!(text.starts_with(&start) && text.ends_with("); if it speaks plain HTTP, write http://"), "{text}");
+}
+
+#[tokio::test]
 async fn tls_port_in_plain_http_is_named() {
     let server = PrivateServer::start(&["127.0.0.1"], false).await;
     let url = format!("http://127.0.0.1:{}/a", server.port);
