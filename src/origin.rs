@@ -45,6 +45,7 @@ mod settings;
 mod source_reader;
 mod stall;
 mod stat;
+mod storage;
 mod validator;
 
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub use route::{Route, Server};
 pub use settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
 pub use source_reader::SourceReader;
 pub use stat::{Stat, StatReport};
+pub use storage::{RestoredCopy, Storage};
 pub use validator::Validator;
 
 pub use crate::trust::TlsFault;

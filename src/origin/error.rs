@@ -317,7 +317,7 @@ impl OriginError {
     }
 
     /// Whether the server replied, and the reply was an error.
-    pub(super) fn is_answer(&self) -> bool {
+    pub(crate) fn is_answer(&self) -> bool {
         !matches!(
             self,
             Self::Dns { .. }
