@@ -15,6 +15,7 @@ mod origins;
 mod outcome;
 mod placeholder;
 mod ports;
+mod seals;
 mod secrets;
 mod shown;
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::checked_by::CheckedBy;
+use super::seals;
 use crate::asset::Digest;
 use crate::cache::{CacheSettings, Inspection, WriteUser, check_writes};
 use crate::config::Config;
@@ -24,7 +25,7 @@ pub(super) fn check(
     let directory = directory(config, dir, survey, checked_by);
     let summary =
         if directory.result == CheckResult::Failed { "nothing can be stored there".to_owned() } else { summary };
-    let findings = vec![directory, room];
+    let findings = vec![directory, seals::check(config, survey), room];
     CheckRow { check: "cache", place: dir.display().to_string(), summary, findings }
 }
 

@@ -243,6 +243,7 @@ mod tests {
         Inspection {
             blobs: HashMap::new(),
             unverified: HashMap::new(),
+            sealed: 0,
             partials: HashMap::new(),
             quarantined: 0,
             free: 0,
