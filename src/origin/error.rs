@@ -217,7 +217,7 @@ pub enum OriginError {
     /// A file that a shared catalog names leads out of the directory that it may read.
     #[error(
         "{source_url} leads out of {directory} (a symbolic link or '..'), and the shared catalog may read nothing else; put the \
-         file itself there, or add the directory that it is in to catalog_files"
+         file itself there, or list a directory that holds both in catalog_files"
     )]
     OutsideDirectory {
         /// The source URL.
