@@ -3,6 +3,7 @@
 
 mod asset;
 mod catalog;
+mod check;
 mod host;
 mod job;
 mod plan;
@@ -17,10 +18,13 @@ pub use asset::{AssetList, AssetState, AssetView, Evicted};
 pub use catalog::{
     CatalogView, LastReload, LastReloadOutcome, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind, SourceView,
 };
+pub use check::{CheckCounts, CheckOrder, CheckRowView, FindingView};
 pub use host::{BootView, HostList, MachineView, StepView};
 pub use job::{Assets, Bytes, ItemView, JobItem, JobList, JobView, PreloadOrder};
 pub use plan::{Cached, Missing, Plan, PlanItem, Room};
 pub use problem::Problem;
 pub use release::{ReleaseList, ReleaseView};
-pub use status::{Active, Amount, ByProtocol, CacheView, Listener, OriginTrouble, OriginView, Status, Totals};
+pub use status::{
+    Active, Amount, ByProtocol, CacheView, Listener, OriginTrouble, OriginView, SealView, Status, Totals,
+};
 pub use traffic::{FillList, FillView, PastFill, PastTransfer, TransferList, TransferView};

@@ -35,12 +35,17 @@ mod records;
 mod reservation_guard;
 mod scan;
 mod scrub;
+mod seal;
+mod seal_guard;
+mod sealing;
 mod settings;
 mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
 mod unverified;
+mod upkeep;
+mod write_check;
 
 pub use entry::Entry;
 pub use error::{CacheError, EvictError};
@@ -48,6 +53,8 @@ pub use handle::Cache;
 pub use inspection::{Inspection, inspect};
 pub use partial::Partial;
 pub use scrub::ScrubOutcome;
+pub use seal::{SealPolicy, SealSupport};
 pub use settings::CacheSettings;
 pub use stats::{BlobInfo, CacheStats};
 pub use unverified::UnverifiedBlob;
+pub use write_check::{WriteUser, check_writes};

@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 
 use super::state::AdminState;
-use crate::api::{Active, Amount, CacheView, OriginView, Status, Totals};
+use crate::api::{Active, Amount, CacheView, OriginView, SealView, Status, Totals};
+use crate::cache::{Cache, CacheStats, SealSupport};
 
 /// Returns the current status. Blocks for one system call, which does not return while the disk hangs.
 pub(super) fn current_status(state: &AdminState) -> Status {
     let (boot, depot) = (&state.boot, state.boot.depot());
     let cache = depot.cache();
-    let (cache_stats, trouble) = (cache.stats(), cache.writable().err().or(cache.shortage()));
+    let (cache_stats, writable) = (cache.stats(), cache.writable());
     let amount = |bytes, entries: usize| Amount { bytes, entries: entries as u64 };
     let (totals, troubles) = (depot.transfer_totals(), boot.problems());
     let origins: Vec<OriginView> = depot.origins().into_iter().map(Into::into).collect();
@@ -31,8 +32,9 @@ pub(super) fn current_status(state: &AdminState) -> Status {
             renumbers_files: cache.is_renumbered(),
             partial: amount(cache_stats.partial_bytes, cache_stats.partial_entries),
             quarantined: amount(cache_stats.quarantined_bytes, cache_stats.quarantined_entries),
-            writable: trouble.is_none(),
-            trouble,
+            seal: seal_view(cache, &cache_stats),
+            writable: writable.is_ok(),
+            trouble: writable.err().or(cache.shortage()),
         },
         catalog: (state.reloading.standing)(),
         transfers: Active { active: totals.active },
@@ -44,4 +46,15 @@ pub(super) fn current_status(state: &AdminState) -> Status {
         },
         origins,
     }
+}
+
+fn seal_view(cache: &Cache, stats: &CacheStats) -> SealView {
+    let (supported, reason) = match cache.seal_support() {
+        SealSupport::Supported => (Some(true), None),
+        SealSupport::Unsupported(reason) => (Some(false), Some(reason)),
+        SealSupport::Unknown(reason) => (None, Some(reason)),
+    };
+    let sealed = stats.sealed_entries as u64;
+    let unsealed = (stats.blob_entries as u64).saturating_sub(sealed);
+    SealView { policy: cache.seal_policy().as_str().to_owned(), supported, reason, sealed, unsealed }
 }

@@ -74,10 +74,27 @@ pub struct CacheView {
     pub partial: Amount,
     /// Corrupt blobs in quarantine.
     pub quarantined: Amount,
-    /// Whether blobs can be added.
+    /// The seals of blobs.
+    pub seal: SealView,
+    /// Whether the directory can be written.
     pub writable: bool,
-    /// Why not; null if they can.
+    /// Why blobs cannot be added: the directory cannot be written, or the disk has too little space. Null if they can.
     pub trouble: Option<String>,
+}
+
+/// The seals (fs-verity) of blobs: the kernel refuses writes to a sealed blob, and verifies what it reads of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SealView {
+    /// The setting `[cache] seal`: `auto`, `off` or `require`.
+    pub policy: String,
+    /// Whether the file system can seal files; null if that is unknown.
+    pub supported: Option<bool>,
+    /// Why not, and what to do about it; null if it can.
+    pub reason: Option<String>,
+    /// Verified blobs that are sealed.
+    pub sealed: u64,
+    /// Verified blobs that are not.
+    pub unsealed: u64,
 }
 
 /// Some blobs of the cache.

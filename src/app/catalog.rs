@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::asset::SourceUrl;
 use crate::config::{CatalogAccess, CatalogText, Config, ConfigErrors, Draft, Flags, Inputs, process_environment};
-use crate::origin::{OriginError, Origins, Validator};
+use crate::origin::{HtmlPage, OriginError, Origins, Validator};
 use crate::task::blocking;
 
 /// Maximum size of a shared catalog: some hundred thousand assets.
@@ -37,6 +37,14 @@ pub enum CatalogError {
     NoText {
         /// Its URL.
         url: String,
+    },
+    /// A web page came in its place.
+    #[error("{url} answered with {page} in place of the catalog; a proxy or a login page may be in the way")]
+    Page {
+        /// Its URL.
+        url: String,
+        /// The page.
+        page: HtmlPage,
     },
     /// Its origin takes too long.
     #[error("{url} was not received within {} s", FETCH_TIMEOUT.as_secs())]
@@ -125,6 +133,9 @@ async fn read_changed(
             return Err(too_long(text.len() as u64));
         }
     }
+    if let Some(page) = HtmlPage::parse(&text) {
+        return Err(CatalogError::Page { url: url.to_string(), page });
+    }
     let text = String::from_utf8(text).map_err(|_| CatalogError::NoText { url: url.to_string() })?;
     let since = reply.last_modified.unwrap_or(SystemTime::UNIX_EPOCH);
     let validator = reply.validator.map(|validator| validator.as_str().to_owned());
@@ -181,13 +192,8 @@ pub async fn load_strict(flags: &Flags) -> Result<Config, LoadError> {
     complete_strict(&Arc::new(read(&Inputs::new(flags, process_environment())).await?)).await
 }
 
-/// The same for a command that works without the catalog too: if neither the catalog nor a copy is available, returns the
-/// local files alone, with a warning.
-pub async fn load_lenient(flags: &Flags) -> Result<Config, ConfigErrors> {
-    complete_lenient(read(&Inputs::new(flags, process_environment())).await?).await
-}
-
-/// The same for a configuration that was read before.
+/// The same for a configuration that was read before, for work that is possible without the catalog too: if neither the catalog
+/// nor a copy is available, returns the local files alone, with a warning.
 pub async fn complete_lenient(draft: Draft) -> Result<Config, ConfigErrors> {
     let draft = Arc::new(draft);
     match complete_strict(&draft).await {
@@ -322,5 +328,26 @@ mod tests {
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
         let error = fetch_within(Duration::from_millis(300), &origins, &url, None).await.unwrap_err();
         assert_eq!(error.to_string(), format!("{url} was not received within 15 s"));
+    }
+
+    #[tokio::test]
+    async fn web_page_is_no_catalog() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/catalog.toml", listener.local_addr().unwrap()).parse().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let page = "<html><title>Sign in</title></html>";
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{page}", page.len()).unwrap();
+        });
+        let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
+        let error = fetch(&origins, &url, None).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{url} answered with an HTML page with the title \"Sign in\" in place of the catalog; a proxy or a login page \
+                 may be in the way"
+            )
+        );
     }
 }

@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::addresses::Addresses;
 use super::catalog::Loaded;
+use super::check;
 use super::error::AppError;
 use super::reload::{InitialState, Reloader};
 use super::service;
@@ -62,6 +63,7 @@ impl App {
         let loaded = loaded.into();
         let initial = InitialState::of(&loaded);
         let config = loaded.config;
+        let inputs = config.inputs().clone();
         let advertise = config.http.advertise.clone();
         let started = Timestamp::now();
         let http = HttpServer::bind(config.http, &mut inherited).await?;
@@ -117,7 +119,7 @@ impl App {
                 boot: boot.clone(),
                 metrics: Arc::new(move || rendered.render()),
                 reloading: reloader.reloading(),
-                jobs: Jobs::new(boot.clone()),
+                jobs: Jobs::with_checks(boot.clone(), check::checker(inputs, reloader.in_force())),
                 listeners: addresses.listeners(),
                 started,
             };
@@ -133,6 +135,12 @@ impl App {
         let (thread, interval) = (std::thread::Builder::new().name("scrub".to_owned()), config.scrub_interval);
         // A thread of its own: it reads the disk for as long as the server runs.
         let scrub = thread.spawn(move || cache.scrub_loop(interval, &told)).map_err(AppError::Thread)?;
+        let sealed = depot.cache().clone();
+        // Not joined by the stop: the kernel may be reading a large file for it.
+        std::thread::Builder::new()
+            .name("seal".to_owned())
+            .spawn(move || sealed.seal_loop())
+            .map_err(AppError::Thread)?;
         for (protocol, addresses) in addresses.by_protocol() {
             for address in addresses {
                 info!(protocol, %address, "listening");
@@ -160,6 +168,7 @@ impl App {
         self.servers.close();
         self.servers.wait().await;
         self.depot.close().await;
+        self.depot.cache().stop_sealing();
         self.end.cancel();
         drop(self.scrubbing);
         // Ignored for the same reason as the thread below.

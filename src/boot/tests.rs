@@ -17,7 +17,12 @@ struct TestBoot {
 
 fn test_boot(files: &[(&str, FileSettings)], secrets: &[(&str, &str)]) -> TestBoot {
     let dir = tempfile::tempdir().unwrap();
-    let settings = CacheSettings { dir: dir.path().to_owned(), max_size: 1 << 20, min_free: 0 };
+    let settings = CacheSettings {
+        dir: dir.path().to_owned(),
+        max_size: 1 << 20,
+        min_free: 0,
+        seal: crate::cache::SealPolicy::Off,
+    };
     let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
     let depot = Depot::new(catalog(), origins, Cache::open(settings).unwrap(), FillSettings::default());
     let roster = roster(one_host(okd(), |host| {

@@ -231,13 +231,13 @@ impl Dir {
         File::open(path).and_then(|dir| dir.sync_all()).map_err(CacheError::io("fsync", path))
     }
 
-    /// Makes a file read-only.
+    /// Sets a blob's permissions.
     ///
     /// Its mtime is set to an earlier time: the file system's clock ticks every few milliseconds, and a write in the same
     /// tick as the last step of an admission would leave the ctime, and an mtime of now, as they were.
-    pub(super) fn seal(&self, file: &File, path: &Path, now: SystemTime) -> Result<(), CacheError> {
+    pub(super) fn seal(&self, file: &File, path: &Path, mode: u32, now: SystemTime) -> Result<(), CacheError> {
         self.fault_point("seal", path)?;
-        file.set_permissions(Permissions::from_mode(0o444))
+        file.set_permissions(Permissions::from_mode(mode))
             .and_then(|()| file.set_times(FileTimes::new().set_modified(now - SEALED_AGE)))
             .map_err(CacheError::io("seal", path))
     }

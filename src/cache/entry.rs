@@ -167,6 +167,11 @@ impl OpenBlob {
         Ok(Self { blocks: Some(blocks), ..Self::new(digest, file, identity) })
     }
 
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The identity of the file when it was opened.
     pub(super) fn identity(&self) -> &Identity {
         &self.identity

@@ -17,6 +17,14 @@ pub enum CacheError {
         /// The lock holder, as written in the lock file.
         pid: String,
     },
+    /// `[cache] seal` requires seals, and the file system cannot seal files.
+    #[error("[cache] seal is \"require\", but blobs in {dir} cannot be sealed: {reason}")]
+    Unsealable {
+        /// The directory.
+        dir: PathBuf,
+        /// The reason and the remedy.
+        reason: String,
+    },
     /// There is not enough space, even after evicting all that may be evicted.
     #[error("no space for {wanted} bytes: {reason}")]
     NoSpace {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 
+use super::seal::Seals;
 use super::store::Store;
 use super::{BlobInfo, CacheError, CacheSettings, CacheStats, Entry, EvictError, Partial};
 use crate::asset::Digest;
@@ -20,7 +21,7 @@ pub struct Cache {
 impl Cache {
     /// Opens or creates the cache in `settings.dir`, takes its lock, and reads names and sizes of what is there. Blocks.
     ///
-    /// Fails only with [`CacheError::Locked`]. A directory that cannot be written (read-only, full) is opened too: cached
+    /// Fails only with [`CacheError::Locked`], and with [`CacheError::Unsealable`] if the settings require seals. A directory that cannot be written (read-only, full) is opened too: cached
     /// blobs are served, and [`Cache::writable`] returns why nothing is added.
     pub fn open(settings: CacheSettings) -> Result<Self, CacheError> {
         Self::open_with(settings, FaultPoints::default())
@@ -28,7 +29,15 @@ impl Cache {
 
     /// The same with fault points that a test controls.
     pub(crate) fn open_with(settings: CacheSettings, faults: FaultPoints) -> Result<Self, CacheError> {
-        Ok(Self { store: Arc::new(Store::open(settings, faults)?) })
+        Self::open_with_seals(settings, Seals::default(), faults)
+    }
+
+    pub(super) fn open_with_seals(
+        settings: CacheSettings,
+        seals: Seals,
+        faults: FaultPoints,
+    ) -> Result<Self, CacheError> {
+        Ok(Self { store: Arc::new(Store::open(settings, seals, faults)?) })
     }
 
     /// Opens the verified blob of this digest and counts that as a use. `None` if it is not cached, if it cannot be opened, or

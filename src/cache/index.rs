@@ -40,6 +40,8 @@ pub(super) struct Index<T> {
     sums: Sums,
     /// How many blobs are unverified.
     unverified: usize,
+    /// How many blobs are verified and sealed.
+    sealed: usize,
     /// How many blobs are open.
     open: usize,
     /// The last use. Each use gets a later time, even if the system's clock goes back.
@@ -69,6 +71,7 @@ impl<T> Index<T> {
             pins: HashMap::new(),
             sums: Sums::default(),
             unverified: 0,
+            sealed: 0,
             open: 0,
             clock: SystemTime::UNIX_EPOCH,
             serial: 0,
@@ -116,7 +119,7 @@ impl<T> Index<T> {
         let Some(blob) = self.blobs.get_mut(digest) else { return Location::Missing };
         blob.used = tick(&mut self.clock, now);
         match (blob.proof, &blob.open) {
-            (None, _) => Location::Unverified,
+            (None, _) => Location::Unverified { outdated: blob.outdated, serial: blob.serial },
             (Some(_), Some(open)) => Location::Open(Arc::clone(open)),
             (Some(proof), None) => Location::Closed { proof, serial: blob.serial },
         }
@@ -229,6 +232,7 @@ impl<T> Index<T> {
             blob_entries: self.blobs.len() - self.unverified,
             unverified_bytes: self.sums.unverified,
             unverified_entries: self.unverified,
+            sealed_entries: self.sealed,
             partial_bytes: self.sums.reserved,
             partial_entries: self.reservations.len(),
             quarantined_bytes: self.sums.quarantined,
@@ -269,6 +273,7 @@ impl<T> Index<T> {
         self.sums.blobs += blob.size;
         self.sums.unverified += if is_unverified { blob.size } else { 0 };
         self.unverified += usize::from(is_unverified);
+        self.sealed += usize::from(blob.is_sealed());
         self.open += usize::from(blob.open.is_some());
         self.blobs.insert(digest, blob);
     }
@@ -279,6 +284,7 @@ impl<T> Index<T> {
         self.sums.blobs -= blob.size;
         self.sums.unverified -= if is_unverified { blob.size } else { 0 };
         self.unverified -= usize::from(is_unverified);
+        self.sealed -= usize::from(blob.is_sealed());
         self.open -= usize::from(blob.open.is_some());
         Some(blob)
     }

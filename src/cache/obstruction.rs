@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
+/// The ending of what was moved.
+const FOREIGN: &str = "foreign";
+
 /// What the cache needs at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needed {
@@ -42,10 +45,16 @@ pub(super) fn clear(path: &Path, needed: Needed, aside: &Path) -> io::Result<()>
     Ok(())
 }
 
+/// Whether a file in quarantine was moved there because it was in the way.
+pub(super) fn was_moved(path: &Path) -> bool {
+    path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| extension.starts_with(FOREIGN))
+}
+
 /// A name in `aside` that nothing has: `NAME.foreign`, or `NAME.foreign-2` and so on.
 fn unused_name(path: &Path, aside: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let candidates = std::iter::once(format!("{name}.foreign")).chain((2..100).map(|n| format!("{name}.foreign-{n}")));
+    let candidates =
+        std::iter::once(format!("{name}.{FOREIGN}")).chain((2..100).map(|n| format!("{name}.{FOREIGN}-{n}")));
     let is_unused =
         |path: &PathBuf| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     candidates.map(|name| aside.join(name)).find(is_unused).ok_or_else(|| io::ErrorKind::AlreadyExists.into())
@@ -75,6 +84,7 @@ mod tests {
         fs::write(&path, "a file in the place of a directory").unwrap();
         clear(&path, Needed::Directory, &aside).unwrap();
         assert!(!path.exists() && aside.join("HEX.foreign-4").is_file());
+        assert!(was_moved(&aside.join("HEX.foreign-4")) && !was_moved(&aside.join("HEX")));
     }
 
     #[test]

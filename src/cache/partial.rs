@@ -19,6 +19,7 @@ use super::index::ClaimOutcome;
 use super::parts::{self, PartLog};
 use super::record::Proof;
 use super::reservation_guard::ReservationGuard;
+use super::seal_guard::SealGuard;
 use super::store::Store;
 use super::{CacheError, Entry};
 use crate::asset::{Digest, VerifiedDigest};
@@ -38,6 +39,8 @@ pub struct Partial {
     part_size: u64,
     path: PathBuf,
     file: File,
+    /// Dropped after the file.
+    seal: SealGuard,
     log: Mutex<PartLog>,
     phase: RwLock<Phase>,
     /// The disk failed to store bytes that were written before; it is unknown which.
@@ -129,6 +132,7 @@ impl Partial {
         reservation.set_on_disk(true);
         Self {
             path: reservation.store().dir.partial(reservation.digest()),
+            seal: SealGuard::new(reservation.store(), reservation.digest()),
             reservation,
             size,
             part_size,
@@ -243,7 +247,8 @@ impl Partial {
         self.check_phase(*phase)?;
         self.check_not_lost()?;
         let now = SystemTime::now();
-        self.dir().seal(&self.file, &self.path, now).map_err(|error| self.failed(error))?;
+        let mode = self.reservation.store().sealer.blob_mode();
+        self.dir().seal(&self.file, &self.path, mode, now).map_err(|error| self.failed(error))?;
         self.dir().sync(&self.file, &self.path).map_err(|error| self.mark_lost(error))?;
         // A new file description, read-only. Opened before the rename, because nothing may fail after it.
         let file = Dir::open(&self.path).map_err(|error| self.failed(error))?;
@@ -274,6 +279,7 @@ impl Partial {
         let (record, replaced) = store.index().admit(digest, proof, Arc::clone(&blob), now);
         store.records.add(record);
         self.reservation.set_admitted();
+        self.seal.set_admitted();
         drop(replaced);
         let durable = store.dir.sync_dir(shard);
         let tidied = store.dir.remove(&store.dir.log(digest)).and_then(|()| store.dir.sync_dir(&store.dir.partials()));

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::dir::{Dir, PROBE_NAME};
 use super::identity::Identity;
+use super::obstruction;
 use crate::asset::Digest;
 
 /// The contents of a cache directory.
@@ -55,6 +56,8 @@ impl Scan {
         for (path, meta) in files(&dir.quarantine()) {
             match found(&path, &meta) {
                 Some(it) => scan.quarantined.push(it),
+                // It was logged when it was moved there.
+                None if obstruction::was_moved(&path) => {}
                 None => scan.foreign.push(path),
             }
         }

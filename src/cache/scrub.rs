@@ -26,7 +26,7 @@ use crate::error_chain::error_chain;
 const PIECE: usize = 1 << 20;
 /// After each piece of work the scrub rests this many times as long. It uses a quarter of a core and of the disk at most,
 /// which does not slow transfers down.
-const REST: u32 = 3;
+pub(super) const REST: u32 = 3;
 /// Blobs that the loop takes from the index at a time, which looks at all of them.
 const BATCH: usize = 100;
 /// The longest sleep of the loop, and how often it saves the records.
@@ -118,6 +118,8 @@ impl Cache {
             match due.pop_front() {
                 // A fill may have hashed it since.
                 Some(digest) if !self.store.index().is_to_scrub(&digest, before(interval)) => {}
+                // It was unverified, and its seal has verified it.
+                Some(digest) if self.is_proven_by_seal(&digest) => {}
                 Some(digest) => drop(self.scrub(&digest, &mut |worked, _| rest(worked * REST))),
                 None => drop(rest(TICK)),
             }
@@ -133,9 +135,14 @@ impl Cache {
         let Some((size, serial)) = self.store.index().peek(digest) else { return ScrubOutcome::Missing };
         let path = self.store.dir.blob(digest);
         let hashed = self.store.dir.fault_point("hash", &path).and_then(|()| Dir::open(&path)).and_then(|file| {
+            // Before the file is hashed, so that the hash proves what the seal protects.
+            self.seal_unsealed(digest, &file);
+            let verity = self.store.sealer.measure(&file);
             let mut read = || {
                 let identity = Identity::of(&file)?;
-                Ok((identity, hash(&file, size, pace)?, Identity::of(&file)? == identity))
+                let found = hash(&file, size, pace)?;
+                let proof = Proof { file: identity, at: SystemTime::now(), verity };
+                Ok((proof, found, Identity::of(&file)? == identity))
             };
             read().map_err(CacheError::io("read", &path))
         });
@@ -150,9 +157,8 @@ impl Cache {
                 let error = io::Error::other("the file was changed while it was hashed");
                 ScrubOutcome::Failed(CacheError::io("read", &path)(error))
             }
-            Ok((identity, Some(verifier), true)) => match verifier.verify(digest) {
+            Ok((proof, Some(verifier), true)) => match verifier.verify(digest) {
                 Ok(_) => {
-                    let proof = Proof { file: identity, at: SystemTime::now(), verity: None };
                     self.store.prove(digest, serial, proof, None);
                     ScrubOutcome::Verified
                 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::seal::SealPolicy;
+
 /// Where the cache is and how large it may grow.
 #[derive(Debug, Clone)]
 pub struct CacheSettings {
@@ -11,4 +13,6 @@ pub struct CacheSettings {
     pub max_size: u64,
     /// Bytes that are kept free on the file system, even if `max_size` allows more.
     pub min_free: u64,
+    /// Whether blobs are sealed with fs-verity.
+    pub seal: SealPolicy,
 }

@@ -19,6 +19,8 @@ pub struct CacheStats {
     pub unverified_bytes: u64,
     /// How many unverified blobs.
     pub unverified_entries: usize,
+    /// How many verified blobs the kernel has sealed.
+    pub sealed_entries: usize,
     /// Bytes reserved for partials, including those left by earlier fills.
     pub partial_bytes: u64,
     /// How many partials.
@@ -47,7 +49,8 @@ pub struct BlobInfo {
 }
 
 impl CacheStats {
-    /// Sets the gauges `bootdepot_cache_bytes`, `bootdepot_cache_entries` and `bootdepot_cache_limit_bytes`.
+    /// Sets the gauges `bootdepot_cache_bytes`, `bootdepot_cache_entries`, `bootdepot_cache_sealed_entries` and
+    /// `bootdepot_cache_limit_bytes`.
     #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers; 2^53 bytes are 8 PiB")]
     pub(super) fn report(&self) {
         for (state, bytes, entries) in [
@@ -59,6 +62,7 @@ impl CacheStats {
             gauge!("bootdepot_cache_bytes", "state" => state).set(bytes as f64);
             gauge!("bootdepot_cache_entries", "state" => state).set(entries as f64);
         }
+        gauge!("bootdepot_cache_sealed_entries").set(self.sealed_entries as f64);
         gauge!("bootdepot_cache_limit_bytes").set(self.limit as f64);
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
-use metrics::{counter, gauge};
+use metrics::counter;
 use parking_lot::{Mutex, MutexGuard};
 use tracing::{debug, info, warn};
 
@@ -17,6 +18,7 @@ use super::index::{Index, Location, Reconciled, Victim};
 use super::record::{Proof, Record};
 use super::records::Records;
 use super::scan::{Found, Scan};
+use super::seal::{Sealer, Seals};
 use super::{CacheError, CacheSettings, Entry, EvictError};
 use crate::asset::Digest;
 use crate::error_chain::error_chain;
@@ -33,11 +35,12 @@ pub(super) struct Store {
     pub(super) dir: Dir,
     pub(super) health: Health,
     pub(super) records: Records,
+    pub(super) sealer: Sealer,
     index: Mutex<Index<OpenBlob>>,
     /// Held while names on the disk and the index change together, so that no eviction removes a blob just admitted.
     names: Mutex<()>,
     /// Held while a probe writes its file.
-    probing: Mutex<()>,
+    pub(super) probing: Mutex<()>,
     most_open: usize,
     opened: SystemTime,
     /// Whether files were found under other inode or device numbers than recorded.
@@ -51,14 +54,15 @@ pub(super) type EvictionLog = Box<dyn Fn(&Digest, u64) + Send + Sync>;
 impl Store {
     /// Opens the directory. Blocks.
     ///
-    /// Fails only with [`CacheError::Locked`]. Other errors are stored as the health of the cache.
-    pub(super) fn open(settings: CacheSettings, faults: FaultPoints) -> Result<Self, CacheError> {
+    /// Fails only with [`CacheError::Locked`] and [`CacheError::Unsealable`]. Other errors are stored as the health of the cache.
+    pub(super) fn open(settings: CacheSettings, seals: Seals, faults: FaultPoints) -> Result<Self, CacheError> {
         let index = Mutex::new(Index::new(settings.max_size, settings.min_free));
         let dir = Dir::new(settings.dir, faults);
         let store = Self {
             dir,
             health: Health::default(),
             records: Records::default(),
+            sealer: Sealer::new(settings.seal, seals),
             index,
             names: Mutex::default(),
             probing: Mutex::default(),
@@ -68,7 +72,7 @@ impl Store {
             eviction_log: OnceLock::new(),
         };
         match store.check() {
-            Err(error @ CacheError::Locked { .. }) => return Err(error),
+            Err(error @ (CacheError::Locked { .. } | CacheError::Unsealable { .. })) => return Err(error),
             checked => drop(store.record_check(checked)),
         }
         if !store.health.is_locked() {
@@ -102,84 +106,14 @@ impl Store {
         stats.report();
     }
 
-    /// Checks whether blobs can be added, creates a deleted directory again, and stores the result. Blocks.
-    pub(super) fn probe(&self) -> Result<(), CacheError> {
-        self.record_check(self.check())
-    }
-
-    fn record_check(&self, checked: Result<Option<CacheError>, CacheError>) -> Result<(), CacheError> {
-        let root = self.dir.root();
-        match &checked {
-            Ok(shortage) => {
-                self.health.mark_writable(root);
-                self.health.set_shortage(root, shortage.as_ref());
-            }
-            Err(error) => self.health.mark_failed(root, error),
-        }
-        self.health.end_probe();
-        gauge!("bootdepot_cache_writable").set(if let Ok(None) = checked { 1.0 } else { 0.0 });
-        checked.map(drop)
-    }
-
-    /// Fails if nothing can be added. Returns the error of a disk that has too little space.
-    fn check(&self) -> Result<Option<CacheError>, CacheError> {
-        let _names = self.names();
-        let ensured = self.dir.ensure();
-        let relocked = self.health.relock(&self.dir);
-        if let Ok(true) = relocked {
-            self.rescan();
-        }
-        ensured?;
-        relocked?;
-        // After a failure only a file that reached the disk proves that it works again.
-        let full = match self.write_probe(self.health.problem().is_some()) {
-            Err(error) if error.is_full() => Some(error.for_size(1)),
-            probed => probed.map(|()| None)?,
-        };
-        Ok(self.keep_min_free().or(full))
-    }
-
-    /// Evicts if other files have left less than `min_free` on the disk, and evicting makes up for it. Returns an error if it
-    /// does not. The caller holds the names.
-    fn keep_min_free(&self) -> Option<CacheError> {
-        let free = self.dir.free();
-        let (missing, min_free, victims) = {
-            let mut index = self.index();
-            let missing = index.missing(free);
-            (missing, index.min_free(), index.evict(missing))
-        };
-        let evicted = victims.as_ref().map_or(0, Vec::len);
-        if evicted > 0 {
-            info!(free, min_free, missing, files = evicted, "evicting: other files have left less than min_free");
-        }
-        // On failure the index has them again, and the error is logged.
-        let removed = victims.is_some_and(|victims| self.remove(victims).is_ok());
-        if evicted > 0 {
-            self.report();
-        }
-        #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers; 2^53 bytes are 8 PiB")]
-        {
-            gauge!("bootdepot_cache_free_bytes").set(free as f64);
-            gauge!("bootdepot_cache_missing_free_bytes").set(if removed { 0.0 } else { missing as f64 });
-        }
-        let shortage = self.index().disk_shortage(if evicted > 0 { self.dir.free() } else { free })?;
-        Some(CacheError::NoSpace { wanted: 1, reason: shortage.to_string() })
-    }
-
-    /// Whether a fill can be stored, found out by writing a file. A full disk is no failure while blobs may be evicted: the
-    /// next partial evicts what is necessary.
-    fn write_probe(&self, durable: bool) -> Result<(), CacheError> {
-        let _probing = self.probing.lock();
-        match self.dir.probe(durable) {
-            Err(error) if error.is_full() && self.index().evictable() > 0 => Ok(()),
-            probed => probed,
-        }
-    }
-
     /// Brings the index in line with the disk. The caller holds the names.
-    fn rescan(&self) {
-        let mut scan = Scan::of(&self.dir);
-        let records = self.records.load(&self.dir);
+    pub(super) fn rescan(&self) {
+        // At once: with many blobs, each takes a while.
+        let (mut scan, records) = thread::scope(|scope| {
+            let records = scope.spawn(|| self.records.load(&self.dir));
+            let scan = Scan::of(&self.dir);
+            (scan, records.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
         if self.health.is_locked() {
             self.quarantine_resized(&mut scan, &records);
             for (digest, path) in &scan.leftovers {
@@ -235,32 +169,29 @@ impl Store {
         self.renumbered.load(Ordering::Relaxed)
     }
 
-    /// Finds out what a failed operation means for the cache, and returns its error. If a probe fails too, nothing can be
-    /// added, and the cache is marked as failed. Otherwise only that path is bad.
-    pub(super) fn mark_failed(&self, error: CacheError) -> CacheError {
-        match &error {
-            CacheError::Locked { .. } => self.health.mark_failed(self.dir.root(), &error),
-            CacheError::Io { .. } => match self.write_probe(true) {
-                Ok(()) => self.health.log_bad_path(&error),
-                Err(full) if full.is_full() => self.health.set_shortage(self.dir.root(), Some(&full.for_size(1))),
-                Err(failed) => self.health.mark_failed(self.dir.root(), &failed),
-            },
-            _ => {}
-        }
-        error
-    }
-
     /// Opens a verified blob, and counts that as a use. `None` if it is not cached, if it cannot be opened, or if its file
-    /// is not the one that was verified; then the blob is unverified.
+    /// is not the one that was verified; then the blob is unverified. The seal of the file may verify it again.
     pub(super) fn get(&self, digest: &Digest) -> Option<Entry> {
         let found = self.index().find(digest, SystemTime::now());
         let (proof, serial) = match found {
             Location::Open(blob) => return Some(Entry::new(blob)),
             Location::Closed { proof, serial } => (proof, serial),
-            Location::Unverified | Location::Missing => return None,
+            Location::Unverified { outdated: Some(proof), serial } => {
+                let blob = Arc::new(self.open_file(digest, serial)?);
+                return self.prove_by_seal(digest, serial, &proof, &blob).then(|| Entry::new(blob));
+            }
+            Location::Unverified { outdated: None, .. } | Location::Missing => return None,
         };
         let blob = self.open_file(digest, serial)?;
         let identity = *blob.identity();
+        if identity != proof.file && proof.verity.is_some() {
+            let blob = Arc::new(blob);
+            if self.prove_by_seal(digest, serial, &proof, &blob) {
+                return Some(Entry::new(blob));
+            }
+            self.revoke(digest, |found, _| found == serial);
+            return None;
+        }
         if identity != proof.file {
             let is_renumbered = identity.is_renumbered(&proof.file);
             if is_renumbered {
@@ -273,6 +204,17 @@ impl Store {
             self.index().renumber(digest, serial, identity);
         }
         Some(Entry::new(self.keep_open(digest, serial, blob)))
+    }
+
+    /// Verifies a file of another identity than in `proof` by its seal, without reading it. Returns whether that succeeded and
+    /// the blob is still there; then the file is kept open.
+    fn prove_by_seal(&self, digest: &Digest, serial: u64, proof: &Proof, blob: &Arc<OpenBlob>) -> bool {
+        if proof.verity.is_none() || self.sealer.measure(blob.file()) != proof.verity {
+            return false;
+        }
+        debug!(%digest, "blob verified by its seal");
+        let proof = Proof { file: *blob.identity(), ..*proof };
+        self.prove(digest, serial, proof, Some(Arc::clone(blob)))
     }
 
     /// Opens the file of a blob, whatever bytes it has. `None` if there is no such file, or if it cannot be opened.
@@ -306,13 +248,24 @@ impl Store {
         blob
     }
 
-    /// Makes the blob of an open file unverified unless the file `is_unchanged`, which is returned.
+    /// Makes the blob of an open file unverified unless the file `is_unchanged`, or is sealed, so that only its metadata were
+    /// changed. Returns whether its bytes are the verified ones.
     pub(super) fn confirm(&self, entry: &Entry, is_unchanged: bool) -> bool {
-        if !is_unchanged {
-            let file = entry.blob();
-            self.revoke(entry.digest(), |_, open| open.is_some_and(|open| Arc::ptr_eq(open, file)));
+        if is_unchanged {
+            return true;
         }
-        is_unchanged
+        let (digest, blob) = (entry.digest(), entry.blob());
+        let sealed = self.index().sealed_proof(digest);
+        if let Some((proof, serial)) = sealed
+            && self.sealer.measure(blob.file()) == proof.verity
+            && let Ok(file) = Identity::of(blob.file())
+        {
+            // The next use opens the file again.
+            self.prove(digest, serial, Proof { file, ..proof }, None);
+            return true;
+        }
+        self.revoke(digest, |_, open| open.is_some_and(|open| Arc::ptr_eq(open, blob)));
+        false
     }
 
     fn revoke(&self, digest: &Digest, is_meant: impl FnOnce(u64, Option<&Arc<OpenBlob>>) -> bool) {
@@ -345,25 +298,6 @@ impl Store {
             }
             error
         })
-    }
-
-    /// Runs `work`. If it fails because the disk is full, evicts at least `wanted` bytes and runs it once more. The caller does
-    /// not hold the names.
-    pub(super) fn with_space<R>(
-        &self,
-        wanted: u64,
-        mut work: impl FnMut() -> Result<R, CacheError>,
-    ) -> Result<R, CacheError> {
-        match work() {
-            Err(error) if error.is_full() => {
-                let names = self.names();
-                let victims = self.index().evict(wanted.max(1)).ok_or(error)?;
-                self.remove(victims)?;
-                drop(names);
-                work()
-            }
-            other => other,
-        }
     }
 
     /// Removes from the disk what was taken out of the index. If that fails, puts the rest back. The caller holds the names.

@@ -6,6 +6,7 @@ mod failures;
 mod inspection;
 mod partials;
 mod scrub;
+mod seals;
 mod unverified;
 
 use std::collections::HashSet;
@@ -28,7 +29,7 @@ use crate::fault_points::FaultPoints;
 const PART: u64 = 1000;
 
 fn settings(dir: &Path, max_size: u64) -> CacheSettings {
-    CacheSettings { dir: dir.to_owned(), max_size, min_free: 0 }
+    CacheSettings { dir: dir.to_owned(), max_size, min_free: 0, seal: SealPolicy::Off }
 }
 
 fn open(dir: &Path, max_size: u64) -> Cache {

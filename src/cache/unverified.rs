@@ -22,6 +22,8 @@ pub struct UnverifiedBlob {
     digest: Digest,
     serial: u64,
     file: Arc<OpenBlob>,
+    /// The digest of the file's seal when it was opened.
+    verity: Option<Digest>,
 }
 
 impl Cache {
@@ -38,7 +40,8 @@ impl Cache {
             return None;
         }
         let file = self.store.keep_open(digest, serial, file);
-        Some(UnverifiedBlob { store: Arc::clone(&self.store), digest: *digest, serial, file })
+        let verity = self.store.sealer.measure(file.file());
+        Some(UnverifiedBlob { store: Arc::clone(&self.store), digest: *digest, serial, file, verity })
     }
 }
 
@@ -61,7 +64,7 @@ impl UnverifiedBlob {
         if !is_of_file || !self.file.has_its_identity() {
             return None;
         }
-        let proof = Proof { file: *self.file.identity(), at: SystemTime::now(), verity: None };
+        let proof = Proof { file: *self.file.identity(), at: SystemTime::now(), verity: self.verity };
         let is_there = self.store.prove(&self.digest, self.serial, proof, Some(Arc::clone(&self.file)));
         is_there.then(|| Entry::new(Arc::clone(&self.file)))
     }

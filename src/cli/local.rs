@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::depot::Depot;
 use crate::jobs::Jobs;
 use crate::origin::Origins;
+use crate::task::blocking;
 
 /// A depot of the settings, whose cache this process holds the lock of.
 pub(super) struct LocalDepot {
@@ -66,6 +67,8 @@ impl LocalDepot {
     pub(super) async fn close(self) {
         self.stop.cancel();
         self.depot.close().await;
+        let cache = self.depot.cache().clone();
+        blocking(move || cache.seal_admitted()).await;
         // If it panicked, the log has that.
         let _ = self.events.await;
     }

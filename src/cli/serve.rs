@@ -65,6 +65,8 @@ impl ServeCommand {
 
 async fn serve(loaded: Loaded, inherited: InheritedSockets, lost: LostLines, hangup: Signal) -> anyhow::Result<()> {
     let metrics = Metrics::start(Some(lost))?;
+    // A file that exceeds RLIMIT_FSIZE is an error of one fill. Without a handler the signal ends the process.
+    let _file_size = signal(SignalKind::from_raw(libc::SIGXFSZ)).context("cannot listen for SIGXFSZ")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut stop_signal = async || {

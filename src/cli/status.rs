@@ -9,8 +9,8 @@ use super::client::ClientError;
 use super::discover::{Discovery, complete, discover};
 use super::format::{ago, bytes, count, plain, span};
 use super::{print, say};
-use crate::api::Status;
-use crate::cache;
+use crate::api::{SealView, Status};
+use crate::cache::{self, SealPolicy};
 use crate::config::{Config, Flags};
 
 /// Show the state of the running server: readiness, cache, catalog, traffic, origins
@@ -77,6 +77,16 @@ fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result
     Ok(ExitCode::FAILURE)
 }
 
+/// What is sealed by the kernel, and why something is not.
+fn seals(seal: &SealView) -> String {
+    let sealed = format!("{} of {} sealed", seal.sealed, count(seal.sealed + seal.unsealed, "blob"));
+    match &seal.reason {
+        Some(reason) => format!("{sealed}: {reason}"),
+        None if seal.policy == SealPolicy::Off.as_str() => format!("{sealed}: [cache] seal is off"),
+        None => sealed,
+    }
+}
+
 fn show(status: &Status) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     let now = status.now;
@@ -108,6 +118,7 @@ fn show(status: &Status) -> Result<String, std::fmt::Error> {
     if cache.renumbers_files {
         write!(text, "\n           its file system renumbers files: blobs are hashed again after each start")?;
     }
+    write!(text, "\nseals      {}", seals(&cache.seal))?;
     let catalog = &status.catalog;
     let all = [(catalog.assets, "asset"), (catalog.releases, "release"), (catalog.hosts, "host")];
     write!(text, "\ncatalog    {}", all.map(|(number, noun)| count(number, noun)).join(", "))?;

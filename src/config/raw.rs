@@ -118,6 +118,9 @@ pub(super) struct Cache {
     pub(super) min_free: Written<Size>,
     /// Interval in which every blob is hashed again, at idle priority; `off` disables it.
     pub(super) scrub_interval: Written<SpanOrOff>,
+    /// Whether the kernel seals blobs with fs-verity: it then refuses every write to a blob, and verifies each page that
+    /// it reads from the disk. Needs ext4 with the feature `verity`, btrfs or f2fs.
+    pub(super) seal: Seal,
 }
 
 impl Default for Cache {
@@ -127,8 +130,21 @@ impl Default for Cache {
             max_size: default("200 GiB"),
             min_free: default("5 GiB"),
             scrub_interval: default("7d"),
+            seal: Seal::Auto,
         }
     }
+}
+
+/// Whether the kernel seals blobs with fs-verity.
+#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Seal {
+    /// If the file system can; otherwise blobs are cached without.
+    Auto,
+    /// No blob is sealed. Seals of earlier runs are still used.
+    Off,
+    /// If the file system cannot, the server does not start.
+    Require,
 }
 
 /// The HTTP server.
@@ -335,7 +351,7 @@ pub(super) struct Origin {
     /// Credentials for S3 sources.
     #[serde(default)]
     pub(super) credentials: Credentials,
-    /// CA certificates (PEM) to trust in addition to the system's.
+    /// Certificates (PEM) to trust in addition to the system's: of CAs, or the self-signed certificate of the server itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ca_file: Option<Written<FilePath>>,
     /// Accept any certificate. For laboratories only: digests still protect the bytes, but nothing protects the

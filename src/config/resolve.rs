@@ -23,7 +23,7 @@ use super::{check, raw};
 use crate::admin::AdminSettings;
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::boot::Roster;
-use crate::cache::CacheSettings;
+use crate::cache::{CacheSettings, SealPolicy};
 use crate::catalog::{self, Asset, BlockListSource, Catalog, content_type};
 use crate::depot::{FillSettings, Release};
 use crate::http::{HttpSettings, TlsSettings};
@@ -86,6 +86,11 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
             dir: raw.cache.dir.value,
             max_size: raw.cache.max_size.value.0,
             min_free: raw.cache.min_free.value.0,
+            seal: match raw.cache.seal {
+                raw::Seal::Auto => SealPolicy::Auto,
+                raw::Seal::Off => SealPolicy::Off,
+                raw::Seal::Require => SealPolicy::Require,
+            },
         },
         http,
         tftp,

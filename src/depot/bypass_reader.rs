@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::bypass_window::{Piece, ReaderId};
 use super::bypasses::{BypassTarget, Bypasses, Membership};
 use super::error::ReadError;
 use super::not_stored::Remains;
 use super::progress::HELD_TAIL;
-use super::shared_bypass::{Piece, ReaderId, SharedBypass};
+use super::shared_bypass::SharedBypass;
 use crate::asset::ByteRange;
 
 /// Bytes that were sent before, and that only what is left of their fill can prove.

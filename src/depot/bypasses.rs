@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bypass::Bypass;
+use super::bypass_window::ReaderId;
 use super::not_stored::Remains;
-use super::shared_bypass::{ReaderId, SharedBypass};
+use super::shared_bypass::SharedBypass;
 use super::snapshot::Snapshot;
 use crate::asset::{BlockList, ByteRange, Digest};
 use crate::catalog::Asset;

@@ -36,7 +36,8 @@ impl Depot {
         if let Some(entry) = cache.get_if_open(digest) {
             return Lookup::Cached(entry);
         }
-        if cache.size_of(digest).is_some() {
+        // The seal of an unverified blob may verify it when it is opened.
+        if cache.size_of(digest).is_some() || self.is_unverified(digest) {
             let (opening, key) = (cache.clone(), *digest);
             match (blocking(move || opening.get(&key)).await, cache.size_of(digest)) {
                 (Some(entry), _) => return Lookup::Cached(entry),

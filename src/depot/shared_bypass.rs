@@ -1,10 +1,6 @@
 //! One read of the origin that bypasses the cache, shared by all readers that want the asset at about the same time. Each
-//! byte is read from the origin once for all of them.
-//!
-//! The read keeps a window of the last bytes. It waits for a slow reader for a while, so that all stay together; then it
-//! leaves that reader behind, which begins or joins another read.
+//! byte is read from the origin once for all of them, as long as they stay together.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,16 +10,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::bypass::Bypass;
+use super::bypass_window::{BypassWindow, Piece, ReaderId, Step};
 use super::error::ReadError;
 use super::not_stored::Remains;
 use super::range_set::RangeSet;
-use crate::asset::{ByteRange, Verifier};
+use crate::asset::ByteRange;
 use crate::task::{TaskPanicked, blocking};
 
-/// Bytes that are kept for slower readers: with 64 reads at a time (8 fills with 8 connections), at most 256 MiB.
-const WINDOW: u64 = 4 << 20;
-/// Bytes that are read before the fastest reader wants them.
-const READ_AHEAD: u64 = 1 << 20;
 /// How long a read waits for slow readers in total while others have sent all that it has.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -35,70 +28,13 @@ pub(super) struct SharedBypass {
     by_blocks: bool,
     /// What is left of a fill that was not stored: its bytes are compared with those of the origin.
     remains: Option<Arc<Remains>>,
-    state: Mutex<State>,
+    state: Mutex<BypassWindow>,
     /// Increases when bytes arrive, and at the end.
     arrivals: watch::Sender<u64>,
     /// Notified when a reader takes bytes or leaves.
     taken: Notify,
     /// Notified when a reader leaves.
     left: Notify,
-}
-
-/// Identifies a reader of one read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ReaderId(u64);
-
-/// What a reader gets.
-#[derive(Debug)]
-pub(super) enum Piece {
-    /// The next bytes.
-    Bytes(Bytes),
-    /// Nothing yet.
-    Nothing,
-    /// The bytes are not kept any more: the reader was too slow.
-    LeftBehind,
-    /// Another source is read from the beginning, as the attempt of this number. Bytes of an earlier attempt are void; none
-    /// of them was sent.
-    Restarted(u64),
-}
-
-#[derive(Default)]
-struct State {
-    /// Pieces with their offsets, without gaps.
-    window: VecDeque<(u64, Bytes)>,
-    /// The offsets of the first byte in the window, and of the byte after the last.
-    from: u64,
-    to: u64,
-    /// The number of sources that were begun, less one.
-    attempt: u64,
-    /// Whether a reader has sent bytes of this attempt.
-    is_sent: bool,
-    /// The bytes that the fill had too.
-    matching: RangeSet,
-    /// The hash of the bytes as far as the fill had hashed its own.
-    prefix: Verifier,
-    readers: BTreeMap<ReaderId, Place>,
-    next_reader: u64,
-    /// How the read ended.
-    end: Option<Result<(), ReadError>>,
-}
-
-/// How far a reader is.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    at: u64,
-    end: u64,
-}
-
-/// What the read does next.
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
-    /// Reads more bytes.
-    Read,
-    /// Waits until a reader takes bytes or leaves.
-    Wait,
-    /// Waits for a slow reader, with others that have nothing left to send.
-    WaitForSlow,
 }
 
 impl SharedBypass {
@@ -109,7 +45,7 @@ impl SharedBypass {
         remains: Option<Arc<Remains>>,
         range: ByteRange,
     ) -> (Self, ReaderId) {
-        let mut state = State { from: start, to: start, ..State::default() };
+        let mut state = BypassWindow::new(start);
         let id = state.add_reader(range);
         let (arrivals, taken, left) = (watch::Sender::new(0), Notify::new(), Notify::new());
         (Self { start, by_blocks, remains, state: Mutex::new(state), arrivals, taken, left }, id)
@@ -145,12 +81,12 @@ impl SharedBypass {
 
     /// Whether its bytes are verified: as they arrive, or all of them at the end.
     pub(super) fn is_verified(&self) -> bool {
-        self.by_blocks || matches!(self.state().end, Some(Ok(())))
+        self.by_blocks || matches!(self.state().end(), Some(Ok(())))
     }
 
     /// Whether the fill had these bytes of the origin. Only meaningful once they are verified.
     pub(super) fn matches(&self, range: ByteRange) -> bool {
-        self.state().matching.covers(range)
+        self.state().matches(range)
     }
 
     /// Waits until its bytes are verified. Returns whether they are those of `attempt`.
@@ -159,7 +95,7 @@ impl SharedBypass {
         loop {
             let (end, current) = {
                 let state = self.state();
-                (state.end.clone(), state.attempt)
+                (state.end().cloned(), state.attempt())
             };
             match end {
                 _ if current != attempt => return Ok(false),
@@ -173,7 +109,7 @@ impl SharedBypass {
 
     /// Removes a reader.
     pub(super) fn leave(&self, id: ReaderId) {
-        self.state().readers.remove(&id);
+        self.state().remove_reader(id);
         self.taken.notify_one();
         self.left.notify_one();
     }
@@ -248,7 +184,7 @@ impl SharedBypass {
     async fn compare(&self, remains: Arc<Remains>, bytes: Bytes) {
         let (at, mut prefix) = {
             let state = self.state();
-            (state.to, state.prefix.clone())
+            state.front()
         };
         let (prefix, same) = blocking(move || {
             let hashed = usize::try_from(remains.prefix.length() - prefix.length()).unwrap_or(usize::MAX);
@@ -270,130 +206,11 @@ impl SharedBypass {
             (prefix, same)
         })
         .await;
-        let mut state = self.state();
-        state.prefix = prefix;
-        same.runs().for_each(|range| state.matching.insert(range));
+        self.state().record_comparison(prefix, &same);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BypassWindow> {
         self.state.lock()
-    }
-}
-
-impl State {
-    fn join(&mut self, range: ByteRange, by_blocks: bool) -> Option<ReaderId> {
-        // Without blocks every read starts at the first byte, so that waiting for this one costs nothing.
-        let is_near = !by_blocks || range.start <= self.to + WINDOW;
-        if self.end.is_some() || range.start < self.from || !is_near {
-            return None;
-        }
-        Some(self.add_reader(range))
-    }
-
-    fn add_reader(&mut self, range: ByteRange) -> ReaderId {
-        let id = ReaderId(self.next_reader);
-        self.next_reader += 1;
-        self.readers.insert(id, Place { at: range.start, end: range.end });
-        id
-    }
-
-    fn take(&mut self, id: ReaderId, attempt: u64, range: ByteRange, sendable: u64) -> Result<Piece, ReadError> {
-        if attempt != self.attempt {
-            return Ok(Piece::Restarted(self.attempt));
-        }
-        let at = range.start;
-        self.readers.insert(id, Place { at, end: range.end });
-        if at < self.from {
-            // It needs no more bytes, and waits for the end all the same: that proves what it has sent.
-            self.readers.insert(id, Place { at: range.end, end: range.end });
-            return Ok(Piece::LeftBehind);
-        }
-        if at >= self.to {
-            return match &self.end {
-                Some(Err(error)) => Err(error.clone()),
-                _ => Ok(Piece::Nothing),
-            };
-        }
-        let after = self.window.partition_point(|(offset, _)| *offset <= at);
-        let Some((offset, bytes)) = after.checked_sub(1).and_then(|index| self.window.get(index)) else {
-            return Ok(Piece::Nothing);
-        };
-        let end = (offset + bytes.len() as u64).min(if at < sendable { sendable } else { range.end });
-        // Offsets within a piece, whose length is a usize.
-        let within = |position: u64| usize::try_from(position - offset).unwrap_or(usize::MAX);
-        let piece = bytes.slice(within(at)..within(end));
-        self.is_sent |= at < sendable;
-        self.readers.insert(id, Place { at: end, end: range.end });
-        Ok(Piece::Bytes(piece))
-    }
-
-    fn end_if_abandoned(&mut self) -> bool {
-        if self.readers.is_empty() {
-            self.end.get_or_insert(Err(ReadError::Closing));
-        }
-        self.readers.is_empty()
-    }
-
-    fn add(&mut self, bytes: Bytes) {
-        let at = self.to;
-        self.to += bytes.len() as u64;
-        self.window.push_back((at, bytes));
-    }
-
-    fn restart(&mut self, start: u64, by_blocks: bool) -> bool {
-        // Blocks are verified, and stay valid.
-        if by_blocks {
-            return true;
-        }
-        if self.is_sent {
-            return false;
-        }
-        self.window.clear();
-        self.matching.clear();
-        self.prefix = Verifier::new();
-        (self.from, self.to) = (start, start);
-        self.attempt += 1;
-        for place in self.readers.values_mut() {
-            place.at = start;
-        }
-        true
-    }
-
-    /// Decides what to do next, and drops bytes that need not be kept.
-    fn next_step(&mut self, by_blocks: bool, is_impatient: bool) -> Step {
-        let slowest = self.readers.values().map(|place| place.at).min().unwrap_or_default();
-        while self.to - self.from > WINDOW && self.front_end() <= slowest {
-            self.drop_front();
-        }
-        // A reader that has all bytes of its range waits for the verification of the whole.
-        let position = |place: &Place| if place.at >= place.end { u64::MAX } else { place.at };
-        let waiting = self.readers.values().filter(|place| !by_blocks || place.at < place.end);
-        let fastest = waiting.map(position).max();
-        let last = self.readers.values().map(|place| place.end).max().unwrap_or_default();
-        let is_wanted =
-            fastest.is_some_and(|at| self.to < at.saturating_add(READ_AHEAD)) && (!by_blocks || self.to < last);
-        if !is_wanted {
-            return Step::Wait;
-        }
-        if self.to - self.from <= WINDOW {
-            return Step::Read;
-        }
-        if !is_impatient {
-            return Step::WaitForSlow;
-        }
-        while self.to - self.from > WINDOW {
-            self.drop_front();
-        }
-        Step::Read
-    }
-
-    fn front_end(&self) -> u64 {
-        self.window.front().map_or(self.to, |(offset, bytes)| offset + bytes.len() as u64)
-    }
-
-    fn drop_front(&mut self) {
-        self.from = self.front_end();
-        self.window.pop_front();
     }
 }
 
@@ -402,7 +219,7 @@ struct EndGuard<'b>(&'b SharedBypass);
 
 impl EndGuard<'_> {
     fn end(&self, end: Result<(), ReadError>) {
-        self.0.state().end.get_or_insert(end);
+        self.0.state().end_with(end);
     }
 }
 
@@ -410,10 +227,7 @@ impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         let panicked = std::thread::panicking();
         let end = if panicked { ReadError::Internal(TaskPanicked) } else { ReadError::Closing };
-        self.0.state().end.get_or_insert(Err(end));
+        self.0.state().end_with(Err(end));
         self.0.arrivals.send_modify(|count| *count += 1);
     }
 }
-
-#[cfg(test)]
-mod tests;

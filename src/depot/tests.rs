@@ -143,7 +143,8 @@ fn depot(
     stall: Duration,
     faults: &FaultPoints,
 ) -> Depot {
-    let cache_settings = CacheSettings { dir: dir.path().to_owned(), max_size, min_free: 0 };
+    let cache_settings =
+        CacheSettings { dir: dir.path().to_owned(), max_size, min_free: 0, seal: crate::cache::SealPolicy::Off };
     let cache = Cache::open_with(cache_settings, faults.clone()).unwrap();
     let timeouts = Timeouts { connect: Duration::from_secs(5), stall };
     let origins = Origins::new(Vec::new(), timeouts).unwrap();

@@ -26,7 +26,15 @@ impl FillTask {
     pub(super) async fn verify_stored(&self) -> Option<(u64, FillEnd)> {
         let asset = self.fill.asset();
         let (cache, digest, size) = (self.cache.clone(), asset.digest, asset.size);
-        let blob = Arc::new(blocking(move || cache.unverified(&digest, size)).await?);
+        let opened = blocking(move || cache.get(&digest).ok_or_else(|| cache.unverified(&digest, size))).await;
+        let blob = match opened {
+            // Its seal has verified it.
+            Ok(entry) => {
+                self.fill.set_running();
+                return Some((entry.size(), complete(entry)));
+            }
+            Err(blob) => Arc::new(blob?),
+        };
         let is_large = blob.size() > HASHED_FIRST;
         let _permit = if is_large {
             self.fill.start_with_blob(Arc::clone(&blob));
@@ -39,8 +47,7 @@ impl FillTask {
         match self.hash_stored(&blob).await {
             Ok(entry) => {
                 info!(asset = %asset.name, %digest, bytes = blob.size(), "cached blob verified");
-                let end = FillEnd { outcome: FillOutcome::Complete, state: FillState::Complete(entry), detail: None };
-                Some((blob.size(), end))
+                Some((blob.size(), complete(entry)))
             }
             Err(reason) => {
                 warn!(asset = %asset.name, %digest, reason, "cached blob not usable; fetching it");
@@ -74,4 +81,8 @@ impl FillTask {
         };
         self.fill.run_blocking(admit).await
     }
+}
+
+fn complete(entry: Entry) -> FillEnd {
+    FillEnd { outcome: FillOutcome::Complete, state: FillState::Complete(entry), detail: None }
 }

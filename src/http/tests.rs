@@ -119,7 +119,12 @@ impl TestServerBuilder {
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         // For this thread only: the runtime of the test has no other.
         let logging = tracing::subscriber::set_default(subscriber);
-        let cache = CacheSettings { dir: self.dir.path().join("cache"), max_size: 1 << 30, min_free: 0 };
+        let cache = CacheSettings {
+            dir: self.dir.path().join("cache"),
+            max_size: 1 << 30,
+            min_free: 0,
+            seal: crate::cache::SealPolicy::Off,
+        };
         let depot = Depot::new(
             Catalog::new(self.assets).unwrap(),
             Origins::new(Vec::new(), Timeouts { connect: LONG, stall: LONG }).unwrap(),

@@ -1,6 +1,7 @@
 //! Jobs with a real cache directory. The assets are files of the test, and one object of a fake HTTP origin, which can hold
 //! it back.
 
+mod checking;
 mod selecting;
 
 use std::collections::BTreeMap;
@@ -85,7 +86,13 @@ impl TestJobs {
         };
         let releases = vec![release("1", true), release("2", false)];
         let roster = Roster::new(roster(), &catalog, &releases).unwrap();
-        let cache = Cache::open(CacheSettings { dir: dir.path().join("cache"), max_size, min_free: 0 }).unwrap();
+        let cache = Cache::open(CacheSettings {
+            dir: dir.path().join("cache"),
+            max_size,
+            min_free: 0,
+            seal: crate::cache::SealPolicy::Off,
+        })
+        .unwrap();
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
         let settings = FillSettings { part_size: 256 << 10, max_fills, retries: 0, ..FillSettings::default() };
         let depot = Depot::new(catalog, origins, cache, settings);
@@ -424,7 +431,13 @@ async fn equal_assets_are_fetched_once() {
     let origin = FakeOrigin::start(image(), &[]).await;
     let name = |name: &str| AssetName::parse(name).unwrap();
     let twins = ["a", "b", "c"].map(|twin| Asset::new(name(twin), Digest::of(&image()), vec![origin.url(IMAGE)]));
-    let cache = Cache::open(CacheSettings { dir: dir.path().to_owned(), max_size: 1 << 30, min_free: 0 }).unwrap();
+    let cache = Cache::open(CacheSettings {
+        dir: dir.path().to_owned(),
+        max_size: 1 << 30,
+        min_free: 0,
+        seal: crate::cache::SealPolicy::Off,
+    })
+    .unwrap();
     let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
     let depot = Depot::new(Catalog::new(twins.into()).unwrap(), origins, cache, FillSettings::default());
     let jobs = Jobs::new(Boot::assets_only(depot));

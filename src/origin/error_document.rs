@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::html_page::HtmlPage;
 use super::remote_text::one_line;
 
-/// The body of an error reply. All fields are `None` if there is none, or it is of no known form.
+/// The body of an error reply. All fields are `None` without a body, and for one of no known form.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct ErrorDocument {
@@ -35,8 +35,21 @@ impl ErrorDocument {
     /// Characters that are kept of a field at most.
     const MAX_TEXT: usize = 200;
 
-    /// Parses a body.
+    /// Parses the body of a reply with these header fields. Without a code in the body, which a reply to HEAD never has, takes
+    /// it from the fields that `MinIO` and AWS's website endpoints send.
     pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Self {
+        let mut document = Self::parse_body(headers, body);
+        if document.code.is_none() {
+            let field = |names: [&str; 2]| names.into_iter().find_map(|name| headers.get(name)?.to_str().ok());
+            let line = |text: &str| one_line(text.trim_matches('"'), Self::MAX_TEXT);
+            document.code = field(["x-minio-error-code", "x-amz-error-code"]).map(line);
+            let message = || field(["x-minio-error-desc", "x-amz-error-message"]).map(line);
+            document.message = document.message.or_else(message);
+        }
+        document
+    }
+
+    fn parse_body(headers: &HeaderMap, body: &[u8]) -> Self {
         if let Some(page) = HtmlPage::parse(body) {
             return Self { message: Some(page.to_string()), ..Self::default() };
         }
@@ -44,7 +57,10 @@ impl ErrorDocument {
         if !text.contains("<Error") {
             return Self { message: plain_text(headers, text), ..Self::default() };
         }
-        let mut document: Self = quick_xml::de::from_str(text).unwrap_or_default();
+        // Gateways in front of other services wrap it: <ErrorResponse><Error>….
+        let inner = text.find("<Error>").filter(|_| text.contains("<ErrorResponse"));
+        let inner = inner.and_then(|start| Some(start..start + text[start..].find("</Error>")? + "</Error>".len()));
+        let mut document: Self = quick_xml::de::from_str(&text[inner.unwrap_or(0..text.len())]).unwrap_or_default();
         for field in document.texts() {
             *field = field.as_deref().map(|text| one_line(text, Self::MAX_TEXT)).filter(|text| !text.is_empty());
         }
@@ -127,6 +143,20 @@ mod tests {
         let image = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("image/png"))]);
         assert_eq!(ErrorDocument::parse(&image, b"PNG").message, None);
         assert_eq!(ErrorDocument::parse(&HeaderMap::new(), b"\xff\xfe"), ErrorDocument::default());
+    }
+
+    #[test]
+    fn code_is_found_in_fields_and_wrappers() {
+        let fields = [("x-minio-error-code", "NoSuchVersion"), ("x-minio-error-desc", "\"no such version\"")];
+        let fields = fields.map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let document = ErrorDocument::parse(&HeaderMap::from_iter(fields), b"");
+        assert_eq!(document.code.as_deref(), Some("NoSuchVersion"));
+        assert_eq!(document.message.as_deref(), Some("no such version"));
+        let wrapped = "<ErrorResponse xmlns=\"x\"><Error><Type>Sender</Type><Code>ExpiredToken</Code><Message>m</Message></Error>\
+                       <RequestId>1</RequestId></ErrorResponse>";
+        assert_eq!(parse(wrapped).code.as_deref(), Some("ExpiredToken"));
+        let named = "<?xml version=\"1.0\"?><Error xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Code>NoSuchKey</Code></Error>";
+        assert_eq!(parse(named).code.as_deref(), Some("NoSuchKey"));
     }
 
     #[test]

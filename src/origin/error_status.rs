@@ -7,7 +7,8 @@ use http::header::{HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::answer::Answer;
 use super::archive;
-use super::error::{Denial, OriginError};
+use super::denial::Denial;
+use super::error::OriginError;
 use super::error_code::{Meaning, meaning, meaning_of_status};
 use super::error_document::ErrorDocument;
 use super::region;
@@ -97,7 +98,7 @@ pub(super) fn classify(
                 source_url,
                 origin: request.origin.to_owned(),
                 region,
-                signed_for: bucket.region.to_owned(),
+                configured: bucket.region.to_owned(),
                 answer,
             },
             _ if status.is_redirection() => other(redirection(headers, document).or_else(|| words(document)), false),
@@ -110,7 +111,7 @@ pub(super) fn classify(
                     source_url,
                     origin: request.origin.to_owned(),
                     region: region.to_owned(),
-                    signed_for: bucket.region.to_owned(),
+                    configured: bucket.region.to_owned(),
                     answer,
                 },
                 _ => other(words(document), false),

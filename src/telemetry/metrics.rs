@@ -72,6 +72,12 @@ fn describe() {
         "Bytes that are missing to min_free on the cache's file system, and that no eviction frees"
     );
     describe_gauge!("bootdepot_cache_writable", "1 while blobs can be added to the cache, else 0");
+    describe_gauge!("bootdepot_cache_sealed_entries", "Verified blobs that the kernel has sealed (fs-verity)");
+    describe_gauge!(
+        "bootdepot_cache_seal_supported",
+        "1 if the cache's file system can seal blobs (fs-verity), else 0"
+    );
+    describe_counter!("bootdepot_cache_seal_failures_total", "Blobs that could not be sealed");
     describe_counter!("bootdepot_evictions_total", "Blobs evicted to free space");
     describe_counter!("bootdepot_scrub_blobs_total", "Blobs verified by scrubs, by result");
     describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets retransmitted");
@@ -115,6 +121,7 @@ fn register_zeros() {
     gauge!("bootdepot_fills_active").set(0.0);
     drop(histogram!("bootdepot_fill_seconds"));
     counter!("bootdepot_evictions_total").absolute(0);
+    counter!("bootdepot_cache_seal_failures_total").absolute(0);
     let stopped = ScrubOutcome::Stopped.as_str();
     for &outcome in ScrubOutcome::VARIANTS.iter().filter(|&&outcome| outcome != stopped) {
         counter!("bootdepot_scrub_blobs_total", "outcome" => outcome).absolute(0);

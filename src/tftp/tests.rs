@@ -64,7 +64,12 @@ impl TestServer {
             .collect();
         let silent_url = format!("http://{}/cold", silent.local_addr().unwrap());
         assets.push(asset("cold", &silent_url, Digest::of(b"never seen")));
-        let cache = CacheSettings { dir: dir.path().join("cache"), max_size: 1 << 30, min_free: 0 };
+        let cache = CacheSettings {
+            dir: dir.path().join("cache"),
+            max_size: 1 << 30,
+            min_free: 0,
+            seal: crate::cache::SealPolicy::Off,
+        };
         let cache = Cache::open(cache).unwrap();
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

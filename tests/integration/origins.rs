@@ -156,10 +156,43 @@ fn missing_object_is_retried_after_ttl() {
 }
 
 #[test]
-fn origin_error_is_retried() {
-    let (origin, image, site) = rootfs();
-    origin.times(2, &image.key, Fault::Status(500, "InternalError"));
-    assert_served(&site.start(), &image);
+fn errors_that_pass_are_retried() {
+    for (status, code) in
+        [(500, "InternalError"), (400, "RequestTimeout"), (409, "OperationAborted"), (503, "SlowDownRead")]
+    {
+        let (origin, image, site) = rootfs();
+        origin.times(2, &image.key, Fault::Status(status, code));
+        assert_served(&site.start(), &image);
+    }
+}
+
+#[test]
+fn errors_that_stay_are_not_retried() {
+    for (status, code, words) in [
+        (501, "NotImplemented", "NotImplemented"),
+        (403, "InvalidObjectState", "is archived"),
+        (400, "AuthorizationHeaderMalformed", "AuthorizationHeaderMalformed"),
+    ] {
+        let (origin, image, site) = rootfs();
+        origin.always(&image.key, Fault::Status(status, code));
+        let server = site.start();
+        assert_refused(&site, &server, &image, 503, "origin-failed");
+        let fill = server.wait_for_fill(&image.key, "origin-failed");
+        assert!(fill.text("detail").contains(words), "{}", fill.text("detail"));
+        assert!(origin.seen(&image.key).len() <= 4, "{code}: {:?}", origin.seen(&image.key));
+    }
+}
+
+#[test]
+fn fresh_refusal_is_waited_for() {
+    let origin = FakeOrigin::start();
+    let first = origin.put("first.img", random_bytes(54, 60_000));
+    let image = origin.put("rootfs.img", random_bytes(55, 60_000));
+    let server = TestSite::new(&origin).asset(&first).asset(&image).start();
+    assert!(server.client().compare("/assets/first.img", &first.bytes), "the origin works");
+    // The policy for the second object has not reached all servers of the store.
+    origin.times(2, &image.key, Fault::Status(403, "AccessDenied"));
+    assert_served(&server, &image);
 }
 
 #[test]

@@ -41,7 +41,12 @@ impl House {
         let flags = Flags { config: Some(self.path("bootdepot.toml")), ..Flags::default() };
         let loaded = catalog::load(&Inputs::new(&flags, [])).await.unwrap_or_else(|errors| panic!("{errors}"));
         let initial = InitialState::of(&loaded);
-        let settings = CacheSettings { dir: self.path("cache"), max_size: 1 << 20, min_free: 0 };
+        let settings = CacheSettings {
+            dir: self.path("cache"),
+            max_size: 1 << 20,
+            min_free: 0,
+            seal: crate::cache::SealPolicy::Off,
+        };
         let (cache, origins) = (Cache::open(settings).unwrap(), Origins::new(Vec::new(), Timeouts::default()).unwrap());
         let depot = Depot::new(loaded.config.catalog, origins.clone(), cache, loaded.config.fill);
         let boot = Boot::assets_only(depot);

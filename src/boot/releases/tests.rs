@@ -70,7 +70,12 @@ impl TestSite {
             blocks: None,
             last_modified: SystemTime::UNIX_EPOCH,
         };
-        let settings = CacheSettings { dir: self.dir.path().join("cache"), max_size: self.max_size, min_free: 0 };
+        let settings = CacheSettings {
+            dir: self.dir.path().join("cache"),
+            max_size: self.max_size,
+            min_free: 0,
+            seal: crate::cache::SealPolicy::Off,
+        };
         // Tasks of an earlier depot may hold the lock for a moment after it was closed.
         let opening = async {
             loop {

@@ -15,6 +15,8 @@ pub(in crate::cache) struct Blob<T> {
     pub(super) saved: SystemTime,
     /// `None` if it is unverified.
     pub(super) proof: Option<Proof>,
+    /// The proof of a sealed file that has another identity now: its seal may verify the blob again.
+    pub(super) outdated: Option<Proof>,
     /// When it was last hashed, or was to be hashed and could not be. Never, for one that is unverified.
     pub(super) scrubbed: Option<SystemTime>,
     /// Distinguishes this blob from an earlier or later one of the same digest.
@@ -38,7 +40,12 @@ pub(in crate::cache) enum Location<T> {
         serial: u64,
     },
     /// On the disk, unverified.
-    Unverified,
+    Unverified {
+        /// The proof of its sealed file under an earlier identity.
+        outdated: Option<Proof>,
+        /// Its serial.
+        serial: u64,
+    },
     /// It is not cached.
     Missing,
 }
@@ -46,12 +53,27 @@ pub(in crate::cache) enum Location<T> {
 impl<T> Blob<T> {
     /// An unverified blob whose file is closed.
     pub(super) fn new(size: u64, used: SystemTime) -> Self {
-        Self { size, used, saved: used, proof: None, scrubbed: None, serial: 0, open: None, suspect: false }
+        Self {
+            size,
+            used,
+            saved: used,
+            proof: None,
+            outdated: None,
+            scrubbed: None,
+            serial: 0,
+            open: None,
+            suspect: false,
+        }
     }
 
     /// Its record.
     pub(super) fn record(&self, digest: &Digest) -> Record {
-        Record { digest: *digest, used: self.used, proof: self.proof }
+        Record { digest: *digest, used: self.used, proof: self.proof.or(self.outdated) }
+    }
+
+    /// Whether it is verified, and its file sealed.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.proof.is_some_and(|proof| proof.verity.is_some())
     }
 
     /// Whether it is being read.

@@ -58,7 +58,8 @@ impl<T> Index<T> {
             // For a file without a record, the best guess.
             let used = record.map_or(file.modified(), |record| record.used).min(now);
             let scrubbed = proof.map(|proof| proof.at.min(now));
-            drop(self.insert(*digest, Blob { proof, scrubbed, ..Blob::new(file.size, used) }));
+            let outdated = recorded.filter(|recorded| proof.is_none() && recorded.verity.is_some());
+            drop(self.insert(*digest, Blob { proof, outdated, scrubbed, ..Blob::new(file.size, used) }));
         }
         renumbered
     }
@@ -81,7 +82,7 @@ impl<T> Index<T> {
             if closed.is_some() || !is_same {
                 closed = std::mem::replace(&mut blob.open, closed);
             }
-            (blob.size, blob.proof) = (proof.file.size, Some(proof));
+            (blob.size, blob.proof, blob.outdated) = (proof.file.size, Some(proof), None);
             (blob.scrubbed, blob.suspect, blob.saved) = (Some(proof.at), false, blob.used);
             record = Some(blob.record(digest));
         }
@@ -98,11 +99,20 @@ impl<T> Index<T> {
     ) -> (bool, Option<Arc<T>>) {
         let meant = self.blobs.get(digest).is_some_and(|blob| is_meant(blob.serial, blob.open.as_ref()));
         let Some(mut blob) = meant.then(|| self.take(digest)).flatten() else { return (false, None) };
-        let was_verified = blob.proof.take().is_some();
+        let proof = blob.proof.take();
+        let was_verified = proof.is_some();
+        blob.outdated = proof.filter(|proof| proof.verity.is_some()).or(blob.outdated);
         blob.scrubbed = None;
         let closed = blob.open.take();
         self.put(*digest, blob);
         (was_verified, closed)
+    }
+
+    /// The last proof of a blob whose file was sealed, and the blob's serial.
+    pub(in crate::cache) fn sealed_proof(&self, digest: &Digest) -> Option<(Proof, u64)> {
+        let blob = self.blobs.get(digest)?;
+        let proof = blob.proof.or(blob.outdated).filter(|proof| proof.verity.is_some());
+        proof.map(|proof| (proof, blob.serial))
     }
 
     /// Replaces the identity in a blob's proof, on a file system that numbers the same file anew.

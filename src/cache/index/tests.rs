@@ -178,14 +178,14 @@ impl Tested {
             Op::Open { name } if model.unverified.contains(&name) => {
                 // Finding it counts as a use all the same.
                 let found = self.index.find(&digest(name), now);
-                assert!(matches!(found, Location::Unverified | Location::Missing), "{found:?}");
+                assert!(matches!(found, Location::Unverified { .. } | Location::Missing), "{found:?}");
                 model.used(name);
             }
             Op::Open { name } => {
                 let handle = match self.index.find(&digest(name), now) {
                     Location::Open(handle) => handle,
                     Location::Closed { serial, .. } => self.index.keep_open(&digest(name), serial, Arc::new(name)),
-                    Location::Unverified | Location::Missing => return,
+                    Location::Unverified { .. } | Location::Missing => return,
                 };
                 self.handles.entry(name).or_default().push(handle);
                 *model.held.entry(name).or_default() += 1;

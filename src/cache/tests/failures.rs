@@ -71,7 +71,13 @@ fn missing_directory_on_read_only_disk() {
 #[test]
 fn full_disk_evicts_before_no_space() {
     let Some(disk) = Tmpfs::mount("1m") else { return };
-    let cache = Cache::open(CacheSettings { dir: disk.0.path().into(), max_size: 1 << 30, min_free: 100_000 }).unwrap();
+    let cache = Cache::open(CacheSettings {
+        dir: disk.0.path().into(),
+        max_size: 1 << 30,
+        min_free: 100_000,
+        seal: SealPolicy::Off,
+    })
+    .unwrap();
     let (first, second) = (blob(1, 500_000), blob(2, 600_000));
     fill(&cache, &first).unwrap();
     fill(&cache, &second).unwrap();
@@ -99,7 +105,8 @@ fn full_disk_evicts_before_no_space() {
 #[test]
 fn min_free_is_kept_when_others_write() {
     let Some(disk) = Tmpfs::mount("1m") else { return };
-    let settings = CacheSettings { dir: disk.0.path().join("cache"), max_size: 1 << 30, min_free: 300_000 };
+    let settings =
+        CacheSettings { dir: disk.0.path().join("cache"), max_size: 1 << 30, min_free: 300_000, seal: SealPolicy::Off };
     let cache = Cache::open(settings).unwrap();
     let blobs: Vec<_> = (0..5).map(|seed| blob(seed, 100_000)).collect();
     for bytes in &blobs {

@@ -33,7 +33,8 @@ fn catalog(assets: &[(&str, u8)]) -> Catalog {
 }
 
 fn depot(dir: &Path, assets: &[(&str, u8)]) -> Depot {
-    let settings = CacheSettings { dir: dir.to_owned(), max_size: 1 << 20, min_free: 0 };
+    let settings =
+        CacheSettings { dir: dir.to_owned(), max_size: 1 << 20, min_free: 0, seal: crate::cache::SealPolicy::Off };
     let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
     Depot::new(catalog(assets), origins, Cache::open(settings).unwrap(), FillSettings::default())
 }

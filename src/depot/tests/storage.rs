@@ -15,10 +15,6 @@ fn faults(errno: i32, hits: impl Fn(&str, &str) -> bool + Send + Sync + 'static)
     (faults, failing)
 }
 
-fn hex(test: &TestDepot) -> String {
-    test.asset.digest.to_string()
-}
-
 #[tokio::test]
 async fn failed_admission_serves_whole_asset() {
     for (action, errno) in [
@@ -60,6 +56,7 @@ async fn failed_admission_is_no_preload() {
     let error = test.depot.fetch(&test.found()).await.unwrap_err();
     assert!(matches!(&error, FetchError::NotStored(reason) if reason.contains("rename")), "{error}");
     failing.store(false, Ordering::SeqCst);
+    test.wait_for_fills().await;
     test.depot.fetch(&test.found()).await.unwrap();
     assert!(test.is_cached());
 }

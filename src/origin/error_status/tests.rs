@@ -165,7 +165,7 @@ fn wrong_region_names_setting() {
     let message = |status, fields, document: &ErrorDocument| classified(status, fields, document).to_string();
     let expected = |region: &str, words: &str| {
         format!(
-            "s3://bucket/key is in the region \"{region}\", and the request was signed for \"us-east-1\"; set region = \
+            "s3://bucket/key is in the region \"{region}\", and the origin's region is \"us-east-1\"; set region = \
              \"{region}\" for the origin s3://bucket/ ({words})"
         )
     };

@@ -10,11 +10,11 @@ pub(crate) const KERNEL: &str = "Linux version";
 
 const INSTALLER: &str = "/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64";
 /// Shows that the package is `busybox-static`. The program of the package `busybox` has the same path and needs libraries.
-const BUSYBOX_STATIC: &str = "/usr/share/doc/busybox-static/copyright";
+pub(super) const BUSYBOX_STATIC: &str = "/usr/share/doc/busybox-static/copyright";
 
 /// The modes of a program, a directory and a symbolic link.
-const PROGRAM: u32 = 0o100_755;
-const DIRECTORY: u32 = 0o040_755;
+pub(super) const PROGRAM: u32 = 0o100_755;
+pub(super) const DIRECTORY: u32 = 0o040_755;
 const LINK: u32 = 0o120_777;
 
 /// A kernel and an initrd.
@@ -112,7 +112,7 @@ fn installer(name: &str) -> String {
 
 /// Returns an archive in the kernel's "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst). The kernel
 /// unpacks any number of them in sequence; later files replace earlier ones.
-fn cpio(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
+pub(super) fn cpio(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (inode, (name, mode, bytes)) in (1_usize..).zip(files.iter().chain([&("TRAILER!!!", 0, &b""[..])])) {
         let (mode, links) = (*mode as usize, 1);

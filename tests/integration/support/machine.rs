@@ -1,13 +1,13 @@
 //! Virtual machines: QEMU without KVM, and their serial consoles.
 
 use std::ffi::OsStr;
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Tool;
 use super::deadline::stretch;
+use super::{ChildExt, Tool};
 
 /// How long a boot may take, before it stretches on a busy machine. Without KVM and with two busy cores it takes about a minute.
 const BOOT: Duration = Duration::from_mins(4);
@@ -23,6 +23,7 @@ pub(crate) fn boot_lock() -> MutexGuard<'static, ()> {
 /// A running virtual machine. Dropping it switches it off.
 pub(crate) struct VirtualMachine {
     qemu: Child,
+    input: ChildStdin,
     console: Arc<Console>,
 }
 
@@ -37,8 +38,9 @@ impl VirtualMachine {
     pub(crate) fn start<I: IntoIterator<Item: AsRef<OsStr>>>(qemu: &Tool, args: I) -> Self {
         let mut command: Command = qemu.command();
         command.args(["-accel", "tcg", "-m", "1024", "-nographic", "-no-reboot", "-boot", "n"]).args(args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut qemu = command.spawn().expect("QEMU can be started");
+        let input = qemu.stdin.take().expect("stdin is piped");
         let (console, mut output) = (Arc::new(Console::default()), qemu.stdout.take().expect("stdout is piped"));
         let written = Arc::clone(&console);
         std::thread::spawn(move || {
@@ -48,19 +50,34 @@ impl VirtualMachine {
             }
             written.change(|text| text.1 = true);
         });
-        Self { qemu, console }
+        Self { qemu, input, console }
     }
 
     /// Waits until the console shows `text`, and returns all its output so far.
     pub(crate) fn wait_for(&self, text: &str) -> String {
+        self.wait_for_after(0, text)
+    }
+
+    /// Waits until the console shows `text` after its first `start` bytes, and returns all its output so far.
+    pub(crate) fn wait_for_after(&self, start: usize, text: &str) -> String {
         let deadline = Instant::now() + stretch(BOOT);
         let mut shown = self.console.text.lock().expect("no test panics with the console");
-        while !shown.0.contains(text) {
+        while !shown.0[start..].contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!shown.1 && !left.is_zero(), "the console never showed {text:?}:\n{}", shown.0);
             shown = self.console.grown.wait_timeout(shown, left).expect("no test panics with the console").0;
         }
         shown.0.clone()
+    }
+
+    /// Types a line on the console.
+    pub(crate) fn type_line(&mut self, line: &str) {
+        writeln!(self.input, "{line}").expect("QEMU reads its input");
+    }
+
+    /// Waits until it has switched itself off.
+    pub(crate) fn wait_until_off(mut self) {
+        self.qemu.wait_for_exit();
     }
 }
 

@@ -91,7 +91,7 @@ proptest! {
     #[test]
     fn replace_leaves_pins_of_new_configuration(before in test_config(), after in test_config(), cached: bool) {
         let dir = tempfile::tempdir().unwrap();
-        let settings = CacheSettings { dir: dir.path().join("cache"), max_size: 1 << 20, min_free: 0 };
+        let settings = CacheSettings { dir: dir.path().join("cache"), max_size: 1 << 20, min_free: 0, seal: crate::cache::SealPolicy::Off };
         let cache = Cache::open(settings).unwrap();
         for content in (0..4_u8).filter(|_| cached) {
             let partial = cache.partial(&digest(content), 1, 1 << 20).unwrap();

@@ -7,8 +7,8 @@ fn range(start: u64, end: u64) -> ByteRange {
 }
 
 /// The state of a read from byte 0 after `pieces` pieces, and a reader of `wanted`.
-fn state(pieces: u64, wanted: ByteRange) -> (State, ReaderId) {
-    let mut state = State::default();
+fn state(pieces: u64, wanted: ByteRange) -> (BypassWindow, ReaderId) {
+    let mut state = BypassWindow::default();
     let id = state.add_reader(wanted);
     for _ in 0..pieces {
         state.add(Bytes::from(vec![7; usize::try_from(PIECE).unwrap()]));

@@ -1,0 +1,228 @@
+//! Blobs sealed by the kernel (fs-verity), in a virtual machine with a kernel that supports it: no write changes them, a
+//! disk that returns other bytes fails one transfer, and a restart hashes nothing again.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bootdepot::asset::Digest;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use serde_json::Value;
+
+use crate::support::guest_shell::{GuestShell, GuestSystem};
+use crate::support::program::bootdepot;
+use crate::support::{Tool, machine, random_bytes};
+
+/// The disk's blocks, in bytes.
+const BLOCK: usize = 4096;
+/// The size of each asset in bytes: more than one frame of a response.
+const SIZE: usize = 5 << 20;
+/// The block of an altered blob that the disk returns with other bytes: in its second frame.
+const ALTERED: usize = 1100;
+
+/// What is asked for, and how: the blobs of the first three are altered on the disk.
+const ASSETS: [(&str, &str); 4] = [
+    ("by-http", "http://127.0.0.1:8080/assets/by-http"),
+    ("by-https", "https://127.0.0.1:8443/assets/by-https"),
+    ("by-tftp", "tftp://127.0.0.1:6969/by-tftp"),
+    ("kept", "http://127.0.0.1:8080/assets/kept"),
+];
+
+/// A guest with a server, and a disk for its cache.
+struct SealTest {
+    system: GuestSystem,
+    debugfs: Tool,
+    disk: PathBuf,
+    assets: Vec<Digest>,
+    _dir: tempfile::TempDir,
+}
+
+impl SealTest {
+    /// Prepares the guest, and a disk whose file system has these features besides the usual ones.
+    fn new(features: &str) -> Option<Self> {
+        let tools = ["curl", "debugfs", "mkfs.ext4"].map(Tool::find);
+        let [Some(curl), Some(debugfs), Some(mkfs)] = tools else { return None };
+        let contents: Vec<_> = (0..ASSETS.len() as u64).map(|seed| random_bytes(70 + seed, SIZE)).collect();
+        let assets: Vec<_> = contents.iter().map(|bytes| Digest::of(bytes)).collect();
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate can be made");
+        let names = ASSETS.map(|(name, _)| format!("origin/{name}"));
+        let (cert, key, settings) = (cert.pem(), signing_key.serialize_pem(), settings(&assets));
+        let mut files = vec![
+            ("etc/bootdepot.toml", settings.as_bytes()),
+            ("etc/cert.pem", cert.as_bytes()),
+            ("etc/key.pem", key.as_bytes()),
+            ("etc/passwd", b"root:x:0:0::/:/bin/sh\nboot:x:1000:1000::/:/bin/sh\n"),
+        ];
+        files.extend(names.iter().map(String::as_str).zip(contents.iter().map(Vec::as_slice)));
+        let system = GuestSystem::new(&[bootdepot(), curl.path()], &files)?;
+
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let disk = dir.path().join("disk");
+        File::create(&disk).and_then(|file| file.set_len(64 << 20)).expect("a disk can be made");
+        let block = BLOCK.to_string();
+        let format = ["-q", "-b", &block, "-E", "root_owner=1000:1000", "-O", features];
+        mkfs.succeed(format.iter().map(Path::new).chain([disk.as_path()]));
+        Some(Self { system, debugfs, disk, assets, _dir: dir })
+    }
+
+    /// Boots the guest, and mounts the disk.
+    fn boot(&self) -> GuestShell {
+        let mut shell = self.system.boot(&[&self.disk]);
+        shell.succeed("mkdir /disk && mount -t ext4 /dev/vda /disk");
+        shell
+    }
+
+    /// The path of a blob on the disk.
+    fn blob(&self, asset: usize) -> String {
+        let name = self.assets[asset].to_string();
+        format!("cache/blobs/sha256/{}/{name}", &name[..2])
+    }
+
+    /// Changes one byte of a blob where the disk has it, while no guest runs.
+    fn alter(&self, asset: usize) {
+        let command = format!("bmap /{} {ALTERED}", self.blob(asset));
+        let block = self.debugfs.succeed([Path::new("-R"), Path::new(&command), &self.disk]);
+        let block: u64 = block.trim().parse().unwrap_or_else(|_| panic!("no block: {block}"));
+        let (disk, mut byte) = (File::options().read(true).write(true).open(&self.disk).expect("the disk"), [0]);
+        let at = block * BLOCK as u64 + 7;
+        disk.read_exact_at(&mut byte, at).expect("the disk can be read");
+        disk.write_all_at(&[byte[0] ^ 1], at).expect("the disk can be written");
+    }
+
+    /// Requests an asset. Returns the exit status of curl, and the digest of what it has received.
+    fn request(shell: &mut GuestShell, asset: usize) -> (i32, String) {
+        let url = ASSETS[asset].1;
+        let curl = "curl -sf --max-time 100 --tftp-blksize 1400 --cacert /etc/cert.pem -o /tmp/received";
+        let (status, _) = shell.run(&format!("rm -f /tmp/received; {curl} {url}"));
+        (status, shell.run("sha256sum /tmp/received").1.split(' ').next().unwrap_or_default().to_owned())
+    }
+}
+
+/// The configuration of the guest's server.
+fn settings(assets: &[Digest]) -> String {
+    let mut text = "
+        [cache]
+        dir = \"/disk/cache\"
+        max_size = \"50 MiB\"
+        min_free = 0
+        [http]
+        listen = [\"127.0.0.1:8080\"]
+        [http.tls]
+        listen = [\"127.0.0.1:8443\"]
+        cert = \"/etc/cert.pem\"
+        key = \"/etc/key.pem\"
+        [tftp]
+        listen = [\"127.0.0.1:6969\"]
+        [admin]
+        listen = \"127.0.0.1:8081\"
+    "
+    .to_owned();
+    for ((name, _), digest) in ASSETS.iter().zip(assets) {
+        text +=
+            &format!("\n[[asset]]\nname = \"{name}\"\nsha256 = \"{digest}\"\nsources = [\"file:///origin/{name}\"]\n");
+    }
+    text
+}
+
+/// Starts a server as a user without privileges, and waits until it serves.
+fn start(shell: &mut GuestShell) {
+    let serve = format!("BOOTDEPOT_LOG_FORMAT=json {} serve --config /etc/bootdepot.toml", bootdepot().display());
+    shell.succeed(&format!("su boot -c '{serve} >/tmp/log 2>&1 &'"));
+    shell.wait_until("curl -sf http://127.0.0.1:8080/healthz");
+}
+
+fn stop(shell: &mut GuestShell) {
+    shell.succeed("kill $(pidof bootdepot)");
+    shell.wait_until("! pidof bootdepot");
+}
+
+/// The value of a metric with these labels; 0 if it has none yet.
+fn metric(shell: &mut GuestShell, name: &str) -> u64 {
+    let metrics = shell.succeed("curl -sf http://127.0.0.1:8081/metrics");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0, |value| value.trim().parse().unwrap_or_else(|_| panic!("{name} is {value}")))
+}
+
+/// Waits until a metric has this value.
+fn wait_for_metric(shell: &mut GuestShell, name: &str, value: u64) {
+    shell.wait_until(&format!("curl -sf http://127.0.0.1:8081/metrics | grep '^{name} {value}$'"));
+}
+
+fn status(shell: &mut GuestShell) -> Value {
+    serde_json::from_str(&shell.succeed("curl -sf http://127.0.0.1:8081/api/v1/status")).expect("JSON")
+}
+
+#[test]
+fn sealed_blobs_survive_restart_and_bad_disk() {
+    let Some(test) = SealTest::new("verity") else { return };
+    let _lock = machine::boot_lock();
+
+    let mut shell = test.boot();
+    start(&mut shell);
+    for asset in 0..ASSETS.len() {
+        assert_eq!(SealTest::request(&mut shell, asset), (0, test.assets[asset].to_string()), "{}", ASSETS[asset].0);
+    }
+    wait_for_metric(&mut shell, "bootdepot_cache_sealed_entries", 4);
+    // The kernel refuses root, whatever the permissions are.
+    let blob = format!("/disk/{}", test.blob(0));
+    shell.succeed(&format!("chmod 666 {blob}"));
+    for write in ["echo more >>", "echo other >", "dd if=/dev/zero conv=notrunc count=1 of="] {
+        let (status, output) = shell.run(&format!("{write}{blob}"));
+        assert!(status != 0 && output.contains("Operation not permitted"), "{write}: {output}");
+    }
+    stop(&mut shell);
+    shell.switch_off();
+
+    for asset in 0..3 {
+        test.alter(asset);
+    }
+    let mut shell = test.boot();
+    // The metadata of all blobs change; their bytes are as they were sealed.
+    let blobs = "/disk/cache/blobs/sha256/*/*";
+    shell.succeed(&format!("touch -a {blobs}; chmod 400 {blobs}; ln /disk/{} /disk/linked", test.blob(3)));
+    start(&mut shell);
+    assert_eq!(SealTest::request(&mut shell, 3), (0, test.assets[3].to_string()));
+    let hit = "bootdepot_transfers_total{protocol=\"http\",outcome=\"complete\",cache=\"hit\"}";
+    assert_eq!(metric(&mut shell, hit), 1, "it is served from the cache");
+    for outcome in ["proven", "rotted", "unreadable"] {
+        let scrubbed = format!("bootdepot_scrub_blobs_total{{outcome=\"{outcome}\"}}");
+        assert_eq!(metric(&mut shell, &scrubbed), 0, "no blob is hashed again: {outcome}");
+    }
+    assert_eq!(status(&mut shell)["cache"]["seal"]["sealed"], 4);
+
+    for (asset, quarantined) in (0..3).zip(1..) {
+        let (name, digest) = (ASSETS[asset].0, test.assets[asset].to_string());
+        // The transfer is cut off, or goes on with bytes of the source. It does not end with what the disk returned.
+        let (status, received) = SealTest::request(&mut shell, asset);
+        assert!(status != 0 || received == digest, "{name}: a transfer of altered bytes is complete");
+        wait_for_metric(&mut shell, "bootdepot_cache_entries{state=\"quarantined\"}", quarantined);
+        assert_eq!(SealTest::request(&mut shell, asset), (0, digest), "{name}: it is filled again");
+    }
+    assert_eq!(metric(&mut shell, "bootdepot_scrub_blobs_total{outcome=\"unreadable\"}"), 3);
+    wait_for_metric(&mut shell, "bootdepot_cache_sealed_entries", 4);
+    stop(&mut shell);
+    shell.switch_off();
+}
+
+#[test]
+fn disk_without_seals_serves_unless_required() {
+    let Some(test) = SealTest::new("^verity") else { return };
+    let _lock = machine::boot_lock();
+    let mut shell = test.boot();
+    start(&mut shell);
+    assert_eq!(SealTest::request(&mut shell, 0), (0, test.assets[0].to_string()));
+    let seal = &status(&mut shell)["cache"]["seal"];
+    assert_eq!((seal["sealed"].as_u64(), seal["supported"].as_bool()), (Some(0), Some(false)), "{seal}");
+    assert!(seal["reason"].as_str().is_some_and(|reason| reason.contains("tune2fs -O verity /dev/vda")), "{seal}");
+    stop(&mut shell);
+
+    let program = bootdepot().display();
+    let required = format!("BOOTDEPOT_CACHE__SEAL=require {program}");
+    for command in ["serve", "check"] {
+        let (status, output) =
+            shell.run(&format!("su boot -c '{required} {command} --config /etc/bootdepot.toml' 2>&1"));
+        assert!(status == 1 && output.contains("tune2fs -O verity /dev/vda"), "{command}: {status}: {output}");
+    }
+    shell.switch_off();
+}
