@@ -3,6 +3,7 @@
 
 mod asset;
 mod catalog;
+mod check;
 mod host;
 mod job;
 mod plan;
@@ -17,6 +18,7 @@ pub use asset::{AssetList, AssetState, AssetView, Evicted};
 pub use catalog::{
     CatalogView, LastReload, LastReloadOutcome, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind, SourceView,
 };
+pub use check::{CheckCounts, CheckOrder, CheckRowView, FindingView};
 pub use host::{BootView, HostList, MachineView, StepView};
 pub use job::{Assets, Bytes, ItemView, JobItem, JobList, JobView, PreloadOrder};
 pub use plan::{Cached, Missing, Plan, PlanItem, Room};

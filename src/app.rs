@@ -2,15 +2,14 @@
 
 mod addresses;
 mod catalog;
+pub mod check;
 mod error;
 mod reload;
 mod server;
 pub mod service;
 
 pub use addresses::Addresses;
-pub use catalog::{
-    CatalogCheck, CatalogError, LoadError, Loaded, complete_lenient, fetch, load, load_lenient, load_strict,
-};
+pub use catalog::{CatalogCheck, CatalogError, LoadError, Loaded, complete_lenient, fetch, load, load_strict};
 pub use error::AppError;
 pub use reload::Reloader;
 pub use server::App;

@@ -45,6 +45,7 @@ mod store;
 mod tests;
 mod unverified;
 mod upkeep;
+mod write_check;
 
 pub use entry::Entry;
 pub use error::{CacheError, EvictError};
@@ -56,3 +57,4 @@ pub use seal::{SealPolicy, SealSupport};
 pub use settings::CacheSettings;
 pub use stats::{BlobInfo, CacheStats};
 pub use unverified::UnverifiedBlob;
+pub use write_check::{WriteUser, check_writes};

@@ -14,6 +14,7 @@ pub mod evict;
 mod format;
 pub mod health;
 pub mod hosts;
+mod interrupt;
 mod job_watch;
 pub mod list;
 mod local;

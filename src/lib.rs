@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one subject. Imports go one way: each room is used only by the rooms to its right.
 //!
-//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, trust} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, trust, units} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | contents |
 //! |---|---|
@@ -21,6 +21,7 @@
 //! | `span` | OpenTelemetry spans; does nothing without the feature `otel` |
 //! | [`task`] | tasks and blocking threads, and the one policy for panics in them |
 //! | `trust` | trusted certificates of clients of remote services |
+//! | `units` | amounts with their units, as people read them |
 //! | [`watched_file`] | files that are reloaded when they change |
 //! | [`sockets`] | listening sockets inherited from a service manager |
 //! | [`secret`] | secrets from the environment, files and Vault, which are never displayed |
@@ -33,7 +34,7 @@
 //! | [`tftp`] | the TFTP server: packets, sans-IO transfers, batched sockets |
 //! | [`http`] | the HTTP server: asset responses, ranges, conditional requests |
 //! | [`dhcp`] | the proxyDHCP server: which firmware gets which network boot program |
-//! | [`jobs`] | long-running work ordered by operators: preload, verify, scrub, and its progress |
+//! | [`jobs`] | long-running work ordered by operators: preload, verify, scrub, check, and its progress |
 //! | [`api`] | the JSON types of the admin API, made from the types of the rooms above |
 //! | [`admin`] | the admin listener: API, dashboard, metrics and health checks |
 //! | [`config`] | the configuration file and its layers, validated as a whole |
@@ -59,6 +60,7 @@
 //! | How is a machine's script made? | `boot/facade.rs`, then `boot/script.rs`, `boot/template.rs` and `boot/escape` |
 //! | When does a release go live? | `boot/releases/handle.rs` and `boot/releases/channels.rs` |
 //! | How is the shared catalog polled, and how does a reload replace the configuration? | `app/catalog.rs` and `app/reload.rs` |
+//! | What does `bootdepot check` look at? | `app/check.rs` and the files of `app/check` |
 //! | How does a command reach the server, or work without one? | `cli/discover.rs` and `cli/backend.rs` |
 //!
 //! # Example
@@ -110,4 +112,5 @@ pub mod telemetry;
 pub mod tftp;
 pub mod transport;
 mod trust;
+mod units;
 pub mod watched_file;

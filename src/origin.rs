@@ -15,6 +15,7 @@ mod checksum;
 mod client;
 mod confined_file;
 mod credentials;
+mod denial;
 mod error;
 mod error_code;
 mod error_document;
@@ -44,15 +45,18 @@ mod settings;
 mod source_reader;
 mod stall;
 mod stat;
+mod storage;
 mod validator;
 
 #[cfg(test)]
 mod tests;
 
 pub use answer::Answer;
+pub use archive::Restore;
 pub use body::Body;
 pub use checksum::Checksum;
-pub use error::{Cause, Denial, OriginError, Restore, Unanswered};
+pub use denial::Denial;
+pub use error::{Cause, OriginError, Unanswered};
 pub use health::{OriginFailure, OriginStatus};
 pub use html_page::HtmlPage;
 pub use origins::Origins;
@@ -61,6 +65,7 @@ pub use route::{Route, Server};
 pub use settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
 pub use source_reader::SourceReader;
 pub use stat::{Stat, StatReport};
+pub use storage::{RestoredCopy, Storage};
 pub use validator::Validator;
 
 pub use crate::trust::TlsFault;

@@ -79,6 +79,7 @@ pub(super) fn routes() -> OpenApiRouter<AdminState> {
         .routes(routes!(assets::evict))
         .routes(routes!(jobs::preload))
         .routes(routes!(jobs::scrub))
+        .routes(routes!(jobs::check))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::one, jobs::cancel))
         .routes(routes!(traffic::fills))

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::check::CheckRowView;
 use super::word::words;
-use crate::jobs::{ItemState, ItemStatus, JobKind, JobState, JobStatus, Selection, Task};
+use crate::jobs::{AssetCounts, ByteCounts, ItemState, ItemStatus, JobKind, JobState, JobStatus, Selection, Task};
 
 /// A request to preload assets: the body of `POST preload`. Omitted fields have their defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -81,7 +82,7 @@ pub struct JobView {
     /// When it ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended: Option<Timestamp>,
-    /// Assets in it.
+    /// Assets in it; objects of a check.
     pub assets: Assets,
     /// Bytes in it.
     pub bytes: Bytes,
@@ -90,6 +91,9 @@ pub struct JobView {
     /// Each asset; omitted in lists. For all but the last 10 ended jobs, only assets that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemView>,
+    /// What a check has found so far; omitted in lists and for other jobs. For all but the last 10 ended jobs, only what failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckRowView>,
 }
 
 /// Counts of the assets of a job.
@@ -150,17 +154,29 @@ impl JobView {
     /// The same as lists show it.
     #[must_use]
     pub fn without_items(&self) -> Self {
-        Self { items: Vec::new(), what: self.what.clone(), ..*self }
+        Self { items: Vec::new(), checks: Vec::new(), what: self.what.clone(), ..*self }
     }
 }
 
 impl From<JobStatus> for JobView {
     fn from(job: JobStatus) -> Self {
-        let JobStatus { id, kind, what, state, began, ended, assets, bytes, rate, items } = job;
-        let assets = Assets { total: assets.total, done: assets.done, failed: assets.failed };
-        let bytes = Bytes { total: bytes.total, done: bytes.done };
+        let JobStatus { id, kind, what, state, began, ended, assets, bytes, rate, items, checks } = job;
+        let (assets, bytes) = (assets.into(), bytes.into());
         let items = items.into_iter().map(Into::into).collect();
-        Self { id, kind, what, state, began, ended, assets, bytes, rate, items }
+        let checks = checks.into_iter().map(Into::into).collect();
+        Self { id, kind, what, state, began, ended, assets, bytes, rate, items, checks }
+    }
+}
+
+impl From<AssetCounts> for Assets {
+    fn from(AssetCounts { total, done, failed }: AssetCounts) -> Self {
+        Self { total, done, failed }
+    }
+}
+
+impl From<ByteCounts> for Bytes {
+    fn from(ByteCounts { total, done }: ByteCounts) -> Self {
+        Self { total, done }
     }
 }
 
@@ -180,7 +196,6 @@ words! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::{AssetCounts, ByteCounts};
 
     #[test]
     fn preload_order_unknown_field_is_refused() {
@@ -211,6 +226,7 @@ mod tests {
             bytes: ByteCounts { total: Some(1000), done: 1000 },
             rate: 0,
             items: vec![item],
+            checks: Vec::new(),
         };
         let job = JobView::from(job);
         let sent = serde_json::to_string_pretty(&job).unwrap();

@@ -192,13 +192,8 @@ pub async fn load_strict(flags: &Flags) -> Result<Config, LoadError> {
     complete_strict(&Arc::new(read(&Inputs::new(flags, process_environment())).await?)).await
 }
 
-/// The same for a command that works without the catalog too: if neither the catalog nor a copy is available, returns the
-/// local files alone, with a warning.
-pub async fn load_lenient(flags: &Flags) -> Result<Config, ConfigErrors> {
-    complete_lenient(read(&Inputs::new(flags, process_environment())).await?).await
-}
-
-/// The same for a configuration that was read before.
+/// The same for a configuration that was read before, for work that is possible without the catalog too: if neither the catalog
+/// nor a copy is available, returns the local files alone, with a warning.
 pub async fn complete_lenient(draft: Draft) -> Result<Config, ConfigErrors> {
     let draft = Arc::new(draft);
     match complete_strict(&draft).await {

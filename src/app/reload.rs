@@ -9,6 +9,7 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -45,11 +46,13 @@ type Request = (ReloadTrigger, oneshot::Sender<Result<ReloadView, ReloadFailure>
 pub struct Reloader {
     requests: mpsc::UnboundedSender<Request>,
     status: Arc<ReloadStatus>,
+    /// The configuration in use.
+    in_force: Arc<ArcSwap<Summary>>,
 }
 
 /// The parts of a configuration that are kept after the rooms have taken it.
 struct LoadedState {
-    summary: Summary,
+    summary: Arc<Summary>,
     shared: Option<SharedCatalog>,
     text: Option<Arc<CatalogText>>,
     partial: bool,
@@ -69,11 +72,12 @@ pub(super) struct InitialState {
 pub(super) struct ReloadTask {
     requests: mpsc::UnboundedReceiver<Request>,
     status: Arc<ReloadStatus>,
+    in_force: Arc<ArcSwap<Summary>>,
     boot: Boot,
     origins: Origins,
     inputs: Inputs,
     /// The configuration at the start: some keys apply only after a restart.
-    started: Summary,
+    started: Arc<Summary>,
     /// The network boot programs that DHCP replies name until the next start.
     firmware: Option<NbpTable>,
     current: LoadedState,
@@ -90,7 +94,7 @@ pub(super) struct ReloadTask {
 impl LoadedState {
     fn of(config: &Config) -> Self {
         Self {
-            summary: Summary::of(config),
+            summary: Arc::new(Summary::of(config)),
             shared: config.shared.clone(),
             text: config.text().cloned(),
             partial: config.partial,
@@ -115,12 +119,14 @@ impl Reloader {
     pub(super) fn new(initial: InitialState, boot: Boot, origins: Origins) -> (Self, ReloadTask) {
         let (sender, requests) = mpsc::unbounded_channel();
         let status = Arc::new(initial.status);
+        let in_force = Arc::new(ArcSwap::new(Arc::clone(&initial.memory.summary)));
         let reloads = ReloadTask {
             requests,
             status: Arc::clone(&status),
+            in_force: Arc::clone(&in_force),
             origins,
             inputs: initial.inputs,
-            started: initial.memory.summary.clone(),
+            started: Arc::clone(&initial.memory.summary),
             firmware: initial.memory.firmware.clone(),
             seen: initial.check.as_ref().and_then(|check| check.validator.clone()),
             refused: None,
@@ -130,7 +136,7 @@ impl Reloader {
             boot,
         };
         reloads.report_missing_catalog(initial.check.and_then(|check| check.error).as_deref());
-        (Self { requests: sender, status }, reloads)
+        (Self { requests: sender, status, in_force }, reloads)
     }
 
     /// Reloads configuration and catalog. A failure changes nothing.
@@ -146,6 +152,11 @@ impl Reloader {
     /// The status, from memory alone.
     pub fn status(&self) -> CatalogView {
         self.status.view()
+    }
+
+    /// A digest of the configuration in use.
+    pub(super) fn in_force(&self) -> Arc<ArcSwap<Summary>> {
+        Arc::clone(&self.in_force)
     }
 
     /// Both operations, for the admin API.
@@ -380,6 +391,7 @@ impl ReloadTask {
         let (boot, releases, roster) = (self.boot.clone(), config.releases, config.roster);
         blocking(move || boot.reconfigure(stock, releases, roster)).await;
         self.status.apply(status);
+        self.in_force.store(Arc::clone(&memory.summary));
         (self.origins, self.current) = (origins, memory);
         self.report_missing_catalog(self.last_warning.as_deref());
         for warning in &warnings {

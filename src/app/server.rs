@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::addresses::Addresses;
 use super::catalog::Loaded;
+use super::check;
 use super::error::AppError;
 use super::reload::{InitialState, Reloader};
 use super::service;
@@ -62,6 +63,7 @@ impl App {
         let loaded = loaded.into();
         let initial = InitialState::of(&loaded);
         let config = loaded.config;
+        let inputs = config.inputs().clone();
         let advertise = config.http.advertise.clone();
         let started = Timestamp::now();
         let http = HttpServer::bind(config.http, &mut inherited).await?;
@@ -117,7 +119,7 @@ impl App {
                 boot: boot.clone(),
                 metrics: Arc::new(move || rendered.render()),
                 reloading: reloader.reloading(),
-                jobs: Jobs::new(boot.clone()),
+                jobs: Jobs::with_checks(boot.clone(), check::checker(inputs, reloader.in_force())),
                 listeners: addresses.listeners(),
                 started,
             };

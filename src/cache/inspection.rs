@@ -16,6 +16,8 @@ pub struct Inspection {
     pub blobs: HashMap<Digest, u64>,
     /// The size in bytes of each blob whose file is not the one that was verified.
     pub unverified: HashMap<Digest, u64>,
+    /// How many verified blobs the kernel has sealed.
+    pub sealed: usize,
     /// The bytes reserved for each fill that is in progress or was interrupted.
     pub partials: HashMap<Digest, u64>,
     /// Bytes of corrupt blobs.
@@ -33,14 +35,17 @@ pub fn inspect(dir: &Path) -> Inspection {
     let dir = Dir::new(dir.to_owned(), FaultPoints::default());
     let scan = Scan::of(&dir);
     let records = records::read(&dir);
-    let is_verified = |found: &Found| {
-        records.get(&found.digest).and_then(|record| record.proof).is_some_and(|proof| proof.file == found.file)
+    let proof = |found: &Found| {
+        records.get(&found.digest).and_then(|record| record.proof).filter(|proof| proof.file == found.file)
     };
+    let is_verified = |found: &Found| proof(found).is_some();
+    let sealed = scan.blobs.iter().filter_map(proof).filter(|proof| proof.verity.is_some()).count();
     let (verified, unverified): (Vec<_>, Vec<_>) = scan.blobs.into_iter().partition(is_verified);
     let sizes = |found: Vec<Found>| found.iter().map(|it| (it.digest, it.file.size)).collect();
     Inspection {
         blobs: sizes(verified),
         unverified: sizes(unverified),
+        sealed,
         partials: sizes(scan.partials),
         quarantined: scan.quarantined.iter().map(|it| it.file.size).sum(),
         free: Dir::new(existing.to_owned(), FaultPoints::default()).free(),

@@ -23,7 +23,7 @@ use self::tcp::Tcp;
 use self::transport::Transport;
 use crate::admin::AdminSettings;
 use crate::api::{
-    AssetList, AssetState, AssetView, Evicted, HostList, JobView, MachineView, Plan, PreloadOrder, Problem,
+    AssetList, AssetState, AssetView, CheckOrder, Evicted, HostList, JobView, MachineView, Plan, PreloadOrder, Problem,
     ReleaseList, ReleaseView, Status,
 };
 
@@ -108,6 +108,11 @@ impl ApiClient {
     /// Starts a job that hashes every blob again.
     pub(super) async fn scrub(&self) -> Result<JobView, ClientError> {
         self.post(&["scrub"]).await
+    }
+
+    /// Starts a check.
+    pub(super) async fn check(&self, order: &CheckOrder) -> Result<JobView, ClientError> {
+        self.send(&["check"], order).await
     }
 
     /// The plan of a preload. Starts nothing.

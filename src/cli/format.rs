@@ -1,10 +1,11 @@
 //! Formats times, amounts and untrusted texts for people.
 
-use std::fmt;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+
+pub(super) use crate::units::{bytes, count, span};
 
 /// The time of day, with the date if it is another than that of `now`: `14:02:11`, `2026-11-20 14:02:11`.
 pub(super) fn clock(time: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
@@ -19,29 +20,6 @@ pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
     if age < SignedDuration::from_secs(3) { "now".to_owned() } else { format!("{} ago", span(age)) }
 }
 
-/// A time span in its largest unit: `4 min`.
-pub(super) fn span(span: SignedDuration) -> String {
-    match span.as_secs() {
-        seconds @ ..60 => format!("{} s", seconds.max(0)),
-        seconds @ ..3_600 => format!("{} min", seconds / 60),
-        seconds @ ..172_800 => format!("{} h", seconds / 3_600),
-        seconds => format!("{} d", seconds / 86_400),
-    }
-}
-
-/// A number of bytes: `512 B`, `48.2 MiB`.
-pub(super) fn bytes(bytes: u64) -> String {
-    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    match units.into_iter().find(|(shift, _)| bytes >> shift > 0) {
-        // Truncated, not rounded: never more than there is.
-        Some((shift, unit)) => {
-            let tenths = (u128::from(bytes) * 10) >> shift;
-            format!("{}.{} {unit}", tenths / 10, tenths % 10)
-        }
-        None => format!("{bytes} B"),
-    }
-}
-
 /// A rate in MiB/s, whatever its size, so that a column of them compares.
 pub(super) fn rate(bytes_a_second: u64) -> String {
     let hundredths = (u128::from(bytes_a_second) * 100) >> 20;
@@ -50,11 +28,6 @@ pub(super) fn rate(bytes_a_second: u64) -> String {
         1..1000 => format!("{}.{:02} MiB/s", hundredths / 100, hundredths % 100),
         _ => format!("{}.{} MiB/s", hundredths / 100, hundredths % 100 / 10),
     }
-}
-
-/// A number with its noun: `1 asset`, `3 assets`.
-pub(super) fn count<N: fmt::Display + PartialEq + From<u8> + Copy>(number: N, noun: &str) -> String {
-    if number == N::from(1) { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// A text with its control characters replaced: a terminal does not act on it.
@@ -85,15 +58,6 @@ pub(super) fn wrapped(paragraph: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// How one clock compares to another: `3 min ahead of`; `the same as` below one second.
-pub(super) fn spread(ahead: SignedDuration) -> String {
-    match ahead.as_secs() {
-        0 => "the same as".to_owned(),
-        1.. => format!("{} ahead of", span(ahead)),
-        _ => format!("{} behind", span(ahead.abs())),
-    }
 }
 
 #[cfg(test)]

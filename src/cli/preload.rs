@@ -1,7 +1,6 @@
 //! `bootdepot preload`: fetches assets into the cache before machines request them.
 
 mod bars;
-mod interrupt;
 mod report;
 mod text;
 
@@ -10,10 +9,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use self::interrupt::Interrupts;
 use self::report::Report;
 use super::backend::Backend;
 use super::client::ApiClient;
+use super::interrupt::Interrupts;
 use super::job_watch::JobWatch;
 use super::print;
 use super::usage_error::UsageError;

@@ -76,6 +76,12 @@ impl SourceAccess {
         self.rung() >= Rung::Stream
     }
 
+    /// Whether requests have a condition.
+    pub(super) fn is_conditional(&self) -> bool {
+        let state = self.state.lock();
+        state.rung == Rung::Conditional && state.validator.is_some()
+    }
+
     /// Sends one request for `range`, as the rung says. Fails with [`OriginError::Changed`] if the reply contradicts the
     /// first one.
     pub(super) async fn request(&self, range: ByteRange) -> Result<Reply, OriginError> {
@@ -130,6 +136,17 @@ impl SourceAccess {
         let seen =
             if state.seen.is_empty() { String::new() } else { format!(" (seen before: {})", state.seen.join("; ")) };
         format!("{reason}{page}{seen}")
+    }
+
+    /// What made it step down; `None` if nothing did.
+    pub(super) fn history(&self) -> Option<String> {
+        let state = self.state.lock();
+        (!state.seen.is_empty()).then(|| state.seen.join("; "))
+    }
+
+    /// The HTML page that its bytes begin with.
+    pub(super) fn page(&self) -> Option<String> {
+        self.state.lock().page.as_ref().map(ToString::to_string)
     }
 
     /// Classifies an error that is not retried.

@@ -13,6 +13,9 @@ pub enum StartError {
     /// Too many jobs are running.
     #[error("{MAX_RUNNING} jobs are running, which is the limit; wait for one of them, or cancel it")]
     TooMany,
+    /// This process has no [`Checker`](super::check::Checker).
+    #[error("checks do not run here; run bootdepot check --local")]
+    NoChecks,
 }
 
 /// Why a job is not cancelled.

@@ -1,5 +1,6 @@
 //! One job: its items, its progress, and how it ended.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
+use super::check::{CheckProgress, CheckTask};
 use super::item::{Item, Items};
 use super::status::{ItemStatus, JobKind, JobState, JobStatus};
 use super::work::Work;
@@ -22,6 +24,8 @@ pub(super) struct Job {
     began: Timestamp,
     /// Cancelled when the job ends.
     ended: CancellationToken,
+    /// What a check is to look at, and how far it is. `None` for other jobs.
+    check: Option<(CheckTask, Arc<CheckProgress>)>,
     progress: Mutex<JobProgress>,
 }
 
@@ -37,7 +41,7 @@ struct JobProgress {
 impl Job {
     /// Starts a job. Items that need no work are done at once.
     pub(super) fn new(id: u64, work: Work, depot: &Depot) -> Self {
-        let Work { kind, what, verify, keep_going, items } = work;
+        let Work { kind, what, verify, keep_going, items, check } = work;
         let mut items = Items::new(items);
         let mut retentions = Vec::new();
         if kind == JobKind::Preload {
@@ -56,7 +60,8 @@ impl Job {
         let rate = Rate::new(Instant::now(), items.bytes().done);
         let progress = JobProgress { items, state: JobState::Running, ended: None, rate, retentions };
         let (began, ended) = (Timestamp::now(), CancellationToken::new());
-        Self { id, kind, what, verify, keep_going, began, ended, progress: Mutex::new(progress) }
+        let check = check.map(|task| (task, Arc::default()));
+        Self { id, kind, what, verify, keep_going, began, ended, check, progress: Mutex::new(progress) }
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -65,6 +70,11 @@ impl Job {
 
     pub(super) fn kind(&self) -> JobKind {
         self.kind
+    }
+
+    /// What a check is to look at, and how far it is. `None` for other jobs.
+    pub(super) fn check(&self) -> Option<&(CheckTask, Arc<CheckProgress>)> {
+        self.check.as_ref()
     }
 
     /// Whether cached blobs are verified again.
@@ -110,7 +120,8 @@ impl Job {
             if progress.state != JobState::Running {
                 return Err(progress.state);
             }
-            let failed = progress.items.assets().failed > 0;
+            let failed =
+                progress.items.assets().failed > 0 || self.check().is_some_and(|(_, check)| check.has_failed());
             progress.state = state.unwrap_or(if failed { JobState::Failed } else { JobState::Done });
             progress.ended = Some(Timestamp::now());
             let cancelled = progress.items.cancel_rest();
@@ -123,16 +134,20 @@ impl Job {
         Ok(cancelled)
     }
 
-    /// Drops the items that did not fail. Only for ended jobs.
+    /// Drops the items and findings that did not fail. Only for ended jobs.
     pub(super) fn drop_items(&self) {
         self.progress.lock().items.drop_all_but_failed();
+        if let Some((_, check)) = &self.check {
+            check.drop_all_but_failed();
+        }
     }
 
     /// The current view, with items.
     pub(super) fn view(&self, depot: &Depot) -> JobStatus {
         let mut progress = self.refresh(depot);
         let items = progress.items.list().iter().map(Item::view).collect();
-        JobStatus { items, ..self.summarize(&mut progress) }
+        let checks = self.check().map(|(_, check)| check.rows()).unwrap_or_default();
+        JobStatus { items, checks, ..self.summarize(&mut progress) }
     }
 
     /// The current view, without items.
@@ -141,7 +156,10 @@ impl Job {
     }
 
     fn summarize(&self, progress: &mut JobProgress) -> JobStatus {
-        let bytes = progress.items.bytes();
+        let (assets, bytes) = match self.check() {
+            Some((_, check)) => (check.objects(), check.bytes()),
+            None => (progress.items.assets(), progress.items.bytes()),
+        };
         let running = progress.state == JobState::Running;
         let rate = if running { progress.rate.at(Instant::now(), bytes.done) } else { 0 };
         JobStatus {
@@ -151,10 +169,11 @@ impl Job {
             state: progress.state,
             began: self.began,
             ended: progress.ended,
-            assets: progress.items.assets(),
+            assets,
             bytes,
             rate,
             items: Vec::new(),
+            checks: Vec::new(),
         }
     }
 

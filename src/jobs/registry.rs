@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, broadcast};
 use tracing::info;
 
+use super::check::Checker;
 use super::error::{CancelError, StartError};
 use super::job::Job;
 use super::limits::{EVENT_CAPACITY, MAX_DETAILED, MAX_ENDED, MAX_RUNNING, PROGRESS_INTERVAL};
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     events: broadcast::Sender<JobEvent>,
     /// Permits one blob at a time to be verified: sequential reads are fastest, and clients need the processor.
     pub(super) verifying: Arc<Semaphore>,
+    /// `None` if this process cannot check.
+    checker: Option<Checker>,
 }
 
 #[derive(Default)]
@@ -45,14 +48,24 @@ struct List {
 }
 
 impl Jobs {
-    /// An empty registry.
+    /// An empty registry without checks.
     pub fn new(boot: Boot) -> Self {
+        Self::build(boot, None)
+    }
+
+    /// An empty registry with checks.
+    pub fn with_checks(boot: Boot, checker: Checker) -> Self {
+        Self::build(boot, Some(checker))
+    }
+
+    fn build(boot: Boot, checker: Option<Checker>) -> Self {
         let shared = Shared {
             boot,
             next_id: AtomicU64::new(1),
             list: Mutex::default(),
             events: broadcast::Sender::new(EVENT_CAPACITY),
             verifying: Arc::new(Semaphore::new(1)),
+            checker,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -79,6 +92,9 @@ impl Jobs {
             if let Some(job) = running {
                 return Ok(job.view(depot));
             }
+        }
+        if matches!(task, Task::Check(_)) && self.shared.checker.is_none() {
+            return Err(StartError::NoChecks);
         }
         let work = Work::new(task, &self.shared.boot)?;
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
@@ -167,7 +183,13 @@ impl Jobs {
 
     async fn run_items(&self, job: &Job) {
         let (depot, events) = (self.depot(), &self.shared.events);
-        let work = catch_panic(runner::run(job, depot, &self.shared.verifying, events));
+        let work = catch_panic(async {
+            if let (Some((task, progress)), Some(checker)) = (job.check(), &self.shared.checker) {
+                // `None` if the job is cancelled.
+                let _ = job.ended().run_until_cancelled(checker(task.clone(), Arc::clone(progress))).await;
+            }
+            runner::run(job, depot, &self.shared.verifying, events).await;
+        });
         let mut work = std::pin::pin!(work);
         let mut interval = tokio::time::interval(PROGRESS_INTERVAL);
         let result = loop {

@@ -216,6 +216,21 @@ pub fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
+/// The assets with these names, matching these globs or below these prefixes, which end with a slash; sorted by name, without
+/// duplicates. Fails with all unknown names at once.
+pub fn select_assets(catalog: &Catalog, names: &[String]) -> Result<Vec<Arc<Asset>>, SelectionError> {
+    let mut found = BTreeMap::new();
+    let mut unknown: Vec<UnknownName> = Vec::new();
+    for name in names {
+        let glob = if name.ends_with('/') { format!("{}**", globset::escape(name)) } else { name.clone() };
+        match named(catalog, &glob, unknown.len() < MAX_SUGGESTIONS) {
+            Ok(assets) => found.extend(assets.into_iter().map(|asset| (asset.name.clone(), asset))),
+            Err(error) => unknown.push(UnknownName { name: name.clone(), ..error }),
+        }
+    }
+    if unknown.is_empty() { Ok(found.into_values().collect()) } else { Err(SelectionError::Unknown(unknown)) }
+}
+
 /// The assets with this name or matching this glob. If there are none, fails with the closest name if `suggest` is set.
 fn named(catalog: &Catalog, text: &str, suggest: bool) -> Result<Vec<Arc<Asset>>, UnknownName> {
     if let Some(asset) = catalog.by_name(text) {

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
+use super::check_row::CheckRow;
+
 /// A job and its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobStatus {
@@ -26,6 +28,8 @@ pub struct JobStatus {
     pub rate: u64,
     /// The items; empty in lists. The last 10 ended jobs keep all items, older ones only those that failed.
     pub items: Vec<ItemStatus>,
+    /// What a check has found; empty in lists. The last 10 ended jobs keep all of it, older ones only what failed.
+    pub checks: Vec<CheckRow>,
 }
 
 /// The numbers of assets of a job.
@@ -75,6 +79,8 @@ pub enum JobKind {
     Verify,
     /// Verifies all blobs again.
     Scrub,
+    /// Looks at what booting depends on.
+    Check,
 }
 
 /// The state of a job.

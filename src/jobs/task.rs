@@ -1,5 +1,6 @@
 //! The work of a job.
 
+use super::check::CheckTask;
 use super::selection::Selection;
 
 /// The work of a job.
@@ -21,4 +22,6 @@ pub enum Task {
     },
     /// Verify every blob of the cache again.
     Scrub,
+    /// Look at what booting depends on.
+    Check(CheckTask),
 }

@@ -1,6 +1,7 @@
 //! Jobs with a real cache directory. The assets are files of the test, and one object of a fake HTTP origin, which can hold
 //! it back.
 
+mod checking;
 mod selecting;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::check::CheckTask;
 use super::error::StartError;
 use super::item::Item;
 use super::selection::Selection;
@@ -21,6 +22,8 @@ pub(super) struct Work {
     pub(super) verify: bool,
     pub(super) keep_going: bool,
     pub(super) items: Vec<Item>,
+    /// What a check is to look at. `None` for other work.
+    pub(super) check: Option<CheckTask>,
 }
 
 impl Work {
@@ -34,7 +37,7 @@ impl Work {
         Ok(match task {
             Task::Preload { selection, verify, keep_going } => {
                 let items = selection.resolve(boot)?.into_iter().map(item).collect();
-                Self { kind: JobKind::Preload, what: selection.describe(), verify, keep_going, items }
+                Self { kind: JobKind::Preload, what: selection.describe(), verify, keep_going, items, check: None }
             }
             Task::Verify { assets } => {
                 let selection = Selection::of_assets(assets);
@@ -43,7 +46,14 @@ impl Work {
                 let is_on_disk = |asset: &Asset| depot.is_cached(&asset.digest) || depot.is_unverified(&asset.digest);
                 let wanted = resolved.filter(|asset| is_on_disk(asset) || named(asset));
                 let items = wanted.map(item).collect();
-                Self { kind: JobKind::Verify, what: selection.describe(), verify: true, keep_going: true, items }
+                Self {
+                    kind: JobKind::Verify,
+                    what: selection.describe(),
+                    verify: true,
+                    keep_going: true,
+                    items,
+                    check: None,
+                }
             }
             Task::Scrub => Self {
                 kind: JobKind::Scrub,
@@ -51,6 +61,15 @@ impl Work {
                 verify: true,
                 keep_going: true,
                 items: all_blobs(depot),
+                check: None,
+            },
+            Task::Check(task) => Self {
+                kind: JobKind::Check,
+                what: task.describe(),
+                verify: false,
+                keep_going: true,
+                items: Vec::new(),
+                check: Some(task),
             },
         })
     }

@@ -128,8 +128,9 @@ impl Origins {
             let Reply { validator, last_modified, checksum, .. } = reply;
             Ok(Stat { size, validator, last_modified, checksum })
         });
+        let storage = server.storage().cloned();
         let (clock_offset, certificate_expiry) = server.into_parts();
-        StatReport { stat, clock_offset, certificate_expiry }
+        StatReport { stat, storage, clock_offset, certificate_expiry }
     }
 
     /// How long an origin may send nothing, or too little to count as progress.

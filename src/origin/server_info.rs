@@ -1,4 +1,4 @@
-//! Facts that a reply shows about the server: its clock and its certificate.
+//! Facts that replies show besides the object: the server's clock and certificate, and how the object is kept.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -8,13 +8,15 @@ use jiff::SignedDuration;
 use reqwest::Response;
 use reqwest::tls::TlsInfo;
 
+use super::storage::Storage;
 use crate::trust;
 
-/// Clock and certificate of a server, from its first reply. Later replies may come from other servers, after redirects.
+/// Clock and certificate of a server, and how it keeps an object, from the first reply that has them. Later replies may come from other servers, after redirects.
 #[derive(Debug, Default)]
 pub(super) struct ServerInfo {
     clock_offset: OnceLock<SignedDuration>,
     certificate_expiry: OnceLock<SystemTime>,
+    storage: OnceLock<Storage>,
 }
 
 impl ServerInfo {
@@ -27,6 +29,14 @@ impl ServerInfo {
         if let Some(expiry) = certificate.and_then(trust::expiry) {
             self.certificate_expiry.get_or_init(|| expiry);
         }
+        if let Some(storage) = Storage::from_head(response.headers()) {
+            self.storage.get_or_init(|| storage);
+        }
+    }
+
+    /// Returns how an S3 store keeps the object. `None` if no reply said so.
+    pub(super) fn storage(&self) -> Option<&Storage> {
+        self.storage.get()
     }
 
     /// Returns the clock offset and the expiry of the certificate.

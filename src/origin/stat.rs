@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use super::checksum::Checksum;
 use super::error::OriginError;
+use super::storage::Storage;
 use super::validator::Validator;
 
 /// Metadata of an object.
@@ -26,6 +27,8 @@ pub struct Stat {
 pub struct StatReport {
     /// The object's metadata.
     pub stat: Result<Stat, OriginError>,
+    /// How an S3 store keeps the object. `None` if it does not say.
+    pub storage: Option<Storage>,
     /// How far the server's clock is ahead of ours, to the second. `None` if it sends no date.
     pub clock_offset: Option<SignedDuration>,
     /// When the server's certificate expires. `None` without TLS.

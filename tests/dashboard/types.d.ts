@@ -211,7 +211,7 @@ declare namespace Api {
 
   interface Job {
     id: number;
-    kind: "preload" | "verify" | "scrub";
+    kind: "preload" | "verify" | "scrub" | "check";
     what: string;
     state: "running" | "done" | "failed" | "cancelled";
     began: Time;
@@ -221,7 +221,28 @@ declare namespace Api {
     rate: number;
     /** Left out of lists and events. */
     items?: JobItem[];
+    /** The findings of a check; left out of lists and events. */
+    checks?: CheckRow[];
   }
+
+  interface CheckRow {
+    check: string;
+    where: string;
+    result: CheckResult;
+    found: string;
+    counts: { ok: number; unverified: number; failed: number };
+    findings: CheckFinding[];
+  }
+
+  interface CheckFinding {
+    what: string;
+    result: CheckResult;
+    trouble: string | null;
+    found: string;
+    do: string | null;
+  }
+
+  type CheckResult = "ok" | "unverified" | "failed";
 
   interface JobItem {
     name: string;

@@ -20,6 +20,7 @@ const ROWS: [&[&str]; 13] = [
         "span",
         "task",
         "trust",
+        "units",
     ],
     &["durable_file", "watched_file"],
     &["secret", "transport"],

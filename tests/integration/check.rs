@@ -96,14 +96,15 @@ fn healthy_setup_prints_few_lines() {
     let checked = CheckOutput::of(&site, &[]);
     assert_eq!(checked.status, 0, "{}", checked.text);
     assert!(checked.text.lines().count() < 10, "{}", checked.text);
-    assert_eq!(checked.sum(), "all 6 checks are well");
+    assert_eq!(checked.sum(), "6 checks, all ok; checked by this command, without a server");
     insta::assert_snapshot!(checked.section(
         &site,
         &["settings", "ports", "firmware", "origin", "objects"],
         address(&origin)
     ));
     assert!(checked.text.contains("390.6 KiB still to be fetched"), "{}", checked.text);
-    assert_eq!(origin.seen(&objects[0].key), ["HEAD - 200"], "no object is read");
+    let requests = ["GET bytes=0-1023 206", "GET bytes=98976-99999 206", "HEAD - 200"];
+    assert_eq!(origin.seen(&objects[0].key), requests, "both ends, as a fill reads them");
 
     let verbose = CheckOutput::of(&site, &["--verbose"]);
     insta::assert_snapshot!(verbose.section(&site, &["origin", "objects"], address(&origin)));
@@ -117,13 +118,14 @@ fn cached_assets_need_no_room() {
     server.wait_for(|line| line.text("message") == "release live");
     let running = CheckOutput::of(&site, &["--verbose"]);
     assert_eq!(running.status, 0, "{}", running.text);
-    assert!(running.text.contains("directory: in use by a running bootdepot, pid "), "{}", running.text);
-    assert!(running.text.contains("390.6 KiB are here, nothing is missing"), "{}", running.text);
+    let cache = running.section(&site, &["cache"], address(&origin));
+    assert!(cache.contains("can write, sync and rename files; in use by a running bootdepot, pid "), "{cache}");
+    assert!(cache.contains("390.6 KiB are here, nothing is missing"), "{cache}");
     drop(origin);
 
     // The running server holds the ports.
     let (http, tftp, admin) = (server.http.to_string(), server.tftp.to_string(), server.admin.to_string());
-    let listen = ["--http-listen", &http, "--tftp-listen", &tftp, "--admin-listen", &admin, "--verbose"];
+    let listen = ["--http-listen", &http, "--tftp-listen", &tftp, "--admin-listen", &admin, "--verbose", "--local"];
     let checked = CheckOutput::of(&site, &listen);
     assert_eq!(checked.text.matches("held by the running bootdepot, pid ").count(), 3, "{}", checked.text);
 }
@@ -193,7 +195,7 @@ fn failed_source_beside_good_one_warns() {
     let site = TestSite::new(&origin).asset_from("kernel", &objects[0].sha256(), &sources);
     let checked = CheckOutput::of(&site, &[]);
     assert_eq!(checked.status, 0, "{}", checked.text);
-    assert_eq!(checked.sum(), "of 6 checks: 1 with a warning");
+    assert_eq!(checked.sum(), "6 checks: 1 unverified, 1 with a warning; checked by this command, without a server");
     assert!(checked.text.contains("s3://assets/gone does not exist; another source has it"), "{}", checked.text);
 }
 
@@ -256,13 +258,14 @@ fn expired_certificate_must_be_renewed() {
 fn soon_expiring_certificate_is_warning() {
     let (_, site, _) = site_with_release();
     let soon = SystemTime::now() + Duration::from_hours(5 * 24);
-    let found = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nConnection: close\r\n\r\n";
+    let found = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nConnection: close\r\n\r\nfirst bytes";
     let (there, ca) = tls_until(found, |params| params.not_after = soon.into());
     std::fs::write(site.file("ca.pem"), ca).expect("a file can be written");
     let ca_file = site.file("ca.pem").display().to_string();
     let site = site.set_origin("ca_file", &ca_file);
     let checked = CheckOutput::of(&site.set_origin("endpoint", &format!("https://{there}")), &[]);
-    assert_eq!((checked.status, checked.sum()), (0, "of 6 checks: 1 with a warning"), "{}", checked.text);
+    let sum = "6 checks: 1 unverified, 1 with a warning; checked by this command, without a server";
+    assert_eq!((checked.status, checked.sum()), (0, sum), "{}", checked.text);
     assert!(checked.text.contains("tls: certificate: it expires on "), "{}", checked.text);
 }
 
@@ -278,7 +281,7 @@ fn clock_difference_is_measured() {
         let (_, _, objects) = site_with_release();
         let there = scripted(move || {
             let date = httpdate::fmt_http_date(SystemTime::now() - behind);
-            format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nDate: {date}\r\nConnection: close\r\n\r\n")
+            format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nDate: {date}\r\nConnection: close\r\n\r\nfirst bytes")
         });
         let origin = FakeOrigin::start();
         let site = TestSite::new(&origin).asset(&objects[0]).origin(&format!("http://{there}"));
@@ -372,14 +375,20 @@ fn json_reports_the_same_findings() {
     let checked = CheckOutput::of(&site, &["--json"]);
     assert_eq!(checked.status, 1);
     let json: Value = serde_json::from_str(&checked.text).expect("JSON");
-    assert_eq!(json["result"], "failed");
+    assert_eq!((&json["result"], &json["by"]), (&"failed".into(), &"command".into()));
     let objects = json["checks"].as_array().expect("a list").iter().find(|check| check["check"] == "objects");
-    let findings = objects.expect("the objects are checked")["findings"].as_array().expect("a list").clone();
+    let objects = objects.expect("the objects are checked");
+    assert_eq!(objects["counts"], serde_json::json!({ "ok": 0, "unverified": 2, "failed": 1 }));
+    let findings = objects["findings"].as_array().expect("a list").clone();
     let results: Vec<_> =
         findings.iter().map(|finding| (finding["what"].as_str(), finding["result"].as_str())).collect();
     assert_eq!(
         results,
-        [(Some("okd/initramfs"), Some("failed")), (Some("okd/kernel"), Some("ok")), (Some("okd/rootfs"), Some("ok"))]
+        [
+            (Some("okd/initramfs"), Some("failed")),
+            (Some("okd/kernel"), Some("unverified")),
+            (Some("okd/rootfs"), Some("unverified"))
+        ]
     );
     assert_eq!(findings[0]["trouble"], "no such object");
     assert!(findings[0]["do"].as_str().is_some_and(|words| words.contains("`sources` of [[asset]]")), "{findings:?}");
@@ -511,6 +520,179 @@ fn ports_of_other_server_are_foreign() {
     let http = server.http.to_string();
     let checked = CheckOutput::of(&site, &["--cache-dir", &other, "--http-listen", &http, "--verbose"]);
     let ports = checked.section(&site, &["ports"], unused_address());
-    assert!(ports.starts_with("warning  ports  this machine  1 of 3 listeners in trouble\n"), "{ports}");
+    assert!(ports.starts_with("ok  ports  this machine  1 of 3 listeners in trouble\n"), "{ports}");
     assert!(ports.contains(") that has another cache than this"), "{ports}");
+}
+
+/// Runs `check --json` with these arguments and returns its exit status and report.
+fn json(site: &TestSite, args: &[&str]) -> (i32, Value) {
+    let checked = CheckOutput::of(site, &[&["--json"], args].concat());
+    (checked.status, serde_json::from_str(&checked.text).expect("JSON"))
+}
+
+/// Returns the row of this name, if there is one.
+fn row<'r>(report: &'r Value, check: &str) -> Option<&'r Value> {
+    report["checks"].as_array().expect("a list").iter().find(|row| row["check"] == check)
+}
+
+/// Returns the finding about this object.
+fn object<'r>(report: &'r Value, name: &str) -> &'r Value {
+    let findings = row(report, "objects").expect("objects are checked")["findings"].as_array().expect("a list");
+    findings.iter().find(|finding| finding["what"] == name).unwrap_or_else(|| panic!("no {name} in {report:#}"))
+}
+
+#[test]
+fn changed_file_source_fails_check() {
+    let origin = FakeOrigin::start();
+    let site = TestSite::new(&origin);
+    let (bytes, path) = (random_bytes(1, 3_000_000), site.file("kernel"));
+    std::fs::write(&path, &bytes).expect("a file can be written");
+    let digest = bootdepot::asset::Digest::of(&bytes).to_string();
+    let site = site.asset_from("kernel", &digest, &[&format!("file://{}", path.display())]).size_of_last(3_000_000);
+    let (status, report) = json(&site, &[]);
+    assert_eq!((status, &object(&report, "kernel")["result"]), (0, &"ok".into()), "{report:#}");
+    let mut changed = bytes;
+    changed[2_000_000] ^= 1;
+    std::fs::write(&path, &changed).expect("a file can be written");
+    let (status, report) = json(&site, &[]);
+    assert_eq!((status, &object(&report, "kernel")["trouble"]), (1, &"wrong bytes".into()), "{report:#}");
+}
+
+#[test]
+fn placeholder_digest_is_named_with_place() {
+    let (_origin, site, objects) = site_with_release();
+    let placeholder = format!("{}1", "0".repeat(63));
+    let source = format!("s3://assets/{}", objects[0].key);
+    let site = site.without_assets().asset_from("menu", &placeholder, &[&source]).asset(&objects[1]);
+    let checked = CheckOutput::of(&site, &[]);
+    assert_eq!(checked.status, 1, "{}", checked.text);
+    insta::assert_snapshot!(checked.section(&site, &["digests", "objects"], unused_address()));
+    let (_, report) = json(&site, &["--deep"]);
+    let found = object(&report, "menu")["found"].as_str().expect("a text").to_owned();
+    assert!(found.contains(&objects[0].sha256()), "the digest that is missing: {found}");
+}
+
+#[test]
+fn deep_check_hashes_every_object() {
+    let (origin, site, objects) = site_with_release();
+    let (status, report) = json(&site, &["--deep"]);
+    assert_eq!((status, &row(&report, "objects").expect("a row")["counts"]["ok"]), (0, &2.into()), "{report:#}");
+    origin.always(&objects[1].key, Fault::Flip(200_000));
+    let (status, report) = json(&site, &[]);
+    assert_eq!((status, &object(&report, "okd/rootfs")["result"]), (0, &"unverified".into()), "{report:#}");
+    let (status, report) = json(&site, &["--deep"]);
+    assert_eq!((status, &object(&report, "okd/rootfs")["trouble"]), (1, &"wrong bytes".into()), "{report:#}");
+    assert!(!site.cache_dir().exists(), "a check makes no cache");
+}
+
+#[test]
+fn refused_conditions_are_no_failure() {
+    let (origin, site, objects) = site_with_release();
+    for object in &objects {
+        origin.times(1, &object.key, Fault::Etag("\"another node\""));
+    }
+    let checked = CheckOutput::of(&site, &["--verbose"]);
+    assert_eq!(checked.status, 0, "{}", checked.text);
+    let report = checked.section(&site, &["origin"], address(&origin));
+    assert!(report.contains("ranges work, conditions do not: fills run without them"), "{report}");
+    origin.heal();
+    origin.always(&objects[0].key, Fault::IgnoreRange);
+    let checked = CheckOutput::of(&site, &[]);
+    assert_eq!(checked.status, 0, "{}", checked.text);
+    let report = checked.section(&site, &["origin"], address(&origin));
+    assert!(report.contains("ranges do not work: fills read each object as one stream"), "{report}");
+}
+
+#[test]
+fn file_in_blobs_place_fails_check() {
+    let (_origin, site, _) = site_with_release();
+    std::fs::create_dir_all(site.cache_dir().join("blobs")).expect("a directory can be made");
+    std::fs::write(site.cache_dir().join("blobs/sha256"), "").expect("a file can be written");
+    let (status, report) = json(&site, &[]);
+    let cache = row(&report, "cache").expect("the cache is checked");
+    assert_eq!((status, &cache["findings"][0]["trouble"]), (1, &"cannot write".into()), "{cache:#}");
+    assert!(cache["findings"][0]["found"].as_str().is_some_and(|text| text.contains("blobs/sha256")), "{cache:#}");
+}
+
+#[test]
+fn names_and_prefixes_limit_the_check() {
+    let (origin, site, objects) = site_with_release();
+    let other = origin.put("fcos/kernel", random_bytes(3, 1000));
+    let site = site.asset(&other);
+    let (status, report) = json(&site, &["okd/"]);
+    let objects_row = row(&report, "objects").expect("objects are checked");
+    assert_eq!((status, objects_row["findings"].as_array().map(Vec::len)), (0, Some(2)), "{report:#}");
+    assert!(row(&report, "ports").is_none() && row(&report, "cache").is_none(), "{report:#}");
+    assert_eq!(origin.seen(&other.key), [""; 0]);
+    let (status, report) = json(&site, &["fcos/kernel", "okd/rotfs", "rhel/"]);
+    let names = row(&report, "names").expect("the names are told");
+    assert_eq!((status, names["findings"].as_array().map(Vec::len)), (1, Some(2)), "{report:#}");
+    assert!(
+        names.to_string().contains(&format!("the nearest is {:?}", objects[1].key).replace('"', "\\\"")),
+        "{names:#}"
+    );
+}
+
+#[test]
+fn running_server_checks_with_its_own_secrets() {
+    let (origin, site, objects) = site_with_release();
+    for object in &objects {
+        let checksum = bootdepot::asset::Digest::of(&object.bytes).to_base64();
+        origin.always(&object.key, Fault::Field("x-amz-checksum-sha256", checksum));
+    }
+    let server = site.start();
+    server.wait_for(|line| line.text("message") == "release live");
+    let admin = server.admin.to_string();
+    // The command's environment has a wrong secret.
+    let site = site.wrong_secret();
+    let (status, report) = json(&site, &["--admin-listen", &admin]);
+    assert_eq!((status, &report["by"], &report["result"]), (0, &"server".into(), &"ok".into()), "{report:#}");
+    let ports = row(&report, "ports").expect("ports are checked");
+    assert_eq!(ports["result"], "ok", "{ports:#}");
+    let (status, report) = json(&site, &["--admin-listen", &admin, "--local"]);
+    assert_eq!((status, &report["by"]), (1, &"command".into()), "{report:#}");
+    // Settings that the server has not loaded are checked, and told.
+    let gone = Object { key: "okd/initramfs".to_owned(), bytes: objects[0].bytes.clone() };
+    let site = site.asset(&gone);
+    let (status, report) = json(&site, &["--admin-listen", &admin]);
+    assert_eq!((status, &object(&report, "okd/initramfs")["trouble"]), (1, &"no such object".into()), "{report:#}");
+    let settings = row(&report, "settings").expect("settings are checked");
+    assert_eq!(settings["findings"][0]["trouble"], "not loaded", "{settings:#}");
+    server.stop();
+}
+
+#[test]
+fn broken_settings_fail_the_servers_check() {
+    let (_origin, site, _) = site_with_release();
+    let server = site.start();
+    let site = site.set("fill.conections", 3);
+    let admin = server.admin.to_string();
+    let output = site.command_line(&["check", "--json", "--admin-listen", &admin]).run_to_end();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let settings = row(&report, "settings").expect("settings are checked");
+    assert_eq!((&report["by"], &settings["result"]), (&"server".into(), &"failed".into()), "{report:#}");
+    assert!(settings.to_string().contains("there is no such key"), "{settings:#}");
+}
+
+#[test]
+fn shared_catalog_is_checked() {
+    let (origin, site, objects) = site_with_release();
+    let catalog = format!(
+        "[[asset]]\nname = \"shared\"\nsha256 = \"{}\"\nsources = [\"s3://assets/{}\"]\n",
+        objects[0].sha256(),
+        objects[0].key
+    );
+    origin.put("catalog.toml", catalog.into_bytes());
+    let url = toml::toml! { catalog_url = "s3://assets/catalog.toml" };
+    let site = site.tables(url);
+    let (status, report) = json(&site, &[]);
+    let found = row(&report, "catalog").expect("the catalog is checked");
+    assert_eq!((status, &found["where"], &found["result"]), (0, &"s3://assets/catalog.toml".into(), &"ok".into()));
+    assert_eq!(object(&report, "shared")["result"], "unverified");
+    let gone = toml::toml! { catalog_url = "s3://assets/gone.toml" };
+    let (status, report) = json(&site.tables(gone), &[]);
+    let found = row(&report, "catalog").expect("the catalog is checked");
+    assert_eq!((status, &found["findings"][0]["trouble"]), (1, &"no such object".into()), "{report:#}");
+    assert!(found.to_string().contains("catalog_url"), "{found:#}");
 }

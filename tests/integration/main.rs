@@ -19,6 +19,7 @@ mod ledger;
 mod logs;
 mod metrics;
 mod monitoring;
+mod moto;
 mod origins;
 mod preload;
 mod releases;

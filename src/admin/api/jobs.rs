@@ -10,7 +10,7 @@ use super::refusals::Refusals;
 use crate::admin::api_error::ApiError;
 use crate::admin::extract::{Content, Name};
 use crate::admin::state::AdminState;
-use crate::api::{JobList, JobView, Plan, PreloadOrder, Problem};
+use crate::api::{CheckOrder, JobList, JobView, Plan, PreloadOrder, Problem};
 use crate::jobs::{CancelError, SelectionError, StartError, Task};
 use crate::task::blocking;
 use crate::transport::RETRY_SECONDS;
@@ -56,6 +56,28 @@ pub(super) async fn preload(
 )]
 pub(super) async fn scrub(State(state): State<AdminState>) -> Result<Started, ApiError> {
     start(&state, Task::Scrub).await
+}
+
+/// Checks what booting depends on
+///
+/// The server does it with its own settings, user, environment and secrets. The settings files are read again: the job shows
+/// what a reload or a restart would find. `checks` of the job lists what was found.
+#[utoipa::path(
+    post, path = "/check", tag = "jobs", operation_id = "check", request_body = CheckOrder,
+    security(("operator" = [])),
+    responses(
+        (status = 202, description = "The job", body = JobView),
+        (status = 415, description = "The content is not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The content is not such a request", body = Problem,
+            content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn check(
+    State(state): State<AdminState>,
+    Content(order): Content<CheckOrder>,
+) -> Result<Started, ApiError> {
+    start(&state, Task::Check(order.into())).await
 }
 
 /// All jobs, without their items
@@ -116,6 +138,7 @@ pub(super) async fn start(state: &AdminState, task: Task) -> Result<Started, Api
     match blocking(move || jobs.start(task)).await {
         Ok(job) => Ok((StatusCode::ACCEPTED, Json(job.into()))),
         Err(StartError::Selection(error)) => Err(selection_error(&error)),
+        Err(error @ StartError::NoChecks) => Err(ApiError::new(StatusCode::CONFLICT, error.to_string())),
         Err(error @ StartError::TooMany) => {
             let refusal = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
             Err(refusal.with_field(RETRY_AFTER, RETRY_SECONDS))

@@ -186,6 +186,9 @@ const TONES = {
   running: "busy",
   cancelled: "calm",
   queued: "none",
+  // Checks
+  ok: "good",
+  unverified: "warn",
   // Outcomes
   complete: "good",
   probe: "calm",

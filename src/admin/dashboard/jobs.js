@@ -8,7 +8,7 @@ import { age, bytes, count, duration, localTime, naturalKey, percent, plural, ra
 import { store } from "./store.js";
 import { Table } from "./table.js";
 
-const KINDS = { preload: "Preload", verify: "Verify", scrub: "Scrub" };
+const KINDS = { preload: "Preload", verify: "Verify", scrub: "Scrub", check: "Check" };
 
 /**
  * The progress of a job, 0 to 1; `null` if it is unknown.
@@ -53,6 +53,25 @@ function timeText(job) {
 async function cancelById(id) {
   const job = store.jobs.get(id);
   if (job) await cancel(job);
+}
+
+/**
+ * What a check has found: a line for each row, and below it what is wrong and what to do.
+ *
+ * @param {Api.CheckRow[]} rows
+ */
+export function checkRows(rows) {
+  return rows.map((row) =>
+    el(
+      "li",
+      { class: "check-row" },
+      el("span", { class: "note", "data-tone": tone(row.result) }, row.result),
+      ` ${row.check} ${row.where}: ${row.found}`,
+      row.findings
+        .filter((finding) => finding.trouble !== null)
+        .map((finding) => el("p", {}, `${finding.what}: ${finding.found}. ${finding.do ?? ""}`)),
+    ),
+  );
 }
 
 /** @returns {Ui.Page} */
@@ -130,6 +149,7 @@ function jobPanel(id) {
   const failure = el("p", { class: "none", hidden: true });
   const cancelButton = actionButton("Cancel…", () => cancelById(id), { grave: true });
   const box = el("div", { class: "job-items" });
+  const checks = el("ul", { class: "job-checks", hidden: true });
   const node = el(
     "div",
     { class: "job-panel" },
@@ -138,6 +158,7 @@ function jobPanel(id) {
     list,
     el("div", { class: "actions" }, cancelButton),
     failure,
+    checks,
     box,
   );
   /**
@@ -202,8 +223,11 @@ function jobPanel(id) {
 
   async function load() {
     try {
-      const { items: loaded = [], ...job } = await get(`jobs/${encodeURIComponent(id)}`);
+      const { items: loaded = [], checks: rows = [], ...job } = await get(`jobs/${encodeURIComponent(id)}`);
       loaded.forEach(add);
+      checks.replaceChildren(...checkRows(rows));
+      checks.hidden = job.kind !== "check";
+      box.hidden = job.kind === "check";
       store.jobs.set(id, job);
     } catch (error) {
       setText(failure, messageOf(error));

@@ -4,7 +4,7 @@ use super::*;
 use crate::api::{JobView, Plan as Planned};
 use crate::asset::Digest;
 use crate::http::tests::TestServer;
-use crate::jobs::JobState;
+use crate::jobs::{CheckResult, JobState};
 
 const JSON: &str = "Content-Type: application/json";
 
@@ -111,5 +111,23 @@ async fn cancelled_job_cannot_be_cancelled_again() {
     let response = admin.request("DELETE", &path, &[]).await;
     let detail = format!("job {} has already ended: it is cancelled", job.id);
     assert_eq!((response.status(), problem(&response).detail), (409, detail));
+    admin.close().await;
+}
+
+#[tokio::test]
+async fn check_runs_as_job_with_rows() {
+    let server = TestServer::builder().file("a", b"one").start().await;
+    let admin = start_admin(&server).await;
+    let check = async |content: &str| admin.send("POST", "/api/v1/check", &["Host: localhost", JSON], content).await;
+    for (content, state, result) in
+        [(r#"{"names":["a"]}"#, JobState::Done, CheckResult::Ok), ("{}", JobState::Failed, CheckResult::Failed)]
+    {
+        let response = check(content).await;
+        assert_eq!(response.status(), 202);
+        let job: JobView = serde_json::from_slice(&response.body).unwrap();
+        let ended = ended(&admin, job.id).await;
+        assert_eq!((ended.state, ended.checks.len(), ended.checks[0].result), (state, 1, result), "{content}");
+    }
+    assert_eq!(check(r#"{"deap":true}"#).await.status(), 422);
     admin.close().await;
 }

@@ -27,9 +27,14 @@ struct FileSystem {
 
 impl SealSupport {
     /// Seals a file in `dir`, and removes it again. Blocks.
+    pub fn probe(dir: &Path) -> Self {
+        Self::of(dir, &Seals::Kernel)
+    }
+
+    /// The same with the seals of a cache.
     pub(in crate::cache) fn of(dir: &Path, seals: &Seals) -> Self {
         let path = dir.join(format!("seal-probe.{}", std::process::id()));
-        let sealed = probe(&path, seals);
+        let sealed = seal_probe(&path, seals);
         // It fails if the file could not be created, and then there is nothing to remove.
         let _ = fs::remove_file(&path);
         match sealed {
@@ -44,7 +49,7 @@ impl SealSupport {
     }
 }
 
-fn probe(path: &Path, seals: &Seals) -> Result<(), SealError> {
+fn seal_probe(path: &Path, seals: &Seals) -> Result<(), SealError> {
     // A sealed file, which a killed process left, cannot be written again.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),

@@ -159,6 +159,7 @@ mod tests {
             bytes: Bytes { total: Some(20_000), done: 0 },
             rate: 0,
             items: (0..10_000).map(|index| item(index, ItemState::Running)).collect(),
+            checks: Vec::new(),
         };
         let mut bars = Bars::on(ProgressDrawTarget::hidden(), 80);
         bars.show(&job);

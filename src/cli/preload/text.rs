@@ -266,6 +266,7 @@ mod tests {
             },
             rate: if state == JobState::Running { 117 << 20 } else { 0 },
             items,
+            checks: Vec::new(),
         }
     }
 

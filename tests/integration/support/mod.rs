@@ -7,6 +7,7 @@ pub(crate) mod dhcp;
 pub(crate) mod guest;
 pub(crate) mod guest_shell;
 pub(crate) mod machine;
+pub(crate) mod moto;
 pub(crate) mod namespace;
 pub(crate) mod origin;
 pub(crate) mod program;

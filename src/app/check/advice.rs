@@ -1,6 +1,6 @@
 //! Advice on the problems of a source: the cause, and which setting to change.
 
-use crate::catalog::Asset;
+use super::item::Role;
 use crate::config::Config;
 use crate::origin::{Answer, Denial, OriginError, Route, TlsFault, Unanswered};
 
@@ -52,14 +52,12 @@ impl Step {
     }
 }
 
-/// The subject of an error: a source of an asset, and how it is reached.
+/// The subject of an error: a source, and how it is reached.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) config: &'a Config,
     pub(super) route: &'a Route,
-    pub(super) asset: &'a Asset,
-    /// Whether the source is that of the asset's block list.
-    pub(super) blocks: bool,
+    pub(super) role: &'a Role,
 }
 
 impl Subject<'_> {
@@ -86,13 +84,18 @@ impl Subject<'_> {
 
     /// Advice about a setting of the asset, with its place.
     pub(super) fn mend_asset(&self, key: &str) -> String {
-        let name = self.asset.name.as_str();
-        format!("correct `{key}` of [[asset]] {name:?} ({})", self.config.place_in("asset", name, key))
+        match self.role {
+            Role::Asset(asset) | Role::Blocks(asset) => {
+                let name = asset.name.as_str();
+                format!("correct `{key}` of [[asset]] {name:?} ({})", self.config.place_in("asset", name, key))
+            }
+            Role::Catalog => format!("correct `catalog_url` ({})", self.config.place(&["catalog_url"])),
+        }
     }
 
     /// Advice about the setting that names the source.
     fn mend_source(&self) -> String {
-        self.mend_asset(if self.blocks { "blocks" } else { "sources" })
+        self.mend_asset(if matches!(self.role, Role::Blocks(_)) { "blocks" } else { "sources" })
     }
 
     /// Advice about the setting that names the server.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use super::report::{Finding, Verdict};
+use crate::jobs::Finding;
 
 /// A certificate that expires sooner should be renewed now: two weeks have office hours in them.
 const CERTIFICATE_NOTED: Duration = Duration::from_hours(14 * 24);
@@ -14,11 +14,10 @@ pub(super) fn certificate(what: &str, until: SystemTime, remedy: &str) -> (Findi
     let now = SystemTime::now();
     let day = Timestamp::try_from(until).map_or_else(|_| "?".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
     let fact = format!("certificate until {day}");
-    let wrong = |result, found| Finding::wrong(result, what, "certificate", found, remedy);
     let finding = if until <= now {
-        wrong(Verdict::Failed, format!("it expired on {day}"))
+        Finding::failed(what, "certificate", format!("it expired on {day}"), remedy)
     } else if until < now + CERTIFICATE_NOTED {
-        wrong(Verdict::Warning, format!("it expires on {day}"))
+        Finding::warning(what, "certificate", format!("it expires on {day}"), remedy)
     } else {
         Finding::ok(what, fact.clone())
     };

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
-use super::report::{Finding, Group, Verdict};
-use crate::cli::format::count;
 use crate::config::Config;
+use crate::jobs::{CheckResult, CheckRow, Finding};
 use crate::secret::Secret;
+use crate::units::count;
 
 /// The most hosts of a secret that are listed by name; further ones are counted.
 const NAMED: usize = 3;
 
 /// Asks for every secret that is kept elsewhere, as a machine's file would. None where there is none.
-pub(super) async fn check(config: &Config) -> Option<Group> {
+pub(super) async fn check(config: &Config) -> Option<CheckRow> {
     let mut users: BTreeMap<&str, (&Secret, Vec<&str>)> = BTreeMap::new();
     for (host, secret) in config.roster.secrets() {
         if let Some(place) = secret.reference() {
@@ -24,20 +24,19 @@ pub(super) async fn check(config: &Config) -> Option<Group> {
         return None;
     }
     let findings = join_all(users.iter().map(|(place, (secret, hosts))| one(place, secret, hosts))).await;
-    let bad = findings.iter().filter(|finding| finding.result > Verdict::Ok).count();
+    let bad = findings.iter().filter(|finding| finding.result != CheckResult::Ok).count();
     let summary = match bad {
         0 => format!("{}, which can be had", count(findings.len(), "secret")),
         bad => format!("{bad} of {} cannot be had", count(findings.len(), "secret")),
     };
-    Some(Group { what: "secrets", place: "[[host]], [[profile]]".to_owned(), summary, findings })
+    Some(CheckRow { check: "secrets", place: "[[host]], [[profile]]".to_owned(), summary, findings })
 }
 
 async fn one(place: &str, secret: &Secret, hosts: &[&str]) -> Finding {
     let users = users(hosts);
     match secret.reveal().await {
         Ok(_) => Finding::ok(place, format!("it can be had; it is for {users}")),
-        Err(error) => Finding::wrong(
-            Verdict::Failed,
+        Err(error) => Finding::failed(
             place,
             "no secret",
             format!("{error}; the files of {users} need it"),
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
     use crate::config::Flags;
 
-    fn group(secrets: &str) -> Option<Group> {
+    fn group(secrets: &str) -> Option<CheckRow> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("b.toml");
         std::fs::write(dir.path().join("key"), "hunter2\n").unwrap();
@@ -84,7 +83,7 @@ mod tests {
     #[test]
     fn each_is_asked_for_once_and_never_shown() {
         let group = group("root = \"env:NO_SUCH_SECRET\", key = \"file:DIR/key\", here = \"plain\"").unwrap();
-        assert_eq!((group.verdict(), group.summary.as_str()), (Verdict::Failed, "1 of 2 secrets cannot be had"));
+        assert_eq!((group.result(), group.summary.as_str()), (CheckResult::Failed, "1 of 2 secrets cannot be had"));
         let [absent, there] = group.findings.as_slice() else { panic!("{group:?}") };
         assert_eq!(
             absent.found,

@@ -1,15 +1,15 @@
 //! Files that the server reads when it starts, and boot files that firmware asks for.
 
 use super::certificate::certificate;
-use super::report::{Finding, Group, Verdict};
 use crate::admin::check_token_files;
-use crate::cli::format::count;
-use crate::config::Config;
+use crate::config::{Config, Summary};
 use crate::error_chain::error_chain;
+use crate::jobs::{CheckRow, Finding};
 use crate::transport::check_certificate;
+use crate::units::count;
 
 /// The TLS listener's certificate and key, as the server would read them. None without such a listener. Blocks.
-pub(super) fn tls(config: &Config) -> Option<Group> {
+pub(super) fn tls(config: &Config) -> Option<CheckRow> {
     let tls = config.http.tls.as_ref()?;
     let place = config.place(&["http", "tls", "cert"]);
     let remedy = "renew the certificate; a running server takes the new one by itself";
@@ -19,15 +19,15 @@ pub(super) fn tls(config: &Config) -> Option<Group> {
         Err(error) => {
             let remedy = format!("correct [http.tls] ({place}), or let the user that runs bootdepot read both files");
             let error = error_chain(&error).to_string();
-            let wrong = Finding::wrong(Verdict::Failed, "certificate", "cannot be used", error, remedy);
+            let wrong = Finding::failed("certificate", "cannot be used", error, remedy);
             (wrong, "it cannot be used".to_owned())
         }
     };
-    Some(Group { what: "tls", place: tls.cert.display().to_string(), summary, findings: vec![finding] })
+    Some(CheckRow { check: "tls", place: tls.cert.display().to_string(), summary, findings: vec![finding] })
 }
 
 /// The token files of the admin listener, as the server would read them. None where the settings name none. Blocks.
-pub(super) fn tokens(config: &Config) -> Option<Group> {
+pub(super) fn tokens(config: &Config) -> Option<CheckRow> {
     let admin = config.admin.as_ref().filter(|admin| admin.has_tokens())?;
     let files = [&admin.operator_token_file, &admin.viewer_token_file];
     let files: Vec<_> = files.into_iter().flatten().map(|file| file.display().to_string()).collect();
@@ -37,15 +37,15 @@ pub(super) fn tokens(config: &Config) -> Option<Group> {
             let place = config.place(&["admin"]);
             let remedy = format!("let the user that runs bootdepot read the file, or correct [admin] ({place})");
             let error = error_chain(&error).to_string();
-            let wrong = Finding::wrong(Verdict::Failed, "token files", "cannot be used", error, remedy);
+            let wrong = Finding::failed("token files", "cannot be used", error, remedy);
             (wrong, "they cannot be used".to_owned())
         }
     };
-    Some(Group { what: "tokens", place: files.join(", "), summary, findings: vec![finding] })
+    Some(CheckRow { check: "tokens", place: files.join(", "), summary, findings: vec![finding] })
 }
 
 /// The boot files: which kinds of firmware find one, and whether those are there that hosts are to get.
-pub(super) fn firmware(config: &Config) -> Group {
+pub(super) fn firmware(config: &Config) -> CheckRow {
     let mut findings: Vec<_> =
         config.firmware.iter().map(|(platform, nbp)| Finding::ok(platform.name(), nbp.file.clone())).collect();
     let summary = match findings.len() {
@@ -56,8 +56,7 @@ pub(super) fn firmware(config: &Config) -> Group {
         ),
     };
     if let (true, Some(dhcp)) = (findings.is_empty(), &config.dhcp) {
-        findings.push(Finding::wrong(
-            Verdict::Warning,
+        findings.push(Finding::warning(
             "proxyDHCP",
             "no boot file",
             format!("firmware on {} is answered nothing: no file of [dhcp.nbp] is in the catalog", dhcp.interface),
@@ -70,8 +69,7 @@ pub(super) fn firmware(config: &Config) -> Group {
     let served = |file: &str| config.tftp.files.contains_key(file) || config.catalog.by_name(file).is_some();
     for host in config.roster.hosts() {
         if let Some(file) = host.nbp.as_deref().filter(|file| !served(file)) {
-            findings.push(Finding::wrong(
-                Verdict::Warning,
+            findings.push(Finding::warning(
                 host.name.clone(),
                 "no such boot file",
                 format!("TFTP serves no file {file:?}"),
@@ -83,14 +81,24 @@ pub(super) fn firmware(config: &Config) -> Group {
             ));
         }
     }
-    Group { what: "firmware", place: "[dhcp.nbp]".to_owned(), summary, findings }
+    CheckRow { check: "firmware", place: "[dhcp.nbp]".to_owned(), summary, findings }
 }
 
-/// A summary of the configuration, and its warnings.
-pub(super) fn settings(config: &Config) -> Group {
-    let warned = config.warnings.iter().map(|warning| {
-        Finding::wrong(Verdict::Warning, "settings", "hardly meant", warning.clone(), "correct it, if it is not meant")
-    });
+/// A summary of the configuration, and its warnings. `in_force`: what a running server has loaded.
+pub(super) fn settings(config: &Config, in_force: Option<&Summary>) -> CheckRow {
+    let warned = config
+        .warnings
+        .iter()
+        .map(|warning| Finding::warning("settings", "hardly meant", warning.clone(), "correct it, if it is not meant"));
+    let mut findings: Vec<_> = warned.collect();
+    if in_force.is_some_and(|in_force| !in_force.is_same(&Summary::of(config))) {
+        findings.push(Finding::warning(
+            "settings",
+            "not loaded",
+            "they are not those that the server has loaded; this check is of the new ones",
+            "load them: `systemctl reload bootdepot`, or POST /api/v1/reload; some apply after a restart",
+        ));
+    }
     let hosts = config.roster.hosts().len();
     let parts = [
         count(config.catalog.len(), "asset"),
@@ -104,5 +112,5 @@ pub(super) fn settings(config: &Config) -> Group {
         [one] => one.display().to_string(),
         [first, others @ ..] => format!("{} and {}", first.display(), count(others.len(), "more file")),
     };
-    Group { what: "settings", place, summary: parts.join(", "), findings: warned.collect() }
+    CheckRow { check: "settings", place, summary: parts.join(", "), findings }
 }

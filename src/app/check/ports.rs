@@ -7,14 +7,14 @@ use procfs::net::{TcpState, tcp, tcp6, udp, udp6};
 use procfs::process::{FDTarget, all_processes};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::report::{Finding, Group, Verdict};
 use crate::cache::Inspection;
-use crate::cli::format::count;
 use crate::config::{Config, Place};
 use crate::dhcp::{DhcpError, DhcpServer};
+use crate::jobs::{CheckRow, Finding};
+use crate::units::count;
 
 /// Looks at every address that the server would listen on. Blocks. Within a tokio runtime.
-pub(super) fn check(config: &Config, survey: &Inspection) -> Group {
+pub(super) fn check(config: &Config, survey: &Inspection) -> CheckRow {
     let mut findings = Vec::new();
     let place = |keys: &[&str]| (keys.join("."), config.place(keys));
     let listeners = [
@@ -42,11 +42,11 @@ pub(super) fn check(config: &Config, survey: &Inspection) -> Group {
         });
     }
     let summary = summary(&findings);
-    Group { what: "ports", place: "this machine".to_owned(), summary, findings }
+    CheckRow { check: "ports", place: "this machine".to_owned(), summary, findings }
 }
 
 fn summary(findings: &[Finding]) -> String {
-    let bad = findings.iter().filter(|finding| finding.result > Verdict::Ok).count();
+    let bad = findings.iter().filter(|finding| finding.trouble.is_some()).count();
     if bad > 0 {
         return format!("{bad} of {} in trouble", count(findings.len(), "listener"));
     }
@@ -71,7 +71,7 @@ fn one(
     let protocol = if kind == Type::DGRAM { "udp" } else { "tcp" };
     let what = format!("{name} {address}");
     let setting = format!("`{key}` ({place})");
-    let wrong = |trouble, found: String, remedy: String| Finding::wrong(Verdict::Failed, &what, trouble, found, remedy);
+    let wrong = |trouble, found: String, remedy: String| Finding::failed(&what, trouble, found, remedy);
     if address.port() == 0 {
         return Finding::ok(what, "the system chooses a port");
     }
@@ -115,8 +115,8 @@ fn one(
 
 /// The finding for a port in use, with the visible processes that use it.
 fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Inspection, setting: &str) -> Finding {
-    let wrong = |result, found, remedy| Finding::wrong(result, what, "in use", found, remedy);
-    if let Some(Holder { pid, .. }) = holders.iter().find(|holder| holder.name == "bootdepot") {
+    let is_ours = |holder: &&Holder| holder.name == "bootdepot" || holder.pid.cast_unsigned() == std::process::id();
+    if let Some(Holder { pid, .. }) = holders.iter().find(is_ours) {
         let cache = match &survey.holder {
             Some(cache) if *cache == pid.to_string() => {
                 return Finding::ok(what, format!("held by the running bootdepot, pid {pid}"));
@@ -124,8 +124,9 @@ fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Inspection, setti
             Some(cache) => format!("is not the one with this cache (pid {cache})"),
             None => "has another cache than this".to_owned(),
         };
-        return wrong(
-            Verdict::Warning,
+        return Finding::warning(
+            what,
+            "in use",
             format!("{used} by a bootdepot (pid {pid}) that {cache}"),
             format!("stop it before this one is started, or correct {setting}"),
         );
@@ -134,16 +135,18 @@ fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Inspection, setti
         return Finding::ok(what, "held by the service manager (socket activation)");
     }
     match (holders.first(), &survey.holder) {
-        (Some(Holder { pid, name }), _) => wrong(
-            Verdict::Failed,
+        (Some(Holder { pid, name }), _) => Finding::failed(
+            what,
+            "in use",
             format!("{used} by {name} (pid {pid})"),
             format!("stop {name}, or choose another port: {setting}"),
         ),
         (None, Some(pid)) => {
             Finding::ok(what, format!("in use, it seems by the running bootdepot with this cache, pid {pid}"))
         }
-        (None, None) => wrong(
-            Verdict::Failed,
+        (None, None) => Finding::failed(
+            what,
+            "in use",
             format!("{used} by a process of another user"),
             format!("run this as root to see by which, and stop it; or choose another port: {setting}"),
         ),
@@ -162,8 +165,7 @@ fn dhcp_in_use(error: DhcpError, survey: &Inspection, config: &Config) -> Findin
         }
     }
     // Its words say what to do.
-    Finding::wrong(
-        Verdict::Failed,
+    Finding::failed(
         "dhcp",
         "cannot listen",
         format!("{:#}", anyhow::Error::new(error)),
@@ -235,11 +237,13 @@ mod tests {
     use std::net::{TcpListener, UdpSocket};
 
     use super::*;
+    use crate::jobs::CheckResult;
 
     fn survey(holder: Option<&str>) -> Inspection {
         Inspection {
             blobs: HashMap::new(),
             unverified: HashMap::new(),
+            sealed: 0,
             partials: HashMap::new(),
             quarantined: 0,
             free: 0,
@@ -274,16 +278,18 @@ mod tests {
         let holder = |name: &str, pid| vec![Holder { pid, name: name.to_owned() }];
         let said = |holders: &[Holder], cache| {
             let finding = in_use("tftp", "udp port 69 is in use", holders, &survey(cache), "`tftp.listen` (b.toml:3)");
-            format!("{} {}", finding.result.word(), finding.found)
+            let warning =
+                if finding.result == CheckResult::Ok && finding.trouble.is_some() { " (warning)" } else { "" };
+            format!("{}{warning} {}", finding.result.as_str(), finding.found)
         };
         assert_eq!(said(&holder("bootdepot", 7), Some("7")), "ok held by the running bootdepot, pid 7");
-        let other = "warning udp port 69 is in use by a bootdepot (pid 7) that ";
+        let other = "ok (warning) udp port 69 is in use by a bootdepot (pid 7) that ";
         assert_eq!(said(&holder("bootdepot", 7), None), format!("{other}has another cache than this"));
         assert_eq!(said(&holder("bootdepot", 7), Some("8")), format!("{other}is not the one with this cache (pid 8)"));
         assert_eq!(said(&holder("systemd", 1), None), "ok held by the service manager (socket activation)");
-        assert_eq!(said(&holder("dnsmasq", 71), Some("7")), "FAILED udp port 69 is in use by dnsmasq (pid 71)");
+        assert_eq!(said(&holder("dnsmasq", 71), Some("7")), "failed udp port 69 is in use by dnsmasq (pid 71)");
         assert_eq!(said(&[], Some("7")), "ok in use, it seems by the running bootdepot with this cache, pid 7");
-        assert_eq!(said(&[], None), "FAILED udp port 69 is in use by a process of another user");
+        assert_eq!(said(&[], None), "failed udp port 69 is in use by a process of another user");
     }
 
     #[test]

@@ -1,54 +1,73 @@
 //! Whether the cache's directory can be used, and whether what is to be in it has room there.
 
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
-
-use super::report::{Finding, Group, Verdict};
+use super::checked_by::CheckedBy;
+use super::seals;
 use crate::asset::Digest;
-use crate::cache::{CacheSettings, Inspection};
-use crate::cli::format::{bytes, count};
+use crate::cache::{CacheSettings, Inspection, WriteUser, check_writes};
 use crate::config::Config;
+use crate::error_chain::error_chain;
+use crate::jobs::{CheckResult, CheckRow, Finding};
+use crate::units::{bytes, count};
 
 /// Looks at the cache of these settings. `sizes` is what origins said of the lengths of objects. Blocks.
-pub(super) fn check(config: &Config, survey: &Inspection, sizes: &HashMap<Digest, u64>) -> Group {
+pub(super) fn check(
+    config: &Config,
+    survey: &Inspection,
+    sizes: &HashMap<Digest, u64>,
+    checked_by: CheckedBy,
+) -> CheckRow {
     let CacheSettings { dir, .. } = &config.cache;
     let (room, summary) = room(config, survey, sizes);
-    let findings = vec![directory(config, dir, survey), room];
-    Group { what: "cache", place: dir.display().to_string(), summary, findings }
+    let findings = vec![directory(config, dir, survey, checked_by), seals::check(config, survey), room];
+    CheckRow { check: "cache", place: dir.display().to_string(), summary, findings }
 }
 
-/// Whether this user could use the directory.
-fn directory(config: &Config, dir: &Path, survey: &Inspection) -> Finding {
-    if let Some(pid) = &survey.holder {
-        return Finding::ok("directory", format!("in use by a running bootdepot, pid {pid}"));
-    }
-    let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
-    if !there.is_dir() {
-        return Finding::wrong(
-            Verdict::Failed,
+/// Whether blobs can be stored in the directory, by storing a file as a fill does.
+fn directory(config: &Config, dir: &Path, survey: &Inspection, checked_by: CheckedBy) -> Finding {
+    let place = config.place(&["cache", "dir"]);
+    let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
+    if !existing.is_dir() {
+        return Finding::failed(
             "directory",
             "no directory",
-            format!("{} is a file", there.display()),
-            format!("move it away, or correct `cache.dir` ({})", config.place(&["cache", "dir"])),
+            format!("{} is a file", existing.display()),
+            format!("move it away, or correct `cache.dir` ({place})"),
         );
     }
-    let may = accessat(CWD, there, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
-    match may {
-        Ok(()) if there == dir => Finding::ok("directory", "it can be written"),
-        Ok(()) => Finding::ok("directory", "it is made when the server starts"),
-        Err(error) => Finding::wrong(
-            Verdict::Failed,
+    let user = service_user(existing, checked_by);
+    let identity = match user {
+        Some(WriteUser { user, .. }) => format!("the owner of {} (id {user})", existing.display()),
+        None => format!("this user (id {})", rustix::process::geteuid().as_raw()),
+    };
+    if let Err(error) = check_writes(dir, user) {
+        return Finding::failed(
             "directory",
-            "permission denied",
-            format!("this user (id {}) cannot write {}: {error}", rustix::process::geteuid().as_raw(), there.display()),
+            "cannot write",
+            format!("{identity} cannot store a file there: {}", error_chain(&error)),
             format!(
-                "give the directory to the user that runs bootdepot, or correct `cache.dir` ({})",
-                config.place(&["cache", "dir"])
+                "give the directory to the user that runs bootdepot and see `dmesg`, or correct `cache.dir` ({place})"
             ),
-        ),
+        );
     }
+    let stored = format!("{identity} can write, sync and rename files");
+    let found = match &survey.holder {
+        Some(pid) => format!("{stored}; in use by a running bootdepot, pid {pid}"),
+        None if existing == dir => stored,
+        None => format!("{stored} in {}; the server will make the directory", existing.display()),
+    };
+    Finding::ok("directory", found)
+}
+
+/// The user that probably runs the server, if root runs the check instead: the owner of the directory. `None` for this
+/// process's own user.
+fn service_user(dir: &Path, checked_by: CheckedBy) -> Option<WriteUser> {
+    let by_root = checked_by == CheckedBy::Command && rustix::process::geteuid().is_root();
+    let found = by_root.then(|| std::fs::metadata(dir).ok()).flatten()?;
+    (found.uid() != 0).then(|| WriteUser { user: found.uid(), group: found.gid() })
 }
 
 /// Total size of the active releases and the pinned assets.
@@ -103,7 +122,7 @@ fn room(config: &Config, survey: &Inspection, sizes: &HashMap<Digest, u64>) -> (
     let allowed = max_size.saturating_sub(wanted.here + wanted.begun);
     let space = unfilled.saturating_add(wanted.evictable).min(allowed);
     let place = |key| config.place(&["cache", key]);
-    let wrong = |result, trouble, found, remedy| Finding::wrong(result, "room", trouble, found, remedy);
+    let failed = |found, remedy| Finding::failed("room", "no room", found, remedy);
     let releases = "the active releases and the pinned assets";
     let free = format!("{} free, of which min_free keeps {}", bytes(survey.free), bytes(min_free));
     let summary = match (all, to_come) {
@@ -119,16 +138,12 @@ fn room(config: &Config, survey: &Inspection, sizes: &HashMap<Digest, u64>) -> (
         }
     };
     let finding = if all > max_size {
-        wrong(
-            Verdict::Failed,
-            "no room",
+        failed(
             format!("{releases} are {} together, and max_size is {}", bytes(all), bytes(max_size)),
             format!("raise `cache.max_size` ({}), or make fewer releases active", place("max_size")),
         )
     } else if to_come > space {
-        wrong(
-            Verdict::Failed,
-            "no room",
+        failed(
             format!(
                 "{} of {releases} are still to be fetched, and there is room for {} ({free})",
                 bytes(to_come),
@@ -143,15 +158,16 @@ fn room(config: &Config, survey: &Inspection, sizes: &HashMap<Digest, u64>) -> (
             ),
         )
     } else if wanted.unknown > 0 {
-        wrong(
-            Verdict::Warning,
+        let finding = Finding::warning(
+            "room",
             "unknown size",
             format!(
                 "how large {} of {releases} will be is not known, and so not whether there is room",
                 count(wanted.unknown, "asset")
             ),
-            "mend the origins, or give each [[asset]] its `size`".to_owned(),
-        )
+            "mend the origins, or give each [[asset]] its `size`",
+        );
+        Finding { result: CheckResult::Unverified, ..finding }
     } else if to_come > unfilled {
         let evicted = bytes(to_come - unfilled);
         Finding::ok("room", format!("{summary}; {evicted} of what was not used for the longest time will be evicted"))

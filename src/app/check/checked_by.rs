@@ -1,0 +1,10 @@
+//! Who checks.
+
+/// Who checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckedBy {
+    /// The running server.
+    Server,
+    /// A command, which may have another user and another environment than the server.
+    Command,
+}
