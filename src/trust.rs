@@ -19,7 +19,7 @@ pub(crate) use self::anchors::{system_roots, with_ca_file};
 pub(crate) use self::certificate::expiry;
 pub(crate) use self::client_certificate::CertificateRequests;
 pub use self::fault::TlsFault;
-pub(crate) use self::tls_error::{describe, find};
+pub(crate) use self::tls_error::{describe, find, is_alert};
 use self::verifier::{AcceptAnyCertificate, Verifier};
 
 /// A TLS client configuration that trusts these certificates, or any certificate.

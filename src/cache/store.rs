@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use metrics::counter;
@@ -107,8 +108,12 @@ impl Store {
 
     /// Brings the index in line with the disk. The caller holds the names.
     pub(super) fn rescan(&self) {
-        let mut scan = Scan::of(&self.dir);
-        let records = self.records.load(&self.dir);
+        // At once: with many blobs, each takes a while.
+        let (mut scan, records) = thread::scope(|scope| {
+            let records = scope.spawn(|| self.records.load(&self.dir));
+            let scan = Scan::of(&self.dir);
+            (scan, records.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
         if self.health.is_locked() {
             self.quarantine_resized(&mut scan, &records);
             for (digest, path) in &scan.leftovers {

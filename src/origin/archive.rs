@@ -2,11 +2,28 @@
 
 use http::header::HeaderMap;
 
-use super::error::Restore;
-
 /// Classes that are not read at once ("Understanding archive storage classes" in the Amazon S3 user guide). `GLACIER_IR` is.
 /// Other stores have classes of their own; they refuse with `InvalidObjectState`.
 const ARCHIVED: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
+
+/// The restore of an archived object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restore {
+    /// Not requested, or its time is over.
+    None,
+    /// Under way (`x-amz-restore: ongoing-request="true"`).
+    Ongoing,
+}
+
+impl Restore {
+    /// The next step.
+    pub(super) fn remedy(self) -> &'static str {
+        match self {
+            Self::None => "restore it, or copy it to a storage class that is read at once, such as STANDARD",
+            Self::Ongoing => "its restore is under way; try again when it has ended",
+        }
+    }
+}
 
 /// Returns the storage class: of S3 Intelligent-Tiering its archive tier, such as `ARCHIVE_ACCESS`.
 pub(super) fn class(headers: &HeaderMap) -> Option<String> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answer;
+use super::archive::Restore;
+use super::denial::Denial;
 use crate::trust::TlsFault;
 
 /// Retries of a refusal that may pass. With the backoff of a fill they take about three seconds; AWS's documentation of IAM
@@ -231,65 +233,6 @@ pub enum OriginError {
         /// The problem, and how to fix it.
         reason: String,
     },
-}
-
-/// Why a request was not allowed, as far as the remedies differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denial {
-    /// The identity may not read the object.
-    Policy,
-    /// The account may not read anything: it is suspended or over a quota.
-    Account,
-    /// The store does not know the access key.
-    UnknownKey,
-    /// The signature is wrong: another secret access key.
-    Signature,
-    /// The session of temporary credentials has ended.
-    Session,
-    /// The clocks differ too much for a signed request.
-    Clock,
-    /// The signature of the URL has expired.
-    SignedUrl,
-    /// The file is not readable for the user of this process.
-    File,
-}
-
-impl Denial {
-    fn remedy(self) -> &'static str {
-        match self {
-            Self::Policy => "check the origin's credentials and the bucket's policy",
-            Self::Account => "check the account at the store",
-            Self::UnknownKey => "check the access key ID in the origin's credentials",
-            Self::Signature => "check the secret access key in the origin's credentials",
-            Self::Session => "renew the session token in the origin's credentials",
-            Self::Clock => "correct this machine's clock",
-            Self::SignedUrl => "sign the URL again: it has expired",
-            Self::File => "allow the user that runs bootdepot to read the file",
-        }
-    }
-
-    /// Whether it can be caused by a policy or a key that has not reached all servers of a store.
-    fn may_pass(self) -> bool {
-        matches!(self, Self::Policy | Self::UnknownKey)
-    }
-}
-
-/// The restore of an archived object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restore {
-    /// Not requested, or its time is over.
-    None,
-    /// Under way (`x-amz-restore: ongoing-request="true"`).
-    Ongoing,
-}
-
-impl Restore {
-    fn remedy(self) -> &'static str {
-        match self {
-            Self::None => "restore it, or copy it to a storage class that is read at once, such as STANDARD",
-            Self::Ongoing => "its restore is under way; try again when it has ended",
-        }
-    }
 }
 
 /// What a server did not answer.

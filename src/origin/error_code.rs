@@ -5,7 +5,7 @@
 //! retry; `cmd/api-errors.go` of `MinIO`; `s3s` and the error table of `RustFS`, which use `MinIO`'s words; `common_error.rs` and
 //! `s3/error.rs` of Garage; `rgw_http_s3_errors` of Ceph; Cloudflare's list for R2.
 
-use super::error::Denial;
+use super::denial::Denial;
 
 /// What an error reply means for the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::html_page::HtmlPage;
 use super::remote_text::one_line;
 
-/// The body of an error reply. All fields are `None` if there is none, or it is of no known form.
+/// The body of an error reply. All fields are `None` without a body, and for one of no known form.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct ErrorDocument {

@@ -7,7 +7,8 @@ use http::header::{HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::answer::Answer;
 use super::archive;
-use super::error::{Denial, OriginError};
+use super::denial::Denial;
+use super::error::OriginError;
 use super::error_code::{Meaning, meaning, meaning_of_status};
 use super::error_document::ErrorDocument;
 use super::region;

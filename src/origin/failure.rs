@@ -42,6 +42,11 @@ impl Peer<'_> {
         self.url.scheme() == "http" && !self.has_replied && matches!(self.via, ProxyChoice::Direct)
     }
 
+    /// Whether a server of this origin requested a client certificate during the last connection attempts.
+    fn has_requested_certificate(&self) -> bool {
+        self.certificate_requests.within(self.connect)
+    }
+
     /// The host as shown, with the proxy.
     pub(super) fn shown(&self) -> String {
         match self.proxy {
@@ -58,7 +63,13 @@ pub(super) async fn from_request(error: reqwest::Error, peer: &Peer<'_>) -> Orig
     let source_url = peer.source_url.to_owned();
     let is_https = peer.url.scheme() == "https";
     if let Some(tls_error) = trust::find(&error) {
-        let (fault, reason) = trust::describe(tls_error);
+        let (fault, reason) = match trust::describe(tls_error) {
+            // Before TLS 1.3, the alert for a missing client certificate is one for any failure.
+            (TlsFault::Other, reason) if trust::is_alert(tls_error) && peer.has_requested_certificate() => {
+                (TlsFault::ClientCertificate, format!("it requests a client certificate, and {reason}"))
+            }
+            described => described,
+        };
         OriginError::Tls { host: peer.host.to_owned(), fault, reason, source: Some(Arc::new(RootCause(error))) }
     } else if error.is_dns() {
         // With a proxy we resolve the proxy's name, and the proxy resolves the host's.
@@ -72,6 +83,11 @@ pub(super) async fn from_request(error: reqwest::Error, peer: &Peer<'_>) -> Orig
             ProxyChoice::Direct | ProxyChoice::Environment => None,
         };
         match (handshake, peer.via.dialed(peer.url)) {
+            (Some(Unanswered::Handshake), _) if peer_probe::speaks_http(peer.url).await => {
+                let reason = "it speaks plain HTTP on this port".to_owned();
+                let source = Some(Arc::new(RootCause(error)) as _);
+                OriginError::Tls { host: peer.host.to_owned(), fault: TlsFault::NoTls, reason, source }
+            }
             (Some(step), Some(address)) if peer_probe::accepts(&address).await => {
                 OriginError::NoAnswer { host: peer.shown(), step, after: peer.connect }
             }
@@ -83,12 +99,17 @@ pub(super) async fn from_request(error: reqwest::Error, peer: &Peer<'_>) -> Orig
         }
     } else if error.is_connect() && !broke_off(&error) {
         OriginError::Connect { host: peer.shown(), reason, source: Some(Arc::new(RootCause(error))) }
-    } else if is_https && broke_off(&error) && peer.certificate_requests.within(peer.connect) {
+    } else if is_https && broke_off(&error) && peer.has_requested_certificate() {
         let reason = "it requests a client certificate, and ended the connection without one".to_owned();
         let source = Some(Arc::new(RootCause(error)) as _);
         OriginError::Tls { host: peer.host.to_owned(), fault: TlsFault::ClientCertificate, reason, source }
     } else if error.is_connect() {
-        let reason = if is_https { format!("it ended the connection during the handshake ({reason})") } else { reason };
+        let reason = match is_https {
+            true => format!(
+                "it ended the connection during the TLS handshake ({reason}); if it speaks plain HTTP, write http://"
+            ),
+            false => reason,
+        };
         OriginError::Connect { host: peer.shown(), reason, source: Some(Arc::new(RootCause(error))) }
     } else if peer.may_expect_tls() && peer_probe::speaks_tls(peer.url).await {
         let reason = "it speaks TLS on this port; write https://".to_owned();

@@ -1,11 +1,13 @@
-//! Probes of a peer whose failure has more than one explanation: whether it accepts connections, and whether it speaks TLS.
-//! Each opens one short connection, after a request failed.
+//! Probes of a peer whose failure has more than one explanation: whether it accepts connections, and whether it speaks TLS or
+//! plain HTTP. Each opens one short connection, after a request failed.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -27,6 +29,21 @@ static LAST: Mutex<Option<(String, Instant, bool)>> = Mutex::new(None);
 /// Whether a TCP connection to this host and port is accepted.
 pub(super) async fn accepts((host, port): &(String, u16)) -> bool {
     matches!(timeout(LONGEST, TcpStream::connect((host.as_str(), *port))).await, Ok(Ok(_)))
+}
+
+/// Whether the peer of an `https://` URL that did not answer the handshake speaks plain HTTP: many servers wait for the end of a
+/// line that is not there.
+pub(super) async fn speaks_http(url: &Url) -> bool {
+    timeout(LONGEST, plain_request(url)).await.is_ok_and(|answered| answered.is_ok_and(|it| it))
+}
+
+async fn plain_request(url: &Url) -> io::Result<bool> {
+    let (host, port) = (bare_host(url), url.port_or_known_default().unwrap_or(443));
+    let mut stream = TcpStream::connect((host.as_str(), port)).await?;
+    stream.write_all(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    let mut start = [0; 5];
+    stream.read_exact(&mut start).await?;
+    Ok(&start == b"HTTP/")
 }
 
 /// Whether the peer of an `http://` URL speaks TLS.

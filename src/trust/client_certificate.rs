@@ -1,5 +1,5 @@
-//! Client certificates: there are none. Servers that request one are noted, because a refusal later does not always name the
-//! reason.
+//! Requests for client certificates. This program has no client certificate; it notes the requests, because a refusal later
+//! does not always name the reason.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

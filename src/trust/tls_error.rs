@@ -13,6 +13,11 @@ pub(crate) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error>
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
+/// Whether the peer ended the handshake with an alert.
+pub(crate) fn is_alert(error: &Error) -> bool {
+    matches!(error, Error::AlertReceived(_))
+}
+
 /// Returns the kind of a failure and what happened. The text completes "TLS with … failed:".
 pub(crate) fn describe(error: &Error) -> (TlsFault, String) {
     let (fault, text) = match error {

@@ -235,6 +235,44 @@ async fn silent_tls_peer_is_no_connect_error() {
 }
 
 #[tokio::test]
+async fn silent_plain_http_server_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // Waits for the end of a head, which a handshake does not have.
+            let answer = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_owned();
+            tokio::spawn(perform(stream, Act::Reply(answer), Arc::default()));
+        }
+    });
+    let connect = stretch(Duration::from_millis(300));
+    let impatient = Origins::new(Vec::new(), Timeouts { connect, stall: connect }).unwrap();
+    let error = error(&impatient, &format!("https://{address}/a"), None).await;
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "TLS with {address} failed: it speaks plain HTTP on this port; write http://, or the port that speaks TLS"
+        )
+    );
+}
+
+#[tokio::test]
+async fn closed_handshake_suggests_plain_http() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            drop(listener.accept().await.unwrap());
+        }
+    });
+    let error = error(&origins(Vec::new()), &format!("https://{address}/a"), None).await;
+    let start = format!("cannot connect to {address}: it ended the connection during the TLS handshake (");
+    let text = error.to_string();
+    assert!(text.starts_with(&start) && text.ends_with("); if it speaks plain HTTP, write http://"), "{text}");
+}
+
+#[tokio::test]
 async fn tls_port_in_plain_http_is_named() {
     let server = PrivateServer::start(&["127.0.0.1"], false).await;
     let url = format!("http://127.0.0.1:{}/a", server.port);
