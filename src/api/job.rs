@@ -91,7 +91,7 @@ pub struct JobView {
     /// Each asset; omitted in lists. For all but the last 10 ended jobs, only assets that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemView>,
-    /// What a check has found so far; omitted in lists and for other jobs. For all but the last 10 ended jobs, only what failed.
+    /// The findings of a check so far; omitted in lists and for other jobs. For all but the last 10 ended jobs, only those that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckRowView>,
 }

@@ -19,9 +19,11 @@ use crate::task;
 const MAPPED_FRAME: u64 = 4 << 20;
 /// Bytes per copied frame: what TLS and netascii process.
 const COPIED_FRAME: u64 = 256 << 10;
-/// The last mapped bytes of a stream are a frame of their own, at most this long. It is yielded after a check that the blob's
-/// file was not changed, when the socket has taken the frames before: they are read only then.
-const LAST_FRAME: u64 = 64 << 10;
+/// A last frame of mapped pages that is longer than this, in bytes, is yielded in two pieces. Mapped pages are read when the
+/// socket takes them; the connection asks for another piece when it has sent what it has, except about 400 KiB.
+const MOST_LAST: usize = 512 << 10;
+/// Bytes of the second piece. It is yielded after a check that the blob's file was not changed.
+const LAST_PIECE: usize = 64 << 10;
 
 /// A stream of a cached blob. Pages that are not in memory are read on blocking threads, one frame ahead.
 pub(super) struct BlobStream {
@@ -35,12 +37,14 @@ pub(super) struct BlobStream {
     delivery: Delivery,
     /// Frames that are being read, in order.
     pending: VecDeque<JoinHandle<Result<Bytes, ReadError>>>,
+    /// The second piece of the last frame.
+    last: Option<Bytes>,
 }
 
 impl BlobStream {
     /// A stream of `range`.
     pub(super) fn new(blob: Blob, range: ByteRange, delivery: Delivery) -> Self {
-        Self { blob, unsent: range, is_fresh: true, rest: range, delivery, pending: VecDeque::new() }
+        Self { blob, unsent: range, is_fresh: true, rest: range, delivery, pending: VecDeque::new(), last: None }
     }
 
     /// After an error of the disk: prepares a read of the other bytes that bypasses the cache. `None` if bytes that were
@@ -51,15 +55,14 @@ impl BlobStream {
     }
 
     fn take_frame(&mut self) -> Option<ByteRange> {
-        let (frame, last) = match self.delivery {
-            Delivery::Mapped => (MAPPED_FRAME, self.rest.end.saturating_sub(LAST_FRAME)),
-            Delivery::Copied => (COPIED_FRAME, self.rest.start),
+        let frame = match self.delivery {
+            Delivery::Mapped => MAPPED_FRAME,
+            Delivery::Copied => COPIED_FRAME,
         };
         // Frames end at multiples of their size, so that all readers of a blob share them and the cache need not map the
         // same pages for each.
         let end = (self.rest.start / frame + 1).saturating_mul(frame);
-        let end = if self.rest.start < last { end.min(last) } else { self.rest.end.min(end) };
-        let range = ByteRange::new(self.rest.start, end);
+        let range = ByteRange::new(self.rest.start, self.rest.end.min(end));
         self.rest.start = range.end;
         (!range.is_empty()).then_some(range)
     }
@@ -72,9 +75,16 @@ impl BlobStream {
 
     /// The next frame; `None` after the last, which is yielded only if the blob's file was not changed.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
-        let frame = ready!(self.poll_frame(cx));
-        let is_last = frame.is_some() && self.rest.is_empty() && self.pending.is_empty();
+        let frame = match self.last.take() {
+            Some(last) => Some(Ok(last)),
+            None => ready!(self.poll_frame(cx)),
+        };
+        let is_last = self.rest.is_empty() && self.pending.is_empty();
         let frame = match frame {
+            Some(Ok(mut bytes)) if is_last && self.delivery == Delivery::Mapped && bytes.len() > MOST_LAST => {
+                self.last = Some(bytes.split_off(bytes.len() - LAST_PIECE));
+                Some(Ok(bytes))
+            }
             Some(Ok(bytes)) if is_last => Some(self.blob.check_intact().map(|()| bytes)),
             frame => frame,
         };

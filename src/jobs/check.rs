@@ -13,7 +13,7 @@ use super::status::{AssetCounts, ByteCounts};
 /// Runs a check, and adds what it finds to the progress. Dropping the future ends the check.
 pub type Checker = Arc<dyn Fn(CheckTask, Arc<CheckProgress>) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// What a check is to look at.
+/// The scope of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckTask {
     /// Asset names, globs, or prefixes that end with a slash. Empty: all assets, and everything else that booting depends on.
@@ -90,7 +90,7 @@ impl CheckProgress {
         ByteCounts { total: Some(self.state.lock().bytes), done: self.hashed.load(Ordering::Relaxed) }
     }
 
-    /// What was found so far.
+    /// The findings so far.
     pub fn rows(&self) -> Vec<CheckRow> {
         self.state.lock().rows.clone()
     }

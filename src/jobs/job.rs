@@ -24,7 +24,7 @@ pub(super) struct Job {
     began: Timestamp,
     /// Cancelled when the job ends.
     ended: CancellationToken,
-    /// What a check is to look at, and how far it is. `None` for other jobs.
+    /// The scope of a check, and how far it is. `None` for other jobs.
     check: Option<(CheckTask, Arc<CheckProgress>)>,
     progress: Mutex<JobProgress>,
 }
@@ -72,7 +72,7 @@ impl Job {
         self.kind
     }
 
-    /// What a check is to look at, and how far it is. `None` for other jobs.
+    /// The scope of a check, and how far it is. `None` for other jobs.
     pub(super) fn check(&self) -> Option<&(CheckTask, Arc<CheckProgress>)> {
         self.check.as_ref()
     }

@@ -28,7 +28,7 @@ pub struct JobStatus {
     pub rate: u64,
     /// The items; empty in lists. The last 10 ended jobs keep all items, older ones only those that failed.
     pub items: Vec<ItemStatus>,
-    /// What a check has found; empty in lists. The last 10 ended jobs keep all of it, older ones only what failed.
+    /// The findings of a check; empty in lists. The last 10 ended jobs keep all, older ones only those that failed.
     pub checks: Vec<CheckRow>,
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Work {
     pub(super) verify: bool,
     pub(super) keep_going: bool,
     pub(super) items: Vec<Item>,
-    /// What a check is to look at. `None` for other work.
+    /// The scope of a check. `None` for other work.
     pub(super) check: Option<CheckTask>,
 }
 

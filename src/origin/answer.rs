@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a server answered instead of an object. Displayed as `code: message`, on one line, without secrets.
+/// The answer of a server in place of an object. Displayed as `code: message`, on one line, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The S3 error code, else the HTTP status.

@@ -169,7 +169,7 @@ pub enum OriginError {
     NoAnswer {
         /// Host and port, and the proxy if there is one.
         host: String,
-        /// What was not answered.
+        /// The step without an answer.
         step: Unanswered,
         /// The timeout.
         after: Duration,
@@ -217,7 +217,7 @@ pub enum OriginError {
     /// A file that a shared catalog names leads out of the directory that it may read.
     #[error(
         "{source_url} leads out of {directory} (a symbolic link or '..'), and the shared catalog may read nothing else; put the \
-         file itself there, or add the directory that it is in to catalog_files"
+         file itself there, or list a directory that holds both in catalog_files"
     )]
     OutsideDirectory {
         /// The source URL.
@@ -235,7 +235,7 @@ pub enum OriginError {
     },
 }
 
-/// What a server did not answer.
+/// A step that a server did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
     /// The TLS handshake.

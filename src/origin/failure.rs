@@ -65,8 +65,9 @@ pub(super) async fn from_request(error: reqwest::Error, peer: &Peer<'_>) -> Orig
     if let Some(tls_error) = trust::find(&error) {
         let (fault, reason) = match trust::describe(tls_error) {
             // Before TLS 1.3, the alert for a missing client certificate is one for any failure.
-            (TlsFault::Other, reason) if trust::is_alert(tls_error) && peer.has_requested_certificate() => {
-                (TlsFault::ClientCertificate, format!("it requests a client certificate, and {reason}"))
+            (TlsFault::Other, _) if trust::is_alert(tls_error) && peer.has_requested_certificate() => {
+                let reason = "it requests a client certificate, and refuses the handshake without one";
+                (TlsFault::ClientCertificate, reason.to_owned())
             }
             described => described,
         };

@@ -17,7 +17,7 @@ pub struct Storage {
 /// Whether a copy of an archived object is restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RestoredCopy {
-    /// Nobody has requested it.
+    /// It was not requested.
     No,
     /// It is requested, and not ready.
     Ongoing,

@@ -103,7 +103,7 @@ fn healthy_setup_prints_few_lines() {
         address(&origin)
     ));
     assert!(checked.text.contains("390.6 KiB still to be fetched"), "{}", checked.text);
-    let requests = ["GET bytes=0-1023 206", "GET bytes=98976-99999 206", "HEAD - 200"];
+    let requests = ["HEAD - 200", "GET bytes=0-1023 206", "GET bytes=98976-99999 206"];
     assert_eq!(origin.seen(&objects[0].key), requests, "both ends, as a fill reads them");
 
     let verbose = CheckOutput::of(&site, &["--verbose"]);
@@ -196,7 +196,7 @@ fn failed_source_beside_good_one_warns() {
     let checked = CheckOutput::of(&site, &[]);
     assert_eq!(checked.status, 0, "{}", checked.text);
     assert_eq!(checked.sum(), "6 checks: 1 unverified, 1 with a warning; checked by this command, without a server");
-    assert!(checked.text.contains("s3://assets/gone does not exist; another source has it"), "{}", checked.text);
+    assert!(checked.text.contains("s3://assets/gone does not exist; another source may have it"), "{}", checked.text);
 }
 
 #[test]
@@ -589,7 +589,8 @@ fn deep_check_hashes_every_object() {
 fn refused_conditions_are_no_failure() {
     let (origin, site, objects) = site_with_release();
     for object in &objects {
-        origin.times(1, &object.key, Fault::Etag("\"another node\""));
+        // The replies to HEAD and to the first range.
+        origin.times(2, &object.key, Fault::Etag("\"another node\""));
     }
     let checked = CheckOutput::of(&site, &["--verbose"]);
     assert_eq!(checked.status, 0, "{}", checked.text);

@@ -219,9 +219,13 @@ fn link_local_listeners_serve_both_protocols() {
         }
         return;
     }
-    for command in
-        ["link set lo up", "link add zone0 type dummy", "link set zone0 up", "address add fe80::77/64 dev zone0 nodad"]
-    {
+    for command in [
+        "link set lo up",
+        "link add zone0 type veth peer name zone1",
+        "link set zone0 up",
+        "link set zone1 up",
+        "address add fe80::77/64 dev zone0 nodad",
+    ] {
         ip.succeed(command.split(' '));
     }
     let origin = FakeOrigin::start();

@@ -188,7 +188,6 @@ const TONES = {
   queued: "none",
   // Checks
   ok: "good",
-  unverified: "warn",
   // Outcomes
   complete: "good",
   probe: "calm",

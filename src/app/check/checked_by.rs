@@ -1,6 +1,6 @@
-//! Who checks.
+//! The process that runs a check.
 
-/// Who checks.
+/// The process that runs a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckedBy {
     /// The running server.

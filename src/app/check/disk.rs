@@ -22,7 +22,10 @@ pub(super) fn check(
 ) -> CheckRow {
     let CacheSettings { dir, .. } = &config.cache;
     let (room, summary) = room(config, survey, sizes);
-    let findings = vec![directory(config, dir, survey, checked_by), seals::check(config, survey), room];
+    let directory = directory(config, dir, survey, checked_by);
+    let summary =
+        if directory.result == CheckResult::Failed { "nothing can be stored there".to_owned() } else { summary };
+    let findings = vec![directory, seals::check(config, survey), room];
     CheckRow { check: "cache", place: dir.display().to_string(), summary, findings }
 }
 

@@ -1,11 +1,11 @@
-//! What is checked at origins: sources, and what each is for.
+//! The sources that are checked, and the purpose of each.
 
 use std::sync::Arc;
 
 use crate::asset::SourceUrl;
 use crate::catalog::Asset;
 
-/// What a source is for.
+/// The purpose of a source.
 #[derive(Debug, Clone)]
 pub(super) enum Role {
     /// An asset's bytes.

@@ -22,14 +22,14 @@ use crate::origin::{OriginError, OriginSettings, Origins, Route, Stat, Timeouts}
 
 /// Objects that are asked for at a time, over all origins.
 const AT_ONCE: usize = 16;
-/// Objects that are read and hashed at a time: as many as keep two cores and a link busy. Machines boot meanwhile.
+/// Objects that are read and hashed at a time: few, because machines boot at the same time.
 const HASHED_AT_ONCE: usize = 2;
 /// Retries of a request for the ends of an object: an operator waits.
 const PROBE_RETRIES: u32 = 1;
 /// How long it may take to get credentials: some come from services of their own.
 const CREDENTIALS: Duration = Duration::from_secs(15);
 
-/// What all looks of one check share.
+/// The context that all families of one check share.
 pub(super) struct Looking<'a> {
     config: &'a Config,
     origins: &'a Origins,

@@ -56,8 +56,10 @@ pub(super) async fn check(
     let looked = join_all(families.into_iter().map(|family| looking.at(family))).await;
 
     let pairs = || looked.iter().flat_map(|looked| looked.family.items.iter().zip(&looked.outcomes));
-    let had: HashSet<String> =
-        pairs().filter(|(_, outcome)| outcome.seen().is_some()).map(|(item, _)| item.role.name()).collect();
+    let mut had: HashMap<String, bool> = HashMap::new();
+    for (item, outcome) in pairs().filter(|(_, outcome)| outcome.seen().is_some()) {
+        *had.entry(item.role.name()).or_default() |= matches!(outcome, Outcome::Right(_));
+    }
     let sizes = pairs().filter_map(|(item, outcome)| match &item.role {
         Role::Asset(asset) => Some((asset.digest, outcome.seen()?.size?)),
         Role::Blocks(_) | Role::Catalog => None,
@@ -70,12 +72,12 @@ pub(super) async fn check(
     Found { rows, sizes }
 }
 
-/// The rows about a family; `had` are the names of what at least one source has.
-fn describe(looked: Looked, had: &HashSet<String>, deep: bool) -> Vec<CheckRow> {
+/// The rows about a family; `had` has the names of what at least one source has, and whether that is proven.
+fn describe(looked: Looked, had: &HashMap<String, bool>, deep: bool) -> Vec<CheckRow> {
     let Looked { family, mut steps, broken, facts, outcomes } = looked;
     if let Some((step, trouble)) = broken {
         steps.retain(|finding| finding.what != step.name());
-        let spared = family.items.iter().all(|item| had.contains(&item.role.name()));
+        let spared = family.items.iter().all(|item| had.contains_key(&item.role.name()));
         let finding = if spared { Finding::warning } else { Finding::failed };
         steps.push(finding(step.name().to_owned(), trouble.kind, trouble.found, trouble.remedy));
     }
@@ -102,15 +104,16 @@ fn describe(looked: Looked, had: &HashSet<String>, deep: bool) -> Vec<CheckRow> 
 }
 
 /// The finding about one source.
-fn finding(name: String, outcome: Outcome, had: &HashSet<String>) -> Finding {
+fn finding(name: String, outcome: Outcome, had: &HashMap<String, bool>) -> Finding {
     let result = if matches!(outcome, Outcome::Right(_)) { CheckResult::Ok } else { CheckResult::Unverified };
     match outcome {
         Outcome::Right(seen) | Outcome::Unverified(seen) => match seen.warning {
             Some(warning) => Finding { result, ..Finding::warning(name, warning.kind, warning.found, warning.remedy) },
             None => Finding { result, ..Finding::ok(name, seen.found) },
         },
-        Outcome::Bad(trouble) if had.contains(&name) => {
-            Finding::warning(name, trouble.kind, trouble.found + "; another source has it", trouble.remedy)
+        Outcome::Bad(trouble) if had.contains_key(&name) => {
+            let also = if had[&name] { "another source has it" } else { "another source may have it" };
+            Finding::warning(name, trouble.kind, format!("{}; {also}", trouble.found), trouble.remedy)
         }
         Outcome::Bad(trouble) => Finding::failed(name, trouble.kind, trouble.found, trouble.remedy),
         Outcome::NotAsked(reason) => Finding::unverified(name, format!("not asked: {reason}")),

@@ -7,7 +7,7 @@ use crate::depot::SourceReads;
 pub(super) enum Outcome {
     /// It has the right object.
     Right(Seen),
-    /// It has an object, and nothing tells whether it is the right one.
+    /// It has an object, but there is no digest to compare.
     Unverified(Seen),
     /// It does not have the right object, or cannot be read.
     Bad(Trouble),
@@ -23,7 +23,7 @@ pub(super) struct Seen {
     pub(super) reads: Option<SourceReads>,
     /// The finding.
     pub(super) found: String,
-    /// What an operator should look at although the object can be read.
+    /// A problem that an operator should see although the object can be read.
     pub(super) warning: Option<Trouble>,
 }
 

@@ -12,7 +12,7 @@ use crate::units::count;
 /// The most hosts of a secret that are listed by name; further ones are counted.
 const NAMED: usize = 3;
 
-/// Asks for every secret that is kept elsewhere, as a machine's file would. None where there is none.
+/// Asks for every secret that is kept elsewhere, as a machine's file would. Returns `None` if there are no such secrets.
 pub(super) async fn check(config: &Config) -> Option<CheckRow> {
     let mut users: BTreeMap<&str, (&Secret, Vec<&str>)> = BTreeMap::new();
     for (host, secret) in config.roster.secrets() {

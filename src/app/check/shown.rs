@@ -1,4 +1,4 @@
-//! What requests have shown of an origin so far: it spares the others requests that would fail for the same reason.
+//! Facts about an origin that its replies have shown. They spare requests that would fail for the same reason.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;

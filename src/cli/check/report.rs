@@ -10,7 +10,7 @@ use crate::jobs::CheckResult;
 /// Everything that a check has found, as programs read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Report {
-    /// Who has checked.
+    /// The process that has checked.
     pub(super) by: Backend,
     /// How the worst of all turned out.
     pub(super) result: CheckResult,
@@ -19,7 +19,7 @@ pub(super) struct Report {
     pub(super) checks: Vec<CheckRowView>,
 }
 
-/// Who has checked.
+/// The process that has checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Backend {

@@ -147,7 +147,7 @@ async fn confined_source_stays_in_directory() {
         error.to_string(),
         format!(
             "{} leads out of {} (a symbolic link or '..'), and the shared catalog may read nothing else; put the file itself \
-             there, or add the directory that it is in to catalog_files",
+             there, or list a directory that holds both in catalog_files",
             source("link"),
             shelf.display()
         )

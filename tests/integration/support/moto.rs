@@ -53,7 +53,8 @@ impl Moto {
     /// Stores an object with its SHA-256 and these header fields.
     pub(crate) fn put(&self, key: &str, bytes: &[u8], fields: &[(&str, &str)]) -> MotoReply {
         let checksum = Digest::of(bytes).to_base64();
-        let fields = [&[("x-amz-checksum-sha256", checksum.as_str())], fields].concat();
+        let sums = [("x-amz-checksum-sha256", checksum.as_str()), ("x-amz-sdk-checksum-algorithm", "SHA256")];
+        let fields = [&sums, fields].concat();
         self.send("PUT", &format!("/{BUCKET}/{key}"), &fields, bytes)
     }
 
@@ -76,7 +77,7 @@ impl Moto {
         self.send("POST", &format!("/{BUCKET}/{key}?uploadId={upload}"), &[], list.as_bytes());
     }
 
-    /// Sends a request without a signature, and expects success.
+    /// Sends a request, and expects success. Its signature is wrong, which moto does not check at first.
     pub(crate) fn send(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> MotoReply {
         let mut stream = TcpStream::connect(self.address).expect("moto listens");
         stream.set_read_timeout(Some(timeout())).expect("a timeout can be set");
@@ -84,8 +85,11 @@ impl Moto {
         for (name, value) in fields {
             head += &format!("{name}: {value}\r\n");
         }
-        if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
-            head += "Content-Type: application/octet-stream\r\n";
+        let defaults = [("Content-Type", "application/octet-stream"), ("Authorization", &scope("s3"))];
+        for (name, value) in defaults {
+            if !fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                head += &format!("{name}: {value}\r\n");
+            }
         }
         head += &format!("Content-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("a request can be sent");
@@ -101,10 +105,8 @@ impl Moto {
     /// Makes an access key that may read everything, and lets moto check signatures from now on. Returns the key's id and secret.
     pub(crate) fn require_signatures(&self) -> (String, String) {
         let iam = |parameters: &str| {
-            // The service is told by the scope of the credential.
-            let scope =
-                "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=x";
-            let fields = [("Authorization", scope), ("Content-Type", "application/x-www-form-urlencoded")];
+            let scope = scope("iam");
+            let fields = [("Authorization", scope.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
             self.send("POST", "/", &fields, format!("Version=2010-05-08&UserName=reader&{parameters}").as_bytes())
         };
         iam("Action=CreateUser");
@@ -115,6 +117,11 @@ impl Moto {
         self.send("POST", "/moto-api/reset-auth", &[("Content-Type", "text/plain")], b"0");
         (key.element("AccessKeyId"), key.element("SecretAccessKey"))
     }
+}
+
+/// A signature of nothing, whose credential names the service.
+fn scope(service: &str) -> String {
+    format!("AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=x")
 }
 
 impl MotoReply {
