@@ -27,28 +27,49 @@ pub(super) struct PartFetcher {
     pub(super) index: SourceIndex,
 }
 
+/// Why the bytes of a claim could not be fetched.
+struct Failed {
+    error: SourceError,
+    /// Whether another connection fetches the same bytes.
+    is_doubled: bool,
+}
+
 impl PartFetcher {
     /// Fetches part after part until none is missing. Starts with `first`, a read that is already open.
     pub(super) async fn run(self: Arc<Self>, first: Option<(Claim, ResumingRead)>) -> Result<(), SourceError> {
         let mut changes = self.fill.subscribe();
-        if let Some((claim, read)) = first {
-            self.fetch(claim, Some(read)).await?;
-        }
+        let (mut next, mut opened) = first.map_or((None, None), |(claim, read)| (Some(claim), Some(read)));
+        let mut is_forgiven = false;
         loop {
             if self.fill.progress().is_complete() {
                 return Ok(());
             }
-            match self.next_claim() {
-                Some(claim) => self.fetch(claim, None).await?,
+            let Some(claim) = next.take().or_else(|| self.next_claim()) else {
                 // Other connections fetch the rest. A bad block can be missing again.
-                None => drop(changes.changed().await),
+                let _ = changes.changed().await;
+                continue;
+            };
+            match self.fetch(claim, opened.take()).await {
+                Ok(()) => is_forgiven = false,
+                // The read that doubles it may succeed. If the next one fails too, the source has failed.
+                Err(failed) if failed.is_doubled && !is_forgiven => {
+                    debug!(asset = %self.fill.asset().name, error = %failed.error, "read failed that another one doubles");
+                    is_forgiven = true;
+                }
+                Err(failed) => return Err(failed.error),
             }
         }
     }
 
-    /// Fetches the bytes of one claim.
+    /// Fetches the bytes of one claim, which another connection fetches too: its failure is not that of the source.
     pub(super) async fn run_once(self: Arc<Self>, claim: Claim) -> Result<(), SourceError> {
-        self.fetch(claim, None).await
+        match self.fetch(claim, None).await {
+            Err(Failed { error: SourceError::Origin(error), is_doubled: true }) => {
+                debug!(asset = %self.fill.asset().name, %error, "read failed that another one doubles");
+                Ok(())
+            }
+            result => result.map_err(|failed| failed.error),
+        }
     }
 
     /// Claims the next part, or the rest of the slowest one if every part is being fetched.
@@ -63,7 +84,7 @@ impl PartFetcher {
     }
 
     /// Fetches the bytes of `claim`, until they are written by this connection or others.
-    async fn fetch(&self, claim: Claim, opened: Option<ResumingRead>) -> Result<(), SourceError> {
+    async fn fetch(&self, claim: Claim, opened: Option<ResumingRead>) -> Result<(), Failed> {
         let work = async {
             let read = match opened {
                 Some(read) => read,
@@ -75,13 +96,7 @@ impl PartFetcher {
         let is_doubled = claim.is_doubled();
         drop(claim);
         self.fill.notify();
-        match result {
-            Err(SourceError::Origin(error)) if is_doubled => {
-                debug!(asset = %self.fill.asset().name, %error, "read failed that another one doubles");
-                Ok(())
-            }
-            result => result,
-        }
+        result.map_err(|error| Failed { is_doubled: is_doubled && matches!(error, SourceError::Origin(_)), error })
     }
 
     async fn open(&self, range: ByteRange) -> Result<ResumingRead, SourceError> {

@@ -151,7 +151,7 @@ pub enum OriginError {
     Changed {
         /// The source URL.
         source_url: String,
-        /// What was seen: a sentence that names the source.
+        /// The disagreement: a sentence that names the source.
         seen: String,
     },
     /// The body was shorter or longer than the reply's head promised.
@@ -169,7 +169,7 @@ pub enum OriginError {
     NoAnswer {
         /// Host and port, and the proxy if there is one.
         host: String,
-        /// What was not answered.
+        /// The step without an answer.
         step: Unanswered,
         /// The timeout.
         after: Duration,
@@ -235,7 +235,7 @@ pub enum OriginError {
     },
 }
 
-/// What a server did not answer.
+/// A step that a server did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
     /// The TLS handshake.

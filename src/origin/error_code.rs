@@ -7,7 +7,7 @@
 
 use super::denial::Denial;
 
-/// What an error reply means for the reader.
+/// The meaning of an error reply for the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// The same request may succeed in a moment.

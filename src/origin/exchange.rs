@@ -51,7 +51,7 @@ pub(super) struct Exchange<'a> {
     pub(super) request: Request<'a>,
 }
 
-/// Who sent a request, for the messages about its reply.
+/// The sender of a request, for the messages about its reply.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sender<'a> {
     /// The identity of the request.

@@ -1,6 +1,7 @@
 //! Probes of a peer whose failure has more than one explanation: whether it accepts connections, and whether it speaks TLS or
 //! plain HTTP. Each opens one short connection, after a request failed.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,8 +24,26 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// How long the protocol of a peer is remembered, so that the retries of many fills do not each ask again.
 const REMEMBERED: Duration = Duration::from_mins(1);
 
-/// The peer that was asked last for its protocol, when, and whether it speaks TLS.
-static LAST: Mutex<Option<(String, Instant, bool)>> = Mutex::new(None);
+/// Peers to remember at most.
+const CAPACITY: usize = 64;
+
+/// A protocol that a peer may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http,
+    Tls,
+}
+
+/// A peer's answer to a probe.
+struct Answered {
+    peer: String,
+    protocol: Protocol,
+    at: Instant,
+    speaks: bool,
+}
+
+/// The latest answers.
+static ANSWERED: Mutex<VecDeque<Answered>> = Mutex::new(VecDeque::new());
 
 /// Whether a TCP connection to this host and port is accepted.
 pub(super) async fn accepts((host, port): &(String, u16)) -> bool {
@@ -34,7 +53,27 @@ pub(super) async fn accepts((host, port): &(String, u16)) -> bool {
 /// Whether the peer of an `https://` URL that did not answer the handshake speaks plain HTTP: many servers wait for the end of a
 /// line that is not there.
 pub(super) async fn speaks_http(url: &Url) -> bool {
-    timeout(LONGEST, plain_request(url)).await.is_ok_and(|answered| answered.is_ok_and(|it| it))
+    let asking = async { plain_request(url).await.unwrap_or(false) };
+    remembered(url, Protocol::Http, asking).await
+}
+
+/// Whether the peer of an `http://` URL speaks TLS.
+pub(super) async fn speaks_tls(url: &Url) -> bool {
+    remembered(url, Protocol::Tls, handshake(url)).await
+}
+
+/// Returns the peer's last answer, or asks it.
+async fn remembered(url: &Url, protocol: Protocol, asking: impl Future<Output = bool>) -> bool {
+    let peer = url.origin().ascii_serialization();
+    let known = |it: &&Answered| it.peer == peer && it.protocol == protocol && it.at.elapsed() < REMEMBERED;
+    if let Some(speaks) = ANSWERED.lock().iter().find(known).map(|it| it.speaks) {
+        return speaks;
+    }
+    let speaks = timeout(LONGEST, asking).await.unwrap_or(false);
+    let mut answered = ANSWERED.lock();
+    answered.truncate(CAPACITY - 1);
+    answered.push_front(Answered { peer, protocol, at: Instant::now(), speaks });
+    speaks
 }
 
 async fn plain_request(url: &Url) -> io::Result<bool> {
@@ -44,20 +83,6 @@ async fn plain_request(url: &Url) -> io::Result<bool> {
     let mut start = [0; 5];
     stream.read_exact(&mut start).await?;
     Ok(&start == b"HTTP/")
-}
-
-/// Whether the peer of an `http://` URL speaks TLS.
-pub(super) async fn speaks_tls(url: &Url) -> bool {
-    let peer = url.origin().ascii_serialization();
-    if let Some((asked, at, is_tls)) = &*LAST.lock()
-        && *asked == peer
-        && at.elapsed() < REMEMBERED
-    {
-        return *is_tls;
-    }
-    let is_tls = timeout(LONGEST, handshake(url)).await.unwrap_or(false);
-    *LAST.lock() = Some((peer, Instant::now(), is_tls));
-    is_tls
 }
 
 async fn handshake(url: &Url) -> bool {

@@ -27,7 +27,7 @@ async fn releases_are_listed_and_activated() {
     assert_eq!((response.status(), response.text()), (503, "release old: okd/old is not cached (0 of 1)\n"));
     let response = request("GET", "/api/v1/releases", &[]).await;
     assert_eq!((response.status(), response.field("Content-Type")), (200, Some("application/json")));
-    insta::assert_snapshot!(response.text(), @r#"{"releases":[{"name":"old","channel":"okd","state":"fetching","active":true,"reason":null,"cached":0,"total":1,"bytes":0,"size":null,"kept_until":null},{"name":"new","channel":"okd","state":"idle","active":false,"reason":null,"cached":0,"total":1,"bytes":0,"size":null,"kept_until":null}]}"#);
+    insta::assert_snapshot!(response.text(), @r#"{"releases":[{"name":"old","channel":"okd","state":"fetching","active":true,"reason":null,"cached":0,"unverified":0,"total":1,"bytes":0,"size":null,"kept_until":null},{"name":"new","channel":"okd","state":"idle","active":false,"reason":null,"cached":0,"unverified":0,"total":1,"bytes":0,"size":null,"kept_until":null}]}"#);
 
     let response = request("POST", "/api/v1/releases/new/activate", &[]).await;
     assert_eq!(response.status(), 202);

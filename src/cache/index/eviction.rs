@@ -36,7 +36,7 @@ pub(in crate::cache) enum Shortage {
     Kept { limit: u64, kept: u64 },
     /// Other files fill the disk.
     #[error(
-        "{free} bytes are free on the disk, min_free keeps {min_free} of them free, and no more blobs may be evicted"
+        "{free} bytes are free on the disk, min_free keeps {min_free} of them free, and evicting blobs does not free enough"
     )]
     Disk { free: u64, min_free: u64 },
 }

@@ -330,7 +330,7 @@ fn shortage_names_its_reason() {
     assert_eq!(why(&mut index, 21, 99), "max_size is 20");
     assert_eq!(
         why(&mut index, 20, 24),
-        "24 bytes are free on the disk, min_free keeps 5 of them free, and no more blobs may be evicted"
+        "24 bytes are free on the disk, min_free keeps 5 of them free, and evicting blobs does not free enough"
     );
     index.reserve(&digest(1), 12, 99, now).unwrap();
     assert_eq!(why(&mut index, 9, 99), "max_size is 20, and 12 bytes are pinned, being read or being filled");

@@ -32,6 +32,7 @@ headers = {{ Authorization = "hunter2" }}
         max_size = "1 TiB"     # BOOTDEPOT_CACHE__MAX_SIZE
         min_free = "5 GiB"     # default
         scrub_interval = "7d"  # default
+        seal = "auto"          # default
 
         [http]
         listen = ["[::]:8080"]   # default

@@ -4,7 +4,7 @@ use bootdepot_test_support::deadline::stretch;
 
 use super::fake::{Act, ScriptedServer};
 use super::*;
-use crate::origin::Validator;
+use crate::origin::{SourceReader, Validator};
 
 fn plain() -> Origins {
     origins(Vec::new())
@@ -297,6 +297,46 @@ async fn unmatched_bucket_gets_no_credentials() {
     let source = source("s3://named-by-a-catalog/key");
     assert_eq!(plain().identity(&source).await.unwrap(), "anonymous");
     assert!(plain().route(&source).unwrap().anonymous);
+}
+
+#[tokio::test]
+async fn redirect_target_is_kept_until_expired() {
+    let part = |range: &str, bytes: &str| {
+        Act::Reply(format!("HTTP/1.1 206 Partial\r\nContent-Range: bytes {range}/6\r\nETag: \"a\"\r\n\r\n{bytes}"))
+    };
+    let expired = Act::Reply("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n".to_owned());
+    let mirror = ScriptedServer::start([part("0-1", "ab"), part("2-3", "cd"), expired, part("4-5", "ef")]).await;
+    let to = |path: &str| {
+        let url = mirror.url(path);
+        Act::Reply(format!("HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n"))
+    };
+    let redirector = ScriptedServer::start([to("/1"), to("/2")]).await;
+    let reader = SourceReader::new(plain(), source(&redirector.url("/a")));
+    for (start, bytes) in [(0, b"ab"), (2, b"cd"), (4, b"ef")] {
+        let mut reply = reader.read(Some(ByteRange::new(start, start + 2)), None).await.unwrap();
+        assert_eq!(collect(&mut reply).await.unwrap(), bytes);
+    }
+    assert_eq!(redirector.requests().len(), 2);
+    let paths: Vec<_> = mirror.requests().iter().map(|head| head[..6].to_owned()).collect();
+    assert_eq!(paths, ["GET /1", "GET /1", "GET /1", "GET /2"]);
+}
+
+#[tokio::test]
+async fn disagreeing_mirrors_are_named() {
+    let mirror = ScriptedServer::replying("HTTP/1.1 200 OK\r\nETag: \"b\"\r\nContent-Length: 9\r\n\r\nabcdefghi").await;
+    let location = mirror.url("/b");
+    let redirector =
+        ScriptedServer::replying(format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))
+            .await;
+    let url = redirector.url("/a");
+    let reader = SourceReader::new(plain(), source(&url));
+    let expect = Validator::from_text("etag 9 \"a\"");
+    let error = reader.read(None, Some(&expect)).await.err().unwrap();
+    let address = mirror.address;
+    assert_eq!(
+        error.to_string(),
+        format!("two mirrors behind {url} disagree about the object: {address} has ETag \"b\", and before ETag \"a\"")
+    );
 }
 
 #[tokio::test]

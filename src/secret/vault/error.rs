@@ -30,7 +30,7 @@ pub enum VaultError {
     Tls {
         /// Vault's URL.
         address: String,
-        /// What happened.
+        /// The problem.
         reason: String,
         /// The underlying error.
         source: Arc<dyn Error + Send + Sync>,
