@@ -1,4 +1,4 @@
-//! The identity of a file: what tells, without a read of its bytes, that it is still the file whose bytes were hashed.
+//! The identity of a file: it shows, without a read of its bytes, whether this is still the file whose bytes were hashed.
 
 use std::fs::{File, Metadata};
 use std::io;

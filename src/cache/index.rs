@@ -4,6 +4,7 @@
 mod blob;
 mod eviction;
 mod proofs;
+mod reconciled;
 mod reservation;
 mod space;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use blob::Blob;
 pub(super) use blob::Location;
 use eviction::Quarantined;
 pub(super) use eviction::Victim;
-pub(super) use proofs::Reconciled;
+pub(super) use reconciled::Reconciled;
 pub(super) use reservation::ClaimOutcome;
 use reservation::Reservation;
 
@@ -267,7 +268,7 @@ impl<T> Index<T> {
         replaced
     }
 
-    /// Adds a blob, of whose digest there is none.
+    /// Adds a blob. The index must not have one of its digest.
     fn put(&mut self, digest: Digest, blob: Blob<T>) {
         let is_unverified = blob.proof.is_none();
         self.sums.blobs += blob.size;

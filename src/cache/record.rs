@@ -1,4 +1,4 @@
-//! What is recorded about one blob: when it was used, and the proof that its file has its bytes.
+//! The record of one blob: when it was used, and the proof that its file has its bytes.
 
 use std::time::SystemTime;
 

@@ -20,7 +20,7 @@ use crate::error_chain::error_chain;
 
 /// The first line of the file: what it is, and the version of its format.
 const HEADER: &str = "bootdepot verified blobs, version 1\n";
-/// What the checksum of a line depends on besides its text.
+/// The checksum of a line depends on this besides its text.
 const CONTEXT: &str = "verified";
 /// The largest file that is read, in bytes. A record has about 300 bytes; a larger file is not one of ours.
 const MAX_LENGTH: u64 = 1 << 30;

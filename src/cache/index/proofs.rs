@@ -11,15 +11,6 @@ use crate::cache::identity::Identity;
 use crate::cache::record::{Proof, Record};
 use crate::cache::scan::Found;
 
-/// The result of comparing the blobs on the disk with their records.
-#[derive(Debug)]
-pub(in crate::cache) struct Reconciled<T> {
-    /// Open files to close.
-    pub(in crate::cache) closed: Vec<Arc<T>>,
-    /// A blob whose file has another inode or device number than recorded, and is the same otherwise.
-    pub(in crate::cache) renumbered: Option<Digest>,
-}
-
 impl<T> Index<T> {
     /// Whether a blob is verified, and its size in bytes. `None` if it is not on the disk.
     pub(in crate::cache) fn presence(&self, digest: &Digest) -> Option<(bool, u64)> {
@@ -115,7 +106,7 @@ impl<T> Index<T> {
         proof.map(|proof| (proof, blob.serial))
     }
 
-    /// Replaces the identity in a blob's proof, on a file system that numbers the same file anew.
+    /// Replaces the identity in a blob's proof, on a file system that gives the same file another number.
     pub(in crate::cache) fn renumber(&mut self, digest: &Digest, serial: u64, file: Identity) {
         let blob = self.blobs.get_mut(digest).filter(|blob| blob.serial == serial);
         if let Some(proof) = blob.and_then(|blob| blob.proof.as_mut()) {

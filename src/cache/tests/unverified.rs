@@ -83,7 +83,7 @@ fn every_other_file_is_unverified() {
             let cache = cache.unwrap_or_else(|| open(temp.path(), 1 << 20));
             if let Some(reader) = reader {
                 assert!(!is_unverified(&cache, &digest), "nothing has asked yet");
-                // What is read from the old file holds after it was replaced.
+                // Bytes that are read from the old file hold after it was replaced.
                 assert_eq!(cache.is_intact(&reader), name == "restored from a backup", "{name}");
                 assert!(!cache.is_unchanged(&reader), "{name}");
             }
