@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one subject. Imports go one way: each room is used only by the rooms to its right.
 //!
-//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, trust, units} ← {durable_file, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, trust, units} ← {durable_file, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | contents |
 //! |---|---|
@@ -20,8 +20,8 @@
 //! | `error_chain` | formats an error with its sources on one line |
 //! | `span` | OpenTelemetry spans; does nothing without the feature `otel` |
 //! | [`task`] | tasks and blocking threads, and the one policy for panics in them |
-//! | `trust` | trusted certificates of clients of remote services |
 //! | `units` | amounts with their units, as people read them |
+//! | `trust` | certificates that clients of remote services trust, and plain words for TLS failures |
 //! | [`watched_file`] | files that are reloaded when they change |
 //! | [`sockets`] | listening sockets inherited from a service manager |
 //! | [`secret`] | secrets from the environment, files and Vault, which are never displayed |

@@ -151,7 +151,7 @@ pub enum OriginError {
     Changed {
         /// The source URL.
         source_url: String,
-        /// A sentence that names the source and both answers.
+        /// The disagreement: a sentence that names the source.
         seen: String,
     },
     /// The body was shorter or longer than the reply's head promised.

@@ -50,10 +50,8 @@ pub(super) fn classify(
 ) -> OriginError {
     let source_url = request.source_url.to_owned();
     let code = document.code.as_deref();
-    let answer = Answer {
-        code: code.map_or_else(|| status.as_u16().to_string(), str::to_owned),
-        message: document.message.clone(),
-    };
+    let shown_code = code.map_or_else(|| status.as_u16().to_string(), str::to_owned);
+    let answer = Answer::new(shown_code, document.message.clone());
     if is_delete_marker(headers, document) {
         return OriginError::DeleteMarker { source_url, versioned: request.versioned };
     }
@@ -73,7 +71,7 @@ pub(super) fn classify(
             OriginError::NoSuchBucket { bucket: bucket.to_owned(), endpoint: endpoint.to_owned(), answer }
         }
         Meaning::NotFound => {
-            let answer = Some(answer).filter(|answer| code.is_some() || answer.message.is_some());
+            let answer = Some(answer).filter(|answer| code.is_some() || answer.message().is_some());
             OriginError::NotFound { source_url, answer }
         }
         Meaning::Archived => OriginError::Archived {

@@ -105,11 +105,12 @@ pub(super) async fn from_request(error: reqwest::Error, peer: &Peer<'_>) -> Orig
         let source = Some(Arc::new(RootCause(error)) as _);
         OriginError::Tls { host: peer.host.to_owned(), fault: TlsFault::ClientCertificate, reason, source }
     } else if error.is_connect() {
-        let reason = match is_https {
-            true => format!(
+        let reason = if is_https {
+            format!(
                 "it ended the connection during the TLS handshake ({reason}); if it speaks plain HTTP, write http://"
-            ),
-            false => reason,
+            )
+        } else {
+            reason
         };
         OriginError::Connect { host: peer.shown(), reason, source: Some(Arc::new(RootCause(error))) }
     } else if peer.may_expect_tls() && peer_probe::speaks_tls(peer.url).await {

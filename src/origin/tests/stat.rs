@@ -94,7 +94,7 @@ async fn signed_head_is_accepted_by_s3() {
     let bad = origins(vec![origin("mistyped")]);
     let error = stat(&bad, "s3://bucket/a.img").await.stat.unwrap_err();
     let OriginError::AccessDenied { answer, .. } = &error else { panic!("{error}") };
-    assert_eq!(answer.code, "SignatureDoesNotMatch", "a HEAD reply has no body with the code");
+    assert_eq!(answer.code(), "SignatureDoesNotMatch", "a HEAD reply has no body with the code");
 }
 
 #[tokio::test]
