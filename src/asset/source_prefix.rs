@@ -33,7 +33,7 @@ pub struct SourcePrefix {
     below: bool,
 }
 
-/// What holds the objects.
+/// The server or the bucket that holds the objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Authority {
     /// A web server.
@@ -213,7 +213,7 @@ fn canonical_segment(segment: &str) -> String {
             Some(byte) => {
                 match byte {
                     b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => canonical.push(byte.into()),
-                    other => canonical.push_str(&format!("%{other:02X}")),
+                    other => canonical.extend(['%', hex_digit(other >> 4), hex_digit(other & 0xf)]),
                 }
                 &escape[2..]
             }
@@ -224,6 +224,11 @@ fn canonical_segment(segment: &str) -> String {
         };
     }
     canonical + rest
+}
+
+/// The upper-case hexadecimal digit of a value below 16.
+fn hex_digit(value: u8) -> char {
+    char::from_digit(value.into(), 16).unwrap_or_default().to_ascii_uppercase()
 }
 
 impl FromStr for SourcePrefix {

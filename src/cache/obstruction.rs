@@ -1,4 +1,4 @@
-//! What is in the way of a file or directory of the cache: a directory in a blob's place, a FIFO, a symbolic link. It is
+//! Obstructions in the cache's directory: a directory in a blob's place, a FIFO, a symbolic link. Each is
 //! moved aside, because it may be an operator's; only an empty directory is removed.
 
 use std::fs;
@@ -10,7 +10,7 @@ use tracing::warn;
 /// The ending of what was moved.
 const FOREIGN: &str = "foreign";
 
-/// What the cache needs at a path.
+/// The kind of file that the cache needs at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needed {
     /// A regular file, or nothing.

@@ -28,7 +28,7 @@ pub(super) struct Bypass {
     /// Sources that were not tried yet.
     sources: VecDeque<SourceUrl>,
     origins: Origins,
-    /// What is remembered of sources that do not have the blob.
+    /// The sources that are known not to have the blob.
     negative: NegativeEntries,
     retries: u32,
     /// The first byte of the read.

@@ -20,7 +20,7 @@ const READ_AHEAD: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ReaderId(u64);
 
-/// What a reader gets.
+/// The result of taking bytes.
 #[derive(Debug)]
 pub(super) enum Piece {
     /// The next bytes.
@@ -63,7 +63,7 @@ struct Place {
     end: u64,
 }
 
-/// What the read does next.
+/// The next step of the read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Reads more bytes.

@@ -15,7 +15,7 @@ use super::snapshot::Snapshot;
 use crate::asset::{BlockList, ByteRange, Digest};
 use crate::catalog::Asset;
 
-/// What a reader wants to read around the cache.
+/// An asset to read around the cache.
 pub(super) struct BypassTarget {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) asset: Arc<Asset>,

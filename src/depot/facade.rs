@@ -217,7 +217,7 @@ impl Depot {
         self.shared.cache.writable().err().into_iter().collect()
     }
 
-    /// What an operator should know although the depot is ready, one sentence each.
+    /// Warnings for operators although the depot is ready, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         self.shared.cache.shortage().into_iter().collect()
     }

@@ -156,7 +156,7 @@ impl FillReader {
                     Leftover::Nothing => return Ok(Next::DiskFailed(reason, None)),
                 },
                 FillState::Complete(entry) => return self.rest_of(entry),
-                // The fill reads the same bytes: other bytes follow, or the end of the fill tells what is left of it.
+                // The fill reads the same bytes: other bytes follow, or the fill ends with the bytes that it leaves.
                 FillState::Filling(_) if self.unreadable == Some(self.fill.progress().generation()) => {}
                 FillState::Filling(stored) => {
                     self.options.check_size(stored.size())?;
@@ -209,7 +209,7 @@ impl FillReader {
         Available::Bytes(bytes)
     }
 
-    /// Continues directly from the origin. What is left of the fill must prove unverified bytes that were sent.
+    /// Continues directly from the origin. The remains of the fill must prove unverified bytes that were sent.
     async fn bypass_cache(&mut self, reason: String, remains: Option<Arc<Remains>>) -> Result<BypassReader, ReadError> {
         let sent = ByteRange::new(self.start, self.at);
         let unproven = match (self.sent_unverified, remains) {

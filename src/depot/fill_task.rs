@@ -40,7 +40,7 @@ pub(super) struct FillTask {
     /// In the order to try them.
     pub(super) sources: Vec<SourceUrl>,
     pub(super) origins: Origins,
-    /// What is remembered of sources that do not have the blob.
+    /// The sources that are known not to have the blob.
     pub(super) negative: NegativeEntries,
     pub(super) cache: Cache,
     pub(super) settings: FillSettings,

@@ -21,7 +21,7 @@ pub enum Rung {
     Measured,
 }
 
-/// What a source was seen to do.
+/// The behaviour of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
     /// Replies disagree about the object: another validator or length, or a condition that failed.
@@ -46,7 +46,7 @@ pub(super) enum Seen {
     Unreachable,
 }
 
-/// What to do next with a source.
+/// The next step with a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// Request it in this plainer way. Bytes that were written stay: the digest decides about them.

@@ -166,7 +166,7 @@ impl Lanes {
             && let Some(slow) = self.lanes.last().map(|lane| Arc::clone(&lane.fetcher.access))
             && let Some(access) = queue.join(&slow)
         {
-            // What is being fetched is fetched from the new source too.
+            // The new source fetches the same bytes as the stalled ones, and the first bytes win.
             let rests = self.fill.pace().double_all(now);
             let index = self.add(access, None);
             for rest in rests {

@@ -1,4 +1,4 @@
-//! What is left of a fill that the cache could not store.
+//! The remains of a fill that the cache could not store.
 
 use std::sync::Arc;
 

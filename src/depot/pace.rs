@@ -48,7 +48,7 @@ pub(super) struct Pace {
 struct Read {
     source: SourceIndex,
     began: Instant,
-    /// What is still to come.
+    /// The bytes that are still to come.
     rest: ByteRange,
     meter: Meter,
     /// Since when another read fetches the same bytes, or is to do so.
@@ -160,7 +160,7 @@ impl Pace {
         }
     }
 
-    /// Tells the doubled reads whose bytes are written, as `is_written` says, that they are overtaken.
+    /// Cancels the doubled reads whose bytes are written, as `is_written` says: they are overtaken.
     pub(super) fn overtake(&self, is_written: impl Fn(ByteRange) -> bool) {
         for read in
             self.reads.values().filter(|read| read.doubled.is_some() && !read.rest.is_empty() && is_written(read.rest))

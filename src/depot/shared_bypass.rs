@@ -26,7 +26,7 @@ pub(super) struct SharedBypass {
     start: u64,
     /// Whether its bytes are verified block by block, as they arrive.
     by_blocks: bool,
-    /// What is left of a fill that was not stored: its bytes are compared with those of the origin.
+    /// The remains of a fill that was not stored: its bytes are compared with those of the origin.
     remains: Option<Arc<Remains>>,
     state: Mutex<BypassWindow>,
     /// Increases when bytes arrive, and at the end.

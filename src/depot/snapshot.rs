@@ -109,7 +109,7 @@ impl Snapshot {
         SourceKey::new(self.epoch, digest, sources)
     }
 
-    /// What is remembered of sources that do not have the blob with this digest.
+    /// The sources that are known not to have the blob with this digest.
     pub(super) fn negative(&self, digest: &Digest) -> NegativeEntries {
         self.replies.negative.of(self.epoch, digest)
     }

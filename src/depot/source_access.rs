@@ -28,7 +28,7 @@ struct State {
     read_before: bool,
     /// Whether every byte was discarded once to read this source alone.
     restarted: bool,
-    /// What made it step down, for the error if its bytes are wrong in the end.
+    /// Why it stepped down, for the error if its bytes are wrong in the end.
     seen: Vec<String>,
     /// An HTML page with which a body began.
     page: Option<HtmlPage>,
@@ -138,7 +138,7 @@ impl SourceAccess {
         format!("{reason}{page}{seen}")
     }
 
-    /// What made it step down; `None` if nothing did.
+    /// Why it stepped down. `None` if it did not.
     pub(super) fn history(&self) -> Option<String> {
         let state = self.state.lock();
         (!state.seen.is_empty()).then(|| state.seen.join("; "))

@@ -107,7 +107,7 @@ impl Body {
     async fn next(&mut self) -> Result<Option<Bytes>, OriginError> {
         loop {
             let piece = match &mut self.source {
-                // What follows the last byte is not waited for. The poll lets hyper see the end and keep the connection.
+                // Bytes after the last one are not waited for. The poll lets hyper see the end and keep the connection.
                 Source::Http(response) if self.expected == Some(self.received) => {
                     let _ = response.chunk().now_or_never();
                     None

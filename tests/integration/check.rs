@@ -234,7 +234,11 @@ fn silent_store_is_reported_once() {
     let (_, site, _) = site_with_release();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let there = listener.local_addr().expect("an address");
-    insta::assert_snapshot!(failures(&site.origin(&format!("http://{there}")), there));
+    let report = failures(&site.origin(&format!("http://{there}")), there);
+    // The timeout is longer on a busy machine.
+    let (before, rest) = report.split_once("nothing for ").expect("the timeout is reported");
+    let (_, after) = rest.split_once(" s\n").expect("seconds");
+    insta::assert_snapshot!(format!("{before}nothing for N s\n{after}"));
 }
 
 #[test]

@@ -103,7 +103,7 @@ async fn disk_failure_mid_fill_continues_from_origin() {
     }
 }
 
-/// The fill's source has sent a wrong byte, and nobody has noticed when the disk fails.
+/// The fill's source has sent a wrong byte, which no hash has shown when the disk fails.
 #[tokio::test]
 async fn wrong_bytes_before_disk_failure_never_complete() {
     let (faults, failing) = faults(libc::EIO, |action, path| action == "write" && !path.ends_with(".map"));
