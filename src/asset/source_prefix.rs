@@ -209,18 +209,15 @@ fn canonical_segment(segment: &str) -> String {
         canonical.push_str(before);
         let digits = escape.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
         let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        rest = match byte {
-            Some(byte) => {
-                match byte {
-                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => canonical.push(byte.into()),
-                    other => canonical.extend(['%', hex_digit(other >> 4), hex_digit(other & 0xf)]),
-                }
-                &escape[2..]
+        rest = if let Some(byte) = byte {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => canonical.push(byte.into()),
+                other => canonical.extend(['%', hex_digit(other >> 4), hex_digit(other & 0xf)]),
             }
-            None => {
-                canonical.push('%');
-                escape
-            }
+            &escape[2..]
+        } else {
+            canonical.push('%');
+            escape
         };
     }
     canonical + rest

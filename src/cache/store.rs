@@ -316,9 +316,10 @@ impl Store {
                 return Err(self.mark_failed(error));
             }
             if let Victim::Blob(digest, blob) = victim {
-                match self.eviction_log.get() {
-                    Some(log) => log(&digest, blob.size),
-                    None => info!(target: "bootdepot::eviction", %digest, bytes = blob.size, "blob evicted"),
+                if let Some(log) = self.eviction_log.get() {
+                    log(&digest, blob.size)
+                } else {
+                    info!(target: "bootdepot::eviction", %digest, bytes = blob.size, "blob evicted")
                 }
                 counter!("bootdepot_evictions_total").increment(1);
             }

@@ -175,9 +175,10 @@ impl FillTask {
                     let progress = self.fill.progress();
                     (progress.hashed().clone(), progress.is_complete())
                 };
-                blocking(move || match is_complete.then(|| partial.open_not_kept()) {
-                    Some(Ok(entry)) => Leftover::Whole(entry),
-                    _ => {
+                blocking(move || {
+                    if let Some(Ok(entry)) = is_complete.then(|| partial.open_not_kept()) {
+                        Leftover::Whole(entry)
+                    } else {
                         partial.discard();
                         Leftover::Part(Arc::new(Remains { partial, prefix }))
                     }

@@ -170,12 +170,11 @@ impl Depot {
             return Ok(None);
         }
         let whole = ByteRange::whole(blob.size());
-        let bytes = match blob.read_resident(whole, Delivery::Copied) {
-            Some(bytes) => bytes,
-            None => {
-                let reading = blob.clone();
-                blocking(move || reading.read(whole, Delivery::Copied)).await?
-            }
+        let bytes = if let Some(bytes) = blob.read_resident(whole, Delivery::Copied) {
+            bytes
+        } else {
+            let reading = blob.clone();
+            blocking(move || reading.read(whole, Delivery::Copied)).await?
         };
         if !blob.is_intact() {
             return Ok(None);

@@ -3,7 +3,7 @@
 /// Returns the region that the message of an error document names:
 ///
 /// - AWS, `MinIO`, `RustFS`, B2: "…; expecting 'eu-west-1'"
-/// - Garage before 1.0: "…, expected scope: 20250101/garage/s3/aws4_request". Later versions quote the scope of the request
+/// - Garage before 1.0: "…, expected scope: `20250101/garage/s3/aws4_request`". Later versions quote the scope of the request
 ///   instead, and name their region in the document's `Region`.
 /// - AWS and Ceph, for a region that must be enabled: "The me-south-1 location constraint is incompatible …"
 /// - R2, whose only region is "auto": "… Must be one of: wnam, enam, weur, eeur, apac, oc, auto"

@@ -101,7 +101,7 @@ mod tests {
             assert_eq!(found, fault, "{text}");
             // No identifier of the library: names of variants are two words without a space.
             let debug =
-                |word: &str| word.chars().skip(1).any(|c| c.is_uppercase()) && word.chars().any(char::is_lowercase);
+                |word: &str| word.chars().skip(1).any(char::is_uppercase) && word.chars().any(char::is_lowercase);
             assert!(!text.split(|c: char| !c.is_alphanumeric()).any(debug), "{text}");
         }
     }

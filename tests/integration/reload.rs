@@ -398,7 +398,7 @@ fn shared_catalog_reads_listed_files_only() {
     table.insert("catalog_url".to_owned(), format!("file://{}", site.file("catalog.toml").display()).into());
     let site = site.tables(table.clone());
     let server = site.start();
-    let advice = format!("to allow it, add {:?} to catalog_files", shelf);
+    let advice = format!("to allow it, add {shelf:?} to catalog_files");
     server.wait_for(|line| line.text("message").contains(&advice));
     assert_eq!(server.client().get("/assets/image").status, 404);
 

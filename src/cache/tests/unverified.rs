@@ -168,7 +168,7 @@ fn other_kinds_of_files_are_refilled() {
     let kinds: [(&str, &dyn Fn(&Path)); 3] = [
         ("a symbolic link", &|path| symlink(&target, path).unwrap()),
         ("a FIFO", &|path| {
-            rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::from_raw_mode(0o644)).unwrap()
+            rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::from_raw_mode(0o644)).unwrap();
         }),
         ("nothing", &|_| {}),
     ];
@@ -237,7 +237,7 @@ fn unreadable_changed_blob_is_fetched_again() {
     faults.fail(0..1, libc::EACCES);
     assert!(cache.get(&digest).is_none());
     assert_eq!(cache.size_of(&digest), Some(2_000), "its file is the one that was verified");
-    fs::set_permissions(cache.store.dir.blob(&digest), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(cache.store.dir.blob(&digest), fs::Permissions::from_mode(0o0)).unwrap();
     faults.fail(0..1, libc::EACCES);
     assert!(cache.get(&digest).is_none());
     assert!(is_unverified(&cache, &digest));

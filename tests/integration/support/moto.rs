@@ -1,4 +1,4 @@
-//! An S3 server that shares no code with this project or with s3s: moto (PyPI), on a free port. It has multipart uploads,
+//! An S3 server that shares no code with this project or with s3s: moto (`PyPI`), on a free port. It has multipart uploads,
 //! storage classes, versions and, on request, real signature checks.
 
 use std::io::{BufRead, BufReader, Read, Write};
