@@ -119,6 +119,8 @@ mod tests {
 
     use super::*;
 
+    type Change<'a> = (&'a str, &'a dyn Fn(&File));
+
     fn file(dir: &tempfile::TempDir) -> File {
         let path = dir.path().join("file");
         fs::write(&path, "some bytes").unwrap();
@@ -156,7 +158,7 @@ mod tests {
             fs::write(dir.path().join("new"), bytes).unwrap();
             fs::rename(dir.path().join("new"), &path).unwrap();
         };
-        let changes: [(&str, &dyn Fn(&File)); 5] = [
+        let changes: [Change<'_>; 5] = [
             ("a write in place", &|file| file.write_all_at(b"S", 0).unwrap()),
             ("a truncation", &|file| file.set_len(3).unwrap()),
             ("another file", &|_| replace("some bytes")),

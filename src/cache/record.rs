@@ -75,6 +75,7 @@ mod hex {
 
         use crate::asset::Digest;
 
+        #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
         pub(in super::super) fn serialize<S: Serializer>(
             digest: &Option<Digest>,
             serializer: S,

@@ -282,7 +282,9 @@ impl Store {
         let (record, closed) = self.index().prove(digest, serial, proof, open);
         drop(closed);
         let is_there = record.is_some();
-        record.into_iter().for_each(|record| self.records.add(record));
+        if let Some(record) = record {
+            self.records.add(record);
+        }
         self.report();
         is_there
     }
@@ -317,9 +319,9 @@ impl Store {
             }
             if let Victim::Blob(digest, blob) = victim {
                 if let Some(log) = self.eviction_log.get() {
-                    log(&digest, blob.size)
+                    log(&digest, blob.size);
                 } else {
-                    info!(target: "bootdepot::eviction", %digest, bytes = blob.size, "blob evicted")
+                    info!(target: "bootdepot::eviction", %digest, bytes = blob.size, "blob evicted");
                 }
                 counter!("bootdepot_evictions_total").increment(1);
             }
@@ -411,7 +413,9 @@ impl Store {
     /// Records the last use of each blob, if what is recorded is more than `age` older, and saves all records. Blocks.
     pub(super) fn save_uses(&self, age: Duration) {
         let unsaved = self.index().take_unsaved(age);
-        unsaved.into_iter().for_each(|record| self.records.add(record));
+        for record in unsaved {
+            self.records.add(record);
+        }
         self.save_records();
     }
 

@@ -74,7 +74,7 @@ impl Bypasses {
         };
         let (running, this) = (Arc::clone(&read), self.clone());
         self.tasks.spawn(async move {
-            this.stop.run_until_cancelled(running.run(bypass)).await;
+            this.stop.run_until_cancelled(Box::pin(running.run(bypass))).await;
             this.remove(&digest, &running);
         });
         Membership { read, id }

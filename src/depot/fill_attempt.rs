@@ -57,14 +57,14 @@ impl FillTask {
         let range = match partial {
             // The reply to the first part reports the size.
             None => ByteRange::new(0, self.settings.part_size),
-            Some(state) => match Claim::next(&self.fill, 0) {
-                Some(claim) => claim.range(),
-                // All bytes were written by an earlier run: only the verification is left.
-                None => {
+            Some(state) => {
+                let Some(claim) = Claim::next(&self.fill, 0) else {
+                    // All bytes were written by an earlier run: only the verification is left.
                     state.single_stream = false;
                     return self.complete(state, access, queue, None).await;
-                }
-            },
+                };
+                claim.range()
+            }
         };
         let mut read = self.open_first(access, queue, range).await?;
         let size = match self.size_from(&read, known_size) {

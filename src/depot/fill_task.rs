@@ -76,7 +76,7 @@ impl FillTask {
             self.fill.set_running();
             self.try_sources(block_list.as_ref(), &mut partial).await
         };
-        let end = match self.fill.stop().run_until_cancelled(span.around(work)).await {
+        let end = match self.fill.stop().run_until_cancelled(Box::pin(span.around(work))).await {
             Some(end) => end,
             None if self.stop.is_cancelled() => FillEnd::stopped(),
             None => FillEnd::cancelled(),

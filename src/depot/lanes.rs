@@ -31,7 +31,7 @@ pub(super) struct Lanes {
     /// Connections of each source.
     connections: usize,
     stall: Duration,
-    lanes: Vec<Lane>,
+    all: Vec<Lane>,
     fetchers: JoinSet<(SourceIndex, Result<(), SourceError>)>,
     /// Slow parts that were asked for again; logged at the first.
     slow_parts: u64,
@@ -59,7 +59,7 @@ impl Lanes {
             partial: Arc::clone(partial),
             connections: connections.max(1),
             stall,
-            lanes: Vec::new(),
+            all: Vec::new(),
             fetchers: JoinSet::new(),
             slow_parts: 0,
         };
@@ -87,7 +87,7 @@ impl Lanes {
 
     /// Puts the sources that were added and have not failed back into `queue`, except the first, which is returned.
     pub(super) fn release(self, queue: &mut SourceQueue) -> Option<Arc<SourceAccess>> {
-        let active = self.lanes.into_iter().filter(|lane| !lane.connections.is_empty());
+        let active = self.all.into_iter().filter(|lane| !lane.connections.is_empty());
         let mut active: Vec<_> = active.map(|lane| Arc::clone(&lane.fetcher.access)).collect();
         while active.len() > 1 {
             active.pop().into_iter().for_each(|access| queue.put_back(access));
@@ -99,11 +99,11 @@ impl Lanes {
     fn add(&mut self, access: Arc<SourceAccess>, first: Option<ResumingRead>) -> SourceIndex {
         let is_stream = access.is_stream() || first.as_ref().is_some_and(ResumingRead::is_stream);
         let connections = if is_stream { 1 } else { self.connections };
-        let index = self.lanes.len();
+        let index = self.all.len();
         let (fill, partial) = (Arc::clone(&self.fill), Arc::clone(&self.partial));
         let fetcher = Arc::new(PartFetcher { fill, partial, access, index });
         let first = first.map(|read| (Claim::of(&self.fill, index, read.rest()), read));
-        self.lanes.push(Lane { fetcher: Arc::clone(&fetcher), connections: Vec::new() });
+        self.all.push(Lane { fetcher: Arc::clone(&fetcher), connections: Vec::new() });
         self.spawn(index, Arc::clone(&fetcher).run(first));
         for _ in 1..connections {
             self.spawn(index, Arc::clone(&fetcher).run(None));
@@ -114,7 +114,7 @@ impl Lanes {
     fn spawn(&mut self, index: SourceIndex, work: impl Future<Output = Result<(), SourceError>> + Send + 'static) {
         let work = async move { (index, work.await) };
         let handle = self.fetchers.spawn(self.fill.track(span::carry(work)));
-        self.lanes[index].connections.push(handle);
+        self.all[index].connections.push(handle);
     }
 
     /// Handles the end of one connection.
@@ -129,7 +129,7 @@ impl Lanes {
             Err(error @ (SourceError::Cache(_) | SourceError::Panicked(_))) => return Err(error.into()),
             Err(error) => error,
         };
-        let lane = &mut self.lanes[index];
+        let lane = &mut self.all[index];
         // The other connections of the source would fail likewise.
         let others = std::mem::take(&mut lane.connections);
         if others.is_empty() {
@@ -137,7 +137,7 @@ impl Lanes {
         }
         others.iter().for_each(AbortHandle::abort);
         queue.settle(Arc::clone(&lane.fetcher.access), error, false);
-        let is_last = self.lanes.iter().all(|lane| lane.connections.is_empty());
+        let is_last = self.all.iter().all(|lane| lane.connections.is_empty());
         if is_last { Err(AttemptError::Settled) } else { Ok(()) }
     }
 
@@ -146,12 +146,12 @@ impl Lanes {
         let now = Instant::now();
         let slow = self.fill.pace().tick(now, self.stall);
         // The newest source is the one that is not slow, as far as known.
-        let newest = self.lanes.iter().rposition(|lane| !lane.connections.is_empty());
+        let newest = self.all.iter().rposition(|lane| !lane.connections.is_empty());
         for rest in slow {
             let Some(index) = newest.filter(|_| self.fill.pace().active() < MAX_READS * self.connections) else {
                 break;
             };
-            let fetcher = Arc::clone(&self.lanes[index].fetcher);
+            let fetcher = Arc::clone(&self.all[index].fetcher);
             if self.slow_parts == 0 {
                 let (asset, source) = (&self.fill.asset().name, fetcher.access.source());
                 info!(%asset, %source, bytes = %rest, "slow part: asking for it again");
@@ -163,7 +163,7 @@ impl Lanes {
         }
         let is_stalled = self.fill.pace().is_stalled(now, self.stall);
         if is_stalled
-            && let Some(slow) = self.lanes.last().map(|lane| Arc::clone(&lane.fetcher.access))
+            && let Some(slow) = self.all.last().map(|lane| Arc::clone(&lane.fetcher.access))
             && let Some(access) = queue.join(&slow)
         {
             // The new source fetches the same bytes as the stalled ones, and the first bytes win.
@@ -171,7 +171,7 @@ impl Lanes {
             let index = self.add(access, None);
             for rest in rests {
                 let claim = Claim::of(&self.fill, index, rest);
-                self.spawn(index, Arc::clone(&self.lanes[index].fetcher).run_once(claim));
+                self.spawn(index, Arc::clone(&self.all[index].fetcher).run_once(claim));
             }
         }
         // Idle connections look whether a read has become slow enough for a race.

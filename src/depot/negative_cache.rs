@@ -65,7 +65,9 @@ impl NegativeEntries {
 
     /// Removes the entries of these sources.
     pub(super) fn forget(&self, sources: &[SourceUrl]) {
-        sources.iter().for_each(|source| self.cache.0.invalidate(&self.key(source)));
+        for source in sources {
+            self.cache.0.invalidate(&self.key(source));
+        }
     }
 
     fn key(&self, source: &SourceUrl) -> SourceKey {

@@ -49,7 +49,7 @@ impl PartFetcher {
                 let _ = changes.changed().await;
                 continue;
             };
-            match self.fetch(claim, opened.take()).await {
+            match Box::pin(self.fetch(claim, opened.take())).await {
                 Ok(()) => is_forgiven = false,
                 // The read that doubles it may succeed. If the next one fails too, the source has failed.
                 Err(failed) if failed.is_doubled && !is_forgiven => {
@@ -63,7 +63,7 @@ impl PartFetcher {
 
     /// Fetches the bytes of one claim, which another connection fetches too: its failure is not that of the source.
     pub(super) async fn run_once(self: Arc<Self>, claim: Claim) -> Result<(), SourceError> {
-        match self.fetch(claim, None).await {
+        match Box::pin(self.fetch(claim, None)).await {
             Err(Failed { error: SourceError::Origin(error), is_doubled: true }) => {
                 debug!(asset = %self.fill.asset().name, %error, "read failed that another one doubles");
                 Ok(())
@@ -92,7 +92,7 @@ impl PartFetcher {
             };
             self.store(&claim, read).await
         };
-        let result = claim.overtaken().run_until_cancelled(work).await.unwrap_or(Ok(()));
+        let result = claim.overtaken().run_until_cancelled(Box::pin(work)).await.unwrap_or(Ok(()));
         let is_doubled = claim.is_doubled();
         drop(claim);
         self.fill.notify();

@@ -27,6 +27,7 @@ pub(super) const LENGTH_SLACK: u64 = 2;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// An active ranged read.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the source and the body")]
 pub(super) struct ResumingRead {
     access: Arc<SourceAccess>,
     /// Whether no other connection reads this source.

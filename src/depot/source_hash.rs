@@ -56,7 +56,9 @@ pub async fn hash_source(
         if waiting >= JOB_SIZE || ended {
             let job: Vec<Bytes> = std::mem::take(&mut pieces);
             let work = move || {
-                job.iter().for_each(|piece| verifier.update(piece));
+                for piece in &job {
+                    verifier.update(piece);
+                }
                 verifier
             };
             verifier = blocking(work).await;

@@ -83,7 +83,7 @@ impl Depot {
         let registration = Registration { depot: self.clone(), fill };
         shared.tasks.spawn(async move {
             let block_list = registration.depot.clone().block_list(Arc::clone(registration.fill.asset()));
-            task.run(block_list).await;
+            Box::pin(task.run(block_list)).await;
             let cache = registration.depot.shared.cache.clone();
             drop(registration);
             // No reader waits for the record.

@@ -41,13 +41,12 @@ async fn open(request: &Request<'_>, path: &Path, label: &str, stall: Duration) 
     let (path, directory) = (path.to_owned(), request.source.directory().map(Path::to_owned));
     let range = request.range;
     let opening = task::blocking(move || {
-        let mut file = match directory {
-            Some(directory) => confined_file::open(&directory, &path)?,
+        let mut file = if let Some(directory) = directory {
+            confined_file::open(&directory, &path)?
+        } else {
             // O_NONBLOCK: opening a pipe without a writer must not block the thread forever.
-            None => {
-                let nonblock = OFlags::NONBLOCK.bits().cast_signed();
-                OpenOptions::new().read(true).custom_flags(nonblock).open(path)?
-            }
+            let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+            OpenOptions::new().read(true).custom_flags(nonblock).open(path)?
         };
         let metadata = file.metadata()?;
         let total = metadata.len();

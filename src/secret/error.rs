@@ -38,7 +38,7 @@ pub enum SecretError {
         /// The field.
         field: String,
         /// Why Vault does not return it.
-        source: VaultError,
+        source: Box<VaultError>,
     },
     /// The secret is in Vault, but this setting allows only local secrets.
     #[error("a secret in Vault cannot be used here; use env: or file:")]

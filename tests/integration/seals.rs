@@ -119,8 +119,8 @@ fn settings(assets: &[Digest]) -> String {
     "
     .to_owned();
     for ((name, _), digest) in ASSETS.iter().zip(assets) {
-        text +=
-            &format!("\n[[asset]]\nname = \"{name}\"\nsha256 = \"{digest}\"\nsources = [\"file:///origin/{name}\"]\n");
+        let sources = format!("sources = [\"file:///origin/{name}\"]");
+        text.extend(["\n[[asset]]\n".to_owned(), format!("name = \"{name}\"\nsha256 = \"{digest}\"\n{sources}\n")]);
     }
     text
 }
@@ -160,8 +160,8 @@ fn sealed_blobs_survive_restart_and_bad_disk() {
 
     let mut shell = test.boot();
     start(&mut shell);
-    for asset in 0..ASSETS.len() {
-        assert_eq!(SealTest::request(&mut shell, asset), (0, test.assets[asset].to_string()), "{}", ASSETS[asset].0);
+    for (asset, (name, _)) in ASSETS.iter().enumerate() {
+        assert_eq!(SealTest::request(&mut shell, asset), (0, test.assets[asset].to_string()), "{name}");
     }
     wait_for_metric(&mut shell, "bootdepot_cache_sealed_entries", 4);
     // The kernel refuses root, whatever the permissions are.

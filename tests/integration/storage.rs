@@ -184,7 +184,9 @@ fn full_inodes_serve_through_origin() {
     fetch_both_ways(&server, &site, &object, &curl);
     let (status, text) = wait_ready_text(&server, "is full");
     assert_eq!((status, text.lines().next()), (200, Some("ready")), "assets stream through");
-    taken.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    for path in &taken {
+        std::fs::remove_file(path).unwrap();
+    }
     wait_until(|| (ready(&server).1 == "ready\n").then_some(()), || format!("{:?}", ready(&server)));
 }
 
@@ -241,7 +243,9 @@ fn fail_in_the_middle(disk: &Disk, fail: impl FnOnce(&Disk)) -> TestServer {
     clients.iter().for_each(Curl::wait_for_bytes);
     fail(disk);
     origin.allow(&object.key, u64::MAX);
-    clients.into_iter().for_each(|client| client.finish(&object));
+    for client in clients {
+        client.finish(&object);
+    }
     tftp.finish(&object);
     server.wait_for_fill(&object.key, "no-space");
     let sent = origin.sent(&object.key);
@@ -275,7 +279,9 @@ fn immutable_blobs_serve_whole_asset() {
     let tftp = Curl::tftp(&curl, &server, &object, site.file("by-tftp"));
     clients.iter().for_each(Curl::wait_for_bytes);
     origin.allow(&object.key, u64::MAX);
-    clients.into_iter().for_each(|client| client.finish(&object));
+    for client in clients {
+        client.finish(&object);
+    }
     tftp.finish(&object);
     let fill = server.wait_for_fill(&object.key, "no-space");
     assert!(fill.text("detail").contains("Operation not permitted"), "{fill:?}");

@@ -108,6 +108,7 @@ impl Subject<'_> {
     }
 
     /// The trouble that an error is.
+    #[expect(clippy::too_many_lines, reason = "one arm for each error")]
     pub(super) fn trouble(&self, error: &OriginError) -> Trouble {
         let trouble = |kind, scope, found: String, remedy: String| Trouble { kind, found, remedy, scope };
         let step = Scope::Origin;

@@ -150,7 +150,7 @@ mod tests {
             "3 objects: 1 ok, 1 unverified (no digest to compare; --deep reads and hashes them), 1 failed"
         );
         assert_eq!(
-            summarize(&[open.clone()], Some("tcp failed: cannot connect"), true),
+            summarize(std::slice::from_ref(&open), Some("tcp failed: cannot connect"), true),
             "1 object: 1 unverified (tcp failed: cannot connect)"
         );
         assert_eq!(summarize(&[open, bad], None, true), "2 objects: 1 unverified, 1 failed");

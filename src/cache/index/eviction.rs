@@ -16,6 +16,7 @@ pub(in crate::cache) struct Quarantined {
 /// The blob to remove from the disk. It is no longer in the index; [`Index::restore`](super::Index::restore) puts it
 /// back.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are blobs, and few exist at a time")]
 pub(in crate::cache) enum Victim<T> {
     /// A file in quarantine.
     Quarantined(Digest, Quarantined),

@@ -139,6 +139,7 @@ struct Tested {
 }
 
 impl Tested {
+    #[expect(clippy::too_many_lines, reason = "one arm for each operation")]
     fn apply(&mut self, model: &mut Model, op: &Op) {
         self.now += Duration::from_secs(1);
         let now = self.now;

@@ -26,6 +26,11 @@ fn hash(blob: &UnverifiedBlob) -> VerifiedDigest {
     verified(&bytes)
 }
 
+/// The name of a change of a blob's file, and how it is made.
+type Change<'a> = (&'a str, &'a dyn Fn(&Path, &[u8]));
+/// The name of what replaces a blob's file, and how it is made.
+type Replacement<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn restart_keeps_blob_verified() {
     let (temp, bytes) = cached();
@@ -43,7 +48,7 @@ fn every_other_file_is_unverified() {
         fs::write(&copy, bytes).unwrap();
         fs::rename(copy, path).unwrap();
     };
-    let changes: [(&str, &dyn Fn(&Path, &[u8])); 6] = [
+    let changes: [Change<'_>; 6] = [
         ("overwritten in place", &|path, bytes| {
             fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
             let mut changed = bytes.to_vec();
@@ -165,7 +170,7 @@ fn wrong_length_is_quarantined_without_hashing() {
 fn other_kinds_of_files_are_refilled() {
     let elsewhere = tempfile::tempdir().unwrap();
     let target = elsewhere.path().join("target");
-    let kinds: [(&str, &dyn Fn(&Path)); 3] = [
+    let kinds: [Replacement<'_>; 3] = [
         ("a symbolic link", &|path| symlink(&target, path).unwrap()),
         ("a FIFO", &|path| {
             rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::from_raw_mode(0o644)).unwrap();

@@ -189,18 +189,21 @@ fn respond(
                 body.stall = Some(*bytes);
             }
             Fault::ChangeAfter { requests: after } if requests > *after => "v2".clone_into(&mut etag),
-            Fault::CutAfter { .. } | Fault::StallAfter { .. } | Fault::ChangeAfter { .. } => {}
             Fault::AlwaysChange => etag = format!("v{requests}"),
             Fault::HoldFrom { at } => body.hold = Some(*at),
             Fault::Drip { at, times } if *times > 0 && range.end > *at => {
                 *times -= 1;
                 body.drip = Some(*at);
             }
-            Fault::Drip { .. } | Fault::Silent => {}
             Fault::RefuseCondition(code) if is_conditional => return status(*code),
-            Fault::RefuseCondition(_) => {}
             Fault::NoLength => sized = false,
             Fault::Range(kind) => odd = Some(*kind),
+            Fault::CutAfter { .. }
+            | Fault::StallAfter { .. }
+            | Fault::ChangeAfter { .. }
+            | Fault::Drip { .. }
+            | Fault::RefuseCondition(_)
+            | Fault::Silent => {}
         }
     }
     if once.is_some() {

@@ -15,6 +15,11 @@ fn faults(errno: i32, hits: impl Fn(&str, &str) -> bool + Send + Sync + 'static)
     (faults, failing)
 }
 
+/// Whether this is the path of the log of a partial's parts.
+fn is_log(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|extension| extension == "map")
+}
+
 #[tokio::test]
 async fn failed_admission_serves_whole_asset() {
     for (action, errno) in [
@@ -85,7 +90,7 @@ async fn finish(mut stream: ByteStream, mut got: Vec<u8>) -> (Vec<u8>, Result<()
 #[tokio::test]
 async fn disk_failure_mid_fill_continues_from_origin() {
     for errno in [libc::EIO, libc::EROFS, libc::ENOSPC, libc::EDQUOT, libc::EFBIG, libc::ESTALE] {
-        let (faults, failing) = faults(errno, |action, path| action == "write" && !path.ends_with(".map"));
+        let (faults, failing) = faults(errno, |action, path| action == "write" && !is_log(path));
         failing.store(false, Ordering::SeqCst);
         let test = TestDepot::with(&[&[Fault::HoldFrom { at: 1_000_000 }]], |test| test.faults = faults).await;
         let readers = futures_util::future::join_all((0..10).map(|_| half_read(&test))).await;
@@ -106,7 +111,7 @@ async fn disk_failure_mid_fill_continues_from_origin() {
 /// The fill's source has sent a wrong byte, which no hash has shown when the disk fails.
 #[tokio::test]
 async fn wrong_bytes_before_disk_failure_never_complete() {
-    let (faults, failing) = faults(libc::EIO, |action, path| action == "write" && !path.ends_with(".map"));
+    let (faults, failing) = faults(libc::EIO, |action, path| action == "write" && !is_log(path));
     failing.store(false, Ordering::SeqCst);
     let origin: &[Fault] = &[Fault::Flip { at: 10 }, Fault::HoldFrom { at: 1_000_000 }];
     let test = TestDepot::with(&[origin], |test| test.faults = faults).await;
@@ -122,7 +127,7 @@ async fn wrong_bytes_before_disk_failure_never_complete() {
 #[tokio::test]
 async fn unwritable_log_does_not_stop_fill() {
     for errno in [libc::ENOSPC, libc::EIO] {
-        let (faults, _) = faults(errno, |action, path| action != "remove" && path.ends_with(".map"));
+        let (faults, _) = faults(errno, |action, path| action != "remove" && is_log(path));
         let test = TestDepot::with(&[&[]], |test| test.faults = faults).await;
         let (got, end) = test.get_all().await;
         end.unwrap();

@@ -108,7 +108,11 @@ impl ProvideCredential for VaultCredentials {
         let session_token = match field("session_token").reveal().await {
             Ok(token) => Some(token),
             // Long-term keys have no session token.
-            Err(SecretError::Vault { source: VaultError::NoField(_) | VaultError::BlankField, .. }) => None,
+            Err(SecretError::Vault { source, .. })
+                if matches!(*source, VaultError::NoField(_) | VaultError::BlankField) =>
+            {
+                None
+            }
             Err(error) => return Err(unreadable(error)),
         };
         // Without an expiry they are read again soon: from the Vault client's cache of one minute, or from Vault.

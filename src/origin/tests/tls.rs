@@ -114,7 +114,7 @@ impl PrivateServer {
     }
 
     /// Checks that the read fails with this text after "TLS with … failed: ".
-    async fn assert_refused(&self, read: Result<Vec<u8>, OriginError>, fault: TlsFault, message: &str) {
+    fn assert_refused(&self, read: Result<Vec<u8>, OriginError>, fault: TlsFault, message: &str) {
         let error = match read {
             Err(error @ OriginError::Tls { .. }) => error,
             other => panic!("a TLS error was expected, not {other:?}"),
@@ -132,7 +132,7 @@ async fn ca_file_trusts_private_ca() {
     let message = "its certificate is signed by an authority that this machine does not trust: the server sends only its own \
                    certificate, and \"a lab CA\" (its issuer) is not trusted. If that is an intermediate of a trusted authority, \
                    let the server send it too; for a private CA set the origin's ca_file";
-    server.assert_refused(server.read(|_| {}).await, TlsFault::UnknownIssuer, message).await;
+    server.assert_refused(server.read(|_| {}).await, TlsFault::UnknownIssuer, message);
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn listed_self_signed_certificate_is_accepted() {
         assert_eq!(server.read_trusted().await.unwrap(), b"x", "CA: {is_ca}");
         let message = "its certificate \"a server\" is self-signed, and this machine does not trust it; to trust this certificate \
                        write it into a file and set the origin's ca_file";
-        server.assert_refused(server.read(|_| {}).await, TlsFault::SelfSigned, message).await;
+        server.assert_refused(server.read(|_| {}).await, TlsFault::SelfSigned, message);
         // Another certificate of the same name is not the listed one.
         let other = PrivateServer::with_chain(&[&make(&["127.0.0.1"], false)], own.file()).await;
         let read = other.read_trusted().await;
@@ -164,12 +164,12 @@ async fn listed_self_signed_certificate_is_accepted() {
         let server = PrivateServer::with_chain(&[&elsewhere], elsewhere.file()).await;
         let message = "its certificate is not for the name 127.0.0.1; it has elsewhere.example, 10.0.0.1; use a name that is in \
                        the certificate, or renew the certificate with this name";
-        server.assert_refused(server.read_trusted().await, TlsFault::Name, message).await;
+        server.assert_refused(server.read_trusted().await, TlsFault::Name, message);
         let expired = make(&["127.0.0.1"], true);
         let server = PrivateServer::with_chain(&[&expired], expired.file()).await;
         let message = "its certificate expired 2020-01-01 00:00 UTC; renew the server's certificate, or correct this machine's \
                        clock";
-        server.assert_refused(server.read_trusted().await, TlsFault::Dates, message).await;
+        server.assert_refused(server.read_trusted().await, TlsFault::Dates, message);
     }
 }
 
@@ -184,7 +184,7 @@ async fn omitted_intermediate_is_named() {
     let message = "the server sends only its own certificate; the intermediate \"an intermediate\" (its issuer) is missing: the \
                    server does not send it, and the CA file does not hold it; let the server send its whole chain, or \
                    add the missing certificate to the origin's ca_file";
-    alone.assert_refused(alone.read_trusted().await, TlsFault::MissingIntermediate, message).await;
+    alone.assert_refused(alone.read_trusted().await, TlsFault::MissingIntermediate, message);
     // The remedy works.
     let mended = PrivateServer::with_chain(&[&own], intermediate.file()).await;
     assert_eq!(mended.read_trusted().await.unwrap(), b"x");
@@ -192,7 +192,7 @@ async fn omitted_intermediate_is_named() {
         PrivateServer::with_chain(&[&own, &intermediate, &root], Issued::authority("b", None).file()).await;
     let message = "its chain ends with the authority \"a root\", which this machine does not trust; for a private CA set the \
                    origin's ca_file";
-    other_root.assert_refused(other_root.read_trusted().await, TlsFault::UnknownIssuer, message).await;
+    other_root.assert_refused(other_root.read_trusted().await, TlsFault::UnknownIssuer, message);
 }
 
 #[tokio::test]
@@ -300,12 +300,12 @@ async fn certificate_name_and_dates_are_checked() {
     let other_name = PrivateServer::start(&["elsewhere.example"], false).await;
     let message = "its certificate is not for the name 127.0.0.1; it has elsewhere.example; use a name that is in the \
                    certificate, or renew the certificate with this name";
-    other_name.assert_refused(other_name.read_trusted().await, TlsFault::Name, message).await;
+    other_name.assert_refused(other_name.read_trusted().await, TlsFault::Name, message);
 
     let expired = PrivateServer::start(&["127.0.0.1"], true).await;
     let message =
         "its certificate expired 2020-01-01 00:00 UTC; renew the server's certificate, or correct this machine's clock";
-    expired.assert_refused(expired.read_trusted().await, TlsFault::Dates, message).await;
+    expired.assert_refused(expired.read_trusted().await, TlsFault::Dates, message);
 
     let ca = Issued::authority("a lab CA", None);
     let future =
@@ -313,7 +313,7 @@ async fn certificate_name_and_dates_are_checked() {
     let future = PrivateServer::with_chain(&[&future], ca.file()).await;
     let message = "its certificate is not valid before 3000-01-01 00:00 UTC; renew the server's certificate, or correct this \
                    machine's clock";
-    future.assert_refused(future.read_trusted().await, TlsFault::Dates, message).await;
+    future.assert_refused(future.read_trusted().await, TlsFault::Dates, message);
 }
 
 #[tokio::test]

@@ -67,7 +67,8 @@ impl Vault {
     pub(in crate::secret) async fn reveal(&self, text: &str) -> Result<String, SecretError> {
         let VaultReference { path, field } = VaultReference::parse(text)
             .map_err(|reason| SecretError::InvalidReference { reference: text.to_owned(), reason })?;
-        self.field(&path, field).await.map_err(|source| SecretError::Vault { path, field: field.to_owned(), source })
+        let found = self.field(&path, field).await;
+        found.map_err(|error| SecretError::Vault { path, field: field.to_owned(), source: Box::new(error) })
     }
 
     async fn field(&self, path: &VaultPath, field: &str) -> Result<String, VaultError> {

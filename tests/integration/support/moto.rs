@@ -1,6 +1,7 @@
 //! An S3 server that shares no code with this project or with s3s: moto (`PyPI`), on a free port. It has multipart uploads,
 //! storage classes, versions and, on request, real signature checks.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -69,9 +70,10 @@ impl Moto {
             let target = format!("/{BUCKET}/{key}?partNumber={number}&uploadId={upload}");
             let reply = self.send("PUT", &target, &[("x-amz-checksum-sha256", &checksum)], part);
             let etag = reply.field("etag").expect("a part has an ETag");
-            list += &format!(
+            write!(list,
                 "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag><ChecksumSHA256>{checksum}</ChecksumSHA256></Part>"
-            );
+            )
+            .expect("a string can be written to");
         }
         let list = format!("<CompleteMultipartUpload>{list}</CompleteMultipartUpload>");
         self.send("POST", &format!("/{BUCKET}/{key}?uploadId={upload}"), &[], list.as_bytes());
@@ -83,15 +85,15 @@ impl Moto {
         stream.set_read_timeout(Some(timeout())).expect("a timeout can be set");
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
         for (name, value) in fields {
-            head += &format!("{name}: {value}\r\n");
+            write!(head, "{name}: {value}\r\n").expect("a string can be written to");
         }
         let defaults = [("Content-Type", "application/octet-stream"), ("Authorization", &scope("s3"))];
         for (name, value) in defaults {
             if !fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
-                head += &format!("{name}: {value}\r\n");
+                write!(head, "{name}: {value}\r\n").expect("a string can be written to");
             }
         }
-        head += &format!("Content-Length: {}\r\n\r\n", body.len());
+        write!(head, "Content-Length: {}\r\n\r\n", body.len()).expect("a string can be written to");
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("a request can be sent");
         let mut text = Vec::new();
         stream.read_to_end(&mut text).expect("moto answers");
