@@ -108,11 +108,12 @@ mod tests {
         let restored = ReleaseView { unverified: 2, ..view("okd-4.17", ReleaseState::Fetching, true, 1, 900_000_000) };
         let views = [view("okd-4.19", ReleaseState::Live, false, 3, 1_200_000_000), failed, alone, kept, restored];
         insta::assert_snapshot!(table(&views, now), @r"
-        NAME      CHANNEL  STATE   CACHED                 BYTES  REASON
-        okd-4.19  okd      live    3 of 3               1.1 GiB
-        okd-4.20  okd      failed  2 of 3  143.0 MiB of 1.1 GiB  okd/4.20/rootfs.img: no source has it: s3://b/k does not exist
-        memtest   -        idle    0 of 3                   0 B
-        okd-4.18  okd      idle    3 of 3               1.1 GiB  kept for 1 h more for machines that booted it
+        NAME      CHANNEL  STATE                   CACHED                 BYTES  REASON
+        okd-4.19  okd      live                    3 of 3               1.1 GiB
+        okd-4.20  okd      failed                  2 of 3  143.0 MiB of 1.1 GiB  okd/4.20/rootfs.img: no source has it: s3://b/k does not exist
+        memtest   -        idle                    0 of 3                   0 B
+        okd-4.18  okd      idle                    3 of 3               1.1 GiB  kept for 1 h more for machines that booted it
+        okd-4.17  okd      fetching  1 of 3, 2 unverified  858.3 MiB of 1.1 GiB
         ");
     }
 }

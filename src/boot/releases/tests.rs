@@ -333,7 +333,8 @@ fn record_write_survives_cancellation() {
             let releases = Releases::open(vec![release], depot, site.record());
             releases.state().unrecorded = true;
             if fails {
-                std::fs::create_dir(site.dir.path().join("cache/releases.json.new")).unwrap();
+                // A directory that is not empty is not replaced.
+                std::fs::create_dir_all(site.dir.path().join("cache/releases.json.new/kept")).unwrap();
             }
             let (free, occupied) = std::sync::mpsc::channel::<()>();
             let occupying = tokio::task::spawn_blocking(move || occupied.recv());
