@@ -184,7 +184,8 @@ fn sealed_blobs_survive_restart_and_bad_disk() {
     start(&mut shell);
     assert_eq!(SealTest::request(&mut shell, 3), (0, test.assets[3].to_string()));
     let hit = "bootdepot_transfers_total{protocol=\"http\",outcome=\"complete\",cache=\"hit\"}";
-    assert_eq!(metric(&mut shell, hit), 1, "it is served from the cache");
+    wait_for_metric(&mut shell, hit, 1);
+    wait_for_metric(&mut shell, "bootdepot_cache_sealed_entries", 4);
     for outcome in ["proven", "rotted", "unreadable"] {
         let scrubbed = format!("bootdepot_scrub_blobs_total{{outcome=\"{outcome}\"}}");
         assert_eq!(metric(&mut shell, &scrubbed), 0, "no blob is hashed again: {outcome}");
