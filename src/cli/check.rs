@@ -12,7 +12,7 @@ use tokio::time::interval;
 
 use self::report::{Backend, Report};
 use super::client::{ApiClient, ClientError};
-use super::discover::{Discovery, discover};
+use super::discover::running;
 use super::format::bytes;
 use super::interrupt::Interrupts;
 use super::job_watch::JobWatch;
@@ -90,13 +90,12 @@ impl CheckCommand {
         if self.local {
             return Ok(None);
         }
-        match discover(&self.flags).await {
-            Ok(Discovery::Server(client)) => Ok(Some(client)),
-            Ok(Discovery::NoServer { .. }) => Ok(None),
-            // The check reports all errors of the settings.
-            Err(error) if error.is::<UsageError>() => Ok(None),
-            Err(error) => Err(error),
+        // Errors of the settings on the disk are reported by this process: the running server has read them before.
+        let Ok(settings) = Inputs::new(&self.flags, process_environment()).read() else { return Ok(None) };
+        if settings.complete_offline().is_err() {
+            return Ok(None);
         }
+        running(&settings).await
     }
 }
 

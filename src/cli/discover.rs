@@ -39,6 +39,15 @@ pub(super) async fn discover(flags: &Flags) -> anyhow::Result<Discovery> {
     }
 }
 
+/// The running server of these settings, which must be valid. `None` if there is none.
+pub(super) async fn running(settings: &Draft) -> anyhow::Result<Option<ApiClient>> {
+    match connect(settings).await? {
+        Ok(client) => Ok(Some(client)),
+        Err(reason) if reason.is_no_server() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The running server, for commands that need one. Fails if there is none.
 pub(super) async fn server(flags: &Flags) -> anyhow::Result<ApiClient> {
     match discover(flags).await? {

@@ -98,7 +98,10 @@ impl Plan {
     /// Like [`Plan::of`], but first requests unknown sizes from the origins. Sizes that are not received within five seconds stay
     /// unknown.
     pub async fn with_sizes(assets: Vec<Arc<Asset>>, depot: &Depot) -> Self {
-        let unknown: Vec<_> = assets.iter().filter(|asset| depot.known_size(asset).is_none()).cloned().collect();
+        // The length of an unverified blob's file is enough for a plan: `Depot::size` would hash it.
+        let is_unknown =
+            |asset: &&Arc<Asset>| depot.known_size(asset).is_none() && depot.progress(asset).size.is_none();
+        let unknown: Vec<_> = assets.iter().filter(is_unknown).cloned().collect();
         let requests =
             stream::iter(unknown).map(|asset| async move { (asset.name.clone(), depot.size(&asset).await.ok()) });
         let replies =

@@ -140,7 +140,8 @@ pub(super) fn from_body(error: reqwest::Error, source_url: &str, received: u64, 
 /// Whether the peer ended the connection.
 fn broke_off(error: &reqwest::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    let is_broken = |e: &io::Error| matches!(e.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
+    let is_broken =
+        |e: &io::Error| matches!(e.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
     // An outer error may have the kind `Other`.
     causes(error).filter_map(|cause| cause.downcast_ref()).any(is_broken)
         || find::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message)

@@ -66,17 +66,10 @@ fn describe() {
     describe_gauge!("bootdepot_cache_entries", "Blobs in the cache, by state");
     describe_gauge!("bootdepot_cache_limit_bytes", Unit::Bytes, "Size limit of the cache");
     describe_gauge!("bootdepot_cache_free_bytes", Unit::Bytes, "Free bytes on the cache's file system");
-    describe_gauge!(
-        "bootdepot_cache_missing_free_bytes",
-        Unit::Bytes,
-        "Bytes that are missing to min_free on the cache's file system, and that no eviction frees"
-    );
+    describe_gauge!("bootdepot_cache_missing_free_bytes", Unit::Bytes, "Bytes short of min_free after evictions");
     describe_gauge!("bootdepot_cache_writable", "1 while blobs can be added to the cache, else 0");
     describe_gauge!("bootdepot_cache_sealed_entries", "Verified blobs that the kernel has sealed (fs-verity)");
-    describe_gauge!(
-        "bootdepot_cache_seal_supported",
-        "1 if the cache's file system can seal blobs (fs-verity), else 0"
-    );
+    describe_gauge!("bootdepot_cache_seal_supported", "1 if the file system can seal blobs (fs-verity), else 0");
     describe_counter!("bootdepot_cache_seal_failures_total", "Blobs that could not be sealed");
     describe_counter!("bootdepot_evictions_total", "Blobs evicted to free space");
     describe_counter!("bootdepot_scrub_blobs_total", "Blobs verified by scrubs, by result");
