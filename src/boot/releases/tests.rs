@@ -347,7 +347,8 @@ fn record_write_survives_cancellation() {
             let _written = releases.shared.writing.lock().await;
             let written = std::fs::read_to_string(site.record()).is_ok_and(|text| text.contains("\"alone\""));
             // A write that failed is due again.
-            assert_eq!((written, releases.state().unrecorded), (!fails, fails));
+            assert!(written || fails, "the record is on the disk");
+            assert_eq!(releases.state().unrecorded, fails);
         });
     }
 }
