@@ -242,7 +242,7 @@ impl Dir {
             .map_err(CacheError::io("seal", path))
     }
 
-    /// Renames a file. What is in the way and no file is moved aside.
+    /// Renames a file. Anything in the way that is no file is moved aside.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), CacheError> {
         self.fault_point("rename", to)?;
         self.clear(to, Needed::File)?;

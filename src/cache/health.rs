@@ -25,7 +25,7 @@ pub(super) struct Health(Mutex<State>);
 struct State {
     lock: Option<Lock>,
     problem: Option<String>,
-    /// What the disk has too little of, as one sentence.
+    /// The shortage of the disk, as one sentence.
     shortage: Option<String>,
     probed: Option<Instant>,
     logged: Option<Instant>,

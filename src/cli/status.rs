@@ -77,7 +77,7 @@ fn no_server(config: &Config, error: &ClientError, json: bool) -> anyhow::Result
     Ok(ExitCode::FAILURE)
 }
 
-/// What is sealed by the kernel, and why something is not.
+/// How many blobs the kernel has sealed, and why others are not.
 fn seals(seal: &SealView) -> String {
     let sealed = format!("{} of {} sealed", seal.sealed, count(seal.sealed + seal.unsealed, "blob"));
     match &seal.reason {

@@ -658,7 +658,7 @@ fn running_server_checks_with_its_own_secrets() {
     assert_eq!(ports["result"], "ok", "{ports:#}");
     let (status, report) = json(&site, &["--admin-listen", &admin, "--local"]);
     assert_eq!((status, &report["by"]), (1, &"command".into()), "{report:#}");
-    // Settings that the server has not loaded are checked, and told.
+    // Settings that the server has not loaded are checked and reported.
     let gone = Object { key: "okd/initramfs".to_owned(), bytes: objects[0].bytes.clone() };
     let site = site.asset(&gone);
     let (status, report) = json(&site, &["--admin-listen", &admin]);

@@ -216,7 +216,7 @@ fn unreachable_origin_is_503() {
 #[test]
 fn short_reply_is_continued() {
     let (origin, image, site) = rootfs();
-    // The first reply breaks off before its end. What came is kept, and the rest is requested again.
+    // The first reply breaks off before its end. The received bytes are kept, and the rest is requested again.
     origin.times(1, &image.key, Fault::Truncate(1000));
     let server = site.start();
     assert_served(&server, &image);

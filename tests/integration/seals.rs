@@ -17,7 +17,7 @@ const BLOCK: usize = 4096;
 /// The size of each asset in bytes: more than one frame of a response.
 const SIZE: usize = 5 << 20;
 
-/// What is asked for, and how.
+/// The assets, and the URLs that request them.
 const ASSETS: [(&str, &str); 4] = [
     ("first", "http://127.0.0.1:8080/assets/first"),
     ("second", "http://127.0.0.1:8080/assets/second"),

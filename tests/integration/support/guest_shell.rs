@@ -13,7 +13,7 @@ const KERNEL: &str = "tests/.cache/tools/kernel";
 /// In the order in which they need each other.
 const MODULES: [&str; 6] =
     ["virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk"];
-/// What the shell prints when it takes commands.
+/// The prompt of the shell.
 const READY: &str = "the shell is ready";
 
 /// Runs each line that is typed, and prints its exit status. Files of programs of this host keep their paths.
