@@ -81,7 +81,7 @@ fn problem(response: &TestResponse) -> Problem {
     problem
 }
 
-/// Finds every name of a check ok, and fails if there is none.
+/// Asserts that a check has results, and that all are ok.
 fn checker() -> Checker {
     Arc::new(|task, progress| {
         Box::pin(async move {

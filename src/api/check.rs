@@ -53,7 +53,7 @@ pub struct FindingView {
     pub what: String,
     /// How it turned out.
     pub result: CheckResult,
-    /// The kind of trouble, the same for all of a kind; null if there is none. If `result` is not `failed`, a warning.
+    /// The kind of problem, a fixed word or two; null without a problem. It is a warning unless `result` is `failed`.
     pub trouble: Option<String>,
     /// The finding.
     pub found: String,

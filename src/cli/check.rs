@@ -85,7 +85,7 @@ impl CheckCommand {
         Ok(report.status())
     }
 
-    /// The running server. `None` if there is none, or if this process is to check.
+    /// The running server. `None` if no server runs, or if this process is to check.
     async fn server(&self) -> anyhow::Result<Option<ApiClient>> {
         if self.local {
             return Ok(None);

@@ -39,7 +39,7 @@ pub(super) async fn discover(flags: &Flags) -> anyhow::Result<Discovery> {
     }
 }
 
-/// The running server of these settings, which must be valid. `None` if there is none.
+/// The running server of these settings, which must be valid. `None` if no server runs.
 pub(super) async fn running(settings: &Draft) -> anyhow::Result<Option<ApiClient>> {
     match connect(settings).await? {
         Ok(client) => Ok(Some(client)),

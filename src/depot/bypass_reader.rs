@@ -115,7 +115,7 @@ impl BypassReader {
         Ok(None)
     }
 
-    /// The shared read, which this joins or begins if there is none.
+    /// The shared read. The first reader begins it, later ones join it.
     fn current(&mut self) -> (Arc<SharedBypass>, ReaderId) {
         let (bypasses, target, wanted) = (&self.bypasses, &self.target, self.wanted);
         let remains = self.unproven.as_ref().map(|unproven| &unproven.remains);

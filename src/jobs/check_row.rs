@@ -21,7 +21,7 @@ pub struct Finding {
     pub what: String,
     /// How it turned out.
     pub result: CheckResult,
-    /// The kind of trouble, in a word or two; the same for all of a kind. A trouble of what has not failed is a warning.
+    /// The kind of problem, a fixed word or two. It is a warning unless the check failed.
     pub trouble: Option<&'static str>,
     /// The finding.
     pub found: String,

@@ -242,7 +242,7 @@ impl Remote {
         self.prefix.as_ref().is_some_and(|prefix| prefix.covers_url(url))
     }
 
-    /// Sends the request to the target that earlier redirects led to. Returns `None` if there is none, or if it has expired:
+    /// Sends the request to the target that earlier redirects led to. Returns `None` without such a target, or if it has expired:
     /// then the redirects are to be followed again. A target that fails is forgotten, so that a retry may find another.
     async fn ask_kept_target(
         &self,

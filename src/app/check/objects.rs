@@ -159,7 +159,7 @@ pub(super) async fn block_list(
     let SourceProbe { size, reads, .. } = probe;
     let reads = Some(reads);
     let remedy = |key: &str| {
-        format!("make the list anew from the right object; if it is the right list, {}", subject.mend_asset(key))
+        format!("make a new list from the right object; if it is the right list, {}", subject.mend_asset(key))
     };
     if let Some(size) = size.filter(|size| *size > LONGEST_LIST) {
         let found = format!("it is {} long, and no list is longer than {}", bytes(size), bytes(LONGEST_LIST));

@@ -184,8 +184,8 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
     text
 }
 
-/// Bytes of what was fetched to its end, and of what was cut short by who cancelled it. What several assets have in common
-/// counts once, as it does in the sums.
+/// The bytes of assets that were fetched in full, and of those that a cancellation cut short. Bytes that several assets share
+/// count once, as they do in the sums.
 fn fetched(job: &JobView, plan: &Plan) -> (u64, u64) {
     let was_here: HashSet<_> = {
         let on_disk = |state| matches!(state, PlannedState::Cached | PlannedState::Unverified);
