@@ -27,7 +27,7 @@ use crate::trust;
 /// How long a success of an origin makes a refusal look like a change that has not reached all servers of the store.
 const RECENT_SUCCESS: Duration = Duration::from_mins(5);
 
-/// All configured origins. A source URL uses the origin with the longest `match` that covers it, or, if there is none, a client
+/// All configured origins. A source URL uses the origin with the longest `match` that covers it, else a client
 /// without credentials. Cheap to clone.
 #[derive(Clone)]
 pub struct Origins {
