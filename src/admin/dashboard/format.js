@@ -186,8 +186,6 @@ const TONES = {
   running: "busy",
   cancelled: "calm",
   queued: "none",
-  // Checks
-  ok: "good",
   // Outcomes
   complete: "good",
   probe: "calm",
@@ -199,7 +197,7 @@ const TONES = {
   "not-found": "calm",
   "no-space": "bad",
   changed: "warn",
-  // Reloads
+  // Checks and reloads
   ok: "good",
   unchanged: "calm",
 };
