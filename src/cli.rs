@@ -4,6 +4,7 @@ pub mod activate;
 mod backend;
 mod batch;
 pub mod boots;
+pub mod bucket;
 pub mod check;
 mod client;
 pub mod completions;
@@ -82,6 +83,8 @@ enum Command {
     Render(render::RenderCommand),
     DhcpConfig(dhcp_config::DhcpConfigCommand),
     Health(health::HealthCommand),
+    // The buckets.
+    Bucket(bucket::BucketCommand),
     // The shell's.
     Completions(completions::CompletionsCommand),
     Man(man::ManCommand),
@@ -119,6 +122,7 @@ impl Cli {
             Command::Render(command) => block_on(command.run()),
             Command::DhcpConfig(command) => block_on(command.run()),
             Command::Health(command) => block_on(command.run()),
+            Command::Bucket(command) => block_on(command.run()),
             Command::Completions(command) => command.run(&mut Self::command()),
             Command::Man(command) => command.run(Self::command()),
         }

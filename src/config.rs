@@ -5,6 +5,7 @@
 //! types. The other rooms do not know this one.
 
 mod access;
+mod bucket_format;
 mod check;
 mod draft;
 mod error;
@@ -47,4 +48,5 @@ pub use schema::schema;
 pub use settings::Config;
 pub use shared::{CatalogText, SharedCatalog, copy_path};
 pub use show::{Effective, Section};
+pub use span::parse_span;
 pub use summary::{Changes, Summary};

@@ -59,6 +59,7 @@
 //! | Which part is too slow, and which source makes no progress? | `depot/pace.rs`, then `depot/lanes.rs` |
 //! | Which bytes of a running fill may be sent, and which parts come first? | `depot/progress.rs`; around the cache, `depot/bypass.rs` |
 //! | How is an object uploaded, and when does it become visible? | `supply/upload.rs`, then `supply/multipart.rs` and `supply/store.rs` |
+//! | How is a bucket set up, and which objects are deleted from it? | `supply/bucket/init.rs` and `supply/bucket/setting.rs`; `supply/bucket/prune.rs` |
 //! | How is a machine's script made? | `boot/facade.rs`, then `boot/script.rs`, `boot/template.rs` and `boot/escape` |
 //! | When does a release go live? | `boot/releases/handle.rs` and `boot/releases/channels.rs` |
 //! | How is the shared catalog polled, and how does a reload replace the configuration? | `app/catalog.rs` and `app/reload.rs` |

@@ -4,6 +4,7 @@
 //! in one pass, and sends them in parts; the object exists only after [`Upload::finish`]. Errors are classified by the
 //! store's code ([`StoreError`]). The room knows no cache and no listener.
 
+pub mod bucket;
 mod capabilities;
 mod condition;
 mod error;

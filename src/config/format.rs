@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub(super) use super::bucket_format::{BucketName, DaysOrOff, Folder};
 use super::size::Size;
 use super::span::Span;
 use super::url_format::without_secrets;
@@ -39,6 +40,7 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<Span>(),
     FormatInfo::of::<Timeout>(),
     FormatInfo::of::<SpanOrOff>(),
+    FormatInfo::of::<DaysOrOff>(),
     FormatInfo::of::<Address>(),
     FormatInfo::of::<AddressOrOff>(),
     FormatInfo::of::<FilePath>(),
@@ -51,6 +53,8 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<CatalogUrl>(),
     FormatInfo::of::<SourcePrefix>(),
     FormatInfo::of::<Endpoint>(),
+    FormatInfo::of::<BucketName>(),
+    FormatInfo::of::<Folder>(),
     FormatInfo::of::<BaseUrl>(),
     FormatInfo::of::<Proxy>(),
     FormatInfo::of::<SecretText>(),

@@ -2,6 +2,7 @@
 //!
 //! `config explain` and the schema print these doc comments, so they address the operator.
 
+mod bucket;
 mod dhcp;
 mod origin;
 mod release;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::bucket::{Bucket, Encryption as BucketEncryption, Purpose};
 pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
 pub(super) use self::origin::{Addressing, Credentials, Origin};
 pub(super) use self::release::Release;
@@ -65,6 +67,9 @@ pub(super) struct Settings {
     /// How to reach a family of source URLs. For each source, the origin with the longest `match` applies; sources that
     /// match no origin are fetched without credentials.
     pub(super) origin: Vec<Origin>,
+    /// One bucket of yours and its wanted settings, for `bootdepot bucket`. The server itself does not use it. If there is none,
+    /// `bootdepot bucket` manages four: `isos`, `binaries`, `temp` and `public`.
+    pub(super) bucket: Vec<Bucket>,
     /// One asset: a name, the digest that its bytes must have, and where to fetch them.
     pub(super) asset: Vec<Asset>,
     /// Assets that go live, are kept and are removed together: a kernel, its initramfs and its root file system.
@@ -96,6 +101,7 @@ impl Default for Settings {
             fill: Fill::default(),
             dhcp: Dhcp::default(),
             origin: Vec::new(),
+            bucket: Vec::new(),
             asset: Vec::new(),
             release: Vec::new(),
             profile: Vec::new(),

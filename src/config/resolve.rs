@@ -1,5 +1,6 @@
 //! Converts the configuration as written into the settings of the rooms.
 
+mod bucket;
 mod dhcp;
 mod roster;
 mod value;
@@ -97,6 +98,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
         admin,
         fill: fill(&raw.fill),
         origins,
+        buckets: raw.bucket.into_iter().map(bucket::plan).collect(),
         timeouts,
         shared: raw.catalog_url.map(|url| SharedCatalog { url: url.value, poll: raw.catalog_poll.value }),
         catalog,

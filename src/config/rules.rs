@@ -1,5 +1,6 @@
 //! Rules between values, which the schema cannot express. Each rule is checked even if other values are invalid.
 
+mod bucket;
 mod dhcp;
 mod element;
 mod release;
@@ -31,6 +32,7 @@ pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
         Err(_) => text.to_owned(),
     }));
     errors.extend(unique(&elements(layers, "template"), "name"));
+    errors.extend(bucket::check(&elements(layers, "bucket")));
     errors.extend(sizes(&assets));
     errors.extend(origins.iter().flat_map(headers));
     errors.extend(tftp_files(layers, &assets));

@@ -18,6 +18,7 @@ use crate::depot::FillSettings;
 use crate::dhcp::{DhcpSettings, NbpTable};
 use crate::http::HttpSettings;
 use crate::origin::{OriginSettings, Timeouts};
+use crate::supply::bucket::BucketPlan;
 use crate::tftp::TftpSettings;
 
 /// The effective settings, one part for each room.
@@ -40,6 +41,8 @@ pub struct Config {
     pub fill: FillSettings,
     /// How origins are reached.
     pub origins: Vec<OriginSettings>,
+    /// The operator's buckets. Empty if the settings name none.
+    pub buckets: Vec<BucketPlan>,
     /// Timeouts of origin requests.
     pub timeouts: Timeouts,
     /// The shared catalog; `None` if there is none.

@@ -93,6 +93,7 @@ impl CatalogText {
                 "include" | "catalog_url" | "catalog_poll" | "catalog_secrets" | "catalog_files" => {
                     "only a node itself says where its settings are"
                 }
+                "bucket" => "only a node itself says which buckets it sets up",
                 "cache" | "http" | "tftp" | "admin" | "fill" | "dhcp" => "each node has its own",
                 // The validation reports unknown tables, with the nearest name.
                 _ => continue,

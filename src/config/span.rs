@@ -11,6 +11,11 @@ pub(super) struct Span(pub(super) Duration);
 /// Units in milliseconds, largest first: the order in which they may follow each other.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
+/// Parses a duration such as `30s`, `1h30m` or `7d`. Fails with a sentence.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    text.parse().map(|Span(span)| span)
+}
+
 impl FromStr for Span {
     type Err = String;
 

@@ -224,6 +224,23 @@ impl Remote {
         }
     }
 
+    /// Returns a URL with which anyone may send a request for an object until it expires. Sends nothing.
+    pub(super) async fn presign_s3(
+        &self,
+        method: &Method,
+        object: Object<'_>,
+        expires: Duration,
+    ) -> Result<String, OriginError> {
+        let label = self.prefix.as_ref().map_or_else(|| format!("s3://{}", object.bucket), SourcePrefix::to_string);
+        let unusable = |reason| OriginError::Settings { origin: label.clone(), reason };
+        let url = self.endpoint.object(object).map_err(unusable)?;
+        let identity = Identity::load(self.credentials.as_ref(), &label).await?;
+        let Some(credential) = identity.credential() else {
+            return Err(unusable("it has no credentials to sign a URL with; set its credentials".to_owned()));
+        };
+        self.endpoint.presign(method, &url, expires, credential).await.map_err(unusable)
+    }
+
     /// Reads from a web server and follows its redirects.
     pub(super) async fn read_http(&self, request: Request<'_>, url: &Url) -> Result<Option<Reply>, OriginError> {
         let label = self.label(request.source);
@@ -351,6 +368,11 @@ impl Remote {
     /// Returns the endpoint of S3 sources, as shown.
     pub(super) fn endpoint(&self) -> &str {
         self.endpoint.shown()
+    }
+
+    /// Returns the region for which S3 requests are signed.
+    pub(super) fn region(&self) -> &str {
+        self.endpoint.region()
     }
 }
 

@@ -1,5 +1,7 @@
 //! S3 requests: an object's URL at an endpoint, and the signature (AWS Signature Version 4).
 
+use std::time::Duration;
+
 use http::Method;
 use http::header::{HeaderMap, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -149,6 +151,22 @@ impl Endpoint {
             .map_err(|e| format!("the request cannot be signed: {e}"))?;
         parts.headers.extend(unsigned);
         Ok(parts.headers)
+    }
+
+    /// Returns `url` with a signature in its query that is valid for `expires` (AWS, "Authenticating Requests: Using Query
+    /// Parameters"). The error completes "the origin … cannot be used:".
+    pub(super) async fn presign(
+        &self,
+        method: &Method,
+        url: &Url,
+        expires: Duration,
+        credential: &Credential,
+    ) -> Result<String, String> {
+        let request = http::Request::builder().method(method).uri(url.as_str()).body(()).map_err(|e| e.to_string())?;
+        let (mut parts, ()) = request.into_parts();
+        let signed = self.signer.sign_request(&Context::new(), &mut parts, Some(credential), Some(expires)).await;
+        signed.map_err(|e| format!("the URL cannot be signed for that long: {e}"))?;
+        Ok(parts.uri.to_string())
     }
 }
 

@@ -15,7 +15,7 @@ use super::error::StoreError;
 use super::object::{CHECKSUM, ObjectHead, ObjectHeaders, Stored};
 use crate::asset::{Digest, SourceUrl};
 use crate::backoff::{Backoff, BackoffPolicy};
-use crate::origin::{BucketClient, Call, CallReply, Origins};
+use crate::origin::{BucketClient, Call, CallReply, OriginError, Origins};
 
 /// The delays between the attempts of a request: about half a minute in all. A store that restarts or throttles gets over it
 /// in this time, and an operator waits for it without concern.
@@ -61,6 +61,23 @@ impl Store {
     /// The endpoint of its server, as shown.
     pub fn endpoint(&self) -> &str {
         self.client.endpoint()
+    }
+
+    /// The region for which requests are signed.
+    pub fn region(&self) -> &str {
+        self.client.region()
+    }
+
+    /// Returns a URL with which anyone may send a request of this method for an object until it expires: the URL is a secret.
+    /// `version`: of this version of it. Sends nothing.
+    pub async fn presign(
+        &self,
+        method: &Method,
+        key: &str,
+        version: Option<&str>,
+        expires: Duration,
+    ) -> Result<String, OriginError> {
+        self.client.presign(method, key, version, expires).await
     }
 
     /// Whether an `[[origin]]` of the settings covers it. If not, requests are not signed.

@@ -27,7 +27,7 @@ fn refusal(status: StatusCode, code: &str) -> HttpResponse {
     http::Response::builder().status(status).body(s3s::Body::from(body)).unwrap()
 }
 
-fn store(server: &S3Server) -> Store {
+pub(in crate::supply) fn store(server: &S3Server) -> Store {
     let settings = OriginSettings {
         prefix: "s3://".parse().unwrap(),
         endpoint: Some(server.endpoint().parse().unwrap()),

@@ -7,6 +7,7 @@ mod api;
 mod architecture;
 mod boot;
 mod boots;
+mod buckets;
 mod check;
 mod commands;
 mod crash;

@@ -1,0 +1,52 @@
+//! `?publicAccessBlock`: AWS refuses policies that let anyone read a bucket unless this allows them.
+
+use serde::Deserialize;
+
+use super::decision::{Decision, document, element, parse};
+
+/// `PublicAccessBlockConfiguration`.
+#[derive(Debug, Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Block {
+    block_public_acls: bool,
+    ignore_public_acls: bool,
+    block_public_policy: bool,
+    restrict_public_buckets: bool,
+}
+
+/// Allows a public policy if one is `wanted` and the server refuses it. Never blocks anything: a bucket that others have opened
+/// is not closed.
+pub(super) fn decide(wanted: bool, found: Option<&str>) -> Result<Decision, String> {
+    let found: Block = found.map_or(Ok(Block::default()), parse)?;
+    if !wanted || !(found.block_public_policy || found.restrict_public_buckets) {
+        return Ok(Decision::Same);
+    }
+    let content = [
+        ("BlockPublicAcls", found.block_public_acls),
+        ("IgnorePublicAcls", found.ignore_public_acls),
+        ("BlockPublicPolicy", false),
+        ("RestrictPublicBuckets", false),
+    ];
+    let content: String = content.iter().map(|(name, value)| element(name, &value.to_string())).collect();
+    Ok(Decision::Write(document("PublicAccessBlockConfiguration", &content)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLOSED: &str = "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true</IgnorePublicAcls>\
+        <BlockPublicPolicy>true</BlockPublicPolicy><RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>";
+
+    #[test]
+    fn public_policy_is_allowed_if_wanted() {
+        let Decision::Write(written) = decide(true, Some(CLOSED)).unwrap() else { panic!("it is closed") };
+        assert!(
+            written.contains("<BlockPublicAcls>true<") && written.contains("<BlockPublicPolicy>false<"),
+            "{written}"
+        );
+        assert_eq!(decide(true, Some(&written)), Ok(Decision::Same));
+        assert_eq!(decide(true, None), Ok(Decision::Same));
+        assert_eq!(decide(false, Some(CLOSED)), Ok(Decision::Same));
+    }
+}
