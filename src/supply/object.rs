@@ -11,6 +11,9 @@ const META: &str = "x-amz-meta-";
 /// The checksum header field.
 pub(super) const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
 
+/// The field that says which checksum the parts of an upload will have.
+pub(super) const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
+
 /// What HEAD says of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectHead {

@@ -133,6 +133,11 @@ impl MotoReply {
         fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// Returns the body.
+    pub(crate) fn body(&self) -> &str {
+        &self.body
+    }
+
     /// Returns the text of an element of the document.
     fn element(&self, name: &str) -> String {
         let after = self.body.split_once(&format!("<{name}>")).map(|(_, after)| after);
