@@ -19,9 +19,7 @@ use super::print;
 use super::usage_error::UsageError;
 use crate::config::{Flags, Inputs, process_environment};
 use crate::origin::Origins;
-use crate::supply::{
-    CatalogTarget, DEFAULT_SCHEME, Labels, Published, Publisher, StateDir, Store, UploadProgress, catalog_text,
-};
+use crate::supply::{CatalogTarget, Labels, Published, Publisher, StateDir, Store, UploadProgress, catalog_text};
 use crate::task::blocking;
 
 /// How often progress is shown.

@@ -1,4 +1,4 @@
-//! What an S3 server supports beyond the requests that all support.
+//! The optional features of an S3 server.
 
 use serde::{Deserialize, Serialize};
 

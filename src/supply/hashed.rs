@@ -1,4 +1,4 @@
-//! What one pass over the bytes of an object gives: its digest, its block list, and the digests of its parts.
+//! The digests of an object from one pass over its bytes: of the whole, of its blocks and of its parts.
 
 use std::fmt::Write as _;
 

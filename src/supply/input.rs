@@ -21,7 +21,7 @@ pub enum Input {
     Stdin,
 }
 
-/// Tells one state of a file from another.
+/// The identity of one state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileIdentity {
     /// Its length in bytes.

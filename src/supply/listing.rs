@@ -20,7 +20,7 @@ pub struct ListedObject {
 pub struct ListPage {
     /// The objects, by key.
     pub objects: Vec<ListedObject>,
-    /// What lies below a delimiter: each prefix once.
+    /// The prefixes up to a delimiter, each once.
     pub prefixes: Vec<String>,
     /// Where the next page begins. `None`: this is the last one.
     pub next: Option<String>,

@@ -70,7 +70,7 @@ pub struct Publication {
     pub name: AssetName,
 }
 
-/// What became of a publication.
+/// The result of a publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     /// The entry for the catalog.

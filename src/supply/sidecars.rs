@@ -10,7 +10,7 @@ use crate::asset::Digest;
 /// The file of a directory that describes the objects in it.
 pub const METADATA_FILE: &str = "metadata.json";
 
-/// What `metadata.json` says of one object.
+/// The entry of one object in `metadata.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ObjectMetadata {
     /// The asset's name.

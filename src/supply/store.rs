@@ -96,7 +96,7 @@ impl Store {
         Ok(Stored::parse(&self.send(call).await?.headers))
     }
 
-    /// What the store says of an object. `None` if it does not exist.
+    /// Returns the metadata of an object. `None` if it does not exist.
     pub async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {
         let mut call = Call::new(Method::HEAD, key);
         call.headers.insert(CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));

@@ -132,7 +132,7 @@ async fn resumed_upload_sends_missing_parts() {
         let digest = crate::asset::Digest::of(&part);
         recorded.push(store.upload_part("big", &id, number, part, digest).await.unwrap());
     }
-    // Of other bytes: it is sent again.
+    // It has other bytes, so it is sent again.
     let other = Bytes::from(vec![7; 8 * MIB]);
     let digest = crate::asset::Digest::of(&other);
     recorded.push(store.upload_part("big", &id, 2, other, digest).await.unwrap());

@@ -39,6 +39,8 @@ struct Front {
     /// Requests with checksum fields are refused.
     refuses_checksums: AtomicBool,
     refused: AtomicUsize,
+    /// Each PUT of the object `x/full.img` is refused with this status and code.
+    refusal: Mutex<Option<(u16, &'static str)>>,
 }
 
 impl UploadServer {
@@ -66,6 +68,14 @@ impl Front {
             let text =
                 "<Error><Code>InvalidArgument</Code><Message>Unsupported header x-amz-checksum</Message></Error>";
             return Ok(Response::builder().status(400).body(Body::from(text.to_owned())).expect("a reply"));
+        }
+        let refusal = *self.refusal.lock().expect("no test panics with it");
+        if request.method() == Method::PUT
+            && request.uri().path().ends_with("/x/full.img")
+            && let Some((status, code)) = refusal
+        {
+            let text = format!("<Error><Code>{code}</Code><Message>refused by the test</Message></Error>");
+            return Ok(Response::builder().status(status).body(Body::from(text)).expect("a reply"));
         }
         let is_part = request.method() == Method::PUT && query.contains("partNumber");
         if request.method() == Method::DELETE && query.contains("uploadId") {
@@ -303,20 +313,31 @@ fn checksums_refused_later_fail_no_publish() {
 }
 
 #[test]
-fn full_store_and_denied_key_are_named() {
+fn refusal_of_store_is_named() {
+    let server = UploadServer::start();
+    let site = server.site();
+    let path = file(&site, "full.img", b"abc");
+    for (status, code, step) in [
+        (403, "QuotaExceeded", "raise the quota"),
+        (507, "XMinioStorageFull", "free space there"),
+        (400, "ExpiredToken", "renew the session token"),
+        (403, "SignatureDoesNotMatch", "check the secret access key"),
+    ] {
+        *server.front.refusal.lock().expect("no test panics with it") = Some((status, code));
+        let errors = fail(&site, &[&path, "--to", &to("x")]);
+        assert!(errors.contains(code) && errors.contains(step), "{errors}");
+    }
+    *server.front.refusal.lock().expect("no test panics with it") = None;
+    succeed(&site, &[&path, "--to", &to("x"), "--verify"]);
+}
+
+#[test]
+fn throttled_publish_is_retried() {
     let origin = FakeOrigin::start();
     let site = TestSite::new(&origin);
     let path = file(&site, "a.img", b"abc");
-    origin.times(1, "x/a.img", Fault::Status(503, "SlowDown"));
-    succeed(&site, &[&path, "--to", &to("x")]);
-    std::fs::write(&path, b"abcd").expect("a file can be written");
-    origin.always("x/b.img", Fault::Status(403, "QuotaExceeded"));
-    let errors = fail(&site, &[&path, "--to", &to("x"), "--name", "b.img"]);
-    assert!(errors.contains("quota"), "{errors}");
-    origin.heal();
-    origin.always("x/b.img", Fault::Status(400, "ExpiredToken"));
-    let errors = fail(&site, &[&path, "--to", &to("x"), "--name", "b.img"]);
-    assert!(errors.contains("ExpiredToken") && errors.contains("renew the session token"), "{errors}");
+    origin.times(2, "x/a.img", Fault::Status(503, "SlowDown"));
+    succeed(&site, &[&path, "--to", &to("x"), "--verify"]);
 }
 
 #[test]

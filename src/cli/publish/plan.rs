@@ -1,4 +1,4 @@
-//! What a `publish` will do, from its command line alone.
+//! The plan of a `publish`, from its command line alone.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use super::args::PublishArgs;
 use crate::asset::{AssetName, SourceTarget, SourceUrl};
 use crate::supply::{Input, KeyScheme, Publication};
 
-/// What will be done.
+/// The files, and where they and their entries go.
 pub(super) struct Plan {
     pub(super) to: Place,
     pub(super) public: Option<Place>,

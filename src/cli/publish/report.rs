@@ -35,7 +35,7 @@ pub(super) struct Item {
     outcome: Option<Outcome>,
 }
 
-/// What became of a file.
+/// The result of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -63,7 +63,7 @@ impl Outcome {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Event<'e> {
-    /// What would be done.
+    /// The plan.
     Plan { files: Vec<PlannedView<'e>>, catalog: Option<String>, release: Option<&'e str>, public: Option<String> },
     /// A file is published.
     Item {
