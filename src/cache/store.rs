@@ -223,9 +223,8 @@ impl Store {
     pub(super) fn open_file(&self, digest: &Digest, serial: u64) -> Option<OpenBlob> {
         let path = self.dir.blob(digest);
         let opened = self.dir.fault_point("open", &path).and_then(|()| Dir::open(&path));
-        let identified = opened.and_then(|file| {
-            Ok((self.identity_of(digest, &file).map_err(CacheError::io("stat", &path))?, file))
-        });
+        let identified =
+            opened.and_then(|file| Ok((self.identity_of(digest, &file).map_err(CacheError::io("stat", &path))?, file)));
         match identified {
             Ok((identity, file)) => return Some(OpenBlob::new(*digest, file, identity)),
             Err(error) if error.is_missing() || error.is_irregular() => self.forget(digest, serial),

@@ -62,9 +62,7 @@ impl UnverifiedBlob {
     pub fn admit(&self, verified: &VerifiedDigest) -> Option<Entry> {
         let is_of_file = *verified.digest() == self.digest && verified.size() == self.size();
         let (known, file) = (self.file.identity(), self.file.file());
-        let is_unchanged = || {
-            self.file.has_its_identity() || self.store.is_changed_by_seal(&self.digest, known, file)
-        };
+        let is_unchanged = || self.file.has_its_identity() || self.store.is_changed_by_seal(&self.digest, known, file);
         if !is_of_file || !is_unchanged() {
             return None;
         }

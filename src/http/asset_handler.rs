@@ -106,7 +106,9 @@ impl AssetHandler<'_> {
             RangeSelection::Whole => {
                 let opening = open(&reader, ByteRange::whole(size), client);
                 match with_stall_timeout(stall_timeout, progress, opening).await {
-                    Ok(bytes) => headers.response(StatusCode::OK, size, Body::range(bytes, transfer, self.depot, client)),
+                    Ok(bytes) => {
+                        headers.response(StatusCode::OK, size, Body::range(bytes, transfer, self.depot, client))
+                    }
                     Err(error) => fail(transfer, &error),
                 }
             }

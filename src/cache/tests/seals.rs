@@ -158,6 +158,21 @@ fn blob_stays_verified_while_sealed() {
 }
 
 #[test]
+fn reader_is_intact_before_sealed_blob_is_hashed() {
+    let temp = tempfile::tempdir().unwrap();
+    let cache = open_with_seals(temp.path(), &FakeSeals::default());
+    let bytes = blob(1, 2_000);
+    let entry = fill(&cache, &bytes).unwrap();
+    let file = fs::File::open(cache.store.dir.blob(&Digest::of(&bytes))).unwrap();
+    for _ in 0..2 {
+        cache.seal_file(&Digest::of(&bytes), &file).unwrap();
+        assert!(!entry.blob().is_unchanged() && cache.is_intact(&entry));
+    }
+    assert_eq!(cache.stats().sealed_entries, 0, "its seal is not recorded before it is hashed");
+    assert!(cache.get(&Digest::of(&bytes)).unwrap().blob().is_unchanged());
+}
+
+#[test]
 fn unverified_blob_is_admitted_while_sealed() {
     let temp = tempfile::tempdir().unwrap();
     let fake = FakeSeals::default();
