@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::sealing::SealChange;
+use super::seal_change::SealChange;
 use crate::asset::Digest;
 use crate::cache::record::{Proof, Record};
 

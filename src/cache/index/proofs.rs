@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::blob::Blob;
-use super::sealing::SealChange;
+use super::seal_change::SealChange;
 use super::{Index, tick};
 use crate::asset::Digest;
 use crate::cache::identity::Identity;
