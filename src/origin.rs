@@ -9,7 +9,6 @@
 //! statuses into one, by the meaning of the S3 code (`error_code`). Files take a shorter path, `file`.
 
 mod answer;
-mod archive;
 mod body;
 mod checksum;
 mod client;
@@ -52,7 +51,6 @@ mod validator;
 mod tests;
 
 pub use answer::Answer;
-pub use archive::Restore;
 pub use body::Body;
 pub use checksum::Checksum;
 pub use denial::Denial;

@@ -10,7 +10,6 @@ use reqwest::{Client, Response};
 use url::Url;
 
 use super::answer::Answer;
-use super::archive;
 use super::body::Body;
 use super::checksum::Checksum;
 use super::error::{OriginError, Unanswered};
@@ -22,7 +21,7 @@ use super::proxy::ProxyChoice;
 use super::reply::Reply;
 use super::request::Request;
 use super::resolver::StaggeredResolver;
-use super::stall::with_timeout;
+use super::storage::Storage;
 use super::validator::Validator;
 use crate::asset::SourceTarget;
 use crate::trust::CertificateRequests;
@@ -30,7 +29,7 @@ use crate::trust::CertificateRequests;
 /// The common parts of all HTTP requests of one read.
 pub(super) struct Exchange<'a> {
     pub(super) client: &'a Client,
-    /// Resolves the host's name. `None` if a proxy may connect to the host.
+    /// Resolves the host's name. `None` if a proxy connects to hosts whose names are resolved here.
     pub(super) resolver: Option<&'a StaggeredResolver>,
     /// The connect timeout.
     pub(super) connect: Duration,
@@ -139,16 +138,12 @@ impl Exchange<'_> {
             };
             return Err(error_status::classify(&refused, status, response.headers(), &document));
         }
-        if let Some((class, restore)) =
-            archive::archived(response.headers()).filter(|_| self.request.method == Method::HEAD)
+        if self.request.method == Method::HEAD
+            && let Some(Storage { class, restore }) =
+                Storage::from_head(response.headers()).filter(Storage::must_be_restored)
         {
-            let answer = Answer::from_code("HEAD");
-            return Err(OriginError::Archived {
-                source_url: self.source_url.to_owned(),
-                class: Some(class),
-                restore,
-                answer,
-            });
+            let (source_url, answer) = (self.source_url.to_owned(), Answer::from_code("HEAD"));
+            return Err(OriginError::Archived { source_url, class: Some(class), restore, answer });
         }
         let head = head::check(&self.request, status, response.headers(), document.actual_object_size);
         let head = head.map_err(|error| match error {
@@ -188,11 +183,16 @@ impl Exchange<'_> {
     /// Reads the body of an error reply, as far as it arrives.
     async fn error_document(&self, response: &mut Response) -> ErrorDocument {
         let mut text = Vec::new();
-        while text.len() < ErrorDocument::MAX_LENGTH {
-            let Ok(Ok(Some(piece))) = with_timeout(self.stall, self.source_url, response.chunk()).await else { break };
-            let room = ErrorDocument::MAX_LENGTH - text.len();
-            text.extend_from_slice(&piece[..piece.len().min(room)]);
-        }
+        let reading = async {
+            while text.len() < ErrorDocument::MAX_LENGTH
+                && let Ok(Some(piece)) = response.chunk().await
+            {
+                let room = ErrorDocument::MAX_LENGTH - text.len();
+                text.extend_from_slice(&piece[..piece.len().min(room)]);
+            }
+        };
+        // One timeout for the whole: the document only explains the status.
+        let _ = tokio::time::timeout(self.stall, reading).await;
         ErrorDocument::parse(response.headers(), &text)
     }
 

@@ -22,6 +22,7 @@ use super::exchange::{Exchange, Sender, host};
 use super::header_fields::HeaderFields;
 use super::kept_target::Target;
 use super::proxy::{self, ProxyChoice};
+use super::remote_text::{MAX_TEXT, one_line};
 use super::reply::Reply;
 use super::request::Request;
 use super::resolver::StaggeredResolver;
@@ -102,18 +103,17 @@ impl Remote {
         let certificate_requests = Arc::default();
         let tls = trust::client_config_noting(trusted, insecure, &certificate_requests)
             .map_err(|error| format!("TLS cannot be set up: {}", trust::describe(&error).1))?;
-        let is_signed =
-            settings.prefix.as_str().starts_with("s3:") && !matches!(settings.credentials, CredentialSource::Anonymous);
+        let is_signed = settings.prefix.is_s3() && !matches!(settings.credentials, CredentialSource::Anonymous);
         let connect = timeouts.connect.min(timeouts.stall);
         let environment = proxy::environment_proxies(environment::variable)?;
         let context = Context::new()
             .with_file_read(TokioFileRead)
-            .with_http_send(ReqwestHttpSend::new(client::for_credentials(tls.clone(), &environment)?))
+            .with_http_send(ReqwestHttpSend::new(client::for_credentials(tls.clone(), &environment.proxies)?))
             .with_env(ProcessEnv);
         let (choice, proxies) = match &settings.proxy {
             Some(url) => (ProxyChoice::Configured(url.clone()), vec![proxy::configured_proxy(url)?]),
-            None if environment.is_empty() => (ProxyChoice::Direct, environment),
-            None => (ProxyChoice::Environment, environment),
+            None if environment.proxies.is_empty() => (ProxyChoice::Direct, Vec::new()),
+            None => (ProxyChoice::Environment { socks: environment.socks }, environment.proxies),
         };
         let resolver = StaggeredResolver::system();
         if let ProxyChoice::Configured(proxy) = &choice
@@ -226,6 +226,10 @@ impl Remote {
             };
             let next =
                 next.map_err(|reason| OriginError::BadReply { source_url: source_url.clone(), reason, source: None })?;
+            if !exchange.request.digest_decides && url.scheme() == "https" && next.scheme() == "http" {
+                let reason = "it redirects from https to http, and no digest protects this object".to_owned();
+                return Err(OriginError::BadReply { source_url, reason, source: None });
+            }
             if !self.may_send_secrets_to(&next) {
                 // Once it has left the `match`, no redirect back restores them.
                 headers.clear();
@@ -304,8 +308,8 @@ impl Remote {
     fn exchange<'a>(&'a self, label: &'a str, source_url: &'a str, request: Request<'a>) -> Exchange<'a> {
         Exchange {
             client: &self.client,
-            // A proxy resolves the host's name, or may reach addresses that we do not.
-            resolver: matches!(self.proxy, ProxyChoice::Direct).then_some(&self.resolver),
+            // Behind a proxy, the race would go to addresses that may be out of reach, or that are not to be contacted.
+            resolver: self.proxy.dials_what_it_resolves().then_some(&self.resolver),
             connect: self.connect,
             stall: self.stall,
             via: &self.proxy,
@@ -343,7 +347,7 @@ fn redirect(response: &Response) -> Option<Result<Url, String>> {
         }
         Some(next) if matches!(next.scheme(), "http" | "https") => Ok(next),
         // Not shown in full: the URL may be signed.
-        Some(next) => Err(format!("it redirects to the scheme {:?}", next.scheme())),
+        Some(next) => Err(format!("it redirects to the scheme {:?}", one_line(next.scheme(), MAX_TEXT))),
         None => Err("it redirects to an invalid URL".to_owned()),
     })
 }
