@@ -24,6 +24,7 @@ mod output;
 mod owner;
 pub mod pin;
 pub mod preload;
+pub mod publish;
 pub mod releases;
 pub mod render;
 pub mod serve;
@@ -75,6 +76,8 @@ enum Command {
     Pin(pin::PinCommand),
     Unpin(unpin::UnpinCommand),
     Evict(evict::EvictCommand),
+    // The buckets.
+    Publish(publish::PublishCommand),
     // Releases, machines and their boots.
     Releases(releases::ReleasesCommand),
     Activate(activate::ActivateCommand),
@@ -115,6 +118,7 @@ impl Cli {
             Command::Pin(command) => block_on(command.run()),
             Command::Unpin(command) => block_on(command.run()),
             Command::Evict(command) => block_on(command.run()),
+            Command::Publish(command) => block_on(command.run()),
             Command::Releases(command) => block_on(command.run()),
             Command::Activate(command) => block_on(command.run()),
             Command::Hosts(command) => block_on(command.run()),

@@ -69,7 +69,8 @@ mod timestamp;
 mod transfer;
 mod transfer_metrics;
 mod transfer_registry;
-mod unverified_blob;
+mod unreadable;
+mod verify_stored;
 
 pub use cache_state::CacheState;
 pub use error::ReadError;

@@ -1,18 +1,33 @@
 //! Bytes on their way into a store: requests to a bucket, and uploads that become visible as a whole.
 //!
 //! [`Store`] sends requests to one bucket and retries them. [`Upload`] takes the bytes of one object as a stream, hashes them
-//! in one pass, and sends them in parts; the object exists only after [`Upload::finish`]. Errors are classified by the
-//! store's code ([`StoreError`]). The room knows no cache and no listener.
+//! in one pass, and sends them in parts; the object exists only after [`Upload::finish`]. [`Publisher`] publishes files with
+//! their sidecars, and [`CatalogTarget`] takes their entries last. Errors are classified by the store's code ([`StoreError`]). The room knows no cache and no listener.
 
 pub mod bucket;
 mod capabilities;
+mod catalog_entry;
+mod catalog_target;
 mod condition;
+mod copy;
+mod document;
 mod error;
+mod existing;
 mod hashed;
+mod input;
+mod journal;
+mod key_scheme;
+mod list;
 mod listing;
 mod multipart;
 mod object;
+mod part;
 mod part_plan;
+mod probe;
+mod publish_error;
+mod publisher;
+mod sidecars;
+mod state_dir;
 mod store;
 mod upload;
 mod xml;
@@ -21,12 +36,21 @@ mod xml;
 mod tests;
 
 pub use capabilities::Capabilities;
+pub use catalog_entry::{CatalogEntry, MergeError, catalog_text, merge_catalog};
+pub use catalog_target::{CatalogTarget, CatalogTargetError};
 pub use condition::Condition;
+pub use document::DocumentError;
 pub use error::StoreError;
 pub use hashed::Hashed;
+pub use input::{Input, InputError};
+pub use key_scheme::{DEFAULT_SCHEME, KeyScheme, KeySchemeError};
 pub use listing::{ListPage, ListedObject};
-pub use multipart::{CompletedPart, ListedPart, PendingUpload};
 pub use object::{ObjectHead, ObjectHeaders, Stored};
+pub use part::{CompletedPart, ListedPart, PendingUpload};
 pub use part_plan::PartPlan;
+pub use publish_error::PublishError;
+pub use publisher::{Labels, Publication, Published, Publisher};
+pub use sidecars::{METADATA_FILE, ObjectMetadata, sha256_line};
+pub use state_dir::StateDir;
 pub use store::Store;
 pub use upload::{Multipart, PartRecord, Upload, UploadProgress};

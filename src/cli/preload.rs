@@ -1,6 +1,6 @@
 //! `bootdepot preload`: fetches assets into the cache before machines request them.
 
-mod bars;
+pub(in crate::cli) mod bars;
 mod report;
 mod text;
 

@@ -126,7 +126,7 @@ impl Endpoint {
     }
 
     /// Returns `fields` with the header fields that sign a request of `url`. Signs only the host and fields whose name begins
-    /// with `x-amz-`, which must be signed: a proxy may change others, and P2P daemons request other ranges. Of a request with a
+    /// with `x-amz-`, which must be signed: a proxy may change others, and P2P daemons request other ranges. For a request with a
     /// body it also signs the fields that describe the body, and its digest `body` (`None`: no body). The error completes "the origin … cannot be used:".
     pub(super) async fn sign(
         &self,

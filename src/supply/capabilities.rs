@@ -1,4 +1,4 @@
-//! What an S3 server supports beyond the requests that all support.
+//! The optional features of an S3 server.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 pub struct Capabilities {
     /// Keeps `x-amz-checksum-sha256` and says it to HEAD.
     pub checksums: bool,
-    /// Takes `If-None-Match: *` and `If-Match` with PUT, and refuses the request if they do not hold.
-    pub conditions: bool,
+    /// Refuses a PUT with `If-None-Match: *` if the object exists.
+    pub if_absent: bool,
+    /// Refuses a PUT with `If-Match` if the object has another `ETag`.
+    pub if_matches: bool,
 }
 
 impl Capabilities {
     /// Those of a server that nothing is known of: no optional field is sent.
-    pub const UNKNOWN: Self = Self { checksums: false, conditions: false };
+    pub const UNKNOWN: Self = Self { checksums: false, if_absent: false, if_matches: false };
     /// Those of AWS.
-    pub const ALL: Self = Self { checksums: true, conditions: true };
+    pub const ALL: Self = Self { checksums: true, if_absent: true, if_matches: true };
 }

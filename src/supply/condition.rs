@@ -3,7 +3,7 @@
 use http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 /// A condition of a write. A server that does not support conditions ignores or refuses them, so they are sent only where
-/// [`Capabilities::conditions`](super::Capabilities::conditions) is set.
+/// [`Capabilities`](super::Capabilities) say so.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Condition {
     /// Replaces what is there.

@@ -170,6 +170,15 @@ impl StoreError {
     pub fn is_not_supported(&self) -> bool {
         matches!(self, Self::NotSupported { .. })
     }
+
+    /// Whether the server refuses the request for its form, such as for a header field that it does not know.
+    pub(super) fn refuses_form(&self) -> bool {
+        matches!(self, Self::NotSupported { .. })
+            || matches!(
+                self.code(),
+                "InvalidRequest" | "InvalidArgument" | "InvalidDigest" | "UnsupportedArgument" | "400"
+            )
+    }
 }
 
 #[cfg(test)]
@@ -205,5 +214,11 @@ mod tests {
         assert!(error.is_transient());
         assert_eq!(error.to_string(), "the connection for s3://b/k failed: broken pipe");
         assert!(!of("AccessDenied", status(403)).is_transient());
+    }
+    #[test]
+    fn refused_form_is_recognized() {
+        assert!(of("InvalidArgument", status(400)).refuses_form());
+        assert!(of("NotImplemented", status(501)).refuses_form());
+        assert!(!of("AccessDenied", status(403)).refuses_form());
     }
 }

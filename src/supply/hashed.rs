@@ -1,11 +1,11 @@
-//! What one pass over the bytes of an object gives: its digest, its block list, and the digests of its parts.
+//! The digests of an object from one pass over its bytes: of the whole, of its blocks and of its parts.
 
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 
-use super::part_plan::BLOCK;
-use crate::asset::Digest;
+use super::part_plan::{BLOCK, PartPlan};
+use crate::asset::{Digest, Verifier};
 
 /// Digests of an object that was read once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,66 @@ impl Hashed {
     }
 }
 
+/// Hashes bytes in order as an [`Upload`](super::Upload) does, without sending them.
+pub(super) struct Hasher {
+    plan: PartPlan,
+    in_parts: bool,
+    whole: Verifier,
+    block: Verifier,
+    part: Verifier,
+    blocks: Vec<Digest>,
+    parts: Vec<Digest>,
+}
+
+impl Hasher {
+    /// A hasher for an object of `size` bytes, if known, in the parts of `plan`.
+    pub(super) fn new(plan: PartPlan, size: Option<u64>) -> Self {
+        Self {
+            plan,
+            in_parts: size.is_none_or(|size| size > plan.first()),
+            whole: Verifier::new(),
+            block: Verifier::new(),
+            part: Verifier::new(),
+            blocks: Vec::new(),
+            parts: Vec::new(),
+        }
+    }
+
+    /// Hashes the next bytes.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.whole.update(bytes);
+        cut(bytes, BLOCK, &mut self.block, &mut self.blocks);
+        if self.in_parts {
+            let number = u32::try_from(self.parts.len()).unwrap_or(u32::MAX).saturating_add(1);
+            let size = self.plan.part_size(number).unwrap_or(u64::MAX);
+            cut(bytes, size, &mut self.part, &mut self.parts);
+        }
+    }
+
+    /// The digests.
+    pub(super) fn finish(mut self) -> Hashed {
+        for (last, digests) in [(&self.block, &mut self.blocks), (&self.part, &mut self.parts)] {
+            if last.length() > 0 {
+                digests.push(last.digest());
+            }
+        }
+        Hashed { size: self.whole.length(), digest: self.whole.digest(), blocks: self.blocks, parts: self.parts }
+    }
+}
+
+/// Hashes bytes in pieces of `size`.
+fn cut(mut bytes: &[u8], size: u64, verifier: &mut Verifier, digests: &mut Vec<Digest>) {
+    while !bytes.is_empty() {
+        let left = usize::try_from(size - verifier.length()).unwrap_or(usize::MAX);
+        let (now, later) = bytes.split_at(bytes.len().min(left));
+        verifier.update(now);
+        bytes = later;
+        if verifier.length() == size {
+            digests.push(std::mem::take(verifier).digest());
+        }
+    }
+}
+
 /// The digest of each block of `bytes`, which begin at a block.
 pub(super) fn blocks(bytes: &[u8]) -> Vec<Digest> {
     // A block has 4 MiB, which every usize holds.
@@ -86,6 +146,19 @@ mod tests {
         let empty = Hashed::of(b"");
         let text = empty.block_list();
         assert_eq!(BlockList::parse(text.as_bytes(), &Digest::of(text.as_bytes()), &empty.digest).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn hasher_cuts_blocks_and_parts() {
+        let bytes: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).take(21 << 20).collect();
+        for length in [0, 1, 8 << 20, 21 << 20] {
+            let bytes = &bytes[..length];
+            let mut hasher = Hasher::new(PartPlan::new(Some(length as u64)).unwrap(), Some(length as u64));
+            bytes.chunks(1_000_003).for_each(|piece| hasher.update(piece));
+            let hashed = hasher.finish();
+            let parts: Vec<_> = bytes.chunks(8 << 20).filter(|_| length > 8 << 20).map(Digest::of).collect();
+            assert_eq!(hashed, Hashed { parts, ..Hashed::of(bytes) }, "{length}");
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{ETAG, HeaderName, HeaderValue};
+use http::header::{ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 use super::condition::Condition;
 use super::error::StoreError;
-use super::object::{ObjectHeaders, Stored};
+use super::object::{ALGORITHM, ObjectHeaders, Stored};
+use super::part::{CompletedPart, ListedPart, PendingUpload};
 use super::store::Store;
 use super::xml::{self, Initiated, ListParts, ListUploads};
 use crate::asset::Digest;
@@ -16,46 +17,6 @@ use crate::origin::Call;
 
 /// How long a store may take to put the parts together: some copy all bytes.
 const COMPLETE_TIMEOUT: Duration = Duration::from_mins(30);
-
-/// The field that says which checksum the parts of an upload will have.
-const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
-
-/// A part that a store has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedPart {
-    /// Its number, from 1.
-    pub number: u32,
-    /// Its length in bytes.
-    pub size: u64,
-    /// Its `ETag`, quotes included.
-    pub etag: String,
-    /// Its SHA-256, if the server keeps it.
-    pub digest: Option<Digest>,
-}
-
-/// A part that was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompletedPart {
-    /// Its number, from 1.
-    pub number: u32,
-    /// The `ETag` that the store gave it, quotes included.
-    pub etag: String,
-    /// Its SHA-256.
-    pub digest: Digest,
-    /// Its length in bytes.
-    pub size: u64,
-}
-
-/// An upload that is neither completed nor aborted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingUpload {
-    /// The key of the object that it will become.
-    pub key: String,
-    /// Its ID.
-    pub upload_id: String,
-    /// When it began (RFC 3339), as written.
-    pub initiated: Option<String>,
-}
 
 impl Store {
     /// Begins an upload in parts, and returns its ID.
@@ -130,7 +91,15 @@ impl Store {
         let call = Call { body, answer_timeout: COMPLETE_TIMEOUT, ..Call::new(Method::POST, key) };
         let mut call = call.query("uploadId", upload_id);
         self.add_condition(condition, &mut call.headers);
-        let reply = self.send(call).await?;
+        let reply = match self.send(call.clone()).await {
+            // Some servers take conditions with PUT only.
+            Err(error) if error.refuses_form() && *condition != Condition::Always => {
+                call.headers.remove(IF_MATCH);
+                call.headers.remove(IF_NONE_MATCH);
+                self.send(call).await?
+            }
+            reply => reply?,
+        };
         Ok(Stored::parse(&reply.headers))
     }
 

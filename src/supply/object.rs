@@ -11,7 +11,10 @@ const META: &str = "x-amz-meta-";
 /// The checksum header field.
 pub(super) const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
 
-/// What HEAD says of an object.
+/// The field that says which checksum the parts of an upload will have.
+pub(super) const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
+
+/// The metadata of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectHead {
     /// Its length in bytes.
@@ -37,7 +40,7 @@ pub struct ObjectHeaders {
     pub metadata: Vec<(String, String)>,
 }
 
-/// What a store says of an object that it has stored.
+/// The reply to a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// Its `ETag`, quotes included.

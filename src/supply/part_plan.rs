@@ -13,7 +13,7 @@ const USUAL: u64 = 2 * BLOCK;
 /// The largest part: 5 GiB ("Amazon S3 multipart upload limits").
 const LARGEST: u64 = 5 << 30;
 
-/// Of a stream of unknown length, the parts up to this number have the usual size (39 GiB in all).
+/// In a stream of unknown length, the parts up to this number have the usual size (39 GiB in all).
 const STEADY: u32 = 5_000;
 
 /// Above [`STEADY`], the parts double after each so many.

@@ -1,5 +1,7 @@
 //! One bucket: its objects, and any other request to it. Requests that may succeed later are retried.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,7 +14,7 @@ use tracing::debug;
 use super::capabilities::Capabilities;
 use super::condition::Condition;
 use super::error::StoreError;
-use super::object::{CHECKSUM, ObjectHead, ObjectHeaders, Stored};
+use super::object::{ALGORITHM, CHECKSUM, ObjectHead, ObjectHeaders, Stored};
 use crate::asset::{Digest, SourceUrl};
 use crate::backoff::{Backoff, BackoffPolicy};
 use crate::origin::{BucketClient, Call, CallReply, OriginError, Origins};
@@ -33,13 +35,16 @@ const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode")
 pub struct Store {
     client: BucketClient,
     capabilities: Capabilities,
+    /// Whether the server has refused a request for its checksum fields. Then no more are sent.
+    refuses_checksums: Arc<AtomicBool>,
 }
 
 impl Store {
     /// The bucket of `source`, with the settings of the origin that covers it. No optional header field is sent until
     /// [`Store::with_capabilities`]. `None` if `source` is not in S3.
     pub fn of(origins: &Origins, source: &SourceUrl) -> Option<Self> {
-        Some(Self { client: origins.bucket_of(source)?, capabilities: Capabilities::UNKNOWN })
+        let client = origins.bucket_of(source)?;
+        Some(Self { client, capabilities: Capabilities::UNKNOWN, refuses_checksums: Arc::default() })
     }
 
     /// The same with the header fields that its server takes.
@@ -50,7 +55,8 @@ impl Store {
 
     /// The header fields that its server takes, as far as is known.
     pub fn capabilities(&self) -> Capabilities {
-        self.capabilities
+        let checksums = self.capabilities.checksums && !self.refuses_checksums.load(Ordering::Relaxed);
+        Capabilities { checksums, ..self.capabilities }
     }
 
     /// The bucket's name.
@@ -107,7 +113,7 @@ impl Store {
         Ok(Stored::parse(&self.send(call).await?.headers))
     }
 
-    /// What the store says of an object. `None` if it does not exist.
+    /// Returns the metadata of an object. `None` if it does not exist.
     pub async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {
         let mut call = Call::new(Method::HEAD, key);
         call.headers.insert(CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));
@@ -164,7 +170,8 @@ impl Store {
     }
 
     /// Sends a request, and again after a failure that may pass.
-    pub(super) async fn send(&self, call: Call) -> Result<CallReply, StoreError> {
+    /// A request that is refused for its checksum fields is sent again without them.
+    pub(super) async fn send(&self, mut call: Call) -> Result<CallReply, StoreError> {
         let mut backoff = Backoff::new(RETRY);
         loop {
             let failed = match self.client.call(&call).await {
@@ -174,6 +181,14 @@ impl Store {
             let asked = failed.error.retry_after().unwrap_or_default();
             let limit = failed.error.retry_limit().unwrap_or(RETRIES);
             let error = StoreError::new(&self.url(&call.key), failed);
+            let has_checksum = [CHECKSUM, ALGORITHM].iter().any(|field| call.headers.contains_key(field));
+            if has_checksum && error.refuses_form() {
+                call.headers.remove(CHECKSUM);
+                call.headers.remove(ALGORITHM);
+                debug!(url = self.url(&call.key), %error, "checksum fields refused");
+                self.refuses_checksums.store(true, Ordering::Relaxed);
+                continue;
+            }
             if !error.is_transient() || backoff.failures() >= limit {
                 return Err(error);
             }
@@ -194,9 +209,14 @@ impl Store {
         headers.add_to(fields).map_err(bad)
     }
 
-    /// Adds a condition, if the server takes conditions.
+    /// Adds a condition, if the server takes it.
     pub(super) fn add_condition(&self, condition: &Condition, fields: &mut HeaderMap) {
-        if self.capabilities.conditions {
+        let is_supported = match condition {
+            Condition::Always => return,
+            Condition::Absent => self.capabilities.if_absent,
+            Condition::Matches(_) => self.capabilities.if_matches,
+        };
+        if is_supported {
             condition.add_to(fields);
         }
     }
@@ -204,7 +224,7 @@ impl Store {
     /// Adds the checksum of a body, if the server keeps checksums.
     pub(super) fn add_checksum(&self, digest: &Digest, fields: &mut HeaderMap) {
         // Base64 is a valid value.
-        if self.capabilities.checksums
+        if self.capabilities().checksums
             && let Ok(value) = HeaderValue::try_from(digest.to_base64())
         {
             fields.insert(CHECKSUM, value);

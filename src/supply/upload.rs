@@ -11,8 +11,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::condition::Condition;
 use super::error::StoreError;
 use super::hashed::{self, Hashed};
-use super::multipart::{CompletedPart, ListedPart};
 use super::object::{ObjectHeaders, Stored};
+use super::part::{CompletedPart, ListedPart};
 use super::part_plan::PartPlan;
 use super::store::Store;
 use crate::asset::{Digest, Verifier};
@@ -93,7 +93,8 @@ impl UploadProgress {
         self.sent.load(Ordering::Relaxed)
     }
 
-    fn note(&self, size: u64, was_sent: bool) {
+    /// Counts bytes that the store has.
+    pub(super) fn note(&self, size: u64, was_sent: bool) {
         self.stored.fetch_add(size, Ordering::Relaxed);
         if was_sent {
             self.sent.fetch_add(size, Ordering::Relaxed);
@@ -140,6 +141,12 @@ impl Upload {
     #[must_use]
     pub fn with_record(self, record: PartRecord) -> Self {
         Self { record: Some(record), ..self }
+    }
+
+    /// The same with a progress that its owner watches from before.
+    #[must_use]
+    pub fn with_progress(self, progress: UploadProgress) -> Self {
+        Self { progress, ..self }
     }
 
     /// A handle to its progress.
@@ -190,11 +197,19 @@ impl Upload {
         Ok(self.sealed.insert(hashed))
     }
 
-    /// Makes the object visible, if `condition` holds.
-    pub async fn finish(mut self, condition: &Condition) -> Result<(Stored, Hashed), StoreError> {
+    /// Makes the object visible, if `condition` holds. Fails with the upload, to be finished again or aborted.
+    pub async fn finish(mut self, condition: &Condition) -> Result<(Stored, Hashed), (StoreError, Self)> {
+        match self.try_finish(condition).await {
+            Ok(done) => Ok(done),
+            Err(error) => Err((error, self)),
+        }
+    }
+
+    async fn try_finish(&mut self, condition: &Condition) -> Result<(Stored, Hashed), StoreError> {
         let hashed = self.seal().await?.clone();
         let Some(multipart) = &self.multipart else {
             let body = self.buffer.split().freeze();
+            self.buffer = BytesMut::from(body.clone());
             let mut headers = self.headers.clone();
             if headers.metadata.iter().all(|(name, _)| name != "sha256") {
                 headers.metadata.push(("sha256".to_owned(), hashed.digest.to_string()));

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::StoreError;
 use super::listing::{ListPage, ListedObject};
-use super::multipart::{CompletedPart, ListedPart, PendingUpload};
+use super::part::{CompletedPart, ListedPart, PendingUpload};
 use crate::asset::Digest;
 
 /// Parses the body of a reply about `url`.
@@ -71,6 +71,16 @@ impl ListObjects {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Initiated {
     pub(super) upload_id: String,
+}
+
+/// `CopyPartResult`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CopyResult {
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+    #[serde(rename = "ChecksumSHA256", default)]
+    pub(super) checksum: Option<String>,
 }
 
 /// `ListPartsResult`.

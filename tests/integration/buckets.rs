@@ -95,19 +95,19 @@ fn second_init_finds_everything_done() {
         assert!(steps(&first).contains(&format!("lab-{setting} changed")), "{setting}: {first:#}");
     }
 
-    let text = moto.send("GET", "/lab-isos?lifecycle", &[], b"").text().to_owned();
+    let text = moto.send("GET", "/lab-isos?lifecycle", &[], b"").body().to_owned();
     for wanted in ["<ID>logs</ID>", "logs/", "bootdepot-archive", "GLACIER_IR", "bootdepot-abort-uploads"] {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
-    let policy = moto.send("GET", "/lab-public?policy", &[], b"").text().to_owned();
+    let policy = moto.send("GET", "/lab-public?policy", &[], b"").body().to_owned();
     assert!(policy.contains("\"ops\"") && policy.contains("bootdepot-public-read"), "{policy}");
-    assert!(moto.send("GET", "/lab-isos?versioning", &[], b"").text().contains("Enabled"));
-    assert!(moto.send("GET", "/lab-isos?encryption", &[], b"").text().contains("AES256"));
+    assert!(moto.send("GET", "/lab-isos?versioning", &[], b"").body().contains("Enabled"));
+    assert!(moto.send("GET", "/lab-isos?encryption", &[], b"").body().contains("AES256"));
 
     let (status, second) = json(&site, &["init"]);
     assert_eq!(status, Some(0), "{second:#}");
     assert!(steps(&second).iter().all(|step| step.ends_with(" same")), "{second:#}");
-    assert_eq!(moto.send("GET", "/lab-isos?lifecycle", &[], b"").text(), text);
+    assert_eq!(moto.send("GET", "/lab-isos?lifecycle", &[], b"").body(), text);
     let output = run(&site, &["init", "lab-isos"]);
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(table.ends_with("0 settings written\n"), "{table}");

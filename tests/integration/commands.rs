@@ -422,9 +422,10 @@ fn help_lists_statuses_and_examples() {
     assert!(
         all.contains("Exit status: 0 done, 1 failed, 2 wrong usage or settings.") && all.contains("BOOTDEPOT_TOKEN")
     );
-    for command in
-        ["check", "preload", "list", "status", "verify", "pin", "unpin", "evict", "boots", "render", "activate"]
-    {
+    for command in [
+        "check", "preload", "publish", "list", "status", "verify", "pin", "unpin", "evict", "boots", "render",
+        "activate",
+    ] {
         let one = help(&[command, "--help"]);
         assert!(one.contains(&format!("Examples:\n  bootdepot {command}")), "{one}");
         assert!(all.contains(&format!("\n  {command} ")), "{all}");

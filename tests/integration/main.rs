@@ -23,6 +23,7 @@ mod monitoring;
 mod moto;
 mod origins;
 mod preload;
+mod publish;
 mod releases;
 mod reload;
 mod schema;

@@ -29,7 +29,7 @@ pub const SECRET_KEY: &str = "not-a-secret";
 pub struct S3Server {
     address: SocketAddr,
     files: FileSystem,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl S3Server {
@@ -60,12 +60,18 @@ impl S3Server {
                 });
             }
         });
-        Ok(Self { address, files, _root: root })
+        Ok(Self { address, files, root })
     }
 
     /// Returns the value for an origin's `endpoint` setting.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Returns the bytes of an object in the bucket.
+    pub fn get(&self, key: &str) -> io::Result<Bytes> {
+        let path = self.root.path().join(BUCKET).join(key);
+        std::fs::read(path).map(Bytes::from)
     }
 
     /// Stores an object in the bucket. Replaces an existing one.

@@ -18,7 +18,7 @@ const SAID: usize = 24;
 const SAID_OF_ALL: usize = 72;
 
 /// The bars.
-pub(super) struct Bars {
+pub(in crate::cli) struct Bars {
     all: MultiProgress,
     total: ProgressBar,
     items: HashMap<String, ProgressBar>,
@@ -50,7 +50,7 @@ impl Widths {
 
 impl Bars {
     /// No bars yet, on standard error.
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         Self::on(ProgressDrawTarget::stderr_with_hz(8), columns())
     }
 
@@ -62,7 +62,7 @@ impl Bars {
     }
 
     /// Shows how far the job is.
-    pub(super) fn show(&mut self, job: &JobView) {
+    pub(in crate::cli) fn show(&mut self, job: &JobView) {
         let running: Vec<_> = job.items.iter().filter(|item| item.state == ItemState::Running).take(MOST).collect();
         self.items.retain(|name, bar| {
             let stays = running.iter().any(|item| item.name == *name);
@@ -99,13 +99,13 @@ impl Bars {
     }
 
     /// Prints a line above the bars.
-    pub(super) fn say(&self, line: &str) {
+    pub(in crate::cli) fn say(&self, line: &str) {
         // A closed standard error is no failure.
         let _ = self.all.println(line);
     }
 
     /// Takes all bars away.
-    pub(super) fn close(&self) {
+    pub(in crate::cli) fn close(&self) {
         // As above.
         let _ = self.all.clear();
     }

@@ -133,8 +133,8 @@ impl MotoReply {
         fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Returns the document.
-    pub(crate) fn text(&self) -> &str {
+    /// Returns the body.
+    pub(crate) fn body(&self) -> &str {
         &self.body
     }
 
