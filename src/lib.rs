@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one subject. Imports go one way: each room is used only by the rooms to its right.
 //!
-//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, trust, units} ← {durable_file, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, trust, units} ← {durable_file, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs, supply} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | contents |
 //! |---|---|
@@ -35,6 +35,7 @@
 //! | [`http`] | the HTTP server: asset responses, ranges, conditional requests |
 //! | [`dhcp`] | the proxyDHCP server: which firmware gets which network boot program |
 //! | [`jobs`] | long-running work ordered by operators: preload, verify, scrub, check, and its progress |
+//! | [`supply`] | bytes on their way into a store: what upstreams publish, and proofs of it |
 //! | [`api`] | the JSON types of the admin API, made from the types of the rooms above |
 //! | [`admin`] | the admin listener: API, dashboard, metrics and health checks |
 //! | [`config`] | the configuration file and its layers, validated as a whole |
@@ -107,6 +108,7 @@ pub mod rate_limit;
 pub mod secret;
 pub mod sockets;
 mod span;
+pub mod supply;
 pub mod task;
 pub mod telemetry;
 pub mod tftp;

@@ -26,7 +26,7 @@ const ROWS: [&[&str]; 13] = [
     &["catalog", "origin", "cache"],
     &["depot"],
     &["boot"],
-    &["tftp", "http", "dhcp", "jobs"],
+    &["tftp", "http", "dhcp", "jobs", "supply"],
     &["api"],
     &["admin"],
     &["config", "telemetry"],
