@@ -129,7 +129,8 @@ pub struct ItemView {
     pub size: Option<u64>,
     /// Why it failed.
     pub error: Option<String>,
-    /// Whether its cached copy was corrupt or gone, so that it is fetched again. Only for a preload with `verify`.
+    /// Whether its copy on the disk was corrupt, unreadable or gone, so that it is fetched again. Only for a preload of an
+    /// unverified copy, or with `verify`.
     #[serde(default)]
     pub rotted: bool,
 }

@@ -113,10 +113,30 @@ impl CacheError {
         matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::InvalidInput)
     }
 
+    /// Whether a file ended too early.
+    pub(super) fn is_short(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::UnexpectedEof)
+    }
+
+    /// Whether the disk cannot read a block (`EIO`), or a file system with checksums found it corrupt (`EUCLEAN`).
+    pub(super) fn is_of_block(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if is_of_block(error))
+    }
+
     /// Whether the file or one of its parent directories does not exist.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
     }
+}
+
+/// Whether an error of reading an open file is about that file: a bad block, an early end, or a handle that the server of a
+/// network file system does not know any more.
+pub(super) fn is_of_file(error: &io::Error) -> bool {
+    is_of_block(error) || error.kind() == io::ErrorKind::UnexpectedEof || error.raw_os_error() == Some(libc::ESTALE)
+}
+
+fn is_of_block(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use rustix::io::ReadWriteFlags;
 use tracing::{debug, warn};
 
 use super::dir::Dir;
+use super::error::is_of_file;
 use super::identity::Identity;
 use super::record::Proof;
 use super::{Cache, CacheError, Entry};
@@ -170,12 +171,12 @@ impl Cache {
                 self.store.forget(digest, serial);
                 ScrubOutcome::Missing
             }
-            Err(error) if is_short(&error) => {
+            Err(error) if error.is_short() => {
                 self.discard(digest, serial, ScrubOutcome::Corrupt, "its file is too short")
             }
             // If writing fails too, the whole disk has failed. Its blobs may be good when it works again, and must not be
             // discarded one by one.
-            Err(error) if is_unreadable(&error) && self.store.probe().is_ok() => {
+            Err(error) if error.is_of_block() && self.store.probe().is_ok() => {
                 self.discard(digest, serial, ScrubOutcome::Unreadable, &error_chain(&error).to_string())
             }
             Err(error) => {
@@ -203,27 +204,6 @@ impl Cache {
 /// A blob is due if it was last hashed at this time or earlier.
 fn before(interval: Duration) -> SystemTime {
     SystemTime::now().checked_sub(interval).unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-/// Whether a file ended too early.
-fn is_short(error: &CacheError) -> bool {
-    matches!(error, CacheError::Io { error, .. } if error.kind() == io::ErrorKind::UnexpectedEof)
-}
-
-/// Whether an error means that the disk cannot read a block, or that a file system with checksums found it corrupt, rather
-/// than a failure of the system.
-fn is_unreadable(error: &CacheError) -> bool {
-    matches!(error, CacheError::Io { error, .. } if is_of_block(error))
-}
-
-fn is_of_block(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN))
-}
-
-/// Whether an error of reading an open file is about that file: a bad block, an early end, or a handle that the server of a
-/// network file system does not know any more.
-fn is_of_file(error: &io::Error) -> bool {
-    is_of_block(error) || error.kind() == io::ErrorKind::UnexpectedEof || error.raw_os_error() == Some(libc::ESTALE)
 }
 
 /// Hashes a file that should be `size` bytes long. `None` if `pace` stops it. Leaves the page cache as it was: pages that

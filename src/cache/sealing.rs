@@ -27,13 +27,7 @@ impl Cache {
     pub fn seal_loop(&self) {
         let queue = self.store.sealer.queue();
         while let Some(request) = queue.wait_due() {
-            self.seal(request, &mut |worked, _| {
-                if queue.is_closed() {
-                    return ControlFlow::Break(());
-                }
-                std::thread::sleep(worked * REST);
-                ControlFlow::Continue(())
-            });
+            self.seal(request, &mut |worked, _| queue.rest(worked * REST));
         }
     }
 

@@ -227,12 +227,13 @@ impl Store {
             Ok((identity, file)) => return Some(OpenBlob::new(*digest, file, identity)),
             Err(error) if error.is_missing() || error.is_irregular() => self.forget(digest, serial),
             Err(error) => {
-                // One that was changed since, for example by a restore as another user, is fetched again.
-                let changed = Identity::at(&path).is_ok_and(|found| !self.index().is_proven(digest, &found));
-                if changed {
+                let error = self.mark_failed(error);
+                // One that was changed since, for example by a restore as another user, is fetched again. So is one that
+                // the disk cannot open, if only this file is bad.
+                let is_changed = Identity::at(&path).is_ok_and(|found| !self.index().is_proven(digest, &found));
+                if is_changed || (error.is_of_block() && self.health.problem().is_none()) {
                     self.revoke(digest, |found, _| found == serial);
                 }
-                self.mark_failed(error);
             }
         }
         None
@@ -383,9 +384,14 @@ impl Store {
         let Some(size) = self.remove_from_index(digest, serial) else { return false };
         let mut was_cached = true;
         if self.health.is_locked() {
+            // Whatever has its name after a power loss is not verified.
+            self.records.add(Record { digest: *digest, used: SystemTime::now(), proof: None });
             let ready = self.dir.make_dir(&self.dir.quarantine());
             match ready.and_then(|()| self.dir.rename(&self.dir.blob(digest), &self.dir.quarantined(digest))) {
                 Ok(()) => {
+                    if let Err(error) = self.dir.sync_dir(&self.dir.quarantine()) {
+                        drop(self.mark_failed(error));
+                    }
                     let oldest = {
                         let mut index = self.index();
                         index.add_quarantined(digest, size, SystemTime::now());
@@ -400,10 +406,7 @@ impl Store {
                     was_cached = false;
                 }
                 // The index does not have it any more; its next fill replaces the file.
-                Err(error) => {
-                    self.records.add(Record { digest: *digest, used: SystemTime::now(), proof: None });
-                    drop(self.mark_failed(error));
-                }
+                Err(error) => drop(self.mark_failed(error)),
             }
         }
         self.report();

@@ -32,11 +32,15 @@ impl Store {
         let ensured = self.dir.ensure();
         let relocked = self.health.relock(&self.dir);
         if let Ok(true) = relocked {
-            self.sealer.probe(self.dir.root())?;
+            // The directory may be on another file system now.
+            self.sealer.forget_support();
             self.rescan();
         }
         ensured?;
         relocked?;
+        if self.sealer.is_unsettled() {
+            self.sealer.probe(self.dir.root())?;
+        }
         // After a failure only a file that reached the disk proves that it works again.
         let full = match self.write_probe(self.health.problem().is_some()) {
             Err(error) if error.is_full() => Some(error.for_size(1)),

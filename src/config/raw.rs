@@ -3,28 +3,28 @@
 //! `config explain` and the schema print these doc comments, so they address the operator.
 
 mod dhcp;
+mod origin;
 mod release;
 mod roster;
 
 use std::collections::BTreeMap;
 
-pub(super) use roster::{Defaults, File, Host, Macs, OnlyFrom, Profile, Template};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
-
+pub(super) use self::origin::{Addressing, Credentials, Origin};
+pub(super) use self::release::Release;
+pub(super) use self::roster::{Defaults, File, Host, Macs, OnlyFrom, Profile, Template};
 use super::format::{
-    Address, AddressOrOff, BaseUrl, CatalogUrl, Directory, Endpoint, FilePath, HostName, MediaType, Name, Proxy,
-    SecretText, Sha256, Source, SpanOrOff, Timeout, VaultSecret,
+    Address, AddressOrOff, BaseUrl, CatalogUrl, Directory, FilePath, HostName, MediaType, Name, Sha256, Source,
+    SpanOrOff, Timeout,
 };
 use super::size::Size;
 use super::span::Span;
 use super::written::{Written, default};
-use crate::asset::SourcePrefix;
 use crate::depot::{self, FillSettings};
 use crate::origin::Timeouts;
-pub(super) use release::Release;
 
 /// The configuration of bootdepot: one TOML file, overridden by environment variables and flags.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -328,109 +328,6 @@ pub(super) enum ReleaseWhen {
     HoldTail,
     /// No byte before the whole asset is verified.
     Whole,
-}
-
-/// How to reach a family of source URLs.
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Origin {
-    /// Prefix of the source URLs, such as `s3://harmony-assets/` or `https://mirror.lab/private/`. Scheme, host and port are
-    /// compared as parsed, the path by whole segments: `https://h/a` matches `https://h/a` and `https://h/a/b`, not
-    /// `https://h/ab`. The longest match wins. Header fields and credentials go nowhere else, also after a redirect.
-    pub(super) r#match: Written<SourcePrefix>,
-    /// The S3 endpoint. Default: the AWS endpoint of the region.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) endpoint: Option<Written<Endpoint>>,
-    /// The region for which S3 requests are signed.
-    #[serde(default = "region")]
-    #[schemars(length(min = 1))]
-    pub(super) region: String,
-    /// Where the bucket's name goes in an S3 URL.
-    #[serde(default)]
-    pub(super) addressing: Addressing,
-    /// Credentials for S3 sources.
-    #[serde(default)]
-    pub(super) credentials: Credentials,
-    /// Certificates (PEM) to trust in addition to the system's: of CAs, or the self-signed certificate of the server itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) ca_file: Option<Written<FilePath>>,
-    /// Accept any certificate. For laboratories only: digests still protect the bytes, but nothing protects the
-    /// credentials.
-    #[serde(default)]
-    pub(super) insecure_skip_verify: bool,
-    /// An HTTP or SOCKS proxy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) proxy: Option<Written<Proxy>>,
-    /// Header fields to send with each request, such as `Authorization`. Each value is a secret. For `s3://` sources, fields
-    /// whose name begins with `x-amz-` are part of the signature (`x-amz-request-payer`, the keys of SSE-C); others are sent
-    /// unsigned.
-    #[serde(default)]
-    pub(super) headers: BTreeMap<String, Written<SecretText>>,
-}
-
-fn region() -> String {
-    "us-east-1".to_owned()
-}
-
-/// Where the bucket's name goes in an S3 URL.
-#[derive(Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Addressing {
-    /// In the path: `https://endpoint/bucket/key`.
-    #[default]
-    Path,
-    /// In the host: `https://bucket.endpoint/key`.
-    Virtual,
-}
-
-/// Credentials for an S3 origin.
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "from", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum Credentials {
-    /// The AWS chain: environment, profile files, web identity, container, instance.
-    Default {},
-    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` of the environment.
-    Env {},
-    /// The keys given here.
-    Static {
-        /// The access key ID.
-        #[schemars(length(min = 1))]
-        access_key_id: String,
-        /// The secret access key.
-        secret_access_key: Written<SecretText>,
-        /// The session token of temporary credentials.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        session_token: Option<Written<SecretText>>,
-    },
-    /// A profile of the AWS configuration files.
-    Profile {
-        /// Name of the profile. Default: `AWS_PROFILE`, then `default`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
-        /// The credentials file. Default: `AWS_SHARED_CREDENTIALS_FILE`, then `~/.aws/credentials`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        file: Option<Written<FilePath>>,
-    },
-    /// `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`, as set for Kubernetes service accounts.
-    WebIdentity {},
-    /// The role of the EC2 instance.
-    Instance {},
-    /// The role of the ECS or EKS container.
-    Container {},
-    /// A secret in Vault (key-value engine, version 2) with the fields `access_key_id`, `secret_access_key` and, for
-    /// temporary credentials, `session_token`. `VAULT_ADDR` and related variables say how Vault is reached.
-    Vault {
-        /// Path of the secret: MOUNT/PATH.
-        path: Written<VaultSecret>,
-    },
-    /// Unsigned requests.
-    Anonymous {},
-}
-
-impl Default for Credentials {
-    fn default() -> Self {
-        Self::Default {}
-    }
 }
 
 /// One asset.

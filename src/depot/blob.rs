@@ -90,6 +90,15 @@ impl Blob {
         ReadError::Disk(format!("bytes {range} of a blob: {error}"))
     }
 
+    /// Has the blob verified again, because bytes that were read of it are not the verified ones.
+    pub(super) fn report_corrupt(&self) -> ReadError {
+        let corrupt = "it has other bytes than when it was verified";
+        // What file systems with checksums report for such a block.
+        let error = io::Error::from(rustix::io::Errno::UCLEAN);
+        drop(self.handle_error(ByteRange::whole(self.size()), &error));
+        ReadError::Disk(corrupt.to_owned())
+    }
+
     /// Verifies the blob again in the background, until the depot closes. The cache quarantines a corrupt one.
     fn verify_in_background(&self) {
         let (shared, asset, digest) = (&self.depot.shared, self.asset.name.clone(), *self.entry.digest());

@@ -16,7 +16,7 @@ use super::fill_bytes::FillBytes;
 use super::fill_state::FillState;
 use super::interest::Interest;
 use super::pace::Pace;
-use super::progress::FillProgress;
+use super::progress::{FillProgress, Readable};
 use super::rate::Rate;
 use super::status::{FillPhase, FillStatus};
 use crate::asset::{BlockList, ByteRange};
@@ -175,15 +175,34 @@ impl Fill {
         part_size: u64,
         block_list: Option<Arc<BlockList>>,
     ) {
-        self.progress().start(partial.size(), part_size, block_list, (chunk_size, &partial.parts()));
+        let mut progress = self.progress();
+        progress.start(partial.size(), part_size, block_list, (chunk_size, &partial.parts()));
+        // Under the same lock: see `readable`.
         self.set_state(FillState::Filling(FillBytes::Partial(partial)));
+        drop(progress);
     }
 
     /// Starts with a blob of which all bytes are on the disk, and none is verified.
     pub(super) fn start_with_blob(&self, blob: Arc<UnverifiedBlob>) {
         let size = blob.size();
-        self.progress().start(size, size, None, (size, &[true]));
+        let mut progress = self.progress();
+        progress.start(size, size, None, (size, &[true]));
         self.set_state(FillState::Filling(FillBytes::Blob(blob)));
+        drop(progress);
+    }
+
+    /// The bytes for a reader (see [`FillProgress::readable`]), and where they are stored. `None` if the fill is not running.
+    pub(super) fn readable(
+        &self,
+        range: ByteRange,
+        offset: u64,
+        tail: u64,
+        whole_only: bool,
+    ) -> Option<(FillBytes, Readable)> {
+        // Both under one lock: what was written to one file may not be read from the file before it.
+        let progress = self.progress();
+        let FillState::Filling(stored) = self.state() else { return None };
+        Some((stored, progress.readable(range, offset, tail, whole_only)))
     }
 
     /// Sets the state, unless the fill has ended already.

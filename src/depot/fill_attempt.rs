@@ -167,7 +167,9 @@ impl FillTask {
             pace.advance(id, bytes.len() as u64, whole);
             if now.duration_since(ticked) >= Pace::interval(stall) {
                 ticked = now;
+                // Once: with slow sources alone, the first one that ends is as good as any.
                 if pace.is_stalled(now, stall)
+                    && access.give_way()
                     && let Some(next) = queue.join(access)
                 {
                     queue.put_back(Arc::clone(access));

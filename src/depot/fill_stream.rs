@@ -160,7 +160,7 @@ impl FillReader {
                 FillState::Filling(_) if self.unreadable == Some(self.fill.progress().generation()) => {}
                 FillState::Filling(stored) => {
                     self.options.check_size(stored.size())?;
-                    match self.read_available(stored).await {
+                    match self.read_available().await {
                         Available::Bytes(bytes) => return Ok(Next::Bytes(bytes)),
                         Available::Discarded => continue,
                         Available::Nothing => {}
@@ -181,14 +181,14 @@ impl FillReader {
     }
 
     /// Reads the next bytes that may be sent now.
-    async fn read_available(&mut self, stored: FillBytes) -> Available {
+    async fn read_available(&mut self) -> Available {
         let whole_only = self.options.release == Release::Whole;
         let requested = ByteRange::new(self.start, self.end);
-        let readable = self.fill.progress().readable(requested, self.at, self.tail, whole_only);
-        let (range, generation) = match readable {
-            Readable::Nothing => return Available::Nothing,
-            Readable::Verified(range) => (range, None),
-            Readable::Unverified(range, generation) => (range, Some(generation)),
+        let (stored, range, generation) = match self.fill.readable(requested, self.at, self.tail, whole_only) {
+            // If the fill has ended, that is the next change.
+            None | Some((_, Readable::Nothing)) => return Available::Nothing,
+            Some((stored, Readable::Verified(range))) => (stored, range, None),
+            Some((stored, Readable::Unverified(range, generation))) => (stored, range, Some(generation)),
         };
         let frame = ByteRange::new(range.start, range.end.min(range.start + FILL_FRAME));
         let bytes = match read(stored, frame).await {

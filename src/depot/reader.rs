@@ -13,7 +13,7 @@ use super::interest::InterestKind;
 use super::lookup::Lookup;
 use super::settings::{Delivery, StreamOptions};
 use super::stream::ByteStream;
-use crate::asset::ByteRange;
+use crate::asset::{ByteRange, Digest};
 use crate::cache::Entry;
 use crate::catalog::Asset;
 use crate::task::blocking;
@@ -178,6 +178,10 @@ impl Depot {
         };
         if !blob.is_intact() {
             return Ok(None);
+        }
+        // They stay in memory longer than the blob may: one hash, of at most 64 KiB, when they come in.
+        if Digest::of(&bytes) != digest {
+            return Err(blob.report_corrupt());
         }
         self.shared.hot.insert(digest, bytes.clone());
         Ok(Some(bytes))

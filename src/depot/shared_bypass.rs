@@ -31,7 +31,7 @@ pub(super) struct SharedBypass {
     state: Mutex<BypassWindow>,
     /// Increases when bytes arrive, and at the end.
     arrivals: watch::Sender<u64>,
-    /// Notified when a reader takes bytes or leaves.
+    /// Notified when a reader takes bytes, asks for some or leaves.
     taken: Notify,
     /// Notified when a reader leaves.
     left: Notify,
@@ -73,7 +73,8 @@ impl SharedBypass {
     /// Takes the next bytes of `range`, of the attempt that the reader knows. Those before `sendable` may be sent at once.
     pub(super) fn take(&self, id: ReaderId, attempt: u64, range: ByteRange, sendable: u64) -> Result<Piece, ReadError> {
         let piece = self.state().take(id, attempt, range, sendable);
-        if matches!(piece, Ok(Piece::Bytes(_) | Piece::LeftBehind)) {
+        // Also if there is nothing to take: the read may wait for room, and does not know yet what this reader wants.
+        if piece.is_ok() {
             self.taken.notify_one();
         }
         piece

@@ -28,6 +28,8 @@ struct State {
     read_before: bool,
     /// Whether every byte was discarded once to read this source alone.
     restarted: bool,
+    /// Whether it has given way once to another source, while its length was measured.
+    gave_way: bool,
     /// Why it stepped down, for the error if its bytes are wrong in the end.
     seen: Vec<String>,
     /// An HTML page with which a body began.
@@ -49,6 +51,7 @@ impl SourceAccess {
             total: None,
             read_before: false,
             restarted: false,
+            gave_way: false,
             seen: Vec::new(),
             page: None,
         };
@@ -194,6 +197,11 @@ impl SourceAccess {
     /// Marks that every byte was discarded to read this source alone. Returns `false` if that was done before.
     pub(super) fn restart(&self) -> bool {
         !std::mem::replace(&mut self.state.lock().restarted, true)
+    }
+
+    /// Marks that it gives way to another source. Returns `false` if it did that before.
+    pub(super) fn give_way(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().gave_way, true)
     }
 
     /// The note that a partial blob keeps, for operators: the object's validator, and the source.

@@ -114,7 +114,7 @@ impl Items {
         self.set_progress(index, 0, None);
     }
 
-    /// Records that the cached blob was corrupt.
+    /// Records that the cached blob was corrupt or unreadable.
     pub(super) fn set_corrupt(&mut self, index: usize) {
         self.list[index].corrupt = true;
     }

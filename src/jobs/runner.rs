@@ -71,13 +71,23 @@ impl Runner<'_> {
 
     /// Caches an asset. If the job verifies, a cached blob is verified first.
     async fn preload(&self, index: usize, asset: &Arc<Asset>) -> Result<(), String> {
-        if self.job.verify() && self.depot.is_cached(&asset.digest) {
-            match self.verify(index, asset.digest).await {
+        let (cache, digest) = (self.depot.cache().clone(), asset.digest);
+        let was_unverified = self.depot.is_unverified(&digest);
+        // Its seal may verify it, without a hash.
+        let is_sealed = was_unverified && blocking(move || cache.get(&digest).is_some()).await;
+        if is_sealed && !self.job.verify() {
+            return Ok(());
+        }
+        // Unverified blobs are hashed here, so that a corrupt one is reported as such.
+        if was_unverified || (self.job.verify() && self.depot.is_cached(&digest)) {
+            match self.verify(index, digest).await {
                 ScrubOutcome::Verified => return Ok(()),
-                ScrubOutcome::Corrupt | ScrubOutcome::Unreadable | ScrubOutcome::Missing => {
+                ScrubOutcome::Failed(error) if !was_unverified => return Err(error_chain(&error).to_string()),
+                stopped @ ScrubOutcome::Stopped => return Err(describe(&stopped)),
+                // An unverified blob that cannot be read, such as one that was restored as another user, is replaced.
+                ScrubOutcome::Corrupt | ScrubOutcome::Unreadable | ScrubOutcome::Missing | ScrubOutcome::Failed(_) => {
                     self.job.update(index, |items| items.set_corrupt(index));
                 }
-                failed @ (ScrubOutcome::Failed(_) | ScrubOutcome::Stopped) => return Err(describe(&failed)),
             }
         }
         // An operator may have fixed the cause of a cached error.

@@ -65,7 +65,7 @@ pub struct ItemStatus {
     pub size: Option<u64>,
     /// The error, if it failed.
     pub error: Option<String>,
-    /// Whether the cached blob was corrupt or gone, so that it is fetched again. Only set by a preload that verifies.
+    /// Whether the blob was corrupt, unreadable or gone, so that it is fetched again. Only set by a preload that verifies it.
     pub rotted: bool,
 }
 

@@ -241,7 +241,9 @@ fn preload_verify_refetches_corrupt_blob() {
     let sent = origin.sent(&objects[1].key);
     let (status, out, err) = run(&site, &["okd/**", "--verify"]);
     assert_eq!(status, Some(0), "{err}");
-    println!("{out}");
+    assert!(out.contains("; 1 to hash: "), "{out}");
+    assert!(out.contains(", 1 of them again: the cached copy was corrupt or unreadable"), "{out}");
+    assert!(!out.contains("verified on the disk"), "{out}");
     assert!(is_cached(&site, &objects[0]), "the corrupt blob was fetched again");
     assert_eq!(origin.sent(&objects[1].key), sent, "the correct blob was not fetched again");
 }

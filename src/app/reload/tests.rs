@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
+use crate::api::ReloadOutcome;
+use crate::app::catalog;
 use crate::cache::{Cache, CacheSettings};
-use crate::config::Flags;
+use crate::config::{Flags, Inputs};
 use crate::depot::Depot;
 use crate::origin::Timeouts;
 

@@ -1,5 +1,6 @@
 //! The blobs that wait for their seals, and when each is tried again.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -69,15 +70,19 @@ impl SealQueue {
         }
     }
 
-    /// Ends all waits for a blob.
+    /// Rests for this time, or until the queue is closed.
+    pub(in crate::cache) fn rest(&self, time: Duration) -> ControlFlow<()> {
+        let until = Instant::now() + time;
+        let mut waiting = self.waiting.lock();
+        // Also notified when blobs are added.
+        while !waiting.closed && !self.changed.wait_until(&mut waiting, until).timed_out() {}
+        if waiting.closed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Ends all waits and rests.
     pub(in crate::cache) fn close(&self) {
         self.waiting.lock().closed = true;
         self.changed.notify_all();
-    }
-
-    /// Whether the queue is closed.
-    pub(in crate::cache) fn is_closed(&self) -> bool {
-        self.waiting.lock().closed
     }
 }
 
@@ -140,10 +145,13 @@ mod tests {
         let queue = SealQueue::default();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| queue.wait_due().is_none());
+            let resting = scope.spawn(|| queue.rest(Duration::from_hours(24)));
             queue.close();
             assert!(waiting.join().unwrap());
+            assert!(resting.join().unwrap().is_break());
         });
         queue.push(Digest::of(b"late"));
-        assert!(queue.wait_due().is_none() && queue.is_closed());
+        assert!(queue.wait_due().is_none());
+        assert!(queue.rest(Duration::ZERO).is_break());
     }
 }

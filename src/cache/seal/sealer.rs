@@ -54,6 +54,20 @@ impl Sealer {
         }
     }
 
+    /// Forgets the answer.
+    pub(in crate::cache) fn forget_support(&self) {
+        *self.support.lock() = SealSupport::Unknown("the directory was replaced".to_owned());
+    }
+
+    /// Whether to try again: a fault hid the answer, or nothing may be added before the answer is another one.
+    pub(in crate::cache) fn is_unsettled(&self) -> bool {
+        match &*self.support.lock() {
+            SealSupport::Supported => false,
+            SealSupport::Unsupported(_) => self.policy == SealPolicy::Require,
+            SealSupport::Unknown(_) => true,
+        }
+    }
+
     /// Whether files in the cache can be sealed, as of the last probe.
     pub(in crate::cache) fn support(&self) -> SealSupport {
         self.support.lock().clone()

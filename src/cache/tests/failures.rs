@@ -196,6 +196,25 @@ fn bad_shard_is_no_bad_cache() {
 }
 
 #[test]
+fn blob_on_bad_inode_is_unverified() {
+    let temp = tempfile::tempdir().unwrap();
+    let bytes = blob(1, 5_000);
+    let digest = Digest::of(&bytes);
+    drop(fill(&open(temp.path(), 1 << 20), &bytes).unwrap());
+    let hex = digest.to_string();
+    let faults = FaultPoints::with_hook(move |action, path| {
+        let fails = action == "open" && path.ends_with(&hex);
+        if fails { Err(std::io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+    });
+    let cache = Cache::open_with(settings(temp.path(), 1 << 20), faults).unwrap();
+    assert_eq!(cache.size_of(&digest), Some(5_000));
+    assert!(cache.get(&digest).is_none());
+    assert_eq!((cache.size_of(&digest), cache.unverified_size_of(&digest)), (None, Some(5_000)), "it is fetched again");
+    assert_eq!(read(&fill(&cache, &bytes).unwrap()), bytes);
+    assert_eq!(cache.size_of(&digest), Some(5_000));
+}
+
+#[test]
 fn immutable_partials_make_cache_unwritable() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 1 << 20);

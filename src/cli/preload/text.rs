@@ -120,9 +120,10 @@ pub(super) fn name(name: &str, width: usize) -> String {
 pub(super) fn ended(item: &ItemView) -> Option<String> {
     let name = plain(&item.name);
     match item.state {
-        ItemState::Done if item.rotted => {
-            Some(format!("done    {name} ({}), fetched again: the cached copy was corrupt", bytes(item.bytes)))
-        }
+        ItemState::Done if item.rotted => Some(format!(
+            "done    {name} ({}), fetched again: the cached copy was corrupt or unreadable",
+            bytes(item.bytes)
+        )),
         ItemState::Done => Some(format!("done    {name} ({})", bytes(item.bytes))),
         ItemState::Failed => {
             Some(format!("failed  {name}: {}", plain(item.error.as_deref().unwrap_or("no reason given"))))
@@ -134,8 +135,8 @@ pub(super) fn ended(item: &ItemView) -> Option<String> {
 /// How it ended.
 pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
     let rotted = job.items.iter().filter(|item| item.state == ItemState::Done && item.rotted).count();
-    let here = plan.cached.assets.min(job.assets.done).saturating_sub(rotted);
-    let hashed = plan.unverified.assets.min(job.assets.done - here);
+    let here = kept(job, plan, PlannedState::Cached);
+    let hashed = kept(job, plan, PlannedState::Unverified);
     let brought = job.assets.done - here - hashed;
     let seconds = job.ended.map(|ended| ended.duration_since(job.began));
     let time = Duration::try_from(seconds.unwrap_or_default()).unwrap_or_default();
@@ -156,7 +157,7 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
         }
     };
     if rotted > 0 {
-        let _ = write!(text, ", {rotted} of them again: the cached copy was corrupt");
+        let _ = write!(text, ", {rotted} of them again: the cached copy was corrupt or unreadable");
     }
     if here > 0 {
         let _ = write!(text, ", {here} cached before");
@@ -182,6 +183,14 @@ pub(super) fn summary(job: &JobView, plan: &Plan) -> String {
         _ => "",
     });
     text
+}
+
+/// How many of the assets in this state before the preload are done with the bytes that were on the disk.
+fn kept(job: &JobView, plan: &Plan, before: PlannedState) -> usize {
+    let planned: HashSet<_> =
+        plan.items.iter().filter(|item| item.state == before).map(|item| item.name.as_str()).collect();
+    let is_kept = |item: &&ItemView| item.state == ItemState::Done && !item.rotted;
+    job.items.iter().filter(is_kept).filter(|item| planned.contains(item.name.as_str())).count()
 }
 
 /// The bytes of assets that were fetched in full, and of those that a cancellation cut short. Bytes that several assets share
@@ -352,8 +361,11 @@ mod tests {
         let mended = ItemView { rotted: true, ..item("b", ItemState::Done, GIB, None) };
         let here = plan_of(&[("a", Some(GIB), Here), ("b", Some(GIB), Here)], 0);
         let job = job(JobState::Done, vec![item("a", ItemState::Done, GIB, None), mended]);
-        assert_eq!(ended(&job.items[1]).unwrap(), "done    b (1.0 GiB), fetched again: the cached copy was corrupt");
-        insta::assert_snapshot!(summary(&job, &here), @"done: 1 asset fetched (1.0 GiB) in 35.2 s, 1 of them again: the cached copy was corrupt, 1 cached before");
+        assert_eq!(
+            ended(&job.items[1]).unwrap(),
+            "done    b (1.0 GiB), fetched again: the cached copy was corrupt or unreadable"
+        );
+        insta::assert_snapshot!(summary(&job, &here), @"done: 1 asset fetched (1.0 GiB) in 35.2 s, 1 of them again: the cached copy was corrupt or unreadable, 1 cached before");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Sources and connections that are alive and bring next to nothing. Each would take hours without the others.
 
 use bootdepot_test_support::deadline::stretch;
+use tokio::time::timeout;
 
 use super::*;
 
@@ -42,6 +43,21 @@ async fn dripping_part_is_asked_again() {
         test.wait_for_fills().await;
         assert!(test.is_cached());
     }
+}
+
+#[tokio::test]
+async fn slow_sources_without_length_complete() {
+    let faults = [Fault::NoLength, Fault::Drip { at: 99_900, times: usize::MAX }];
+    let test = TestDepot::with(&[&faults, &faults], |test| {
+        (test.stall, test.asset.size) = (stall(), None);
+        test.data.truncate(100_000);
+        test.asset.digest = Digest::of(&test.data);
+        test.origins.iter().for_each(|origin| origin.put("disk.img", test.data.clone()));
+    })
+    .await;
+    let (got, end) = timeout(stretch(Duration::from_mins(2)), test.get_all()).await.expect("it never ends");
+    end.unwrap();
+    assert!(got == test.data);
 }
 
 #[tokio::test]

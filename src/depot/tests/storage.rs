@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bootdepot_test_support::deadline::stretch;
+use tokio::time::timeout;
+
 use super::*;
 
 /// Fault points that fail with `errno` where `hits` says so, while the returned switch is on.
@@ -151,6 +154,25 @@ async fn bypassing_readers_share_one_read() {
     let sent = test.origins[0].sent("disk.img");
     // The fill's first request, which learns the size, and one read for all.
     assert!(sent <= 2 * SIZE as u64, "{sent} bytes were sent");
+}
+
+#[tokio::test]
+async fn later_range_wakes_paused_bypass() {
+    let test = TestDepot::with(&[&[]], |test| test.max_size = 1 << 20).await;
+    let reader = test.depot.read(&test.found()).await.unwrap();
+    let mut paused = reader.stream(ByteRange::whole(SIZE as u64), Delivery::Copied).await.unwrap();
+    let first = paused.next().await.unwrap().unwrap().to_vec();
+    // It reads ahead, and then waits for this reader.
+    wait_until(|| test.origins[0].sent("disk.img") > 1 << 20).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let end = ByteRange::new(SIZE as u64 - 1000, SIZE as u64);
+    let later = reader.stream(end, Delivery::Copied).await.unwrap();
+    let (got, ended) = timeout(stretch(Duration::from_mins(1)), finish(later, Vec::new())).await.expect("it hangs");
+    ended.unwrap();
+    assert!(got == test.data[SIZE - 1000..]);
+    let (got, ended) = finish(paused, first).await;
+    ended.unwrap();
+    assert!(got == test.data);
 }
 
 #[tokio::test]

@@ -191,6 +191,27 @@ async fn removed_file_ends_no_transfer() {
 }
 
 #[tokio::test]
+async fn wrong_bytes_never_stay_in_memory() {
+    let mut test = TestDepot::restored(1_000).await;
+    test.get_all().await.1.unwrap();
+    test.reopen().await;
+    test.damage(500);
+    let digest = test.asset.digest;
+    assert!(test.depot.cache().get(&digest).is_none());
+    test.depot.cache().claim_verified(&digest);
+    let (got, end) = test.get_all().await;
+    assert_eq!(end.unwrap(), CacheState::Bypass);
+    assert!(got == test.data);
+    wait_until(|| !test.is_cached()).await;
+    for expected in [CacheState::Miss, CacheState::Hit] {
+        let (got, end) = test.get_all().await;
+        assert_eq!(end.unwrap(), expected);
+        assert!(got == test.data);
+        test.wait_for_fills().await;
+    }
+}
+
+#[tokio::test]
 async fn hot_bytes_survive_change_on_disk() {
     let test = TestDepot::with(&[&[]], |test| {
         test.data.truncate(1_000);

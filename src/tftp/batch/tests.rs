@@ -1,8 +1,15 @@
 //! Tests batches over loopback sockets.
 
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::receive::{MAX_DATAGRAM, enable_option};
+use super::send::inspect;
 use super::*;
+use crate::tftp::packet::HEADER;
 
 /// A socket whose receive calls fail rather than hang if nothing arrives.
 fn bind(address: &str) -> UdpSocket {

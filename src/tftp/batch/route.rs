@@ -1,0 +1,35 @@
+//! The path of a datagram: the peer, and the local address that it uses.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// The local address that a peer sent its datagram to. Answers must come from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceAddress {
+    pub(super) ip: IpAddr,
+    /// The interface of a link-local address, which is ambiguous without; else 0.
+    pub(super) interface: u32,
+}
+
+impl SourceAddress {
+    /// The address.
+    pub fn ip(&self) -> IpAddr {
+        self.ip
+    }
+}
+
+impl From<IpAddr> for SourceAddress {
+    fn from(ip: IpAddr) -> Self {
+        Self { ip, interface: 0 }
+    }
+}
+
+/// The two ends of the path to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The peer.
+    pub peer: SocketAddr,
+    /// The address to send from; `None` if the socket is bound to one.
+    pub source: Option<SourceAddress>,
+    /// Whether several packets may be sent as one message with UDP segmentation. True until the kernel refuses.
+    pub segmentation: bool,
+}
