@@ -1,5 +1,7 @@
 //! OpenPGP keys that sign what tests serve: valid, expired, revoked and weak ones.
 
+#![expect(clippy::missing_panics_doc, reason = "a key that cannot be made fails the test")]
+
 use pgp::composed::{
     ArmorOptions, CleartextSignedMessage, DetachedSignature, KeyType, SecretKeyParamsBuilder, SignedKeyDetails,
     SignedPublicKey, SignedSecretKey, SubkeyParamsBuilder,
@@ -8,7 +10,7 @@ use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{
     KeyFlags, RevocationCode, Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData, UserId,
 };
-use pgp::types::{Duration, KeyDetails as _, Password, SignedUser, SigningKey, Tag, Timestamp};
+use pgp::types::{Duration, KeyDetails as _, PacketHeaderVersion, Password, SignedUser, SigningKey, Tag, Timestamp};
 
 /// When the keys of tests are made: 2026-01-01T00:00:00Z.
 pub const CREATED: u32 = 1_767_225_600;
@@ -69,7 +71,7 @@ impl TestKey {
         }
         let secret = params.build().expect("parameters of a key").generate(&mut rng).expect("a key");
         let primary = &secret.primary_key;
-        let id = UserId::from_str(Default::default(), "Test Key <test@bootdepot.invalid>").expect("a user ID");
+        let id = UserId::from_str(PacketHeaderVersion::default(), "Test Key <test@bootdepot.invalid>").expect("a user ID");
         let mut flags = KeyFlags::default();
         flags.set_certify(true);
         flags.set_sign(true);

@@ -27,7 +27,7 @@ pub fn parse(document: &Document, tree: &str) -> Result<Release, DocumentError> 
     let version = built.map_or_else(|| number.to_owned(), |built| format!("{number}.{built}"));
     let checksums = ini.section(Some("checksums")).ok_or_else(|| document.error("a section [checksums]", "none"))?;
     let mut files = Vec::new();
-    for (path, checksum) in checksums.iter() {
+    for (path, checksum) in checksums {
         let line = || document.lines().find(|(_, line)| line.starts_with(path)).map_or(0, |(number, _)| number);
         let name = file_path(path).ok_or_else(|| document.error_at(line(), "the path of a file in the tree", path))?;
         let expected = expected(checksum)
