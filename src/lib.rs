@@ -27,7 +27,7 @@
 //! | [`secret`] | secrets from the environment, files and Vault, which are never displayed |
 //! | [`transport`] | the connection engine of the HTTP and admin listeners: accept, TLS, HTTP/1 and HTTP/2, idle timeout |
 //! | [`catalog`] | asset names, their digests, their sources, and releases |
-//! | [`origin`] | one ranged read of one URL: S3, HTTP or a file; errors by meaning |
+//! | [`origin`] | one ranged read of one URL: S3, HTTP or a file, and one request to a bucket; errors by meaning |
 //! | [`cache`] | verified blobs on one disk: admit, open, evict, scrub, recover |
 //! | [`depot`] | the service behind the front ends: opens an asset and streams its bytes; runs fills |
 //! | [`boot`] | hosts, profiles, boot scripts and releases; the ledger of what each machine fetched |
@@ -35,7 +35,7 @@
 //! | [`http`] | the HTTP server: asset responses, ranges, conditional requests |
 //! | [`dhcp`] | the proxyDHCP server: which firmware gets which network boot program |
 //! | [`jobs`] | long-running work ordered by operators: preload, verify, scrub, check, and its progress |
-//! | [`supply`] | bytes on their way into a store: what upstreams publish, and proofs of it |
+//! | [`supply`] | bytes on their way into a store: requests to a bucket, uploads in parts, publish; mirrors of upstreams with their proofs |
 //! | [`api`] | the JSON types of the admin API, made from the types of the rooms above |
 //! | [`admin`] | the admin listener: API, dashboard, metrics and health checks |
 //! | [`config`] | the configuration file and its layers, validated as a whole |
@@ -58,6 +58,7 @@
 //! | When is a source requested in a plainer way, and when is it given up? | `depot/ladder.rs`, then `depot/source_queue.rs` |
 //! | Which part is too slow, and which source makes no progress? | `depot/pace.rs`, then `depot/lanes.rs` |
 //! | Which bytes of a running fill may be sent, and which parts come first? | `depot/progress.rs`; around the cache, `depot/bypass.rs` |
+//! | How is an object uploaded, and when does it become visible? | `supply/upload.rs`, then `supply/multipart.rs` and `supply/store.rs` |
 //! | How is a machine's script made? | `boot/facade.rs`, then `boot/script.rs`, `boot/template.rs` and `boot/escape` |
 //! | When does a release go live? | `boot/releases/handle.rs` and `boot/releases/channels.rs` |
 //! | How is the shared catalog polled, and how does a reload replace the configuration? | `app/catalog.rs` and `app/reload.rs` |

@@ -1,4 +1,5 @@
-//! Origins: ranged reads of source URLs (S3, HTTP, files) with validators. Errors are classified by meaning.
+//! Origins: ranged reads of source URLs (S3, HTTP, files) with validators, and signed requests to S3 buckets. Errors are
+//! classified by meaning.
 //!
 //! The room verifies no digests and does not know the cache. It distrusts replies: status, `Content-Range`, length and
 //! validator are checked against the request before any byte is handed on.
@@ -6,11 +7,14 @@
 //! A read passes through [`Origins`] → `remote` (URL, credentials, redirects) → `exchange` (one request, one reply) →
 //! `head` (checks the reply's head) → `body` (exactly the promised number of bytes). [`SourceReader`] keeps the target of
 //! redirects for several reads. `failure` turns transport errors into an [`OriginError`], and `error_status` turns error
-//! statuses into one, by the meaning of the S3 code (`error_code`). Files take a shorter path, `file`.
+//! statuses into one, by the meaning of the S3 code (`error_code`). Files take a shorter path, `file`. A [`BucketClient`] sends a [`Call`] of any method through
+//! the same `remote`, and `outbound` is what both have in common: one HTTP request.
 
 mod answer;
 mod archive;
 mod body;
+mod bucket_client;
+mod call;
 mod checksum;
 mod client;
 mod confined_file;
@@ -28,10 +32,14 @@ mod head;
 mod header_fields;
 mod health;
 mod html_page;
+mod identity;
 mod kept_target;
 mod origins;
+mod outbound;
+mod payload;
 mod peer_probe;
 mod proxy;
+mod redirect;
 mod region;
 mod remote;
 mod remote_text;
@@ -54,6 +62,8 @@ mod tests;
 pub use answer::Answer;
 pub use archive::Restore;
 pub use body::Body;
+pub use bucket_client::BucketClient;
+pub use call::{Call, CallError, CallReply};
 pub use checksum::Checksum;
 pub use denial::Denial;
 pub use error::{Cause, OriginError, Unanswered};

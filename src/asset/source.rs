@@ -78,6 +78,11 @@ pub enum SourceUrlError {
 }
 
 impl SourceUrl {
+    /// The current version of an object in a bucket. Fails if the bucket or the key is empty.
+    pub fn s3(bucket: &str, key: &str) -> Result<Self, SourceUrlError> {
+        format!("s3://{bucket}/{}", encode_key(key)).parse()
+    }
+
     /// The target of the reference.
     pub fn target(&self) -> &SourceTarget {
         &self.target
@@ -159,6 +164,23 @@ pub(super) fn decode_key(written: &str) -> String {
         };
     }
     key + rest
+}
+
+/// Writes a key so that [`decode_key`] returns it.
+fn encode_key(key: &str) -> String {
+    let mut written = String::with_capacity(key.len());
+    for (index, character) in key.char_indices() {
+        match character {
+            '?' => written.push_str("%3F"),
+            '%' => {
+                let after = key[index + 1..].trim_start_matches("25");
+                let reads_as_escape = after.get(..2).is_some_and(|digits| digits.eq_ignore_ascii_case("3f"));
+                written.push_str(if reads_as_escape { "%25" } else { "%" });
+            }
+            other => written.push(other),
+        }
+    }
+    written
 }
 
 fn s3(rest: &str) -> Result<SourceTarget, SourceUrlError> {
@@ -271,6 +293,16 @@ mod tests {
             let expected = SourceTarget::S3 { bucket: "b".into(), key: key.into(), version: Some("7".into()) };
             assert_eq!(source.target(), &expected, "{written}");
         }
+    }
+
+    #[test]
+    fn written_key_reads_as_itself() {
+        for key in ["a b", "a?b", "%3F", "a%3fb", "%253F?", "%25253f%", "100%.img", "%", "?versionId=1", "%%3F"] {
+            let source = SourceUrl::s3("b", key).unwrap();
+            let expected = SourceTarget::S3 { bucket: "b".into(), key: key.into(), version: None };
+            assert_eq!(source.target(), &expected, "{source}");
+        }
+        assert_eq!(SourceUrl::s3("b", ""), Err(SourceUrlError::S3Parts));
     }
 
     #[test]

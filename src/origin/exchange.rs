@@ -1,53 +1,28 @@
 //! One HTTP request to an origin and its reply: sends, waits, checks and counts.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
 use http::{Method, StatusCode};
 use metrics::counter;
-use reqwest::{Client, Response};
+use reqwest::Response;
 use url::Url;
 
 use super::answer::Answer;
 use super::archive;
 use super::body::Body;
 use super::checksum::Checksum;
-use super::error::{OriginError, Unanswered};
+use super::error::OriginError;
 use super::error_document::ErrorDocument;
 use super::error_status::{self, Bucket, Refused};
-use super::failure::{self, Peer};
 use super::head::{self, HeadError};
-use super::proxy::ProxyChoice;
+use super::outbound::{Outbound, host};
 use super::reply::Reply;
 use super::request::Request;
-use super::resolver::StaggeredResolver;
-use super::stall::with_timeout;
 use super::validator::Validator;
 use crate::asset::SourceTarget;
-use crate::trust::CertificateRequests;
 
-/// The common parts of all HTTP requests of one read.
+/// A read over HTTP.
 pub(super) struct Exchange<'a> {
-    pub(super) client: &'a Client,
-    /// Resolves the host's name. `None` if a proxy may connect to the host.
-    pub(super) resolver: Option<&'a StaggeredResolver>,
-    /// The connect timeout.
-    pub(super) connect: Duration,
-    /// The stall timeout.
-    pub(super) stall: Duration,
-    /// How connections are made.
-    pub(super) via: &'a ProxyChoice,
-    /// The origin's proxy, as shown.
-    pub(super) proxy: Option<&'a str>,
-    /// When servers requested a client certificate.
-    pub(super) certificate_requests: &'a CertificateRequests,
-    /// Whether a server of this origin has replied in HTTP.
-    pub(super) has_replied: &'a AtomicBool,
-    /// The source URL, as shown.
-    pub(super) source_url: &'a str,
-    /// The origin's name in metrics and messages.
-    pub(super) label: &'a str,
+    pub(super) outbound: Outbound<'a>,
     pub(super) request: Request<'a>,
 }
 
@@ -73,44 +48,7 @@ impl Exchange<'_> {
         }
         headers.extend(self.request.if_match.and_then(Validator::if_match));
         headers.extend(self.request.if_none_match.and_then(Validator::if_none_match));
-        let host = host(url);
-        let peer = Peer {
-            source_url: self.source_url,
-            url,
-            host: &host,
-            via: self.via,
-            proxy: self.proxy,
-            connect: self.connect,
-            certificate_requests: self.certificate_requests,
-            has_replied: self.has_replied.load(Ordering::Relaxed),
-        };
-        let name = url.host_str().unwrap_or_default();
-        let port = url.port_or_known_default().unwrap_or_default();
-        if let Some(resolver) = self.resolver {
-            resolver.note_port(name, port);
-        }
-        // reqwest does not report when it has a connection, so the timeout includes the connect timeout. Without a connection,
-        // the request has failed by then.
-        let longest = self.connect + self.stall;
-        let sending = self.client.request(self.request.method.clone(), url.clone()).headers(headers).send();
-        let sent = match tokio::time::timeout(longest, sending).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(failure::from_request(error, &peer).await),
-            Err(_) => Err(OriginError::NoAnswer { host: peer.shown(), step: Unanswered::Request, after: longest }),
-        };
-        if let (Some(resolver), Err(OriginError::Connect { .. } | OriginError::NoAnswer { .. })) =
-            (self.resolver, &sent)
-        {
-            resolver.forget(name, port).await;
-        }
-        let status = match &sent {
-            Ok(response) => response.status().as_str().to_owned(),
-            Err(error) => error.kind().to_owned(),
-        };
-        counter!("bootdepot_origin_requests_total", "origin" => self.label.to_owned(), "status" => status).increment(1);
-        if sent.is_ok() {
-            self.has_replied.store(true, Ordering::Relaxed);
-        }
+        let sent = self.outbound.send(self.request.method.clone(), url, headers).await;
         if let (Ok(response), Some(server)) = (&sent, self.request.server) {
             server.record(response);
         }
@@ -125,14 +63,14 @@ impl Exchange<'_> {
         }
         let mut document = ErrorDocument::default();
         if !status.is_success() {
-            document = self.error_document(&mut response).await.without(sender.fields);
+            document = self.outbound.error_document(&mut response).await.without(sender.fields);
         }
         if !matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
             let host = host(response.url());
             let refused = Refused {
-                source_url: self.source_url,
+                source_url: self.outbound.source_url,
                 versioned: self.request.names_version(),
-                origin: self.label,
+                origin: self.outbound.label,
                 host: &host,
                 identity: sender.identity,
                 bucket: sender.bucket,
@@ -144,7 +82,7 @@ impl Exchange<'_> {
         {
             let answer = Answer::from_code("HEAD");
             return Err(OriginError::Archived {
-                source_url: self.source_url.to_owned(),
+                source_url: self.outbound.source_url.to_owned(),
                 class: Some(class),
                 restore,
                 answer,
@@ -159,7 +97,7 @@ impl Exchange<'_> {
         if self.request.if_none_match.is_some() && head.validator.as_ref() == self.request.if_none_match {
             return Ok(None);
         }
-        let source_url = self.source_url.to_owned();
+        let source_url = self.outbound.source_url.to_owned();
         let length = match head.range.end {
             _ if self.request.method == Method::HEAD => Some(0),
             u64::MAX => None,
@@ -172,7 +110,7 @@ impl Exchange<'_> {
             last_modified: head.last_modified,
             ignored_range: head.ignored_range,
             checksum: Checksum::from_head(response.headers()),
-            body: Body::from_response(response, source_url, length, self.stall, self.label),
+            body: Body::from_response(response, source_url, length, self.outbound.stall, self.outbound.label),
         }))
     }
 
@@ -182,22 +120,11 @@ impl Exchange<'_> {
         let what = format!("{host} has {}", Validator::difference(self.request.if_match, found));
         let source = self.request.source.target();
         let redirected = matches!(source, SourceTarget::Http(url) if url.origin() != response.url().origin());
-        OriginError::disagreement(self.source_url, redirected, &what)
-    }
-
-    /// Reads the body of an error reply, as far as it arrives.
-    async fn error_document(&self, response: &mut Response) -> ErrorDocument {
-        let mut text = Vec::new();
-        while text.len() < ErrorDocument::MAX_LENGTH {
-            let Ok(Ok(Some(piece))) = with_timeout(self.stall, self.source_url, response.chunk()).await else { break };
-            let room = ErrorDocument::MAX_LENGTH - text.len();
-            text.extend_from_slice(&piece[..piece.len().min(room)]);
-        }
-        ErrorDocument::parse(response.headers(), &text)
+        OriginError::disagreement(self.outbound.source_url, redirected, &what)
     }
 
     fn invalid_reply(&self, reason: String) -> OriginError {
-        OriginError::BadReply { source_url: self.source_url.to_owned(), reason, source: None }
+        OriginError::BadReply { source_url: self.outbound.source_url.to_owned(), reason, source: None }
     }
 }
 
@@ -205,10 +132,4 @@ impl Exchange<'_> {
 pub(super) fn register_counters(label: &str) {
     counter!("bootdepot_origin_requests_total", "origin" => label.to_owned(), "status" => "206").absolute(0);
     counter!("bootdepot_origin_received_bytes_total", "origin" => label.to_owned()).absolute(0);
-}
-
-/// Returns host and port of a URL.
-pub(super) fn host(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::bucket_client::BucketClient;
 use super::error::OriginError;
 use super::exchange;
 use super::file;
@@ -37,9 +38,9 @@ pub struct Origins {
 
 struct Inner {
     /// The longest `match` first.
-    remotes: Vec<(SourcePrefix, Remote)>,
+    remotes: Vec<(SourcePrefix, Arc<Remote>)>,
     /// For sources that no `match` names.
-    unmatched: Remote,
+    unmatched: Arc<Remote>,
     timeouts: Timeouts,
 }
 
@@ -56,13 +57,13 @@ impl Origins {
                 let reason = "two origins have the same match; remove one".to_owned();
                 return Err(OriginError::Settings { origin: prefix.to_string(), reason });
             }
-            remotes.push((prefix, Remote::new(settings, &roots, timeouts)?));
+            remotes.push((prefix, Arc::new(Remote::new(settings, &roots, timeouts)?)));
         }
         remotes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.rank()));
         for (prefix, _) in &remotes {
             exchange::register_counters(prefix.as_str());
         }
-        let unmatched = Remote::unmatched(&roots, timeouts)?;
+        let unmatched = Arc::new(Remote::unmatched(&roots, timeouts)?);
         Ok(Self { inner: Arc::new(Inner { remotes, unmatched, timeouts }), health: Arc::default() })
     }
 
@@ -133,6 +134,14 @@ impl Origins {
         StatReport { stat, storage, clock_offset, certificate_expiry }
     }
 
+    /// Returns a client for the bucket of `source`, by the origin that covers `source`. `None` if `source` is not in S3.
+    pub fn bucket_of(&self, source: &SourceUrl) -> Option<BucketClient> {
+        match source.target() {
+            SourceTarget::S3 { bucket, .. } => Some(BucketClient::new(Arc::clone(self.remote(source)), bucket.clone())),
+            _ => None,
+        }
+    }
+
     /// How long an origin may send nothing, or too little to count as progress.
     pub fn stall_timeout(&self) -> Duration {
         self.inner.timeouts.stall
@@ -195,7 +204,7 @@ impl Origins {
         }
     }
 
-    pub(super) fn remote(&self, source: &SourceUrl) -> &Remote {
+    pub(super) fn remote(&self, source: &SourceUrl) -> &Arc<Remote> {
         let covering = self.inner.remotes.iter().find(|(prefix, _)| prefix.covers(source));
         covering.map_or(&self.inner.unmatched, |(_, remote)| remote)
     }

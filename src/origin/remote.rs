@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
-use http::{Method, StatusCode};
+use http::Method;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use reqsign_core::Context;
 use reqsign_file_read_tokio::TokioFileRead;
 use reqsign_http_send_reqwest::ReqwestHttpSend;
@@ -14,21 +14,25 @@ use tokio_rustls::rustls::RootCertStore;
 use tracing::warn;
 use url::Url;
 
+use super::call::{Call, CallError, CallReply};
 use super::client;
 use super::credentials::{CredentialCache, ProcessEnv};
 use super::error::OriginError;
 use super::error_status::Bucket;
-use super::exchange::{Exchange, Sender, host};
+use super::exchange::{Exchange, Sender};
 use super::header_fields::HeaderFields;
+use super::identity::Identity;
 use super::kept_target::Target;
+use super::outbound::{Outbound, host};
 use super::proxy::{self, ProxyChoice};
+use super::redirect;
 use super::reply::Reply;
 use super::request::Request;
 use super::resolver::StaggeredResolver;
 use super::route::{Route, Server};
 use super::s3::{Endpoint, Object};
 use super::settings::{Addressing, CredentialSource, OriginSettings, Timeouts};
-use crate::asset::{SourcePrefix, SourceTarget, SourceUrl};
+use crate::asset::{Digest, SourcePrefix, SourceTarget, SourceUrl};
 use crate::trust::CertificateRequests;
 use crate::{environment, trust};
 
@@ -176,25 +180,45 @@ impl Remote {
         if method == Method::HEAD {
             fields.insert(CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));
         }
-        let Some(credentials) = &self.credentials else {
-            let sender = Sender { identity: "anonymous", bucket: Some(bucket), fields: &fields };
-            let response = exchange.send(&url, fields.clone()).await?;
-            return exchange.reply(response, sender).await;
-        };
-        let mut credential = credentials.current(&label).await?;
-        let mut renewed = false;
+        let mut identity = Identity::load(self.credentials.as_ref(), &label).await?;
         loop {
-            let signed = self.endpoint.sign(&method, &url, fields.clone(), &credential);
-            let response = exchange.send(&url, signed.await.map_err(unusable)?).await?;
-            let identity = format!("access key {}", credential.access_key_id);
-            let sender = Sender { identity: &identity, bucket: Some(bucket), fields: &fields };
+            let signed = match identity.credential() {
+                Some(credential) => self.endpoint.sign(&method, &url, fields.clone(), None, credential).await,
+                None => Ok(fields.clone()),
+            };
+            let response = exchange.send(&url, signed.map_err(unusable)?).await?;
+            let shown = identity.to_string();
+            let sender = Sender { identity: &shown, bucket: Some(bucket), fields: &fields };
             match exchange.reply(response, sender).await {
-                Err(denied @ OriginError::AccessDenied { .. }) if !renewed => {
-                    match credentials.replacement(&credential).await {
-                        Some(other) => (credential, renewed) = (other, true),
-                        None => return Err(denied),
-                    }
+                Err(error) if identity.renew_after(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Sends a request of any method to an S3 store. If access is denied, retries once with renewed credentials.
+    pub(super) async fn call_s3(&self, bucket: &str, call: &Call) -> Result<CallReply, CallError> {
+        let source_url = call.shown_url(bucket);
+        let label = self.prefix.as_ref().map_or_else(|| format!("s3://{bucket}"), SourcePrefix::to_string);
+        let unusable = |reason| OriginError::Settings { origin: label.clone(), reason };
+        let url = self.endpoint.subresource(bucket, &call.key, &call.query).map_err(unusable)?;
+        let place = Bucket { name: bucket, endpoint: self.endpoint.shown(), region: self.endpoint.region() };
+        let mut fields = self.headers.reveal(&label).await?;
+        fields.extend(call.headers.clone());
+        let outbound = self.outbound(&label, &source_url);
+        let digest = call.body_digest.unwrap_or_else(|| Digest::of(&call.body));
+        let mut identity = Identity::load(self.credentials.as_ref(), &label).await?;
+        loop {
+            let signed = match identity.credential() {
+                Some(credential) => {
+                    self.endpoint.sign(&call.method, &url, fields.clone(), Some(&digest), credential).await
                 }
+                None => Ok(fields.clone()),
+            };
+            let shown = identity.to_string();
+            let sender = Sender { identity: &shown, bucket: Some(place), fields: &fields };
+            match call.send(&outbound, &url, signed.map_err(unusable)?, sender).await {
+                Err(failed) if identity.renew_after(&failed.error).await => {}
                 done => return done,
             }
         }
@@ -215,8 +239,9 @@ impl Remote {
         let mut takes_fields = true;
         for redirects in 0..=MAX_REDIRECTS {
             let response = exchange.send(&url, headers.clone()).await?;
-            let Some(next) = redirect(&response) else {
-                if let Some(kept) = exchange.request.target.filter(|_| redirects > 0 && !has_expired(response.status()))
+            let Some(next) = redirect::target(&response) else {
+                if let Some(kept) =
+                    exchange.request.target.filter(|_| redirects > 0 && !redirect::has_expired(response.status()))
                 {
                     kept.keep(Target { url: url.clone(), takes_fields });
                 }
@@ -255,7 +280,7 @@ impl Remote {
         let fields = if target.takes_fields { fields.clone() } else { HeaderMap::new() };
         let sent = exchange.send(&target.url, fields).await;
         let has_failed = match &sent {
-            Ok(response) => has_expired(response.status()) || redirect(response).is_some(),
+            Ok(response) => redirect::has_expired(response.status()) || redirect::target(response).is_some(),
             Err(_) => true,
         };
         if has_failed {
@@ -292,17 +317,18 @@ impl Remote {
     pub(super) async fn identity(&self, source: &SourceUrl) -> Result<String, OriginError> {
         let label = self.label(source);
         match source.target() {
-            SourceTarget::S3 { .. } => match &self.credentials {
-                None => Ok("anonymous".to_owned()),
-                Some(credentials) => Ok(format!("access key {}", credentials.current(&label).await?.access_key_id)),
-            },
+            SourceTarget::S3 { .. } => Ok(Identity::load(self.credentials.as_ref(), &label).await?.to_string()),
             SourceTarget::Http(url) => Ok(identity(url, &self.headers.reveal(&label).await?)),
             SourceTarget::File(_) => Ok(format!("user id {}", rustix::process::geteuid().as_raw())),
         }
     }
 
     fn exchange<'a>(&'a self, label: &'a str, source_url: &'a str, request: Request<'a>) -> Exchange<'a> {
-        Exchange {
+        Exchange { outbound: self.outbound(label, source_url), request }
+    }
+
+    fn outbound<'a>(&'a self, label: &'a str, source_url: &'a str) -> Outbound<'a> {
+        Outbound {
             client: &self.client,
             // A proxy resolves the host's name, or may reach addresses that we do not.
             resolver: matches!(self.proxy, ProxyChoice::Direct).then_some(&self.resolver),
@@ -314,38 +340,18 @@ impl Remote {
             has_replied: &self.has_replied,
             source_url,
             label,
-            request,
         }
     }
-}
 
-/// Whether a redirect target with this status is to be resolved again: a signed URL that has expired (401, 403), a mirror
-/// that does not have the object any more, or one that fails.
-fn has_expired(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 401 | 403 | 404 | 410 | 500..)
-}
+    /// Whether it has a `match`: the settings name it.
+    pub(super) fn is_configured(&self) -> bool {
+        self.prefix.is_some()
+    }
 
-/// Returns the target of a redirect, or why it cannot be followed. `None` if the response is not a redirect.
-fn redirect(response: &Response) -> Option<Result<Url, String>> {
-    let follows = matches!(
-        response.status(),
-        StatusCode::MOVED_PERMANENTLY
-            | StatusCode::FOUND
-            | StatusCode::SEE_OTHER
-            | StatusCode::TEMPORARY_REDIRECT
-            | StatusCode::PERMANENT_REDIRECT
-    );
-    let location = response.headers().get(LOCATION).filter(|_| follows)?;
-    let next = location.to_str().ok().and_then(|location| response.url().join(location).ok());
-    Some(match next {
-        Some(next) if !next.username().is_empty() || next.password().is_some() => {
-            Err("it redirects to an address with a user name or a password".to_owned())
-        }
-        Some(next) if matches!(next.scheme(), "http" | "https") => Ok(next),
-        // Not shown in full: the URL may be signed.
-        Some(next) => Err(format!("it redirects to the scheme {:?}", next.scheme())),
-        None => Err("it redirects to an invalid URL".to_owned()),
-    })
+    /// Returns the endpoint of S3 sources, as shown.
+    pub(super) fn endpoint(&self) -> &str {
+        self.endpoint.shown()
+    }
 }
 
 /// Describes the identity of a request to a web server.

@@ -8,6 +8,7 @@ use reqsign_core::{Context, SignRequest};
 use url::{Host, Url};
 
 use super::settings::Addressing;
+use crate::asset::Digest;
 use crate::environment;
 
 /// Characters to percent-encode in a key: all but those that the signature's definition leaves as they are (`UriEncode`
@@ -75,6 +76,13 @@ impl Endpoint {
     /// Returns the URL of an object. The error completes "the origin … cannot be used:".
     pub(super) fn object(&self, object: Object<'_>) -> Result<Url, String> {
         let Object { bucket, key, version } = object;
+        let query = version.map(|version| ("versionId".to_owned(), version.to_owned()));
+        self.subresource(bucket, key, query.as_slice())
+    }
+
+    /// Returns the URL of a bucket (an empty key) or of an object, with this query. The error completes "the origin … cannot be
+    /// used:".
+    pub(super) fn subresource(&self, bucket: &str, key: &str, query: &[(String, String)]) -> Result<Url, String> {
         let mut url = self.url.clone();
         let base = self.url.path().trim_end_matches('/');
         let key = utf8_percent_encode(key, &KEY);
@@ -91,8 +99,9 @@ impl Endpoint {
                 "an object key with a '.' or '..' segment cannot be requested: URLs have no such segments".to_owned()
             );
         }
-        let query = version.map(|version| format!("versionId={}", utf8_percent_encode(version, &QUERY)));
-        url.set_query(query.as_deref());
+        let encode = |text| utf8_percent_encode(text, &QUERY);
+        let pairs: Vec<_> = query.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        url.set_query(Some(pairs.join("&")).as_deref().filter(|query| !query.is_empty()));
         Ok(url)
     }
 
@@ -115,20 +124,25 @@ impl Endpoint {
     }
 
     /// Returns `fields` with the header fields that sign a request of `url`. Signs only the host and fields whose name begins
-    /// with `x-amz-`, which must be signed: a proxy may change others, and P2P daemons request other ranges. The error
-    /// completes "the origin … cannot be used:".
+    /// with `x-amz-`, which must be signed: a proxy may change others, and P2P daemons request other ranges. Of a request with a
+    /// body it also signs the fields that describe the body, and its digest `body` (`None`: no body). The error completes "the origin … cannot be used:".
     pub(super) async fn sign(
         &self,
         method: &Method,
         url: &Url,
         fields: HeaderMap,
+        body: Option<&Digest>,
         credential: &Credential,
     ) -> Result<HeaderMap, String> {
         let request = http::Request::builder().method(method).uri(url.as_str()).body(()).map_err(|e| e.to_string())?;
         let (mut parts, ()) = request.into_parts();
-        let (signed, unsigned) = fields_by_signing(fields);
+        let (signed, unsigned) = fields_by_signing(fields, body.is_some());
         parts.headers = signed;
-        parts.headers.insert("x-amz-content-sha256", HeaderValue::from_static(EMPTY_STRING_SHA256));
+        let digest = match body {
+            Some(digest) => HeaderValue::try_from(digest.to_string()).map_err(|e| e.to_string())?,
+            None => HeaderValue::from_static(EMPTY_STRING_SHA256),
+        };
+        parts.headers.insert("x-amz-content-sha256", digest);
         self.signer
             .sign_request(&Context::new(), &mut parts, Some(credential), None)
             .await
@@ -139,14 +153,16 @@ impl Endpoint {
 }
 
 /// Splits header fields into those to sign and others.
-fn fields_by_signing(fields: HeaderMap) -> (HeaderMap, HeaderMap) {
+fn fields_by_signing(fields: HeaderMap, has_body: bool) -> (HeaderMap, HeaderMap) {
     let (mut signed, mut unsigned) = (HeaderMap::new(), HeaderMap::new());
     let mut last = None;
     // A repeated name is `None`.
     for (name, value) in fields {
         last = name.or(last);
         if let Some(name) = &last {
-            let fields = if name.as_str().starts_with("x-amz-") { &mut signed } else { &mut unsigned };
+            let describes_body = has_body && matches!(name.as_str(), "content-type" | "content-md5");
+            let fields =
+                if name.as_str().starts_with("x-amz-") || describes_body { &mut signed } else { &mut unsigned };
             fields.append(name, value);
         }
     }

@@ -105,7 +105,7 @@ async fn signature_covers_host_and_amz_fields() {
         session_token: Some("token".into()),
         expires_in: None,
     };
-    let headers = lab.sign(&Method::GET, &url, HeaderMap::new(), &credential).await.unwrap();
+    let headers = lab.sign(&Method::GET, &url, HeaderMap::new(), None, &credential).await.unwrap();
     let authorization = headers["authorization"].to_str().unwrap();
     assert!(authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/"), "{authorization}");
     assert!(
@@ -130,7 +130,7 @@ async fn only_amz_fields_are_signed() {
         [("x-amz-request-payer", "requester"), ("x-gateway-key", "one"), ("accept", "a/b")]
             .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value))),
     );
-    let headers = lab.sign(&Method::GET, &url, fields, &credential).await.unwrap();
+    let headers = lab.sign(&Method::GET, &url, fields, None, &credential).await.unwrap();
     let authorization = headers["authorization"].to_str().unwrap();
     assert!(
         authorization.contains("SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-request-payer,"),

@@ -1,0 +1,367 @@
+//! The upload of one object, as a sink for a stream of bytes: hashed in one pass, sent in parts, visible only at the end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use md5::{Digest as _, Md5};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::condition::Condition;
+use super::error::StoreError;
+use super::hashed::{self, Hashed};
+use super::multipart::{CompletedPart, ListedPart};
+use super::object::{ObjectHeaders, Stored};
+use super::part_plan::PartPlan;
+use super::store::Store;
+use crate::asset::{Digest, Verifier};
+use crate::task::{blocking, join_or_panic};
+
+/// Bytes of parts that are being sent, at most: four parts of the usual size. One more is being filled. Larger parts are sent
+/// one at a time.
+const IN_FLIGHT: u64 = 32 << 20;
+
+/// Parts that are sent at a time, at most, however small they are.
+const MOST_PARTS: usize = 4;
+
+/// An upload in parts that has begun at the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Multipart {
+    /// Its ID.
+    pub upload_id: String,
+    /// The parts that the store has already. A part that has the right bytes for certain is not sent again.
+    pub existing: Vec<ListedPart>,
+    /// The parts that an earlier run has sent: the proof where the store does not say what is in a part.
+    pub recorded: Vec<CompletedPart>,
+}
+
+/// Is given each part that was sent, on a blocking thread, to record it.
+pub type PartRecord = Arc<dyn Fn(&CompletedPart) + Send + Sync>;
+
+/// The upload of one object. Dropping it sends nothing more and leaves the parts at the store; [`Upload::abort`] deletes them.
+///
+/// An object that fits one part is stored by one PUT in [`Upload::finish`]; before, nothing of it is at the store. Memory: at
+/// most five parts, which is 40 MiB for an object of up to 78 GiB.
+pub struct Upload {
+    store: Store,
+    key: String,
+    headers: ObjectHeaders,
+    plan: PartPlan,
+    /// The part that is being filled.
+    buffer: BytesMut,
+    /// The number of that part.
+    number: u32,
+    multipart: Option<Multipart>,
+    existing: Arc<HashMap<u32, StoredPart>>,
+    record: Option<PartRecord>,
+    /// Hashes whole parts in their order, one behind the one that is being filled.
+    whole: Option<JoinHandle<Verifier>>,
+    sending: JoinSet<Result<Part, StoreError>>,
+    parts: Vec<Part>,
+    progress: UploadProgress,
+    sealed: Option<Hashed>,
+}
+
+/// How far an upload is. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct UploadProgress {
+    stored: Arc<AtomicU64>,
+    sent: Arc<AtomicU64>,
+}
+
+/// A part that the store has, and what an earlier run recorded of it.
+#[derive(Clone)]
+struct StoredPart {
+    listed: ListedPart,
+    recorded: Option<CompletedPart>,
+}
+
+struct Part {
+    completed: CompletedPart,
+    blocks: Vec<Digest>,
+}
+
+impl UploadProgress {
+    /// Bytes of the object that the store has.
+    pub fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the object that were sent in this run: the store had the others.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, size: u64, was_sent: bool) {
+        self.stored.fetch_add(size, Ordering::Relaxed);
+        if was_sent {
+            self.sent.fetch_add(size, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Upload {
+    /// An upload that has sent nothing yet.
+    pub fn new(store: Store, key: impl Into<String>, headers: ObjectHeaders, plan: PartPlan) -> Self {
+        Self {
+            store,
+            key: key.into(),
+            headers,
+            plan,
+            buffer: BytesMut::new(),
+            number: 1,
+            multipart: None,
+            existing: Arc::default(),
+            record: None,
+            whole: None,
+            sending: JoinSet::new(),
+            parts: Vec::new(),
+            progress: UploadProgress::default(),
+            sealed: None,
+        }
+    }
+
+    /// The same for an upload in parts that has begun: new, or one to resume from its first byte. `plan` must be the one that it
+    /// began with.
+    #[must_use]
+    pub fn with_multipart(mut self, mut multipart: Multipart) -> Self {
+        let mut recorded: HashMap<u32, CompletedPart> =
+            multipart.recorded.drain(..).map(|part| (part.number, part)).collect();
+        let existing = multipart.existing.drain(..).map(|listed| {
+            let number = listed.number;
+            (number, StoredPart { listed, recorded: recorded.remove(&number) })
+        });
+        self.existing = Arc::new(existing.collect());
+        Self { multipart: Some(multipart), ..self }
+    }
+
+    /// The same with `record` for the parts that are sent.
+    #[must_use]
+    pub fn with_record(self, record: PartRecord) -> Self {
+        Self { record: Some(record), ..self }
+    }
+
+    /// A handle to its progress.
+    pub fn progress(&self) -> UploadProgress {
+        self.progress.clone()
+    }
+
+    /// The URL of the object.
+    pub fn url(&self) -> String {
+        self.store.url(&self.key)
+    }
+
+    /// Takes the next bytes. Waits while as many parts as are allowed are being sent. After an error the upload can only be
+    /// aborted.
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
+        while !bytes.is_empty() {
+            let size = self.plan.part_size(self.number).ok_or_else(|| StoreError::BadRequest {
+                url: self.url(),
+                reason: "it has more than 10,000 parts; say its length, so that larger parts are made".to_owned(),
+            })?;
+            // A part is in memory, so its size is a usize.
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            // Only now is it known that the part before is not the last.
+            if self.buffer.len() == size {
+                self.send_part().await?;
+                continue;
+            }
+            self.buffer.reserve(if self.buffer.is_empty() { size } else { 0 });
+            let (now, later) = bytes.split_at(bytes.len().min(size - self.buffer.len()));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Ends the stream: sends the rest, and waits until the store has all bytes. They are not visible. An object that fits one
+    /// part is only hashed. Then the digests can be compared, before [`Upload::finish`] or [`Upload::abort`].
+    pub async fn seal(&mut self) -> Result<&Hashed, StoreError> {
+        let hashed = match self.sealed.take() {
+            Some(hashed) => hashed,
+            None if self.multipart.is_some() || self.number > 1 => self.seal_parts().await?,
+            None => {
+                let bytes = self.buffer.split().freeze();
+                self.buffer = BytesMut::from(bytes.clone());
+                blocking(move || Hashed::of(&bytes)).await
+            }
+        };
+        Ok(self.sealed.insert(hashed))
+    }
+
+    /// Makes the object visible, if `condition` holds.
+    pub async fn finish(mut self, condition: &Condition) -> Result<(Stored, Hashed), StoreError> {
+        let hashed = self.seal().await?.clone();
+        let Some(multipart) = &self.multipart else {
+            let body = self.buffer.split().freeze();
+            let mut headers = self.headers.clone();
+            if headers.metadata.iter().all(|(name, _)| name != "sha256") {
+                headers.metadata.push(("sha256".to_owned(), hashed.digest.to_string()));
+            }
+            let stored = self.store.put(&self.key, body, &headers, condition).await?;
+            self.progress.note(hashed.size, true);
+            return Ok((stored, hashed));
+        };
+        let parts: Vec<CompletedPart> = self.parts.iter().map(|part| part.completed.clone()).collect();
+        match self.store.complete_upload(&self.key, &multipart.upload_id, &parts, condition).await {
+            Ok(stored) => Ok((stored, hashed)),
+            // The reply to an earlier attempt may have been lost.
+            Err(StoreError::NoSuchUpload { url, answer }) => match self.store.head(&self.key).await? {
+                Some(head) if head.size == hashed.size && head.has_parts() => {
+                    Ok((Stored { etag: head.etag, version: head.version }, hashed))
+                }
+                _ => Err(StoreError::NoSuchUpload { url, answer }),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stops, and deletes what is at the store of it.
+    pub async fn abort(mut self) -> Result<(), StoreError> {
+        // A part that arrives after the abort would stay.
+        self.sending.shutdown().await;
+        match &self.multipart {
+            Some(multipart) => self.store.abort_upload(&self.key, &multipart.upload_id).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn seal_parts(&mut self) -> Result<Hashed, StoreError> {
+        if !self.buffer.is_empty() || self.number == 1 {
+            self.send_part().await?;
+        }
+        while self.next_sent().await? {}
+        self.parts.sort_by_key(|part| part.completed.number);
+        let whole = match self.whole.take() {
+            Some(whole) => join_or_panic(whole).await,
+            None => Verifier::new(),
+        };
+        Ok(Hashed {
+            size: whole.length(),
+            digest: whole.digest(),
+            blocks: self.parts.iter().flat_map(|part| &part.blocks).copied().collect(),
+            parts: self.parts.iter().map(|part| part.completed.digest).collect(),
+        })
+    }
+
+    /// Hands the filled part over: to the hash of the whole, and to a task that hashes and sends it.
+    async fn send_part(&mut self) -> Result<(), StoreError> {
+        let upload_id = match &self.multipart {
+            Some(multipart) => multipart.upload_id.clone(),
+            None => {
+                let upload_id = self.store.create_upload(&self.key, &self.headers).await?;
+                self.multipart =
+                    Some(Multipart { upload_id: upload_id.clone(), existing: Vec::new(), recorded: Vec::new() });
+                upload_id
+            }
+        };
+        let bytes = std::mem::take(&mut self.buffer).freeze();
+        let mut verifier = match self.whole.take() {
+            Some(whole) => join_or_panic(whole).await,
+            None => Verifier::new(),
+        };
+        let piece = bytes.clone();
+        self.whole = Some(tokio::task::spawn_blocking(move || {
+            verifier.update(&piece);
+            verifier
+        }));
+        let fitting = usize::try_from(IN_FLIGHT / (bytes.len() as u64).max(1)).unwrap_or(usize::MAX);
+        while self.sending.len() >= fitting.clamp(1, MOST_PARTS) {
+            self.next_sent().await?;
+        }
+        let number = self.number;
+        let (store, key, existing) = (self.store.clone(), self.key.clone(), Arc::clone(&self.existing));
+        let (progress, record) = (self.progress.clone(), self.record.clone());
+        self.sending.spawn(async move {
+            let stored = existing.get(&number).cloned();
+            let piece = bytes.clone();
+            let hashed = blocking(move || HashedPart::of(&piece, stored.as_ref())).await;
+            let HashedPart { digest, blocks, stored_etag } = hashed;
+            let (size, is_stored) = (bytes.len() as u64, stored_etag.is_some());
+            let completed = match stored_etag {
+                Some(etag) => CompletedPart { number, etag, digest, size },
+                None => store.upload_part(&key, &upload_id, number, bytes, digest).await?,
+            };
+            if let Some(record) = record.filter(|_| !is_stored) {
+                let part = completed.clone();
+                blocking(move || record(&part)).await;
+            }
+            progress.note(size, !is_stored);
+            Ok(Part { completed, blocks })
+        });
+        self.number += 1;
+        Ok(())
+    }
+
+    /// Waits for a part that is being sent. Returns `false` if there is none.
+    async fn next_sent(&mut self) -> Result<bool, StoreError> {
+        let Some(joined) = self.sending.join_next().await else { return Ok(false) };
+        let part = join_or_panic(async { joined }).await?;
+        self.parts.push(part);
+        Ok(true)
+    }
+}
+
+/// The digests of one part.
+struct HashedPart {
+    digest: Digest,
+    blocks: Vec<Digest>,
+    /// The `ETag` at the store, if the store has these bytes.
+    stored_etag: Option<String>,
+}
+
+impl HashedPart {
+    /// Hashes a part, and compares it with the one that the store has under its number.
+    fn of(bytes: &Bytes, stored: Option<&StoredPart>) -> Self {
+        let digest = Digest::of(bytes);
+        let stored_etag = stored.filter(|stored| stored.listed.size == bytes.len() as u64).and_then(|stored| {
+            let StoredPart { listed, recorded } = stored;
+            let is_same = |etag: &str| listed.etag.is_empty() || listed.etag == etag;
+            let recorded = recorded.as_ref().filter(|part| part.digest == digest && is_same(&part.etag));
+            match (recorded, listed.digest) {
+                (_, Some(kept)) => (kept == digest).then(|| listed.etag.clone()),
+                (Some(recorded), None) => Some(recorded.etag.clone()),
+                // The ETag of a part is the MD5 of its bytes, unless the server encrypts them. Then it is sent again.
+                (None, None) => {
+                    let etag = listed.etag.trim_matches('"');
+                    etag.eq_ignore_ascii_case(&md5_hex(bytes)).then(|| listed.etag.clone())
+                }
+            }
+        });
+        Self { digest, blocks: hashed::blocks(bytes), stored_etag }
+    }
+}
+
+fn md5_hex(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored_etag(etag: &str, kept: Option<Digest>, recorded: Option<(&str, Digest)>) -> Option<String> {
+        let listed = ListedPart { number: 1, size: 3, etag: etag.to_owned(), digest: kept };
+        let recorded =
+            recorded.map(|(etag, digest)| CompletedPart { number: 1, etag: etag.to_owned(), digest, size: 3 });
+        HashedPart::of(&Bytes::from_static(b"abc"), Some(&StoredPart { listed, recorded })).stored_etag
+    }
+
+    #[test]
+    fn stored_part_needs_proof_of_bytes() {
+        let (right, wrong) = (Digest::of(b"abc"), Digest::of(b"abd"));
+        let md5 = "\"900150983cd24fb0d6963f7d28e17f72\"";
+        assert_eq!(stored_etag("\"e\"", Some(right), None).as_deref(), Some("\"e\""));
+        assert_eq!(stored_etag(md5, Some(wrong), Some((md5, right))), None, "the store's checksum decides");
+        assert_eq!(stored_etag(md5, None, None).as_deref(), Some(md5));
+        assert_eq!(stored_etag("\"e\"", None, None), None);
+        assert_eq!(stored_etag("\"e\"", None, Some(("\"e\"", right))).as_deref(), Some("\"e\""));
+        assert_eq!(stored_etag("", None, Some(("\"e\"", right))).as_deref(), Some("\"e\""));
+        assert_eq!(stored_etag("\"f\"", None, Some(("\"e\"", right))), None, "it was sent again since");
+        assert_eq!(stored_etag("", None, Some(("\"e\"", wrong))), None);
+        let longer = ListedPart { number: 1, size: 4, etag: md5.to_owned(), digest: Some(right) };
+        let longer = StoredPart { listed: longer, recorded: None };
+        assert_eq!(HashedPart::of(&Bytes::from_static(b"abc"), Some(&longer)).stored_etag, None);
+    }
+}
