@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::mirror_format::{CatalogTarget, Sha512, StorePrefix, Upstream};
 use super::size::Size;
 use super::span::Span;
 use super::url_format::without_secrets;
@@ -58,6 +59,10 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<MediaType>(),
     FormatInfo::of::<MacAddress>(),
     FormatInfo::of::<SmbiosUuid>(),
+    FormatInfo::of::<Upstream>(),
+    FormatInfo::of::<StorePrefix>(),
+    FormatInfo::of::<CatalogTarget>(),
+    FormatInfo::of::<Sha512>(),
 ];
 
 impl Format for Size {
@@ -322,7 +327,9 @@ pub(super) fn shown(format: &str, text: &str) -> String {
             Some(("env" | "file" | "vault", _)) => text.to_owned(),
             _ => "(secret)".to_owned(),
         },
-        Source::NAME | SourcePrefix::NAME | Endpoint::NAME | BaseUrl::NAME | Proxy::NAME => without_secrets(text),
+        Source::NAME | Upstream::NAME | SourcePrefix::NAME | Endpoint::NAME | BaseUrl::NAME | Proxy::NAME => {
+            without_secrets(text)
+        }
         _ => text.to_owned(),
     }
 }

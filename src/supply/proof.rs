@@ -10,6 +10,7 @@ mod detached;
 mod digests;
 mod error;
 mod openpgp;
+mod signer;
 mod trusted_keys;
 
 #[cfg(test)]
@@ -20,4 +21,5 @@ pub use clear_signed::{is_clear_signed, unsigned_text};
 pub use detached::DetachedSignature;
 pub use digests::{Expected, Sha512Digest, Sha512Error};
 pub use error::{KeyError, ProofError, SignatureError};
-pub use trusted_keys::{Signer, TrustedKeys};
+pub use signer::Signer;
+pub use trusted_keys::TrustedKeys;

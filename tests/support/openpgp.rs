@@ -71,7 +71,8 @@ impl TestKey {
         }
         let secret = params.build().expect("parameters of a key").generate(&mut rng).expect("a key");
         let primary = &secret.primary_key;
-        let id = UserId::from_str(PacketHeaderVersion::default(), "Test Key <test@bootdepot.invalid>").expect("a user ID");
+        let id =
+            UserId::from_str(PacketHeaderVersion::default(), "Test Key <test@bootdepot.invalid>").expect("a user ID");
         let mut flags = KeyFlags::default();
         flags.set_certify(true);
         flags.set_sign(true);

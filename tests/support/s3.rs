@@ -29,7 +29,7 @@ pub const SECRET_KEY: &str = "not-a-secret";
 pub struct S3Server {
     address: SocketAddr,
     files: FileSystem,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl S3Server {
@@ -60,12 +60,33 @@ impl S3Server {
                 });
             }
         });
-        Ok(Self { address, files, _root: root })
+        Ok(Self { address, files, root })
     }
 
     /// Returns the value for an origin's `endpoint` setting.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The keys of all objects in the bucket, in their order.
+    pub fn keys(&self) -> io::Result<Vec<String>> {
+        fn walk(dir: &std::path::Path, start: &str, keys: &mut Vec<String>) -> io::Result<()> {
+            for entry in std::fs::read_dir(dir)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                // Metadata and parts of uploads are hidden files.
+                if entry.path().is_dir() {
+                    walk(&entry.path(), &format!("{start}{name}/"), keys)?;
+                } else if !name.starts_with('.') {
+                    keys.push(format!("{start}{name}"));
+                }
+            }
+            Ok(())
+        }
+        let mut keys = Vec::new();
+        walk(&self.root.path().join(BUCKET), "", &mut keys)?;
+        keys.sort();
+        Ok(keys)
     }
 
     /// Stores an object in the bucket. Replaces an existing one.

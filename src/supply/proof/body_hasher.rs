@@ -7,7 +7,8 @@ use sha2::{Digest as _, Sha512};
 use super::detached::{DetachedSignature, Running};
 use super::digests::{Expected, Sha512Digest};
 use super::error::{ProofError, SignatureError};
-use super::trusted_keys::{Signer, TrustedKeys};
+use super::signer::Signer;
+use super::trusted_keys::TrustedKeys;
 use crate::asset::Digest;
 
 /// Hashes the bytes of one file with everything that is needed to prove it, besides SHA-256, and nothing else.
@@ -24,7 +25,7 @@ pub struct Proven {
     pub sha256: Digest,
     /// Its length in bytes.
     pub size: u64,
-    /// Who signed the file itself. `None` if it has no signature of its own.
+    /// The key that signed the file itself. `None` if it has no signature of its own.
     pub signer: Option<Signer>,
 }
 

@@ -1,12 +1,11 @@
 //! Clear-signed documents: a text and its signature in one file (RFC 9580, section 7), such as Debian's `InRelease`.
 
-use pgp::composed::{CleartextSignedMessage, SignedPublicKey};
-use pgp::types::Timestamp;
+use pgp::composed::CleartextSignedMessage;
 
-use super::detached::best;
 use super::error::SignatureError;
-use super::openpgp::RunningSignature;
-use super::trusted_keys::Signer;
+use super::openpgp::{RunningSignature, openpgp_time};
+use super::signer::{Signer, best};
+use super::trusted_keys::TrustedKeys;
 
 const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 
@@ -20,24 +19,23 @@ pub fn unsigned_text(document: &str) -> Result<String, SignatureError> {
     parse(document).map(|message| text_of(&message))
 }
 
-/// Returns the signed text if one of the certificates signed it. Nothing outside of the signature is returned.
-pub(super) fn open(
-    document: &str,
-    certificates: &[SignedPublicKey],
-    now: Timestamp,
-) -> Result<(String, Signer), SignatureError> {
-    let message = parse(document)?;
-    let signed = message.signed_text();
-    let results = message.signatures().iter().map(|signature| {
-        let mut running = RunningSignature::new(signature);
-        if !running.is_of_document() {
-            return Err(SignatureError::Malformed { reason: "it is a signature of a key".to_owned() });
-        }
-        running.update(signed.as_bytes());
-        running.verify(certificates, now)
-    });
-    let signer = best(results)?;
-    Ok((text_of(&message), signer))
+impl TrustedKeys {
+    /// Returns the text of a clear-signed document if one of the keys signed it (RFC 9580, section 7). Nothing outside of the
+    /// signature is returned.
+    pub fn open_clear_signed(&self, document: &str, now: jiff::Timestamp) -> Result<(String, Signer), SignatureError> {
+        let message = parse(document)?;
+        let signed = message.signed_text();
+        let results = message.signatures().iter().map(|signature| {
+            let mut running = RunningSignature::new(signature);
+            if !running.is_of_document() {
+                return Err(SignatureError::Malformed { reason: "it is a signature of a key".to_owned() });
+            }
+            running.update(signed.as_bytes());
+            running.verify(&self.certificates, openpgp_time(now))
+        });
+        let signer = best(results)?;
+        Ok((text_of(&message), signer))
+    }
 }
 
 fn parse(document: &str) -> Result<CleartextSignedMessage, SignatureError> {

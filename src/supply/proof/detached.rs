@@ -5,8 +5,9 @@ use pgp::composed::SignedPublicKey;
 use pgp::packet::Signature;
 
 use super::error::SignatureError;
-use super::openpgp::{self, RunningSignature};
-use super::trusted_keys::{Signer, TrustedKeys, openpgp_time};
+use super::openpgp::{self, RunningSignature, openpgp_time};
+use super::signer::{Signer, best};
+use super::trusted_keys::TrustedKeys;
 
 /// A detached signature. An OpenPGP file may hold signatures by several keys.
 #[derive(Clone)]
@@ -62,6 +63,20 @@ fn minisign<'s>(
     Err(SignatureError::UnknownKey { issuers })
 }
 
+impl TrustedKeys {
+    /// Checks the detached signature of a document.
+    pub fn verify(
+        &self,
+        document: &[u8],
+        signature: &DetachedSignature,
+        now: jiff::Timestamp,
+    ) -> Result<Signer, SignatureError> {
+        let mut running = signature.start(self)?;
+        running.update(document);
+        running.finish(now)
+    }
+}
+
 /// A detached signature that is being checked.
 pub(super) enum Running<'s> {
     OpenPgp {
@@ -101,23 +116,6 @@ impl Running<'_> {
             },
         }
     }
-}
-
-/// The first good result, else the first reason that is not just an unknown key.
-pub(super) fn best(results: impl Iterator<Item = Result<Signer, SignatureError>>) -> Result<Signer, SignatureError> {
-    let mut worst: Option<SignatureError> = None;
-    for result in results {
-        match result {
-            Ok(signer) => return Ok(signer),
-            Err(error) => {
-                let is_better = matches!(worst, None | Some(SignatureError::UnknownKey { .. }));
-                if is_better {
-                    worst = Some(error);
-                }
-            }
-        }
-    }
-    Err(worst.unwrap_or_else(|| SignatureError::Malformed { reason: "it is empty".to_owned() }))
 }
 
 /// Line endings as CR LF, over pieces of a text.

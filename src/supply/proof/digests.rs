@@ -1,4 +1,4 @@
-//! What an upstream announces of a file: its length and its digests.
+//! The length and the digests that an upstream announces for a file.
 
 use std::fmt;
 use std::str::FromStr;
@@ -52,7 +52,7 @@ impl fmt::Debug for Sha512Digest {
     }
 }
 
-/// What an upstream announces of a file. Whatever is given must hold.
+/// The properties that an upstream announces for a file. All that are given must hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expected {
     /// Its length in bytes.

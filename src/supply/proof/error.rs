@@ -117,6 +117,6 @@ pub enum SignatureError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}; expected OpenPGP public keys (binary or ASCII armor) or a minisign public key")]
 pub struct KeyError {
-    /// What was found.
+    /// The content that was found.
     pub reason: String,
 }

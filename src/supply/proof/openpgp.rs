@@ -9,7 +9,7 @@ use pgp::types::Timestamp;
 
 use super::certificate::{SigningKey, rfc3339, weak_hash};
 use super::error::{KeyError, SignatureError};
-use super::trusted_keys::Signer;
+use super::signer::Signer;
 
 /// How far the clocks of a publisher and of this machine may differ, in seconds.
 const CLOCK_SKEW: u32 = 24 * 60 * 60;
@@ -44,6 +44,11 @@ pub(super) fn signatures(bytes: &[u8]) -> Result<Vec<Signature>, SignatureError>
         return Err(SignatureError::Malformed { reason: "it is empty".to_owned() });
     }
     Ok(signatures)
+}
+
+/// OpenPGP counts seconds in 32 bits.
+pub(super) fn openpgp_time(now: jiff::Timestamp) -> Timestamp {
+    Timestamp::from_secs(u32::try_from(now.as_second()).unwrap_or(u32::MAX))
 }
 
 /// One signature, and the hash of the bytes that it may be of.

@@ -62,7 +62,7 @@ fn altered_debian_release_is_refused() {
     let altered = IN_RELEASE.replacen("Suite: oldstable", "Suite: oldstabla", 1);
     let error = debian().open_clear_signed(&altered, now).unwrap_err();
     assert!(matches!(error, SignatureError::WrongBytes { .. }), "{error}");
-    // What is before or after the signed text is not signed.
+    // Text before or after the signed one is not signed.
     for forged in [format!("Origin: Evil\n{IN_RELEASE}"), format!("{IN_RELEASE}Origin: Evil\n")] {
         let error = debian().open_clear_signed(&forged, now).unwrap_err();
         assert!(matches!(error, SignatureError::Malformed { .. }), "{error}");

@@ -14,7 +14,7 @@ pub struct Build {
     pub version: Version,
     /// Path of its directory of images below the suite.
     pub directory: String,
-    /// What the index says of `SHA256SUMS` in that directory.
+    /// The length and digest of `SHA256SUMS` in that directory, from the index.
     pub sums: Expected,
 }
 

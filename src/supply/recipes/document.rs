@@ -21,9 +21,9 @@ pub struct DocumentError {
     pub document: String,
     /// The line, counted from 1. `None` if the error concerns the whole document.
     pub line: Option<usize>,
-    /// What was expected.
+    /// The expected content.
     pub expected: String,
-    /// What was found.
+    /// The content that was found.
     pub found: String,
 }
 

@@ -1,5 +1,5 @@
 //! `netbootxyz`: kernels and images that netboot.xyz builds, as `endpoints.yml` lists them. They are assets of GitHub
-//! releases, whose digests GitHub's API tells.
+//! releases, whose digests are in GitHub's API.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a recipe finds: releases of an upstream, and their files.
+//! The result of a recipe: releases of an upstream, and their files.
 
 use super::version::Version;
 use crate::supply::proof::Expected;
@@ -17,13 +17,13 @@ pub struct Release {
 /// A file of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamFile {
-    /// What `select` is compared with: the path or name, and for some recipes a group before it, such as `pxe/kernel`.
+    /// The text that `select` matches: the path or name, and for some recipes a group before it, such as `pxe/kernel`.
     pub label: String,
     /// The name in the mirror, with `/` between directories.
     pub name: String,
     /// Its URL.
     pub url: String,
-    /// What the upstream announces of it.
+    /// The length and digests that the upstream announces.
     pub expected: Expected,
     /// The URL of its detached signature, if the upstream publishes one.
     pub signature_url: Option<String>,

@@ -32,6 +32,11 @@ impl Version {
         words.any(|word| PRELEASE_WORDS.contains(&word.to_ascii_lowercase().as_str()))
     }
 
+    /// Whether it begins with a number.
+    pub fn is_numbered(&self) -> bool {
+        !self.parts().0.is_empty()
+    }
+
     /// The numbers at the beginning, and the rest.
     fn parts(&self) -> (Vec<&str>, &str) {
         let text = self.0.strip_prefix('v').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
