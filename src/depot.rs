@@ -69,6 +69,7 @@ mod timestamp;
 mod transfer;
 mod transfer_metrics;
 mod transfer_registry;
+mod unreadable;
 mod unverified_blob;
 
 pub use cache_state::CacheState;

@@ -11,7 +11,6 @@
 //! the same `remote`, and `outbound` is what both have in common: one HTTP request.
 
 mod answer;
-mod archive;
 mod body;
 mod bucket_client;
 mod call;
@@ -60,7 +59,6 @@ mod validator;
 mod tests;
 
 pub use answer::Answer;
-pub use archive::Restore;
 pub use body::Body;
 pub use bucket_client::BucketClient;
 pub use call::{Call, CallError, CallReply};

@@ -126,9 +126,18 @@ impl SourcePrefix {
         }
     }
 
+    /// Whether it covers objects of S3 buckets.
+    pub fn is_s3(&self) -> bool {
+        match &self.authority {
+            Authority::Bucket(_) => true,
+            Authority::Any { scheme } => scheme == "s3",
+            Authority::Server { .. } => false,
+        }
+    }
+
     /// Whether it covers every web server, so that no secret may be sent to what it covers.
     pub fn covers_any_server(&self) -> bool {
-        matches!(&self.authority, Authority::Any { scheme } if scheme != "s3")
+        matches!(self.authority, Authority::Any { .. }) && !self.is_s3()
     }
 
     /// The longest of `prefixes` that covers `source`.

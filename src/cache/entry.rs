@@ -113,7 +113,7 @@ impl Entry {
         if self.blob.blocks.is_some() {
             return self.read(range);
         }
-        self.blob.mapping()?.populate(&self.blob.file, range)?;
+        self.blob.mapping()?.load(&self.blob.file, range)?;
         Ok(self.window(range))
     }
 
@@ -129,9 +129,13 @@ impl Entry {
         // Residence is checked each time because the kernel may have reclaimed the pages. The page table is filled once,
         // which does not block because the pages are resident. One call is cheaper than a page fault for every few pages
         // in the socket's write. If the kernel has emptied the page table since, those page faults are the cost.
-        let mapped = || mapping.was_populated(range) || mapping.populate(&self.blob.file, range).is_ok();
-        let ready = mapping.is_resident(range) && mapped();
-        ready.then(|| self.window(range))
+        if !mapping.is_resident(range) {
+            return None;
+        }
+        if !mapping.was_populated(range) {
+            mapping.populate(range);
+        }
+        Some(self.window(range))
     }
 
     fn window(&self, range: ByteRange) -> Bytes {

@@ -62,6 +62,11 @@ impl Identity {
         numbers(self) != numbers(other) && rest(self) == rest(other) && self.changed.1 != 0
     }
 
+    /// Whether this is `other` but for the times: the same file, with the same length.
+    pub(super) fn is_same_but_times(&self, other: &Self) -> bool {
+        Self { modified: other.modified, changed: other.changed, ..*self } == *other
+    }
+
     /// When the file was last written.
     pub(super) fn modified(&self) -> SystemTime {
         let Time(seconds, nanoseconds) = self.modified;

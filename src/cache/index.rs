@@ -6,6 +6,8 @@ mod eviction;
 mod proofs;
 mod reconciled;
 mod reservation;
+mod seal_change;
+mod sealing;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ pub(super) use eviction::Victim;
 pub(super) use reconciled::Reconciled;
 pub(super) use reservation::ClaimOutcome;
 use reservation::Reservation;
+pub(super) use seal_change::SealChange;
 
 use super::record::Record;
 use super::scan::{Found, Scan};

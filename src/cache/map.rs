@@ -59,16 +59,26 @@ impl Mapping {
         &self.bytes[start..end]
     }
 
-    /// Reads the pages of `range` into memory. Blocks for the disk.
-    pub(super) fn populate(&self, file: &File, range: ByteRange) -> io::Result<()> {
+    /// Reads the pages of `range` into memory, and puts them into the page table. Blocks for the disk.
+    pub(super) fn load(&self, file: &File, range: ByteRange) -> io::Result<()> {
+        if !self.is_resident(range) {
+            read_through(file, range)?;
+        }
+        // Where that is not known, the write to the socket puts them there, one by one.
+        if self.is_resident(range) {
+            self.populate(range);
+        }
+        Ok(())
+    }
+
+    /// Puts the pages of `range` into the page table. They must be resident: before Linux 6.9 the kernel tries for ever to
+    /// read a page that the disk or a seal refuses (fixed by its commit 631426ba1d45), and the thread never returns.
+    pub(super) fn populate(&self, range: ByteRange) {
         let (start, end) = bounds(range);
-        match self.bytes.advise_range(Advice::PopulateRead, start, end - start) {
-            // Before Linux 5.14.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => read_through(file, range),
-            // A page cannot be read; touching it would have killed the process (madvise(2)).
-            Err(error) if error.raw_os_error() == Some(libc::EFAULT) => Err(io::Error::from_raw_os_error(libc::EIO)),
-            other => other,
-        }?;
+        // Linux before 5.14 cannot, and then the write to the socket does it.
+        if self.bytes.advise_range(Advice::PopulateRead, start, end - start).is_err() {
+            return;
+        }
         let last = self.length();
         for window in windows(range) {
             let whole = ByteRange::new(window * WINDOW, last.min((window + 1) * WINDOW));
@@ -77,7 +87,6 @@ impl Mapping {
                 word.fetch_or(bit, Ordering::Relaxed);
             }
         }
-        Ok(())
     }
 
     /// Whether the pages of `range` were put into the page table since the file was mapped. They may have been removed
@@ -187,7 +196,7 @@ mod tests {
         let Some(file) = cold(size) else { return };
         let mapping = Mapping::of(&file).unwrap();
         let whole = ByteRange::whole(size as u64);
-        mapping.populate(&file, whole).unwrap();
+        mapping.load(&file, whole).unwrap();
         assert!(mapping.is_resident(whole));
         drop(mapping);
 
@@ -195,7 +204,7 @@ mod tests {
         let mapping = Mapping::of(&file).unwrap();
         assert!(!mapping.is_resident(whole));
         let middle = ByteRange::new(5_000_001, 5_000_003);
-        mapping.populate(&file, middle).unwrap();
+        mapping.load(&file, middle).unwrap();
         assert!(mapping.is_resident(middle));
         assert!(!mapping.is_resident(whole));
     }
@@ -207,11 +216,11 @@ mod tests {
         file.set_len(size).unwrap();
         let mapping = Mapping::of(&file).unwrap();
         let populated = || [0, WINDOW, 2 * WINDOW].map(|at| mapping.was_populated(ByteRange::new(at, at + 1)));
-        mapping.populate(&file, ByteRange::new(0, WINDOW - 1)).unwrap();
+        mapping.load(&file, ByteRange::new(0, WINDOW - 1)).unwrap();
         assert_eq!(populated(), [false, false, false]);
-        mapping.populate(&file, ByteRange::new(1, 2 * WINDOW)).unwrap();
+        mapping.load(&file, ByteRange::new(1, 2 * WINDOW)).unwrap();
         assert_eq!(populated(), [false, true, false]);
-        mapping.populate(&file, ByteRange::new(2 * WINDOW, size)).unwrap();
+        mapping.load(&file, ByteRange::new(2 * WINDOW, size)).unwrap();
         assert_eq!(populated(), [false, true, true]);
         assert!(mapping.was_populated(ByteRange::new(WINDOW + 5, size)));
         assert!(!mapping.was_populated(ByteRange::new(WINDOW - 1, size)));

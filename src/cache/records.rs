@@ -22,7 +22,9 @@ use crate::error_chain::error_chain;
 const HEADER: &str = "bootdepot verified blobs, version 1\n";
 /// The checksum of a line depends on this besides its text.
 const CONTEXT: &str = "verified";
-/// The largest file that is read, in bytes. A record has about 300 bytes; a larger file is not one of ours.
+/// Bytes of a usual line.
+const USUAL_LINE: usize = 256;
+/// The largest file that is read, in bytes: 4 million lines. A larger file is not one of ours.
 const MAX_LENGTH: u64 = 1 << 30;
 /// Outdated lines that the file may have besides as many as there are records.
 const MAX_OUTDATED: usize = 1000;
@@ -146,7 +148,8 @@ impl Found {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
         file.read_exact_at(&mut bytes, 0)?;
         let rest = bytes.strip_prefix(HEADER.as_bytes()).ok_or_else(foreign)?;
-        let mut found = Self { end: HEADER.len() as u64, ..Self::default() };
+        let records = HashMap::with_capacity(rest.len() / USUAL_LINE);
+        let mut found = Self { end: HEADER.len() as u64, records, ..Self::default() };
         for line in rest.split_inclusive(|byte| *byte == b'\n') {
             match checked_line::read(CONTEXT, line).and_then(Record::parse) {
                 Some(record) => drop(found.records.insert(record.digest, record)),

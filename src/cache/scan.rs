@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use tracing::warn;
 
@@ -11,6 +12,9 @@ use super::dir::{Dir, PROBE_NAME};
 use super::identity::Identity;
 use super::obstruction;
 use crate::asset::Digest;
+
+/// More threads than this do not make a scan faster: the kernel's locks and the disk are the limit.
+const MOST_THREADS: usize = 4;
 
 /// The contents of a cache directory.
 #[derive(Debug, Default)]
@@ -35,22 +39,9 @@ impl Scan {
     /// Scans the directory. A subdirectory that cannot be read is logged and left out.
     pub(super) fn of(dir: &Dir) -> Self {
         let mut scan = Self::default();
-        let empty = Digest::of(b"");
-        for (path, meta) in files(&dir.blobs()) {
-            if !meta.is_dir() {
-                scan.add_foreign(path);
-                continue;
-            }
-            for (path, meta) in files(&path) {
-                match found(&path, &meta) {
-                    Some(it) if dir.blob(&it.digest) != path => scan.foreign.push(path),
-                    // A blob is admitted after all of it was written to the disk: an empty file was lost by the file system.
-                    Some(it) if it.file.size == 0 && it.digest != empty => scan.leftovers.push((it.digest, path)),
-                    Some(it) => scan.blobs.push(it),
-                    None => scan.foreign.push(path),
-                }
-            }
-        }
+        let (shards, others): (Vec<_>, Vec<_>) = files(&dir.blobs()).into_iter().partition(|(_, meta)| meta.is_dir());
+        others.into_iter().for_each(|(path, _)| scan.add_foreign(path));
+        scan.add_shards(&shards);
         let blobs: HashSet<_> = scan.blobs.iter().map(|found| found.digest).collect();
         scan.partials(dir, &blobs);
         for (path, meta) in files(&dir.quarantine()) {
@@ -62,6 +53,40 @@ impl Scan {
             }
         }
         scan
+    }
+
+    /// Adds the blobs in these directories, with a few threads: each file costs a system call.
+    fn add_shards(&mut self, shards: &[(PathBuf, Metadata)]) {
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let shares = shards.chunks(shards.len().div_ceil(threads).max(1));
+        let scan_share = |share: &[(PathBuf, Metadata)]| {
+            let mut scan = Self::default();
+            share.iter().for_each(|(path, _)| scan.add_shard(path));
+            scan
+        };
+        thread::scope(|scope| {
+            let scans: Vec<_> = shares.map(|share| scope.spawn(move || scan_share(share))).collect();
+            for scan in scans {
+                let share = scan.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                self.blobs.extend(share.blobs);
+                self.leftovers.extend(share.leftovers);
+                self.foreign.extend(share.foreign);
+            }
+        });
+    }
+
+    /// Adds the blobs in one directory, whose name is the first two digits of theirs.
+    fn add_shard(&mut self, shard: &Path) {
+        let empty = Digest::of(b"");
+        for (path, meta) in files(shard) {
+            match found(&path, &meta) {
+                Some(_) if !is_in_its_shard(&path) => self.foreign.push(path),
+                // A blob is admitted after all of it was written to the disk: an empty file was lost by the file system.
+                Some(it) if it.file.size == 0 && it.digest != empty => self.leftovers.push((it.digest, path)),
+                Some(it) => self.blobs.push(it),
+                None => self.foreign.push(path),
+            }
+        }
     }
 
     /// Adds a file that does not belong to the cache, unless a probe that is writing it now, or was killed, made it.
@@ -119,8 +144,16 @@ fn files(path: &Path) -> Vec<(PathBuf, Metadata)> {
 /// The file at `path`, if it is a regular file whose name is a digest in lower case.
 fn found(path: &Path, meta: &Metadata) -> Option<Found> {
     let name = path.file_name()?.to_str()?;
-    let digest: Digest = name.parse().ok().filter(|digest: &Digest| digest.to_string() == name)?;
+    let is_lower_case = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    let digest = name.parse().ok().filter(|_| is_lower_case)?;
     meta.is_file().then(|| Found { digest, file: meta.into() })
+}
+
+/// Whether a file whose name is a digest is in the directory of its first two digits.
+fn is_in_its_shard(path: &Path) -> bool {
+    let name = |path: &Path| Some(path.file_name()?.as_encoded_bytes().to_owned());
+    let (name, shard) = (name(path), path.parent().and_then(name));
+    shard.is_some_and(|shard| name.is_some_and(|name| name.get(..2) == Some(&shard)))
 }
 
 #[cfg(test)]

@@ -184,7 +184,9 @@ impl Store {
         };
         let blob = self.open_file(digest, serial)?;
         let identity = *blob.identity();
-        if identity != proof.file && proof.verity.is_some() {
+        // The proof may be another one since it was looked up.
+        let is_proven = identity == proof.file || self.index().is_proven(digest, &identity);
+        if !is_proven && proof.verity.is_some() {
             let blob = Arc::new(blob);
             if self.prove_by_seal(digest, serial, &proof, &blob) {
                 return Some(Entry::new(blob));
@@ -192,7 +194,7 @@ impl Store {
             self.revoke(digest, |found, _| found == serial);
             return None;
         }
-        if identity != proof.file {
+        if !is_proven {
             let is_renumbered = identity.is_renumbered(&proof.file);
             if is_renumbered {
                 self.note_renumbered(digest);
@@ -222,7 +224,7 @@ impl Store {
         let path = self.dir.blob(digest);
         let opened = self.dir.fault_point("open", &path).and_then(|()| Dir::open(&path));
         let identified =
-            opened.and_then(|file| Ok((Identity::of(&file).map_err(CacheError::io("stat", &path))?, file)));
+            opened.and_then(|file| Ok((self.identity_of(digest, &file).map_err(CacheError::io("stat", &path))?, file)));
         match identified {
             Ok((identity, file)) => return Some(OpenBlob::new(*digest, file, identity)),
             Err(error) if error.is_missing() || error.is_irregular() => self.forget(digest, serial),
@@ -252,10 +254,10 @@ impl Store {
     /// Makes the blob of an open file unverified unless the file `is_unchanged`, or is sealed, so that only its metadata were
     /// changed. Returns whether its bytes are the verified ones.
     pub(super) fn confirm(&self, entry: &Entry, is_unchanged: bool) -> bool {
-        if is_unchanged {
+        let (digest, blob) = (entry.digest(), entry.blob());
+        if is_unchanged || self.is_changed_by_seal(digest, blob.identity(), blob.file()) {
             return true;
         }
-        let (digest, blob) = (entry.digest(), entry.blob());
         let sealed = self.index().sealed_proof(digest);
         if let Some((proof, serial)) = sealed
             && self.sealer.measure(blob.file()) == proof.verity

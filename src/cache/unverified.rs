@@ -61,10 +61,12 @@ impl UnverifiedBlob {
     /// opened, or if it was removed from the cache. Blocks.
     pub fn admit(&self, verified: &VerifiedDigest) -> Option<Entry> {
         let is_of_file = *verified.digest() == self.digest && verified.size() == self.size();
-        if !is_of_file || !self.file.has_its_identity() {
+        let (known, file) = (self.file.identity(), self.file.file());
+        let is_unchanged = || self.file.has_its_identity() || self.store.is_changed_by_seal(&self.digest, known, file);
+        if !is_of_file || !is_unchanged() {
             return None;
         }
-        let proof = Proof { file: *self.file.identity(), at: SystemTime::now(), verity: self.verity };
+        let proof = Proof { file: *known, at: SystemTime::now(), verity: self.verity };
         let is_there = self.store.prove(&self.digest, self.serial, proof, Some(Arc::clone(&self.file)));
         is_there.then(|| Entry::new(Arc::clone(&self.file)))
     }

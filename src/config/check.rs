@@ -4,12 +4,14 @@ use figment::value::{Dict, Num, Value};
 use serde_json::Value as Json;
 
 use super::error::{ConfigError, Problem};
-use super::format::{self, FormatInfo};
+use super::format::FormatInfo;
 use super::key::KeyPath;
 use super::layer::{self, Layers};
 use super::place::Place;
 use super::schema::{self, Kind};
 use super::size::Size;
+use super::written::Format as _;
+use crate::asset::SourcePrefix;
 
 /// All violations of the schema by the effective values.
 pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
@@ -197,7 +199,7 @@ fn minimum(schema: &Json, keyword: &str) -> bool {
 pub(super) fn name_of(element: &Value) -> Option<String> {
     let table = element.as_dict()?;
     let name = table.get("name").or_else(|| table.get("match"))?;
-    name.as_str().map(|text| format::shown("source-prefix", text))
+    name.as_str().map(|text| SourcePrefix::shown(text))
 }
 
 /// A value for an error message: short, on one line, without secrets.
@@ -205,7 +207,7 @@ fn found(value: &Value, format: Option<&FormatInfo>) -> String {
     let secret = format.is_some_and(|format| format.name == "secret");
     match value {
         Value::String(_, text) => {
-            let text = format.map_or_else(|| text.clone(), |format| format::shown(format.name, text));
+            let text = format.map_or_else(|| text.clone(), |format| format.shown(text));
             if secret && text == "(secret)" { "a text".to_owned() } else { quoted(&text) }
         }
         Value::Char(_, character) => quoted(&character.to_string()),

@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::mirror_format::{CatalogTarget, Sha512, StorePrefix, Upstream};
 use super::size::Size;
 use super::span::Span;
-use super::url_format::without_secrets;
 pub(super) use super::url_format::{BaseUrl, CatalogUrl, Endpoint, Proxy, Source};
 use super::written::Format;
 use super::zone::zoned_address;
@@ -22,16 +21,23 @@ pub(super) struct FormatInfo {
     pub(super) name: &'static str,
     pub(super) expected: &'static str,
     pub(super) check: fn(&str) -> Result<(), String>,
+    shown: fn(&str) -> String,
 }
 
 impl FormatInfo {
     const fn of<F: Format>() -> Self {
-        Self { number: F::NUMBER, name: F::NAME, expected: F::EXPECTED, check: |text| F::read(text).map(drop) }
+        let check = |text: &str| F::read(text).map(drop);
+        Self { number: F::NUMBER, name: F::NAME, expected: F::EXPECTED, check, shown: F::shown }
     }
 
     /// The format of this name.
     pub(super) fn named(name: &str) -> Option<&'static Self> {
         FORMATS.iter().find(|format| format.name == name)
+    }
+
+    /// The displayed form of a text of this format: secrets, and what carries them, are removed.
+    pub(super) fn shown(&self, text: &str) -> String {
+        (self.shown)(text)
     }
 }
 
@@ -258,6 +264,14 @@ impl Format for SecretText {
         Secret::check(text)?;
         Ok(Secret::new(text))
     }
+
+    fn shown(text: &str) -> String {
+        match text.split_once(':') {
+            // A reference to a secret is not secret.
+            Some(("env" | "file" | "vault", _)) => text.to_owned(),
+            _ => "(secret)".to_owned(),
+        }
+    }
 }
 
 /// A Vault path to a secret with several fields.
@@ -319,31 +333,16 @@ impl Format for SmbiosUuid {
     }
 }
 
-/// The displayed form of a text of this format: secrets, and what carries them, are removed.
-pub(super) fn shown(format: &str, text: &str) -> String {
-    match format {
-        SecretText::NAME => match text.split_once(':') {
-            // A reference to a secret is not secret.
-            Some(("env" | "file" | "vault", _)) => text.to_owned(),
-            _ => "(secret)".to_owned(),
-        },
-        Source::NAME | Upstream::NAME | SourcePrefix::NAME | Endpoint::NAME | BaseUrl::NAME | Proxy::NAME => {
-            without_secrets(text)
-        }
-        _ => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     #[test]
-    fn of_secrets_only_the_place_is_shown() {
-        assert_eq!(shown(SecretText::NAME, "hunter2"), "(secret)");
-        assert_eq!(shown(SecretText::NAME, "env:KEY"), "env:KEY");
-        assert_eq!(shown(SecretText::NAME, "file:/run/key"), "file:/run/key");
+    fn secret_references_are_shown_in_full() {
+        assert_eq!(SecretText::shown("hunter2"), "(secret)");
+        assert_eq!(SecretText::shown("env:KEY"), "env:KEY");
+        assert_eq!(SecretText::shown("file:/run/key"), "file:/run/key");
     }
 
     #[test]
@@ -356,12 +355,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn url_formats_hide_secrets() {
+        let urls: Vec<_> = FORMATS.iter().filter(|format| format.name.ends_with("url")).collect();
+        assert!(urls.len() >= 5, "the names have changed");
+        for format in urls {
+            assert_eq!(format.shown("https://user:hunter2@h/x?sig=hunter2"), "https://…@h/x?…", "{}", format.name);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_a_format_panic(text in "\\PC{0,30}|(https|s3|socks5|file|env)://?[a-z@:?#/]{0,12}") {
             for format in FORMATS {
                 let _ = (format.check)(&text);
-                let _ = shown(format.name, &text);
+                let _ = format.shown(&text);
             }
         }
     }

@@ -18,6 +18,10 @@ impl Format for Upstream {
     fn read(text: &str) -> Result<UpstreamUrl, String> {
         if text == "-" { Ok(UpstreamUrl::Stdin) } else { Source::read(text).map(UpstreamUrl::Url) }
     }
+
+    fn shown(text: &str) -> String {
+        Source::shown(text)
+    }
 }
 
 /// A bucket and the start of keys in it.

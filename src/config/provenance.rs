@@ -3,11 +3,12 @@
 use figment::value::Value;
 
 use super::check::name_of;
-use super::format;
 use super::key::KeyPath;
 use super::layer;
 use super::place::Place;
 use super::settings::Config;
+use super::written::Format as _;
+use crate::asset::SourcePrefix;
 
 impl Config {
     /// Where the key with this path, such as `cache`, `dir`, was set.
@@ -20,7 +21,7 @@ impl Config {
     /// Where `key` of the element `name` (its name or `match`) of `list` was set; the start of the element if the key
     /// is not set in it.
     pub fn place_in(&self, list: &str, name: &str, key: &str) -> Place {
-        let name = format::shown("source-prefix", name);
+        let name = SourcePrefix::shown(name);
         let named = |element: &Value| name_of(element).as_ref() == Some(&name);
         let list_path = KeyPath::of([list]);
         let mut elements = layer::elements(&list_path, self.layers.list(list));

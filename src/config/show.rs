@@ -6,7 +6,6 @@ use figment::value::Value;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::format;
 use super::key::{KeyPath, toml_key};
 use super::layer::{self, Layers};
 use super::place::Place;
@@ -145,7 +144,7 @@ fn entries<'a>(value: Option<&'a Value>, schema: &'a Json) -> Vec<(String, Optio
 /// A value with secrets redacted.
 fn shown(value: &Value, schema: &Json) -> Json {
     match (Kind::of(schema), value) {
-        (Kind::Formatted(format), Value::String(_, text)) => Json::from(format::shown(format.name, text)),
+        (Kind::Formatted(format), Value::String(_, text)) => Json::from(format.shown(text)),
         (Kind::Formatted(format), _) if format.name == "secret" => Json::from("(secret)"),
         (Kind::List(items), Value::Array(_, elements)) => {
             Json::from(elements.iter().map(|element| shown(element, items)).collect::<Vec<_>>())

@@ -21,6 +21,10 @@ impl Format for Source {
             error => error.to_string(),
         })
     }
+
+    fn shown(text: &str) -> String {
+        without_secrets(text)
+    }
 }
 
 /// The URL of a shared catalog.
@@ -41,6 +45,10 @@ impl Format for CatalogUrl {
             _ => Ok(source),
         }
     }
+
+    fn shown(text: &str) -> String {
+        without_secrets(text)
+    }
 }
 
 impl Format for SourcePrefix {
@@ -54,6 +62,10 @@ impl Format for SourcePrefix {
             SourcePrefixError::Scheme => String::new(),
             error => error.to_string(),
         })
+    }
+
+    fn shown(text: &str) -> String {
+        without_secrets(text)
     }
 }
 
@@ -75,6 +87,10 @@ impl Format for Endpoint {
         }
         Ok(url)
     }
+
+    fn shown(text: &str) -> String {
+        without_secrets(text)
+    }
 }
 
 /// The base of this server's own URLs.
@@ -89,6 +105,10 @@ impl Format for BaseUrl {
         let url = Endpoint::read(text)?;
         Ok(url.as_str().trim_end_matches('/').to_owned())
     }
+
+    fn shown(text: &str) -> String {
+        without_secrets(text)
+    }
 }
 
 /// The URL of a proxy.
@@ -101,6 +121,10 @@ impl Format for Proxy {
 
     fn read(text: &str) -> Result<url::Url, String> {
         url(text, &["http", "https", "socks4", "socks4a", "socks5", "socks5h"])
+    }
+
+    fn shown(text: &str) -> String {
+        without_secrets(text)
     }
 }
 
@@ -116,7 +140,7 @@ fn url(text: &str, schemes: &[&str]) -> Result<url::Url, String> {
 }
 
 /// A URL without user name, password and query, which may carry secrets. The text may be malformed.
-pub(super) fn without_secrets(text: &str) -> String {
+fn without_secrets(text: &str) -> String {
     // A password with a '/', '?' or '#' makes another URL, or none, of what was meant.
     if url::Url::parse(text).is_err() || !text.contains("://") {
         let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + 3));

@@ -18,6 +18,11 @@ pub(super) trait Format: Sized {
 
     /// Parses the text. The error describes what is wrong with it; it is empty if [`Format::EXPECTED`] is sufficient.
     fn read(text: &str) -> Result<Self::Value, String>;
+
+    /// The displayed form of the text, which may be malformed: secrets, and what carries them, are removed.
+    fn shown(text: &str) -> String {
+        text.to_owned()
+    }
 }
 
 /// A value written as text in the format `F`; keeps both.

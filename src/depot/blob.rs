@@ -82,12 +82,17 @@ impl Blob {
     }
 
     fn handle_error(&self, range: ByteRange, error: &io::Error) -> ReadError {
+        self.suspect(range, error);
+        ReadError::Disk(format!("bytes {range} of a blob: {error}"))
+    }
+
+    /// Has the blob verified again because reading `range` of it failed with `error`. Only the first call for a blob does.
+    pub(super) fn suspect(&self, range: ByteRange, error: &io::Error) {
         if self.depot.cache().mark_suspect(&self.entry, error) {
             let (asset, digest) = (&self.asset.name, self.entry.digest());
             warn!(%asset, %digest, bytes = %range, %error, "blob not readable: verifying it again");
             self.verify_in_background();
         }
-        ReadError::Disk(format!("bytes {range} of a blob: {error}"))
     }
 
     /// Has the blob verified again, because bytes that were read of it are not the verified ones.

@@ -15,6 +15,9 @@ use crate::origin::OriginError;
 /// When a client should retry after no source could be read: long enough for a short outage, short against the timeouts of
 /// firmware.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// The longest delay that a source may request of clients. Machines would wait for a source that may be back sooner, or whose
+/// operator mends it.
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(2);
 
 /// The failures of the sources of one asset, in order.
 #[derive(Debug, Default)]
@@ -68,7 +71,7 @@ impl SourceFailures {
     /// Adds a source that could not be read.
     pub(super) fn add_error(&mut self, error: &OriginError) {
         self.changed |= matches!(error, OriginError::Changed { .. });
-        self.retry_after = self.retry_after.max(error.retry_after());
+        self.retry_after = self.retry_after.max(error.retry_after().map(|delay| delay.min(MAX_RETRY_AFTER)));
         let list = if error.is_not_found() { &mut self.missing } else { &mut self.unreadable };
         list.push(error.to_string());
     }
@@ -168,13 +171,17 @@ mod tests {
 
     #[test]
     fn throttled_source_keeps_retry_after() {
-        let mut failures = SourceFailures::default();
-        failures.add_error(&OriginError::Throttled {
-            host: "h".into(),
-            answer: Answer::from_code("503"),
-            retry_after: Some(Duration::from_secs(42)),
-        });
-        let (_, error) = failures.into_outcome();
-        assert!(matches!(error, ReadError::Unavailable { retry_after, .. } if retry_after == Duration::from_secs(42)));
+        for (requested, expected) in [(42, 42), (u64::MAX, 120)] {
+            let mut failures = SourceFailures::default();
+            failures.add_error(&OriginError::Throttled {
+                host: "h".into(),
+                answer: Answer::from_code("503"),
+                retry_after: Some(Duration::from_secs(requested)),
+            });
+            let ReadError::Unavailable { retry_after, .. } = failures.into_outcome().1 else {
+                panic!("it is throttled")
+            };
+            assert_eq!(retry_after, Duration::from_secs(expected));
+        }
     }
 }

@@ -2,10 +2,12 @@
 //! threads.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::ladder::Rung;
+use super::pace::Pace;
 use super::resuming_read::ResumingRead;
 use super::source_access::SourceAccess;
 use super::source_error::SourceError;
@@ -15,6 +17,9 @@ use crate::task::blocking;
 
 /// Bytes per job of a blocking thread: about 3 ms of hashing.
 const JOB_SIZE: usize = 4 << 20;
+/// How long a source may send bytes more slowly than a fill accepts. Longer than the stall timeout of fills: here no other
+/// source is waiting.
+const SLOW_LIMIT: Duration = Duration::from_mins(1);
 
 /// The bytes of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +32,26 @@ pub struct Hashed {
 
 /// Reads the object and compares its digest with `expected`. `size` is its length if it is known. Retries like a fill. `plain`:
 /// by one GET without a range, as a fill does if the digest is wrong otherwise. `hashed` is called with the number of further
-/// bytes that are hashed; `asset` is the name in logs.
+/// bytes that are hashed; `asset` is the name in logs. Fails with [`OriginError::TooSlow`] if the source sends for a minute more
+/// slowly than a fill accepts.
 pub async fn hash_source(
+    origins: &Origins,
+    asset: &AssetName,
+    source: (&SourceUrl, Option<u64>),
+    expected: &Digest,
+    reading: (u32, bool),
+    hashed: impl FnMut(u64),
+) -> Result<Hashed, OriginError> {
+    hash_at_pace(origins, asset, source, expected, reading, SLOW_LIMIT, hashed).await
+}
+
+async fn hash_at_pace(
     origins: &Origins,
     asset: &AssetName,
     (source, size): (&SourceUrl, Option<u64>),
     expected: &Digest,
     (retries, plain): (u32, bool),
+    slow_limit: Duration,
     mut hashed: impl FnMut(u64),
 ) -> Result<Hashed, OriginError> {
     let access = Arc::new(SourceAccess::new(asset, origins, source, size, retries));
@@ -45,11 +63,23 @@ pub async fn hash_source(
     let range = ByteRange::new(0, size.unwrap_or(u64::MAX));
     let mut read = ResumingRead::open(&access, range, true).await?;
     let mut verifier = Verifier::new();
+    let (mut pace, mut ticked) = (Pace::default(), Instant::now());
+    let (id, _) = pace.begin(0, range, ticked);
     let (mut pieces, mut waiting) = (Vec::new(), 0);
     loop {
         let piece = read.chunk().await?;
         let ended = piece.is_none();
         if let Some((_, piece)) = piece {
+            let now = Instant::now();
+            pace.advance(id, piece.len() as u64, range);
+            if now.duration_since(ticked) >= Pace::interval(slow_limit) {
+                ticked = now;
+                if pace.is_stalled(now, slow_limit) {
+                    let limit = slow_limit.as_secs_f32();
+                    let reason = format!("for {limit} s it sent fewer bytes a second than a fill accepts");
+                    return Err(OriginError::TooSlow { source_url: source.to_string(), reason });
+                }
+            }
             waiting += piece.len();
             pieces.push(piece);
         }
@@ -72,6 +102,8 @@ pub async fn hash_source(
 
 #[cfg(test)]
 mod tests {
+    use bootdepot_test_support::deadline::stretch;
+
     use super::*;
     use crate::depot::tests::origin::{FakeOrigin, Fault};
     use crate::origin::Timeouts;
@@ -100,5 +132,18 @@ mod tests {
         let cut = Fault::CutAfter { bytes: 1_000_000, times: 2 };
         assert_eq!(hash(&content, &[cut], &content, false).await, right, "it resumes like a fill");
         assert_eq!(hash(b"", &[], b"", false).await, Hashed { size: 0, digest: Ok(()) });
+    }
+
+    #[tokio::test]
+    async fn dripping_source_is_too_slow() {
+        let content = vec![7; 1_000_000];
+        let origin = FakeOrigin::start(content.clone(), &[Fault::Drip { at: 0, times: usize::MAX }]).await;
+        let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
+        let (name, source) = (AssetName::parse("disk.img").unwrap(), origin.url("disk.img"));
+        let (size, limit) = (Some(content.len() as u64), Duration::from_millis(300));
+        let digest = Digest::of(&content);
+        let hashing = hash_at_pace(&origins, &name, (&source, size), &digest, (3, false), limit, |_| {});
+        let error = tokio::time::timeout(stretch(Duration::from_secs(60)), hashing).await.unwrap().unwrap_err();
+        assert!(matches!(error, OriginError::TooSlow { .. }), "{error}");
     }
 }

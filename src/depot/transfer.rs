@@ -56,6 +56,11 @@ impl Transfer {
         self.active.sent()
     }
 
+    /// The name of what is sent.
+    pub(super) fn name(&self) -> &str {
+        &self.active.facts.name
+    }
+
     /// The trace span of this transfer, as the parent of others.
     pub(crate) fn span(&self) -> &Span {
         &self.span

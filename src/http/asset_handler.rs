@@ -106,14 +106,16 @@ impl AssetHandler<'_> {
             RangeSelection::Whole => {
                 let opening = open(&reader, ByteRange::whole(size), client);
                 match with_stall_timeout(stall_timeout, progress, opening).await {
-                    Ok(bytes) => headers.response(StatusCode::OK, size, Body::range(bytes, transfer, client)),
+                    Ok(bytes) => {
+                        headers.response(StatusCode::OK, size, Body::range(bytes, transfer, self.depot, client))
+                    }
                     Err(error) => fail(transfer, &error),
                 }
             }
             RangeSelection::One(range) => {
                 match with_stall_timeout(stall_timeout, progress, open(&reader, range, client)).await {
                     Ok(bytes) => {
-                        let body = Body::range(bytes, transfer, client);
+                        let body = Body::range(bytes, transfer, self.depot, client);
                         let mut response = headers.response(StatusCode::PARTIAL_CONTENT, range.len(), body);
                         insert(response.headers_mut(), CONTENT_RANGE, format!("bytes {range}/{size}"));
                         response
@@ -127,7 +129,7 @@ impl AssetHandler<'_> {
                 let (length, content_type) = (frame.length(), frame.content_type().to_owned());
                 match with_stall_timeout(stall_timeout, progress, parts(reader, frame, client)).await {
                     Ok((bytes, state)) => {
-                        let body = Body::parts(bytes, length, state, transfer, client);
+                        let body = Body::parts(bytes, length, state, transfer, self.depot, client);
                         let mut response = headers.response(StatusCode::PARTIAL_CONTENT, length, body);
                         insert(response.headers_mut(), CONTENT_TYPE, content_type);
                         response

@@ -9,7 +9,7 @@ use futures_core::Stream;
 use futures_util::stream::BoxStream;
 use hyper::body::{Frame, SizeHint};
 
-use crate::depot::{ByteStream, CacheState, Outcome, ReadError, Transfer};
+use crate::depot::{ByteStream, CacheState, Depot, Outcome, ReadError, Transfer};
 use crate::transport::{Client, CloseReason, ServerTurn};
 
 /// A response body whose length is known from the start.
@@ -34,6 +34,8 @@ enum Content {
 /// failure or the reason why the connection ended.
 pub(super) struct TransferCounter {
     transfer: Option<Transfer>,
+    /// Where the bytes come from. `None` for generated text.
+    depot: Option<Depot>,
     client: Arc<Client>,
     length: u64,
     failure: OnceLock<ReadError>,
@@ -64,9 +66,9 @@ impl Body {
     }
 
     /// One range of an asset. Its drop ends the transfer.
-    pub(super) fn range(bytes: ByteStream, transfer: Transfer, client: &Arc<Client>) -> Self {
+    pub(super) fn range(bytes: ByteStream, transfer: Transfer, depot: &Depot, client: &Arc<Client>) -> Self {
         let (length, state) = (bytes.remaining(), bytes.cache_state());
-        Self::transfer(length, Content::Range(bytes), Some(state), transfer, client)
+        Self::transfer(length, Content::Range(bytes), Some((state, depot)), transfer, client)
     }
 
     /// A multipart body with several ranges of an asset, `length` bytes in all. Its drop ends the transfer.
@@ -75,23 +77,29 @@ impl Body {
         length: u64,
         state: CacheState,
         transfer: Transfer,
+        depot: &Depot,
         client: &Arc<Client>,
     ) -> Self {
-        Self::transfer(length, Content::Parts(bytes), Some(state), transfer, client)
+        Self::transfer(length, Content::Parts(bytes), Some((state, depot)), transfer, client)
     }
 
     fn transfer(
         length: u64,
         content: Content,
-        state: Option<CacheState>,
+        from: Option<(CacheState, &Depot)>,
         mut transfer: Transfer,
         client: &Arc<Client>,
     ) -> Self {
-        if let Some(state) = state {
+        if let Some((state, _)) = from {
             transfer.set_cache(state);
         }
-        let counter =
-            TransferCounter { transfer: Some(transfer), client: Arc::clone(client), length, failure: OnceLock::new() };
+        let counter = TransferCounter {
+            transfer: Some(transfer),
+            depot: from.map(|(_, depot)| depot.clone()),
+            client: Arc::clone(client),
+            length,
+            failure: OnceLock::new(),
+        };
         Self { content, left: length, counter: Some(Arc::new(counter)), server_turn: None }
     }
 }
@@ -163,7 +171,11 @@ impl Drop for TransferCounter {
         } else if let Some(error) = self.failure.get() {
             transfer.finish(error.outcome(), Some(&error.to_string()));
         } else {
-            let (outcome, detail) = outcome_of(self.client.close_reason());
+            let reason = self.client.close_reason();
+            if let (CloseReason::Unreadable, Some(depot)) = (reason, &self.depot) {
+                depot.report_unreadable(&transfer);
+            }
+            let (outcome, detail) = outcome_of(reason);
             transfer.finish(outcome, detail);
         }
     }

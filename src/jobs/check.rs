@@ -67,7 +67,9 @@ impl CheckProgress {
 
     /// Adds bytes that are to be hashed.
     pub fn add_bytes(&self, bytes: u64) {
-        self.state.lock().bytes += bytes;
+        let mut state = self.state.lock();
+        // An origin may claim any length.
+        state.bytes = state.bytes.saturating_add(bytes);
     }
 
     /// Counts bytes that were hashed.
@@ -130,6 +132,14 @@ mod tests {
         assert_eq!(progress.objects(), AssetCounts { total: 2, done: 1, failed: 1 });
         let kept: Vec<_> = progress.rows().into_iter().flat_map(|row| row.findings).map(|found| found.what).collect();
         assert_eq!(kept, ["b"]);
+    }
+
+    #[test]
+    fn claimed_lengths_do_not_overflow() {
+        let progress = CheckProgress::default();
+        progress.add_bytes(u64::MAX);
+        progress.add_bytes(1);
+        assert_eq!(progress.bytes(), ByteCounts { total: Some(u64::MAX), done: 0 });
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::check::{CheckProgress, CheckTask};
 use super::item::{Item, Items};
 use super::status::{ItemStatus, JobKind, JobState, JobStatus};
+use super::task::Task;
 use super::work::Work;
 use crate::depot::{Depot, Rate, Retention, RetentionReason};
 
@@ -70,6 +71,16 @@ impl Job {
 
     pub(super) fn kind(&self) -> JobKind {
         self.kind
+    }
+
+    /// Whether the job runs, and `task` would find nothing else than it does.
+    pub(super) fn finds_the_same(&self, task: &Task) -> bool {
+        let is_same = match task {
+            Task::Scrub => self.kind == JobKind::Scrub,
+            Task::Check(scope) => self.check().is_some_and(|(running, _)| running == scope),
+            Task::Preload { .. } | Task::Verify { .. } => false,
+        };
+        is_same && !self.ended.is_cancelled()
     }
 
     /// The scope of a check, and how far it is. `None` for other jobs.

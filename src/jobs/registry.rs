@@ -15,7 +15,7 @@ use super::limits::{EVENT_CAPACITY, MAX_DETAILED, MAX_ENDED, MAX_RUNNING, PROGRE
 use super::plan::Plan;
 use super::runner;
 use super::selection::{Selection, SelectionError};
-use super::status::{JobEvent, JobKind, JobState, JobStatus};
+use super::status::{JobEvent, JobState, JobStatus};
 use super::task::Task;
 use super::work::Work;
 use crate::boot::Boot;
@@ -84,14 +84,13 @@ impl Jobs {
     /// Starts a job. It runs until it is done or [`Jobs::cancel`] is called. Must be called within the runtime, with a large
     /// catalog on a blocking thread: it looks up names and globs.
     ///
-    /// Returns the running scrub if `task` is a scrub too: a second one would find nothing else.
+    /// Returns the running job if `task` is a scrub, or a check of the same scope, and one runs: a second one would find nothing
+    /// else.
     pub fn start(&self, task: Task) -> Result<JobStatus, StartError> {
         let depot = self.depot();
-        if task == Task::Scrub {
-            let running = self.shared.list.lock().running.iter().find(|job| job.kind() == JobKind::Scrub).cloned();
-            if let Some(job) = running {
-                return Ok(job.view(depot));
-            }
+        let running = self.shared.list.lock().running.iter().find(|job| job.finds_the_same(&task)).cloned();
+        if let Some(job) = running {
+            return Ok(job.view(depot));
         }
         if matches!(task, Task::Check(_)) && self.shared.checker.is_none() {
             return Err(StartError::NoChecks);

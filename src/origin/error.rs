@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answer;
-use super::archive::Restore;
 use super::denial::Denial;
+use super::storage::RestoredCopy;
 use crate::trust::TlsFault;
 
 /// Retries of a refusal that may pass. With the backoff of a fill they take about three seconds; AWS's documentation of IAM
@@ -73,7 +73,7 @@ pub enum OriginError {
         /// The storage class, such as `GLACIER`, if the store names it.
         class: Option<String>,
         /// Whether a restore is under way.
-        restore: Restore,
+        restore: RestoredCopy,
         /// The server's words.
         answer: Answer,
     },
@@ -181,6 +181,14 @@ pub enum OriginError {
         source_url: String,
         /// The timeout.
         after: Duration,
+    },
+    /// The source sends bytes, but too slowly to be of use.
+    #[error("{source_url} is too slow: {reason}")]
+    TooSlow {
+        /// The source URL.
+        source_url: String,
+        /// What it sent in which time.
+        reason: String,
     },
     /// A reply that does not match the request (a wrong `Content-Range`, for example).
     #[error("{source_url} sent an invalid reply: {reason}")]
@@ -290,6 +298,7 @@ impl OriginError {
             | Self::NoAnswer { .. }
             | Self::Truncated { .. }
             | Self::Stalled { .. }
+            | Self::TooSlow { .. }
             | Self::Io { .. } => true,
             Self::Status { transient, .. } => *transient,
             Self::AccessDenied { denial, recent_success, .. } => *recent_success && denial.may_pass(),
@@ -325,6 +334,7 @@ impl OriginError {
                 | Self::Tls { .. }
                 | Self::NoAnswer { .. }
                 | Self::Stalled { .. }
+                | Self::TooSlow { .. }
                 | Self::Credentials { .. }
                 | Self::Settings { .. }
         )

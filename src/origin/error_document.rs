@@ -4,7 +4,7 @@ use http::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
 
 use super::html_page::HtmlPage;
-use super::remote_text::one_line;
+use super::remote_text::{MAX_TEXT, one_line};
 
 /// The body of an error reply. All fields are `None` without a body, and for one of no known form.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
@@ -32,16 +32,13 @@ impl ErrorDocument {
     /// Bytes of a body that are read at most.
     pub(super) const MAX_LENGTH: usize = 64 << 10;
 
-    /// Characters that are kept of a field at most.
-    const MAX_TEXT: usize = 200;
-
     /// Parses the body of a reply with these header fields. Without a code in the body, which a reply to HEAD never has, takes
     /// it from the fields that `MinIO` and AWS's website endpoints send.
     pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Self {
         let mut document = Self::parse_body(headers, body);
         if document.code.is_none() {
             let field = |names: [&str; 2]| names.into_iter().find_map(|name| headers.get(name)?.to_str().ok());
-            let line = |text: &str| one_line(text.trim_matches('"'), Self::MAX_TEXT);
+            let line = |text: &str| one_line(text.trim_matches('"'), MAX_TEXT);
             document.code = field(["x-minio-error-code", "x-amz-error-code"]).map(line);
             let message = || field(["x-minio-error-desc", "x-amz-error-message"]).map(line);
             document.message = document.message.or_else(message);
@@ -62,7 +59,7 @@ impl ErrorDocument {
         let inner = inner.and_then(|start| Some(start..start + text[start..].find("</Error>")? + "</Error>".len()));
         let mut document: Self = quick_xml::de::from_str(&text[inner.unwrap_or(0..text.len())]).unwrap_or_default();
         for field in document.texts() {
-            *field = field.as_deref().map(|text| one_line(text, Self::MAX_TEXT)).filter(|text| !text.is_empty());
+            *field = field.as_deref().map(|text| one_line(text, MAX_TEXT)).filter(|text| !text.is_empty());
         }
         document
     }
@@ -95,7 +92,7 @@ impl ErrorDocument {
 fn plain_text(headers: &HeaderMap, text: &str) -> Option<String> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("text/plain");
     let readable = ["text/plain", "application/json", "application/problem+json"].iter().any(|it| kind.starts_with(it));
-    let line = one_line(text, ErrorDocument::MAX_TEXT);
+    let line = one_line(text, MAX_TEXT);
     Some(line).filter(|line| readable && !line.is_empty())
 }
 

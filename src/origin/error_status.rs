@@ -6,12 +6,13 @@ use http::StatusCode;
 use http::header::{HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::answer::Answer;
-use super::archive;
 use super::denial::Denial;
 use super::error::OriginError;
 use super::error_code::{Meaning, meaning, meaning_of_status};
 use super::error_document::ErrorDocument;
 use super::region;
+use super::remote_text::{MAX_TEXT, one_line};
+use super::storage::{RestoredCopy, Storage};
 
 /// The request that received an error status.
 #[derive(Debug, Clone, Copy)]
@@ -76,8 +77,8 @@ pub(super) fn classify(
         }
         Meaning::Archived => OriginError::Archived {
             source_url,
-            class: document.storage_class.clone().or_else(|| archive::class(headers)),
-            restore: archive::restore(headers),
+            class: document.storage_class.clone().or_else(|| Storage::from_head(headers).map(|storage| storage.class)),
+            restore: RestoredCopy::from_head(headers),
             answer,
         },
         Meaning::Denied(denial) => OriginError::AccessDenied {
@@ -104,7 +105,7 @@ pub(super) fn classify(
         },
         // Without a body, AWS answers a HEAD for a bucket of another region like this.
         Meaning::Permanent if status == StatusCode::BAD_REQUEST && code.is_none() => {
-            match (header(headers, "x-amz-bucket-region"), request.bucket) {
+            match (bucket_region(headers), request.bucket) {
                 (Some(region), Some(bucket)) if region != bucket.region => OriginError::WrongRegion {
                     source_url,
                     origin: request.origin.to_owned(),
@@ -139,7 +140,11 @@ fn is_delete_marker(headers: &HeaderMap, document: &ErrorDocument) -> bool {
 fn region_of(headers: &HeaderMap, document: &ErrorDocument) -> Option<String> {
     let message = || document.message.as_deref().and_then(region::in_message);
     let document_region = || document.region.as_deref().and_then(region::name);
-    header(headers, "x-amz-bucket-region").or_else(document_region).or_else(message).map(str::to_owned)
+    bucket_region(headers).or_else(document_region).or_else(message).map(str::to_owned)
+}
+
+fn bucket_region(headers: &HeaderMap) -> Option<&str> {
+    header(headers, "x-amz-bucket-region").and_then(region::name)
 }
 
 /// Describes where the object is instead.
@@ -149,6 +154,7 @@ fn redirection(headers: &HeaderMap, document: &ErrorDocument) -> Option<String> 
     }
     // The query could hold a signature.
     let location = header(headers, LOCATION.as_str())?.split('?').next().unwrap_or_default();
+    let location = one_line(location, MAX_TEXT);
     Some(format!("it redirects to {location:?}; set the origin's endpoint or region"))
 }
 

@@ -7,7 +7,6 @@ use reqwest::Response;
 use url::Url;
 
 use super::answer::Answer;
-use super::archive;
 use super::body::Body;
 use super::checksum::Checksum;
 use super::error::OriginError;
@@ -17,6 +16,7 @@ use super::head::{self, HeadError};
 use super::outbound::{Outbound, host};
 use super::reply::Reply;
 use super::request::Request;
+use super::storage::Storage;
 use super::validator::Validator;
 use crate::asset::SourceTarget;
 
@@ -77,16 +77,12 @@ impl Exchange<'_> {
             };
             return Err(error_status::classify(&refused, status, response.headers(), &document));
         }
-        if let Some((class, restore)) =
-            archive::archived(response.headers()).filter(|_| self.request.method == Method::HEAD)
+        if self.request.method == Method::HEAD
+            && let Some(Storage { class, restore }) =
+                Storage::from_head(response.headers()).filter(Storage::must_be_restored)
         {
-            let answer = Answer::from_code("HEAD");
-            return Err(OriginError::Archived {
-                source_url: self.outbound.source_url.to_owned(),
-                class: Some(class),
-                restore,
-                answer,
-            });
+            let (source_url, answer) = (self.outbound.source_url.to_owned(), Answer::from_code("HEAD"));
+            return Err(OriginError::Archived { source_url, class: Some(class), restore, answer });
         }
         let head = head::check(&self.request, status, response.headers(), document.actual_object_size);
         let head = head.map_err(|error| match error {

@@ -81,7 +81,7 @@ pub(super) async fn from_request(error: reqwest::Error, peer: &Peer<'_>) -> Orig
         let handshake = match peer.via {
             ProxyChoice::Configured(_) => Some(Unanswered::Tunnel),
             ProxyChoice::Direct if is_https => Some(Unanswered::Handshake),
-            ProxyChoice::Direct | ProxyChoice::Environment => None,
+            ProxyChoice::Direct | ProxyChoice::Environment { .. } => None,
         };
         match (handshake, peer.via.dialed(peer.url)) {
             (Some(Unanswered::Handshake), _) if peer_probe::speaks_http(peer.url).await => {

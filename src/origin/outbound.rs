@@ -15,13 +15,12 @@ use super::failure::{self, Peer};
 use super::payload::{Payload, Progress};
 use super::proxy::ProxyChoice;
 use super::resolver::StaggeredResolver;
-use super::stall::with_timeout;
 use crate::trust::CertificateRequests;
 
 /// The common parts of all HTTP requests for one source.
 pub(super) struct Outbound<'a> {
     pub(super) client: &'a Client,
-    /// Resolves the host's name. `None` if a proxy may connect to the host.
+    /// Resolves the host's name. `None` if a proxy connects to hosts whose names are resolved here.
     pub(super) resolver: Option<&'a StaggeredResolver>,
     /// The connect timeout.
     pub(super) connect: Duration,
@@ -105,11 +104,16 @@ impl Outbound<'_> {
     /// Reads the body of an error reply, as far as it arrives.
     pub(super) async fn error_document(&self, response: &mut Response) -> ErrorDocument {
         let mut text = Vec::new();
-        while text.len() < ErrorDocument::MAX_LENGTH {
-            let Ok(Ok(Some(piece))) = with_timeout(self.stall, self.source_url, response.chunk()).await else { break };
-            let room = ErrorDocument::MAX_LENGTH - text.len();
-            text.extend_from_slice(&piece[..piece.len().min(room)]);
-        }
+        let reading = async {
+            while text.len() < ErrorDocument::MAX_LENGTH
+                && let Ok(Some(piece)) = response.chunk().await
+            {
+                let room = ErrorDocument::MAX_LENGTH - text.len();
+                text.extend_from_slice(&piece[..piece.len().min(room)]);
+            }
+        };
+        // One timeout for the whole: the document only explains the status.
+        let _ = tokio::time::timeout(self.stall, reading).await;
         ErrorDocument::parse(response.headers(), &text)
     }
 }

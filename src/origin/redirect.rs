@@ -5,6 +5,8 @@ use http::header::LOCATION;
 use reqwest::Response;
 use url::Url;
 
+use super::remote_text::{MAX_TEXT, one_line};
+
 /// Whether a redirect target with this status is to be resolved again: a signed URL that has expired (401, 403), a mirror
 /// that does not have the object any more, or one that fails.
 pub(super) fn has_expired(status: StatusCode) -> bool {
@@ -29,7 +31,7 @@ pub(super) fn target(response: &Response) -> Option<Result<Url, String>> {
         }
         Some(next) if matches!(next.scheme(), "http" | "https") => Ok(next),
         // Not shown in full: the URL may be signed.
-        Some(next) => Err(format!("it redirects to the scheme {:?}", next.scheme())),
+        Some(next) => Err(format!("it redirects to the scheme {:?}", one_line(next.scheme(), MAX_TEXT))),
         None => Err("it redirects to an invalid URL".to_owned()),
     })
 }

@@ -17,11 +17,14 @@ pub(super) fn in_message(message: &str) -> Option<&str> {
     quoted.or_else(scope).or_else(constraint).or_else(listed).and_then(name).filter(|name| *name != "unspecified")
 }
 
+/// The longest name that is taken for a region, in bytes. AWS's have up to 16; other stores' are chosen by their operators.
+const MAX_NAME: usize = 64;
+
 /// Returns the region name at the start of `text`.
 pub(super) fn name(text: &str) -> Option<&str> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_')).unwrap_or(text.len());
-    Some(&text[..end]).filter(|name| !name.is_empty())
+    Some(&text[..end]).filter(|name| (1..=MAX_NAME).contains(&name.len()))
 }
 
 #[cfg(test)]
@@ -36,6 +39,7 @@ mod tests {
                 "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'",
                 Some("eu-west-1"),
             ),
+            (format!("expecting '{}'", "r".repeat(MAX_NAME + 1)).as_str(), None),
             // MinIO, RustFS
             ("The authorization header is malformed; the region is wrong; expecting 'lab'.", Some("lab")),
             ("Region does not match; expecting 'eu_1'.", Some("eu_1")),

@@ -106,18 +106,17 @@ impl Remote {
         let certificate_requests = Arc::default();
         let tls = trust::client_config_noting(trusted, insecure, &certificate_requests)
             .map_err(|error| format!("TLS cannot be set up: {}", trust::describe(&error).1))?;
-        let is_signed =
-            settings.prefix.as_str().starts_with("s3:") && !matches!(settings.credentials, CredentialSource::Anonymous);
+        let is_signed = settings.prefix.is_s3() && !matches!(settings.credentials, CredentialSource::Anonymous);
         let connect = timeouts.connect.min(timeouts.stall);
         let environment = proxy::environment_proxies(environment::variable)?;
         let context = Context::new()
             .with_file_read(TokioFileRead)
-            .with_http_send(ReqwestHttpSend::new(client::for_credentials(tls.clone(), &environment)?))
+            .with_http_send(ReqwestHttpSend::new(client::for_credentials(tls.clone(), &environment.proxies)?))
             .with_env(ProcessEnv);
         let (choice, proxies) = match &settings.proxy {
             Some(url) => (ProxyChoice::Configured(url.clone()), vec![proxy::configured_proxy(url)?]),
-            None if environment.is_empty() => (ProxyChoice::Direct, environment),
-            None => (ProxyChoice::Environment, environment),
+            None if environment.proxies.is_empty() => (ProxyChoice::Direct, Vec::new()),
+            None => (ProxyChoice::Environment { socks: environment.socks }, environment.proxies),
         };
         let resolver = StaggeredResolver::system();
         if let ProxyChoice::Configured(proxy) = &choice
@@ -251,6 +250,10 @@ impl Remote {
             };
             let next =
                 next.map_err(|reason| OriginError::BadReply { source_url: source_url.clone(), reason, source: None })?;
+            if !exchange.request.digest_decides && url.scheme() == "https" && next.scheme() == "http" {
+                let reason = "it redirects from https to http, and no digest protects this object".to_owned();
+                return Err(OriginError::BadReply { source_url, reason, source: None });
+            }
             if !self.may_send_secrets_to(&next) {
                 // Once it has left the `match`, no redirect back restores them.
                 headers.clear();
@@ -330,8 +333,8 @@ impl Remote {
     fn outbound<'a>(&'a self, label: &'a str, source_url: &'a str) -> Outbound<'a> {
         Outbound {
             client: &self.client,
-            // A proxy resolves the host's name, or may reach addresses that we do not.
-            resolver: matches!(self.proxy, ProxyChoice::Direct).then_some(&self.resolver),
+            // Behind a proxy, the race would go to addresses that may be out of reach, or that are not to be contacted.
+            resolver: self.proxy.dials_what_it_resolves().then_some(&self.resolver),
             connect: self.connect,
             stall: self.stall,
             via: &self.proxy,

@@ -7,6 +7,9 @@ const CREDENTIAL_NAMES: [&str; 9] =
 /// Authentication schemes, after which the credential follows as a word of its own (RFC 9110 11.4).
 const SCHEMES: [&str; 4] = ["bearer", "basic", "digest", "aws4-hmac-sha256"];
 
+/// Characters that are kept of most texts at most: a sentence or two.
+pub(super) const MAX_TEXT: usize = 200;
+
 /// Returns `text` on one line, with at most `max` characters. URL queries and credentials are replaced by `…`.
 pub(super) fn one_line(text: &str, max: usize) -> String {
     let text: String =

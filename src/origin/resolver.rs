@@ -5,7 +5,7 @@
 //! the one before. The connection that wins is closed; hyper then connects to its address.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ const ORDER_TTL: Duration = Duration::from_secs(10);
 /// Hosts whose ports and orders are kept. More than the origins and mirrors of one server.
 const MAX_HOSTS: u64 = 1000;
 
-/// Resolves a host's name to addresses.
-type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
+/// Resolves a host's name to addresses, each with its IPv6 zone and any port.
+type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
 /// Resolves names, and orders the addresses of each by which answers first. Cheap to clone; clones share all state.
 #[derive(Clone)]
 pub(super) struct StaggeredResolver {
     lookup: Lookup,
-    /// The port of each host: a resolver is asked for names only.
+    /// The last noted port of each host, for the race only: a resolver is asked for names.
     ports: moka::sync::Cache<String, u16>,
     orders: moka::future::Cache<(String, u16), Arc<[SocketAddr]>>,
 }
@@ -37,12 +37,7 @@ pub(super) struct StaggeredResolver {
 impl StaggeredResolver {
     /// A resolver that asks the system.
     pub(super) fn system() -> Self {
-        Self::new(Arc::new(|name| {
-            Box::pin(async move {
-                let addresses = tokio::net::lookup_host((name, 0)).await?;
-                Ok(addresses.map(|address| address.ip()).collect())
-            })
-        }))
+        Self::new(Arc::new(|name| Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })))
     }
 
     fn new(lookup: Lookup) -> Self {
@@ -63,15 +58,14 @@ impl StaggeredResolver {
         self.orders.invalidate(&(host.to_owned(), port)).await;
     }
 
+    /// Returns the addresses with the noted port, ordered. Without a note, as the lookup returns them.
     async fn resolve_name(self, name: String) -> io::Result<Arc<[SocketAddr]>> {
         let Some(port) = self.ports.get(&name) else {
-            let addresses = (self.lookup)(name).await?;
-            return Ok(addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect());
+            return Ok((self.lookup)(name).await?.into());
         };
         let ordering = async {
             let addresses = (self.lookup)(name.clone()).await?;
-            let addresses = interleave(addresses).map(|address| SocketAddr::new(address, port));
-            Ok(answering_first(addresses.collect()).await.into())
+            Ok(answering_first(interleave(addresses).map(|address| with_port(address, port)).collect()).await.into())
         };
         // Connections that are opened at the same time share one race.
         let ordered = self.orders.try_get_with((name.clone(), port), ordering).await;
@@ -83,15 +77,21 @@ impl Resolve for StaggeredResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let resolving = self.clone().resolve_name(name.as_str().to_owned());
         Box::pin(async move {
-            let addresses = resolving.await?.to_vec();
+            // Without a port, hyper takes that of the URL. The noted one may be of another URL at the same host.
+            let addresses: Vec<_> = resolving.await?.iter().map(|address| with_port(*address, 0)).collect();
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
 
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}
+
 /// Orders addresses so that the families alternate, beginning with that of the first (RFC 8305 4).
-fn interleave(addresses: Vec<IpAddr>) -> impl Iterator<Item = IpAddr> {
-    let is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+fn interleave(addresses: Vec<SocketAddr>) -> impl Iterator<Item = SocketAddr> {
+    let is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == is_v6);
     let longer = first.len().max(second.len());
     (0..longer).flat_map(move |index| [first.get(index).copied(), second.get(index).copied()]).flatten()
@@ -128,7 +128,7 @@ async fn race(addresses: &[SocketAddr]) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddrV6, TcpListener};
 
     use bootdepot_test_support::deadline::stretch;
     use socket2::{Domain, Socket, Type};
@@ -160,7 +160,10 @@ mod tests {
     }
 
     fn resolver(addresses: &[[u8; 4]]) -> StaggeredResolver {
-        let addresses: Vec<IpAddr> = addresses.iter().map(|ip| IpAddr::from(*ip)).collect();
+        resolving_to(addresses.iter().map(|ip| (*ip, 0).into()).collect())
+    }
+
+    fn resolving_to(addresses: Vec<SocketAddr>) -> StaggeredResolver {
         StaggeredResolver::new(Arc::new(move |_| {
             let addresses = addresses.clone();
             Box::pin(async move { Ok(addresses) })
@@ -218,10 +221,32 @@ mod tests {
         assert_eq!(resolve(&resolver).await[0], second.local_addr().unwrap());
     }
 
+    #[tokio::test]
+    async fn noted_port_never_reaches_client() {
+        let resolver = resolver(&[[127, 0, 0, 2], [127, 0, 0, 3]]);
+        for port in [1, 2] {
+            resolver.note_port("mirror.lab", port);
+            let addresses = resolver.resolve("mirror.lab".parse().unwrap()).await.unwrap();
+            assert_eq!(addresses.map(|address| address.port()).collect::<Vec<_>>(), [0, 0]);
+        }
+    }
+
+    #[tokio::test]
+    async fn ipv6_zone_of_address_is_kept() {
+        let zoned = |ip: &str, port| SocketAddr::V6(SocketAddrV6::new(ip.parse().unwrap(), port, 0, 1));
+        // Loopback has no other link-local address, so none answers and the order is kept.
+        let resolver = resolving_to(vec![zoned("fe80::1", 0), zoned("fe80::2", 0)]);
+        resolver.note_port("mirror.lab", 9);
+        assert_eq!(resolve(&resolver).await, [zoned("fe80::1", 9), zoned("fe80::2", 9)]);
+        let addresses = resolver.resolve("mirror.lab".parse().unwrap()).await.unwrap();
+        assert_eq!(addresses.collect::<Vec<_>>(), [zoned("fe80::1", 0), zoned("fe80::2", 0)]);
+    }
+
     #[test]
     fn families_alternate() {
-        let addresses = ["::1", "::2", "::3", "10.0.0.1", "10.0.0.2"].map(|ip| ip.parse().unwrap()).to_vec();
-        let shown: Vec<_> = interleave(addresses).map(|ip| ip.to_string()).collect();
+        let addresses = ["::1", "::2", "::3", "10.0.0.1", "10.0.0.2"];
+        let addresses = addresses.map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).to_vec();
+        let shown: Vec<_> = interleave(addresses).map(|address| address.ip().to_string()).collect();
         assert_eq!(shown, ["::1", "10.0.0.1", "::2", "10.0.0.2", "::3"]);
     }
 }

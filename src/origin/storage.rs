@@ -2,7 +2,9 @@
 
 use http::header::HeaderMap;
 
-/// Classes whose objects cannot be read until a copy is restored. (`GLACIER_IR` and the `_IA` classes can be read at once.)
+/// Classes whose objects cannot be read until a copy is restored ("Understanding archive storage classes" in the Amazon S3 user
+/// guide). `GLACIER_IR` and the `_IA` classes can be read at once. Other stores have classes of their own; they refuse with
+/// `InvalidObjectState`.
 const ARCHIVES: [&str; 4] = ["GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"];
 
 /// How an S3 store keeps an object.
@@ -28,18 +30,38 @@ pub enum RestoredCopy {
 impl Storage {
     /// Returns what a reply head says. `None` if it names no class: the standard one.
     pub(super) fn from_head(headers: &HeaderMap) -> Option<Self> {
-        let text = |name: &str| headers.get(name)?.to_str().ok();
-        let class = text("x-amz-archive-status").or_else(|| text("x-amz-storage-class"))?.trim().to_owned();
-        Some(Self { class, restore: text("x-amz-restore").map_or(RestoredCopy::No, RestoredCopy::parse) })
+        let class =
+            field(headers, "x-amz-archive-status").or_else(|| field(headers, "x-amz-storage-class"))?.to_owned();
+        Some(Self { class, restore: RestoredCopy::from_head(headers) })
     }
 
     /// Whether the object cannot be read unless a copy is restored.
     pub fn is_archive(&self) -> bool {
         ARCHIVES.contains(&self.class.to_ascii_uppercase().as_str())
     }
+
+    /// Whether the object cannot be read now: it is archived, and no restored copy of it exists.
+    pub(super) fn must_be_restored(&self) -> bool {
+        self.is_archive() && !matches!(self.restore, RestoredCopy::Done(_))
+    }
 }
 
 impl RestoredCopy {
+    /// Returns what a reply head says.
+    pub(super) fn from_head(headers: &HeaderMap) -> Self {
+        field(headers, "x-amz-restore").map_or(Self::No, Self::parse)
+    }
+
+    /// The next step for an object that cannot be read.
+    pub(super) fn remedy(&self) -> &'static str {
+        match self {
+            Self::Ongoing => "its restore is under way; try again when it has ended",
+            Self::No | Self::Done(_) => {
+                "restore it, or copy it to a storage class that is read at once, such as STANDARD"
+            }
+        }
+    }
+
     /// Parses `ongoing-request="false", expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"`.
     fn parse(text: &str) -> Self {
         let value = |name: &str| {
@@ -51,6 +73,11 @@ impl RestoredCopy {
             _ => Self::Done(value("expiry-date").map(str::to_owned)),
         }
     }
+}
+
+/// Returns the value of a header field. `None` if it is empty.
+fn field<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -72,6 +99,25 @@ mod tests {
         let tier = [("x-amz-storage-class", "INTELLIGENT_TIERING"), ("x-amz-archive-status", "ARCHIVE_ACCESS")];
         assert!(of(&tier).unwrap().is_archive() && !of(&tier[..1]).unwrap().is_archive());
         assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("x-amz-storage-class", " ")]), None);
+    }
+
+    #[test]
+    fn archived_object_must_be_restored() {
+        let (class, restore) = ("x-amz-storage-class", "x-amz-restore");
+        let ongoing = "ongoing-request=\"true\"";
+        let restored = "ongoing-request=\"false\", expiry-date=\"Fri, 21 Dec 2029 00:00:00 GMT\"";
+        for (fields, expected) in [
+            (&[(class, "STANDARD_IA")][..], false),
+            (&[(class, "GLACIER_IR")], false),
+            (&[(class, "GLACIER")], true),
+            (&[(class, "DEEP_ARCHIVE"), (restore, ongoing)], true),
+            (&[(class, "GLACIER"), (restore, restored)], false),
+            (&[(class, "INTELLIGENT_TIERING")], false),
+            (&[(class, "INTELLIGENT_TIERING"), ("x-amz-archive-status", "DEEP_ARCHIVE_ACCESS")], true),
+        ] {
+            assert_eq!(of(fields).unwrap().must_be_restored(), expected, "{fields:?}");
+        }
     }
 
     #[test]

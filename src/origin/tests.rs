@@ -122,6 +122,15 @@ fn invalid_settings_name_reason() {
         )
     );
     assert_eq!(
+        message(&|s| {
+            s.prefix = "S3://b/".parse().unwrap();
+            s.headers = vec![("Authorization".into(), Secret::new("v"))];
+            s.credentials = keys("AKIA1", "s");
+        }),
+        "the origin S3://b/ cannot be used: the header field authorization belongs to the signature of S3 requests; remove it \
+         from headers and set credentials"
+    );
+    assert_eq!(
         message(&|s| s.proxy = Some("ftp://proxy".parse().unwrap())),
         format!("{cannot} its proxy has the scheme \"ftp\"; use http, https or socks5")
     );

@@ -83,6 +83,11 @@ impl ActiveTransfer {
         &self.route
     }
 
+    /// Its record.
+    pub(super) fn record(&self) -> &TransferRecord {
+        &self.record
+    }
+
     /// Stops the use of UDP segmentation on the route to the peer.
     pub(super) fn disable_segmentation(&mut self) {
         self.route.segmentation = false;

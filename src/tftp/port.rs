@@ -237,6 +237,9 @@ impl Port {
                 }
                 // A page of the mapped blob cannot be read.
                 SendFailure::Lost(error) if error.raw_os_error() == Some(libc::EFAULT) => {
+                    if let Some(transfer) = self.transfers.get(&peer) {
+                        self.dispatcher.boot.depot().report_unreadable(transfer.record());
+                    }
                     let detail = Some(format!("a page of the blob cannot be read: {error}"));
                     let peer_message = Some("the server cannot read its cache; try again later");
                     self.end(peer, &Termination { outcome: Outcome::OriginFailed, detail, peer_message });

@@ -1,6 +1,7 @@
 //! Tests the server over loopback sockets, with a depot whose origin is a directory.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ struct TestServer {
     served: Option<tokio::task::JoinHandle<Result<(), super::TftpError>>>,
     runtime: tokio::runtime::Runtime,
     _silent: TcpListener,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn settings(listen: &str) -> TftpSettings {
@@ -80,7 +81,7 @@ impl TestServer {
         let (address, liveness, stop) = (bound.addresses()[0], bound.liveness_check(), CancellationToken::new());
         let base_url = BaseUrl::LocalAddress { http_port: 8080 };
         let served = runtime.spawn(bound.serve(Boot::assets_only(depot), base_url, stop.clone(), Duration::ZERO));
-        Self { address, liveness, stop, served: Some(served), runtime, _silent: silent, _dir: dir }
+        Self { address, liveness, stop, served: Some(served), runtime, _silent: silent, dir }
     }
 
     /// The server's port at another address of this machine.
@@ -217,6 +218,29 @@ fn files_served_cold_and_cached() {
         assert_eq!(client.fetch("even", "", 512, 1), [7; 1024]);
         assert_eq!(client.fetch("empty", "windowsize 4", 512, 4), [0u8; 0]);
     }
+}
+
+/// The kernel fails to read the mapped pages while it sends them (EFAULT).
+#[test]
+fn lost_pages_end_transfer_then_refill() {
+    let server = TestServer::start(settings("127.0.0.1:0"));
+    assert_eq!(Client::new(server.address).fetch("image", "", 512, 1), image());
+    let mut client = Client::new(server.address);
+    client.request("image", TransferMode::Octet, "");
+    assert!(matches!(client.receive(), Received::Data(1, _)));
+    let (hex, cache) = (Digest::of(&image()).to_string(), server.dir.path().join("cache"));
+    let blob = cache.join("blobs/sha256").join(&hex[..2]).join(&hex);
+    std::fs::set_permissions(&blob, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::File::options().write(true).open(&blob).unwrap().set_len(0).unwrap();
+    client.ack(1);
+    let message = "the server cannot read its cache; try again later".to_owned();
+    assert_eq!(client.receive(), Received::Error(0, message));
+    let deadline = Instant::now() + TEST_TIMEOUT;
+    while !cache.join("quarantine").join(&hex).exists() {
+        assert!(Instant::now() < deadline, "the blob is not in quarantine");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(Client::new(server.address).fetch("image", "", 512, 1), image());
 }
 
 #[test]

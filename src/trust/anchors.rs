@@ -44,8 +44,12 @@ pub(crate) fn with_ca_file(roots: &RootCertStore, ca_file: Option<&Path>) -> Res
     let text = std::fs::read(path).map_err(|e| failure(format!("cannot be read: {e}")))?;
     for certificate in CertificateDer::pem_slice_iter(&text) {
         let certificate = certificate.map_err(|e| failure(format!("is not PEM: {}", not_pem(&e))))?;
-        // A server's certificate that cannot be a CA is still trusted as itself.
-        if trust.roots.add(certificate.clone()).is_err() && Facts::parse(&certificate).is_none() {
+        let facts = Facts::parse(&certificate);
+        // A server's certificate is trusted as itself alone: its key must not vouch for other names. One without facts is not
+        // accepted from a server, so it can only be meant as an authority.
+        let is_authority = facts.as_ref().is_none_or(|facts| facts.may_sign);
+        let is_usable = is_authority && trust.roots.add(certificate.clone()).is_ok();
+        if !is_usable && facts.is_none() {
             return Err(failure("contains a malformed certificate".to_owned()));
         }
         trust.listed.push(certificate);

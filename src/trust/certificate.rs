@@ -30,6 +30,8 @@ pub(super) struct Facts {
     /// The names and addresses of the server.
     pub(super) names: Vec<String>,
     pub(super) is_ca: bool,
+    /// Whether it may sign others: it is a CA, or has neither basicConstraints nor names, like old private authorities.
+    pub(super) may_sign: bool,
     /// Version 1 has no extensions, so no names of a server.
     pub(super) is_version_1: bool,
 }
@@ -40,14 +42,17 @@ impl Facts {
         let certificate = Certificate::from_der(certificate).ok()?;
         let certificate = certificate.tbs_certificate();
         let names = certificate.get_extension::<SubjectAltName>().ok().flatten().map(|(_, names)| names.0);
-        let basic = certificate.get_extension::<BasicConstraints>().ok().flatten();
+        let names: Vec<_> = names.unwrap_or_default().iter().filter_map(server_name).collect();
+        let basic = certificate.get_extension::<BasicConstraints>();
+        let is_ca = matches!(&basic, Ok(Some((_, basic))) if basic.ca);
         Some(Self {
             subject: certificate.subject().clone(),
             issuer: certificate.issuer().clone(),
             not_before: certificate.validity().not_before.to_system_time(),
             not_after: certificate.validity().not_after.to_system_time(),
-            names: names.unwrap_or_default().iter().filter_map(server_name).collect(),
-            is_ca: basic.is_some_and(|(_, basic)| basic.ca),
+            may_sign: is_ca || (matches!(basic, Ok(None)) && names.is_empty()),
+            names,
+            is_ca,
             is_version_1: certificate.version() == Version::V1,
         })
     }

@@ -1,7 +1,9 @@
-//! Blobs sealed by the kernel (fs-verity), in a virtual machine with a kernel that supports it: no write changes them, and a
-//! restart hashes nothing again.
+//! Blobs sealed by the kernel (fs-verity), in a virtual machine with a kernel that supports it: no write changes them, a
+//! restart hashes nothing again, and a disk that returns other bytes costs one transfer at most. A disk with a bad sector, and
+//! blobs without seals.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bootdepot::asset::Digest;
@@ -17,17 +19,23 @@ const BLOCK: usize = 4096;
 /// The size of each asset in bytes: more than one frame of a response.
 const SIZE: usize = 5 << 20;
 
+/// The block of each blob that the disk returns with other bytes, or not at all: in the second frame of a response.
+const BAD: u64 = 1100;
+
 /// The assets, and the URLs that request them.
 const ASSETS: [(&str, &str); 4] = [
-    ("first", "http://127.0.0.1:8080/assets/first"),
-    ("second", "http://127.0.0.1:8080/assets/second"),
+    ("by-http", "http://127.0.0.1:8080/assets/by-http"),
+    ("by-https", "https://127.0.0.1:8443/assets/by-https"),
     ("by-tftp", "tftp://127.0.0.1:6969/by-tftp"),
     ("last", "http://127.0.0.1:8080/assets/last"),
 ];
+/// The assets whose blobs get a bad block: one for each way to send it.
+const DAMAGED: std::ops::Range<usize> = 0..3;
 
 /// A guest with a server, and a disk for its cache.
 struct SealTest {
     system: GuestSystem,
+    debugfs: Tool,
     disk: PathBuf,
     assets: Vec<Digest>,
     _dir: tempfile::TempDir,
@@ -36,7 +44,8 @@ struct SealTest {
 impl SealTest {
     /// Prepares the guest, and a disk whose file system has these features besides the usual ones.
     fn new(features: &str) -> Option<Self> {
-        let [Some(curl), Some(mkfs)] = ["curl", "mkfs.ext4"].map(Tool::find) else { return None };
+        let tools = ["curl", "debugfs", "mkfs.ext4"].map(Tool::find);
+        let [Some(curl), Some(debugfs), Some(mkfs)] = tools else { return None };
         let contents: Vec<_> = (0..ASSETS.len() as u64).map(|seed| random_bytes(70 + seed, SIZE)).collect();
         let assets: Vec<_> = contents.iter().map(|bytes| Digest::of(bytes)).collect();
         let CertifiedKey { cert, signing_key } =
@@ -58,20 +67,69 @@ impl SealTest {
         let block = BLOCK.to_string();
         let format = ["-q", "-b", &block, "-E", "root_owner=1000:1000", "-O", features];
         mkfs.succeed(format.iter().map(Path::new).chain([disk.as_path()]));
-        Some(Self { system, disk, assets, _dir: dir })
+        Some(Self { system, debugfs, disk, assets, _dir: dir })
     }
 
     /// Boots the guest, and mounts the disk.
     fn boot(&self) -> GuestShell {
-        let mut shell = self.system.boot(&[&self.disk]);
-        shell.succeed("mkdir /disk && mount -t ext4 /dev/vda /disk");
+        self.boot_with(&self.disk.display().to_string())
+    }
+
+    /// Boots the guest with a disk in QEMU's notation, and mounts it.
+    fn boot_with(&self, disk: &str) -> GuestShell {
+        let mut shell = self.system.boot(&[disk]);
+        shell.succeed(&format!("mkdir /disk && {MOUNT}"));
         shell
+    }
+
+    /// Fills the cache with all assets.
+    fn fill(&self, shell: &mut GuestShell) {
+        for (asset, (name, _)) in ASSETS.iter().enumerate() {
+            let received = Self::request(shell, asset);
+            assert_eq!(received, (0, self.assets[asset].to_string()), "{name}: {}", shell.run("cat /tmp/log").1);
+        }
     }
 
     /// The path of a blob on the disk.
     fn blob(&self, asset: usize) -> String {
         let name = self.assets[asset].to_string();
         format!("cache/blobs/sha256/{}/{name}", &name[..2])
+    }
+
+    /// Where the bad block of a blob is on the disk, in bytes. The file system must not be mounted.
+    fn bad_block(&self, asset: usize) -> u64 {
+        let command = format!("bmap /{} {BAD}", self.blob(asset));
+        let block = self.debugfs.succeed([Path::new("-R"), Path::new(&command), &self.disk]);
+        let block: u64 = block.trim().parse().unwrap_or_else(|_| panic!("no block: {block}"));
+        block * BLOCK as u64
+    }
+
+    /// Changes one byte in the bad block of a blob. The file system must not be mounted.
+    fn alter(&self, asset: usize) {
+        let at = self.bad_block(asset) + 7;
+        let (disk, mut byte) = (File::options().read(true).write(true).open(&self.disk).expect("the disk"), [0]);
+        disk.read_exact_at(&mut byte, at).expect("the disk can be read");
+        disk.write_all_at(&[byte[0] ^ 1], at).expect("the disk can be written");
+    }
+
+    /// Requests the blobs with a bad block. Each costs one transfer at most, and is fetched again.
+    fn request_damaged(&self, shell: &mut GuestShell) {
+        for (asset, quarantined) in DAMAGED.zip(1..) {
+            let (name, digest) = (ASSETS[asset].0, self.assets[asset].to_string());
+            // The transfer is cut off, or goes on with bytes of the source.
+            let (status, received) = Self::request(shell, asset);
+            let log = |shell: &mut GuestShell| shell.run("cat /tmp/log").1;
+            assert!(status != 0 || received == digest, "{name}: wrong bytes are complete: {}", log(shell));
+            wait_for_metric(shell, "bootdepot_cache_entries{state=\"quarantined\"}", quarantined);
+            let warned = format!("grep -c 'blob not readable.*{name}.*{digest}' /tmp/log");
+            assert_eq!(shell.run(&warned).1.trim(), "1", "{name}: {}", log(shell));
+            assert_eq!(Self::request(shell, asset), (0, digest), "{name}: {}", log(shell));
+            let filled = format!("[ $(grep '\"fill\"' /tmp/log | grep {name} | grep -c complete) = 1 ]");
+            assert_eq!(shell.run(&filled).0, 0, "{name} is filled again: {}", log(shell));
+        }
+        wait_for_metric(shell, "bootdepot_scrub_blobs_total{outcome=\"unreadable\"}", 3);
+        // They have other places on the disk now.
+        self.fill(shell);
     }
 
     /// Requests an asset. Returns the exit status of curl, and the digest of what it has received.
@@ -109,6 +167,9 @@ fn settings(assets: &[Digest]) -> String {
     text
 }
 
+/// Mounts the disk.
+const MOUNT: &str = "mount -t ext4 /dev/vda /disk";
+
 /// Starts a server as a user without privileges, and waits until it serves.
 fn start(shell: &mut GuestShell) {
     let serve = format!("BOOTDEPOT_LOG_FORMAT=json {} serve --config /etc/bootdepot.toml", bootdepot().display());
@@ -144,11 +205,10 @@ fn sealed_blobs_refuse_writes_and_survive_restart() {
 
     let mut shell = test.boot();
     start(&mut shell);
-    for (asset, (name, _)) in ASSETS.iter().enumerate() {
-        let received = SealTest::request(&mut shell, asset);
-        assert_eq!(received, (0, test.assets[asset].to_string()), "{name}: {}", shell.run("cat /tmp/log").1);
-    }
+    test.fill(&mut shell);
     wait_for_metric(&mut shell, "bootdepot_cache_sealed_entries", 4);
+    let cut = "grep -e 'file changed' -e 'file was changed' /tmp/log";
+    assert_eq!(shell.run(cut), (1, String::new()), "a seal is no change to readers");
     // The kernel refuses root, whatever the permissions are.
     let blob = format!("/disk/{}", test.blob(0));
     shell.succeed(&format!("chmod 666 {blob}"));
@@ -174,6 +234,50 @@ fn sealed_blobs_refuse_writes_and_survive_restart() {
     }
     assert_eq!(status(&mut shell)["cache"]["seal"]["sealed"], 4);
 
+    stop(&mut shell);
+    shell.switch_off();
+}
+
+#[test]
+fn sealed_blobs_on_altered_disk_refill() {
+    let Some(test) = SealTest::new("verity") else { return };
+    let _lock = machine::boot_lock();
+    let mut shell = test.boot();
+    start(&mut shell);
+    test.fill(&mut shell);
+    wait_for_metric(&mut shell, "bootdepot_cache_sealed_entries", 4);
+    stop(&mut shell);
+    shell.succeed("umount /disk");
+    DAMAGED.for_each(|asset| test.alter(asset));
+    shell.succeed(MOUNT);
+    start(&mut shell);
+    test.request_damaged(&mut shell);
+    wait_for_metric(&mut shell, "bootdepot_cache_sealed_entries", 4);
+    stop(&mut shell);
+    shell.switch_off();
+}
+
+#[test]
+fn unsealed_blobs_on_bad_sectors_refill() {
+    let Some(test) = SealTest::new("^verity") else { return };
+    let _lock = machine::boot_lock();
+    let mut shell = test.boot();
+    start(&mut shell);
+    test.fill(&mut shell);
+    stop(&mut shell);
+    shell.switch_off();
+
+    // QEMU fails every read of these sectors with EIO.
+    let sectors = DAMAGED.flat_map(|asset| (0..BLOCK as u64 / 512).map(move |n| (asset, n)));
+    let rules = sectors.map(|(asset, n)| {
+        let sector = test.bad_block(asset) / 512 + n;
+        format!("[inject-error]\nevent = \"none\"\niotype = \"read\"\nerrno = \"5\"\nsector = \"{sector}\"\n")
+    });
+    let config = test.disk.with_extension("blkdebug");
+    std::fs::write(&config, rules.collect::<String>()).expect("the rules can be written");
+    let mut shell = test.boot_with(&format!("blkdebug:{}:{}", config.display(), test.disk.display()));
+    start(&mut shell);
+    test.request_damaged(&mut shell);
     stop(&mut shell);
     shell.switch_off();
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::jobs::{self, Started};
-use super::refusals::Refusals;
+use super::refusals::{NoAsset, Refusals};
 use crate::admin::api_error::ApiError;
 use crate::admin::cache_snapshot::{CacheSnapshot, sorted};
 use crate::admin::extract::{Name, Query};
@@ -78,7 +78,7 @@ pub(super) async fn list(
     security(("viewer" = []), ("operator" = [])),
     responses(
         (status = 200, description = "The asset", body = AssetView),
-        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        NoAsset,
         Refusals
     )
 )]
@@ -93,7 +93,7 @@ pub(super) async fn one(State(state): State<AdminState>, Name(name): Name) -> Re
     security(("operator" = [])),
     responses(
         (status = 202, description = "The job", body = JobView),
-        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        NoAsset,
         Refusals
     )
 )]
@@ -112,7 +112,7 @@ pub(super) async fn preload(State(state): State<AdminState>, Name(name): Name) -
     security(("operator" = [])),
     responses(
         (status = 202, description = "The job", body = JobView),
-        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        NoAsset,
         Refusals
     )
 )]
@@ -130,7 +130,7 @@ pub(super) async fn verify(State(state): State<AdminState>, Name(name): Name) ->
     security(("operator" = [])),
     responses(
         (status = 200, description = "The asset as it is now", body = AssetView),
-        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        NoAsset,
         (status = 500, description = "The pin cannot be stored, and is not set", body = Problem,
             content_type = "application/problem+json"),
         Refusals
@@ -150,7 +150,7 @@ pub(super) async fn pin(State(state): State<AdminState>, Name(name): Name) -> Re
     security(("operator" = [])),
     responses(
         (status = 200, description = "The asset as it is now", body = AssetView),
-        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        NoAsset,
         (status = 500, description = "The change cannot be stored, and is not made", body = Problem,
             content_type = "application/problem+json"),
         Refusals
@@ -178,7 +178,7 @@ pub(super) async fn unpin(State(state): State<AdminState>, Name(name): Name) -> 
     security(("operator" = [])),
     responses(
         (status = 200, description = "It is removed", body = Evicted),
-        (status = 404, description = "There is no such asset", body = Problem, content_type = "application/problem+json"),
+        NoAsset,
         (status = 409, description = "It is not cached, or it is pinned or in use: the problem says by what", body = Problem,
             content_type = "application/problem+json"),
         (status = 500, description = "The disk fails to remove it", body = Problem,

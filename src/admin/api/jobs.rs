@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use hyper::header::RETRY_AFTER;
 
-use super::refusals::Refusals;
+use super::refusals::{NoJob, Refusals};
 use crate::admin::api_error::ApiError;
 use crate::admin::extract::{Content, Name};
 use crate::admin::state::AdminState;
@@ -61,7 +61,8 @@ pub(super) async fn scrub(State(state): State<AdminState>) -> Result<Started, Ap
 /// Checks what booting depends on
 ///
 /// The server does it with its own settings, user, environment and secrets. The settings files are read again: the job shows
-/// what a reload or a restart would find. `checks` of the job lists what was found.
+/// what a reload or a restart would find. `checks` of the job lists what was found. If a check of the same scope runs already,
+/// returns that one.
 #[utoipa::path(
     post, path = "/check", tag = "jobs", operation_id = "check", request_body = CheckOrder,
     security(("operator" = [])),
@@ -97,8 +98,7 @@ pub(super) async fn list(State(state): State<AdminState>) -> Json<JobList> {
     security(("viewer" = []), ("operator" = [])),
     responses(
         (status = 200, description = "The job", body = JobView),
-        (status = 404, description = "There is no such job, or it has been forgotten", body = Problem,
-            content_type = "application/problem+json"),
+        NoJob,
         Refusals
     )
 )]
@@ -116,8 +116,7 @@ pub(super) async fn one(State(state): State<AdminState>, Name(id): Name<u64>) ->
     security(("operator" = [])),
     responses(
         (status = 200, description = "The cancelled job", body = JobView),
-        (status = 404, description = "There is no such job, or it has been forgotten", body = Problem,
-            content_type = "application/problem+json"),
+        NoJob,
         (status = 409, description = "It has ended already", body = Problem, content_type = "application/problem+json"),
         Refusals
     )

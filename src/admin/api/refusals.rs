@@ -33,15 +33,41 @@ impl IntoResponses for Refusals {
     }
 }
 
+/// The refusal of a name that the catalog does not have.
+pub(super) struct NoAsset;
+
+impl IntoResponses for NoAsset {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        not_found("There is no such asset")
+    }
+}
+
+/// The refusal of a number that no job has.
+pub(super) struct NoJob;
+
+impl IntoResponses for NoJob {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        not_found("There is no such job, or it has been forgotten")
+    }
+}
+
+fn not_found(meaning: &str) -> BTreeMap<String, RefOr<Response>> {
+    BTreeMap::from([("404".to_owned(), problem(meaning).into())])
+}
+
+/// A response with a [`Problem`].
+fn problem(meaning: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name())));
+    ResponseBuilder::new().description(meaning).content(Problem::MEDIA_TYPE, content.build()).build()
+}
+
 impl Modify for Refusals {
     /// Says what they are, once.
     fn modify(&self, document: &mut OpenApi) {
         let components = document.components.get_or_insert_default();
         components.schemas.insert(Problem::name().into_owned(), Problem::schema());
         for (_, name, meaning) in ALWAYS {
-            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name())));
-            let response = ResponseBuilder::new().description(meaning).content(Problem::MEDIA_TYPE, content.build());
-            components.responses.insert(name.to_owned(), response.build().into());
+            components.responses.insert(name.to_owned(), problem(meaning).into());
         }
     }
 }

@@ -152,6 +152,12 @@ impl Subject<'_> {
                 format!("it takes connections and says nothing for {} s", after.as_secs()),
                 format!("see what the store is busy with; if it is another server, {}", self.mend_server()),
             ),
+            OriginError::TooSlow { reason, .. } => trouble(
+                "too slow",
+                Scope::Object,
+                reason.clone(),
+                format!("see what the store is busy with; if it is another server, {}", self.mend_server()),
+            ),
             OriginError::Credentials { reason, .. } => {
                 let key = if self.route.bucket.is_some() { "credentials" } else { "headers" };
                 trouble(

@@ -95,19 +95,21 @@ impl Wanted {
         let pinned = config.catalog.assets().filter(|asset| asset.pin);
         let stays: HashMap<_, _> = active.chain(pinned).map(|asset| (asset.digest, asset)).collect();
         let loose = |all: &HashMap<Digest, u64>| -> u64 {
-            all.iter().filter(|(digest, _)| !stays.contains_key(digest)).map(|(_, size)| size).sum()
+            let sizes = all.iter().filter(|(digest, _)| !stays.contains_key(digest)).map(|(_, size)| *size);
+            sizes.fold(0, u64::saturating_add)
         };
-        let blobs = loose(&survey.blobs) + loose(&survey.unverified);
-        let evictable = survey.quarantined + blobs + loose(&survey.partials);
+        let blobs = loose(&survey.blobs).saturating_add(loose(&survey.unverified));
+        let evictable = survey.quarantined.saturating_add(blobs).saturating_add(loose(&survey.partials));
         let mut wanted = Self { evictable, ..Self::default() };
         for (digest, asset) in &stays {
             let begun = survey.partials.get(digest);
             let blob = survey.blobs.get(digest).or_else(|| survey.unverified.get(digest));
             match (blob, asset.size.or_else(|| sizes.get(digest).or(begun).copied())) {
-                (Some(here), _) => wanted.here += here,
+                (Some(here), _) => wanted.here = wanted.here.saturating_add(*here),
                 (None, Some(size)) => {
-                    wanted.missing += size;
-                    wanted.begun += begun.map_or(0, |begun| size.min(*begun));
+                    let begun = begun.map_or(0, |begun| size.min(*begun));
+                    wanted.missing = wanted.missing.saturating_add(size);
+                    wanted.begun = wanted.begun.saturating_add(begun);
                 }
                 (None, None) => wanted.unknown += 1,
             }
@@ -119,10 +121,11 @@ impl Wanted {
 fn room(config: &Config, survey: &Inspection, sizes: &HashMap<Digest, u64>) -> (Finding, String) {
     let CacheSettings { max_size, min_free, .. } = config.cache;
     let wanted = Wanted::of(config, survey, sizes);
-    let all = wanted.here + wanted.missing;
+    // An origin may claim any length.
+    let all = wanted.here.saturating_add(wanted.missing);
     let to_come = wanted.missing - wanted.begun;
     let unfilled = survey.free.saturating_sub(min_free);
-    let allowed = max_size.saturating_sub(wanted.here + wanted.begun);
+    let allowed = max_size.saturating_sub(wanted.here.saturating_add(wanted.begun));
     let space = unfilled.saturating_add(wanted.evictable).min(allowed);
     let place = |key| config.place(&["cache", key]);
     let failed = |found, remedy| Finding::failed("room", "no room", found, remedy);
@@ -178,4 +181,33 @@ fn room(config: &Config, survey: &Inspection, sizes: &HashMap<Digest, u64>) -> (
         Finding::ok("room", format!("{summary} ({free})"))
     };
     (finding, summary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Flags;
+
+    #[test]
+    fn claimed_lengths_do_not_overflow() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.toml");
+        let digests = [Digest::of(b"a"), Digest::of(b"b")];
+        let asset = |digest| {
+            format!("[[asset]]\nname = \"{digest}\"\nsha256 = \"{digest}\"\nsources = [\"s3://b/k\"]\npin = true\n")
+        };
+        std::fs::write(&path, format!("[cache]\ndir = \"/c\"\n{}", digests.map(asset).concat())).unwrap();
+        let config = Config::load(&Flags { config: Some(path), ..Flags::default() }, []).unwrap();
+        let survey = Inspection {
+            blobs: HashMap::new(),
+            unverified: HashMap::new(),
+            sealed: 0,
+            partials: HashMap::new(),
+            quarantined: 0,
+            free: 1 << 30,
+            holder: None,
+        };
+        let (finding, _) = room(&config, &survey, &digests.map(|digest| (digest, u64::MAX)).into());
+        assert_eq!((finding.result, finding.trouble), (CheckResult::Failed, Some("no room")));
+    }
 }

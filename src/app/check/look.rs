@@ -26,6 +26,9 @@ const AT_ONCE: usize = 16;
 const HASHED_AT_ONCE: usize = 2;
 /// Retries of a request for the ends of an object: an operator waits.
 const PROBE_RETRIES: u32 = 1;
+/// How long all requests for one object may take: one retry after the longest delay that a source may request (30 s), and as
+/// long again.
+const OBJECT: Duration = Duration::from_mins(1);
 /// How long it may take to get credentials: some come from services of their own.
 const CREDENTIALS: Duration = Duration::from_secs(15);
 
@@ -38,6 +41,8 @@ pub(super) struct Looking<'a> {
     progress: &'a CheckProgress,
     asking: Semaphore,
     hashing: Semaphore,
+    /// How long all requests for one object may take.
+    limit: Duration,
 }
 
 /// Findings about a family.
@@ -60,7 +65,7 @@ pub(super) fn timeouts(config: &Config) -> Timeouts {
 impl<'a> Looking<'a> {
     pub(super) fn new(config: &'a Config, origins: &'a Origins, deep: bool, progress: &'a CheckProgress) -> Self {
         let (asking, hashing) = (Semaphore::new(AT_ONCE), Semaphore::new(HASHED_AT_ONCE));
-        Self { config, origins, deep, progress, asking, hashing }
+        Self { config, origins, deep, progress, asking, hashing, limit: OBJECT }
     }
 
     /// Looks at a family.
@@ -143,7 +148,7 @@ impl<'a> Looking<'a> {
         outcome
     }
 
-    /// Reads the first and the last bytes, and compares what the source says with the catalog.
+    /// Asks for one object, unless what is known of its origin makes that pointless.
     async fn ask(&self, family: &Family, item: &Item, shown: &Shown) -> Asked {
         let subject = self.subject(&family.route, item);
         let bucket = objects::bucket(&item.source);
@@ -151,25 +156,9 @@ impl<'a> Looking<'a> {
         if let Some(reason) = shown.reason(bucket) {
             return Asked { outcome: Outcome::NotAsked(reason), object: None };
         }
-        let report = self.origins.stat(&item.source).await;
-        shown.note(&report);
-        let storage = report.storage.as_ref();
-        let mut object = None;
-        let outcome = match &item.role {
-            Role::Catalog => objects::catalog(&subject, self.origins, &item.source).await,
-            Role::Asset(asset) => match self.read_both_ends(asset, asset.size, item, report.stat).await {
-                Ok((probe, stat)) => {
-                    let has_size = |size| asset.size.is_none_or(|right| right == size);
-                    object = probe.size.is_none_or(has_size).then(|| probe.clone());
-                    objects::compare(&subject, asset, probe, stat.as_ref(), storage)
-                }
-                Err(error) => Outcome::Bad(objects::unreadable(&subject, &error, storage)),
-            },
-            Role::Blocks(asset) => match self.read_both_ends(asset, None, item, report.stat).await {
-                Ok((probe, _)) => objects::block_list(&subject, asset, self.origins, &item.source, probe).await,
-                Err(error) => Outcome::Bad(objects::unreadable(&subject, &error, storage)),
-            },
-        };
+        let asked = timeout(self.limit, self.compare(&subject, item, shown)).await;
+        let Asked { outcome, object } =
+            asked.unwrap_or_else(|_| Asked { outcome: Outcome::Bad(self.too_slow(&subject, item)), object: None });
         let outcome = match outcome {
             Outcome::Bad(trouble) => match trouble.scope {
                 Scope::Origin(_) => Outcome::NotAsked(shown.stop(trouble)),
@@ -177,6 +166,41 @@ impl<'a> Looking<'a> {
                 _ => Outcome::Bad(trouble),
             },
             other => other,
+        };
+        Asked { outcome, object }
+    }
+
+    /// The trouble with a source that sends bytes, but not all that was requested in time. The ends of an object are so short that
+    /// no other object of its origin needs to be asked for.
+    fn too_slow(&self, subject: &Subject<'_>, item: &Item) -> Trouble {
+        let reason = format!("its answers were not complete within {} s", self.limit.as_secs_f32());
+        let trouble = subject.trouble(&OriginError::TooSlow { source_url: item.source.to_string(), reason });
+        match item.role {
+            Role::Asset(_) => Trouble { scope: Scope::Origin(Step::Http), ..trouble },
+            Role::Blocks(_) | Role::Catalog => trouble,
+        }
+    }
+
+    /// Reads the first and the last bytes, and compares what the source says with the catalog.
+    async fn compare(&self, subject: &Subject<'_>, item: &Item, shown: &Shown) -> Asked {
+        let report = self.origins.stat(&item.source).await;
+        shown.note(&report);
+        let storage = report.storage.as_ref();
+        let mut object = None;
+        let outcome = match &item.role {
+            Role::Catalog => objects::catalog(subject, self.origins, &item.source).await,
+            Role::Asset(asset) => match self.read_both_ends(asset, asset.size, item, report.stat).await {
+                Ok((probe, stat)) => {
+                    let has_size = |size| asset.size.is_none_or(|right| right == size);
+                    object = probe.size.is_none_or(has_size).then(|| probe.clone());
+                    objects::compare(subject, asset, probe, stat.as_ref(), storage)
+                }
+                Err(error) => Outcome::Bad(objects::unreadable(subject, &error, storage)),
+            },
+            Role::Blocks(asset) => match self.read_both_ends(asset, None, item, report.stat).await {
+                Ok((probe, _)) => objects::block_list(subject, asset, self.origins, &item.source, probe).await,
+                Err(error) => Outcome::Bad(objects::unreadable(subject, &error, storage)),
+            },
         };
         Asked { outcome, object }
     }
@@ -249,5 +273,44 @@ fn describe(reads: &SourceReads) -> (Finding, Option<String>) {
             ),
             Some("ranges do not work: fills read one stream".to_owned()),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use bootdepot_test_support::deadline::stretch;
+
+    use super::super::families::families;
+    use super::*;
+    use crate::asset::Digest;
+    use crate::config::Flags;
+    use crate::depot::tests::origin::{FakeOrigin, Fault};
+
+    #[tokio::test]
+    async fn dripping_source_is_too_slow() {
+        let origin = FakeOrigin::start(vec![7; 1_000_000], &[Fault::Drip { at: 0, times: usize::MAX }]).await;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.toml");
+        let asset = |name: &str| {
+            let (url, digest) = (origin.url("disk.img"), Digest::of(b""));
+            format!("[[asset]]\nname = \"{name}\"\nsha256 = \"{digest}\"\nsources = [\"{url}\"]\n")
+        };
+        std::fs::write(&path, format!("[cache]\ndir = \"/c\"\n{}{}", asset("a"), asset("b"))).unwrap();
+        let config = Config::load(&Flags { config: Some(path), ..Flags::default() }, []).unwrap();
+        let origins = Origins::new(Vec::new(), timeouts(&config)).unwrap();
+        let assets: Vec<_> = config.catalog.assets().cloned().collect();
+        let (mut families, _) = families(&config, &assets, true, &origins, &HashSet::new());
+        let progress = CheckProgress::default();
+        let mut looking = Looking::new(&config, &origins, false, &progress);
+        // Long enough for a HEAD, and 20 s short of what 1024 single bytes take.
+        looking.limit = Duration::from_millis(500);
+        let looked =
+            tokio::time::timeout(stretch(Duration::from_secs(15)), looking.at(families.remove(0))).await.unwrap();
+        let (step, trouble) = looked.broken.unwrap();
+        assert_eq!((step, trouble.kind), (Step::Http, "too slow"));
+        assert_eq!(trouble.found, "its answers were not complete within 0.5 s");
+        assert!(looked.outcomes.iter().all(|outcome| matches!(outcome, Outcome::NotAsked(_))), "one is enough");
     }
 }

@@ -165,8 +165,12 @@ pub(super) async fn block_list(
         let found = format!("it is {} long, and no list is longer than {}", bytes(size), bytes(LONGEST_LIST));
         return wrong("wrong block list", found, remedy("blocks"));
     }
-    let text = match read(origins, source).await {
-        Ok(text) => text,
+    let text = match read(origins, source, LONGEST_LIST).await {
+        Ok(Some(text)) => text,
+        Ok(None) => {
+            let found = format!("it is longer than {}, and no list is", bytes(LONGEST_LIST));
+            return wrong("wrong block list", found, remedy("blocks"));
+        }
         Err(error) => return Outcome::Bad(subject.trouble(&error)),
     };
     let seen = |found| Seen { size, reads, found, warning: None };
@@ -202,13 +206,17 @@ pub(super) async fn catalog(subject: &Subject<'_>, origins: &Origins, url: &Sour
     }
 }
 
-async fn read(origins: &Origins, source: &SourceUrl) -> Result<Vec<u8>, OriginError> {
+/// Reads all of a source. `None` if it is longer than `limit`, in bytes, whatever it said of its length.
+async fn read(origins: &Origins, source: &SourceUrl, limit: u64) -> Result<Option<Vec<u8>>, OriginError> {
     let mut reply = origins.read(source, None, None).await?;
     let mut text = Vec::new();
     while let Some(piece) = reply.body.chunk().await? {
+        if (text.len() + piece.len()) as u64 > limit {
+            return Ok(None);
+        }
         text.extend_from_slice(&piece);
     }
-    Ok(text)
+    Ok(Some(text))
 }
 
 fn length(size: Option<u64>) -> String {
@@ -217,4 +225,20 @@ fn length(size: Option<u64>) -> String {
 
 fn wrong(kind: &'static str, found: String, remedy: String) -> Outcome {
     Outcome::Bad(Trouble { kind, found, remedy, scope: Scope::Object })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::depot::tests::origin::{FakeOrigin, Fault};
+    use crate::origin::Timeouts;
+
+    #[tokio::test]
+    async fn longer_text_than_limit_is_dropped() {
+        let origin = FakeOrigin::start(vec![7; 100], &[Fault::NoLength]).await;
+        let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
+        let source = origin.url("disk.img");
+        assert_eq!(read(&origins, &source, 100).await.unwrap(), Some(vec![7; 100]));
+        assert_eq!(read(&origins, &source, 99).await.unwrap(), None);
+    }
 }

@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::cache::Inspection;
 use crate::config::{Config, Place};
 use crate::dhcp::{DhcpError, DhcpServer};
-use crate::jobs::{CheckRow, Finding};
+use crate::jobs::{CheckResult, CheckRow, Finding};
 use crate::units::count;
 
 /// Looks at every address that the server would listen on. Blocks. Within a tokio runtime.
@@ -50,12 +50,21 @@ fn summary(findings: &[Finding]) -> String {
     if bad > 0 {
         return format!("{bad} of {} in trouble", count(findings.len(), "listener"));
     }
-    let (held, free): (Vec<_>, Vec<_>) =
-        findings.iter().partition(|finding| finding.found.contains("running bootdepot"));
-    let said = [(held, "held by the running bootdepot"), (free, "free")].into_iter().filter(|(all, _)| !all.is_empty());
-    let listed = |all: Vec<&Finding>| all.iter().map(|finding| finding.what.as_str()).collect::<Vec<_>>().join(", ");
-    said.map(|(all, how)| format!("{}: {how}", listed(all))).collect::<Vec<_>>().join("; ")
+    let use_of = |finding: &Finding| match finding.result {
+        CheckResult::Unverified => HIDDEN,
+        _ => [HELD, ACTIVATED].into_iter().find(|used| finding.found.starts_with(used)).unwrap_or("free"),
+    };
+    let listed = |used| {
+        let all: Vec<_> = findings.iter().filter(|it| use_of(it) == used).map(|it| it.what.as_str()).collect();
+        (!all.is_empty()).then(|| format!("{}: {used}", all.join(", ")))
+    };
+    [HELD, ACTIVATED, HIDDEN, "free"].into_iter().filter_map(listed).collect::<Vec<_>>().join("; ")
 }
+
+/// The uses of a port that are no trouble. Findings begin with them.
+const HELD: &str = "held by the running bootdepot";
+const ACTIVATED: &str = "held by the service manager";
+const HIDDEN: &str = "in use by a process that this user may not see";
 
 type Setting = (String, Place);
 
@@ -119,7 +128,7 @@ fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Inspection, setti
     if let Some(Holder { pid, .. }) = holders.iter().find(is_ours) {
         let cache = match &survey.holder {
             Some(cache) if *cache == pid.to_string() => {
-                return Finding::ok(what, format!("held by the running bootdepot, pid {pid}"));
+                return Finding::ok(what, format!("{HELD}, pid {pid}"));
             }
             Some(cache) => format!("is not the one with this cache (pid {cache})"),
             None => "has another cache than this".to_owned(),
@@ -132,7 +141,7 @@ fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Inspection, setti
         );
     }
     if holders.iter().any(|holder| holder.pid == 1) {
-        return Finding::ok(what, "held by the service manager (socket activation)");
+        return Finding::ok(what, format!("{ACTIVATED} (socket activation)"));
     }
     match (holders.first(), &survey.holder) {
         (Some(Holder { pid, name }), _) => Finding::failed(
@@ -141,10 +150,11 @@ fn in_use(what: &str, used: &str, holders: &[Holder], survey: &Inspection, setti
             format!("{used} by {name} (pid {pid})"),
             format!("stop {name}, or choose another port: {setting}"),
         ),
-        (None, Some(pid)) => {
-            Finding::ok(what, format!("in use, it seems by the running bootdepot with this cache, pid {pid}"))
+        // A process sees its own sockets.
+        (None, Some(pid)) if *pid != std::process::id().to_string() => {
+            Finding::unverified(what, format!("{HIDDEN}, perhaps the running bootdepot with this cache, pid {pid}"))
         }
-        (None, None) => Finding::failed(
+        (None, _) => Finding::failed(
             what,
             "in use",
             format!("{used} by a process of another user"),
@@ -237,7 +247,6 @@ mod tests {
     use std::net::{TcpListener, UdpSocket};
 
     use super::*;
-    use crate::jobs::CheckResult;
 
     fn survey(holder: Option<&str>) -> Inspection {
         Inspection {
@@ -271,6 +280,13 @@ mod tests {
         assert_eq!(summary(&[held.clone(), free.clone()]), "tftp: held by the running bootdepot; http: free");
         assert_eq!(summary(&[free.clone(), free]), "http, http: free");
         assert_eq!(summary(&[held]), "tftp: held by the running bootdepot");
+        let hidden =
+            Finding::unverified("http", format!("{HIDDEN}, perhaps the running bootdepot with this cache, pid 7"));
+        let activated = Finding::ok("tftp", "held by the service manager (socket activation)");
+        assert_eq!(
+            summary(&[hidden, activated]),
+            "tftp: held by the service manager; http: in use by a process that this user may not see"
+        );
     }
 
     #[test]
@@ -288,8 +304,13 @@ mod tests {
         assert_eq!(said(&holder("bootdepot", 7), Some("8")), format!("{other}is not the one with this cache (pid 8)"));
         assert_eq!(said(&holder("systemd", 1), None), "ok held by the service manager (socket activation)");
         assert_eq!(said(&holder("dnsmasq", 71), Some("7")), "failed udp port 69 is in use by dnsmasq (pid 71)");
-        assert_eq!(said(&[], Some("7")), "ok in use, it seems by the running bootdepot with this cache, pid 7");
-        assert_eq!(said(&[], None), "failed udp port 69 is in use by a process of another user");
+        let hidden =
+            "in use by a process that this user may not see, perhaps the running bootdepot with this cache, pid 7";
+        assert_eq!(said(&[], Some("7")), format!("unverified {hidden}"));
+        let foreign = "failed udp port 69 is in use by a process of another user";
+        let this = std::process::id().to_string();
+        assert_eq!(said(&[], Some(&this)), foreign, "its own sockets would be visible");
+        assert_eq!(said(&[], None), foreign);
     }
 
     #[test]

@@ -12,6 +12,16 @@ fn covers(prefix_text: &str, source: &str) -> bool {
 }
 
 #[test]
+fn s3_prefix_is_known_by_scheme() {
+    for text in ["s3://", "S3://b/", "s3://b/k/"] {
+        assert!(prefix(text).is_s3() && !prefix(text).covers_any_server(), "{text}");
+    }
+    for text in ["https://", "HTTP://h/s3:/"] {
+        assert!(!prefix(text).is_s3(), "{text}");
+    }
+}
+
+#[test]
 fn equal_spellings_are_covered() {
     for (prefix, source) in [
         ("https://h/priv/", "HTTPS://H/priv/k"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::seal_change::SealChange;
 use crate::asset::Digest;
 use crate::cache::record::{Proof, Record};
 
@@ -17,6 +18,8 @@ pub(in crate::cache) struct Blob<T> {
     pub(super) proof: Option<Proof>,
     /// The proof of a sealed file that has another identity now: its seal may verify the blob again.
     pub(super) outdated: Option<Proof>,
+    /// What the last seal of its file has changed.
+    pub(super) seal: Option<SealChange>,
     /// When it was last hashed, or was to be hashed and could not be. Never, for one that is unverified.
     pub(super) scrubbed: Option<SystemTime>,
     /// Distinguishes this blob from an earlier or later one of the same digest.
@@ -59,6 +62,7 @@ impl<T> Blob<T> {
             saved: used,
             proof: None,
             outdated: None,
+            seal: None,
             scrubbed: None,
             serial: 0,
             open: None,

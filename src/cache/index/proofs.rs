@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::blob::Blob;
+use super::seal_change::SealChange;
 use super::{Index, tick};
 use crate::asset::Digest;
 use crate::cache::identity::Identity;
@@ -22,9 +23,11 @@ impl<T> Index<T> {
         self.blobs.get(digest).filter(|blob| blob.proof.is_none()).map(|blob| (blob.serial, blob.size))
     }
 
-    /// Whether a blob was verified when its file had this identity.
+    /// Whether a blob was verified when its file had this identity, or had it before it was sealed.
     pub(in crate::cache) fn is_proven(&self, digest: &Digest, file: &Identity) -> bool {
-        self.blobs.get(digest).and_then(|blob| blob.proof).is_some_and(|proof| proof.file == *file)
+        let Some(blob) = self.blobs.get(digest) else { return false };
+        let is_before_seal = |proven: &Identity| blob.seal.is_some_and(|seal| seal.explains(file, proven));
+        blob.proof.is_some_and(|proof| proof.file == *file || is_before_seal(&proof.file))
     }
 
     /// Adds the blobs that were found on the disk. One is verified if its file is the one that was recorded.
@@ -61,13 +64,19 @@ impl<T> Index<T> {
         &mut self,
         digest: &Digest,
         serial: u64,
-        proof: Proof,
+        mut proof: Proof,
         open: Option<Arc<T>>,
     ) -> (Option<Record>, Option<Arc<T>>) {
         let Some(mut blob) = self.take(digest) else { return (None, open) };
         let mut closed = open;
         let mut record = None;
         if blob.serial == serial {
+            if let Some(SealChange { before, after: Some(after) }) = blob.seal
+                && proof.file == before
+            {
+                // It was sealed while it was hashed. The next use opens it under its new identity.
+                (proof.file, closed) = (after, None);
+            }
             let is_same = blob.proof.is_some_and(|earlier| earlier.file == proof.file);
             // A file that is open for an earlier proof may be another one.
             if closed.is_some() || !is_same {

@@ -46,8 +46,8 @@ pub(in crate::cache) enum Seals {
 }
 
 impl Seals {
-    /// Seals a file, which must be open to read only, and which its permissions must allow to write. Changes no times of it.
-    /// Does nothing if it is sealed already. Reads all of it to build its Merkle tree, which takes a 127th of the file's size
+    /// Seals a file, which must be open to read only, and which its permissions must allow to write. ext4 sets its mtime
+    /// and its ctime. Does nothing if it is sealed already. Reads all of it to build its Merkle tree, which takes a 127th of the file's size
     /// on the disk in addition. Blocks for as long as that takes.
     pub(in crate::cache) fn seal(&self, file: &File) -> Result<(), SealError> {
         if self.measure(file)?.is_some() {
@@ -109,7 +109,8 @@ fn block_size(file: &File) -> io::Result<u32> {
 #[cfg(test)]
 mod fake {
     use std::collections::HashMap;
-    use std::fs::File;
+    use std::fmt;
+    use std::fs::{File, FileTimes};
     use std::io::{self, Read};
     use std::os::unix::fs::MetadataExt;
     use std::sync::Arc;
@@ -122,18 +123,33 @@ mod fake {
 
     /// Simulated seals, for tests of what a cache does with them: this machine's kernel may have none. They do not protect a
     /// file against writes.
-    #[derive(Debug, Clone, Default)]
+    #[derive(Clone, Default)]
     pub(in crate::cache) struct FakeSeals {
         /// By inode and its time of creation: inodes are used again.
         sealed: Arc<Mutex<HashMap<(u64, SystemTime), SealDigest>>>,
         /// How many times files are open for writing elsewhere.
         busy: Arc<AtomicUsize>,
+        /// Runs in the middle of each seal.
+        during: Arc<Mutex<Option<During>>>,
+    }
+
+    type During = Box<dyn Fn() + Send>;
+
+    impl fmt::Debug for FakeSeals {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("FakeSeals")
+        }
     }
 
     impl FakeSeals {
         /// Lets the next `times` seals find the file open for writing.
         pub(in crate::cache) fn set_busy(&self, times: usize) {
             self.busy.store(times, Ordering::Relaxed);
+        }
+
+        /// Runs `run` in the middle of each seal.
+        pub(in crate::cache) fn set_during(&self, run: impl Fn() + Send + 'static) {
+            *self.during.lock() = Some(Box::new(run));
         }
 
         pub(super) fn seal(&self, file: &File) -> Result<(), SealError> {
@@ -147,6 +163,11 @@ mod fake {
             let mut bytes = b"the seal of ".to_vec();
             let mut reader = file;
             reader.read_to_end(&mut bytes)?;
+            // As ext4 does.
+            file.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
+            if let Some(run) = &*self.during.lock() {
+                run();
+            }
             self.sealed.lock().insert((meta.ino(), meta.created()?), SealDigest::of(&bytes));
             Ok(())
         }

@@ -130,6 +130,83 @@ fn sealed_blob_in_use_survives_metadata_change() {
 }
 
 #[test]
+fn blob_stays_verified_while_sealed() {
+    let temp = tempfile::tempdir().unwrap();
+    let fake = FakeSeals::default();
+    let cache = open_with_seals(temp.path(), &fake);
+    let (bytes, during) = (blob(1, 2_000), std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let digest = Digest::of(&bytes);
+    let entry = fill(&cache, &bytes).unwrap();
+    let (before, sealing, ran) = (*entry.blob().identity(), cache.clone(), during.clone());
+    fake.set_during(move || {
+        let entry = sealing.get_if_open(&digest).unwrap();
+        assert!(!entry.blob().is_unchanged(), "the kernel has set the times of the file");
+        assert!(sealing.is_unchanged(&entry) && sealing.is_intact(&entry));
+        assert_eq!(sealing.store.open_file(&digest, 0).unwrap().identity(), &before, "another reader opens it");
+        ran.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    });
+    cache.seal_admitted();
+    assert_eq!(during.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert!(cache.is_intact(&entry), "a reader that began before");
+    assert_eq!(cache.stats().unverified_entries, 0);
+    let sealed = cache.get(&digest).unwrap();
+    assert!(sealed.blob().is_unchanged() && *sealed.blob().identity() != before);
+    assert_eq!(read(&sealed), bytes);
+    fake.set_during(|| ());
+    drop((entry, sealed, cache));
+    assert_eq!(open_with_seals(temp.path(), &fake).stats().sealed_entries, 1, "its new identity is recorded");
+}
+
+#[test]
+fn reader_is_intact_before_sealed_blob_is_hashed() {
+    let temp = tempfile::tempdir().unwrap();
+    let cache = open_with_seals(temp.path(), &FakeSeals::default());
+    let bytes = blob(1, 2_000);
+    let entry = fill(&cache, &bytes).unwrap();
+    let file = fs::File::open(cache.store.dir.blob(&Digest::of(&bytes))).unwrap();
+    for _ in 0..2 {
+        cache.seal_file(&Digest::of(&bytes), &file).unwrap();
+        assert!(!entry.blob().is_unchanged() && cache.is_intact(&entry));
+    }
+    assert_eq!(cache.stats().sealed_entries, 0, "its seal is not recorded before it is hashed");
+    assert!(cache.get(&Digest::of(&bytes)).unwrap().blob().is_unchanged());
+}
+
+#[test]
+fn unverified_blob_is_admitted_while_sealed() {
+    let temp = tempfile::tempdir().unwrap();
+    let fake = FakeSeals::default();
+    let (bytes, path) = (blob(1, 2_000), temp.path().join("verified.log"));
+    fill(&open_with_seals(temp.path(), &fake), &bytes).unwrap();
+    fs::remove_file(path).unwrap();
+    let cache = open_with_seals(temp.path(), &fake);
+    let digest = Digest::of(&bytes);
+    let hashed = cache.unverified(&digest, None).unwrap();
+    let during = cache.clone();
+    // The scrub has it at the same time as a fill.
+    fake.set_during(move || drop(during.unverified(&digest, None).unwrap().admit(&verified(&bytes)).unwrap()));
+    assert!(matches!(cache.verify(&digest), ScrubOutcome::Verified));
+    assert!(hashed.admit(&verified(&blob(1, 2_000))).is_some());
+    let stats = cache.stats();
+    assert_eq!((stats.blob_entries, stats.unverified_entries, stats.quarantined_entries), (1, 0, 0));
+    assert!(cache.get(&digest).unwrap().blob().is_unchanged());
+}
+
+#[test]
+fn write_before_seal_is_still_noticed() {
+    let temp = tempfile::tempdir().unwrap();
+    let fake = FakeSeals::default();
+    let cache = open_with_seals(temp.path(), &fake);
+    let bytes = blob(1, 2_000);
+    let entry = fill(&cache, &bytes).unwrap();
+    damage(&cache, &Digest::of(&bytes), &blob(2, 2_000));
+    let reading = cache.clone();
+    fake.set_during(move || assert!(!reading.is_intact(&entry), "its bytes were changed before"));
+    cache.seal_admitted();
+    assert_eq!(cache.stats().quarantined_entries, 1);
+}
+
+#[test]
 fn other_file_is_not_verified_by_seal() {
     let temp = tempfile::tempdir().unwrap();
     let fake = FakeSeals::default();

@@ -208,6 +208,7 @@ fn names_are_unique_and_sizes_agree() {
 fn secrets_are_never_repeated() {
     let site = Site::new(
         r#"
+catalog_url = "https://user:hunter2@h/c.toml?sig=hunter2"
 [[origin]]
 match = "https://user:hunter2@h/"
 endpoint = "https://user:hunter2@h/"
@@ -229,18 +230,19 @@ sha256 = "0"
     assert!(!text.contains("hunter2"), "{text}");
     assert!(!text.contains("42"), "{text}");
     assert_snapshot!(text, @r#"
-        the configuration has 13 errors
-        bootdepot.toml:3: origin[0].match (https://…@h/): found "https://…@h/", expected a prefix of source URLs: s3://…, https://… or http://… (it has a user name or a password; send them with `headers`, such as Authorization)
-        bootdepot.toml:4: origin[0].endpoint (https://…@h/): found "https://…@h/", expected a URL such as "https://s3.lab:9000" (user and password belong in credentials)
-        bootdepot.toml:5: origin[0].proxy (https://…@h/): found "ftp://…@h/", expected a proxy's URL such as "http://127.0.0.1:4001" or "socks5://127.0.0.1:1080" (the scheme is one of http, https, socks4, socks4a, socks5, socks5h)
-        bootdepot.toml:6: origin[0].credentials.secret_access_key (https://…@h/): found a number, expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD"
-        bootdepot.toml:6: origin[0].credentials.session_token (https://…@h/): found "vault:kv/boot", expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD" (#FIELD is missing)
-        bootdepot.toml:7: origin[0].headers."bad name" (https://…@h/): found "bad name", expected the name of a header field such as "Authorization"
-        bootdepot.toml:7: origin[0].headers.ok (https://…@h/): found a text, expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD" (it is empty)
-        bootdepot.toml:10: origin[1].headers (s3://b/): found a text, expected a table
-        bootdepot.toml:13: asset[0].sources[0] (a): found "https://…@h:99999/?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (this is not a URL: invalid port number)
-        bootdepot.toml:13: asset[0].sources[1] (a): found "s3://b/k?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (the only query of an S3 source is ?versionId=…; a question mark in a key is written %3F)
-        bootdepot.toml:14: asset[0].sha256 (a): found "0", expected 64 hexadecimal digits, as sha256sum prints them (this has 1 character)
+        the configuration has 14 errors
+        bootdepot.toml:2: catalog_url: found "https://…@h/c.toml?…", expected the URL of the shared catalog: s3://BUCKET/KEY, https://… or file:///PATH (a source has no user name and no password; send them with `headers` (Authorization) of the [[origin]] that matches it)
+        bootdepot.toml:4: origin[0].match (https://…@h/): found "https://…@h/", expected a prefix of source URLs: s3://…, https://… or http://… (it has a user name or a password; send them with `headers`, such as Authorization)
+        bootdepot.toml:5: origin[0].endpoint (https://…@h/): found "https://…@h/", expected a URL such as "https://s3.lab:9000" (user and password belong in credentials)
+        bootdepot.toml:6: origin[0].proxy (https://…@h/): found "ftp://…@h/", expected a proxy's URL such as "http://127.0.0.1:4001" or "socks5://127.0.0.1:1080" (the scheme is one of http, https, socks4, socks4a, socks5, socks5h)
+        bootdepot.toml:7: origin[0].credentials.secret_access_key (https://…@h/): found a number, expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD"
+        bootdepot.toml:7: origin[0].credentials.session_token (https://…@h/): found "vault:kv/boot", expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD" (#FIELD is missing)
+        bootdepot.toml:8: origin[0].headers."bad name" (https://…@h/): found "bad name", expected the name of a header field such as "Authorization"
+        bootdepot.toml:8: origin[0].headers.ok (https://…@h/): found a text, expected the secret itself, "env:NAME", "file:/path" or "vault:MOUNT/PATH#FIELD" (it is empty)
+        bootdepot.toml:11: origin[1].headers (s3://b/): found a text, expected a table
+        bootdepot.toml:14: asset[0].sources[0] (a): found "https://…@h:99999/?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (this is not a URL: invalid port number)
+        bootdepot.toml:14: asset[0].sources[1] (a): found "s3://b/k?…", expected a source: s3://BUCKET/KEY, https://…, http://… or file:///PATH (the only query of an S3 source is ?versionId=…; a question mark in a key is written %3F)
+        bootdepot.toml:15: asset[0].sha256 (a): found "0", expected 64 hexadecimal digits, as sha256sum prints them (this has 1 character)
         BOOTDEPOT_FILL: fill: found a text, expected a table
         BOOTDEPOT_TFTP__FILES: tftp.files: found a text, expected a table
     "#);

@@ -166,8 +166,8 @@ async fn later_range_wakes_paused_bypass() {
     wait_until(|| test.origins[0].sent("disk.img") > 1 << 20).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let end = ByteRange::new(SIZE as u64 - 1000, SIZE as u64);
-    let later = reader.stream(end, Delivery::Copied).await.unwrap();
-    let (got, ended) = timeout(stretch(Duration::from_mins(1)), finish(later, Vec::new())).await.expect("it hangs");
+    let later = async { finish(reader.stream(end, Delivery::Copied).await.unwrap(), Vec::new()).await };
+    let (got, ended) = timeout(stretch(Duration::from_mins(1)), later).await.expect("it hangs");
     ended.unwrap();
     assert!(got == test.data[SIZE - 1000..]);
     let (got, ended) = finish(paused, first).await;

@@ -60,7 +60,7 @@ async fn large_asset_matches_cold_and_warm() {
 
 /// The kernel fails to read the mapped pages while it sends them (EFAULT), which is no fault of the client.
 #[tokio::test]
-async fn truncated_blob_is_logged_as_origin_failed() {
+async fn truncated_blob_is_verified_and_filled_again() {
     let bytes = random_bytes(20 << 20);
     let server = TestServer::builder().file("image", &bytes).start().await;
     server.get("/assets/image", &[]).await;
@@ -79,6 +79,15 @@ async fn truncated_blob_is_logged_as_origin_failed() {
             "the cache cannot be read: a page of a blob was lost",
         ])
         .await;
+    server.wait_for_log(&["blob not readable: verifying it again", "asset=image", &hex]).await;
+    let quarantined = server.dir.path().join("cache/quarantine").join(&hex);
+    within_deadline("the quarantine of the blob", async {
+        while !quarantined.exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    assert!(server.get("/assets/image", &[]).await.body == bytes, "it is filled again");
 }
 
 #[tokio::test]

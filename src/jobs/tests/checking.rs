@@ -59,6 +59,22 @@ async fn cancelled_check_is_dropped() {
 }
 
 #[tokio::test]
+async fn running_check_answers_equal_request() {
+    let checker: Checker = Arc::new(|_, _| Box::pin(std::future::pending()));
+    let (_test, jobs) = jobs_with(checker).await;
+    let start = |names: &[&str], deep| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        jobs.start(Task::Check(CheckTask { names, deep })).unwrap().id
+    };
+    let first = start(&[], false);
+    assert_eq!(start(&[], false), first);
+    assert_ne!(start(&[], true), first);
+    assert_ne!(start(&["okd/1/"], false), first);
+    jobs.cancel(first).unwrap();
+    assert_ne!(start(&[], false), first, "a cancelled check answers nothing");
+}
+
+#[tokio::test]
 async fn registry_without_checks_refuses_one() {
     let test = TestJobs::new(&[]).await;
     assert_eq!(test.jobs.start(Task::Check(CheckTask::default())).unwrap_err(), StartError::NoChecks);

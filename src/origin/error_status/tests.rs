@@ -223,6 +223,18 @@ fn redirect_errors_name_endpoint() {
 }
 
 #[test]
+fn remote_header_text_is_bounded() {
+    let text = |length| -> &'static str { "r".repeat(length).leak() };
+    let message = |status, name, value| classified(status, &[(name, value)], &ErrorDocument::default()).to_string();
+    for status in [301, 400] {
+        let region = message(status, "x-amz-bucket-region", text(10_000));
+        assert_eq!(region, format!("s3://bucket/key answered {status}"));
+    }
+    let location = message(307, "location", format!("https://other.example/{}", text(10_000)).leak());
+    assert!(location.len() < 400 && location.contains("rrr…\""), "{location}");
+}
+
+#[test]
 fn archived_object_names_class_and_step() {
     let refused =
         "<Error><Code>InvalidObjectState</Code><Message>m</Message><StorageClass>DEEP_ARCHIVE</StorageClass></Error>";

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,6 +15,8 @@ pub(super) enum Act {
     Reply(String),
     /// Sends these bytes, then keeps the connection open and sends nothing.
     Stall(String),
+    /// Sends these bytes, and then a space every 20 ms.
+    Trickle(String),
 }
 
 /// Performs one act per connection, in order, and records the heads of the requests.
@@ -72,13 +75,18 @@ pub(super) async fn perform(
         }
     }
     requests.lock().unwrap().push(String::from_utf8(head).unwrap());
-    let (Act::Reply(answer) | Act::Stall(answer)) = &act;
+    let (Act::Reply(answer) | Act::Stall(answer) | Act::Trickle(answer)) = &act;
     stream.write_all(answer.as_bytes()).await.unwrap();
     stream.flush().await.unwrap();
     match act {
         Act::Reply(_) => stream.shutdown().await.unwrap(),
         // Until the client closes the connection.
         Act::Stall(_) => drop(stream.read_u8().await),
+        Act::Trickle(_) => {
+            while stream.write_all(b" ").await.is_ok() && stream.flush().await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
     }
 }
 

@@ -159,6 +159,17 @@ async fn error_statuses_are_classified() {
 }
 
 #[tokio::test]
+async fn trickling_error_body_is_cut_off() {
+    let head = "HTTP/1.1 429 Slow\r\nContent-Length: 60000\r\n\r\nbusy";
+    let server = ScriptedServer::start([Act::Trickle(head.to_owned())]).await;
+    let stall = stretch(Duration::from_millis(300));
+    let origins = Origins::new(Vec::new(), Timeouts { connect: stall, stall }).unwrap();
+    let (url, deadline) = (server.url("/a"), stretch(Duration::from_secs(60)));
+    let error = tokio::time::timeout(deadline, error(&origins, &url, None)).await.unwrap();
+    assert_eq!(error.to_string(), format!("{} asks to slow down (429: busy)", server.address));
+}
+
+#[tokio::test]
 async fn error_page_is_named_by_title() {
     for (status, kind, message) in [
         ("403 No", "access-denied", "(403: an HTML page with the title \"Sign in\")"),
@@ -431,7 +442,8 @@ async fn environment_proxy_skips_loopback() {
     let var = |asked: &str| variables.iter().find(|(name, _)| *name == asked).map(|(_, value)| value.clone());
     let proxies = proxy::environment_proxies(var).unwrap();
     let tls = crate::trust::client_config(tokio_rustls::rustls::RootCertStore::empty(), false).unwrap();
-    let client = client::for_objects(tls, &proxies, Duration::from_secs(5), &StaggeredResolver::system()).unwrap();
+    let client =
+        client::for_objects(tls, &proxies.proxies, Duration::from_secs(5), &StaggeredResolver::system()).unwrap();
     let text = async |url: &str| client.get(url).send().await.unwrap().text().await.unwrap();
     assert_eq!(text(&server.url("/a")).await, "directly");
     assert_eq!(text("http://elsewhere.invalid/a").await, "by proxy!");

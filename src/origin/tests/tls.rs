@@ -10,7 +10,7 @@ use tokio_rustls::rustls::server::{WantsServerCert, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ConfigBuilder, RootCertStore, ServerConfig, crypto::ring};
 
-use super::fake::{Act, perform};
+use super::fake::{Act, ScriptedServer, perform};
 use super::*;
 use crate::origin::TlsFault;
 
@@ -53,6 +53,8 @@ impl Issued {
     }
 }
 
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx";
+
 /// A web server whose certificate is signed by its own private authority.
 struct PrivateServer {
     port: u16,
@@ -72,15 +74,20 @@ impl PrivateServer {
 
     /// A server that sends these certificates, its own first.
     async fn with_chain(chain: &[&Issued], ca_file: tempfile::NamedTempFile) -> Self {
+        Self::answering(ANSWER.to_owned(), chain, ca_file).await
+    }
+
+    async fn answering(answer: String, chain: &[&Issued], ca_file: tempfile::NamedTempFile) -> Self {
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth();
-        Self::with_config(config, chain, ca_file).await
+        Self::with_config(config, answer, chain, ca_file).await
     }
 
     async fn with_config(
         config: ConfigBuilder<ServerConfig, WantsServerCert>,
+        answer: String,
         chain: &[&Issued],
         ca_file: tempfile::NamedTempFile,
     ) -> Self {
@@ -94,8 +101,7 @@ impl PrivateServer {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 if let Ok(stream) = acceptor.accept(stream).await {
-                    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx".to_owned();
-                    tokio::spawn(perform(stream, Act::Reply(answer), Arc::default()));
+                    tokio::spawn(perform(stream, Act::Reply(answer.clone()), Arc::default()));
                 }
             }
         });
@@ -174,6 +180,41 @@ async fn listed_self_signed_certificate_is_accepted() {
 }
 
 #[tokio::test]
+async fn listed_server_certificate_signs_no_other() {
+    let leaf_of = |issuer: &Issued| {
+        Issued::server(&["127.0.0.1"], Some(issuer), |params| {
+            params.distinguished_name.push(DnType::CommonName, "another server");
+        })
+    };
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa] {
+        let listed = Issued::server(&["store.example"], None, |params| params.is_ca = is_ca.clone());
+        let server = PrivateServer::with_chain(&[&leaf_of(&listed)], listed.file()).await;
+        let read = server.read_trusted().await;
+        assert!(matches!(read, Err(OriginError::Tls { .. })), "{is_ca:?}: {read:?}");
+    }
+    // Old private authorities do not say what they are.
+    let old = Issued::server(&[], None, |_| {});
+    let server = PrivateServer::with_chain(&[&leaf_of(&old)], old.file()).await;
+    assert_eq!(server.read_trusted().await.unwrap(), b"x");
+}
+
+#[tokio::test]
+async fn catalog_is_not_redirected_to_http() {
+    let plain = ScriptedServer::replying("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").await;
+    let answer = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", plain.url("/a"));
+    let ca = Issued::authority("a lab CA", None);
+    let own = Issued::server(&["127.0.0.1"], Some(&ca), |_| {});
+    let server = PrivateServer::answering(answer, &[&own], ca.file()).await;
+    let settings = OriginSettings { ca_file: Some(server.ca_file.path().to_owned()), ..settings("https://") };
+    let (origins, url) = (origins(vec![settings]), format!("https://127.0.0.1:{}/a", server.port));
+    let error = origins.read_if_changed(&source(&url), None).await.err().unwrap();
+    let message = "it redirects from https to http, and no digest protects this object";
+    assert_eq!(error.to_string(), format!("{url} sent an invalid reply: {message}"));
+    assert_eq!(plain.requests(), [""; 0]);
+    assert_eq!(read(&origins, &url, None).await.unwrap(), b"x", "a digest protects assets");
+}
+
+#[tokio::test]
 async fn omitted_intermediate_is_named() {
     let root = Issued::authority("a root", None);
     let intermediate = Issued::authority("an intermediate", Some(&root));
@@ -208,7 +249,7 @@ async fn demanded_client_certificate_is_named() {
             .with_protocol_versions(&[version])
             .unwrap()
             .with_client_cert_verifier(verifier.build().unwrap());
-        let server = PrivateServer::with_config(config, &[&own], ca.file()).await;
+        let server = PrivateServer::with_config(config, ANSWER.to_owned(), &[&own], ca.file()).await;
         let Err(OriginError::Tls { fault, .. }) = server.read_trusted().await else {
             panic!("a TLS error was expected")
         };

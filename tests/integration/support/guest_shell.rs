@@ -98,14 +98,14 @@ impl GuestSystem {
         Some(Self { kernel: kernel.join("vmlinuz"), initrd, qemu, _dir: dir })
     }
 
-    /// Boots a machine with these disks, `/dev/vda` and so on. The caller must hold the boot lock.
-    pub(crate) fn boot(&self, disks: &[&Path]) -> GuestShell {
+    /// Boots a machine with these disks in QEMU's notation, `/dev/vda` and so on. The caller must hold the boot lock.
+    pub(crate) fn boot(&self, disks: &[&str]) -> GuestShell {
         let mut args: Vec<String> = ["-kernel", &self.kernel.display().to_string()].map(str::to_owned).to_vec();
         args.extend(["-initrd".to_owned(), self.initrd.display().to_string()]);
         // Only emergencies on the console, so that its output is that of the commands.
         args.extend(["-append".to_owned(), "console=ttyS0 quiet loglevel=1 panic=-1".to_owned()]);
         for disk in disks {
-            args.extend(["-drive".to_owned(), format!("file={},format=raw,if=virtio", disk.display())]);
+            args.extend(["-drive".to_owned(), format!("file={disk},format=raw,if=virtio")]);
         }
         let machine = VirtualMachine::start(&self.qemu, args);
         let read = machine.wait_for(&format!("{READY}\r\n")).len();
