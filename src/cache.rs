@@ -32,6 +32,7 @@ mod partial;
 mod parts;
 mod record;
 mod records;
+mod removal;
 mod reservation_guard;
 mod scan;
 mod scrub;

@@ -40,7 +40,9 @@ impl Scan {
     pub(super) fn of(dir: &Dir) -> Self {
         let mut scan = Self::default();
         let (shards, others): (Vec<_>, Vec<_>) = files(&dir.blobs()).into_iter().partition(|(_, meta)| meta.is_dir());
-        others.into_iter().for_each(|(path, _)| scan.add_foreign(path));
+        for (path, _) in others {
+            scan.add_foreign(path);
+        }
         scan.add_shards(&shards);
         let blobs: HashSet<_> = scan.blobs.iter().map(|found| found.digest).collect();
         scan.partials(dir, &blobs);
@@ -61,7 +63,9 @@ impl Scan {
         let shares = shards.chunks(shards.len().div_ceil(threads).max(1));
         let scan_share = |share: &[(PathBuf, Metadata)]| {
             let mut scan = Self::default();
-            share.iter().for_each(|(path, _)| scan.add_shard(path));
+            for (path, _) in share {
+                scan.add_shard(path);
+            }
             scan
         };
         thread::scope(|scope| {

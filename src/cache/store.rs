@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use metrics::counter;
 use parking_lot::{Mutex, MutexGuard};
 use tracing::{debug, info, warn};
 
@@ -19,15 +18,13 @@ use super::record::{Proof, Record};
 use super::records::Records;
 use super::scan::{Found, Scan};
 use super::seal::{Sealer, Seals};
-use super::{CacheError, CacheSettings, Entry, EvictError};
+use super::{CacheError, CacheSettings, Entry};
 use crate::asset::Digest;
 use crate::error_chain::error_chain;
 use crate::fault_points::FaultPoints;
 
 /// Blobs that are kept open after their use, if the process may open four times as many files.
 const MOST_OPEN: u64 = 1024;
-/// Corrupt blobs that are kept for a diagnosis.
-const MOST_QUARANTINED: usize = 16;
 
 /// The store of one cache. Locks are taken in this order: a partial's phase, the names, the file of
 /// records, the index.
@@ -45,7 +42,7 @@ pub(super) struct Store {
     opened: SystemTime,
     /// Whether files were found under other inode or device numbers than recorded.
     renumbered: AtomicBool,
-    eviction_log: OnceLock<EvictionLog>,
+    pub(super) eviction_log: OnceLock<EvictionLog>,
 }
 
 /// Logs an eviction: of the blob with this digest, of this size in bytes.
@@ -305,114 +302,9 @@ impl Store {
         })
     }
 
-    /// Removes from the disk what was taken out of the index. If that fails, puts the rest back. The caller holds the names.
-    pub(super) fn remove(&self, victims: Vec<Victim<OpenBlob>>) -> Result<(), CacheError> {
-        let mut victims = victims.into_iter();
-        while let Some(victim) = victims.next() {
-            let removed = match &victim {
-                Victim::Quarantined(digest, _) => self.dir.remove(&self.dir.quarantined(digest)),
-                Victim::Partial(digest, _) => self.dir.remove_partial(digest),
-                Victim::Blob(digest, _) => self.dir.remove_blob(digest),
-            };
-            if let Err(error) = removed {
-                let mut index = self.index();
-                [victim].into_iter().chain(victims).for_each(|victim| index.restore(victim));
-                drop(index);
-                return Err(self.mark_failed(error));
-            }
-            if let Victim::Blob(digest, blob) = victim {
-                if let Some(log) = self.eviction_log.get() {
-                    log(&digest, blob.size);
-                } else {
-                    info!(target: "bootdepot::eviction", %digest, bytes = blob.size, "blob evicted");
-                }
-                counter!("bootdepot_evictions_total").increment(1);
-            }
-        }
-        Ok(())
-    }
-
     /// Has evictions logged by `log`, which knows the names of blobs. Only the first call has an effect.
     pub(super) fn set_eviction_log(&self, log: EvictionLog) {
         let _ = self.eviction_log.set(log);
-    }
-
-    /// Evicts one blob on request. Returns its size in bytes.
-    pub(super) fn evict(&self, digest: &Digest) -> Result<u64, EvictError> {
-        let _names = self.names();
-        let (victim, size) = {
-            let mut index = self.index();
-            let (size, _) = index.peek(digest).ok_or(EvictError::Missing(*digest))?;
-            if index.is_pinned(digest) {
-                return Err(EvictError::Pinned(*digest));
-            }
-            if index.is_held(digest) {
-                return Err(EvictError::Held(*digest));
-            }
-            (index.take_victim(digest), size)
-        };
-        self.remove(victim.into_iter().collect())?;
-        self.report();
-        Ok(size)
-    }
-
-    /// Removes a blob from the index, if it still is the one of this serial, and returns its size. Readers keep their open
-    /// file. The caller holds the names.
-    fn remove_from_index(&self, digest: &Digest, serial: Option<u64>) -> Option<u64> {
-        let mut index = self.index();
-        let (size, found) = index.peek(digest)?;
-        if serial.is_some_and(|serial| serial != found) {
-            return None;
-        }
-        let file = index.remove(digest);
-        drop(index);
-        drop(file);
-        Some(size)
-    }
-
-    /// Removes a blob whose file does not exist from the index, if it still is the one of this serial.
-    pub(super) fn forget(&self, digest: &Digest, serial: u64) {
-        let _names = self.names();
-        if self.remove_from_index(digest, Some(serial)).is_some() {
-            log_vanished(digest);
-            self.report();
-        }
-    }
-
-    /// Moves a blob to quarantine, if it still is the one of this serial, so that it is no longer cached. Returns whether it
-    /// was cached. Readers keep their open file.
-    pub(super) fn quarantine(&self, digest: &Digest, serial: Option<u64>) -> bool {
-        let _names = self.names();
-        let Some(size) = self.remove_from_index(digest, serial) else { return false };
-        let mut was_cached = true;
-        if self.health.is_locked() {
-            // Whatever has its name after a power loss is not verified.
-            self.records.add(Record { digest: *digest, used: SystemTime::now(), proof: None });
-            let ready = self.dir.make_dir(&self.dir.quarantine());
-            match ready.and_then(|()| self.dir.rename(&self.dir.blob(digest), &self.dir.quarantined(digest))) {
-                Ok(()) => {
-                    if let Err(error) = self.dir.sync_dir(&self.dir.quarantine()) {
-                        drop(self.mark_failed(error));
-                    }
-                    let oldest = {
-                        let mut index = self.index();
-                        index.add_quarantined(digest, size, SystemTime::now());
-                        index.trim_quarantine(MOST_QUARANTINED)
-                    };
-                    // On failure the index has them again, and the error is logged.
-                    let _ = self.remove(oldest);
-                }
-                // Its file was removed, or the whole directory, which the next probe finds.
-                Err(error) if error.is_missing() => {
-                    log_vanished(digest);
-                    was_cached = false;
-                }
-                // The index does not have it any more; its next fill replaces the file.
-                Err(error) => drop(self.mark_failed(error)),
-            }
-        }
-        self.report();
-        was_cached
     }
 
     /// Records the last use of each blob, if what is recorded is more than `age` older, and saves all records. Blocks.
@@ -432,10 +324,6 @@ impl Store {
             self.records.save(&self.dir, count, || self.index().records());
         }
     }
-}
-
-fn log_vanished(digest: &Digest) {
-    warn!(%digest, "blob file missing");
 }
 
 /// A quarter of the files that this process may open are for idle blobs. The others are for blobs that are being read.

@@ -199,7 +199,7 @@ fn minimum(schema: &Json, keyword: &str) -> bool {
 pub(super) fn name_of(element: &Value) -> Option<String> {
     let table = element.as_dict()?;
     let name = table.get("name").or_else(|| table.get("match"))?;
-    name.as_str().map(|text| SourcePrefix::shown(text))
+    name.as_str().map(SourcePrefix::shown)
 }
 
 /// A value for an error message: short, on one line, without secrets.

@@ -143,7 +143,7 @@ mod tests {
         let (size, limit) = (Some(content.len() as u64), Duration::from_millis(300));
         let digest = Digest::of(&content);
         let hashing = hash_at_pace(&origins, &name, (&source, size), &digest, (3, false), limit, |_| {});
-        let error = tokio::time::timeout(stretch(Duration::from_secs(60)), hashing).await.unwrap().unwrap_err();
+        let error = tokio::time::timeout(stretch(Duration::from_mins(1)), hashing).await.unwrap().unwrap_err();
         assert!(matches!(error, OriginError::TooSlow { .. }), "{error}");
     }
 }

@@ -35,8 +35,8 @@ const ROWS: [&[&str]; 13] = [
     &["main"],
 ];
 
-/// The files that may hold `unsafe`, as the lints of Cargo.toml say.
-const UNSAFE: [&str; 2] = ["src/cache/map.rs", "src/tftp/batch.rs"];
+/// The modules that may hold `unsafe`, as the lints of Cargo.toml say.
+const UNSAFE: [&str; 2] = ["src/cache/map", "src/tftp/batch"];
 
 #[test]
 fn imports_follow_room_order() {
@@ -59,10 +59,11 @@ fn imports_follow_room_order() {
 }
 
 #[test]
-fn unsafe_code_stays_in_its_two_files() {
+fn unsafe_code_stays_in_its_two_modules() {
     let mut wrong = Vec::new();
     for (file, text) in sources() {
-        if UNSAFE.iter().any(|allowed| file.ends_with(allowed)) {
+        // The module's file, and those below it.
+        if UNSAFE.iter().any(|allowed| file.with_extension("").ancestors().any(|path| path.ends_with(allowed))) {
             continue;
         }
         for (number, line) in code(&text) {

@@ -164,7 +164,7 @@ async fn trickling_error_body_is_cut_off() {
     let server = ScriptedServer::start([Act::Trickle(head.to_owned())]).await;
     let stall = stretch(Duration::from_millis(300));
     let origins = Origins::new(Vec::new(), Timeouts { connect: stall, stall }).unwrap();
-    let (url, deadline) = (server.url("/a"), stretch(Duration::from_secs(60)));
+    let (url, deadline) = (server.url("/a"), stretch(Duration::from_mins(1)));
     let error = tokio::time::timeout(deadline, error(&origins, &url, None)).await.unwrap();
     assert_eq!(error.to_string(), format!("{} asks to slow down (429: busy)", server.address));
 }

@@ -187,7 +187,7 @@ async fn listed_server_certificate_signs_no_other() {
         })
     };
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa] {
-        let listed = Issued::server(&["store.example"], None, |params| params.is_ca = is_ca.clone());
+        let listed = Issued::server(&["store.example"], None, |params| params.is_ca = is_ca);
         let server = PrivateServer::with_chain(&[&leaf_of(&listed)], listed.file()).await;
         let read = server.read_trusted().await;
         assert!(matches!(read, Err(OriginError::Tls { .. })), "{is_ca:?}: {read:?}");
