@@ -60,7 +60,7 @@ pub struct MirrorCommand {
     /// Print what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Enter the release into this catalog, a path or s3://BUCKET/KEY, instead of the one in the settings
+    /// Enter the release into this catalog, a path or `s3://BUCKET/KEY`, instead of the one in the settings
     #[arg(long, value_name = "FILE|URL")]
     catalog: Option<String>,
     /// Print JSON
@@ -130,9 +130,9 @@ impl MirrorCommand {
             say(format_args!("bootdepot: {warning}"));
         }
         for settings in mirrors {
-            let done = self.mirror(config, settings, &known, cancel).await;
+            let done = Box::pin(self.mirror(config, settings, &known, cancel)).await;
             let failed = done.is_err();
-            print(&report.add(&settings.name, done)?)?;
+            print(&report.add(&settings.name, done))?;
             if failed && (!self.keep_going || cancel.is_cancelled()) {
                 break;
             }
@@ -164,13 +164,13 @@ impl MirrorCommand {
             _ => None,
         };
         let mirror = Mirror::new(settings, &upstream, store, &known, stdin, jiff::Timestamp::now())?;
-        let plan = mirror.plan(&self.version).await?;
+        let plan = Box::pin(mirror.plan(&self.version)).await?;
         let mut report = MirrorReport::planned(settings, &plan);
         if self.check || self.dry_run || (!plan.is_new() && !self.activate) {
             return Ok(report);
         }
         let progress = TransferProgress::new(std::io::stderr().is_terminal() && !self.json, self.json);
-        let mirrored = mirror.run(&plan, &progress, cancel).await;
+        let mirrored = Box::pin(mirror.run(&plan, &progress, cancel)).await;
         progress.close();
         let mirrored = mirrored?;
         report.mirrored(&mirrored);

@@ -376,3 +376,24 @@ fn failed_mirror_ends_run_unless_kept_going() {
     assert_eq!(unknown.status, Some(2));
     assert!(unknown.err.contains("there is no mirror \"thrid\"; known: os, second"), "{}", unknown.err);
 }
+
+#[test]
+fn old_versions_stay_while_catalog_names_them() {
+    let upstream = Upstream::start();
+    let stream = stream(&upstream, "1.2", &[("kernel", b"kernel")]);
+    upstream.put("stream.json", stream);
+    let site = MirrorSite::new(upstream, "recipe = \"coreos-stream\"\nurl = \"{up}/stream.json\"\nkeep = 1");
+    site.origin.put("os/1.0/kernel", "forgotten");
+    site.origin.put("os/notes/kernel", "no version");
+    let named = site.origin.put("os/1.1/kernel", "named");
+    let catalog = format!(
+        "[[asset]]\nname = \"named\"\nsources = [\"s3://assets/os/1.1/kernel\"]\nsha256 = \"{}\"\n",
+        named.sha256()
+    );
+    std::fs::write(site.site.file("mirrored.toml"), catalog).expect("the catalog can be written");
+    let run = site.mirror(&[]);
+    succeeds(&run);
+    assert!(run.out.ends_with("  deleted os/1.0/kernel\n"), "{}", run.out);
+    let kernels: Vec<_> = site.keys().into_iter().filter(|key| key.ends_with("kernel")).collect();
+    assert_eq!(kernels, ["os/1.1/kernel", "os/1.2/kernel", "os/notes/kernel"]);
+}

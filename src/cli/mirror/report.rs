@@ -70,7 +70,7 @@ impl Report {
     }
 
     /// Adds the result of a mirror. Returns the text that is printed now.
-    pub(super) fn add(&mut self, mirror: &str, done: anyhow::Result<MirrorReport>) -> anyhow::Result<String> {
+    pub(super) fn add(&mut self, mirror: &str, done: anyhow::Result<MirrorReport>) -> String {
         let (report, error) = match done {
             Ok(report) => (Some(report), None),
             Err(error) => (None, Some(error_chain(error.as_ref()).to_string())),
@@ -84,7 +84,7 @@ impl Report {
             _ => String::new(),
         };
         self.mirrors.push(Outcome { mirror: mirror.to_owned(), error, report });
-        Ok(if self.json { String::new() } else { text })
+        if self.json { String::new() } else { text }
     }
 
     /// Returns the text that is printed at the end.
@@ -155,35 +155,31 @@ impl MirrorReport {
 
     fn text(&self, mirror: &str) -> String {
         let head = format!("{mirror} {}", self.version);
-        let Some(transferred) = self.transferred else {
-            if !self.new {
-                return plain(&format!("{head}: up to date")) + "\n";
+        let mut lines = Vec::new();
+        match self.transferred {
+            None if !self.new => lines.push(format!("{head}: up to date")),
+            None => {
+                let new = self.files.iter().filter(|file| file.state == "new").count();
+                let size = self.bytes.filter(|bytes| *bytes > 0).map(|size| format!(", {}", bytes(size)));
+                lines.push(format!("{head}: new: {} to transfer{}", count(new, "file"), size.unwrap_or_default()));
+                let files = self.files.iter().filter(|file| file.state != "mirrored");
+                lines.extend(files.map(|file| format!("  {:8}  {}  {}", file.state, file.name, file.url)));
             }
-            let new = self.files.iter().filter(|file| file.state == "new").count();
-            let size =
-                self.bytes.filter(|bytes| *bytes > 0).map(|size| format!(", {}", bytes(size))).unwrap_or_default();
-            let mut text = plain(&format!("{head}: new: {} to transfer{size}", count(new, "file"))) + "\n";
-            for file in self.files.iter().filter(|file| file.state != "mirrored") {
-                text += &(plain(&format!("  {:8}  {}  {}", file.state, file.name, file.url)) + "\n");
+            Some(transferred) => {
+                let signed = self.signed_by.as_ref().map(|signer| format!("; signed by {signer}"));
+                lines.push(format!(
+                    "{head}: release {} with {}, {} transferred{}",
+                    self.release,
+                    count(self.assets.len(), "asset"),
+                    bytes(transferred),
+                    signed.unwrap_or_default()
+                ));
+                lines.extend(self.catalog.as_ref().map(|catalog| format!("  entered into {catalog}")));
+                lines.extend(self.printed.iter().flat_map(|entries| entries.lines().map(str::to_owned)));
+                lines.extend(self.deleted.iter().map(|key| format!("  deleted {key}")));
             }
-            return text;
-        };
-        let signed = self.signed_by.as_ref().map(|signer| format!("; signed by {signer}")).unwrap_or_default();
-        let mut text = plain(&format!(
-            "{head}: release {} with {}, {} transferred{signed}",
-            self.release,
-            count(self.assets.len(), "asset"),
-            bytes(transferred)
-        )) + "\n";
-        match (&self.catalog, &self.printed) {
-            (Some(catalog), _) => text += &format!("  entered into {}\n", plain(catalog)),
-            (None, Some(entries)) => text += &format!("\n{entries}"),
-            _ => {}
         }
-        for key in &self.deleted {
-            text += &format!("  deleted {}\n", plain(key));
-        }
-        text
+        lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n") + "\n"
     }
 }
 

@@ -30,7 +30,7 @@ pub(in crate::config) struct Mirror {
     /// lists what there is.
     #[serde(default)]
     pub(in crate::config) select: Vec<String>,
-    /// Where the files go: s3://BUCKET/PREFIX. The key of a file is PREFIX/VERSION/FILE. The matching `[[origin]]` needs
+    /// Where the files go: `s3://BUCKET/PREFIX`. The key of a file is PREFIX/VERSION/FILE. The matching `[[origin]]` needs
     /// credentials that may write.
     pub(in crate::config) to: Written<StorePrefix>,
     /// Names of the assets. `{mirror}`, `{version}` and `{file}` are replaced.
@@ -55,7 +55,7 @@ pub(in crate::config) struct Mirror {
     /// choose what machines boot. Each run warns.
     #[serde(default)]
     pub(in crate::config) skip_tls_verify: bool,
-    /// The catalog that receives assets and releases: s3://BUCKET/KEY or a path. Default: the file at `catalog_url` if it
+    /// The catalog that receives assets and releases: `s3://BUCKET/KEY` or a path. Default: the file at `catalog_url` if it
     /// is in S3 or on this machine; else the entries are printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::config) catalog: Option<Written<CatalogTarget>>,
@@ -81,7 +81,7 @@ pub(in crate::config) enum Recipe {
     OcpMirror,
     /// Releases of a GitHub repository: the URL of its API.
     GithubRelease,
-    /// The Debian installer: the directory of a suite, such as https://deb.debian.org/debian/dists/trixie.
+    /// The Debian installer: the directory of a suite, such as `https://deb.debian.org/debian/dists/trixie`.
     DebianInstaller,
     /// A directory of releases.ubuntu.com.
     Ubuntu,

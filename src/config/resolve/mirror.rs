@@ -7,7 +7,7 @@ use crate::supply::proof::Expected;
 use crate::supply::recipes::list::ListedFile;
 
 pub(super) fn mirror(raw: raw::Mirror) -> MirrorSettings {
-    let has_keys = !raw.keys.is_empty();
+    let default = if raw.keys.is_empty() { Require::Digest } else { Require::Signature };
     MirrorSettings {
         name: raw.name.value,
         recipe: match raw.recipe {
@@ -32,13 +32,11 @@ pub(super) fn mirror(raw: raw::Mirror) -> MirrorSettings {
         channel: raw.channel.map(value),
         keep: raw.keep,
         keys: raw.keys.into_iter().map(key).collect(),
-        require: match raw.require {
-            Some(raw::Require::Signature) => Require::Signature,
-            Some(raw::Require::Digest) => Require::Digest,
-            Some(raw::Require::Tls) => Require::Tls,
-            None if has_keys => Require::Signature,
-            None => Require::Digest,
-        },
+        require: raw.require.map_or(default, |require| match require {
+            raw::Require::Signature => Require::Signature,
+            raw::Require::Digest => Require::Digest,
+            raw::Require::Tls => Require::Tls,
+        }),
         skip_tls_verify: raw.skip_tls_verify,
         catalog: raw.catalog.map(value),
         version: raw.version.map(value),

@@ -117,7 +117,8 @@ impl<'e> Mirror<'e> {
     }
 
     async fn ask(&self, wanted: &Wanted) -> Result<(Offer, Vec<PickedFile>), MirrorError> {
-        plan::ask(self.settings, &self.selection, &self.documents(), wanted).await
+        // Boxed: the future of all recipes is large.
+        Box::pin(plan::ask(self.settings, &self.selection, &self.documents(), wanted)).await
     }
 
     fn documents(&self) -> Documents<'_> {
@@ -160,9 +161,9 @@ impl<'e> Mirror<'e> {
         evidence.check(self.settings.require, file, &shown(&file.url))?;
         let key = |name: &str| self.settings.to.key(version.as_str(), name);
         if !file.is_archive {
-            return Ok(vec![transfers.file(file, &key(&file.name), signature.as_ref()).await?]);
+            return Ok(vec![Box::pin(transfers.file(file, &key(&file.name), signature.as_ref())).await?]);
         }
-        let sealed = transfers.archive(picked, key, signature.as_ref()).await?;
+        let sealed = Box::pin(transfers.archive(picked, key, signature.as_ref())).await?;
         if sealed.is_empty() { Err(MirrorError::NoMember { url: shown(&file.url) }) } else { Ok(sealed) }
     }
 

@@ -121,7 +121,7 @@ impl<'k> SigningKey<'k> {
             return Err(self.not_for_signing("its owner uses it for other purposes"));
         }
         let back = binding.embedded_signature().filter(|back| weak_hash(back).is_none());
-        if !back.is_some_and(|back| back.verify_primary_key_binding(&subkey.key, primary).is_ok()) {
+        if back.is_none_or(|back| back.verify_primary_key_binding(&subkey.key, primary).is_err()) {
             return Err(self.not_for_signing("it does not confirm its main key"));
         }
         self.check_expiry(subkey.key.created_at(), binding, now)?;

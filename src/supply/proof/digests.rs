@@ -71,16 +71,16 @@ impl Expected {
 
     /// Adds what `other` knows. Returns `None` if the two contradict each other.
     pub fn and(self, other: Self) -> Option<Self> {
-        fn merge<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<Option<T>> {
-            match (one, other) {
-                (Some(one), Some(other)) if one != other => None,
-                (one, other) => Some(one.or(other)),
-            }
+        fn agree<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+            one.zip(other).is_none_or(|(one, other)| one == other)
         }
-        Some(Self {
-            size: merge(self.size, other.size)?,
-            sha256: merge(self.sha256, other.sha256)?,
-            sha512: merge(self.sha512, other.sha512)?,
+        let agree = agree(self.size.as_ref(), other.size.as_ref())
+            && agree(self.sha256.as_ref(), other.sha256.as_ref())
+            && agree(self.sha512.as_ref(), other.sha512.as_ref());
+        agree.then(|| Self {
+            size: self.size.or(other.size),
+            sha256: self.sha256.or(other.sha256),
+            sha512: self.sha512.or(other.sha512),
         })
     }
 }

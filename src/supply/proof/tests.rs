@@ -194,7 +194,9 @@ fn body_is_proven_in_one_pass() {
     let expected = Expected { size: Some(3), sha256: Some(Digest::of(b"abc")), sha512: Some(sha512.parse().unwrap()) };
     let check = |expected: Expected, pieces: &[&[u8]]| {
         let mut hasher = BodyHasher::new(expected, Some((&signature, &trusted))).unwrap();
-        pieces.iter().for_each(|piece| hasher.update(piece));
+        for piece in pieces {
+            hasher.update(piece);
+        }
         let whole = pieces.concat();
         hasher.finish(Digest::of(&whole), whole.len() as u64, at(CREATED + 2 * DAY)).map_err(|error| error.to_string())
     };

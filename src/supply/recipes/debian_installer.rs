@@ -84,9 +84,8 @@ mod tests {
 
     #[test]
     fn lone_current_is_kept() {
-        let lone: String =
-            INDEX_TEXT.lines().filter(|line| !line.contains("20230607")).map(|line| format!("{line}\n")).collect();
-        let found = builds(&Document::new(INDEX, lone), "amd64").unwrap();
+        let lone: Vec<_> = INDEX_TEXT.lines().filter(|line| !line.contains("20230607")).collect();
+        let found = builds(&Document::new(INDEX, lone.join("\n")), "amd64").unwrap();
         assert_eq!(found[0].version.as_str(), "current");
     }
 

@@ -42,7 +42,7 @@ pub fn parse(document: &Document) -> Result<Vec<Release>, DocumentError> {
     } else {
         vec![document.json::<ApiRelease>("a GitHub release")?]
     };
-    releases.into_iter().filter(|release| !release.draft).map(|release| of_api(document, release)).collect()
+    releases.into_iter().filter(|release| !release.draft).map(|release| of_api(document, &release)).collect()
 }
 
 /// The asset that lists the digests of the others, if there is one.
@@ -50,7 +50,7 @@ pub fn sums_file(release: &Release) -> Option<&UpstreamFile> {
     release.files.iter().find(|file| SUMS.contains(&file.name.as_str()))
 }
 
-fn of_api(document: &Document, release: ApiRelease) -> Result<Release, DocumentError> {
+fn of_api(document: &Document, release: &ApiRelease) -> Result<Release, DocumentError> {
     let signature = |name: &str| {
         let of = |suffix: &&str| release.assets.iter().find(|asset| asset.name == format!("{name}{suffix}"));
         SIGNATURES.iter().find_map(of).map(|asset| asset.browser_download_url.clone())

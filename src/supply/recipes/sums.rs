@@ -41,17 +41,14 @@ pub fn parse(document: &Document) -> Result<Vec<Line>, DocumentError> {
         let Some(path) = file_path(&path) else {
             return Err(document.error_at(number, "the path of a file below this directory", &path));
         };
-        match index.get(path) {
-            Some(known) => {
-                let line = &mut lines[*known];
-                line.expected = line.expected.and(expected).ok_or_else(|| {
-                    document.error_at(number, format!("the digest that an earlier line gives to {path}"), text)
-                })?;
-            }
-            None => {
-                index.insert(path.to_owned(), lines.len());
-                lines.push(Line { path: path.to_owned(), expected });
-            }
+        if let Some(known) = index.get(path) {
+            let line = &mut lines[*known];
+            line.expected = line.expected.and(expected).ok_or_else(|| {
+                document.error_at(number, format!("the digest that an earlier line gives to {path}"), text)
+            })?;
+        } else {
+            index.insert(path.to_owned(), lines.len());
+            lines.push(Line { path: path.to_owned(), expected });
         }
     }
     lines.retain(|line| line.expected.has_digest());
@@ -79,14 +76,12 @@ fn digest(text: &str) -> Option<(String, Expected)> {
         Some(text) => (text, true),
         None => (text, false),
     };
-    let (name, hex) = match bsd(text) {
-        Some(line) => line,
-        None => {
-            let (hex, name) = text.split_once(' ')?;
-            // The second character is a space for text and an asterisk for binary files.
-            (name.strip_prefix([' ', '*']).unwrap_or(name).trim_start(), hex)
-        }
+    let coreutils = || {
+        let (hex, name) = text.split_once(' ')?;
+        // The second character is a space for text and an asterisk for binary files.
+        Some((name.strip_prefix([' ', '*']).unwrap_or(name).trim_start(), hex))
     };
+    let (name, hex) = bsd(text).or_else(coreutils)?;
     let name = if is_escaped { unescape(name)? } else { name.to_owned() };
     let expected = match hex.len() {
         64 => Expected { sha256: Some(hex.parse::<Digest>().ok()?), ..Expected::default() },
