@@ -109,7 +109,7 @@ fn answer(files: &Mutex<HashMap<String, File>>, request: &Request<Incoming>) -> 
     let path = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
     let mut files = files.lock().expect("no test panics with the files");
     let Some(file) = files.get_mut(path.trim_start_matches('/')) else {
-        return reply(StatusCode::NOT_FOUND, &[], b"not here".as_slice().into(), None);
+        return reply(StatusCode::NOT_FOUND, &[], &Bytes::from_static(b"not here"), None);
     };
     let field = |name| {
         request
@@ -126,25 +126,25 @@ fn answer(files: &Mutex<HashMap<String, File>>, request: &Request<Incoming>) -> 
     }
     let etag = format!("\"{}\"", &Digest::of(&file.bytes).to_string()[..16]);
     if field(IF_MATCH).is_some_and(|wanted| wanted != etag) {
-        return reply(StatusCode::PRECONDITION_FAILED, &[(ETAG, etag)], Bytes::new(), None);
+        return reply(StatusCode::PRECONDITION_FAILED, &[(ETAG, etag)], &Bytes::new(), None);
     }
     let cut = if file.cuts.is_empty() { None } else { Some(file.cuts.remove(0)) };
     let fields = [(ETAG, etag), (ACCEPT_RANGES, "bytes".to_owned())];
     let bounds = range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
-    let Some((first, last)) = bounds else { return reply(StatusCode::OK, &fields, file.bytes.clone(), cut) };
+    let Some((first, last)) = bounds else { return reply(StatusCode::OK, &fields, &file.bytes, cut) };
     let total = file.bytes.len();
     let first: usize = first.parse().unwrap_or(0);
     let end = last.parse::<usize>().map_or(total, |last| total.min(last + 1));
     if first >= total {
         let fields = [(CONTENT_RANGE, format!("bytes */{total}"))];
-        return reply(StatusCode::RANGE_NOT_SATISFIABLE, &fields, Bytes::new(), None);
+        return reply(StatusCode::RANGE_NOT_SATISFIABLE, &fields, &Bytes::new(), None);
     }
     let [etag, ranges] = fields;
     let fields = [etag, ranges, (CONTENT_RANGE, format!("bytes {first}-{}/{total}", end - 1))];
-    reply(StatusCode::PARTIAL_CONTENT, &fields, file.bytes.slice(first..end), cut)
+    reply(StatusCode::PARTIAL_CONTENT, &fields, &file.bytes.slice(first..end), cut)
 }
 
-fn reply(status: StatusCode, fields: &[(http::HeaderName, String)], bytes: Bytes, cut: Option<u64>) -> Response<Body> {
+fn reply(status: StatusCode, fields: &[(http::HeaderName, String)], bytes: &Bytes, cut: Option<u64>) -> Response<Body> {
     let mut builder = Response::builder().status(status).header(CONTENT_LENGTH, bytes.len());
     for (name, value) in fields {
         builder = builder.header(name, value);
