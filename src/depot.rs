@@ -70,7 +70,7 @@ mod transfer;
 mod transfer_metrics;
 mod transfer_registry;
 mod unreadable;
-mod unverified_blob;
+mod verify_stored;
 
 pub use cache_state::CacheState;
 pub use error::ReadError;

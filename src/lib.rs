@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one subject. Imports go one way: each room is used only by the rooms to its right.
 //!
-//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, trust, units} ← {durable_file, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs, supply} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, units} ← {durable_file, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs, supply} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | contents |
 //! |---|---|
@@ -55,13 +55,18 @@
 //! | Who decides between cache, fill and bypass? | `depot/reader.rs` |
 //! | How does a fill fetch, verify and store an asset? | `depot/fill_task.rs`, `depot/fill_attempt.rs` and `depot/part_fetcher.rs`; `cache/partial.rs` |
 //! | What happens when an origin stalls or breaks off? | `depot/resuming_read.rs` |
+//! | What does a status or an S3 error code mean? | `origin/error_code.rs`, then `origin/error_status.rs` |
 //! | When is a source requested in a plainer way, and when is it given up? | `depot/ladder.rs`, then `depot/source_queue.rs` |
 //! | Which part is too slow, and which source makes no progress? | `depot/pace.rs`, then `depot/lanes.rs` |
+//! | When is a cached blob trusted, and when is it hashed again? | `cache/identity.rs`, `cache/store.rs` (`get` and `confirm`), then `depot/verify_stored.rs` |
 //! | Which bytes of a running fill may be sent, and which parts come first? | `depot/progress.rs`; around the cache, `depot/bypass.rs` |
+//! | Which host is this machine? | `boot/roster.rs` and `boot/roster/key.rs` |
 //! | How is an object uploaded, and when does it become visible? | `supply/upload.rs`, then `supply/multipart.rs` and `supply/store.rs` |
+//! | When does a mirrored file become visible, and what proves it? | `supply/mirror/engine.rs`, then `supply/mirror/transfer.rs` and `supply/proof` |
 //! | How is a machine's script made? | `boot/facade.rs`, then `boot/script.rs`, `boot/template.rs` and `boot/escape` |
 //! | When does a release go live? | `boot/releases/handle.rs` and `boot/releases/channels.rs` |
-//! | How is the shared catalog polled, and how does a reload replace the configuration? | `app/catalog.rs` and `app/reload.rs` |
+//! | How is the shared catalog polled, and how does a reload replace the configuration? | `app/catalog.rs` and `app/reload/task.rs` |
+//! | Who may call the admin API? | `admin/guard.rs` and `admin/tokens.rs` |
 //! | What does `bootdepot check` look at? | `app/check.rs` and the files of `app/check` |
 //! | How does a command reach the server, or work without one? | `cli/discover.rs` and `cli/backend.rs` |
 //!
