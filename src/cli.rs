@@ -19,6 +19,7 @@ mod job_watch;
 pub mod list;
 mod local;
 pub mod man;
+pub mod mirror;
 mod output;
 mod owner;
 pub mod pin;
@@ -77,6 +78,7 @@ enum Command {
     Evict(evict::EvictCommand),
     // The buckets.
     Publish(publish::PublishCommand),
+    Mirror(mirror::MirrorCommand),
     // Releases, machines and their boots.
     Releases(releases::ReleasesCommand),
     Activate(activate::ActivateCommand),
@@ -109,6 +111,7 @@ impl Cli {
             Command::Check(command) => block_on(command.run()),
             Command::Config(command) => block_on(command.run()),
             Command::Preload(command) => block_on(command.run()),
+            Command::Mirror(command) => block_on(command.run()),
             Command::List(command) => block_on(command.run()),
             Command::Status(command) => block_on(command.run()),
             Command::Verify(command) => block_on(command.run()),

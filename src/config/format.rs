@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::mirror_format::{CatalogTarget, Sha512, StorePrefix, Upstream};
 use super::size::Size;
 use super::span::Span;
 pub(super) use super::url_format::{BaseUrl, CatalogUrl, Endpoint, Proxy, Source};
@@ -64,6 +65,10 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<MediaType>(),
     FormatInfo::of::<MacAddress>(),
     FormatInfo::of::<SmbiosUuid>(),
+    FormatInfo::of::<Upstream>(),
+    FormatInfo::of::<StorePrefix>(),
+    FormatInfo::of::<CatalogTarget>(),
+    FormatInfo::of::<Sha512>(),
 ];
 
 impl Format for Size {

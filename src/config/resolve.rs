@@ -1,6 +1,7 @@
 //! Converts the configuration as written into the settings of the rooms.
 
 mod dhcp;
+mod mirror;
 mod roster;
 mod value;
 
@@ -101,6 +102,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
         shared: raw.catalog_url.map(|url| SharedCatalog { url: url.value, poll: raw.catalog_poll.value }),
         catalog,
         releases,
+        mirrors: raw.mirror.into_iter().map(mirror::mirror).collect(),
         roster,
         warnings,
         partial,

@@ -18,6 +18,7 @@ mod language;
 mod ledger;
 mod logs;
 mod metrics;
+mod mirror;
 mod monitoring;
 mod moto;
 mod origins;
