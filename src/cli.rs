@@ -20,6 +20,7 @@ mod job_watch;
 pub mod list;
 mod local;
 pub mod man;
+pub mod mirror;
 mod output;
 mod owner;
 pub mod pin;
@@ -78,6 +79,7 @@ enum Command {
     Evict(evict::EvictCommand),
     // The buckets.
     Publish(publish::PublishCommand),
+    Mirror(mirror::MirrorCommand),
     // Releases, machines and their boots.
     Releases(releases::ReleasesCommand),
     Activate(activate::ActivateCommand),
@@ -112,6 +114,7 @@ impl Cli {
             Command::Check(command) => block_on(command.run()),
             Command::Config(command) => block_on(command.run()),
             Command::Preload(command) => block_on(command.run()),
+            Command::Mirror(command) => block_on(command.run()),
             Command::List(command) => block_on(command.run()),
             Command::Status(command) => block_on(command.run()),
             Command::Verify(command) => block_on(command.run()),

@@ -17,6 +17,7 @@ mod inputs;
 mod key;
 mod layer;
 mod load;
+mod mirror_format;
 mod place;
 mod provenance;
 mod raw;

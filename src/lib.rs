@@ -35,7 +35,7 @@
 //! | [`http`] | the HTTP server: asset responses, ranges, conditional requests |
 //! | [`dhcp`] | the proxyDHCP server: which firmware gets which network boot program |
 //! | [`jobs`] | long-running work ordered by operators: preload, verify, scrub, check, and its progress |
-//! | [`supply`] | bytes on their way into a store: requests to a bucket, uploads in parts, publish |
+//! | [`supply`] | bytes on their way into a store: requests to a bucket, uploads in parts, publish; mirrors of upstreams with their proofs |
 //! | [`api`] | the JSON types of the admin API, made from the types of the rooms above |
 //! | [`admin`] | the admin listener: API, dashboard, metrics and health checks |
 //! | [`config`] | the configuration file and its layers, validated as a whole |
@@ -60,9 +60,10 @@
 //! | Which part is too slow, and which source makes no progress? | `depot/pace.rs`, then `depot/lanes.rs` |
 //! | When is a cached blob trusted, and when is it hashed again? | `cache/identity.rs`, `cache/store.rs` (`get` and `confirm`), then `depot/verify_stored.rs` |
 //! | Which bytes of a running fill may be sent, and which parts come first? | `depot/progress.rs`; around the cache, `depot/bypass.rs` |
-//! | How is an object uploaded, and when does it become visible? | `supply/upload.rs`, then `supply/multipart.rs` and `supply/store.rs` |
 //! | How is a bucket set up, and which objects are deleted from it? | `supply/bucket/init.rs` and `supply/bucket/setting.rs`; `supply/bucket/prune.rs` |
 //! | Which host is this machine? | `boot/roster.rs` and `boot/roster/key.rs` |
+//! | How is an object uploaded, and when does it become visible? | `supply/upload.rs`, then `supply/multipart.rs` and `supply/store.rs` |
+//! | When does a mirrored file become visible, and what proves it? | `supply/mirror/engine.rs`, then `supply/mirror/transfer.rs` and `supply/proof` |
 //! | How is a machine's script made? | `boot/facade.rs`, then `boot/script.rs`, `boot/template.rs` and `boot/escape` |
 //! | When does a release go live? | `boot/releases/handle.rs` and `boot/releases/channels.rs` |
 //! | How is the shared catalog polled, and how does a reload replace the configuration? | `app/catalog.rs` and `app/reload/task.rs` |

@@ -2,7 +2,9 @@
 //!
 //! [`Store`] sends requests to one bucket and retries them. [`Upload`] takes the bytes of one object as a stream, hashes them
 //! in one pass, and sends them in parts; the object exists only after [`Upload::finish`]. [`Publisher`] publishes files with
-//! their sidecars, and [`CatalogTarget`] takes their entries last. Errors are classified by the store's code ([`StoreError`]). The room knows no cache and no listener.
+//! their sidecars, and [`CatalogTarget`] takes their entries last. [`mirror`] copies what upstreams publish: [`recipes`] read their
+//! documents, and [`proof`] decides which bytes may become visible. Errors are classified by the store's code ([`StoreError`]). The
+//! room knows no cache and no listener.
 
 pub mod bucket;
 mod capabilities;
@@ -19,13 +21,16 @@ mod journal;
 mod key_scheme;
 mod list;
 mod listing;
+pub mod mirror;
 mod multipart;
 mod object;
 mod part;
 mod part_plan;
 mod probe;
+pub mod proof;
 mod publish_error;
 mod publisher;
+pub mod recipes;
 mod sidecars;
 mod state_dir;
 mod store;

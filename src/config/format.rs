@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(super) use super::bucket_format::{BucketName, DaysOrOff, Folder};
+use super::mirror_format::{CatalogTarget, Sha512, StorePrefix, Upstream};
 use super::size::Size;
 use super::span::Span;
 pub(super) use super::url_format::{BaseUrl, CatalogUrl, Endpoint, Proxy, Source};
@@ -68,6 +69,10 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<MediaType>(),
     FormatInfo::of::<MacAddress>(),
     FormatInfo::of::<SmbiosUuid>(),
+    FormatInfo::of::<Upstream>(),
+    FormatInfo::of::<StorePrefix>(),
+    FormatInfo::of::<CatalogTarget>(),
+    FormatInfo::of::<Sha512>(),
 ];
 
 impl Format for Size {

@@ -4,6 +4,7 @@
 
 mod bucket;
 mod dhcp;
+mod mirror;
 mod origin;
 mod release;
 mod roster;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::bucket::{Bucket, Encryption as BucketEncryption, Purpose};
 pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
+pub(super) use self::mirror::{Mirror, MirrorFile, Recipe, Require};
 pub(super) use self::origin::{Addressing, Credentials, Origin};
 pub(super) use self::release::Release;
 pub(super) use self::roster::{Defaults, File, Host, Macs, OnlyFrom, Profile, Template};
@@ -74,6 +76,8 @@ pub(super) struct Settings {
     pub(super) asset: Vec<Asset>,
     /// Assets that go live, are kept and are removed together: a kernel, its initramfs and its root file system.
     pub(super) release: Vec<Release>,
+    /// An upstream whose releases `bootdepot mirror` copies into a bucket.
+    pub(super) mirror: Vec<Mirror>,
     /// One way to boot: a kernel with its initramfs, an ISO, another program, an iSCSI disk, the local disk, or your
     /// own script.
     pub(super) profile: Vec<Profile>,
@@ -104,6 +108,7 @@ impl Default for Settings {
             bucket: Vec::new(),
             asset: Vec::new(),
             release: Vec::new(),
+            mirror: Vec::new(),
             profile: Vec::new(),
             host: Vec::new(),
             defaults: Defaults::default(),

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod dhcp;
+mod mirror;
 mod roster;
 mod value;
 
@@ -103,6 +104,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
         shared: raw.catalog_url.map(|url| SharedCatalog { url: url.value, poll: raw.catalog_poll.value }),
         catalog,
         releases,
+        mirrors: raw.mirror.into_iter().map(mirror::mirror).collect(),
         roster,
         warnings,
         partial,

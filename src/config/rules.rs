@@ -3,6 +3,7 @@
 mod bucket;
 mod dhcp;
 mod element;
+mod mirror;
 mod release;
 
 use std::collections::HashMap;
@@ -37,6 +38,7 @@ pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     errors.extend(origins.iter().flat_map(headers));
     errors.extend(tftp_files(layers, &assets));
     errors.extend(release::check(&elements(layers, "release"), &names(&assets)));
+    errors.extend(mirror::check(&elements(layers, "mirror")));
     errors.extend(window(layers));
     errors.extend(dhcp::check(layers, &assets));
     errors

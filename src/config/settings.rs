@@ -19,6 +19,7 @@ use crate::dhcp::{DhcpSettings, NbpTable};
 use crate::http::HttpSettings;
 use crate::origin::{OriginSettings, Timeouts};
 use crate::supply::bucket::BucketPlan;
+use crate::supply::mirror::MirrorSettings;
 use crate::tftp::TftpSettings;
 
 /// The effective settings, one part for each room.
@@ -51,6 +52,8 @@ pub struct Config {
     pub catalog: Catalog,
     /// Which assets form a release.
     pub releases: Vec<Release>,
+    /// The upstreams whose releases are copied into buckets.
+    pub mirrors: Vec<MirrorSettings>,
     /// All hosts and profiles.
     pub roster: Roster,
     /// Valid settings that are probably mistakes; one sentence each.

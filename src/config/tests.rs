@@ -1,5 +1,6 @@
 mod errors;
 mod layers;
+mod mirrors;
 mod releases;
 mod schemas;
 mod shared;

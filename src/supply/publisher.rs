@@ -196,15 +196,14 @@ impl Publisher {
                     return Ok((hashed, false));
                 }
                 // Another publish was faster, or an answer was lost.
-                Err((StoreError::Precondition { url, answer }, refused)) => {
-                    upload = refused;
+                Err(StoreError::Precondition { url, answer }) => {
                     found = store.head(key).await?;
                     if found.is_none() {
                         end(upload).await;
                         return Err(StoreError::Precondition { url, answer }.into());
                     }
                 }
-                Err((error, _)) => return Err(error.into()),
+                Err(error) => return Err(error.into()),
             }
         }
         let Some(head) = found else { return Err(PublishError::Vanished { url: store.url(key) }) };
@@ -218,7 +217,7 @@ impl Publisher {
                 Err(PublishError::Exists { url: store.url(key), found })
             }
             Existing::Other(_) => {
-                upload.finish(&Condition::Always).await.map_err(|(error, _)| error)?;
+                upload.finish(&Condition::Always).await?;
                 Ok((hashed, false))
             }
         }

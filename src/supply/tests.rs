@@ -97,7 +97,7 @@ async fn upload_is_invisible_until_finished() {
         assert_eq!(hashed.blocks, hashed::blocks(&content), "{length}");
         assert_eq!(hashed.parts.len(), if length > 8 * MIB { length.div_ceil(8 * MIB) } else { 0 });
         let progress = upload.progress();
-        upload.finish(&Condition::Always).await.map_err(|(error, _)| error).unwrap();
+        upload.finish(&Condition::Always).await.unwrap();
         assert_eq!((progress.stored(), progress.sent()), (length as u64, length as u64));
         assert!(store.get("big").await.unwrap().unwrap().0 == content, "{length}");
         store.delete("big").await.unwrap();
@@ -141,7 +141,7 @@ async fn resumed_upload_sends_missing_parts() {
     let mut upload = upload(&store, "big").with_multipart(Multipart { upload_id: id, existing, recorded });
     let progress = upload.progress();
     upload.write(&content).await.unwrap();
-    upload.finish(&Condition::Always).await.map_err(|(error, _)| error).unwrap();
+    upload.finish(&Condition::Always).await.unwrap();
     assert_eq!((progress.stored(), progress.sent()), (30 * MIB as u64, 14 * MIB as u64));
     assert!(store.get("big").await.unwrap().unwrap().0 == content);
 }
@@ -179,7 +179,7 @@ async fn failed_completion_is_found_in_body() {
     let store = store(&server);
     let mut upload = upload(&store, "big");
     upload.write(&bytes(9 * MIB)).await.unwrap();
-    upload.finish(&Condition::Always).await.map_err(|(error, _)| error).unwrap();
+    upload.finish(&Condition::Always).await.unwrap();
     assert_eq!(completions.load(Ordering::Relaxed), 2);
     assert_eq!(store.head("big").await.unwrap().unwrap().size, 9 * MIB as u64);
 }

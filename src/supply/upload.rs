@@ -197,15 +197,8 @@ impl Upload {
         Ok(self.sealed.insert(hashed))
     }
 
-    /// Makes the object visible, if `condition` holds. Fails with the upload, to be finished again or aborted.
-    pub async fn finish(mut self, condition: &Condition) -> Result<(Stored, Hashed), (StoreError, Self)> {
-        match self.try_finish(condition).await {
-            Ok(done) => Ok(done),
-            Err(error) => Err((error, self)),
-        }
-    }
-
-    async fn try_finish(&mut self, condition: &Condition) -> Result<(Stored, Hashed), StoreError> {
+    /// Makes the object visible, if `condition` holds. After an error it can be finished again, or aborted.
+    pub async fn finish(&mut self, condition: &Condition) -> Result<(Stored, Hashed), StoreError> {
         let hashed = self.seal().await?.clone();
         let Some(multipart) = &self.multipart else {
             let body = self.buffer.split().freeze();
@@ -262,14 +255,13 @@ impl Upload {
 
     /// Hands the filled part over: to the hash of the whole, and to a task that hashes and sends it.
     async fn send_part(&mut self) -> Result<(), StoreError> {
-        let upload_id = match &self.multipart {
-            Some(multipart) => multipart.upload_id.clone(),
-            None => {
-                let upload_id = self.store.create_upload(&self.key, &self.headers).await?;
-                self.multipart =
-                    Some(Multipart { upload_id: upload_id.clone(), existing: Vec::new(), recorded: Vec::new() });
-                upload_id
-            }
+        let upload_id = if let Some(multipart) = &self.multipart {
+            multipart.upload_id.clone()
+        } else {
+            let upload_id = self.store.create_upload(&self.key, &self.headers).await?;
+            self.multipart =
+                Some(Multipart { upload_id: upload_id.clone(), existing: Vec::new(), recorded: Vec::new() });
+            upload_id
         };
         let bytes = std::mem::take(&mut self.buffer).freeze();
         let mut verifier = match self.whole.take() {
@@ -349,7 +341,7 @@ impl HashedPart {
 }
 
 fn md5_hex(bytes: &[u8]) -> String {
-    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Md5::digest(bytes).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

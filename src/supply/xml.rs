@@ -92,6 +92,7 @@ pub(super) struct ListParts {
     next_part_number_marker: Option<String>,
 }
 
+#[expect(clippy::struct_field_names, reason = "the names of the reply")]
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Part {
@@ -153,9 +154,10 @@ impl ListUploads {
 pub(super) fn complete(parts: &[CompletedPart], checksums: bool) -> String {
     let mut text = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for part in parts {
-        let checksum = match checksums {
-            true => format!("<ChecksumSHA256>{}</ChecksumSHA256>", part.digest.to_base64()),
-            false => String::new(),
+        let checksum = if checksums {
+            format!("<ChecksumSHA256>{}</ChecksumSHA256>", part.digest.to_base64())
+        } else {
+            String::new()
         };
         // Writing to a string does not fail.
         let _ = write!(

@@ -19,6 +19,7 @@ mod language;
 mod ledger;
 mod logs;
 mod metrics;
+mod mirror;
 mod monitoring;
 mod moto;
 mod origins;

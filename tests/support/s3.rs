@@ -74,6 +74,27 @@ impl S3Server {
         std::fs::read(path).map(Bytes::from)
     }
 
+    /// The keys of all objects in the bucket, in their order.
+    pub fn keys(&self) -> io::Result<Vec<String>> {
+        fn walk(dir: &std::path::Path, start: &str, keys: &mut Vec<String>) -> io::Result<()> {
+            for entry in std::fs::read_dir(dir)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                // Metadata and parts of uploads are hidden files.
+                if entry.path().is_dir() {
+                    walk(&entry.path(), &format!("{start}{name}/"), keys)?;
+                } else if !name.starts_with('.') {
+                    keys.push(format!("{start}{name}"));
+                }
+            }
+            Ok(())
+        }
+        let mut keys = Vec::new();
+        walk(&self.root.path().join(BUCKET), "", &mut keys)?;
+        keys.sort();
+        Ok(keys)
+    }
+
     /// Stores an object in the bucket. Replaces an existing one.
     pub async fn put(&self, key: &str, bytes: Bytes) -> io::Result<()> {
         let input = PutObjectInput {

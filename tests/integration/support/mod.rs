@@ -14,6 +14,7 @@ pub(crate) mod program;
 pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod tool;
+pub(crate) mod upstream;
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};

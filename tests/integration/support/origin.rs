@@ -129,6 +129,11 @@ impl FakeOrigin {
         Object { key: key.to_owned(), bytes }
     }
 
+    /// The keys of all objects in the bucket.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.server.keys().expect("the bucket can be listed")
+    }
+
     /// Injects this fault into all further replies for `key`.
     pub(crate) fn always(&self, key: &str, fault: Fault) {
         self.times(usize::MAX, key, fault);

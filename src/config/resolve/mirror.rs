@@ -1,0 +1,64 @@
+//! `[[mirror]]`.
+
+use super::value::value;
+use crate::config::raw;
+use crate::supply::mirror::{KeySource, MirrorSettings, RecipeKind, Require};
+use crate::supply::proof::Expected;
+use crate::supply::recipes::list::ListedFile;
+
+pub(super) fn mirror(raw: raw::Mirror) -> MirrorSettings {
+    let default = if raw.keys.is_empty() { Require::Digest } else { Require::Signature };
+    MirrorSettings {
+        name: raw.name.value,
+        recipe: match raw.recipe {
+            raw::Recipe::CoreosStream => RecipeKind::CoreosStream,
+            raw::Recipe::OcpMirror => RecipeKind::OcpMirror,
+            raw::Recipe::GithubRelease => RecipeKind::GithubRelease,
+            raw::Recipe::DebianInstaller => RecipeKind::DebianInstaller,
+            raw::Recipe::Ubuntu => RecipeKind::Ubuntu,
+            raw::Recipe::Simplestreams => RecipeKind::Simplestreams,
+            raw::Recipe::Treeinfo => RecipeKind::Treeinfo,
+            raw::Recipe::Sums => RecipeKind::Sums,
+            raw::Recipe::Alpine => RecipeKind::Alpine,
+            raw::Recipe::Flatcar => RecipeKind::Flatcar,
+            raw::Recipe::Netbootxyz => RecipeKind::Netbootxyz,
+            raw::Recipe::List => RecipeKind::List,
+        },
+        url: raw.url.map(value),
+        arch: raw.arch,
+        select: raw.select,
+        to: raw.to.value,
+        asset: raw.asset,
+        channel: raw.channel.map(value),
+        keep: raw.keep,
+        keys: raw.keys.into_iter().map(key).collect(),
+        require: raw.require.map_or(default, |require| match require {
+            raw::Require::Signature => Require::Signature,
+            raw::Require::Digest => Require::Digest,
+            raw::Require::Tls => Require::Tls,
+        }),
+        skip_tls_verify: raw.skip_tls_verify,
+        catalog: raw.catalog.map(value),
+        version: raw.version.map(value),
+        files: raw.files.into_iter().map(listed).collect(),
+    }
+}
+
+/// A minisign public key begins with the letters of its algorithm (`Ed`, in base64) and has 56 characters.
+fn key(text: String) -> KeySource {
+    let is_minisign = text.starts_with("RW") && text.len() == 56 && !text.contains('.');
+    if is_minisign { KeySource::Minisign(text) } else { KeySource::File(text.into()) }
+}
+
+fn listed(raw: raw::MirrorFile) -> ListedFile {
+    ListedFile {
+        url: raw.url.value.as_str().to_owned(),
+        name: raw.name.map(|name| name.value.to_string()),
+        expected: Expected {
+            size: raw.size.map(|size| size.value.0),
+            sha256: raw.sha256.map(value),
+            sha512: raw.sha512.map(value),
+        },
+        signature_url: raw.signature.map(|url| url.value.as_str().to_owned()),
+    }
+}
