@@ -48,16 +48,14 @@ pub fn merge_catalog(text: &str, entries: &[CatalogEntry], release: Option<&str>
         text.parse().map_err(|error: toml_edit::TomlError| MergeError::Syntax(error.to_string()))?;
     let assets = tables(&mut document, "asset")?;
     for entry in entries {
-        let found = assets.iter_mut().find(|table| text_of(table, "name") == Some(&entry.name));
-        match found {
-            Some(table) => update(table, entry)?,
-            None => {
-                let mut table = Table::new();
-                table["name"] = value(&entry.name);
-                update(&mut table, entry)?;
-                assets.push(table);
-            }
+        if let Some(table) = assets.iter_mut().find(|table| text_of(table, "name") == Some(&entry.name)) {
+            update(table, entry)?;
+            continue;
         }
+        let mut table = Table::new();
+        table["name"] = value(&entry.name);
+        update(&mut table, entry)?;
+        assets.push(table);
     }
     if let Some(release) = release {
         let releases = tables(&mut document, "release")?;

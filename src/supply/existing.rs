@@ -62,7 +62,7 @@ pub(super) async fn verify(origins: &Origins, store: &Store, key: &str, hashed: 
 /// The digest of an object that is read as a whole.
 async fn read(origins: &Origins, store: &Store, key: &str) -> Result<Digest, PublishError> {
     let url = store.url(key);
-    let failed = |source| PublishError::ReadBack { url: url.clone(), source };
+    let failed = |source| PublishError::ReadBack { url: url.clone(), source: Box::new(source) };
     let source = SourceUrl::s3(store.bucket(), key).map_err(|error| {
         failed(OriginError::BadReply { source_url: url.clone(), reason: error.to_string(), source: None })
     })?;

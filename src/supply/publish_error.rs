@@ -24,7 +24,7 @@ pub enum PublishError {
         /// The object.
         url: String,
         /// The failure.
-        source: OriginError,
+        source: Box<OriginError>,
     },
     /// The key holds other bytes.
     #[error(

@@ -65,7 +65,7 @@ pub(super) fn merge_metadata(old: Option<&str>, file: &str, object: &ObjectMetad
         let is_same =
             |(name, value): (&String, &Value)| stamps.contains(&name.as_str()) || old.get(name) == Some(value);
         if old.len() == new.len() && new.iter().all(is_same) {
-            *new = old.clone();
+            new.clone_from(old);
         }
     }
     files.insert(file.to_owned(), new);

@@ -18,12 +18,12 @@ use super::store::Store;
 use crate::asset::{Digest, Verifier};
 use crate::task::{blocking, join_or_panic};
 
-/// Bytes of parts that are being sent, at most: four parts of the usual size. One more is being filled. Larger parts are sent
+/// Bytes of parts that are being sent, at most: three parts of the usual size. One more is being filled. Larger parts are sent
 /// one at a time.
-const IN_FLIGHT: u64 = 32 << 20;
+const IN_FLIGHT: u64 = 24 << 20;
 
 /// Parts that are sent at a time, at most, however small they are.
-const MOST_PARTS: usize = 4;
+const MOST_PARTS: usize = 3;
 
 /// An upload in parts that has begun at the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub type PartRecord = Arc<dyn Fn(&CompletedPart) + Send + Sync>;
 /// The upload of one object. Dropping it sends nothing more and leaves the parts at the store; [`Upload::abort`] deletes them.
 ///
 /// An object that fits one part is stored by one PUT in [`Upload::finish`]; before, nothing of it is at the store. Memory: at
-/// most five parts, which is 40 MiB for an object of up to 78 GiB.
+/// most four parts, which is 32 MiB for an object of up to 78 GiB.
 pub struct Upload {
     store: Store,
     key: String,

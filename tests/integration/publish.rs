@@ -20,7 +20,7 @@ const MIB: usize = 1 << 20;
 const PART: usize = 8 * MIB;
 
 /// Parts that are sent at a time.
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 3;
 
 /// An S3 server that counts the parts of uploads, and holds or refuses requests.
 struct UploadServer {

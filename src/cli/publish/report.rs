@@ -1,5 +1,6 @@
 //! Prints the progress of a `publish`: bars on a terminal, lines elsewhere, or JSON.
 
+use std::fmt::Write as _;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -149,20 +150,21 @@ impl Report {
             return line(&Event::Plan { files: files.collect(), catalog, release, public });
         }
         let mut text = format!("{} to publish:\n", count(plan.items.len(), "file"));
+        // Writing to a string does not fail.
         for planned in &plan.items {
             let size = planned.size.map_or_else(|| "?".to_owned(), bytes);
             let input = planned.publication.input.shown();
-            text += &format!("  {size:>10}  {} -> {}\n", plain(&input), plain(&planned.url));
+            let _ = writeln!(text, "  {size:>10}  {} -> {}", plain(&input), plain(&planned.url));
         }
         text += "beside each: KEY.blocks, KEY.sha256 and an entry in metadata.json\n";
         if let Some(public) = public {
-            text += &format!("copies in {}\n", plain(&public));
+            let _ = writeln!(text, "copies in {}", plain(&public));
         }
         let entries =
             catalog.map_or_else(|| "printed".to_owned(), |catalog| format!("merged into {}", plain(&catalog)));
-        text += &format!("catalog entries: {entries}\n");
+        let _ = writeln!(text, "catalog entries: {entries}");
         if let Some(release) = &plan.release {
-            text += &format!("release: {}\n", plain(release));
+            let _ = writeln!(text, "release: {}", plain(release));
         }
         Ok(text)
     }
