@@ -1,5 +1,6 @@
 //! `bootdepot bucket list`: lists the objects of buckets, and compares them with the catalog.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -162,8 +163,10 @@ fn text(listed: &[(&str, Inventory)]) -> String {
         let orphans = inventory.objects.iter().filter(|object| object.state == ObjectState::Orphan);
         let (orphans, orphaned) = orphans.fold((0_usize, 0), |(number, size), it| (number + 1, size + it.size));
         let size = inventory.objects.iter().map(|object| object.size).sum();
-        summary += &format!(
-            "{name}: {} ({}), {} ({}), {} missing\n",
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            summary,
+            "{name}: {} ({}), {} ({}), {} missing",
             count(inventory.objects.len(), "object"),
             bytes(size),
             count(orphans, "orphan"),

@@ -7,6 +7,7 @@ use super::decision::{Decision, document, element, parse};
 /// `PublicAccessBlockConfiguration`.
 #[derive(Debug, Deserialize, Default)]
 #[serde(rename_all = "PascalCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "the document has four independent flags")]
 struct Block {
     block_public_acls: bool,
     ignore_public_acls: bool,
