@@ -92,10 +92,9 @@ fn table(results: &[(&BucketPlan, Vec<Step>)], dry_run: bool) -> String {
             table.row([plan.name.clone(), step.setting.as_str().to_owned(), result.to_owned(), step.detail.clone()]);
         }
     }
-    let (changed, verb) = match dry_run {
-        true => (count_of(results, StepOutcome::Planned), "would be written"),
-        false => (count_of(results, StepOutcome::Changed), "written"),
-    };
+    let (outcome, verb) =
+        if dry_run { (StepOutcome::Planned, "would be written") } else { (StepOutcome::Changed, "written") };
+    let changed = count_of(results, outcome);
     let failed = count_of(results, StepOutcome::Failed);
     let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
     format!("{}\n{} {verb}{failed}\n", table.print(""), count(changed, "setting"))

@@ -25,7 +25,7 @@ use crate::supply::bucket::{Inventory, InventoryObject, MissingObject, ObjectSta
     after_help = "Examples:\n  bootdepot bucket list\n  bootdepot bucket list harmony-binaries --orphans\n  bootdepot bucket list s3://harmony-isos/okd/ --version 4.20\n  bootdepot bucket list --missing --json | jq -r '.buckets[].missing[].key'"
 )]
 pub(super) struct ListCommand {
-    /// A bucket's name, or s3://BUCKET/PREFIX. Default: all buckets of the settings
+    /// A bucket's name, or `s3://BUCKET/PREFIX`. Default: all buckets of the settings
     #[arg(value_name = "BUCKET")]
     targets: Vec<Target>,
     /// Only objects of this version
@@ -54,13 +54,11 @@ impl ListCommand {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let config = load::with_catalog(&self.flags).await?;
         let origins = load::origins(&config)?;
-        let targets = match self.targets.is_empty() {
-            true => load::plans(&config)
-                .into_iter()
-                .map(|plan| Target { bucket: plan.name, prefix: String::new() })
-                .collect(),
-            false => self.targets.clone(),
-        };
+        let mut targets = self.targets.clone();
+        if targets.is_empty() {
+            let all = load::plans(&config).into_iter();
+            targets.extend(all.map(|plan| Target { bucket: plan.name, prefix: String::new() }));
+        }
         let mut listed = Vec::new();
         let mut has_failed = false;
         for target in &targets {

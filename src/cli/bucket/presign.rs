@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_hours(7 * 24);
     after_help = "Examples:\n  bootdepot bucket presign s3://isos/okd/4.20/agent.iso --expires 24h\n  curl -T image.iso \"$(bootdepot bucket presign --put s3://temp/image.iso)\""
 )]
 pub(super) struct PresignCommand {
-    /// The object: s3://BUCKET/KEY, for GET also with `?versionId=`
+    /// The object: `s3://BUCKET/KEY`, for GET also with `?versionId=`
     #[arg(value_name = "URL")]
     object: SourceUrl,
     /// Sign a PUT, which stores the object, instead of a GET
@@ -65,13 +65,13 @@ impl PresignCommand {
             say(format_args!("bootdepot: the credentials are temporary; the URL ends with them"));
         }
         let expires = self.expires.as_secs();
-        print(&match self.json {
-            true => {
-                let object = json!({ "url": url, "method": method.as_str(), "expires_seconds": expires });
-                serde_json::to_string_pretty(&object)? + "\n"
-            }
-            false => url + "\n",
-        })?;
+        let printed = if self.json {
+            let object = json!({ "url": url, "method": method.as_str(), "expires_seconds": expires });
+            serde_json::to_string_pretty(&object)?
+        } else {
+            url
+        };
+        print(&(printed + "\n"))?;
         Ok(ExitCode::SUCCESS)
     }
 }

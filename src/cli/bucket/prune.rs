@@ -36,7 +36,7 @@ const HOURS: u64 = 24;
     after_help = "Examples:\n  bootdepot bucket prune --dry-run\n  bootdepot bucket prune harmony-binaries --unused 30d\n  bootdepot bucket prune s3://harmony-binaries/okd/4.18/ --unused 7d --yes"
 )]
 pub(super) struct PruneCommand {
-    /// A bucket's name, or s3://BUCKET/PREFIX. Default: the buckets of the settings with `unused_after`
+    /// A bucket's name, or `s3://BUCKET/PREFIX`. Default: the buckets of the settings with `unused_after`
     #[arg(value_name = "BUCKET")]
     targets: Vec<Target>,
     /// Time without use, such as 30d. Default: `unused_after` of the bucket

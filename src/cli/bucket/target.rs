@@ -23,14 +23,12 @@ impl FromStr for Target {
             }
             return Ok(Self { bucket: text.to_owned(), prefix: String::new() });
         };
-        match rest.trim_end_matches('/').contains('/') || rest.split_once('/').is_some_and(|(_, key)| !key.is_empty()) {
-            false => Self::from_str(rest.trim_end_matches('/')),
-            true => match text.parse::<SourceUrl>().map_err(|error| error.to_string())?.target() {
-                SourceTarget::S3 { bucket, key, version: None } => {
-                    Ok(Self { bucket: bucket.clone(), prefix: key.clone() })
-                }
-                _ => Err("a prefix has no version".to_owned()),
-            },
+        if let Some(bucket) = Some(rest.trim_end_matches('/')).filter(|bucket| !bucket.contains('/')) {
+            return Self::from_str(bucket);
+        }
+        match text.parse::<SourceUrl>().map_err(|error| error.to_string())?.target() {
+            SourceTarget::S3 { bucket, key, version: None } => Ok(Self { bucket: bucket.clone(), prefix: key.clone() }),
+            _ => Err("a prefix has no version".to_owned()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What this node knows of the use of assets: its cache, its ledger, and what its settings need.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::supply::bucket::AssetUse;
 
 /// The use of each asset. Fails if something that needs assets cannot be asked: then no object may be deleted.
-pub(super) async fn asset_uses(client: &ApiClient, config: &Config) -> anyhow::Result<HashMap<String, AssetUse>> {
+pub(super) async fn asset_uses(client: &ApiClient, config: &Config) -> anyhow::Result<BTreeMap<String, AssetUse>> {
     let mut uses = Uses::default();
     uses.need(CATALOG, CATALOG);
     uses.settings(config);
@@ -42,7 +42,7 @@ pub(super) async fn asset_uses(client: &ApiClient, config: &Config) -> anyhow::R
 }
 
 #[derive(Default)]
-struct Uses(HashMap<String, AssetUse>);
+struct Uses(BTreeMap<String, AssetUse>);
 
 impl Uses {
     fn need(&mut self, asset: &str, by: &str) {

@@ -3,7 +3,7 @@
 //! An object is used when one of its assets is requested, and when it is uploaded. Objects that something still needs are kept,
 //! whatever their last use.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -49,7 +49,7 @@ pub struct PruneObject {
 /// Files for a whole directory are deleted with its last object.
 pub fn prune_plan(
     objects: &[InventoryObject],
-    uses: &HashMap<String, AssetUse>,
+    uses: &BTreeMap<String, AssetUse>,
     now: Timestamp,
     unused: Duration,
 ) -> Vec<PruneObject> {
@@ -122,8 +122,6 @@ fn is_older(time: Timestamp, now: Timestamp, age: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::inventory::{CatalogUse, Inventory};
     use super::*;
     use crate::supply::listing::ListedObject;
@@ -200,7 +198,7 @@ mod tests {
             assets: Vec::new(),
             state: ObjectState::Orphan,
         };
-        let plan = prune_plan(&[object], &HashMap::new(), at("2026-01-31T00:00:00Z"), Duration::ZERO);
+        let plan = prune_plan(&[object], &BTreeMap::new(), at("2026-01-31T00:00:00Z"), Duration::ZERO);
         assert_eq!(plan[0].verdict, PruneVerdict::Used);
     }
 }

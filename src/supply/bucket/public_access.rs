@@ -6,25 +6,29 @@ use super::decision::{Decision, document, element, parse};
 
 /// `PublicAccessBlockConfiguration`.
 #[derive(Debug, Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "the document has four independent flags")]
 struct Block {
-    block_public_acls: bool,
-    ignore_public_acls: bool,
-    block_public_policy: bool,
-    restrict_public_buckets: bool,
+    #[serde(rename = "BlockPublicAcls")]
+    acls_blocked: bool,
+    #[serde(rename = "IgnorePublicAcls")]
+    acls_ignored: bool,
+    #[serde(rename = "BlockPublicPolicy")]
+    policy_blocked: bool,
+    #[serde(rename = "RestrictPublicBuckets")]
+    restricted: bool,
 }
 
 /// Allows a public policy if one is `wanted` and the server refuses it. Never blocks anything: a bucket that others have opened
 /// is not closed.
 pub(super) fn decide(wanted: bool, found: Option<&str>) -> Result<Decision, String> {
     let found: Block = found.map_or(Ok(Block::default()), parse)?;
-    if !wanted || !(found.block_public_policy || found.restrict_public_buckets) {
+    if !wanted || !(found.policy_blocked || found.restricted) {
         return Ok(Decision::Same);
     }
     let content = [
-        ("BlockPublicAcls", found.block_public_acls),
-        ("IgnorePublicAcls", found.ignore_public_acls),
+        ("BlockPublicAcls", found.acls_blocked),
+        ("IgnorePublicAcls", found.acls_ignored),
         ("BlockPublicPolicy", false),
         ("RestrictPublicBuckets", false),
     ];
