@@ -15,8 +15,8 @@ use crate::supply::bucket::{BucketPlan, InitOptions, Step, StepOutcome, init_buc
 /// Create the buckets of the settings and set them up
 ///
 /// For each `[[bucket]]`: creates it, and compares versioning, encryption, policy, lifecycle rules and folders with the settings.
-/// What differs is written and read back. A second run writes nothing. Lifecycle rules and policy statements of others are kept;
-/// those of bootdepot have an ID that begins with `bootdepot-`. What a server does not support is reported, and is no failure.
+/// Settings that differ are written and read back. A second run writes nothing. Lifecycle rules and policy statements of others are kept;
+/// those of bootdepot have an ID that begins with `bootdepot-`. A setting that a server does not support is reported, and is no failure.
 ///
 /// Without `[[bucket]]` tables the buckets are isos, binaries, temp and public.
 #[derive(Debug, clap::Args)]

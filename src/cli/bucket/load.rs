@@ -69,7 +69,7 @@ pub(super) fn partition_of(origins: &Origins, bucket: &str) -> &'static str {
     partition(store.as_ref().filter(|store| store.is_configured()).map_or("", Store::region))
 }
 
-/// What the catalogs of the settings name in a bucket.
+/// The objects of a bucket that the catalogs of the settings name.
 pub(super) fn catalog_uses(config: &Config, bucket: &str) -> Vec<CatalogUse> {
     let mut uses = Vec::new();
     let mut add = |source: &SourceUrl, asset: &str| {

@@ -1,4 +1,4 @@
-//! What this node knows of the use of assets: its cache, its ledger, and what its settings need.
+//! The use of assets as this node knows it: its cache, its ledger, and what its settings need.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ impl Uses {
         known.last = known.last.max(at);
     }
 
-    /// What the settings on the disk need, which a running server may not have loaded.
+    /// Adds the needs of the settings on the disk, which a running server may not have loaded.
     fn settings(&mut self, config: &Config) {
         for release in &config.releases {
             release.assets.iter().for_each(|asset| self.need(asset.as_str(), &format!("release {}", release.name)));
@@ -63,7 +63,7 @@ impl Uses {
         config.tftp.files.values().for_each(|asset| self.need(asset, "tftp.files"));
     }
 
-    /// What the node says of an asset.
+    /// Adds the state of an asset in the node.
     fn asset(&mut self, asset: &AssetView) {
         self.used(&asset.name, asset.used);
         asset.releases.iter().for_each(|release| self.need(&asset.name, &format!("release {release}")));
@@ -76,7 +76,7 @@ impl Uses {
         }
     }
 
-    /// What a machine fetched.
+    /// Adds the fetches of a machine.
     fn machine(&mut self, machine: &MachineView) {
         for step in machine.boots.iter().flat_map(|boot| &boot.steps) {
             self.used(&step.name, Some(step.last));

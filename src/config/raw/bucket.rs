@@ -12,7 +12,7 @@ use crate::config::written::Written;
 pub(in crate::config) struct Bucket {
     /// Its name. The `[[origin]]` that matches `s3://NAME/` says where it is, and with which credentials it is reached.
     pub(in crate::config) name: Written<BucketName>,
-    /// What it is for. This sets the defaults of all keys below.
+    /// Its purpose, which sets the defaults of all keys below.
     #[serde(default)]
     pub(in crate::config) purpose: Purpose,
     /// Keep old versions of objects. Default: true for `isos` and `public`, else whatever the server has.
@@ -59,7 +59,7 @@ pub(in crate::config) struct Bucket {
     pub(in crate::config) folders: Vec<Written<Folder>>,
 }
 
-/// What a bucket is for.
+/// The purpose of a bucket.
 #[derive(Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::config) enum Purpose {

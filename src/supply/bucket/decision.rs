@@ -1,4 +1,4 @@
-//! What to do with one document of a bucket's settings.
+//! The decision about one document of a bucket's settings.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 /// The namespace of S3 documents.
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
-/// What to do with a document.
+/// The decision about a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
     /// The server has what is wanted.

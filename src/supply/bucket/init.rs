@@ -47,13 +47,13 @@ pub struct InitOptions {
 pub struct Step {
     /// The setting.
     pub setting: Setting,
-    /// What was done.
+    /// The action that was taken.
     pub outcome: StepOutcome,
     /// The wanted state, or the server's own words.
     pub detail: String,
 }
 
-/// What was done with a setting.
+/// The action that was taken on a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum StepOutcome {
@@ -154,7 +154,7 @@ impl Task<'_> {
                 wanted.as_ref()?;
                 return step(StepOutcome::NotSupported, words(&error));
             }
-            // What is not wanted need not be readable.
+            // An unwanted setting need not be readable.
             Err(error) => {
                 wanted.as_ref()?;
                 return step(StepOutcome::Failed, error.to_string());

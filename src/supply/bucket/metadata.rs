@@ -1,10 +1,10 @@
-//! What `metadata.json` of a directory says of the objects in it: `{"files": {"FILE": {"version": …, "server_id": …}}}`.
+//! The descriptions of objects in the `metadata.json` of their directory: `{"files": {"FILE": {"version": …, "server_id": …}}}`.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// What `metadata.json` says of one object. Anything that it leaves out is `None`.
+/// The description of one object in `metadata.json`. Anything that it leaves out is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub struct ObjectNote {

@@ -14,7 +14,7 @@ const ARCHIVE_CLASS: &str = "GLACIER_IR";
 pub struct BucketPlan {
     /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its purpose.
     pub purpose: BucketPurpose,
     /// Whether it keeps old versions of objects. `None`: whatever the server has.
     pub versioning: Option<bool>,

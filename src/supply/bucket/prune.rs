@@ -10,12 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::inventory::{InventoryObject, ObjectState, directory, is_directory_file, main_key, positions};
 
-/// What is known of the use of an asset.
+/// The known use of an asset.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AssetUse {
     /// When it was last requested. `None` if no request is known.
     pub last: Option<Timestamp>,
-    /// What needs it, such as `release okd-4.20`. Empty if nothing does.
+    /// Everything that needs it, such as `release okd-4.20`. Empty if nothing does.
     pub needed_by: Vec<String>,
 }
 

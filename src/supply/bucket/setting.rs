@@ -59,7 +59,7 @@ impl Setting {
         }
     }
 
-    /// What the plan wants of it, in a few words. `None` if nothing: then a server without it is no news.
+    /// Its wanted state, in a few words. `None` if nothing: then a server without it is no news.
     pub(super) fn wanted(self, plan: &BucketPlan) -> Option<String> {
         let rule = |days: Option<u32>, what: &str| days.map(|days| format!("{what} after {days} d"));
         match self {
@@ -87,7 +87,7 @@ impl Setting {
         }
     }
 
-    /// What it is after a change that the plan does not name, in a few words.
+    /// Its state after a change that the plan does not name, in a few words.
     pub(super) fn unwanted(self) -> &'static str {
         match self {
             Self::PublicAccess => "public policies allowed",
@@ -95,7 +95,7 @@ impl Setting {
         }
     }
 
-    /// Compares the document that the server has (`None`: there is none) with the plan. Fails with a sentence if the document
+    /// Compares the document that the server has (`None`: no document) with the plan. Fails with a sentence if the document
     /// cannot be read.
     pub(super) fn decide(self, plan: &BucketPlan, partition: &str, found: Option<&str>) -> Result<Decision, String> {
         match self {
