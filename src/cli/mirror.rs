@@ -31,7 +31,7 @@ const MOST_INPUT: u64 = 64 << 20;
 
 /// Copy releases of upstreams into a bucket, and enter them into the catalog
 ///
-/// Reads the [[mirror]] tables of the settings. Asks each upstream what it offers, and transfers the files of the release that are
+/// Reads the `[[mirror]]` tables of the settings. Asks each upstream what it offers, and transfers the files of the release that are
 /// not in the bucket yet. A file becomes visible in the bucket only when its digest and signature are verified. The release is
 /// entered into the catalog, but not activated.
 ///

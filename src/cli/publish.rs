@@ -32,7 +32,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// visible only when it is complete. Beside it go KEY.blocks (the block list), KEY.sha256 (a line for sha256sum -c) and an entry in
 /// metadata.json.
 ///
-/// At last the catalog: the [[asset]] tables are printed, or merged into the catalog that --catalog names, whose comments and order
+/// At last the catalog: the `[[asset]]` tables are printed, or merged into the catalog that --catalog names, whose comments and order
 /// stay. A key that holds other bytes is refused without --force; one that holds the same bytes costs no upload.
 #[derive(Debug, clap::Args)]
 #[command(

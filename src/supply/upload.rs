@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::condition::Condition;
 use super::error::StoreError;
 use super::hashed::{self, Hashed};
-use super::object::{ObjectHeaders, Stored};
+use super::object::{ObjectHead, ObjectHeaders, Stored};
 use super::part::{CompletedPart, ListedPart};
 use super::part_plan::PartPlan;
 use super::store::Store;
@@ -216,7 +216,7 @@ impl Upload {
             Ok(stored) => Ok((stored, hashed)),
             // The reply to an earlier attempt may have been lost.
             Err(StoreError::NoSuchUpload { url, answer }) => match self.store.head(&self.key).await? {
-                Some(head) if head.size == hashed.size && head.has_parts() => {
+                Some(head) if head.size == hashed.size && is_of_parts(&head, &parts) => {
                     Ok((Stored { etag: head.etag, version: head.version }, hashed))
                 }
                 _ => Err(StoreError::NoSuchUpload { url, answer }),
@@ -340,6 +340,21 @@ impl HashedPart {
     }
 }
 
+/// Whether an object is the one of these parts, as far as its `ETag` says: the MD5 of the parts' MD5s, and their number. Where the
+/// fields of the parts are no MD5s (encryption with a customer's keys), only the form of the object's field counts.
+fn is_of_parts(head: &ObjectHead, parts: &[CompletedPart]) -> bool {
+    let found = head.etag.as_deref().unwrap_or_default().trim_matches('"');
+    let md5s: Option<Vec<u128>> = parts.iter().map(|part| md5_of(part.etag.trim_matches('"'))).collect();
+    md5s.map_or(head.has_parts(), |md5s| {
+        let md5s: Vec<u8> = md5s.into_iter().flat_map(u128::to_be_bytes).collect();
+        found.eq_ignore_ascii_case(&format!("{}-{}", md5_hex(&md5s), parts.len()))
+    })
+}
+
+fn md5_of(etag: &str) -> Option<u128> {
+    u128::from_str_radix(etag, 16).ok().filter(|_| etag.len() == 32)
+}
+
 fn md5_hex(bytes: &[u8]) -> String {
     Md5::digest(bytes).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
@@ -353,6 +368,32 @@ mod tests {
         let recorded =
             recorded.map(|(etag, digest)| CompletedPart { number: 1, etag: etag.to_owned(), digest, size: 3 });
         HashedPart::of(&Bytes::from_static(b"abc"), Some(&StoredPart { listed, recorded })).stored_etag
+    }
+
+    #[test]
+    fn object_of_other_parts_is_not_ours() {
+        let etags = ["900150983cd24fb0d6963f7d28e17f72", "4911e516e5aa21d327512e0c8b197616"];
+        let part = |number: u32, etag: &str| CompletedPart {
+            number,
+            etag: format!("\"{etag}\""),
+            digest: Digest::of(b"abc"),
+            size: 3,
+        };
+        let parts = [part(1, etags[0]), part(2, etags[1])];
+        let head = |etag: &str| {
+            let mut fields = http::HeaderMap::new();
+            fields.insert("content-length", "6".parse().unwrap());
+            fields.insert("etag", etag.parse().unwrap());
+            ObjectHead::parse("s3://b/k", &fields).unwrap()
+        };
+        // From hashlib of Python.
+        let ours = "\"dcafbe7237243e388c786f1b0e688790-2\"";
+        assert!(is_of_parts(&head(ours), &parts), "the MD5 of both MD5s");
+        assert!(!is_of_parts(&head("\"00000000000000000000000000000000-2\""), &parts), "another object of that size");
+        assert!(!is_of_parts(&head(ours), &parts[..1]));
+        let encrypted = [part(1, "opaque")];
+        assert!(is_of_parts(&head("\"opaque-1\""), &encrypted));
+        assert!(!is_of_parts(&head("\"opaque\""), &encrypted));
     }
 
     #[test]
