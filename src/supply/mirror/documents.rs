@@ -66,7 +66,7 @@ impl Documents<'_> {
                 let tried: Vec<_> = suffixes.iter().map(|suffix| format!("{}{suffix}", shown(url))).collect();
                 let found = match tried.as_slice() {
                     [] => "it is not clear-signed".to_owned(),
-                    tried => format!("it is not clear-signed, and there is none at {}", tried.join(", ")),
+                    tried => format!("it is not clear-signed, and no signature was found at {}", tried.join(", ")),
                 };
                 return Err(MirrorError::TooWeak { url: shown(url), require: self.require, found });
             }
