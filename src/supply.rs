@@ -8,11 +8,11 @@
 
 pub mod bucket;
 mod capabilities;
+mod catalog_edit;
 mod catalog_entry;
 mod catalog_target;
 mod condition;
 mod copy;
-mod document;
 mod error;
 mod existing;
 mod hashed;
@@ -34,6 +34,7 @@ pub mod recipes;
 mod sidecars;
 mod state_dir;
 mod store;
+mod text_object;
 mod upload;
 mod xml;
 
@@ -41,10 +42,10 @@ mod xml;
 mod tests;
 
 pub use capabilities::Capabilities;
-pub use catalog_entry::{CatalogEntry, MergeError, catalog_text, merge_catalog};
+pub use catalog_edit::{CatalogChange, EditError};
+pub use catalog_entry::{CatalogEntry, ReleaseEntry};
 pub use catalog_target::{CatalogTarget, CatalogTargetError};
 pub use condition::Condition;
-pub use document::DocumentError;
 pub use error::StoreError;
 pub use hashed::Hashed;
 pub use input::{Input, InputError};
@@ -58,4 +59,5 @@ pub use publisher::{Labels, Publication, Published, Publisher};
 pub use sidecars::{METADATA_FILE, ObjectMetadata, sha256_line};
 pub use state_dir::StateDir;
 pub use store::Store;
+pub use text_object::TextObjectError;
 pub use upload::{Multipart, PartRecord, Upload, UploadProgress};

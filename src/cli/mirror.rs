@@ -18,10 +18,8 @@ use crate::app;
 use crate::asset::{SourcePrefix, SourceTarget, SourceUrl};
 use crate::config::{Config, Flags, Inputs, process_environment};
 use crate::origin::{Addressing, CredentialSource, OriginSettings, Origins};
-use crate::supply::Store;
-use crate::supply::mirror::{
-    CatalogFile, Known, Mirror, MirrorSettings, ReleaseEntry, UpstreamUrl, Wanted, destination, merge,
-};
+use crate::supply::mirror::{Known, Mirror, MirrorSettings, UpstreamUrl, Wanted, destination};
+use crate::supply::{CatalogChange, CatalogTarget, ReleaseEntry, StateDir, Store};
 use crate::task::blocking;
 
 /// The exit status of --check if an upstream has something new.
@@ -154,10 +152,11 @@ impl MirrorCommand {
         cancel: &CancellationToken,
     ) -> anyhow::Result<MirrorReport> {
         let (upstream, store) = origins(config, settings).await?;
-        let catalog = self.catalog_file(config, settings).await?;
+        let catalog = self.catalog_target(config, settings).await?;
         let mut known = known.clone();
         if let Some(catalog) = &catalog {
-            catalog.read_into(&mut known).await?;
+            let text = catalog.read().await?;
+            known.add_catalog(&text).with_context(|| format!("the catalog {} cannot be used", catalog.shown()))?;
         }
         let stdin = match settings.url {
             Some(UpstreamUrl::Stdin) => Some(blocking(standard_input).await?),
@@ -169,19 +168,23 @@ impl MirrorCommand {
         if self.check || self.dry_run || (!plan.is_new() && !self.activate) {
             return Ok(report);
         }
+        let state = StateDir::of_user();
+        let mirror = mirror.probed(state.as_ref()).await?;
         let progress = TransferProgress::new(std::io::stderr().is_terminal() && !self.json, self.json);
         let mirrored = Box::pin(mirror.run(&plan, &progress, cancel)).await;
         progress.close();
         let mirrored = mirrored?;
         report.mirrored(&mirrored);
-        let channel = settings.channel.as_deref();
-        let entry = ReleaseEntry { name: &plan.release, channel, assets: &mirrored.assets, activate: self.activate };
-        match &catalog {
+        let (name, channel) = (plan.release.clone(), settings.channel.clone());
+        let release = ReleaseEntry { name, channel, activate: self.activate, is_whole: true };
+        let change = CatalogChange { assets: mirrored.assets, release: Some(release), replaces_digests: false };
+        match catalog {
             Some(catalog) => {
-                catalog.enter(&entry).await?;
-                report.entered_into(catalog.name());
+                let catalog = catalog.probed(state.as_ref()).await?;
+                catalog.merge(change).await?;
+                report.entered_into(catalog.shown());
             }
-            None => report.printed(merge("", &entry)?),
+            None => report.printed(change.text()?),
         }
         report.deleted(mirror.prune(&plan.version).await?);
         Ok(report)
@@ -190,17 +193,21 @@ impl MirrorCommand {
 
 impl MirrorCommand {
     /// The catalog that receives the releases of a mirror: the command line's, the mirror's, else the shared one.
-    async fn catalog_file(&self, config: &Config, settings: &MirrorSettings) -> anyhow::Result<Option<CatalogFile>> {
+    async fn catalog_target(
+        &self,
+        config: &Config,
+        settings: &MirrorSettings,
+    ) -> anyhow::Result<Option<CatalogTarget>> {
         let shared = config.shared.as_ref().map(|shared| shared.url.as_str());
         let Some(named) = self.catalog.as_deref().or(settings.catalog.as_deref()).or(shared) else { return Ok(None) };
-        let Ok(source) = named.parse::<SourceUrl>() else { return Ok(Some(CatalogFile::File(named.into()))) };
+        let Ok(source) = named.parse::<SourceUrl>() else { return Ok(Some(CatalogTarget::File(named.into()))) };
         match source.target() {
-            SourceTarget::File(path) => Ok(Some(CatalogFile::File(path.clone()))),
+            SourceTarget::File(path) => Ok(Some(CatalogTarget::File(path.clone()))),
             SourceTarget::S3 { key, version: None, .. } => {
                 let (own, timeouts) = (config.origins.clone(), config.timeouts);
                 let origins = blocking(move || Origins::new(own, timeouts)).await?;
                 let store = Store::of(&origins, &source).with_context(|| format!("{source} is not in S3"))?;
-                Ok(Some(CatalogFile::Object { store, key: key.clone() }))
+                Ok(Some(CatalogTarget::Object { store, key: key.clone() }))
             }
             // A catalog on a web server, or a version of an object, cannot be written.
             _ => Ok(None),

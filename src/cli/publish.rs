@@ -19,7 +19,9 @@ use super::print;
 use super::usage_error::UsageError;
 use crate::config::{Flags, Inputs, process_environment};
 use crate::origin::Origins;
-use crate::supply::{CatalogTarget, Labels, Published, Publisher, StateDir, Store, UploadProgress, catalog_text};
+use crate::supply::{
+    CatalogChange, CatalogTarget, Labels, Published, Publisher, ReleaseEntry, StateDir, Store, UploadProgress,
+};
 use crate::task::blocking;
 
 /// How often progress is shown.
@@ -99,14 +101,18 @@ impl PublishCommand {
         let publisher =
             Publisher { origins: origins.clone(), store, public, state: state.clone(), force, verify, labels };
         let published = publish_all(&publisher, plan, report).await?;
-        let entries: Vec<_> = published.iter().map(|published| published.entry.clone()).collect();
+        let assets = published.iter().map(|published| published.entry.clone()).collect();
+        let release = self.args.release.clone().map(|name| ReleaseEntry {
+            name,
+            channel: None,
+            activate: false,
+            is_whole: false,
+        });
+        let change = CatalogChange { assets, release, replaces_digests: true };
         match catalog {
-            None => {
-                let text = catalog_text(&entries, self.args.release.as_deref())?;
-                print(&report.catalog(&text)?)?;
-            }
+            None => print(&report.catalog(&change.text()?)?)?,
             Some(target) => {
-                let changed = target.merge(entries, self.args.release.clone()).await?;
+                let changed = target.merge(change).await?;
                 print(&report.merged(&target.shown(), changed)?)?;
             }
         }

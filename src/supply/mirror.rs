@@ -5,8 +5,6 @@
 //! proof holds (`trust`, [`proof`](super::proof)).
 
 mod archive;
-mod catalog_edit;
-mod catalog_file;
 mod documents;
 mod download;
 mod engine;
@@ -24,11 +22,9 @@ mod transfer;
 mod trust;
 mod upstream;
 
-pub use catalog_edit::{EditError, ReleaseEntry, merge};
-pub use catalog_file::{CatalogFile, CatalogFileError};
 pub use engine::{Mirror, Mirrored, destination};
 pub use error::MirrorError;
-pub use known::{Known, MirroredAsset};
+pub use known::Known;
 pub use plan::{Plan, PlannedFile, Wanted};
 pub use progress::Observer;
 pub use selection::{PickedFile, Selection};

@@ -1,8 +1,8 @@
 //! Why an input was not published.
 
-use super::document::DocumentError;
 use super::error::StoreError;
 use super::input::InputError;
+use super::text_object::TextObjectError;
 use crate::asset::Digest;
 use crate::origin::OriginError;
 
@@ -17,7 +17,7 @@ pub enum PublishError {
     Store(#[from] StoreError),
     /// `metadata.json` was not changed.
     #[error(transparent)]
-    Document(#[from] DocumentError),
+    Document(#[from] TextObjectError),
     /// The object cannot be read back.
     #[error("{url} cannot be read back: {source}")]
     ReadBack {

@@ -316,12 +316,11 @@ impl Publisher {
         let merge = |old: Option<&str>| merge_metadata(old, publication.file(), &metadata);
         store.change_text(&format!("{directory}{METADATA_FILE}"), "application/json", merge).await?;
         Ok(CatalogEntry {
-            name: publication.name.to_string(),
+            name: publication.name.clone(),
             source: store.url(key),
             sha256: hashed.digest,
             size: hashed.size,
-            blocks: store.url(&blocks),
-            blocks_sha256,
+            blocks: Some((store.url(&blocks), blocks_sha256)),
         })
     }
 

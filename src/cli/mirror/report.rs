@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::cli::format::{bytes, count, plain};
 use crate::error_chain::error_chain;
-use crate::supply::mirror::{MirrorSettings, Mirrored, MirroredAsset, Plan};
+use crate::supply::CatalogEntry;
+use crate::supply::mirror::{MirrorSettings, Mirrored, Plan};
 
 /// The results of all mirrors.
 pub(super) struct Report {
@@ -183,7 +184,7 @@ impl MirrorReport {
     }
 }
 
-fn asset(entry: &MirroredAsset) -> AssetReport {
+fn asset(entry: &CatalogEntry) -> AssetReport {
     AssetReport {
         name: entry.name.to_string(),
         source: entry.source.clone(),

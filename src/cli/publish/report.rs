@@ -73,7 +73,7 @@ enum Event<'e> {
         outcome: Outcome,
         size: u64,
         sha256: String,
-        blocks_sha256: String,
+        blocks_sha256: Option<String>,
         sent: u64,
         seconds: f64,
         public: Option<&'e str>,
@@ -199,12 +199,12 @@ impl Report {
         let (entry, seconds) = (&published.entry, item.began.elapsed());
         if self.is_json() {
             return line(&Event::Item {
-                name: &entry.name,
+                name: entry.name.as_str(),
                 url: &entry.source,
                 outcome,
                 size: entry.size,
                 sha256: entry.sha256.to_string(),
-                blocks_sha256: entry.blocks_sha256.to_string(),
+                blocks_sha256: entry.blocks.as_ref().map(|(_, digest)| digest.to_string()),
                 sent: item.progress.sent(),
                 seconds: seconds.as_secs_f64(),
                 public: published.public.as_deref(),

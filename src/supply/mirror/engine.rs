@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::documents::{Documents, shown, source};
 use super::error::MirrorError;
 use super::keys;
-use super::known::{Known, MirroredAsset};
+use super::known::Known;
 use super::plan::{self, Plan, PlannedFile, Wanted};
 use super::progress::Observer;
 use super::retention;
@@ -18,9 +18,9 @@ use super::trust::Evidence;
 use super::upstream::Offer;
 use crate::asset::SourceUrl;
 use crate::origin::Origins;
-use crate::supply::Store;
 use crate::supply::proof::{DetachedSignature, ProofError, Signer, TrustedKeys};
 use crate::supply::recipes::{UpstreamFile, Version};
+use crate::supply::{CatalogEntry, StateDir, Store, StoreError};
 
 /// One mirror, ready to be planned and run.
 pub struct Mirror<'e> {
@@ -38,7 +38,7 @@ pub struct Mirror<'e> {
 #[derive(Debug, Clone)]
 pub struct Mirrored {
     /// The assets of the release.
-    pub assets: Vec<MirroredAsset>,
+    pub assets: Vec<CatalogEntry>,
     /// Bytes that became visible.
     pub stored: u64,
     /// The key that signed the document with the digests. `None` if no signature of it was checked.
@@ -59,6 +59,12 @@ impl<'e> Mirror<'e> {
         let selection = Selection::new(&settings.name, settings.selected())?;
         let keys = keys::load(&settings.keys)?;
         Ok(Self { settings, selection, keys, origins, store, known, stdin, now })
+    }
+
+    /// The same, after a probe of which header fields the destination takes. Writes there.
+    pub async fn probed(self, state: Option<&StateDir>) -> Result<Self, StoreError> {
+        let store = self.store.probed(&self.settings.to.directory(), state).await?;
+        Ok(Self { store, ..self })
     }
 
     /// Compares what the upstream offers with what is there. Changes nothing.
@@ -203,7 +209,7 @@ impl<'e> Mirror<'e> {
             let known = self.known.asset(&name, &self.store.url(&key), None);
             members.push(stored::find(&self.store, &key, name, known, None).await?);
         }
-        let stored: Option<Vec<MirroredAsset>> = members.into_iter().collect();
+        let stored: Option<Vec<CatalogEntry>> = members.into_iter().collect();
         Ok(PlannedFile { picked, stored: stored.unwrap_or_default(), in_catalog: true })
     }
 }

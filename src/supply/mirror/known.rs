@@ -4,36 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use crate::asset::{AssetName, Digest};
 use crate::catalog::{Catalog, Release};
-
-/// An asset of a mirror as a catalog names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MirroredAsset {
-    /// Its name.
-    pub name: AssetName,
-    /// The URL of the object.
-    pub source: String,
-    /// Its SHA-256.
-    pub sha256: Digest,
-    /// Its length in bytes.
-    pub size: u64,
-    /// The URL of its block list, and the SHA-256 of that.
-    pub blocks: Option<(String, Digest)>,
-}
+use crate::supply::CatalogEntry;
+use crate::supply::catalog_edit::{EditError, ListedAsset, read_catalog};
 
 /// The assets and releases of all catalogs that a node reads.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    assets: HashMap<String, KnownAsset>,
+    assets: HashMap<String, ListedAsset>,
     releases: HashMap<String, Vec<String>>,
     sources: HashSet<String>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct KnownAsset {
-    pub(super) sha256: Digest,
-    pub(super) size: Option<u64>,
-    pub(super) sources: Vec<String>,
-    pub(super) blocks: Option<(String, Digest)>,
 }
 
 impl Known {
@@ -43,24 +22,28 @@ impl Known {
         for asset in catalog.assets() {
             let sources: Vec<_> = asset.sources.iter().map(|source| source.as_str().to_owned()).collect();
             let blocks = asset.blocks.as_ref().map(|blocks| (blocks.source.as_str().to_owned(), blocks.digest));
-            let described = KnownAsset { sha256: asset.digest, size: asset.size, sources, blocks };
-            known.add_asset(asset.name.as_str(), described);
+            let name = asset.name.to_string();
+            known.add_asset(ListedAsset { name, sha256: asset.digest, size: asset.size, sources, blocks });
         }
         for release in releases {
             let assets = release.assets.iter().map(ToString::to_string).collect();
-            known.add_release(&release.name, assets);
+            known.releases.insert(release.name.clone(), assets);
         }
         known
     }
 
-    pub(super) fn add_asset(&mut self, name: &str, asset: KnownAsset) {
-        self.sources.extend(asset.sources.iter().cloned());
-        self.sources.extend(asset.blocks.iter().map(|(source, _)| source.clone()));
-        self.assets.insert(name.to_owned(), asset);
+    /// Adds what the text of a catalog names.
+    pub fn add_catalog(&mut self, text: &str) -> Result<(), EditError> {
+        let (assets, releases) = read_catalog(text)?;
+        assets.into_iter().for_each(|asset| self.add_asset(asset));
+        self.releases.extend(releases.into_iter().map(|release| (release.name, release.assets)));
+        Ok(())
     }
 
-    pub(super) fn add_release(&mut self, name: &str, assets: Vec<String>) {
-        self.releases.insert(name.to_owned(), assets);
+    fn add_asset(&mut self, asset: ListedAsset) {
+        self.sources.extend(asset.sources.iter().cloned());
+        self.sources.extend(asset.blocks.iter().map(|(source, _)| source.clone()));
+        self.assets.insert(asset.name.clone(), asset);
     }
 
     /// Whether an asset has this source, or its block list has.
@@ -74,14 +57,14 @@ impl Known {
     }
 
     /// The asset of this name with this source, if it has the digest `expected` or none is expected.
-    pub(super) fn asset(&self, name: &AssetName, source: &str, expected: Option<Digest>) -> Option<MirroredAsset> {
+    pub(super) fn asset(&self, name: &AssetName, source: &str, expected: Option<Digest>) -> Option<CatalogEntry> {
         let asset = self.assets.get(name.as_str())?;
         let is_same = expected.is_none_or(|expected| expected == asset.sha256);
         if !is_same || !asset.sources.iter().any(|it| it == source) {
             return None;
         }
         let (name, source) = (name.clone(), source.to_owned());
-        Some(MirroredAsset { name, source, sha256: asset.sha256, size: asset.size?, blocks: asset.blocks.clone() })
+        Some(CatalogEntry { name, source, sha256: asset.sha256, size: asset.size?, blocks: asset.blocks.clone() })
     }
 }
 

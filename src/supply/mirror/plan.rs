@@ -2,12 +2,12 @@
 
 use super::documents::Documents;
 use super::error::MirrorError;
-use super::known::MirroredAsset;
 use super::resolve;
 use super::selection::{PickedFile, Selection};
 use super::settings::MirrorSettings;
 use super::upstream::Offer;
 use crate::asset::AssetName;
+use crate::supply::CatalogEntry;
 use crate::supply::recipes::Version;
 
 /// How many versions an error lists.
@@ -36,7 +36,7 @@ pub struct PlannedFile {
     /// The file, or the archive.
     pub picked: PickedFile,
     /// The assets that the store has of it: the file, or the members of the archive. Empty: it has to be transferred.
-    pub stored: Vec<MirroredAsset>,
+    pub stored: Vec<CatalogEntry>,
     /// Whether a catalog names what the store has.
     pub in_catalog: bool,
 }

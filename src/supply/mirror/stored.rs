@@ -3,10 +3,9 @@
 use bytes::Bytes;
 
 use super::error::MirrorError;
-use super::known::MirroredAsset;
 use super::transfer::Sealed;
 use crate::asset::{AssetName, Digest};
-use crate::supply::{Condition, ObjectHead, ObjectHeaders, Store};
+use crate::supply::{CatalogEntry, Condition, ObjectHead, ObjectHeaders, Store};
 
 /// The asset of an object: the one that a catalog names if the object has its length, else one made of what the store says, if
 /// the object has the digest `expected`.
@@ -14,9 +13,9 @@ pub(super) async fn find(
     store: &Store,
     key: &str,
     name: AssetName,
-    known: Option<MirroredAsset>,
+    known: Option<CatalogEntry>,
     expected: Option<Digest>,
-) -> Result<Option<MirroredAsset>, MirrorError> {
+) -> Result<Option<CatalogEntry>, MirrorError> {
     let Some(head) = store.head(key).await? else { return Ok(None) };
     if let Some(known) = known {
         return Ok(Some(known).filter(|known| known.size == head.size));
@@ -27,7 +26,7 @@ pub(super) async fn find(
     }
     let blocks_key = blocks_key(key);
     let blocks = store.get(&blocks_key).await?.map(|(list, _)| (store.url(&blocks_key), Digest::of(&list)));
-    Ok(Some(MirroredAsset { name, source: store.url(key), sha256, size: head.size, blocks }))
+    Ok(Some(CatalogEntry { name, source: store.url(key), sha256, size: head.size, blocks }))
 }
 
 /// Makes a proven file visible, with its block list and its digest beside it. An object that has the same digest already stays.
@@ -36,7 +35,7 @@ pub(super) async fn finish(
     store: &Store,
     sealed: Sealed,
     name: AssetName,
-) -> Result<(MirroredAsset, bool), MirrorError> {
+) -> Result<(CatalogEntry, bool), MirrorError> {
     let Sealed { mut upload, key, hashed, .. } = sealed;
     let (condition, is_new) = match store.head(&key).await? {
         None => (Condition::Absent, true),
@@ -64,7 +63,7 @@ pub(super) async fn finish(
     put(store, &digest_key(&key), line, "text/plain").await?;
     let blocks = Some((store.url(&blocks_key(&key)), blocks_digest));
     let source = store.url(&key);
-    Ok((MirroredAsset { name, source, sha256: hashed.digest, size: hashed.size, blocks }, is_new))
+    Ok((CatalogEntry { name, source, sha256: hashed.digest, size: hashed.size, blocks }, is_new))
 }
 
 async fn put(store: &Store, key: &str, body: Bytes, kind: &str) -> Result<(), MirrorError> {

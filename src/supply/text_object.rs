@@ -1,5 +1,6 @@
 //! A small text object that several writers change: read, changed, and written only if it is still the one that was read.
 
+use std::str::{Utf8Error, from_utf8};
 use std::time::Duration;
 
 use super::condition::Condition;
@@ -17,17 +18,25 @@ const ATTEMPTS: u32 = 20;
 
 /// Why a text object was not changed.
 #[derive(Debug, thiserror::Error)]
-pub enum DocumentError {
+pub enum TextObjectError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The object is not text.
+    #[error("{url} is not text: {source}")]
+    NotText {
+        /// The object.
+        url: String,
+        /// Where it is not.
+        source: Utf8Error,
+    },
     /// The change cannot be made.
-    #[error("{url} cannot be changed: {reason}")]
+    #[error("{url} cannot be changed: {source}")]
     Change {
         /// The object.
         url: String,
         /// The reason.
-        reason: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Others changed it each time.
     #[error("{url} was not changed: others change it all the time ({ATTEMPTS} attempts); run the command again")]
@@ -38,17 +47,24 @@ pub enum DocumentError {
 }
 
 impl Store {
+    /// The text of the object `key`. `None` if there is no object.
+    pub async fn text(&self, key: &str) -> Result<Option<String>, TextObjectError> {
+        match self.get(key).await? {
+            Some((bytes, _)) => Ok(Some(as_text(&bytes, &self.url(key))?.to_owned())),
+            None => Ok(None),
+        }
+    }
+
     /// Changes the text of the object `key` by `change`, which gets the old text, or `None` if there is no object. Returns
     /// whether it was written: not if the text is the same. Where the server does not take conditions, reads the object again
     /// after the write and repeats the change if another writer replaced it.
-    pub async fn change_text(
+    pub async fn change_text<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         &self,
         key: &str,
         content_type: &str,
-        change: impl Fn(Option<&str>) -> Result<String, String>,
-    ) -> Result<bool, DocumentError> {
+        change: impl Fn(Option<&str>) -> Result<String, E>,
+    ) -> Result<bool, TextObjectError> {
         let url = self.url(key);
-        let bad = |reason| DocumentError::Change { url: url.clone(), reason };
         let headers = ObjectHeaders { content_type: Some(content_type.to_owned()), metadata: Vec::new() };
         let mut backoff = Backoff::new(RETRY);
         let mut written = false;
@@ -56,12 +72,12 @@ impl Store {
             let old = self.get(key).await?;
             let (text, condition) = match &old {
                 Some((bytes, head)) => {
-                    let text = std::str::from_utf8(bytes).map_err(|error| bad(format!("it is not text: {error}")))?;
-                    (Some(text), head.etag.clone().map_or(Condition::Always, Condition::Matches))
+                    (Some(as_text(bytes, &url)?), head.etag.clone().map_or(Condition::Always, Condition::Matches))
                 }
                 None => (None, Condition::Absent),
             };
-            let new = change(text).map_err(bad)?;
+            let new =
+                change(text).map_err(|error| TextObjectError::Change { url: url.clone(), source: error.into() })?;
             if text == Some(&new) {
                 return Ok(written);
             }
@@ -79,6 +95,10 @@ impl Store {
             }
             tokio::time::sleep(backoff.next_delay()).await;
         }
-        Err(DocumentError::Contended { url })
+        Err(TextObjectError::Contended { url })
     }
+}
+
+fn as_text<'t>(bytes: &'t [u8], url: &str) -> Result<&'t str, TextObjectError> {
+    from_utf8(bytes).map_err(|source| TextObjectError::NotText { url: url.to_owned(), source })
 }
