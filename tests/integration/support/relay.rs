@@ -1,5 +1,5 @@
 //! A lossy network between TFTP clients and the server: a relay in user space that drops, duplicates, delays and reorders
-//! datagrams. It does not read them.
+//! datagrams. It reads of them only whether they open a transfer.
 //!
 //! To a client the relay looks like a server: each port of the server corresponds to one port of the relay, so that transfer
 //! identifiers (RFC 1350 section 4) stay distinct.
@@ -41,6 +41,8 @@ pub(crate) struct Counters {
 
 /// The random numbers that decide about datagrams, and the counts.
 struct Conditions {
+    /// Datagrams up to block 1 are forwarded as they are.
+    spare_opening: bool,
     random: Mutex<fastrand::Rng>,
     counters: Mutex<Counters>,
 }
@@ -55,8 +57,18 @@ struct Port {
 impl Relay {
     /// Starts a relay to `server`. In each direction it drops 1 % of the datagrams, duplicates 1 % and reorders 2 %.
     pub(crate) fn start(server: SocketAddr, seed: u64) -> Self {
+        Self::open(server, seed, false)
+    }
+
+    /// Starts a relay as `start` does, except that what opens a transfer arrives: the request, the OACK and the ACK of block 0
+    /// with what answers them.
+    pub(crate) fn start_sparing_opening(server: SocketAddr, seed: u64) -> Self {
+        Self::open(server, seed, true)
+    }
+
+    fn open(server: SocketAddr, seed: u64, spare_opening: bool) -> Self {
         let random = Mutex::new(fastrand::Rng::with_seed(seed));
-        let conditions = Arc::new(Conditions { random, counters: Mutex::default() });
+        let conditions = Arc::new(Conditions { spare_opening, random, counters: Mutex::default() });
         runtime().block_on(async {
             let front = Port::open(&conditions).await;
             let address = front.socket.local_addr().expect("a bound socket has an address");
@@ -140,6 +152,10 @@ impl Port {
         let mut random = self.conditions.random.lock().expect("no test panics with it");
         let mut counters = self.conditions.counters();
         counters.carried += 1;
+        if self.conditions.spare_opening && opens_transfer(datagram) {
+            let _ = self.queue.send((Instant::now() + DELAY, datagram.to_vec(), to));
+            return;
+        }
         if random.u8(..100) < 1 {
             counters.dropped += 1;
             return;
@@ -159,5 +175,14 @@ impl Port {
                 let _ = self.queue.send((Instant::now() + DELAY, datagram.to_vec(), to));
             }
         }
+    }
+}
+
+/// Whether a datagram is a request, an OACK, or the DATA or ACK of block 0 or 1 (RFC 1350 section 5, RFC 2347).
+fn opens_transfer(datagram: &[u8]) -> bool {
+    match *datagram {
+        [0, 1 | 2 | 6, ..] => true,
+        [0, 3 | 4, high, low, ..] => u16::from_be_bytes([high, low]) <= 1,
+        _ => false,
     }
 }
