@@ -76,15 +76,15 @@ fn install(package: &Path) {
     assert_eq!(std::fs::read(&settings).unwrap(), std::fs::read(project("config/bootdepot.toml")).unwrap());
 
     // They are valid as they are, and the server says what to do next.
-    let mut listed = command(&root, &["list"]);
+    let server = TestSite::run(command(&root, &["serve"]));
+    assert!(server.wait_for(|line| line.text("message") == "catalog empty").text("next").contains("bootdepot mirror"));
+    assert!(server.lines(|line| line.text("level") == "WARN").is_empty(), "the installed settings have no warning");
+    let mut listed = command(&root, &["list", "--admin-listen", &server.admin.to_string()]);
     let listed = listed.stdout(Stdio::piped()).run_to_end();
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.starts_with("the catalog has no assets; mirror an operating system"), "{listed}");
     let recipes = listed.split(|c: char| c.is_whitespace() || c == ')').find(|word| word.starts_with("/usr/share"));
     assert!(root.file(recipes.unwrap().trim_start_matches('/')).is_dir(), "{listed}");
-    let server = TestSite::run(command(&root, &["serve"]));
-    assert!(server.wait_for(|line| line.text("message") == "catalog empty").text("next").contains("bootdepot mirror"));
-    assert!(server.lines(|line| line.text("level") == "WARN").is_empty(), "the installed settings have no warning");
     for (address, path) in [(server.http, "/healthz"), (server.http, "/readyz"), (server.admin, "/readyz")] {
         let answer = Client::new(address).get(path);
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
