@@ -318,7 +318,9 @@ fn debian_recipe_boots_installer() {
     const RAN: &str = "bootdepot: the preseed has run";
     let files = ["linux", "initrd.gz"].map(|name| Tool::file(&format!("{FILES}/{name}")).map(PathBuf::from));
     let [Some(linux), Some(initrd)] = files else { return };
-    let Some(network) = BootNetwork::enter("recipes::debian_recipe_boots_installer", &[]) else { return };
+    // Without a name server the installer asks for one before it fetches the preseed.
+    let dhcp = ["--dhcp-option=option:dns-server,10.77.0.2"];
+    let Some(network) = BootNetwork::enter("recipes::debian_recipe_boots_installer", &dhcp) else { return };
     let (upstream, key, origin) = (Upstream::start(), TestKey::new(), FakeOrigin::start());
     let files = [linux, initrd].map(|file| std::fs::read(file).expect("the package can be read"));
     debian_archive(&upstream, &key, Signing::default(), &files);
