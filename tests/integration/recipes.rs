@@ -2,6 +2,7 @@
 //! finds all that its script names. Debian's installer is booted.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use bootdepot_test_support::openpgp::{Signing, TestKey};
@@ -240,7 +241,10 @@ fn flatcar_recipe_names_served_files() {
 
 fn sha512(bytes: &[u8]) -> String {
     use sha2::Digest as _;
-    sha2::Sha512::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha2::Sha512::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string can be written");
+        text
+    })
 }
 
 #[test]
@@ -249,7 +253,10 @@ fn rocky_recipe_names_served_files() {
     let tree = "pub/rocky/9/BaseOS/x86_64/os";
     let files = ["images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img", "images/boot.iso"];
     let lines = put_files(&upstream, tree, &files);
-    let checksums: String = lines.iter().map(|(digest, path)| format!("{path} = sha256:{digest}\n")).collect();
+    let mut checksums = String::new();
+    for (digest, path) in lines {
+        writeln!(checksums, "{path} = sha256:{digest}").expect("a string can be written");
+    }
     let treeinfo =
         format!("[checksums]\n{checksums}\n[general]\nversion = 9.6\n\n[tree]\nbuild_timestamp = 1748000000\n");
     upstream.put(&format!("{tree}/.treeinfo"), treeinfo);
