@@ -91,7 +91,7 @@ fn recipes_load_before_first_release() {
             let text = config.roster.preview_file(host, file, &request());
             let text = text.unwrap_or_else(|reason| panic!("{name}, {file}: {reason}"));
             // JSON is checked when it is rendered.
-            if file.ends_with(".yaml") || text.starts_with("#cloud-config\n") {
+            if matches!(file.rsplit_once('.'), Some((_, "yaml"))) || text.starts_with("#cloud-config\n") {
                 let parsed: Result<Option<serde_json::Value>, _> = serde_saphyr::from_str(&text);
                 assert!(parsed.is_ok(), "{name}, {file}: {parsed:?}\n{text}");
             }
