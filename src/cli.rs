@@ -11,6 +11,7 @@ pub mod completions;
 pub mod config;
 pub mod dhcp_config;
 mod discover;
+mod empty_catalog;
 pub mod evict;
 mod format;
 pub mod health;

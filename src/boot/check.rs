@@ -29,7 +29,8 @@ use crate::catalog::{Catalog, Release};
 impl Roster {
     /// Builds the roster from its settings, or returns everything that is wrong with them.
     pub fn new(settings: RosterSettings, catalog: &Catalog, releases: &[Release]) -> Result<Self, Vec<RosterError>> {
-        build(settings, References::new(catalog, releases))
+        let references = References::new(catalog, releases, &settings.channels);
+        build(settings, references)
     }
 }
 

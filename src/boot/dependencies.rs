@@ -60,7 +60,7 @@ impl Boot {
 
     fn of_host(&self, roster: &Roster, host: &Arc<Host>) -> Result<BTreeSet<AssetName>, ScriptError> {
         let mut assets = self.of_script(roster, &host.sample_machine(), None)?;
-        let (resolve, named) = self.recording_resolve();
+        let (resolve, named) = self.recording_resolve(roster);
         let secrets = host.placeholder_secrets();
         for name in host.files.keys() {
             let (resolve, tokens) = (Arc::clone(&resolve), TokenIssuer::Sample);
@@ -82,7 +82,7 @@ impl Boot {
         machine: &Machine,
         profile: Option<&Arc<Profile>>,
     ) -> Result<BTreeSet<AssetName>, ScriptError> {
-        let (resolve, named) = self.recording_resolve();
+        let (resolve, named) = self.recording_resolve(roster);
         let mut errors = Vec::new();
         for language in Language::ALL {
             let (resolve, tokens) = (Arc::clone(&resolve), TokenIssuer::Sample);
@@ -107,11 +107,12 @@ impl Boot {
     }
 
     /// Resolves references as if every active release were live, and records each asset in the returned set.
-    fn recording_resolve(&self) -> (Resolve, Arc<Mutex<BTreeSet<AssetName>>>) {
+    fn recording_resolve(&self, roster: &Roster) -> (Resolve, Arc<Mutex<BTreeSet<AssetName>>>) {
         let named = Arc::new(Mutex::new(BTreeSet::new()));
         let (recorded, releases) = (Arc::clone(&named), self.releases().clone());
+        let references = Arc::clone(&roster.references);
         let resolve = move |reference: &str| -> Result<AssetName, NotLive> {
-            let asset = releases.resolve_planned(reference)?;
+            let asset = releases.resolve_planned(reference).map_err(|error| references.explain(reference, error))?;
             recorded.lock().insert(asset.name.clone());
             Ok(asset.name.clone())
         };

@@ -134,7 +134,7 @@ impl Boot {
         let issuer = TokenIssuer::Client(Arc::clone(tokens), request.peer);
         let script = {
             let roster = self.locked_roster();
-            ScriptBuilder::new(&roster, machine, request, language, self.live_assets(), issuer).build()
+            ScriptBuilder::new(&roster, machine, request, language, self.live_assets(&roster), issuer).build()
         };
         let (host, profile) = (script.host.as_deref(), script.profile.as_deref());
         span.text("bootdepot.host", host.unwrap_or_default());
@@ -146,7 +146,7 @@ impl Boot {
             None => tracing::debug!(client = %request.peer, host, profile, "script rendered"),
             Some(
                 error @ (ScriptError::UnknownMachine
-                | ScriptError::NotLive(NotLive::Fetching { .. } | NotLive::Inactive(_))),
+                | ScriptError::NotLive(NotLive::Fetching { .. } | NotLive::Inactive(_) | NotLive::NoRelease(_))),
             ) => {
                 tracing::info!(client = %request.peer, %machine, host, profile, %error, "machine waits for its script");
             }
@@ -160,9 +160,12 @@ impl Boot {
     }
 
     /// Resolves references to live assets.
-    fn live_assets(&self) -> Resolve {
-        let releases = self.shared.releases.clone();
-        Arc::new(move |reference| releases.resolve(reference).map(|asset| asset.name.clone()))
+    fn live_assets(&self, roster: &Roster) -> Resolve {
+        let (releases, references) = (self.shared.releases.clone(), Arc::clone(&roster.references));
+        Arc::new(move |reference| {
+            let found = releases.resolve(reference).map(|asset| asset.name.clone());
+            found.map_err(|error| references.explain(reference, error))
+        })
     }
 
     /// Renders the file `file` of the host `host` for a client; `token` is the one in the URL.
@@ -190,7 +193,7 @@ impl Boot {
             let current = self.locked_roster();
             // Otherwise the configuration changed while the secrets were read: start again.
             if Arc::ptr_eq(&roster, &current) {
-                let resolve = self.live_assets();
+                let resolve = self.live_assets(&roster);
                 let rendered = host_file::render(&roster.templates, host, file, request, resolve, issuer, &secrets);
                 break (rendered, spec.clone());
             }

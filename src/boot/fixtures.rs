@@ -58,7 +58,7 @@ pub(super) fn one_host(profile: ProfileSettings, change: impl FnOnce(&mut HostSe
         ..HostSettings::default()
     };
     change(&mut host);
-    RosterSettings { hosts: vec![host], profiles: vec![profile], default_profile: None }
+    RosterSettings { hosts: vec![host], profiles: vec![profile], ..RosterSettings::default() }
 }
 
 /// The settings of a host with the profile of [`okd`].

@@ -36,6 +36,9 @@ pub enum NotLive {
     /// The reference is invalid in the current configuration.
     #[error(transparent)]
     Invalid(#[from] ReferenceError),
+    /// The channel has no release yet.
+    #[error("the channel {0} has no release yet; mirror or publish one")]
+    NoRelease(String),
     /// No release of the channel is active.
     #[error("no release of the channel {0} is active; activate one")]
     Inactive(String),

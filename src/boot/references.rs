@@ -15,9 +15,10 @@ pub(super) struct References {
 }
 
 impl References {
-    /// Collects the names of a catalog and its releases.
-    pub(super) fn new(catalog: &Catalog, releases: &[Release]) -> Self {
-        let mut channels: HashMap<String, Vec<Release>> = HashMap::new();
+    /// Collects the names of a catalog and its releases. `expected` are channels that may have no release yet.
+    pub(super) fn new(catalog: &Catalog, releases: &[Release], expected: &[String]) -> Self {
+        let mut channels: HashMap<String, Vec<Release>> =
+            expected.iter().map(|channel| (channel.clone(), Vec::new())).collect();
         for release in releases {
             if let Some(channel) = &release.channel {
                 channels.entry(channel.clone()).or_default().push(release.clone());
@@ -26,7 +27,7 @@ impl References {
         Self { assets: catalog.assets().map(|asset| asset.name.clone()).collect(), channels }
     }
 
-    /// Checks that `reference` names an asset whichever release is live.
+    /// Checks that `reference` names an asset whichever release is live. In a channel without a release, it may name any.
     pub(super) fn check(&self, reference: &str) -> Result<(), ReferenceError> {
         if self.assets.contains(reference) {
             return Ok(());
@@ -55,7 +56,26 @@ impl References {
             let (_, short, releases) = self.channel(reference)?;
             releases.iter().find(|release| release.active).or(releases.last())?.by_short_name(short).cloned()
         };
-        by_name.or_else(by_channel).ok_or_else(|| NotLive::Unknown(reference.to_owned()))
+        by_name.or_else(by_channel).ok_or_else(|| self.explain(reference, NotLive::Unknown(reference.to_owned())))
+    }
+
+    /// Resolves `reference` like [`Self::preview`], but in a channel without a release to a name made of the reference: a
+    /// trial then finds templates that fail before there is a release.
+    pub(super) fn sample(&self, reference: &str) -> Result<AssetName, NotLive> {
+        let found = self.preview(reference);
+        let made = || AssetName::parse(&reference.replacen(':', "/", 1)).ok();
+        match found {
+            Err(NotLive::NoRelease(_)) => made().ok_or_else(|| NotLive::Unknown(reference.to_owned())),
+            found => found,
+        }
+    }
+
+    /// Returns why `reference` does not resolve: `error`, unless it is unknown because its channel has no release yet.
+    pub(super) fn explain(&self, reference: &str, error: NotLive) -> NotLive {
+        match (&error, self.channel(reference)) {
+            (NotLive::Unknown(_), Some((channel, _, []))) => NotLive::NoRelease(channel.to_owned()),
+            _ => error,
+        }
     }
 
     fn channel<'r>(&'r self, reference: &'r str) -> Option<(&'r str, &'r str, &'r [Release])> {

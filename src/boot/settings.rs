@@ -17,6 +17,8 @@ pub struct RosterSettings {
     pub profiles: Vec<ProfileSettings>,
     /// The name of the profile for machines that match no host.
     pub default_profile: Option<String>,
+    /// Channels that may have no release yet, because a mirror is to fill them. References to their assets are valid.
+    pub channels: Vec<String>,
 }
 
 /// The values that identify a host. A machine matches if any one of them matches.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use strum::VariantNames as _;
 
 use super::backend::Backend;
+use super::empty_catalog::NEXT_STEPS;
 use super::format::{ago, bytes};
 use super::print;
 use super::table::Table;
@@ -46,6 +47,9 @@ impl ListCommand {
         let assets = backend.run(async |client| Ok(client.assets(prefix, self.state).await?)).await?;
         let printed = match self.json {
             true => serde_json::to_string_pretty(&assets)? + "\n",
+            false if assets.is_empty() && prefix.is_empty() && self.state.is_none() => {
+                format!("the catalog has no assets; {NEXT_STEPS}\n")
+            }
             false if assets.is_empty() => "no assets match\n".to_owned(),
             false => table(&assets, Timestamp::now()),
         };

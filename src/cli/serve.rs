@@ -7,6 +7,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
+use super::empty_catalog::NEXT_STEPS;
 use super::usage_error::UsageError;
 use crate::api::ReloadTrigger;
 use crate::app::{self, App, Loaded, Reloader, service};
@@ -46,6 +47,9 @@ impl ServeCommand {
         let _traces = Traces::start().map_err(UsageError::new)?;
         for warning in &loaded.config.warnings {
             warn!("{warning}");
+        }
+        if loaded.config.catalog.is_empty() && loaded.config.shared.is_none() {
+            info!(next = NEXT_STEPS, "catalog empty");
         }
         raise_file_limit();
         let inherited = InheritedSockets::from_environment()?;

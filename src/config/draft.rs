@@ -176,15 +176,17 @@ fn includes(
         let Some(text) = pattern.as_str() else { continue };
         let place = outline.place(pattern.tag(), &key);
         let found = match file::included(main, text) {
-            Ok(found) => found,
+            Ok(Some(found)) => found,
+            // A directory without files is normal. One that does not exist may be a typing error.
+            Ok(None) => {
+                warnings.push(format!("{place}: include: {text:?} is in a directory that does not exist"));
+                continue;
+            }
             Err(error) => {
                 errors.push(ConfigError { place, key, of: None, problem: Problem::unreadable(&error) });
                 continue;
             }
         };
-        if found.is_empty() {
-            warnings.push(format!("{place}: include: no file matches {text:?}"));
-        }
         for path in found {
             let read_already = |layer: &Layer| layer.whole == Place::File { file: path.clone(), line: None };
             if path == main || files.iter().any(read_already) {

@@ -144,18 +144,19 @@ impl Reader {
     }
 }
 
-/// Files that match `pattern` of an `include` in the settings file `main`, ordered by name.
-pub(super) fn included(main: &Path, pattern: &str) -> std::io::Result<Vec<PathBuf>> {
+/// Files that match `pattern` of an `include` in the settings file `main`, ordered by name. `None` if the pattern's directory
+/// does not exist.
+pub(super) fn included(main: &Path, pattern: &str) -> std::io::Result<Option<Vec<PathBuf>>> {
     let pattern = main.parent().unwrap_or(Path::new("")).join(pattern);
     let name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if !is_pattern(name) {
-        return Ok(vec![pattern]);
+        return Ok(Some(vec![pattern]));
     }
     let directory = pattern.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut found = Vec::new();
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     for entry in entries {
@@ -167,7 +168,7 @@ pub(super) fn included(main: &Path, pattern: &str) -> std::io::Result<Vec<PathBu
         }
     }
     found.sort();
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// Whether a file name of `include` has wildcards.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::bucket::{Bucket, Encryption as BucketEncryption, Purpose};
 pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
-pub(super) use self::mirror::{Mirror, MirrorFile, Recipe, Require};
+pub(super) use self::mirror::{Mirror, MirrorFile};
 pub(super) use self::origin::{Addressing, Credentials, Origin};
 pub(super) use self::release::Release;
 pub(super) use self::roster::{Defaults, File, Host, Macs, OnlyFrom, Profile, Template};

@@ -1,6 +1,7 @@
 mod errors;
 mod layers;
 mod mirrors;
+mod recipes;
 mod releases;
 mod schemas;
 mod shared;
@@ -97,42 +98,43 @@ fn an_empty_file_is_all_defaults() {
 }
 
 #[test]
-fn every_file_of_the_config_directory_parses() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
-    let main = directory.join("bootdepot.toml");
+fn installed_settings_are_valid_and_empty() {
+    let main = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/bootdepot.toml");
     let config = Config::load(&Flags { config: Some(main.clone()), ..Flags::default() }, []).unwrap();
     assert_eq!(config.warnings, Vec::<String>::new());
-    let mut wanted = vec![main];
-    for included in ["catalog.d", "machines.d"] {
-        wanted.extend(fs::read_dir(directory.join(included)).unwrap().map(|entry| entry.unwrap().path()));
-    }
-    wanted.sort();
-    let mut read: Vec<_> = config.files().map(Path::to_owned).collect();
-    read.sort();
-    assert_eq!(read, wanted);
-    assert_eq!(config.catalog.len(), 5);
-    assert_eq!((config.roster.hosts().len(), config.releases.len()), (2, 1));
-    let iso = config.catalog.by_name("okd/4.20/agent.x86_64.iso").unwrap();
-    assert_eq!(&*iso.content_type, "application/vnd.efi-iso");
+    assert_eq!(config.files().collect::<Vec<_>>(), [main.as_path()]);
+    assert!(config.catalog.is_empty() && config.origins.is_empty() && config.shared.is_none());
+    assert!(config.roster.hosts().is_empty() && config.roster.profiles().next().is_none());
+}
+
+/// The kinds of firmware that a configuration answers, with these settings and what a file or a page adds.
+fn firmware(settings: &str) -> Vec<&'static str> {
+    let config = Site::new(settings).load().unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.warnings, Vec::<String>::new());
+    // shim asks for these beside itself, over TFTP by the one name and over HTTP by the other.
+    assert_eq!(config.tftp.files["grubx64.efi"], "firmware/grubx64.efi");
+    assert_eq!(config.tftp.files["shimx64.efi"], "firmware/shimx64.efi");
+    config.firmware.iter().map(|(platform, _)| platform.name()).collect()
 }
 
 #[test]
-fn firmware_catalogs_cover_bios_and_uefi() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/firmware");
-    let told = |name: &str, extra: &str| {
-        let site = Site::new(&format!("include = [{:?}]\n{extra}", directory.join(name)));
-        let config = site.load().unwrap_or_else(|errors| panic!("{errors}"));
-        assert_eq!(config.warnings, Vec::<String>::new());
-        // shim asks for these beside itself, over TFTP by the one name and over HTTP by the other.
-        assert_eq!(config.tftp.files["grubx64.efi"], "firmware/grubx64.efi");
-        assert_eq!(config.tftp.files["shimx64.efi"], "firmware/shimx64.efi");
-        config.firmware.iter().map(|(platform, _)| platform.name()).collect::<Vec<_>>()
-    };
-    assert_eq!(told("debian.toml", ""), ["bios", "efi-x64", "http-x64"]);
-    assert_eq!(told("s3.toml", ""), ["bios", "efi-x64", "efi-arm64", "http-x64", "http-arm64"]);
+fn firmware_of_packages_covers_bios_and_uefi() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/firmware/debian.toml");
+    let include = format!("include = [{file:?}]\n");
+    assert_eq!(firmware(&include), ["bios", "efi-x64", "http-x64"]);
     let secure = "[dhcp.nbp]\nefi-x64 = \"shimx64.efi\"\nhttp-x64 = \"shimx64.efi\"\n";
-    assert_eq!(told("debian.toml", secure), ["bios", "efi-x64", "http-x64"]);
-    assert_eq!(fs::read_dir(&directory).unwrap().count(), 2, "both of them");
+    assert_eq!(firmware(&(include + secure)), ["bios", "efi-x64", "http-x64"]);
+}
+
+#[test]
+fn firmware_of_own_bucket_covers_arm64() {
+    let page = include_str!("../../docs/firmware.md");
+    let block = page.split("```toml\n").find(|block| block.starts_with("[tftp.files]")).unwrap();
+    let files = block.split("```").next().unwrap();
+    let assets = files.lines().filter_map(|line| Some(asset(line.split_once(" = ")?.1.split('"').nth(1)?)));
+    let assets: std::collections::BTreeSet<String> = assets.collect();
+    let settings = format!("{files}{}", assets.into_iter().collect::<String>());
+    assert_eq!(firmware(&settings), ["bios", "efi-x64", "efi-arm64", "http-x64", "http-arm64"]);
 }
 
 #[test]
@@ -169,6 +171,9 @@ fn defaults_in_file_comments_are_correct() {
             "catalog_url",
             "catalog_secrets",
             "catalog_files",
+            "endpoint",
+            "region",
+            "addressing",
             "operator_token_file",
             "viewer_token_file",
             "hosts",

@@ -176,7 +176,7 @@ fn roster() -> RosterSettings {
         files: BTreeMap::from([("config.txt".to_owned(), file)]),
         ..HostSettings::default()
     };
-    RosterSettings { hosts: vec![host], profiles: vec![profile, spare], default_profile: None }
+    RosterSettings { hosts: vec![host], profiles: vec![profile, spare], ..RosterSettings::default() }
 }
 
 fn states(job: &JobStatus) -> Vec<(&str, ItemState)> {

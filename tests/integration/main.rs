@@ -25,6 +25,7 @@ mod moto;
 mod origins;
 mod preload;
 mod publish;
+mod recipes;
 mod releases;
 mod reload;
 mod schema;

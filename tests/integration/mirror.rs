@@ -84,7 +84,7 @@ fn succeeds(run: &Run) {
 }
 
 /// Stream metadata with these parts of `pxe`, each served at its name.
-fn stream(upstream: &Upstream, version: &str, parts: &[(&str, &[u8])]) -> String {
+pub(crate) fn stream(upstream: &Upstream, version: &str, parts: &[(&str, &[u8])]) -> String {
     let parts: Vec<_> = parts
         .iter()
         .map(|(part, bytes)| {
@@ -182,9 +182,15 @@ fn broken_download_resumes_by_range() {
 /// A Debian archive with one build of the installer, whose index `key` signs.
 fn debian(upstream: &Upstream, key: &TestKey, signing: Signing) -> [Vec<u8>; 2] {
     let files = [random_bytes(5, 80_000), random_bytes(6, 200_000)];
+    debian_archive(upstream, key, signing, &files);
+    files
+}
+
+/// A Debian archive with one build of the installer: this kernel and initrd. `key` signs its index.
+pub(crate) fn debian_archive(upstream: &Upstream, key: &TestKey, signing: Signing, files: &[Vec<u8>; 2]) {
     let directory = "debian/dists/trixie/main/installer-amd64/20250803/images";
     let mut sums = String::new();
-    for (name, bytes) in ["linux", "initrd.gz"].iter().zip(&files) {
+    for (name, bytes) in ["linux", "initrd.gz"].iter().zip(files) {
         let path = format!("netboot/debian-installer/amd64/{name}");
         let digest = upstream.put(&format!("{directory}/{path}"), bytes.clone());
         writeln!(sums, "{digest}  ./{path}").expect("a string can be written");
@@ -193,7 +199,6 @@ fn debian(upstream: &Upstream, key: &TestKey, signing: Signing) -> [Vec<u8>; 2] 
     let line = |build: &str| format!(" {digest} {size} main/installer-amd64/{build}/images/SHA256SUMS\n");
     let index = format!("Origin: Debian\nSuite: stable\nSHA256:\n{}{}", line("20250803"), line("current"));
     upstream.put("debian/dists/trixie/InRelease", key.clear_sign(&index, signing));
-    files
 }
 
 /// The mirror of that archive, which trusts `key`.
@@ -305,7 +310,7 @@ fn signed_sums_are_selected_by_version() {
 }
 
 /// A gzipped tar archive of these members.
-fn tar_gz(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn tar_gz(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     for (path, bytes) in members {
         let mut header = tar::Header::new_gnu();

@@ -54,6 +54,7 @@ fn check_reports_all_errors() {
             lone,
         ],
         default_profile: Some("menu".to_owned()),
+        ..RosterSettings::default()
     };
     assert_snapshot!(errors(settings));
 }
@@ -70,7 +71,7 @@ fn check_rejects_unmatchable_keys() {
     ];
     for keys in keys {
         let message =
-            errors(RosterSettings { hosts: vec![host("a", keys)], profiles: vec![okd()], default_profile: None });
+            errors(RosterSettings { hosts: vec![host("a", keys)], profiles: vec![okd()], ..RosterSettings::default() });
         assert!(message.starts_with("Host(0) match.") && message.contains(" identifies no machine: "), "{message}");
     }
 }
@@ -129,7 +130,7 @@ fn check_reports_failing_templates() {
             host("c", mac("24:6e:96:00:00:03")),
         ],
         profiles: vec![profile],
-        default_profile: None,
+        ..RosterSettings::default()
     };
     assert_snapshot!(errors(settings));
 }
@@ -173,4 +174,31 @@ fn host_values_override_profile_values() {
     assert_eq!(roster.preview_file(host, "meta-data", &request()).unwrap(), "its own");
     let script = roster.preview(&Machine::from_query("mac=246e96000001"), &request(), Language::Ipxe).text;
     assert!(script.contains(" hostname=r630-01 last=control || goto failed"), "{script}");
+}
+
+#[test]
+fn channel_without_release_is_valid() {
+    let debian = |arg: &str| ProfileSettings {
+        name: "debian".to_owned(),
+        kernel: Some("debian:linux".to_owned()),
+        args: vec![arg.to_owned()],
+        ..ProfileSettings::default()
+    };
+    let with = |arg: &str, channel: &str| {
+        roster(RosterSettings { channels: vec![channel.to_owned()], ..one_host(debian(arg), |_| {}) })
+    };
+    let roster = with("a={{ asset_url('debian:rootfs') }}", "debian").unwrap();
+    for (language, shown) in [
+        (Language::Ipxe, "boot the profile debian, but the channel debian has no release yet"),
+        (Language::Grub, "but the channel' 'debian' 'has no release yet; run bootdepot mirror'"),
+    ] {
+        let script = roster.preview(&Machine::from_query("mac=246e96000001"), &request(), language);
+        let error = script.error.unwrap().to_string();
+        assert_eq!(error, "the channel debian has no release yet; mirror or publish one");
+        assert!(script.text.contains(shown), "{}", script.text);
+    }
+    // Templates are checked before there is a release, and so are other references.
+    let error = |arg: &str, channel: &str| with(arg, channel).unwrap_err()[0].problem.to_string();
+    assert!(error("a={{ host.vars.nope }}", "debian").contains("host.vars.nope"));
+    assert!(error("a=b", "ubuntu").contains("there is no asset \"debian:linux\""));
 }

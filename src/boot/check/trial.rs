@@ -60,15 +60,15 @@ fn scripts_and_files(roster: &Roster) -> Failures {
     for (host, machine) in hosts.chain(unknown) {
         for language in Language::ALL {
             // References were checked before, and GRUB need not support every profile.
-            if let Some(ScriptError::Template { template, reason }) = roster.preview(&machine, &request, language).error
-            {
+            let script = roster.try_script(&machine, &request, language);
+            if let Some(ScriptError::Template { template, reason }) = script.error {
                 failures.add(&template, "the script", host, reason);
             }
         }
     }
     for host in roster.hosts() {
         for (name, file) in &host.files {
-            if let Err(reason) = roster.preview_file(host, name, &request) {
+            if let Err(reason) = roster.try_file(host, name, &request) {
                 failures.add(&file.template, &format!("the file {name}"), &host.name, reason);
             }
         }

@@ -4,7 +4,7 @@ use crate::boot::settings::{HostSettings, Keys, RosterSettings};
 
 /// A roster of these hosts.
 fn roster(hosts: Vec<HostSettings>) -> Roster {
-    fixtures::roster(RosterSettings { hosts, profiles: vec![okd()], default_profile: None }).unwrap()
+    fixtures::roster(RosterSettings { hosts, profiles: vec![okd()], ..RosterSettings::default() }).unwrap()
 }
 
 /// The name of the host that a request matches.

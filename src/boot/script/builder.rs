@@ -181,7 +181,9 @@ impl<'r> ScriptBuilder<'r> {
 
     fn pieces(&self, template: &str, context: Value) -> Result<Vec<Piece>, ScriptError> {
         self.roster.templates.render(template, context).map_err(|error| match self.links.not_live() {
-            Some(not_live @ (NotLive::Fetching { .. } | NotLive::Inactive(_))) => ScriptError::NotLive(not_live),
+            Some(not_live @ (NotLive::Fetching { .. } | NotLive::Inactive(_) | NotLive::NoRelease(_))) => {
+                ScriptError::NotLive(not_live)
+            }
             _ => broken(template, &error),
         })
     }
@@ -194,6 +196,7 @@ impl<'r> ScriptBuilder<'r> {
                 context! { why => "fetching", release, cached, total }
             }
             ScriptError::NotLive(NotLive::Inactive(channel)) => context! { why => "inactive", channel },
+            ScriptError::NotLive(NotLive::NoRelease(channel)) => context! { why => "no-release", channel },
             ScriptError::Unsupported(reason) => context! { why => "language", reason => *reason },
             ScriptError::NotLive(NotLive::Unknown(_) | NotLive::Invalid(_)) | ScriptError::Template { .. } => {
                 context! { why => "broken" }

@@ -7,6 +7,7 @@ use crate::config::format::{Label, Name, Sha256, Source};
 use crate::config::mirror_format::{CatalogTarget, Sha512, StorePrefix, Upstream};
 use crate::config::size::Size;
 use crate::config::written::Written;
+use crate::supply::mirror::{RecipeKind, Require};
 
 /// An upstream whose releases `bootdepot mirror` copies into a bucket.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -15,7 +16,7 @@ pub(in crate::config) struct Mirror {
     /// Its name, for `bootdepot mirror NAME`. Its releases are named NAME-VERSION.
     pub(in crate::config) name: Written<Label>,
     /// How the upstream says what it publishes.
-    pub(in crate::config) recipe: Recipe,
+    pub(in crate::config) recipe: RecipeKind,
     /// The document or the directory in which the upstream says it; docs/mirror.md lists them by recipe. `-` reads the
     /// document from standard input (`coreos-stream` only). Required, except for the recipe `list`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,48 +70,6 @@ pub(in crate::config) struct Mirror {
 
 fn asset() -> String {
     "{mirror}/{version}/{file}".to_owned()
-}
-
-/// How an upstream says what it publishes.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(in crate::config) enum Recipe {
-    /// Stream metadata of Fedora CoreOS, SCOS or RHCOS (JSON).
-    CoreosStream,
-    /// A directory of mirror.openshift.com.
-    OcpMirror,
-    /// Releases of a GitHub repository: the URL of its API.
-    GithubRelease,
-    /// The Debian installer: the directory of a suite, such as `https://deb.debian.org/debian/dists/trixie`.
-    DebianInstaller,
-    /// A directory of releases.ubuntu.com.
-    Ubuntu,
-    /// The index of an image stream of Ubuntu or MAAS.
-    Simplestreams,
-    /// An installation tree with `.treeinfo` (Fedora, CentOS, RHEL, Alma, Rocky).
-    Treeinfo,
-    /// A file of digests, such as SHA256SUMS or CHECKSUM.
-    Sums,
-    /// `latest-releases.yaml` of Alpine Linux, or its directory.
-    Alpine,
-    /// A directory of a Flatcar channel.
-    Flatcar,
-    /// `endpoints.yml` of netboot.xyz.
-    Netbootxyz,
-    /// The files in `files`.
-    List,
-}
-
-/// The least proof of each file.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(in crate::config) enum Require {
-    /// A signature by one of `keys`: of the file, or of the document with its digest.
-    Signature,
-    /// A digest that the upstream announces.
-    Digest,
-    /// A verified TLS connection.
-    Tls,
 }
 
 /// A file of the recipe `list`.

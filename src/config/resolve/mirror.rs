@@ -2,7 +2,7 @@
 
 use super::value::value;
 use crate::config::raw;
-use crate::supply::mirror::{KeySource, MirrorSettings, RecipeKind, Require};
+use crate::supply::mirror::{KeySource, MirrorSettings, Require};
 use crate::supply::proof::Expected;
 use crate::supply::recipes::list::ListedFile;
 
@@ -10,20 +10,7 @@ pub(super) fn mirror(raw: raw::Mirror) -> MirrorSettings {
     let default = if raw.keys.is_empty() { Require::Digest } else { Require::Signature };
     MirrorSettings {
         name: raw.name.value,
-        recipe: match raw.recipe {
-            raw::Recipe::CoreosStream => RecipeKind::CoreosStream,
-            raw::Recipe::OcpMirror => RecipeKind::OcpMirror,
-            raw::Recipe::GithubRelease => RecipeKind::GithubRelease,
-            raw::Recipe::DebianInstaller => RecipeKind::DebianInstaller,
-            raw::Recipe::Ubuntu => RecipeKind::Ubuntu,
-            raw::Recipe::Simplestreams => RecipeKind::Simplestreams,
-            raw::Recipe::Treeinfo => RecipeKind::Treeinfo,
-            raw::Recipe::Sums => RecipeKind::Sums,
-            raw::Recipe::Alpine => RecipeKind::Alpine,
-            raw::Recipe::Flatcar => RecipeKind::Flatcar,
-            raw::Recipe::Netbootxyz => RecipeKind::Netbootxyz,
-            raw::Recipe::List => RecipeKind::List,
-        },
+        recipe: raw.recipe,
         url: raw.url.map(value),
         arch: raw.arch,
         select: raw.select,
@@ -32,11 +19,7 @@ pub(super) fn mirror(raw: raw::Mirror) -> MirrorSettings {
         channel: raw.channel.map(value),
         keep: raw.keep,
         keys: raw.keys.into_iter().map(key).collect(),
-        require: raw.require.map_or(default, |require| match require {
-            raw::Require::Signature => Require::Signature,
-            raw::Require::Digest => Require::Digest,
-            raw::Require::Tls => Require::Tls,
-        }),
+        require: raw.require.unwrap_or(default),
         skip_tls_verify: raw.skip_tls_verify,
         catalog: raw.catalog.map(value),
         version: raw.version.map(value),

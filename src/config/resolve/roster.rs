@@ -35,6 +35,11 @@ pub(super) fn roster(
         profiles: reader.each("profile", profiles, Reader::profile),
         hosts: reader.each("host", hosts, Reader::host),
         default_profile: defaults.profile,
+        channels: layers
+            .list("mirror")
+            .iter()
+            .filter_map(|mirror| Some(mirror.find_ref("channel")?.as_str()?.to_owned()))
+            .collect(),
     };
     let Reader { errors, read, .. } = reader;
     match Roster::new(settings, catalog, releases) {

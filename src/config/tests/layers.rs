@@ -90,10 +90,12 @@ fn included_files_add_up() {
 }
 
 #[test]
-fn an_include_that_matches_nothing_is_a_warning() {
-    let config = Site::new("include = [\"none.d/*.toml\"]").load().unwrap();
-    let [warning] = config.warnings.as_slice() else { panic!("one warning") };
-    assert!(warning.ends_with("bootdepot.toml:1: include: no file matches \"none.d/*.toml\""), "{warning}");
+fn include_warns_of_missing_directory() {
+    let config =
+        Site::new("include = [\"none.d/*.toml\", \"empty.d/*.toml\"]").file("empty.d/README", "").load().unwrap();
+    let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
+    let expected = "bootdepot.toml:1: include: \"none.d/*.toml\" is in a directory that does not exist";
+    assert!(warning.ends_with(expected), "{warning}");
 }
 
 #[test]

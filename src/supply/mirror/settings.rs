@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
 
 use crate::asset::SourceUrl;
@@ -42,33 +44,34 @@ pub struct MirrorSettings {
     pub files: Vec<ListedFile>,
 }
 
-/// The kinds of upstreams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, IntoStaticStr)]
+/// How an upstream says what it publishes. The settings have these words and texts too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, IntoStaticStr, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum RecipeKind {
-    /// Stream metadata of a `CoreOS`.
+    /// Stream metadata of Fedora CoreOS, SCOS or RHCOS (JSON).
     CoreosStream,
-    /// A directory of `mirror.openshift.com`.
+    /// A directory of mirror.openshift.com.
     OcpMirror,
-    /// Releases of a GitHub repository.
+    /// Releases of a GitHub repository: the URL of its API.
     GithubRelease,
-    /// A suite of a Debian archive.
+    /// The Debian installer: the directory of a suite, such as `https://deb.debian.org/debian/dists/trixie`.
     DebianInstaller,
-    /// A directory of `releases.ubuntu.com`.
+    /// A directory of releases.ubuntu.com.
     Ubuntu,
-    /// An image stream.
+    /// The index of an image stream of Ubuntu or MAAS.
     Simplestreams,
-    /// An installation tree with `.treeinfo`.
+    /// An installation tree with `.treeinfo` (Fedora, CentOS, RHEL, Alma, Rocky).
     Treeinfo,
-    /// A file of digests.
+    /// A file of digests, such as SHA256SUMS or CHECKSUM.
     Sums,
-    /// A list of Alpine releases.
+    /// `latest-releases.yaml` of Alpine Linux, or its directory.
     Alpine,
-    /// A directory of Flatcar releases.
+    /// A directory of a Flatcar channel.
     Flatcar,
-    /// The endpoints of netboot.xyz.
+    /// `endpoints.yml` of netboot.xyz.
     Netbootxyz,
-    /// Files named in the settings.
+    /// The files in `files`.
     List,
 }
 
@@ -99,15 +102,18 @@ pub enum KeySource {
     Minisign(String),
 }
 
-/// The least proof that a file needs, from the weakest to the strongest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Display, IntoStaticStr)]
+/// The least proof of each file, from the weakest to the strongest.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Display, IntoStaticStr, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Require {
-    /// That it came over verified TLS.
+    /// A verified TLS connection.
     Tls,
     /// A digest that the upstream announces.
     Digest,
-    /// A signature by one of the keys: of the file, or of the digests that it has.
+    /// A signature by one of `keys`: of the file, or of the document with its digest.
     Signature,
 }
 

@@ -11,7 +11,8 @@ pub const SUMS: &str = "SHA256SUMS";
 pub const SIGNATURE: &str = "SHA256SUMS.gpg";
 
 /// The release that the lines of `SHA256SUMS` describe. The loose files of the directory `netboot` are not listed; the
-/// archive that holds them is, so that its members are mirrored.
+/// archive that holds them is, so that its members are mirrored. Names do not have the version in them, so that they are the
+/// same in each release: `live-server-amd64.iso`.
 pub fn release(document: &Document, lines: Vec<Line>, directory: &str) -> Result<Release, DocumentError> {
     let version = lines.iter().filter_map(|line| version_in(&line.path)).max();
     let version = version.ok_or_else(|| {
@@ -20,7 +21,13 @@ pub fn release(document: &Document, lines: Vec<Line>, directory: &str) -> Result
     let current = |line: &Line| version_in(&line.path).is_none_or(|it| it == version);
     let files = sums::files(lines.into_iter().filter(current).collect(), directory);
     let is_netboot = |name: &str| name.contains("-netboot-") && name.ends_with(".tar.gz");
-    let files = files.into_iter().map(|file| UpstreamFile { is_archive: is_netboot(&file.name), ..file }).collect();
+    let start = format!("ubuntu-{version}-");
+    let files = files.into_iter().map(|file| UpstreamFile {
+        is_archive: is_netboot(&file.name),
+        name: file.name.strip_prefix(&start).unwrap_or(&file.name).to_owned(),
+        ..file
+    });
+    let files = files.collect();
     Ok(Release { version, prerelease: false, files })
 }
 
@@ -41,6 +48,8 @@ mod tests {
             release(&document, sums::parse(&document).unwrap(), "https://releases.ubuntu.com/24.04/").unwrap();
         assert_eq!(release.version.as_str(), "24.04.3");
         assert_eq!(release.files.len(), 2);
+        let iso = (release.files[0].name.as_str(), release.files[0].label.as_str());
+        assert_eq!(iso, ("live-server-amd64.iso", "ubuntu-24.04.3-live-server-amd64.iso"));
         assert_eq!(release.files[0].url, "https://releases.ubuntu.com/24.04/ubuntu-24.04.3-live-server-amd64.iso");
         assert_eq!(release.files.iter().map(|file| file.is_archive).collect::<Vec<_>>(), [false, true]);
     }

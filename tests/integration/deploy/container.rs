@@ -46,10 +46,17 @@ fn image_layout_runs_the_server() {
         assert!(known.iter().any(|known| library.contains(known)), "the image has no {library}");
         copy(Path::new(library), library);
     }
-    // COPY config /etc/bootdepot
-    std::fs::create_dir_all(root.join("etc")).unwrap();
-    let copied = Command::new("cp").arg("-r").arg(project("config")).arg(root.join("etc/bootdepot")).run_to_end();
-    assert!(copied.status.success(), "{copied:?}");
+    // A file goes into the directory, and a directory becomes it.
+    let containerfile = text(FILE);
+    let copies = containerfile.lines().filter_map(|line| line.strip_prefix("COPY config/")?.split_once(' '));
+    for (from, to) in copies {
+        let (from, to) = (project("config").join(from), root.join(to.trim_start_matches('/')));
+        let directory = if from.is_dir() { to.parent().unwrap() } else { &*to };
+        std::fs::create_dir_all(directory).unwrap();
+        let copied = Command::new("cp").arg("-r").arg(from).arg(to).run_to_end();
+        assert!(copied.status.success(), "{copied:?}");
+    }
+    assert!(root.join("usr/share/doc/bootdepot/examples/recipes/debian/preseed.cfg.j2").is_file());
     let cache = root.join("var/cache/bootdepot");
     std::fs::create_dir_all(&cache).unwrap();
     std::os::unix::fs::chown(&cache, Some(65532), Some(65532)).unwrap();

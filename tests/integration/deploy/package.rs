@@ -7,7 +7,7 @@ use rustix::mount::mount_bind_recursive;
 
 use super::project;
 use super::scratch::{Root, TOOLS, build};
-use crate::support::{Client, TestSite, Tool, namespace};
+use crate::support::{Client, CommandExt, TestSite, Tool, namespace};
 
 /// Returns a command line of the installed program in the root, with the installed configuration except for the ports.
 fn command(root: &Root, args: &[&str]) -> Command {
@@ -61,6 +61,11 @@ fn install(package: &Path) {
         "usr/share/bash-completion/completions/bootdepot",
         "usr/share/man/man1/bootdepot-serve.1.gz",
         "usr/share/doc/bootdepot/operating.md",
+        "usr/share/doc/bootdepot/examples/firmware/debian.toml",
+        "usr/share/doc/bootdepot/examples/recipes/debian/recipe.toml",
+        "usr/share/doc/bootdepot/examples/recipes/debian/preseed.cfg.j2",
+        "etc/bootdepot/catalog.d/README",
+        "etc/bootdepot/machines.d/README",
     ] {
         assert!(root.file(file).is_file(), "{file}");
     }
@@ -70,7 +75,16 @@ fn install(package: &Path) {
     let settings = root.file("etc/bootdepot/bootdepot.toml");
     assert_eq!(std::fs::read(&settings).unwrap(), std::fs::read(project("config/bootdepot.toml")).unwrap());
 
+    // They are valid as they are, and the server says what to do next.
     let server = TestSite::run(command(&root, &["serve"]));
+    assert!(server.wait_for(|line| line.text("message") == "catalog empty").text("next").contains("bootdepot mirror"));
+    assert!(server.lines(|line| line.text("level") == "WARN").is_empty(), "the installed settings have no warning");
+    let mut listed = command(&root, &["list", "--admin-listen", &server.admin.to_string()]);
+    let listed = listed.stdout(Stdio::piped()).run_to_end();
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.starts_with("the catalog has no assets; mirror an operating system"), "{listed}");
+    let recipes = listed.split(|c: char| c.is_whitespace() || c == ')').find(|word| word.starts_with("/usr/share"));
+    assert!(root.file(recipes.unwrap().trim_start_matches('/')).is_dir(), "{listed}");
     for (address, path) in [(server.http, "/healthz"), (server.http, "/readyz"), (server.admin, "/readyz")] {
         let answer = Client::new(address).get(path);
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
