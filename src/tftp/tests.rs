@@ -173,8 +173,12 @@ impl Client {
         let (mut bytes, mut block) = (Vec::new(), 1u16);
         loop {
             let (number, payload) = match self.receive() {
-                // On a busy machine an ACK may come after the retransmission of what it acknowledges.
-                Received::OptionAck(_) if block == 1 => continue,
+                // On a busy machine an ACK may come after the retransmission of what it acknowledges. The first OACK may also have been
+                // a retransmission of the last transfer, so that this is the one to acknowledge.
+                Received::OptionAck(_) if block == 1 => {
+                    self.ack(0);
+                    continue;
+                }
                 Received::Data(number, _) if number.wrapping_add(1) == block => continue,
                 Received::Data(number, payload) => (number, payload),
                 other => panic!("no DATA for block {block}: {other:?}"),
