@@ -1,7 +1,8 @@
 //! `bootdepot init`: asks for what a first settings file needs, tries each answer, and writes the file.
 //!
-//! [`dialog`] takes answers from flags, an operator or defaults, and knows no question. [`store`], [`mirrors`], [`machine`] and
-//! [`firmware`] have the questions. [`candidate`] loads the settings of the answers so far as the server would, and tries them.
+//! `dialog` takes answers from flags, an operator or defaults, and knows no question. `store`, `credentials`, `mirrors`, `machine` and
+//! `firmware` have the questions, and `wizard` their order. `candidate` loads the settings of the answers so far as the server would,
+//! and tries them.
 
 mod args;
 mod candidate;

@@ -401,8 +401,8 @@ fn dialog_asks_again_after_wrong_answers() {
     terminal.answer("vault:MOUNT/PATH#FIELD: ", SECRET_KEY);
     terminal.answer("Mirror an operating system into the bucket [none]: ", "");
     terminal.answer("DHCP [off]: ", "proxy");
-    terminal.answer("Network interface of the machines [", "no-such-one");
-    terminal.answer("Network interface of the machines [", "lo");
+    terminal.answer("Network interface of the machines", "no-such-one");
+    terminal.answer("Network interface of the machines", "lo");
     terminal.answer("Serve them? [Y/n] ", "y");
     terminal.answer("bootdepot.toml? [Y/n] ", "");
     let (status, transcript) = terminal.finish();

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use serde::{Serialize, Serializer};
 
 use super::args::StoreArgs;
 use super::dialog::{Choice, Dialog, Question};
@@ -50,7 +51,7 @@ pub(super) enum Credentials {
 }
 
 impl Credentials {
-    /// Takes them from the flags, or asks. `file` is the default for a typed secret.
+    /// Takes them from the flags, or asks. A typed secret goes into `file`.
     pub(super) async fn ask(dialog: &mut Dialog, flags: &StoreArgs, file: &Path) -> anyhow::Result<Self> {
         let given = flags.credentials.as_deref().or(flags.access_key_id.as_ref().map(|_| "keys"));
         let has_environment = environment::variable("AWS_ACCESS_KEY_ID").is_some();
@@ -76,8 +77,7 @@ impl Credentials {
                     Some("-") | None => typed(&dialog.secret(SECRET_KEY).await?)?,
                     Some(text) => reference(text)?,
                 };
-                let file = flags.secret_file.clone().unwrap_or_else(|| file.to_owned());
-                Ok(Self::Keys { id, secret, file: std::path::absolute(file)? })
+                Ok(Self::Keys { id, secret, file: file.to_owned() })
             }
             _ => Ok(Self::Plain(kind)),
         }
@@ -149,6 +149,12 @@ impl Credentials {
                 ))
             }
         }
+    }
+}
+
+impl Serialize for Credentials {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.setting().serialize(serializer)
     }
 }
 

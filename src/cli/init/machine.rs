@@ -4,6 +4,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::args::NodeArgs;
 use super::dialog::{Choice, Dialog, Question};
 use crate::cli::format::bytes;
@@ -23,7 +25,7 @@ const DEFAULT_CACHE_SIZE: u64 = 200 << 30;
 const MIN_FREE: u64 = 5 << 30;
 
 /// The settings of this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct MachineAnswers {
     pub(super) cache_dir: String,
     pub(super) cache_size: String,

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
+use serde::Serialize;
 
 use super::firmware::BootProgram;
 use super::machine::MachineAnswers;
@@ -29,6 +31,19 @@ pub(super) struct Answers {
     pub(super) mirror_files: Vec<String>,
 }
 
+/// The values of the template.
+#[derive(Serialize)]
+struct Context<'a> {
+    store: &'a StoreAnswers,
+    machine: &'a MachineAnswers,
+    catalog_url: Option<&'a str>,
+    assets_file: Option<String>,
+    programs: &'a [BootProgram],
+    own_programs: Vec<&'a BootProgram>,
+    mirror: Option<&'a MirrorAnswer>,
+    mirror_files: Vec<String>,
+}
+
 impl Answers {
     /// The answers at first: how the bucket is reached.
     pub(super) fn new(store: StoreAnswers, machine: MachineAnswers) -> Self {
@@ -50,34 +65,19 @@ impl Answers {
 
     /// The text of the settings file at `path`, which is absolute.
     pub(super) fn text(&self, path: &Path) -> anyhow::Result<String> {
-        let Self { store, machine, .. } = self;
         let is_own = |program: &&BootProgram| !self.shared_assets.contains(&program.asset);
-        let mirror_files: Vec<_> = self.mirror_files.iter().map(|file| plain(file)).collect();
-        let answers = context! {
-            catalog_url => self.catalog_url,
-            assets_file => self.assets_file(path).map(|file| plain(&file.display().to_string())),
-            store => context! {
-                bucket => store.bucket,
-                endpoint => store.endpoint,
-                region => store.region,
-                addressing => store.addressing,
-                ca_file => store.ca_file,
-                credentials => Value::from_serialize(store.credentials.setting()),
-            },
-            machine => context! {
-                cache_dir => machine.cache_dir,
-                cache_size => machine.cache_size,
-                http_listen => machine.http_listen,
-                tftp_listen => machine.tftp_listen,
-                admin_listen => machine.admin_listen,
-                interface => machine.interface,
-            },
-            programs => Value::from_serialize(&self.programs),
-            own_programs => Value::from_serialize(self.programs.iter().filter(is_own).collect::<Vec<_>>()),
-            mirror => self.mirror.as_ref().map(Value::from_serialize),
-            mirror_files,
+        let context = Context {
+            store: &self.store,
+            machine: &self.machine,
+            catalog_url: self.catalog_url.as_deref(),
+            assets_file: self.assets_file(path).map(|file| plain(&file.display().to_string())),
+            programs: &self.programs,
+            own_programs: self.programs.iter().filter(is_own).collect(),
+            mirror: self.mirror.as_ref(),
+            // They are the upstream's texts, and go into a comment.
+            mirror_files: self.mirror_files.iter().map(|file| plain(file)).collect(),
         };
-        Ok(environment()?.render_str(TEMPLATE, answers)?)
+        Ok(environment()?.render_str(TEMPLATE, Value::from(Serde(context)))?)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::args::StoreArgs;
 use super::credentials::Credentials;
 use super::dialog::{Dialog, Question};
@@ -18,7 +20,7 @@ const AWS: &str = "aws";
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// How the bucket is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct StoreAnswers {
     /// The endpoint. `None`: AWS's endpoint in the region.
     pub(super) endpoint: Option<String>,

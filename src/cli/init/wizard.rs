@@ -41,7 +41,7 @@ impl<'a> Wizard<'a> {
     /// Asks, tries, and writes.
     pub(super) async fn run(mut self) -> anyhow::Result<Report> {
         let mut machine = MachineAnswers::of_flags(&self.args.node)?;
-        let secret_file = self.settings.with_file_name(SECRET_FILE);
+        let secret_file = self.secret_file()?;
         let store = StoreAnswers::ask(&mut self.dialog, &self.args.store, &secret_file).await?;
         let mut answers = Answers::new(store, machine.clone());
         let (origins, contents) = self.prove_bucket(&mut answers).await?;
@@ -68,7 +68,7 @@ impl<'a> Wizard<'a> {
 
     /// Lists the bucket. In a dialog, asks again for the answers that do not work.
     async fn prove_bucket(&mut self, answers: &mut Answers) -> anyhow::Result<(Origins, Contents)> {
-        let secret_file = self.settings.with_file_name(SECRET_FILE);
+        let secret_file = self.secret_file()?;
         loop {
             let candidate = Candidate::new(&self.settings, answers).await?;
             let bucket = answers.store.bucket.clone();
@@ -93,6 +93,12 @@ impl<'a> Wizard<'a> {
                 }
             }
         }
+    }
+
+    /// The file for a typed secret.
+    fn secret_file(&self) -> std::io::Result<PathBuf> {
+        let named = self.args.store.secret_file.as_ref();
+        named.map_or_else(|| Ok(self.settings.with_file_name(SECRET_FILE)), std::path::absolute)
     }
 
     async fn accepts_missing_bucket(&mut self, bucket: &str, endpoint: &str) -> anyhow::Result<bool> {
