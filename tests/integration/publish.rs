@@ -3,6 +3,7 @@
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::moto::Moto;
 use crate::support::s3::{BUCKET, S3Server};
-use crate::support::{CommandExt, FakeOrigin, Fault, TestSite, random_bytes, runtime, wait_until};
+use crate::support::{CommandExt, FakeOrigin, Fault, TestSite, random_bytes, runtime, seed, wait_until};
 
 const MIB: usize = 1 << 20;
 
@@ -41,6 +42,9 @@ struct Front {
     refused: AtomicUsize,
     /// Each PUT of the object `x/full.img` is refused with this status and code.
     refusal: Mutex<Option<(u16, &'static str)>>,
+    /// Held by requests for objects that several commands change: s3s-fs compares the `ETag` and writes in two steps, where servers
+    /// do both in one.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl UploadServer {
@@ -89,6 +93,8 @@ impl Front {
                 std::future::pending::<()>().await;
             }
         }
+        let is_shared = ["/catalog.toml", "/metadata.json"].iter().any(|name| request.uri().path().ends_with(name));
+        let _changing = if is_shared { Some(self.changing.lock().await) } else { None };
         let reply = s3.call(request.map(Body::from)).await?;
         if is_part && reply.status().is_success() {
             self.part_bytes.fetch_add(length.unwrap_or(0), Ordering::Relaxed);
@@ -221,6 +227,32 @@ fn killed_publish_sends_missing_parts() {
     let most = bytes.len() + rounds * CONNECTIONS * PART;
     assert!(sent <= most as u64, "{sent} of at most {most} bytes");
     assert!(item["sent"].as_u64().is_some_and(|sent| sent < bytes.len() as u64 - 2 * PART as u64), "{item}");
+    assert_eq!(std::fs::read_dir(site.file("state/bootdepot/uploads")).expect("a directory").count(), 0);
+}
+
+/// Kills at random moments: at the start, while parts are sent, while the sidecars are written, or never.
+#[test]
+fn random_kills_lose_no_stored_part() {
+    let server = UploadServer::start();
+    let site = server.site();
+    let bytes = random_bytes(1, 12 * PART + 5);
+    let path = file(&site, "a.img", &bytes);
+    let args = [path.as_str(), "--to", &to("x"), "--json", "--verify"];
+    let mut random = fastrand::Rng::with_seed(seed());
+    let mut killed = 0;
+    for _ in 0..20 {
+        let mut child = command(&site, &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        std::thread::sleep(Duration::from_millis(random.u64(0..400)));
+        killed += usize::from(child.try_wait().expect("it can be asked").is_none());
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+    let output = succeed(&site, &args);
+    let item = &events(&output, "item")[0];
+    assert_eq!(item["sha256"], bootdepot::asset::Digest::of(&bytes).to_string(), "{item}");
+    let sent = server.front.part_bytes.load(Ordering::Relaxed);
+    let most = bytes.len() + killed * CONNECTIONS * PART;
+    assert!(sent <= most as u64, "{sent} of at most {most} bytes after {killed} kills");
     assert_eq!(std::fs::read_dir(site.file("state/bootdepot/uploads")).expect("a directory").count(), 0);
 }
 
