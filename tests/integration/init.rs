@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 
@@ -220,8 +221,8 @@ fn wrong_credentials_write_nothing() {
     assert_eq!((run.status, run.out.as_str()), (Some(1), ""), "{}", run.err);
     assert!(run.err.contains("SignatureDoesNotMatch") && run.err.contains("(see --credentials)"), "{}", run.err);
     assert!(site.is_empty());
-    let literal = [&["--endpoint", &endpoint, "--bucket", BUCKET, "--access-key-id", ACCESS_KEY][..]].concat();
-    let run = site.init(&[&literal[..], &["--secret-key", WRONG_SECRET]].concat());
+    let keys = ["--access-key-id", ACCESS_KEY, "--secret-key", WRONG_SECRET];
+    let run = site.init(&[&["--endpoint", &endpoint, "--bucket", BUCKET], &keys[..]].concat());
     assert_eq!(run.status, Some(2), "a secret on the command line: {}", run.err);
 }
 
@@ -326,9 +327,10 @@ fn missing_bucket_names_next_step() {
 struct Terminal {
     child: Child,
     shown: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
     /// How much of the output belongs to earlier questions.
     read: usize,
-    _watchdog: Watchdog,
+    watchdog: Watchdog,
 }
 
 impl Terminal {
@@ -352,14 +354,14 @@ impl Terminal {
         let mut child = child.expect("script can be started");
         let shown: Arc<Mutex<Vec<u8>>> = Arc::default();
         let (kept, mut output) = (Arc::clone(&shown), child.stdout.take().expect("stdout is piped"));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(length @ 1..) = output.read(&mut piece) {
                 kept.lock().expect("no test panics with it").extend_from_slice(&piece[..length]);
             }
         });
         let watchdog = Watchdog::new(&child);
-        Some(Self { child, shown, read: 0, _watchdog: watchdog })
+        Some(Self { child, shown, reader, read: 0, watchdog })
     }
 
     fn transcript(&self) -> String {
@@ -376,9 +378,13 @@ impl Terminal {
     }
 
     /// Waits for the end. Returns the exit status and the transcript.
-    fn finish(mut self) -> (Option<i32>, String) {
-        let status = self.child.wait_for_exit();
-        (status.code(), self.transcript())
+    fn finish(self) -> (Option<i32>, String) {
+        let Self { mut child, reader, shown, watchdog, .. } = self;
+        drop(watchdog);
+        let status = child.wait_for_exit();
+        reader.join().expect("the reader ends");
+        let shown = shown.lock().expect("no test panics with it");
+        (status.code(), String::from_utf8_lossy(&shown).into_owned())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 /// Flags of one question each. A question without its flag is asked, or has a default.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line are independent of one another")]
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct InitArgs {
     /// The settings file to write (default: `BOOTDEPOT_CONFIG`, then `/etc/bootdepot/bootdepot.toml`)

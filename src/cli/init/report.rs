@@ -57,22 +57,16 @@ pub(super) struct Step {
 impl Report {
     /// The text for standard output.
     pub(super) fn text(&self) -> String {
-        let mut text = String::new();
-        match &self.text {
-            Some(settings) => text.push_str(settings),
-            None => {
-                for file in &self.files {
-                    text += &format!("wrote {}\n", plain(&file.display().to_string()));
-                }
-                text += "\nNext:\n";
-                text += &self.steps();
-            }
+        if let Some(settings) = &self.text {
+            return settings.clone();
         }
-        text
+        let written = self.files.iter().map(|file| format!("wrote {}\n", plain(&file.display().to_string())));
+        let written: String = written.collect();
+        format!("{written}\nNext:\n{}", self.steps())
     }
 
     /// The commands, one a line.
-    pub(super) fn steps(&self) -> String {
+    fn steps(&self) -> String {
         let width = self.next.iter().map(|step| step.command.chars().count()).max().unwrap_or(0);
         let line = |step: &Step| format!("  {:<width$}  # {}\n", step.command, step.purpose);
         self.next.iter().map(line).collect()

@@ -53,7 +53,7 @@ impl<'a> Wizard<'a> {
         answers.programs = firmware::ask(&mut self.dialog, &self.args.node).await?;
         let candidate = Candidate::new(&self.settings, &answers).await?;
         if let Some(url) = &answers.catalog_url
-            && let Shared::Unusable(reason) = candidate.shared_catalog(url).await?
+            && let Shared::Unusable(reason) = Box::pin(candidate.shared_catalog(url)).await?
         {
             anyhow::bail!("the shared catalog {url} does not go with these settings: {reason}");
         }
@@ -73,7 +73,7 @@ impl<'a> Wizard<'a> {
             let candidate = Candidate::new(&self.settings, answers).await?;
             let bucket = answers.store.bucket.clone();
             let endpoint = answers.store.endpoint_shown().to_owned();
-            match candidate.prove(&bucket).await {
+            match Box::pin(candidate.prove(&bucket)).await {
                 Ok((origins, contents)) => {
                     self.dialog.say(contents.text(&bucket).trim_end());
                     if contents.exists || self.accepts_missing_bucket(&bucket, &endpoint).await? {
@@ -127,7 +127,7 @@ impl<'a> Wizard<'a> {
         answers.catalog_url = Some(url.clone());
         let candidate = Candidate::new(&self.settings, answers).await?;
         let is_given = self.args.store.catalog_url.is_some();
-        let is_used = match candidate.shared_catalog(&url).await? {
+        let is_used = match Box::pin(candidate.shared_catalog(&url)).await? {
             Shared::Valid(assets) => {
                 answers.shared_assets = assets;
                 let number = count(answers.shared_assets.len(), "asset");
@@ -172,7 +172,7 @@ impl<'a> Wizard<'a> {
             let name = mirror.name.clone();
             answers.mirror = Some(mirror);
             let candidate = Candidate::new(&self.settings, answers).await?;
-            match candidate.mirror_plan(origins).await {
+            match Box::pin(candidate.mirror_plan(origins)).await {
                 Ok(plan) => {
                     let report = MirrorReport::of(name, &plan);
                     self.dialog.say(&plain(&report.sentence()));
