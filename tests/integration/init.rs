@@ -338,8 +338,9 @@ impl Terminal {
     fn start(site: &InitSite, args: &[&str]) -> Option<Self> {
         let script = Tool::find("script")?;
         let words: Vec<String> = site.arguments(args).iter().map(|word| format!("'{word}'")).collect();
-        // At the end, the state of the terminal is shown.
-        let line = format!("'{}' {}; status=$?; stty -a; exit $status", bootdepot().display(), words.join(" "));
+        // Ctrl-C ends the program alone. At the end, the state of the terminal is shown.
+        let program = bootdepot().display();
+        let line = format!("trap : INT; '{program}' {}; status=$?; stty -a; exit $status", words.join(" "));
         // The environment of the program, whose own command line is not used.
         let program = site.command(&[]);
         let mut command = script.command();
