@@ -66,7 +66,7 @@ pub(super) struct StoreArgs {
     pub(super) catalog_url: Option<String>,
 }
 
-/// What this machine does.
+/// The settings of this machine.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "This machine")]
 pub(super) struct NodeArgs {
@@ -99,7 +99,7 @@ pub(super) struct NodeArgs {
     pub(super) firmware_root: PathBuf,
 }
 
-/// What is copied into the bucket.
+/// The mirror of an operating system.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Mirror")]
 pub(super) struct MirrorArgs {

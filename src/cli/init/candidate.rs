@@ -26,7 +26,7 @@ pub(super) struct Candidate {
     draft: Arc<Draft>,
 }
 
-/// What the shared catalog is.
+/// The state of the shared catalog.
 pub(super) enum Shared {
     /// It is valid, and has assets of these names.
     Valid(BTreeSet<String>),

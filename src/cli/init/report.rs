@@ -37,7 +37,7 @@ pub(super) struct BucketReport {
     pub(super) contents: Contents,
 }
 
-/// What the upstream of the mirror offers.
+/// The release that the upstream of the mirror offers.
 #[derive(Serialize)]
 pub(super) struct MirrorReport {
     pub(super) name: String,
