@@ -1,7 +1,7 @@
 //! The terminal of a dialog: prints, and reads one line at a time. Plain lines, without cursor movements: they work over SSH, on
 //! serial consoles and with screen readers, and a transcript stays readable.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
@@ -20,7 +20,8 @@ pub(super) struct Console {
 impl Console {
     /// Standard input and standard error.
     pub(super) fn of_terminal() -> Self {
-        Self { input: Some(Box::new(BufReader::new(io::stdin()))), output: Box::new(io::stderr()), has_echo: true }
+        let has_echo = io::stdin().is_terminal();
+        Self { input: Some(Box::new(BufReader::new(io::stdin()))), output: Box::new(io::stderr()), has_echo }
     }
 
     /// A console whose operator types `lines`.

@@ -7,13 +7,13 @@ use anyhow::Context as _;
 use serde::{Serialize, Serializer};
 
 use super::args::StoreArgs;
+use super::console::Console;
 use super::dialog::{Choice, Dialog, Question};
 use crate::cli::usage_error::UsageError;
 use crate::config::ValueKind;
 use crate::environment;
 use crate::origin::CredentialSource;
 use crate::secret::Secret;
-use crate::task::blocking;
 
 const CREDENTIALS: Question = Question { flag: "--credentials", text: "Credentials" };
 const ACCESS_KEY_ID: Question = Question { flag: "--access-key-id", text: "Access key ID" };
@@ -73,7 +73,7 @@ impl Credentials {
             "keys" => {
                 let id = dialog.answer(ACCESS_KEY_ID, flags.access_key_id.as_deref(), None, named).await?;
                 let secret = match flags.secret_key.as_deref() {
-                    Some("-") if !dialog.asks() => blocking(first_line).await?,
+                    Some("-") if !dialog.asks() => first_line().await?,
                     Some("-") | None => typed(&dialog.secret(SECRET_KEY).await?)?,
                     Some(text) => reference(text)?,
                 };
@@ -183,14 +183,14 @@ fn absolute(secret: Secret) -> anyhow::Result<Secret> {
     }
 }
 
-/// The secret on the first line of standard input. Blocks.
-fn first_line() -> anyhow::Result<Secret> {
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).context("cannot read the secret access key from standard input")?;
-    match line.trim() {
-        "" => Err(UsageError::new("standard input has no secret access key on its first line (--secret-key -)").into()),
-        text => typed(text),
+/// The secret on the first line of standard input, which a terminal does not show.
+async fn first_line() -> anyhow::Result<Secret> {
+    let line = Console::of_terminal().line("", true).await;
+    let line = line.context("cannot read the secret access key from standard input")?.unwrap_or_default();
+    if line.is_empty() {
+        return Err(UsageError::new("standard input has no secret access key on its first line (--secret-key -)").into());
     }
+    typed(&line)
 }
 
 #[cfg(test)]
