@@ -188,7 +188,9 @@ async fn first_line() -> anyhow::Result<Secret> {
     let line = Console::of_terminal().line("", true).await;
     let line = line.context("cannot read the secret access key from standard input")?.unwrap_or_default();
     if line.is_empty() {
-        return Err(UsageError::new("standard input has no secret access key on its first line (--secret-key -)").into());
+        return Err(
+            UsageError::new("standard input has no secret access key on its first line (--secret-key -)").into()
+        );
     }
     typed(&line)
 }
