@@ -16,6 +16,7 @@ pub mod evict;
 mod format;
 pub mod health;
 pub mod hosts;
+pub mod init;
 mod interrupt;
 mod job_watch;
 pub mod list;
@@ -67,6 +68,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     // The server and its settings.
+    Init(init::InitCommand),
     Serve(serve::ServeCommand),
     Check(check::CheckCommand),
     Config(config::ConfigCommand),
@@ -112,6 +114,7 @@ impl Cli {
         match self.command {
             // It keeps its runtime to itself: it has to do things before the runtime and after it.
             Command::Serve(command) => command.run(),
+            Command::Init(command) => block_on(command.run()),
             Command::Check(command) => block_on(command.run()),
             Command::Config(command) => block_on(command.run()),
             Command::Preload(command) => block_on(command.run()),

@@ -33,6 +33,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod url_format;
+mod value_kind;
 mod written;
 mod zone;
 
@@ -49,5 +50,7 @@ pub use schema::schema;
 pub use settings::Config;
 pub use shared::{CatalogText, SharedCatalog, copy_path};
 pub use show::{Effective, Section};
+pub use size::parse_size;
 pub use span::parse_span;
 pub use summary::{Changes, Summary};
+pub use value_kind::ValueKind;

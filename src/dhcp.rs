@@ -17,7 +17,7 @@ mod server;
 mod settings;
 
 pub use error::DhcpError;
-pub use interface::{InterfaceAddress, interface_addresses};
+pub use interface::{InterfaceAddress, interface_addresses, interfaces_with_ipv4};
 pub use nbp::{Nbp, NbpTable};
 pub use platform::Platform;
 pub use reply::{Destination, DhcpReply, ReplyContext, ServerPort, reply_to};

@@ -69,6 +69,7 @@
 //! | How is the shared catalog polled, and how does a reload replace the configuration? | `app/catalog.rs` and `app/reload/task.rs` |
 //! | Who may call the admin API? | `admin/guard.rs` and `admin/tokens.rs` |
 //! | What does `bootdepot check` look at? | `app/check.rs` and the files of `app/check` |
+//! | How does `bootdepot init` try an answer? | `cli/init/wizard.rs`, then `cli/init/candidate.rs` |
 //! | How does a command reach the server, or work without one? | `cli/discover.rs` and `cli/backend.rs` |
 //!
 //! # Example

@@ -33,13 +33,30 @@ impl Inputs {
     /// Reads the settings file and all files that it includes. Blocks.
     pub fn read(&self) -> Result<Draft, ConfigErrors> {
         let (main, hint) = self.settings_file();
+        let found = file::read(&main).map_err(|error| with_hint(Problem::unreadable(&error), hint));
+        self.read_rest(main, found)
+    }
+
+    /// Reads `text` in place of the settings file, which need not exist, and all files that it includes. Blocks.
+    pub fn read_text(&self, text: &str) -> Result<Draft, ConfigErrors> {
+        let (main, _) = self.settings_file();
+        let whole = Place::File { file: main.clone(), line: None };
+        self.read_rest(main, Ok(file::parse(&whole, text, SystemTime::now())))
+    }
+
+    /// Reads the files that the settings file includes.
+    fn read_rest(
+        &self,
+        main: PathBuf,
+        found: Result<(Layer, Vec<ConfigError>), Problem>,
+    ) -> Result<Draft, ConfigErrors> {
         let (mut errors, mut warnings, mut files) = (Vec::new(), Vec::new(), Vec::new());
-        match file::read(&main) {
+        match found {
             Ok((layer, found)) => {
                 files.push(layer);
                 errors.extend(found);
             }
-            Err(error) => errors.push(of_file(&main, with_hint(Problem::unreadable(&error), hint))),
+            Err(problem) => errors.push(of_file(&main, problem)),
         }
         let since = files.first().map_or(SystemTime::UNIX_EPOCH, |main| main.since);
         let environment = Layer::environment(self.environment.clone(), since);

@@ -53,7 +53,7 @@ pub fn interface_addresses(interface: Option<&str>) -> io::Result<Vec<InterfaceA
 }
 
 /// The names of the interfaces that have an IPv4 address.
-pub(super) fn interfaces_with_ipv4() -> Vec<String> {
+pub fn interfaces_with_ipv4() -> Vec<String> {
     let found = if_addrs::get_if_addrs().unwrap_or_default();
     let mut names: Vec<_> = found.into_iter().filter(|found| found.ip().is_ipv4()).map(|found| found.name).collect();
     names.dedup();

@@ -6,7 +6,10 @@ use super::error::StoreError;
 use super::listing::{ListPage, ListedObject};
 use super::store::Store;
 use super::xml::{self, ListObjects};
-use crate::origin::Call;
+use crate::origin::{Call, HtmlPage};
+
+/// The root element of a listing.
+const ROOT: &[u8] = b"ListBucketResult";
 
 impl Store {
     /// Lists a page of at most 1,000 objects whose key begins with `prefix` (`ListObjectsV2`). With a delimiter, keys that have it
@@ -25,6 +28,12 @@ impl Store {
             call = call.query("continuation-token", from);
         }
         let reply = self.send(call).await?;
+        // Anything else, such as a web page, would pass for the listing of an empty bucket.
+        if !reply.body.windows(ROOT.len()).any(|piece| piece == ROOT) {
+            let found = HtmlPage::parse(&reply.body).map_or_else(|| "another document".to_owned(), |it| it.to_string());
+            let reason = format!("{found} in place of a listing; check that {} is an S3 server", self.endpoint());
+            return Err(StoreError::BadReply { url: self.url(""), reason });
+        }
         let list: ListObjects = xml::parse(&self.url(""), &reply.body)?;
         Ok(list.into_page())
     }

@@ -37,6 +37,7 @@ pub struct Store {
     capabilities: Capabilities,
     /// Whether the server has refused a request for its checksum fields. Then no more are sent.
     refuses_checksums: Arc<AtomicBool>,
+    retries: u32,
 }
 
 impl Store {
@@ -44,13 +45,19 @@ impl Store {
     /// [`Store::with_capabilities`]. `None` if `source` is not in S3.
     pub fn of(origins: &Origins, source: &SourceUrl) -> Option<Self> {
         let client = origins.bucket_of(source)?;
-        Some(Self { client, capabilities: Capabilities::UNKNOWN, refuses_checksums: Arc::default() })
+        Some(Self { client, capabilities: Capabilities::UNKNOWN, refuses_checksums: Arc::default(), retries: RETRIES })
     }
 
     /// The same with the header fields that its server takes.
     #[must_use]
     pub fn with_capabilities(self, capabilities: Capabilities) -> Self {
         Self { capabilities, ..self }
+    }
+
+    /// The same for an operator who waits for the answer: a failed request is not retried.
+    #[must_use]
+    pub fn without_retries(self) -> Self {
+        Self { retries: 0, ..self }
     }
 
     /// The header fields that its server takes, as far as is known.
@@ -179,7 +186,7 @@ impl Store {
                 Err(failed) => failed,
             };
             let asked = failed.error.retry_after().unwrap_or_default();
-            let limit = failed.error.retry_limit().unwrap_or(RETRIES);
+            let limit = failed.error.retry_limit().unwrap_or(RETRIES).min(self.retries);
             let error = StoreError::new(&self.url(&call.key), failed);
             let has_checksum = [CHECKSUM, ALGORITHM].iter().any(|field| call.headers.contains_key(field));
             if has_checksum && error.refuses_form() {

@@ -443,7 +443,7 @@ fn tls(expired: bool) -> (SocketAddr, String) {
 }
 
 /// Starts a TLS server that sends `response` to the first request of a connection, with a certificate changed by `make`. Returns its address and the certificate of its CA.
-fn tls_until(response: &'static str, make: impl FnOnce(&mut CertificateParams)) -> (SocketAddr, String) {
+pub(crate) fn tls_until(response: &'static str, make: impl FnOnce(&mut CertificateParams)) -> (SocketAddr, String) {
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -423,7 +423,7 @@ fn help_lists_statuses_and_examples() {
         all.contains("Exit status: 0 done, 1 failed, 2 wrong usage or settings.") && all.contains("BOOTDEPOT_TOKEN")
     );
     for command in [
-        "check", "preload", "publish", "list", "status", "verify", "pin", "unpin", "evict", "boots", "render",
+        "check", "init", "preload", "publish", "list", "status", "verify", "pin", "unpin", "evict", "boots", "render",
         "activate",
     ] {
         let one = help(&[command, "--help"]);

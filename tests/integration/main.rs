@@ -15,6 +15,7 @@ mod dashboard;
 mod deploy;
 mod dhcp;
 mod http_clients;
+mod init;
 mod language;
 mod ledger;
 mod logs;
