@@ -6,6 +6,7 @@ mod digest;
 mod name;
 mod range;
 mod source;
+mod source_directory;
 mod source_prefix;
 
 pub use blocks::{BlockList, BlockListError};
@@ -13,4 +14,5 @@ pub use digest::{Digest, DigestError, VerifiedDigest, Verifier};
 pub use name::{AssetName, AssetNameError};
 pub use range::ByteRange;
 pub use source::{SourceTarget, SourceUrl, SourceUrlError, has_ipv6_zone};
+pub use source_directory::{SourceDirectory, SourceDirectoryError};
 pub use source_prefix::{SourcePrefix, SourcePrefixError};

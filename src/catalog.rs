@@ -2,65 +2,22 @@
 //!
 //! It does not know how bytes are fetched or served.
 
+mod asset;
+mod bound;
+mod collection;
 mod media_type;
 mod release;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
+pub use asset::{Asset, BlockListSource};
+pub use bound::BoundAssets;
+pub use collection::{ChangePolicy, Collection, DigestSource, MissingDigest, NameFilter, name_glob};
 pub use media_type::content_type;
 pub use release::Release;
 
 use crate::asset::{AssetName, Digest, SourceUrl};
-
-/// An asset: a name, the digest of its bytes, and where to fetch them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asset {
-    /// The name under which it is served.
-    pub name: AssetName,
-    /// The SHA-256 of its bytes.
-    pub digest: Digest,
-    /// Where to fetch it, in the order of preference; never empty.
-    pub sources: Vec<SourceUrl>,
-    /// Its size in bytes, if configured. A source with another size is an error.
-    pub size: Option<u64>,
-    /// Its media type (RFC 9110 8.3).
-    pub content_type: Box<str>,
-    /// Whether it is protected against eviction.
-    pub pin: bool,
-    /// Its block list. `None` if it has none.
-    pub blocks: Option<BlockListSource>,
-    /// When the configuration file that declares it was written. Served as `Last-Modified`: it is known without a request
-    /// to an origin, and is the same on all nodes that share the catalog.
-    pub last_modified: SystemTime,
-}
-
-impl Asset {
-    /// An asset with defaults: the media type of its suffix, and modified at the Unix epoch.
-    pub fn new(name: AssetName, digest: Digest, sources: Vec<SourceUrl>) -> Self {
-        let content_type = content_type(name.as_str()).into();
-        Self {
-            name,
-            digest,
-            sources,
-            size: None,
-            content_type,
-            pin: false,
-            blocks: None,
-            last_modified: SystemTime::UNIX_EPOCH,
-        }
-    }
-}
-
-/// Where a block list is, and the digest that it must have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlockListSource {
-    /// Where to fetch the list.
-    pub source: SourceUrl,
-    /// The digest of the list itself.
-    pub digest: Digest,
-}
 
 /// Why a set of assets is not a valid catalog.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +27,7 @@ pub enum CatalogError {
     Duplicate(AssetName),
 }
 
-/// All assets, by name and by digest. Immutable; a reload creates a new one.
+/// All assets, by name and by digest. A reload creates a new one; only assets of collections are added in between.
 ///
 /// ```
 /// use bootdepot::asset::{AssetName, Digest};
@@ -87,6 +44,8 @@ pub enum CatalogError {
 pub struct Catalog {
     by_name: HashMap<AssetName, Arc<Asset>>,
     by_digest: HashMap<Digest, Vec<Arc<Asset>>>,
+    collections: Vec<Arc<Collection>>,
+    bound: Arc<BoundAssets>,
 }
 
 impl Catalog {
@@ -104,28 +63,64 @@ impl Catalog {
         if errors.is_empty() { Ok(catalog) } else { Err(errors) }
     }
 
+    /// The same with these collections.
+    #[must_use]
+    pub fn with_collections(mut self, collections: Vec<Collection>) -> Self {
+        self.collections = collections.into_iter().map(Arc::new).collect();
+        // If two cover a name, the more specific one counts.
+        self.collections.sort_by_key(|collection| std::cmp::Reverse(collection.prefix.len()));
+        self
+    }
+
+    /// The same with these assets of its collections.
+    #[must_use]
+    pub fn with_bound(self, bound: Arc<BoundAssets>) -> Self {
+        Self { bound, ..self }
+    }
+
+    /// Its collections, those with the longest prefix first.
+    pub fn collections(&self) -> &[Arc<Collection>] {
+        &self.collections
+    }
+
+    /// The collection that this name belongs to, and its source there.
+    pub fn member(&self, name: &AssetName) -> Option<(Arc<Collection>, SourceUrl)> {
+        let source = |collection: &Arc<Collection>| Some((Arc::clone(collection), collection.source_of(name)?));
+        self.collections.iter().find_map(source)
+    }
+
     /// The asset with this name.
-    pub fn by_name(&self, name: &str) -> Option<&Arc<Asset>> {
+    pub fn by_name(&self, name: &str) -> Option<Arc<Asset>> {
+        self.declared(name).cloned().or_else(|| self.bound.by_name(name))
+    }
+
+    /// The asset with this name, if it has an entry of its own.
+    pub fn declared(&self, name: &str) -> Option<&Arc<Asset>> {
         self.by_name.get(name)
     }
 
     /// The assets with this digest, in the order of the configuration.
-    pub fn by_digest(&self, digest: &Digest) -> &[Arc<Asset>] {
-        self.by_digest.get(digest).map_or(&[], Vec::as_slice)
+    pub fn by_digest(&self, digest: &Digest) -> Vec<Arc<Asset>> {
+        let mut assets = self.by_digest.get(digest).cloned().unwrap_or_default();
+        assets.extend(
+            self.bound.by_digest(digest).into_iter().filter(|asset| self.declared(asset.name.as_str()).is_none()),
+        );
+        assets
     }
 
     /// All assets, in no order.
-    pub fn assets(&self) -> impl Iterator<Item = &Arc<Asset>> {
-        self.by_name.values()
+    pub fn assets(&self) -> impl Iterator<Item = Arc<Asset>> {
+        let bound = self.bound.all().into_iter().filter(|asset| self.declared(asset.name.as_str()).is_none());
+        self.by_name.values().cloned().chain(bound)
     }
 
     /// The number of assets.
     pub fn len(&self) -> usize {
-        self.by_name.len()
+        self.by_name.len() + self.bound.len()
     }
 
     /// Whether it has no assets.
     pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+        self.len() == 0
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+pub mod accept;
 pub mod activate;
 mod backend;
 mod batch;
@@ -80,6 +81,7 @@ enum Command {
     Pin(pin::PinCommand),
     Unpin(unpin::UnpinCommand),
     Evict(evict::EvictCommand),
+    Accept(accept::AcceptCommand),
     // The buckets.
     Publish(publish::PublishCommand),
     Mirror(mirror::MirrorCommand),
@@ -125,6 +127,7 @@ impl Cli {
             Command::Pin(command) => block_on(command.run()),
             Command::Unpin(command) => block_on(command.run()),
             Command::Evict(command) => block_on(command.run()),
+            Command::Accept(command) => block_on(command.run()),
             Command::Publish(command) => block_on(command.run()),
             Command::Releases(command) => block_on(command.run()),
             Command::Activate(command) => block_on(command.run()),

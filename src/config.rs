@@ -7,6 +7,7 @@
 mod access;
 mod bucket_format;
 mod check;
+mod collection_format;
 mod draft;
 mod error;
 mod explain;

@@ -17,6 +17,7 @@ mod server;
 mod service;
 mod settings;
 mod stall;
+mod sums;
 
 pub use error::HttpError;
 pub use server::HttpServer;

@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one subject. Imports go one way: each room is used only by the rooms to its right.
 //!
-//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, units} ← {durable_file, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← depot ← boot ← {tftp, http, dhcp, jobs, supply} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, units} ← {durable_file, proof, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← collection ← depot ← boot ← {tftp, http, dhcp, jobs, supply} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | contents |
 //! |---|---|
@@ -21,6 +21,7 @@
 //! | `span` | OpenTelemetry spans; does nothing without the feature `otel` |
 //! | [`task`] | tasks and blocking threads, and the one policy for panics in them |
 //! | `units` | amounts with their units, as people read them |
+//! | [`proof`] | proofs that bytes are those that were published: files of digests, OpenPGP and minisign signatures |
 //! | `trust` | certificates that clients of remote services trust, and plain words for TLS failures |
 //! | [`watched_file`] | files that are reloaded when they change |
 //! | [`sockets`] | listening sockets inherited from a service manager |
@@ -29,6 +30,7 @@
 //! | [`catalog`] | asset names, their digests, their sources, and releases |
 //! | [`origin`] | one ranged read of one URL: S3, HTTP or a file, and one request to a bucket; errors by meaning |
 //! | [`cache`] | verified blobs on one disk: admit, open, evict, scrub, recover |
+//! | [`collection`] | the digests of objects that no catalog names, and the record that binds them to names |
 //! | [`depot`] | the service behind the front ends: opens an asset and streams its bytes; runs fills |
 //! | [`boot`] | hosts, profiles, boot scripts and releases; the ledger of what each machine fetched |
 //! | [`tftp`] | the TFTP server: packets, sans-IO transfers, batched sockets |
@@ -61,9 +63,10 @@
 //! | When is a cached blob trusted, and when is it hashed again? | `cache/identity.rs`, `cache/store.rs` (`get` and `confirm`), then `depot/verify_stored.rs` |
 //! | Which bytes of a running fill may be sent, and which parts come first? | `depot/progress.rs`; around the cache, `depot/bypass.rs` |
 //! | How is a bucket set up, and which objects are deleted from it? | `supply/bucket/init.rs` and `supply/bucket/setting.rs`; `supply/bucket/prune.rs` |
+//! | How does an object of a collection become an asset? | `depot/resolve.rs`, then `collection/finder.rs` and `collection/bindings.rs` |
 //! | Which host is this machine? | `boot/roster.rs` and `boot/roster/key.rs` |
 //! | How is an object uploaded, and when does it become visible? | `supply/upload.rs`, then `supply/multipart.rs` and `supply/store.rs` |
-//! | When does a mirrored file become visible, and what proves it? | `supply/mirror/engine.rs`, then `supply/mirror/transfer.rs` and `supply/proof` |
+//! | When does a mirrored file become visible, and what proves it? | `supply/mirror/engine.rs`, then `supply/mirror/transfer.rs` and `proof` |
 //! | How is a machine's script made? | `boot/facade.rs`, then `boot/script.rs`, `boot/template.rs` and `boot/escape` |
 //! | When does a release go live? | `boot/releases/handle.rs` and `boot/releases/channels.rs` |
 //! | How is the shared catalog polled, and how does a reload replace the configuration? | `app/catalog.rs` and `app/reload/task.rs` |
@@ -102,6 +105,7 @@ pub mod boot;
 pub mod cache;
 pub mod catalog;
 pub mod cli;
+pub mod collection;
 pub mod config;
 pub mod depot;
 pub mod dhcp;
@@ -112,6 +116,7 @@ mod fault_points;
 pub mod http;
 pub mod jobs;
 pub mod origin;
+pub mod proof;
 pub mod rate_limit;
 pub mod secret;
 pub mod sockets;

@@ -3,7 +3,7 @@
 //! [`Store`] sends requests to one bucket and retries them. [`Upload`] takes the bytes of one object as a stream, hashes them
 //! in one pass, and sends them in parts; the object exists only after [`Upload::finish`]. [`Publisher`] publishes files with
 //! their sidecars, and [`CatalogTarget`] takes their entries last. [`mirror`] copies what upstreams publish: [`recipes`] read their
-//! documents, and [`proof`] decides which bytes may become visible. Errors are classified by the store's code ([`StoreError`]). The
+//! documents, and [`proof`](crate::proof) decides which bytes may become visible. Errors are classified by the store's code ([`StoreError`]). The
 //! room knows no cache and no listener.
 
 pub mod bucket;
@@ -27,7 +27,6 @@ mod object;
 mod part;
 mod part_plan;
 mod probe;
-pub mod proof;
 mod publish_error;
 mod publisher;
 pub mod recipes;

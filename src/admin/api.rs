@@ -63,7 +63,7 @@ impl utoipa::Modify for Schemes {
 pub(super) const PREFIX: &str = "/api/v1";
 
 /// The actions on an asset: the last segment of a path.
-const ACTIONS: [&str; 5] = ["preload", "verify", "pin", "unpin", "evict"];
+const ACTIONS: [&str; 6] = ["preload", "verify", "pin", "unpin", "evict", "accept"];
 
 /// Returns all routes of the API, with their documentation.
 pub(super) fn routes() -> OpenApiRouter<AdminState> {
@@ -77,6 +77,7 @@ pub(super) fn routes() -> OpenApiRouter<AdminState> {
         .routes(routes!(assets::pin))
         .routes(routes!(assets::unpin))
         .routes(routes!(assets::evict))
+        .routes(routes!(assets::accept))
         .routes(routes!(jobs::preload))
         .routes(routes!(jobs::scrub))
         .routes(routes!(jobs::check))

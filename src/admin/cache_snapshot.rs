@@ -90,8 +90,7 @@ impl CacheSnapshot {
 /// All assets whose names begin with `prefix`, sorted by name.
 pub(super) fn sorted(depot: &Depot, prefix: &str) -> Vec<Arc<Asset>> {
     let catalog = depot.catalog();
-    let mut assets: Vec<_> =
-        catalog.assets().filter(|asset| asset.name.as_str().starts_with(prefix)).cloned().collect();
+    let mut assets: Vec<_> = catalog.assets().filter(|asset| asset.name.as_str().starts_with(prefix)).collect();
     assets.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     assets
 }

@@ -88,7 +88,7 @@ async fn look(
 ) {
     let on = Arc::clone(config);
     progress.add_row(blocking(move || files::settings(&on, in_force.as_deref())).await);
-    let mut assets: Vec<_> = config.catalog.assets().cloned().collect();
+    let mut assets: Vec<_> = config.catalog.assets().collect();
     assets.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
     if !task.names.is_empty() {
         match select_assets(&config.catalog, &task.names) {

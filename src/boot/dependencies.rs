@@ -112,9 +112,9 @@ impl Boot {
         let (recorded, releases) = (Arc::clone(&named), self.releases().clone());
         let references = Arc::clone(&roster.references);
         let resolve = move |reference: &str| -> Result<AssetName, NotLive> {
-            let asset = releases.resolve_planned(reference).map_err(|error| references.explain(reference, error))?;
-            recorded.lock().insert(asset.name.clone());
-            Ok(asset.name.clone())
+            let name = releases.resolve_planned(reference).map_err(|error| references.explain(reference, error))?;
+            recorded.lock().insert(name.clone());
+            Ok(name)
         };
         (Arc::new(resolve), named)
     }

@@ -162,10 +162,7 @@ impl Boot {
     /// Resolves references to live assets.
     fn live_assets(&self, roster: &Roster) -> Resolve {
         let (releases, references) = (self.shared.releases.clone(), Arc::clone(&roster.references));
-        Arc::new(move |reference| {
-            let found = releases.resolve(reference).map(|asset| asset.name.clone());
-            found.map_err(|error| references.explain(reference, error))
-        })
+        Arc::new(move |reference| releases.resolve(reference).map_err(|error| references.explain(reference, error)))
     }
 
     /// Renders the file `file` of the host `host` for a client; `token` is the one in the URL.

@@ -1,16 +1,18 @@
 //! The references that the configuration makes valid, whichever release is live: for the check at load, and for previews.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::closest::closest;
 use super::not_live::{NotLive, ReferenceError};
 use crate::asset::AssetName;
-use crate::catalog::{Catalog, Release};
+use crate::catalog::{Catalog, Collection, Release};
 
 /// All assets and channels that references can name.
 #[derive(Debug, Default)]
 pub(super) struct References {
     assets: HashSet<AssetName>,
+    collections: Vec<Arc<Collection>>,
     channels: HashMap<String, Vec<Release>>,
 }
 
@@ -24,12 +26,13 @@ impl References {
                 channels.entry(channel.clone()).or_default().push(release.clone());
             }
         }
-        Self { assets: catalog.assets().map(|asset| asset.name.clone()).collect(), channels }
+        let assets = catalog.assets().map(|asset| asset.name.clone()).collect();
+        Self { assets, collections: catalog.collections().to_vec(), channels }
     }
 
     /// Checks that `reference` names an asset whichever release is live. In a channel without a release, it may name any.
     pub(super) fn check(&self, reference: &str) -> Result<(), ReferenceError> {
-        if self.assets.contains(reference) {
+        if self.assets.contains(reference) || self.member(reference).is_some() {
             return Ok(());
         }
         let Some((channel, short, releases)) = self.channel(reference) else {
@@ -51,7 +54,7 @@ impl References {
     /// release, its last release counts. Fails wherever [`Self::check`] fails.
     pub(super) fn preview(&self, reference: &str) -> Result<AssetName, NotLive> {
         self.check(reference)?;
-        let by_name = self.assets.get(reference).cloned();
+        let by_name = self.assets.get(reference).cloned().or_else(|| self.member(reference));
         let by_channel = || {
             let (_, short, releases) = self.channel(reference)?;
             releases.iter().find(|release| release.active).or(releases.last())?.by_short_name(short).cloned()
@@ -76,6 +79,12 @@ impl References {
             (NotLive::Unknown(_), Some((channel, _, []))) => NotLive::NoRelease(channel.to_owned()),
             _ => error,
         }
+    }
+
+    /// The name as an asset of a collection. Whether the object exists is known only to its source.
+    fn member(&self, reference: &str) -> Option<AssetName> {
+        let name = AssetName::parse(reference).ok()?;
+        self.collections.iter().any(|collection| collection.source_of(&name).is_some()).then_some(name)
     }
 
     fn channel<'r>(&'r self, reference: &'r str) -> Option<(&'r str, &'r str, &'r [Release])> {

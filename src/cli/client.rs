@@ -100,6 +100,11 @@ impl ApiClient {
         Ok(evicted.freed)
     }
 
+    /// Accepts the bytes that an asset of a collection has now.
+    pub(super) async fn accept(&self, name: &str) -> Result<AssetView, ClientError> {
+        self.post(&["assets", name, "accept"]).await
+    }
+
     /// Starts a job that hashes an asset's bytes again.
     pub(super) async fn verify(&self, name: &str) -> Result<JobView, ClientError> {
         self.post(&["assets", name, "verify"]).await

@@ -198,7 +198,7 @@ fn minimum(schema: &Json, keyword: &str) -> bool {
 /// Name of a list element: an asset's name, an origin's `match`.
 pub(super) fn name_of(element: &Value) -> Option<String> {
     let table = element.as_dict()?;
-    let name = table.get("name").or_else(|| table.get("match"))?;
+    let name = table.get("name").or_else(|| table.get("match")).or_else(|| table.get("prefix"))?;
     name.as_str().map(SourcePrefix::shown)
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(super) use super::bucket_format::{BucketName, DaysOrOff, Folder};
+use super::collection_format::{NamePrefix, SourceFolder};
 use super::mirror_format::{CatalogTarget, Sha512, StorePrefix, Upstream};
 use super::size::Size;
 use super::span::Span;
@@ -69,6 +70,8 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<MediaType>(),
     FormatInfo::of::<MacAddress>(),
     FormatInfo::of::<SmbiosUuid>(),
+    FormatInfo::of::<NamePrefix>(),
+    FormatInfo::of::<SourceFolder>(),
     FormatInfo::of::<Upstream>(),
     FormatInfo::of::<StorePrefix>(),
     FormatInfo::of::<CatalogTarget>(),

@@ -3,8 +3,8 @@
 use super::format::Source;
 use super::written::Format;
 use crate::asset::{SourceTarget, SourceUrl};
+use crate::proof::Sha512Digest;
 use crate::supply::mirror::{Destination, UpstreamUrl};
-use crate::supply::proof::Sha512Digest;
 
 /// Where an upstream says what it publishes.
 pub(super) enum Upstream {}

@@ -3,6 +3,7 @@
 //! `config explain` and the schema print these doc comments, so they address the operator.
 
 mod bucket;
+mod collection;
 mod dhcp;
 mod mirror;
 mod origin;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::bucket::{Bucket, Encryption as BucketEncryption, Purpose};
+pub(super) use self::collection::{Collection, DigestFrom, OnChange, OnMissingDigest};
 pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
 pub(super) use self::mirror::{Mirror, MirrorFile};
 pub(super) use self::origin::{Addressing, Credentials, Origin};
@@ -74,6 +76,8 @@ pub(super) struct Settings {
     pub(super) bucket: Vec<Bucket>,
     /// One asset: a name, the digest that its bytes must have, and where to fetch them.
     pub(super) asset: Vec<Asset>,
+    /// A directory of a source whose objects are assets without `[[asset]]` tables.
+    pub(super) collection: Vec<Collection>,
     /// Assets that go live, are kept and are removed together: a kernel, its initramfs and its root file system.
     pub(super) release: Vec<Release>,
     /// An upstream whose releases `bootdepot mirror` copies into a bucket.
@@ -107,6 +111,7 @@ impl Default for Settings {
             origin: Vec::new(),
             bucket: Vec::new(),
             asset: Vec::new(),
+            collection: Vec::new(),
             release: Vec::new(),
             mirror: Vec::new(),
             profile: Vec::new(),

@@ -1,6 +1,7 @@
 //! Converts the configuration as written into the settings of the rooms.
 
 mod bucket;
+mod collection;
 mod dhcp;
 mod mirror;
 mod roster;
@@ -58,6 +59,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
     let catalog = Catalog::new(assets).map_err(|taken| {
         at_root(&layers, taken.into_iter().map(|error| Problem::Internal(error.to_string())).collect())
     })?;
+    let catalog = catalog.with_collections(raw.collection.into_iter().filter_map(collection::collection).collect());
     let mut releases: Vec<_> = raw.release.into_iter().map(release).collect();
     releases.retain(|it| !partial || it.assets.iter().all(|name| catalog.by_name(name.as_str()).is_some()));
     let excused = |wrong: &[ConfigError]| partial && wrong.iter().all(|it| matches!(it.problem, Problem::Roster(_)));

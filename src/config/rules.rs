@@ -1,6 +1,7 @@
 //! Rules between values, which the schema cannot express. Each rule is checked even if other values are invalid.
 
 mod bucket;
+mod collection;
 mod dhcp;
 mod element;
 mod mirror;
@@ -38,6 +39,7 @@ pub(super) fn check(layers: &Layers) -> Vec<ConfigError> {
     errors.extend(origins.iter().flat_map(headers));
     errors.extend(tftp_files(layers, &assets));
     errors.extend(release::check(&elements(layers, "release"), &names(&assets)));
+    errors.extend(collection::check(&elements(layers, "collection")));
     errors.extend(mirror::check(&elements(layers, "mirror")));
     errors.extend(window(layers));
     errors.extend(dhcp::check(layers, &assets));

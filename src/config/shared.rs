@@ -90,6 +90,7 @@ impl CatalogText {
             let key = KeyPath::of([name.as_str()]);
             let why = match name.as_str() {
                 "origin" => "an origin says which secrets are sent where",
+                "collection" => "only a node itself says which directories it trusts",
                 "mirror" => "a mirror decides what is written into a bucket",
                 "include" | "catalog_url" | "catalog_poll" | "catalog_secrets" | "catalog_files" => {
                     "only a node itself says where its settings are"

@@ -7,7 +7,7 @@ use crate::task::TaskPanicked;
 
 /// Why an asset's bytes are not available. The `Display` text is for operators and logs; [`ReadError::public`] is the
 /// text for clients.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// Every source reports that there is no such object. HTTP 404, TFTP ERROR 1.
     #[error("no source has it: {0}")]

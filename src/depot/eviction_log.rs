@@ -13,7 +13,8 @@ pub(super) fn log(catalog: &Catalog, digest: &Digest, bytes: u64) {
 
 /// The names of the assets with this digest. `None` if the catalog does not have it any more.
 fn names(catalog: &Catalog, digest: &Digest) -> Option<String> {
-    let names: Vec<_> = catalog.by_digest(digest).iter().map(|asset| asset.name.as_str()).collect();
+    let assets = catalog.by_digest(digest);
+    let names: Vec<_> = assets.iter().map(|asset| asset.name.as_str()).collect();
     (!names.is_empty()).then(|| names.join(", "))
 }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bypasses::Bypasses;
+use super::collections::{BINDINGS_FILE, Collections};
 use super::eviction_log;
 use super::fill::Fill;
 use super::fill_history::FillHistory;
@@ -65,6 +66,7 @@ pub(super) struct Shared {
     configured_pins: Mutex<Vec<Retention>>,
     /// Assets that operators pin.
     pub(super) pins: Pins,
+    pub(super) collections: Collections,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -72,7 +74,8 @@ pub(super) struct Shared {
 impl Depot {
     /// Creates a depot and loads the operators' pins from the cache directory. Blocks while it reads them.
     pub fn new(catalog: Catalog, origins: Origins, cache: Cache, settings: FillSettings) -> Self {
-        let snapshot = Snapshot::new(catalog, origins, settings);
+        let collections = Collections::open(cache.dir().join(BINDINGS_FILE));
+        let snapshot = Snapshot::new(collections.attach(catalog), origins, settings);
         let retentions = Arc::new(Retentions::new(cache.clone()));
         let pins = Pins::new(cache.dir().join(PINS_FILE), Arc::clone(&retentions));
         let weight = |_: &Digest, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -92,6 +95,7 @@ impl Depot {
             retentions,
             configured_pins: Mutex::default(),
             pins,
+            collections,
             tasks,
             stop,
         };
@@ -137,6 +141,7 @@ impl Depot {
     /// Memory only: the caller must call [`Depot::save_pins`] afterwards, where it may block.
     pub fn reconfigure(&self, config: DepotConfig) {
         let _reconfiguring = self.shared.reconfiguring.lock();
+        let config = DepotConfig { catalog: self.shared.collections.attach(config.catalog), ..config };
         self.shared.snapshot.store(Arc::new(self.snapshot().next(config)));
         self.apply_pins();
     }
@@ -159,13 +164,13 @@ impl Depot {
 
     /// The asset with this name, from the catalog or from a [`Retention`]. Memory only.
     pub fn find(&self, name: &str) -> Option<Arc<Asset>> {
-        let found = self.shared.snapshot.load().catalog.by_name(name).cloned();
+        let found = self.shared.snapshot.load().catalog.by_name(name);
         found.or_else(|| self.shared.retentions.by_name(name))
     }
 
     /// An asset with this digest, from the catalog or from a [`Retention`]. Memory only.
     pub fn find_digest(&self, digest: &Digest) -> Option<Arc<Asset>> {
-        let found = self.shared.snapshot.load().catalog.by_digest(digest).first().cloned();
+        let found = self.shared.snapshot.load().catalog.by_digest(digest).into_iter().next();
         found.or_else(|| self.shared.retentions.by_digest(digest))
     }
 
@@ -199,7 +204,7 @@ impl Depot {
         let catalog = self.catalog();
         metrics::gauge!("bootdepot_catalog_assets").set(u32::try_from(catalog.len()).unwrap_or(u32::MAX));
         let pinned = catalog.assets().filter(|asset| asset.pin);
-        let retained = pinned.map(|asset| self.retain(asset, RetentionReason::Configuration)).collect();
+        let retained = pinned.map(|asset| self.retain(&asset, RetentionReason::Configuration)).collect();
         let previous = std::mem::replace(&mut *self.shared.configured_pins.lock(), retained);
         // Dropped without the lock.
         drop(previous);
@@ -219,7 +224,14 @@ impl Depot {
 
     /// Warnings for operators although the depot is ready, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        self.shared.cache.shortage().into_iter().collect()
+        let changed = self.changes().into_iter().map(|(name, change)| {
+            let now = change.found.map_or_else(String::new, |digest| format!(", now {digest}"));
+            format!(
+                "{name} has other bytes at its source (SHA-256 {}{now}); the known ones are served until `bootdepot accept {name}`",
+                change.known
+            )
+        });
+        self.shared.cache.shortage().into_iter().chain(changed).collect()
     }
 
     /// Stops all fills; their partial blobs stay for a later resume. Readers of active fills end with an error.

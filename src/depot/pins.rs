@@ -111,7 +111,7 @@ impl Pins {
             // An operator may have repaired the file.
             self.load(catalog);
         }
-        let asset = catalog().by_name(name).cloned().or_else(|| self.retentions.by_name(name));
+        let asset = catalog().by_name(name).or_else(|| self.retentions.by_name(name));
         if asset.is_none() && (pin || !self.state.lock().pinned.contains_key(name)) {
             return Err(PinError::Unknown(name.to_owned()));
         }
@@ -136,7 +136,7 @@ impl Pins {
         let previous = {
             let mut state = self.state.lock();
             // A reload may have replaced the catalog, and updated the pins, while the file was written.
-            let current = target.map(|pin| catalog().by_name(name).map_or(pin, |asset| PinnedDigests::from(&**asset)));
+            let current = target.map(|pin| catalog().by_name(name).map_or(pin, |asset| PinnedDigests::from(&*asset)));
             state.stale |= current != target;
             match current {
                 Some(pin) => state.pinned.insert(name.to_owned(), (pin, self.retain(pin))),
@@ -182,7 +182,7 @@ impl Pins {
         // Under the lock, so that the last of several concurrent calls applies the newest catalog.
         let catalog = catalog();
         for (name, pinned) in &mut state.pinned {
-            match catalog.by_name(name).map(|asset| PinnedDigests::from(&**asset)) {
+            match catalog.by_name(name).map(|asset| PinnedDigests::from(&*asset)) {
                 None => {
                     warn!(asset = name, "pinned asset not in catalog: its last blob stays cached until it is unpinned");
                 }

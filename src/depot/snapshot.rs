@@ -14,6 +14,7 @@ use super::source_failures::SourceFailures;
 use super::source_key::SourceKey;
 use crate::asset::{BlockList, Digest, SourceUrl};
 use crate::catalog::{Asset, Catalog};
+use crate::collection::Finder;
 use crate::origin::Origins;
 
 /// Entries of each cache of origin replies: more than a catalog has assets.
@@ -50,6 +51,10 @@ pub(super) struct Snapshot {
 pub(super) struct SourceCache {
     pub(super) sizes: moka::future::Cache<SourceKey, u64>,
     pub(super) negative: NegativeCache,
+    /// Lookups of objects of collections, by set of origins and source.
+    pub(super) lookups: moka::sync::Cache<(u64, SourceUrl), Result<(), ReadError>>,
+    /// Looks for the digests of objects of collections.
+    pub(super) finder: Finder,
     /// `None` for an asset whose block list could not be read.
     pub(super) block_lists: moka::sync::Cache<SourceKey, Option<Arc<BlockList>>>,
 }
@@ -61,6 +66,8 @@ impl SourceCache {
             // The size of an unverified object is trusted no longer than a missing object is.
             sizes: moka::future::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(ttl).build(),
             negative: NegativeCache::new(ttl),
+            lookups: moka::sync::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(ttl).build(),
+            finder: Finder::new(ttl),
             block_lists: moka::sync::Cache::builder().max_capacity(MAX_BLOCK_LISTS).time_to_live(ttl).build(),
         }
     }
@@ -96,12 +103,19 @@ impl Snapshot {
     /// The sources of the asset's bytes: its own, then those of other assets with the same digest.
     pub(super) fn sources(&self, asset: &Asset) -> Vec<SourceUrl> {
         let mut sources = asset.sources.clone();
-        for source in self.catalog.by_digest(&asset.digest).iter().flat_map(|same| &same.sources) {
-            if !sources.contains(source) {
-                sources.push(source.clone());
+        for same in self.catalog.by_digest(&asset.digest) {
+            for source in &same.sources {
+                if !sources.contains(source) {
+                    sources.push(source.clone());
+                }
             }
         }
         sources
+    }
+
+    /// The key of a lookup of this source.
+    pub(super) fn lookup_key(&self, source: &SourceUrl) -> (u64, SourceUrl) {
+        (self.epoch, source.clone())
     }
 
     /// The key of this digest for these sources, in any order.

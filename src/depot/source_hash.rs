@@ -42,18 +42,29 @@ pub async fn hash_source(
     reading: (u32, bool),
     hashed: impl FnMut(u64),
 ) -> Result<Hashed, OriginError> {
-    hash_at_pace(origins, asset, source, expected, reading, SLOW_LIMIT, hashed).await
+    let bytes = hash_at_pace(origins, asset, source, reading, SLOW_LIMIT, hashed).await?;
+    Ok(Hashed { size: bytes.length(), digest: bytes.verify(expected).map(drop) })
+}
+
+/// Reads the object to learn its digest. Returns its size too. Otherwise like [`hash_source`].
+pub(super) async fn learn_digest(
+    origins: &Origins,
+    asset: &AssetName,
+    source: (&SourceUrl, Option<u64>),
+    retries: u32,
+) -> Result<(u64, Digest), OriginError> {
+    let bytes = hash_at_pace(origins, asset, source, (retries, false), SLOW_LIMIT, |_| {}).await?;
+    Ok((bytes.length(), bytes.digest()))
 }
 
 async fn hash_at_pace(
     origins: &Origins,
     asset: &AssetName,
     (source, size): (&SourceUrl, Option<u64>),
-    expected: &Digest,
     (retries, plain): (u32, bool),
     slow_limit: Duration,
     mut hashed: impl FnMut(u64),
-) -> Result<Hashed, OriginError> {
+) -> Result<Verifier, OriginError> {
     let access = Arc::new(SourceAccess::new(asset, origins, source, size, retries));
     match size {
         None => access.lower_to(Rung::Measured, &SourceError::NoLength),
@@ -95,7 +106,7 @@ async fn hash_at_pace(
             hashed(std::mem::take(&mut waiting) as u64);
         }
         if ended {
-            return Ok(Hashed { size: verifier.length(), digest: verifier.verify(expected).map(drop) });
+            return Ok(verifier);
         }
     }
 }
@@ -141,9 +152,9 @@ mod tests {
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
         let (name, source) = (AssetName::parse("disk.img").unwrap(), origin.url("disk.img"));
         let (size, limit) = (Some(content.len() as u64), Duration::from_millis(300));
-        let digest = Digest::of(&content);
-        let hashing = hash_at_pace(&origins, &name, (&source, size), &digest, (3, false), limit, |_| {});
-        let error = tokio::time::timeout(stretch(Duration::from_mins(1)), hashing).await.unwrap().unwrap_err();
+        let hashing = hash_at_pace(&origins, &name, (&source, size), (3, false), limit, |_| {});
+        let error =
+            tokio::time::timeout(stretch(Duration::from_mins(1)), hashing).await.unwrap().map(drop).unwrap_err();
         assert!(matches!(error, OriginError::TooSlow { .. }), "{error}");
     }
 }

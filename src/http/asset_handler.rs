@@ -20,6 +20,7 @@ use super::multipart::Multipart;
 use super::range::{self, RangeSelection};
 use super::response;
 use super::stall::with_stall_timeout;
+use super::sums::{self, SUMS_FILE};
 use crate::asset::ByteRange;
 use crate::catalog::Asset;
 use crate::depot::{ByteStream, CacheState, Delivery, Depot, Outcome, Protocol, ReadError, Reader, Transfer};
@@ -40,6 +41,36 @@ pub(super) struct AssetHandler<'a> {
 }
 
 impl AssetHandler<'_> {
+    /// Answers a GET or HEAD of the asset of this name, or of `SHA256SUMS` of a directory of assets.
+    pub(super) async fn serve_name(&self, name: &str, request: &Parts, client: &Arc<Client>) -> Response<Body> {
+        let depot = self.depot;
+        if !depot.is_member(name) {
+            return match depot.find(name) {
+                Some(found) => self.serve(&found, request, client).await,
+                None => self.sums(name, client).unwrap_or_else(|| self.missing(name, client)),
+            };
+        }
+        if let Some(sums) = self.sums(name, client) {
+            return sums;
+        }
+        // The source is asked, which shows no progress before its response.
+        match with_stall_timeout(self.stall_timeout, || Some(0), depot.resolve(name)).await {
+            Ok(Some(found)) => self.serve(&found, request, client).await,
+            Ok(None) => self.missing(name, client),
+            Err(error) => fail(depot.unknown_transfer(Protocol::Http, client.peer, name), &error),
+        }
+    }
+
+    /// The digests of the assets of a directory, if `name` is `SHA256SUMS` in it: lines that `sha256sum -c` reads.
+    fn sums(&self, name: &str, client: &Client) -> Option<Response<Body>> {
+        let directory =
+            name.strip_suffix(SUMS_FILE).filter(|directory| directory.is_empty() || directory.ends_with('/'))?;
+        let text = sums::of_directory(&self.depot.catalog(), directory)?;
+        let transfer = self.depot.transfer(Protocol::Http, client.peer, name);
+        transfer.finish(Outcome::Complete, Some("made of the catalog"));
+        Some(response::text(StatusCode::OK, &text))
+    }
+
     /// Answers a GET or HEAD of `asset`. The transfer is logged and counted once, here or when the body is dropped.
     pub(super) async fn serve(&self, asset: &Arc<Asset>, request: &Parts, client: &Arc<Client>) -> Response<Body> {
         let transfer = self.depot.transfer(Protocol::Http, client.peer, asset.name.as_str());

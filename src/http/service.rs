@@ -57,10 +57,7 @@ impl Service {
         let assets = AssetHandler { depot, stall_timeout: self.stall_timeout };
         let scripts = BootHandler { boot: &self.boot, advertise: self.advertise.as_deref() };
         match Route::parse(request.uri.path()) {
-            Route::Asset(name) => match depot.find(&name) {
-                Some(found) => assets.serve(&found, request, client).await,
-                None => assets.missing(&name, client),
-            },
+            Route::Asset(name) => assets.serve_name(&name, request, client).await,
             Route::Blob(digest) => match depot.find_digest(&digest) {
                 Some(found) => assets.serve(&found, request, client).await,
                 None => assets.missing(&format!("sha256:{digest}"), client),

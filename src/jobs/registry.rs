@@ -76,9 +76,18 @@ impl Jobs {
 
     /// Predicts what a preload of `selection` would fetch.
     pub async fn plan(&self, selection: &Selection) -> Result<Plan, SelectionError> {
+        selection.look_up_members(&self.shared.boot).await?;
         let (selection, boot) = (selection.clone(), self.shared.boot.clone());
         let assets = blocking(move || selection.resolve(&boot)).await?;
         Ok(Plan::with_sizes(assets, self.depot()).await)
+    }
+
+    /// Asks the sources of assets of collections that `task` names, so that [`Jobs::start`] knows them.
+    pub async fn prepare(&self, task: &Task) -> Result<(), SelectionError> {
+        match task {
+            Task::Preload { selection, .. } => selection.look_up_members(&self.shared.boot).await,
+            _ => Ok(()),
+        }
     }
 
     /// Starts a job. It runs until it is done or [`Jobs::cancel`] is called. Must be called within the runtime, with a large

@@ -1,6 +1,6 @@
 //! Selections: assets by name, glob, release, profile or host.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use crate::asset::AssetName;
 use crate::boot::{Boot, closest};
 use crate::catalog::{Asset, Catalog};
+use crate::depot::ReadError;
 
 /// Unknown names for which the closest known name is suggested. Each is compared with all known names, and many unknown names
 /// are not typing errors.
@@ -64,6 +65,14 @@ pub enum SelectionError {
     /// All its unknown names.
     #[error("{}", describe(.0))]
     Unknown(Vec<UnknownName>),
+    /// An asset of a collection whose source cannot be asked, or has no such object.
+    #[error("{name}: {source}")]
+    Source {
+        /// The asset.
+        name: String,
+        /// The reason.
+        source: ReadError,
+    },
     /// A host or profile is known, but its assets cannot be resolved now.
     #[error("the assets of {kind} {name:?} cannot be resolved: {reason}")]
     Unresolved {
@@ -118,6 +127,21 @@ impl Selection {
         *self == Self::default()
     }
 
+    /// Asks the sources of named assets of collections, so that [`Selection::resolve`] knows them.
+    pub async fn look_up_members(&self, boot: &Boot) -> Result<(), SelectionError> {
+        let depot = boot.depot();
+        let mut names: Vec<String> = self.assets.clone();
+        names.retain(|name| depot.is_member(name) && !is_glob(name));
+        let of = |found: Option<Result<BTreeSet<AssetName>, _>>| found.and_then(Result::ok).unwrap_or_default();
+        let hosts = self.hosts.iter().map(|host| of(boot.host_dependencies(host)));
+        let parties = self.profiles.iter().map(|profile| of(boot.profile_dependencies(profile))).chain(hosts);
+        names.extend(parties.flatten().map(|name| name.to_string()).filter(|name| depot.is_member(name)));
+        for name in names {
+            depot.resolve(&name).await.map_err(|source| SelectionError::Source { name, source })?;
+        }
+        Ok(())
+    }
+
     /// The selected assets, sorted by name, without duplicates. Fails with all unknown names at once. Memory only.
     pub fn resolve(&self, boot: &Boot) -> Result<Vec<Arc<Asset>>, SelectionError> {
         if self.is_empty() {
@@ -130,7 +154,7 @@ impl Selection {
             found.extend(assets.map(|asset| (asset.name.clone(), asset)));
         };
         if self.all {
-            add(&mut catalog.assets().cloned());
+            add(&mut catalog.assets());
         }
         let mut seen = HashSet::new();
         for name in self.assets.iter().filter(|name| seen.insert(*name)) {
@@ -140,7 +164,7 @@ impl Selection {
             }
         }
         let of_names = |names: &[AssetName]| -> Vec<_> {
-            names.iter().filter_map(|name| catalog.by_name(name.as_str()).cloned()).collect()
+            names.iter().filter_map(|name| catalog.by_name(name.as_str())).collect()
         };
         for name in &self.releases {
             if let Some(names) = boot.releases().assets_of(name) {
@@ -234,14 +258,15 @@ pub fn select_assets(catalog: &Catalog, names: &[String]) -> Result<Vec<Arc<Asse
 /// The assets with this name or matching this glob. If there are none, fails with the closest name if `suggest` is set.
 fn named(catalog: &Catalog, text: &str, suggest: bool) -> Result<Vec<Arc<Asset>>, UnknownName> {
     if let Some(asset) = catalog.by_name(text) {
-        return Ok(vec![Arc::clone(asset)]);
+        return Ok(vec![asset]);
     }
     if !is_glob(text) {
-        let nearest = suggest.then(|| closest(text, catalog.assets().map(|asset| asset.name.as_str()))).flatten();
+        let names: Vec<_> = catalog.assets().map(|asset| asset.name.clone()).collect();
+        let nearest = suggest.then(|| closest(text, names.iter().map(AssetName::as_str))).flatten();
         return Err(UnknownName { kind: SelectedKind::Asset, name: text.to_owned(), nearest });
     }
     let no_match = || UnknownName { kind: SelectedKind::Glob, name: text.to_owned(), nearest: None };
     let glob = matcher(text).map_err(|_| no_match())?;
-    let matching: Vec<_> = catalog.assets().filter(|asset| glob.is_match(asset.name.as_str())).cloned().collect();
+    let matching: Vec<_> = catalog.assets().filter(|asset| glob.is_match(asset.name.as_str())).collect();
     if matching.is_empty() { Err(no_match()) } else { Ok(matching) }
 }

@@ -14,9 +14,9 @@ pub struct Checksum {
 }
 
 impl Checksum {
-    /// Returns the checksum in a reply head: S3's own if it covers the whole object, else the user metadata `sha256`
-    /// that the uploader wrote.
-    pub(super) fn from_head(headers: &HeaderMap) -> Option<Self> {
+    /// Returns the checksums in a reply head: S3's own if it covers the whole object, then the user metadata `sha256` that the
+    /// uploader wrote.
+    pub(super) fn all_from_head(headers: &HeaderMap) -> Vec<Self> {
         let text = |name: &str| headers.get(name)?.to_str().ok();
         let parsed = |header: &'static str, parse: &dyn Fn(&str) -> Option<Digest>| {
             Some(Self { digest: parse(text(header)?.trim())?, header })
@@ -25,10 +25,10 @@ impl Checksum {
         // checksums FULL_OBJECT, or do not label it, so the type alone proves nothing.
         let in_parts = headers.contains_key("x-amz-mp-parts-count")
             || ["etag", "x-amz-checksum-sha256"].into_iter().filter_map(text).any(counts_parts);
-        parsed("x-amz-checksum-sha256", &Digest::from_base64)
+        let own = parsed("x-amz-checksum-sha256", &Digest::from_base64)
             .filter(|_| !in_parts)
-            .filter(|_| text("x-amz-checksum-type").is_none_or(|kind| kind.eq_ignore_ascii_case("FULL_OBJECT")))
-            .or_else(|| parsed("x-amz-meta-sha256", &|text| text.parse().ok()))
+            .filter(|_| text("x-amz-checksum-type").is_none_or(|kind| kind.eq_ignore_ascii_case("FULL_OBJECT")));
+        own.into_iter().chain(parsed("x-amz-meta-sha256", &|text| text.parse().ok())).collect()
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
         let parse = |fields: &[(&'static str, &str)]| {
             let fields =
                 fields.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-            Checksum::from_head(&fields).map(|checksum| (checksum.digest, checksum.header))
+            Checksum::all_from_head(&fields).first().map(|checksum| (checksum.digest, checksum.header))
         };
         let (checksum, meta) = ("x-amz-checksum-sha256", "x-amz-meta-sha256");
         assert_eq!(parse(&[(checksum, &base64)]), Some((digest, checksum)));
@@ -77,5 +77,13 @@ mod tests {
         for invalid in ["", "abc", &base64[1..]] {
             assert_eq!(parse(&[(checksum, invalid), (meta, invalid)]), None, "{invalid:?}");
         }
+    }
+    #[test]
+    fn both_checksums_are_declared() {
+        let (own, meta) = (Digest::of(b"own"), Digest::of(b"meta"));
+        let fields = [("x-amz-meta-sha256", meta.to_string()), ("x-amz-checksum-sha256", own.to_base64())];
+        let fields = fields.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        let found: Vec<_> = Checksum::all_from_head(&fields.into_iter().collect()).iter().map(|it| it.digest).collect();
+        assert_eq!(found, [own, meta]);
     }
 }

@@ -105,7 +105,7 @@ impl Exchange<'_> {
             validator: head.validator,
             last_modified: head.last_modified,
             ignored_range: head.ignored_range,
-            checksum: Checksum::from_head(response.headers()),
+            checksums: Checksum::all_from_head(response.headers()),
             body: Body::from_response(response, source_url, length, self.outbound.stall, self.outbound.label),
         }))
     }

@@ -76,7 +76,7 @@ async fn open(request: &Request<'_>, path: &Path, label: &str, stall: Duration) 
         validator: Some(validator),
         last_modified: metadata.modified().ok(),
         ignored_range: false,
-        checksum: None,
+        checksums: Vec::new(),
         body: Body::from_file(reader, source_url, range.len(), stall, label),
     })
 }

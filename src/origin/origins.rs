@@ -126,8 +126,8 @@ impl Origins {
                 reason: "it does not say how long the object is".to_owned(),
                 source: None,
             })?;
-            let Reply { validator, last_modified, checksum, .. } = reply;
-            Ok(Stat { size, validator, last_modified, checksum })
+            let Reply { validator, last_modified, checksums, .. } = reply;
+            Ok(Stat { size, validator, last_modified, checksums })
         });
         let storage = server.storage().cloned();
         let (clock_offset, certificate_expiry) = server.into_parts();

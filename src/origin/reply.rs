@@ -21,8 +21,8 @@ pub struct Reply {
     pub last_modified: Option<SystemTime>,
     /// The source sent the whole object although a range was requested. It can only be read as one stream.
     pub ignored_range: bool,
-    /// The digest that the source declares. A claim: this read has not verified it.
-    pub checksum: Option<Checksum>,
+    /// The digests that the source declares, the store's own first. A claim: this read has not verified them.
+    pub checksums: Vec<Checksum>,
     /// The bytes.
     pub body: Body,
 }

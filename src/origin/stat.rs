@@ -18,8 +18,8 @@ pub struct Stat {
     pub validator: Option<Validator>,
     /// When it was last modified.
     pub last_modified: Option<SystemTime>,
-    /// The digest that the source declares.
-    pub checksum: Option<Checksum>,
+    /// The digests that the source declares, the store's own first.
+    pub checksums: Vec<Checksum>,
 }
 
 /// The result of `Origins::stat`. The server's properties are known even if the object cannot be read.

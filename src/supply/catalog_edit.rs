@@ -42,7 +42,7 @@ pub enum EditError {
     },
 }
 
-/// What a catalog says of an asset, as far as it is complete.
+/// An asset of a catalog, as far as its entry is complete.
 #[derive(Debug, Clone)]
 pub(super) struct ListedAsset {
     pub(super) name: String,
@@ -52,7 +52,7 @@ pub(super) struct ListedAsset {
     pub(super) blocks: Option<(String, Digest)>,
 }
 
-/// What a catalog says of a release.
+/// A release of a catalog.
 #[derive(Debug, Clone)]
 pub(super) struct ListedRelease {
     pub(super) name: String,
@@ -66,7 +66,7 @@ impl CatalogChange {
     }
 
     /// The text of a catalog after the change. An asset keeps the keys that the change does not name, and its other sources if
-    /// its digest is the same. What is equal stays as it is written.
+    /// its digest is the same. An equal value stays as it is written.
     pub fn apply(&self, text: &str) -> Result<String, EditError> {
         let mut document = parse(text)?;
         // Comments of a catalog without tables would end up behind the new ones.
@@ -134,7 +134,7 @@ impl CatalogChange {
     }
 }
 
-/// The assets and releases of a catalog. What is not complete is left to the validation of the settings.
+/// The assets and releases of a catalog. An incomplete entry is left to the validation of the settings.
 pub(super) fn read_catalog(text: &str) -> Result<(Vec<ListedAsset>, Vec<ListedRelease>), EditError> {
     let mut document = parse(text)?;
     let assets = tables(&mut document, "asset")?.iter().filter_map(listed_asset).collect();
@@ -161,11 +161,11 @@ fn parse(text: &str) -> Result<DocumentMut, EditError> {
 
 /// The tables `[[list]]` of a document.
 fn tables<'d>(document: &'d mut DocumentMut, list: &'static str) -> Result<&'d mut ArrayOfTables, EditError> {
-    let item = document.entry(list).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     // An empty list in another form holds nothing that could be lost.
-    if item.as_array().is_some_and(Array::is_empty) {
-        *item = Item::ArrayOfTables(ArrayOfTables::new());
+    if document.get(list).and_then(Item::as_array).is_some_and(Array::is_empty) {
+        document.remove(list);
     }
+    let item = document.entry(list).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     item.as_array_of_tables_mut().ok_or(EditError::Form(list))
 }
 

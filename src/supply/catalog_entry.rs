@@ -1,4 +1,4 @@
-//! What a catalog says of an asset that was put into a bucket.
+//! The entry of a catalog for an asset that was put into a bucket.
 
 use crate::asset::{AssetName, Digest};
 

@@ -2,7 +2,7 @@
 //!
 //! [`Mirror::plan`] asks the upstream what it offers (`resolve`) and compares that with the store and the catalogs.
 //! [`Mirror::run`] streams each new file from the upstream into an upload (`transfer`), which becomes visible only when every
-//! proof holds (`trust`, [`proof`](super::proof)).
+//! proof holds (`trust`, [`proof`](crate::proof)).
 
 mod archive;
 mod documents;

@@ -15,12 +15,10 @@ pub mod sums;
 pub mod treeinfo;
 pub mod ubuntu;
 
-mod document;
 mod release;
 mod url_path;
 mod version;
 
-pub use document::{Document, DocumentError};
 pub use release::{Release, UpstreamFile};
-pub use url_path::{file_path, join, last_segment, parent};
+pub use url_path::{join, last_segment, parent};
 pub use version::{Version, version_in};

@@ -54,6 +54,7 @@ fn describe() {
     describe_counter!("bootdepot_sent_bytes_total", Unit::Bytes, "Payload sent to clients");
     describe_gauge!("bootdepot_transfers_active", "Transfers to clients in progress");
     describe_histogram!("bootdepot_transfer_seconds", Unit::Seconds, "Duration of transfers");
+    describe_counter!("bootdepot_collection_changes_total", "Changed objects of collections, by outcome");
     describe_counter!("bootdepot_fills_total", "Fills that have ended, by outcome");
     describe_gauge!("bootdepot_fills_active", "Fills in progress or queued");
     describe_histogram!("bootdepot_fill_seconds", Unit::Seconds, "Duration of fills");
@@ -106,6 +107,9 @@ fn register_zeros() {
     }
     for &requests in Rung::VARIANTS.iter().filter(|&&requests| requests != <&str>::from(Rung::Conditional)) {
         counter!("bootdepot_source_fallbacks_total", "requests" => requests).absolute(0);
+    }
+    for outcome in ["held", "taken"] {
+        counter!("bootdepot_collection_changes_total", "outcome" => outcome).absolute(0);
     }
     for action in ["asked-again", "raced"] {
         counter!("bootdepot_slow_parts_total", "action" => action).absolute(0);

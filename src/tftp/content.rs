@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::asset::AssetName;
 use crate::boot::{Boot, Mac, Machine, RequestContext};
 use crate::catalog::Asset;
 
@@ -9,6 +10,8 @@ use crate::catalog::Asset;
 pub(super) enum Content {
     /// An asset.
     Asset(Arc<Asset>),
+    /// A name that can only be an asset of a collection, whose source is asked.
+    Member(AssetName),
     /// A script, generated for this request.
     Script(Script, RequestContext),
 }
@@ -18,6 +21,7 @@ impl Content {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Asset(asset) => asset.name.as_str(),
+            Self::Member(name) => name.as_str(),
             Self::Script(script, _) => script.name(),
         }
     }

@@ -17,6 +17,7 @@ use super::request::{PendingRequest, ReadRequest};
 use super::sessions::{ExistingSession, SessionState, SessionTable};
 use super::settings::TftpSettings;
 use super::socket::Socket;
+use crate::asset::AssetName;
 use crate::boot::{Boot, RequestContext};
 use crate::depot::{Outcome, Protocol};
 
@@ -129,14 +130,19 @@ impl Dispatcher {
         self.runtime.spawn(open.run());
     }
 
-    /// Resolves the file name of a request: the table in the settings first, then the catalog, then the scripts.
+    /// Resolves the file name of a request: the table in the settings first, then the catalog, then the scripts, then the
+    /// collections.
     fn resolve(&self, request: &ReadRequest, route: &Route) -> Option<Content> {
         let name = normalize_name(request.name()?);
         let mapped = self.settings.files.get(name.as_str()).map_or(name.as_str(), String::as_str);
-        if let Some(asset) = self.boot.depot().find(mapped) {
+        let depot = self.boot.depot();
+        let is_member = depot.is_member(mapped);
+        if let Some(asset) = depot.find(mapped).filter(|_| !is_member) {
             return Some(Content::Asset(asset));
         }
-        let script = Script::from_name(&name)?;
+        let Some(script) = Script::from_name(&name) else {
+            return AssetName::parse(mapped).ok().filter(|_| is_member).map(Content::Member);
+        };
         let local = route.source.map_or_else(|| self.socket.address().ip(), |source| source.ip());
         let visit = RequestContext { peer: route.peer.ip().to_canonical(), base: self.base_url.resolve(local) };
         Some(Content::Script(script, visit))

@@ -89,7 +89,7 @@ impl PendingOpen {
             Limits { blksize: self.settings.max_blksize.min(route_blksize), windowsize: self.settings.max_windowsize };
         let negotiated = options::negotiate(request.options(), request.mode(), size, limits);
         let policy = RetransmitPolicy { timeout: self.settings.timeout, retries: self.settings.retries };
-        if matches!(self.content, Content::Asset(_)) {
+        if !matches!(self.content, Content::Script(..)) {
             self.record.set_cache(stream.cache_state());
         }
         let transfer = ReadTransfer::new(&negotiated, size, policy, now);
@@ -107,13 +107,17 @@ impl PendingOpen {
 /// Opens the content. Returns its size in bytes and the stream of its bytes.
 async fn open(boot: &Boot, content: &Content, mode: TransferMode) -> Result<(u64, ByteStream), ReadError> {
     let asset = match content {
-        Content::Asset(asset) => asset,
+        Content::Asset(asset) => Arc::clone(asset),
+        Content::Member(name) => {
+            let missing = || ReadError::NotFound(format!("{name} belongs to no collection any more"));
+            boot.depot().resolve(name.as_str()).await?.ok_or_else(missing)?
+        }
         Content::Script(script, visit) => {
             let stream = ByteStream::made(script.text(boot, visit).into());
             return Ok((stream.remaining(), stream));
         }
     };
-    let reader = boot.depot().read(asset).await?;
+    let reader = boot.depot().read(&asset).await?;
     let delivery = if mode == TransferMode::Netascii { Delivery::Copied } else { Delivery::Mapped };
     let stream = reader.stream(ByteRange::whole(reader.size()), delivery).await?;
     Ok((reader.size(), stream))

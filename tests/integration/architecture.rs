@@ -8,7 +8,7 @@ use self::modules::Modules;
 use crate::support::program::root;
 
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
-const ROWS: [&[&str]; 13] = [
+const ROWS: [&[&str]; 14] = [
     &[
         "asset",
         "backoff",
@@ -21,9 +21,10 @@ const ROWS: [&[&str]; 13] = [
         "task",
         "units",
     ],
-    &["durable_file", "trust", "watched_file"],
+    &["durable_file", "proof", "trust", "watched_file"],
     &["secret", "transport"],
     &["catalog", "origin", "cache"],
+    &["collection"],
     &["depot"],
     &["boot"],
     &["tftp", "http", "dhcp", "jobs", "supply"],

@@ -235,7 +235,9 @@ fn unreachable_endpoint_fails_without_retries() {
     assert!(refused.err.contains("(see --endpoint)"), "{}", refused.err);
     // A web server that has a page for every path is not an empty bucket.
     let upstream = Upstream::start();
-    upstream.put(BUCKET, "<html><title>Welcome</title></html>");
+    for path in [BUCKET.to_owned(), format!("{BUCKET}/")] {
+        upstream.put(&path, "<html><title>Welcome</title></html>");
+    }
     let page = upstream.url("");
     let page = site.init(&store(page.trim_end_matches('/')));
     assert_eq!(page.status, Some(1), "{}{}", page.out, page.err);

@@ -9,6 +9,7 @@ mod boot;
 mod boots;
 mod buckets;
 mod check;
+mod collections;
 mod commands;
 mod crash;
 mod dashboard;

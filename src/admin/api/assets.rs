@@ -17,7 +17,7 @@ use crate::admin::state::AdminState;
 use crate::api::{AssetList, AssetState, AssetView, Evicted, JobView, Problem};
 use crate::asset::AssetName;
 use crate::catalog::Asset;
-use crate::depot::{EvictRefusal, PinError};
+use crate::depot::{AcceptError, EvictRefusal, PinError, ReadError};
 use crate::jobs::{Selection, Task};
 use crate::task::blocking;
 
@@ -98,8 +98,10 @@ pub(super) async fn one(State(state): State<AdminState>, Name(name): Name) -> Re
     )
 )]
 pub(super) async fn preload(State(state): State<AdminState>, Name(name): Name) -> Result<Started, ApiError> {
-    let asset = find(&state, &name)?;
-    let selection = Selection::of_assets(vec![asset.name.to_string()]);
+    if !state.boot.depot().is_member(&name) {
+        find(&state, &name)?;
+    }
+    let selection = Selection::of_assets(vec![name]);
     jobs::start(&state, Task::Preload { selection, verify: false, keep_going: true }).await
 }
 
@@ -194,6 +196,34 @@ pub(super) async fn evict(State(state): State<AdminState>, Name(name): Name) -> 
             Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
         }
         Err(error) => Err(ApiError::new(StatusCode::CONFLICT, error.to_string())),
+    }
+}
+
+/// Accepts that an object has changed
+///
+/// For an asset of a collection: its source is asked, and the bytes that the object has now are served from now on.
+#[utoipa::path(
+    post, path = "/assets/{name}/accept", tag = "assets", operation_id = "accept_asset",
+    params(("name" = String, Path, description = "The asset's name; slashes need no encoding")),
+    security(("operator" = [])),
+    responses(
+        (status = 200, description = "The asset as it is now", body = AssetView),
+        (status = 404, description = "It belongs to no collection, or its source does not have it", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 502, description = "Its source cannot be asked, or its digest cannot be recorded", body = Problem,
+            content_type = "application/problem+json"),
+        Refusals
+    )
+)]
+pub(super) async fn accept(State(state): State<AdminState>, Name(name): Name) -> Result<Json<AssetView>, ApiError> {
+    match state.boot.depot().accept(&name).await {
+        Ok(asset) => Ok(view(&state, asset).await),
+        Err(error) => {
+            let is_missing =
+                matches!(&error, AcceptError::NoMember(_) | AcceptError::Read { source: ReadError::NotFound(_), .. });
+            let status = if is_missing { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY };
+            Err(ApiError::new(status, error.to_string()))
+        }
     }
 }
 

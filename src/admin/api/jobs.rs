@@ -11,6 +11,7 @@ use crate::admin::api_error::ApiError;
 use crate::admin::extract::{Content, Name};
 use crate::admin::state::AdminState;
 use crate::api::{CheckOrder, JobList, JobView, Plan, PreloadOrder, Problem};
+use crate::depot::ReadError;
 use crate::jobs::{CancelError, SelectionError, StartError, Task};
 use crate::task::blocking;
 use crate::transport::RETRY_SECONDS;
@@ -134,6 +135,7 @@ pub(super) async fn cancel(State(state): State<AdminState>, Name(id): Name<u64>)
 /// Starts a job.
 pub(super) async fn start(state: &AdminState, task: Task) -> Result<Started, ApiError> {
     let jobs = state.jobs.clone();
+    jobs.prepare(&task).await.map_err(|error| selection_error(&error))?;
     match blocking(move || jobs.start(task)).await {
         Ok(job) => Ok((StatusCode::ACCEPTED, Json(job.into()))),
         Err(StartError::Selection(error)) => Err(selection_error(&error)),
@@ -148,6 +150,10 @@ pub(super) async fn start(state: &AdminState, task: Task) -> Result<Started, Api
 fn selection_error(error: &SelectionError) -> ApiError {
     match error {
         SelectionError::Empty => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        SelectionError::Source { source: ReadError::NotFound(_), .. } => {
+            ApiError::new(StatusCode::NOT_FOUND, error.to_string())
+        }
+        SelectionError::Source { .. } => ApiError::new(StatusCode::BAD_GATEWAY, error.to_string()),
         SelectionError::Unresolved { .. } => ApiError::new(StatusCode::CONFLICT, error.to_string()),
         SelectionError::Unknown(unknown) => {
             let errors = unknown.iter().map(ToString::to_string).collect();

@@ -208,9 +208,9 @@ impl ChangeWatcher {
         let (snapshot, catalog) = (CacheSnapshot::take(&self.state.boot), self.state.boot.depot().catalog());
         let mut seen = HashMap::with_capacity(catalog.len());
         for asset in catalog.assets() {
-            let state = (snapshot.state(asset), snapshot.is_pinned(asset));
+            let state = (snapshot.state(&asset), snapshot.is_pinned(&asset));
             if self.assets.get(&asset.name) != Some(&state) {
-                batch.push(Topic::Asset, "asset", &snapshot.view(asset));
+                batch.push(Topic::Asset, "asset", &snapshot.view(&asset));
             }
             seen.insert(asset.name.clone(), state);
         }

@@ -300,7 +300,7 @@ mod tests {
         std::fs::write(&path, format!("[cache]\ndir = \"/c\"\n{}{}", asset("a"), asset("b"))).unwrap();
         let config = Config::load(&Flags { config: Some(path), ..Flags::default() }, []).unwrap();
         let origins = Origins::new(Vec::new(), timeouts(&config)).unwrap();
-        let assets: Vec<_> = config.catalog.assets().cloned().collect();
+        let assets: Vec<_> = config.catalog.assets().collect();
         let (mut families, _) = families(&config, &assets, true, &origins, &HashSet::new());
         let progress = CheckProgress::default();
         let mut looking = Looking::new(&config, &origins, false, &progress);

@@ -67,7 +67,8 @@ pub(super) fn compare(
         return Outcome::Unverified(seen(format!("{length}; its digest in the catalog is a placeholder")));
     }
     // The checksum of another version that was uploaded since says nothing.
-    let checksum = stat.filter(|stat| size.is_none_or(|size| size == stat.size)).and_then(|stat| stat.checksum);
+    let checksum =
+        stat.filter(|stat| size.is_none_or(|size| size == stat.size)).and_then(|stat| stat.checksums.first().copied());
     match checksum {
         Some(advertised) if advertised.digest != asset.digest => wrong(
             "wrong checksum",

@@ -144,7 +144,7 @@ impl Releases {
     ///
     /// Returns [`NotLive::Fetching`] for a NAME that belongs only to active releases that are not live yet. A NAME in no
     /// active release always resolves, and is fetched when a machine requests it.
-    pub fn resolve(&self, reference: &str) -> Result<Arc<Asset>, NotLive> {
+    pub fn resolve(&self, reference: &str) -> Result<AssetName, NotLive> {
         let unknown = || NotLive::Unknown(reference.to_owned());
         let depot = &self.shared.depot;
         if let Some(asset) = depot.find(reference) {
@@ -154,8 +154,11 @@ impl Releases {
                 Some(first) if !containing().any(|release| state.channels.is_live(release)) => {
                     Err(self.fetching(first))
                 }
-                _ => Ok(asset),
+                _ => Ok(asset.name.clone()),
             };
+        }
+        if let Some(name) = self.member(reference) {
+            return Ok(name);
         }
         let (channel, short) = reference.split_once(':').ok_or_else(unknown)?;
         let state = self.state();
@@ -164,7 +167,9 @@ impl Releases {
                 let found = live.by_short_name(short).and_then(|name| depot.find(name.as_str()));
                 // A release removed from the configuration may lack an asset that its successor has.
                 let successor = || active.filter(|active| active.name != live.name);
-                found.ok_or_else(|| successor().map_or_else(unknown, |active| self.fetching(active)))
+                found
+                    .map(|asset| asset.name.clone())
+                    .ok_or_else(|| successor().map_or_else(unknown, |active| self.fetching(active)))
             }
             ChannelStatus { active: Some(active), .. } => Err(self.fetching(active)),
             ChannelStatus { .. } => Err(NotLive::Inactive(channel.to_owned())),
@@ -172,17 +177,26 @@ impl Releases {
     }
 
     /// Resolves `reference` as if every active release were live.
-    pub fn resolve_planned(&self, reference: &str) -> Result<Arc<Asset>, NotLive> {
+    pub fn resolve_planned(&self, reference: &str) -> Result<AssetName, NotLive> {
         let unknown = || NotLive::Unknown(reference.to_owned());
         let depot = &self.shared.depot;
         if let Some(asset) = depot.find(reference) {
-            return Ok(asset);
+            return Ok(asset.name.clone());
+        }
+        if let Some(name) = self.member(reference) {
+            return Ok(name);
         }
         let (channel, short) = reference.split_once(':').ok_or_else(unknown)?;
         let state = self.state();
         let ChannelStatus { live, active } = state.channels.channel(channel).ok_or_else(unknown)?;
         let planned = active.or(live).ok_or_else(|| NotLive::Inactive(channel.to_owned()))?;
-        planned.by_short_name(short).and_then(|name| depot.find(name.as_str())).ok_or_else(unknown)
+        let found = planned.by_short_name(short).and_then(|name| depot.find(name.as_str()));
+        found.map(|asset| asset.name.clone()).ok_or_else(unknown)
+    }
+
+    /// The name as an asset of a collection, which need not exist.
+    fn member(&self, reference: &str) -> Option<AssetName> {
+        AssetName::parse(reference).ok().filter(|name| self.shared.depot.is_member(name.as_str()))
     }
 
     /// Returns the names of a release's assets; `None` if there is no such release.

@@ -135,7 +135,7 @@ fn content(name: &str) -> String {
 
 impl TestReleases {
     fn named(&self, reference: &str) -> Result<String, NotLive> {
-        self.releases.resolve(reference).map(|asset| asset.name.to_string())
+        self.releases.resolve(reference).map(|name| name.to_string())
     }
 
     fn view(&self, name: &str) -> ReleaseStatus {

@@ -64,7 +64,8 @@ impl ListCommand {
         for target in &targets {
             let store = load::store(&origins, &target.bucket)?;
             let uses = load::catalog_uses(&config, &target.bucket);
-            match read_inventory(&store, &target.prefix, &uses).await {
+            let member = |key: &str| load::member(&config, &target.bucket, key);
+            match read_inventory(&store, &target.prefix, &uses, member).await {
                 Ok(inventory) => listed.push((target.bucket.as_str(), self.filtered(inventory))),
                 Err(error) => {
                     has_failed = true;

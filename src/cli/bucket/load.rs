@@ -1,7 +1,10 @@
 //! The settings, plans and stores of the buckets of a command.
 
+use std::sync::Arc;
+
 use crate::app;
 use crate::asset::{SourceTarget, SourceUrl};
+use crate::catalog::Collection;
 use crate::cli::format::plain;
 use crate::cli::say;
 use crate::cli::usage_error::UsageError;
@@ -87,6 +90,12 @@ pub(super) fn catalog_uses(config: &Config, bucket: &str) -> Vec<CatalogUse> {
         add(&shared.url, CATALOG);
     }
     uses
+}
+
+/// The asset that an object of a bucket is in a collection of the settings.
+pub(super) fn member(config: &Config, bucket: &str, key: &str) -> Option<String> {
+    let of = |collection: &Arc<Collection>| collection.name_of(bucket, key);
+    config.catalog.collections().iter().find_map(of).map(|name| name.to_string())
 }
 
 /// The name that stands for the catalog itself in place of an asset.

@@ -83,7 +83,9 @@ impl PruneCommand {
         let mut plans = Vec::new();
         for ((target, unused), store) in targets.iter().zip(stores) {
             let named = load::catalog_uses(&config, &target.bucket);
-            let inventory = read_inventory(&store, &target.prefix, &named).await?;
+            let inventory =
+                read_inventory(&store, &target.prefix, &named, |key| load::member(&config, &target.bucket, key))
+                    .await?;
             let objects = prune_plan(&inventory.objects, &uses, now, *unused);
             plans.push(Plan { store, objects, errors: Vec::new(), deleted: 0 });
         }

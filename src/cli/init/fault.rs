@@ -59,12 +59,12 @@ impl From<&StoreError> for Fault {
 impl From<&OriginError> for Fault {
     fn from(error: &OriginError) -> Self {
         let subject = match error {
-            OriginError::Tls { fault, .. } => match fault {
-                TlsFault::UnknownIssuer | TlsFault::SelfSigned | TlsFault::MissingIntermediate => Subject::CaFile,
-                _ => Subject::Endpoint,
-            },
+            OriginError::Tls {
+                fault: TlsFault::UnknownIssuer | TlsFault::SelfSigned | TlsFault::MissingIntermediate,
+                ..
+            }
             // Only the file of certificates is read when the origin is made.
-            OriginError::Settings { .. } => Subject::CaFile,
+            | OriginError::Settings { .. } => Subject::CaFile,
             OriginError::WrongRegion { region, .. } => Subject::Region(Some(region.clone())),
             OriginError::Credentials { .. } => Subject::Credentials,
             OriginError::AccessDenied { denial, .. } => match denial {

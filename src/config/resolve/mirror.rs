@@ -2,8 +2,8 @@
 
 use super::value::value;
 use crate::config::raw;
+use crate::proof::Expected;
 use crate::supply::mirror::{KeySource, MirrorSettings, Require};
-use crate::supply::proof::Expected;
 use crate::supply::recipes::list::ListedFile;
 
 pub(super) fn mirror(raw: raw::Mirror) -> MirrorSettings {

@@ -130,9 +130,9 @@ fn what_two_files_set_names_both() {
 
 #[test]
 fn what_does_not_exist_yet_is_unknown() {
-    let site = Site::new("[[collection]]\nprefix = \"isos/\"\n");
+    let site = Site::new("[[webhook]]\nurl = \"https://h/\"\n");
     let errors = site.errors();
-    assert!(errors.contains("collection: there is no such key; known here: "), "{errors}");
+    assert!(errors.contains("webhook: there is no such key; known here: "), "{errors}");
     assert_eq!(errors.lines().count(), 2, "{errors}");
 }
 

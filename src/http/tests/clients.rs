@@ -1,5 +1,7 @@
 //! Client behaviour: keep-alive, pipelining, idle timeout, slow readers, disconnects.
 
+use bootdepot_test_support::deadline::stretch;
+
 use super::*;
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -115,7 +117,7 @@ async fn idle_timeout_closes_client_not_reading() {
 #[tokio::test]
 async fn slow_reader_survives_idle_timeout() {
     let bytes = random_bytes(12 << 20);
-    let server = TestServer::builder().file("image", &bytes).idle_timeout(SHORT).start().await;
+    let server = TestServer::builder().file("image", &bytes).idle_timeout(stretch(SHORT)).start().await;
     let mut connection = server.connect().await;
     connection.send_request("GET", "/assets/image", &[]).await;
     connection.read_head().await;

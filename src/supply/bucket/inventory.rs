@@ -181,8 +181,14 @@ fn version_in(key: &str) -> Option<String> {
 }
 
 /// Reads the objects of `store` whose keys begin with `prefix`, and every `metadata.json` among them, and compares them with the
-/// catalogs. A `metadata.json` that cannot be read is taken for empty.
-pub async fn read_inventory(store: &Store, prefix: &str, uses: &[CatalogUse]) -> Result<Inventory, StoreError> {
+/// catalogs. `member` returns the asset that an object with this key is in a collection. A `metadata.json` that cannot be read
+/// is taken for empty.
+pub async fn read_inventory(
+    store: &Store,
+    prefix: &str,
+    uses: &[CatalogUse],
+    member: impl Fn(&str) -> Option<String>,
+) -> Result<Inventory, StoreError> {
     let listed = store.list(prefix).await?;
     let described = listed.iter().filter(|object| is_metadata(&object.key) && object.size <= LARGEST_METADATA);
     let reads = described.map(|object| async {
@@ -192,7 +198,10 @@ pub async fn read_inventory(store: &Store, prefix: &str, uses: &[CatalogUse]) ->
     let reads: Vec<_> = reads.collect();
     let notes: Vec<BTreeMap<String, ObjectNote>> = stream::iter(reads).buffer_unordered(METADATA_READS).collect().await;
     let notes = notes.into_iter().flatten().collect();
-    let uses: Vec<CatalogUse> = uses.iter().filter(|it| it.key.starts_with(prefix)).cloned().collect();
+    let mut uses: Vec<CatalogUse> = uses.iter().filter(|it| it.key.starts_with(prefix)).cloned().collect();
+    let objects =
+        listed.iter().map(|object| &object.key).filter(|key| main_key(key).is_none() && !is_directory_file(key));
+    uses.extend(objects.filter_map(|key| Some(CatalogUse { key: key.clone(), asset: member(key)? })));
     Ok(Inventory::new(listed, &uses, &notes))
 }
 

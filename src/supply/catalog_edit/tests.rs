@@ -11,14 +11,14 @@ fn asset(name: &str, content: &[u8]) -> CatalogEntry {
     }
 }
 
-/// What `publish` does.
+/// The change that `publish` makes.
 fn published(assets: &[CatalogEntry], release: Option<&str>) -> CatalogChange {
     let release =
         release.map(|name| ReleaseEntry { name: name.to_owned(), channel: None, activate: false, is_whole: false });
     CatalogChange { assets: assets.to_vec(), release, replaces_digests: true }
 }
 
-/// What `mirror` does.
+/// The change that `mirror` makes.
 fn mirrored(assets: &[CatalogEntry], release: &str, activate: bool) -> CatalogChange {
     let (name, channel) = (release.to_owned(), Some("os".to_owned()));
     let release = Some(ReleaseEntry { name, channel, activate, is_whole: true });
@@ -37,7 +37,7 @@ fn empty_catalog_gets_assets_and_release() {
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     size = 3
     blocks = "s3://b/os/1/kernel.blocks"
-    blocks_sha256 = "8a798890fe93817163b10b5f7bd2ca4d25d84c52739a645a889c173eee7d9d3d"
+    blocks_sha256 = "a330395cc0a53ad1207736546afff4735940937564bbf75ce1edad40780d9139"
 
     [[release]]
     name = "os-1"

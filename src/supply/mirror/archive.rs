@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use tokio::sync::mpsc;
 
-use crate::supply::recipes::file_path;
+use crate::proof::sums::file_path;
 
 /// How much of a member is handed over at a time.
 const PIECE: usize = 1 << 20;

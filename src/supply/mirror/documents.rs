@@ -5,8 +5,8 @@ use super::error::MirrorError;
 use super::settings::Require;
 use crate::asset::{SourceUrl, SourceUrlError};
 use crate::origin::Origins;
-use crate::supply::proof::{DetachedSignature, Signer, TrustedKeys, is_clear_signed, unsigned_text};
-use crate::supply::recipes::{Document, DocumentError};
+use crate::proof::{DetachedSignature, Signer, TrustedKeys, is_clear_signed, unsigned_text};
+use crate::proof::{Document, DocumentError};
 
 /// The longest document in bytes. The largest that is known, a list of products of MAAS, has some 10 MiB.
 const LIMIT: u64 = 64 << 20;

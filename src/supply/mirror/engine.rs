@@ -18,7 +18,7 @@ use super::trust::Evidence;
 use super::upstream::Offer;
 use crate::asset::SourceUrl;
 use crate::origin::Origins;
-use crate::supply::proof::{DetachedSignature, ProofError, Signer, TrustedKeys};
+use crate::proof::{DetachedSignature, ProofError, Signer, TrustedKeys};
 use crate::supply::recipes::{UpstreamFile, Version};
 use crate::supply::{CatalogEntry, StateDir, Store, StoreError};
 

@@ -3,9 +3,9 @@
 use super::settings::Require;
 use crate::asset::AssetNameError;
 use crate::origin::OriginError;
+use crate::proof::DocumentError;
+use crate::proof::{KeyError, ProofError, SignatureError};
 use crate::supply::StoreError;
-use crate::supply::proof::{KeyError, ProofError, SignatureError};
-use crate::supply::recipes::DocumentError;
 
 /// Why a release was not mirrored. Files that were proven before stay; the release is in no catalog.
 #[derive(Debug, thiserror::Error)]

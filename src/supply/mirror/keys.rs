@@ -2,7 +2,7 @@
 
 use super::error::MirrorError;
 use super::settings::KeySource;
-use crate::supply::proof::TrustedKeys;
+use crate::proof::TrustedKeys;
 
 /// Reads all keys. Blocks.
 pub(super) fn load(sources: &[KeySource]) -> Result<TrustedKeys, MirrorError> {

@@ -35,7 +35,9 @@ impl Known {
     /// Adds what the text of a catalog names.
     pub fn add_catalog(&mut self, text: &str) -> Result<(), EditError> {
         let (assets, releases) = read_catalog(text)?;
-        assets.into_iter().for_each(|asset| self.add_asset(asset));
+        for asset in assets {
+            self.add_asset(asset);
+        }
         self.releases.extend(releases.into_iter().map(|release| (release.name, release.assets)));
         Ok(())
     }

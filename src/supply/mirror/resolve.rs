@@ -8,9 +8,10 @@ use super::selection::Selection;
 use super::settings::{MirrorSettings, RecipeKind, UpstreamUrl};
 use super::upstream::{Offer, Pending};
 use crate::asset::Digest;
+use crate::proof::Document;
 use crate::supply::recipes::{
-    Document, Release, Version, alpine, coreos_stream, debian_installer, flatcar, github_release, join, list,
-    netbootxyz, ocp_mirror, parent, simplestreams, sums, treeinfo, ubuntu, version_in,
+    Release, Version, alpine, coreos_stream, debian_installer, flatcar, github_release, join, list, netbootxyz,
+    ocp_mirror, parent, simplestreams, sums, treeinfo, ubuntu, version_in,
 };
 
 pub(super) use complete::complete;

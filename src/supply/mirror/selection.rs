@@ -130,7 +130,7 @@ fn split(glob: &str, label: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supply::proof::Expected;
+    use crate::proof::Expected;
     use crate::supply::recipes::Version;
 
     fn release(labels: &[&str], is_archive: bool) -> Release {

@@ -13,7 +13,7 @@ use super::selection::PickedFile;
 use crate::asset::{Digest, Verifier};
 use crate::catalog::content_type;
 use crate::origin::Origins;
-use crate::supply::proof::{BodyHasher, DetachedSignature, ProofError, TrustedKeys};
+use crate::proof::{BodyHasher, DetachedSignature, ProofError, TrustedKeys};
 use crate::supply::recipes::UpstreamFile;
 use crate::supply::{Hashed, ObjectHeaders, PartPlan, Store, Upload};
 use crate::task::blocking;

@@ -2,7 +2,7 @@
 
 use super::error::MirrorError;
 use super::settings::Require;
-use crate::supply::proof::Signer;
+use crate::proof::Signer;
 use crate::supply::recipes::UpstreamFile;
 
 /// The evidence for a file.
@@ -48,7 +48,7 @@ impl Evidence<'_> {
 mod tests {
     use super::*;
     use crate::asset::Digest;
-    use crate::supply::proof::Expected;
+    use crate::proof::Expected;
 
     const NONE: Evidence<'_> = Evidence { index_signer: None, has_signature: false, is_verified_connection: false };
 

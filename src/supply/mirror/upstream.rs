@@ -1,6 +1,6 @@
 //! Releases that an upstream offers, and the key that signed their description.
 
-use crate::supply::proof::{Expected, Signer};
+use crate::proof::{Expected, Signer};
 use crate::supply::recipes::Release;
 
 /// A release that an upstream offers.

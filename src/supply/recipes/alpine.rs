@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 
-use super::document::{Document, DocumentError};
 use super::release::{Release, UpstreamFile};
-use super::url_path::{file_path, join};
+use super::url_path::join;
 use super::version::Version;
 use crate::asset::Digest;
-use crate::supply::proof::{Expected, Sha512Digest};
+use crate::proof::sums::file_path;
+use crate::proof::{Document, DocumentError};
+use crate::proof::{Expected, Sha512Digest};
 
 /// The list of releases in a directory `releases/ARCH`.
 pub const LIST: &str = "latest-releases.yaml";

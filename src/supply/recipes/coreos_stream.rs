@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::document::{Document, DocumentError};
 use super::release::{Release, UpstreamFile};
 use super::version::Version;
 use crate::asset::Digest;
-use crate::supply::proof::Expected;
+use crate::proof::Expected;
+use crate::proof::{Document, DocumentError};
 
 #[derive(Deserialize)]
 struct Stream {

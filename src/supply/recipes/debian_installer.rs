@@ -1,8 +1,8 @@
 //! `debian-installer`: netboot files of the Debian installer. `InRelease` of the suite signs the `SHA256SUMS` of each build.
 
-use super::document::{Document, DocumentError};
 use super::version::Version;
-use crate::supply::proof::Expected;
+use crate::proof::Expected;
+use crate::proof::{Document, DocumentError};
 
 /// The signed index of a suite.
 pub const INDEX: &str = "InRelease";

@@ -1,10 +1,10 @@
 //! `flatcar`: directories of `*.release.flatcar-linux.net`, such as `https://stable.release.flatcar-linux.net/amd64-usr/current/`.
 
-use super::document::{Document, DocumentError};
 use super::release::{Release, UpstreamFile};
 use super::url_path::join;
 use super::version::Version;
-use crate::supply::proof::Expected;
+use crate::proof::Expected;
+use crate::proof::{Document, DocumentError};
 
 /// The file with the version.
 pub const VERSION: &str = "version.txt";

@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 
-use super::document::{Document, DocumentError};
 use super::release::{Release, UpstreamFile};
-use super::url_path::file_path;
 use super::version::Version;
 use crate::asset::Digest;
-use crate::supply::proof::Expected;
+use crate::proof::Expected;
+use crate::proof::sums::file_path;
+use crate::proof::{Document, DocumentError};
 
 /// Suffixes of detached signatures beside an asset.
 const SIGNATURES: [&str; 4] = [".minisig", ".sig", ".asc", ".gpg"];

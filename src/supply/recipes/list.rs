@@ -3,7 +3,7 @@
 use super::release::{Release, UpstreamFile};
 use super::url_path::last_segment;
 use super::version::Version;
-use crate::supply::proof::Expected;
+use crate::proof::Expected;
 
 /// A file of the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

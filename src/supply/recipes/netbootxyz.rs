@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::document::{Document, DocumentError};
 use super::release::{Release, UpstreamFile};
-use super::url_path::{file_path, join};
+use super::url_path::join;
 use super::version::Version;
-use crate::supply::proof::Expected;
+use crate::proof::Expected;
+use crate::proof::sums::file_path;
+use crate::proof::{Document, DocumentError};
 
 /// Where the paths of `endpoints.yml` begin.
 const FILES: &str = "https://github.com/netbootxyz";

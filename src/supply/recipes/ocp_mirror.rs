@@ -1,9 +1,9 @@
 //! `ocp-mirror`: directories of `mirror.openshift.com`, with `sha256sum.txt` and, for clients, `release.txt`.
 
-use super::document::{Document, DocumentError};
 use super::sums::Line;
 use super::url_path::{last_segment, parent};
 use super::version::{Version, version_in};
+use crate::proof::{Document, DocumentError};
 
 /// The file with the version and the image of a client release.
 pub const RELEASE: &str = "release.txt";

@@ -1,7 +1,7 @@
 //! The result of a recipe: releases of an upstream, and their files.
 
 use super::version::Version;
-use crate::supply::proof::Expected;
+use crate::proof::Expected;
 
 /// One release of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! `ubuntu`: a directory of `releases.ubuntu.com`, with `SHA256SUMS` and its detached signature.
 
-use super::document::{Document, DocumentError};
 use super::release::{Release, UpstreamFile};
 use super::sums::{self, Line};
 use super::version::version_in;
+use crate::proof::{Document, DocumentError};
 
 /// The file with the digests of all files of a directory.
 pub const SUMS: &str = "SHA256SUMS";

@@ -1,8 +1,6 @@
-//! Paths that upstreams publish, and URLs made of them. A document cannot name a file outside of its own tree.
+//! URLs of the paths that upstreams publish.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-
-use crate::asset::AssetName;
 
 /// Characters that have a meaning in a URL, or none in its path (RFC 3986, section 3.3).
 const ESCAPED: &AsciiSet = &CONTROLS
@@ -20,13 +18,6 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
-
-/// Returns the path of a file in a document without a leading `./` or `*`. `None` if it leads out of the tree, or is not a
-/// valid name.
-pub fn file_path(text: &str) -> Option<&str> {
-    let path = text.strip_prefix("./").unwrap_or(text);
-    AssetName::parse(path).is_ok().then_some(path)
-}
 
 /// The URL of `path` below `base`, which is a directory with or without a `/` at its end.
 pub fn join(base: &str, path: &str) -> String {
@@ -59,14 +50,6 @@ pub fn last_segment(url: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn path_out_of_tree_is_refused() {
-        assert_eq!(file_path("./netboot/linux"), Some("netboot/linux"));
-        for path in ["../x", "a/../../b", "/etc/passwd", "a//b", "", "./", "a\\b", "a\nb"] {
-            assert_eq!(file_path(path), None, "{path:?}");
-        }
-    }
 
     #[test]
     fn join_escapes_what_urls_reserve() {

@@ -127,7 +127,7 @@ async fn removed_release_stays_resolvable() {
     let depot = okd.releases.shared.depot.clone();
     let newer = Release { active: true, ..okd.listed().into_iter().find(|it| it.name == "okd-2").unwrap() };
     let assets =
-        depot.catalog().assets().filter(|it| newer.assets.contains(&it.name)).map(|it| Asset::clone(it)).collect();
+        depot.catalog().assets().filter(|it| newer.assets.contains(&it.name)).map(|it| Asset::clone(&it)).collect();
     let (catalog, settings) = (Catalog::new(assets).unwrap(), FillSettings::default());
     depot.reconfigure(DepotConfig {
         catalog,

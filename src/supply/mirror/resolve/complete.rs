@@ -1,13 +1,14 @@
 //! Reads what a recipe leaves out until a release is wanted: the digests of its files.
 
 use crate::asset::Digest;
+use crate::proof::Document;
+use crate::proof::{Expected, ProofError};
 use crate::supply::mirror::documents::{Documents, document, shown};
 use crate::supply::mirror::error::MirrorError;
 use crate::supply::mirror::selection::Selection;
 use crate::supply::mirror::upstream::{Offer, Pending};
-use crate::supply::proof::{Expected, ProofError};
 use crate::supply::recipes::sums::{self, Line};
-use crate::supply::recipes::{Document, Release, flatcar, github_release, join};
+use crate::supply::recipes::{Release, flatcar, github_release, join};
 
 /// Adds the files and digests that are still missing. Fails with [`MirrorError::Contradiction`] if a document is not the one
 /// that another announces.

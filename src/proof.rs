@@ -8,9 +8,11 @@ mod certificate;
 mod clear_signed;
 mod detached;
 mod digests;
+mod document;
 mod error;
 mod openpgp;
 mod signer;
+pub mod sums;
 mod trusted_keys;
 
 #[cfg(test)]
@@ -20,6 +22,7 @@ pub use body_hasher::{BodyHasher, Proven};
 pub use clear_signed::{is_clear_signed, unsigned_text};
 pub use detached::DetachedSignature;
 pub use digests::{Expected, Sha512Digest, Sha512Error};
+pub use document::{Document, DocumentError};
 pub use error::{KeyError, ProofError, SignatureError};
 pub use signer::Signer;
 pub use trusted_keys::TrustedKeys;
