@@ -25,6 +25,11 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
+/// Escapes what has a meaning in a URL: the path of a file becomes part of an `http://` or `https://` URL.
+pub fn escape_path(path: &str) -> String {
+    utf8_percent_encode(path, ESCAPED).to_string()
+}
+
 /// A directory: `s3://BUCKET/PREFIX/`, `https://HOST/PATH/`, `http://…/` or `file:///PATH/`. It ends with a slash.
 ///
 /// ```
@@ -65,7 +70,7 @@ impl SourceDirectory {
                 let prefix = &key[..key.len() - EXAMPLE.len()];
                 SourceUrl::s3(bucket, &format!("{prefix}{path}")).ok()?
             }
-            SourceTarget::Http(_) => format!("{}{}", self.text, utf8_percent_encode(path, ESCAPED)).parse().ok()?,
+            SourceTarget::Http(_) => format!("{}{}", self.text, escape_path(path)).parse().ok()?,
             SourceTarget::File(_) => format!("{}{path}", self.text).parse().ok()?,
         };
         let directory = self.example.as_file().and_then(Path::parent);

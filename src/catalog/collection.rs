@@ -68,6 +68,13 @@ pub struct NameFilter {
     exclude: GlobSet,
 }
 
+impl DigestSource {
+    /// Whether it is a document beside the object, which is written at another time than the object.
+    pub fn is_document(self) -> bool {
+        matches!(self, Self::Sidecar | Self::Sums | Self::MetadataJson)
+    }
+}
+
 impl NameFilter {
     /// The names that match a glob of `include`, or all if that is empty, and none of `exclude`. Fails with the first glob that
     /// is not valid.

@@ -31,7 +31,7 @@ pub enum BindingsError {
     /// There are too many.
     #[error(
         "{MAX_BINDINGS} assets of collections are in use, and no more are recorded; name the rest in [[asset]] tables, or delete \
-         {0} while the server is stopped to begin anew"
+         {0} while the server is stopped to start over"
     )]
     Full(PathBuf),
     /// The file cannot be written.

@@ -57,6 +57,7 @@ impl Collections {
     /// only.
     pub(super) fn attach(&self, catalog: Catalog) -> Catalog {
         if catalog.collections().is_empty() {
+            self.changes.lock().clear();
             return catalog;
         }
         let bound = Arc::new(BoundAssets::default());

@@ -33,6 +33,8 @@ struct Lookup {
     source: SourceUrl,
     /// Whether other bytes than the known ones are taken.
     follow: bool,
+    /// Whether the digest is looked for even if the record is of this object.
+    ignores_record: bool,
 }
 
 /// The entry of a lookup in progress, which is removed with it, also if it panics.
@@ -65,7 +67,7 @@ pub enum AcceptError {
 
 impl Depot {
     /// The asset with this name: from the catalog, from a retention, or from a collection, whose source is asked about the object
-    /// unless it was a moment ago. `None` if there is none. A known asset of a collection is returned also if the source cannot be
+    /// unless a lookup was recent. `None` if there is none. A known asset of a collection is returned also if the source cannot be
     /// asked.
     pub async fn resolve(&self, name: &str) -> Result<Option<Arc<Asset>>, ReadError> {
         if !self.is_member(name) {
@@ -94,7 +96,14 @@ impl Depot {
             (Some(result), _) => result,
             (None, known) => {
                 let follow = collection.on_change == ChangePolicy::Follow;
-                let lookup = self.lookup(Lookup { snapshot, collection, name: name.clone(), source, follow })?;
+                let lookup = self.lookup(Lookup {
+                    snapshot,
+                    collection,
+                    name: name.clone(),
+                    source,
+                    follow,
+                    ignores_record: false,
+                })?;
                 match known {
                     Some(_) => timeout(PATIENCE, lookup).await.unwrap_or(Ok(())),
                     None => lookup.await,
@@ -117,7 +126,7 @@ impl Depot {
             return Err(no_member());
         }
         let (collection, source) = snapshot.catalog.member(&parsed).ok_or_else(no_member)?;
-        let lookup = Lookup { snapshot, collection, name: parsed, source, follow: true };
+        let lookup = Lookup { snapshot, collection, name: parsed, source, follow: true, ignores_record: true };
         let failed = |source| AcceptError::Read { name: name.to_owned(), source };
         Box::pin(self.look_at(&lookup)).await.map_err(failed)?;
         self.find(name).ok_or_else(no_member)
@@ -158,13 +167,15 @@ impl Depot {
 
     /// Asks the source about the object, and binds the name to its digest if that is new.
     async fn look_at(&self, lookup: &Lookup) -> Result<(), ReadError> {
-        let Lookup { snapshot, collection, name, source, follow } = lookup;
+        let Lookup { snapshot, collection, name, source, follow, ignores_record } = lookup;
         let collections = &self.shared.collections;
         let known = collections.binding(name).filter(|known| known.source == *source);
         let (stat, stated) = {
             let _permit = collections.permits.acquire().await;
             let stat = snapshot.origins.stat(source).await.stat.map_err(|error| unreadable(&error))?;
-            if known.as_ref().is_some_and(|known| known.is_of(&stat)) {
+            // A document may have been of another object when it was read. Until bytes with its digest were seen, it is read again.
+            let is_sure = |known: &Binding| !known.from.is_document() || self.is_cached(&known.sha256);
+            if !ignores_record && known.as_ref().is_some_and(|known| known.is_of(&stat) && is_sure(known)) {
                 collections.clear_change(name);
                 return Ok(());
             }
@@ -182,6 +193,14 @@ impl Depot {
         match (known, new) {
             (Some(known), new) if !follow && new.is_none_or(|(digest, _)| digest != known.sha256) => {
                 self.hold_change(name, &known, new.map(|(digest, _)| digest));
+                Ok(())
+            }
+            // The object is another, and the document beside it says the same digest: perhaps it is written next. The record keeps the
+            // old object, so that the document is read again.
+            (Some(known), Some((digest, from)))
+                if from.is_document() && digest == known.sha256 && !known.is_of(&stat) =>
+            {
+                collections.clear_change(name);
                 Ok(())
             }
             (known, Some((digest, from))) => {
@@ -204,7 +223,7 @@ impl Depot {
         if size == stat.size {
             return Ok(digest);
         }
-        let reason = format!("{source}: it had {} bytes, and {size} were read; it has changed meanwhile", stat.size);
+        let reason = format!("{source}: it had {} bytes, and {size} were read; it has changed in between", stat.size);
         Err(ReadError::Unavailable { reason, retry_after: RETRY_AFTER })
     }
 

@@ -54,7 +54,7 @@ impl Store {
         Self { capabilities, ..self }
     }
 
-    /// The same for an operator who waits for the answer: a failed request is not retried.
+    /// The same without retries, for commands that ask an operator questions.
     #[must_use]
     pub fn without_retries(self) -> Self {
         Self { retries: 0, ..self }

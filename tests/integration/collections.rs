@@ -109,6 +109,27 @@ fn changed_object_waits_to_be_accepted() {
     assert!(text.contains("elsewhere/x belongs to no collection"), "{text}");
 }
 
+/// As `publish` and others write: the object first, then its digest.
+#[test]
+fn late_digest_of_changed_object_is_noticed() {
+    let origin = FakeOrigin::start();
+    let old = put(&origin, "worker.iso", random_bytes(1, 400_000));
+    let site = site(&origin, "");
+    let server = site.start();
+    let path = "/assets/isos/worker.iso";
+    assert!(server.client().compare(path, &old.bytes));
+    server.wait_for_fill("isos/worker.iso", "complete");
+
+    let bytes = random_bytes(2, 500_000);
+    origin.put("openshift/worker.iso", bytes.clone());
+    assert!(server.client().compare(path, &old.bytes), "the digest beside it is still the old one");
+    let new = put(&origin, "worker.iso", bytes);
+    assert!(server.client().compare(path, &old.bytes));
+    server.wait_for(|line| line.text("message") == "changed object not served until it is accepted");
+    assert!(site.run_command(server.admin, &["accept", "isos/worker.iso"]).status.success());
+    assert!(server.client().compare(path, &new.bytes));
+}
+
 #[test]
 fn followed_change_is_served_at_once() {
     let origin = FakeOrigin::start();

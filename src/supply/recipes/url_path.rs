@@ -1,32 +1,12 @@
 //! URLs of the paths that upstreams publish.
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-
-/// Characters that have a meaning in a URL, or none in its path (RFC 3986, section 3.3).
-const ESCAPED: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'[')
-    .add(b']')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
+use crate::asset::escape_path;
 
 /// The URL of `path` below `base`, which is a directory with or without a `/` at its end.
 pub fn join(base: &str, path: &str) -> String {
     let (base, query) = base.split_once('?').unwrap_or((base, ""));
-    let path = if base.starts_with("http://") || base.starts_with("https://") {
-        utf8_percent_encode(path, ESCAPED).to_string()
-    } else {
-        path.to_owned()
-    };
+    let path =
+        if base.starts_with("http://") || base.starts_with("https://") { escape_path(path) } else { path.to_owned() };
     let query = if query.is_empty() { String::new() } else { format!("?{query}") };
     format!("{}/{path}{query}", base.trim_end_matches('/'))
 }
