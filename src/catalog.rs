@@ -85,8 +85,7 @@ impl Catalog {
 
     /// The collection that this name belongs to, and its source there.
     pub fn member(&self, name: &AssetName) -> Option<(Arc<Collection>, SourceUrl)> {
-        let source = |collection: &Arc<Collection>| Some((Arc::clone(collection), collection.source_of(name)?));
-        self.collections.iter().find_map(source)
+        member(&self.collections, name)
     }
 
     /// The asset with this name.
@@ -123,4 +122,11 @@ impl Catalog {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// The collection that a name belongs to, and its source there. Of those whose prefix covers it, the first decides: what its filter
+/// excludes belongs to no other. `collections` has those with the longest prefix first.
+pub fn member(collections: &[Arc<Collection>], name: &AssetName) -> Option<(Arc<Collection>, SourceUrl)> {
+    let collection = collections.iter().find(|collection| name.as_str().starts_with(&collection.prefix))?;
+    Some((Arc::clone(collection), collection.source_of(name)?))
 }

@@ -89,7 +89,7 @@ pub use preload::{AssetProgress, FetchError};
 pub use protocol::Protocol;
 pub use rate::Rate;
 pub use reader::Reader;
-pub use resolve::AcceptError;
+pub use resolve::{AcceptError, Accepted};
 pub use retention::{Retention, RetentionReason, UnknownReason};
 pub use settings::{Delivery, FillSettings, Release};
 pub use snapshot::DepotConfig;

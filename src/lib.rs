@@ -63,7 +63,7 @@
 //! | When is a cached blob trusted, and when is it hashed again? | `cache/identity.rs`, `cache/store.rs` (`get` and `confirm`), then `depot/verify_stored.rs` |
 //! | Which bytes of a running fill may be sent, and which parts come first? | `depot/progress.rs`; around the cache, `depot/bypass.rs` |
 //! | How is a bucket set up, and which objects are deleted from it? | `supply/bucket/init.rs` and `supply/bucket/setting.rs`; `supply/bucket/prune.rs` |
-//! | How does an object of a collection become an asset? | `depot/resolve.rs`, then `collection/finder.rs` and `collection/bindings.rs` |
+//! | How does an object of a collection become an asset? | `depot/resolve.rs`, then `collection/finder.rs`, `collection/verdict.rs` and `collection/bindings.rs` |
 //! | Which host is this machine? | `boot/roster.rs` and `boot/roster/key.rs` |
 //! | How is an object uploaded, and when does it become visible? | `supply/upload.rs`, then `supply/multipart.rs` and `supply/store.rs` |
 //! | When does a mirrored file become visible, and what proves it? | `supply/mirror/engine.rs`, then `supply/mirror/transfer.rs` and `proof` |

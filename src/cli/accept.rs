@@ -34,9 +34,15 @@ impl AcceptCommand {
             .run(async |client| {
                 let accept = async |name: &str| {
                     let asset = item(client.accept(name).await)?;
-                    Ok(asset.map(|asset| ItemResult {
-                        text: format!("accepted {name} with SHA-256 {}", asset.digest),
-                        json: json!({ "digest": asset.digest.to_string() }),
+                    Ok(asset.map(|asset| match asset {
+                        Some(asset) => ItemResult {
+                            text: format!("accepted {name} with SHA-256 {}", asset.digest),
+                            json: json!({ "digest": asset.digest.to_string() }),
+                        },
+                        None => ItemResult {
+                            text: format!("removed {name}: its source does not have it any more"),
+                            json: json!({ "digest": null }),
+                        },
                     }))
                 };
                 for_each(&self.names, "no asset is named", self.json, accept).await

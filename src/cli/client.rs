@@ -106,8 +106,8 @@ impl ApiClient {
         Ok(evicted.freed)
     }
 
-    /// Accepts the bytes that an asset of a collection has now.
-    pub(super) async fn accept(&self, name: &str) -> Result<AssetView, ClientError> {
+    /// Accepts the bytes that an asset of a collection has now. `None` if its source does not have it any more.
+    pub(super) async fn accept(&self, name: &str) -> Result<Option<AssetView>, ClientError> {
         self.post(&["assets", name, "accept"]).await
     }
 
@@ -216,7 +216,9 @@ impl ApiClient {
 
     fn parse<T: DeserializeOwned>(&self, reply: &Reply) -> Result<T, ClientError> {
         if reply.status.is_success() {
-            return serde_json::from_slice(&reply.body).map_err(|_| self.transport.bad_response());
+            // 204 has no body.
+            let body: &[u8] = if reply.body.is_empty() { b"null" } else { &reply.body };
+            return serde_json::from_slice(body).map_err(|_| self.transport.bad_response());
         }
         match serde_json::from_slice::<Problem>(&reply.body) {
             Ok(problem) => Err(self.transport.refusal(reply.status, problem.detail)),

@@ -199,22 +199,28 @@ impl Depot {
         self.shared.fills.lock()
     }
 
+    /// Counts the assets, and makes the operators' pins retain what their names resolve to now. Memory only.
+    pub(super) fn follow_catalog(&self) {
+        metrics::gauge!("bootdepot_catalog_assets").set(u32::try_from(self.catalog().len()).unwrap_or(u32::MAX));
+        self.shared.pins.follow(&|| self.catalog());
+    }
+
     /// Retains what the configuration and the operators pin, and releases what an earlier catalog pinned. Memory only.
     fn apply_pins(&self) {
         let catalog = self.catalog();
-        metrics::gauge!("bootdepot_catalog_assets").set(u32::try_from(catalog.len()).unwrap_or(u32::MAX));
         let pinned = catalog.assets().filter(|asset| asset.pin);
         let retained = pinned.map(|asset| self.retain(&asset, RetentionReason::Configuration)).collect();
         let previous = std::mem::replace(&mut *self.shared.configured_pins.lock(), retained);
         // Dropped without the lock.
         drop(previous);
-        self.shared.pins.follow(&|| self.catalog());
+        self.follow_catalog();
     }
 
-    /// Writes the pin file if names resolve to other digests than it records, or if it was deleted with the cache
-    /// directory. If the write fails, the next call tries again. Blocks.
+    /// Writes the pin file if names resolve to other digests than it records, and this file and the record of collections if they
+    /// were deleted with the cache directory. If a write fails, the next call tries again. Blocks.
     pub fn save_pins(&self) {
         self.shared.pins.save_if_stale(self.shared.cache.is_available());
+        self.shared.collections.bindings().restore();
     }
 
     /// Reasons why the depot is not ready, one sentence each; empty if it is ready.
@@ -225,13 +231,21 @@ impl Depot {
     /// Warnings for operators although the depot is ready, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let changed = self.changes().into_iter().map(|(name, change)| {
-            let now = change.found.map_or_else(String::new, |digest| format!(", now {digest}"));
+            let (has, now) = match change.found {
+                Some(digest) => ("has", format!(", now {digest}")),
+                None => ("may have", String::new()),
+            };
+            let served = match self.is_cached(&change.known) {
+                true => "the known ones are served",
+                false => "the known ones are not cached, and nothing is served",
+            };
             format!(
-                "{name} has other bytes at its source (SHA-256 {}{now}); the known ones are served until `bootdepot accept {name}`",
+                "{name} {has} other bytes at its source (SHA-256 {}{now}); {served} until `bootdepot accept {name}`",
                 change.known
             )
         });
-        self.shared.cache.shortage().into_iter().chain(changed).collect()
+        let record = self.shared.collections.bindings().warnings();
+        self.shared.cache.shortage().into_iter().chain(record).chain(changed).collect()
     }
 
     /// Stops all fills; their partial blobs stay for a later resume. Readers of active fills end with an error.

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::collections::{Change, SharedLookup};
+use super::collections::{Change, Load, Pending, SharedLookup};
 use super::error::ReadError;
 use super::facade::Depot;
 use super::snapshot::Snapshot;
@@ -15,38 +15,55 @@ use super::source_failures::{RETRY_AFTER, SourceFailures};
 use super::source_hash::learn_digest;
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::catalog::{Asset, ChangePolicy, Collection, DigestSource, MissingDigest};
-use crate::collection::{Binding, FindError, ReadDocumentError};
+use crate::collection::{Binding, BindingsError, FindError, Finder, Look, ObjectVersion, ReadDocumentError, Verdict};
 use crate::origin::{OriginError, Stat};
 use crate::task;
 
 /// How long a request for known bytes waits to learn whether the object has changed: machines do not wait for a slow store to
 /// get what is cached.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Names that are looked up at a time. More are refused, so that requests for many names do not fill the memory.
-const MAX_PENDING: usize = 4_096;
 
 /// One lookup.
 struct Lookup {
     snapshot: Arc<Snapshot>,
     collection: Arc<Collection>,
+    load: Arc<Load>,
     name: AssetName,
     source: SourceUrl,
-    /// Whether other bytes than the known ones are taken.
-    follow: bool,
-    /// Whether the digest is looked for even if the record is of this object.
-    ignores_record: bool,
+    by: Asker,
 }
 
-/// The entry of a lookup in progress, which is removed with it, also if it panics.
+/// On whose behalf a lookup is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// A machine.
+    Machine,
+    /// An operator, who may have changed a document just now.
+    Operator,
+    /// An operator who takes what the object is now.
+    Acceptor,
+}
+
+/// A lookup in progress, whose entry is removed with it, also if it panics.
 struct LookupEntry {
     depot: Depot,
     name: AssetName,
+    _pending: Pending,
 }
 
 impl Drop for LookupEntry {
     fn drop(&mut self) {
         self.depot.shared.collections.lookups().remove(&self.name);
     }
+}
+
+/// What became of an asset that was accepted.
+#[derive(Debug, Clone)]
+pub enum Accepted {
+    /// These bytes are served.
+    Asset(Arc<Asset>),
+    /// Its source does not have it any more. It is recorded no more.
+    Removed,
 }
 
 /// Why a changed asset was not accepted.
@@ -63,6 +80,19 @@ pub enum AcceptError {
         /// The reason.
         source: ReadError,
     },
+    /// The object is another one, and its document is the old one.
+    #[error(
+        "{name} stays as it is: its object has changed, but its {from} still says the digest that is served, {digest}; write the \
+         new digest there first"
+    )]
+    LateDocument {
+        /// The asset.
+        name: String,
+        /// The place of the document.
+        from: DigestSource,
+        /// The digest.
+        digest: Digest,
+    },
 }
 
 impl Depot {
@@ -70,10 +100,19 @@ impl Depot {
     /// unless a lookup was recent. `None` if there is none. A known asset of a collection is returned also if the source cannot be
     /// asked.
     pub async fn resolve(&self, name: &str) -> Result<Option<Arc<Asset>>, ReadError> {
+        self.resolve_for(name, Asker::Machine).await
+    }
+
+    /// The same for an operator: what was remembered of earlier lookups does not count.
+    pub async fn resolve_now(&self, name: &str) -> Result<Option<Arc<Asset>>, ReadError> {
+        self.resolve_for(name, Asker::Operator).await
+    }
+
+    async fn resolve_for(&self, name: &str, by: Asker) -> Result<Option<Arc<Asset>>, ReadError> {
         if !self.is_member(name) {
             return Ok(self.find(name));
         }
-        Box::pin(self.resolve_member(name)).await
+        Box::pin(self.resolve_member(name, by)).await
     }
 
     /// Whether the name can only be an asset of a collection. Memory only.
@@ -85,51 +124,76 @@ impl Depot {
             && AssetName::parse(name).is_ok_and(|name| catalog.member(&name).is_some())
     }
 
-    async fn resolve_member(&self, name: &str) -> Result<Option<Arc<Asset>>, ReadError> {
-        let snapshot = self.snapshot();
-        let parsed = AssetName::parse(name).ok();
-        let member = parsed.and_then(|name| Some((snapshot.catalog.member(&name)?, name)));
-        let Some(((collection, source), name)) = member else { return Ok(self.find(name)) };
-        let recent = snapshot.replies.lookups.get(&snapshot.lookup_key(&source));
-        let known = self.find(name.as_str());
+    async fn resolve_member(&self, name: &str, by: Asker) -> Result<Option<Arc<Asset>>, ReadError> {
+        let Some(lookup) = AssetName::parse(name).ok().and_then(|name| self.lookup_of(name, by)) else {
+            return Ok(self.find(name));
+        };
+        let recent = lookup.snapshot.replies.lookups.get(&lookup.key()).filter(|_| by == Asker::Machine);
+        let known = self.find(name);
+        let (load, ttl) = (Arc::clone(&lookup.load), lookup.snapshot.settings.negative_ttl);
         let result = match (recent, &known) {
             (Some(result), _) => result,
-            (None, known) => {
-                let follow = collection.on_change == ChangePolicy::Follow;
-                let lookup = self.lookup(Lookup {
-                    snapshot,
-                    collection,
-                    name: name.clone(),
-                    source,
-                    follow,
-                    ignores_record: false,
-                })?;
-                match known {
-                    Some(_) => timeout(PATIENCE, lookup).await.unwrap_or(Ok(())),
-                    None => lookup.await,
+            (None, Some(_)) if by == Asker::Machine => match self.join_lookup(lookup) {
+                Ok(running) => {
+                    let patience = if load.is_slow() { Duration::ZERO } else { PATIENCE };
+                    timeout(patience, running).await.unwrap_or_else(|_| {
+                        // For some time, no other request waits in vain.
+                        if !patience.is_zero() {
+                            load.set_slow(ttl);
+                        }
+                        Ok(())
+                    })
                 }
-            }
+                Err(refused) => Err(refused),
+            },
+            (None, _) => match self.join_lookup(lookup) {
+                Ok(running) => running.await,
+                Err(refused) => Err(refused),
+            },
         };
-        match (self.find(name.as_str()), result) {
-            (Some(asset), _) => Ok(Some(asset)),
-            (None, Err(error)) => Err(error),
+        match (self.find(name), result) {
+            (Some(asset), Ok(())) => Ok(Some(asset)),
+            (Some(asset), Err(_)) if by == Asker::Machine || self.is_cached(&asset.digest) => Ok(Some(asset)),
+            (_, Err(error)) => Err(error),
             (None, Ok(())) => Ok(None),
         }
     }
 
-    /// Takes the bytes that the object of this name has now, and returns the asset. They are on record when this returns.
-    pub async fn accept(&self, name: &str) -> Result<Arc<Asset>, AcceptError> {
-        let snapshot = self.snapshot();
+    /// Takes the bytes that the object of this name has now. They are on record when this returns.
+    pub async fn accept(&self, name: &str) -> Result<Accepted, AcceptError> {
         let no_member = || AcceptError::NoMember(name.to_owned());
         let parsed = AssetName::parse(name).map_err(|_| no_member())?;
-        if snapshot.catalog.declared(name).is_some() {
+        if self.snapshot().catalog.declared(name).is_some() {
             return Err(no_member());
         }
-        let (collection, source) = snapshot.catalog.member(&parsed).ok_or_else(no_member)?;
-        let lookup = Lookup { snapshot, collection, name: parsed, source, follow: true, ignores_record: true };
+        let lookup = self.lookup_of(parsed, Asker::Acceptor).ok_or_else(no_member)?;
         let failed = |source| AcceptError::Read { name: name.to_owned(), source };
-        Box::pin(self.look_at(&lookup)).await.map_err(failed)?;
-        self.find(name).ok_or_else(no_member)
+        match Box::pin(self.look_at(&lookup)).await {
+            Ok(Verdict::Wait) => {
+                let known = self.shared.collections.bindings().get(&lookup.name).ok_or_else(no_member)?;
+                Err(AcceptError::LateDocument { name: name.to_owned(), from: known.from, digest: known.sha256 })
+            }
+            Ok(_) => self.find(name).map(Accepted::Asset).ok_or_else(no_member),
+            Err(error @ ReadError::NotFound(_)) => {
+                // Also if the object is there: then nothing says its digest, and it is refused.
+                let is_gone = lookup.snapshot.origins.stat(&lookup.source).await.stat;
+                let is_gone = is_gone.is_err_and(|error| error.is_not_found());
+                let removed = is_gone
+                    && self
+                        .shared
+                        .collections
+                        .unbind(&lookup.name)
+                        .await
+                        .map_err(|error| failed(unrecorded(&error)))?;
+                if removed {
+                    self.follow_catalog();
+                    info!(asset = %lookup.name, "digest of asset removed");
+                    return Ok(Accepted::Removed);
+                }
+                Err(failed(error))
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Assets of collections whose objects have other bytes now, which wait for [`Depot::accept`].
@@ -137,26 +201,32 @@ impl Depot {
         self.shared.collections.changes()
     }
 
+    fn lookup_of(&self, name: AssetName, by: Asker) -> Option<Lookup> {
+        let snapshot = self.snapshot();
+        let (collection, source) = snapshot.catalog.member(&name)?;
+        let load = self.shared.collections.load(&collection);
+        Some(Lookup { snapshot, collection, load, name, source, by })
+    }
+
     /// Joins the lookup of this name, or starts it. It goes on if no request waits any more.
-    fn lookup(&self, lookup: Lookup) -> Result<SharedLookup, ReadError> {
+    fn join_lookup(&self, lookup: Lookup) -> Result<SharedLookup, ReadError> {
         let mut running = self.shared.collections.lookups();
-        if let Some(other) = running.get(&lookup.name) {
+        if let Some(other) = running.get(&lookup.name).filter(|_| lookup.by == Asker::Machine) {
             return Ok(other.clone());
         }
-        if running.len() >= MAX_PENDING {
-            let reason = format!("{MAX_PENDING} names of collections are being looked up already");
-            return Err(ReadError::Unavailable { reason, retry_after: RETRY_AFTER });
-        }
+        let Some(pending) = lookup.load.begin() else {
+            let reason = format!("too many names below {} are being looked up", lookup.collection.prefix);
+            return Err(unavailable(reason));
+        };
         let (depot, name) = (self.clone(), lookup.name.clone());
-        let entry = LookupEntry { depot: self.clone(), name: lookup.name.clone() };
+        let entry = LookupEntry { depot: self.clone(), name: lookup.name.clone(), _pending: pending };
         let task = self.shared.tasks.spawn(async move {
             let _entry = entry;
             let result = depot.shared.stop.run_until_cancelled(Box::pin(depot.look_at(&lookup))).await;
-            let result = result.unwrap_or(Err(ReadError::Closing));
+            let result = result.unwrap_or(Err(ReadError::Closing)).map(drop);
             // A source that could not be asked is asked again at once.
             if matches!(result, Ok(()) | Err(ReadError::NotFound(_))) {
-                let key = lookup.snapshot.lookup_key(&lookup.source);
-                lookup.snapshot.replies.lookups.insert(key, result.clone());
+                lookup.snapshot.replies.lookups.insert(lookup.key(), result.clone());
             }
             result
         });
@@ -166,69 +236,107 @@ impl Depot {
     }
 
     /// Asks the source about the object, and binds the name to its digest if that is new.
-    async fn look_at(&self, lookup: &Lookup) -> Result<(), ReadError> {
-        let Lookup { snapshot, collection, name, source, follow, ignores_record } = lookup;
+    async fn look_at(&self, lookup: &Lookup) -> Result<Verdict, ReadError> {
+        let Lookup { snapshot, collection, load, name, source, by } = lookup;
         let collections = &self.shared.collections;
-        let known = collections.binding(name).filter(|known| known.source == *source);
-        let (stat, stated) = {
-            let _permit = collections.permits.acquire().await;
-            let stat = snapshot.origins.stat(source).await.stat.map_err(|error| unreadable(&error))?;
-            // A document may have been of another object when it was read. Until bytes with its digest were seen, it is read again.
-            let is_sure = |known: &Binding| !known.from.is_document() || self.is_cached(&known.sha256);
-            if !ignores_record && known.as_ref().is_some_and(|known| known.is_of(&stat) && is_sure(known)) {
-                collections.clear_change(name);
-                return Ok(());
-            }
-            let stated = snapshot.replies.finder.find(&snapshot.origins, collection, name, &stat).await;
-            (stat, stated.map_err(|error| undecided(&error))?)
-        };
-        let new = match (stated, &known) {
-            (Some(stated), _) => Some(stated),
-            (None, Some(_)) if !follow => None,
-            (None, _) if collection.on_missing_digest == MissingDigest::TrustFirstUse => {
-                Some((self.first_digest(lookup, &stat).await?, DigestSource::FirstUse))
-            }
-            (None, _) => return Err(ReadError::NotFound(no_digest(source))),
-        };
-        match (known, new) {
-            (Some(known), new) if !follow && new.is_none_or(|(digest, _)| digest != known.sha256) => {
-                self.hold_change(name, &known, new.map(|(digest, _)| digest));
-                Ok(())
-            }
-            // The object is another, and the document beside it says the same digest: perhaps it is written next. The record keeps the
-            // old object, so that the document is read again.
-            (Some(known), Some((digest, from)))
-                if from.is_document() && digest == known.sha256 && !known.is_of(&stat) =>
-            {
-                collections.clear_change(name);
-                Ok(())
-            }
-            (known, Some((digest, from))) => {
-                let binding = Binding::new(name.clone(), source.clone(), &stat, digest, from);
-                collections.bind(binding).await.map_err(|error| unrecorded(&error))?;
-                log_binding(name, known.as_ref(), &digest, from);
-                Ok(())
-            }
-            (_, None) => Ok(()),
+        let known = collections.bindings().get(name).filter(|known| known.source.as_str() == source.as_str());
+        // The end of a fill is recorded a little later.
+        let known = known.map(|known| Binding { verified: known.verified || self.is_cached(&known.sha256), ..known });
+        if *by != Asker::Acceptor {
+            collections.bindings().check_free(name).map_err(|error| unrecorded(&error))?;
         }
+        let (now, stated) = {
+            let permits = if known.is_some() { &load.known } else { &load.unknown };
+            let _permit = permits.acquire().await;
+            let stat = snapshot.origins.stat(source).await.stat.map_err(|error| {
+                if error.is_not_found() {
+                    collections.clear_change(name);
+                }
+                unreadable(&error)
+            })?;
+            let now = ObjectVersion::of(&stat);
+            // Most looks end here, without a look at documents.
+            if known.as_ref().is_some_and(|known| known.verified && known.object == now) {
+                collections.clear_change(name);
+                return Ok(Verdict::Unchanged);
+            }
+            (now, self.stated(lookup, &stat).await?)
+        };
+        let follow = *by == Asker::Acceptor || collection.on_change == ChangePolicy::Follow;
+        let trust_first_use = collection.on_missing_digest == MissingDigest::TrustFirstUse;
+        let look = Look { known: known.as_ref(), now: &now, stated, follow, trust_first_use };
+        let mut verdict = look.verdict();
+        if verdict == Verdict::Learn {
+            verdict = match collections.change(name).filter(|change| !follow && change.object == now) {
+                // It was read before.
+                Some(change) => Verdict::Hold(change.found),
+                None => look.learned(self.first_digest(lookup, &now).await?),
+            };
+        }
+        match (verdict, &known) {
+            (Verdict::Unknown | Verdict::Learn, _) => return Err(ReadError::NotFound(no_digest(source))),
+            (Verdict::Hold(found), Some(known)) => self.hold_change(name, known, found, now),
+            (Verdict::Bind(digest, from), _) => {
+                // At its first use the object was read.
+                let verified = from == DigestSource::FirstUse || self.is_cached(&digest);
+                let (name, source) = (name.clone(), source.clone());
+                let binding = Binding { name, source, sha256: digest, object: now, from, verified };
+                self.bind(binding, known.as_ref()).await?;
+            }
+            (Verdict::Unchanged | Verdict::Wait | Verdict::Hold(_), _) => collections.clear_change(name),
+        }
+        Ok(verdict)
+    }
+
+    /// The digest that a place says. Documents that were read before do not count for operators.
+    async fn stated(&self, lookup: &Lookup, stat: &Stat) -> Result<Option<(Digest, DigestSource)>, ReadError> {
+        let Lookup { snapshot, collection, name, .. } = lookup;
+        let finder = match lookup.by {
+            Asker::Machine => snapshot.replies.finder.clone(),
+            Asker::Operator | Asker::Acceptor => Finder::new(snapshot.settings.negative_ttl),
+        };
+        finder.find(&snapshot.origins, collection, name, stat).await.map_err(|error| undecided(&error))
+    }
+
+    async fn bind(&self, binding: Binding, known: Option<&Binding>) -> Result<(), ReadError> {
+        let collections = &self.shared.collections;
+        if known.is_some_and(|known| Binding { verified: binding.verified, ..known.clone() } == binding) {
+            collections.clear_change(&binding.name);
+            return Ok(());
+        }
+        collections.bind(binding.clone()).await.map_err(|error| unrecorded(&error))?;
+        self.follow_catalog();
+        let Binding { name, sha256, from, .. } = binding;
+        match known {
+            Some(known) if known.sha256 != sha256 => {
+                metrics::counter!("bootdepot_collection_changes_total", "outcome" => "taken").increment(1);
+                info!(asset = %name, known = %known.sha256, %sha256, %from, "changed object is served");
+            }
+            Some(_) => {}
+            None => info!(asset = %name, %sha256, %from, "digest of asset recorded"),
+        }
+        Ok(())
     }
 
     /// Reads the object to learn the digest that it has at its first use.
-    async fn first_digest(&self, lookup: &Lookup, stat: &Stat) -> Result<Digest, ReadError> {
-        let Lookup { snapshot, name, source, .. } = lookup;
-        let _permit = snapshot.fill_permits.acquire().await;
-        let (object, retries) = ((source, Some(stat.size)), snapshot.settings.retries);
+    async fn first_digest(&self, lookup: &Lookup, now: &ObjectVersion) -> Result<Digest, ReadError> {
+        let Lookup { snapshot, load, name, source, .. } = lookup;
+        let _permit = load.first_uses.acquire().await;
+        let (object, retries) = ((source, Some(now.size)), snapshot.settings.retries);
         let learned = learn_digest(&snapshot.origins, name, object, retries).await;
-        let (size, digest) = learned.map_err(|error| unreadable(&error))?;
-        if size == stat.size {
-            return Ok(digest);
+        let learned = learned.map_err(|error| unreadable(&error))?;
+        if let Some(page) = learned.page {
+            return Err(ReadError::NotFound(format!("{source}: {page} is there in place of a file")));
         }
-        let reason = format!("{source}: it had {} bytes, and {size} were read; it has changed in between", stat.size);
-        Err(ReadError::Unavailable { reason, retry_after: RETRY_AFTER })
+        let after = snapshot.origins.stat(source).await.stat.map_err(|error| unreadable(&error))?;
+        if learned.size == now.size && ObjectVersion::of(&after) == *now {
+            return Ok(learned.digest);
+        }
+        Err(unavailable(format!("{source}: it has changed while it was read to learn its digest")))
     }
 
-    fn hold_change(&self, name: &AssetName, known: &Binding, found: Option<Digest>) {
-        if self.shared.collections.note_change(name, Change { known: known.sha256, found }) {
+    fn hold_change(&self, name: &AssetName, known: &Binding, found: Option<Digest>, object: ObjectVersion) {
+        if self.shared.collections.note_change(name, Change { known: known.sha256, found, object }) {
             let found = found.map_or_else(|| "unknown".to_owned(), |digest| digest.to_string());
             metrics::counter!("bootdepot_collection_changes_total", "outcome" => "held").increment(1);
             warn!(asset = %name, known = %known.sha256, found, "changed object not served until it is accepted");
@@ -236,12 +344,9 @@ impl Depot {
     }
 }
 
-fn log_binding(name: &AssetName, known: Option<&Binding>, digest: &Digest, from: DigestSource) {
-    if let Some(known) = known.filter(|known| known.sha256 != *digest) {
-        metrics::counter!("bootdepot_collection_changes_total", "outcome" => "taken").increment(1);
-        info!(asset = %name, known = %known.sha256, sha256 = %digest, from = %from, "changed object is served");
-    } else {
-        info!(asset = %name, sha256 = %digest, from = %from, "digest of asset recorded");
+impl Lookup {
+    fn key(&self) -> (u64, SourceUrl) {
+        self.snapshot.lookup_key(&self.source)
     }
 }
 
@@ -252,7 +357,11 @@ fn no_digest(source: &SourceUrl) -> String {
     )
 }
 
+/// Why the source of a collection does not have an asset.
 pub(super) fn unreadable(error: &OriginError) -> ReadError {
+    if let OriginError::OutsideDirectory { .. } | OriginError::NotFile { .. } = error {
+        return ReadError::NotFound(error.to_string());
+    }
     let mut failures = SourceFailures::default();
     failures.add_error(error);
     failures.into_outcome().1
@@ -267,8 +376,11 @@ fn undecided(error: &FindError) -> ReadError {
     }
 }
 
-fn unrecorded(error: &crate::collection::BindingsError) -> ReadError {
-    unavailable(format!("its digest cannot be recorded: {error}"))
+fn unrecorded(error: &BindingsError) -> ReadError {
+    match error {
+        BindingsError::Unreadable { .. } => unavailable(error.to_string()),
+        error => unavailable(format!("its digest cannot be recorded: {error}")),
+    }
 }
 
 fn unavailable(reason: String) -> ReadError {

@@ -19,6 +19,8 @@ use crate::origin::Origins;
 
 /// Entries of each cache of origin replies: more than a catalog has assets.
 const MAX_ENTRIES: u64 = 100_000;
+/// Bytes of remembered lookups: names are texts of clients.
+const MAX_LOOKUP_BYTES: u64 = 16 << 20;
 /// Block lists kept in memory for streams that bypass the cache; one may have 30 MiB.
 const MAX_BLOCK_LISTS: u64 = 16;
 
@@ -68,12 +70,26 @@ impl SourceCache {
             // The size of an unverified object is trusted no longer than a missing object is.
             sizes: moka::future::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(ttl).build(),
             negative: NegativeCache::new(ttl),
-            lookups: moka::sync::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(ttl).build(),
+            lookups: moka::sync::Cache::builder()
+                .max_capacity(MAX_LOOKUP_BYTES)
+                .weigher(lookup_weight)
+                .time_to_live(ttl)
+                .build(),
             finder: Finder::new(ttl),
             directories: Directories::new(ttl),
             block_lists: moka::sync::Cache::builder().max_capacity(MAX_BLOCK_LISTS).time_to_live(ttl).build(),
         }
     }
+}
+
+/// The memory of a remembered lookup in bytes, about.
+fn lookup_weight((_, source): &(u64, SourceUrl), result: &Result<(), ReadError>) -> u32 {
+    let reason = match result {
+        Err(ReadError::NotFound(reason)) => reason.len(),
+        _ => 0,
+    };
+    // The URL is held as a text and parsed.
+    u32::try_from(200 + 2 * source.as_str().len() + reason).unwrap_or(u32::MAX)
 }
 
 impl Snapshot {

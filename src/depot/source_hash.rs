@@ -12,7 +12,7 @@ use super::resuming_read::ResumingRead;
 use super::source_access::SourceAccess;
 use super::source_error::SourceError;
 use crate::asset::{AssetName, ByteRange, Digest, SourceUrl, Verifier};
-use crate::origin::{OriginError, Origins};
+use crate::origin::{HtmlPage, OriginError, Origins};
 use crate::task::blocking;
 
 /// Bytes per job of a blocking thread: about 3 ms of hashing.
@@ -42,27 +42,40 @@ pub async fn hash_source(
     reading: (u32, bool),
     hashed: impl FnMut(u64),
 ) -> Result<Hashed, OriginError> {
-    let bytes = hash_at_pace(origins, asset, source, reading, SLOW_LIMIT, hashed).await?;
+    let bytes = hash_at_pace(origins, asset, source, reading, (SLOW_LIMIT, &mut Vec::new()), hashed).await?;
     Ok(Hashed { size: bytes.length(), digest: bytes.verify(expected).map(drop) })
 }
 
-/// Reads the object to learn its digest. Returns its size too. Otherwise like [`hash_source`].
+/// What was learned of an object by reading it.
+pub(super) struct Learned {
+    pub(super) size: u64,
+    pub(super) digest: Digest,
+    /// The page that it is: a web server sends one for a directory, or to log in.
+    pub(super) page: Option<HtmlPage>,
+}
+
+/// Reads the object to learn its digest. Otherwise like [`hash_source`].
 pub(super) async fn learn_digest(
     origins: &Origins,
     asset: &AssetName,
     source: (&SourceUrl, Option<u64>),
     retries: u32,
-) -> Result<(u64, Digest), OriginError> {
-    let bytes = hash_at_pace(origins, asset, source, (retries, false), SLOW_LIMIT, |_| {}).await?;
-    Ok((bytes.length(), bytes.digest()))
+) -> Result<Learned, OriginError> {
+    let mut start = Vec::new();
+    let bytes = hash_at_pace(origins, asset, source, (retries, false), (SLOW_LIMIT, &mut start), |_| {}).await?;
+    // A file may well be a page; but then its name says so.
+    let is_page = [".html", ".htm", ".xhtml"].iter().any(|suffix| asset.as_str().ends_with(suffix));
+    let page = HtmlPage::parse(&start).filter(|_| !is_page);
+    Ok(Learned { size: bytes.length(), digest: bytes.digest(), page })
 }
 
+/// Reads and hashes. Puts the first bytes into `start`.
 async fn hash_at_pace(
     origins: &Origins,
     asset: &AssetName,
     (source, size): (&SourceUrl, Option<u64>),
     (retries, plain): (u32, bool),
-    slow_limit: Duration,
+    (slow_limit, start): (Duration, &mut Vec<u8>),
     mut hashed: impl FnMut(u64),
 ) -> Result<Verifier, OriginError> {
     let access = Arc::new(SourceAccess::new(asset, origins, source, size, retries));
@@ -91,6 +104,8 @@ async fn hash_at_pace(
                     return Err(OriginError::TooSlow { source_url: source.to_string(), reason });
                 }
             }
+            let room = HtmlPage::ENOUGH.saturating_sub(start.len()).min(piece.len());
+            start.extend_from_slice(&piece[..room]);
             waiting += piece.len();
             pieces.push(piece);
         }
@@ -152,7 +167,8 @@ mod tests {
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
         let (name, source) = (AssetName::parse("disk.img").unwrap(), origin.url("disk.img"));
         let (size, limit) = (Some(content.len() as u64), Duration::from_millis(300));
-        let hashing = hash_at_pace(&origins, &name, (&source, size), (3, false), limit, |_| {});
+        let mut start = Vec::new();
+        let hashing = hash_at_pace(&origins, &name, (&source, size), (3, false), (limit, &mut start), |_| {});
         let error =
             tokio::time::timeout(stretch(Duration::from_mins(1)), hashing).await.unwrap().map(drop).unwrap_err();
         assert!(matches!(error, OriginError::TooSlow { .. }), "{error}");

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::warn;
+
 use super::cache_state::CacheState;
 use super::error::ReadError;
 use super::facade::Depot;
@@ -84,10 +86,18 @@ impl Depot {
         shared.tasks.spawn(async move {
             let block_list = registration.depot.clone().block_list(Arc::clone(registration.fill.asset()));
             Box::pin(task.run(block_list)).await;
-            let cache = registration.depot.shared.cache.clone();
+            let (depot, digest) = (registration.depot.clone(), registration.fill.asset().digest);
             drop(registration);
-            // No reader waits for the record.
-            blocking(move || cache.save_records()).await;
+            // No reader waits for the records.
+            blocking(move || {
+                depot.shared.cache.save_records();
+                if depot.is_cached(&digest)
+                    && let Err(error) = depot.shared.collections.bindings().confirm(&digest)
+                {
+                    warn!(%digest, %error, "seen bytes not recorded");
+                }
+            })
+            .await;
         });
     }
 }

@@ -25,6 +25,7 @@ use super::sums::{self, SUMS_FILE};
 use crate::asset::{ByteRange, escape_path};
 use crate::catalog::Asset;
 use crate::depot::{ByteStream, CacheState, Delivery, Depot, Outcome, Protocol, ReadError, Reader, Transfer};
+use crate::task::blocking;
 use crate::transport::{Client, RETRY_SECONDS, RequestId, SERVER_VALUE};
 
 /// A range of fewer bytes is copied rather than mapped: a copy within the CPU's caches costs less than the page faults of a
@@ -49,13 +50,13 @@ impl AssetHandler<'_> {
         if !depot.is_member(name) {
             return match depot.find(name) {
                 Some(found) => self.serve(&found, request, client).await,
-                None => match self.sums(name, client) {
+                None => match self.sums(name, client).await {
                     Some(sums) => sums,
                     None => self.index(name, request, client).await,
                 },
             };
         }
-        if let Some(sums) = self.sums(name, client) {
+        if let Some(sums) = self.sums(name, client).await {
             return sums;
         }
         // The source is asked, which shows no progress before its response.
@@ -67,10 +68,12 @@ impl AssetHandler<'_> {
     }
 
     /// The digests of the assets of a directory, if `name` is `SHA256SUMS` in it: lines that `sha256sum -c` reads.
-    fn sums(&self, name: &str, client: &Client) -> Option<Response<Body>> {
+    async fn sums(&self, name: &str, client: &Client) -> Option<Response<Body>> {
         let directory =
             name.strip_suffix(SUMS_FILE).filter(|directory| directory.is_empty() || directory.ends_with('/'))?;
-        let text = sums::of_directory(&self.depot.catalog(), directory)?;
+        let (catalog, directory) = (self.depot.catalog(), directory.to_owned());
+        // A catalog may have 100,000 assets.
+        let text = blocking(move || sums::of_directory(&catalog, &directory)).await?;
         let transfer = self.depot.transfer(Protocol::Http, client.peer, name);
         transfer.finish(Outcome::Complete, Some("made of the catalog"));
         Some(response::text(StatusCode::OK, &text))

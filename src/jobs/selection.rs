@@ -137,7 +137,7 @@ impl Selection {
         let parties = self.profiles.iter().map(|profile| of(boot.profile_dependencies(profile))).chain(hosts);
         names.extend(parties.flatten().map(|name| name.to_string()).filter(|name| depot.is_member(name)));
         for name in names {
-            depot.resolve(&name).await.map_err(|source| SelectionError::Source { name, source })?;
+            depot.resolve_now(&name).await.map_err(|source| SelectionError::Source { name, source })?;
         }
         Ok(())
     }

@@ -224,14 +224,22 @@ pub enum OriginError {
     },
     /// A file that a shared catalog names leads out of the directory that it may read.
     #[error(
-        "{source_url} leads out of {directory} (a symbolic link or '..'), and the shared catalog may read nothing else; put the \
-         file itself there, or list a directory that holds both in catalog_files"
+        "{source_url} leads out of {directory} (a symbolic link or '..'), and nothing else may be read; put the file itself there, \
+         or, for a shared catalog, list a directory that holds both in catalog_files"
     )]
     OutsideDirectory {
         /// The source URL.
         source_url: String,
-        /// The directory of `catalog_files`.
+        /// The directory of `catalog_files`, or of a collection.
         directory: String,
+    },
+    /// A path of this machine is a directory, a pipe or a device.
+    #[error("{source_url} cannot be served: {reason}")]
+    NotFile {
+        /// The source URL.
+        source_url: String,
+        /// What it is.
+        reason: &'static str,
     },
     /// Settings that cannot work.
     #[error("the origin {origin} cannot be used: {reason}")]

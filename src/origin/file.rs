@@ -63,7 +63,7 @@ async fn open(request: &Request<'_>, path: &Path, label: &str, stall: Duration) 
     let (file, metadata, range) =
         opened.map_err(|error| classify(error, &source_url, request.source.directory(), label))?;
     if !metadata.is_file() {
-        return Err(OriginError::BadReply { source_url, reason: kind(&metadata).to_owned(), source: None });
+        return Err(OriginError::NotFile { source_url, reason: kind(&metadata) });
     }
     let validator = Validator::from_file(&metadata);
     if request.if_match.is_some_and(|expected| *expected != validator) {

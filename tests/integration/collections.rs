@@ -1,6 +1,8 @@
 //! Collections: directories of a bucket whose objects are assets without entries in the catalog.
 
+mod changes;
 mod listing;
+mod machine;
 mod signed;
 
 use std::process::Command;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -17,7 +18,7 @@ use crate::admin::state::AdminState;
 use crate::api::{AssetList, AssetState, AssetView, Evicted, JobView, Problem};
 use crate::asset::AssetName;
 use crate::catalog::Asset;
-use crate::depot::{AcceptError, EvictRefusal, PinError, ReadError};
+use crate::depot::{AcceptError, Accepted, EvictRefusal, PinError, ReadError};
 use crate::jobs::{Selection, Task};
 use crate::task::blocking;
 
@@ -201,27 +202,36 @@ pub(super) async fn evict(State(state): State<AdminState>, Name(name): Name) -> 
 
 /// Accepts that an object has changed
 ///
-/// For an asset of a collection: its source is asked, and the bytes that the object has now are served from now on.
+/// For an asset of a collection: its source is asked, and the bytes that the object has now are served from now on. An asset that
+/// its source does not have any more is forgotten.
 #[utoipa::path(
     post, path = "/assets/{name}/accept", tag = "assets", operation_id = "accept_asset",
     params(("name" = String, Path, description = "The asset's name; slashes need no encoding")),
     security(("operator" = [])),
     responses(
         (status = 200, description = "The asset as it is now", body = AssetView),
-        (status = 404, description = "It belongs to no collection, or its source does not have it", body = Problem,
+        (status = 204, description = "Its source does not have it any more, and its digest is no longer recorded"),
+        (status = 404, description = "It belongs to no collection, or its source never had it", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The document beside its object still says the digest that is served", body = Problem,
             content_type = "application/problem+json"),
         (status = 502, description = "Its source cannot be asked, or its digest cannot be recorded", body = Problem,
             content_type = "application/problem+json"),
         Refusals
     )
 )]
-pub(super) async fn accept(State(state): State<AdminState>, Name(name): Name) -> Result<Json<AssetView>, ApiError> {
+pub(super) async fn accept(State(state): State<AdminState>, Name(name): Name) -> Result<Response, ApiError> {
     match state.boot.depot().accept(&name).await {
-        Ok(asset) => Ok(view(&state, asset).await),
+        Ok(Accepted::Asset(asset)) => Ok(view(&state, asset).await.into_response()),
+        Ok(Accepted::Removed) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(error) => {
-            let is_missing =
-                matches!(&error, AcceptError::NoMember(_) | AcceptError::Read { source: ReadError::NotFound(_), .. });
-            let status = if is_missing { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY };
+            let status = match &error {
+                AcceptError::NoMember(_) | AcceptError::Read { source: ReadError::NotFound(_), .. } => {
+                    StatusCode::NOT_FOUND
+                }
+                AcceptError::LateDocument { .. } => StatusCode::CONFLICT,
+                AcceptError::Read { .. } => StatusCode::BAD_GATEWAY,
+            };
             Err(ApiError::new(status, error.to_string()))
         }
     }
