@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::contents::Contents;
 use super::firmware::BootProgram;
 use super::settings::Answers;
+use super::trials::Trials;
 use crate::cli::format::plain;
 use crate::config::DEFAULT_FILE;
 
@@ -19,9 +20,12 @@ pub(super) struct Report {
     pub(super) text: Option<String>,
     /// The files that were written; those that would be, if nothing was.
     pub(super) files: Vec<PathBuf>,
+    /// The files that were replaced, under their new names.
+    pub(super) old: Vec<PathBuf>,
     pub(super) bucket: BucketReport,
     pub(super) boot_programs: Vec<BootProgram>,
     pub(super) mirror: Option<MirrorReport>,
+    pub(super) trials: Trials,
     /// Sentences that the operator should read.
     pub(super) notes: Vec<String>,
     pub(super) next: Vec<Step>,
@@ -61,7 +65,8 @@ impl Report {
             return settings.clone();
         }
         let written = self.files.iter().map(|file| format!("wrote {}\n", plain(&file.display().to_string())));
-        let written: String = written.collect();
+        let old = self.old.iter().map(|file| format!("kept the old file as {}\n", plain(&file.display().to_string())));
+        let written: String = written.chain(old).collect();
         format!("{written}\nNext:\n{}", self.steps())
     }
 
@@ -155,6 +160,7 @@ mod tests {
             url: "https://h/scos.json".to_owned(),
             select: Vec::new(),
             keys: Vec::new(),
+            example: None,
         });
         let expected =
             ["bootdepot bucket init", "bootdepot mirror scos --activate", "bootdepot check", "bootdepot serve"];
