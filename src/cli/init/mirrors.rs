@@ -29,15 +29,17 @@ struct Offer {
     keyring: Option<&'static str>,
     /// The directory in config/recipes with the same mirror, and a profile. `None`: there is none.
     example: Option<&'static str>,
+    /// Whether a machine can boot from the files alone.
+    is_bootable: bool,
 }
 
 const fn offer(name: &'static str, recipe: &'static str, title: &'static str, url: &'static str) -> Offer {
-    Offer { name, recipe, title, url: Some(url), select: &[], keyring: None, example: Some(name) }
+    Offer { name, recipe, title, url: Some(url), select: &[], keyring: None, example: Some(name), is_bootable: true }
 }
 
 /// A recipe without a usual upstream.
 const fn recipe(name: &'static str, title: &'static str) -> Offer {
-    Offer { name, recipe: name, title, url: None, select: &[], keyring: None, example: None }
+    Offer { name, recipe: name, title, url: None, select: &[], keyring: None, example: None, is_bootable: true }
 }
 
 /// The offers. docs/mirror.md and config/recipes have the same URLs.
@@ -72,6 +74,7 @@ const OFFERS: [Offer; 15] = [
     },
     Offer {
         select: &["ubuntu-*-live-server-amd64.iso"],
+        is_bootable: false,
         keyring: Some("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
         ..offer(
             "ubuntu",
@@ -104,6 +107,8 @@ pub(super) struct MirrorAnswer {
     pub(super) select: Vec<String>,
     pub(super) keys: Vec<String>,
     pub(super) example: Option<Example>,
+    /// Whether a machine can boot from the files alone. If not, the README of the example has more steps.
+    pub(super) is_bootable: bool,
 }
 
 /// The recipe of config/recipes that has a mirror of the same name.
@@ -143,6 +148,7 @@ impl MirrorAnswer {
             let reason = "--mirror none takes no --mirror-url and no --mirror-select";
             return if details { Err(UsageError::new(reason).into()) } else { Ok(None) };
         };
+        let is_bootable = offer.is_bootable;
         let example = offer.example.map(|directory| Example::of(directory, settings));
         if example.is_some_and(|example| example.is_installed) {
             let file = recipe_file(offer.example.unwrap_or_default());
@@ -152,7 +158,7 @@ impl MirrorAnswer {
             );
             dialog.say(&format!("The mirror {name} is in {file}, which is included."));
             let (recipe, url) = (offer.recipe.to_owned(), offer.url.unwrap_or_default().to_owned());
-            return Ok(Some(Self { name, recipe, url, select: Vec::new(), keys: Vec::new(), example }));
+            return Ok(Some(Self { name, recipe, url, select: Vec::new(), keys: Vec::new(), example, is_bootable }));
         }
         let read = |text: &str| ValueKind::UpstreamUrl.check(text).map(|()| text.to_owned());
         let url = match (&flags.mirror, &flags.mirror_url, offer.url) {
@@ -169,7 +175,7 @@ impl MirrorAnswer {
         }
         let keys = offer.keyring.filter(|path| Path::new(path).is_file());
         let keys = keys.map(str::to_owned).into_iter().collect();
-        Ok(Some(Self { name, recipe: offer.recipe.to_owned(), url, select, keys, example }))
+        Ok(Some(Self { name, recipe: offer.recipe.to_owned(), url, select, keys, example, is_bootable }))
     }
 }
 

@@ -92,7 +92,13 @@ pub(super) fn next_steps(path: &Path, answers: &Answers, contents: &Contents) ->
         add("bucket init", "create the bucket and set it up");
     }
     match &answers.mirror {
-        Some(mirror) => add(&format!("mirror {} --activate", mirror.name), "copy the newest release into the bucket"),
+        Some(mirror) if mirror.is_bootable => {
+            add(&format!("mirror {} --activate", mirror.name), "copy the newest release into the bucket");
+        }
+        Some(mirror) => add(
+            &format!("mirror {}", mirror.name),
+            "copy the newest release into the bucket; the README of its recipe shows how to make it bootable",
+        ),
         None if answers.catalog_url.is_none() => {
             let catalog = answers.assets_file(path).unwrap_or_default();
             let catalog = shell_word(&catalog.display().to_string());
@@ -161,10 +167,15 @@ mod tests {
             select: Vec::new(),
             keys: Vec::new(),
             example: None,
+            is_bootable: true,
         });
         let expected =
             ["bootdepot bucket init", "bootdepot mirror scos --activate", "bootdepot check", "bootdepot serve"];
         assert_eq!(commands(DEFAULT_FILE, &answers, false), expected);
+        if let Some(mirror) = &mut answers.mirror {
+            mirror.is_bootable = false;
+        }
+        assert_eq!(commands(DEFAULT_FILE, &answers, true)[0], "bootdepot mirror scos", "it is not activated yet");
     }
 
     #[test]

@@ -176,6 +176,7 @@ mod tests {
             select: vec!["vmlinuz-amd64".to_owned()],
             keys: Vec::new(),
             example: Some(Example { directory: "talos", is_installed: false }),
+            is_bootable: true,
         });
         answers.trials = Trials {
             user: "root".to_owned(),
@@ -208,6 +209,7 @@ mod tests {
             select: Vec::new(),
             keys: vec!["/usr/share/keyrings/debian-archive-keyring.gpg".to_owned()],
             example: None,
+            is_bootable: true,
         });
         let config = load(&answers);
         assert_eq!(config.origins[0].ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
@@ -242,6 +244,7 @@ mod tests {
             select: Vec::new(),
             keys: Vec::new(),
             example: Some(Example { directory: "fcos", is_installed: true }),
+            is_bootable: true,
         });
         let tables: toml::Table = answers.text(Path::new("/nowhere/bootdepot.toml")).unwrap().parse().unwrap();
         let include = ["catalog.d/*.toml", "machines.d/*.toml", "recipes/fcos/recipe.toml"].map(toml::Value::from);
