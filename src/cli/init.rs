@@ -2,7 +2,7 @@
 //!
 //! `dialog` takes answers from flags, an operator or defaults, and knows no question. `store`, `credentials`, `mirrors`, `machine` and
 //! `firmware` have the questions, and `wizard` their order. `candidate` loads the settings of the answers so far as the server would,
-//! and tries them; `trials` says what was tried. `output` writes the files.
+//! and tries them; `trials` lists the trials. `output` writes the files.
 
 mod args;
 mod candidate;
@@ -48,7 +48,7 @@ use crate::task::blocking;
 /// A flag answers its question. Without a terminal, or with --yes, nothing is asked: --endpoint, --bucket and --credentials are then
 /// required, and everything else has a default. A secret that is typed goes into a file of mode 0600, to which the settings refer;
 /// it is never printed. Existing files are kept unless --force is given; the settings that a package installed may be replaced as long as
-/// nobody changed them.
+/// they are unchanged.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  bootdepot init\n  bootdepot init --endpoint https://s3.lab:9000 --bucket boot --credentials env --dry-run\n  bootdepot init --yes --endpoint https://s3.lab:9000 --ca-file /etc/ssl/lab-ca.pem --bucket boot \\\n      --access-key-id BOOT --secret-key file:/run/secrets/s3 --mirror scos --dhcp proxy --interface eno1\n  pass show s3/boot | bootdepot init --endpoint aws --region eu-central-1 --bucket boot --access-key-id AKIA… --secret-key -"

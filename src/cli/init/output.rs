@@ -33,7 +33,7 @@ pub(super) struct Output {
     pub(super) kept: Vec<(PathBuf, &'static str)>,
 }
 
-/// What was written.
+/// The files that were written.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) files: Vec<PathBuf>,

@@ -32,7 +32,7 @@ pub(super) struct Answers {
     pub(super) mirror: Option<MirrorAnswer>,
     /// The files of the release that the upstream of the mirror offers.
     pub(super) mirror_files: Vec<String>,
-    /// What was tried of these answers.
+    /// The trials of these answers.
     pub(super) trials: Trials,
 }
 

@@ -1,4 +1,4 @@
-//! What was tried of the settings, and what was not: for the output, and for the text of the file.
+//! The trials of the settings, done and not done: for the output, and for the text of the file.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
