@@ -311,14 +311,14 @@ fn casper_iso(xorriso: &Tool, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// Runs the commands of a recipe's README, with this server in place of the installed one.
-fn run_readme_commands(recipe: &RecipeSite, server: &TestServer) {
+fn run_readme_commands(recipe: &RecipeSite, upstream: &Upstream, server: &TestServer) {
     let readme = read(&root().join("config/recipes").join(&recipe.name).join("README.md"));
     let commands = readme.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("commands");
     let catalog = recipe.site.file("catalog.d/mirrored.toml").display().to_string();
     let commands = commands
         .replace(&format!("/etc/bootdepot/catalog.d/{}.toml", recipe.name), &catalog)
         .replace("s3://boot/", "s3://assets/")
-        .replace("http://127.0.0.1:8080/", &server.url("/"));
+        .replace("https://releases.ubuntu.com/24.04", &upstream.url("24.04"));
     let (program, admin) = (bootdepot().display().to_string(), server.admin);
     let settings = recipe.site.file("bootdepot.toml").display().to_string();
     let script = format!(
@@ -327,6 +327,7 @@ fn run_readme_commands(recipe: &RecipeSite, server: &TestServer) {
             case $1 in activate) set -- \"$@\" --admin-listen {admin} ;; esac
             '{program}' \"$@\" --config '{settings}'
         }}
+        gpgv() {{ :; }}
         systemctl() {{ curl -fsS -X POST http://{admin}/api/v1/reload; }}
         {commands}"
     );
@@ -360,7 +361,7 @@ fn ubuntu_recipe_names_served_files() {
     upstream.put("24.04/SHA256SUMS", sums);
     let recipe = RecipeSite::new("ubuntu", &upstream, &key, MAC);
     let server = recipe.site.start();
-    run_readme_commands(&recipe, &server);
+    run_readme_commands(&recipe, &upstream, &server);
     let expected = paths([
         "assets/ubuntu/VERSION/vmlinuz",
         "assets/ubuntu/VERSION/initrd",

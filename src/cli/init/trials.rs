@@ -16,11 +16,11 @@ use crate::config::Config;
 /// Phrases about the settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Trials {
-    /// Who tried: the user of this process.
+    /// The user of this process.
     pub(super) user: String,
-    /// What was tried, and works.
+    /// The trials that succeeded.
     pub(super) tried: Vec<String>,
-    /// What was not tried, or does not work yet.
+    /// The trials that failed or were not possible.
     pub(super) unproven: Vec<String>,
 }
 
@@ -53,7 +53,7 @@ fn user() -> String {
     if user.is_root() { "root".to_owned() } else { format!("the user with the ID {}", user.as_raw()) }
 }
 
-/// What the content of the bucket proves about the credentials.
+/// Judges the credentials by the content of the bucket.
 pub(super) fn of_bucket(bucket: &str, endpoint: &str, contents: &Contents) -> Vec<Trial> {
     if !contents.exists {
         let reason = format!("the credentials: the bucket {bucket} does not exist yet");

@@ -122,7 +122,7 @@ fn missing_variable_of_recipe_is_named() {
 
 #[test]
 fn recipe_users_can_be_added() {
-    // Of Subiquity's file reserved-usernames; useradd refuses names of users and groups that exist.
+    // Some of Subiquity's file reserved-usernames; useradd refuses names of users and groups that exist.
     const RESERVED: [&str; 12] =
         ["root", "admin", "adm", "sudo", "staff", "users", "operator", "nobody", "backup", "www-data", "ssh", "maas"];
     let mut found = 0;
