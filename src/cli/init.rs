@@ -2,7 +2,7 @@
 //!
 //! `dialog` takes answers from flags, an operator or defaults, and knows no question. `store`, `credentials`, `mirrors`, `machine` and
 //! `firmware` have the questions, and `wizard` their order. `candidate` loads the settings of the answers so far as the server would,
-//! and tries them.
+//! and tries them; `trials` lists the trials. `output` writes the files.
 
 mod args;
 mod candidate;
@@ -18,6 +18,7 @@ mod output;
 mod report;
 mod settings;
 mod store;
+mod trials;
 mod wizard;
 
 use std::io::IsTerminal as _;
@@ -35,6 +36,7 @@ use super::print;
 use super::usage_error::UsageError;
 use crate::config::DEFAULT_FILE;
 use crate::environment;
+use crate::task::blocking;
 
 /// Ask for a bucket and the rest of a first settings file, try each answer, and write the file
 ///
@@ -45,7 +47,8 @@ use crate::environment;
 ///
 /// A flag answers its question. Without a terminal, or with --yes, nothing is asked: --endpoint, --bucket and --credentials are then
 /// required, and everything else has a default. A secret that is typed goes into a file of mode 0600, to which the settings refer;
-/// it is never printed. Existing files are kept unless --force is given.
+/// it is never printed. Existing files are kept unless --force is given; the settings that a package installed may be replaced as long as
+/// they are unchanged.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  bootdepot init\n  bootdepot init --endpoint https://s3.lab:9000 --bucket boot --credentials env --dry-run\n  bootdepot init --yes --endpoint https://s3.lab:9000 --ca-file /etc/ssl/lab-ca.pem --bucket boot \\\n      --access-key-id BOOT --secret-key file:/run/secrets/s3 --mirror scos --dhcp proxy --interface eno1\n  pass show s3/boot | bootdepot init --endpoint aws --region eu-central-1 --bucket boot --access-key-id AKIA… --secret-key -"
@@ -73,10 +76,12 @@ impl InitCommand {
         let mut interrupts = Interrupts::listen().context("cannot listen for Ctrl-C")?;
         let dialog = Dialog::new(asks.then(Console::of_terminal));
         let work = Wizard::new(&self.args, settings, dialog).run();
-        let report = tokio::select! {
+        let prepared = tokio::select! {
             done = Box::pin(work) => done?,
             () = interrupts.first() => anyhow::bail!("interrupted; nothing was written"),
         };
+        // From here on the first interrupt ends nothing: either all files are written, or the error names those that were.
+        let report = blocking(move || prepared.write()).await?;
         let printed = if self.args.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.text() };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)

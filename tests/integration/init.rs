@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -12,10 +13,13 @@ use std::thread::JoinHandle;
 use serde_json::Value;
 
 use crate::support::moto::{self, Moto};
-use crate::support::program::bootdepot;
+use crate::support::program::{bootdepot, root};
 use crate::support::s3::{ACCESS_KEY, BUCKET, SECRET_KEY};
+use crate::support::tool::skip;
 use crate::support::upstream::Upstream;
-use crate::support::{ChildExt as _, CommandExt, FakeOrigin, TestSite, Tool, Watchdog, random_bytes, wait_until};
+use crate::support::{
+    ChildExt as _, CommandExt, FakeOrigin, Fault, TestSite, Tool, Watchdog, random_bytes, wait_until,
+};
 
 /// A secret that no server has.
 const WRONG_SECRET: &str = "mistyped-secret";
@@ -168,11 +172,136 @@ fn flags_alone_make_working_settings() {
     assert_eq!(fs::read_to_string(&secret).expect("a file").trim(), SECRET_KEY);
     assert_eq!(fs::metadata(&secret).expect("a file").permissions().mode() & 0o777, 0o600);
     assert!(!site.text().contains(SECRET_KEY), "{}", site.text());
+    let tried = report["trials"]["tried"].to_string();
+    assert!(
+        tried.contains("reading the metadata of catalog.toml") && tried.contains("a file was stored in"),
+        "{tried}"
+    );
+    // Hosts go there, also beside a shared catalog.
+    assert!(site.path("etc/machines.d/README").is_file());
+    let host = "[[profile]]\nname = \"p\"\nkernel = \"debian/linux\"\n[[host]]\nname = \"h\"\nmatch = { serial = \"S\" }\nprofile = \"p\"\n";
+    fs::write(site.path("etc/machines.d/h.toml"), host).expect("a file can be written");
 
     Run::of(site.with_settings(&["check"]).run_to_end()).succeeds();
     let server = TestSite::run(site.with_settings(&["serve"]));
     assert!(server.client().compare("/assets/debian/linux", &kernel.bytes));
     assert!(server.client().compare("/assets/firmware/snponly.efi", &program));
+    let script = server.client().get("/ipxe?serial=S").text();
+    assert!(script.contains("/assets/debian/linux"), "{script}");
+}
+
+#[test]
+fn bucket_need_not_be_listed() {
+    let origin = FakeOrigin::start();
+    let endpoint = origin.endpoint();
+    origin.always("", Fault::Status(403, "AccessDenied"));
+    let site = InitSite::new();
+    // Credentials that may not read get 403 for a missing object.
+    let missing = site.init(&[store(&endpoint), vec!["--json", "--dry-run"]].concat()).succeeds().json();
+    assert_eq!(missing["bucket"]["is_listed"], false, "{missing:#}");
+    origin.put("catalog.toml", "# Shared.\n");
+    let run = site.init(&store(&endpoint)).succeeds();
+    assert!(run.err.contains("not proven: listing the bucket assets: it is denied (s3:ListBucket)"), "{}", run.err);
+    let text = site.text();
+    assert!(text.contains("catalog_url = \"s3://assets/catalog.toml\""), "{text}");
+    assert!(text.contains("#   - reading the metadata of catalog.toml in the bucket assets"), "{text}");
+
+    origin.always("catalog.toml", Fault::Status(403, "AccessDenied"));
+    let denied = InitSite::new();
+    let run = denied.init(&store(&endpoint));
+    assert_eq!(run.status, Some(1), "{}{}", run.out, run.err);
+    assert!(
+        run.err.contains("allow s3:ListBucket") && run.err.contains("(see --credentials, --bucket)"),
+        "{}",
+        run.err
+    );
+    assert!(denied.is_empty());
+}
+
+#[test]
+fn unprivileged_user_learns_what_is_unproven() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root to run a command as another user");
+    }
+    let first_port = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if first_port.is_ok_and(|port| port.trim().parse::<u16>().is_ok_and(|port| port <= 69)) {
+        return skip("every user may listen on port 69 here");
+    }
+    let origin = FakeOrigin::start();
+    let endpoint = origin.endpoint();
+    let site = InitSite::new();
+    // The program is where its user can read it; the cache is in a directory of root.
+    let program = tempfile::tempdir().expect("a temporary directory can be made");
+    fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755)).expect("its owner may do this");
+    let copy = program.path().join("bootdepot");
+    if fs::hard_link(bootdepot(), &copy).is_err() {
+        fs::copy(bootdepot(), &copy).expect("the program can be copied");
+    }
+    let mut command = Command::new(&copy);
+    command.args(store(&endpoint).iter().fold(vec!["init"], |mut line, word| {
+        line.push(word);
+        line
+    }));
+    command.args([
+        "--dry-run",
+        "--json",
+        "--firmware",
+        "none",
+        "--http-listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "off",
+    ]);
+    command.args(["--tftp-listen", "127.0.0.1:69", "--config", "/nowhere/bootdepot.toml", "--cache-size", "1 MiB"]);
+    command.arg("--cache-dir").arg(site.path("cache")).env("AWS_ACCESS_KEY_ID", ACCESS_KEY);
+    command.env("AWS_SECRET_ACCESS_KEY", SECRET_KEY).stdin(Stdio::null()).uid(65534).gid(65534);
+    let report = Run::of(command.run_to_end()).succeeds().json();
+    let unproven = report["trials"]["unproven"].to_string();
+    for phrase in ["this user may not listen on 127.0.0.1:69", "this user cannot store a file in "] {
+        assert!(unproven.contains(phrase), "{report:#}");
+        assert!(report["notes"].to_string().contains(phrase), "{report:#}");
+        assert!(report["text"].as_str().is_some_and(|text| text.contains(phrase)), "{report:#}");
+    }
+    assert_eq!(report["trials"]["user"], "the user with the ID 65534", "{report:#}");
+}
+
+#[test]
+fn installed_recipe_is_included_once() {
+    let upstream = Upstream::start();
+    let sha256 = upstream.put("builds/live-kernel", random_bytes(3, 40_000));
+    let stream = format!(
+        r#"{{ "architectures": {{ "x86_64": {{ "artifacts": {{ "metal": {{ "release": "43.1", "formats": {{ "pxe": {{
+            "kernel": {{ "location": "{}", "sha256": "{sha256}" }} }} }} }} }} }} }} }}"#,
+        upstream.url("builds/live-kernel")
+    );
+    upstream.put("stable.json", stream);
+    let origin = FakeOrigin::start();
+    let (endpoint, site) = (origin.endpoint(), InitSite::new());
+    let recipe = site.path("etc/recipes/fcos");
+    fs::create_dir_all(&recipe).expect("a directory can be made");
+    let source = root().join("config/recipes/fcos");
+    fs::copy(source.join("config.ign.j2"), recipe.join("config.ign.j2")).expect("a file can be copied");
+    let text = fs::read_to_string(source.join("recipe.toml")).expect("the recipe can be read");
+    let text = text.replace("/etc/bootdepot/", &format!("{}/", site.path("etc").display()));
+    let text =
+        text.replace("https://builds.coreos.fedoraproject.org/streams/stable.json", &upstream.url("stable.json"));
+    fs::write(recipe.join("recipe.toml"), &text).expect("a file can be written");
+    let args = [store(&endpoint), vec!["--mirror", "fcos", "--firmware", "none"]].concat();
+    let other = site.init(&args);
+    assert_eq!(other.status, Some(1), "{}{}", other.out, other.err);
+    assert!(other.err.contains("it copies into the bucket boot; change its key \"to\""), "{}", other.err);
+
+    fs::write(recipe.join("recipe.toml"), text.replace("s3://boot/", "s3://assets/")).expect("a file can be written");
+    site.init(&args).succeeds();
+    assert!(
+        site.text().contains("\"recipes/fcos/recipe.toml\"") && !site.text().contains("[[mirror]]"),
+        "{}",
+        site.text()
+    );
+    let mut mirror = site.with_settings(&["mirror", "fcos", "--activate"]);
+    mirror.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    Run::of(mirror.run_to_end()).succeeds();
+    assert!(site.path("etc/catalog.d/fcos.toml").is_file());
 }
 
 #[test]
@@ -273,8 +402,32 @@ fn existing_settings_are_kept() {
     assert_eq!(run.status, Some(2), "{}", run.err);
     assert!(run.err.contains("bootdepot.toml exists; add --force"), "{}", run.err);
     assert_eq!(site.text(), "# Mine.\n");
-    site.init(&[store(&endpoint), vec!["--force"]].concat()).succeeds();
+    let run = site.init(&[store(&endpoint), vec!["--force"]].concat()).succeeds();
     assert!(site.text().contains(&format!("endpoint = \"{endpoint}\"")), "{}", site.text());
+    assert!(run.out.contains("kept the old file as ") && run.out.contains("bootdepot.toml.old\n"), "{}", run.out);
+    assert_eq!(fs::read_to_string(site.path("etc/bootdepot.toml.old")).expect("a file"), "# Mine.\n");
+}
+
+#[test]
+fn installed_settings_are_replaced() {
+    let origin = FakeOrigin::start();
+    let site = InitSite::new();
+    fs::create_dir(site.path("etc")).expect("a directory can be made");
+    fs::copy(root().join("config/bootdepot.toml"), site.settings()).expect("a file can be copied");
+    site.init(&store(&origin.endpoint())).succeeds();
+    assert!(site.text().contains("written by \"bootdepot init\"") && !site.path("etc/bootdepot.toml.old").exists());
+}
+
+#[test]
+fn mirror_url_needs_its_mirror() {
+    let site = InitSite::new();
+    for line in [&["--mirror-url", "https://h/x"][..], &["--mirror", "none", "--mirror-url", "https://h/x"]] {
+        let origin = FakeOrigin::start();
+        let endpoint = origin.endpoint();
+        let run = site.init(&[&store(&endpoint), line].concat());
+        assert_eq!(run.status, Some(2), "{}{}", run.out, run.err);
+        assert!(run.err.contains("--mirror") && site.is_empty(), "{}", run.err);
+    }
 }
 
 #[test]
@@ -425,6 +578,29 @@ fn dialog_asks_again_after_wrong_answers() {
     let settings = site.text();
     assert!(settings.contains("interface = \"lo\"") && !settings.contains(SECRET_KEY), "{settings}");
     assert_eq!(fs::read_to_string(site.path("etc/s3-secret-key")).expect("a file").trim(), SECRET_KEY);
+}
+
+#[test]
+fn dialog_corrects_endpoint_without_certificate() {
+    let listing = "HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: 37\r\nConnection: close\r\n\r\n\
+                   <ListBucketResult></ListBucketResult>";
+    let (there, _) = crate::check::tls_until(listing, |_| {});
+    let origin = FakeOrigin::start();
+    let site = InitSite::new();
+    fs::write(site.path("secret"), SECRET_KEY).expect("a file can be written");
+    let secret = format!("file:{}", site.path("secret").display());
+    let flags = ["--bucket", BUCKET, "--access-key-id", ACCESS_KEY, "--secret-key", &secret];
+    let Some(mut terminal) = Terminal::start(&site, &[&flags[..], &["--mirror", "none", "--dhcp", "off"]].concat())
+    else {
+        return;
+    };
+    terminal.answer("or aws: ", &format!("https://{there}"));
+    terminal.answer("to correct the endpoint: ", "");
+    terminal.answer(&format!("or aws [https://{there}]: "), &origin.endpoint());
+    terminal.answer("bootdepot.toml? [Y/n] ", "");
+    let (status, transcript) = terminal.finish();
+    assert_eq!(status, Some(0), "{transcript}");
+    assert!(site.text().contains(&origin.endpoint()) && !site.text().contains("ca_file"), "{}", site.text());
 }
 
 #[test]

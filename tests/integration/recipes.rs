@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use bootdepot_test_support::openpgp::{Signing, TestKey};
 use serde_json::{Value, json};
 
 use crate::mirror::{debian_archive, stream, tar_gz};
 use crate::support::boot_network::{BootNetwork, Firmware, mac};
-use crate::support::program::root;
+use crate::support::program::{bootdepot, root};
 use crate::support::upstream::Upstream;
 use crate::support::{Client, CommandExt, FakeOrigin, TestServer, TestSite, Tool, random_bytes};
 
@@ -86,10 +87,14 @@ impl RecipeSite {
         server.client().get(&format!("/ipxe?mac={MAC}")).text()
     }
 
-    /// Requests the script of the host, and everything that it names. Returns the paths, without the version.
+    /// Mirrors a release, and requests what a machine requests.
     fn boot(&self, version: &str) -> BTreeSet<String> {
-        let server = self.serve();
-        let script = Self::script(&server);
+        self.requests(&self.serve(), version)
+    }
+
+    /// Requests the script of the host, and everything that it names. Returns the paths, without the version.
+    fn requests(&self, server: &TestServer, version: &str) -> BTreeSet<String> {
+        let script = Self::script(server);
         let base = server.url("/");
         let mut fetched = BTreeSet::new();
         for url in script.split_whitespace().filter_map(|word| Some(word.split_once(&base)?.1)) {
@@ -292,30 +297,85 @@ fn talos_recipe_names_served_files() {
     assert_eq!(site.boot("v1.11.5"), expected);
 }
 
+/// A small ISO image with these files in `casper`.
+fn casper_iso(xorriso: &Tool, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let (tree, image) = (dir.path().join("tree"), dir.path().join("image.iso"));
+    std::fs::create_dir_all(tree.join("casper")).expect("a directory can be made");
+    for (name, bytes) in files {
+        std::fs::write(tree.join("casper").join(name), bytes).expect("a file can be written");
+    }
+    let shown = |path: &Path| path.display().to_string();
+    xorriso.succeed(["-as", "mkisofs", "-quiet", "-R", "-o", &shown(&image), &shown(&tree)]);
+    std::fs::read(image).expect("the image can be read")
+}
+
+/// Runs the commands of a recipe's README, with this server in place of the installed one.
+fn run_readme_commands(recipe: &RecipeSite, upstream: &Upstream, server: &TestServer) {
+    let readme = read(&root().join("config/recipes").join(&recipe.name).join("README.md"));
+    let commands = readme.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("commands");
+    let catalog = recipe.site.file("catalog.d/mirrored.toml").display().to_string();
+    let commands = commands
+        .replace(&format!("/etc/bootdepot/catalog.d/{}.toml", recipe.name), &catalog)
+        .replace("s3://boot/", "s3://assets/")
+        .replace("https://releases.ubuntu.com/24.04", &upstream.url("24.04"));
+    let (program, admin) = (bootdepot().display().to_string(), server.admin);
+    let settings = recipe.site.file("bootdepot.toml").display().to_string();
+    let script = format!(
+        "set -eu
+        bootdepot() {{
+            case $1 in activate) set -- \"$@\" --admin-listen {admin} ;; esac
+            '{program}' \"$@\" --config '{settings}'
+        }}
+        gpgv() {{ :; }}
+        systemctl() {{ curl -fsS -X POST http://{admin}/api/v1/reload; }}
+        {commands}"
+    );
+    // For its environment; it has written the settings.
+    let environment = recipe.site.command_line(&[]);
+    let mut shell = Command::new("sh");
+    for (name, value) in environment.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let run = shell.args(["-c", &script]).current_dir(directory.path()).run_to_end();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(run.status.success(), "{}{}\n{script}", text(&run.stdout), text(&run.stderr));
+}
+
 #[test]
 fn ubuntu_recipe_names_served_files() {
+    let (Some(xorriso), Some(_)) = (Tool::find("xorriso"), Tool::find("curl")) else { return };
     let (upstream, key) = (Upstream::start(), TestKey::new());
-    let archive = tar_gz(&[
-        ("./amd64/linux", &random_bytes(7, 30_000)),
-        ("./amd64/initrd", &random_bytes(8, 90_000)),
-        ("./amd64/pxelinux.0", b"x"),
-    ]);
-    let archive = upstream.put("24.04/ubuntu-24.04.3-netboot-amd64.tar.gz", archive);
-    let iso = upstream.put("24.04/ubuntu-24.04.3-live-server-amd64.iso", random_bytes(9, 300_000));
+    let (kernel, initrd) = (random_bytes(7, 30_000), random_bytes(8, 90_000));
+    let image = casper_iso(&xorriso, &[("vmlinuz", kernel.clone()), ("initrd", initrd.clone())]);
+    let iso = upstream.put("24.04/ubuntu-24.04.4-live-server-amd64.iso", image);
     let sums = format!(
-        "{iso} *ubuntu-24.04.3-live-server-amd64.iso\n{archive} *ubuntu-24.04.3-netboot-amd64.tar.gz\n{iso} *ubuntu-24.04.3-desktop-amd64.iso\n"
+        "{iso} *ubuntu-24.04.3-live-server-amd64.iso\n{iso} *ubuntu-24.04.4-desktop-amd64.iso\n\
+         {iso} *ubuntu-24.04.4-live-server-amd64.iso\n{iso} *ubuntu-24.04.4-wsl-amd64.wsl\n"
     );
     upstream.put("24.04/SHA256SUMS.gpg", key.sign(sums.as_bytes(), Signing::default()));
     upstream.put("24.04/SHA256SUMS", sums);
-    let site = RecipeSite::new("ubuntu", &upstream, &key, MAC);
+    let recipe = RecipeSite::new("ubuntu", &upstream, &key, MAC);
+    let server = recipe.site.start();
+    run_readme_commands(&recipe, &upstream, &server);
     let expected = paths([
-        "assets/ubuntu/VERSION/amd64/linux",
-        "assets/ubuntu/VERSION/amd64/initrd",
+        "assets/ubuntu/VERSION/vmlinuz",
+        "assets/ubuntu/VERSION/initrd",
         "assets/ubuntu/VERSION/live-server-amd64.iso",
         "hosts/web-1/user-data",
         "hosts/web-1/meta-data",
     ]);
-    assert_eq!(site.boot("24.04.3"), expected);
+    assert_eq!(recipe.requests(&server, "24.04.4"), expected);
+    assert!(server.client().compare("/assets/ubuntu/24.04.4/vmlinuz", &kernel));
+    assert!(server.client().compare("/assets/ubuntu/24.04.4/initrd", &initrd));
+    // A later run keeps what was added to the release.
+    let again = recipe.site.command_line(&["mirror", "ubuntu"]).run_to_end();
+    assert!(again.status.success());
+    assert!(read(&recipe.site.file("catalog.d/mirrored.toml")).contains("\"ubuntu/24.04.4/vmlinuz\""));
 }
 
 /// Debian's installer is mirrored from a package, booted by the recipe's profile, and runs the preseed of its host.

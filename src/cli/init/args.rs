@@ -18,7 +18,7 @@ pub(super) struct InitArgs {
     /// Take the default of each question that no flag answers
     #[arg(long)]
     pub(super) yes: bool,
-    /// Replace existing files
+    /// Replace existing files; the old ones are kept with `.old` appended to their names
     #[arg(long)]
     pub(super) force: bool,
     /// Prove the answers and print the settings file, and write nothing
@@ -107,10 +107,10 @@ pub(super) struct MirrorArgs {
     #[arg(long, value_name = "NAME")]
     pub(super) mirror: Option<String>,
     /// The upstream's document or directory, instead of the usual one
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", requires = "mirror")]
     pub(super) mirror_url: Option<String>,
     /// A glob of the files to mirror, instead of the usual ones; repeatable
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", requires = "mirror")]
     pub(super) mirror_select: Vec<String>,
 }
 

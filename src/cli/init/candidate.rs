@@ -59,27 +59,41 @@ impl Candidate {
         blocking(move || Origins::new(settings, timeouts)).await
     }
 
-    /// Lists the bucket, and reads the metadata of one object.
-    pub(super) async fn prove(&self, bucket: &str) -> Result<(Origins, Contents), Fault> {
+    /// Lists the bucket, and reads the metadata of one object. Credentials that may not list suffice if they may ask for
+    /// for the object `key`: the server lists nothing.
+    pub(super) async fn prove(&self, bucket: &str, key: &str) -> Result<(Origins, Contents), Fault> {
         let origins = self.origins().await.map_err(|error| Fault::from(&error))?;
         let wrong = |reason: String| Fault { subject: Subject::Access, text: reason };
-        let any = SourceUrl::s3(bucket, CATALOG_KEY).map_err(|error| wrong(error.to_string()))?;
-        let store = Store::of(&origins, &any).ok_or_else(|| wrong(format!("{any} is not in S3")))?;
+        let probe = SourceUrl::s3(bucket, key).map_err(|error| wrong(error.to_string()))?;
+        let store = Store::of(&origins, &probe).ok_or_else(|| wrong(format!("{probe} is not in S3")))?;
         let page = match store.without_retries().list_page("", None, None).await {
             Ok(page) => page,
             Err(StoreError::Origin { error, .. }) if matches!(*error, OriginError::NoSuchBucket { .. }) => {
                 return Ok((origins, Contents::default()));
             }
+            Err(StoreError::Origin { error, .. }) if is_policy(&error) => {
+                return match origins.stat(&probe).await.stat {
+                    Ok(_) => Ok((origins, Contents::unlisted(Some(key.to_owned())))),
+                    // Only credentials that may read it learn that an object is missing.
+                    Err(missing) if missing.is_not_found() => Ok((origins, Contents::unlisted(None))),
+                    Err(denied) if is_policy(&denied) => Err(Fault::neither_list_nor_read(&error, &probe)),
+                    Err(error) => Err(Fault::from(&error)),
+                };
+            }
             Err(error) => return Err(Fault::from(&error)),
         };
+        let mut contents = Contents::of(&page);
         if let Some(object) = page.objects.iter().find(|object| object.size > 0)
             && let Ok(source) = SourceUrl::s3(bucket, &object.key)
-            && let Err(error @ OriginError::AccessDenied { denial: Denial::Policy, .. }) =
-                origins.stat(&source).await.stat
         {
-            return Err(Fault::from(&error));
+            match origins.stat(&source).await.stat {
+                Ok(_) => contents.read_key = Some(object.key.clone()),
+                Err(error) if is_policy(&error) => return Err(Fault::from(&error)),
+                // An archived object, say.
+                Err(_) => {}
+            }
         }
-        Ok((origins, Contents::of(&page)))
+        Ok((origins, contents))
     }
 
     /// Reads the shared catalog, and validates it with the settings.
@@ -102,15 +116,23 @@ impl Candidate {
         })
     }
 
-    /// Asks the upstream of the first mirror for its newest release.
-    pub(super) async fn mirror_plan(&self, origins: &Origins) -> anyhow::Result<Plan> {
-        let settings = self.config.mirrors.first().context("the settings have no mirror")?;
+    /// Asks the upstream of the mirror `name` for its newest release, which goes into `bucket`.
+    pub(super) async fn mirror_plan(&self, name: &str, bucket: &str, origins: &Origins) -> anyhow::Result<Plan> {
+        let settings = self.config.mirrors.iter().find(|mirror| mirror.name == name);
+        let settings = settings.with_context(|| format!("the settings have no mirror {name}"))?;
+        let to = &settings.to.bucket;
+        anyhow::ensure!(to == bucket, "it copies into the bucket {to}; change its key \"to\" to s3://{bucket}/{name}");
         let source = destination(settings)?;
         let store = Store::of(origins, &source).with_context(|| format!("{source} is not in S3"))?;
         let known = Known::new(&self.config.catalog, &self.config.releases);
         let mirror = Mirror::new(settings, origins, store, &known, None, jiff::Timestamp::now())?;
         Ok(Box::pin(mirror.plan(&Wanted::Latest)).await?)
     }
+}
+
+/// Whether the credentials are good, and may not do this.
+fn is_policy(error: &OriginError) -> bool {
+    matches!(error, OriginError::AccessDenied { denial: Denial::Policy, .. })
 }
 
 /// The URL of the shared catalog in a bucket.

@@ -18,6 +18,10 @@ const MOST_ROWS: usize = 15;
 pub(super) struct Contents {
     /// Whether the bucket exists.
     pub(super) exists: bool,
+    /// Whether the credentials may list it.
+    pub(super) is_listed: bool,
+    /// The key of the object whose metadata was read.
+    pub(super) read_key: Option<String>,
     pub(super) objects: usize,
     pub(super) bytes: u64,
     /// Whether there are more objects than were listed.
@@ -47,6 +51,8 @@ impl Contents {
         let entry = |(name, (objects, bytes)): (&str, (usize, u64))| Entry { name: name.to_owned(), objects, bytes };
         Self {
             exists: true,
+            is_listed: true,
+            read_key: None,
             objects: page.objects.len(),
             bytes: page.objects.iter().map(|object| object.size).sum(),
             is_partial: page.next.is_some(),
@@ -54,15 +60,27 @@ impl Contents {
         }
     }
 
-    /// Whether there is a catalog where nodes look for the shared one.
-    pub(super) fn has_catalog(&self) -> bool {
-        self.entries.iter().any(|entry| entry.name == CATALOG_KEY)
+    /// A bucket that may not be listed.
+    pub(super) fn unlisted(read_key: Option<String>) -> Self {
+        Self { exists: true, read_key, ..Self::default() }
+    }
+
+    /// Whether there may be a catalog where nodes look for the shared one.
+    pub(super) fn may_have_catalog(&self) -> bool {
+        // The listing ends before the key if there are many.
+        let is_unknown = self.is_partial || !self.is_listed;
+        self.exists && (is_unknown || self.entries.iter().any(|entry| entry.name == CATALOG_KEY))
     }
 
     /// The content of the bucket of this name, for people.
     pub(super) fn text(&self, bucket: &str) -> String {
         if !self.exists {
             return format!("The bucket {bucket} does not exist yet.");
+        }
+        if !self.is_listed {
+            return format!(
+                "The bucket {bucket} may not be listed with these credentials. Its objects can be asked for."
+            );
         }
         if self.objects == 0 {
             return format!("The bucket {bucket} is empty.");
@@ -99,7 +117,7 @@ mod tests {
     #[test]
     fn contents_are_grouped_by_folder() {
         let contents = Contents::of(&page(&["catalog.toml", "okd/4.19/kernel", "okd/4.20/kernel", "x"], None));
-        assert!(contents.has_catalog());
+        assert!(contents.may_have_catalog());
         insta::assert_snapshot!(contents.text("boot"), @r"
         The bucket boot has 4 objects (8.0 KiB):
           KEY           OBJECTS     SIZE
@@ -116,7 +134,11 @@ mod tests {
         let text = Contents::of(&page(&keys, Some("next"))).text("boot");
         assert!(text.starts_with("The bucket boot has at least 20 objects"), "{text}");
         assert!(text.ends_with("  and 5 more\n"), "{text}");
-        assert_eq!(Contents::of(&page(&[], None)).text("boot"), "The bucket boot is empty.");
+        let empty = Contents::of(&page(&[], None));
+        assert_eq!(empty.text("boot"), "The bucket boot is empty.");
+        assert!(!empty.may_have_catalog() && !Contents::default().may_have_catalog());
         assert_eq!(Contents::default().text("boot"), "The bucket boot does not exist yet.");
+        let unlisted = Contents::unlisted(None);
+        assert!(unlisted.may_have_catalog() && unlisted.text("boot").contains("may not be listed"));
     }
 }

@@ -1,5 +1,6 @@
 //! Why a bucket cannot be used, and which answer is to be given again.
 
+use crate::asset::SourceUrl;
 use crate::origin::{Denial, OriginError, TlsFault};
 use crate::supply::StoreError;
 
@@ -26,6 +27,17 @@ pub(super) enum Subject {
     Access,
     /// None: this machine, or the store at this time.
     Machine,
+}
+
+impl Fault {
+    /// Credentials that may neither list a bucket, for this reason, nor read the object `probe`.
+    pub(super) fn neither_list_nor_read(reason: &OriginError, probe: &SourceUrl) -> Self {
+        let text = format!(
+            "{reason}; {probe} is denied too. Without s3:ListBucket, S3 denies an object that does not exist as it denies one that may \
+             not be read: allow s3:ListBucket, or name a catalog in the bucket that can be read (--catalog-url)"
+        );
+        Self { subject: Subject::Access, text }
+    }
 }
 
 impl Subject {

@@ -1,7 +1,5 @@
 //! The settings of this machine: its cache, its listeners, and whether it answers DHCP requests.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
 use serde::Serialize;
@@ -10,7 +8,7 @@ use super::args::NodeArgs;
 use super::dialog::{Choice, Dialog, Question};
 use crate::cli::format::bytes;
 use crate::cli::usage_error::UsageError;
-use crate::config::{Config, ValueKind, parse_size};
+use crate::config::{ValueKind, parse_size};
 use crate::dhcp::interfaces_with_ipv4;
 
 const CACHE_DIR: Question = Question { flag: "--cache-dir", text: "Cache directory" };
@@ -137,27 +135,6 @@ fn read_interface(text: &str, names: &[String]) -> Result<String, String> {
     }
 }
 
-/// One sentence for each address on which this process cannot listen. Binds each for a moment.
-pub(super) fn occupied(config: &Config) -> Vec<String> {
-    let tcp = |address: &SocketAddr| TcpListener::bind(address).map(drop);
-    let udp = |address: &SocketAddr| UdpSocket::bind(address).map(drop);
-    let http = config.http.listen.iter().map(|address| ("http.listen", address, tcp(address)));
-    let tftp = config.tftp.listen.iter().map(|address| ("tftp.listen", address, udp(address)));
-    let admin = config.admin.iter().map(|admin| ("admin.listen", &admin.listen, tcp(&admin.listen)));
-    http.chain(tftp).chain(admin).filter_map(|(key, address, bound)| sentence(key, *address, &bound.err()?)).collect()
-}
-
-fn sentence(key: &str, address: SocketAddr, error: &io::Error) -> Option<String> {
-    match error.kind() {
-        // The service gets its ports from the service manager.
-        io::ErrorKind::PermissionDenied => None,
-        io::ErrorKind::AddrInUse => {
-            Some(format!("{key}: another program listens on {address}; stop it, or choose another address"))
-        }
-        _ => Some(format!("{key}: cannot listen on {address}: {error}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,15 +169,5 @@ mod tests {
         assert_eq!(answers.interface.as_deref(), Some("lo"));
         let error = answers.ask_dhcp(&mut Dialog::new(None), &flags("no-such-one")).await.unwrap_err().to_string();
         assert!(error.contains("--interface \"no-such-one\": expected an interface"), "{error}");
-    }
-
-    #[test]
-    fn occupied_address_is_named() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap();
-        let error = TcpListener::bind(address).unwrap_err();
-        let text = sentence("http.listen", address, &error).unwrap();
-        assert!(text.contains("another program listens on 127.0.0.1:"), "{text}");
-        assert_eq!(sentence("tftp.listen", address, &io::ErrorKind::PermissionDenied.into()), None);
     }
 }

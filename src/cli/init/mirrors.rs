@@ -1,9 +1,12 @@
 //! The mirrors that are offered: operating systems with the usual place of their upstream, and the recipes that need a URL.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::args::MirrorArgs;
 use super::dialog::{Choice, Dialog, Question};
+use crate::cli::usage_error::UsageError;
 use crate::config::ValueKind;
 
 const MIRROR: Question = Question { flag: "--mirror", text: "Mirror an operating system into the bucket" };
@@ -24,31 +27,41 @@ struct Offer {
     select: &'static [&'static str],
     /// The keys of the publisher, if the machine has them.
     keyring: Option<&'static str>,
+    /// The directory in config/recipes with the same mirror, and a profile. `None`: there is none.
+    example: Option<&'static str>,
+    /// Whether a machine can boot from the files alone.
+    is_bootable: bool,
 }
 
 const fn offer(name: &'static str, recipe: &'static str, title: &'static str, url: &'static str) -> Offer {
-    Offer { name, recipe, title, url: Some(url), select: &[], keyring: None }
+    Offer { name, recipe, title, url: Some(url), select: &[], keyring: None, example: Some(name), is_bootable: true }
 }
 
 /// A recipe without a usual upstream.
 const fn recipe(name: &'static str, title: &'static str) -> Offer {
-    Offer { name, recipe: name, title, url: None, select: &[], keyring: None }
+    Offer { name, recipe: name, title, url: None, select: &[], keyring: None, example: None, is_bootable: true }
 }
 
-/// The offers. docs/mirror.md has the same URLs.
+/// The offers. docs/mirror.md and config/recipes have the same URLs.
 const OFFERS: [Offer; 15] = [
-    offer(
-        "scos",
-        "coreos-stream",
-        "CoreOS of OKD 4.20",
-        "https://raw.githubusercontent.com/openshift/installer/release-4.20/data/data/coreos/scos.json",
-    ),
-    offer(
-        "rhcos",
-        "coreos-stream",
-        "CoreOS of OpenShift 4.20",
-        "https://raw.githubusercontent.com/openshift/installer/release-4.20/data/data/coreos/rhcos.json",
-    ),
+    Offer {
+        example: Some("okd"),
+        ..offer(
+            "scos",
+            "coreos-stream",
+            "CoreOS of OKD 4.20",
+            "https://raw.githubusercontent.com/openshift/installer/release-4.20/data/data/coreos/scos.json",
+        )
+    },
+    Offer {
+        example: None,
+        ..offer(
+            "rhcos",
+            "coreos-stream",
+            "CoreOS of OpenShift 4.20",
+            "https://raw.githubusercontent.com/openshift/installer/release-4.20/data/data/coreos/rhcos.json",
+        )
+    },
     offer(
         "fcos",
         "coreos-stream",
@@ -60,22 +73,23 @@ const OFFERS: [Offer; 15] = [
         ..offer("debian", "debian-installer", "Debian 13 installer", "https://deb.debian.org/debian/dists/trixie")
     },
     Offer {
-        select: &["ubuntu-*-netboot-amd64.tar.gz/amd64/{linux,initrd}"],
+        select: &["ubuntu-*-live-server-amd64.iso"],
+        is_bootable: false,
         keyring: Some("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
-        ..offer("ubuntu", "ubuntu", "Ubuntu 24.04 installer", "https://releases.ubuntu.com/24.04")
+        ..offer(
+            "ubuntu",
+            "ubuntu",
+            "Ubuntu 24.04 server ISO; its recipe shows how to take the kernel out of it",
+            "https://releases.ubuntu.com/24.04",
+        )
     },
-    offer(
-        "rocky",
-        "treeinfo",
-        "Rocky Linux 9 installer",
-        "https://download.rockylinux.org/pub/rocky/9/BaseOS/x86_64/os/",
-    ),
+    offer("rocky", "treeinfo", "Rocky Linux 9 installer", "https://dl.rockylinux.org/pub/rocky/9/BaseOS/x86_64/os"),
     Offer {
         select: &["vmlinuz-amd64", "initramfs-amd64.xz"],
         ..offer("talos", "github-release", "Talos Linux", "https://api.github.com/repos/siderolabs/talos/releases")
     },
     offer("flatcar", "flatcar", "Flatcar, stable", "https://stable.release.flatcar-linux.net/amd64-usr/current"),
-    offer("alpine", "alpine", "Alpine Linux", "https://dl-cdn.alpinelinux.org/alpine/latest-stable/releases/x86_64"),
+    offer("alpine", "alpine", "Alpine Linux 3.22", "https://dl-cdn.alpinelinux.org/alpine/v3.22/releases/x86_64"),
     recipe("ocp-mirror", "a directory of mirror.openshift.com"),
     recipe("github-release", "releases of a GitHub repository"),
     recipe("simplestreams", "an image stream of Ubuntu or MAAS"),
@@ -92,16 +106,60 @@ pub(super) struct MirrorAnswer {
     pub(super) url: String,
     pub(super) select: Vec<String>,
     pub(super) keys: Vec<String>,
+    pub(super) example: Option<Example>,
+    /// Whether a machine can boot from the files alone. If not, the README of the example has more steps.
+    pub(super) is_bootable: bool,
+}
+
+/// The recipe of config/recipes that has a mirror of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Example {
+    pub(super) directory: &'static str,
+    /// Whether it was copied beside the settings. Then they include it, and have no mirror of their own.
+    pub(super) is_installed: bool,
+}
+
+impl Example {
+    /// Looks for it beside the settings at this path.
+    fn of(directory: &'static str, settings: &Path) -> Self {
+        let is_installed = settings.with_file_name(recipe_file(directory)).is_file();
+        Self { directory, is_installed }
+    }
+}
+
+/// The file of an installed recipe, from the directory of the settings.
+fn recipe_file(directory: &str) -> String {
+    format!("recipes/{directory}/recipe.toml")
 }
 
 impl MirrorAnswer {
-    /// Takes it from the flags, or asks. `None`: no mirror.
-    pub(super) async fn ask(dialog: &mut Dialog, flags: &MirrorArgs) -> anyhow::Result<Option<Self>> {
-        // A URL alone says that a mirror is wanted, not which.
+    /// The file of the recipe that has this mirror, from the directory of the settings, if it is installed.
+    pub(super) fn installed(&self) -> Option<String> {
+        self.example.filter(|example| example.is_installed).map(|example| recipe_file(example.directory))
+    }
+
+    /// Takes it from the flags, or asks. `None`: no mirror. Recipes may be installed beside `settings`.
+    pub(super) async fn ask(dialog: &mut Dialog, flags: &MirrorArgs, settings: &Path) -> anyhow::Result<Option<Self>> {
         let mut choices = vec![Choice::new(NONE, "no mirror now")];
         choices.extend(OFFERS.iter().map(|offer| Choice::new(offer.name, offer.title)));
         let name = dialog.choose(MIRROR, flags.mirror.as_deref(), NONE, &choices).await?;
-        let Some(offer) = OFFERS.iter().find(|offer| offer.name == name) else { return Ok(None) };
+        let details = flags.mirror_url.is_some() || !flags.mirror_select.is_empty();
+        let Some(offer) = OFFERS.iter().find(|offer| offer.name == name) else {
+            let reason = "--mirror none takes no --mirror-url and no --mirror-select";
+            return if details { Err(UsageError::new(reason).into()) } else { Ok(None) };
+        };
+        let is_bootable = offer.is_bootable;
+        let example = offer.example.map(|directory| Example::of(directory, settings));
+        if example.is_some_and(|example| example.is_installed) {
+            let file = recipe_file(offer.example.unwrap_or_default());
+            anyhow::ensure!(
+                !details,
+                UsageError::new(format!("{file} has the mirror {name}: change its url and select there"))
+            );
+            dialog.say(&format!("The mirror {name} is in {file}, which is included."));
+            let (recipe, url) = (offer.recipe.to_owned(), offer.url.unwrap_or_default().to_owned());
+            return Ok(Some(Self { name, recipe, url, select: Vec::new(), keys: Vec::new(), example, is_bootable }));
+        }
         let read = |text: &str| ValueKind::UpstreamUrl.check(text).map(|()| text.to_owned());
         let url = match (&flags.mirror, &flags.mirror_url, offer.url) {
             // The flag names the offer: its URL goes without saying.
@@ -115,9 +173,9 @@ impl MirrorAnswer {
             let globs = |text: &str| Ok(text.split_whitespace().map(str::to_owned).collect());
             select = dialog.answer(SELECT, None, Some("*"), globs).await?;
         }
-        let keys = offer.keyring.filter(|path| std::path::Path::new(path).is_file());
+        let keys = offer.keyring.filter(|path| Path::new(path).is_file());
         let keys = keys.map(str::to_owned).into_iter().collect();
-        Ok(Some(Self { name, recipe: offer.recipe.to_owned(), url, select, keys }))
+        Ok(Some(Self { name, recipe: offer.recipe.to_owned(), url, select, keys, example, is_bootable }))
     }
 }
 
@@ -128,7 +186,46 @@ mod tests {
 
     async fn ask(lines: Option<&'static str>, flags: MirrorArgs) -> anyhow::Result<Option<MirrorAnswer>> {
         let console = lines.map(|lines| Console::scripted(lines, std::io::sink()));
-        MirrorAnswer::ask(&mut Dialog::new(console), &flags).await
+        MirrorAnswer::ask(&mut Dialog::new(console), &flags, Path::new("/nowhere/bootdepot.toml")).await
+    }
+
+    #[test]
+    fn offers_agree_with_recipes() {
+        let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/recipes");
+        for entry in std::fs::read_dir(&recipes).unwrap() {
+            let directory = entry.unwrap().file_name().into_string().unwrap();
+            let Ok(text) = std::fs::read_to_string(recipes.join(recipe_file(&directory).replace("recipes/", "")))
+            else {
+                continue;
+            };
+            let tables: toml::Table = text.parse().unwrap();
+            let mirror = &tables["mirror"][0];
+            let offer = OFFERS.iter().find(|offer| offer.example == Some(directory.as_str()));
+            let offer = offer.unwrap_or_else(|| panic!("{directory} is not offered"));
+            for (key, value) in [("name", offer.name), ("recipe", offer.recipe), ("url", offer.url.unwrap())] {
+                assert_eq!(mirror[key].as_str(), Some(value), "{directory}");
+            }
+            let texts = |key: &str| {
+                let list = mirror.get(key).and_then(toml::Value::as_array).into_iter().flatten();
+                list.filter_map(toml::Value::as_str).collect::<Vec<_>>()
+            };
+            assert_eq!(texts("select"), offer.select, "{directory}");
+            assert_eq!(texts("keys"), offer.keyring.into_iter().collect::<Vec<_>>(), "{directory}");
+        }
+    }
+
+    #[tokio::test]
+    async fn installed_recipe_has_its_mirror() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("recipes/okd")).unwrap();
+        std::fs::write(dir.path().join("recipes/okd/recipe.toml"), "").unwrap();
+        let settings = dir.path().join("bootdepot.toml");
+        let mut flags = MirrorArgs { mirror: Some("scos".to_owned()), ..MirrorArgs::default() };
+        let found = MirrorAnswer::ask(&mut Dialog::new(None), &flags, &settings).await.unwrap().unwrap();
+        assert_eq!(found.installed().as_deref(), Some("recipes/okd/recipe.toml"));
+        flags.mirror_url = Some("https://h/scos.json".to_owned());
+        let error = MirrorAnswer::ask(&mut Dialog::new(None), &flags, &settings).await.unwrap_err();
+        assert!(error.is::<UsageError>() && error.to_string().contains("recipes/okd/recipe.toml"), "{error}");
     }
 
     /// The words of the list in a JSON Schema that has this word.
@@ -159,6 +256,8 @@ mod tests {
         let found = ask(None, mirror("talos")).await.unwrap().unwrap();
         assert_eq!((found.recipe.as_str(), found.select.len()), ("github-release", 2));
         assert_eq!(ask(None, mirror("none")).await.unwrap(), None);
+        let url = MirrorArgs { mirror_url: Some("https://h/".to_owned()), ..mirror("none") };
+        assert!(ask(None, url).await.unwrap_err().is::<UsageError>());
         assert_eq!(ask(None, MirrorArgs::default()).await.unwrap(), None);
         let error = ask(None, mirror("sums")).await.unwrap_err().to_string();
         assert_eq!(error, "--mirror-url is missing");

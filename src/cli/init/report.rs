@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::contents::Contents;
 use super::firmware::BootProgram;
 use super::settings::Answers;
+use super::trials::Trials;
 use crate::cli::format::plain;
 use crate::config::DEFAULT_FILE;
 
@@ -19,9 +20,12 @@ pub(super) struct Report {
     pub(super) text: Option<String>,
     /// The files that were written; those that would be, if nothing was.
     pub(super) files: Vec<PathBuf>,
+    /// The files that were replaced, under their new names.
+    pub(super) old: Vec<PathBuf>,
     pub(super) bucket: BucketReport,
     pub(super) boot_programs: Vec<BootProgram>,
     pub(super) mirror: Option<MirrorReport>,
+    pub(super) trials: Trials,
     /// Sentences that the operator should read.
     pub(super) notes: Vec<String>,
     pub(super) next: Vec<Step>,
@@ -61,7 +65,8 @@ impl Report {
             return settings.clone();
         }
         let written = self.files.iter().map(|file| format!("wrote {}\n", plain(&file.display().to_string())));
-        let written: String = written.collect();
+        let old = self.old.iter().map(|file| format!("kept the old file as {}\n", plain(&file.display().to_string())));
+        let written: String = written.chain(old).collect();
         format!("{written}\nNext:\n{}", self.steps())
     }
 
@@ -87,7 +92,13 @@ pub(super) fn next_steps(path: &Path, answers: &Answers, contents: &Contents) ->
         add("bucket init", "create the bucket and set it up");
     }
     match &answers.mirror {
-        Some(mirror) => add(&format!("mirror {} --activate", mirror.name), "copy the newest release into the bucket"),
+        Some(mirror) if mirror.is_bootable => {
+            add(&format!("mirror {} --activate", mirror.name), "copy the newest release into the bucket");
+        }
+        Some(mirror) => add(
+            &format!("mirror {}", mirror.name),
+            "copy the newest release into the bucket; the README of its recipe shows how to make it bootable",
+        ),
         None if answers.catalog_url.is_none() => {
             let catalog = answers.assets_file(path).unwrap_or_default();
             let catalog = shell_word(&catalog.display().to_string());
@@ -155,10 +166,16 @@ mod tests {
             url: "https://h/scos.json".to_owned(),
             select: Vec::new(),
             keys: Vec::new(),
+            example: None,
+            is_bootable: true,
         });
         let expected =
             ["bootdepot bucket init", "bootdepot mirror scos --activate", "bootdepot check", "bootdepot serve"];
         assert_eq!(commands(DEFAULT_FILE, &answers, false), expected);
+        if let Some(mirror) = &mut answers.mirror {
+            mirror.is_bootable = false;
+        }
+        assert_eq!(commands(DEFAULT_FILE, &answers, true)[0], "bootdepot mirror scos", "it is not activated yet");
     }
 
     #[test]

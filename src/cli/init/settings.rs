@@ -11,12 +11,15 @@ use super::firmware::BootProgram;
 use super::machine::MachineAnswers;
 use super::mirrors::MirrorAnswer;
 use super::store::StoreAnswers;
+use super::trials::Trials;
 use crate::cli::format::plain;
 
 const TEMPLATE: &str = include_str!("settings.toml.j2");
 
 /// Where `publish` and `mirror` enter assets if there is no shared catalog, from the directory of the settings.
 const ASSETS_FILE: &str = "catalog.d/assets.toml";
+/// Beside it are the files of machines.
+const MACHINES_FILE: &str = "machines.d/README";
 
 /// All answers.
 pub(super) struct Answers {
@@ -29,6 +32,8 @@ pub(super) struct Answers {
     pub(super) mirror: Option<MirrorAnswer>,
     /// The files of the release that the upstream of the mirror offers.
     pub(super) mirror_files: Vec<String>,
+    /// The trials of these answers.
+    pub(super) trials: Trials,
 }
 
 /// The values of the template.
@@ -42,6 +47,8 @@ struct Context<'a> {
     own_programs: Vec<&'a BootProgram>,
     mirror: Option<&'a MirrorAnswer>,
     mirror_files: Vec<String>,
+    include: Vec<String>,
+    trials: Trials,
 }
 
 impl Answers {
@@ -55,7 +62,22 @@ impl Answers {
             programs: Vec::new(),
             mirror: None,
             mirror_files: Vec::new(),
+            trials: Trials::default(),
         }
+    }
+
+    /// The files that the settings include, from their directory.
+    fn include(&self) -> Vec<String> {
+        let recipe = self.mirror.as_ref().and_then(MirrorAnswer::installed);
+        // An installed recipe has a catalog of its own there.
+        let assets = (self.catalog_url.is_none() || recipe.is_some()).then_some("catalog.d/*.toml");
+        let directories = assets.into_iter().chain(["machines.d/*.toml"]).map(str::to_owned);
+        directories.chain(recipe).collect()
+    }
+
+    /// The file that describes the directory of machines beside the settings at `path`.
+    pub(super) fn machines_file(path: &Path) -> PathBuf {
+        path.with_file_name(MACHINES_FILE)
     }
 
     /// The catalog file beside the settings at `path`. `None` if the catalog is shared.
@@ -76,6 +98,8 @@ impl Answers {
             mirror: self.mirror.as_ref(),
             // They are the upstream's texts, and go into a comment.
             mirror_files: self.mirror_files.iter().map(|file| plain(file)).collect(),
+            include: self.include(),
+            trials: self.trials.in_comments(),
         };
         Ok(environment()?.render_str(TEMPLATE, Value::from(Serde(context)))?)
     }
@@ -99,6 +123,7 @@ fn environment() -> Result<Environment<'static>, Error> {
 mod tests {
     use super::*;
     use crate::cli::init::credentials::Credentials;
+    use crate::cli::init::mirrors::Example;
     use crate::config::{Config, Flags, Inputs};
     use crate::secret::Secret;
 
@@ -150,7 +175,14 @@ mod tests {
             url: "https://api.github.com/repos/siderolabs/talos/releases".to_owned(),
             select: vec!["vmlinuz-amd64".to_owned()],
             keys: Vec::new(),
+            example: Some(Example { directory: "talos", is_installed: false }),
+            is_bootable: true,
         });
+        answers.trials = Trials {
+            user: "root".to_owned(),
+            tried: vec!["listing the bucket boot".to_owned()],
+            unproven: vec!["writing to it".to_owned(), "evil\n[cache]".to_owned()],
+        };
         answers.mirror_files = vec!["vmlinuz-amd64".to_owned(), "evil\n[cache]".to_owned()];
         insta::assert_snapshot!(answers.text(Path::new("/etc/bootdepot/bootdepot.toml")).unwrap());
     }
@@ -176,6 +208,8 @@ mod tests {
             url: "https://deb.debian.org/debian/dists/trixie".to_owned(),
             select: Vec::new(),
             keys: vec!["/usr/share/keyrings/debian-archive-keyring.gpg".to_owned()],
+            example: None,
+            is_bootable: true,
         });
         let config = load(&answers);
         assert_eq!(config.origins[0].ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
@@ -196,6 +230,25 @@ mod tests {
         let tables: toml::Table = text.parse().unwrap();
         assert_eq!(tables["asset"].as_array().unwrap().len(), 1, "{text}");
         assert_eq!(tables["tftp"]["files"].as_table().unwrap().len(), 2);
-        assert!(!tables.contains_key("include") && answers.assets_file(Path::new("/x")).is_none());
+        assert_eq!(tables["include"].as_array().unwrap(), &[toml::Value::from("machines.d/*.toml")]);
+        assert!(answers.assets_file(Path::new("/x")).is_none());
+    }
+
+    #[test]
+    fn installed_recipe_is_included() {
+        let mut answers = answers();
+        answers.mirror = Some(MirrorAnswer {
+            name: "fcos".to_owned(),
+            recipe: "coreos-stream".to_owned(),
+            url: "https://h/stable.json".to_owned(),
+            select: Vec::new(),
+            keys: Vec::new(),
+            example: Some(Example { directory: "fcos", is_installed: true }),
+            is_bootable: true,
+        });
+        let tables: toml::Table = answers.text(Path::new("/nowhere/bootdepot.toml")).unwrap().parse().unwrap();
+        let include = ["catalog.d/*.toml", "machines.d/*.toml", "recipes/fcos/recipe.toml"].map(toml::Value::from);
+        assert_eq!(tables["include"].as_array().unwrap(), &include);
+        assert!(!tables.contains_key("mirror"), "the recipe has it");
     }
 }

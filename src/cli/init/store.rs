@@ -13,7 +13,10 @@ use crate::config::ValueKind;
 const ENDPOINT: Question = Question { flag: "--endpoint", text: "S3 endpoint, such as https://s3.lab:9000, or aws" };
 const BUCKET: Question = Question { flag: "--bucket", text: "Bucket" };
 const REGION: Question = Question { flag: "--region", text: "Region" };
-const CA_FILE: Question = Question { flag: "--ca-file", text: "File with the certificate (PEM) of the endpoint's CA" };
+const CA_FILE: Question = Question {
+    flag: "--ca-file",
+    text: "File with the certificate (PEM) of the endpoint's CA; nothing, to correct the endpoint",
+};
 
 /// The answer that stands for AWS.
 const AWS: &str = "aws";
@@ -48,18 +51,18 @@ impl StoreAnswers {
     pub(super) async fn mend(&mut self, dialog: &mut Dialog, fault: &Fault, secret_file: &Path) -> anyhow::Result<()> {
         let flags = StoreArgs::default();
         match &fault.subject {
-            Subject::Endpoint => {
-                let old = self.endpoint.clone().unwrap_or_else(|| AWS.to_owned());
-                self.endpoint = dialog.answer(ENDPOINT, None, Some(&old), read_endpoint).await?;
-            }
+            Subject::Endpoint => self.ask_endpoint(dialog).await?,
             Subject::Region(named) => {
                 let named = named.clone().unwrap_or_else(|| self.region.clone());
                 let read = |text: &str| if text.is_empty() { Err(String::new()) } else { Ok(text.to_owned()) };
                 self.region = dialog.answer(REGION, None, Some(&named), read).await?;
             }
             Subject::CaFile => {
-                let old = self.ca_file.clone();
-                self.ca_file = Some(dialog.answer(CA_FILE, None, old.as_deref(), read_pem).await?);
+                let read = |text: &str| if text.is_empty() { Ok(None) } else { read_pem(text).map(Some) };
+                match dialog.answer(CA_FILE, None, None, read).await? {
+                    Some(path) => self.ca_file = Some(path),
+                    None => self.ask_endpoint(dialog).await?,
+                }
             }
             Subject::Credentials => self.credentials = Credentials::ask(dialog, &flags, secret_file).await?,
             Subject::Access => {
@@ -70,6 +73,13 @@ impl StoreAnswers {
                 anyhow::ensure!(dialog.confirm("Try again?", true).await?, "nothing was written");
             }
         }
+        Ok(())
+    }
+
+    /// Asks for another endpoint.
+    async fn ask_endpoint(&mut self, dialog: &mut Dialog) -> anyhow::Result<()> {
+        let old = self.endpoint.clone().unwrap_or_else(|| AWS.to_owned());
+        self.endpoint = dialog.answer(ENDPOINT, None, Some(&old), read_endpoint).await?;
         Ok(())
     }
 
@@ -144,5 +154,14 @@ mod tests {
         assert_eq!(answers.endpoint.as_deref(), Some("http://s3.lab"));
         assert_eq!((answers.region.as_str(), answers.bucket.as_str()), ("lab-1", "boot"));
         assert!(matches!(answers.credentials, Credentials::Keys { .. }), "{:?}", answers.credentials);
+    }
+
+    #[tokio::test]
+    async fn mistyped_endpoint_needs_no_certificate() {
+        let mut dialog = Dialog::new(Some(Console::scripted("boot\n\nhttps://s3.lab\n", std::io::sink())));
+        let mut answers = StoreAnswers::ask(&mut dialog, &flags(), Path::new("/x")).await.unwrap();
+        let fault = Fault { subject: Subject::CaFile, text: String::new() };
+        answers.mend(&mut dialog, &fault, Path::new("/x")).await.unwrap();
+        assert_eq!((answers.endpoint.as_deref(), answers.ca_file), (Some("https://s3.lab"), None));
     }
 }

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use super::args::{InitArgs, MirrorArgs};
 use super::candidate::{Candidate, Shared, catalog_in};
-use super::contents::Contents;
+use super::contents::{CATALOG_KEY, Contents};
 use super::dialog::{Dialog, Question};
 use super::firmware;
-use super::machine::{self, MachineAnswers};
+use super::machine::MachineAnswers;
 use super::mirrors::MirrorAnswer;
-use super::output::Output;
+use super::output::{self, Output, Written};
 use super::report::{BucketReport, MirrorReport, Report, next_steps};
 use super::settings::Answers;
 use super::store::StoreAnswers;
+use super::trials::{self, Trial, Trials};
 use crate::cli::format::{bytes, count, plain};
 use crate::config::ValueKind;
 use crate::error_chain::error_chain;
@@ -24,7 +25,23 @@ const CATALOG_URL: Question = Question { flag: "--catalog-url", text: "Shared ca
 /// The file for a typed secret, beside the settings.
 const SECRET_FILE: &str = "s3-secret-key";
 
-/// Asks all questions, and writes the files.
+/// The files to write, and the report.
+pub(super) struct Prepared {
+    /// `None`: nothing is to be written.
+    output: Option<Output>,
+    report: Report,
+}
+
+impl Prepared {
+    /// Writes the files. Blocks.
+    pub(super) fn write(self) -> anyhow::Result<Report> {
+        let Some(output) = self.output else { return Ok(self.report) };
+        let Written { files, old } = output.write()?;
+        Ok(Report { files, old, ..self.report })
+    }
+}
+
+/// Asks all questions, and prepares the files.
 pub(super) struct Wizard<'a> {
     args: &'a InitArgs,
     settings: PathBuf,
@@ -38,8 +55,8 @@ impl<'a> Wizard<'a> {
         Self { args, settings, dialog, notes: Vec::new() }
     }
 
-    /// Asks, tries, and writes.
-    pub(super) async fn run(mut self) -> anyhow::Result<Report> {
+    /// Asks and tries. Writes nothing.
+    pub(super) async fn run(mut self) -> anyhow::Result<Prepared> {
         let mut machine = MachineAnswers::of_flags(&self.args.node)?;
         let secret_file = self.secret_file()?;
         let store = StoreAnswers::ask(&mut self.dialog, &self.args.store, &secret_file).await?;
@@ -52,18 +69,28 @@ impl<'a> Wizard<'a> {
         answers.machine = machine;
         answers.programs = firmware::ask(&mut self.dialog, &self.args.node).await?;
         let candidate = Candidate::new(&self.settings, &answers).await?;
-        if let Some(url) = &answers.catalog_url
-            && let Shared::Unusable(reason) = Box::pin(candidate.shared_catalog(url)).await?
-        {
-            anyhow::bail!("the shared catalog {url} does not go with these settings: {reason}");
-        }
-        for sentence in machine::occupied(&candidate.config) {
-            self.note(sentence);
+        let shared = match &answers.catalog_url {
+            Some(url) => Some(match Box::pin(candidate.shared_catalog(url)).await? {
+                Shared::Unusable(reason) => {
+                    anyhow::bail!("the shared catalog {url} does not go with these settings: {reason}")
+                }
+                Shared::Valid(_) => {
+                    Ok(format!("the shared catalog {url}: it was read, and is valid with these settings"))
+                }
+                Shared::Missing => Err(format!("the shared catalog {url}: it does not exist yet")),
+            }),
+            None => None,
+        };
+        answers.trials = tried(&answers, &candidate, &contents, shared, mirror.as_ref());
+        for phrase in answers.trials.unproven.clone() {
+            self.note(format!("not proven: {phrase}"));
         }
         if let Some(sentence) = answers.store.credentials.note() {
             self.note(sentence);
         }
-        self.write(&answers, candidate, contents, mirror).await
+        // With what was tried.
+        let candidate = Candidate::new(&self.settings, &answers).await?;
+        self.prepare(&answers, candidate, contents, mirror).await
     }
 
     /// Lists the bucket. In a dialog, asks again for the answers that do not work.
@@ -73,7 +100,9 @@ impl<'a> Wizard<'a> {
             let candidate = Candidate::new(&self.settings, answers).await?;
             let bucket = answers.store.bucket.clone();
             let endpoint = answers.store.endpoint_shown().to_owned();
-            match Box::pin(candidate.prove(&bucket)).await {
+            let named = self.args.store.catalog_url.as_deref();
+            let key = named.and_then(|url| url.strip_prefix(&format!("s3://{bucket}/"))).unwrap_or(CATALOG_KEY);
+            match Box::pin(candidate.prove(&bucket, key)).await {
                 Ok((origins, contents)) => {
                     self.dialog.say(contents.text(&bucket).trim_end());
                     if contents.exists || self.accepts_missing_bucket(&bucket, &endpoint).await? {
@@ -120,8 +149,7 @@ impl<'a> Wizard<'a> {
         };
         let url = match self.args.store.catalog_url.as_deref() {
             Some(given) => self.dialog.answer(CATALOG_URL, Some(given), None, read).await?,
-            // The listing ends before the key if there are many.
-            None => (contents.has_catalog() || contents.is_partial).then(|| catalog_in(&answers.store.bucket)),
+            None => contents.may_have_catalog().then(|| catalog_in(&answers.store.bucket)),
         };
         let Some(url) = url else { return Ok(()) };
         answers.catalog_url = Some(url.clone());
@@ -163,16 +191,17 @@ impl<'a> Wizard<'a> {
         let asked_again = MirrorArgs::default();
         let mut flags = &self.args.mirror;
         loop {
-            let chosen = MirrorAnswer::ask(&mut self.dialog, flags).await?;
+            let chosen = MirrorAnswer::ask(&mut self.dialog, flags, &self.settings).await?;
             let Some(mirror) = chosen else {
                 answers.mirror = None;
                 return Ok(None);
             };
-            self.dialog.say(&format!("Asking {} for its newest release…", plain(&mirror.url)));
+            let upstream = mirror.installed().unwrap_or_else(|| mirror.url.clone());
+            self.dialog.say(&format!("Asking {} for its newest release…", plain(&upstream)));
             let name = mirror.name.clone();
             answers.mirror = Some(mirror);
             let candidate = Candidate::new(&self.settings, answers).await?;
-            match Box::pin(candidate.mirror_plan(origins)).await {
+            match Box::pin(candidate.mirror_plan(&name, &answers.store.bucket, origins)).await {
                 Ok(plan) => {
                     let report = MirrorReport::of(name, &plan);
                     self.dialog.say(&plain(&report.sentence()));
@@ -189,42 +218,41 @@ impl<'a> Wizard<'a> {
         }
     }
 
-    /// Writes the files, unless only the plan is wanted.
-    async fn write(
+    /// Prepares the files, unless only the plan is wanted.
+    async fn prepare(
         mut self,
         answers: &Answers,
         candidate: Candidate,
         contents: Contents,
         mirror: Option<MirrorReport>,
-    ) -> anyhow::Result<Report> {
-        let assets = answers.assets_file(&self.settings);
+    ) -> anyhow::Result<Prepared> {
+        let assets = answers.assets_file(&self.settings).map(|path| (path, output::ASSETS));
+        let machines = (Answers::machines_file(&self.settings), output::MACHINES);
         let output = Output {
-            settings: &self.settings,
-            text: &candidate.text,
-            secret: answers.store.credentials.unstored(),
-            assets: assets.as_deref(),
+            settings: self.settings.clone(),
+            text: candidate.text.clone(),
+            secret: answers.store.credentials.unstored().map(|(path, secret)| (path.to_owned(), secret.clone())),
+            kept: assets.into_iter().chain([machines]).collect(),
         };
         let is_allowed = if self.args.force { Ok(()) } else { output.refuse_existing() };
         let next = next_steps(&self.settings, answers, &contents);
-        let files = if self.args.dry_run {
+        let files = output.files();
+        if self.args.dry_run {
             if let Err(error) = is_allowed {
-                self.notes.push(error.to_string());
-                self.dialog.say(&format!("note: {error}"));
+                self.note(error.to_string());
             }
-            let files = output.files();
             let shown: Vec<_> = files.iter().map(|file| format!("would write {}", file.display())).collect();
             self.dialog.say(&shown.join("\n"));
-            files
         } else {
             is_allowed?;
             let shown = self.settings.display().to_string();
             let question = format!("\nWrite {}?", plain(&shown));
             anyhow::ensure!(self.dialog.confirm(&question, true).await?, "nothing was written");
-            output.write()?
-        };
-        Ok(Report {
-            text: self.args.dry_run.then(|| candidate.text.clone()),
+        }
+        let report = Report {
+            text: self.args.dry_run.then_some(candidate.text),
             files,
+            old: Vec::new(),
             bucket: BucketReport {
                 name: answers.store.bucket.clone(),
                 endpoint: answers.store.endpoint_shown().to_owned(),
@@ -233,16 +261,36 @@ impl<'a> Wizard<'a> {
             },
             boot_programs: answers.programs.clone(),
             mirror,
+            trials: answers.trials.clone(),
             notes: self.notes,
             next,
             settings: self.settings,
-        })
+        };
+        Ok(Prepared { output: (!self.args.dry_run).then_some(output), report })
     }
 
     fn note(&mut self, sentence: String) {
         self.dialog.say(&format!("note: {sentence}"));
         self.notes.push(sentence);
     }
+}
+
+/// The results of all trials.
+fn tried(
+    answers: &Answers,
+    candidate: &Candidate,
+    contents: &Contents,
+    shared: Option<Trial>,
+    mirror: Option<&MirrorReport>,
+) -> Trials {
+    let of_bucket = trials::of_bucket(&answers.store.bucket, answers.store.endpoint_shown(), contents);
+    let of_mirror = mirror.map(|mirror| {
+        Ok(format!("asking the upstream of the mirror {}: its newest release is {}", mirror.name, mirror.version))
+    });
+    let of_programs = (!answers.programs.is_empty())
+        .then(|| Ok("the digests of the network boot programs: their files were read".to_owned()));
+    let of_machine = trials::of_machine(&candidate.config);
+    Trials::of(of_bucket.into_iter().chain(shared).chain(of_mirror).chain(of_programs).chain(of_machine))
 }
 
 impl MirrorReport {

@@ -119,3 +119,20 @@ fn missing_variable_of_recipe_is_named() {
     let errors = site.errors();
     assert!(errors.contains("recipes/debian/recipe.toml:") && errors.contains("host.vars.ssh_key"), "{errors}");
 }
+
+#[test]
+fn recipe_users_can_be_added() {
+    // Some of Subiquity's file reserved-usernames; useradd refuses names of users and groups that exist.
+    const RESERVED: [&str; 12] =
+        ["root", "admin", "adm", "sudo", "staff", "users", "operator", "nobody", "backup", "www-data", "ssh", "maas"];
+    let mut found = 0;
+    for name in names() {
+        let recipe: toml::Table =
+            fs::read_to_string(directory().join(&name).join("recipe.toml")).unwrap().parse().unwrap();
+        let user = recipe["profile"][0].get("vars").and_then(|vars| vars.get("user"));
+        let Some(user) = user.and_then(toml::Value::as_str) else { continue };
+        assert!(!RESERVED.contains(&user), "{name}: {user}");
+        found += 1;
+    }
+    assert!(found > 0);
+}
