@@ -49,10 +49,12 @@ impl ListCommand {
         if let (true, Some(path)) = (self.source, &self.prefix) {
             let path = format!("{}/", path.trim_end_matches('/'));
             let found = backend.run(async |client| Ok(client.directory(&path).await?)).await?;
-            print(&match self.json {
-                true => serde_json::to_string_pretty(&found)? + "\n",
-                false => directory_table(&found, &path, Timestamp::now()),
-            })?;
+            let printed = if self.json {
+                serde_json::to_string_pretty(&found)? + "\n"
+            } else {
+                directory_table(&found, &path, Timestamp::now())
+            };
+            print(&printed)?;
             return Ok(ExitCode::SUCCESS);
         }
         let prefix = self.prefix.as_deref().unwrap_or_default();

@@ -198,7 +198,7 @@ impl Bindings {
             self.state.read().by_name.values().for_each(|binding| text += &(line::of_binding(binding) + "\n"));
         }
         // One write, and a line break before it too: a line that was torn by a power failure spoils no other.
-        text += &format!("\n{line}\n");
+        text = text + "\n" + line + "\n";
         if let Err(error) = file.write_all(text.as_bytes()).and_then(|()| file.sync_data()) {
             // A part of the line must not count later.
             let _ = file.set_len(length);
@@ -374,9 +374,9 @@ mod tests {
         for restore in [true, false] {
             fs::remove_file(&path).unwrap();
             if restore {
-                bindings.restore()
+                bindings.restore();
             } else {
-                bindings.put(initrd.clone()).unwrap()
+                bindings.put(initrd.clone()).unwrap();
             }
             assert_eq!(Bindings::open(path.clone()).get(&kernel.name), Some(kernel.clone()));
         }

@@ -39,7 +39,7 @@ impl Directories {
                 .retain(|file| !is_document(&file.name) && collection.filter.takes(&format!("{path}{}", file.name)));
             Ok(Some(Arc::new(listing)))
         };
-        self.listings.try_get_with(key, list).await
+        self.listings.try_get_with(key, Box::pin(list)).await
     }
 }
 

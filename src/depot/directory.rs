@@ -47,7 +47,7 @@ impl Depot {
         let Some(collection) = self.collection_of(directory) else { return Ok(None) };
         let snapshot = self.snapshot();
         let path = directory.strip_prefix(&collection.prefix).unwrap_or_default();
-        let listed = snapshot.replies.directories.list(&snapshot.origins, &collection, path).await;
+        let listed = Box::pin(snapshot.replies.directories.list(&snapshot.origins, &collection, path)).await;
         let listed = match listed {
             Err(error) if error.is_not_found() => None,
             listed => listed.map_err(|error| unreadable(&error))?,

@@ -235,9 +235,10 @@ impl Depot {
                 Some(digest) => ("has", format!(", now {digest}")),
                 None => ("may have", String::new()),
             };
-            let served = match self.is_cached(&change.known) {
-                true => "the known ones are served",
-                false => "the known ones are not cached, and nothing is served",
+            let served = if self.is_cached(&change.known) {
+                "the known ones are served"
+            } else {
+                "the known ones are not cached, and nothing is served"
             };
             format!(
                 "{name} {has} other bytes at its source (SHA-256 {}{now}); {served} until `bootdepot accept {name}`",

@@ -88,7 +88,7 @@ mod tests {
     use crate::catalog::Asset;
 
     fn directory() -> Directory {
-        let modified = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
+        let modified = Some(SystemTime::UNIX_EPOCH + Duration::from_hours(490_896));
         let asset = Asset::new(AssetName::parse("isos/a.iso").unwrap(), Digest::of(b"a"), Vec::new());
         let file = |name: &str, asset| DirectoryFile { name: name.to_owned(), size: Some(4), modified, asset };
         Directory {

@@ -143,7 +143,7 @@ impl Origins {
             DirectoryTarget::Web => Ok(None),
             DirectoryTarget::Bucket { bucket, prefix } => {
                 let client = BucketClient::new(Arc::clone(self.remote(source.example())), bucket);
-                directory::of_bucket(&client, &prefix, &url).await.map(Some)
+                Box::pin(directory::of_bucket(&client, &prefix, &url)).await.map(Some)
             }
             DirectoryTarget::Machine { root, path } => {
                 let stall = self.inner.timeouts.stall;
