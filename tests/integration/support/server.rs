@@ -50,6 +50,11 @@ struct Log {
 impl TestSite {
     /// Returns a site with the origin `origin`, listeners on the loopback, short timeouts and no assets.
     pub(crate) fn new(origin: &FakeOrigin) -> Self {
+        Self::at(&origin.endpoint())
+    }
+
+    /// The same with an S3 server at this endpoint.
+    pub(crate) fn at(endpoint: &str) -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary directory can be made"));
         let settings = toml::toml! {
             [cache]
@@ -70,7 +75,7 @@ impl TestSite {
         let cache = site.cache_dir().display().to_string();
         // On a busy machine a healthy origin may need longer to send.
         let stall_timeout = format!("{} ms", stretch(Duration::from_secs(1)).as_millis());
-        site.set("cache.dir", cache).set("fill.stall_timeout", stall_timeout).origin(&origin.endpoint())
+        site.set("cache.dir", cache).set("fill.stall_timeout", stall_timeout).origin(endpoint)
     }
 
     /// Replaces the origin by one with this endpoint.
