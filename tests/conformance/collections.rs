@@ -11,9 +11,9 @@ use crate::support::s3::BUCKET;
 /// The rows.
 pub(crate) const ROWS: &[Row] = &[
     Row { name: "`[[collection]]`: digests from `FILE.sha256`", try_it: sidecar_is_trusted },
-    Row { name: "digests from `SHA256SUMS`", try_it: sums_are_trusted },
-    Row { name: "digests from `x-amz-meta-sha256`", try_it: metadata_is_trusted },
-    Row { name: "digests from the server's checksums", try_it: checksum_is_trusted },
+    Row { name: "`[[collection]]`: digests from `SHA256SUMS`", try_it: sums_are_trusted },
+    Row { name: "`[[collection]]`: digests from `x-amz-meta-sha256`", try_it: metadata_is_trusted },
+    Row { name: "`[[collection]]`: digests from the server's checksums", try_it: checksum_is_trusted },
 ];
 
 /// Serves `image` of a directory as a collection, whose digest comes from `place`.
@@ -62,7 +62,7 @@ fn checksum_is_trusted(server: &Server) -> Outcome {
     let bytes = random_bytes(4, 3_000_000);
     server.put("checksum/image", &bytes, &[], true);
     if server.head("checksum/image").checksum.is_none() {
-        return Outcome::NotSupported("it keeps no checksums".to_owned());
+        return Outcome::NotSupported("it keeps no checksum that comes with the bytes".to_owned());
     }
     serve(server, "checksum", "s3-checksum", &bytes);
     YES

@@ -10,7 +10,11 @@ use crate::support::{TestSite, random_bytes};
 /// The rows.
 pub(crate) const ROWS: &[Row] = &[
     Row { name: "`mirror` of a small tree, served by the written catalog", try_it: tree_is_mirrored },
-    Row { name: "a file with other bytes than announced stays invisible", try_it: altered_file_stays_invisible },
+    Row { name: "`mirror`: `keep` deletes an old version", try_it: old_version_is_deleted },
+    Row {
+        name: "`mirror`: a file with other bytes than announced stays invisible",
+        try_it: altered_file_stays_invisible,
+    },
 ];
 
 /// A site that mirrors the files that `SHA256SUMS` of the upstream names, to this prefix.
@@ -27,6 +31,7 @@ fn mirror(server: &Server, upstream: &Upstream, prefix: &str) -> TestSite {
         url = url
         to = to
         catalog = catalog
+        keep = 1
     };
     site.tables(tables)
 }
@@ -39,12 +44,24 @@ fn tree_is_mirrored(server: &Server) -> Outcome {
     let site = mirror(server, &upstream, "mirror");
     site.succeed(&["mirror"]);
     let running = site.start();
-    assert!(running.client().compare("/assets/mirror/1.2/kernel-1.2.img", &kernel));
-    assert!(running.client().compare("/assets/mirror/1.2/rootfs-1.2.img", &rootfs));
+    assert!(running.client().compare("/assets/os/1.2/kernel-1.2.img", &kernel));
+    assert!(running.client().compare("/assets/os/1.2/rootfs-1.2.img", &rootfs));
     let requests = upstream.seen("rootfs-1.2.img").len();
     let again = site.succeed(&["mirror"]);
     assert!(again.contains("up to date"), "{again}");
     assert_eq!(upstream.seen("rootfs-1.2.img").len(), requests, "it was transferred again");
+    YES
+}
+
+fn old_version_is_deleted(server: &Server) -> Outcome {
+    let upstream = Upstream::start();
+    let digest = upstream.put("kernel-2.1.img", "kernel");
+    upstream.put("SHA256SUMS", format!("{digest}  kernel-2.1.img\n"));
+    server.put("kept/2.0/kernel-2.0.img", b"old", &[], false);
+    let printed = mirror(server, &upstream, "kept").succeed(&["mirror"]);
+    assert!(printed.contains("deleted kept/2.0/kernel-2.0.img"), "{printed}");
+    assert_eq!(server.get(BUCKET, "kept/2.0/kernel-2.0.img"), None);
+    assert_eq!(server.get(BUCKET, "kept/2.1/kernel-2.1.img"), Some(b"kernel".to_vec()));
     YES
 }
 

@@ -9,13 +9,14 @@ use std::time::Duration;
 use bootdepot::asset::SourceUrl;
 use bootdepot::origin::{Addressing, CredentialSource, OriginSettings, Origins, Timeouts};
 use bootdepot::secret::Secret;
-use bootdepot::supply::{Capabilities, Condition, ObjectHead, ObjectHeaders, Store};
+use bootdepot::supply::{Capabilities, Condition, ObjectHead, ObjectHeaders, Store, Stored};
 use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
 use s3s::service::S3Service;
 use s3s::{Body, HttpError, HttpResponse};
 use serde_json::Value;
 
+use crate::outcome::Outcome;
 use crate::support::moto::Moto;
 use crate::support::s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 use crate::support::{CommandExt, TestSite, runtime};
@@ -27,6 +28,8 @@ pub(crate) struct Server {
     region: String,
     access_key: String,
     secret_key: String,
+    /// Whether it refuses signed URLs and requests without a signature.
+    pub(crate) checks_header_fields_only: bool,
     /// The report of the first `bucket init`, which several rows show.
     pub(crate) init: OnceLock<Value>,
     _fixture: Option<Fixture>,
@@ -79,6 +82,7 @@ impl Server {
             region: region.to_owned(),
             access_key: access_key.to_owned(),
             secret_key: secret_key.to_owned(),
+            checks_header_fields_only: matches!(fixture, Some(Fixture::Moto(_))),
             init: OnceLock::new(),
             _fixture: fixture,
         })
@@ -93,6 +97,11 @@ impl Server {
             let created = store.call(Method::PUT, "", &[], HeaderMap::new(), "").await;
             created.map(drop).map_err(|error| format!("the bucket cannot be created: {error}"))
         })
+    }
+
+    /// Its region.
+    pub(crate) fn region(&self) -> &str {
+        &self.region
     }
 
     /// A site with this server as its only origin, without assets.
@@ -117,6 +126,14 @@ impl Server {
         keys.insert("secret_access_key".to_owned(), secret_key.into());
         let site = TestSite::at(&endpoint).origin_with(&endpoint, keys);
         site.set_origin("match", "s3://").set_origin("region", &self.region)
+    }
+
+    /// A command line of the program with the server's keys in its environment, and no settings.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(crate::support::program::bootdepot());
+        command.env_clear().args(args).stdin(Stdio::null());
+        command.env("AWS_ACCESS_KEY_ID", &self.access_key).env("AWS_SECRET_ACCESS_KEY", &self.secret_key);
+        command
     }
 
     /// A client of a bucket, which sends no optional header field.
@@ -152,6 +169,13 @@ impl Server {
         runtime().block_on(stored).unwrap_or_else(|error| panic!("the server does not store {key}: {error}"));
     }
 
+    /// Stores an object in any bucket.
+    pub(crate) fn put_in(&self, bucket: &str, key: &str, bytes: &[u8]) -> Stored {
+        let (store, headers) = (self.store(bucket), ObjectHeaders::default());
+        let stored = runtime().block_on(store.put(key, bytes.to_vec().into(), &headers, &Condition::Always));
+        stored.unwrap_or_else(|error| panic!("the server does not store {key}: {error}"))
+    }
+
     /// Reads an object of a bucket. `None` if it does not exist.
     pub(crate) fn get(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
         let read = runtime().block_on(self.store(bucket).get(key)).unwrap_or_else(|error| panic!("{error}"));
@@ -162,6 +186,43 @@ impl Server {
     pub(crate) fn head(&self, key: &str) -> ObjectHead {
         let head = runtime().block_on(self.store(BUCKET).head(key)).unwrap_or_else(|error| panic!("{error}"));
         head.unwrap_or_else(|| panic!("{key} does not exist"))
+    }
+}
+
+/// A bucket with versions.
+const VERSIONED: &str = "versioned";
+
+/// Rows about versions.
+impl Server {
+    /// A bucket with versions, which is made if it is missing. Fails with the outcome for a server without versions.
+    pub(crate) fn versioned_bucket(&self) -> Result<&'static str, Outcome> {
+        let store = self.store(VERSIONED);
+        let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        let call = |query: &[(&str, &str)], body: &'static str| {
+            runtime().block_on(store.call(Method::PUT, "", query, HeaderMap::new(), body))
+        };
+        match call(&[], "") {
+            // An earlier row has made it.
+            Err(error) if !error.code().starts_with("BucketAlready") => panic!("the bucket cannot be created: {error}"),
+            _ => {}
+        }
+        match call(&[("versioning", "")], on) {
+            Ok(_) => Ok(VERSIONED),
+            Err(error) if error.is_not_supported() => {
+                Err(Outcome::NotSupported(format!("no versions (`{}`)", error.code())))
+            }
+            Err(error) => panic!("versions cannot be switched on: {error}"),
+        }
+    }
+
+    /// Stores an object, and returns its version.
+    pub(crate) fn put_version(&self, bucket: &str, key: &str, bytes: &[u8]) -> String {
+        self.put_in(bucket, key, bytes).version.expect("the server names the version")
+    }
+
+    /// Deletes an object.
+    pub(crate) fn delete(&self, bucket: &str, key: &str) {
+        runtime().block_on(self.store(bucket).delete(key)).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
