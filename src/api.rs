@@ -4,6 +4,7 @@
 mod asset;
 mod catalog;
 mod check;
+mod collection;
 mod host;
 mod job;
 mod plan;
@@ -19,6 +20,7 @@ pub use catalog::{
     CatalogView, LastReload, LastReloadOutcome, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind, SourceView,
 };
 pub use check::{CheckCounts, CheckOrder, CheckRowView, FindingView};
+pub use collection::{CollectionList, CollectionView, DirectoryView, FileView};
 pub use host::{BootView, HostList, MachineView, StepView};
 pub use job::{Assets, Bytes, ItemView, JobItem, JobList, JobView, PreloadOrder};
 pub use plan::{Cached, Missing, Plan, PlanItem, Room};

@@ -14,5 +14,5 @@ pub use digest::{Digest, DigestError, VerifiedDigest, Verifier};
 pub use name::{AssetName, AssetNameError};
 pub use range::ByteRange;
 pub use source::{SourceTarget, SourceUrl, SourceUrlError, has_ipv6_zone};
-pub use source_directory::{SourceDirectory, SourceDirectoryError, escape_path};
+pub use source_directory::{DirectoryTarget, SourceDirectory, SourceDirectoryError, escape_path};
 pub use source_prefix::{SourcePrefix, SourcePrefixError};

@@ -6,9 +6,13 @@
 
 mod binding;
 mod bindings;
+mod directories;
+mod document;
 mod finder;
 mod statement;
 
 pub use binding::Binding;
 pub use bindings::{Bindings, BindingsError};
+pub use directories::Directories;
+pub use document::ReadDocumentError;
 pub use finder::{FindError, Finder};

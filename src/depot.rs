@@ -17,6 +17,7 @@ mod bypasses;
 mod cache_state;
 mod claim;
 mod collections;
+mod directory;
 mod error;
 mod events;
 mod eviction;
@@ -76,6 +77,7 @@ mod verify_stored;
 
 pub use cache_state::CacheState;
 pub use collections::{BINDINGS_FILE, Change};
+pub use directory::{Directory, DirectoryFile};
 pub use error::ReadError;
 pub use events::{FillEvent, TransferEnd, TransferEvent, TransferFacts};
 pub use eviction::EvictRefusal;

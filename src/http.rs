@@ -9,6 +9,7 @@ mod body;
 mod boot_handler;
 mod conditional;
 mod error;
+mod index;
 mod multipart;
 mod path;
 pub mod range;

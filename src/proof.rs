@@ -1,7 +1,7 @@
 //! Proofs that bytes are those that an upstream published: digests, OpenPGP signatures and minisign signatures.
 //!
-//! Pure: no IO and no clock. [`BodyHasher`] checks a file while it streams past; [`TrustedKeys`] check documents that are
-//! held in memory.
+//! Pure, except that [`TrustedKeys::read`] reads files: no clock. [`BodyHasher`] checks a file while it streams past;
+//! [`TrustedKeys`] check documents that are held in memory.
 
 mod body_hasher;
 mod certificate;
@@ -10,6 +10,7 @@ mod detached;
 mod digests;
 mod document;
 mod error;
+mod key_source;
 mod openpgp;
 mod signer;
 pub mod sums;
@@ -24,5 +25,6 @@ pub use detached::DetachedSignature;
 pub use digests::{Expected, Sha512Digest, Sha512Error};
 pub use document::{Document, DocumentError};
 pub use error::{KeyError, ProofError, SignatureError};
+pub use key_source::{KeySource, KeySourceError};
 pub use signer::Signer;
 pub use trusted_keys::TrustedKeys;

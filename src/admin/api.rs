@@ -1,6 +1,7 @@
 //! The API: its routes, and the `OpenAPI` document that describes them. Each file below has the handlers of one resource.
 
 mod assets;
+mod collections;
 mod events;
 mod hosts;
 mod jobs;
@@ -78,6 +79,8 @@ pub(super) fn routes() -> OpenApiRouter<AdminState> {
         .routes(routes!(assets::unpin))
         .routes(routes!(assets::evict))
         .routes(routes!(assets::accept))
+        .routes(routes!(collections::list))
+        .routes(routes!(collections::directory))
         .routes(routes!(jobs::preload))
         .routes(routes!(jobs::scrub))
         .routes(routes!(jobs::check))

@@ -4,6 +4,7 @@
 mod advice;
 mod certificate;
 mod checked_by;
+mod collections;
 mod connection;
 mod disk;
 mod families;
@@ -118,6 +119,11 @@ async fn look(
     }
     let found = origins::check(config, &assets, task, progress).await;
     found.rows.into_iter().for_each(|row| progress.add_row(row));
+    if let Some(origins) = found.origins.filter(|_| everything)
+        && let Some(row) = collections::check(config, &origins).await
+    {
+        progress.add_row(row);
+    }
     if let Some(survey) = survey {
         let (on, sizes): (_, HashMap<_, _>) = (Arc::clone(config), found.sizes);
         progress.add_row(blocking(move || disk::check(&on, &survey, &sizes, checked_by)).await);

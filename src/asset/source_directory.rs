@@ -1,7 +1,7 @@
 //! A directory of a source: the beginning of source URLs.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -46,6 +46,27 @@ pub struct SourceDirectory {
     example: SourceUrl,
 }
 
+/// Where a directory of a source is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DirectoryTarget {
+    /// The keys of a bucket that begin with a prefix.
+    Bucket {
+        /// The bucket.
+        bucket: String,
+        /// Empty, or ending with a slash.
+        prefix: String,
+    },
+    /// A directory of this machine.
+    Machine {
+        /// The directory itself.
+        path: PathBuf,
+        /// The directory that it must not lead out of.
+        root: PathBuf,
+    },
+    /// A directory of a web server.
+    Web,
+}
+
 /// Why a text is not a directory of a source. The messages say what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceDirectoryError {
@@ -78,6 +99,21 @@ impl SourceDirectory {
             Some(directory) => url.confined_to(directory),
             None => url,
         })
+    }
+
+    /// Where a directory below it is. `path` is empty or ends with a slash, and has no `.` or `..` segments.
+    pub fn directory(&self, path: &str) -> DirectoryTarget {
+        match self.example.target() {
+            SourceTarget::S3 { bucket, key, .. } => {
+                let prefix = format!("{}{path}", &key[..key.len() - EXAMPLE.len()]);
+                DirectoryTarget::Bucket { bucket: bucket.clone(), prefix }
+            }
+            SourceTarget::File(example) => {
+                let root = example.parent().unwrap_or(example).to_owned();
+                DirectoryTarget::Machine { path: root.join(path), root }
+            }
+            SourceTarget::Http(_) => DirectoryTarget::Web,
+        }
     }
 
     /// The path of an object of a bucket below it. `None` if the object is elsewhere.
@@ -151,6 +187,18 @@ mod tests {
     fn local_file_stays_in_directory() {
         let directory: SourceDirectory = "file:///srv/isos/".parse().unwrap();
         assert_eq!(directory.file("debian/a.iso").unwrap().directory(), Some(Path::new("/srv/isos")));
+    }
+
+    #[test]
+    fn directory_below_source_is_found() {
+        let directory = |source: &str, path: &str| source.parse::<SourceDirectory>().unwrap().directory(path);
+        let bucket = |prefix: &str| DirectoryTarget::Bucket { bucket: "b".to_owned(), prefix: prefix.to_owned() };
+        assert_eq!(directory("s3://b/", ""), bucket(""));
+        assert_eq!(directory("s3://b/isos/", "debian/"), bucket("isos/debian/"));
+        let machine = |path: &str| DirectoryTarget::Machine { path: path.into(), root: "/srv/isos".into() };
+        assert_eq!(directory("file:///srv/isos/", ""), machine("/srv/isos"));
+        assert_eq!(directory("file:///srv/isos/", "debian/"), machine("/srv/isos/debian"));
+        assert_eq!(directory("https://h/isos/", ""), DirectoryTarget::Web);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use strum::{EnumString, IntoStaticStr};
 
 use crate::asset::{AssetName, SourceDirectory, SourceUrl};
+use crate::proof::KeySource;
 
 /// A directory of a source. Each object in it is an asset once its digest is known.
 #[derive(Debug, Clone)]
@@ -14,18 +15,26 @@ pub struct Collection {
     pub source: SourceDirectory,
     /// Where digests are looked for, in this order.
     pub digest_from: Vec<DigestSource>,
+    /// The keys that sign documents of digests.
+    pub keys: Vec<KeySource>,
     /// The treatment of an object whose digest nothing says.
     pub on_missing_digest: MissingDigest,
     /// The treatment of an asset whose object has other bytes now.
     pub on_change: ChangePolicy,
     /// Which objects belong to it.
     pub filter: NameFilter,
+    /// Whether HTTP clients may list its directories.
+    pub listing: bool,
 }
 
 /// A place where the digest of an object may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, strum::Display)]
 #[strum(serialize_all = "kebab-case")]
 pub enum DigestSource {
+    /// `KEY.sha256`, signed.
+    SignedSidecar,
+    /// `SHA256SUMS` in the same directory, signed.
+    SignedSums,
     /// `KEY.sha256`.
     Sidecar,
     /// `SHA256SUMS` in the same directory.
@@ -71,7 +80,12 @@ pub struct NameFilter {
 impl DigestSource {
     /// Whether it is a document beside the object, which is written at another time than the object.
     pub fn is_document(self) -> bool {
-        matches!(self, Self::Sidecar | Self::Sums | Self::MetadataJson)
+        matches!(self, Self::SignedSidecar | Self::SignedSums | Self::Sidecar | Self::Sums | Self::MetadataJson)
+    }
+
+    /// Whether only a signed document counts.
+    pub fn is_signed(self) -> bool {
+        matches!(self, Self::SignedSidecar | Self::SignedSums)
     }
 }
 
@@ -83,7 +97,8 @@ impl NameFilter {
         Ok(Self { include, exclude: set(exclude)? })
     }
 
-    fn takes(&self, path: &str) -> bool {
+    /// Whether the name at this path below the prefix belongs to the collection.
+    pub fn takes(&self, path: &str) -> bool {
         self.include.as_ref().is_none_or(|include| include.is_match(path)) && !self.exclude.is_match(path)
     }
 }
@@ -127,8 +142,10 @@ mod tests {
                 prefix: "isos/".to_owned(),
                 source: "s3://b/x/".parse().unwrap(),
                 digest_from: Vec::new(),
+                keys: Vec::new(),
                 on_missing_digest: MissingDigest::Refuse,
                 on_change: ChangePolicy::Keep,
+                listing: false,
                 filter: NameFilter::new(&texts(include), &texts(exclude)).unwrap(),
             }
         };

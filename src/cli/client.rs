@@ -23,8 +23,8 @@ use self::tcp::Tcp;
 use self::transport::Transport;
 use crate::admin::AdminSettings;
 use crate::api::{
-    AssetList, AssetState, AssetView, CheckOrder, Evicted, HostList, JobView, MachineView, Plan, PreloadOrder, Problem,
-    ReleaseList, ReleaseView, Status,
+    AssetList, AssetState, AssetView, CheckOrder, DirectoryView, Evicted, HostList, JobView, MachineView, Plan,
+    PreloadOrder, Problem, ReleaseList, ReleaseView, Status,
 };
 
 /// How often a request is sent again that the server's rate limit refused.
@@ -77,6 +77,12 @@ impl ApiClient {
                 None => return Ok(assets),
             }
         }
+    }
+
+    /// What is in a directory of a collection, as its source says.
+    pub(super) async fn directory(&self, path: &str) -> Result<DirectoryView, ClientError> {
+        let query = [("path", path.to_owned())];
+        self.request(Method::GET, &with_query(&self::path(&["directory"]), &query), None).await
     }
 
     /// The asset of this name.

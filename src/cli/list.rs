@@ -11,7 +11,7 @@ use super::empty_catalog::NEXT_STEPS;
 use super::format::{ago, bytes};
 use super::print;
 use super::table::Table;
-use crate::api::{AssetState, AssetView};
+use crate::api::{AssetState, AssetView, DirectoryView};
 use crate::config::Flags;
 
 /// List the assets, with the state of each
@@ -19,11 +19,14 @@ use crate::config::Flags;
 /// Asks the running server (`admin.listen`). If none runs, opens the cache itself.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  bootdepot list okd/4.19/\n  bootdepot list --state missing\n  bootdepot list --json | jq -r '.[] | select(.pinned) | .name'"
+    after_help = "Examples:\n  bootdepot list okd/4.19/\n  bootdepot list --state missing\n  bootdepot list isos/ --source\n  bootdepot list --json | jq -r '.[] | select(.pinned) | .name'"
 )]
 pub struct ListCommand {
     /// Only assets whose names begin with this, such as `okd/4.19/`
     prefix: Option<String>,
+    /// What the source of a collection has in the directory PREFIX, such as `isos/`, also what was not requested so far
+    #[arg(long, requires = "prefix", conflicts_with = "state")]
+    source: bool,
     /// Only assets in this state
     #[arg(long, value_name = "STATE", value_parser = state())]
     state: Option<AssetState>,
@@ -43,6 +46,15 @@ impl ListCommand {
     /// Runs it, printing to standard output.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let backend = Backend::cache(&self.flags).await?;
+        if let (true, Some(path)) = (self.source, &self.prefix) {
+            let path = format!("{}/", path.trim_end_matches('/'));
+            let found = backend.run(async |client| Ok(client.directory(&path).await?)).await?;
+            print(&match self.json {
+                true => serde_json::to_string_pretty(&found)? + "\n",
+                false => directory_table(&found, &path, Timestamp::now()),
+            })?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let prefix = self.prefix.as_deref().unwrap_or_default();
         let assets = backend.run(async |client| Ok(client.assets(prefix, self.state).await?)).await?;
         let printed = match self.json {
@@ -79,6 +91,24 @@ fn table(assets: &[AssetView], now: Timestamp) -> String {
     table.print("")
 }
 
+fn directory_table(found: &DirectoryView, path: &str, now: Timestamp) -> String {
+    let mut table = Table::new(&["NAME", ">SIZE", "MODIFIED", "STATE"]);
+    let nothing = || "-".to_owned();
+    for directory in &found.directories {
+        table.row([format!("{path}{directory}"), nothing(), nothing(), nothing()]);
+    }
+    for file in &found.files {
+        table.row([
+            file.name.clone(),
+            file.size.map_or_else(nothing, bytes),
+            file.modified.map_or_else(nothing, |modified| ago(modified, now)),
+            file.state.map_or("not requested yet", AssetState::as_str).to_owned(),
+        ]);
+    }
+    let rest = if found.complete { "" } else { "there may be more: the source lists no more than this\n" };
+    table.print("") + rest
+}
+
 fn percent(asset: &AssetView) -> Option<u64> {
     let percent = u128::from(asset.bytes) * 100 / u128::from(asset.size.filter(|size| *size > 0)?);
     u64::try_from(percent).ok()
@@ -87,7 +117,26 @@ fn percent(asset: &AssetView) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::FileView;
     use crate::depot::RetentionReason;
+
+    #[test]
+    fn directory_table_shows_unrequested_files() {
+        let now: Timestamp = "2026-11-21T14:06:11Z".parse().unwrap();
+        let file = |name: &str, state| FileView {
+            name: name.to_owned(),
+            size: Some(100 << 20),
+            modified: Some("2026-11-21T14:02:11Z".parse().unwrap()),
+            digest: None,
+            state,
+        };
+        let found = DirectoryView {
+            directories: vec!["debian/".to_owned()],
+            files: vec![file("isos/a.iso", Some(AssetState::Cached)), file("isos/b.iso", None)],
+            complete: false,
+        };
+        insta::assert_snapshot!(directory_table(&found, "isos/", now), @"");
+    }
 
     #[test]
     fn list_table_shows_states() {

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::debug;
-
+use super::document::{ReadDocumentError, read, read_signed};
 use super::statement::{self, Statement};
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::catalog::{Collection, DigestSource};
-use crate::origin::{OriginError, Origins, Stat};
+use crate::origin::{Origins, Stat};
 use crate::proof::{Document, DocumentError};
 
-/// The longest document in bytes. A `SHA256SUMS` of this length has some 40,000 lines.
-const MAX_DOCUMENT: u64 = 4 << 20;
 /// Documents that are kept for the other objects of their directories.
 const MAX_DOCUMENTS: u64 = 64;
 
@@ -20,18 +17,21 @@ const MAX_DOCUMENTS: u64 = 64;
 #[derive(Clone)]
 pub struct Finder {
     /// By URL. `None` for one that does not exist.
-    documents: moka::future::Cache<String, Option<Arc<Document>>>,
+    documents: moka::future::Cache<DocumentKey, Option<Arc<Document>>>,
 }
+
+/// The URL of a document, and whether its signature was checked.
+type DocumentKey = (String, bool);
 
 /// Why it is not known which digest an object has.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// A document cannot be read.
     #[error(transparent)]
-    Origin(#[from] OriginError),
+    Document(#[from] ReadDocumentError),
     /// A document says something else than a digest.
     #[error(transparent)]
-    Document(#[from] DocumentError),
+    Statement(#[from] DocumentError),
     /// A document speaks of an object of another length.
     #[error(
         "{document} says that {file} has {stated} bytes, but it has {size}; the document is of another version of it"
@@ -55,7 +55,7 @@ impl Finder {
     }
 
     /// The digest of the object of this asset, with the place that says it. `None` if no place says it. `stat` describes the
-    /// object.
+    /// object. Fails with [`ReadDocumentError::Unsigned`] if only a document without the signature that it should have says it.
     pub async fn find(
         &self,
         origins: &Origins,
@@ -64,100 +64,89 @@ impl Finder {
         stat: &Stat,
     ) -> Result<Option<(Digest, DigestSource)>, FindError> {
         let path = name.as_str().strip_prefix(&collection.prefix).unwrap_or_default();
-        let (directory, file) =
-            path.rsplit_once('/').map_or(("", path), |(_, file)| (&path[..path.len() - file.len()], file));
-        let beside = |name: String| collection.source.file(&format!("{directory}{name}"));
+        let (directory, file) = path.rsplit_once('/').unwrap_or(("", path));
+        let documents = Documents { finder: self, origins, collection, directory };
+        let mut unsigned = None;
         for place in &collection.digest_from {
-            let stated = match place {
-                DigestSource::S3Checksum => header(stat, "x-amz-checksum-sha256"),
-                DigestSource::Sha256Metadata => header(stat, "x-amz-meta-sha256"),
-                DigestSource::Sidecar => {
-                    // It speaks of one object only, so that it is not kept.
-                    let document = read(origins, beside(format!("{file}.sha256"))).await?;
-                    document
-                        .map(|document| check(statement::of_sidecar(&document, file)?, &document, file, stat))
-                        .transpose()?
-                }
-                DigestSource::Sums => {
-                    let document = self.kept(origins, beside("SHA256SUMS".to_owned())).await?;
-                    let found =
-                        document.map(|document| Ok::<_, FindError>((statement::of_sums(&document, file)?, document)));
-                    checked(found.transpose()?, file, stat)?
-                }
-                DigestSource::MetadataJson => {
-                    let document = self.kept(origins, beside("metadata.json".to_owned())).await?;
-                    let found = document
-                        .map(|document| Ok::<_, FindError>((statement::of_metadata(&document, file)?, document)));
-                    checked(found.transpose()?, file, stat)?
-                }
-                DigestSource::FirstUse => None,
+            let header = |name: &str| {
+                let checksum = stat.checksums.iter().find(|checksum| checksum.header == name);
+                checksum.map(|checksum| Statement { sha256: checksum.digest, size: None })
             };
-            if let Some(digest) = stated {
-                return Ok(Some((digest, *place)));
+            let stated = match place {
+                DigestSource::S3Checksum => header("x-amz-checksum-sha256"),
+                DigestSource::Sha256Metadata => header("x-amz-meta-sha256"),
+                DigestSource::FirstUse => None,
+                place => match documents.statement(*place, file, stat).await {
+                    Err(FindError::Document(error @ ReadDocumentError::Unsigned(_))) => {
+                        unsigned.get_or_insert(error);
+                        None
+                    }
+                    stated => stated?,
+                },
+            };
+            if let Some(Statement { sha256, .. }) = stated {
+                return Ok(Some((sha256, *place)));
             }
         }
-        Ok(None)
+        unsigned.map_or(Ok(None), |error| Err(error.into()))
+    }
+}
+
+/// The documents of one directory of a collection.
+struct Documents<'f> {
+    finder: &'f Finder,
+    origins: &'f Origins,
+    collection: &'f Collection,
+    directory: &'f str,
+}
+
+impl Documents<'_> {
+    /// What the document of this place says of `file`.
+    async fn statement(&self, place: DigestSource, file: &str, stat: &Stat) -> Result<Option<Statement>, FindError> {
+        let document = match place {
+            // It speaks of one object only, so that it is not kept.
+            DigestSource::Sidecar | DigestSource::SignedSidecar => {
+                self.read(&format!("{file}.sha256"), place.is_signed()).await?.map(Arc::new)
+            }
+            DigestSource::Sums | DigestSource::SignedSums => self.kept("SHA256SUMS", place.is_signed()).await?,
+            _ => self.kept("metadata.json", false).await?,
+        };
+        let Some(document) = document else { return Ok(None) };
+        let statement = match place {
+            DigestSource::Sidecar => Some(statement::of_sidecar(&document, file)?),
+            DigestSource::SignedSidecar => Some(statement::of_signed_sidecar(&document, file)?),
+            DigestSource::Sums | DigestSource::SignedSums => statement::of_sums(&document, file)?,
+            _ => statement::of_metadata(&document, file)?,
+        };
+        if let Some(stated) = statement.and_then(|it| it.size).filter(|stated| *stated != stat.size) {
+            let (document, file) = (document.name.clone(), file.to_owned());
+            return Err(FindError::Size { document, file, stated, size: stat.size });
+        }
+        Ok(statement)
     }
 
-    async fn kept(&self, origins: &Origins, url: Option<SourceUrl>) -> Result<Option<Arc<Document>>, FindError> {
-        let Some(url) = url else { return Ok(None) };
-        let key = url.as_str().to_owned();
-        if let Some(known) = self.documents.get(&key).await {
+    async fn kept(&self, name: &str, signed: bool) -> Result<Option<Arc<Document>>, ReadDocumentError> {
+        let Some(url) = self.url(name) else { return Ok(None) };
+        let key = (url.as_str().to_owned(), signed);
+        if let Some(known) = self.finder.documents.get(&key).await {
             return Ok(known);
         }
-        let document = read(origins, Some(url)).await?.map(Arc::new);
-        self.documents.insert(key, document.clone()).await;
+        let document = self.read(name, signed).await?.map(Arc::new);
+        self.finder.documents.insert(key, document.clone()).await;
         Ok(document)
     }
-}
 
-fn header(stat: &Stat, name: &str) -> Option<Digest> {
-    stat.checksums.iter().find(|checksum| checksum.header == name).map(|checksum| checksum.digest)
-}
-
-fn checked(
-    found: Option<(Option<Statement>, Arc<Document>)>,
-    file: &str,
-    stat: &Stat,
-) -> Result<Option<Digest>, FindError> {
-    match found {
-        Some((Some(statement), document)) => check(statement, &document, file, stat).map(Some),
-        _ => Ok(None),
-    }
-}
-
-fn check(statement: Statement, document: &Document, file: &str, stat: &Stat) -> Result<Digest, FindError> {
-    match statement.size {
-        Some(stated) if stated != stat.size => {
-            Err(FindError::Size { document: document.name.clone(), file: file.to_owned(), stated, size: stat.size })
+    async fn read(&self, name: &str, signed: bool) -> Result<Option<Document>, ReadDocumentError> {
+        let Some(url) = self.url(name) else { return Ok(None) };
+        if !signed {
+            return read(self.origins, &url).await;
         }
-        _ => Ok(statement.sha256),
+        let beside = |suffix: &str| self.url(&format!("{name}{suffix}"));
+        read_signed(self.origins, &url, &self.collection.keys, beside).await
     }
-}
 
-/// The document at this URL. `None` if it does not exist. A store that may not list its keys refuses a missing one with 403, so
-/// that this counts as missing too.
-async fn read(origins: &Origins, url: Option<SourceUrl>) -> Result<Option<Document>, FindError> {
-    let Some(url) = url else { return Ok(None) };
-    let mut reply = match origins.read(&url, None, None).await {
-        Ok(reply) => reply,
-        Err(error) if error.is_not_found() => return Ok(None),
-        Err(error @ OriginError::AccessDenied { .. }) => {
-            debug!(source_url = %url, %error, "document of digests not readable");
-            return Ok(None);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let wrong = |expected: &str, found: String| Document::new(url.to_string(), "").error(expected, found);
-    let mut bytes = Vec::new();
-    while let Some(chunk) = reply.body.chunk().await? {
-        if bytes.len() as u64 + chunk.len() as u64 > MAX_DOCUMENT {
-            return Err(wrong("at most 4 MiB", "more".to_owned()).into());
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Some(Document::new(url.to_string(), text))),
-        Err(error) => Err(wrong("UTF-8", error.utf8_error().to_string()).into()),
+    fn url(&self, name: &str) -> Option<SourceUrl> {
+        let slash = if self.directory.is_empty() { "" } else { "/" };
+        self.collection.source.file(&format!("{}{slash}{name}", self.directory))
     }
 }

@@ -18,6 +18,12 @@ pub(super) fn of_sidecar(document: &Document, file: &str) -> Result<Statement, D
     if let Ok(sha256) = document.text.trim().parse() {
         return Ok(Statement { sha256, size: None });
     }
+    of_signed_sidecar(document, file)
+}
+
+/// The statement of a signed `KEY.sha256`: a line of `sha256sum` for `file`. A digest alone proves nothing: a person who can write
+/// to the source could put the signed file of another object there.
+pub(super) fn of_signed_sidecar(document: &Document, file: &str) -> Result<Statement, DocumentError> {
     let missing = || document.error(format!("the SHA-256 of {file}"), "no line for it");
     of_sums(document, file)?.ok_or_else(missing)
 }
@@ -61,6 +67,14 @@ mod tests {
         let error = of_sidecar(&document(&format!("{A}  b.iso\n")), "a.iso").unwrap_err();
         assert_eq!(error.to_string(), "s3://b/x: expected the SHA-256 of a.iso, found no line for it");
         assert!(of_sidecar(&document("<html>"), "a.iso").is_err());
+    }
+
+    #[test]
+    fn signed_sidecar_names_its_object() {
+        let named = document(&format!("{A}  a.iso\n"));
+        assert_eq!(of_signed_sidecar(&named, "a.iso").unwrap().sha256, A.parse().unwrap());
+        assert!(of_signed_sidecar(&named, "b.iso").is_err());
+        assert!(of_signed_sidecar(&document(A), "a.iso").is_err(), "it could be of any object");
     }
 
     #[test]

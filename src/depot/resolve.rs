@@ -15,7 +15,7 @@ use super::source_failures::{RETRY_AFTER, SourceFailures};
 use super::source_hash::learn_digest;
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::catalog::{Asset, ChangePolicy, Collection, DigestSource, MissingDigest};
-use crate::collection::{Binding, FindError};
+use crate::collection::{Binding, FindError, ReadDocumentError};
 use crate::origin::{OriginError, Stat};
 use crate::task;
 
@@ -252,7 +252,7 @@ fn no_digest(source: &SourceUrl) -> String {
     )
 }
 
-fn unreadable(error: &OriginError) -> ReadError {
+pub(super) fn unreadable(error: &OriginError) -> ReadError {
     let mut failures = SourceFailures::default();
     failures.add_error(error);
     failures.into_outcome().1
@@ -260,8 +260,10 @@ fn unreadable(error: &OriginError) -> ReadError {
 
 fn undecided(error: &FindError) -> ReadError {
     match error {
-        FindError::Origin(error) => unreadable(error),
-        FindError::Document(_) | FindError::Size { .. } => unavailable(error.to_string()),
+        FindError::Document(ReadDocumentError::Origin(error)) => unreadable(error),
+        // Like an object whose digest nothing says: nothing that counts says it.
+        FindError::Document(error @ ReadDocumentError::Unsigned(_)) => ReadError::NotFound(error.to_string()),
+        FindError::Document(_) | FindError::Statement(_) | FindError::Size { .. } => unavailable(error.to_string()),
     }
 }
 

@@ -14,7 +14,7 @@ use super::source_failures::SourceFailures;
 use super::source_key::SourceKey;
 use crate::asset::{BlockList, Digest, SourceUrl};
 use crate::catalog::{Asset, Catalog};
-use crate::collection::Finder;
+use crate::collection::{Directories, Finder};
 use crate::origin::Origins;
 
 /// Entries of each cache of origin replies: more than a catalog has assets.
@@ -55,6 +55,8 @@ pub(super) struct SourceCache {
     pub(super) lookups: moka::sync::Cache<(u64, SourceUrl), Result<(), ReadError>>,
     /// Looks for the digests of objects of collections.
     pub(super) finder: Finder,
+    /// Lists directories of collections.
+    pub(super) directories: Directories,
     /// `None` for an asset whose block list could not be read.
     pub(super) block_lists: moka::sync::Cache<SourceKey, Option<Arc<BlockList>>>,
 }
@@ -68,6 +70,7 @@ impl SourceCache {
             negative: NegativeCache::new(ttl),
             lookups: moka::sync::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(ttl).build(),
             finder: Finder::new(ttl),
+            directories: Directories::new(ttl),
             block_lists: moka::sync::Cache::builder().max_capacity(MAX_BLOCK_LISTS).time_to_live(ttl).build(),
         }
     }
@@ -92,7 +95,10 @@ impl Snapshot {
             permits(&settings)
         };
         let same_ttl = settings.negative_ttl == self.settings.negative_ttl;
-        let replies = if same_ttl { self.replies.clone() } else { SourceCache::new(&settings) };
+        let mut replies = if same_ttl { self.replies.clone() } else { SourceCache::new(&settings) };
+        // They depend on the collections, whose keys or filters may be others now.
+        replies.finder = Finder::new(settings.negative_ttl);
+        replies.directories = Directories::new(settings.negative_ttl);
         let (origins, epoch) = match origins {
             Some(origins) => (origins, next_epoch()),
             None => (self.origins.clone(), self.epoch),

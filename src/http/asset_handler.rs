@@ -9,19 +9,20 @@ use futures_util::future::{Either, ready};
 use futures_util::stream::{self, BoxStream};
 use http::request::Parts;
 use hyper::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    LAST_MODIFIED, RANGE, SERVER,
+    ACCEPT, ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
+    LAST_MODIFIED, LOCATION, RANGE, SERVER, VARY,
 };
 use hyper::{Method, Response, StatusCode};
 
 use super::body::Body;
 use super::conditional::{Precondition, Validators};
+use super::index;
 use super::multipart::Multipart;
 use super::range::{self, RangeSelection};
 use super::response;
 use super::stall::with_stall_timeout;
 use super::sums::{self, SUMS_FILE};
-use crate::asset::ByteRange;
+use crate::asset::{ByteRange, escape_path};
 use crate::catalog::Asset;
 use crate::depot::{ByteStream, CacheState, Delivery, Depot, Outcome, Protocol, ReadError, Reader, Transfer};
 use crate::transport::{Client, RETRY_SECONDS, RequestId, SERVER_VALUE};
@@ -41,13 +42,17 @@ pub(super) struct AssetHandler<'a> {
 }
 
 impl AssetHandler<'_> {
-    /// Answers a GET or HEAD of the asset of this name, or of `SHA256SUMS` of a directory of assets.
+    /// Answers a GET or HEAD of the asset of this name, of `SHA256SUMS` of a directory of assets, or of the
+    /// index of a directory.
     pub(super) async fn serve_name(&self, name: &str, request: &Parts, client: &Arc<Client>) -> Response<Body> {
         let depot = self.depot;
         if !depot.is_member(name) {
             return match depot.find(name) {
                 Some(found) => self.serve(&found, request, client).await,
-                None => self.sums(name, client).unwrap_or_else(|| self.missing(name, client)),
+                None => match self.sums(name, client) {
+                    Some(sums) => sums,
+                    None => self.index(name, request, client).await,
+                },
             };
         }
         if let Some(sums) = self.sums(name, client) {
@@ -69,6 +74,40 @@ impl AssetHandler<'_> {
         let transfer = self.depot.transfer(Protocol::Http, client.peer, name);
         transfer.finish(Outcome::Complete, Some("made of the catalog"));
         Some(response::text(StatusCode::OK, &text))
+    }
+
+    /// The index of a directory of a collection, if `name` is one that clients may list; else 404.
+    async fn index(&self, name: &str, request: &Parts, client: &Client) -> Response<Body> {
+        let listed = |directory: &str| self.depot.collection_of(directory).filter(|collection| collection.listing);
+        if listed(name).is_none() {
+            let directory = format!("{name}/");
+            if listed(&directory).is_some_and(|collection| collection.prefix == directory) {
+                let transfer = self.depot.transfer(Protocol::Http, client.peer, name);
+                transfer.finish(Outcome::Complete, Some("a directory without its slash"));
+                let path = format!("/assets/{}", escape_path(&directory));
+                let mut response = response::text(StatusCode::MOVED_PERMANENTLY, &path);
+                insert(response.headers_mut(), LOCATION, path);
+                return response;
+            }
+            return self.missing(name, client);
+        }
+        let found = match with_stall_timeout(self.stall_timeout, || Some(0), self.depot.directory(name)).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return self.missing(name, client),
+            Err(error) => return fail(self.depot.unknown_transfer(Protocol::Http, client.peer, name), &error),
+        };
+        let transfer = self.depot.unknown_transfer(Protocol::Http, client.peer, name);
+        transfer.finish(Outcome::Complete, Some("index of a directory"));
+        let accept = request.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let (text, media_type) = if accept.contains("application/json") {
+            (index::json(&found), "application/json")
+        } else {
+            (index::html(&format!("/assets/{name}"), &found), "text/html; charset=utf-8")
+        };
+        let mut response = response::text(StatusCode::OK, &text);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+        response
     }
 
     /// Answers a GET or HEAD of `asset`. The transfer is logged and counted once, here or when the body is dropped.

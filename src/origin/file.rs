@@ -20,7 +20,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::stall::with_timeout;
 use super::validator::Validator;
-use crate::asset::{ByteRange, SourceUrl};
+use crate::asset::ByteRange;
 use crate::task;
 
 /// Opens the file at `path` and returns a reply with the requested range. Counts the request.
@@ -60,7 +60,8 @@ async fn open(request: &Request<'_>, path: &Path, label: &str, stall: Duration) 
         Ok((file, metadata, range))
     });
     let opened = with_timeout(stall, &source_url, opening).await?;
-    let (file, metadata, range) = opened.map_err(|error| classify(error, request.source, label))?;
+    let (file, metadata, range) =
+        opened.map_err(|error| classify(error, &source_url, request.source.directory(), label))?;
     if !metadata.is_file() {
         return Err(OriginError::BadReply { source_url, reason: kind(&metadata).to_owned(), source: None });
     }
@@ -81,9 +82,9 @@ async fn open(request: &Request<'_>, path: &Path, label: &str, stall: Duration) 
     })
 }
 
-fn classify(error: io::Error, source: &SourceUrl, label: &str) -> OriginError {
-    let source_url = source.to_string();
-    if let (Some(directory), true) = (source.directory(), confined_file::is_outside(&error)) {
+pub(super) fn classify(error: io::Error, source_url: &str, directory: Option<&Path>, label: &str) -> OriginError {
+    let source_url = source_url.to_owned();
+    if let (Some(directory), true) = (directory, confined_file::is_outside(&error)) {
         return OriginError::OutsideDirectory { source_url, directory: directory.display().to_string() };
     }
     match error.kind() {

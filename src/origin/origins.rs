@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::bucket_client::BucketClient;
+use super::directory::{self, DirectoryListing};
 use super::error::OriginError;
 use super::exchange;
 use super::file;
@@ -21,7 +22,7 @@ use super::server_info::ServerInfo;
 use super::settings::{OriginSettings, Timeouts};
 use super::stat::{Stat, StatReport};
 use super::validator::Validator;
-use crate::asset::{ByteRange, SourcePrefix, SourceTarget, SourceUrl};
+use crate::asset::{ByteRange, DirectoryTarget, SourceDirectory, SourcePrefix, SourceTarget, SourceUrl};
 use crate::span::{Kind, Span};
 use crate::trust;
 
@@ -132,6 +133,23 @@ impl Origins {
         let storage = server.storage().cloned();
         let (clock_offset, certificate_expiry) = server.into_parts();
         StatReport { stat, storage, clock_offset, certificate_expiry }
+    }
+
+    /// Lists a directory below `source`: `path` is empty or ends with a slash, and has no `.` or `..` segments. A prefix of a bucket
+    /// without objects has an empty listing. `None` if `source` is a web server, which cannot be listed.
+    pub async fn list(&self, source: &SourceDirectory, path: &str) -> Result<Option<DirectoryListing>, OriginError> {
+        let url = format!("{source}{path}");
+        match source.directory(path) {
+            DirectoryTarget::Web => Ok(None),
+            DirectoryTarget::Bucket { bucket, prefix } => {
+                let client = BucketClient::new(Arc::clone(self.remote(source.example())), bucket);
+                directory::of_bucket(&client, &prefix, &url).await.map(Some)
+            }
+            DirectoryTarget::Machine { root, path } => {
+                let stall = self.inner.timeouts.stall;
+                directory::of_machine((&root, &path), &url, stall).await.map(Some)
+            }
+        }
     }
 
     /// Returns a client for the bucket of `source`, by the origin that covers `source`. `None` if `source` is not in S3.

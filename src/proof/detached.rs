@@ -111,8 +111,8 @@ impl Running<'_> {
                 best(signatures.into_iter().map(|it| it.verify(certificates, openpgp_time(now))))
             }
             Self::Minisign(mut verifier) => match verifier.finalize() {
-                Ok(()) => Ok(Signer { key: "the minisign key of this mirror".to_owned(), name: None }),
-                Err(_) => Err(SignatureError::WrongBytes { key: "the minisign key of this mirror".to_owned() }),
+                Ok(()) => Ok(Signer { key: "the trusted minisign key".to_owned(), name: None }),
+                Err(_) => Err(SignatureError::WrongBytes { key: "the trusted minisign key".to_owned() }),
             },
         }
     }

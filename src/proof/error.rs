@@ -30,9 +30,7 @@ pub enum ProofError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// No trusted key has made the signature.
-    #[error(
-        "it is signed by {issuers}, which is not among the keys of this mirror; add that key to keys if you trust it"
-    )]
+    #[error("it is signed by {issuers}, which is not among the trusted keys; add that key to keys if you trust it")]
     UnknownKey {
         /// The key IDs that the signature names.
         issuers: String,

@@ -105,7 +105,7 @@ fn unknown_key_is_named() {
     let (key, other) = (TestKey::new(), TestKey::new());
     let signature = key.sign(b"kernel", Signing::default());
     let error = verify(&keys(&other), b"kernel", &signature, CREATED + 2 * DAY).unwrap_err();
-    let expected = format!("it is signed by {}, which is not among the keys of this mirror", key.fingerprint());
+    let expected = format!("it is signed by {}, which is not among the trusted keys", key.fingerprint());
     assert!(error.starts_with(&expected), "{error}");
     let error = verify(&TrustedKeys::default(), b"kernel", &signature, CREATED + 2 * DAY).unwrap_err();
     assert!(error.starts_with(&expected), "{error}");

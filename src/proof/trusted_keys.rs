@@ -1,4 +1,4 @@
-//! The keys that an operator trusts for one mirror.
+//! The keys that an operator trusts.
 
 use pgp::composed::SignedPublicKey;
 

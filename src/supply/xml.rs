@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::error::StoreError;
-use super::listing::{ListPage, ListedObject};
 use super::part::{CompletedPart, ListedPart, PendingUpload};
 use crate::asset::Digest;
 
@@ -16,54 +15,6 @@ pub(super) fn parse<T: DeserializeOwned>(url: &str, body: &[u8]) -> Result<T, St
     let bad = |reason: String| StoreError::BadReply { url: url.to_owned(), reason };
     let text = std::str::from_utf8(body).map_err(|error| bad(error.to_string()))?;
     quick_xml::de::from_str(text).map_err(|error| bad(format!("its XML cannot be read: {error}")))
-}
-
-/// `ListBucketResult` of `ListObjectsV2`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-#[derive(Default)]
-pub(super) struct ListObjects {
-    contents: Vec<Contents>,
-    common_prefixes: Vec<CommonPrefix>,
-    is_truncated: bool,
-    next_continuation_token: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Contents {
-    key: String,
-    #[serde(default)]
-    size: u64,
-    #[serde(rename = "ETag", default)]
-    etag: Option<String>,
-    #[serde(default)]
-    last_modified: Option<String>,
-    #[serde(default)]
-    storage_class: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct CommonPrefix {
-    prefix: String,
-}
-
-impl ListObjects {
-    pub(super) fn into_page(self) -> ListPage {
-        let objects = self.contents.into_iter().map(|object| ListedObject {
-            key: object.key,
-            size: object.size,
-            etag: object.etag,
-            last_modified: object.last_modified,
-            storage_class: object.storage_class.filter(|class| class != "STANDARD"),
-        });
-        ListPage {
-            objects: objects.collect(),
-            prefixes: self.common_prefixes.into_iter().map(|common| common.prefix).collect(),
-            next: self.next_continuation_token.filter(|token| self.is_truncated && !token.is_empty()),
-        }
-    }
 }
 
 /// `InitiateMultipartUploadResult`.
@@ -173,29 +124,6 @@ pub(super) fn complete(parts: &[CompletedPart], checksums: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn listing_with_special_keys_is_parsed() {
-        let text = r#"<?xml version="1.0" encoding="UTF-8"?>
-            <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><Prefix/><KeyCount>2</KeyCount>
-            <IsTruncated>true</IsTruncated><NextContinuationToken>t=</NextContinuationToken>
-            <Contents><Key>a b/ü+&amp;</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;e&quot;</ETag>
-            <Size>7</Size><StorageClass>STANDARD</StorageClass></Contents>
-            <CommonPrefixes><Prefix>c/</Prefix></CommonPrefixes></ListBucketResult>"#;
-        let page = parse::<ListObjects>("s3://b", text.as_bytes()).unwrap().into_page();
-        let object = &page.objects[0];
-        assert_eq!((object.key.as_str(), object.size, object.etag.as_deref()), ("a b/ü+&", 7, Some("\"e\"")));
-        assert_eq!(
-            (page.prefixes, page.next, object.storage_class.clone()),
-            (vec!["c/".to_owned()], Some("t=".to_owned()), None)
-        );
-    }
-
-    #[test]
-    fn empty_listing_has_no_pages() {
-        let text = "<ListBucketResult><IsTruncated>false</IsTruncated><NextContinuationToken></NextContinuationToken></ListBucketResult>";
-        assert_eq!(parse::<ListObjects>("s3://b", text.as_bytes()).unwrap().into_page(), ListPage::default());
-    }
 
     #[test]
     fn parts_and_uploads_are_parsed() {

@@ -286,7 +286,7 @@ fn bios_machine_boots_uncached_iso() {
     let profile = "[[profile]]\nname = \"iso\"\niso = \"isos/small.iso\"\n";
     let site = test.site(&(profile.to_owned() + &host("iso-1", "mac", &mac(5), "iso"))).asset_in_blocks(&iso, &list);
     // One connection fetches the parts one by one, first those that a reader waits for.
-    let site = site.set("fill.connections", 1).set("fill.part_size", "1 MiB").set("fill.stall_timeout", "10m");
+    let site = site.set("fill.connections", 1).set("fill.part_size", "1 MiB");
     let server = start(&site);
     let Some(machine) = test.network.machine(&site, 5, Firmware::Bios) else { return };
     machine.wait_for(&up("iso-1"));

@@ -1,5 +1,8 @@
 //! Collections: directories of a bucket whose objects are assets without entries in the catalog.
 
+mod listing;
+mod signed;
+
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;

@@ -68,10 +68,7 @@ fn site_with_sizes(origin: &FakeOrigin, hosts: u8, sizes: [usize; 3]) -> (TestSi
         |name: &str, at: usize| origin.put(&format!("okd/4.19/{name}"), random_bytes(at as u64, sizes[at] * MIB));
     let objects = [object("kernel", 0), object("initramfs.img", 1), object("rootfs.img", 2)];
     // One connection, so that parts arrive in order. The long timeout keeps a fill that is held back from failing.
-    let site = TestSite::new(origin)
-        .set("fill.connections", 1)
-        .set("fill.stall_timeout", "10m")
-        .tables(profile_and_hosts(hosts));
+    let site = TestSite::new(origin).set("fill.connections", 1).tables(profile_and_hosts(hosts));
     (objects.iter().fold(site, TestSite::asset), objects)
 }
 

@@ -111,7 +111,6 @@ fn boot_record_survives_restart() {
 fn killed_server_ledger_reports_aborted() {
     let (origin, site, _kernel, iso) = site();
     origin.allow(&iso.key, 1 << 20);
-    let site = site.set("fill.stall_timeout", "1h");
     let server = site.start();
     let _under_way = server.client().open("GET", "/assets/isos/x.iso", &[]);
     let journal = site.cache_dir().join("ledger.jsonl");

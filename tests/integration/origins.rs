@@ -8,7 +8,7 @@ const PATH: &str = "/assets/rootfs.img";
 fn rootfs() -> (FakeOrigin, Object, TestSite) {
     let origin = FakeOrigin::start();
     let image = origin.put("rootfs.img", random_bytes(50, 4 << 20));
-    let site = TestSite::new(&origin).asset(&image);
+    let site = TestSite::new(&origin).asset(&image).brief_stalls();
     (origin, image, site)
 }
 

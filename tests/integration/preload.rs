@@ -208,7 +208,7 @@ fn killed_preload_resumes_partial_fill() {
 fn ctrl_c_cancels_preload_cleanly() {
     let origin = FakeOrigin::start();
     let image = origin.put("rootfs.img", random_bytes(31, 16 << 20));
-    let site = TestSite::new(&origin).asset(&image).set("fill.part_size", "256 KiB").set("fill.stall_timeout", "1h");
+    let site = TestSite::new(&origin).asset(&image).set("fill.part_size", "256 KiB");
     origin.allow(&image.key, 8 << 20);
     let child = start(&site, &["rootfs.img"]);
     origin.wait_until_sent(&image.key, 7 << 20);

@@ -40,7 +40,7 @@ fn two_releases(origin: &FakeOrigin) -> (TestSite, [Object; 4]) {
     let site = objects.iter().fold(TestSite::new(origin), TestSite::asset);
     let site = site.release("okd-1", true, &[&objects[0], &objects[1]]);
     let site = site.release("okd-2", false, &[&objects[2], &objects[3]]);
-    (site.set("fill.negative_ttl", "0s").set("fill.stall_timeout", "1h"), objects)
+    (site.set("fill.negative_ttl", "0s"), objects)
 }
 
 #[test]

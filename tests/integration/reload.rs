@@ -173,7 +173,7 @@ fn reload_interrupts_nothing_in_flight() {
     let origin = FakeOrigin::start();
     let (warm, cold) = (origin.put("warm", random_bytes(1, 64 << 20)), origin.put("cold", random_bytes(2, 3 << 20)));
     let (tftp, other) = (origin.put("tftp", random_bytes(3, 100_000)), origin.put("other", random_bytes(4, 100_000)));
-    let site = TestSite::new(&origin).asset(&warm).asset(&cold).asset(&tftp).set("fill.stall_timeout", "1h");
+    let site = TestSite::new(&origin).asset(&warm).asset(&cold).asset(&tftp);
     let server = site.start();
     assert!(server.client().compare("/assets/warm", &warm.bytes));
     assert!(server.client().compare("/assets/tftp", &tftp.bytes));

@@ -105,7 +105,7 @@ fn fill_resumes_after_sigterm() {
     let origin = FakeOrigin::start();
     let image = origin.put("rootfs.img", random_bytes(4, 8 << 20));
     origin.allow(&image.key, 4 << 20);
-    let site = TestSite::new(&origin).asset(&image).set("fill.stall_timeout", "1h").set("fill.part_size", "256 KiB");
+    let site = TestSite::new(&origin).asset(&image).set("fill.part_size", "256 KiB");
     let server = site.start();
     let opened = server.client().open("GET", "/assets/rootfs.img", &[]);
     assert_eq!(opened.status(), 200);

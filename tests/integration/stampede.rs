@@ -12,7 +12,7 @@ fn cold_stampede_fetches_each_byte_once() {
     let image = origin.put("rootfs.img", random_bytes(20, 64 << 20));
     // The fill cannot complete before all clients are connected.
     origin.allow(&image.key, 32 << 20);
-    let server = TestSite::new(&origin).asset(&image).set("fill.part_size", "8 MiB").start();
+    let server = TestSite::new(&origin).asset(&image).start();
 
     let (connected, connections) = mpsc::channel();
     let complete = thread::scope(|scope| {

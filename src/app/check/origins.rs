@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) rows: Vec<CheckRow>,
     /// How long the objects are, by the digest that their assets have.
     pub(super) sizes: HashMap<Digest, u64>,
+    /// The clients of the origins. `None` if their settings cannot be used.
+    pub(super) origins: Option<Origins>,
 }
 
 /// Looks at the origins of these assets and, unless the task names some, of the shared catalog.
@@ -44,7 +46,7 @@ pub(super) async fn check(
         Err(error) => {
             let findings = vec![Finding::failed("origins", "settings", error.to_string(), "correct [[origin]]")];
             rows.push(CheckRow { check: "origins", place: "-".to_owned(), summary: String::new(), findings });
-            return Found { rows, sizes: HashMap::new() };
+            return Found { rows, sizes: HashMap::new(), origins: None };
         }
     };
     let prefixes = config.origins.iter().map(|origin| origin.prefix.as_str());
@@ -69,7 +71,7 @@ pub(super) async fn check(
         rows.extend(describe(looked, &had, task.deep));
     }
     rows.extend(lost);
-    Found { rows, sizes }
+    Found { rows, sizes, origins: Some(origins) }
 }
 
 /// The rows about a family; `had` has the names of what at least one source has, and whether that is proven.

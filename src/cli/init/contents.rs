@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::format::{bytes, count};
 use crate::cli::table::Table;
-use crate::supply::ListPage;
+use crate::origin::ListPage;
 
 /// The key of a shared catalog, as the documentation has it.
 pub(super) const CATALOG_KEY: &str = "catalog.toml";
@@ -82,7 +82,7 @@ impl Contents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supply::ListedObject;
+    use crate::origin::ListedObject;
 
     fn page(keys: &[&str], next: Option<&str>) -> ListPage {
         let object = |key: &&str| ListedObject {

@@ -16,10 +16,14 @@ pub(in crate::config) struct Collection {
     /// the object `debian/a.iso` there.
     pub(in crate::config) source: Written<SourceFolder>,
     /// Where the SHA-256 of an object is looked for; the first place that says it counts. An asset keeps its digest if the object
-    /// changes, see `on_change`.
-    #[serde(default = "digest_from")]
+    /// changes, see `on_change`. Default: with `keys` the signed places, else all others in the order below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
-    pub(in crate::config) digest_from: Vec<DigestFrom>,
+    pub(in crate::config) digest_from: Option<Vec<DigestFrom>>,
+    /// Keys whose signatures count in the signed places: paths of OpenPGP key files (binary or armored) or of minisign keys, or
+    /// minisign keys themselves (`RW…`).
+    #[serde(default)]
+    pub(in crate::config) keys: Vec<String>,
     /// The treatment of an object whose digest none of these places says.
     #[serde(default)]
     pub(in crate::config) on_missing_digest: OnMissingDigest,
@@ -32,22 +36,21 @@ pub(in crate::config) struct Collection {
     /// Globs of objects that do not belong to it.
     #[serde(default)]
     pub(in crate::config) exclude: Vec<String>,
-}
-
-fn digest_from() -> Vec<DigestFrom> {
-    vec![
-        DigestFrom::Sidecar,
-        DigestFrom::Sums,
-        DigestFrom::Sha256Metadata,
-        DigestFrom::S3Checksum,
-        DigestFrom::MetadataJson,
-    ]
+    /// Let HTTP clients list its directories: `/assets/isos/` is then a page of links, or JSON for a client that accepts
+    /// `application/json`.
+    #[serde(default)]
+    pub(in crate::config) listing: bool,
 }
 
 /// Where the digest of an object is written.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::config) enum DigestFrom {
+    /// The object KEY.sha256 with a signature: a line of `sha256sum`. Clear-signed, or the signature is beside it, as
+    /// KEY.sha256.asc (or .sig, .gpg, .sign, .minisig).
+    SignedSidecar,
+    /// The object SHA256SUMS in the same directory, with a signature as above.
+    SignedSums,
     /// The object KEY.sha256: a digest alone, or a line of `sha256sum`.
     Sidecar,
     /// The object SHA256SUMS in the same directory.

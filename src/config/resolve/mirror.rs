@@ -2,8 +2,8 @@
 
 use super::value::value;
 use crate::config::raw;
-use crate::proof::Expected;
-use crate::supply::mirror::{KeySource, MirrorSettings, Require};
+use crate::proof::{Expected, KeySource};
+use crate::supply::mirror::{MirrorSettings, Require};
 use crate::supply::recipes::list::ListedFile;
 
 pub(super) fn mirror(raw: raw::Mirror) -> MirrorSettings {
@@ -18,19 +18,13 @@ pub(super) fn mirror(raw: raw::Mirror) -> MirrorSettings {
         asset: raw.asset,
         channel: raw.channel.map(value),
         keep: raw.keep,
-        keys: raw.keys.into_iter().map(key).collect(),
+        keys: raw.keys.into_iter().map(KeySource::new).collect(),
         require: raw.require.unwrap_or(default),
         skip_tls_verify: raw.skip_tls_verify,
         catalog: raw.catalog.map(value),
         version: raw.version.map(value),
         files: raw.files.into_iter().map(listed).collect(),
     }
-}
-
-/// A minisign public key begins with the letters of its algorithm (`Ed`, in base64) and has 56 characters.
-fn key(text: String) -> KeySource {
-    let is_minisign = text.starts_with("RW") && text.len() == 56 && !text.contains('.');
-    if is_minisign { KeySource::Minisign(text) } else { KeySource::File(text.into()) }
 }
 
 fn listed(raw: raw::MirrorFile) -> ListedFile {

@@ -11,8 +11,30 @@ pub(super) fn check(collections: &[Element<'_>]) -> Vec<ConfigError> {
     let mut errors = unique(collections, "prefix");
     for collection in collections {
         errors.extend(["include", "exclude"].iter().flat_map(|key| globs(collection, key)));
+        errors.extend(keys(collection));
     }
     errors
+}
+
+/// Signatures are checked where there are keys, and keys are there to check signatures.
+fn keys(collection: &Element<'_>) -> Option<ConfigError> {
+    let list = |key| collection.value.find_ref(key).and_then(Value::as_array).unwrap_or_default();
+    let has_keys = !list("keys").is_empty();
+    let is_signed = list("digest_from").iter().any(|place| place.as_str().is_some_and(|it| it.starts_with("signed-")));
+    match collection.value.find_ref("digest_from") {
+        Some(_) if is_signed && !has_keys => {
+            Some(collection.error("digest_from", Problem::Alone { other: "keys".to_owned() }))
+        }
+        Some(_) if has_keys && !is_signed => {
+            let problem = Problem::Wrong {
+                found: "keys".to_owned(),
+                expected: "\"signed-sidecar\" or \"signed-sums\" in digest_from".to_owned(),
+                reason: "no other place has a signature".to_owned(),
+            };
+            Some(collection.error("keys", problem))
+        }
+        _ => None,
+    }
 }
 
 /// Globs that cannot be read.

@@ -1,5 +1,6 @@
 use super::*;
-use crate::supply::mirror::{KeySource, RecipeKind, Require, UpstreamUrl};
+use crate::proof::KeySource;
+use crate::supply::mirror::{RecipeKind, Require, UpstreamUrl};
 
 #[test]
 fn mirror_has_documented_defaults() {

@@ -156,8 +156,7 @@ async fn confined_source_stays_in_directory() {
 
 #[test]
 fn permission_error_names_user() {
-    let source: SourceUrl = "file:///srv/a.img".parse().unwrap();
-    let error = super::classify(std::io::ErrorKind::PermissionDenied.into(), &source, "file://");
+    let error = super::classify(std::io::ErrorKind::PermissionDenied.into(), "file:///srv/a.img", None, "file://");
     assert!(matches!(error, OriginError::AccessDenied { .. }));
     let user = rustix::process::geteuid().as_raw();
     assert!(

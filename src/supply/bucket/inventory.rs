@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use futures_util::{StreamExt as _, stream};
 
 use super::metadata::{ObjectNote, notes_of};
+use crate::origin::ListedObject;
 use crate::supply::error::StoreError;
-use crate::supply::listing::ListedObject;
 use crate::supply::store::Store;
 
 /// The file of a directory that describes the objects in it.

@@ -124,7 +124,7 @@ fn is_older(time: Timestamp, now: Timestamp, age: Duration) -> bool {
 mod tests {
     use super::super::inventory::{CatalogUse, Inventory};
     use super::*;
-    use crate::supply::listing::ListedObject;
+    use crate::origin::ListedObject;
 
     const DAY: Duration = Duration::from_hours(24);
 

@@ -5,7 +5,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::documents::{Documents, shown, source};
 use super::error::MirrorError;
-use super::keys;
 use super::known::Known;
 use super::plan::{self, Plan, PlannedFile, Wanted};
 use super::progress::Observer;
@@ -57,7 +56,7 @@ impl<'e> Mirror<'e> {
         now: jiff::Timestamp,
     ) -> Result<Self, MirrorError> {
         let selection = Selection::new(&settings.name, settings.selected())?;
-        let keys = keys::load(&settings.keys)?;
+        let keys = TrustedKeys::read(&settings.keys)?;
         Ok(Self { settings, selection, keys, origins, store, known, stdin, now })
     }
 

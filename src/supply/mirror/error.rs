@@ -3,8 +3,7 @@
 use super::settings::Require;
 use crate::asset::AssetNameError;
 use crate::origin::OriginError;
-use crate::proof::DocumentError;
-use crate::proof::{KeyError, ProofError, SignatureError};
+use crate::proof::{DocumentError, KeySourceError, ProofError, SignatureError};
 use crate::supply::StoreError;
 
 /// Why a release was not mirrored. Files that were proven before stay; the release is in no catalog.
@@ -43,23 +42,8 @@ pub enum MirrorError {
         recipe: &'static str,
     },
     /// A key cannot be used.
-    #[error("the key {key} cannot be used: {error}")]
-    Key {
-        /// The file, or the key itself.
-        key: String,
-        /// The reason.
-        #[source]
-        error: KeyError,
-    },
-    /// The file of a key cannot be read.
-    #[error("the key {path} cannot be read: {error}")]
-    KeyFile {
-        /// The file.
-        path: String,
-        /// The system's error.
-        #[source]
-        error: std::io::Error,
-    },
+    #[error(transparent)]
+    Key(#[from] KeySourceError),
     /// The signature of a document is not accepted.
     #[error("{url} is not accepted: {error}")]
     Signature {

@@ -1,12 +1,11 @@
 //! The settings of one mirror. Data only: no IO.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
 
 use crate::asset::SourceUrl;
+use crate::proof::KeySource;
 use crate::supply::recipes::list::ListedFile;
 
 /// One `[[mirror]]`.
@@ -91,15 +90,6 @@ pub struct Destination {
     pub bucket: String,
     /// The start of keys, without a slash at its end. May be empty.
     pub prefix: String,
-}
-
-/// Where a key comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeySource {
-    /// A file of OpenPGP keys, or of a minisign key.
-    File(PathBuf),
-    /// A minisign public key.
-    Minisign(String),
 }
 
 /// The least proof of each file, from the weakest to the strongest.

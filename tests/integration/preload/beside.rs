@@ -32,7 +32,6 @@ fn api(server: &TestServer, method: &str, path: &str) -> (u16, Value) {
 fn server_preload_shares_fill_with_client() {
     let origin = FakeOrigin::start();
     let (site, objects) = three_assets(&origin);
-    let site = site.set("fill.stall_timeout", "1h");
     origin.allow(&objects[2].key, 1 << 20);
     let server = site.start();
     let child = start_beside(&site, &server, &["--all", "--json"]);
@@ -63,7 +62,6 @@ fn server_preload_shares_fill_with_client() {
 fn ctrl_c_cancels_job_not_client() {
     let origin = FakeOrigin::start();
     let (site, objects) = three_assets(&origin);
-    let site = site.set("fill.stall_timeout", "1h");
     for object in &objects[1..] {
         origin.allow(&object.key, 1 << 20);
     }
@@ -98,7 +96,7 @@ fn ctrl_c_cancels_job_not_client() {
 fn killed_server_preload_can_resume() {
     let origin = FakeOrigin::start();
     let (site, objects) = three_assets(&origin);
-    let site = site.set("fill.stall_timeout", "1h").set("fill.part_size", "256 KiB");
+    let site = site.set("fill.part_size", "256 KiB");
     origin.allow(&objects[2].key, 3 << 20);
     let server = site.start();
     let child = start_beside(&site, &server, &["isos/rescue.iso"]);
