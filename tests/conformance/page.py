@@ -30,9 +30,9 @@ tests/compat ceph            # one server: prints its rows, and writes nothing
 OUTRO = """
 The servers:
 
-- Ceph RGW: Debian's packages, one monitor and one OSD in memory. Its versions before 17 ignore `?encryption`, and in all versions tried so
-  far a bucket with versions refuses every `If-Match`. It accepts lifecycle rules with an archive class that it does not have, and
-  leaves the objects where they are.
+- Ceph RGW: Debian's packages, one monitor and one OSD in memory. This version ignores `?encryption`. It compares `If-Match` with the
+  `ETag` without its quotes, and refuses every `If-Match` in a bucket with versions. It accepts lifecycle rules with an archive class that
+  it does not have, and leaves the objects where they are.
 - Garage: built from crates.io, one node. It has permissions of its own instead of policies.
 - moto and s3s-fs: servers for tests. `tests/run` uses them in every run. moto runs with its signature checks switched on. For s3s-fs,
   writes of catalogs and `metadata.json` come one at a time: it compares `If-Match` and writes in two steps.
