@@ -74,7 +74,7 @@ fn first_init(server: &Server) -> &Value {
     server.init.get_or_init(|| report(&buckets(server), &["init"]))
 }
 
-/// What the first `init` did with a setting, in all buckets that want it.
+/// The result of the first `init` for a setting, in all buckets that want it.
 fn init(server: &Server, setting: &str) -> Outcome {
     let steps = steps(first_init(server), setting);
     assert!(!steps.is_empty(), "no bucket has it");

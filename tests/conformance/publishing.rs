@@ -55,7 +55,7 @@ fn item(output: &str) -> Value {
     events.find(|event| event["event"] == "item").unwrap_or_else(|| panic!("no item in {output}"))
 }
 
-/// What `publish` finds out about a bucket.
+/// The capabilities that the probe of `publish` finds at a bucket.
 fn probe(server: &Server, bucket: &str) -> Capabilities {
     let site = server.site();
     let path = site.put_file("probe", b"probe");

@@ -17,7 +17,7 @@ pub(crate) struct Row {
 impl Row {
     /// Tries the row. A panic is a failure of the program.
     pub(crate) fn run(&self, server: &Server) -> Outcome {
-        // What a failed row leaves behind is not used by others.
+        // No other row uses the objects of a row that failed.
         catch_unwind(AssertUnwindSafe(|| (self.try_it)(server))).unwrap_or_else(|panic| Outcome::Failed(text(&*panic)))
     }
 }
