@@ -39,7 +39,7 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
-pub use capabilities::Capabilities;
+pub use capabilities::{Capabilities, EtagForm};
 pub use catalog_edit::{CatalogChange, EditError};
 pub use catalog_entry::{CatalogEntry, ReleaseEntry};
 pub use catalog_target::{CatalogTarget, CatalogTargetError};

@@ -22,6 +22,21 @@ pub enum Denial {
 }
 
 impl Denial {
+    /// The kind that the message of an `AccessDenied` names: servers send that code for more than policies.
+    pub(super) fn of_message(message: &str) -> Self {
+        // Garage: "Forbidden: Invalid signature", "Forbidden: No such key: GK…"
+        let cause = message.strip_prefix("Forbidden: ").unwrap_or(message);
+        if cause.starts_with("Request has expired") {
+            Self::SignedUrl
+        } else if cause == "Invalid signature" {
+            Self::Signature
+        } else if cause.starts_with("No such key: ") {
+            Self::UnknownKey
+        } else {
+            Self::Policy
+        }
+    }
+
     /// The next step.
     pub(super) fn remedy(self) -> &'static str {
         match self {
@@ -39,5 +54,23 @@ impl Denial {
     /// Whether it can be caused by a policy or a key that has not reached all servers of a store.
     pub(super) fn may_pass(self) -> bool {
         matches!(self, Self::Policy | Self::UnknownKey)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_names_cause_of_denial() {
+        for (message, expected) in [
+            ("Request has expired", Denial::SignedUrl),
+            ("Forbidden: Invalid signature", Denial::Signature),
+            ("Forbidden: No such key: GK0123", Denial::UnknownKey),
+            ("Forbidden: Operation is not allowed for this key.", Denial::Policy),
+            ("Access Denied", Denial::Policy),
+        ] {
+            assert_eq!(Denial::of_message(message), expected, "{message}");
+        }
     }
 }

@@ -85,9 +85,9 @@ pub(super) fn classify(
             source_url,
             origin: request.origin.to_owned(),
             identity: request.identity.to_owned(),
-            denial: match (denial, document.message.as_deref()) {
-                (Denial::Policy, Some(message)) if message.starts_with("Request has expired") => Denial::SignedUrl,
-                (denial, _) => denial,
+            denial: match denial {
+                Denial::Policy => document.message.as_deref().map_or(denial, Denial::of_message),
+                denial => denial,
             },
             answer,
             recent_success: false,

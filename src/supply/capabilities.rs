@@ -10,13 +10,23 @@ pub struct Capabilities {
     pub checksums: bool,
     /// Refuses a PUT with `If-None-Match: *` if the object exists.
     pub if_absent: bool,
-    /// Refuses a PUT with `If-Match` if the object has another `ETag`.
-    pub if_matches: bool,
+    /// Refuses a PUT with `If-Match` if the object has another `ETag`, which it takes in this form. `None`: it cannot be used.
+    pub if_matches: Option<EtagForm>,
+}
+
+/// The form of an `ETag` in `If-Match`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EtagForm {
+    /// As the server sends it (RFC 9110 8.8.3).
+    Quoted,
+    /// Without the quotes: Ceph, and services on it, compare the field byte for byte with what they keep.
+    Bare,
 }
 
 impl Capabilities {
     /// Those of a server that nothing is known of: no optional field is sent.
-    pub const UNKNOWN: Self = Self { checksums: false, if_absent: false, if_matches: false };
+    pub const UNKNOWN: Self = Self { checksums: false, if_absent: false, if_matches: None };
     /// Those of AWS.
-    pub const ALL: Self = Self { checksums: true, if_absent: true, if_matches: true };
+    pub const ALL: Self = Self { checksums: true, if_absent: true, if_matches: Some(EtagForm::Quoted) };
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
-use super::capabilities::Capabilities;
+use super::capabilities::{Capabilities, EtagForm};
 use super::condition::Condition;
 use super::error::StoreError;
 use super::hashed::Hashed;
@@ -29,6 +29,17 @@ const BYTES: &[u8] = b"bootdepot looks which header fields this server takes; th
 
 /// An `ETag` that the object does not have.
 const OTHER_ETAG: &str = "\"00000000000000000000000000000000\"";
+
+/// The result of a write under a condition.
+#[derive(Debug, PartialEq, Eq)]
+enum Attempt {
+    /// It was written, and has this `ETag`.
+    Stored(Option<String>),
+    /// The condition does not hold, as the server says.
+    Unmet,
+    /// The server does not take the condition.
+    Refused,
+}
 
 /// A kept result.
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,24 +80,44 @@ impl Store {
     async fn probe(&self, prefix: &str) -> Result<Capabilities, StoreError> {
         let store = self.clone().with_capabilities(Capabilities::ALL);
         let key = format!("{prefix}{NAME}{:016x}", fastrand::u64(..));
-        let put = async |condition: Condition| {
-            store.put(&key, Bytes::from_static(BYTES), &ObjectHeaders::default(), &condition).await
-        };
-        put(Condition::Always).await?;
+        let stored = store.put(&key, Bytes::from_static(BYTES), &ObjectHeaders::default(), &Condition::Always).await?;
         let kept = store.head(&key).await?.and_then(|head| head.checksum);
-        let is_enforced = |result: Result<_, StoreError>| match result {
-            Ok(_) => Ok(false),
-            Err(StoreError::Precondition { .. }) => Ok(true),
-            Err(error) if error.refuses_form() => Ok(false),
-            Err(error) => Err(error),
+        let mut etag = stored.etag;
+        let if_absent = match store.try_condition(&key, Condition::Absent).await? {
+            Attempt::Stored(new) => {
+                etag = new;
+                false
+            }
+            other => other == Attempt::Unmet,
         };
-        let if_absent = is_enforced(put(Condition::Absent).await)?;
-        let if_matches = is_enforced(put(Condition::Matches(OTHER_ETAG.to_owned())).await)?;
+        let other = store.try_condition(&key, Condition::Matches(OTHER_ETAG.to_owned())).await?;
+        let mut if_matches = None;
+        if let (Attempt::Unmet, Some(etag)) = (other, etag) {
+            // A server that refuses whatever is sent would pass for one that compares.
+            for form in [EtagForm::Quoted, EtagForm::Bare] {
+                let store =
+                    store.clone().with_capabilities(Capabilities { if_matches: Some(form), ..Capabilities::ALL });
+                if let Attempt::Stored(_) = store.try_condition(&key, Condition::Matches(etag.clone())).await? {
+                    if_matches = Some(form);
+                    break;
+                }
+            }
+        }
         if let Err(error) = store.delete(&key).await {
             debug!(url = store.url(&key), %error, "probe object not deleted");
         }
         let checksums = kept.is_some_and(|kept| Hashed::of(BYTES).matches_checksum(&kept) == Some(true));
         Ok(Capabilities { checksums: checksums && store.capabilities().checksums, if_absent, if_matches })
+    }
+
+    /// Writes the probe's object under a condition.
+    async fn try_condition(&self, key: &str, condition: Condition) -> Result<Attempt, StoreError> {
+        match self.put(key, Bytes::from_static(BYTES), &ObjectHeaders::default(), &condition).await {
+            Ok(stored) => Ok(Attempt::Stored(stored.etag)),
+            Err(StoreError::Precondition { .. }) => Ok(Attempt::Unmet),
+            Err(error) if error.refuses_form() => Ok(Attempt::Refused),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -218,13 +218,8 @@ impl Store {
 
     /// Adds a condition, if the server takes it.
     pub(super) fn add_condition(&self, condition: &Condition, fields: &mut HeaderMap) {
-        let is_supported = match condition {
-            Condition::Always => return,
-            Condition::Absent => self.capabilities.if_absent,
-            Condition::Matches(_) => self.capabilities.if_matches,
-        };
-        if is_supported {
-            condition.add_to(fields);
+        if let Some((name, value)) = condition.field(self.capabilities) {
+            fields.insert(name, value);
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bootdepot_test_support::s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 use bytes::Bytes;
+use http::header::IF_MATCH;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use s3s::service::S3Service;
@@ -20,6 +21,20 @@ const MIB: usize = 1 << 20;
 
 async fn pass(service: S3Service, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
     service.call(request.map(s3s::Body::from)).await
+}
+
+/// As Ceph does: an `ETag` in `If-Match` is compared byte for byte with the one that is kept, which has no quotes.
+async fn compare_bare(service: S3Service, mut request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
+    if request.method() == Method::PUT
+        && let Some(etag) = request.headers().get(IF_MATCH).cloned()
+    {
+        if etag.as_bytes().starts_with(b"\"") {
+            return Ok(refusal(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
+        }
+        let quoted = format!("\"{}\"", etag.to_str().unwrap()).parse().unwrap();
+        request.headers_mut().insert(IF_MATCH, quoted);
+    }
+    pass(service, request).await
 }
 
 fn refusal(status: StatusCode, code: &str) -> HttpResponse {
@@ -210,4 +225,44 @@ async fn refusals_have_code_of_store() {
     let error = store.list_parts("k", "gone").await.unwrap_err();
     assert!(matches!(error, StoreError::NoSuchUpload { .. }), "{error}");
     store.abort_upload("k", "gone").await.unwrap();
+}
+
+#[tokio::test]
+async fn bare_etags_are_found_by_probe() {
+    let server = S3Server::start(compare_bare).await.unwrap();
+    let store = store(&server).probed("x/", None).await.unwrap();
+    assert_eq!(store.capabilities().if_matches, Some(EtagForm::Bare));
+    assert!(store.capabilities().if_absent);
+    let append =
+        |text: &'static str| move |old: Option<&str>| Ok::<_, StoreError>(old.unwrap_or_default().to_owned() + text);
+    assert!(store.change_text("x/list", "text/plain", append("a")).await.unwrap());
+    assert!(store.change_text("x/list", "text/plain", append("b")).await.unwrap());
+    assert_eq!(store.text("x/list").await.unwrap().as_deref(), Some("ab"));
+    let stale = Condition::Matches("\"0123\"".to_owned());
+    let error = store.put("x/list", Bytes::from_static(b"c"), &ObjectHeaders::default(), &stale).await.unwrap_err();
+    assert!(matches!(error, StoreError::Precondition { .. }), "{error}");
+}
+
+/// As Ceph does in a bucket with versions: no condition ever holds for a version that does not exist yet.
+#[tokio::test]
+async fn refusal_of_true_condition_is_survived() {
+    let front = |service: S3Service, request: Request<Incoming>| async move {
+        if request.method() == Method::PUT && request.headers().contains_key(IF_MATCH) {
+            return Ok(refusal(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
+        }
+        pass(service, request).await
+    };
+    let server = S3Server::start(front).await.unwrap();
+    let store = store(&server);
+    let probed = store.clone().probed("x/", None).await.unwrap();
+    assert_eq!(probed.capabilities().if_matches, None);
+    // The bucket got versions after it was probed.
+    let store = store.with_capabilities(Capabilities::ALL);
+    store.put("list", Bytes::from_static(b"a"), &ObjectHeaders::default(), &Condition::Always).await.unwrap();
+    let append = |old: Option<&str>| {
+        let old = old.unwrap_or_default();
+        Ok::<_, StoreError>(if old.ends_with('b') { old.to_owned() } else { format!("{old}b") })
+    };
+    assert!(store.change_text("list", "text/plain", append).await.unwrap());
+    assert_eq!(store.text("list").await.unwrap().as_deref(), Some("ab"));
 }

@@ -3,6 +3,9 @@
 use std::str::{Utf8Error, from_utf8};
 use std::time::Duration;
 
+use tracing::debug;
+
+use super::capabilities::Capabilities;
 use super::condition::Condition;
 use super::error::StoreError;
 use super::object::ObjectHeaders;
@@ -57,7 +60,8 @@ impl Store {
 
     /// Changes the text of the object `key` by `change`, which gets the old text, or `None` if there is no object. Returns
     /// whether it was written: not if the text is the same. Where the server does not take conditions, reads the object again
-    /// after the write and repeats the change if another writer replaced it.
+    /// after the write and repeats the change if another writer replaced it. The same where the server refuses a condition that
+    /// holds: Ceph does so in a bucket that got versions after it was probed.
     pub async fn change_text<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         &self,
         key: &str,
@@ -67,6 +71,8 @@ impl Store {
         let url = self.url(key);
         let headers = ObjectHeaders { content_type: Some(content_type.to_owned()), metadata: Vec::new() };
         let mut backoff = Backoff::new(RETRY);
+        let mut store = self.clone();
+        let mut refused = None;
         let mut written = false;
         while backoff.failures() < ATTEMPTS {
             let old = self.get(key).await?;
@@ -81,16 +87,17 @@ impl Store {
             if text == Some(&new) {
                 return Ok(written);
             }
-            let is_guarded = match &condition {
-                Condition::Always => false,
-                Condition::Absent => self.capabilities().if_absent,
-                Condition::Matches(_) => self.capabilities().if_matches,
-            };
-            match self.put(key, new.into(), &headers, &condition).await {
+            if refused.as_ref() == Some(&condition) {
+                debug!(url, ?condition, "condition refused although it holds");
+                let capabilities = Capabilities { if_absent: false, if_matches: None, ..store.capabilities() };
+                store = store.with_capabilities(capabilities);
+            }
+            let is_guarded = condition.field(store.capabilities()).is_some();
+            match store.put(key, new.into(), &headers, &condition).await {
                 Ok(_) if is_guarded => return Ok(true),
                 // The next round finds the text as it was written, or with the change of another.
                 Ok(_) => written = true,
-                Err(StoreError::Precondition { .. }) => {}
+                Err(StoreError::Precondition { .. }) => refused = Some(condition),
                 Err(error) => return Err(error.into()),
             }
             tokio::time::sleep(backoff.next_delay()).await;

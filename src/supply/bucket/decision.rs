@@ -17,6 +17,8 @@ pub(super) enum Decision {
     Write(String),
     /// Delete it.
     Delete,
+    /// An earlier run wrote it, and the server left out the part that counts.
+    NotKept,
 }
 
 /// Writes a document with this root element and content.

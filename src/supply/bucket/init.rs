@@ -10,6 +10,7 @@ use super::access::partition;
 use super::decision::{Decision, document, element};
 use super::plan::BucketPlan;
 use super::setting::Setting;
+use crate::origin::Answer;
 use crate::supply::condition::Condition;
 use crate::supply::error::StoreError;
 use crate::supply::object::ObjectHeaders;
@@ -32,6 +33,9 @@ const UNSUPPORTED: [&str; 5] =
 
 /// Codes with which a server without an archive class refuses a valid rule.
 const REFUSED_RULE: [&str; 4] = ["InvalidArgument", "InvalidRequest", "MalformedXML", "400"];
+
+/// The words for [`Decision::NotKept`].
+const NOT_KEPT: &str = "not supported by this server (it accepts the setting, and does not keep it)";
 
 /// How [`init_bucket`] works.
 #[derive(Debug, Clone, Default)]
@@ -164,8 +168,10 @@ impl Task<'_> {
             Ok(decision) => decision,
             Err(reason) => return step(StepOutcome::Failed, reason),
         };
-        if decision == Decision::Same {
-            return step(StepOutcome::Same, wanted?);
+        match decision {
+            Decision::Same => return step(StepOutcome::Same, wanted?),
+            Decision::NotKept => return step(StepOutcome::NotSupported, NOT_KEPT.to_owned()),
+            Decision::Write(_) | Decision::Delete => {}
         }
         if self.options.dry_run {
             return step(StepOutcome::Planned, shown());
@@ -180,7 +186,8 @@ impl Task<'_> {
             Ok(()) => {}
         }
         match self.read_back(setting).await {
-            Ok(()) => step(StepOutcome::Changed, shown()),
+            Ok(Decision::NotKept) => step(StepOutcome::NotSupported, NOT_KEPT.to_owned()),
+            Ok(_) => step(StepOutcome::Changed, shown()),
             Err(reason) => step(StepOutcome::Failed, reason),
         }
     }
@@ -193,6 +200,10 @@ impl Task<'_> {
                     url: self.store.url(""),
                     reason: format!("its {} is no text: {error}", setting.subresource()),
                 })?;
+                if is_listing(&text) {
+                    let answer = Answer::from_code("it answers with a listing of the bucket");
+                    return Err(StoreError::NotSupported { url: self.store.url(""), answer });
+                }
                 let minimum_size = reply.headers.get(MINIMUM_SIZE).cloned();
                 Ok(Found { text: Some(text), minimum_size })
             }
@@ -216,22 +227,23 @@ impl Task<'_> {
             headers.insert(MFA, mfa);
         }
         let (method, body) = match decision {
-            Decision::Same => return Ok(()),
+            Decision::Same | Decision::NotKept => return Ok(()),
             Decision::Write(text) => (Method::PUT, text.clone()),
             Decision::Delete => (Method::DELETE, String::new()),
         };
         self.store.call(method, "", &[(setting.subresource(), "")], headers, body).await.map(drop)
     }
 
-    /// Reads a setting until it is as wanted. Fails with a sentence.
-    async fn read_back(&self, setting: Setting) -> Result<(), String> {
+    /// Reads a setting until it is as wanted, or is known not to be kept. Fails with a sentence.
+    async fn read_back(&self, setting: Setting) -> Result<Decision, String> {
         for round in 0..READS_BACK {
             if round > 0 {
                 tokio::time::sleep(READ_BACK_DELAY).await;
             }
             let found = self.read(setting).await.map_err(|error| error.to_string())?;
-            if setting.decide(self.plan, self.partition, found.text.as_deref())? == Decision::Same {
-                return Ok(());
+            let decision = setting.decide(self.plan, self.partition, found.text.as_deref())?;
+            if matches!(decision, Decision::Same | Decision::NotKept) {
+                return Ok(decision);
             }
         }
         Err("the server accepted it, and answers with something else; it may not support all of it".to_owned())
@@ -272,6 +284,14 @@ fn is_unsupported(setting: Setting, error: &StoreError) -> bool {
     error.is_not_supported()
         || UNSUPPORTED.contains(&error.code())
         || (setting == Setting::Archive && REFUSED_RULE.contains(&error.code()))
+}
+
+/// Whether a reply is the listing of the bucket. Ceph before 17 ignores a subresource that it does not know, such as `encryption`,
+/// and then a GET lists the bucket.
+fn is_listing(text: &str) -> bool {
+    let root =
+        text.trim_start().strip_prefix("<?xml").and_then(|text| text.split_once("?>")).map_or(text, |(_, rest)| rest);
+    root.trim_start().starts_with("<ListBucketResult")
 }
 
 /// The server's own words, in a sentence.

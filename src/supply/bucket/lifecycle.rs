@@ -153,6 +153,10 @@ pub(super) fn decide(plan: &BucketPlan, found: Option<&str>) -> Result<Decision,
 /// all rules for the sake of one.
 pub(super) fn decide_archive(plan: &BucketPlan, found: Option<&str>) -> Result<Decision, String> {
     let wanted = plan.archive.as_ref().map(|archive| Rule { archive: Some(archive.clone()), ..archive_rule() });
+    // Garage accepts the rule, and keeps it without its transition. There it stays, so that no later run writes it again.
+    if wanted.is_some() && found.map_or(Ok(Vec::new()), rules)?.iter().any(|(rule, _)| *rule == archive_rule()) {
+        return Ok(Decision::NotKept);
+    }
     let archive = archive_rule().id;
     merge(wanted.into_iter().collect(), found, |id| id == archive)
 }
@@ -244,6 +248,17 @@ mod tests {
         assert!(fewer.contains("bootdepot-archive") && !fewer.contains("bootdepot-abort"), "{fewer}");
         assert!(written(decide_archive(&plain, Some(&fewer))).contains(FOREIGN));
         assert_eq!(decide(&plain, Some(&found)), Ok(Decision::Same));
+    }
+
+    /// As Garage 2.5 answers.
+    #[test]
+    fn archive_rule_without_transition_is_not_kept() {
+        let found = "<LifecycleConfiguration><Rule><ID>bootdepot-archive</ID><Status>Enabled</Status>\
+            <Filter><Prefix></Prefix></Filter></Rule></LifecycleConfiguration>";
+        let plan = BucketPlan::of(BucketPurpose::Isos, "isos");
+        assert_eq!(decide_archive(&plan, Some(found)), Ok(Decision::NotKept));
+        let without = BucketPlan { archive: None, ..plan };
+        assert_eq!(decide_archive(&without, Some(found)), Ok(Decision::Delete));
     }
 
     #[test]

@@ -143,6 +143,19 @@ async fn unsupported_settings_are_no_failure() {
     assert!(steps.iter().all(|step| step.setting != Setting::Policy), "nothing is wanted of it: {steps:?}");
 }
 
+/// As Ceph 16 answers.
+#[tokio::test]
+async fn listing_is_no_encryption_setting() {
+    let (_server, store, documents) = bucket(&[("PUT encryption", 400, "InvalidArgument")]).await;
+    let listing = "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"x\"><Name>assets</Name></ListBucketResult>";
+    documents.lock().texts.insert("encryption".to_owned(), listing.to_owned());
+    let steps = init_bucket(&store, &plan(&store, BucketPurpose::Binaries), &InitOptions::default()).await;
+    let found = steps.iter().find(|step| step.setting == Setting::Encryption).unwrap();
+    assert_eq!(found.outcome, StepOutcome::NotSupported);
+    assert_eq!(found.detail, "not supported by this server (it answers with a listing of the bucket)");
+    assert!(documents.lock().writes.iter().all(|write| !write.ends_with("encryption")));
+}
+
 #[tokio::test]
 async fn failed_setting_leaves_others_written() {
     let (_server, store, documents) = bucket(&[("PUT encryption", 403, "AccessDenied")]).await;

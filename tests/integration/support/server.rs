@@ -50,6 +50,11 @@ struct Log {
 impl TestSite {
     /// Returns a site with the origin `origin`, listeners on the loopback, short timeouts and no assets.
     pub(crate) fn new(origin: &FakeOrigin) -> Self {
+        Self::at(&origin.endpoint())
+    }
+
+    /// The same with an S3 server at this endpoint.
+    pub(crate) fn at(endpoint: &str) -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary directory can be made"));
         let settings = toml::toml! {
             [cache]
@@ -69,7 +74,7 @@ impl TestSite {
         let site = Self { dir, settings, assets: Vec::new(), secret_key: SECRET_KEY.to_owned() };
         let cache = site.cache_dir().display().to_string();
         // No test asks for a part twice because the machine is busy.
-        site.set("cache.dir", cache).set("fill.stall_timeout", "10m").origin(&origin.endpoint())
+        site.set("cache.dir", cache).set("fill.stall_timeout", "10m").origin(endpoint)
     }
 
     /// Lets replies stall for a second at most; longer on a busy machine, where a healthy origin needs longer to send.
