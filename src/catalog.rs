@@ -124,8 +124,8 @@ impl Catalog {
     }
 }
 
-/// The collection that a name belongs to, and its source there. Of those whose prefix covers it, the first decides: what its filter
-/// excludes belongs to no other. `collections` has those with the longest prefix first.
+/// The collection that a name belongs to, and its source there. The first one whose prefix covers it decides: a name that its
+/// filter excludes belongs to no other. `collections` has those with the longest prefix first.
 pub fn member(collections: &[Arc<Collection>], name: &AssetName) -> Option<(Arc<Collection>, SourceUrl)> {
     let collection = collections.iter().find(|collection| name.as_str().starts_with(&collection.prefix))?;
     Some((Arc::clone(collection), collection.source_of(name)?))

@@ -1,4 +1,4 @@
-//! Collections, and what is in their directories.
+//! Collections, and the content of their directories.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct CollectionList {
     pub collections: Vec<CollectionView>,
 }
 
-/// What is directly in a directory of a collection.
+/// The content of a directory of a collection, without that of its directories.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DirectoryView {
     /// The names of directories in it, each with a slash at the end.

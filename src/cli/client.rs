@@ -79,7 +79,7 @@ impl ApiClient {
         }
     }
 
-    /// What is in a directory of a collection, as its source says.
+    /// The content of a directory of a collection, as its source says.
     pub(super) async fn directory(&self, path: &str) -> Result<DirectoryView, ClientError> {
         let query = [("path", path.to_owned())];
         self.request(Method::GET, &with_query(&self::path(&["directory"]), &query), None).await

@@ -24,7 +24,7 @@ use crate::config::Flags;
 pub struct ListCommand {
     /// Only assets whose names begin with this, such as `okd/4.19/`
     prefix: Option<String>,
-    /// What the source of a collection has in the directory PREFIX, such as `isos/`, also what was not requested so far
+    /// List the directory PREFIX of a collection, such as `isos/`, as its source has it, also files that were not requested so far
     #[arg(long, requires = "prefix", conflicts_with = "state")]
     source: bool,
     /// Only assets in this state
@@ -137,7 +137,13 @@ mod tests {
             files: vec![file("isos/a.iso", Some(AssetState::Cached)), file("isos/b.iso", None)],
             complete: false,
         };
-        insta::assert_snapshot!(directory_table(&found, "isos/", now), @"");
+        insta::assert_snapshot!(directory_table(&found, "isos/", now), @r"
+        NAME               SIZE  MODIFIED   STATE
+        isos/debian/          -  -          -
+        isos/a.iso    100.0 MiB  4 min ago  cached
+        isos/b.iso    100.0 MiB  4 min ago  not requested yet
+        there may be more: the source lists no more than this
+        ");
     }
 
     #[test]

@@ -67,8 +67,8 @@ pub enum BindingsError {
 }
 
 impl Bindings {
-    /// Reads the bindings from the file `path`, which need not exist. What cannot be read binds nothing and is said in
-    /// [`Bindings::warnings`]. Blocks.
+    /// Reads the bindings from the file `path`, which need not exist. A line that cannot be read binds nothing;
+    /// [`Bindings::warnings`] says so. Blocks.
     pub fn open(path: PathBuf) -> Self {
         let (state, lines) = match fs::read(&path) {
             Ok(bytes) => read(&bytes),
@@ -84,7 +84,7 @@ impl Bindings {
         let is_long = lines > state.by_name.len() + SPARE_LINES;
         let is_whole = state.problem.is_none() && state.unreadable.is_empty();
         let bindings = Self { path, state: RwLock::new(state), writing: Mutex::default() };
-        // What cannot be read is left to a version or a person who can.
+        // A line that cannot be read is left to a version or a person who can.
         if is_long && is_whole {
             bindings.compact();
         }

@@ -1,4 +1,4 @@
-//! What the sources of collections have, by directory.
+//! Listings of the sources of collections, by directory.
 
 use std::sync::Arc;
 use std::time::Duration;

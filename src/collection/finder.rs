@@ -101,7 +101,7 @@ struct Documents<'f> {
 }
 
 impl Documents<'_> {
-    /// What the document of this place says of `file`.
+    /// The statement of the document of this place about `file`.
     async fn statement(&self, place: DigestSource, file: &str, stat: &Stat) -> Result<Option<Statement>, FindError> {
         let document = match place {
             // It speaks of one object only, so that it is not kept.

@@ -29,7 +29,7 @@ struct Line {
     unverified: bool,
 }
 
-/// What a line says.
+/// The statement of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     /// A name is bound.

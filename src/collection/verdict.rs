@@ -1,4 +1,4 @@
-//! What a look at an object means for the asset of its name. Pure.
+//! Decides how a look at an object changes the asset of its name. Pure.
 
 use super::binding::Binding;
 use super::object_version::ObjectVersion;
@@ -20,7 +20,7 @@ pub struct Look<'l> {
     pub trust_first_use: bool,
 }
 
-/// What a [`Look`] means.
+/// The result of a [`Look`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The record is right.

@@ -39,14 +39,14 @@ pub(super) struct Collections {
     changes: Mutex<BTreeMap<AssetName, Change>>,
 }
 
-/// What the catalog in use has.
+/// The collections of the catalog in use, and their assets.
 #[derive(Default)]
 struct Current {
     collections: Vec<Arc<Collection>>,
     bound: Arc<BoundAssets>,
 }
 
-/// What is going on at the source of one collection: a source that hangs keeps no other waiting.
+/// The requests to the source of one collection: a source that hangs keeps no other waiting.
 pub(super) struct Load {
     /// One permit for each lookup of a name that is not known yet.
     pub(super) unknown: Semaphore,

@@ -1,4 +1,4 @@
-//! What is in a directory of assets: the assets that are known, and what the source of a collection has besides.
+//! Lists a directory of assets: the assets that are known, and the other files that the source of a collection has.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::facade::Depot;
 use super::resolve::unreadable;
 use crate::catalog::{Asset, Collection};
 
-/// What is directly in a directory of assets.
+/// The content of a directory of assets, without that of its directories.
 #[derive(Debug, Clone)]
 pub struct Directory {
     /// The names of directories in it, without a slash at the end.
@@ -42,7 +42,7 @@ impl Depot {
         covering.next().filter(|_| is_directory).cloned()
     }
 
-    /// What is in a directory of a collection. `None` if it belongs to no collection, or nothing is in it.
+    /// The content of a directory of a collection. `None` if it belongs to no collection, or nothing is in it.
     pub async fn directory(&self, directory: &str) -> Result<Option<Directory>, ReadError> {
         let Some(collection) = self.collection_of(directory) else { return Ok(None) };
         let snapshot = self.snapshot();

@@ -57,7 +57,7 @@ impl Drop for LookupEntry {
     }
 }
 
-/// What became of an asset that was accepted.
+/// The result of [`Depot::accept`].
 #[derive(Debug, Clone)]
 pub enum Accepted {
     /// These bytes are served.

@@ -46,7 +46,7 @@ pub async fn hash_source(
     Ok(Hashed { size: bytes.length(), digest: bytes.verify(expected).map(drop) })
 }
 
-/// What was learned of an object by reading it.
+/// The bytes of an object that was read to learn its digest.
 pub(super) struct Learned {
     pub(super) size: u64,
     pub(super) digest: Digest,

@@ -21,7 +21,7 @@ struct Entry<'d> {
     sha256: Option<String>,
 }
 
-/// The JSON form. The SHA-256 is given where it is known: before, nobody has requested the file.
+/// The JSON form. The SHA-256 is missing before the first request for a file.
 pub(super) fn json(directory: &Directory) -> String {
     let directories = directory.directories.iter().map(|name| Entry {
         name,

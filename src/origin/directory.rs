@@ -1,4 +1,4 @@
-//! What is in a directory of a source: of a bucket or of this machine. A web server has no form of listing that all agree on.
+//! Lists a directory of a source: of a bucket or of this machine. Web servers have no common form of listing.
 
 use std::ffi::OsStr;
 use std::io;
@@ -20,7 +20,7 @@ use crate::task;
 /// Files of a directory that are listed at most: ten pages of a bucket. A person reads no more, and a listing has 1 MB at most.
 const MAX_FILES: usize = 10_000;
 
-/// What is directly in a directory.
+/// The content of a directory, without that of its directories.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DirectoryListing {
     /// The names of directories in it, without a slash at the end.

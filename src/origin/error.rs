@@ -238,7 +238,7 @@ pub enum OriginError {
     NotFile {
         /// The source URL.
         source_url: String,
-        /// What it is.
+        /// The kind of file that it is.
         reason: &'static str,
     },
     /// Settings that cannot work.

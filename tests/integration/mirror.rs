@@ -234,7 +234,7 @@ fn altered_index_stays_invisible() {
     let forged = Upstream::start();
     debian(&forged, &other, Signing::default());
     let site = debian_site(forged, &key);
-    site.fails_unseen(&format!("it is signed by {}, which is not among the keys", other.fingerprint()));
+    site.fails_unseen(&format!("it is signed by {}, which is not among the trusted keys", other.fingerprint()));
 
     let sums = "debian/dists/trixie/main/installer-amd64/20250803/images/SHA256SUMS";
     upstream.put(sums, format!("{}  ./netboot/debian-installer/amd64/linux\n", "0".repeat(64)));

@@ -34,7 +34,7 @@ pub(super) async fn list(State(state): State<AdminState>) -> Json<CollectionList
     Json(CollectionList { collections: catalog.collections().iter().map(|it| it.as_ref().into()).collect() })
 }
 
-/// What is in a directory of a collection
+/// The content of a directory of a collection
 ///
 /// The source is asked, also for what was not requested so far.
 #[utoipa::path(

@@ -120,8 +120,8 @@ async fn unreadable_file_names_reason() {
     for (name, message) in [
         ("none", "{} does not exist"),
         ("file/below", "{} does not exist"),
-        (".", "{} sent an invalid reply: it is a directory"),
-        ("pipe", "{} sent an invalid reply: it is not a regular file"),
+        (".", "{} cannot be served: it is a directory"),
+        ("pipe", "{} cannot be served: it is not a regular file"),
     ] {
         let source: SourceUrl = format!("file://{}/{name}", dir.path().display()).parse().unwrap();
         let error = origins.read(&source, None, None).await.err().unwrap();
@@ -146,8 +146,8 @@ async fn confined_source_stays_in_directory() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{} leads out of {} (a symbolic link or '..'), and the shared catalog may read nothing else; put the file itself \
-             there, or list a directory that holds both in catalog_files",
+            "{} leads out of {} (a symbolic link or '..'), and nothing else may be read; put the file itself there, or, for a shared \
+             catalog, list a directory that holds both in catalog_files",
             source("link"),
             shelf.display()
         )

@@ -1,4 +1,4 @@
-//! What is in a collection: for operators, and for HTTP clients where that is allowed.
+//! Listings of a collection: for operators, and for HTTP clients where that is allowed.
 
 use std::process::Command;
 

@@ -28,7 +28,7 @@ fn record(site: &TestSite) -> std::path::PathBuf {
 }
 
 fn write(path: &Path, seed: u64) -> Vec<u8> {
-    let bytes = random_bytes(seed, 4_000).to_vec();
+    let bytes = random_bytes(seed, 4_000);
     fs::write(path, &bytes).expect("the file can be written");
     bytes
 }
@@ -113,7 +113,7 @@ fn what_is_no_file_is_missing() {
 fn page_of_web_server_is_no_asset() {
     let (origin, upstream) = (FakeOrigin::start(), Upstream::start());
     upstream.put("files/login", "<!DOCTYPE html><html><head><title>Login</title></head></html>");
-    upstream.put("files/a.bin", random_bytes(1, 1_000).to_vec());
+    upstream.put("files/a.bin", random_bytes(1, 1_000));
     let server = first_use_site(&origin, &upstream.url("files/")).start();
     assert_eq!(server.client().get("/assets/isos/login").status, 404);
     let line = server.wait_for_transfer("isos/login", "not-found");
