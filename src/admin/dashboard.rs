@@ -44,6 +44,7 @@ static FILES: &[File] = &files! {
     "/app.js" => "app.js", "text/javascript; charset=utf-8";
     "/cache.js" => "cache.js", "text/javascript; charset=utf-8";
     "/cells.js" => "cells.js", "text/javascript; charset=utf-8";
+    "/collections.js" => "collections.js", "text/javascript; charset=utf-8";
     "/colours.js" => "colours.js", "text/javascript; charset=utf-8";
     "/dialogs.js" => "dialogs.js", "text/javascript; charset=utf-8";
     "/dom.js" => "dom.js", "text/javascript; charset=utf-8";

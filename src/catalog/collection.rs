@@ -123,6 +123,14 @@ impl Collection {
         if self.filter.takes(path) { self.source.file(path) } else { None }
     }
 
+    /// Whether a digest from this place counts.
+    pub fn trusts(&self, place: DigestSource) -> bool {
+        match place {
+            DigestSource::FirstUse => self.on_missing_digest == MissingDigest::TrustFirstUse,
+            place => self.digest_from.contains(&place),
+        }
+    }
+
     /// The name of the asset that an object of a bucket is. `None` if it does not belong to the collection.
     pub fn name_of(&self, bucket: &str, key: &str) -> Option<AssetName> {
         let path = self.source.path_of(bucket, key).filter(|path| self.filter.takes(path))?;

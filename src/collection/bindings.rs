@@ -135,9 +135,21 @@ impl Bindings {
 
     /// Records a binding, in place of an earlier one of the same name. It is on the disk when this returns. Blocks.
     pub fn put(&self, binding: Binding) -> Result<(), BindingsError> {
+        self.put_if(binding, |_| true).map(drop)
+    }
+
+    /// The same if `expected` accepts the binding that is recorded until now. Returns whether it is recorded.
+    pub fn put_if(
+        &self,
+        binding: Binding,
+        expected: impl FnOnce(Option<&Binding>) -> bool,
+    ) -> Result<bool, BindingsError> {
         let _writing = self.writing.lock();
         {
             let by_name = &self.state.read().by_name;
+            if !expected(by_name.get(&binding.name)) {
+                return Ok(false);
+            }
             if by_name.len() >= MAX_BINDINGS && !by_name.contains_key(&binding.name) {
                 return Err(BindingsError::Full(self.path.clone()));
             }
@@ -146,14 +158,18 @@ impl Bindings {
         let mut state = self.state.write();
         state.unreadable.remove(&binding.name);
         state.by_name.insert(binding.name.clone(), binding);
-        Ok(())
+        Ok(true)
     }
 
-    /// Records that bytes with this digest were seen. Blocks.
-    pub fn confirm(&self, digest: &Digest) -> Result<(), BindingsError> {
-        let unverified = |binding: &&Binding| binding.sha256 == *digest && !binding.verified;
-        let found: Vec<_> = self.state.read().by_name.values().filter(unverified).cloned().collect();
-        found.into_iter().try_for_each(|binding| self.put(Binding { verified: true, ..binding }))
+    /// Records that bytes with this digest were seen for a name. Blocks.
+    pub fn confirm(&self, name: &AssetName, digest: &Digest) -> Result<(), BindingsError> {
+        match self.get(name).filter(|binding| binding.sha256 == *digest && !binding.verified) {
+            Some(known) => {
+                let confirmed = Binding { verified: true, ..known.clone() };
+                self.put_if(confirmed, |recorded| recorded == Some(&known)).map(drop)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Removes the binding of a name. Returns whether there was one. Blocks.
@@ -172,11 +188,11 @@ impl Bindings {
         Ok(true)
     }
 
-    /// Writes the file again if it was deleted, as with the whole cache directory. Blocks.
+    /// Writes the file again if it was deleted, as with the whole cache directory, or emptied. Blocks.
     pub fn restore(&self) {
-        let is_missing = || {
-            let found = self.path.try_exists();
-            matches!(found, Ok(false)) && self.path.parent().is_some_and(Path::exists)
+        let is_missing = || match fs::metadata(&self.path) {
+            Ok(found) => found.is_file() && found.len() == 0,
+            Err(error) => error.kind() == ErrorKind::NotFound && self.path.parent().is_some_and(Path::exists),
         };
         if !self.state.read().by_name.is_empty() && is_missing() {
             let _writing = self.writing.lock();
@@ -190,9 +206,9 @@ impl Bindings {
 
     fn try_append(&self, line: &str) -> io::Result<()> {
         // Opened each time: the cache directory may have been deleted and made again.
-        let is_new = !self.path.exists();
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
         let length = file.metadata()?.len();
+        let is_new = length == 0;
         let mut text = String::new();
         if is_new {
             self.state.read().by_name.values().for_each(|binding| text += &(line::of_binding(binding) + "\n"));
@@ -391,7 +407,9 @@ mod tests {
         let kernel = Binding { verified: false, ..binding("os/kernel", b"k") };
         bindings.put(kernel.clone()).unwrap();
         assert_eq!(Bindings::open(path.clone()).get(&kernel.name), Some(kernel.clone()));
-        bindings.confirm(&kernel.sha256).unwrap();
+        bindings.confirm(&kernel.name, &Digest::of(b"other")).unwrap();
+        assert!(!bindings.get(&kernel.name).unwrap().verified);
+        bindings.confirm(&kernel.name, &kernel.sha256).unwrap();
         assert!(Bindings::open(path).get(&kernel.name).unwrap().verified);
     }
 }

@@ -13,7 +13,7 @@ const MAX_LISTINGS: u64 = 16;
 /// Lists directories of collections. Keeps listings, so that many requests cost the store one.
 #[derive(Clone)]
 pub struct Directories {
-    /// By source and path. `None` for a web server, which cannot be listed.
+    /// By prefix of the collection and path. `None` for a web server, which cannot be listed.
     listings: moka::future::Cache<(String, String), Option<Arc<DirectoryListing>>>,
 }
 
@@ -31,7 +31,7 @@ impl Directories {
         collection: &Collection,
         path: &str,
     ) -> Result<Option<Arc<DirectoryListing>>, Arc<OriginError>> {
-        let key = (collection.source.to_string(), path.to_owned());
+        let key = (collection.prefix.clone(), path.to_owned());
         let list = async {
             let Some(mut listing) = origins.list(&collection.source, path).await? else { return Ok(None) };
             listing

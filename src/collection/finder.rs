@@ -16,12 +16,12 @@ const MAX_DOCUMENTS: u64 = 64;
 /// Looks for digests. Keeps documents that speak of several objects.
 #[derive(Clone)]
 pub struct Finder {
-    /// By URL. `None` for one that does not exist.
+    /// `None` for one that does not exist.
     documents: moka::future::Cache<DocumentKey, Option<Arc<Document>>>,
 }
 
-/// The URL of a document, and whether its signature was checked.
-type DocumentKey = (String, bool);
+/// The prefix of the collection, whose keys count; the URL of the document; and whether its signature was checked.
+type DocumentKey = (String, String, bool);
 
 /// Why it is not known which digest an object has.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +127,7 @@ impl Documents<'_> {
 
     async fn kept(&self, name: &str, signed: bool) -> Result<Option<Arc<Document>>, ReadDocumentError> {
         let Some(url) = self.url(name) else { return Ok(None) };
-        let key = (url.as_str().to_owned(), signed);
+        let key = (self.collection.prefix.clone(), url.as_str().to_owned(), signed);
         if let Some(known) = self.finder.documents.get(&key).await {
             return Ok(known);
         }

@@ -89,10 +89,8 @@ pub(super) fn read(line: &[u8]) -> Entry {
     }
     // After a power failure a file may be longer than what was written to it.
     let written = line.iter().position(|byte| *byte == 0).unwrap_or(line.len());
-    let is_torn = match line[..written].first() {
-        None => true,
-        Some(first) => *first == b'{' && line[..written].last() != Some(&b'}'),
-    };
+    let is_torn = line[written..].iter().all(|byte| *byte == 0)
+        && line[..written].first().is_none_or(|first| *first == b'{' && line[..written].last() != Some(&b'}'));
     if is_torn { Entry::Torn } else { Entry::Damaged }
 }
 
@@ -130,7 +128,9 @@ mod tests {
         for torn in [&whole.as_bytes()[..20], b"{", b"", b"\0\0\0", b"{\"name\":\"a\0\0"] {
             assert_eq!(read(torn), Entry::Torn, "{torn:?}");
         }
-        for damaged in [&b"\xff"[..], b"text", b"{\"name\":\"os/ker\xff\"}", b"[]", b"{\"name\":\"../x\"}"] {
+        for damaged in
+            [&b"\xff"[..], b"text", b"{\"name\":\"os/ker\xff\"}", b"[]", b"{\"name\":\"../x\"}", b"{\"na\0\0\"}"]
+        {
             assert_eq!(read(damaged), Entry::Damaged, "{damaged:?}");
         }
     }

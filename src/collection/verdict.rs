@@ -53,7 +53,8 @@ impl Look<'_> {
             // Bytes with the known digest were seen, and they are those of this object.
             _ if is_same && known.verified => Verdict::Unchanged,
             Some((digest, _)) if digest == known.sha256 && is_same => Verdict::Unchanged,
-            Some((digest, from)) if digest == known.sha256 && from.is_document() => Verdict::Wait,
+            // It is of the known bytes, which were seen. If they were not, it may have been written before its object.
+            Some((digest, from)) if digest == known.sha256 && from.is_document() && known.verified => Verdict::Wait,
             Some((digest, from)) if digest == known.sha256 => Verdict::Bind(digest, from),
             // The document was of another object when it was read: no bytes with its digest were ever seen.
             Some((digest, from)) if self.follow || !known.verified => Verdict::Bind(digest, from),
@@ -133,6 +134,9 @@ mod tests {
             assert_eq!(verdict(Some(&known), etag, stated, false, false), bind);
         }
         assert_eq!(verdict(Some(&known), "\"1\"", None, false, false), Verdict::Unchanged, "the document was removed");
+        let early = Some((&b"old"[..], DigestSource::Sidecar));
+        let bind = Verdict::Bind(Digest::of(b"old"), DigestSource::Sidecar);
+        assert_eq!(verdict(Some(&known), "\"2\"", early, false, false), bind, "the object came after its document");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
+use tracing::warn;
 
 use super::error::ReadError;
 use crate::asset::{AssetName, Digest};
@@ -37,6 +38,8 @@ pub(super) struct Collections {
     loads: Mutex<HashMap<String, Arc<Load>>>,
     lookups: Mutex<HashMap<AssetName, SharedLookup>>,
     changes: Mutex<BTreeMap<AssetName, Change>>,
+    /// Digests of bytes that were seen, which is not recorded yet. As many as fills that run.
+    seen: Mutex<HashMap<AssetName, Digest>>,
 }
 
 /// The collections of the catalog in use, and their assets.
@@ -78,6 +81,7 @@ impl Collections {
             loads: Mutex::default(),
             lookups: Mutex::default(),
             changes: Mutex::default(),
+            seen: Mutex::default(),
         }
     }
 
@@ -93,8 +97,9 @@ impl Collections {
         let mut current = self.current.lock();
         let (collections, bound) = (catalog.collections().to_vec(), Arc::new(BoundAssets::default()));
         for binding in self.bindings.all() {
-            if let Some((_, source)) = member(&collections, &binding.name)
+            if let Some((collection, source)) = member(&collections, &binding.name)
                 && source.as_str() == binding.source.as_str()
+                && collection.trusts(binding.from)
             {
                 bound.insert(binding.asset(source));
             }
@@ -119,11 +124,17 @@ impl Collections {
         }))
     }
 
-    /// Binds a name. The record is on the disk when this returns. If another catalog is in use by now, which has the name from
-    /// elsewhere, it does not get the asset.
-    pub(super) async fn bind(&self, binding: Binding) -> Result<(), BindingsError> {
-        let (bindings, recorded) = (Arc::clone(&self.bindings), binding.clone());
-        blocking(move || bindings.put(recorded)).await?;
+    /// Binds a name, if `expected` accepts what is recorded of it. Returns whether it did. The record is on the disk when this
+    /// returns. If another catalog is in use by now, which has the name from elsewhere, it does not get the asset.
+    pub(super) async fn bind(
+        &self,
+        binding: Binding,
+        expected: impl FnOnce(Option<&Binding>) -> bool + Send + 'static,
+    ) -> Result<bool, BindingsError> {
+        let (bindings, new) = (Arc::clone(&self.bindings), binding.clone());
+        if !blocking(move || bindings.put_if(new, expected)).await? {
+            return Ok(false);
+        }
         self.changes.lock().remove(&binding.name);
         let current = self.current.lock();
         if let Some((_, source)) = member(&current.collections, &binding.name)
@@ -131,7 +142,29 @@ impl Collections {
         {
             current.bound.insert(binding.asset(source));
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Notes that bytes with this digest were seen for a name, until [`Collections::record_seen`]. Memory only.
+    pub(super) fn note_seen(&self, name: &AssetName, digest: &Digest) {
+        let is_unverified = |binding: Binding| binding.sha256 == *digest && !binding.verified;
+        if self.bindings.get(name).is_some_and(is_unverified) {
+            self.seen.lock().insert(name.clone(), *digest);
+        }
+    }
+
+    /// Whether bytes with this digest were seen for a name, and that is not recorded yet.
+    pub(super) fn is_seen(&self, name: &AssetName, digest: &Digest) -> bool {
+        self.seen.lock().get(name) == Some(digest)
+    }
+
+    /// Records that bytes were seen. Blocks.
+    pub(super) fn record_seen(&self, name: &AssetName) {
+        let Some(digest) = self.seen.lock().get(name).copied() else { return };
+        match self.bindings.confirm(name, &digest) {
+            Ok(()) => drop(self.seen.lock().remove(name)),
+            Err(error) => warn!(asset = %name, %error, "seen bytes not recorded"),
+        }
     }
 
     /// Removes the binding of a name. Returns whether there was one.

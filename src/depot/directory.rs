@@ -6,8 +6,11 @@ use std::time::SystemTime;
 
 use super::error::ReadError;
 use super::facade::Depot;
-use super::resolve::unreadable;
-use crate::catalog::{Asset, Collection};
+use super::resolve::{unavailable, unreadable};
+use crate::asset::AssetName;
+use crate::catalog::{Asset, Catalog, Collection};
+use crate::origin::DirectoryListing;
+use crate::task::blocking;
 
 /// The content of a directory of assets, without that of its directories.
 #[derive(Debug, Clone)]
@@ -36,7 +39,7 @@ pub struct DirectoryFile {
 impl Depot {
     /// The collection that a directory belongs to, if `directory` ends with a slash. Memory only.
     pub fn collection_of(&self, directory: &str) -> Option<Arc<Collection>> {
-        let is_directory = directory.ends_with('/') && !directory.split('/').any(|it| it == "." || it == "..");
+        let is_directory = directory.strip_suffix('/').is_some_and(|path| AssetName::parse(path).is_ok());
         let catalog = self.catalog();
         let mut covering = catalog.collections().iter().filter(|it| directory.starts_with(&it.prefix));
         covering.next().filter(|_| is_directory).cloned()
@@ -47,19 +50,33 @@ impl Depot {
         let Some(collection) = self.collection_of(directory) else { return Ok(None) };
         let snapshot = self.snapshot();
         let path = directory.strip_prefix(&collection.prefix).unwrap_or_default();
+        let load = self.shared.collections.load(&collection);
+        let Some(_pending) = load.begin() else {
+            return Err(unavailable(format!("too many directories below {} are being listed", collection.prefix)));
+        };
+        let _permit = load.unknown.acquire().await;
         let listed = Box::pin(snapshot.replies.directories.list(&snapshot.origins, &collection, path)).await;
         let listed = match listed {
             Err(error) if error.is_not_found() => None,
             listed => listed.map_err(|error| unreadable(&error))?,
         };
-        let is_complete = listed.as_ref().is_some_and(|listed| listed.is_complete);
+        let (depot, directory) = (self.clone(), directory.to_owned());
+        // A catalog may have 100,000 assets.
+        Ok(blocking(move || depot.merge(&snapshot.catalog, &directory, listed.as_deref())).await)
+    }
+
+    /// The listing of a directory together with its assets. `None` if nothing is in it.
+    fn merge(&self, catalog: &Catalog, directory: &str, listed: Option<&DirectoryListing>) -> Option<Directory> {
+        let is_name = |name: &str| AssetName::parse(name).is_ok();
+        let is_complete = listed.is_some_and(|listed| listed.is_complete);
         let mut directories: Vec<String> = listed.iter().flat_map(|listed| listed.directories.clone()).collect();
+        directories.retain(|name| is_name(name));
         let mut files: BTreeMap<String, DirectoryFile> = BTreeMap::new();
-        for file in listed.iter().flat_map(|listed| &listed.files) {
+        for file in listed.iter().flat_map(|listed| &listed.files).filter(|file| is_name(&file.name)) {
             let (name, size, modified) = (file.name.clone(), Some(file.size), file.modified);
             files.insert(name.clone(), DirectoryFile { name, size, modified, asset: None });
         }
-        for asset in snapshot.catalog.assets() {
+        for asset in catalog.assets() {
             match asset.name.as_str().strip_prefix(directory).map(|path| path.split_once('/').ok_or(path)) {
                 Some(Ok((below, _))) => directories.push(below.to_owned()),
                 Some(Err(name)) => {
@@ -74,6 +91,6 @@ impl Depot {
         directories.dedup();
         let files: Vec<_> = files.into_values().collect();
         let is_empty = directories.is_empty() && files.is_empty();
-        Ok((!is_empty).then_some(Directory { directories, files, is_complete }))
+        (!is_empty).then_some(Directory { directories, files, is_complete })
     }
 }

@@ -25,7 +25,7 @@ use super::settings::{FillSettings, Release};
 use super::snapshot::{DepotConfig, Snapshot};
 use super::transfer::{Transfer, escape_for_log};
 use super::transfer_registry::TransferRegistry;
-use crate::asset::Digest;
+use crate::asset::{AssetName, Digest};
 use crate::cache::Cache;
 use crate::catalog::{Asset, Catalog};
 use crate::origin::{OriginStatus, Origins};
@@ -66,7 +66,7 @@ pub(super) struct Shared {
     configured_pins: Mutex<Vec<Retention>>,
     /// Assets that operators pin.
     pub(super) pins: Pins,
-    pub(super) collections: Collections,
+    pub(super) collections: Arc<Collections>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -74,7 +74,7 @@ pub(super) struct Shared {
 impl Depot {
     /// Creates a depot and loads the operators' pins from the cache directory. Blocks while it reads them.
     pub fn new(catalog: Catalog, origins: Origins, cache: Cache, settings: FillSettings) -> Self {
-        let collections = Collections::open(cache.dir().join(BINDINGS_FILE));
+        let collections = Arc::new(Collections::open(cache.dir().join(BINDINGS_FILE)));
         let snapshot = Snapshot::new(collections.attach(catalog), origins, settings);
         let retentions = Arc::new(Retentions::new(cache.clone()));
         let pins = Pins::new(cache.dir().join(PINS_FILE), Arc::clone(&retentions));
@@ -199,10 +199,16 @@ impl Depot {
         self.shared.fills.lock()
     }
 
-    /// Counts the assets, and makes the operators' pins retain what their names resolve to now. Memory only.
-    pub(super) fn follow_catalog(&self) {
+    /// Counts the assets after one of a collection was bound, or is no more, and makes an operator's pin of it follow. Memory only.
+    pub(super) fn follow_binding(&self, name: &AssetName) {
+        self.count_assets();
+        if self.pins().iter().any(|pin| pin.name == name.as_str()) {
+            self.shared.pins.follow(&|| self.catalog());
+        }
+    }
+
+    fn count_assets(&self) {
         metrics::gauge!("bootdepot_catalog_assets").set(u32::try_from(self.catalog().len()).unwrap_or(u32::MAX));
-        self.shared.pins.follow(&|| self.catalog());
     }
 
     /// Retains what the configuration and the operators pin, and releases what an earlier catalog pinned. Memory only.
@@ -213,7 +219,8 @@ impl Depot {
         let previous = std::mem::replace(&mut *self.shared.configured_pins.lock(), retained);
         // Dropped without the lock.
         drop(previous);
-        self.follow_catalog();
+        self.count_assets();
+        self.shared.pins.follow(&|| self.catalog());
     }
 
     /// Writes the pin file if names resolve to other digests than it records, and this file and the record of collections if they

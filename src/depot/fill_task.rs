@@ -8,6 +8,7 @@ use futures_core::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::collections::Collections;
 use super::fill::Fill;
 use super::fill_guard::{FillEnd, FillGuard};
 use super::fill_history::FillHistory;
@@ -51,6 +52,7 @@ pub(super) struct FillTask {
     /// Cancelled when the depot closes.
     pub(super) stop: CancellationToken,
     pub(super) history: Arc<FillHistory>,
+    pub(super) collections: Arc<Collections>,
     /// A cancelled fill of the same blob that has not ended yet: it still uses the partial blob.
     pub(super) previous: Option<Arc<Fill>>,
 }
@@ -82,6 +84,10 @@ impl FillTask {
             None => FillEnd::cancelled(),
         };
         self.fill.wait_idle().await;
+        if end.outcome == FillOutcome::Complete {
+            let asset = self.fill.asset();
+            self.collections.note_seen(&asset.name, &asset.digest);
+        }
         guard.set_end(end, partial.map_or(stored, |state| state.reused));
     }
 

@@ -128,7 +128,7 @@ impl Depot {
         let Some(lookup) = AssetName::parse(name).ok().and_then(|name| self.lookup_of(name, by)) else {
             return Ok(self.find(name));
         };
-        let recent = lookup.snapshot.replies.lookups.get(&lookup.key()).filter(|_| by == Asker::Machine);
+        let recent = lookup.snapshot.replies.lookups.get(&lookup.name).filter(|_| by == Asker::Machine);
         let known = self.find(name);
         let (load, ttl) = (Arc::clone(&lookup.load), lookup.snapshot.settings.negative_ttl);
         let result = match (recent, &known) {
@@ -159,8 +159,19 @@ impl Depot {
         }
     }
 
-    /// Takes the bytes that the object of this name has now. They are on record when this returns.
+    /// Takes the bytes that the object of this name has now. They are on record when this returns. It goes on if the caller does
+    /// not wait any more.
     pub async fn accept(&self, name: &str) -> Result<Accepted, AcceptError> {
+        let (depot, name) = (self.clone(), name.to_owned());
+        let task = self.shared.tasks.spawn({
+            let name = name.clone();
+            async move { Box::pin(depot.accept_now(&name)).await }
+        });
+        let failed = |source| AcceptError::Read { name, source };
+        task::join(task).await.map_err(|error| failed(error.into()))?
+    }
+
+    async fn accept_now(&self, name: &str) -> Result<Accepted, AcceptError> {
         let no_member = || AcceptError::NoMember(name.to_owned());
         let parsed = AssetName::parse(name).map_err(|_| no_member())?;
         if self.snapshot().catalog.declared(name).is_some() {
@@ -186,7 +197,7 @@ impl Depot {
                         .await
                         .map_err(|error| failed(unrecorded(&error)))?;
                 if removed {
-                    self.follow_catalog();
+                    self.follow_binding(&lookup.name);
                     info!(asset = %lookup.name, "digest of asset removed");
                     return Ok(Accepted::Removed);
                 }
@@ -211,7 +222,7 @@ impl Depot {
     /// Joins the lookup of this name, or starts it. It goes on if no request waits any more.
     fn join_lookup(&self, lookup: Lookup) -> Result<SharedLookup, ReadError> {
         let mut running = self.shared.collections.lookups();
-        if let Some(other) = running.get(&lookup.name).filter(|_| lookup.by == Asker::Machine) {
+        if let Some(other) = running.get(&lookup.name) {
             return Ok(other.clone());
         }
         let Some(pending) = lookup.load.begin() else {
@@ -226,7 +237,7 @@ impl Depot {
             let result = result.unwrap_or(Err(ReadError::Closing)).map(drop);
             // A source that could not be asked is asked again at once.
             if matches!(result, Ok(()) | Err(ReadError::NotFound(_))) {
-                lookup.snapshot.replies.lookups.insert(lookup.key(), result.clone());
+                lookup.snapshot.replies.lookups.insert(lookup.name.clone(), result.clone());
             }
             result
         });
@@ -239,9 +250,13 @@ impl Depot {
     async fn look_at(&self, lookup: &Lookup) -> Result<Verdict, ReadError> {
         let Lookup { snapshot, collection, load, name, source, by } = lookup;
         let collections = &self.shared.collections;
-        let known = collections.bindings().get(name).filter(|known| known.source.as_str() == source.as_str());
-        // The end of a fill is recorded a little later.
-        let known = known.map(|known| Binding { verified: known.verified || self.is_cached(&known.sha256), ..known });
+        let recorded = collections.bindings().get(name);
+        let counts = |known: &&Binding| known.source.as_str() == source.as_str() && collection.trusts(known.from);
+        // Seen bytes are recorded a little later. An operator who accepts an object may know better.
+        let is_seen =
+            |known: &Binding| *by != Asker::Acceptor && (known.verified || collections.is_seen(name, &known.sha256));
+        let known = recorded.as_ref().filter(counts);
+        let known = known.map(|known| Binding { verified: is_seen(known), ..known.clone() });
         if *by != Asker::Acceptor {
             collections.bindings().check_free(name).map_err(|error| unrecorded(&error))?;
         }
@@ -267,21 +282,23 @@ impl Depot {
         let look = Look { known: known.as_ref(), now: &now, stated, follow, trust_first_use };
         let mut verdict = look.verdict();
         if verdict == Verdict::Learn {
-            verdict = match collections.change(name).filter(|change| !follow && change.object == now) {
-                // It was read before.
-                Some(change) => Verdict::Hold(change.found),
-                None => look.learned(self.first_digest(lookup, &now).await?),
+            // It may have been read before.
+            let found = collections.change(name).filter(|change| change.object == now).and_then(|change| change.found);
+            let digest = match found {
+                Some(digest) => digest,
+                None => self.first_digest(lookup, &now).await?,
             };
+            verdict = look.learned(digest);
         }
         match (verdict, &known) {
             (Verdict::Unknown | Verdict::Learn, _) => return Err(ReadError::NotFound(no_digest(source))),
             (Verdict::Hold(found), Some(known)) => self.hold_change(name, known, found, now),
             (Verdict::Bind(digest, from), _) => {
                 // At its first use the object was read.
-                let verified = from == DigestSource::FirstUse || self.is_cached(&digest);
+                let verified = from == DigestSource::FirstUse;
                 let (name, source) = (name.clone(), source.clone());
                 let binding = Binding { name, source, sha256: digest, object: now, from, verified };
-                self.bind(binding, known.as_ref()).await?;
+                self.bind(binding, recorded.as_ref(), *by).await?;
             }
             (Verdict::Unchanged | Verdict::Wait | Verdict::Hold(_), _) => collections.clear_change(name),
         }
@@ -298,14 +315,23 @@ impl Depot {
         finder.find(&snapshot.origins, collection, name, stat).await.map_err(|error| undecided(&error))
     }
 
-    async fn bind(&self, binding: Binding, known: Option<&Binding>) -> Result<(), ReadError> {
+    /// Binds a name in place of `known`. Does nothing if another lookup has bound it in between, unless an operator accepts it.
+    async fn bind(&self, binding: Binding, known: Option<&Binding>, by: Asker) -> Result<(), ReadError> {
         let collections = &self.shared.collections;
         if known.is_some_and(|known| Binding { verified: binding.verified, ..known.clone() } == binding) {
             collections.clear_change(&binding.name);
             return Ok(());
         }
-        collections.bind(binding.clone()).await.map_err(|error| unrecorded(&error))?;
-        self.follow_catalog();
+        let earlier = known.cloned();
+        let expected = move |recorded: Option<&Binding>| {
+            // That its bytes were seen may have been recorded in between.
+            let plain = |binding: &Binding| Binding { verified: true, ..binding.clone() };
+            by == Asker::Acceptor || earlier.as_ref().map(plain) == recorded.map(plain)
+        };
+        if !collections.bind(binding.clone(), expected).await.map_err(|error| unrecorded(&error))? {
+            return Ok(());
+        }
+        self.follow_binding(&binding.name);
         let Binding { name, sha256, from, .. } = binding;
         match known {
             Some(known) if known.sha256 != sha256 => {
@@ -336,17 +362,13 @@ impl Depot {
     }
 
     fn hold_change(&self, name: &AssetName, known: &Binding, found: Option<Digest>, object: ObjectVersion) {
-        if self.shared.collections.note_change(name, Change { known: known.sha256, found, object }) {
+        // An operator may have accepted it in between.
+        let is_bound = self.shared.collections.bindings().get(name).is_some_and(|now| now.sha256 == known.sha256);
+        if is_bound && self.shared.collections.note_change(name, Change { known: known.sha256, found, object }) {
             let found = found.map_or_else(|| "unknown".to_owned(), |digest| digest.to_string());
             metrics::counter!("bootdepot_collection_changes_total", "outcome" => "held").increment(1);
             warn!(asset = %name, known = %known.sha256, found, "changed object not served until it is accepted");
         }
-    }
-}
-
-impl Lookup {
-    fn key(&self) -> (u64, SourceUrl) {
-        self.snapshot.lookup_key(&self.source)
     }
 }
 
@@ -383,6 +405,6 @@ fn unrecorded(error: &BindingsError) -> ReadError {
     }
 }
 
-fn unavailable(reason: String) -> ReadError {
+pub(super) fn unavailable(reason: String) -> ReadError {
     ReadError::Unavailable { reason, retry_after: RETRY_AFTER }
 }

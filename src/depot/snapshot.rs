@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -12,7 +13,7 @@ use super::negative_cache::{NegativeCache, NegativeEntries};
 use super::settings::FillSettings;
 use super::source_failures::SourceFailures;
 use super::source_key::SourceKey;
-use crate::asset::{BlockList, Digest, SourceUrl};
+use crate::asset::{AssetName, BlockList, Digest, SourceUrl};
 use crate::catalog::{Asset, Catalog};
 use crate::collection::{Directories, Finder};
 use crate::origin::Origins;
@@ -53,8 +54,8 @@ pub(super) struct Snapshot {
 pub(super) struct SourceCache {
     pub(super) sizes: moka::future::Cache<SourceKey, u64>,
     pub(super) negative: NegativeCache,
-    /// Lookups of objects of collections, by set of origins and source.
-    pub(super) lookups: moka::sync::Cache<(u64, SourceUrl), Result<(), ReadError>>,
+    /// Lookups of assets of collections.
+    pub(super) lookups: moka::sync::Cache<AssetName, Result<(), ReadError>>,
     /// Looks for the digests of objects of collections.
     pub(super) finder: Finder,
     /// Lists directories of collections.
@@ -70,11 +71,7 @@ impl SourceCache {
             // The size of an unverified object is trusted no longer than a missing object is.
             sizes: moka::future::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(ttl).build(),
             negative: NegativeCache::new(ttl),
-            lookups: moka::sync::Cache::builder()
-                .max_capacity(MAX_LOOKUP_BYTES)
-                .weigher(lookup_weight)
-                .time_to_live(ttl)
-                .build(),
+            lookups: lookups(ttl),
             finder: Finder::new(ttl),
             directories: Directories::new(ttl),
             block_lists: moka::sync::Cache::builder().max_capacity(MAX_BLOCK_LISTS).time_to_live(ttl).build(),
@@ -82,14 +79,17 @@ impl SourceCache {
     }
 }
 
+fn lookups(ttl: Duration) -> moka::sync::Cache<AssetName, Result<(), ReadError>> {
+    moka::sync::Cache::builder().max_capacity(MAX_LOOKUP_BYTES).weigher(lookup_weight).time_to_live(ttl).build()
+}
+
 /// The memory of a remembered lookup in bytes, about.
-fn lookup_weight((_, source): &(u64, SourceUrl), result: &Result<(), ReadError>) -> u32 {
+fn lookup_weight(name: &AssetName, result: &Result<(), ReadError>) -> u32 {
     let reason = match result {
         Err(ReadError::NotFound(reason)) => reason.len(),
         _ => 0,
     };
-    // The URL is held as a text and parsed.
-    u32::try_from(200 + 2 * source.as_str().len() + reason).unwrap_or(u32::MAX)
+    u32::try_from(200 + name.as_str().len() + reason).unwrap_or(u32::MAX)
 }
 
 impl Snapshot {
@@ -113,6 +113,7 @@ impl Snapshot {
         let same_ttl = settings.negative_ttl == self.settings.negative_ttl;
         let mut replies = if same_ttl { self.replies.clone() } else { SourceCache::new(&settings) };
         // They depend on the collections, whose keys or filters may be others now.
+        replies.lookups = lookups(settings.negative_ttl);
         replies.finder = Finder::new(settings.negative_ttl);
         replies.directories = Directories::new(settings.negative_ttl);
         let (origins, epoch) = match origins {
@@ -133,11 +134,6 @@ impl Snapshot {
             }
         }
         sources
-    }
-
-    /// The key of a lookup of this source.
-    pub(super) fn lookup_key(&self, source: &SourceUrl) -> (u64, SourceUrl) {
-        (self.epoch, source.clone())
     }
 
     /// The key of this digest for these sources, in any order.

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tracing::warn;
-
 use super::cache_state::CacheState;
 use super::error::ReadError;
 use super::facade::Depot;
@@ -80,22 +78,19 @@ impl Depot {
             hash_permits: Arc::clone(&shared.hash_permits),
             stop: shared.stop.clone(),
             history: Arc::clone(&shared.history),
+            collections: Arc::clone(&shared.collections),
             previous,
         };
         let registration = Registration { depot: self.clone(), fill };
         shared.tasks.spawn(async move {
             let block_list = registration.depot.clone().block_list(Arc::clone(registration.fill.asset()));
             Box::pin(task.run(block_list)).await;
-            let (depot, digest) = (registration.depot.clone(), registration.fill.asset().digest);
+            let (depot, asset) = (registration.depot.clone(), Arc::clone(registration.fill.asset()));
             drop(registration);
             // No reader waits for the records.
             blocking(move || {
                 depot.shared.cache.save_records();
-                if depot.is_cached(&digest)
-                    && let Err(error) = depot.shared.collections.bindings().confirm(&digest)
-                {
-                    warn!(%digest, %error, "seen bytes not recorded");
-                }
+                depot.shared.collections.record_seen(&asset.name);
             })
             .await;
         });

@@ -1,12 +1,16 @@
 //! The index of a directory of assets: a page of links, or JSON in the form of nginx's `autoindex_format json`. Pure.
 
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use quick_xml::escape::escape;
 use serde::Serialize;
 
 use crate::asset::escape_path;
 use crate::depot::{Directory, DirectoryFile};
+
+/// When the year 10000 begins, in seconds since 1970.
+const YEAR_10000: u64 = 253_402_300_800;
 
 /// An entry of the JSON form.
 #[derive(Serialize)]
@@ -33,7 +37,7 @@ pub(super) fn json(directory: &Directory) -> String {
     let files = directory.files.iter().map(|file| Entry {
         name: &file.name,
         r#type: "file",
-        mtime: file.modified.map(httpdate::fmt_http_date),
+        mtime: file.modified.and_then(http_date),
         size: file.size,
         sha256: sha256(file),
     });
@@ -61,7 +65,7 @@ pub(super) fn html(path: &str, directory: &Directory) -> String {
     }
     for file in &directory.files {
         let size = file.size.map(|size| size.to_string()).unwrap_or_default();
-        let modified = file.modified.map(httpdate::fmt_http_date).unwrap_or_default();
+        let modified = file.modified.and_then(http_date).unwrap_or_default();
         row(&file.name, "", [size, modified, sha256(file).unwrap_or_default()]);
     }
     let rest = if directory.is_complete { "" } else { "<p>There may be more files.</p>\n" };
@@ -74,6 +78,12 @@ pub(super) fn html(path: &str, directory: &Directory) -> String {
     )
 }
 
+/// The date of a file as HTTP writes it. `None` for one before 1970 or after 9999, which it cannot write.
+fn http_date(time: SystemTime) -> Option<String> {
+    let age = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    (age.as_secs() < YEAR_10000).then(|| httpdate::fmt_http_date(time))
+}
+
 fn sha256(file: &DirectoryFile) -> Option<String> {
     file.asset.as_ref().map(|asset| asset.digest.to_string())
 }
@@ -81,7 +91,7 @@ fn sha256(file: &DirectoryFile) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use super::*;
     use crate::asset::{AssetName, Digest};
@@ -106,6 +116,13 @@ mod tests {
             r#"[{{"name":"deep","type":"directory"}},{{"name":"a.iso","type":"file","mtime":"{time}","size":4,"sha256":"{sha256}"}},{{"name":"b&c <d>.iso","type":"file","mtime":"{time}","size":4}}]"#
         );
         assert_eq!(json(&directory()), expected);
+    }
+
+    #[test]
+    fn dates_that_http_cannot_write_are_left_out() {
+        assert_eq!(http_date(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), None);
+        assert_eq!(http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(YEAR_10000)), None);
+        assert!(http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(YEAR_10000 - 1)).is_some());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::listing::ListPage;
 use super::stall::with_timeout;
 use crate::task;
 
-/// Files of a directory that are listed at most: ten pages of a bucket. A person reads no more, and a listing has 1 MB at most.
+/// Entries of a directory that are listed at most: ten pages of a bucket. A person reads no more, and a listing has 1 MB at most.
 const MAX_FILES: usize = 10_000;
 
 /// The content of a directory, without that of its directories.
@@ -57,7 +57,8 @@ impl DirectoryListing {
 pub(super) async fn of_bucket(client: &BucketClient, prefix: &str, url: &str) -> Result<DirectoryListing, OriginError> {
     let mut listing = DirectoryListing::default();
     let mut from = None;
-    while listing.files.len() < MAX_FILES {
+    // A page has 1,000 entries at most; a server that sends the same one again does not go on for ever.
+    for _ in 0..MAX_FILES / 1_000 {
         let reply = client.call(&Call::list(prefix, Some("/"), from.as_deref())).await.map_err(|error| error.error)?;
         let bad = |reason| OriginError::BadReply { source_url: url.to_owned(), reason, source: None };
         let mut page = ListPage::parse(&reply.body, client.endpoint()).map_err(bad)?;
@@ -99,18 +100,21 @@ fn read(root: &Path, path: &Path) -> io::Result<DirectoryListing> {
         if name == "." || name == ".." {
             continue;
         }
-        let mut found = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        // Deleted in between.
+        let Ok(mut found) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         if FileType::from_raw_mode(found.st_mode) == FileType::Symlink {
             let target = confined_file::open(root, &path.join(OsStr::from_bytes(name.as_bytes())));
             let Some(stat) = target.ok().and_then(|file| rustix::fs::fstat(file).ok()) else { continue };
             found = stat;
         }
         match FileType::from_raw_mode(found.st_mode) {
-            FileType::Directory => listing.directories.push(name.to_owned()),
-            FileType::RegularFile if listing.files.len() == MAX_FILES => {
+            FileType::Directory | FileType::RegularFile
+                if listing.files.len() + listing.directories.len() == MAX_FILES =>
+            {
                 listing.is_complete = false;
                 break;
             }
+            FileType::Directory => listing.directories.push(name.to_owned()),
             FileType::RegularFile => {
                 let (name, size) = (name.to_owned(), u64::try_from(found.st_size).unwrap_or(0));
                 listing.files.push(ListedFile { name, size, modified: modified(&found) });

@@ -5,7 +5,7 @@ use http::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use super::capabilities::{Capabilities, EtagForm};
 
 /// A condition of a write. A server that does not support conditions ignores or refuses them, so they are sent only where
-/// [`Capabilities`](super::Capabilities) say so.
+/// [`Capabilities`] say so.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Condition {
     /// Replaces what is there.

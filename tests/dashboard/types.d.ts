@@ -153,6 +153,27 @@ declare namespace Api {
     sortKey?: string;
   }
 
+  interface Collection {
+    prefix: string;
+    source: string;
+    digest_from: string[];
+    listing: boolean;
+  }
+
+  interface Directory {
+    directories: string[];
+    files: File[];
+    complete: boolean;
+  }
+
+  interface File {
+    name: string;
+    size: number | null;
+    modified: Time | null;
+    digest: string | null;
+    state: Asset["state"] | null;
+  }
+
   interface Release {
     name: string;
     channel: string | null;
@@ -314,6 +335,8 @@ declare namespace Api {
     [host: `hosts/${string}`]: Host;
     [assets: `assets?${string}`]: { assets: Asset[]; total: number; next: string | null };
     [asset: `assets/${string}`]: Asset;
+    collections: { collections: Collection[] };
+    [directory: `directory?${string}`]: Directory;
     releases: { releases: Release[] };
     fills: { fills: Fill[]; recent: PastFill[] };
     transfers: { transfers: Transfer[]; recent: PastTransfer[] };

@@ -205,6 +205,26 @@ fn unnamed_machine_and_mismatch_need_attention() {
     assert_no_errors_or_foreign_requests(&browser, server.admin);
 }
 
+#[test]
+fn unrequested_file_of_collection_is_preloaded() {
+    let origin = FakeOrigin::start();
+    let image = origin.put("openshift/sno/a.iso", random_bytes(9, 4_000));
+    origin.put("openshift/sno/a.iso.sha256", image.sha256());
+    let source = format!("s3://{}/openshift/", crate::support::s3::BUCKET);
+    let table = format!("[[collection]]\nprefix = \"isos/\"\nsource = \"{source}\"");
+    let server = TestSite::new(&origin).tables(table.parse().expect("a table")).start();
+    let Some(browser) = Browser::start(server.admin) else { return };
+    browser.open("#/cache");
+    browser.wait_for("!document.getElementById('collections').hidden");
+    browser.run("document.querySelector('#collections-list summary').click()");
+    browser.wait_for("document.querySelectorAll('#collections-list summary').length === 2");
+    browser.run("document.querySelectorAll('#collections-list summary')[1].click()");
+    browser.wait_for_text("not requested yet");
+    browser.tab_to("it.textContent === 'Preload' && it.closest('#collections')");
+    browser.press(&[ENTER]);
+    server.wait_for_fill("isos/sno/a.iso", "complete");
+}
+
 /// Without a pointer.
 #[test]
 fn keyboard_pins_and_evicts_asset() {

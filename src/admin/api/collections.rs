@@ -62,7 +62,8 @@ pub(super) async fn directory(
     let found = depot.directory(&path).await;
     let found = found.map_err(|error| ApiError::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
     let Some(found) = found else {
-        return Err(ApiError::new(StatusCode::NOT_FOUND, format!("nothing is in {path:?}")));
+        let detail = format!("nothing is in {path:?}; files of a web server are listed after their first request");
+        return Err(ApiError::new(StatusCode::NOT_FOUND, detail));
     };
     let look = move || {
         let snapshot = CacheSnapshot::take(&state.boot);

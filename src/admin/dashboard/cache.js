@@ -3,6 +3,7 @@
 import { actionButton, composePreload, evict, pin, preloadAsset, scrub, unpin, verify } from "./actions.js";
 import { get, inPath, messageOf } from "./api.js";
 import { amount, bar, chips, facts, opener, text } from "./cells.js";
+import { loadCollections } from "./collections.js";
 import { attribute, byId, el, keyed, onSearch, setText } from "./dom.js";
 import { NONE, ago, bytes, count, localTime, percent, plural, tone } from "./format.js";
 import { loadAssets, setAsset, store } from "./store.js";
@@ -304,6 +305,8 @@ export function cache({ open }) {
       store.assetsState.error = null;
       list(true);
       renderUse();
+      // Without a token there is nothing to show yet.
+      loadCollections().catch(() => {});
     },
     panel: assetPanel,
     select(name) {

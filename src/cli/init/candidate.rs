@@ -59,8 +59,8 @@ impl Candidate {
         blocking(move || Origins::new(settings, timeouts)).await
     }
 
-    /// Lists the bucket, and reads the metadata of one object. Credentials that may not list suffice if they may ask for
-    /// for the object `key`: the server lists nothing.
+    /// Lists the bucket, and reads the metadata of one object. Credentials that may not list suffice if they may ask for the
+    /// object `key`: the server lists nothing.
     pub(super) async fn prove(&self, bucket: &str, key: &str) -> Result<(Origins, Contents), Fault> {
         let origins = self.origins().await.map_err(|error| Fault::from(&error))?;
         let wrong = |reason: String| Fault { subject: Subject::Access, text: reason };

@@ -21,6 +21,14 @@ fn keys(collection: &Element<'_>) -> Option<ConfigError> {
     let list = |key| collection.value.find_ref(key).and_then(Value::as_array).unwrap_or_default();
     let has_keys = !list("keys").is_empty();
     let is_signed = list("digest_from").iter().any(|place| place.as_str().is_some_and(|it| it.starts_with("signed-")));
+    if has_keys && collection.text("on_missing_digest") == Some("trust-first-use") {
+        let problem = Problem::Wrong {
+            found: "\"trust-first-use\"".to_owned(),
+            expected: "\"refuse\", or no keys".to_owned(),
+            reason: "a person who removes the signed documents would decide what is trusted".to_owned(),
+        };
+        return Some(collection.error("on_missing_digest", problem));
+    }
     match collection.value.find_ref("digest_from") {
         Some(_) if is_signed && !has_keys => {
             Some(collection.error("digest_from", Problem::Alone { other: "keys".to_owned() }))

@@ -48,6 +48,39 @@ fn first_request_before_document_is_mended() {
 }
 
 #[test]
+fn document_may_come_before_its_object() {
+    let origin = FakeOrigin::start();
+    let old = origin.put("openshift/worker.iso", random_bytes(1, 4_000));
+    let bytes = random_bytes(2, 5_000);
+    origin.put("openshift/worker.iso.sha256", bootdepot::asset::Digest::of(&bytes).to_string());
+    let server = site(&origin, "").start();
+    assert!(!server.client().compare(PATH, &old.bytes), "the object is not there yet");
+    server.wait_for_fill(NAME, "digest-mismatch");
+    let new = origin.put("openshift/worker.iso", bytes);
+    let serves_new = || (server.client().get(PATH).body == *new.bytes).then_some(());
+    wait_until(serves_new, || server.client().get(PATH).text());
+}
+
+#[test]
+fn removed_asset_comes_back_with_its_document() {
+    let origin = FakeOrigin::start();
+    let old = put(&origin, "worker.iso", random_bytes(1, 4_000));
+    let site = site(&origin, "");
+    let server = site.start();
+    assert!(server.client().compare(PATH, &old.bytes));
+    server.wait_for_fill(NAME, "complete");
+    origin.always(&old.key, Fault::Status(404, "NoSuchKey"));
+    assert_eq!(accept(&site, &server).0, Some(0));
+    // The new object is there, the old document too, and the old bytes are in the cache.
+    origin.heal();
+    let new = origin.put("openshift/worker.iso", random_bytes(2, 5_000));
+    assert_eq!(server.client().get(PATH).status, 200);
+    origin.put("openshift/worker.iso.sha256", new.sha256());
+    let serves_new = || (server.client().get(PATH).body == *new.bytes).then_some(());
+    wait_until(serves_new, || ready(&server));
+}
+
+#[test]
 fn accepting_missing_object_removes_it() {
     let origin = FakeOrigin::start();
     let object = put(&origin, "worker.iso", random_bytes(1, 4_000));

@@ -122,6 +122,21 @@ fn page_of_web_server_is_no_asset() {
 }
 
 #[test]
+fn two_collections_may_share_source() {
+    let (origin, (dir, source)) = (FakeOrigin::start(), directory());
+    let bytes = write(&dir.path().join("x.iso"), 1);
+    let table = |prefix: &str, trust: &str| {
+        format!("[[collection]]\nprefix = \"{prefix}\"\nsource = \"{source}\"\non_missing_digest = \"{trust}\"\n")
+    };
+    let tables = table("strict/", "refuse") + &table("a/", "trust-first-use") + &table("b/", "trust-first-use");
+    let server = TestSite::new(&origin).tables(tables.parse().expect("tables")).start();
+    assert_eq!(server.client().get("/assets/strict/x.iso").status, 404);
+    for path in ["/assets/a/x.iso", "/assets/b/x.iso"] {
+        assert!(server.client().compare(path, &bytes), "{path}");
+    }
+}
+
+#[test]
 fn excluded_name_belongs_to_no_other_collection() {
     let (origin, (dir, source)) = (FakeOrigin::start(), directory());
     fs::create_dir(dir.path().join("sub")).expect("a directory");
