@@ -70,9 +70,8 @@ impl PublishCommand {
 
     async fn publish(&self, plan: &Plan, labels: Labels, report: &mut Report) -> anyhow::Result<ExitCode> {
         let flags = self.flags.clone();
-        let config = blocking(move || Inputs::new(&flags, process_environment()).read()?.complete_offline()).await;
-        let config = config.map_err(UsageError::new)?;
-        let (settings, timeouts) = (config.origins, config.timeouts);
+        let origins = blocking(move || Inputs::new(&flags, process_environment()).read()?.origins()).await;
+        let (settings, timeouts) = origins.map_err(UsageError::new)?;
         let origins = blocking(move || Origins::new(settings, timeouts)).await.map_err(UsageError::new)?;
         let state = StateDir::of_user();
         let open = async |place: &plan::Place| {

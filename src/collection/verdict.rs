@@ -16,6 +16,8 @@ pub struct Look<'l> {
     pub stated: Option<(Digest, DigestSource)>,
     /// Whether other bytes than the known ones are taken.
     pub follow: bool,
+    /// Whether an operator takes what is stated now, also of an object that seems to be the known one.
+    pub accept: bool,
     /// Whether an object whose digest nothing says is read to learn it.
     pub trust_first_use: bool,
 }
@@ -51,7 +53,7 @@ impl Look<'_> {
         let is_same = known.object == *self.now;
         match self.stated {
             // Bytes with the known digest were seen, and they are those of this object.
-            _ if is_same && known.verified => Verdict::Unchanged,
+            _ if is_same && known.verified && !self.accept => Verdict::Unchanged,
             Some((digest, _)) if digest == known.sha256 && is_same => Verdict::Unchanged,
             // It is of the known bytes, which were seen. If they were not, it may have been written before its object.
             Some((digest, from)) if digest == known.sha256 && from.is_document() && known.verified => Verdict::Wait,
@@ -104,7 +106,7 @@ mod tests {
         trust: bool,
     ) -> Verdict {
         let stated = stated.map(|(bytes, from)| (Digest::of(bytes), from));
-        Look { known, now: &version(etag), stated, follow, trust_first_use: trust }.verdict()
+        Look { known, now: &version(etag), stated, follow, accept: false, trust_first_use: trust }.verdict()
     }
 
     #[test]
@@ -155,10 +157,37 @@ mod tests {
     }
 
     #[test]
+    fn accepted_document_counts_for_same_object() {
+        let known = known(DigestSource::Sidecar, true);
+        let look = |etag, bytes: &[u8]| {
+            let stated = Some((Digest::of(bytes), DigestSource::Sidecar));
+            Look {
+                known: Some(&known),
+                now: &version(etag),
+                stated,
+                follow: true,
+                accept: true,
+                trust_first_use: false,
+            }
+            .verdict()
+        };
+        assert_eq!(look("\"1\"", b"new"), Verdict::Bind(Digest::of(b"new"), DigestSource::Sidecar));
+        assert_eq!(look("\"1\"", b"old"), Verdict::Unchanged);
+        assert_eq!(look("\"2\"", b"old"), Verdict::Wait);
+    }
+
+    #[test]
     fn changed_first_use_is_learned_again() {
         let known = known(DigestSource::FirstUse, true);
         let now = version("\"2\"");
-        let look = |follow| Look { known: Some(&known), now: &now, stated: None, follow, trust_first_use: true };
+        let look = |follow| Look {
+            known: Some(&known),
+            now: &now,
+            stated: None,
+            follow,
+            accept: false,
+            trust_first_use: true,
+        };
         assert_eq!(look(false).verdict(), Verdict::Learn);
         let (old, new) = (Digest::of(b"old"), Digest::of(b"new"));
         assert_eq!(look(false).learned(old), Verdict::Bind(old, DigestSource::FirstUse), "only its date has changed");

@@ -17,6 +17,7 @@ use super::settings::Config;
 use super::shared::{self, CatalogText};
 use super::{check, file, resolve, rules};
 use crate::admin::AdminSettings;
+use crate::origin::{OriginSettings, Timeouts};
 
 /// A configuration that is read but not validated.
 pub struct Draft {
@@ -106,6 +107,21 @@ impl Draft {
             Some(Ok(admin)) => Ok(admin),
             // The validation reports the reason.
             Some(Err(_)) | None => self.complete(None).map(|config| config.admin),
+        }
+    }
+
+    /// The origins alone, and the timeouts of requests to them, for a command that writes to a bucket: a catalog that is not complete
+    /// does not matter to it, and the command may be the one that completes it. Fails if anything else is wrong. Blocks.
+    pub fn origins(&self) -> Result<(Vec<OriginSettings>, Timeouts), ConfigErrors> {
+        let layers = Layers::new(self.files.clone(), self.environment.clone(), self.flags.clone()).ok();
+        let is_valid = |layers: &Layers| {
+            let is_of_origin = |error: &ConfigError| error.key.to_string().starts_with("origin");
+            self.errors.is_empty() && check::check(layers).is_empty() && !rules::check(layers).iter().any(is_of_origin)
+        };
+        match layers.filter(is_valid).as_ref().and_then(resolve::origins) {
+            Some(found) => Ok(found),
+            // The validation reports the reason.
+            None => self.complete_offline().map(|config| (config.origins, config.timeouts)),
         }
     }
 

@@ -218,6 +218,15 @@ pub(super) fn catalog_access(layers: &Layers) -> Option<CatalogAccess> {
     })
 }
 
+/// The origins alone, and the timeouts of requests to them. `layers` must have passed validation. `None` if one of them cannot be
+/// used; [`resolve`] reports why.
+pub(super) fn origins(layers: &Layers) -> Option<(Vec<OriginSettings>, Timeouts)> {
+    let raw: raw::Settings = layers.extract().ok()?;
+    let timeouts = Timeouts { stall: raw.fill.stall_timeout.value, ..Timeouts::default() };
+    let origins: Result<_, _> = raw.origin.into_iter().map(origin).collect();
+    Some((origins.ok()?, timeouts))
+}
+
 fn origin(raw: raw::Origin) -> Result<OriginSettings, String> {
     Ok(OriginSettings {
         prefix: raw.r#match.value,

@@ -249,15 +249,14 @@ impl Depot {
     /// Asks the source about the object, and binds the name to its digest if that is new.
     async fn look_at(&self, lookup: &Lookup) -> Result<Verdict, ReadError> {
         let Lookup { snapshot, collection, load, name, source, by } = lookup;
-        let collections = &self.shared.collections;
+        let (collections, accept) = (&self.shared.collections, *by == Asker::Acceptor);
         let recorded = collections.bindings().get(name);
         let counts = |known: &&Binding| known.source.as_str() == source.as_str() && collection.trusts(known.from);
-        // Seen bytes are recorded a little later. An operator who accepts an object may know better.
-        let is_seen =
-            |known: &Binding| *by != Asker::Acceptor && (known.verified || collections.is_seen(name, &known.sha256));
+        // Seen bytes are recorded a little later.
+        let is_seen = |known: &Binding| known.verified || collections.is_seen(name, &known.sha256);
         let known = recorded.as_ref().filter(counts);
         let known = known.map(|known| Binding { verified: is_seen(known), ..known.clone() });
-        if *by != Asker::Acceptor {
+        if !accept {
             collections.bindings().check_free(name).map_err(|error| unrecorded(&error))?;
         }
         let (now, stated) = {
@@ -271,15 +270,15 @@ impl Depot {
             })?;
             let now = ObjectVersion::of(&stat);
             // Most looks end here, without a look at documents.
-            if known.as_ref().is_some_and(|known| known.verified && known.object == now) {
+            if !accept && known.as_ref().is_some_and(|known| known.verified && known.object == now) {
                 collections.clear_change(name);
                 return Ok(Verdict::Unchanged);
             }
             (now, self.stated(lookup, &stat).await?)
         };
-        let follow = *by == Asker::Acceptor || collection.on_change == ChangePolicy::Follow;
+        let follow = accept || collection.on_change == ChangePolicy::Follow;
         let trust_first_use = collection.on_missing_digest == MissingDigest::TrustFirstUse;
-        let look = Look { known: known.as_ref(), now: &now, stated, follow, trust_first_use };
+        let look = Look { known: known.as_ref(), now: &now, stated, follow, accept, trust_first_use };
         let mut verdict = look.verdict();
         if verdict == Verdict::Learn {
             // It may have been read before.

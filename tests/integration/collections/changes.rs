@@ -73,7 +73,7 @@ fn removed_asset_comes_back_with_its_document() {
     assert_eq!(accept(&site, &server).0, Some(0));
     // The new object is there, the old document too, and the old bytes are in the cache.
     origin.heal();
-    let new = origin.put("openshift/worker.iso", random_bytes(2, 5_000));
+    let new = origin.put("openshift/worker.iso", random_bytes(2, 4_000));
     assert_eq!(server.client().get(PATH).status, 200);
     origin.put("openshift/worker.iso.sha256", new.sha256());
     let serves_new = || (server.client().get(PATH).body == *new.bytes).then_some(());

@@ -68,6 +68,20 @@ fn digest_without_good_signature_is_refused() {
 }
 
 #[test]
+fn unsigned_record_does_not_count_with_keys() {
+    let (origin, key) = (FakeOrigin::start(), TestKey::new());
+    let object = put(&origin, "plain.iso", random_bytes(1, 1_000));
+    let plain = site(&origin, "");
+    let server = plain.start();
+    assert!(server.client().compare("/assets/isos/plain.iso", &object.bytes));
+    server.wait_for_fill("isos/plain.iso", "complete");
+    server.stop();
+    let signed = signed_site(&origin, &key, "").set("cache.dir", plain.cache_dir().display().to_string());
+    let server = signed.start();
+    assert_eq!(server.client().get("/assets/isos/plain.iso").status, 404);
+}
+
+#[test]
 fn unsigned_place_counts_if_named() {
     let (origin, key) = (FakeOrigin::start(), TestKey::new());
     let object = put(&origin, "plain.iso", random_bytes(1, 1_000));
@@ -79,6 +93,7 @@ fn unsigned_place_counts_if_named() {
 fn keys_and_signed_places_need_each_other() {
     let (origin, key) = (FakeOrigin::start(), TestKey::new());
     for (site, expected) in [
+        (signed_site(&origin, &key, "on_missing_digest = \"trust-first-use\""), "expected \"refuse\", or no keys"),
         (site(&origin, "digest_from = [\"signed-sums\"]"), "this requires keys"),
         (
             signed_site(&origin, &key, "digest_from = [\"sums\"]"),
