@@ -51,7 +51,7 @@ impl Call {
 }
 
 impl ListPage {
-    /// Reads the reply of `endpoint`. Fails with the reason if it is none.
+    /// Reads the reply of `endpoint`. Fails with the reason if it is not a listing.
     pub fn parse(body: &[u8], endpoint: &str) -> Result<Self, String> {
         // Anything else, such as a web page, would pass for the listing of an empty bucket.
         if !body.windows(ROOT.len()).any(|piece| piece == ROOT) {

@@ -27,7 +27,7 @@ struct Offer {
     select: &'static [&'static str],
     /// The keys of the publisher, if the machine has them.
     keyring: Option<&'static str>,
-    /// The directory in config/recipes with the same mirror, and a profile. `None`: there is none.
+    /// The directory in config/recipes with the same mirror, and a profile.
     example: Option<&'static str>,
     /// Whether a machine can boot from the files alone.
     is_bootable: bool,

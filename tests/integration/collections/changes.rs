@@ -1,7 +1,7 @@
 //! Objects and documents that change, also in the wrong order.
 
 use super::{put, ready, site};
-use crate::support::{FakeOrigin, Fault, TestServer, TestSite, random_bytes, wait_until};
+use crate::support::{FakeOrigin, Fault, Object, TestServer, TestSite, random_bytes, wait_until};
 
 const NAME: &str = "isos/worker.iso";
 const PATH: &str = "/assets/isos/worker.iso";
@@ -10,6 +10,17 @@ fn accept(site: &TestSite, server: &TestServer) -> (Option<i32>, String) {
     let output = site.run_command(server.admin, &["accept", NAME]);
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(text).expect("text"))
+}
+
+/// A server that has served the asset once.
+fn serve_first() -> (FakeOrigin, TestSite, TestServer, Object) {
+    let origin = FakeOrigin::start();
+    let object = put(&origin, "worker.iso", random_bytes(1, 4_000));
+    let site = site(&origin, "");
+    let server = site.start();
+    assert!(server.client().compare(PATH, &object.bytes));
+    server.wait_for_fill(NAME, "complete");
+    (origin, site, server, object)
 }
 
 #[test]
@@ -63,12 +74,7 @@ fn document_may_come_before_its_object() {
 
 #[test]
 fn removed_asset_comes_back_with_its_document() {
-    let origin = FakeOrigin::start();
-    let old = put(&origin, "worker.iso", random_bytes(1, 4_000));
-    let site = site(&origin, "");
-    let server = site.start();
-    assert!(server.client().compare(PATH, &old.bytes));
-    server.wait_for_fill(NAME, "complete");
+    let (origin, site, server, old) = serve_first();
     origin.always(&old.key, Fault::Status(404, "NoSuchKey"));
     assert_eq!(accept(&site, &server).0, Some(0));
     // The new object is there, the old document too, and the old bytes are in the cache.
@@ -82,12 +88,7 @@ fn removed_asset_comes_back_with_its_document() {
 
 #[test]
 fn accepting_missing_object_removes_it() {
-    let origin = FakeOrigin::start();
-    let object = put(&origin, "worker.iso", random_bytes(1, 4_000));
-    let site = site(&origin, "");
-    let server = site.start();
-    assert!(server.client().compare(PATH, &object.bytes));
-    server.wait_for_fill(NAME, "complete");
+    let (origin, site, server, object) = serve_first();
     origin.always(&object.key, Fault::Status(404, "NoSuchKey"));
     assert!(server.client().compare(PATH, &object.bytes), "known bytes are served");
     let removed = format!("removed {NAME}: its source does not have it any more\n");
@@ -99,12 +100,7 @@ fn accepting_missing_object_removes_it() {
 
 #[test]
 fn pin_follows_accepted_change() {
-    let origin = FakeOrigin::start();
-    let old = put(&origin, "worker.iso", random_bytes(1, 4_000));
-    let site = site(&origin, "");
-    let server = site.start();
-    assert!(server.client().compare(PATH, &old.bytes));
-    server.wait_for_fill(NAME, "complete");
+    let (origin, site, server, _) = serve_first();
     assert!(site.run_command(server.admin, &["pin", NAME]).status.success());
     let new = put(&origin, "worker.iso", random_bytes(2, 5_000));
     assert_eq!(accept(&site, &server).0, Some(0));

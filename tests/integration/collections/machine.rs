@@ -8,7 +8,7 @@ use bootdepot::asset::Digest;
 
 use super::ready;
 use crate::support::upstream::Upstream;
-use crate::support::{FakeOrigin, TestSite, random_bytes};
+use crate::support::{FakeOrigin, TestServer, TestSite, random_bytes};
 
 /// A site that serves `isos/` from this directory, or from another source, and trusts the first use.
 fn first_use_site(origin: &FakeOrigin, source: &str) -> TestSite {
@@ -33,14 +33,20 @@ fn write(path: &Path, seed: u64) -> Vec<u8> {
     bytes
 }
 
+/// Starts the server, and lets it serve `a.iso` of this directory for the first time. Returns the bytes too.
+fn serve_first(site: &TestSite, dir: &tempfile::TempDir) -> (TestServer, Vec<u8>) {
+    let bytes = write(&dir.path().join("a.iso"), 1);
+    let server = site.start();
+    assert!(server.client().compare("/assets/isos/a.iso", &bytes));
+    server.wait_for_fill("isos/a.iso", "complete");
+    (server, bytes)
+}
+
 #[test]
 fn local_digests_survive_restart() {
     let (origin, (dir, source)) = (FakeOrigin::start(), directory());
     let site = first_use_site(&origin, &source);
-    let old = write(&dir.path().join("a.iso"), 1);
-    let server = site.start();
-    assert!(server.client().compare("/assets/isos/a.iso", &old));
-    server.wait_for_fill("isos/a.iso", "complete");
+    let (server, old) = serve_first(&site, &dir);
     server.stop();
     let new = write(&dir.path().join("a.iso"), 2);
     let server = site.start();
@@ -56,10 +62,7 @@ fn local_digests_survive_restart() {
 fn damaged_record_lets_nothing_change() {
     let (origin, (dir, source)) = (FakeOrigin::start(), directory());
     let site = first_use_site(&origin, &source);
-    let old = write(&dir.path().join("a.iso"), 1);
-    let server = site.start();
-    assert!(server.client().compare("/assets/isos/a.iso", &old));
-    server.wait_for_fill("isos/a.iso", "complete");
+    let (server, _) = serve_first(&site, &dir);
     server.stop();
     let new = write(&dir.path().join("a.iso"), 2);
     for (damage, reason) in [
@@ -86,10 +89,7 @@ fn damaged_record_lets_nothing_change() {
 fn record_deleted_while_running_is_kept() {
     let (origin, (dir, source)) = (FakeOrigin::start(), directory());
     let site = first_use_site(&origin, &source);
-    let old = write(&dir.path().join("a.iso"), 1);
-    let server = site.start();
-    assert!(server.client().compare("/assets/isos/a.iso", &old));
-    server.wait_for_fill("isos/a.iso", "complete");
+    let (server, old) = serve_first(&site, &dir);
     fs::remove_file(record(&site)).expect("there is a record");
     server.stop();
     write(&dir.path().join("a.iso"), 2);
