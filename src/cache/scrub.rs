@@ -93,7 +93,8 @@ impl Cache {
     }
 
     /// Hashes each blob once in `interval`, slowly, and unverified ones first; `None` disables that. In between it saves the
-    /// records of blobs and probes the directory. Runs on a thread of its own, until the sender of `stop` is dropped.
+    /// records of blobs and probes the directory. Runs on a thread of its own, until the sender of `stop` is dropped; then it
+    /// saves the records once more.
     pub fn scrub_loop(&self, interval: Option<Duration>, stop: &Receiver<Infallible>) {
         let rest = |time| match stop.recv_timeout(time) {
             Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
@@ -125,6 +126,8 @@ impl Cache {
                 None => drop(rest(TICK)),
             }
         }
+        // The drop of the cache would be too late: other threads may keep it until the process exits.
+        self.store.save_uses(Duration::ZERO);
     }
 
     /// Hashes a blob again. After each piece calls `pace` with the time it took and the number of bytes hashed so far.

@@ -185,3 +185,16 @@ fn scrub_loop_finds_corrupt_blob_and_stops() {
     });
     assert!(cache.size_of(&Digest::of(&good)).is_some());
 }
+
+#[test]
+fn scrub_loop_saves_records_at_stop() {
+    let temp = tempfile::tempdir().unwrap();
+    let cache = open(temp.path(), 1 << 20);
+    let (stop, stopped) = mpsc::channel();
+    let entry = fill(&cache, &blob(1, 2_000)).unwrap();
+    drop(stop);
+    cache.scrub_loop(None, &stopped);
+    // The cache is still in use.
+    let records = crate::cache::records::read(&cache.store.dir);
+    assert!(records.get(entry.digest()).is_some_and(|record| record.proof.is_some()), "{records:?}");
+}
