@@ -2,6 +2,7 @@
 //! parsed. No IO.
 
 mod blocks;
+mod composite;
 mod digest;
 mod name;
 mod range;
@@ -10,6 +11,7 @@ mod source_directory;
 mod source_prefix;
 
 pub use blocks::{BlockList, BlockListError};
+pub use composite::{CompositeDigest, CompositeVerifier};
 pub use digest::{Digest, DigestError, VerifiedDigest, Verifier};
 pub use name::{AssetName, AssetNameError};
 pub use range::ByteRange;

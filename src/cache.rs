@@ -44,6 +44,7 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unnamed_partial;
 mod unverified;
 mod upkeep;
 mod write_check;
@@ -57,5 +58,6 @@ pub use scrub::ScrubOutcome;
 pub use seal::{SealPolicy, SealSupport};
 pub use settings::CacheSettings;
 pub use stats::{BlobInfo, CacheStats};
+pub use unnamed_partial::UnnamedPartial;
 pub use unverified::UnverifiedBlob;
 pub use write_check::{WriteUser, check_writes};

@@ -58,17 +58,7 @@ enum Phase {
 impl Partial {
     /// Resumes or begins the partial of this digest and size. Blocks.
     pub(super) fn begin(store: &Arc<Store>, digest: &Digest, size: u64, part_size: u64) -> Result<Self, CacheError> {
-        if store.health.problem().is_some() {
-            store.probe().map_err(|error| error.for_size(size))?;
-        }
-        match Self::open(store, digest, size, part_size) {
-            // The directory was deleted since the last probe.
-            Err(error) if error.is_missing() => {
-                store.probe()?;
-                Self::open(store, digest, size, part_size)
-            }
-            other => other,
-        }
+        store.begin_partial(size, || Self::open(store, digest, size, part_size))
     }
 
     fn open(store: &Arc<Store>, digest: &Digest, size: u64, part_size: u64) -> Result<Self, CacheError> {
@@ -86,19 +76,12 @@ impl Partial {
                     }
                 }
             }
-            let free = store.dir.free();
-            let victims = store.reserve(digest, size, free)?;
-            let reservation = ReservationGuard::new(store, digest, false);
-            store.remove(victims)?;
-            reservation
+            ReservationGuard::reserve(store, digest, size)?
         };
         store.report();
         match Self::create(&reservation, size, part_size) {
             Ok((file, log)) => Ok(Self::new(reservation, size, part_size, file, log)),
-            Err(error) => {
-                reservation.set_on_disk(store.dir.remove_partial(digest).is_err());
-                Err(store.mark_failed(error).for_size(size))
-            }
+            Err(error) => Err(reservation.not_created(error, size)),
         }
     }
 
@@ -115,11 +98,7 @@ impl Partial {
     /// Creates the files. The log is last: bytes without a log are recognized as a leftover.
     fn create(reservation: &ReservationGuard, size: u64, part_size: u64) -> Result<(File, PartLog), CacheError> {
         let (store, digest) = (reservation.store(), reservation.digest());
-        let path = store.dir.partial(digest);
-        let file = store.with_space(1, || store.dir.create(&path))?;
-        // The disk has less space than it reported if there is a quota or another writer.
-        let unallocated = store.with_space(size, || store.dir.allocate(&file, &path, size))?;
-        store.index().set_unallocated(digest, unallocated);
+        let file = reservation.create_file(size)?;
         let log = store.with_space(1, || PartLog::create(&store.dir, digest, size, part_size, &parts::boot_id()));
         let log = log.unwrap_or_else(|error| {
             log_not_resumable(digest, &store.mark_failed(error));
@@ -278,7 +257,7 @@ impl Partial {
         let proof = Proof { file: identity, at: now, verity: None };
         let (record, replaced) = store.index().admit(digest, proof, Arc::clone(&blob), now);
         store.records.add(record);
-        self.reservation.set_admitted();
+        self.reservation.set_settled();
         self.seal.set_admitted();
         drop(replaced);
         let durable = store.dir.sync_dir(shard);

@@ -1,5 +1,6 @@
 //! The guard of a partial's reservation: it settles the reservation in the index, however the partial ends.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -25,6 +26,31 @@ impl ReservationGuard {
         Self { store: Arc::clone(store), digest: *digest, on_disk, settled }
     }
 
+    /// Reserves space for a partial that does not exist yet, and evicts what is necessary for it. The caller holds the names.
+    pub(super) fn reserve(store: &Arc<Store>, digest: &Digest, size: u64) -> Result<Self, CacheError> {
+        let free = store.dir.free();
+        let victims = store.reserve(digest, size, free)?;
+        let reservation = Self::new(store, digest, false);
+        store.remove(victims)?;
+        Ok(reservation)
+    }
+
+    /// Creates the file of the bytes, and has the file system allocate its space.
+    pub(super) fn create_file(&self, size: u64) -> Result<File, CacheError> {
+        let (store, path) = (&self.store, self.store.dir.partial(&self.digest));
+        let file = store.with_space(1, || store.dir.create(&path))?;
+        // The disk has less space than it reported if there is a quota or another writer.
+        let unallocated = store.with_space(size, || store.dir.allocate(&file, &path, size))?;
+        store.index().set_unallocated(&self.digest, unallocated);
+        Ok(file)
+    }
+
+    /// The error of a partial of this size that could not be created. Its files are removed.
+    pub(super) fn not_created(&self, error: CacheError, size: u64) -> CacheError {
+        self.set_on_disk(self.store.dir.remove_partial(&self.digest).is_err());
+        self.store.mark_failed(error).for_size(size)
+    }
+
     pub(super) fn store(&self) -> &Arc<Store> {
         &self.store
     }
@@ -38,9 +64,14 @@ impl ReservationGuard {
         self.on_disk.store(on_disk, Ordering::Relaxed);
     }
 
-    /// Notes that the index has turned the reservation into a blob.
-    pub(super) fn set_admitted(&self) {
+    /// Notes that the reservation has ended: the index has turned it into a blob, or into the reservation of another digest.
+    pub(super) fn set_settled(&self) {
         self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the reservation has ended.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Relaxed)
     }
 
     /// Removes the files, and with them the reservation. The caller holds the names.

@@ -302,6 +302,25 @@ impl Store {
         })
     }
 
+    /// Calls `open`, which opens a partial of this size, when the directory can be written, as far as that is known.
+    pub(super) fn begin_partial<P>(
+        &self,
+        size: u64,
+        open: impl Fn() -> Result<P, CacheError>,
+    ) -> Result<P, CacheError> {
+        if self.health.problem().is_some() {
+            self.probe().map_err(|error| error.for_size(size))?;
+        }
+        match open() {
+            // The directory was deleted since the last probe.
+            Err(error) if error.is_missing() => {
+                self.probe()?;
+                open()
+            }
+            other => other,
+        }
+    }
+
     /// Has evictions logged by `log`, which knows the names of blobs. Only the first call has an effect.
     pub(super) fn set_eviction_log(&self, log: EvictionLog) {
         let _ = self.eviction_log.set(log);

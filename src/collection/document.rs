@@ -1,5 +1,7 @@
 //! Reads the documents beside an object, and checks their signatures.
 
+use std::sync::Arc;
+
 use tracing::debug;
 
 use crate::asset::SourceUrl;
@@ -15,7 +17,7 @@ const MAX_DOCUMENT: usize = 4 << 20;
 pub(super) const SIGNATURES: [&str; 5] = [".asc", ".sig", ".gpg", ".sign", ".minisig"];
 
 /// Why a document is not used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadDocumentError {
     /// It cannot be read.
     #[error(transparent)]
@@ -25,7 +27,7 @@ pub enum ReadDocumentError {
     Form(#[from] DocumentError),
     /// The keys cannot be used.
     #[error(transparent)]
-    Keys(#[from] KeySourceError),
+    Keys(Arc<KeySourceError>),
     /// Its signature is not accepted.
     #[error("{document} is not accepted: {source}")]
     Signature {
@@ -57,7 +59,7 @@ pub(super) async fn read_signed(
     let keys = {
         // Each time: a key that is added or withdrawn counts at once.
         let sources = keys.to_vec();
-        blocking(move || TrustedKeys::read(&sources)).await?
+        blocking(move || TrustedKeys::read(&sources)).await.map_err(|error| ReadDocumentError::Keys(error.into()))?
     };
     let now = jiff::Timestamp::now();
     let refused = |source| ReadDocumentError::Signature { document: url.to_string(), source };

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::document::{ReadDocumentError, read, read_signed};
-use super::statement::{self, Statement};
+use super::statement::{self, Statement, Statements};
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::catalog::{Collection, DigestSource};
 use crate::origin::{Origins, Stat};
 use crate::proof::{Document, DocumentError};
+use crate::task::blocking;
 
 /// Documents that are kept for the other objects of their directories.
 const MAX_DOCUMENTS: u64 = 64;
@@ -17,14 +18,14 @@ const MAX_DOCUMENTS: u64 = 64;
 #[derive(Clone)]
 pub struct Finder {
     /// `None` for one that does not exist.
-    documents: moka::future::Cache<DocumentKey, Option<Arc<Document>>>,
+    documents: moka::future::Cache<DocumentKey, Option<Arc<Statements>>>,
 }
 
 /// The prefix of the collection, whose keys count; the URL of the document; and whether its signature was checked.
 type DocumentKey = (String, String, bool);
 
 /// Why it is not known which digest an object has.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum FindError {
     /// A document cannot be read.
     #[error(transparent)]
@@ -103,37 +104,41 @@ struct Documents<'f> {
 impl Documents<'_> {
     /// The statement of the document of this place about `file`.
     async fn statement(&self, place: DigestSource, file: &str, stat: &Stat) -> Result<Option<Statement>, FindError> {
-        let document = match place {
+        let (document, statement) = match place {
             // It speaks of one object only, so that it is not kept.
             DigestSource::Sidecar | DigestSource::SignedSidecar => {
-                self.read(&format!("{file}.sha256"), place.is_signed()).await?.map(Arc::new)
+                let document = self.read(&format!("{file}.sha256"), place.is_signed()).await?;
+                let Some(document) = document else { return Ok(None) };
+                let of_file = if place.is_signed() { statement::of_signed_sidecar } else { statement::of_sidecar };
+                let statement = of_file(&document, file)?;
+                (document.name, Some(statement))
             }
-            DigestSource::Sums | DigestSource::SignedSums => self.kept("SHA256SUMS", place.is_signed()).await?,
-            _ => self.kept("metadata.json", false).await?,
-        };
-        let Some(document) = document else { return Ok(None) };
-        let statement = match place {
-            DigestSource::Sidecar => Some(statement::of_sidecar(&document, file)?),
-            DigestSource::SignedSidecar => Some(statement::of_signed_sidecar(&document, file)?),
-            DigestSource::Sums | DigestSource::SignedSums => statement::of_sums(&document, file)?,
-            _ => statement::of_metadata(&document, file)?,
+            place => {
+                let Some(statements) = self.kept(place).await? else { return Ok(None) };
+                (statements.document.clone(), statements.about(file)?)
+            }
         };
         if let Some(stated) = statement.and_then(|it| it.size).filter(|stated| *stated != stat.size) {
-            let (document, file) = (document.name.clone(), file.to_owned());
+            let file = file.to_owned();
             return Err(FindError::Size { document, file, stated, size: stat.size });
         }
         Ok(statement)
     }
 
-    async fn kept(&self, name: &str, signed: bool) -> Result<Option<Arc<Document>>, ReadDocumentError> {
+    /// The statements of `SHA256SUMS` or of `metadata.json`. They are read once for all objects of their directory.
+    async fn kept(&self, place: DigestSource) -> Result<Option<Arc<Statements>>, FindError> {
+        let is_metadata = place == DigestSource::MetadataJson;
+        let name = if is_metadata { "metadata.json" } else { "SHA256SUMS" };
         let Some(url) = self.url(name) else { return Ok(None) };
-        let key = (self.collection.prefix.clone(), url.as_str().to_owned(), signed);
-        if let Some(known) = self.finder.documents.get(&key).await {
-            return Ok(known);
-        }
-        let document = self.read(name, signed).await?.map(Arc::new);
-        self.finder.documents.insert(key, document.clone()).await;
-        Ok(document)
+        let key = (self.collection.prefix.clone(), url.as_str().to_owned(), place.is_signed());
+        let parse = if is_metadata { Statements::of_metadata } else { Statements::of_sums };
+        let read = async {
+            let Some(document) = self.read(name, place.is_signed()).await? else { return Ok(None) };
+            let statements = blocking(move || parse(&document)).await?;
+            Ok(Some(Arc::new(statements)))
+        };
+        let kept: Result<_, Arc<FindError>> = self.finder.documents.try_get_with(key, read).await;
+        kept.map_err(|error| FindError::clone(&error))
     }
 
     async fn read(&self, name: &str, signed: bool) -> Result<Option<Document>, ReadDocumentError> {

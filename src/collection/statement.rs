@@ -1,5 +1,7 @@
 //! Statements of documents about the digest of an object beside them. Pure.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use crate::asset::Digest;
@@ -25,28 +27,49 @@ pub(super) fn of_sidecar(document: &Document, file: &str) -> Result<Statement, D
 /// to the source could put the signed file of another object there.
 pub(super) fn of_signed_sidecar(document: &Document, file: &str) -> Result<Statement, DocumentError> {
     let missing = || document.error(format!("the SHA-256 of {file}"), "no line for it");
-    of_sums(document, file)?.ok_or_else(missing)
+    Statements::of_sums(document)?.about(file)?.ok_or_else(missing)
 }
 
-/// The statement of `SHA256SUMS` about `file`. `None` if it has no line for it.
-pub(super) fn of_sums(document: &Document, file: &str) -> Result<Option<Statement>, DocumentError> {
-    let line = sums::parse(document)?.into_iter().find(|line| line.path == file);
-    let expected = line.map(|line| line.expected);
-    Ok(expected.and_then(|expected| Some(Statement { sha256: expected.sha256?, size: expected.size })))
+/// The statements of a document about several objects.
+#[derive(Debug)]
+pub(super) struct Statements {
+    /// The URL of the document.
+    pub(super) document: String,
+    files: HashMap<String, Result<Statement, DocumentError>>,
 }
 
-/// The statement of `metadata.json` about `file`. `None` if it says nothing about it.
-pub(super) fn of_metadata(document: &Document, file: &str) -> Result<Option<Statement>, DocumentError> {
-    let metadata: Value = document.json("an object with \"files\"")?;
-    let files = match metadata.as_object().map(|metadata| metadata.get("files")) {
-        Some(None) => return Ok(None),
-        Some(Some(Value::Object(files))) => files,
-        _ => return Err(document.error("an object with \"files\"", "another form")),
-    };
-    let Some(text) = files.get(file).and_then(|entry| entry.get("sha256")) else { return Ok(None) };
-    let sha256 = text.as_str().and_then(|text| text.parse().ok());
-    let sha256 = sha256.ok_or_else(|| document.error(format!("the SHA-256 of {file}"), text.to_string()))?;
-    Ok(Some(Statement { sha256, size: files[file]["size"].as_u64() }))
+impl Statements {
+    /// The statements of `SHA256SUMS`. Blocks for as long as a large one is parsed.
+    pub(super) fn of_sums(document: &Document) -> Result<Self, DocumentError> {
+        let lines = sums::parse(document)?.into_iter().filter_map(|line| {
+            let statement = Statement { sha256: line.expected.sha256?, size: line.expected.size };
+            Some((line.path, Ok(statement)))
+        });
+        Ok(Self { document: document.name.clone(), files: lines.collect() })
+    }
+
+    /// The statements of `metadata.json`. Blocks like [`Statements::of_sums`].
+    pub(super) fn of_metadata(document: &Document) -> Result<Self, DocumentError> {
+        let metadata: Value = document.json("an object with \"files\"")?;
+        let files = match metadata.as_object().map(|metadata| metadata.get("files")) {
+            Some(None) => None,
+            Some(Some(Value::Object(files))) => Some(files),
+            _ => return Err(document.error("an object with \"files\"", "another form")),
+        };
+        let statement = |(file, entry): (&String, &Value)| {
+            let text = entry.get("sha256")?;
+            let sha256 = text.as_str().and_then(|text| text.parse().ok());
+            let sha256 = sha256.ok_or_else(|| document.error(format!("the SHA-256 of {file}"), text.to_string()));
+            Some((file.clone(), sha256.map(|sha256| Statement { sha256, size: entry["size"].as_u64() })))
+        };
+        let files = files.into_iter().flatten().filter_map(statement).collect();
+        Ok(Self { document: document.name.clone(), files })
+    }
+
+    /// The statement about `file`. `None` if there is none.
+    pub(super) fn about(&self, file: &str) -> Result<Option<Statement>, DocumentError> {
+        self.files.get(file).cloned().transpose()
+    }
 }
 
 #[cfg(test)]
@@ -57,6 +80,14 @@ mod tests {
 
     fn document(text: &str) -> Document {
         Document::new("s3://b/x", text)
+    }
+
+    fn of_sums(text: &str, file: &str) -> Option<Statement> {
+        Statements::of_sums(&document(text)).unwrap().about(file).unwrap()
+    }
+
+    fn of_metadata(text: &str, file: &str) -> Result<Option<Statement>, DocumentError> {
+        Statements::of_metadata(&document(text))?.about(file)
     }
 
     #[test]
@@ -80,23 +111,23 @@ mod tests {
     #[test]
     fn sums_speak_of_their_directory() {
         let text = format!("{A}  a.iso\n{A}  sub/b.iso\n");
-        assert!(of_sums(&document(&text), "a.iso").unwrap().is_some());
-        assert_eq!(of_sums(&document(&text), "b.iso").unwrap(), None);
+        assert!(of_sums(&text, "a.iso").is_some());
+        assert_eq!(of_sums(&text, "b.iso"), None);
         let md5 = "900150983cd24fb0d6963f7d28e17f72  a.iso\n".to_owned() + &format!("{A}  b.iso\n");
-        assert_eq!(of_sums(&document(&md5), "a.iso").unwrap(), None, "a weak digest says nothing");
+        assert_eq!(of_sums(&md5, "a.iso"), None, "a weak digest says nothing");
     }
 
     #[test]
     fn metadata_says_digest_and_size() {
         let text = format!(r#"{{"owner": "x", "files": {{"a.iso": {{"sha256": "{A}", "size": 3}}, "b": {{}}}}}}"#);
-        let found = of_metadata(&document(&text), "a.iso").unwrap();
+        let found = of_metadata(&text, "a.iso").unwrap();
         assert_eq!(found, Some(Statement { sha256: A.parse().unwrap(), size: Some(3) }));
         for other in ["b", "c"] {
-            assert_eq!(of_metadata(&document(&text), other).unwrap(), None);
+            assert_eq!(of_metadata(&text, other).unwrap(), None);
         }
-        assert_eq!(of_metadata(&document("{}"), "a").unwrap(), None);
+        assert_eq!(of_metadata("{}", "a").unwrap(), None);
         for wrong in ["[]", "text", r#"{"files": {"a": {"sha256": "x"}}}"#] {
-            assert!(of_metadata(&document(wrong), "a").is_err(), "{wrong}");
+            assert!(of_metadata(wrong, "a").is_err(), "{wrong}");
         }
     }
 }

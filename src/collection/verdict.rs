@@ -19,7 +19,7 @@ pub struct Look<'l> {
     /// Whether an operator takes what is stated now, also of an object that seems to be the known one.
     pub accept: bool,
     /// Whether an object whose digest nothing says is read to learn it.
-    pub trust_first_use: bool,
+    pub may_learn: bool,
 }
 
 /// The result of a [`Look`].
@@ -46,7 +46,7 @@ impl Look<'_> {
         let Some(known) = self.known else {
             return match self.stated {
                 Some((digest, from)) => Verdict::Bind(digest, from),
-                None if self.trust_first_use => Verdict::Learn,
+                None if self.may_learn => Verdict::Learn,
                 None => Verdict::Unknown,
             };
         };
@@ -62,18 +62,18 @@ impl Look<'_> {
             Some((digest, from)) if self.follow || !known.verified => Verdict::Bind(digest, from),
             Some((digest, _)) => Verdict::Hold(Some(digest)),
             None if is_same => Verdict::Unchanged,
-            None if self.trust_first_use => Verdict::Learn,
+            None if self.may_learn => Verdict::Learn,
             None if self.follow => Verdict::Unknown,
             None => Verdict::Hold(None),
         }
     }
 
-    /// Decides when the digest was learned by reading the object.
-    pub fn learned(&self, digest: Digest) -> Verdict {
+    /// Decides when the digest was learned by reading the object: `from` says what else speaks for it.
+    pub fn learned(&self, digest: Digest, from: DigestSource) -> Verdict {
         match self.known {
             // Other bytes than those that were served.
             Some(known) if known.sha256 != digest && !self.follow => Verdict::Hold(Some(digest)),
-            _ => Verdict::Bind(digest, DigestSource::FirstUse),
+            _ => Verdict::Bind(digest, from),
         }
     }
 }
@@ -106,7 +106,7 @@ mod tests {
         trust: bool,
     ) -> Verdict {
         let stated = stated.map(|(bytes, from)| (Digest::of(bytes), from));
-        Look { known, now: &version(etag), stated, follow, accept: false, trust_first_use: trust }.verdict()
+        Look { known, now: &version(etag), stated, follow, accept: false, may_learn: trust }.verdict()
     }
 
     #[test]
@@ -161,15 +161,8 @@ mod tests {
         let known = known(DigestSource::Sidecar, true);
         let look = |etag, bytes: &[u8]| {
             let stated = Some((Digest::of(bytes), DigestSource::Sidecar));
-            Look {
-                known: Some(&known),
-                now: &version(etag),
-                stated,
-                follow: true,
-                accept: true,
-                trust_first_use: false,
-            }
-            .verdict()
+            Look { known: Some(&known), now: &version(etag), stated, follow: true, accept: true, may_learn: false }
+                .verdict()
         };
         assert_eq!(look("\"1\"", b"new"), Verdict::Bind(Digest::of(b"new"), DigestSource::Sidecar));
         assert_eq!(look("\"1\"", b"old"), Verdict::Unchanged);
@@ -180,18 +173,16 @@ mod tests {
     fn changed_first_use_is_learned_again() {
         let known = known(DigestSource::FirstUse, true);
         let now = version("\"2\"");
-        let look = |follow| Look {
-            known: Some(&known),
-            now: &now,
-            stated: None,
-            follow,
-            accept: false,
-            trust_first_use: true,
-        };
+        let look =
+            |follow| Look { known: Some(&known), now: &now, stated: None, follow, accept: false, may_learn: true };
         assert_eq!(look(false).verdict(), Verdict::Learn);
         let (old, new) = (Digest::of(b"old"), Digest::of(b"new"));
-        assert_eq!(look(false).learned(old), Verdict::Bind(old, DigestSource::FirstUse), "only its date has changed");
-        assert_eq!(look(false).learned(new), Verdict::Hold(Some(new)));
-        assert_eq!(look(true).learned(new), Verdict::Bind(new, DigestSource::FirstUse));
+        assert_eq!(
+            look(false).learned(old, DigestSource::FirstUse),
+            Verdict::Bind(old, DigestSource::FirstUse),
+            "only its date has changed"
+        );
+        assert_eq!(look(false).learned(new, DigestSource::FirstUse), Verdict::Hold(Some(new)));
+        assert_eq!(look(true).learned(new, DigestSource::FirstUse), Verdict::Bind(new, DigestSource::FirstUse));
     }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::error::ReadError;
 use super::facade::Depot;
-use super::resolve::{unavailable, unreadable};
+use super::lookup_error::{unavailable, unreadable};
 use crate::asset::AssetName;
 use crate::catalog::{Asset, Catalog, Collection};
 use crate::origin::DirectoryListing;

@@ -10,13 +10,13 @@ use tracing::{info, warn};
 use super::collections::{Change, Load, Pending, SharedLookup};
 use super::error::ReadError;
 use super::facade::Depot;
+use super::first_use::{Object, PartsDigest};
+use super::lookup_error::{unavailable, undecided, unreadable, unrecorded};
 use super::snapshot::Snapshot;
-use super::source_failures::{RETRY_AFTER, SourceFailures};
-use super::source_hash::learn_digest;
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::catalog::{Asset, ChangePolicy, Collection, DigestSource, MissingDigest};
-use crate::collection::{Binding, BindingsError, FindError, Finder, Look, ObjectVersion, ReadDocumentError, Verdict};
-use crate::origin::{OriginError, Stat};
+use crate::collection::{Binding, Finder, Look, ObjectVersion, Verdict};
+use crate::origin::Stat;
 use crate::task;
 
 /// How long a request for known bytes waits to learn whether the object has changed: machines do not wait for a slow store to
@@ -259,7 +259,7 @@ impl Depot {
         if !accept {
             collections.bindings().check_free(name).map_err(|error| unrecorded(&error))?;
         }
-        let (now, stated) = {
+        let (now, stated, parts) = {
             let permits = if known.is_some() { &load.known } else { &load.unknown };
             let _permit = permits.acquire().await;
             let stat = snapshot.origins.stat(source).await.stat.map_err(|error| {
@@ -274,30 +274,47 @@ impl Depot {
                 collections.clear_change(name);
                 return Ok(Verdict::Unchanged);
             }
-            (now, self.stated(lookup, &stat).await?)
+            let stated = self.stated(lookup, &stat).await?;
+            let asks_parts = stated.is_none() && collection.trusts(DigestSource::S3Checksum);
+            let parts = if asks_parts { PartsDigest::of(&snapshot.origins, source, &stat).await } else { None };
+            (now, stated, parts)
         };
         let follow = accept || collection.on_change == ChangePolicy::Follow;
-        let trust_first_use = collection.on_missing_digest == MissingDigest::TrustFirstUse;
-        let look = Look { known: known.as_ref(), now: &now, stated, follow, accept, trust_first_use };
+        let may_learn = parts.is_some() || collection.on_missing_digest == MissingDigest::TrustFirstUse;
+        let look = Look { known: known.as_ref(), now: &now, stated, follow, accept, may_learn };
         let mut verdict = look.verdict();
-        if verdict == Verdict::Learn {
-            // It may have been read before.
-            let found = collections.change(name).filter(|change| change.object == now).and_then(|change| change.found);
-            let digest = match found {
-                Some(digest) => digest,
-                None => self.first_digest(lookup, &now).await?,
-            };
-            verdict = look.learned(digest);
+        let object = Object { snapshot, load, name, source, version: &now };
+        let (mut read, mut was_read) = (None, false);
+        match (verdict, &known) {
+            (Verdict::Learn, _) => {
+                // It may have been read before.
+                let found = collections.change(name).filter(|change| change.object == now);
+                let digest = match found.and_then(|change| change.found) {
+                    Some(digest) => digest,
+                    None => read.insert(self.learn(object, parts, known.is_none() || follow).await?).digest,
+                };
+                let from = if parts.is_some() { DigestSource::S3Checksum } else { DigestSource::FirstUse };
+                (verdict, was_read) = (look.learned(digest, from), true);
+            }
+            // The bytes that are served may have been written again.
+            (Verdict::Wait, Some(known)) if accept => {
+                let digest = read.insert(self.learn(object, None, false).await?).digest;
+                if digest == known.sha256 {
+                    (verdict, was_read) = (Verdict::Bind(digest, known.from), true);
+                }
+            }
+            _ => {}
         }
         match (verdict, &known) {
             (Verdict::Unknown | Verdict::Learn, _) => return Err(ReadError::NotFound(no_digest(source))),
             (Verdict::Hold(found), Some(known)) => self.hold_change(name, known, found, now),
             (Verdict::Bind(digest, from), _) => {
-                // At its first use the object was read.
-                let verified = from == DigestSource::FirstUse;
                 let (name, source) = (name.clone(), source.clone());
-                let binding = Binding { name, source, sha256: digest, object: now, from, verified };
+                let binding = Binding { name, source, sha256: digest, object: now, from, verified: was_read };
                 self.bind(binding, recorded.as_ref(), *by).await?;
+                if let Some(read) = read {
+                    self.keep(read, snapshot.settings.part_size).await;
+                }
             }
             (Verdict::Unchanged | Verdict::Wait | Verdict::Hold(_), _) => collections.clear_change(name),
         }
@@ -343,23 +360,6 @@ impl Depot {
         Ok(())
     }
 
-    /// Reads the object to learn the digest that it has at its first use.
-    async fn first_digest(&self, lookup: &Lookup, now: &ObjectVersion) -> Result<Digest, ReadError> {
-        let Lookup { snapshot, load, name, source, .. } = lookup;
-        let _permit = load.first_uses.acquire().await;
-        let (object, retries) = ((source, Some(now.size)), snapshot.settings.retries);
-        let learned = learn_digest(&snapshot.origins, name, object, retries).await;
-        let learned = learned.map_err(|error| unreadable(&error))?;
-        if let Some(page) = learned.page {
-            return Err(ReadError::NotFound(format!("{source}: {page} is there in place of a file")));
-        }
-        let after = snapshot.origins.stat(source).await.stat.map_err(|error| unreadable(&error))?;
-        if learned.size == now.size && ObjectVersion::of(&after) == *now {
-            return Ok(learned.digest);
-        }
-        Err(unavailable(format!("{source}: it has changed while it was read to learn its digest")))
-    }
-
     fn hold_change(&self, name: &AssetName, known: &Binding, found: Option<Digest>, object: ObjectVersion) {
         // An operator may have accepted it in between.
         let is_bound = self.shared.collections.bindings().get(name).is_some_and(|now| now.sha256 == known.sha256);
@@ -376,34 +376,4 @@ fn no_digest(source: &SourceUrl) -> String {
         "{source}: it exists, but nothing says its digest; put it there with `bootdepot publish`, add a .sha256 file beside it, or \
          set on_missing_digest = \"trust-first-use\" in the collection"
     )
-}
-
-/// Why the source of a collection does not have an asset.
-pub(super) fn unreadable(error: &OriginError) -> ReadError {
-    if let OriginError::OutsideDirectory { .. } | OriginError::NotFile { .. } = error {
-        return ReadError::NotFound(error.to_string());
-    }
-    let mut failures = SourceFailures::default();
-    failures.add_error(error);
-    failures.into_outcome().1
-}
-
-fn undecided(error: &FindError) -> ReadError {
-    match error {
-        FindError::Document(ReadDocumentError::Origin(error)) => unreadable(error),
-        // Like an object whose digest nothing says: nothing that counts says it.
-        FindError::Document(error @ ReadDocumentError::Unsigned(_)) => ReadError::NotFound(error.to_string()),
-        FindError::Document(_) | FindError::Statement(_) | FindError::Size { .. } => unavailable(error.to_string()),
-    }
-}
-
-fn unrecorded(error: &BindingsError) -> ReadError {
-    match error {
-        BindingsError::Unreadable { .. } => unavailable(error.to_string()),
-        error => unavailable(format!("its digest cannot be recorded: {error}")),
-    }
-}
-
-pub(super) fn unavailable(reason: String) -> ReadError {
-    ReadError::Unavailable { reason, retry_after: RETRY_AFTER }
 }

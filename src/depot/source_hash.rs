@@ -1,17 +1,19 @@
-//! Hashes an object at its source without caching it: read as a fill without free space reads it, and hashed on blocking
-//! threads.
+//! Hashes an object at its source: read as a fill without free space reads it, and hashed on blocking threads.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tracing::debug;
 
 use super::ladder::Rung;
 use super::pace::Pace;
 use super::resuming_read::ResumingRead;
 use super::source_access::SourceAccess;
 use super::source_error::SourceError;
-use crate::asset::{AssetName, ByteRange, Digest, SourceUrl, Verifier};
+use crate::asset::{AssetName, ByteRange, CompositeDigest, CompositeVerifier, Digest, SourceUrl, Verifier};
+use crate::cache::UnnamedPartial;
+use crate::error_chain::error_chain;
 use crate::origin::{HtmlPage, OriginError, Origins};
 use crate::task::blocking;
 
@@ -42,42 +44,84 @@ pub async fn hash_source(
     reading: (u32, bool),
     hashed: impl FnMut(u64),
 ) -> Result<Hashed, OriginError> {
-    let bytes = hash_at_pace(origins, asset, source, reading, (SLOW_LIMIT, &mut Vec::new()), hashed).await?;
-    Ok(Hashed { size: bytes.length(), digest: bytes.verify(expected).map(drop) })
+    let Sink { whole, .. } =
+        hash_at_pace(origins, asset, source, reading, (SLOW_LIMIT, Sink::default()), hashed).await?;
+    Ok(Hashed { size: whole.length(), digest: whole.verify(expected).map(drop) })
 }
 
 /// The bytes of an object that was read to learn its digest.
 pub(super) struct Learned {
     pub(super) size: u64,
     pub(super) digest: Digest,
+    /// The digest of its parts, if their size was given.
+    pub(super) composite: Option<CompositeDigest>,
     /// The page that it is: a web server sends one for a directory, or to log in.
     pub(super) page: Option<HtmlPage>,
+    /// The bytes, if they were stored.
+    pub(super) stored: Option<UnnamedPartial>,
 }
 
-/// Reads the object to learn its digest. Otherwise like [`hash_source`].
+/// Reads the object to learn its digest, and that of its parts if they have `part_size` bytes. Stores the bytes in `stored` as
+/// long as the disk takes them. Otherwise like [`hash_source`].
 pub(super) async fn learn_digest(
     origins: &Origins,
     asset: &AssetName,
     source: (&SourceUrl, Option<u64>),
     retries: u32,
+    (part_size, stored): (Option<u64>, Option<UnnamedPartial>),
 ) -> Result<Learned, OriginError> {
-    let mut start = Vec::new();
-    let bytes = hash_at_pace(origins, asset, source, (retries, false), (SLOW_LIMIT, &mut start), |_| {}).await?;
+    let sink = Sink { composite: part_size.map(CompositeVerifier::new), stored, ..Sink::default() };
+    let sink = hash_at_pace(origins, asset, source, (retries, false), (SLOW_LIMIT, sink), |_| {}).await?;
     // A file may well be a page; but then its name says so.
     let is_page = [".html", ".htm", ".xhtml"].iter().any(|suffix| asset.as_str().ends_with(suffix));
-    let page = HtmlPage::parse(&start).filter(|_| !is_page);
-    Ok(Learned { size: bytes.length(), digest: bytes.digest(), page })
+    Ok(Learned {
+        size: sink.whole.length(),
+        digest: sink.whole.digest(),
+        composite: sink.composite.map(CompositeVerifier::finish),
+        page: HtmlPage::parse(&sink.start).filter(|_| !is_page),
+        stored: sink.stored,
+    })
 }
 
-/// Reads and hashes. Puts the first bytes into `start`.
+/// Where the bytes go as they are read.
+#[derive(Default)]
+struct Sink {
+    whole: Verifier,
+    composite: Option<CompositeVerifier>,
+    /// The first bytes.
+    start: Vec<u8>,
+    stored: Option<UnnamedPartial>,
+}
+
+impl Sink {
+    /// Takes the next bytes. Blocks.
+    fn take(&mut self, pieces: &[Bytes]) {
+        let offset = self.whole.length();
+        for piece in pieces {
+            let room = HtmlPage::ENOUGH.saturating_sub(self.start.len()).min(piece.len());
+            self.start.extend_from_slice(&piece[..room]);
+            self.whole.update(piece);
+            if let Some(composite) = &mut self.composite {
+                composite.update(piece);
+            }
+        }
+        if let Some(Err(error)) = self.stored.as_ref().map(|stored| stored.write_at(offset, pieces)) {
+            // The first request reads the object again.
+            debug!(error = %error_chain(&error), "bytes not stored while their digest is learned");
+            self.stored = None;
+        }
+    }
+}
+
+/// Reads and hashes into `sink`.
 async fn hash_at_pace(
     origins: &Origins,
     asset: &AssetName,
     (source, size): (&SourceUrl, Option<u64>),
     (retries, plain): (u32, bool),
-    (slow_limit, start): (Duration, &mut Vec<u8>),
+    (slow_limit, mut sink): (Duration, Sink),
     mut hashed: impl FnMut(u64),
-) -> Result<Verifier, OriginError> {
+) -> Result<Sink, OriginError> {
     let access = Arc::new(SourceAccess::new(asset, origins, source, size, retries));
     match size {
         None => access.lower_to(Rung::Measured, &SourceError::NoLength),
@@ -86,7 +130,6 @@ async fn hash_at_pace(
     }
     let range = ByteRange::new(0, size.unwrap_or(u64::MAX));
     let mut read = ResumingRead::open(&access, range, true).await?;
-    let mut verifier = Verifier::new();
     let (mut pace, mut ticked) = (Pace::default(), Instant::now());
     let (id, _) = pace.begin(0, range, ticked);
     let (mut pieces, mut waiting) = (Vec::new(), 0);
@@ -104,24 +147,20 @@ async fn hash_at_pace(
                     return Err(OriginError::TooSlow { source_url: source.to_string(), reason });
                 }
             }
-            let room = HtmlPage::ENOUGH.saturating_sub(start.len()).min(piece.len());
-            start.extend_from_slice(&piece[..room]);
             waiting += piece.len();
             pieces.push(piece);
         }
         if waiting >= JOB_SIZE || ended {
             let job: Vec<Bytes> = std::mem::take(&mut pieces);
             let work = move || {
-                for piece in &job {
-                    verifier.update(piece);
-                }
-                verifier
+                sink.take(&job);
+                sink
             };
-            verifier = blocking(work).await;
+            sink = blocking(work).await;
             hashed(std::mem::take(&mut waiting) as u64);
         }
         if ended {
-            return Ok(verifier);
+            return Ok(sink);
         }
     }
 }
@@ -167,8 +206,7 @@ mod tests {
         let origins = Origins::new(Vec::new(), Timeouts::default()).unwrap();
         let (name, source) = (AssetName::parse("disk.img").unwrap(), origin.url("disk.img"));
         let (size, limit) = (Some(content.len() as u64), Duration::from_millis(300));
-        let mut start = Vec::new();
-        let hashing = hash_at_pace(&origins, &name, (&source, size), (3, false), (limit, &mut start), |_| {});
+        let hashing = hash_at_pace(&origins, &name, (&source, size), (3, false), (limit, Sink::default()), |_| {});
         let error =
             tokio::time::timeout(stretch(Duration::from_mins(1)), hashing).await.unwrap().map(drop).unwrap_err();
         assert!(matches!(error, OriginError::TooSlow { .. }), "{error}");

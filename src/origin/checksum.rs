@@ -2,7 +2,7 @@
 
 use http::header::HeaderMap;
 
-use crate::asset::Digest;
+use crate::asset::{CompositeDigest, Digest};
 
 /// The digest of the whole object that a source declares in its reply head. A claim: it is not verified here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,11 @@ impl Checksum {
             .filter(|_| text("x-amz-checksum-type").is_none_or(|kind| kind.eq_ignore_ascii_case("FULL_OBJECT")));
         own.into_iter().chain(parsed("x-amz-meta-sha256", &|text| text.parse().ok())).collect()
     }
+}
+
+/// The digest of the object's parts in a reply head.
+pub(super) fn composite(headers: &HeaderMap) -> Option<CompositeDigest> {
+    CompositeDigest::parse(headers.get("x-amz-checksum-sha256")?.to_str().ok()?.trim())
 }
 
 /// Whether an `ETag` or checksum ends in `-N`, as that of an object of N parts does.

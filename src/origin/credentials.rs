@@ -25,6 +25,10 @@ const KEEP_UNDATED: Duration = Duration::from_mins(1);
 /// other.
 const KEEP_FAILURE: Duration = Duration::from_secs(5);
 
+/// How long credentials of a session that has ended are kept before they are read again: others may have taken their place just
+/// now, and a long upload would fail.
+const KEEP_ENDED: Duration = Duration::from_secs(1);
+
 /// Loads and caches the credentials of one origin.
 pub(super) struct CredentialCache {
     provider: Provider,
@@ -69,8 +73,9 @@ impl CredentialCache {
     }
 
     /// Returns credentials that differ from `refused`: they may have been rotated since they were read. `None` if there are
-    /// no others.
-    pub(super) async fn replacement(&self, refused: &Credential) -> Option<Credential> {
+    /// no others. `has_ended`: they were refused because their session has ended.
+    pub(super) async fn replacement(&self, refused: &Credential, has_ended: bool) -> Option<Credential> {
+        let since = Instant::now();
         let mut cached = self.cached.lock().await;
         let is_other = |found: &Credential| {
             found.access_key_id != refused.access_key_id
@@ -80,9 +85,15 @@ impl CredentialCache {
         match &*cached {
             // Another request has already renewed them.
             Some(Cached { result: Ok(found), .. }) if is_other(found) => Some(found.clone()),
+            // Another request has read them again while this one waited.
+            Some(found) if found.since > since => None,
             // Just read: a second read would return the refused credentials again.
-            Some(found) if found.since.elapsed() < KEEP_FAILURE => None,
-            _ => self.load(&mut cached).await.ok().filter(is_other),
+            Some(found) if !has_ended && found.since.elapsed() < KEEP_FAILURE => None,
+            found => {
+                let age = found.as_ref().map_or(KEEP_ENDED, |found| found.since.elapsed());
+                tokio::time::sleep(KEEP_ENDED.saturating_sub(age)).await;
+                self.load(&mut cached).await.ok().filter(is_other)
+            }
         }
     }
 

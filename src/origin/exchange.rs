@@ -8,7 +8,7 @@ use url::Url;
 
 use super::answer::Answer;
 use super::body::Body;
-use super::checksum::Checksum;
+use super::checksum::{self, Checksum};
 use super::error::OriginError;
 use super::error_document::ErrorDocument;
 use super::error_status::{self, Bucket, Refused};
@@ -106,6 +106,7 @@ impl Exchange<'_> {
             last_modified: head.last_modified,
             ignored_range: head.ignored_range,
             checksums: Checksum::all_from_head(response.headers()),
+            composite: checksum::composite(response.headers()),
             body: Body::from_response(response, source_url, length, self.outbound.stall, self.outbound.label),
         }))
     }

@@ -78,6 +78,7 @@ async fn open(request: &Request<'_>, path: &Path, label: &str, stall: Duration) 
         last_modified: metadata.modified().ok(),
         ignored_range: false,
         checksums: Vec::new(),
+        composite: None,
         body: Body::from_file(reader, source_url, range.len(), stall, label),
     })
 }

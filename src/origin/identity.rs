@@ -5,6 +5,7 @@ use std::fmt;
 use reqsign_aws_v4::Credential;
 
 use super::credentials::CredentialCache;
+use super::denial::Denial;
 use super::error::OriginError;
 
 /// The credentials of a request. Displayed without its secret.
@@ -35,10 +36,12 @@ impl<'a> Identity<'a> {
     /// others than those that were refused.
     pub(super) async fn renew_after(&mut self, error: &OriginError) -> bool {
         let Some(signed) = &mut self.signed else { return false };
-        if signed.renewed || !matches!(error, OriginError::AccessDenied { .. }) {
+        let OriginError::AccessDenied { denial, .. } = error else { return false };
+        if signed.renewed {
             return false;
         }
-        let Some(other) = signed.credentials.replacement(&signed.credential).await else { return false };
+        let has_ended = *denial == Denial::Session;
+        let Some(other) = signed.credentials.replacement(&signed.credential, has_ended).await else { return false };
         (signed.credential, signed.renewed) = (other, true);
         true
     }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use http::header::CONTENT_LENGTH;
 
 use super::bucket_client::BucketClient;
+use super::call::Call;
 use super::directory::{self, DirectoryListing};
 use super::error::OriginError;
 use super::exchange;
@@ -127,12 +129,26 @@ impl Origins {
                 reason: "it does not say how long the object is".to_owned(),
                 source: None,
             })?;
-            let Reply { validator, last_modified, checksums, .. } = reply;
-            Ok(Stat { size, validator, last_modified, checksums })
+            let Reply { validator, last_modified, checksums, composite, .. } = reply;
+            Ok(Stat { size, validator, last_modified, checksums, composite })
         });
         let storage = server.storage().cloned();
         let (clock_offset, certificate_expiry) = server.into_parts();
         StatReport { stat, storage, clock_offset, certificate_expiry }
+    }
+
+    /// The size in bytes of the first part of an object of an S3 store that was uploaded in parts, as it is now. `None` if the
+    /// store does not say it. One that ignores the question says the size of the whole.
+    pub async fn first_part_size(&self, source: &SourceUrl) -> Result<Option<u64>, OriginError> {
+        let SourceTarget::S3 { key, version, .. } = source.target() else { return Ok(None) };
+        let Some(bucket) = self.bucket_of(source) else { return Ok(None) };
+        let mut call = Call::new(Method::HEAD, key.clone()).query("partNumber", "1");
+        if let Some(version) = version {
+            call = call.query("versionId", version.clone());
+        }
+        let reply = bucket.call(&call).await.map_err(|failed| failed.error)?;
+        let length = reply.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        Ok(length.and_then(|length| length.parse().ok()))
     }
 
     /// Lists a directory below `source`: `path` is empty or ends with a slash, and has no `.` or `..` segments. A prefix of a bucket

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::body::Body;
 use super::checksum::Checksum;
 use super::validator::Validator;
-use crate::asset::ByteRange;
+use crate::asset::{ByteRange, CompositeDigest};
 
 /// The reply to a ranged read. Its head has been checked against the request.
 pub struct Reply {
@@ -23,6 +23,8 @@ pub struct Reply {
     pub ignored_range: bool,
     /// The digests that the source declares, the store's own first. A claim: this read has not verified them.
     pub checksums: Vec<Checksum>,
+    /// The digest of the object's parts that an S3 store declares. A claim, too.
+    pub composite: Option<CompositeDigest>,
     /// The bytes.
     pub body: Body,
 }

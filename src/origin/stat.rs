@@ -8,6 +8,7 @@ use super::checksum::Checksum;
 use super::error::OriginError;
 use super::storage::Storage;
 use super::validator::Validator;
+use crate::asset::CompositeDigest;
 
 /// Metadata of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Stat {
     pub last_modified: Option<SystemTime>,
     /// The digests that the source declares, the store's own first.
     pub checksums: Vec<Checksum>,
+    /// The digest of its parts that an S3 store declares, if it was uploaded in parts.
+    pub composite: Option<CompositeDigest>,
 }
 
 /// The result of `Origins::stat`. The server's properties are known even if the object cannot be read.

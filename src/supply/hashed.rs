@@ -2,10 +2,8 @@
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-
 use super::part_plan::{BLOCK, PartPlan};
-use crate::asset::{Digest, Verifier};
+use crate::asset::{CompositeDigest, Digest, Verifier};
 
 /// Digests of an object that was read once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +44,7 @@ impl Hashed {
         if self.parts.is_empty() {
             return self.digest.to_base64();
         }
-        let all: Vec<u8> = self.parts.iter().flat_map(Digest::as_bytes).copied().collect();
-        let of_parts = base64::engine::general_purpose::STANDARD.encode(Digest::of(&all).as_bytes());
-        format!("{of_parts}-{}", self.parts.len())
+        CompositeDigest::of(&self.parts).to_string()
     }
 
     /// Whether a checksum that a store keeps is the one of these bytes. `None` if it cannot be compared: some servers put the
@@ -66,8 +62,8 @@ impl Hashed {
 
 /// Hashes bytes in order as an [`Upload`](super::Upload) does, without sending them.
 pub(super) struct Hasher {
-    plan: PartPlan,
-    in_parts: bool,
+    /// `None`: parts are not hashed.
+    plan: Option<PartPlan>,
     whole: Verifier,
     block: Verifier,
     part: Verifier,
@@ -78,9 +74,14 @@ pub(super) struct Hasher {
 impl Hasher {
     /// A hasher for an object of `size` bytes, if known, in the parts of `plan`.
     pub(super) fn new(plan: PartPlan, size: Option<u64>) -> Self {
+        let in_parts = size.is_none_or(|size| size > plan.first());
+        Self { plan: in_parts.then_some(plan), ..Self::without_parts() }
+    }
+
+    /// A hasher for an object whose parts are hashed elsewhere.
+    pub(super) fn without_parts() -> Self {
         Self {
-            plan,
-            in_parts: size.is_none_or(|size| size > plan.first()),
+            plan: None,
             whole: Verifier::new(),
             block: Verifier::new(),
             part: Verifier::new(),
@@ -93,9 +94,9 @@ impl Hasher {
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.whole.update(bytes);
         cut(bytes, BLOCK, &mut self.block, &mut self.blocks);
-        if self.in_parts {
+        if let Some(plan) = self.plan {
             let number = u32::try_from(self.parts.len()).unwrap_or(u32::MAX).saturating_add(1);
-            let size = self.plan.part_size(number).unwrap_or(u64::MAX);
+            let size = plan.part_size(number).unwrap_or(u64::MAX);
             cut(bytes, size, &mut self.part, &mut self.parts);
         }
     }
@@ -151,12 +152,12 @@ mod tests {
     #[test]
     fn hasher_cuts_blocks_and_parts() {
         let bytes: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).take(21 << 20).collect();
-        for length in [0, 1, 8 << 20, 21 << 20] {
+        for length in [0, 1, 5 << 20, 21 << 20] {
             let bytes = &bytes[..length];
             let mut hasher = Hasher::new(PartPlan::new(Some(length as u64)).unwrap(), Some(length as u64));
             bytes.chunks(1_000_003).for_each(|piece| hasher.update(piece));
             let hashed = hasher.finish();
-            let parts: Vec<_> = bytes.chunks(8 << 20).filter(|_| length > 8 << 20).map(Digest::of).collect();
+            let parts: Vec<_> = bytes.chunks(5 << 20).filter(|_| length > 5 << 20).map(Digest::of).collect();
             assert_eq!(hashed, Hashed { parts, ..Hashed::of(bytes) }, "{length}");
         }
     }

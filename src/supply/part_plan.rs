@@ -1,19 +1,22 @@
 //! How an object is cut into the parts of an upload.
 
-/// The size of the blocks of a block list. Every part but the last is a multiple of it, so that no block is in two parts.
+/// The size of the blocks of a block list.
 pub(super) const BLOCK: u64 = 4 << 20;
 
 /// The most parts of an upload ("Amazon S3 multipart upload limits").
 const MAX_PARTS: u64 = 10_000;
 
-/// The usual size of a part: twice the block, above the least that S3 takes (5 MiB), and small, so that little is lost with an
-/// interrupted part and few bytes are in memory.
-const USUAL: u64 = 2 * BLOCK;
+/// The usual size of a part: the least that S3 takes, so that many can be sent at a time from little memory, and little is lost
+/// with an interrupted one.
+const USUAL: u64 = 5 << 20;
+
+/// Larger parts are multiples of it.
+const UNIT: u64 = 1 << 20;
 
 /// The largest part: 5 GiB ("Amazon S3 multipart upload limits").
 const LARGEST: u64 = 5 << 30;
 
-/// In a stream of unknown length, the parts up to this number have the usual size (39 GiB in all).
+/// In a stream of unknown length, the parts up to this number have the usual size (24 GiB in all).
 const STEADY: u32 = 5_000;
 
 /// Above [`STEADY`], the parts double after each so many.
@@ -28,11 +31,11 @@ pub struct PartPlan {
 }
 
 impl PartPlan {
-    /// The plan for an object of `length` bytes. `None`: unknown; then parts begin small and grow, up to an object of 527 GiB.
+    /// The plan for an object of `length` bytes. `None`: unknown; then parts begin small and grow, up to an object of 327 GiB.
     /// Returns `None` if the object is larger than an upload can be.
     pub fn new(length: Option<u64>) -> Option<Self> {
         let Some(length) = length else { return Some(Self { size: USUAL, grows: true }) };
-        let size = length.div_ceil(MAX_PARTS).next_multiple_of(BLOCK).max(USUAL);
+        let size = length.div_ceil(MAX_PARTS).next_multiple_of(UNIT).max(USUAL);
         (size <= LARGEST).then_some(Self { size, grows: false })
     }
 
@@ -74,7 +77,7 @@ mod tests {
     #[test]
     fn large_object_has_larger_parts() {
         let plan = PartPlan::new(Some(USUAL * MAX_PARTS + 1)).unwrap();
-        assert_eq!((plan.part_size(1), plan.part_size(10_000)), (Some(USUAL + BLOCK), Some(USUAL + BLOCK)));
+        assert_eq!((plan.part_size(1), plan.part_size(10_000)), (Some(USUAL + UNIT), Some(USUAL + UNIT)));
         assert_eq!(PartPlan::new(Some(50_000 * GIB + 1)), None);
     }
 
@@ -85,15 +88,15 @@ mod tests {
         assert_eq!(sizes, [1, 1, 2, 2, 4, 32]);
         assert_eq!(plan.part_size(10_001), None);
         let most: u64 = (1..=10_000).map(|number| plan.part_size(number).unwrap()).sum();
-        assert_eq!(most / GIB, 523);
+        assert_eq!(most / GIB, 327);
     }
 
     proptest! {
         #[test]
         fn parts_hold_any_object(length in 0..=50_000 * GIB) {
             let size = PartPlan::new(Some(length)).unwrap().first();
-            prop_assert!(size * MAX_PARTS >= length && size.is_multiple_of(BLOCK));
-            prop_assert!(size == USUAL || (size - BLOCK) * MAX_PARTS < length, "no larger than needed");
+            prop_assert!(size * MAX_PARTS >= length && size.is_multiple_of(UNIT));
+            prop_assert!(size == USUAL || (size - UNIT) * MAX_PARTS < length, "no larger than needed");
         }
     }
 }

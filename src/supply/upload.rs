@@ -10,20 +10,20 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::condition::Condition;
 use super::error::StoreError;
-use super::hashed::{self, Hashed};
+use super::hashed::{Hashed, Hasher};
 use super::object::{ObjectHead, ObjectHeaders, Stored};
 use super::part::{CompletedPart, ListedPart};
 use super::part_plan::PartPlan;
 use super::store::Store;
-use crate::asset::{Digest, Verifier};
+use crate::asset::Digest;
 use crate::task::{blocking, join_or_panic};
 
-/// Bytes of parts that are being sent, at most: three parts of the usual size. One more is being filled. Larger parts are sent
-/// one at a time.
-const IN_FLIGHT: u64 = 24 << 20;
+/// Bytes of parts that are being sent, at most: six parts of the usual size. One more is being filled. Of parts that are larger
+/// than that, one is sent at a time.
+const IN_FLIGHT: u64 = 30 << 20;
 
 /// Parts that are sent at a time, at most, however small they are.
-const MOST_PARTS: usize = 3;
+const MOST_PARTS: usize = 6;
 
 /// An upload in parts that has begun at the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub type PartRecord = Arc<dyn Fn(&CompletedPart) + Send + Sync>;
 /// The upload of one object. Dropping it sends nothing more and leaves the parts at the store; [`Upload::abort`] deletes them.
 ///
 /// An object that fits one part is stored by one PUT in [`Upload::finish`]; before, nothing of it is at the store. Memory: at
-/// most four parts, which is 32 MiB for an object of up to 78 GiB.
+/// most seven parts, which is 35 MiB for an object of up to 48 GiB.
 pub struct Upload {
     store: Store,
     key: String,
@@ -56,9 +56,9 @@ pub struct Upload {
     existing: Arc<HashMap<u32, StoredPart>>,
     record: Option<PartRecord>,
     /// Hashes whole parts in their order, one behind the one that is being filled.
-    whole: Option<JoinHandle<Verifier>>,
-    sending: JoinSet<Result<Part, StoreError>>,
-    parts: Vec<Part>,
+    whole: Option<JoinHandle<Hasher>>,
+    sending: JoinSet<Result<CompletedPart, StoreError>>,
+    parts: Vec<CompletedPart>,
     progress: UploadProgress,
     sealed: Option<Hashed>,
 }
@@ -75,11 +75,6 @@ pub struct UploadProgress {
 struct StoredPart {
     listed: ListedPart,
     recorded: Option<CompletedPart>,
-}
-
-struct Part {
-    completed: CompletedPart,
-    blocks: Vec<Digest>,
 }
 
 impl UploadProgress {
@@ -211,12 +206,11 @@ impl Upload {
             self.progress.note(hashed.size, true);
             return Ok((stored, hashed));
         };
-        let parts: Vec<CompletedPart> = self.parts.iter().map(|part| part.completed.clone()).collect();
-        match self.store.complete_upload(&self.key, &multipart.upload_id, &parts, condition).await {
+        match self.store.complete_upload(&self.key, &multipart.upload_id, &self.parts, condition).await {
             Ok(stored) => Ok((stored, hashed)),
             // The reply to an earlier attempt may have been lost.
             Err(StoreError::NoSuchUpload { url, answer }) => match self.store.head(&self.key).await? {
-                Some(head) if head.size == hashed.size && is_of_parts(&head, &parts) => {
+                Some(head) if head.size == hashed.size && is_of_parts(&head, &self.parts) => {
                     Ok((Stored { etag: head.etag, version: head.version }, hashed))
                 }
                 _ => Err(StoreError::NoSuchUpload { url, answer }),
@@ -240,17 +234,17 @@ impl Upload {
             self.send_part().await?;
         }
         while self.next_sent().await? {}
-        self.parts.sort_by_key(|part| part.completed.number);
-        let whole = match self.whole.take() {
+        self.parts.sort_by_key(|part| part.number);
+        let parts = self.parts.iter().map(|part| part.digest).collect();
+        Ok(Hashed { parts, ..self.hasher().await.finish() })
+    }
+
+    /// Waits until the parts so far are hashed as a whole.
+    async fn hasher(&mut self) -> Hasher {
+        match self.whole.take() {
             Some(whole) => join_or_panic(whole).await,
-            None => Verifier::new(),
-        };
-        Ok(Hashed {
-            size: whole.length(),
-            digest: whole.digest(),
-            blocks: self.parts.iter().flat_map(|part| &part.blocks).copied().collect(),
-            parts: self.parts.iter().map(|part| part.completed.digest).collect(),
-        })
+            None => Hasher::without_parts(),
+        }
     }
 
     /// Hands the filled part over: to the hash of the whole, and to a task that hashes and sends it.
@@ -264,14 +258,10 @@ impl Upload {
             upload_id
         };
         let bytes = std::mem::take(&mut self.buffer).freeze();
-        let mut verifier = match self.whole.take() {
-            Some(whole) => join_or_panic(whole).await,
-            None => Verifier::new(),
-        };
-        let piece = bytes.clone();
+        let (mut hasher, piece) = (self.hasher().await, bytes.clone());
         self.whole = Some(tokio::task::spawn_blocking(move || {
-            verifier.update(&piece);
-            verifier
+            hasher.update(&piece);
+            hasher
         }));
         let fitting = usize::try_from(IN_FLIGHT / (bytes.len() as u64).max(1)).unwrap_or(usize::MAX);
         while self.sending.len() >= fitting.clamp(1, MOST_PARTS) {
@@ -284,7 +274,7 @@ impl Upload {
             let stored = existing.get(&number).cloned();
             let piece = bytes.clone();
             let hashed = blocking(move || HashedPart::of(&piece, stored.as_ref())).await;
-            let HashedPart { digest, blocks, stored_etag } = hashed;
+            let HashedPart { digest, stored_etag } = hashed;
             let (size, is_stored) = (bytes.len() as u64, stored_etag.is_some());
             let completed = match stored_etag {
                 Some(etag) => CompletedPart { number, etag, digest, size },
@@ -295,7 +285,7 @@ impl Upload {
                 blocking(move || record(&part)).await;
             }
             progress.note(size, !is_stored);
-            Ok(Part { completed, blocks })
+            Ok(completed)
         });
         self.number += 1;
         Ok(())
@@ -310,10 +300,9 @@ impl Upload {
     }
 }
 
-/// The digests of one part.
+/// The digest of one part.
 struct HashedPart {
     digest: Digest,
-    blocks: Vec<Digest>,
     /// The `ETag` at the store, if the store has these bytes.
     stored_etag: Option<String>,
 }
@@ -336,7 +325,7 @@ impl HashedPart {
                 }
             }
         });
-        Self { digest, blocks: hashed::blocks(bytes), stored_etag }
+        Self { digest, stored_etag }
     }
 }
 

@@ -36,10 +36,10 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 /// The size of a part.
-const PART: usize = 8 << 20;
+const PART: usize = 5 << 20;
 
 /// Parts that are sent at a time.
-const CONNECTIONS: usize = 3;
+const CONNECTIONS: usize = 6;
 
 fn to(prefix: &str) -> String {
     format!("s3://{BUCKET}/{prefix}")
@@ -145,11 +145,11 @@ fn large_file_is_published(server: &Server) -> Outcome {
 }
 
 fn killed_upload_is_resumed(server: &Server) -> Outcome {
-    // While three parts are under way, at least one other is stored.
+    // While six parts are under way, at least one other is stored.
     let stop = (CONNECTIONS + 1) * PART + (1 << 20);
     let gate = Gate::start(server.address, stop as u64);
     let site = server.site_at(gate.address);
-    let bytes = random_bytes(4, 7 * PART + 5);
+    let bytes = random_bytes(4, 11 * PART + 5);
     let path = site.put_file("a.img", &bytes);
     let args = ["publish", &path, "--to", &to("killed"), "--json", "--verify"];
     let mut child = site.line(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");

@@ -9,9 +9,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
-use bootdepot::asset::Digest;
+use bootdepot::asset::{CompositeDigest, Digest};
 
-use crate::support::{Client, FakeOrigin, Object, TestServer, TestSite, Tool, random_bytes, wait_until};
+use crate::support::{Client, FakeOrigin, Fault, Object, TestServer, TestSite, Tool, random_bytes, wait_until};
 
 /// A site that serves `isos/` from the directory `openshift/` of the bucket, with these settings of the collection.
 fn site(origin: &FakeOrigin, settings: &str) -> TestSite {
@@ -189,6 +189,7 @@ fn first_use_is_recorded_and_kept() {
     let record = std::fs::read_to_string(site.cache_dir().join("collections.jsonl")).expect("there is a record");
     assert!(record.contains(&old.sha256()) && record.contains("first-use"), "{record}");
     server.wait_for_fill("isos/worker.iso", "complete");
+    assert_eq!(origin.sent(&old.key), old.size(), "the bytes were stored while their digest was learned");
 
     origin.put("openshift/worker.iso", random_bytes(2, 400_000));
     assert!(server.client().compare("/assets/isos/worker.iso", &old.bytes));
@@ -199,6 +200,31 @@ fn first_use_is_recorded_and_kept() {
     let server = site.set_origin("endpoint", "http://127.0.0.1:9").start();
     assert!(server.client().compare("/assets/isos/worker.iso", &old.bytes));
     assert_eq!(server.client().get("/assets/isos/other.iso").status, 503);
+}
+
+#[test]
+fn checksum_of_parts_is_compared() {
+    let origin = FakeOrigin::start();
+    let (right, wrong) = (
+        origin.put("openshift/right.iso", random_bytes(1, 400_000)),
+        origin.put("openshift/wrong.iso", random_bytes(2, 9)),
+    );
+    // Of one part each, as the origin says no other size of a part.
+    let checksum = CompositeDigest::of(&[Digest::of(&right.bytes)]).to_string();
+    for object in [&right, &wrong] {
+        origin.always(&object.key, Fault::Field("x-amz-checksum-sha256", checksum.clone()));
+    }
+    let site = site(&origin, "");
+    let server = site.start();
+    assert!(server.client().compare("/assets/isos/right.iso", &right.bytes));
+    assert_eq!(origin.sent(&right.key), right.size());
+    let record = std::fs::read_to_string(site.cache_dir().join("collections.jsonl")).expect("there is a record");
+    assert!(record.contains(&right.sha256()) && record.contains("s3-checksum"), "{record}");
+
+    assert_eq!(server.client().get("/assets/isos/wrong.iso").status, 503);
+    let line = server.wait_for_transfer("isos/wrong.iso", "origin-failed");
+    let detail = line.text("detail");
+    assert!(detail.contains("its parts have the SHA-256") && detail.contains(&checksum), "{detail}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `bootdepot publish`, end to end: objects, sidecars and catalogs at S3 servers, and interrupted uploads.
 
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,16 +13,16 @@ use s3s::{Body, HttpError, HttpResponse};
 use serde_json::Value;
 
 use crate::support::moto::Moto;
-use crate::support::s3::{BUCKET, S3Server};
+use crate::support::s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 use crate::support::{CommandExt, FakeOrigin, Fault, TestSite, random_bytes, runtime, seed, wait_until};
 
 const MIB: usize = 1 << 20;
 
 /// The size of the parts of an upload.
-const PART: usize = 8 * MIB;
+const PART: usize = 5 * MIB;
 
 /// Parts that are sent at a time.
-const CONNECTIONS: usize = 3;
+const CONNECTIONS: usize = 6;
 
 /// An S3 server that counts the parts of uploads, and holds or refuses requests.
 struct UploadServer {
@@ -40,6 +41,10 @@ struct Front {
     /// Requests with checksum fields are refused.
     refuses_checksums: AtomicBool,
     refused: AtomicUsize,
+    /// The file of the credentials, which are renewed and expire at the third part.
+    rotated: Mutex<Option<PathBuf>>,
+    /// Requests with the first session token are refused.
+    has_expired: AtomicBool,
     /// Each PUT of the object `x/full.img` is refused with this status and code.
     refusal: Mutex<Option<(u16, &'static str)>>,
     /// Held by requests for objects that several commands change: s3s-fs compares the `ETag` and writes in two steps, where servers
@@ -73,6 +78,12 @@ impl Front {
                 "<Error><Code>InvalidArgument</Code><Message>Unsupported header x-amz-checksum</Message></Error>";
             return Ok(Response::builder().status(400).body(Body::from(text.to_owned())).expect("a reply"));
         }
+        let token = request.headers().get("x-amz-security-token");
+        if self.has_expired.load(Ordering::Relaxed) && token.is_some_and(|token| token == "first") {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            let text = "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>";
+            return Ok(Response::builder().status(400).body(Body::from(text.to_owned())).expect("a reply"));
+        }
         let refusal = *self.refusal.lock().expect("no test panics with it");
         if request.method() == Method::PUT
             && request.uri().path().ends_with("/x/full.img")
@@ -88,6 +99,12 @@ impl Front {
         let length = request.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
         if is_part {
             let number = self.parts.fetch_add(1, Ordering::Relaxed);
+            if number == 2
+                && let Some(file) = self.rotated.lock().expect("no test panics with it").take()
+            {
+                std::fs::write(file, session("second")).expect("a file can be written");
+                self.has_expired.store(true, Ordering::Relaxed);
+            }
             let hold_after = self.hold_after.load(Ordering::Relaxed);
             if hold_after > 0 && number >= hold_after {
                 std::future::pending::<()>().await;
@@ -101,6 +118,13 @@ impl Front {
         }
         Ok(reply)
     }
+}
+
+/// A file of credentials with this session token.
+fn session(token: &str) -> String {
+    format!(
+        "[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\naws_session_token = {token}\n"
+    )
 }
 
 /// A file in the site's directory.
@@ -205,11 +229,12 @@ fn other_digest_needs_force() {
 fn killed_publish_sends_missing_parts() {
     let server = UploadServer::start();
     let site = server.site();
-    let bytes = random_bytes(1, 10 * PART + 5);
+    let bytes = random_bytes(1, 16 * PART + 5);
     let path = file(&site, "a.img", &bytes);
     let args = [path.as_str(), "--to", &to("x"), "--json", "--verify"];
     let mut rounds = 0;
-    for held in [3, 6] {
+    // More parts than are sent at a time: some are stored.
+    for held in [8, 7] {
         server.front.parts.store(0, Ordering::Relaxed);
         server.front.hold_after.store(held, Ordering::Relaxed);
         let mut child = command(&site, &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
@@ -364,6 +389,21 @@ fn refusal_of_store_is_named() {
 }
 
 #[test]
+fn renewed_credentials_continue_upload() {
+    let server = UploadServer::start();
+    let site = server.site();
+    let credentials = PathBuf::from(file(&site, "credentials", session("first").as_bytes()));
+    let profile = format!("from = \"profile\"\nfile = \"{}\"", credentials.display()).parse().expect("a table");
+    let site = site.origin_with(&server.server.endpoint(), profile);
+    *server.front.rotated.lock().expect("no test panics with it") = Some(credentials);
+    let bytes = random_bytes(9, 6 * PART);
+    let path = file(&site, "large.img", &bytes);
+    succeed(&site, &[&path, "--to", &to("x"), "--verify"]);
+    assert!(server.front.refused.load(Ordering::Relaxed) > 0, "the first credentials have expired");
+    assert_eq!(server.front.part_bytes.load(Ordering::Relaxed), bytes.len() as u64, "each part was stored once");
+}
+
+#[test]
 fn throttled_publish_is_retried() {
     let origin = FakeOrigin::start();
     let site = TestSite::new(&origin);
@@ -436,7 +476,7 @@ fn moto_keeps_objects_and_sidecars() {
     let digest = |bytes: &[u8]| bootdepot::asset::Digest::of(bytes).to_string();
     assert_eq!(get("okd/4.19/kernel.sha256"), format!("{}  kernel\n", digest(&small)));
     let list: Value = serde_json::from_str(&get("okd/4.19/rootfs.img.blocks")).expect("a block list");
-    assert_eq!((&list["sha256"], list["blocks"].as_array().map(Vec::len)), (&digest(&large).as_str().into(), Some(3)));
+    assert_eq!((&list["sha256"], list["blocks"].as_array().map(Vec::len)), (&digest(&large).as_str().into(), Some(2)));
     let metadata: Value = serde_json::from_str(&get("okd/4.19/metadata.json")).expect("JSON");
     let kernel = &metadata["files"]["kernel"];
     assert_eq!(

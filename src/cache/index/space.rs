@@ -123,6 +123,14 @@ impl<T> Index<T> {
         }
     }
 
+    /// Gives a reservation to another digest. Returns `false`, and changes nothing, if that one has a partial or a blob.
+    pub(in crate::cache) fn rename_reservation(&mut self, from: &Digest, to: &Digest) -> bool {
+        if self.reservations.contains_key(to) || self.blobs.contains_key(to) {
+            return false;
+        }
+        self.reservations.remove(from).is_some_and(|reservation| self.reservations.insert(*to, reservation).is_none())
+    }
+
     /// Releases a reservation.
     pub(in crate::cache) fn release(&mut self, digest: &Digest) {
         self.take_reservation(digest);

@@ -127,3 +127,63 @@ fn writes_stay_within_the_partial() {
     assert!(partial.read_at(4_999, &mut [0; 2]).is_err());
     assert_eq!(cache.probe(), Ok(()), "a caller's mistake is not a failure of the disk");
 }
+
+#[test]
+fn unnamed_partial_becomes_whole_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let bytes = blob(1, 4_500);
+    let digest = Digest::of(&bytes);
+    let cache = open(temp.path(), 1 << 20);
+    let unnamed = cache.unnamed_partial(4_500).unwrap();
+    assert_eq!(cache.stats().partial_bytes, 4_500, "its space is reserved");
+    unnamed.write_at(0, &[Bytes::copy_from_slice(&bytes[..2_000])]).unwrap();
+    unnamed.write_at(2_000, &[Bytes::copy_from_slice(&bytes[2_000..])]).unwrap();
+    assert!(unnamed.name(&digest, PART).unwrap());
+    assert_consistent(&cache);
+    let partial = cache.partial(&digest, 4_500, PART).unwrap();
+    assert_eq!(partial.parts(), [true; 5]);
+    assert_eq!(read(&partial.admit(verified(&bytes)).unwrap()), bytes);
+    assert_consistent(&cache);
+}
+
+#[test]
+fn unnamed_partial_replaces_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let (cached, filling) = (blob(1, 1_500), blob(2, 1_500));
+    let cache = open(temp.path(), 1 << 20);
+    fill(&cache, &cached).unwrap();
+    let partial = cache.partial(&Digest::of(&filling), 1_500, PART).unwrap();
+    for digest in [&cached, &filling].map(|bytes| Digest::of(bytes)) {
+        assert!(!cache.unnamed_partial(1_500).unwrap().name(&digest, PART).unwrap());
+    }
+    drop(partial);
+    drop(cache.unnamed_partial(3_000).unwrap());
+    let stats = cache.stats();
+    assert_eq!((stats.blob_entries, stats.partial_entries, stats.partial_bytes), (1, 1, 1_500));
+    assert_consistent(&cache);
+}
+
+#[test]
+fn unnamed_partial_without_space_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let cache = open(temp.path(), 2_000);
+    let unnamed = cache.unnamed_partial(1_500).unwrap();
+    assert!(matches!(cache.unnamed_partial(1_500), Err(CacheError::NoSpace { wanted: 1_500, .. })));
+    drop(unnamed);
+    assert!(cache.unnamed_partial(1_500).is_ok());
+}
+
+#[test]
+fn unnamed_partial_of_crash_is_removed() {
+    let temp = tempfile::tempdir().unwrap();
+    let cache = open(temp.path(), 1 << 20);
+    let unnamed = cache.unnamed_partial(1_500).unwrap();
+    let files = || std::fs::read_dir(temp.path().join("partial")).unwrap().count();
+    assert_eq!(files(), 1);
+    // As a crash leaves it.
+    let copy = temp.path().join("partial").join(Digest::of(b"random").to_string());
+    std::fs::write(&copy, [7; 1_500]).unwrap();
+    drop((unnamed, cache));
+    let cache = open(temp.path(), 1 << 20);
+    assert_eq!((files(), cache.stats().partial_bytes), (0, 0));
+}

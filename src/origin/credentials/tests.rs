@@ -162,9 +162,16 @@ async fn credentials_without_expiry_are_reread() {
 async fn refused_credentials_renew_unless_fresh() {
     let cache = counting(None);
     let refused = cache.current("").await.unwrap();
-    assert!(cache.replacement(&refused).await.is_none());
+    assert!(cache.replacement(&refused, false).await.is_none());
     cache.age().await;
-    assert_eq!(cache.replacement(&refused).await.unwrap().access_key_id, "AKIA1");
+    assert_eq!(cache.replacement(&refused, false).await.unwrap().access_key_id, "AKIA1");
     // A second refused request takes the credentials that the first has loaded.
-    assert_eq!(cache.replacement(&refused).await.unwrap().access_key_id, "AKIA1");
+    assert_eq!(cache.replacement(&refused, false).await.unwrap().access_key_id, "AKIA1");
+}
+
+#[tokio::test]
+async fn ended_session_is_renewed_though_fresh() {
+    let cache = counting(None);
+    let refused = cache.current("").await.unwrap();
+    assert_eq!(cache.replacement(&refused, true).await.unwrap().access_key_id, "AKIA1");
 }

@@ -1,5 +1,8 @@
 //! `debian-installer`: netboot files of the Debian installer. `InRelease` of the suite signs the `SHA256SUMS` of each build.
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
 use super::version::Version;
 use crate::proof::Expected;
 use crate::proof::{Document, DocumentError};
@@ -16,6 +19,24 @@ pub struct Build {
     pub directory: String,
     /// The length and digest of `SHA256SUMS` in that directory, from the index.
     pub sums: Expected,
+}
+
+/// Checks that the time until which the index is valid has not passed, if it has one. A mirror that returns an old index, with its
+/// right signature, hides newer builds.
+pub fn check_current(document: &Document, now: Timestamp) -> Result<(), DocumentError> {
+    // The fields end with the first list of files.
+    let mut fields = document.lines().take_while(|(_, line)| !line.starts_with(' '));
+    let valid_until = fields.find_map(|(number, line)| Some((number, line.strip_prefix("Valid-Until:")?.trim())));
+    let Some((number, text)) = valid_until else { return Ok(()) };
+    // The format of RFC 5322 with the zone "UTC", which that does not know.
+    let until = rfc2822::parse(&text.replace("UTC", "+0000"));
+    let until =
+        until.map_err(|_| document.error_at(number, "a date such as \"Sat, 01 Aug 2026 00:00:00 UTC\"", text))?;
+    if until.timestamp() < now {
+        let expected = "a date to come: ask another mirror of Debian, or check this machine's clock";
+        return Err(document.error_at(number, expected, text));
+    }
+    Ok(())
 }
 
 /// Reads the builds for an architecture from the text of `InRelease`. The directory `current`, which moves to newer builds,
@@ -80,6 +101,20 @@ mod tests {
         assert_eq!(found[0].directory, "main/installer-amd64/20230607+deb12u15/images");
         assert_eq!(found[0].sums.size, Some(78_509));
         assert!(found[0].sums.sha256.unwrap().to_string().starts_with("8e0a94d8"));
+    }
+
+    #[test]
+    fn outdated_index_is_refused() {
+        let check = |text: &str| {
+            let document = Document::new(INDEX, format!("Origin: Debian\n{text}\nSHA256:\n Valid-Until: x\n"));
+            check_current(&document, "2026-07-11T12:00:00Z".parse().unwrap()).map_err(|error| error.to_string())
+        };
+        // As the index of trixie-updates has it.
+        assert_eq!(check("Valid-Until: Sat, 18 Jul 2026 08:14:44 UTC"), Ok(()));
+        assert_eq!(check("Date: Sat, 11 Jul 2026 08:14:44 UTC"), Ok(()), "a stable suite has no such field");
+        let error = check("Valid-Until: Sat, 11 Jul 2026 08:14:44 UTC").unwrap_err();
+        assert!(error.starts_with("InRelease, line 2: expected a date to come: ask another mirror"), "{error}");
+        assert!(check("Valid-Until: tomorrow").unwrap_err().contains("found \"tomorrow\""));
     }
 
     #[test]

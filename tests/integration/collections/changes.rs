@@ -44,6 +44,16 @@ fn accept_refuses_late_document() {
 }
 
 #[test]
+fn accept_takes_same_bytes_written_again() {
+    let (origin, site, server, object) = serve_first();
+    origin.always(&object.key, Fault::Etag("\"other\""));
+    assert!(server.client().compare(PATH, &object.bytes));
+    assert_eq!(accept(&site, &server), (Some(0), format!("accepted {NAME} with SHA-256 {}\n", object.sha256())));
+    let record = std::fs::read_to_string(site.cache_dir().join("collections.jsonl")).expect("there is a record");
+    assert!(record.lines().last().is_some_and(|line| line.contains("other")), "{record}");
+}
+
+#[test]
 fn first_request_before_document_is_mended() {
     let origin = FakeOrigin::start();
     put(&origin, "worker.iso", random_bytes(1, 4_000));
