@@ -18,12 +18,12 @@ use super::store::Store;
 use crate::asset::Digest;
 use crate::task::{blocking, join_or_panic};
 
-/// Bytes of parts that are being sent, at most: six parts of the usual size. One more is being filled. Of parts that are larger
+/// Bytes of parts that are being sent, at most: five parts of the usual size. One more is being filled. Of parts that are larger
 /// than that, one is sent at a time.
-const IN_FLIGHT: u64 = 30 << 20;
+const IN_FLIGHT: u64 = 25 << 20;
 
 /// Parts that are sent at a time, at most, however small they are.
-const MOST_PARTS: usize = 6;
+const MOST_PARTS: usize = 5;
 
 /// An upload in parts that has begun at the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub type PartRecord = Arc<dyn Fn(&CompletedPart) + Send + Sync>;
 /// The upload of one object. Dropping it sends nothing more and leaves the parts at the store; [`Upload::abort`] deletes them.
 ///
 /// An object that fits one part is stored by one PUT in [`Upload::finish`]; before, nothing of it is at the store. Memory: at
-/// most seven parts, which is 35 MiB for an object of up to 48 GiB.
+/// most six parts, which is 30 MiB for an object of up to 48 GiB.
 pub struct Upload {
     store: Store,
     key: String,

@@ -39,7 +39,7 @@ pub(crate) const ROWS: &[Row] = &[
 const PART: usize = 5 << 20;
 
 /// Parts that are sent at a time.
-const CONNECTIONS: usize = 6;
+const CONNECTIONS: usize = 5;
 
 fn to(prefix: &str) -> String {
     format!("s3://{BUCKET}/{prefix}")
@@ -145,7 +145,7 @@ fn large_file_is_published(server: &Server) -> Outcome {
 }
 
 fn killed_upload_is_resumed(server: &Server) -> Outcome {
-    // While six parts are under way, at least one other is stored.
+    // While five parts are under way, at least one other is stored.
     let stop = (CONNECTIONS + 1) * PART + (1 << 20);
     let gate = Gate::start(server.address, stop as u64);
     let site = server.site_at(gate.address);

@@ -22,7 +22,7 @@ const MIB: usize = 1 << 20;
 const PART: usize = 5 * MIB;
 
 /// Parts that are sent at a time.
-const CONNECTIONS: usize = 6;
+const CONNECTIONS: usize = 5;
 
 /// An S3 server that counts the parts of uploads, and holds or refuses requests.
 struct UploadServer {
