@@ -16,7 +16,9 @@ impl CompositeDigest {
     /// The digest of these parts.
     pub fn of(parts: &[Digest]) -> Self {
         let mut all = Verifier::new();
-        parts.iter().for_each(|part| all.update(part.as_bytes()));
+        for part in parts {
+            all.update(part.as_bytes());
+        }
         Self { digest: all.digest(), parts: parts.len() as u64 }
     }
 
@@ -102,7 +104,9 @@ mod tests {
         let expected = CompositeDigest::of(&[Digest::of(b"abc"), Digest::of(b"d")]);
         for pieces in [&[&b"abcd"[..]][..], &[b"a", b"bcd"], &[b"abc", b"", b"d"]] {
             let mut verifier = CompositeVerifier::new(3);
-            pieces.iter().for_each(|piece| verifier.update(piece));
+            for piece in pieces {
+                verifier.update(piece);
+            }
             assert_eq!(verifier.finish(), expected, "{pieces:?}");
         }
         assert!(expected.fits(4, 3) && expected.fits(6, 3));

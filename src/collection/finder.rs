@@ -137,7 +137,7 @@ impl Documents<'_> {
             let statements = blocking(move || parse(&document)).await?;
             Ok(Some(Arc::new(statements)))
         };
-        let kept: Result<_, Arc<FindError>> = self.finder.documents.try_get_with(key, read).await;
+        let kept: Result<_, Arc<FindError>> = Box::pin(self.finder.documents.try_get_with(key, read)).await;
         kept.map_err(|error| FindError::clone(&error))
     }
 
