@@ -5,6 +5,7 @@
 //! request to the origin), [`Depot::read`], and [`Reader::stream`], which starts or joins the fill of an asset that is not
 //! cached.
 
+mod acceptance;
 mod activity;
 mod around_cache;
 mod blob;
@@ -65,6 +66,7 @@ mod source_hash;
 mod source_key;
 mod source_probe;
 mod source_queue;
+mod stored_bytes;
 mod starting;
 mod status;
 mod stream;
@@ -77,6 +79,7 @@ mod transfer_registry;
 mod unreadable;
 mod verify_stored;
 
+pub use acceptance::{AcceptError, Accepted};
 pub use cache_state::CacheState;
 pub use collections::{BINDINGS_FILE, Change};
 pub use directory::{Directory, DirectoryFile};
@@ -91,7 +94,6 @@ pub use preload::{AssetProgress, FetchError};
 pub use protocol::Protocol;
 pub use rate::Rate;
 pub use reader::Reader;
-pub use resolve::{AcceptError, Accepted};
 pub use retention::{Retention, RetentionReason, UnknownReason};
 pub use settings::{Delivery, FillSettings, Release};
 pub use snapshot::DepotConfig;

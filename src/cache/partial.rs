@@ -27,7 +27,7 @@ use crate::error_chain::error_chain;
 
 /// New bytes after which all are synced to the disk. So the last fsync, for which clients wait, is short, and a power cut
 /// costs at most this much.
-const SYNC_EVERY: u64 = 64 << 20;
+pub(super) const SYNC_EVERY: u64 = 64 << 20;
 
 /// A blob that is being filled: preallocated space on the disk, and a persistent log of its written parts.
 ///

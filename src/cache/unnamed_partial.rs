@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::dir::Dir;
+use super::partial::SYNC_EVERY;
 use super::parts::{self, PartLog};
 use super::reservation_guard::ReservationGuard;
 use super::store::Store;
@@ -21,6 +23,8 @@ pub struct UnnamedPartial {
     size: u64,
     path: PathBuf,
     file: File,
+    /// The bytes, counted from the start, that were synced to the disk.
+    synced: u64,
 }
 
 impl Cache {
@@ -42,21 +46,33 @@ impl UnnamedPartial {
         match reservation.create_file(size) {
             Ok(file) => {
                 reservation.set_on_disk(true);
-                Ok(Self { reservation, size, path, file })
+                Ok(Self { reservation, size, path, file, synced: 0 })
             }
             Err(error) => Err(reservation.not_created(error, size)),
         }
     }
 
-    /// Writes `pieces`, one after the other, beginning at `offset`. The caller ends within the size.
-    pub fn write_at(&self, offset: u64, pieces: &[Bytes]) -> Result<(), CacheError> {
+    /// Writes `pieces`, one after the other, beginning at `offset`, where the last ones have ended. The caller ends within the size.
+    pub fn write_at(&mut self, offset: u64, pieces: &[Bytes]) -> Result<(), CacheError> {
         let store = self.reservation.store();
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
         let write = || {
             let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
             store.dir.write(&self.file, &self.path, offset, &mut slices)
         };
-        store.with_space(length, write).map_err(|error| store.mark_failed(error).for_size(self.size))
+        store.with_space(length, write).map_err(|error| self.failed(error))?;
+        let end = offset + length;
+        if end - self.synced >= SYNC_EVERY {
+            store.dir.sync_data(&self.file, &self.path).map_err(|error| self.failed(error))?;
+            let unallocated = Dir::unallocated(&self.file, &self.path).map_err(|error| self.failed(error))?;
+            store.index().set_unallocated(self.reservation.digest(), unallocated);
+            self.synced = end;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: CacheError) -> CacheError {
+        self.reservation.store().mark_failed(error).for_size(self.size)
     }
 
     /// Makes it the partial of this digest, of which the next fill finds every part written and verifies the whole. Returns
@@ -72,7 +88,9 @@ impl UnnamedPartial {
         let logged = store.dir.rename(&self.path, &store.dir.partial(digest)).and_then(|()| {
             let mut log = PartLog::create(&store.dir, digest, self.size, part_size, &parts::boot_id())?;
             let all: Vec<usize> = (0..parts::count(self.size, part_size)).collect();
-            log.add_written(&store.dir, &all)
+            log.add_written(&store.dir, &all)?;
+            let synced = all.iter().copied().take_while(|part| (*part as u64 + 1) * part_size <= self.synced);
+            log.add_durable(&store.dir, &synced.collect::<Vec<_>>())
         });
         if let Err(error) = logged {
             let _ = store.dir.remove(&self.path);

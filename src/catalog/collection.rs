@@ -41,7 +41,7 @@ pub enum DigestSource {
     Sums,
     /// The user metadata `sha256` of the object.
     Sha256Metadata,
-    /// The store's own SHA-256 of the whole object.
+    /// The store's own SHA-256 of the object, or of its parts.
     S3Checksum,
     /// `metadata.json` in the same directory.
     MetadataJson,

@@ -108,7 +108,8 @@ impl ApiClient {
 
     /// Accepts the bytes that an asset of a collection has now. `None` if its source does not have it any more.
     pub(super) async fn accept(&self, name: &str) -> Result<Option<AssetView>, ClientError> {
-        self.post(&["assets", name, "accept"]).await
+        // The server may read the whole object.
+        self.request(Method::POST, &path(&["assets", name, "accept"]), None, true).await
     }
 
     /// Starts a job that hashes an asset's bytes again.
@@ -143,7 +144,7 @@ impl ApiClient {
 
     /// Cancels a job. Does nothing if it has ended.
     pub(super) async fn cancel(&self, id: u64) -> Result<(), ClientError> {
-        match self.request::<JobView>(Method::DELETE, &path(&["jobs", &id.to_string()]), None).await {
+        match self.request::<JobView>(Method::DELETE, &path(&["jobs", &id.to_string()]), None, false).await {
             Ok(_) | Err(ClientError::Refused { status: StatusCode::CONFLICT, .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -178,21 +179,21 @@ impl ApiClient {
 
     /// Whether `path`, outside of the API, answers with 200, and the text of the answer.
     pub(super) async fn probe(&self, path: &str) -> Result<(bool, String), ClientError> {
-        let reply = self.transport.send(Method::GET, path, None).await?;
+        let reply = self.transport.send(Method::GET, path, None, false).await?;
         Ok((reply.status == StatusCode::OK, String::from_utf8_lossy(&reply.body).into_owned()))
     }
 
     async fn get<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, ClientError> {
-        self.request(Method::GET, &path(segments), None).await
+        self.request(Method::GET, &path(segments), None, false).await
     }
 
     async fn post<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, ClientError> {
-        self.request(Method::POST, &path(segments), None).await
+        self.request(Method::POST, &path(segments), None, false).await
     }
 
     async fn send<T: DeserializeOwned>(&self, segments: &[&str], body: &impl Serialize) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(std::io::Error::from)?;
-        self.request(Method::POST, &path(segments), Some(body)).await
+        self.request(Method::POST, &path(segments), Some(body), false).await
     }
 
     async fn request<T: DeserializeOwned>(
@@ -200,10 +201,11 @@ impl ApiClient {
         method: Method,
         target: &str,
         body: Option<Vec<u8>>,
+        waits: bool,
     ) -> Result<T, ClientError> {
         let mut tries = 0;
         loop {
-            let reply = self.transport.send(method.clone(), target, body.clone()).await?;
+            let reply = self.transport.send(method.clone(), target, body.clone(), waits).await?;
             // The request was not looked at, so that it can be sent again whatever it is.
             if reply.status == StatusCode::TOO_MANY_REQUESTS && tries < RETRIES {
                 tries += 1;

@@ -11,8 +11,10 @@ use crate::origin::{Origins, Stat};
 use crate::proof::{Document, DocumentError};
 use crate::task::blocking;
 
-/// Documents that are kept for the other objects of their directories.
-const MAX_DOCUMENTS: u64 = 64;
+/// The memory, in bytes, of documents that are kept for the other objects of their directories: about 300,000 files.
+const MAX_DOCUMENTS: u64 = 32 << 20;
+/// The memory, in bytes, of a document without statements, or of one that does not exist.
+const MIN_DOCUMENT: usize = 512;
 
 /// Looks for digests. Keeps documents that speak of several objects.
 #[derive(Clone)]
@@ -52,7 +54,12 @@ pub enum FindError {
 impl Finder {
     /// A finder that keeps documents for `ttl`.
     pub fn new(ttl: Duration) -> Self {
-        Self { documents: moka::future::Cache::builder().max_capacity(MAX_DOCUMENTS).time_to_live(ttl).build() }
+        let weigh = |_: &DocumentKey, kept: &Option<Arc<Statements>>| {
+            let weight = MIN_DOCUMENT + kept.as_ref().map_or(0, |statements| statements.weight());
+            u32::try_from(weight).unwrap_or(u32::MAX)
+        };
+        let documents = moka::future::Cache::builder().max_capacity(MAX_DOCUMENTS).weigher(weigh);
+        Self { documents: documents.time_to_live(ttl).build() }
     }
 
     /// The digest of the object of this asset, with the place that says it. `None` if no place says it. `stat` describes the

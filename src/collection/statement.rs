@@ -35,8 +35,14 @@ pub(super) fn of_signed_sidecar(document: &Document, file: &str) -> Result<State
 pub(super) struct Statements {
     /// The URL of the document.
     pub(super) document: String,
-    files: HashMap<String, Result<Statement, DocumentError>>,
+    files: HashMap<String, Entry>,
 }
+
+/// What a document says of a file: a statement, or the start of the text that is none.
+type Entry = Result<Statement, Box<str>>;
+
+/// The bytes of a text that is no digest which an error shows, at most.
+const MAX_FOUND: usize = 80;
 
 impl Statements {
     /// The statements of `SHA256SUMS`. Blocks for as long as a large one is parsed.
@@ -59,8 +65,8 @@ impl Statements {
         let statement = |(file, entry): (&String, &Value)| {
             let text = entry.get("sha256")?;
             let sha256 = text.as_str().and_then(|text| text.parse().ok());
-            let sha256 = sha256.ok_or_else(|| document.error(format!("the SHA-256 of {file}"), text.to_string()));
-            Some((file.clone(), sha256.map(|sha256| Statement { sha256, size: entry["size"].as_u64() })))
+            let statement = |sha256| Statement { sha256, size: entry["size"].as_u64() };
+            Some((file.clone(), sha256.map(statement).ok_or_else(|| start(&text.to_string()))))
         };
         let files = files.into_iter().flatten().filter_map(statement).collect();
         Ok(Self { document: document.name.clone(), files })
@@ -68,8 +74,21 @@ impl Statements {
 
     /// The statement about `file`. `None` if there is none.
     pub(super) fn about(&self, file: &str) -> Result<Option<Statement>, DocumentError> {
-        self.files.get(file).cloned().transpose()
+        let wrong = |found: &str| Document::new(&self.document, "").error(format!("the SHA-256 of {file}"), found);
+        let entry = self.files.get(file).map(|entry| entry.as_ref().copied().map_err(|found| wrong(found)));
+        entry.transpose()
     }
+
+    /// The memory that they take, in bytes, approximately.
+    pub(super) fn weight(&self) -> usize {
+        // The strings on the heap, and the table, of which up to half may be empty.
+        let text = |(file, entry): (&String, &Entry)| file.len() + entry.as_ref().err().map_or(0, |found| found.len());
+        self.files.iter().map(text).sum::<usize>() + self.files.capacity() * size_of::<(String, Entry)>()
+    }
+}
+
+fn start(text: &str) -> Box<str> {
+    text[..text.floor_char_boundary(MAX_FOUND)].into()
 }
 
 #[cfg(test)]

@@ -11,9 +11,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
+use super::acceptance::{AcceptError, Accepted};
 use super::error::ReadError;
 use crate::asset::{AssetName, Digest};
-use crate::catalog::{BoundAssets, Catalog, Collection, member};
+use crate::catalog::{BoundAssets, Catalog, Collection, DigestSource, member};
 use crate::collection::{Binding, Bindings, BindingsError, ObjectVersion};
 use crate::task::blocking;
 
@@ -30,6 +31,9 @@ const MAX_PENDING: usize = 1_024;
 /// A lookup that several requests wait for.
 pub(super) type SharedLookup = Shared<BoxFuture<'static, Result<(), ReadError>>>;
 
+/// An acceptance that several operators wait for.
+pub(super) type SharedAcceptance = Shared<BoxFuture<'static, Result<Accepted, AcceptError>>>;
+
 /// The state of all collections.
 pub(super) struct Collections {
     bindings: Arc<Bindings>,
@@ -37,6 +41,8 @@ pub(super) struct Collections {
     /// By prefix.
     loads: Mutex<HashMap<String, Arc<Load>>>,
     lookups: Mutex<HashMap<AssetName, SharedLookup>>,
+    /// By the names that operators gave.
+    acceptances: Mutex<HashMap<String, SharedAcceptance>>,
     changes: Mutex<BTreeMap<AssetName, Change>>,
     /// Digests of bytes that were seen, which is not recorded yet. As many as fills that run.
     seen: Mutex<HashMap<AssetName, Digest>>,
@@ -68,6 +74,8 @@ pub struct Change {
     pub known: Digest,
     /// The digest of the object now. `None` if nothing says it.
     pub found: Option<Digest>,
+    /// How that digest was learned, if the object was read for it.
+    pub learned: Option<DigestSource>,
     /// The object now.
     pub object: ObjectVersion,
 }
@@ -80,6 +88,7 @@ impl Collections {
             current: Mutex::default(),
             loads: Mutex::default(),
             lookups: Mutex::default(),
+            acceptances: Mutex::default(),
             changes: Mutex::default(),
             seen: Mutex::default(),
         }
@@ -179,6 +188,11 @@ impl Collections {
     /// The lookups in progress.
     pub(super) fn lookups(&self) -> MutexGuard<'_, HashMap<AssetName, SharedLookup>> {
         self.lookups.lock()
+    }
+
+    /// The acceptances in progress.
+    pub(super) fn acceptances(&self) -> MutexGuard<'_, HashMap<String, SharedAcceptance>> {
+        self.acceptances.lock()
     }
 
     /// Notes that an object has changed. Returns whether that is news.

@@ -1,6 +1,6 @@
 //! Reads an object of a collection to learn its digest. Its bytes are stored meanwhile, so that its source sends them once.
 
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::collections::Load;
 use super::error::ReadError;
@@ -8,8 +8,8 @@ use super::facade::Depot;
 use super::lookup_error::{unavailable, unreadable};
 use super::snapshot::Snapshot;
 use super::source_hash::learn_digest;
+use super::stored_bytes::StoredBytes;
 use crate::asset::{AssetName, CompositeDigest, Digest, SourceUrl};
-use crate::cache::UnnamedPartial;
 use crate::collection::ObjectVersion;
 use crate::error_chain::error_chain;
 use crate::origin::{Origins, Stat};
@@ -38,21 +38,23 @@ pub(super) struct PartsDigest {
 pub(super) struct ReadObject {
     pub(super) digest: Digest,
     /// Its bytes, if they were stored.
-    stored: Option<UnnamedPartial>,
+    stored: Option<StoredBytes>,
 }
 
 impl PartsDigest {
     /// The one that the store of an object says. `None` if it says none, or none that can be compared with the bytes.
-    pub(super) async fn of(origins: &Origins, source: &SourceUrl, stat: &Stat) -> Option<Self> {
-        let digest = stat.composite?;
+    pub(super) async fn of(origins: &Origins, source: &SourceUrl, stat: &Stat) -> Result<Option<Self>, ReadError> {
+        let Some(digest) = stat.composite else { return Ok(None) };
         let part_size = match origins.first_part_size(source).await {
-            Ok(size) => size?,
+            Ok(size) => size,
+            // Not known for now, which is no reason to do without the comparison.
+            Err(error) if error.is_transient() => return Err(unreadable(&error)),
             Err(error) => {
-                debug!(%source, %error, "size of parts unknown");
-                return None;
+                info!(%source, %error, "size of parts unknown; their checksum is not compared");
+                None
             }
         };
-        digest.fits(stat.size, part_size).then_some(Self { digest, part_size })
+        Ok(part_size.filter(|size| digest.fits(stat.size, *size)).map(|part_size| Self { digest, part_size }))
     }
 }
 
@@ -82,9 +84,10 @@ impl Depot {
         let expected = parts.map(|parts| parts.digest);
         if learned.composite != expected {
             let text = |digest: Option<CompositeDigest>| digest.map_or_else(String::new, |digest| digest.to_string());
-            return Err(unavailable(format!(
-                "{source}: its parts have the SHA-256 {}, but the store says {}; upload it again, or remove \"s3-checksum\" from the \
-                 collection's digest_from",
+            // Remembered for a while, as the next read of the whole object would find the same.
+            return Err(ReadError::NotFound(format!(
+                "{source}: its parts have the SHA-256 {}, but the store says {}; upload it again, in parts of one size, or remove \
+                 \"s3-checksum\" from the collection's digest_from",
                 text(learned.composite),
                 text(expected)
             )));
@@ -100,9 +103,10 @@ impl Depot {
         }
     }
 
-    async fn reserve(&self, size: u64) -> Option<UnnamedPartial> {
+    async fn reserve(&self, size: u64) -> Option<StoredBytes> {
         let cache = self.shared.cache.clone();
         let reserved = blocking(move || cache.unnamed_partial(size)).await;
-        reserved.inspect_err(|error| debug!(size, error = %error_chain(error), "no space to store bytes")).ok()
+        let reserved = reserved.inspect_err(|error| debug!(size, error = %error_chain(error), "no space to store bytes"));
+        reserved.ok().map(StoredBytes::new)
     }
 }

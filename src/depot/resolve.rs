@@ -7,7 +7,8 @@ use futures_util::FutureExt as _;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::collections::{Change, Load, Pending, SharedLookup};
+use super::acceptance::{AcceptError, Accepted};
+use super::collections::{Change, Load, Pending, SharedAcceptance, SharedLookup};
 use super::error::ReadError;
 use super::facade::Depot;
 use super::first_use::{Object, PartsDigest};
@@ -57,42 +58,16 @@ impl Drop for LookupEntry {
     }
 }
 
-/// The result of [`Depot::accept`].
-#[derive(Debug, Clone)]
-pub enum Accepted {
-    /// These bytes are served.
-    Asset(Arc<Asset>),
-    /// Its source does not have it any more. It is recorded no more.
-    Removed,
+/// An acceptance in progress, whose entry is removed with it.
+struct AcceptanceEntry {
+    depot: Depot,
+    name: String,
 }
 
-/// Why a changed asset was not accepted.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AcceptError {
-    /// It belongs to no collection.
-    #[error("{0} belongs to no collection; only assets of collections change by themselves")]
-    NoMember(String),
-    /// Its object cannot be read, or has no digest.
-    #[error("{name} stays as it is: {source}")]
-    Read {
-        /// The asset.
-        name: String,
-        /// The reason.
-        source: ReadError,
-    },
-    /// The object is another one, and its document is the old one.
-    #[error(
-        "{name} stays as it is: its object has changed, but its {from} still says the digest that is served, {digest}; write the \
-         new digest there first"
-    )]
-    LateDocument {
-        /// The asset.
-        name: String,
-        /// The place of the document.
-        from: DigestSource,
-        /// The digest.
-        digest: Digest,
-    },
+impl Drop for AcceptanceEntry {
+    fn drop(&mut self) {
+        self.depot.shared.collections.acceptances().remove(&self.name);
+    }
 }
 
 impl Depot {
@@ -162,13 +137,28 @@ impl Depot {
     /// Takes the bytes that the object of this name has now. They are on record when this returns. It goes on if the caller does
     /// not wait any more.
     pub async fn accept(&self, name: &str) -> Result<Accepted, AcceptError> {
+        self.join_acceptance(name).await
+    }
+
+    fn join_acceptance(&self, name: &str) -> SharedAcceptance {
+        let mut running = self.shared.collections.acceptances();
+        if let Some(other) = running.get(name) {
+            return other.clone();
+        }
         let (depot, name) = (self.clone(), name.to_owned());
-        let task = self.shared.tasks.spawn({
-            let name = name.clone();
-            async move { Box::pin(depot.accept_now(&name)).await }
+        let entry = AcceptanceEntry { depot: self.clone(), name: name.clone() };
+        let task = self.shared.tasks.spawn(async move {
+            let accepting = Box::pin(depot.accept_now(&entry.name));
+            let closing = || AcceptError::Read { name: entry.name.clone(), source: ReadError::Closing };
+            depot.shared.stop.run_until_cancelled(accepting).await.unwrap_or_else(|| Err(closing()))
         });
-        let failed = |source| AcceptError::Read { name, source };
-        task::join(task).await.map_err(|error| failed(error.into()))?
+        let failed = {
+            let name = name.clone();
+            |source| AcceptError::Read { name, source }
+        };
+        let shared = async move { task::join(task).await.map_err(|error| failed(error.into()))? }.boxed().shared();
+        running.insert(name, shared.clone());
+        shared
     }
 
     async fn accept_now(&self, name: &str) -> Result<Accepted, AcceptError> {
@@ -276,7 +266,7 @@ impl Depot {
             }
             let stated = self.stated(lookup, &stat).await?;
             let asks_parts = stated.is_none() && collection.trusts(DigestSource::S3Checksum);
-            let parts = if asks_parts { PartsDigest::of(&snapshot.origins, source, &stat).await } else { None };
+            let parts = if asks_parts { PartsDigest::of(&snapshot.origins, source, &stat).await? } else { None };
             (now, stated, parts)
         };
         let follow = accept || collection.on_change == ChangePolicy::Follow;
@@ -284,33 +274,41 @@ impl Depot {
         let look = Look { known: known.as_ref(), now: &now, stated, follow, accept, may_learn };
         let mut verdict = look.verdict();
         let object = Object { snapshot, load, name, source, version: &now };
-        let (mut read, mut was_read) = (None, false);
+        // The bytes that are served may have been written again.
+        let is_as_long = known.as_ref().is_some_and(|known| known.object.size == now.size);
+        let (mut read, mut learned_by) = (None, None);
         match (verdict, &known) {
             (Verdict::Learn, _) => {
-                // It may have been read before.
-                let found = collections.change(name).filter(|change| change.object == now);
-                let digest = match found.and_then(|change| change.found) {
-                    Some(digest) => digest,
-                    None => read.insert(self.learn(object, parts, known.is_none() || follow).await?).digest,
-                };
                 let from = if parts.is_some() { DigestSource::S3Checksum } else { DigestSource::FirstUse };
-                (verdict, was_read) = (look.learned(digest, from), true);
+                // It may have been read before, and compared with the same.
+                let found = collections.change(name).filter(|change| change.object == now);
+                let digest = match found.filter(|change| change.learned == Some(from)).and_then(|change| change.found) {
+                    Some(digest) => digest,
+                    None => {
+                        let may_be_cached = is_as_long && known.as_ref().is_some_and(|it| self.is_cached(&it.sha256));
+                        let stores = (known.is_none() || follow) && !may_be_cached;
+                        read.insert(self.learn(object, parts, stores).await?).digest
+                    }
+                };
+                (verdict, learned_by) = (look.learned(digest, from), Some(from));
             }
-            // The bytes that are served may have been written again.
-            (Verdict::Wait, Some(known)) if accept => {
+            (Verdict::Wait, Some(known)) if accept && is_as_long => {
                 let digest = read.insert(self.learn(object, None, false).await?).digest;
                 if digest == known.sha256 {
-                    (verdict, was_read) = (Verdict::Bind(digest, known.from), true);
+                    (verdict, learned_by) = (Verdict::Bind(digest, known.from), Some(known.from));
                 }
             }
             _ => {}
         }
         match (verdict, &known) {
             (Verdict::Unknown | Verdict::Learn, _) => return Err(ReadError::NotFound(no_digest(source))),
-            (Verdict::Hold(found), Some(known)) => self.hold_change(name, known, found, now),
+            (Verdict::Hold(found), Some(known)) => {
+                self.hold_change(name, Change { known: known.sha256, found, learned: learned_by, object: now });
+            }
             (Verdict::Bind(digest, from), _) => {
                 let (name, source) = (name.clone(), source.clone());
-                let binding = Binding { name, source, sha256: digest, object: now, from, verified: was_read };
+                let verified = learned_by.is_some();
+                let binding = Binding { name, source, sha256: digest, object: now, from, verified };
                 self.bind(binding, recorded.as_ref(), *by).await?;
                 if let Some(read) = read {
                     self.keep(read, snapshot.settings.part_size).await;
@@ -360,13 +358,14 @@ impl Depot {
         Ok(())
     }
 
-    fn hold_change(&self, name: &AssetName, known: &Binding, found: Option<Digest>, object: ObjectVersion) {
+    fn hold_change(&self, name: &AssetName, change: Change) {
+        let Change { known, found, .. } = change;
         // An operator may have accepted it in between.
-        let is_bound = self.shared.collections.bindings().get(name).is_some_and(|now| now.sha256 == known.sha256);
-        if is_bound && self.shared.collections.note_change(name, Change { known: known.sha256, found, object }) {
+        let is_bound = self.shared.collections.bindings().get(name).is_some_and(|now| now.sha256 == known);
+        if is_bound && self.shared.collections.note_change(name, change) {
             let found = found.map_or_else(|| "unknown".to_owned(), |digest| digest.to_string());
             metrics::counter!("bootdepot_collection_changes_total", "outcome" => "held").increment(1);
-            warn!(asset = %name, known = %known.sha256, found, "changed object not served until it is accepted");
+            warn!(asset = %name, %known, found, "changed object not served until it is accepted");
         }
     }
 }

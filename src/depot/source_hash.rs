@@ -11,8 +11,8 @@ use super::pace::Pace;
 use super::resuming_read::ResumingRead;
 use super::source_access::SourceAccess;
 use super::source_error::SourceError;
+use super::stored_bytes::StoredBytes;
 use crate::asset::{AssetName, ByteRange, CompositeDigest, CompositeVerifier, Digest, SourceUrl, Verifier};
-use crate::cache::UnnamedPartial;
 use crate::error_chain::error_chain;
 use crate::origin::{HtmlPage, OriginError, Origins};
 use crate::task::blocking;
@@ -58,7 +58,7 @@ pub(super) struct Learned {
     /// The page that it is: a web server sends one for a directory, or to log in.
     pub(super) page: Option<HtmlPage>,
     /// The bytes, if they were stored.
-    pub(super) stored: Option<UnnamedPartial>,
+    pub(super) stored: Option<StoredBytes>,
 }
 
 /// Reads the object to learn its digest, and that of its parts if they have `part_size` bytes. Stores the bytes in `stored` as
@@ -68,7 +68,7 @@ pub(super) async fn learn_digest(
     asset: &AssetName,
     source: (&SourceUrl, Option<u64>),
     retries: u32,
-    (part_size, stored): (Option<u64>, Option<UnnamedPartial>),
+    (part_size, stored): (Option<u64>, Option<StoredBytes>),
 ) -> Result<Learned, OriginError> {
     let sink = Sink { composite: part_size.map(CompositeVerifier::new), stored, ..Sink::default() };
     let sink = hash_at_pace(origins, asset, source, (retries, false), (SLOW_LIMIT, sink), |_| {}).await?;
@@ -90,7 +90,7 @@ struct Sink {
     composite: Option<CompositeVerifier>,
     /// The first bytes.
     start: Vec<u8>,
-    stored: Option<UnnamedPartial>,
+    stored: Option<StoredBytes>,
 }
 
 impl Sink {
@@ -105,7 +105,7 @@ impl Sink {
                 composite.update(piece);
             }
         }
-        if let Some(Err(error)) = self.stored.as_ref().map(|stored| stored.write_at(offset, pieces)) {
+        if let Some(Err(error)) = self.stored.as_mut().map(|stored| stored.write_at(offset, pieces)) {
             // The first request reads the object again.
             debug!(error = %error_chain(&error), "bytes not stored while their digest is learned");
             self.stored = None;

@@ -76,6 +76,11 @@ impl CredentialCache {
     /// no others. `has_ended`: they were refused because their session has ended.
     pub(super) async fn replacement(&self, refused: &Credential, has_ended: bool) -> Option<Credential> {
         let since = Instant::now();
+        if has_ended {
+            // Without the lock: other requests, which the session may serve, do not wait.
+            let read = self.cached.lock().await.as_ref().map(|found| found.since);
+            tokio::time::sleep(read.map_or(Duration::ZERO, |read| KEEP_ENDED.saturating_sub(read.elapsed()))).await;
+        }
         let mut cached = self.cached.lock().await;
         let is_other = |found: &Credential| {
             found.access_key_id != refused.access_key_id
@@ -89,11 +94,7 @@ impl CredentialCache {
             Some(found) if found.since > since => None,
             // Just read: a second read would return the refused credentials again.
             Some(found) if !has_ended && found.since.elapsed() < KEEP_FAILURE => None,
-            found => {
-                let age = found.as_ref().map_or(KEEP_ENDED, |found| found.since.elapsed());
-                tokio::time::sleep(KEEP_ENDED.saturating_sub(age)).await;
-                self.load(&mut cached).await.ok().filter(is_other)
-            }
+            _ => self.load(&mut cached).await.ok().filter(is_other),
         }
     }
 

@@ -18,8 +18,8 @@ use super::store::Store;
 use crate::asset::Digest;
 use crate::task::{blocking, join_or_panic};
 
-/// Bytes of parts that are being sent, at most: five parts of the usual size. One more is being filled. Of parts that are larger
-/// than that, one is sent at a time.
+/// Bytes of parts that are being sent, at most: five parts of the usual size. One more is being filled. Of parts above
+/// 12.5 MiB, one is sent at a time.
 const IN_FLIGHT: u64 = 25 << 20;
 
 /// Parts that are sent at a time, at most, however small they are.

@@ -11,7 +11,7 @@ use std::thread;
 
 use bootdepot::asset::{CompositeDigest, Digest};
 
-use crate::support::{Client, FakeOrigin, Fault, Object, TestServer, TestSite, Tool, random_bytes, wait_until};
+use crate::support::{Client, CommandExt, FakeOrigin, Object, TestServer, TestSite, Tool, random_bytes, wait_until};
 
 /// A site that serves `isos/` from the directory `openshift/` of the bucket, with these settings of the collection.
 fn site(origin: &FakeOrigin, settings: &str) -> TestSite {
@@ -204,27 +204,62 @@ fn first_use_is_recorded_and_kept() {
 
 #[test]
 fn checksum_of_parts_is_compared() {
+    const PART: usize = 150_000;
     let origin = FakeOrigin::start();
     let (right, wrong) = (
         origin.put("openshift/right.iso", random_bytes(1, 400_000)),
-        origin.put("openshift/wrong.iso", random_bytes(2, 9)),
+        origin.put("openshift/wrong.iso", random_bytes(2, 400_000)),
     );
-    // Of one part each, as the origin says no other size of a part.
-    let checksum = CompositeDigest::of(&[Digest::of(&right.bytes)]).to_string();
-    for object in [&right, &wrong] {
-        origin.always(&object.key, Fault::Field("x-amz-checksum-sha256", checksum.clone()));
-    }
-    let site = site(&origin, "");
+    let parts: Vec<_> = right.bytes.chunks(PART).map(Digest::of).collect();
+    let checksum = CompositeDigest::of(&parts).to_string();
+    assert!(checksum.ends_with("-3"), "{checksum}");
+    origin.set_parts(&right.key, None, &checksum);
+    origin.set_parts(&wrong.key, Some(PART), &checksum);
+    let site = site(&origin, "").set("fill.negative_ttl", "10m");
     let server = site.start();
+    // The size of the parts is not known for now: no verdict, and nothing is remembered.
+    assert_eq!(server.client().get("/assets/isos/right.iso").status, 503);
+    assert_eq!(origin.sent(&right.key), 0);
+    origin.set_parts(&right.key, Some(PART), &checksum);
     assert!(server.client().compare("/assets/isos/right.iso", &right.bytes));
     assert_eq!(origin.sent(&right.key), right.size());
     let record = std::fs::read_to_string(site.cache_dir().join("collections.jsonl")).expect("there is a record");
     assert!(record.contains(&right.sha256()) && record.contains("s3-checksum"), "{record}");
 
-    assert_eq!(server.client().get("/assets/isos/wrong.iso").status, 503);
-    let line = server.wait_for_transfer("isos/wrong.iso", "origin-failed");
+    assert_eq!(server.client().get("/assets/isos/wrong.iso").status, 404);
+    let line = server.wait_for_transfer("isos/wrong.iso", "not-found");
     let detail = line.text("detail");
     assert!(detail.contains("its parts have the SHA-256") && detail.contains(&checksum), "{detail}");
+    // It is remembered: the object is not read again for each request.
+    assert_eq!(server.client().get("/assets/isos/wrong.iso").status, 404);
+    assert_eq!(origin.sent(&wrong.key), wrong.size());
+}
+
+#[test]
+fn acceptance_ends_with_the_server() {
+    let origin = FakeOrigin::start();
+    let object = origin.put("openshift/worker.iso", random_bytes(1, 400_000));
+    let site = site(&origin, "on_missing_digest = \"trust-first-use\"\n");
+    let server = Arc::new(site.start());
+    assert!(server.client().compare("/assets/isos/worker.iso", &object.bytes));
+    let changed = origin.put(&object.key, random_bytes(2, 400_000));
+    let sent = origin.sent(&changed.key);
+    origin.allow(&changed.key, sent + 1000);
+    // Two operators share one reading of the object, which does not end.
+    let ask = || {
+        let mut command = site.command_line(&["accept", "isos/worker.iso"]);
+        std::thread::spawn(move || command.run_to_end())
+    };
+    let asking = [ask(), ask()];
+    origin.wait_until_sent(&changed.key, sent + 1000);
+    let server = Arc::into_inner(server).expect("the only one");
+    assert!(server.stop().success());
+    for asking in asking {
+        let output = asking.join().expect("the command ends");
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let reads = origin.seen(&changed.key).iter().filter(|request| request.starts_with("GET")).count();
+    assert_eq!(reads, 2, "of the old object, and of the new one: {:?}", origin.seen(&changed.key));
 }
 
 #[test]

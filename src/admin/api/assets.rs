@@ -203,7 +203,8 @@ pub(super) async fn evict(State(state): State<AdminState>, Name(name): Name) -> 
 /// Accepts that an object has changed
 ///
 /// For an asset of a collection: its source is asked, and the bytes that the object has now are served from now on. An asset that
-/// its source does not have any more is forgotten.
+/// its source does not have any more is forgotten. If only reading the object says its digest, the answer waits for that; requests
+/// for the same asset share one reading, which goes on if they end.
 #[utoipa::path(
     post, path = "/assets/{name}/accept", tag = "assets", operation_id = "accept_asset",
     params(("name" = String, Path, description = "The asset's name; slashes need no encoding")),

@@ -134,7 +134,7 @@ fn unnamed_partial_becomes_whole_one() {
     let bytes = blob(1, 4_500);
     let digest = Digest::of(&bytes);
     let cache = open(temp.path(), 1 << 20);
-    let unnamed = cache.unnamed_partial(4_500).unwrap();
+    let mut unnamed = cache.unnamed_partial(4_500).unwrap();
     assert_eq!(cache.stats().partial_bytes, 4_500, "its space is reserved");
     unnamed.write_at(0, &[Bytes::copy_from_slice(&bytes[..2_000])]).unwrap();
     unnamed.write_at(2_000, &[Bytes::copy_from_slice(&bytes[2_000..])]).unwrap();
@@ -167,7 +167,7 @@ fn unnamed_partial_replaces_nothing() {
 fn unnamed_partial_without_space_is_refused() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 2_000);
-    let unnamed = cache.unnamed_partial(1_500).unwrap();
+    let mut unnamed = cache.unnamed_partial(1_500).unwrap();
     assert!(matches!(cache.unnamed_partial(1_500), Err(CacheError::NoSpace { wanted: 1_500, .. })));
     drop(unnamed);
     assert!(cache.unnamed_partial(1_500).is_ok());
@@ -177,7 +177,7 @@ fn unnamed_partial_without_space_is_refused() {
 fn unnamed_partial_of_crash_is_removed() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 1 << 20);
-    let unnamed = cache.unnamed_partial(1_500).unwrap();
+    let mut unnamed = cache.unnamed_partial(1_500).unwrap();
     let files = || std::fs::read_dir(temp.path().join("partial")).unwrap().count();
     assert_eq!(files(), 1);
     // As a crash leaves it.

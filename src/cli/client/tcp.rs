@@ -55,10 +55,13 @@ impl Tcp {
         self.connect().await.map(drop)
     }
 
-    /// Sends a request and reads the response, on a connection of its own.
-    pub(super) async fn send(&self, request: Request<Body>) -> Result<Reply, ClientError> {
+    /// Sends a request and reads the response, on a connection of its own. `waits`: however long the server takes for it.
+    pub(super) async fn send(&self, request: Request<Body>, waits: bool) -> Result<Reply, ClientError> {
         let socket = self.connect().await?;
         let exchanging = async { anyhow::Ok(Reply::read(self.exchange(socket, request).await?).await?) };
+        if waits {
+            return exchanging.await.map_err(|error| self.no_response(error.to_string()));
+        }
         self.within_timeout(exchanging).await
     }
 
@@ -87,11 +90,14 @@ impl Tcp {
     }
 
     async fn within_timeout<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> Result<T, ClientError> {
-        let failed = |reason: String| ClientError::NoResponse { address: self.address, reason };
         match timeout(TIMEOUT, work).await {
-            Ok(done) => done.map_err(|error| failed(error.to_string())),
-            Err(_) => Err(failed(too_long())),
+            Ok(done) => done.map_err(|error| self.no_response(error.to_string())),
+            Err(_) => Err(self.no_response(too_long())),
         }
+    }
+
+    fn no_response(&self, reason: String) -> ClientError {
+        ClientError::NoResponse { address: self.address, reason }
     }
 
     async fn exchange(&self, socket: TcpStream, mut request: Request<Body>) -> anyhow::Result<Response<Body>> {

@@ -19,11 +19,17 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    /// Sends a request, with `body` as JSON, and reads the response.
-    pub(super) async fn send(&self, method: Method, target: &str, body: Option<Vec<u8>>) -> Result<Reply, ClientError> {
+    /// Sends a request, with `body` as JSON, and reads the response. `waits`: however long a server takes for it.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<Vec<u8>>,
+        waits: bool,
+    ) -> Result<Reply, ClientError> {
         let request = request(method, target, body)?;
         match self {
-            Self::Tcp(tcp) => tcp.send(request).await,
+            Self::Tcp(tcp) => tcp.send(request, waits).await,
             Self::InProcess(router) => {
                 let response = call(router, request).await;
                 Reply::read(response).await.map_err(|_| ClientError::Internal)

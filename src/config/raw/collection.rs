@@ -57,7 +57,7 @@ pub(in crate::config) enum DigestFrom {
     Sums,
     /// The user metadata `sha256` of the object (`x-amz-meta-sha256`).
     Sha256Metadata,
-    /// The store's own SHA-256 of the whole object (`x-amz-checksum-sha256`). Objects that were uploaded in parts have none.
+    /// The store's own SHA-256 of the object (`x-amz-checksum-sha256`), or of its parts, with which its bytes are compared.
     S3Checksum,
     /// The object metadata.json in the same directory, as `bootdepot publish` writes it.
     MetadataJson,

@@ -25,15 +25,21 @@ pub struct Build {
 /// right signature, hides newer builds.
 pub fn check_current(document: &Document, now: Timestamp) -> Result<(), DocumentError> {
     // The fields end with the first list of files.
-    let mut fields = document.lines().take_while(|(_, line)| !line.starts_with(' '));
-    let valid_until = fields.find_map(|(number, line)| Some((number, line.strip_prefix("Valid-Until:")?.trim())));
+    let mut fields = document.lines().take_while(|(_, line)| !line.starts_with([' ', '\t']));
+    // The case of names does not matter (Debian Policy 5.1).
+    let is_named = |name: &str| name.eq_ignore_ascii_case("Valid-Until");
+    let valid_until = fields.find_map(|(number, line)| {
+        let (name, value) = line.split_once(':')?;
+        is_named(name).then_some((number, value.trim()))
+    });
     let Some((number, text)) = valid_until else { return Ok(()) };
     // The format of RFC 5322 with the zone "UTC", which that does not know.
     let until = rfc2822::parse(&text.replace("UTC", "+0000"));
     let until =
         until.map_err(|_| document.error_at(number, "a date such as \"Sat, 01 Aug 2026 00:00:00 UTC\"", text))?;
     if until.timestamp() < now {
-        let expected = "a date to come: ask another mirror of Debian, or check this machine's clock";
+        let expected = "a date to come: use another mirror of Debian, which a snapshot of its archive is not, or correct this machine's \
+                        clock";
         return Err(document.error_at(number, expected, text));
     }
     Ok(())

@@ -74,6 +74,14 @@ struct ObjectState {
     sent: u64,
     /// How many bytes may be sent in total. Bodies wait until it is raised.
     allowance: watch::Sender<u64>,
+    parts: Option<Parts>,
+}
+
+/// The parts in which an object was uploaded.
+struct Parts {
+    checksum: String,
+    /// The bytes of each. `None`: requests for it are throttled.
+    size: Option<usize>,
 }
 
 struct Rule {
@@ -124,6 +132,7 @@ impl FakeOrigin {
             seen: Vec::new(),
             sent: 0,
             allowance: watch::Sender::new(u64::MAX),
+            parts: None,
         });
         object.bytes = bytes.clone();
         Object { key: key.to_owned(), bytes }
@@ -147,6 +156,12 @@ impl FakeOrigin {
     /// Removes all faults.
     pub(crate) fn heal(&self) {
         self.front.state().rules.clear();
+    }
+
+    /// Makes the object one that was uploaded in parts of `size` bytes, with this checksum of theirs. `None`: the store throttles
+    /// requests for a part.
+    pub(crate) fn set_parts(&self, key: &str, size: Option<usize>, checksum: &str) {
+        self.front.state().object(key).parts = Some(Parts { checksum: checksum.to_owned(), size });
     }
 
     /// Limits the bytes of the object that may be sent, counted from the start of the origin. Replies wait until it is raised.
@@ -201,6 +216,7 @@ impl FaultProxy {
         let (method, headers) = (request.method().clone(), request.headers().clone());
         let text = |name: &str| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
         let fault = self.state().take_fault(&key, text("range").as_deref());
+        let is_for_part = request.uri().query().is_some_and(|query| query.contains("partNumber=1"));
 
         let mut reply = match fault {
             Some(Fault::Status(status, code)) => error_document(status, code),
@@ -239,9 +255,12 @@ impl FaultProxy {
             _ => {}
         }
 
-        let status = reply.status();
         let mut state = self.state();
         let Some(object) = state.objects.get_mut(&key) else { return Ok(reply) };
+        if let Some(parts) = object.parts.as_ref().filter(|_| reply.status().is_success()) {
+            reply = parts.describe(reply, is_for_part);
+        }
+        let status = reply.status();
         object.seen.push(format!("{method} {} {}", text("range").as_deref().unwrap_or("-"), status.as_u16()));
         let allowance = object.allowance.subscribe();
         drop(state);
@@ -254,6 +273,20 @@ impl FaultProxy {
         let (head, body) = reply.into_parts();
         let body = ReplyBody { front: Arc::clone(&self), key, fault, body, at, sent: 0, end, allowance };
         Ok(Response::from_parts(head, Body::http_body_unsync(StreamBody::new(body.frames()))))
+    }
+}
+
+impl Parts {
+    /// What S3 says of an object in parts, or of its first part.
+    fn describe(&self, mut reply: HttpResponse, is_for_part: bool) -> HttpResponse {
+        if is_for_part {
+            let Some(size) = self.size else { return error_document(503, "SlowDown") };
+            *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
+            reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+        }
+        let checksum = HeaderValue::from_str(&self.checksum).expect("a checksum is ASCII");
+        reply.headers_mut().insert("x-amz-checksum-sha256", checksum);
+        reply
     }
 }
 
