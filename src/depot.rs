@@ -66,9 +66,9 @@ mod source_hash;
 mod source_key;
 mod source_probe;
 mod source_queue;
-mod stored_bytes;
 mod starting;
 mod status;
+mod stored_bytes;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -109,7 +109,7 @@ impl ApiClient {
     /// Accepts the bytes that an asset of a collection has now. `None` if its source does not have it any more.
     pub(super) async fn accept(&self, name: &str) -> Result<Option<AssetView>, ClientError> {
         // The server may read the whole object.
-        self.request(Method::POST, &path(&["assets", name, "accept"]), None, true).await
+        self.exchange(Method::POST, &path(&["assets", name, "accept"]), None, true).await
     }
 
     /// Starts a job that hashes an asset's bytes again.
@@ -144,7 +144,7 @@ impl ApiClient {
 
     /// Cancels a job. Does nothing if it has ended.
     pub(super) async fn cancel(&self, id: u64) -> Result<(), ClientError> {
-        match self.request::<JobView>(Method::DELETE, &path(&["jobs", &id.to_string()]), None, false).await {
+        match self.request::<JobView>(Method::DELETE, &path(&["jobs", &id.to_string()]), None).await {
             Ok(_) | Err(ClientError::Refused { status: StatusCode::CONFLICT, .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -184,19 +184,29 @@ impl ApiClient {
     }
 
     async fn get<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, ClientError> {
-        self.request(Method::GET, &path(segments), None, false).await
+        self.request(Method::GET, &path(segments), None).await
     }
 
     async fn post<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, ClientError> {
-        self.request(Method::POST, &path(segments), None, false).await
+        self.request(Method::POST, &path(segments), None).await
     }
 
     async fn send<T: DeserializeOwned>(&self, segments: &[&str], body: &impl Serialize) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(std::io::Error::from)?;
-        self.request(Method::POST, &path(segments), Some(body), false).await
+        self.request(Method::POST, &path(segments), Some(body)).await
     }
 
     async fn request<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<T, ClientError> {
+        self.exchange(method, target, body, false).await
+    }
+
+    /// Sends a request, again if there are too many. `waits`: however long the server takes for it.
+    async fn exchange<T: DeserializeOwned>(
         &self,
         method: Method,
         target: &str,

@@ -106,7 +106,8 @@ impl Depot {
     async fn reserve(&self, size: u64) -> Option<StoredBytes> {
         let cache = self.shared.cache.clone();
         let reserved = blocking(move || cache.unnamed_partial(size)).await;
-        let reserved = reserved.inspect_err(|error| debug!(size, error = %error_chain(error), "no space to store bytes"));
+        let reserved =
+            reserved.inspect_err(|error| debug!(size, error = %error_chain(error), "no space to store bytes"));
         reserved.ok().map(StoredBytes::new)
     }
 }

@@ -282,13 +282,13 @@ impl Depot {
                 let from = if parts.is_some() { DigestSource::S3Checksum } else { DigestSource::FirstUse };
                 // It may have been read before, and compared with the same.
                 let found = collections.change(name).filter(|change| change.object == now);
-                let digest = match found.filter(|change| change.learned == Some(from)).and_then(|change| change.found) {
-                    Some(digest) => digest,
-                    None => {
-                        let may_be_cached = is_as_long && known.as_ref().is_some_and(|it| self.is_cached(&it.sha256));
-                        let stores = (known.is_none() || follow) && !may_be_cached;
-                        read.insert(self.learn(object, parts, stores).await?).digest
-                    }
+                let found = found.filter(|change| change.learned == Some(from)).and_then(|change| change.found);
+                let digest = if let Some(digest) = found {
+                    digest
+                } else {
+                    let may_be_cached = is_as_long && known.as_ref().is_some_and(|it| self.is_cached(&it.sha256));
+                    let stores = (known.is_none() || follow) && !may_be_cached;
+                    read.insert(self.learn(object, parts, stores).await?).digest
                 };
                 (verdict, learned_by) = (look.learned(digest, from), Some(from));
             }

@@ -11,7 +11,7 @@ use std::thread;
 
 use bootdepot::asset::{CompositeDigest, Digest};
 
-use crate::support::{Client, CommandExt, FakeOrigin, Object, TestServer, TestSite, Tool, random_bytes, wait_until};
+use crate::support::{Client, FakeOrigin, Object, TestServer, TestSite, Tool, random_bytes, wait_until};
 
 /// A site that serves `isos/` from the directory `openshift/` of the bucket, with these settings of the collection.
 fn site(origin: &FakeOrigin, settings: &str) -> TestSite {
@@ -240,24 +240,23 @@ fn acceptance_ends_with_the_server() {
     let origin = FakeOrigin::start();
     let object = origin.put("openshift/worker.iso", random_bytes(1, 400_000));
     let site = site(&origin, "on_missing_digest = \"trust-first-use\"\n");
-    let server = Arc::new(site.start());
+    let server = site.start();
     assert!(server.client().compare("/assets/isos/worker.iso", &object.bytes));
     let changed = origin.put(&object.key, random_bytes(2, 400_000));
-    let sent = origin.sent(&changed.key);
-    origin.allow(&changed.key, sent + 1000);
+    origin.allow(&changed.key, origin.sent(&changed.key));
+    let seen = origin.seen(&changed.key).len();
     // Two operators share one reading of the object, which does not end.
-    let ask = || {
-        let mut command = site.command_line(&["accept", "isos/worker.iso"]);
-        std::thread::spawn(move || command.run_to_end())
-    };
-    let asking = [ask(), ask()];
-    origin.wait_until_sent(&changed.key, sent + 1000);
-    let server = Arc::into_inner(server).expect("the only one");
-    assert!(server.stop().success());
-    for asking in asking {
-        let output = asking.join().expect("the command ends");
-        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
-    }
+    let admin = server.admin;
+    thread::scope(|scope| {
+        let asking = [(); 2].map(|()| scope.spawn(|| site.run_command(admin, &["accept", "isos/worker.iso"])));
+        // HEAD and GET.
+        origin.wait_until_seen(&changed.key, seen + 2);
+        assert!(server.stop().success());
+        for asking in asking {
+            let output = asking.join().expect("the command ends");
+            assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    });
     let reads = origin.seen(&changed.key).iter().filter(|request| request.starts_with("GET")).count();
     assert_eq!(reads, 2, "of the old object, and of the new one: {:?}", origin.seen(&changed.key));
 }

@@ -167,7 +167,7 @@ fn unnamed_partial_replaces_nothing() {
 fn unnamed_partial_without_space_is_refused() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 2_000);
-    let mut unnamed = cache.unnamed_partial(1_500).unwrap();
+    let unnamed = cache.unnamed_partial(1_500).unwrap();
     assert!(matches!(cache.unnamed_partial(1_500), Err(CacheError::NoSpace { wanted: 1_500, .. })));
     drop(unnamed);
     assert!(cache.unnamed_partial(1_500).is_ok());
@@ -177,7 +177,7 @@ fn unnamed_partial_without_space_is_refused() {
 fn unnamed_partial_of_crash_is_removed() {
     let temp = tempfile::tempdir().unwrap();
     let cache = open(temp.path(), 1 << 20);
-    let mut unnamed = cache.unnamed_partial(1_500).unwrap();
+    let unnamed = cache.unnamed_partial(1_500).unwrap();
     let files = || std::fs::read_dir(temp.path().join("partial")).unwrap().count();
     assert_eq!(files(), 1);
     // As a crash leaves it.

@@ -119,7 +119,10 @@ mod tests {
         assert_eq!(check("Valid-Until: Sat, 18 Jul 2026 08:14:44 UTC"), Ok(()));
         assert_eq!(check("Date: Sat, 11 Jul 2026 08:14:44 UTC"), Ok(()), "a stable suite has no such field");
         let error = check("Valid-Until: Sat, 11 Jul 2026 08:14:44 UTC").unwrap_err();
-        assert!(error.starts_with("InRelease, line 2: expected a date to come: ask another mirror"), "{error}");
+        assert!(
+            error.starts_with("InRelease, line 2: expected a date to come: use another mirror of Debian"),
+            "{error}"
+        );
         assert!(check("Valid-Until: tomorrow").unwrap_err().contains("found \"tomorrow\""));
     }
 

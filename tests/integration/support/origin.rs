@@ -277,7 +277,7 @@ impl FaultProxy {
 }
 
 impl Parts {
-    /// What S3 says of an object in parts, or of its first part.
+    /// The reply of S3 about an object in parts, or about its first part.
     fn describe(&self, mut reply: HttpResponse, is_for_part: bool) -> HttpResponse {
         if is_for_part {
             let Some(size) = self.size else { return error_document(503, "SlowDown") };

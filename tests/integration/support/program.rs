@@ -27,9 +27,10 @@ pub(crate) fn bootdepot() -> &'static Path {
         if cfg!(feature = "otel") {
             build.args(["--features", "bootdepot-tests/otel"]);
         }
-        // What cargo says of this package: build scripts that read it would run again, and all that needs them would be compiled again.
+        // Without the description of this package: build scripts that read it would run again, and much be compiled again.
         for (name, _) in std::env::vars_os() {
-            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of_package| name.to_string_lossy().starts_with(of_package)) {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of_package| name.to_string_lossy().starts_with(of_package))
+            {
                 build.env_remove(name);
             }
         }
