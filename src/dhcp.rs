@@ -9,18 +9,23 @@
 
 mod error;
 mod interface;
+mod ipxe;
 mod nbp;
+mod options;
 mod platform;
 mod reply;
 mod request;
 mod server;
 mod settings;
+mod unanswered;
 
 pub use error::DhcpError;
 pub use interface::{InterfaceAddress, interface_addresses, interfaces_with_ipv4};
+pub use ipxe::IpxeFeatures;
 pub use nbp::{Nbp, NbpTable};
 pub use platform::Platform;
 pub use reply::{Destination, DhcpReply, ReplyContext, ServerPort, reply_to};
 pub use request::{ClientKind, DhcpRequest, MessageKind};
 pub use server::DhcpServer;
 pub use settings::{DhcpSettings, plain_base};
+pub use unanswered::Unanswered;

@@ -81,7 +81,7 @@ impl Checker<'_> {
         path: &KeyPath,
     ) {
         for (key, value) in table {
-            match keys.get(key) {
+            match schema::property(schema, key) {
                 Some(schema) => self.value(value, schema, &path.key(key)),
                 None => self.unknown(value, keys, path, key),
             }

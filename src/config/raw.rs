@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::bucket::{Bucket, Encryption as BucketEncryption, Purpose};
 pub(super) use self::collection::{Collection, DigestFrom, OnChange, OnMissingDigest};
-pub(super) use self::dhcp::{Dhcp, Mode, Nbp};
+pub(super) use self::dhcp::{Dhcp, Mode, NUMBERS, Nbp};
 pub(super) use self::mirror::{Mirror, MirrorFile};
 pub(super) use self::origin::{Addressing, Credentials, Origin};
 pub(super) use self::release::Release;

@@ -124,6 +124,12 @@ pub(super) fn properties(schema: &Json) -> Option<&serde_json::Map<String, Json>
     schema.get("properties").and_then(Json::as_object)
 }
 
+/// The schema of a key of a table: one of its properties, or a number where it allows them.
+pub(super) fn property<'s>(schema: &'s Json, key: &str) -> Option<&'s Json> {
+    let number = || schema.get("patternProperties")?.get(raw::NUMBERS).filter(|_| key.parse::<u16>().is_ok());
+    properties(schema)?.get(key).or_else(number)
+}
+
 /// The only text that a schema allows.
 pub(super) fn constant(schema: &Json) -> Option<&str> {
     schema.get("const").and_then(Json::as_str)
@@ -142,7 +148,7 @@ pub(super) fn tags<'s>(tag: &str, forms: &'s [Json]) -> Vec<&'s str> {
 /// The schema of the value at `path`, if there is one.
 pub(super) fn at(path: &KeyPath) -> Option<&'static Json> {
     path.keys().try_fold(schema(), |schema, key| match Kind::of(schema) {
-        Kind::Table(keys) => keys.get(key),
+        Kind::Table(_) => property(schema, key),
         Kind::Map(values) => Some(values),
         Kind::List(items) => properties(items)?.get(key),
         Kind::Tagged(_, forms) => forms.iter().find_map(|form| properties(form)?.get(key)),

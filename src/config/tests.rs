@@ -277,6 +277,14 @@ fn firmware_is_given_the_files_that_are_there() {
 }
 
 #[test]
+fn architecture_numbers_name_boot_files() {
+    let settings = format!("[dhcp.nbp]\n22 = \"boot/u.bin\"\n65535 = \"boot/u.bin\"\n{}", asset("boot/u.bin"));
+    let site = Site::new(&settings).load().unwrap();
+    let files: Vec<_> = site.firmware.numbers().map(|(number, nbp)| (number, nbp.asset.as_str())).collect();
+    assert_eq!(files, [(22, "boot/u.bin"), (65535, "boot/u.bin")]);
+}
+
+#[test]
 fn all_host_and_profile_forms_parse() {
     let site = Site::new(&format!(
         r#"

@@ -8,9 +8,10 @@ mod tests;
 
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::{DhcpOption, Flags, HType, Message, MessageType, Opcode, OptionCode, UnknownOption};
+use dhcproto::v4::{DhcpOption, Flags, HType, Message, MessageType, Opcode};
 use dhcproto::{Encodable, Encoder};
 
+use super::ipxe::IpxeFeatures;
 use super::nbp::Nbp;
 use super::request::{ClientKind, DhcpRequest, HTTP_CLIENT, MessageKind, PXE_CLIENT};
 
@@ -21,6 +22,13 @@ const FILE_FIELD: usize = 128;
 /// Option 43: `PXE_DISCOVERY_CONTROL` with bit 3, and the end marker (PXE 2.1 table 2-1). The client then uses the boot file
 /// of this packet and does not look for boot servers.
 const USE_THIS_FILE: [u8; 4] = [6, 1, 8, 255];
+
+/// The script that iPXE loads.
+const SCRIPT: &str = "boot.ipxe";
+/// Option 82.
+const RELAY_AGENT_INFORMATION: u8 = 82;
+/// The option that ends the others (RFC 2132 3.2).
+const END: u8 = 255;
 
 /// A port of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,12 +92,17 @@ pub struct DhcpReply {
 pub fn reply_to(request: &DhcpRequest, context: &ReplyContext<'_>) -> Option<DhcpReply> {
     let kind = reply_type(request, context)?;
     let file = match request.client {
-        ClientKind::Ipxe => format!("{}/boot.ipxe", context.base),
-        ClientKind::Firmware(platform) => context.nbp?.boot_file(platform, context.base),
-        ClientKind::Unknown => return None,
+        ClientKind::Ipxe(features) => script(features, context.base),
+        ClientKind::Firmware => context.nbp?.boot_file(request.http, context.base),
     };
     let packet = encode(request, context, kind, &file)?;
     Some(DhcpReply { to: destination(request, context.port), packet, file, is_ack: kind == MessageType::Ack })
+}
+
+/// The name of the script for iPXE: its URL, or where this build cannot load that, the name over TFTP.
+fn script(features: IpxeFeatures, base: &str) -> String {
+    let url = format!("{base}/{SCRIPT}");
+    if features.can_load(&url) { url } else { SCRIPT.to_owned() }
 }
 
 /// The message type of the reply.
@@ -140,9 +153,6 @@ fn encode(request: &DhcpRequest, context: &ReplyContext<'_>, kind: MessageType, 
     if let Some(uuid) = &request.uuid {
         options.insert(DhcpOption::ClientMachineIdentifier(uuid.clone()));
     }
-    if let Some(info) = &request.relay_info {
-        options.insert(DhcpOption::Unknown(UnknownOption::new(OptionCode::RelayAgentInformation, info.clone())));
-    }
     // With a terminating NUL: without it, EDK2 overwrites the first byte of the next option with one.
     options.insert(DhcpOption::BootfileName([file.as_bytes(), &[0]].concat()));
     if !request.http {
@@ -150,8 +160,7 @@ fn encode(request: &DhcpRequest, context: &ReplyContext<'_>, kind: MessageType, 
         options.insert(DhcpOption::TFTPServerName(server.clone().into_bytes()));
         // EDK2 before 2017 discards proxy offers with this option (edk2#6944; seen on Dell's 13th generation). Without
         // it, EDK2 of every age sends a request to port 4011 and gets the file from there.
-        let discards = matches!(request.client, ClientKind::Firmware(platform) if platform.is_efi_pxe());
-        if !discards {
+        if !request.is_efi_pxe() {
             options.insert(DhcpOption::VendorExtensions(USE_THIS_FILE.to_vec()));
         }
         message.set_sname_str(server);
@@ -162,6 +171,22 @@ fn encode(request: &DhcpRequest, context: &ReplyContext<'_>, kind: MessageType, 
 
     let mut packet = Vec::with_capacity(512);
     message.encode(&mut Encoder::new(&mut packet)).ok()?;
+    // By hand: the codec would parse the sub-options and leave out what it does not know.
+    if let Some(info) = &request.relay_info {
+        append_last(&mut packet, RELAY_AGENT_INFORMATION, info);
+    }
     packet.resize(packet.len().max(MIN_PACKET), 0);
     Some(packet)
+}
+
+/// Appends an option to a packet that ends with the end marker: the last one before it, as RFC 3046 2.2 requires of option 82,
+/// and in pieces where it is long (RFC 3396 6).
+fn append_last(packet: &mut Vec<u8>, code: u8, data: &[u8]) {
+    debug_assert_eq!(packet.last(), Some(&END));
+    packet.pop();
+    for piece in data.chunks(usize::from(u8::MAX)) {
+        packet.extend([code, u8::try_from(piece.len()).unwrap_or(u8::MAX)]);
+        packet.extend_from_slice(piece);
+    }
+    packet.push(END);
 }

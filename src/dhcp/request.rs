@@ -5,7 +5,10 @@ use std::net::Ipv4Addr;
 use dhcproto::v4::borrowed::Message;
 use dhcproto::v4::{HType, MessageType, Opcode, OptionCode};
 
+use super::ipxe::IpxeFeatures;
+use super::options::Options;
 use super::platform::Platform;
+use super::unanswered::Unanswered;
 use crate::boot::{Mac, Machine, Uuid};
 
 /// The type of a DHCP message.
@@ -20,12 +23,10 @@ pub enum MessageKind {
 /// The kind of client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientKind {
-    /// Firmware of a known platform.
-    Firmware(Platform),
+    /// Firmware, which needs its network boot program.
+    Firmware,
     /// iPXE, which the firmware has loaded already and which needs its script.
-    Ipxe,
-    /// Firmware of an unknown architecture, which has no NBP.
-    Unknown,
+    Ipxe(IpxeFeatures),
 }
 
 /// A client's request for a boot file.
@@ -35,8 +36,8 @@ pub struct DhcpRequest {
     pub kind: MessageKind,
     /// The kind of client.
     pub client: ClientKind,
-    /// The architecture type (option 93), the first if there are several.
-    pub architecture: u16,
+    /// The architecture types (option 93; RFC 4578 2.1 allows several): at least one.
+    pub architectures: Vec<u16>,
     /// Its MAC address, and its UUID if it sends one.
     pub machine: Machine,
     /// Whether the vendor class is `HTTPClient` rather than `PXEClient` (option 60).
@@ -57,88 +58,83 @@ pub struct DhcpRequest {
     pub(super) mac: [u8; 6],
     /// The client machine identifier (option 97), sent back unchanged.
     pub(super) uuid: Option<Vec<u8>>,
-    /// The relay agent information (option 82), sent back unchanged (RFC 3046 2.2).
+    /// The relay agent information (option 82), whole, sent back unchanged (RFC 3046 2.2).
     pub(super) relay_info: Option<Vec<u8>>,
 }
 
 impl DhcpRequest {
-    /// Parses a datagram. Returns `None` unless it is a DHCP request for a boot file from an Ethernet card.
+    /// Parses a datagram. `Ok(None)` unless it is a DHCP request for a boot file, and an error if it looks like one but cannot be
+    /// answered.
     ///
     /// Such a request has `PXEClient` or `HTTPClient` in option 60 and an architecture in option 93 (PXE 2.1 table 2-1, UEFI
-    /// 2.10 24.7.3.2). A request for an address alone has not.
-    pub fn parse(datagram: &[u8]) -> Option<Self> {
-        let message = Message::new(datagram).ok()?;
-        // The length first: the codec trusts it.
-        let ethernet = message.hlen() == 6 && message.htype() == HType::Eth && message.opcode() == Opcode::BootRequest;
-        let mac: [u8; 6] = if ethernet { message.chaddr().try_into().ok()? } else { return None };
-        // No card has these as its own address: all zero, or a group address (IEEE 802, 8.2).
-        if mac == [0; 6] || mac[0] & 1 == 1 {
-            return None;
-        }
-
-        let (mut kind, mut class, mut architecture, mut user_class) = (None, None, None, None);
-        let (mut server, mut requested_address, mut uuid, mut relay_info, mut encapsulated) =
-            (None, None, None, None, false);
-        for option in message.opts() {
-            let data = option.data();
-            match option.code() {
-                OptionCode::MessageType => kind = data.first().copied(),
-                OptionCode::ClassIdentifier => class = Some(data.to_vec()),
-                OptionCode::ClientSystemArchitecture => architecture = data.first_chunk().copied(),
-                OptionCode::UserClass => user_class = Some(data.to_vec()),
-                OptionCode::ServerIdentifier => server = address(data),
-                OptionCode::RequestedIpAddress => requested_address = address(data),
-                OptionCode::ClientMachineIdentifier => uuid = Some(data.to_vec()),
-                OptionCode::RelayAgentInformation => relay_info = Some(data.to_vec()),
-                code if u8::from(code) == IPXE_ENCAPSULATED => encapsulated = true,
-                _ => {}
-            }
-        }
-        let kind = match MessageType::from(kind?) {
-            MessageType::Discover => MessageKind::Discover,
-            MessageType::Request => MessageKind::Request,
-            _ => return None,
+    /// 2.10 24.7.3.2). A request for an address alone has neither.
+    pub fn parse(datagram: &[u8]) -> Result<Option<Self>, Unanswered> {
+        let Ok(message) = Message::new(datagram) else { return Ok(None) };
+        let options = Options::read(datagram, &message);
+        let kind = options.get(OptionCode::MessageType).and_then(|kind| kind.first().copied());
+        let kind = match kind.map(MessageType::from) {
+            Some(MessageType::Discover) => MessageKind::Discover,
+            Some(MessageType::Request) => MessageKind::Request,
+            _ => return Ok(None),
         };
-        let class = class?;
+        let class = options.get(OptionCode::ClassIdentifier).unwrap_or_default();
+        let architectures = options.get(OptionCode::ClientSystemArchitecture).map(architectures);
         let http = class.starts_with(HTTP_CLIENT);
-        if !http && !class.starts_with(PXE_CLIENT) {
-            return None;
+        let has_class = http || class.starts_with(PXE_CLIENT);
+        if message.opcode() != Opcode::BootRequest || !(has_class || architectures.is_some()) {
+            return Ok(None);
         }
-        let architecture = u16::from_be_bytes(architecture?);
-        let client = if encapsulated || user_class.is_some_and(|class| has_ipxe(&class)) {
-            ClientKind::Ipxe
-        } else {
-            // A vendor class of one boot method with the architecture of the other: neither is to be trusted.
-            let platform =
-                Platform::from_architecture(architecture).filter(|platform| platform.boots_over_http() == http);
-            platform.map_or(ClientKind::Unknown, ClientKind::Firmware)
-        };
-        let machine = Machine { mac: Some(Mac(mac)), uuid: uuid.as_deref().and_then(parse_uuid), ..Machine::default() };
-        Some(Self {
+        if message.htype() != HType::Eth {
+            return Err(Unanswered::HardwareType(message.htype().into()));
+        }
+        // The length first: the codec trusts it.
+        let mac = if message.hlen() == 6 { message.chaddr().try_into().ok() } else { None };
+        // No card has these as its own address: all zero, or a group address (IEEE 802, 8.2).
+        let Some(mac) = mac.filter(|mac: &[u8; 6]| *mac != [0; 6] && mac[0] & 1 == 0) else { return Ok(None) };
+        if !has_class {
+            return Err(Unanswered::UnknownClass);
+        }
+        let architectures = architectures.filter(|all| !all.is_empty()).ok_or(Unanswered::NoArchitecture)?;
+
+        let encapsulated = options.number(IPXE_ENCAPSULATED);
+        let is_ipxe = encapsulated.is_some() || options.get(OptionCode::UserClass).is_some_and(has_ipxe);
+        let client = if is_ipxe { ClientKind::Ipxe(IpxeFeatures::read(encapsulated)) } else { ClientKind::Firmware };
+        let uuid = options.get(OptionCode::ClientMachineIdentifier);
+        let machine = Machine { mac: Some(Mac(mac)), uuid: uuid.and_then(parse_uuid), ..Machine::default() };
+        Ok(Some(Self {
             kind,
             client,
-            architecture,
+            architectures,
             machine,
             http,
-            server,
-            requested_address,
+            server: options.get(OptionCode::ServerIdentifier).and_then(address),
+            requested_address: options.get(OptionCode::RequestedIpAddress).and_then(address),
             address: message.ciaddr(),
             relay: message.giaddr(),
             xid: message.xid(),
             flags: message.flags().into(),
             mac,
-            uuid,
-            relay_info,
-        })
+            uuid: uuid.map(<[u8]>::to_vec),
+            relay_info: options.get(OptionCode::RelayAgentInformation).map(<[u8]>::to_vec),
+        }))
     }
 
     /// Its architecture in logs and metrics. The client cannot make up new values.
     pub fn arch_name(&self) -> &'static str {
-        match self.client {
-            ClientKind::Ipxe => "ipxe",
-            ClientKind::Firmware(platform) => platform.name(),
-            ClientKind::Unknown => "unknown",
-        }
+        let platform = || self.platforms().next().map_or("unknown", Platform::name);
+        if self.client == ClientKind::Firmware { platform() } else { "ipxe" }
+    }
+
+    /// The known platforms among its architectures, in its order. One that boots in another way than its vendor class says is
+    /// left out: neither is to be trusted.
+    pub(super) fn platforms(&self) -> impl Iterator<Item = Platform> {
+        let known = self.architectures.iter().filter_map(|architecture| Platform::from_architecture(*architecture));
+        known.filter(|platform| platform.boots_over_http() == self.http)
+    }
+
+    /// Whether it is UEFI PXE.
+    pub(super) fn is_efi_pxe(&self) -> bool {
+        self.client == ClientKind::Firmware && self.platforms().any(Platform::is_efi_pxe)
     }
 
     /// Whether the reply must be broadcast (RFC 2131 2, flag B).
@@ -155,6 +151,11 @@ pub(super) const HTTP_CLIENT: &[u8] = b"HTTPClient";
 /// The option that encapsulates iPXE's own options (iPXE `include/ipxe/dhcp.h`, `DHCP_EB_ENCAP`). Only iPXE and its
 /// predecessors send it.
 const IPXE_ENCAPSULATED: u8 = 175;
+
+/// The architecture types in option 93: two bytes each.
+fn architectures(data: &[u8]) -> Vec<u16> {
+    data.as_chunks().0.iter().map(|bytes| u16::from_be_bytes(*bytes)).collect()
+}
 
 fn address(data: &[u8]) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(data).ok().map(Ipv4Addr::from)

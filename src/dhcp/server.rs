@@ -19,7 +19,8 @@ use super::nbp::Nbp;
 use super::reply::{Destination, DhcpReply, ReplyContext, ServerPort, reply_to};
 use super::request::{ClientKind, DhcpRequest};
 use super::settings::DhcpSettings;
-use crate::boot::Boot;
+use super::unanswered::Unanswered;
+use crate::boot::{Boot, Mac};
 use crate::rate_limit::{RateLimit, TokenBucket};
 
 /// The port of DHCP clients (RFC 2131 4.1).
@@ -32,8 +33,8 @@ const RECEIVE_BACKOFF: Duration = Duration::from_secs(1);
 /// replies for each machine of a large site that is switched on at once. A machine without a reply repeats its request
 /// after 4 seconds (PXE 2.1, 2.2.2).
 const REPLY_LIMIT: RateLimit = RateLimit { burst: 2000.0, per_second: 500.0 };
-/// How many architectures the log names as unanswered, once each. The bound keeps forged ones from using up memory.
-const MAX_LOGGED_ARCHITECTURES: usize = 64;
+/// How many reasons the log warns of, once each: those of real machines are few. The bound keeps forged ones from filling the log.
+const MAX_WARNED: usize = 64;
 
 /// A bound proxyDHCP server.
 pub struct DhcpServer {
@@ -84,7 +85,7 @@ impl DhcpServer {
             settings: &self.settings,
             boot: &boot,
             reply_limiter: Mutex::new(TokenBucket::new(REPLY_LIMIT, Instant::now())),
-            logged_architectures: Mutex::new(HashSet::new()),
+            warned: Mutex::new(HashSet::new()),
             addresses: Mutex::default(),
         };
         let serve = async {
@@ -112,8 +113,8 @@ struct Responder<'s> {
     settings: &'s DhcpSettings,
     boot: &'s Boot,
     reply_limiter: Mutex<TokenBucket>,
-    /// Architectures that the log has named as unanswered.
-    logged_architectures: Mutex<HashSet<u16>>,
+    /// Reasons that the log has warned of.
+    warned: Mutex<HashSet<Unanswered>>,
     addresses: Mutex<AddressCache>,
 }
 
@@ -145,19 +146,31 @@ impl Responder<'_> {
         port: ServerPort,
         sender: SocketAddrV4,
     ) -> Option<(DhcpReply, SocketAddrV4)> {
-        let request = DhcpRequest::parse(datagram)?;
+        let request = match DhcpRequest::parse(datagram) {
+            Ok(request) => request?,
+            Err(unanswered) => {
+                self.log_unanswered(unanswered, None);
+                return None;
+            }
+        };
+        if !request.relay.is_unspecified() && !self.settings.relays {
+            self.log_unanswered(Unanswered::Relayed, request.machine.mac);
+            return None;
+        }
         let client = [request.address, request.relay].into_iter().find(|address| !address.is_unspecified());
         let address = self.local_address(client.unwrap_or(Ipv4Addr::UNSPECIFIED), request.server)?;
         let host = self.boot.host(&request.machine);
         let host_nbp = host.as_ref().and_then(|host| self.host_nbp(&host.name, host.nbp.as_deref()?));
-        let nbp = match request.client {
-            ClientKind::Firmware(platform) => host_nbp.as_ref().or(self.settings.nbps.get(platform)),
-            _ => None,
-        };
+        let found = self.settings.nbps.find(&request.architectures, request.http);
+        let architecture = found.map_or(request.architectures[0], |(architecture, _)| architecture);
+        let nbp = host_nbp.as_ref().or(found.map(|(_, nbp)| nbp));
         let base = self.settings.base(address);
         let context = ReplyContext { port, address, base: &base, nbp };
         let Some(reply) = reply_to(&request, &context) else {
-            self.log_unanswered(&request, nbp);
+            if request.client == ClientKind::Firmware && nbp.is_none() {
+                let unanswered = Unanswered::NoBootFile { architecture, http: request.http };
+                self.log_unanswered(unanswered, request.machine.mac);
+            }
             return None;
         };
         if !self.reply_limiter.lock().take(Instant::now()) {
@@ -170,7 +183,7 @@ impl Responder<'_> {
         let mac = request.machine.mac.map(|mac| mac.to_string());
         info!(target: "bootdepot::dhcp", mac, host, arch, port = port.number(), file, "boot file offered");
         counter!("bootdepot_dhcp_answers_total", "arch" => arch).increment(1);
-        self.boot.ledger().record_offer(&request.machine, request.architecture, file, reply.is_ack);
+        self.boot.ledger().record_offer(&request.machine, architecture, file, reply.is_ack);
         let to = match reply.to {
             Destination::Broadcast => SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT),
             Destination::Client(address) => SocketAddrV4::new(address, CLIENT_PORT),
@@ -201,21 +214,12 @@ impl Responder<'_> {
         Some(Nbp { file: file.to_owned(), asset: asset.to_owned() })
     }
 
-    /// Logs, once per architecture, that it has no NBP.
-    fn log_unanswered(&self, request: &DhcpRequest, nbp: Option<&Nbp>) {
-        if request.client == ClientKind::Ipxe || nbp.is_some() {
-            return;
-        }
-        let mut logged = self.logged_architectures.lock();
-        if logged.len() < MAX_LOGGED_ARCHITECTURES && logged.insert(request.architecture) {
-            let mac = request.machine.mac.map(|mac| mac.to_string());
-            warn!(
-                mac,
-                architecture = request.architecture,
-                arch = request.arch_name(),
-                "no boot file for this architecture; name one in [dhcp.nbp]"
-            );
-        }
+    /// Logs why a request gets no answer: a warning once for each reason.
+    fn log_unanswered(&self, unanswered: Unanswered, mac: Option<Mac>) {
+        let mut warned = self.warned.lock();
+        let first = warned.len() < MAX_WARNED && warned.insert(unanswered);
+        drop(warned);
+        unanswered.log(mac, first);
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Instant;
 
+use dhcproto::v4::relay::{RelayAgentInformation, RelayInfo};
 use dhcproto::v4::{DhcpOption, Message, MessageType, OptionCode};
 
 use crate::support::dhcp::{BRIDGE, DhcpClient, SERVER, Stage, class, file, firmware, ipxe};
@@ -58,6 +59,7 @@ fn proxy_offer_names_boot_file() {
             }
             let unanswered = server.wait_for(|line| line.number("architecture") == 6);
             assert_eq!(unanswered.text("arch"), "efi-ia32");
+            server.wait_for(|line| line.text("message").contains("a relay forwarded it"));
             assert!(server.stop().success());
         }
         Some(Stage::Client) => proxy_client(),
@@ -102,6 +104,17 @@ fn proxy_client() {
     assert!(!answers.iter().any(|answer| answer.xid() == request.xid() && from_proxy(answer)));
     drop(card);
 
+    // `relays` is off: a broadcast that a relay has marked gets no reply, and the log says why.
+    let mut card = DhcpClient::listening(68);
+    let mut relayed = card.packet(MessageType::Discover, firmware("PXEClient", 7));
+    relayed.set_giaddr(LEASED);
+    card.broadcast(&relayed);
+    let after = card.packet(MessageType::Discover, firmware("PXEClient", 0));
+    card.broadcast(&after);
+    let answers = card.receive_until(&after, from_proxy);
+    assert!(!answers.iter().any(|answer| answer.xid() == relayed.xid() && from_proxy(answer)));
+    drop(card);
+
     // With an address UEFI sends another request, from port 4011 to port 4011.
     let ip = Tool::find("ip").expect("the servers' stage found it");
     DhcpClient::lease(&ip, LEASED);
@@ -139,10 +152,18 @@ fn proxy_answers_relay_when_enabled() {
                 relay.send(&message, SocketAddrV4::new(SERVER, 67));
                 message.xid()
             };
-            let forwarded = [forward(firmware("PXEClient", 7)), forward(ipxe(7))];
-            let answers = [relay.receive(), relay.receive()];
+            // A circuit and a remote identifier (RFC 3046 3.1, 3.2).
+            let mut identifiers = RelayAgentInformation::default();
+            identifiers.insert(RelayInfo::AgentCircuitId(vec![0, 7, 0, 1]));
+            identifiers.insert(RelayInfo::AgentRemoteId(vec![0x24, 0x6e, 0x96, 0, 0, 1]));
+            let mut with_circuit = firmware("PXEClient", 7);
+            with_circuit.push(DhcpOption::RelayAgentInformation(identifiers.clone()));
+            let forwarded = [forward(firmware("PXEClient", 7)), forward(ipxe(7)), forward(with_circuit)];
+            let answers = [relay.receive(), relay.receive(), relay.receive()];
             assert_eq!(answers.each_ref().map(Message::xid), forwarded, "one reply to each request");
-            assert_eq!(answers.each_ref().map(file), ["snponly.efi", SCRIPT]);
+            assert_eq!(answers.each_ref().map(file), ["snponly.efi", SCRIPT, "snponly.efi"]);
+            let echoed = answers[2].opts().get(OptionCode::RelayAgentInformation);
+            assert_eq!(echoed, Some(&DhcpOption::RelayAgentInformation(identifiers)));
             assert!(answers.iter().all(|answer| answer.giaddr() == LEASED));
         }
     }

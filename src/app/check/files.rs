@@ -48,6 +48,7 @@ pub(super) fn tokens(config: &Config) -> Option<CheckRow> {
 pub(super) fn firmware(config: &Config) -> CheckRow {
     let mut findings: Vec<_> =
         config.firmware.iter().map(|(platform, nbp)| Finding::ok(platform.name(), nbp.file.clone())).collect();
+    findings.extend(config.firmware.numbers().map(|(number, nbp)| Finding::ok(number.to_string(), nbp.file.clone())));
     let summary = match findings.len() {
         0 => "no boot file is in the catalog, so only iPXE finds its way here".to_owned(),
         some => format!(

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::cli::Cli;
 use crate::config::Config;
-use crate::dhcp::{InterfaceAddress, Nbp, Platform};
+use crate::dhcp::{InterfaceAddress, Nbp, NbpTable, Platform};
 
 fn site() -> Site {
     let nbp = |file: &str, asset: &str| Nbp { file: file.to_owned(), asset: asset.to_owned() };
@@ -17,7 +17,7 @@ fn site() -> Site {
     Site {
         address: Ipv4Addr::new(10, 77, 0, 1),
         base: "http://10.77.0.1:8080".to_owned(),
-        firmware: files.into_iter().collect(),
+        firmware: NbpTable::new(files, []),
     }
 }
 
@@ -38,7 +38,7 @@ fn what_is_for_kea_is_json() {
 #[test]
 fn odd_names_stay_one_value() {
     let nbp = Nbp { file: "a \"b\",c\\d.efi".to_owned(), asset: "a".to_owned() };
-    let site = Site { firmware: [(Platform::EfiX64, nbp)].into_iter().collect(), ..site() };
+    let site = Site { firmware: NbpTable::new([(Platform::EfiX64, nbp)], []), ..site() };
     let (dnsmasq, isc) = (dnsmasq::settings(&site), isc::settings(&site));
     assert!(dnsmasq.contains(r#",tag:!bootdepot-ipxe,"a \"b\",c\\d.efi",,10.77.0.1"#), "{dnsmasq}");
     assert!(isc.contains(r#"filename "a \"b\",c\\d.efi";"#), "{isc}");
@@ -82,7 +82,8 @@ fn the_files_are_those_of_the_settings() {
     )
     .unwrap();
     assert_eq!(site.base, "http://10.0.0.1");
-    let told: Vec<_> = site.firmware.iter().map(|(on, nbp)| (on.name(), nbp.boot_file(on, &site.base))).collect();
+    let told: Vec<_> =
+        site.firmware.iter().map(|(on, nbp)| (on.name(), nbp.boot_file(on.boots_over_http(), &site.base))).collect();
     let told: Vec<_> = told.iter().map(|(on, file)| (*on, file.as_str())).collect();
     assert_eq!(
         told,

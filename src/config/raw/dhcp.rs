@@ -1,9 +1,15 @@
 //! `[dhcp]`, as operators write it.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::dhcp::Platform;
+
+/// The pattern of keys that are numbers of 16 bits, in `patternProperties` of the schema.
+pub(in crate::config) const NUMBERS: &str = "^[0-9]{1,5}$";
 
 /// DHCP answers that name the network boot program.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
@@ -19,7 +25,9 @@ pub(in crate::config) struct Dhcp {
     /// the same machine, which would miss its clients' lease renewals.
     pub(in crate::config) relays: bool,
     /// The network boot program of each kind of firmware: a key of `[tftp.files]` or an asset's name. A kind whose file
-    /// is neither is not answered. `dhcp-config` writes the same files into the configuration of other DHCP servers.
+    /// is neither is not answered. A key may also be the number of an architecture (DHCP option 93), which takes precedence:
+    /// `22 = "boot/u-boot.bin"`. `dhcp-config` writes the files, but not those of numbers, into the configuration of other
+    /// DHCP servers.
     pub(in crate::config) nbp: Nbp,
 }
 
@@ -36,7 +44,8 @@ pub(in crate::config) enum Mode {
 
 /// The network boot program of each kind of firmware.
 #[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, rename_all = "kebab-case")]
+#[schemars(transform = allow_numbers)]
 pub(in crate::config) struct Nbp {
     /// x86 BIOS.
     #[schemars(length(min = 1))]
@@ -65,6 +74,16 @@ pub(in crate::config) struct Nbp {
     /// UEFI HTTP Boot, 64-bit ARM.
     #[schemars(length(min = 1))]
     http_arm64: String,
+    /// By the number of an architecture (DHCP option 93). The schema allows no other keys than numbers.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    numbers: BTreeMap<String, String>,
+}
+
+/// Allows the numbers of architectures as keys besides the named ones.
+fn allow_numbers(schema: &mut schemars::Schema) {
+    schema.insert("patternProperties".to_owned(), json!({ NUMBERS: { "type": "string", "minLength": 1 } }));
+    schema.insert("additionalProperties".to_owned(), json!(false));
 }
 
 impl Default for Nbp {
@@ -80,6 +99,7 @@ impl Default for Nbp {
             http_x64: file(Platform::HttpX64),
             http_arm32: file(Platform::HttpArm32),
             http_arm64: file(Platform::HttpArm64),
+            numbers: BTreeMap::new(),
         }
     }
 }
@@ -98,6 +118,11 @@ impl Nbp {
             Platform::HttpArm32 => &self.http_arm32,
             Platform::HttpArm64 => &self.http_arm64,
         }
+    }
+
+    /// The files by the number of an architecture.
+    pub(in crate::config) fn numbers(&self) -> impl Iterator<Item = (u16, &str)> {
+        self.numbers.iter().filter_map(|(number, file)| Some((number.parse().ok()?, file.as_str())))
     }
 }
 

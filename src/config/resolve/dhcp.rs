@@ -7,15 +7,17 @@ use crate::catalog::Catalog;
 use crate::dhcp::{DhcpSettings, Nbp, NbpTable, Platform};
 use crate::http::{HttpSettings, plain_port};
 
-/// The available network boot programs: under each platform's name, if TFTP serves the file.
+/// The available network boot programs: of each platform and architecture type, if TFTP serves the file.
 pub(super) fn firmware(raw: &raw::Nbp, files: &HashMap<String, String>, catalog: &Catalog) -> NbpTable {
-    let nbp = |platform: Platform| {
-        let file = raw.of(platform);
+    let nbp = |file: &str| {
         let asset = files.get(file).map_or(file, String::as_str);
         catalog.by_name(asset)?;
-        Some((platform, Nbp { file: file.to_owned(), asset: asset.to_owned() }))
+        Some(Nbp { file: file.to_owned(), asset: asset.to_owned() })
     };
-    Platform::ALL.iter().copied().filter_map(nbp).collect()
+    NbpTable::new(
+        Platform::ALL.iter().copied().filter_map(|platform| Some((platform, nbp(raw.of(platform))?))),
+        raw.numbers().filter_map(|(architecture, file)| Some((architecture, nbp(file)?))),
+    )
 }
 
 /// The room's settings; `None` if it is off.

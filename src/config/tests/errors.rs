@@ -139,16 +139,19 @@ fn what_does_not_exist_yet_is_unknown() {
 #[test]
 fn proxy_dhcp_requires_interface_and_files() {
     let site = Site::new(&format!(
-        "[dhcp]\nmode = \"proxy\"\n[dhcp.nbp]\nbios = \"undionly.kpx\"\nefi-x64 = \"a\"\nefi-ia32 = \"nothing\"\nefi_arm64 = \"a\"\n\
+        "[dhcp]\nmode = \"proxy\"\n[dhcp.nbp]\nbios = \"undionly.kpx\"\nefi-x64 = \"a\"\nefi-ia32 = \"nothing\"\nefi_arm64 = \"a\"\n22 = \"none\"\n65536 = \"a\"\n23 = 1\n\
          [tftp.files]\n\"undionly.kpxe\" = \"a\"\n{}",
         asset("a")
     ));
     assert_snapshot!(site.errors(), @r#"
-        the configuration has 4 errors
+        the configuration has 7 errors
         bootdepot.toml:2: dhcp.mode: this requires interface
         bootdepot.toml:4: dhcp.nbp.bios: TFTP serves no file "undionly.kpx" (the nearest is "undionly.kpxe"); name a key of [tftp.files] or an asset
         bootdepot.toml:6: dhcp.nbp.efi-ia32: TFTP serves no file "nothing"; name a key of [tftp.files] or an asset
         bootdepot.toml:7: dhcp.nbp.efi_arm64: there is no such key; the nearest is efi-arm64
+        bootdepot.toml:8: dhcp.nbp.22: TFTP serves no file "none"; name a key of [tftp.files] or an asset
+        bootdepot.toml:9: dhcp.nbp.65536: there is no such key; known here: bios, efi-ia32, efi-x64, efi-arm32, efi-arm64, http-ia32, http-x64, http-arm32, http-arm64
+        bootdepot.toml:10: dhcp.nbp.23: found 1, expected a text
     "#);
     // Whatever else is said of a host.
     let host = Site::new(&format!(

@@ -1,8 +1,10 @@
-use dhcproto::v4::Architecture;
+use dhcproto::v4::{Architecture, OptionCode, UnknownOption};
 use dhcproto::{Decodable, Decoder};
 use proptest::prelude::*;
 
+use super::super::nbp::NbpTable;
 use super::super::platform::Platform;
+use super::super::unanswered::Unanswered;
 use super::*;
 
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -82,17 +84,20 @@ impl Packet {
 
 /// The reply of a server that has an NBP for every platform.
 fn respond(datagram: &[u8], port: ServerPort) -> Option<(DhcpReply, Message)> {
-    let request = DhcpRequest::parse(datagram)?;
-    let nbp = match request.client {
-        ClientKind::Firmware(platform) => {
-            let file = platform.default_file();
-            Some(Nbp { file: file.to_owned(), asset: format!("boot/{file}") })
-        }
-        _ => None,
+    let request = DhcpRequest::parse(datagram).ok()??;
+    let nbp = |platform: Platform| {
+        let file = platform.default_file().to_owned();
+        (platform, Nbp { asset: format!("boot/{file}"), file })
     };
-    let reply = reply_to(&request, &ReplyContext { port, address: OURS, base: BASE, nbp: nbp.as_ref() })?;
+    let nbps = NbpTable::new(Platform::ALL.iter().copied().map(nbp), []);
+    let nbp = nbps.find(&request.architectures, request.http).map(|(_, nbp)| nbp);
+    let reply = reply_to(&request, &ReplyContext { port, address: OURS, base: BASE, nbp })?;
     let message = Message::decode(&mut Decoder::new(&reply.packet)).expect("the reply is a DHCP packet");
     Some((reply, message))
+}
+
+fn parse(packet: &Packet) -> DhcpRequest {
+    DhcpRequest::parse(&packet.bytes()).expect("it can be answered").expect("a request")
 }
 
 fn text(message: &Message, code: OptionCode) -> Option<String> {
@@ -167,6 +172,49 @@ fn ipxe_gets_script_on_any_architecture() {
 }
 
 #[test]
+fn ipxe_without_http_gets_tftp_name() {
+    // TFTP and DNS, as a build for a small ROM says.
+    let (reply, message) = Packet::discover(0).raw(175, &[0x15, 1, 1, 0x17, 1, 1]).reply();
+    assert_eq!((reply.file.as_str(), message.siaddr()), ("boot.ipxe", OURS));
+    assert_eq!(text(&message, OptionCode::TFTPServerName).as_deref(), Some("10.77.0.1"));
+}
+
+#[test]
+fn every_listed_architecture_is_considered() {
+    let (reply, _) = Packet::discover(0).raw(93, &[0, 27, 0, 7, 0, 0]).reply();
+    assert_eq!(reply.file, "snponly.efi");
+    let odd = Packet::discover(0).raw(93, &[0, 7, 0]);
+    assert_eq!(odd.reply().0.file, "snponly.efi", "half an architecture at the end");
+}
+
+#[test]
+fn options_in_header_fields_are_read() {
+    // The class in the field of the boot file, the architecture in that of the server's name (RFC 2132 9.3).
+    let overloaded = Packet::new(MessageType::Discover)
+        .raw(52, &[3])
+        .change(|message| message.set_fname(b"\x3c\x09PXEClient\xff").set_sname(b"\x5d\x02\x00\x07\xff"));
+    assert_eq!(overloaded.reply().0.file, "snponly.efi");
+    let without = Packet::new(MessageType::Discover)
+        .change(|message| message.set_fname(b"\x3c\x09PXEClient\xff").set_sname(b"\x5d\x02\x00\x07\xff"));
+    assert_eq!(without.reply_on(ServerPort::Dhcp), None);
+}
+
+#[test]
+fn unanswered_requests_have_a_reason() {
+    let reason = |packet: Packet| DhcpRequest::parse(&packet.bytes()).unwrap_err();
+    assert_eq!(reason(Packet::discover(0).without(OptionCode::ClientSystemArchitecture)), Unanswered::NoArchitecture);
+    assert_eq!(reason(Packet::discover(0).raw(93, &[0])), Unanswered::NoArchitecture);
+    assert_eq!(reason(Packet::discover(0).without(OptionCode::ClassIdentifier)), Unanswered::UnknownClass);
+    let uboot = Packet::discover(22).with(DhcpOption::ClassIdentifier(b"U-Boot.armv8".to_vec()));
+    assert_eq!(reason(uboot), Unanswered::UnknownClass);
+    let infiniband = Packet::discover(0).change(|message| message.set_htype(HType::Infiniband));
+    assert_eq!(reason(infiniband), Unanswered::HardwareType(32));
+    let other = |packet: Packet| assert_eq!(DhcpRequest::parse(&packet.bytes()), Ok(None));
+    other(Packet::new(MessageType::Discover));
+    other(Packet::new(MessageType::Discover).with(DhcpOption::ClassIdentifier(b"MSFT 5.0".to_vec())));
+}
+
+#[test]
 fn requests_without_boot_file_get_no_reply() {
     let silent = |packet: Packet, why: &str| {
         assert_eq!(packet.reply_on(ServerPort::Dhcp), None, "{why}");
@@ -219,18 +267,41 @@ fn reply_destination_follows_client_address() {
 }
 
 #[test]
-fn relay_agent_information_is_echoed() {
-    let (_, message) = Packet::discover(7).raw(82, &[1, 3, 7, 7, 7]).change(|m| m.set_giaddr(RELAY)).reply();
-    assert_eq!(message.giaddr(), RELAY);
-    let DhcpOption::RelayAgentInformation(info) = message.opts().get(OptionCode::RelayAgentInformation).unwrap() else {
-        panic!("option 82")
-    };
-    assert_eq!(format!("{info:?}").matches("[7, 7, 7]").count(), 1, "{info:?}");
+fn relay_information_comes_once_and_last() {
+    // The second is longer than an option may be, and comes in two parts.
+    for info in [vec![1, 3, 7, 7, 7], (0..=255).chain(0..100).collect::<Vec<u8>>()] {
+        let mut request = Packet::discover(7).change(|m| m.set_giaddr(RELAY)).bytes();
+        append_last(&mut request, 82, &info);
+        let (reply, message) = respond(&request, ServerPort::Dhcp).expect("a reply");
+        assert_eq!((reply.to, message.giaddr()), (Destination::Relay(RELAY), RELAY));
+        let options: Vec<_> = options(&reply.packet).collect();
+        let echoed: Vec<_> =
+            options.iter().filter(|(code, _)| *code == 82).flat_map(|(_, data)| *data).copied().collect();
+        assert_eq!(echoed, info);
+        let first = options.iter().position(|(code, _)| *code == 82).unwrap();
+        assert!(options[first..].iter().all(|(code, _)| *code == 82), "{options:?}");
+    }
+    let (reply, _) = Packet::discover(7).reply();
+    assert!(options(&reply.packet).all(|(code, _)| code != 82));
+}
+
+/// The options of a packet as they are in it: code and data, without padding, up to the end marker.
+fn options(packet: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = &packet[240..];
+    std::iter::from_fn(move || {
+        let ([code, length], after) = rest.split_first_chunk()?;
+        if *code == 255 {
+            return None;
+        }
+        let (data, next) = after.split_at(usize::from(*length));
+        rest = next;
+        Some((*code, data))
+    })
 }
 
 #[test]
 fn long_url_only_in_options() {
-    let request = DhcpRequest::parse(&Packet::discover(16).bytes()).unwrap();
+    let request = parse(&Packet::discover(16));
     let nbp = Nbp { file: "x".to_owned(), asset: "n".repeat(300) };
     let reply =
         reply_to(&request, &ReplyContext { port: ServerPort::Dhcp, address: OURS, base: BASE, nbp: Some(&nbp) })
@@ -242,11 +313,11 @@ fn long_url_only_in_options() {
 
 #[test]
 fn machine_has_mac_and_uuid() {
-    let request = DhcpRequest::parse(&Packet::discover(7).bytes()).unwrap();
+    let request = parse(&Packet::discover(7));
     assert_eq!(request.machine.mac.unwrap().to_string(), "24:6e:96:00:00:01");
     let uuid: Vec<u8> = (1..17).collect();
     assert_eq!(request.machine.uuid.unwrap().0.as_slice(), uuid);
-    let invalid = DhcpRequest::parse(&Packet::discover(7).raw(97, &[1, 2]).bytes()).unwrap();
+    let invalid = parse(&Packet::discover(7).raw(97, &[1, 2]));
     assert_eq!(invalid.machine.uuid, None);
 }
 

@@ -2,7 +2,9 @@
 //!
 //! A test that needs the namespaces runs itself again inside of them, so it has three stages (see [`Stage`]).
 
+use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::process::Command;
 use std::time::Instant;
 
 use dhcproto::v4::{Architecture, DhcpOption, Flags, Message, MessageType, OptionCode, UnknownOption};
@@ -10,7 +12,7 @@ use dhcproto::{Decodable, Decoder, Encodable, Encoder};
 use rustix::mount::MountFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Tool, namespace, timeout};
+use super::{CommandExt, Tool, namespace, timeout};
 
 /// The address of the servers.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -74,9 +76,10 @@ impl Stage {
     }
 }
 
-/// A DHCP client, as in a network card's firmware.
+/// A DHCP client, as in a network card's firmware. When it is dropped, scapy parses all answers that it received.
 pub(crate) struct DhcpClient {
     socket: UdpSocket,
+    received: RefCell<Vec<Vec<u8>>>,
     mac: [u8; 6],
     xid: u32,
 }
@@ -94,7 +97,7 @@ impl DhcpClient {
         raw.set_broadcast(true).expect("a socket can broadcast");
         raw.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into()).expect("the port is free in this namespace");
         raw.set_read_timeout(Some(timeout())).expect("a socket accepts a timeout");
-        Self { socket: raw.into(), mac: [0x52, 0x54, 0, 0, 0, 1], xid: 1 }
+        Self { socket: raw.into(), received: RefCell::default(), mac: [0x52, 0x54, 0, 0, 0, 1], xid: 1 }
     }
 
     /// Gives the client an address, as a lease would.
@@ -132,6 +135,7 @@ impl DhcpClient {
     pub(crate) fn receive(&self) -> Message {
         let mut buffer = [0; 2048];
         let (length, _) = self.socket.recv_from(&mut buffer).expect("a reply arrives in time");
+        self.received.borrow_mut().push(buffer[..length].to_vec());
         Message::decode(&mut Decoder::new(&buffer[..length])).expect("the reply is a DHCP packet")
     }
 
@@ -144,6 +148,22 @@ impl DhcpClient {
             received.push(self.receive());
         }
         received
+    }
+}
+
+impl Drop for DhcpClient {
+    fn drop(&mut self) {
+        // A test that failed has its reason already.
+        if std::thread::panicking() {
+            return;
+        }
+        let Some(scapy) = Tool::find("scapy") else { return };
+        // Its own Python, which has it as a library.
+        let mut command = Command::new(scapy.path().with_file_name("python3"));
+        let answers = serde_json::to_string(&*self.received.borrow()).expect("bytes are JSON");
+        let output = command.args(["-c", include_str!("dhcp_answers.py"), &answers]).run_to_end();
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
     }
 }
 
