@@ -6,6 +6,7 @@ mod catalog;
 mod check;
 mod collection;
 mod host;
+mod identity;
 mod job;
 mod plan;
 mod problem;
@@ -21,7 +22,8 @@ pub use catalog::{
 };
 pub use check::{CheckCounts, CheckOrder, CheckRowView, FindingView};
 pub use collection::{CollectionList, CollectionView, DirectoryView, FileView};
-pub use host::{BootView, HostList, MachineView, StepView};
+pub use host::{BootView, Forgotten, HostList, MachineView, StepView};
+pub use identity::IdentityView;
 pub use job::{Assets, Bytes, ItemView, JobItem, JobList, JobView, PreloadOrder};
 pub use plan::{Cached, Missing, Plan, PlanItem, Room};
 pub use problem::Problem;

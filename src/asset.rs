@@ -2,6 +2,7 @@
 //! parsed. No IO.
 
 mod blocks;
+mod canonical;
 mod composite;
 mod digest;
 mod name;
@@ -11,6 +12,7 @@ mod source_directory;
 mod source_prefix;
 
 pub use blocks::{BlockList, BlockListError};
+pub use canonical::canonical_name;
 pub use composite::{CompositeDigest, CompositeVerifier};
 pub use digest::{Digest, DigestError, VerifiedDigest, Verifier};
 pub use name::{AssetName, AssetNameError};

@@ -9,7 +9,7 @@ mod media_type;
 mod release;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use asset::{Asset, BlockListSource};
 pub use bound::BoundAssets;
@@ -44,6 +44,8 @@ pub enum CatalogError {
 pub struct Catalog {
     by_name: HashMap<AssetName, Arc<Asset>>,
     by_digest: HashMap<Digest, Vec<Arc<Asset>>>,
+    /// The assets by their name in lower case, `None` where several differ only in case. Built when it is first needed.
+    by_folded_name: OnceLock<HashMap<String, Option<Arc<Asset>>>>,
     collections: Vec<Arc<Collection>>,
     bound: Arc<BoundAssets>,
 }
@@ -98,6 +100,20 @@ impl Catalog {
         self.by_name.get(name)
     }
 
+    /// The asset with an entry of its own whose name differs from this one only in upper and lower case; `None` if several do. For
+    /// clients that keep no case.
+    pub fn by_folded_name(&self, name: &str) -> Option<Arc<Asset>> {
+        let folded = self.by_folded_name.get_or_init(|| {
+            let mut folded: HashMap<String, Option<Arc<Asset>>> = HashMap::with_capacity(self.by_name.len());
+            for asset in self.by_name.values() {
+                let place = folded.entry(asset.name.as_str().to_lowercase());
+                place.and_modify(|found| *found = None).or_insert_with(|| Some(Arc::clone(asset)));
+            }
+            folded
+        });
+        folded.get(&name.to_lowercase()).cloned().flatten()
+    }
+
     /// The assets with this digest, in the order of the configuration.
     pub fn by_digest(&self, digest: &Digest) -> Vec<Arc<Asset>> {
         let mut assets = self.by_digest.get(digest).cloned().unwrap_or_default();
@@ -129,4 +145,20 @@ impl Catalog {
 pub fn member(collections: &[Arc<Collection>], name: &AssetName) -> Option<(Arc<Collection>, SourceUrl)> {
     let collection = collections.iter().find(|collection| name.as_str().starts_with(&collection.prefix))?;
     Some((Arc::clone(collection), collection.source_of(name)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folded_name_must_fit_one_asset() {
+        let asset = |name: &str| Asset::new(AssetName::parse(name).unwrap(), Digest::of(name.as_bytes()), Vec::new());
+        let catalog = Catalog::new(["Boot/BCD", "a", "A", "é"].map(asset).to_vec()).unwrap();
+        let found = |name: &str| catalog.by_folded_name(name).map(|asset| asset.name.as_str().to_owned());
+        assert_eq!(found("BOOT/bcd").as_deref(), Some("Boot/BCD"));
+        assert_eq!(found("É").as_deref(), Some("é"));
+        assert_eq!(found("a"), None, "two differ only in case");
+        assert_eq!(found("b"), None);
+    }
 }

@@ -14,6 +14,7 @@ pub mod dhcp_config;
 mod discover;
 mod empty_catalog;
 pub mod evict;
+pub mod forget;
 mod format;
 pub mod health;
 pub mod hosts;
@@ -90,6 +91,7 @@ enum Command {
     Activate(activate::ActivateCommand),
     Hosts(hosts::HostsCommand),
     Boots(boots::BootsCommand),
+    Forget(forget::ForgetCommand),
     Render(render::RenderCommand),
     DhcpConfig(dhcp_config::DhcpConfigCommand),
     Health(health::HealthCommand),
@@ -133,6 +135,7 @@ impl Cli {
             Command::Activate(command) => block_on(command.run()),
             Command::Hosts(command) => block_on(command.run()),
             Command::Boots(command) => block_on(command.run()),
+            Command::Forget(command) => block_on(command.run()),
             Command::Render(command) => block_on(command.run()),
             Command::DhcpConfig(command) => block_on(command.run()),
             Command::Health(command) => block_on(command.run()),

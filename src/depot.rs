@@ -74,6 +74,7 @@ mod stream;
 pub(crate) mod tests;
 mod timestamp;
 mod transfer;
+mod transfer_log;
 mod transfer_metrics;
 mod transfer_registry;
 mod unreadable;
@@ -103,4 +104,5 @@ pub use status::{FillPhase, FillRecord, FillStatus, TransferRecord, TransferStat
 pub use stream::ByteStream;
 pub(crate) use timestamp::timestamp;
 pub use transfer::Transfer;
+pub use transfer_log::{TransferFeed, TransferOwner, log_transfer};
 pub use transfer_registry::{ByProtocol, TransferTotals};

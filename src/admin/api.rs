@@ -89,7 +89,7 @@ pub(super) fn routes() -> OpenApiRouter<AdminState> {
         .routes(routes!(traffic::fills))
         .routes(routes!(traffic::transfers))
         .routes(routes!(hosts::list))
-        .routes(routes!(hosts::one))
+        .routes(routes!(hosts::one, hosts::forget))
         .routes(routes!(releases::list))
         .routes(routes!(releases::activate))
         .routes(routes!(reload::reload));

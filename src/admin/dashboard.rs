@@ -52,6 +52,7 @@ static FILES: &[File] = &files! {
     "/format.js" => "format.js", "text/javascript; charset=utf-8";
     "/history.js" => "history.js", "text/javascript; charset=utf-8";
     "/hosts.js" => "hosts.js", "text/javascript; charset=utf-8";
+    "/identity.js" => "identity.js", "text/javascript; charset=utf-8";
     "/jobs.js" => "jobs.js", "text/javascript; charset=utf-8";
     "/journal.js" => "journal.js", "text/javascript; charset=utf-8";
     "/overview.js" => "overview.js", "text/javascript; charset=utf-8";

@@ -69,6 +69,7 @@ mod tests {
             Outcome::Timeout,
             Outcome::DigestMismatch,
             Outcome::OriginFailed,
+            Outcome::RenderFailed,
             Outcome::Refused,
             Outcome::NotFound,
         ]);

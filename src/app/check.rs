@@ -9,6 +9,8 @@ mod connection;
 mod disk;
 mod families;
 mod files;
+mod iso9660;
+mod isos;
 mod item;
 mod look;
 mod objects;
@@ -119,10 +121,9 @@ async fn look(
     }
     let found = origins::check(config, &assets, task, progress).await;
     found.rows.into_iter().for_each(|row| progress.add_row(row));
-    if let Some(origins) = found.origins.filter(|_| everything)
-        && let Some(row) = collections::check(config, &origins).await
-    {
-        progress.add_row(row);
+    if let Some(origins) = found.origins.filter(|_| everything) {
+        let rows = [collections::check(config, &origins).await, isos::check(config, &origins).await];
+        rows.into_iter().flatten().for_each(|row| progress.add_row(row));
     }
     if let Some(survey) = survey {
         let (on, sizes): (_, HashMap<_, _>) = (Arc::clone(config), found.sizes);

@@ -99,13 +99,13 @@ impl App {
             (depot, releases)
         });
         let (depot, releases) = opening.await;
-        let boot = Boot::new(config.roster, releases.clone(), ledger.clone(), depot.clone());
+        let boot = Boot::new(config.roster, releases.clone(), ledger, depot.clone());
         let (reloader, reloads) = Reloader::new(initial, boot.clone(), origins);
         let http_port = plain_port(&addresses.http, None);
         let base = advertise.map_or(BaseUrl::LocalAddress { http_port }, BaseUrl::Configured);
 
         let (stop, end, servers) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let ledger_task = tokio::spawn(run_ledger(ledger, depot.clone(), end.clone()));
+        let ledger_task = tokio::spawn(run_ledger(boot.clone(), end.clone()));
         if let Some(dhcp) = dhcp {
             servers.spawn(dhcp.with_http_port(http_port).serve(boot.clone(), stop.clone()));
         }
@@ -179,13 +179,13 @@ impl App {
 }
 
 /// Records what machines do and writes it to disk, until `end`.
-async fn run_ledger(ledger: Ledger, depot: Depot, end: CancellationToken) {
+async fn run_ledger(boot: Boot, end: CancellationToken) {
     let noted = CancellationToken::new();
     let note = async {
-        ledger.follow(&depot, &end).await;
+        boot.follow_transfers(&end).await;
         noted.cancel();
     };
-    tokio::join!(note, ledger.persist(noted.clone()));
+    tokio::join!(note, boot.ledger().persist(noted.clone()), boot.ledger().report(&noted));
 }
 
 async fn upkeep(metrics: Metrics, boot: Boot, end: CancellationToken) {

@@ -19,6 +19,7 @@ use super::closest::closest;
 use super::escape::ipxe;
 use super::host::{BootMethod, FileSpec, Host, Profile};
 use super::host_file;
+use super::initrd::{self, Loader};
 use super::mac::Mac;
 use super::references::References;
 use super::roster::{MatchKey, Roster, RosterError, RosterProblem, Subject};
@@ -136,8 +137,15 @@ impl Checker {
         let name = &settings.name;
         if let Some(kernel) = &settings.kernel {
             self.reference(subject, "kernel", kernel);
-            settings.initrd.iter().for_each(|initrd| self.reference(subject, "initrd", initrd));
-            return BootMethod::Kernel { kernel: kernel.clone(), initrds: settings.initrd.clone() };
+            settings.initrd.iter().for_each(|initrd| self.reference(subject, "initrd", &initrd.asset));
+            let loader = Loader::of(kernel);
+            let initrds = initrd::initrds(loader, &settings.initrd).unwrap_or_else(|problems| {
+                for problem in problems {
+                    self.error(subject, ["initrd"], RosterProblem::Initrd(problem));
+                }
+                Vec::new()
+            });
+            return BootMethod::Kernel { kernel: kernel.clone(), loader, initrds };
         }
         if let Some(iso) = &settings.iso {
             self.reference(subject, "iso", iso);
@@ -191,7 +199,7 @@ impl Checker {
         for (name, file) in files {
             let key = ["files", name.as_str()];
             // A file's name is the end of a URL path, like an asset's name.
-            if AssetName::parse(&name).is_err() {
+            if AssetName::parse(&name).is_err() || name.starts_with('~') {
                 self.error(subject, key, RosterProblem::FileName(name.clone()));
             }
             let template = self.template_file(subject, &key, &file.template);

@@ -97,7 +97,7 @@ impl Boot {
         // A language that does not support the profile is no error: the other may.
         let serious = |error: &ScriptError| match error {
             ScriptError::NotLive(_) => true,
-            ScriptError::Unsupported(_) => false,
+            ScriptError::Unsupported(..) => false,
             ScriptError::UnknownMachine | ScriptError::Template { .. } => assets.is_empty(),
         };
         match errors.into_iter().find(serious) {

@@ -3,6 +3,7 @@
 pub(super) mod grub;
 pub(super) mod ipxe;
 pub(super) mod kernel;
+pub(super) mod pxelinux;
 mod rules;
 
 pub(super) use rules::EscapeError;
@@ -15,5 +16,6 @@ pub(super) fn script(language: Language, pieces: &[Piece]) -> Result<String, Esc
     match language {
         Language::Ipxe => ipxe::script(pieces),
         Language::Grub => grub::script(pieces),
+        Language::Pxelinux => pxelinux::script(pieces),
     }
 }

@@ -1,22 +1,24 @@
 //! The facade of this room: what the front ends know of it.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use tokio_util::sync::CancellationToken;
 
-use super::host::Host;
+use super::host::{BootMethod, Host};
 use super::host_file::{self, RenderError};
 use super::language::Language;
-use super::ledger::{Ledger, MachineStatus};
+use super::ledger::{Identity, Ledger, MachineQuery, MachineStatus, ScriptKind, SentScript};
 use super::links::{Resolve, TokenIssuer};
 use super::machine::Machine;
 use super::not_live::NotLive;
 use super::releases::Releases;
 use super::request_context::RequestContext;
 use super::roster::Roster;
-use super::script::{ScriptBuilder, ScriptError, entry_script};
+use super::script::{Script, ScriptBuilder, ScriptError, entry_script};
 use super::token::TokenStore;
 use crate::catalog::Release;
 use crate::depot::{Depot, DepotConfig, TransferRecord, TransferStatus};
@@ -116,7 +118,7 @@ impl Boot {
     /// Renders the script of a machine for iPXE. Never fails: if there is nothing to boot, the script shows the reason and
     /// retries.
     pub fn ipxe_script(&self, machine: &Machine, request: &RequestContext) -> String {
-        self.script(machine, request, Language::Ipxe)
+        self.script(machine, request, Language::Ipxe, None)
     }
 
     /// Renders the configuration of a machine for GRUB. For a request without any value, returns the entry configuration,
@@ -125,16 +127,27 @@ impl Boot {
         if *machine == Machine::default() {
             return entry_script(request, Language::Grub);
         }
-        self.script(machine, request, Language::Grub)
+        self.script(machine, request, Language::Grub, None)
     }
 
-    fn script(&self, machine: &Machine, request: &RequestContext, language: Language) -> String {
+    /// Renders the configuration of a machine for PXELINUX. `depth`: names in it are relative to this many directories below the
+    /// root; URLs without it.
+    pub fn pxelinux_config(&self, machine: &Machine, request: &RequestContext, depth: Option<usize>) -> String {
+        self.script(machine, request, Language::Pxelinux, depth)
+    }
+
+    fn script(&self, machine: &Machine, request: &RequestContext, language: Language, depth: Option<usize>) -> String {
         let span = Span::begin("script", Kind::Internal);
         let Shared { ledger, tokens, .. } = &*self.shared;
         let issuer = TokenIssuer::Client(Arc::clone(tokens), request.peer);
-        let script = {
+        let (script, kind, near_miss) = {
             let roster = self.locked_roster();
-            ScriptBuilder::new(&roster, machine, request, language, self.live_assets(&roster), issuer).build()
+            let live = self.live_assets(&roster);
+            let script =
+                ScriptBuilder::new(&roster, machine, request, language, live, issuer).with_depth(depth).build();
+            let kind = kind_of(&script, &roster);
+            let near_miss = if script.host.is_none() { roster.near_miss(machine) } else { None };
+            (script, kind, near_miss)
         };
         let (host, profile) = (script.host.as_deref(), script.profile.as_deref());
         span.text("bootdepot.host", host.unwrap_or_default());
@@ -142,20 +155,23 @@ impl Boot {
         if let Some(error) = &script.error {
             span.text("bootdepot.trouble", error);
         }
+        let (near, named) = (near_miss.clone(), script.named.as_slice());
+        let boot =
+            ledger.record_script(SentScript { machine, peer: request.peer, host, near_miss, profile, kind, named });
+        let mac = machine.mac.map(|mac| mac.to_string());
         match &script.error {
-            None => tracing::debug!(client = %request.peer, host, profile, "script rendered"),
+            None => tracing::debug!(client = %request.peer, host, mac, boot, profile, "script rendered"),
             Some(
                 error @ (ScriptError::UnknownMachine
                 | ScriptError::NotLive(NotLive::Fetching { .. } | NotLive::Inactive(_) | NotLive::NoRelease(_))),
             ) => {
-                tracing::info!(client = %request.peer, %machine, host, profile, %error, "machine waits for its script");
+                tracing::info!(client = %request.peer, host, mac, boot, %machine, near, profile, %error, "machine waits for its script");
             }
-            Some(error) => tracing::warn!(client = %request.peer, host, profile, %error, "script failed"),
+            Some(error) => tracing::warn!(client = %request.peer, host, mac, boot, profile, %error, "script failed"),
         }
         if let Some(host) = host {
             tokens.record_script(host, request.peer);
         }
-        ledger.record_script(machine, request.peer, host, profile, &script.named);
         script.text
     }
 
@@ -198,13 +214,18 @@ impl Boot {
         match rendered {
             Ok(text) => {
                 if let Some(token) = token.filter(|_| spec.only_from_host) {
-                    tokens.mark_used(token);
+                    tokens.mark_used(token, file);
                 }
                 Ok(HostFile { content: text.into(), content_type: spec.content_type.clone() })
             }
             Err(RenderError::Missing) => Err(FileError::Missing),
             Err(error) => Err(FileError::Failed(error.to_string())),
         }
+    }
+
+    /// Records that a client at `peer` got a file that takes the place of a script of `host`.
+    pub(super) fn record_script_address(&self, host: &str, peer: IpAddr) {
+        self.shared.tokens.record_script(host, peer);
     }
 
     /// Returns the host that a machine is.
@@ -239,6 +260,12 @@ impl Boot {
         for (state, machines) in self.shared.ledger.count() {
             metrics::gauge!("bootdepot_boots", "state" => state.as_str()).set(machines);
         }
+    }
+
+    /// Records the depot's transfers in the ledger and logs them, until `end` is cancelled; see [`Ledger::follow`].
+    pub async fn follow_transfers(&self, end: &CancellationToken) {
+        let name = |mac| self.host(&Machine { mac: Some(mac), ..Machine::default() }).map(|host| host.name.clone());
+        self.shared.ledger.follow(&self.shared.depot, &name, end).await;
     }
 
     /// The ledger.
@@ -286,24 +313,44 @@ impl Boot {
         machines.extend(unseen.map(|host| MachineStatus {
             name: Some(host.name.clone()),
             profile: Some(host.profile.name.clone()),
+            identity: Identity::of_host(&host.keys),
             ..MachineStatus::default()
         }));
         machines
     }
 
-    /// Returns the machine with this host name, MAC (in any spelling) or address, with its boots.
+    /// Returns the machine that fits a search best, with its boots: see [`Ledger::machine`]. Finds hosts that were not seen
+    /// by the values in their `match`, too.
     pub fn machine(&self, query: &str) -> Option<MachineStatus> {
         let sent = self.shared.depot.sent_so_far();
-        let mut found = self.shared.ledger.machine(query, &sent).or_else(|| {
-            // The ledger has a host that only DHCP has seen under its MAC alone.
-            let known = self.machines().into_iter().find(|machine| machine.name.as_deref() == Some(query))?;
-            match &known.mac {
-                Some(mac) => self.shared.ledger.machine(&mac.to_string(), &sent),
-                None => Some(known),
-            }
+        let ledger = &self.shared.ledger;
+        let mut found = ledger.machine(query, &sent).or_else(|| {
+            let known = self.find(query)?;
+            known.mac.and_then(|mac| ledger.machine(&mac.to_string(), &sent)).or(Some(known))
         })?;
         self.complete(&mut found);
         Some(found)
+    }
+
+    /// Forgets the machine that [`Boot::machine`] finds. Returns how many machines that were: see [`Ledger::forget`].
+    pub fn forget(&self, query: &str) -> usize {
+        let ledger = &self.shared.ledger;
+        match ledger.forget(query) {
+            0 => self.find(query).and_then(|known| known.mac).map_or(0, |mac| ledger.forget(&mac.to_string())),
+            machines => machines,
+        }
+    }
+
+    /// Returns the machine that fits a search best, by what the roster knows of it: the ledger does not know the host of a
+    /// machine that has not booted since its host was added.
+    fn find(&self, query: &str) -> Option<MachineStatus> {
+        let query = MachineQuery::new(query);
+        let rank = |machine: &MachineStatus| query.rank(machine.name.as_deref(), &machine.identity);
+        self.machines()
+            .into_iter()
+            .filter_map(|machine| Some((rank(&machine)?, machine)))
+            .min_by_key(|(rank, _)| *rank)
+            .map(|(_, machine)| machine)
     }
 
     /// Adds what the ledger does not know: the machine's name, and the sizes of assets in active transfers.
@@ -324,6 +371,26 @@ impl Boot {
         {
             machine.name = Some(host.name.clone());
         }
+    }
+}
+
+/// Returns the kind of a script.
+fn kind_of(script: &Script, roster: &Roster) -> ScriptKind {
+    match &script.error {
+        Some(ScriptError::UnknownMachine) => return ScriptKind::Unknown,
+        Some(ScriptError::NotLive(
+            error @ (NotLive::Fetching { .. } | NotLive::Inactive(_) | NotLive::NoRelease(_)),
+        )) => return ScriptKind::Waits(error.to_string()),
+        Some(error) => return ScriptKind::Failed(error.to_string()),
+        None => {}
+    }
+    let host = script.host.as_deref().and_then(|name| roster.host(name));
+    match host.map(|host| &host.profile).or(roster.default_profile()).map(|profile| &profile.method) {
+        Some(BootMethod::Local) => ScriptKind::Local,
+        Some(BootMethod::Iso(_)) => ScriptKind::Image,
+        Some(BootMethod::ChainUrl(_) | BootMethod::Iscsi(_)) => ScriptKind::Elsewhere,
+        _ if ScriptKind::has_choice(&script.text) => ScriptKind::Menu,
+        Some(BootMethod::Kernel { .. } | BootMethod::Chain(_) | BootMethod::Template(_)) | None => ScriptKind::Files,
     }
 }
 

@@ -24,7 +24,7 @@ fn asset(name: &str) -> Asset {
 pub(super) fn catalog() -> Catalog {
     let names =
         ["kernel", "initrd.img", "rootfs.img"].map(|short| [format!("okd/4.18/{short}"), format!("okd/4.19/{short}")]);
-    let others = ["isos/Fedora 42 (x86_64).iso", "boot/shell.efi"].map(str::to_owned);
+    let others = ["isos/Fedora 42 (x86_64).iso", "boot/shell.efi", "boot/wimboot"].map(str::to_owned);
     Catalog::new(names.into_iter().flatten().chain(others).map(|name| asset(&name)).collect()).unwrap()
 }
 
@@ -78,7 +78,7 @@ pub(super) fn okd() -> ProfileSettings {
     ProfileSettings {
         name: "okd-worker".to_owned(),
         kernel: Some("okd/4.19/kernel".to_owned()),
-        initrd: vec!["okd/4.19/initrd.img".to_owned()],
+        initrd: vec!["okd/4.19/initrd.img".to_owned().into()],
         args: ["coreos.live.rootfs_url={{ asset_url('okd/4.19/rootfs.img') }}", "ip=dhcp", "hostname={{ host.name }}"]
             .map(str::to_owned)
             .to_vec(),

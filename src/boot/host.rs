@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
+use super::initrd::{Initrd, Loader};
 use super::machine::Machine;
 use super::settings::{IscsiSettings, Keys};
 use crate::secret::Secret;
@@ -47,8 +48,8 @@ pub struct Profile {
 /// How a profile boots.
 #[derive(Debug, Clone)]
 pub(super) enum BootMethod {
-    /// A kernel and its initramfs, by reference.
-    Kernel { kernel: String, initrds: Vec<String> },
+    /// A kernel and the files that it gets, by reference.
+    Kernel { kernel: String, loader: Loader, initrds: Vec<Initrd> },
     /// An ISO image, by reference.
     Iso(String),
     /// Another program or script, by reference.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use minijinja::{Value, context};
 
+use super::document::{self, DocumentError, Format};
 use super::host::Host;
 use super::links::{Links, Resolve, TokenIssuer};
 use super::not_live::NotLive;
-use super::piece::Piece;
 use super::request_context::RequestContext;
 use super::template::{TemplateError, Templates};
 use crate::catalog;
@@ -27,12 +27,9 @@ pub(super) enum RenderError {
     /// A reference in it resolves to no live asset.
     #[error(transparent)]
     NotLive(NotLive),
-    /// A list, map or null inside a text.
-    #[error("a list or a map is inside a text; write {{{{ value | json }}}} outside of quotes")]
-    Structure,
-    /// The result is not valid JSON.
-    #[error("the result is not valid JSON: {0}; values are escaped inside quotes, and quoted elsewhere")]
-    Json(String),
+    /// A value cannot stand in its place, or the result is not valid.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
 }
 
 /// Returns the media type of a file by its name.
@@ -41,7 +38,7 @@ pub(super) enum RenderError {
 pub(super) fn content_type(name: &str) -> &'static str {
     let last = name.rsplit('/').next().unwrap_or(name);
     match last.rsplit_once('.').map(|(_, suffix)| suffix.to_ascii_lowercase()).as_deref() {
-        Some("seed" | "preseed" | "yaml" | "yml" | "sh" | "conf") => "text/plain; charset=utf-8",
+        Some("seed" | "preseed" | "yaml" | "yml" | "toml" | "sh" | "conf") => "text/plain; charset=utf-8",
         None if matches!(last, "user-data" | "meta-data" | "vendor-data" | "network-config") => {
             "text/plain; charset=utf-8"
         }
@@ -74,57 +71,7 @@ pub(super) fn render(
         Some(not_live @ NotLive::Fetching { .. }) => RenderError::NotLive(not_live),
         _ => RenderError::Template(error),
     })?;
-    if is_json(&spec.content_type, file) { json(&pieces) } else { text(&pieces) }
-}
-
-fn is_json(content_type: &str, file: &str) -> bool {
-    let suffix = file.rsplit_once('.').map(|(_, suffix)| suffix);
-    matches!(suffix, Some("ign" | "json")) || content_type.starts_with("application/json")
-}
-
-/// Joins pieces of an unknown format: values verbatim, lists and maps as JSON, which is also valid YAML.
-fn text(pieces: &[Piece]) -> Result<String, RenderError> {
-    let mut text = String::new();
-    for piece in pieces {
-        match piece {
-            Piece::Data(json) if json == "null" => return Err(RenderError::Structure),
-            Piece::Literal(piece) | Piece::Value(piece) | Piece::Data(piece) => text.push_str(piece),
-        }
-    }
-    Ok(text)
-}
-
-/// Joins pieces of JSON: escapes values inside quotes, quotes strings elsewhere.
-fn json(pieces: &[Piece]) -> Result<String, RenderError> {
-    let mut json = String::new();
-    let mut in_text = false;
-    for piece in pieces {
-        match piece {
-            Piece::Literal(text) => {
-                let mut characters = text.chars();
-                while let Some(character) = characters.next() {
-                    match character {
-                        '"' => in_text = !in_text,
-                        '\\' if in_text => drop(characters.next()),
-                        _ => {}
-                    }
-                }
-                json.push_str(text);
-            }
-            Piece::Value(value) => {
-                let quoted = serde_json::to_string(value).map_err(|error| RenderError::Json(error.to_string()))?;
-                json.push_str(if in_text { &quoted[1..quoted.len() - 1] } else { &quoted });
-            }
-            Piece::Data(data) if in_text && (data.starts_with(['[', '{']) || data == "null") => {
-                return Err(RenderError::Structure);
-            }
-            Piece::Data(data) => json.push_str(data),
-        }
-    }
-    match serde_json::from_str::<serde::de::IgnoredAny>(&json) {
-        Ok(_) => Ok(json),
-        Err(error) => Err(RenderError::Json(error.to_string())),
-    }
+    Ok(document::join(Format::of(file, &spec.content_type, &pieces), &pieces)?)
 }
 
 /// Reads the secrets of a host from where they are stored. Fails with the first that cannot be read.

@@ -90,16 +90,34 @@ impl Links {
             return Err(format!("file_url({file:?}): only a machine that matches a [[host]] has files"));
         };
         let Some(found) = host.files.get(file) else {
-            return Err(format!("the host {} has no file {file:?}; files = {{ … }} names them", host.name));
+            let known = match host.files.keys().map(String::as_str).collect::<Vec<_>>().as_slice() {
+                [] => "it has no files".to_owned(),
+                names => format!("it has {}", names.join(", ")),
+            };
+            return Err(format!("the host {} has no file {file:?}; {known}", host.name));
         };
         let path = format!("hosts/{}/{}", host.name, utf8_percent_encode(file, IN_PATH));
         let token = match &self.tokens {
             _ if !found.only_from_host => String::new(),
-            TokenIssuer::Client(tokens, peer) => format!("?token={}", tokens.issue(&host.name, file, *peer)?),
+            TokenIssuer::Client(tokens, peer) => format!("?token={}", tokens.issue(&host.name, Some(file), *peer)?),
             TokenIssuer::Sample => "?token=made-for-each-script".to_owned(),
         };
         self.usage.lock().add(Role::File, &format!("hosts/{}/{file}", host.name));
         Ok(format!("{}/{path}{token}", self.base))
+    }
+
+    /// Returns the URL of the directory of the host's files, to which an installer appends their names. If only the host may
+    /// fetch one of them, the path has a token: nothing can follow a query.
+    fn files_url(&self) -> Result<String, String> {
+        let Some(host) = &self.host else {
+            return Err("files_url(): only a machine that matches a [[host]] has files".to_owned());
+        };
+        let token = match &self.tokens {
+            _ if !host.files.values().any(|file| file.only_from_host) => String::new(),
+            TokenIssuer::Client(tokens, peer) => format!("~{}/", tokens.issue(&host.name, None, *peer)?),
+            TokenIssuer::Sample => "~made-for-each-script/".to_owned(),
+        };
+        Ok(format!("{}/hosts/{}/{token}", self.base, host.name))
     }
 
     /// Returns the assets and files named so far, each once.
@@ -112,10 +130,10 @@ impl Links {
         self.usage.lock().not_live.clone()
     }
 
-    /// Returns the functions for templates: `asset_url()`, `asset_path()` (a GRUB path) and `file_url()`.
-    pub(super) fn functions(self: &Arc<Self>) -> [(&'static str, Value); 3] {
+    /// Returns the functions for templates: `asset_url()`, `asset_path()` (a GRUB path), `file_url()` and `files_url()`.
+    pub(super) fn functions(self: &Arc<Self>) -> [(&'static str, Value); 4] {
         let failed = |reason: String| Error::new(ErrorKind::InvalidOperation, reason);
-        let (urls, paths, files) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        let (urls, paths, files, directory) = (Arc::clone(self), Arc::clone(self), Arc::clone(self), Arc::clone(self));
         let asset_url = move |reference: String| match urls.asset(Role::Asset, &reference) {
             Ok(name) => Ok(Value::from_safe_string(urls.asset_url(&name))),
             Err(error) => Err(failed(error.to_string())),
@@ -126,10 +144,12 @@ impl Links {
             grub::path(&url).map(Value::from_safe_string).ok_or_else(|| failed(format!("GRUB cannot fetch {url}")))
         };
         let file_url = move |file: String| files.file_url(&file).map(Value::from_safe_string).map_err(failed);
+        let files_url = move || directory.files_url().map(Value::from_safe_string).map_err(failed);
         [
             ("asset_url", Value::from_function(asset_url)),
             ("asset_path", Value::from_function(asset_path)),
             ("file_url", Value::from_function(file_url)),
+            ("files_url", Value::from_function(files_url)),
         ]
     }
 }

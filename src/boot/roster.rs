@@ -2,6 +2,7 @@
 
 mod error;
 mod key;
+mod near_miss;
 #[cfg(test)]
 mod tests;
 
@@ -13,10 +14,11 @@ use parking_lot::Mutex;
 pub use error::{RosterError, RosterProblem, Subject};
 pub(super) use key::MatchKey;
 
-use super::host::{Host, Profile};
+use super::host::{BootMethod, Host, Profile};
 use super::machine::Machine;
 use super::references::References;
 use super::template::Templates;
+use crate::asset::AssetName;
 use crate::secret::Secret;
 
 /// All hosts and profiles.
@@ -87,6 +89,26 @@ impl Roster {
             }
         }
         exposed
+    }
+
+    /// Returns a sentence for each comment in a template that hides what looks like commands, with both its ends.
+    pub fn hiding_comments(&self) -> impl Iterator<Item = String> {
+        self.templates.hiding_comments().iter().map(|(template, comment)| {
+            format!(
+                "{template}:{}: \"{{#\" begins a comment that ends at {template}:{} and hides what looks like a command ({:?}); \
+                 if it is text, write {{% raw %}} before and {{% endraw %}} after it",
+                comment.first, comment.last, comment.command
+            )
+        })
+    }
+
+    /// Returns the ISO image of each profile that boots one and whose image is in the catalog, with the profile's name.
+    pub fn isos(&self) -> Vec<(&str, AssetName)> {
+        let iso = |profile: &'_ Arc<Profile>| match &profile.method {
+            BootMethod::Iso(reference) => self.references.preview(reference).ok(),
+            _ => None,
+        };
+        self.profiles.iter().filter_map(|profile| Some((profile.name.as_str(), iso(profile)?))).collect()
     }
 
     /// Returns every secret of every host, with the host's name, in the order of the configuration.

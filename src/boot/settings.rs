@@ -62,8 +62,8 @@ pub struct ProfileSettings {
     pub name: String,
     /// The kernel, an asset.
     pub kernel: Option<String>,
-    /// The initramfs images, assets, in order.
-    pub initrd: Vec<String>,
+    /// The files that the kernel gets, in order.
+    pub initrd: Vec<InitrdSettings>,
     /// The kernel's arguments.
     pub args: Vec<String>,
     /// An ISO image, an asset.
@@ -84,6 +84,23 @@ pub struct ProfileSettings {
     pub files: BTreeMap<String, FileSettings>,
     /// Secrets for each of its hosts.
     pub secrets: BTreeMap<String, Secret>,
+}
+
+/// A file that the kernel gets beside its command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InitrdSettings {
+    /// The asset.
+    pub asset: String,
+    /// Its place in the initramfs; `None` if it is an archive.
+    pub path: Option<String>,
+    /// The name by which the kernel knows it.
+    pub name: Option<String>,
+}
+
+impl From<String> for InitrdSettings {
+    fn from(asset: String) -> Self {
+        Self { asset, ..Self::default() }
+    }
 }
 
 /// An iSCSI disk to boot from.

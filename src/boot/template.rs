@@ -1,16 +1,16 @@
 //! Compiled templates. Rendering returns pieces that distinguish the operator's text from values, so that the caller can
 //! escape values for the language that it writes. This module knows no language.
 
+mod filters;
+mod marks;
+mod source;
+mod undefined;
+
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
-use super::escape::{ipxe, kernel};
+use self::source::HidingComment;
 use super::piece::Piece;
-
-// Unicode noncharacters (Unicode 23.7): no legitimate text contains them.
-const TEXT: char = '\u{fdd0}';
-const DATA: char = '\u{fdd1}';
-const END: char = '\u{fdd2}';
 
 /// A template that cannot be compiled or rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +28,8 @@ pub(super) struct TemplateError {
 #[derive(Debug)]
 pub(super) struct Templates {
     environment: Environment<'static>,
+    /// The comments that hide commands, each with the name of its template.
+    hiding: Vec<(String, HidingComment)>,
 }
 
 impl Default for Templates {
@@ -45,80 +47,39 @@ impl Default for Templates {
         if let Ok(syntax) = syntax.build() {
             environment.set_syntax(syntax);
         }
-        environment.add_filter("ipxe", |text: String| quoted(ipxe::value(&text)));
-        environment.add_filter("shell", |text: String| quoted(shell(&text)));
-        environment.add_filter("kernel_arg", |text: String| quoted(kernel::quoted(&text)));
-        environment.add_filter("json", |value: Value| quoted(json(&value)));
-        Self { environment }
+        filters::add(&mut environment);
+        Self { environment, hiding: Vec::new() }
     }
 }
 
-fn quoted(text: Result<String, impl std::fmt::Display>) -> Result<Value, Error> {
-    match text {
-        Ok(text) => Ok(Value::from_safe_string(text)),
-        Err(error) => Err(Error::new(ErrorKind::InvalidOperation, error.to_string())),
-    }
-}
-
-fn json(value: &Value) -> Result<String, serde_json::Error> {
-    serde_json::to_string(value)
-}
-
-/// Quotes a text as one word of a POSIX shell (POSIX 2.2.2). A single quote inside ends the quoting, is escaped, and opens
-/// it again.
-fn shell(text: &str) -> Result<String, &'static str> {
-    if text.contains('\0') {
-        Err("a word of a shell cannot contain NUL")
-    } else {
-        Ok(format!("'{}'", text.replace('\'', r"'\''")))
-    }
-}
-
-/// Writes a value between marks, by which [`pieces`] recognises it.
+/// Writes a value between marks, by which [`marks::pieces`] recognises it.
 fn mark(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    let (kind, text) = match value.kind() {
+    let marked = match value.kind() {
         _ if value.is_safe() => return Ok(out.write_str(value.as_str().unwrap_or_default())?),
         // The result of an `if` without an `else`.
         ValueKind::Undefined => return Ok(()),
-        ValueKind::String => (TEXT, value.as_str().unwrap_or_default().to_owned()),
+        ValueKind::String => marks::text(value.as_str().unwrap_or_default()),
         ValueKind::Number | ValueKind::Bool | ValueKind::None | ValueKind::Seq | ValueKind::Map => {
-            let json = json(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
-            (DATA, json)
+            marks::data(&filters::data(value)?)
         }
         other => return Err(Error::new(ErrorKind::InvalidOperation, format!("a {other} cannot be written out"))),
     };
-    // A value that was rendered earlier and then changed still contains marks. All of it is one value now.
-    let text = text.replace([TEXT, DATA, END], "");
-    Ok(write!(out, "{kind}{text}{END}")?)
-}
-
-/// Splits rendered text into pieces.
-fn pieces(rendered: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let mut rest = rendered;
-    while let Some(at) = rest.find([TEXT, DATA]) {
-        let (literal, marked) = rest.split_at(at);
-        if !literal.is_empty() {
-            pieces.push(Piece::Literal(literal.replace(END, "")));
-        }
-        let is_text = marked.starts_with(TEXT);
-        let marked = marked.trim_start_matches([TEXT, DATA]);
-        let (value, after) = marked.split_once(END).unwrap_or((marked, ""));
-        pieces.push(if is_text { Piece::Value(value.to_owned()) } else { Piece::Data(value.to_owned()) });
-        rest = after;
-    }
-    if !rest.is_empty() {
-        pieces.push(Piece::Literal(rest.replace(END, "")));
-    }
-    pieces
+    Ok(out.write_str(&marked)?)
 }
 
 impl Templates {
     /// Compiles `text` as the template `name`.
     pub(super) fn add(&mut self, name: &str, text: &str) -> Result<(), TemplateError> {
+        let source = source::read(text);
+        self.hiding.extend(source.hiding.into_iter().map(|comment| (name.to_owned(), comment)));
         self.environment
-            .add_template_owned(name.to_owned(), text.to_owned())
-            .map_err(|error| template_error(name, &error))
+            .add_template_owned(name.to_owned(), source.text)
+            .map_err(|error| template_error(name, &error, &Value::UNDEFINED))
+    }
+
+    /// The comments that hide what looks like commands, each with the name of its template.
+    pub(super) fn hiding_comments(&self) -> &[(String, HidingComment)] {
+        &self.hiding
     }
 
     /// Whether the set has a template `name`.
@@ -133,17 +94,18 @@ impl Templates {
 
     /// Renders the template `name`.
     pub(super) fn render(&self, name: &str, context: Value) -> Result<Vec<Piece>, TemplateError> {
-        let rendered = self.environment.get_template(name).and_then(|template| template.render(context));
-        rendered.map(|text| pieces(&text)).map_err(|error| template_error(name, &error))
+        let template = self.environment.get_template(name);
+        let rendered = template.and_then(|template| template.render(context.clone()));
+        rendered.map(|text| marks::pieces(&text)).map_err(move |error| template_error(name, &error, &context))
     }
 }
 
-fn template_error(name: &str, error: &Error) -> TemplateError {
+fn template_error(name: &str, error: &Error, context: &Value) -> TemplateError {
     let reason = match (error.kind(), error.detail()) {
         (ErrorKind::InvalidOperation | ErrorKind::SyntaxError, Some(detail)) => detail.to_owned(),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),
-    };
+    } + &undefined::known(error, context);
     TemplateError { template: name.to_owned(), line: error.line(), reason }
 }
 
@@ -152,6 +114,7 @@ mod tests {
     use minijinja::context;
 
     use super::*;
+    use crate::boot::syntax::Syntax;
 
     fn render(text: &str) -> Result<Vec<Piece>, String> {
         let mut templates = Templates::default();
@@ -212,15 +175,49 @@ mod tests {
 
     #[test]
     fn filters_quote_values() {
-        let literals = |text: &str| match render(text).unwrap().as_slice() {
-            [Piece::Literal(text)] => text.clone(),
-            pieces => panic!("{pieces:?}"),
-        };
-        assert_eq!(literals("{{ a | shell }}"), "'x y'");
-        assert_eq!(literals("{{ \"it's\" | shell }}"), r"'it'\''s'");
-        assert_eq!(literals("{{ a | json }}"), r#""x y""#);
-        assert_eq!(literals("{{ list | json }}"), "[1,2]");
-        assert_eq!(literals("{{ a | kernel_arg }}"), r#""x y""#);
-        assert_eq!(literals("{{ a | ipxe }}"), "x${sp:string}y");
+        for (text, syntax, expected) in [
+            ("{{ a | shell }}", Syntax::Shell, "'x y'"),
+            ("{{ \"it's\" | shell }}", Syntax::Shell, r"'it'\''s'"),
+            ("{{ a | json }}", Syntax::Json, r#""x y""#),
+            ("{{ list | json }}", Syntax::Json, "[1,2]"),
+            ("{{ nested | json }}", Syntax::Json, r#"{"name":"n"}"#),
+            ("{{ a | yaml }}", Syntax::Yaml, r#""x y""#),
+            ("{{ \"\u{2028}\" | yaml }}", Syntax::Yaml, r#""\u2028""#),
+            ("{{ a | toml }}", Syntax::Toml, r#""x y""#),
+            ("{{ nested | toml }}", Syntax::Toml, r#"{ name = "n" }"#),
+            ("{{ \"<&'>\" | xml }}", Syntax::Xml, "&lt;&amp;&apos;&gt;"),
+            ("{{ a | kernel_arg }}", Syntax::Kernel, r#""x y""#),
+            ("{{ a | ipxe }}", Syntax::Ipxe, "x${sp:string}y"),
+            ("{{ n | shell }}", Syntax::Shell, "'3'"),
+        ] {
+            assert_eq!(render(text).unwrap(), [Piece::Quoted(syntax, expected.to_owned())], "{text}");
+        }
+        let separated = [r#""a""#, r#""b""#].map(|text| Piece::Quoted(Syntax::Json, text.to_owned()));
+        let [first, second] = separated;
+        assert_eq!(render("{{ ['a', 'b'] | map('json') | join(', ') }}").unwrap(), [first, literal(", "), second]);
+        assert_eq!(render("{{ ['a', 'b'] | join(', ') }}").unwrap(), [value("a, b")]);
+    }
+
+    #[test]
+    fn filters_encode_whole_value() {
+        assert_eq!(render("{{ a | b64encode }}").unwrap(), [value("eCB5")]);
+        assert_eq!(render("{% filter b64encode %}{{ a }}${#}{% endfilter %}").unwrap(), [value("eCB5JHsjfQ==")]);
+        assert_eq!(render("{% set b %}{{ a }}{% endset %}{{ b | shell | b64encode }}").unwrap(), [value("J3ggeSc=")]);
+        let hashed = render("{{ a | sha512_crypt }}").unwrap();
+        let [Piece::Value(hash)] = hashed.as_slice() else { panic!("{hashed:?}") };
+        let hash: Vec<_> = hash.split('$').map(str::to_owned).collect();
+        let [empty, algorithm, salt, digest] = hash.as_slice() else { panic!("{hash:?}") };
+        assert_eq!((empty.len(), algorithm.as_str(), salt.len(), digest.len()), (0, "6", 16, 86));
+        for text in ["{{ nope | json }}", "{{ nope | b64encode }}", "{{ list | sha512_crypt }}", "{{ list | shell }}"] {
+            assert!(render(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shell_length_is_kept() {
+        let text = "f() { [ ${#} -eq 1 ] || exit 1; }\nuseradd {{ nested.name }}\n[ ${#list[@]} -le 3 ]\n";
+        let [first, rest] = text.split("{{ nested.name }}").map(literal).collect::<Vec<_>>().try_into().unwrap();
+        assert_eq!(render(text).unwrap(), [first, value("n"), rest]);
+        assert_eq!(render("a{# b #}c").unwrap(), [literal("ac")]);
     }
 }

@@ -117,6 +117,64 @@ async fn json_file_value_cannot_break_out() {
 }
 
 #[tokio::test]
+async fn file_suffix_decides_escaping() {
+    for secret in ["plain", "a \"b\" 'c' <d> & $e `f` \\g: #h", "yes", "]]> --", "ä 🦀"] {
+        let files = [
+            ("a.xml", file("<a b=\"{{ secrets.s }}\">{{ secrets.s }}</a>\n")),
+            ("a.toml", file("a = {{ secrets.s }}\nb = \"{{ secrets.s }}\"\n")),
+            ("a.yaml", file("a: {{ secrets.s }}\nb: \"{{ secrets.s }}\"\n")),
+            ("user-data", file("#cloud-config\na: {{ secrets.s }}\nb: |-\n  {{ secrets.s }}\n")),
+            ("a.json", file("{\"a\": {{ secrets.s }}, \"b\": \"{{ secrets.s }}\"}")),
+            ("a.sh", file("printf '%s\\n' {{ secrets.s }} \"{{ secrets.s }}\"")),
+            ("web.ks", file("rootpw {{ secrets.s }}\n%post\necho \"{{ secrets.s }}\"\n%end\n")),
+            ("a.conf", file("{{ secrets.s }}\n")),
+        ];
+        let test = test_boot(&files, &[("s", secret)]);
+        let xml = test.text("a.xml").await;
+        let xml = roxmltree::Document::parse(&xml).unwrap();
+        let root = xml.root_element();
+        assert_eq!((root.attribute("b"), root.text()), (Some(secret), Some(secret)));
+        let toml: toml::Table = test.text("a.toml").await.parse().unwrap();
+        assert_eq!((toml["a"].as_str(), toml["b"].as_str()), (Some(secret), Some(secret)));
+        let both = serde_json::json!({ "a": secret, "b": secret });
+        for name in ["a.yaml", "user-data"] {
+            let yaml: serde_json::Value = serde_saphyr::from_str(&test.text(name).await).unwrap();
+            assert_eq!(yaml, both, "{name}");
+        }
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&test.text("a.json").await).unwrap(), both);
+        let shell = std::process::Command::new("sh").args(["-c", &test.text("a.sh").await]).output().unwrap();
+        assert_eq!(String::from_utf8(shell.stdout).unwrap(), format!("{secret}\n{secret}\n"));
+        let kickstart = test.text("web.ks").await;
+        assert_eq!(kickstart.lines().next() == Some(&format!("rootpw {secret}")), secret == "plain" || secret == "yes");
+        assert_eq!(test.text("a.conf").await, format!("{secret}\n"));
+    }
+}
+
+#[tokio::test]
+async fn filter_result_fits_each_file() {
+    let script = "echo {{ secrets.s | shell }}";
+    let files = [
+        ("a.json", file(&format!("{{\"a\": \"{script}\", \"b\": \"{{{{ secrets.s | b64encode }}}}\"}}"))),
+        ("a.yaml", file(&format!("a: |-\n  {script}\nb: {{{{ secrets.s | b64encode }}}}\n"))),
+        ("a.xml", file(&format!("<r><a>{script}</a><b>{{{{ secrets.s | b64encode }}}}</b></r>"))),
+        ("a.toml", file(&format!("a = \"{script}\"\nb = {{{{ secrets.s | b64encode }}}}\n"))),
+        ("a.sh", file(&format!("{script} {{{{ secrets.s | b64encode }}}}"))),
+    ];
+    let test = test_boot(&files, &[("s", "it's \"x\" & y")]);
+    let (shell, base64) = (r#"echo 'it'\''s "x" & y'"#, "aXQncyAieCIgJiB5");
+    let expected = serde_json::json!({ "a": shell, "b": base64 });
+    let json: serde_json::Value = serde_json::from_str(&test.text("a.json").await).unwrap();
+    let yaml: serde_json::Value = serde_saphyr::from_str(&test.text("a.yaml").await).unwrap();
+    let toml: serde_json::Value = toml::from_str(&test.text("a.toml").await).unwrap();
+    assert_eq!([json, yaml, toml], [expected.clone(), expected.clone(), expected]);
+    let xml = test.text("a.xml").await;
+    let xml = roxmltree::Document::parse(&xml).unwrap();
+    let texts: Vec<_> = xml.root_element().children().map(|child| child.text().unwrap()).collect();
+    assert_eq!(texts, [shell, base64]);
+    assert_eq!(test.text("a.sh").await, format!("{shell} {base64}"));
+}
+
+#[tokio::test]
 async fn protected_file_requires_address_and_token() {
     let test = test_boot(&[("config.ign", own_file("{\"s\": {{ secrets.s }}}"))], &[("s", "hunter2")]);
     let refused = |result: Result<HostFile, FileError>| matches!(result, Err(FileError::Refused(_)));
@@ -133,6 +191,63 @@ async fn protected_file_requires_address_and_token() {
     assert_ne!(test.token(), token);
     let _ = test.boot.ipxe_script(&Machine::from_query("mac=246e96000001"), &elsewhere);
     assert!(refused(test.file("config.ign", Some(&token)).await), "the host is elsewhere now");
+}
+
+#[tokio::test]
+async fn directory_token_admits_host_files() {
+    let files = ["meta-data", "user-data", "vendor-data"].map(|name| (name, own_file("s: {{ secrets.s }}\n")));
+    let open = ("script", file("{{ files_url() }}"));
+    let test = test_boot(&[&files[..], &[open]].concat(), &[("s", "hunter2")]);
+    let _ = test.boot.ipxe_script(&Machine::from_query("mac=246e96000001"), &request());
+    let url = test.text("script").await;
+    let token =
+        url.strip_prefix("http://10.0.0.1:8080/hosts/r630-01/~").and_then(|rest| rest.strip_suffix('/')).unwrap();
+    for name in ["meta-data", "user-data", "vendor-data", "meta-data"] {
+        assert_eq!(&test.file(name, Some(token)).await.unwrap().content[..], b"s: hunter2\n", "{name}");
+    }
+    assert_eq!(test.file("network-config", Some(token)).await, Err(FileError::Missing));
+    assert!(matches!(test.file("meta-data", Some(&token[1..])).await, Err(FileError::Refused(_))));
+    // Without a protected file there is nothing to prove.
+    let test = test_boot(&[("user-data", file("#cloud-config\n")), ("script", file("{{ files_url() }}"))], &[]);
+    assert_eq!(test.text("script").await, "http://10.0.0.1:8080/hosts/r630-01/");
+}
+
+#[tokio::test]
+async fn tftp_name_finds_host_file() {
+    let test = test_boot(&[("boot.cfg", file("a")), ("esx/ks.cfg", own_file("b"))], &[]);
+    let named = |name: &str| {
+        let found = test.boot.named_file(name, request().peer)?;
+        Some((found.file, found.token.unwrap_or_default()))
+    };
+    let file = |file: &str, token: &str| Some((file.to_owned(), token.to_owned()));
+    for (name, found) in [
+        ("hosts/r630-01/boot.cfg", file("boot.cfg", "")),
+        ("hosts/24-6E-96-00-00-01/esx/ks.cfg", file("esx/ks.cfg", "")),
+        ("hosts/01-24-6e-96-00-00-01/boot.cfg", file("boot.cfg", "")),
+        ("hosts/r630-01/~0123/esx/ks.cfg", file("esx/ks.cfg", "0123")),
+        ("01-24-6e-96-00-00-01/boot.cfg", file("boot.cfg", "")),
+        ("esxi/8.0/01-24-6e-96-00-00-01/boot.cfg", file("boot.cfg", "")),
+        ("01-24-6e-96-00-00-02/boot.cfg", None),
+        ("hosts/r630-02/boot.cfg", None),
+        ("hosts/r630-01/other.cfg", None),
+        ("boot.cfg", None),
+        ("", None),
+    ] {
+        assert_eq!(named(name), found, "{name}");
+    }
+    // Once the host has booted at the address, its files have names of their own.
+    let _ = test.boot.ipxe_script(&Machine::from_query("mac=246e96000001"), &request());
+    for (name, found) in [
+        ("boot.cfg", file("boot.cfg", "")),
+        ("esxi/8.0/boot.cfg", file("boot.cfg", "")),
+        ("esx/ks.cfg", file("esx/ks.cfg", "")),
+        ("ks.cfg", None),
+    ] {
+        assert_eq!(named(name), found, "{name}");
+    }
+    assert_eq!(test.boot.named_file("boot.cfg", "10.0.0.8".parse().unwrap()), None);
+    let found = test.boot.named_file("esx/ks.cfg", request().peer).unwrap();
+    assert!(matches!(test.boot.open_named_file(&found, &request()).await, Err(FileError::Refused(_))));
 }
 
 #[tokio::test]
@@ -174,7 +289,7 @@ async fn boot_shows_bytes_sent_so_far() {
     let (boot, end) = (test.boot.clone(), tokio_util::sync::CancellationToken::new());
     let following = {
         let (boot, end) = (boot.clone(), end.clone());
-        tokio::spawn(async move { boot.ledger().follow(boot.depot(), &end).await })
+        tokio::spawn(async move { boot.follow_transfers(&end).await })
     };
     // It subscribes when it is first polled.
     tokio::task::yield_now().await;

@@ -7,13 +7,16 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::hex;
 
 /// An SMBIOS UUID.
 ///
 /// SMBIOS 2.6 (7.2.1) swaps the bytes of the first three fields, older firmware does not, and tools show either form. Two
 /// UUIDs are therefore equal if they are equal in either byte order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Uuid(pub [u8; 16]);
 
 /// The text is not a UUID.
@@ -81,5 +84,19 @@ impl fmt::Display for Uuid {
             write!(f, "{hyphen}{byte:02x}")?;
         }
         Ok(())
+    }
+}
+
+impl From<Uuid> for String {
+    fn from(uuid: Uuid) -> Self {
+        uuid.to_string()
+    }
+}
+
+impl TryFrom<String> for Uuid {
+    type Error = UuidError;
+
+    fn try_from(text: String) -> Result<Self, UuidError> {
+        text.parse()
     }
 }

@@ -13,7 +13,7 @@ use super::client::{ApiClient, Event, Topic};
 use super::format::{ago, bytes, clock, plain, rate, span, took};
 use super::table::Table;
 use super::{discover, print, say};
-use crate::api::{BootView, MachineView, StepView};
+use crate::api::{BootView, IdentityView, MachineView, StepView};
 use crate::boot::State;
 use crate::config::Flags;
 use crate::depot::Outcome;
@@ -24,7 +24,7 @@ use crate::depot::Outcome;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot boots r630-01\n  bootdepot boots 24:6e:96:00:00:01 --follow")]
 pub struct BootsCommand {
-    /// The host's name, a MAC in any spelling, or an address
+    /// The host's name, a MAC, an address, a UUID, a serial number or an asset tag, in any spelling
     host: String,
     /// Print JSON
     #[arg(long, conflicts_with = "follow")]
@@ -125,7 +125,7 @@ impl Printed {
         let mut lines = Vec::new();
         if before.is_none() {
             let profile = boot.profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
-            lines.push(format!("{}  boot #{} begins{profile}", clock(boot.began, now, zone), boot.id));
+            lines.push(format!("{}  boot #{} begins{profile}", clock(boot.began, now, zone), boot.number));
         }
         let known = before.as_ref().map_or(&[][..], |before| &before.steps);
         for step in boot.steps.iter().filter(|step| !known.contains(step)) {
@@ -134,6 +134,7 @@ impl Printed {
         let changed = before.is_none_or(|before| before.state != boot.state);
         if changed && boot.state != State::Booting {
             lines.push(format!("{}  {}", clock(now, now, zone), state(boot, now, zone)));
+            lines.extend(why(boot));
         }
         lines.into_iter().map(|line| plain(&line) + "\n").collect()
     }
@@ -161,11 +162,14 @@ fn show(machine: &MachineView, now: Timestamp, zone: &TimeZone) -> Result<String
     let (mac, address) = (machine.mac.map(|mac| mac.to_string()), machine.address.map(|address| address.to_string()));
     let who = [&machine.name, &mac, &address].into_iter().flatten().cloned().collect::<Vec<_>>();
     let mut text = who.join("  ") + "\n";
+    for (term, value) in identity(machine) {
+        writeln!(text, "  {term}: {}", plain(&value))?;
+    }
     // The newest comes last, above the prompt.
     for boot in machine.boots.iter().rev() {
         let profile = boot.profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
         let (began, age) = (clock(boot.began, now, zone), ago(boot.began, now));
-        writeln!(text, "\nboot #{}: {began}, {age}{profile}, {}", boot.id, bytes(boot.bytes))?;
+        writeln!(text, "\nboot #{}: {began}, {age}{profile}, {}", boot.number, bytes(boot.bytes))?;
         let mut table = Table::new(&["STEP", "NAME", "BEGAN", ">TOOK", ">BYTES", ">RATE", "CACHE", "OUTCOME"]);
         let optional = |text: Option<String>| text.unwrap_or_default();
         for step in &boot.steps {
@@ -183,11 +187,36 @@ fn show(machine: &MachineView, now: Timestamp, zone: &TimeZone) -> Result<String
         }
         text += &table.print("  ");
         writeln!(text, "  {}", state(boot, now, zone))?;
+        for line in why(boot) {
+            writeln!(text, "  {line}")?;
+        }
     }
     if machine.boots.is_empty() {
         text += "not seen yet\n";
     }
     Ok(text)
+}
+
+/// Everything that a machine was seen with, besides one MAC and one address.
+fn identity(machine: &MachineView) -> Vec<(&'static str, String)> {
+    let IdentityView { macs, addresses, uuid, serial, asset_tag, hostname, buildarch, platform, near_miss } =
+        &machine.identity;
+    // The heading has one of each.
+    let macs = macs.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let addresses = addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let more = |all: &[String], shown: Option<String>| (all != shown.as_slice()).then(|| all.join(", "));
+    let platform = [platform, buildarch].into_iter().flatten().cloned().collect::<Vec<_>>();
+    let all = [
+        ("MACs", more(&macs, machine.mac.map(|mac| mac.to_string()))),
+        ("addresses", more(&addresses, machine.address.map(|address| address.to_string()))),
+        ("serial number", serial.clone()),
+        ("UUID", uuid.map(|uuid| uuid.to_string())),
+        ("asset tag", asset_tag.clone()),
+        ("hostname", hostname.clone()),
+        ("platform", (!platform.is_empty()).then(|| platform.join(" "))),
+        ("near miss", near_miss.clone()),
+    ];
+    all.into_iter().filter_map(|(term, value)| Some((term, value.filter(|value| !value.is_empty())?))).collect()
 }
 
 /// The state of a boot: `stuck since 14:02:11 (4 min): the kernel came, no initrd was asked for`.
@@ -202,22 +231,36 @@ fn state(boot: &BootView, now: Timestamp, zone: &TimeZone) -> String {
     }
 }
 
+/// Why a boot is in its state, in the words of the part that failed, and what to do about it.
+fn why(boot: &BootView) -> impl Iterator<Item = String> {
+    let reason = boot.reason.as_deref().map(|reason| format!("why: {}", plain(reason)));
+    let advice = boot.advice.as_deref().map(|advice| format!("do: {}", plain(advice)));
+    reason.into_iter().chain(advice)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MACHINE: &str = r#"{"name":"r630-01","mac":"24:6e:96:00:00:01","address":"192.0.2.7","profile":"okd-worker",
-        "seen":"2026-11-21T14:02:11Z","state":"stuck","since":"2026-11-21T14:02:11Z","note":"n","last_step":null,
-        "boots":[{"id":17,"began":"2026-11-21T14:02:00Z","last":"2026-11-21T14:02:11Z","state":"stuck",
+        "seen":"2026-11-21T14:02:11Z","state":"stuck","since":"2026-11-21T14:02:11Z","note":"n","reason":null,"advice":null,
+        "last_step":null,"needs_attention":true,
+        "identity":{"macs":["24:6e:96:00:00:02","24:6e:96:00:00:01"],"addresses":["192.0.2.7","2001:db8::7"],"uuid":null,
+          "serial":"ABC1234","asset_tag":null,"hostname":null,"buildarch":"x86_64","platform":"efi","near_miss":null},
+        "boots":[{"id":1234,"number":17,"began":"2026-11-21T14:02:00Z","last":"2026-11-21T14:02:11Z","state":"stuck",
           "since":"2026-11-21T14:02:11Z","note":"the kernel came, no initrd was asked for (okd/initrd)",
+          "reason":"the words","advice":"look at its screen",
           "profile":"okd-worker","arch":7,"bytes":14780416,"steps":[
           {"role":"dhcp","name":"snponly.efi","began":"2026-11-21T14:02:00Z","last":"2026-11-21T14:02:01Z","open":0,
-           "requests":2,"bytes":0,"size":null,"milliseconds":0,"rate":null,"cache":null,"outcome":"complete"},
+           "requests":2,"bytes":0,"size":null,"milliseconds":0,"rate":null,"cache":null,"outcome":"complete",
+           "reason":null,"advice":null},
           {"role":"nbp","name":"snponly.efi","began":"2026-11-21T14:02:02Z","last":"2026-11-21T14:02:03Z","open":0,
-           "requests":2,"bytes":100352,"size":100352,"milliseconds":52,"rate":1929846,"cache":"hit","outcome":"complete"},
+           "requests":2,"bytes":100352,"size":100352,"milliseconds":52,"rate":1929846,"cache":"hit","outcome":"complete",
+           "reason":null,"advice":null},
           {"role":"kernel","name":"okd/kernel","began":"2026-11-21T14:02:09Z","last":"2026-11-21T14:02:11Z","open":0,
            "requests":1,"bytes":14680064,"size":14680064,"milliseconds":1400,"rate":10485760,"cache":"miss",
-           "outcome":"complete"}]}]}"#;
+           "outcome":"complete",
+           "reason":null,"advice":null}]}]}"#;
 
     fn machine() -> (MachineView, Timestamp) {
         (serde_json::from_str(MACHINE).unwrap(), "2026-11-21T14:06:11Z".parse().unwrap())
@@ -228,6 +271,10 @@ mod tests {
         let (machine, now) = machine();
         insta::assert_snapshot!(show(&machine, now, &TimeZone::UTC).unwrap(), @r"
         r630-01  24:6e:96:00:00:01  192.0.2.7
+          MACs: 24:6e:96:00:00:02, 24:6e:96:00:00:01
+          addresses: 192.0.2.7, 2001:db8::7
+          serial number: ABC1234
+          platform: efi x86_64
 
         boot #17: 14:02:00, 4 min ago, profile okd-worker, 14.0 MiB
           STEP    NAME              BEGAN      TOOK     BYTES        RATE  CACHE  OUTCOME
@@ -235,6 +282,8 @@ mod tests {
           nbp     snponly.efi (x2)  14:02:02  52 ms  98.0 KiB  1.84 MiB/s  hit    complete
           kernel  okd/kernel        14:02:09  1.4 s  14.0 MiB  10.0 MiB/s  miss   complete
           stuck since 14:02:11 (4 min): the kernel came, no initrd was asked for (okd/initrd)
+          why: the words
+          do: look at its screen
         ");
     }
 
@@ -260,6 +309,8 @@ mod tests {
         14:02:03  nbp     snponly.efi (x2)  98.0 KiB  1.84 MiB/s  hit  complete
         14:02:11  kernel  okd/kernel  14.0 MiB  10.0 MiB/s  miss  complete
         14:06:11  stuck since 14:02:11 (4 min): the kernel came, no initrd was asked for (okd/initrd)
+        why: the words
+        do: look at its screen
         ");
     }
 }

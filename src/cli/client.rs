@@ -23,9 +23,10 @@ use self::tcp::Tcp;
 use self::transport::Transport;
 use crate::admin::AdminSettings;
 use crate::api::{
-    AssetList, AssetState, AssetView, CheckOrder, DirectoryView, Evicted, HostList, JobView, MachineView, Plan,
-    PreloadOrder, Problem, ReleaseList, ReleaseView, Status,
+    AssetList, AssetState, AssetView, CheckOrder, DirectoryView, Evicted, Forgotten, HostList, JobView, MachineView,
+    Plan, PreloadOrder, Problem, ReleaseList, ReleaseView, Status,
 };
+use crate::boot::State;
 
 /// How often a request is sent again that the server's rate limit refused.
 const RETRIES: u32 = 3;
@@ -150,10 +151,21 @@ impl ApiClient {
         }
     }
 
-    /// All machines, without their boots.
-    pub(super) async fn hosts(&self) -> Result<Vec<MachineView>, ClientError> {
-        let list: HostList = self.get(&["hosts"]).await?;
+    /// The machines in one of these states (all, if there are none), without their boots; with `problems` only those that need
+    /// attention.
+    pub(super) async fn hosts(&self, states: &[State], problems: bool) -> Result<Vec<MachineView>, ClientError> {
+        let words = states.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(",");
+        let mut query = Vec::new();
+        query.extend((!states.is_empty()).then_some(("state", words)));
+        query.extend(problems.then(|| ("problems", "true".to_owned())));
+        let list: HostList = self.request(Method::GET, &with_query(&path(&["hosts"]), &query), None).await?;
         Ok(list.hosts)
+    }
+
+    /// Forgets the boots of a machine. Returns how many machines that were.
+    pub(super) async fn forget(&self, name: &str) -> Result<usize, ClientError> {
+        let forgotten: Forgotten = self.request(Method::DELETE, &path(&["hosts", name]), None).await?;
+        Ok(forgotten.machines)
     }
 
     /// The machine of this name, MAC or address, with its boots.

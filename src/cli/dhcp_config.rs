@@ -16,13 +16,13 @@ use super::{print, say};
 use crate::app;
 use crate::config::Flags;
 use crate::dhcp::interface_addresses;
-use site::{Site, here, nobody_there};
+use site::{Site, here, nobody_there, unknown_hosts};
 
 /// Print settings for your own DHCP server
 ///
 /// For those who leave `[dhcp] mode` at `off` and let their DHCP server send machines here. The addresses and the boot files
 /// are those of the settings: a kind of firmware is left out whose file in `[dhcp.nbp]` is neither a key of `[tftp.files]`
-/// nor an asset.
+/// nor an asset. A host with an `nbp` gets its own boot file, by its MAC addresses.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  bootdepot dhcp-config dnsmasq > /etc/dnsmasq.d/bootdepot.conf\n  bootdepot dhcp-config kea --address 10.0.0.5"
@@ -66,7 +66,7 @@ impl DhcpConfigCommand {
                 "bootdepot: no file of [dhcp.nbp] is a key of [tftp.files] or an asset, so only iPXE finds its way here"
             ));
         }
-        for trouble in nobody_there(&config, address) {
+        for trouble in nobody_there(&config, address).into_iter().chain(unknown_hosts(&site)) {
             say(format_args!("bootdepot: {trouble}"));
         }
         let printed = match self.server {

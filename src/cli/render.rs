@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn a_file_is_printed_without_its_secrets() {
         let rendered = render(&["--mac", "246e96000001", "--file", "ks.cfg"]);
-        assert_eq!((rendered.output.as_str(), rendered.boots), ("rootpw (secret)\n", true));
+        assert_eq!((rendered.output.as_str(), rendered.boots), ("rootpw '(secret)'\n", true));
         let rendered = render(&["--mac", "246e96000001", "--file", "none"]);
         assert_eq!(rendered.note.as_deref(), Some("r630-01: the host has no file of this name"));
         assert!(!render(&["--mac", "246e96000002", "--file", "ks.cfg"]).boots);

@@ -109,7 +109,16 @@ fn walk(schema: &Json, key: &str, required: bool, found: &mut Vec<Explanation>) 
             }
             found.push(explanation);
         }
-        _ => found.push(entry(key, expected(schema), false)),
+        kind => {
+            found.push(entry(key, expected(schema), false));
+            if let Kind::List(items) = kind
+                && let Kind::Either(forms) = Kind::of(items)
+            {
+                for form in forms {
+                    keys_of_form(form, &format!("{key}[]"), found);
+                }
+            }
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) use self::dhcp::{Dhcp, Mode, NUMBERS, Nbp};
 pub(super) use self::mirror::{Mirror, MirrorFile};
 pub(super) use self::origin::{Addressing, Credentials, Origin};
 pub(super) use self::release::Release;
-pub(super) use self::roster::{Defaults, File, Host, Macs, OnlyFrom, Profile, Template};
+pub(super) use self::roster::{Defaults, File, Host, Initrd, InitrdTable, Macs, OnlyFrom, Profile, Template};
 use super::format::{
     Address, AddressOrOff, BaseUrl, CatalogUrl, Directory, FilePath, HostName, MediaType, Name, Sha256, Source,
     SpanOrOff, Timeout,

@@ -79,6 +79,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
             "{template}: any client that requests /hosts/{host}/{file} receives its secrets; restrict it with only_from = \"host\""
         )
     }));
+    warnings.extend(roster.hiding_comments());
     let (http, tftp, admin) = (http(raw.http), tftp(raw.tftp), admin(raw.admin));
     warnings.extend(admin.as_ref().and_then(open_listener));
     let firmware = dhcp::firmware(&raw.dhcp.nbp, &tftp.files, &catalog);

@@ -9,6 +9,7 @@ use super::cache_state::CacheState;
 use super::events::{FillEvent, TransferEnd, TransferEvent, TransferFacts};
 use super::facade::Depot;
 use super::status::{FillRecord, FillStatus, TransferRecord, TransferStatus};
+use super::transfer_log::TransferFeed;
 use super::transfer_registry::TransferTotals;
 use crate::asset::Digest;
 
@@ -16,6 +17,11 @@ impl Depot {
     /// Subscribes to the starts and ends of transfers.
     pub fn transfer_events(&self) -> broadcast::Receiver<TransferEvent> {
         self.shared.transfers.subscribe()
+    }
+
+    /// Follows the transfers from now on. The follower logs each one that ends ([`super::log_transfer`]); there is only one.
+    pub fn follow_transfers(&self) -> TransferFeed {
+        self.shared.transfers.follow()
     }
 
     /// The active transfers, oldest first, with the bytes sent so far.

@@ -41,6 +41,10 @@ pub struct TransferEnd {
     pub sent: u64,
     /// The duration.
     pub took: Duration,
+    /// Why it ended like this, if the outcome needs a reason.
+    pub detail: Option<String>,
+    /// The id of a request that failed, which its response has.
+    pub request: Option<String>,
 }
 
 /// An event of a transfer.

@@ -24,6 +24,8 @@ pub enum Outcome {
     DigestMismatch,
     /// The origin could not be read.
     OriginFailed,
+    /// A file for one host could not be made: its template fails, or a secret is not available.
+    RenderFailed,
     /// The request was not served: a bad request, too many transfers, an internal error, or the server is stopping.
     Refused,
     /// There is no such asset.

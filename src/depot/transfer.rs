@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use tracing::info;
-
 use super::cache_state::CacheState;
 use super::events::{TransferEnd, TransferFacts};
 use super::outcome::Outcome;
@@ -23,6 +21,7 @@ pub struct Transfer {
     registry: Arc<TransferRegistry>,
     began: Instant,
     ended: bool,
+    request: Option<String>,
     span: Span,
 }
 
@@ -33,7 +32,7 @@ impl Transfer {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let active = registry.begin(TransferFacts { id, protocol, peer, name, began: SystemTime::now() });
         let span = Span::begin("transfer", Kind::Server);
-        Self { active, registry: Arc::clone(registry), began: Instant::now(), ended: false, span }
+        Self { active, registry: Arc::clone(registry), began: Instant::now(), ended: false, request: None, span }
     }
 
     /// Sets where the bytes come from.
@@ -66,6 +65,11 @@ impl Transfer {
         &self.span
     }
 
+    /// Sets the id of a request that fails, which its response has.
+    pub fn set_request(&mut self, id: &impl std::fmt::Display) {
+        self.request = Some(id.to_string());
+    }
+
     /// Ends the transfer; `detail` is logged with the outcome.
     pub fn finish(mut self, outcome: Outcome, detail: Option<&str>) {
         self.end(outcome, detail);
@@ -75,25 +79,10 @@ impl Transfer {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let facts = &self.active.facts;
-        let (protocol, state, sent) = (facts.protocol.as_str(), self.active.cache(), self.active.sent());
-        let cache = state.map_or("none", CacheState::as_str);
-        let took = self.began.elapsed();
-        let seconds = took.as_secs_f64();
-        info!(
-            target: "bootdepot::transfer",
-            protocol,
-            peer = %facts.peer,
-            asset = %facts.name,
-            outcome = outcome.as_str(),
-            cache,
-            bytes = sent,
-            seconds = format_args!("{seconds:.3}"),
-            detail,
-            "transfer",
-        );
-        self.trace(outcome, cache, detail);
-        self.registry.end(facts, TransferEnd { outcome, cache: state, sent, took });
+        let (cache, sent) = (self.active.cache(), self.active.sent());
+        self.trace(outcome, cache.map_or("none", CacheState::as_str), detail);
+        let (took, detail, request) = (self.began.elapsed(), detail.map(str::to_owned), self.request.take());
+        self.registry.end(&self.active.facts, TransferEnd { outcome, cache, sent, took, detail, request });
     }
 
     fn trace(&self, outcome: Outcome, cache: &'static str, detail: Option<&str>) {
@@ -106,7 +95,7 @@ impl Transfer {
         span.text("bootdepot.cache", cache);
         span.number("bootdepot.sent_bytes", self.active.sent());
         // A failed request or a disconnect is not an error of this server.
-        if matches!(outcome, Outcome::DigestMismatch | Outcome::OriginFailed) {
+        if matches!(outcome, Outcome::DigestMismatch | Outcome::OriginFailed | Outcome::RenderFailed) {
             span.fail(outcome.as_str(), detail.unwrap_or_default());
         }
     }

@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 use super::cache_state::CacheState;
 use super::events::{Events, TransferEnd, TransferEvent, TransferFacts};
 use super::protocol::Protocol;
+use super::transfer_log::{TransferFeed, TransferLog};
 use super::transfer_metrics::TransferMetrics;
 
 /// Shards of the map of active transfers: so many threads can start one at a time without waiting for each other.
@@ -71,6 +72,7 @@ pub(super) struct TransferRegistry {
     past: Mutex<VecDeque<(Arc<TransferFacts>, TransferEnd)>>,
     metrics: TransferMetrics,
     events: Events<TransferEvent>,
+    log: TransferLog,
 }
 
 impl ActiveTransfer {
@@ -108,12 +110,18 @@ impl TransferRegistry {
             past: Mutex::default(),
             metrics: TransferMetrics::new(),
             events: Events::new(),
+            log: TransferLog::default(),
         }
     }
 
     /// Subscribes to the starts and ends of transfers.
     pub(super) fn subscribe(&self) -> broadcast::Receiver<TransferEvent> {
         self.events.subscribe()
+    }
+
+    /// Sends all further transfers to the follower that writes their log lines.
+    pub(super) fn follow(&self) -> TransferFeed {
+        self.log.follow()
     }
 
     /// Adds a transfer that starts.
@@ -123,6 +131,7 @@ impl TransferRegistry {
         let active = Arc::new(active);
         self.metrics.protocol(facts.protocol).begin();
         self.shard(facts.id).active.insert(facts.id, Arc::clone(&active));
+        self.log.began(&facts);
         self.events.publish(TransferEvent::Began(facts));
         active
     }
@@ -144,6 +153,7 @@ impl TransferRegistry {
         };
         // Freed without the lock.
         drop(dropped);
+        self.log.ended(facts, &end);
         self.events.publish(TransferEvent::Ended(Arc::clone(facts), end));
     }
 

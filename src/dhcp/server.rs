@@ -181,9 +181,9 @@ impl Responder<'_> {
         let (arch, file) = (request.arch_name(), reply.file.as_str());
         let host = host.as_ref().map(|host| host.name.as_str());
         let mac = request.machine.mac.map(|mac| mac.to_string());
-        info!(target: "bootdepot::dhcp", mac, host, arch, port = port.number(), file, "boot file offered");
+        let boot = self.boot.ledger().record_offer(&request.machine, host, architecture, file, reply.is_ack);
+        info!(target: "bootdepot::dhcp", mac, host, boot, arch, port = port.number(), file, "boot file offered");
         counter!("bootdepot_dhcp_answers_total", "arch" => arch).increment(1);
-        self.boot.ledger().record_offer(&request.machine, architecture, file, reply.is_ack);
         let to = match reply.to {
             Destination::Broadcast => SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT),
             Destination::Client(address) => SocketAddrV4::new(address, CLIENT_PORT),

@@ -47,24 +47,38 @@ impl AssetHandler<'_> {
     /// index of a directory.
     pub(super) async fn serve_name(&self, name: &str, request: &Parts, client: &Arc<Client>) -> Response<Body> {
         let depot = self.depot;
-        if !depot.is_member(name) {
-            return match depot.find(name) {
-                Some(found) => self.serve(&found, request, client).await,
-                None => match self.sums(name, client).await {
-                    Some(sums) => sums,
-                    None => self.index(name, request, client).await,
-                },
-            };
+        let is_member = depot.is_member(name);
+        if let Some(found) = depot.find(name).filter(|_| !is_member) {
+            return self.serve(&found, request, client).await;
         }
         if let Some(sums) = self.sums(name, client).await {
             return sums;
         }
-        // The source is asked, which shows no progress before its response.
-        match with_stall_timeout(self.stall_timeout, || Some(0), depot.resolve(name)).await {
-            Ok(Some(found)) => self.serve(&found, request, client).await,
-            Ok(None) => self.missing(name, client),
-            Err(error) => fail(depot.unknown_transfer(Protocol::Http, client.peer, name), &error),
+        if is_member {
+            // The source is asked, which shows no progress before its response.
+            match with_stall_timeout(self.stall_timeout, || Some(0), depot.resolve(name)).await {
+                Ok(Some(found)) => return self.serve(&found, request, client).await,
+                Ok(None) => {}
+                Err(error) => return fail(depot.unknown_transfer(Protocol::Http, client.peer, name), &error),
+            }
         }
+        if let Some(found) = self.folded(name).await {
+            return self.serve(&found, request, client).await;
+        }
+        if is_member { self.missing(name, client) } else { self.index(name, request, client).await }
+    }
+
+    /// Returns whether there is an asset of this name. The source of a collection is asked.
+    pub(super) async fn exists(&self, name: &str) -> bool {
+        let resolved = with_stall_timeout(self.stall_timeout, || Some(0), self.depot.resolve(name)).await;
+        !matches!(resolved, Ok(None))
+    }
+
+    /// The asset whose name differs from this one only in case, if there is one.
+    async fn folded(&self, name: &str) -> Option<Arc<Asset>> {
+        let (catalog, name) = (self.depot.catalog(), name.to_owned());
+        // The first look-up after a reload reads all names.
+        blocking(move || catalog.by_folded_name(&name)).await
     }
 
     /// The digests of the assets of a directory, if `name` is `SHA256SUMS` in it: lines that `sha256sum -c` reads.
@@ -155,10 +169,11 @@ impl AssetHandler<'_> {
 
     /// Answers a request for an asset that is not in the catalog. `name` is text of the client.
     pub(super) fn missing(&self, name: &str, client: &Client) -> Response<Body> {
-        let transfer = self.depot.unknown_transfer(Protocol::Http, client.peer, name);
+        let mut transfer = self.depot.unknown_transfer(Protocol::Http, client.peer, name);
         let id = RequestId::new();
-        transfer.finish(Outcome::NotFound, Some(&format!("not in the catalog; request {id}")));
-        response::error(StatusCode::NOT_FOUND, "the catalog has no asset with this name; names are case-sensitive", id)
+        transfer.set_request(&id);
+        transfer.finish(Outcome::NotFound, Some("not in the catalog"));
+        response::error(StatusCode::NOT_FOUND, "the catalog has no asset with this name", id)
     }
 
     async fn get(
@@ -317,16 +332,18 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 }
 
 /// Ends a transfer whose request cannot be fulfilled, and returns the error response.
-fn refuse(transfer: Transfer, status: StatusCode, why: &str) -> Response<Body> {
+fn refuse(mut transfer: Transfer, status: StatusCode, why: &str) -> Response<Body> {
     let id = RequestId::new();
-    transfer.finish(Outcome::Refused, Some(&format!("{why}; request {id}")));
+    transfer.set_request(&id);
+    transfer.finish(Outcome::Refused, Some(why));
     response::error(status, why, id)
 }
 
 /// Ends a transfer that the depot cannot serve, and returns the error response.
-fn fail(transfer: Transfer, error: &ReadError) -> Response<Body> {
+fn fail(mut transfer: Transfer, error: &ReadError) -> Response<Body> {
     let id = RequestId::new();
-    transfer.finish(error.outcome(), Some(&format!("{error}; request {id}")));
+    transfer.set_request(&id);
+    transfer.finish(error.outcome(), Some(&error.to_string()));
     let response = |status| response::error(status, error.public(), id);
     match error {
         ReadError::NotFound(_) => response(StatusCode::NOT_FOUND),

@@ -13,7 +13,7 @@ use hyper::{Method, Response, StatusCode};
 
 use super::body::Body;
 use super::response;
-use crate::boot::{Boot, FileError, HostFile, Machine, RequestContext};
+use crate::boot::{Boot, FileError, HostFile, Machine, RequestContext, RequestedScript, split_file_token};
 use crate::depot::{Outcome, Protocol, Transfer};
 use crate::transport::{Client, RETRY_SECONDS, RequestId, SERVER_VALUE};
 
@@ -28,10 +28,12 @@ pub(super) struct BootHandler<'b> {
 }
 
 impl BootHandler<'_> {
-    /// `/boot.ipxe`.
-    pub(super) fn entry(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
-        let transfer = self.begin(client, "boot.ipxe");
-        respond_script(self.boot.ipxe_entry(&self.visit(request, client)), transfer, request, client)
+    /// A script by its own name, in any directory.
+    pub(super) fn script(&self, script: &RequestedScript, request: &Parts, client: &Arc<Client>) -> Response<Body> {
+        let transfer = self.begin(client, script.name());
+        let visit = self.visit(request, client);
+        let text = transfer.span().within(|| script.text(self.boot, &visit, false));
+        respond_script(text, transfer, request, client)
     }
 
     /// `/ipxe`.
@@ -43,16 +45,7 @@ impl BootHandler<'_> {
         respond_script(script, transfer, request, client)
     }
 
-    /// `/grub.cfg`.
-    pub(super) fn grub(&self, request: &Parts, client: &Arc<Client>) -> Response<Body> {
-        let transfer = self.begin(client, "grub.cfg");
-        let machine = Machine::from_query(request.uri.query().unwrap_or_default());
-        let visit = self.visit(request, client);
-        let script = transfer.span().within(|| self.boot.grub_config(&machine, &visit));
-        respond_script(script, transfer, request, client)
-    }
-
-    /// `/hosts/HOST/FILE`.
+    /// `/hosts/HOST/FILE`, or `/hosts/HOST/~TOKEN/FILE`.
     pub(super) async fn host_file(
         &self,
         host: &str,
@@ -60,8 +53,10 @@ impl BootHandler<'_> {
         request: &Parts,
         client: &Arc<Client>,
     ) -> Response<Body> {
-        let transfer = self.boot.depot().unknown_transfer(Protocol::Http, client.peer, &format!("hosts/{host}/{file}"));
-        let token = request.uri.query().and_then(token);
+        let (in_path, file) = split_file_token(file);
+        let mut transfer =
+            self.boot.depot().unknown_transfer(Protocol::Http, client.peer, &format!("hosts/{host}/{file}"));
+        let token = in_path.or_else(|| request.uri.query().and_then(token));
         let made = self.boot.file(host, file, token, &self.visit(request, client)).await;
         let (status, line, outcome, detail) = match made {
             Ok(HostFile { content, content_type }) => {
@@ -76,11 +71,12 @@ impl BootHandler<'_> {
             }
             Err(FileError::Failed(reason)) => {
                 let line = "the file cannot be rendered now; see the server log for the reason";
-                (StatusCode::SERVICE_UNAVAILABLE, line, Outcome::OriginFailed, reason)
+                (StatusCode::SERVICE_UNAVAILABLE, line, Outcome::RenderFailed, reason)
             }
         };
         let id = RequestId::new();
-        transfer.finish(outcome, Some(&format!("{detail}; request {id}")));
+        transfer.set_request(&id);
+        transfer.finish(outcome, Some(&detail));
         let response = response::error(status, line, id);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             return response::with_retry_after(response, RETRY_SECONDS);

@@ -4,21 +4,20 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::asset::Digest;
+use crate::asset::{Digest, canonical_name};
+use crate::boot::RequestedScript;
 
 /// The resource that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route<'a> {
-    /// `/assets/NAME`, with the name percent-decoded.
+    /// `/assets/NAME`, with the name percent-decoded and canonical.
     Asset(Cow<'a, str>),
     /// `/blobs/sha256/HEX`.
     Blob(Digest),
-    /// `/boot.ipxe`.
-    Entry,
+    /// `boot.ipxe`, `grub.cfg` and others, in any directory.
+    Script(RequestedScript),
     /// `/ipxe`.
     Ipxe,
-    /// `/grub.cfg`.
-    Grub,
     /// `/hosts/HOST/FILE`, both percent-decoded.
     HostFile {
         /// The name of the host.
@@ -35,37 +34,43 @@ pub(super) enum Route<'a> {
 }
 
 impl<'a> Route<'a> {
-    /// Parses the path of a request target, without its query.
+    /// Parses the path of a request target, and its query, which says more about a machine.
     ///
-    /// Repeated slashes count as one: firmware joins paths carelessly and does not follow redirects. Percent-encoding is
-    /// decoded once, after the path is split, so that an encoded slash never starts a new segment.
-    pub(super) fn parse(path: &'a str) -> Self {
-        let path = collapse_slashes(path);
-        match path {
-            Cow::Borrowed(path) => Self::parse_collapsed(path),
-            Cow::Owned(path) => Route::parse_collapsed(&path).into_owned(),
+    /// The path is taken in its canonical form: firmware joins paths carelessly and does not follow redirects. Percent-encoding is
+    /// decoded once, after the path is split, and the decoded name of an asset is brought to its canonical form too.
+    pub(super) fn parse(path: &'a str, query: &str) -> Self {
+        if !path.starts_with('/') {
+            return Self::Unknown;
+        }
+        let plain = path.trim_start_matches('/');
+        match canonical_name(plain) {
+            Cow::Borrowed(_) => Self::parse_canonical(plain, query),
+            Cow::Owned(path) => Route::parse_canonical(&path, query).into_owned(),
         }
     }
 
-    fn parse_collapsed(path: &'a str) -> Self {
-        if let Some(name) = path.strip_prefix("/assets/") {
-            percent_decode_str(name).decode_utf8().map_or(Self::Unknown, Self::Asset)
-        } else if let Some(hex) = path.strip_prefix("/blobs/sha256/") {
-            hex.parse().map_or(Self::Unknown, Self::Blob)
-        } else if let Some((host, file)) = path.strip_prefix("/hosts/").and_then(|rest| rest.split_once('/')) {
-            match (percent_decode_str(host).decode_utf8(), percent_decode_str(file).decode_utf8()) {
+    fn parse_canonical(path: &'a str, query: &str) -> Self {
+        if let Some(name) = path.strip_prefix("assets/") {
+            return match percent_decode_str(name).decode_utf8() {
+                Ok(Cow::Borrowed(name)) => Self::Asset(canonical_name(name)),
+                Ok(Cow::Owned(name)) => Self::Asset(Cow::Owned(canonical_name(&name).into_owned())),
+                Err(_) => Self::Unknown,
+            };
+        }
+        if let Some(hex) = path.strip_prefix("blobs/sha256/") {
+            return hex.parse().map_or(Self::Unknown, Self::Blob);
+        }
+        if let Some((host, file)) = path.strip_prefix("hosts/").and_then(|rest| rest.split_once('/')) {
+            return match (percent_decode_str(host).decode_utf8(), percent_decode_str(file).decode_utf8()) {
                 (Ok(host), Ok(file)) => Self::HostFile { host, file },
                 _ => Self::Unknown,
-            }
-        } else {
-            match path {
-                "/boot.ipxe" => Self::Entry,
-                "/ipxe" => Self::Ipxe,
-                "/grub.cfg" => Self::Grub,
-                "/healthz" => Self::Health,
-                "/readyz" => Self::Ready,
-                _ => Self::Unknown,
-            }
+            };
+        }
+        match path {
+            "ipxe" => Self::Ipxe,
+            "healthz" => Self::Health,
+            "readyz" => Self::Ready,
+            _ => RequestedScript::find(path, query).map_or(Self::Unknown, Self::Script),
         }
     }
 
@@ -73,9 +78,8 @@ impl<'a> Route<'a> {
         match self {
             Self::Asset(name) => Route::Asset(Cow::Owned(name.into_owned())),
             Self::Blob(digest) => Route::Blob(digest),
-            Self::Entry => Route::Entry,
+            Self::Script(script) => Route::Script(script),
             Self::Ipxe => Route::Ipxe,
-            Self::Grub => Route::Grub,
             Self::HostFile { host, file } => {
                 Route::HostFile { host: Cow::Owned(host.into_owned()), file: Cow::Owned(file.into_owned()) }
             }
@@ -86,22 +90,25 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Replaces each run of slashes by one; borrows if there are no repeated slashes.
-fn collapse_slashes(path: &str) -> Cow<'_, str> {
-    if !path.contains("//") {
-        return Cow::Borrowed(path);
-    }
-    let mut previous = None;
-    Cow::Owned(path.chars().filter(|&c| previous.replace(c) != Some('/') || c != '/').collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::Machine;
     use proptest::prelude::*;
 
     fn asset(name: &str) -> Route<'_> {
         Route::Asset(name.into())
+    }
+
+    fn entry(name: &'static str) -> Route<'static> {
+        Route::Script(RequestedScript::IpxeEntry(name))
+    }
+
+    #[test]
+    fn query_describes_machine_of_script() {
+        let machine = Machine::from_query("mac=52:54:00:12:34:56");
+        let script = Route::Script(RequestedScript::Grub(Box::new(machine)));
+        assert_eq!(Route::parse("/grub/grub.cfg", "mac=52:54:00:12:34:56"), script);
     }
 
     #[test]
@@ -119,19 +126,26 @@ mod tests {
             ("/assets/100%2525", asset("100%25")),
             ("/assets/100%", asset("100%")),
             ("/assets/%zz", asset("%zz")),
-            // Not valid names; the look-up rejects them.
-            ("/assets/a%2F%2Fb", asset("a//b")),
-            ("/assets/%2e%2e/passwd", asset("../passwd")),
+            // Canonical, before and after it is decoded; what leads above the root stays there.
+            ("/assets/a%2F%2Fb", asset("a/b")),
+            ("/assets/%2e%2e/passwd", asset("passwd")),
+            ("/assets/./Packages", asset("Packages")),
+            ("/assets/debian/pool/../dists/./Release", asset("debian/dists/Release")),
+            ("/assets/../../boot.ipxe", entry("boot.ipxe")),
+            ("/assets/isos/", asset("isos/")),
+            // Not a valid name; the look-up rejects it.
             ("/assets/", asset("")),
             ("/assets/%ff", Route::Unknown),
             ("/assets", Route::Unknown),
             (blob.as_str(), Route::Blob(digest)),
             ("/blobs/sha256/abc", Route::Unknown),
             ("/blobs/md5/abc", Route::Unknown),
-            ("/boot.ipxe", Route::Entry),
-            ("//boot.ipxe", Route::Entry),
+            ("/boot.ipxe", entry("boot.ipxe")),
+            ("//boot.ipxe", entry("boot.ipxe")),
+            ("/boot/x/autoexec.ipxe", entry("autoexec.ipxe")),
             ("/ipxe", Route::Ipxe),
-            ("/grub.cfg", Route::Grub),
+            ("/grub.cfg", Route::Script(RequestedScript::Grub(Box::default()))),
+            ("/grub/grub.cfg-C0A80001", Route::Script(RequestedScript::Grub(Box::default()))),
             ("/hosts/r630-01/config.ign", Route::HostFile { host: "r630-01".into(), file: "config.ign".into() }),
             ("/hosts//a/cloud%2Fuser-data", Route::HostFile { host: "a".into(), file: "cloud/user-data".into() }),
             ("/hosts/a/cloud/user-data", Route::HostFile { host: "a".into(), file: "cloud/user-data".into() }),
@@ -143,7 +157,7 @@ mod tests {
             ("*", Route::Unknown),
             ("", Route::Unknown),
         ] {
-            assert_eq!(Route::parse(path), route, "{path}");
+            assert_eq!(Route::parse(path, ""), route, "{path}");
         }
     }
 
@@ -152,16 +166,15 @@ mod tests {
         fn encoded_name_round_trips(name in "[a-zé %&?#+.-]{1,8}(/[a-z %.]{1,8}){0,3}") {
             let encoded: String = name.bytes().map(|b| if b == b'/' { "/".to_owned() } else { format!("%{b:02X}") }).collect();
             let path = format!("/assets/{encoded}");
-            prop_assert_eq!(Route::parse(&path), asset(&name));
+            let canonical = canonical_name(&name);
+            prop_assert_eq!(Route::parse(&path, ""), asset(&canonical));
         }
 
         #[test]
-        fn collapse_removes_only_repeated_slashes(path in "[/a]{0,20}") {
-            let short = collapse_slashes(&path);
-            prop_assert!(!short.contains("//"));
-            prop_assert_eq!(short.replace('/', ""), path.replace('/', ""));
-            prop_assert_eq!(short.starts_with('/'), path.starts_with('/'));
-            prop_assert_eq!(short.ends_with('/'), path.ends_with('/'));
+        fn path_never_leaves_assets_by_encoded_dots(path in "(%2e|%2E|\\.|a|/|%2f){0,12}") {
+            let encoded = path.replace('.', "%2e");
+            let route = Route::parse(&format!("/assets/{encoded}"), "").into_owned();
+            prop_assert!(matches!(route, Route::Asset(_)), "{:?}", route);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::body::Body;
 use super::boot_handler::BootHandler;
 use super::path::Route;
 use super::response;
-use crate::boot::Boot;
+use crate::boot::{Boot, RequestedScript};
 use crate::transport::{Client, Handler, RequestId};
 
 /// Answers the requests of all HTTP listeners.
@@ -56,26 +56,31 @@ impl Service {
         let depot = self.boot.depot();
         let assets = AssetHandler { depot, stall_timeout: self.stall_timeout };
         let scripts = BootHandler { boot: &self.boot, advertise: self.advertise.as_deref() };
-        match Route::parse(request.uri.path()) {
-            Route::Asset(name) => assets.serve_name(&name, request, client).await,
+        let query = request.uri.query().unwrap_or_default();
+        let script = |path| RequestedScript::find(path, query).filter(|script| script.exists(&self.boot));
+        match Route::parse(request.uri.path(), query) {
+            Route::Asset(name) => match script(&name) {
+                // Boot loaders that were loaded as an asset request their script beside it.
+                Some(script) if !assets.exists(&name).await => scripts.script(&script, request, client),
+                _ => assets.serve_name(&name, request, client).await,
+            },
             Route::Blob(digest) => match depot.find_digest(&digest) {
                 Some(found) => assets.serve(&found, request, client).await,
                 None => assets.missing(&format!("sha256:{digest}"), client),
             },
-            Route::Entry => scripts.entry(request, client),
             Route::Ipxe => scripts.ipxe(request, client),
-            Route::Grub => scripts.grub(request, client),
+            Route::Script(script) if script.exists(&self.boot) => scripts.script(&script, request, client),
             Route::HostFile { host, file } => scripts.host_file(&host, &file, request, client).await,
             Route::Health => response::health(),
             Route::Ready => response::ready(&self.boot.problems(), &self.boot.warnings()),
-            Route::Unknown => not_found(request, client),
+            Route::Script(_) | Route::Unknown => not_found(request, client),
         }
     }
 }
 
 fn method_not_allowed(request: &Parts, client: &Client) -> Response<Body> {
     let id = RequestId::new();
-    debug!(client = %client.peer, method = %request.method, path = ?request.uri.path(), %id, "method not allowed");
+    debug!(client = %client.peer, method = %request.method, path = ?request.uri.path(), request = %id, "method not allowed");
     let mut response = response::error(StatusCode::METHOD_NOT_ALLOWED, "this server serves only GET and HEAD", id);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
@@ -83,7 +88,7 @@ fn method_not_allowed(request: &Parts, client: &Client) -> Response<Body> {
 
 fn not_found(request: &Parts, client: &Client) -> Response<Body> {
     let id = RequestId::new();
-    debug!(client = %client.peer, path = ?request.uri.path(), %id, "path not found");
+    debug!(client = %client.peer, path = ?request.uri.path(), request = %id, "path not found");
     let line = "no resource at this path; assets are at /assets/NAME, the entry script is at /boot.ipxe";
     response::error(StatusCode::NOT_FOUND, line, id)
 }

@@ -1,6 +1,7 @@
 //! The dispatcher of one listen address: refuses a request at once, lets it join the peer's open transfer, or begins to
 //! open its asset.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -9,7 +10,7 @@ use tracing::debug;
 
 use super::base_url::BaseUrl;
 use super::batch::Route;
-use super::content::{Content, Script, normalize_name};
+use super::content::{Content, normalize_name};
 use super::messages::{PortHandle, PortMessage};
 use super::packet::{ErrorCode, Packet, PacketError, Request, TransferMode};
 use super::pending_open::PendingOpen;
@@ -18,7 +19,7 @@ use super::sessions::{ExistingSession, SessionState, SessionTable};
 use super::settings::TftpSettings;
 use super::socket::Socket;
 use crate::asset::AssetName;
-use crate::boot::{Boot, RequestContext};
+use crate::boot::{Boot, RequestContext, RequestedScript};
 use crate::depot::{Outcome, Protocol};
 
 /// The dispatcher of one listen address.
@@ -131,21 +132,33 @@ impl Dispatcher {
     }
 
     /// Resolves the file name of a request: the table in the settings first, then the catalog, then the scripts, then the
-    /// collections.
+    /// files of hosts, then the collections, and then the catalog without regard to case.
     fn resolve(&self, request: &ReadRequest, route: &Route) -> Option<Content> {
         let name = normalize_name(request.name()?);
-        let mapped = self.settings.files.get(name.as_str()).map_or(name.as_str(), String::as_str);
+        let files = &self.settings.files;
+        let mapped = files.get(name.as_str()).map_or(name.as_str(), String::as_str);
         let depot = self.boot.depot();
         let is_member = depot.is_member(mapped);
         if let Some(asset) = depot.find(mapped).filter(|_| !is_member) {
             return Some(Content::Asset(asset));
         }
-        let Some(script) = Script::from_name(&name) else {
-            return AssetName::parse(mapped).ok().filter(|_| is_member).map(Content::Member);
+        let visit = || {
+            let local = route.source.map_or_else(|| self.socket.address().ip(), |source| source.ip());
+            RequestContext { peer: route.peer.ip().to_canonical(), base: self.base_url.resolve(local) }
         };
-        let local = route.source.map_or_else(|| self.socket.address().ip(), |source| source.ip());
-        let visit = RequestContext { peer: route.peer.ip().to_canonical(), base: self.base_url.resolve(local) };
-        Some(Content::Script(script, visit))
+        let (path, query) = name.split_once('?').unwrap_or((&name, ""));
+        if let Some(script) = RequestedScript::find(path, query).filter(|script| script.exists(&self.boot)) {
+            return Some(Content::Script(script, visit()));
+        }
+        if let Some(file) = self.boot.named_file(&name, route.peer.ip().to_canonical()) {
+            let name = format!("hosts/{}/{}", file.host, file.file);
+            return Some(Content::HostFile(file, name, visit()));
+        }
+        if is_member {
+            return AssetName::parse(mapped).ok().map(Content::Member);
+        }
+        let mapped = folded_key(files, &name).map_or(mapped, String::as_str);
+        depot.find(mapped).or_else(|| depot.catalog().by_folded_name(mapped)).map(Content::Asset)
     }
 
     fn cancel(&self, session: &ExistingSession, route: Route) {
@@ -160,5 +173,26 @@ impl Dispatcher {
     fn refuse(&self, route: &Route, code: ErrorCode, message: &str) {
         debug!(client = %route.peer, code = code as u16, error = message, "request refused");
         self.socket.send_error(route, code, message);
+    }
+}
+
+/// Returns the asset of the file name that differs from this one only in case; `None` if several do.
+fn folded_key<'f>(files: &'f HashMap<String, String>, name: &str) -> Option<&'f String> {
+    let folded = name.to_lowercase();
+    let mut found = files.iter().filter(|(key, _)| key.to_lowercase() == folded);
+    found.next().filter(|_| found.next().is_none()).map(|(_, asset)| asset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folded_key_must_be_unambiguous() {
+        let files = [("a.efi", "1"), ("B.efi", "2"), ("b.EFI", "3")];
+        let files = files.map(|(key, asset)| (key.to_owned(), asset.to_owned())).into();
+        assert_eq!(folded_key(&files, "A.EFI").map(String::as_str), Some("1"));
+        assert_eq!(folded_key(&files, "b.efi"), None, "two differ only in case");
+        assert_eq!(folded_key(&files, "c.efi"), None);
     }
 }

@@ -20,7 +20,7 @@ use super::settings::TftpSettings;
 use super::socket::Socket;
 use super::transfer::{ReadTransfer, RetransmitPolicy};
 use crate::asset::ByteRange;
-use crate::boot::Boot;
+use crate::boot::{Boot, FileError};
 use crate::depot::{ByteStream, Delivery, Outcome, ReadError, Transfer as TransferRecord};
 
 /// A request whose asset is being opened.
@@ -57,11 +57,24 @@ impl PendingOpen {
         };
         match opened {
             Ok(Ok((size, stream))) => self.start(size, stream),
-            Ok(Err(error)) => {
+            Ok(Err(OpenError::Asset(error))) => {
                 let code =
                     if matches!(error, ReadError::NotFound(_)) { ErrorCode::NotFound } else { ErrorCode::Undefined };
                 let (outcome, detail) = (error.outcome(), error.to_string());
                 self.refuse(code, error.public(), outcome, &detail);
+            }
+            Ok(Err(OpenError::HostFile(error))) => {
+                let (code, message, outcome) = match &error {
+                    FileError::Missing => (ErrorCode::NotFound, "file not found", Outcome::NotFound),
+                    FileError::Refused(_) => {
+                        (ErrorCode::AccessViolation, "only the host itself may fetch this file", Outcome::Refused)
+                    }
+                    FileError::Failed(_) => {
+                        let message = "the file cannot be rendered now; see the server log for the reason";
+                        (ErrorCode::Undefined, message, Outcome::OriginFailed)
+                    }
+                };
+                self.refuse(code, message, outcome, &error.to_string());
             }
             Err(_) => {
                 let detail = format!("no byte arrived within {} s", deadline.as_secs_f32());
@@ -89,7 +102,7 @@ impl PendingOpen {
             Limits { blksize: self.settings.max_blksize.min(route_blksize), windowsize: self.settings.max_windowsize };
         let negotiated = options::negotiate(request.options(), request.mode(), size, limits);
         let policy = RetransmitPolicy { timeout: self.settings.timeout, retries: self.settings.retries };
-        if !matches!(self.content, Content::Script(..)) {
+        if !matches!(self.content, Content::Script(..) | Content::HostFile(..)) {
             self.record.set_cache(stream.cache_state());
         }
         let transfer = ReadTransfer::new(&negotiated, size, policy, now);
@@ -104,8 +117,19 @@ impl PendingOpen {
     }
 }
 
+/// Why content cannot be opened.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    /// An asset cannot be read.
+    #[error(transparent)]
+    Asset(#[from] ReadError),
+    /// A file of a host is missing, refused, or cannot be rendered.
+    #[error(transparent)]
+    HostFile(#[from] FileError),
+}
+
 /// Opens the content. Returns its size in bytes and the stream of its bytes.
-async fn open(boot: &Boot, content: &Content, mode: TransferMode) -> Result<(u64, ByteStream), ReadError> {
+async fn open(boot: &Boot, content: &Content, mode: TransferMode) -> Result<(u64, ByteStream), OpenError> {
     let asset = match content {
         Content::Asset(asset) => Arc::clone(asset),
         Content::Member(name) => {
@@ -113,7 +137,12 @@ async fn open(boot: &Boot, content: &Content, mode: TransferMode) -> Result<(u64
             boot.depot().resolve(name.as_str()).await?.ok_or_else(missing)?
         }
         Content::Script(script, visit) => {
-            let stream = ByteStream::made(script.text(boot, visit).into());
+            let stream = ByteStream::made(script.text(boot, visit, true).into());
+            return Ok((stream.remaining(), stream));
+        }
+        Content::HostFile(named, _, visit) => {
+            let file = boot.open_named_file(named, visit).await?;
+            let stream = ByteStream::made(file.content);
             return Ok((stream.remaining(), stream));
         }
     };

@@ -32,8 +32,12 @@ impl From<Request<'_>> for ReadRequest {
 
 impl ReadRequest {
     /// The file name, or `None` if it is not UTF-8: no asset has such a name.
+    ///
+    /// It ends at the first 0xFF, which UTF-8 never has. Firmware that is offered a name without a NUL reads on behind the DHCP
+    /// option, to the one that ends the packet (255).
     pub(super) fn name(&self) -> Option<&str> {
-        std::str::from_utf8(&self.name).ok()
+        let name = self.name.split(|byte| *byte == 0xff).next().unwrap_or_default();
+        std::str::from_utf8(name).ok()
     }
 
     /// The file name for logs, with invalid UTF-8 replaced.
@@ -70,8 +74,10 @@ mod tests {
         assert_eq!((request.name(), request.mode()), (Some("boot/x.efi"), TransferMode::Netascii));
         let pairs: Vec<_> = request.options().iter().collect();
         assert_eq!(pairs, [(&b"BlkSize"[..], &b"1432"[..]), (b"tsize", b"0")]);
-        let not_utf8 = parse(b"\0\x01\xffx\0octet\0");
+        let not_utf8 = parse(b"\0\x01\xfex\0octet\0");
         assert_eq!((not_utf8.name(), &*not_utf8.lossy_name()), (None, "\u{fffd}x"));
+        assert_eq!(parse(b"\0\x01boot/x.efi\xff\xff\0octet\0").name(), Some("boot/x.efi"));
+        assert_eq!(parse(b"\0\x01x\xffjunk\0octet\0").name(), Some("x"));
     }
 
     #[test]

@@ -472,6 +472,19 @@ fn script_urls_use_requested_address() {
 }
 
 #[test]
+fn careless_file_names_are_understood() {
+    let server = TestServer::start(settings("127.0.0.1:0"));
+    for name in ["even", "/even", "boot/../even", ".\\even", "EVEN"] {
+        assert_eq!(Client::new(server.address).fetch(name, "", 512, 1).len(), 1024, "{name}");
+    }
+    let text = |name: &str| String::from_utf8(Client::new(server.address).fetch(name, "", 512, 1)).unwrap();
+    // GRUB without HTTP says all that it knows in the name.
+    let grub = text("grub/grub.cfg?mac=52:54:00:12:34:56&serial=ABC1234");
+    assert!(grub.starts_with("set received=script\n") && grub.contains("ABC1234"), "{grub}");
+    assert!(text("boot/pxelinux.cfg/01-52-54-00-12-34-56").contains("MAC address 52:54:00:12:34:56"));
+}
+
+#[test]
 fn liveness_check_passes_while_workers_run() {
     let mut server = TestServer::start(settings("127.0.0.1:0"));
     let passes = |server: &TestServer, timeout| {

@@ -62,9 +62,10 @@ test("later fill of blob clears alert", () => {
 });
 
 test("hosts without configuration are last alerts", () => {
-  store.hosts.set("w", host({ name: "w", state: "waiting", since: at(-1) }));
-  store.hosts.set("old", host({ name: "old", state: "stuck", since: at(-300) }));
-  store.hosts.set("new", host({ name: "new", state: "failed", since: at(-10) }));
+  store.hosts.set("w", host({ name: "w", state: "waiting", needs_attention: true, since: at(-1) }));
+  store.hosts.set("old", host({ name: "old", state: "stuck", needs_attention: true, since: at(-300) }));
+  store.hosts.set("new", host({ name: "new", state: "failed", needs_attention: true, since: at(-10) }));
+  store.hosts.set("off", host({ name: "off", state: "stuck", since: at(-90_000) }));
   store.hosts.set("b", host({ name: "b", state: "booting" }));
   assert.deepEqual(
     alerts().map(({ key }) => key),

@@ -5,15 +5,32 @@ export const T0 = Date.parse("2026-03-01T12:00:00Z");
 /** The time `seconds` after T0, as the API writes it. */
 export const at = (seconds) => new Date(T0 + seconds * 1000).toISOString();
 
+export const identity = (fields = {}) => ({
+  macs: [],
+  addresses: [],
+  uuid: null,
+  serial: null,
+  asset_tag: null,
+  hostname: null,
+  buildarch: null,
+  platform: null,
+  near_miss: null,
+  ...fields,
+});
+
 export const host = (fields = {}) => ({
   name: null,
   mac: null,
   address: null,
+  identity: identity(),
   profile: null,
   seen: at(0),
   state: "booting",
+  needs_attention: false,
   since: at(0),
   note: "note",
+  reason: null,
+  advice: null,
   last_step: null,
   ...fields,
 });

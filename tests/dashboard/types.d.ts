@@ -14,6 +14,7 @@ declare namespace Api {
     | "timeout"
     | "digest-mismatch"
     | "origin-failed"
+    | "render-failed"
     | "refused"
     | "not-found";
   type FillOutcome = "complete" | "digest-mismatch" | "origin-failed" | "no-space" | "changed" | "cancelled";
@@ -92,12 +93,16 @@ declare namespace Api {
     name: string | null;
     mac: string | null;
     address: string | null;
+    identity: Identity;
     profile: string | null;
     seen: Time | null;
     /** `null`: not seen yet. */
     state: HostState | null;
+    needs_attention: boolean;
     since: Time | null;
     note: string | null;
+    reason: string | null;
+    advice: string | null;
     last_step: Step | null;
     /** Left out of lists and events. */
     boots?: Boot[];
@@ -105,13 +110,29 @@ declare namespace Api {
     sortKey?: string;
   }
 
+  /** What a host was seen with. */
+  interface Identity {
+    macs: string[];
+    addresses: string[];
+    uuid: string | null;
+    serial: string | null;
+    asset_tag: string | null;
+    hostname: string | null;
+    buildarch: string | null;
+    platform: string | null;
+    near_miss: string | null;
+  }
+
   interface Boot {
     id: number;
+    number: number;
     began: Time;
     last: Time;
     state: HostState;
     since: Time;
     note: string;
+    reason: string | null;
+    advice: string | null;
     profile: string | null;
     arch: number | null;
     bytes: number;
@@ -131,6 +152,8 @@ declare namespace Api {
     rate: number | null;
     cache: CacheState | null;
     outcome: Outcome | null;
+    reason: string | null;
+    advice: string | null;
   }
 
   interface Asset {

@@ -7,7 +7,8 @@ use std::process::Stdio;
 use bootdepot::asset::Digest;
 use serde_json::Value;
 
-use crate::support::boot_network::{BootNetwork, Firmware, SERVER, mac, serial, uuid};
+use crate::support::boot_network::{BootNetwork, Card, Firmware, SERVER, mac, serial, uuid};
+use crate::support::disk::Disk;
 use crate::support::guest::up;
 use crate::support::{
     ChildExt, Client, CommandExt, FakeOrigin, Guest, Object, TestServer, TestSite, Tool, random_bytes,
@@ -131,6 +132,27 @@ fn bios_machine_boots_by_pxe_rom() {
     let shown = site.command_line(&["boots", "bios-1"]).run_to_end();
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains("debian/initrd") && shown.contains("done: "), "{shown}");
+}
+
+/// iPXE wraps the file in an archive, which the kernel unpacks after the initramfs.
+#[test]
+fn initrd_with_path_is_found_in_guest() {
+    let Some(test) = BootTest::enter("initrd_with_path_is_found_in_guest") else { return };
+    let note = test.origin.put("debian/note", "of the depot\n");
+    let profile = r#"
+        [[profile]]
+        name = "noted"
+        kernel = "debian/linux"
+        initrd = ["debian/initrd", { asset = "debian/note", path = "/note" }]
+        args = ["console=ttyS0", "hostname={{ host.name }}"]
+    "#;
+    let site = test.site(&format!("{profile}{}", host("noted-1", "mac", &mac(1), "noted"))).asset(&note);
+    let _server = start(&site);
+    let Some(machine) = test.network.machine(&site, 1, Firmware::Bios) else { return };
+    let shown = machine.wait_for(&up("noted-1"));
+    assert!(shown.contains("bootdepot: /note says of the depot"), "{shown}");
+    let (steps, _) = ledger("noted-1");
+    assert!(steps.contains(&"initrd debian/note complete".to_owned()), "{steps:?}");
 }
 
 #[test]
@@ -265,6 +287,43 @@ fn uefi_machine_boots_with_secure_boot() {
     for asset in [&*shim.key, &*grub.key, "debian/linux", "debian/initrd"] {
         assert_eq!(server.wait_for_transfer(asset, "complete").text("protocol"), "tftp", "{asset}");
     }
+}
+
+/// The DHCP server names PXELINUX. The first card loads it with its configuration over HTTP, and its profile is the local disk. The
+/// BIOS continues with the second card, on which everything comes by TFTP, by names that are relative to PXELINUX's directory.
+#[test]
+fn bios_machine_boots_by_pxelinux() {
+    const NAME: &str = "bios_machine_boots_by_pxelinux";
+    let over_http = format!("--dhcp-mac=set:http,{}", mac(9));
+    let prefix = format!("--dhcp-option-force=tag:http,210,http://{SERVER}:8080/assets/boot/");
+    let http_loader = format!("--dhcp-boot=tag:http,boot/lpxelinux.0,,{SERVER}");
+    let loader = format!("--dhcp-boot=boot/pxelinux.0,,{SERVER}");
+    let Some(test) = BootTest::enter_beside(NAME, &[&loader, &http_loader, &over_http, &prefix]) else { return };
+    let files = [
+        ("boot/pxelinux.0", "/usr/lib/PXELINUX/pxelinux.0"),
+        ("boot/lpxelinux.0", "/usr/lib/PXELINUX/lpxelinux.0"),
+        ("boot/ldlinux.c32", "/usr/lib/syslinux/modules/bios/ldlinux.c32"),
+    ];
+    let [Some(loader), Some(http_loader), Some(library)] = files.map(|(key, path)| test.file(key, path)) else {
+        return;
+    };
+    let tables = "[[profile]]\nname = \"local\"\nlocal = true\n".to_owned()
+        + &host("pxelinux-local", "mac", &mac(9), "local")
+        + &host("pxelinux-1", "mac", &mac(11), "linux");
+    let site = test.site(&tables).asset(&loader).asset(&http_loader).asset(&library).set("dhcp.mode", "off");
+    let server = site.start();
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let (cards, disk) = ([Card::Pxe(9), Card::Pxe(11)], Disk::bios(dir.path()));
+    let Some(machine) = test.network.machine_with_disk(&site, &cards, Firmware::Bios, &disk) else { return };
+    let shown = machine.wait_for(&up("pxelinux-1"));
+
+    assert!(shown.contains("pxelinux-local boots the profile local"), "{shown}");
+    for (asset, protocol) in [("boot/ldlinux.c32", "http"), ("debian/linux", "tftp"), ("debian/initrd", "tftp")] {
+        assert_eq!(server.wait_for_transfer(asset, "complete").text("protocol"), protocol, "{asset}");
+    }
+    let (steps, state) = ledger("pxelinux-1");
+    let last: Vec<_> = steps.iter().rev().take(2).rev().map(String::as_str).collect();
+    assert_eq!((last, state.as_str()), (vec!["kernel debian/linux complete", "initrd debian/initrd complete"], "done"));
 }
 
 /// The origin holds back the end of the ISO, which no boot loader reads, until the machine has booted: the server verified what

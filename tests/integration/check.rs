@@ -111,6 +111,29 @@ fn healthy_setup_prints_few_lines() {
 }
 
 #[test]
+fn host_boot_file_needs_mac() {
+    let origin = FakeOrigin::start();
+    let nbp = origin.put("boot/x.efi", random_bytes(1, 1000));
+    let hosts = toml::toml! {
+        [[profile]]
+        name = "local"
+        local = true
+        [[host]]
+        name = "by-mac"
+        match = { mac = "52:54:00:00:00:01" }
+        profile = "local"
+        nbp = "boot/x.efi"
+        [[host]]
+        name = "by-uuid"
+        match = { uuid = "44454c4c-0077-1034-8054-000000000001" }
+        profile = "local"
+        nbp = "boot/x.efi"
+    };
+    let site = TestSite::new(&origin).asset(&nbp).tables(hosts);
+    insta::assert_snapshot!(CheckOutput::of(&site, &["--verbose"]).section(&site, &["firmware"], address(&origin)));
+}
+
+#[test]
 fn cached_assets_need_no_room() {
     let (origin, site, objects) = site_with_release();
     let server = site.start();

@@ -170,7 +170,7 @@ fn booting_machine_appears_step_by_step() {
     );
     browser.wait_for(&row("asset", "12.0 MiB.*complete"));
     browser.go("#/events");
-    browser.wait_for_text("r630-01 received all files of its boot script");
+    browser.wait_for_text("r630-01 is done: everything that its script named was sent");
     assert_no_errors_or_foreign_requests(&browser, server.admin);
 }
 
@@ -202,6 +202,37 @@ fn unnamed_machine_and_mismatch_need_attention() {
         "document.getElementById('verdict').innerText.includes('Ready with problems boot/other.efi: fill failed')",
     );
     browser.wait_for("!document.getElementById('attention-none').checkVisibility()");
+    assert_no_errors_or_foreign_requests(&browser, server.admin);
+}
+
+#[test]
+fn stranger_is_copied_and_forgotten() {
+    let origin = FakeOrigin::start();
+    let (site, _) = site(&origin, 1);
+    let server = site.start();
+    let Some(browser) = Browser::start(server.admin) else { return };
+    assert_eq!(server.client().get("/ipxe?mac=24:6e:96:00:00:09&serial=ABC%221234&platform=efi").status, 200);
+    browser.open("#/hosts");
+    let rows = "document.querySelector('.hosts-table table').getAttribute('aria-rowcount')";
+    browser.wait_for(&format!("{rows} === '3'"));
+    let search = "const it = document.getElementById('hosts-search'); it.value = '246E.9600.0009'; it.dispatchEvent(new Event('input'))";
+    browser.run(search);
+    browser.wait_for(&format!("{rows} === '2'"));
+    browser.click("24:6e:96:00:00:09");
+    browser.wait_for_text("its MAC address is one character from r630-01's");
+    browser.click("Copy as [[host]]");
+    browser.wait_for("document.querySelector('#panel pre').checkVisibility()");
+    let table = browser.run("return document.querySelector('#panel pre').textContent");
+    let table: toml::Table = toml::from_str(table.as_str().expect("a text")).expect("it is configuration");
+    let keys = &table["host"][0]["match"];
+    assert_eq!((keys["mac"][0].as_str(), keys["serial"].as_str()), (Some("24:6e:96:00:00:09"), Some("ABC\"1234")));
+
+    browser.click("Forget");
+    browser.wait_for("document.getElementById('confirm-dialog').open");
+    browser.run("document.getElementById('confirm-yes').click()");
+    browser.wait_for(&format!("{rows} === '1'"));
+    browser.run(&search.replace("246E.9600.0009", ""));
+    browser.wait_for(&format!("{rows} === '2'"));
     assert_no_errors_or_foreign_requests(&browser, server.admin);
 }
 

@@ -25,7 +25,17 @@ fn site(origin: &FakeOrigin) -> TestSite {
         "snponly.efi" = "boot/snponly.efi"
         "snponly-arm64.efi" = "boot/arm64/snponly.efi"
     };
-    let site = TestSite::new(origin).asset(&bios).asset(&x64).asset(&arm64).set("tftp.files", files);
+    let hosts = toml::toml! {
+        [[profile]]
+        name = "local"
+        local = true
+        [[host]]
+        name = "own"
+        match = { mac = ["52:54:00:00:00:09", "52:54:00:00:00:0a"] }
+        profile = "local"
+        nbp = "boot/arm64/snponly.efi"
+    };
+    let site = TestSite::new(origin).tables(hosts).asset(&bios).asset(&x64).asset(&arm64).set("tftp.files", files);
     site.set("http.listen", vec!["0.0.0.0:8080"]).set("tftp.listen", vec!["0.0.0.0:69"])
 }
 
@@ -202,6 +212,28 @@ fn dnsmasq_config_names_boot_file() {
                 assert_eq!(file(&offer_for(ipxe(architecture))), SCRIPT);
             }
             assert_eq!(file(&offer_for(Vec::new())), "", "a client that is not firmware");
+            // A host with a boot file of its own.
+            card.become_machine(10);
+            let mut offer_for = |options| {
+                let request = card.packet(MessageType::Discover, options);
+                card.broadcast(&request);
+                card.receive_until(&request, |_| true).pop().expect("a reply")
+            };
+            for (name, architecture, expected) in [
+                ("PXEClient", 0, "boot/arm64/snponly.efi"),
+                ("PXEClient", 7, "boot/arm64/snponly.efi"),
+                ("HTTPClient", 16, "http://10.77.0.1:8080/assets/boot/arm64/snponly.efi"),
+            ] {
+                let offer = offer_for(firmware(name, architecture));
+                assert_eq!(file(&offer), expected, "architecture {architecture}");
+                assert_eq!(file(&offer_for(ipxe(architecture))), SCRIPT);
+                if name == "HTTPClient" {
+                    assert_eq!(class(&offer), name);
+                } else {
+                    // In the header, where firmware finds a NUL behind it.
+                    assert_eq!(offer.fname().map(|name| name.starts_with(expected.as_bytes())), Some(true));
+                }
+            }
         }
     }
 }
@@ -212,7 +244,7 @@ fn kea_and_dhcpd_accept_config() {
     let site = site(&origin);
     let kea = printed(&site, "kea");
     let mut json: serde_json::Value = serde_json::from_str(&kea).expect("JSON");
-    assert_eq!(json["Dhcp4"]["client-classes"].as_array().map(Vec::len), Some(1 + 5));
+    assert_eq!(json["Dhcp4"]["client-classes"].as_array().map(Vec::len), Some(1 + 2 + 5));
     if let Some(tool) = Tool::find("kea-dhcp4") {
         // The rest of an operator's configuration.
         json["Dhcp4"]["interfaces-config"] = serde_json::json!({ "interfaces": [] });

@@ -161,7 +161,7 @@ fn hosts_api_explains_refusals() {
     let (status, detail) = problem("/api/v1/hosts/r630-99", &[]);
     assert_eq!(
         (status, detail.as_str()),
-        (404, "no host has this name, and no machine with this MAC or address was seen")
+        (404, "no host and no machine that was seen has this name, MAC, address, UUID, serial number or asset tag")
     );
     assert_eq!(problem("/api/v1/hosts/%ff", &[]).0, 404);
     assert_eq!(problem("/api/v1/nothing", &[]).0, 404);
@@ -169,7 +169,16 @@ fn hosts_api_explains_refusals() {
     assert_eq!(problem("/api/v1/hosts", &[("Host", "evil.example")]).0, 403);
     let answer = client.get("/api/v1/hosts");
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
-    assert_eq!(answer.text().trim(), r#"{"hosts":[]}"#);
+    assert_eq!(answer.text().trim(), r#"{"hosts":[],"total":0}"#);
+    for (query, reason) in [
+        ("colour=red", "unknown field `colour`"),
+        ("state=broken", "unknown state \"broken\""),
+        ("limit=0", "limit is 0"),
+        ("problems=maybe", "problems"),
+    ] {
+        let (status, detail) = problem(&format!("/api/v1/hosts?{query}"), &[]);
+        assert!(status == 400 && detail.contains(reason), "{query}: {status} {detail}");
+    }
     assert_eq!(server.client().get("/api/v1/hosts").status, 404, "booting machines cannot use the API");
 
     let output = bootdepot(&site, server.admin, &["boots", "r630-99"]).run_to_end();
@@ -177,6 +186,145 @@ fn hosts_api_explains_refusals() {
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert_eq!(
         errors.trim(),
-        "bootdepot: r630-99: no host has this name, and no machine with this MAC or address was seen"
+        "bootdepot: r630-99: no host and no machine that was seen has this name, MAC, address, UUID, serial number or asset tag"
     );
+}
+
+/// The story of machines that do not boot, as an operator at night reads it: by command, by API, and by `grep` in the log.
+#[test]
+fn failed_boot_explains_itself() {
+    const MAC: [&str; 2] = ["24:6e:96:00:00:01", "24:6e:96:00:00:02"];
+    let (origin, site, kernel, _iso) = site();
+    let lost = origin.put("lost", random_bytes(3, 1000));
+    let site = site.asset_from("okd/initrd", &lost.sha256(), &["http://127.0.0.1:9/initrd"]);
+    let template = site.file("seed.j2");
+    std::fs::write(&template, "{{ secrets.root }}\n").expect("the template can be written");
+    let tables = format!(
+        r#"
+        [[profile]]
+        name = "linux"
+        kernel = "okd/kernel"
+        initrd = ["okd/initrd"]
+        files = {{ seed = "{}" }}
+        secrets = {{ root = "file:/nowhere/secret" }}
+        [[profile]]
+        name = "disk"
+        local = true
+        [[host]]
+        name = "broken"
+        match = {{ mac = "{}" }}
+        profile = "linux"
+        [[host]]
+        name = "well"
+        match = {{ mac = "{}" }}
+        profile = "disk"
+        "#,
+        template.display(),
+        MAC[0],
+        MAC[1],
+    );
+    let site = site.tables(toml::from_str(&tables).expect("the configuration of the test is valid"));
+    let server = site.start();
+    assert_eq!(server.client().get(&format!("/ipxe?mac={}", MAC[1])).status, 200);
+    machine(server.admin, "well", |json| json["state"] == "done");
+    assert_eq!(server.client().get(&format!("/ipxe?mac={}", MAC[0])).status, 200);
+    assert!(server.client().compare("/assets/okd/kernel", &kernel.bytes));
+    let refused = server.client().get("/assets/okd/initrd");
+    assert_eq!(refused.status, 503);
+
+    let found = machine(server.admin, "broken", |json| json["state"] == "failed");
+    assert_eq!(found["note"], "the initrd okd/initrd: its origin could not be read");
+    let reason = found["reason"].as_str().expect("the reason").to_owned();
+    assert!(reason.contains("127.0.0.1:9"), "it names the source: {reason}");
+    assert!(found["advice"].as_str().is_some_and(|advice| advice.contains("bootdepot check okd/initrd")), "{found:#}");
+    assert_eq!(found["boots"][0]["number"], 1, "boots are counted per machine");
+    let (shown, _) = run(&site, server.admin, &["boots", "broken"]);
+    assert!(shown.contains(&format!("  why: {reason}\n  do: ")), "{shown}");
+
+    // Which machines need attention, and which do not.
+    let names = |args: &[&str]| -> Vec<String> {
+        let (json, _) = run(&site, server.admin, &[&["hosts", "--json"], args].concat());
+        let list: Vec<Value> = serde_json::from_str(&json).expect("JSON");
+        list.iter().map(|one| one["name"].as_str().unwrap_or("-").to_owned()).collect()
+    };
+    assert_eq!(names(&["--problems"]), ["broken"]);
+    assert_eq!(names(&["--state", "done,stuck"]), ["well"]);
+    let (table, _) = run(&site, server.admin, &["hosts", "--problems"]);
+    assert!(table.contains("REASON") && table.contains(&reason) && !table.contains("well"), "{table}");
+    let answer = Client::new(server.admin).get("/api/v1/hosts?limit=1").text();
+    let list: Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!((list["hosts"].as_array().map(Vec::len), &list["total"]), (Some(1), &2.into()));
+
+    // The log has the machine in each of its lines, and one line for its boot.
+    let line = server.wait_for_transfer("okd/initrd", "origin-failed");
+    assert_eq!((line.text("host").as_str(), line.text("mac").as_str()), ("broken", MAC[0]));
+    assert_eq!(line.text("request"), refused.header("x-request-id"));
+    assert!(line.names().iter().any(|name| name == "boot") && !line.text("detail").contains("request"), "{line:?}");
+    let end = server.wait_for(|line| line.is("bootdepot::boot") && line.text("host") == "broken");
+    assert_eq!((end.text("message").as_str(), end.text("level").as_str()), ("boot failed", "WARN"));
+    assert_eq!((end.text("step"), end.text("reason")), ("initrd okd/initrd".to_owned(), reason.clone()));
+    let end = server.wait_for(|line| line.is("bootdepot::boot") && line.text("host") == "well");
+    assert_eq!((end.text("message").as_str(), end.text("level").as_str()), ("boot done", "INFO"));
+
+    // A file that cannot be made is not the fault of an origin, and is worse than one that cannot be read.
+    assert_eq!(server.client().get("/hosts/broken/seed").status, 503);
+    let line = server.wait_for_transfer("hosts/broken/seed", "render-failed");
+    let why = "the secret root: the file /nowhere/secret cannot be read";
+    assert!(line.text("detail").starts_with(why), "{line:?}");
+    let found =
+        machine(server.admin, "broken", |json| json["note"] == "the host file hosts/broken/seed: it could not be made");
+    assert!(found["reason"].as_str().is_some_and(|reason| reason.starts_with(why)), "{found:#}");
+
+    let (forgot, _) = run(&site, server.admin, &["forget", "broken"]);
+    assert_eq!(forgot, "forgot broken\n");
+    assert_eq!(names(&["--problems"]), [""; 0]);
+    let output = bootdepot(&site, server.admin, &["forget", "broken"]).run_to_end();
+    assert_eq!(output.status.code(), Some(1), "it is forgotten already");
+}
+
+/// A machine that no host matches because of a typing error, and one that was not seen yet.
+#[test]
+fn machine_is_found_by_identity() {
+    let (_origin, site, ..) = site();
+    let tables = r#"
+        [[profile]]
+        name = "disk"
+        local = true
+        [[host]]
+        name = "r630-07"
+        match = { mac = ["24:6e:96:00:00:07", "24:6e:96:00:00:08"], serial = "ABC1234" }
+        profile = "disk"
+        "#;
+    let site = site.tables(toml::from_str(tables).expect("the configuration of the test is valid"));
+    let server = site.start();
+    let found = |name: &str| machine(server.admin, name, |_| true);
+    assert_eq!(found("abc1234")["name"], "r630-07");
+    assert_eq!(found("246E.9600.0008")["state"], Value::Null, "it was not seen yet");
+
+    let query = "mac=02:00:00:00:00:01&serial=ABC1235&uuid=4c4c4544-0042-3110-8043-b2c04f564232&platform=efi";
+    assert_eq!(server.client().get(&format!("/ipxe?{query}")).status, 200);
+    for spelling in ["02-00-00-00-00-01", "ABC1235", "44454C4C-4200-1031-8043-B2C04F564232", "127.0.0.1"] {
+        assert_eq!(found(spelling)["mac"], "02:00:00:00:00:01", "{spelling}");
+    }
+    let near = "its serial number is one character from r630-07's";
+    let stranger = found("ABC1235");
+    assert_eq!((&stranger["state"], &stranger["needs_attention"]), (&"waiting".into(), &true.into()));
+    assert_eq!(stranger["identity"]["near_miss"], near);
+    let (table, _) = run(&site, server.admin, &["hosts", "--problems"]);
+    assert!(table.contains(near) && !table.contains("r630-07  "), "{table}");
+    let (shown, _) = run(&site, server.admin, &["boots", "ABC1235"]);
+    for line in ["  serial number: ABC1235\n", "  platform: efi\n", &format!("  near miss: {near}\n")] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    server.wait_for(|line| line.text("message") == "machine waits for its script" && line.text("near") == near);
+
+    // Both network cards are one machine.
+    for mac in ["24:6e:96:00:00:07", "24:6e:96:00:00:08"] {
+        assert_eq!(server.client().get(&format!("/ipxe?mac={mac}")).status, 200);
+    }
+    let host = machine(server.admin, "r630-07", |json| json["state"] == "done");
+    assert_eq!(host["identity"]["macs"].as_array().map(Vec::len), Some(2));
+    let (json, _) = run(&site, server.admin, &["hosts", "--json"]);
+    let all: Vec<Value> = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(all.len(), 2, "{json}");
 }

@@ -211,7 +211,10 @@ fn json_lines_have_documented_fields() {
         &lost.sha256(),
         &[&format!("s3://{BUCKET}/no-such-key")],
     );
-    let server = site.start();
+    let host = "[[profile]]\nname = \"disk\"\nlocal = true\n\
+        [[host]]\nname = \"r630-01\"\nmatch = { mac = \"24:6e:96:00:00:01\" }\nprofile = \"disk\"\n";
+    let server = site.tables(toml::from_str(host).expect("the configuration of the test is valid")).start();
+    assert_eq!(server.client().get("/ipxe?mac=24:6e:96:00:00:01").status, 200);
     assert!(server.client().compare("/assets/vmlinuz", &image.bytes));
     assert_eq!(server.client().get("/assets/gone").status, 404);
     server.wait_for_transfer("vmlinuz", "complete");

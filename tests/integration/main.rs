@@ -6,6 +6,7 @@
 mod api;
 mod architecture;
 mod boot;
+mod boot_ends;
 mod boots;
 mod buckets;
 mod check;
@@ -15,8 +16,10 @@ mod crash;
 mod dashboard;
 mod deploy;
 mod dhcp;
+mod host_files;
 mod http_clients;
 mod init;
+mod isos;
 mod language;
 mod ledger;
 mod logs;

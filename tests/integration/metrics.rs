@@ -94,8 +94,17 @@ fn fresh_server_has_every_metric() {
         assert!(found.keys().map(String::as_str).eq(labels.iter().copied()), "{name} has {found:?}");
     }
     let outcomes = &exposed["bootdepot_transfers_total"]["outcome"];
-    let expected =
-        ["aborted", "complete", "digest-mismatch", "not-found", "origin-failed", "probe", "refused", "timeout"];
+    let expected = [
+        "aborted",
+        "complete",
+        "digest-mismatch",
+        "not-found",
+        "origin-failed",
+        "probe",
+        "refused",
+        "render-failed",
+        "timeout",
+    ];
     assert!(outcomes.iter().map(String::as_str).eq(expected), "every outcome starts at zero: {outcomes:?}");
 }
 

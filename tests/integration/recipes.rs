@@ -110,7 +110,9 @@ impl RecipeSite {
                 let reply = server.client().get(&format!("/{path}"));
                 assert_eq!(reply.status, 200, "{}: /{path}: {}\n{script}", self.name, reply.text());
                 assert!(!reply.body.is_empty(), "{}: /{path}", self.name);
-                let path = path.split('?').next().expect("a path");
+                let path =
+                    path.split('?').next().expect("a path").split('/').filter(|segment| !segment.starts_with('~'));
+                let path = path.collect::<Vec<_>>().join("/");
                 fetched.insert(path.replacen(&format!("/{version}/"), "/VERSION/", 1));
             }
         }

@@ -160,6 +160,20 @@ export async function activate(release) {
   toast(`${name} is ${state}.`);
 }
 
+/** @param {string} key The name, MAC or address of a host. */
+export async function forget(key) {
+  const sure = await confirmed({
+    title: `Forget ${key}?`,
+    lines: ["Removes its boots. For a machine that was switched off or removed: it is recorded again when it boots."],
+    verb: "Forget",
+    grave: true,
+  });
+  if (!sure) return;
+  await remove(`hosts/${encodeURIComponent(key)}`);
+  toast(`${key} was forgotten.`);
+  location.hash = "#/hosts";
+}
+
 export async function scrub() {
   const sure = await confirmed({
     title: "Verify the whole cache?",

@@ -135,10 +135,11 @@ document.addEventListener("visibilitychange", () => {
 
 function drawHeader() {
   const { status } = store;
-  const { stuck, failed, waiting } = countByState(store.hosts.values());
+  const needy = [...store.hosts.values()].filter((host) => host.needs_attention);
+  const { stuck, failed } = countByState(needy);
   const runningJobs = [...store.jobs.values()].filter((job) => job.state === "running");
   const failedReleases = [...store.releases.values()].filter((release) => release.state === "failed");
-  badge("nav-hosts", stuck + failed + waiting, failed ? "bad" : stuck ? "warn" : "wait");
+  badge("nav-hosts", needy.length, failed ? "bad" : stuck ? "warn" : "wait");
   badge("nav-traffic", status?.fills.active ?? 0, "busy");
   badge("nav-jobs", runningJobs.length, "busy");
   badge("nav-releases", failedReleases.length, "bad");

@@ -193,6 +193,7 @@ const TONES = {
   timeout: "warn",
   "digest-mismatch": "bad",
   "origin-failed": "bad",
+  "render-failed": "bad",
   refused: "warn",
   "not-found": "calm",
   "no-space": "bad",

@@ -1,11 +1,13 @@
 // The page "Hosts": every host with the state of its last boot; the panel shows the boots of one host step by step.
 
-import { actionButton, preload } from "./actions.js";
+import { actionButton, forget, preload } from "./actions.js";
 import { get, messageOf } from "./api.js";
 import { chips, facts, opener, stages, text, word } from "./cells.js";
+import { toast } from "./dialogs.js";
 import { attribute, byId, el, keyed, onSearch, setText } from "./dom.js";
 import { age, ago, bytes, duration, localTime, rate, roughDuration, tone } from "./format.js";
-import { STATES, STATE_WORDS, countByState, overallProgress, stateOf } from "./rack.js";
+import { hostTable, matchesIdentity } from "./identity.js";
+import { STATES, STATE_WORDS, countByState, explanation, overallProgress, stateOf } from "./rack.js";
 import { hostKey, store } from "./store.js";
 import { Table, matches } from "./table.js";
 
@@ -97,10 +99,7 @@ export function hosts({ open }) {
         key: "note",
         label: "Details",
         class: "c-note",
-        make: text(
-          (host) => host.note,
-          (host) => host.note,
-        ),
+        make: text(explanation, explanation),
       },
       {
         key: "profile",
@@ -125,7 +124,9 @@ export function hosts({ open }) {
   /** @param {Api.Host} host */
   function fits(host) {
     if (state !== "all" && stateOf(host) !== state) return false;
-    return matches(search, [host.name, host.mac, host.address, host.profile, step(host), host.note]);
+    return (
+      matches(search, [host.name, host.profile, step(host), explanation(host)]) || matchesIdentity(search, host)
+    );
   }
 
   /** @param {boolean} now */
@@ -173,6 +174,7 @@ function capitalized(name) {
  */
 function hostPanel(key) {
   const note = el("p", { class: "standing" });
+  const [why, advice] = [el("p", { class: "quiet" }), el("p", { class: "quiet" })];
   const list = el("dl", { class: "facts" });
   const setFacts = facts(list);
   const boots = el("div", { class: "boots" });
@@ -180,12 +182,18 @@ function hostPanel(key) {
   const preloadButton = actionButton("Preload boot files", () => preload({ hosts: [key] }, `the boot files of ${key}`), {
     primary: true,
   });
+  const forgetButton = actionButton("Forget", () => forget(key), { grave: true });
+  const configuration = el("pre", { class: "mono", hidden: true });
+  const copyButton = el("button", { type: "button", on: { click: copy } }, "Copy as [[host]]");
   const node = el(
     "div",
     {},
     note,
+    why,
+    advice,
     list,
-    el("div", { class: "actions" }, preloadButton),
+    el("div", { class: "actions" }, preloadButton, copyButton, forgetButton),
+    configuration,
     el("h3", {}, "Boots"),
     boots,
     message,
@@ -209,6 +217,21 @@ function hostPanel(key) {
   /** The host at the last reload, by the store. */
   let known = store.hosts.get(key);
 
+  async function copy() {
+    const host = store.hosts.get(key) ?? loaded;
+    if (!host) return;
+    setText(configuration, hostTable(host));
+    configuration.hidden = false;
+    try {
+      // Browsers have it for pages over HTTPS or from the same machine only.
+      await navigator.clipboard.writeText(hostTable(host));
+      toast("Copied. Add it to the configuration, and reload.");
+    } catch {
+      getSelection()?.selectAllChildren(configuration);
+      toast("The text is selected: copy it with Ctrl+C.");
+    }
+  }
+
   async function load() {
     if (loading || closed) return;
     loading = true;
@@ -227,13 +250,22 @@ function hostPanel(key) {
     const host = store.hosts.get(key) ?? loaded;
     if (!host) return;
     preloadButton.hidden = !host.name;
+    forgetButton.hidden = host.seen === null;
     const state = stateOf(host);
     attribute(note, "data-tone", tone(state));
     const lasting = since(host) ? ` since ${localTime(host.since)} (${since(host)})` : "";
     setText(note, `${STATE_WORDS[state]}${lasting}${host.note ? `: ${host.note}` : ""}`);
+    const { identity } = host;
+    setText(why, [host.reason, identity.near_miss].filter(Boolean).join("; "));
+    setText(advice, host.advice ? `To do: ${host.advice}` : "");
     setFacts([
-      ["MAC", host.mac],
-      ["Address", host.address],
+      ["MAC", identity.macs.join(", ")],
+      ["Address", identity.addresses.join(", ")],
+      ["Serial number", identity.serial],
+      ["UUID", identity.uuid],
+      ["Asset tag", identity.asset_tag],
+      ["Hostname", identity.hostname],
+      ["Platform", [identity.platform, identity.buildarch].filter(Boolean).join(" ")],
       ["Profile", host.profile],
       ["Last seen", host.seen ? `${localTime(host.seen)}, ${ago(host.seen)}` : "never"],
     ]);
@@ -282,12 +314,14 @@ function bootView(first) {
   const [title, about] = [el("span", { class: "boot-title" }), el("span", { class: "quiet" })];
   const lamp = el("i", { class: "lamp", "aria-hidden": "true" });
   const note = el("p", { class: "quiet" });
+  const reason = el("p", { class: "quiet" });
   const rows = el("tbody");
   const node = el(
     "details",
     { class: "boot" },
     el("summary", {}, lamp, title, about),
     note,
+    reason,
     el(
       "table",
       { class: "steps", "aria-label": `Steps of boot ${first.id}` },
@@ -313,9 +347,10 @@ function bootView(first) {
     /** @param {Api.Boot} boot */
     update(boot) {
       attribute(node, "data-tone", tone(boot.state));
-      setText(title, `#${boot.id} ${STATE_WORDS[boot.state]}`);
+      setText(title, `#${boot.number} ${STATE_WORDS[boot.state]}`);
       setText(about, `${localTime(boot.began)}, ${bytes(boot.bytes)}${boot.profile ? `, ${boot.profile}` : ""}`);
       setText(note, boot.note);
+      setText(reason, [boot.reason, boot.advice].filter(Boolean).join("; "));
       const begin = Date.parse(boot.began);
       const length = Math.max(1, Date.parse(boot.last) - begin);
       keyed(
@@ -359,6 +394,7 @@ function stepRow() {
       setText(speed, one.rate === null ? "" : rate(one.rate));
       setText(cache, one.cache ?? "");
       setText(how, open ? "in progress" : (one.outcome ?? ""));
+      attribute(how, "title", one.reason);
       attribute(node, "data-tone", open ? "busy" : tone(one.outcome ?? ""));
       const [from, to] = [Date.parse(one.began), Date.parse(one.last)];
       bar.style.left = `${Math.max(0, Math.min(97, ((from - begin) / length) * 100))}%`;

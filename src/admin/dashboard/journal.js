@@ -80,7 +80,7 @@ export class Journal {
         return this.add("host", "busy", `${name} is booting${profile}`, href, host.seen ?? undefined);
       }
       case "done":
-        return this.add("host", "good", `${name} received all files of its boot script`, href);
+        return this.add("host", "good", `${name} is done: ${host.note}`, href);
       case "stuck":
         return this.add("host", "warn", `${name} is stuck: ${host.note}`, href);
       case "failed":
@@ -95,7 +95,7 @@ export class Journal {
     const { outcome, name, host, peer, protocol, sent, ended } = transfer;
     // Successful transfers are in the list of transfers only.
     if (outcome === "complete" || outcome === "probe") return false;
-    const serious = outcome === "digest-mismatch" || outcome === "origin-failed";
+    const serious = ["digest-mismatch", "origin-failed", "render-failed"].includes(outcome);
     const tone = serious ? "bad" : outcome === "not-found" ? "calm" : "warn";
     const text = `${protocol.toUpperCase()} ${name} to ${host ?? peer}: ${outcome} after ${bytes(sent)}`;
     return this.add("transfer", tone, text, "#/traffic", ended);

@@ -3,7 +3,7 @@
 import { attribute, byId, el, keyed, progressBar, setText } from "./dom.js";
 import { NONE, age, bytes, count, localTime, percent, plural, rate, roughDuration, tone } from "./format.js";
 import { Plot } from "./plot.js";
-import { Rack, countByState } from "./rack.js";
+import { Rack, countByState, explanation } from "./rack.js";
 import { hostKey, store } from "./store.js";
 
 const MAX_ITEMS = 6;
@@ -114,7 +114,7 @@ function hostAlerts() {
   /** @param {Api.Host} host */
   const waiting = (host) => Number(host.state === "waiting");
   return [...store.hosts.values()]
-    .filter((host) => host.state === "failed" || host.state === "stuck" || host.state === "waiting")
+    .filter((host) => host.needs_attention)
     .sort((a, b) => waiting(a) - waiting(b) || ((a.since ?? "") < (b.since ?? "") ? 1 : -1))
     .map((host) => {
       const key = hostKey(host);
@@ -122,7 +122,7 @@ function hostAlerts() {
         key: `host ${key}`,
         tone: tone(host.state ?? "unseen"),
         title: `${key} ${host.state}, ${roughDuration(age(host.since))}`,
-        text: host.note,
+        text: explanation(host),
         href: `#/hosts/${encodeURIComponent(key)}`,
       };
     });

@@ -42,6 +42,15 @@ export function stateOf(host) {
 }
 
 /**
+ * Why a host is in its state, in words; empty if it was not seen.
+ *
+ * @param {Pick<Api.Host, "note" | "reason" | "identity">} host
+ */
+export function explanation({ note, reason, identity }) {
+  return [note, reason, identity.near_miss].filter(Boolean).join(": ");
+}
+
+/**
  * The progress of a host's last boot: the index of its stage (-1: not started), and the fraction of that stage (`null`: unknown).
  *
  * @param {Pick<Api.Host, "state" | "last_step">} host

@@ -190,6 +190,14 @@ impl ChangeWatcher {
                 batch.push(Topic::Host, "host", &MachineView::from(machine.clone()));
             }
         }
+        let gone = self.machines.iter().filter(|(key, _)| !machines.contains_key(key));
+        let gone: Vec<_> = gone.filter_map(|(_, machine)| names(machine).next()).collect();
+        if !gone.is_empty() {
+            // No event says that a machine was forgotten: subscribers fetch the list. One that became known by another name
+            // is still there.
+            let present: HashSet<_> = machines.values().flat_map(names).collect();
+            batch.omit(Topic::Host, gone.iter().filter(|name| !present.contains(*name)).count() as u64);
+        }
         self.machines = machines;
     }
 
@@ -226,6 +234,13 @@ impl ChangeWatcher {
             self.reload = last;
         }
     }
+}
+
+/// The name, the MAC and the address of a machine, as far as they are known.
+fn names(machine: &MachineStatus) -> impl Iterator<Item = String> + use<> {
+    let mac = machine.mac.map(|mac| mac.to_string());
+    let address = machine.address.map(|address| address.to_string());
+    [machine.name.clone(), mac, address].into_iter().flatten()
 }
 
 /// Takes all events from a channel. Events that the channel dropped count as left out.

@@ -71,7 +71,12 @@ async fn every_error_is_a_problem_document() {
         ("GET", "/api", 404, "the API has no resource at this path; /api/v1/openapi.json lists all of them"),
         ("GET", "/api/v1/", 404, "the API has no resource at this path; /api/v1/openapi.json lists all of them"),
         ("GET", "/api/v1/hostsx", 404, "the API has no resource at this path; /api/v1/openapi.json lists all of them"),
-        ("GET", "/api/v1/hosts/x", 404, "no host has this name, and no machine with this MAC or address was seen"),
+        (
+            "GET",
+            "/api/v1/hosts/x",
+            404,
+            "no host and no machine that was seen has this name, MAC, address, UUID, serial number or asset tag",
+        ),
         (
             "POST",
             "/metrics",

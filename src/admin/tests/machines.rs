@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::boot::{Ledger, Mac, Machine, Releases, Role, Roster};
+use crate::boot::{Ledger, Mac, Machine, Releases, Role, Roster, ScriptKind, SentScript};
 use crate::depot::{Outcome, Protocol};
 use crate::http::tests::TestServer;
 
@@ -16,7 +16,7 @@ async fn ledger_drains_events_before_stop() {
     let server = TestServer::builder().start().await;
     let (ledger, end) = (Ledger::in_memory(), CancellationToken::new());
     let (follower, depot, its) = (ledger.clone(), server.depot.clone(), end.clone());
-    let following = tokio::spawn(async move { follower.follow(&depot, &its).await });
+    let following = tokio::spawn(async move { follower.follow(&depot, &|_| None, &its).await });
     // The ledger subscribes when its task first runs.
     tokio::task::yield_now().await;
     for _ in 0..1000 {
@@ -35,10 +35,18 @@ async fn machine_is_done_after_all_files() {
     let ledger = Ledger::in_memory();
     let boot = boot(&server, &ledger);
     let (follower, depot) = (ledger.clone(), server.depot.clone());
-    let following = tokio::spawn(async move { follower.follow(&depot, &CancellationToken::new()).await });
+    let following = tokio::spawn(async move { follower.follow(&depot, &|_| None, &CancellationToken::new()).await });
     let machine = Machine { mac: Some(Mac([2, 0, 0, 0, 0, 1])), ..Machine::default() };
     let named = [(Role::Kernel, "okd/kernel".to_owned()), (Role::Initrd, "okd/initrd".to_owned())];
-    ledger.record_script(&machine, "127.0.0.1".parse().unwrap(), Some("r630-01"), Some("worker"), &named);
+    ledger.record_script(SentScript {
+        machine: &machine,
+        peer: "127.0.0.1".parse().unwrap(),
+        host: Some("r630-01"),
+        near_miss: None,
+        profile: Some("worker"),
+        kind: ScriptKind::Files,
+        named: &named,
+    });
 
     let admin = TestAdmin::open(boot).await;
     let mut connection = TestConnection::connect(admin.address).await;

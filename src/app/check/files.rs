@@ -2,6 +2,7 @@
 
 use super::certificate::certificate;
 use crate::admin::check_token_files;
+use crate::boot::Host;
 use crate::config::{Config, Summary};
 use crate::error_chain::error_chain;
 use crate::jobs::{CheckRow, Finding};
@@ -44,7 +45,7 @@ pub(super) fn tokens(config: &Config) -> Option<CheckRow> {
     Some(CheckRow { check: "tokens", place: files.join(", "), summary, findings: vec![finding] })
 }
 
-/// The boot files: which kinds of firmware find one, and whether those are there that hosts are to get.
+/// The boot files: which kinds of firmware find one, and whether hosts are offered theirs.
 pub(super) fn firmware(config: &Config) -> CheckRow {
     let mut findings: Vec<_> =
         config.firmware.iter().map(|(platform, nbp)| Finding::ok(platform.name(), nbp.file.clone())).collect();
@@ -67,22 +68,39 @@ pub(super) fn firmware(config: &Config) -> CheckRow {
             ),
         ));
     }
-    let served = |file: &str| config.tftp.files.contains_key(file) || config.catalog.by_name(file).is_some();
-    for host in config.roster.hosts() {
-        if let Some(file) = host.nbp.as_deref().filter(|file| !served(file)) {
-            findings.push(Finding::warning(
-                host.name.clone(),
-                "no such boot file",
-                format!("TFTP serves no file {file:?}"),
-                format!(
-                    "add it to [tftp.files] or as an [[asset]], or correct `nbp` of [[host]] {:?} ({})",
-                    host.name,
-                    config.place_in("host", &host.name, "nbp")
-                ),
-            ));
-        }
-    }
+    findings.extend(config.roster.hosts().iter().filter_map(|host| host_nbp(config, host)));
     CheckRow { check: "firmware", place: "[dhcp.nbp]".to_owned(), summary, findings }
+}
+
+/// Whether a machine is offered the boot file of its host. `None`: the host has none of its own.
+fn host_nbp(config: &Config, host: &Host) -> Option<Finding> {
+    let file = host.nbp.as_deref()?;
+    let place = config.place_in("host", &host.name, "nbp");
+    if !config.tftp.files.contains_key(file) && config.catalog.by_name(file).is_none() {
+        return Some(Finding::warning(
+            host.name.clone(),
+            "no such boot file",
+            format!("TFTP serves no file {file:?}"),
+            format!(
+                "add it to [tftp.files] or as an [[asset]], or correct `nbp` of [[host]] {:?} ({place})",
+                host.name
+            ),
+        ));
+    }
+    // A DHCP request has a MAC address and a UUID. The lines that `dhcp-config` prints compare MAC addresses only.
+    let (is_known, offers, needs) = match config.dhcp {
+        Some(_) => (!host.keys.macs.is_empty() || host.keys.uuid.is_some(), "proxyDHCP offers it", "`mac` or `uuid`"),
+        None => (!host.keys.macs.is_empty(), "your DHCP server must offer it: see `bootdepot dhcp-config`", "`mac`"),
+    };
+    if is_known {
+        return Some(Finding::ok(host.name.clone(), format!("{file}: {offers}")));
+    }
+    Some(Finding::warning(
+        host.name.clone(),
+        "boot file not offered",
+        format!("DHCP does not recognise the machine: `match` has no {needs}, so it is offered the file of [dhcp.nbp]"),
+        format!("add {needs} to `match` of [[host]] {:?}, or remove its `nbp` ({place})", host.name),
+    ))
 }
 
 /// A summary of the configuration, and its warnings. `in_force`: what a running server has loaded.

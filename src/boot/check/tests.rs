@@ -25,7 +25,7 @@ fn check_reports_all_errors() {
     let typo = ProfileSettings {
         name: "typo".to_owned(),
         kernel: Some("okd/4.19/kernal".to_owned()),
-        initrd: vec!["okd:initrd".to_owned()],
+        initrd: vec!["okd:initrd".to_owned().into()],
         args: vec!["a={{ host.name".to_owned()],
         ..ProfileSettings::default()
     };
@@ -133,6 +133,59 @@ fn check_reports_failing_templates() {
         ..RosterSettings::default()
     };
     assert_snapshot!(errors(settings));
+}
+
+#[test]
+fn invalid_result_is_reported_at_load() {
+    for (name, text, reason) in [
+        ("a.xml", "<a>{{ host.name }}</b>", "not valid XML"),
+        ("a.toml", "a = b\n", "not valid TOML"),
+        ("a.yaml", "a: [{{ host.name }}\n", "not valid YAML"),
+        ("user-data", "#cloud-config\na: b: c\n", "not valid YAML"),
+        ("a.json", "{{ host.name | json }},", "not valid JSON"),
+    ] {
+        let message = errors(one_host(okd(), |host| {
+            let template = TemplateText { file: "a.j2".to_owned(), text: text.to_owned() };
+            host.files.insert(name.to_owned(), FileSettings { template, ..FileSettings::default() });
+        }));
+        let expected = format!("Host(0) files.{name}: the file {name} for r630-01 fails: the result is {reason}: ");
+        assert!(message.starts_with(&expected), "{message}");
+    }
+}
+
+#[test]
+fn undefined_name_lists_known_names() {
+    for text in [
+        "{{ nope }}",
+        "{{ asset_ulr('x') }}",
+        "{{ host.nope }}",
+        "{{ host.vars.rol }}",
+        "{{ secrets.rot }}",
+        "{{ host.name | nope }}",
+        "{% for disk in host.vars.disks %}{{ disk.nope }}{% endfor %}",
+        "{{ file_url('nope') }}",
+    ] {
+        let text = TemplateText { file: "a.j2".to_owned(), text: text.to_owned() };
+        assert_snapshot!(errors(one_host(okd(), |host| {
+            host.vars.insert("role".to_owned(), "worker".into());
+            host.vars.insert("disks".to_owned(), serde_json::json!([{ "name": "sda" }]));
+            host.secrets.insert("root".to_owned(), crate::secret::Secret::new("hunter2"));
+            host.files.insert("a".to_owned(), FileSettings { template: text, ..FileSettings::default() });
+        })));
+    }
+}
+
+#[test]
+fn comment_over_commands_is_a_warning() {
+    let text = "a\nf() {# one\nuseradd -m admin\n#}\n";
+    let roster = roster(one_host(okd(), |host| {
+        let template = TemplateText { file: "ks.j2".to_owned(), text: text.to_owned() };
+        host.files.insert("ks.cfg".to_owned(), FileSettings { template, ..FileSettings::default() });
+    }));
+    let warnings: Vec<_> = roster.unwrap().hiding_comments().collect();
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(warning.starts_with("ks.j2:2: ") && warning.contains("ends at ks.j2:4"), "{warning}");
+    assert!(warning.contains("(\"useradd -m admin\")") && warning.contains("{% raw %}"), "{warning}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use url::{Host, Url};
 
-use super::rules::{EscapeError, reject_control, scalar};
+use super::rules::{EscapeError, plain_text, reject_control, scalar};
 use crate::boot::piece::Piece;
 
 /// The quoting that is open at a position in a configuration.
@@ -36,11 +36,11 @@ pub(in crate::boot) fn script(pieces: &[Piece]) -> Result<String, EscapeError> {
                 quoting = after(text, quoting, script.ends_with([' ', '\t', '\n', ';']) || script.is_empty());
                 script.push_str(text);
             }
-            Piece::Value(text) => script.push_str(&escape(text, quoting)?),
+            Piece::Value(text) | Piece::Quoted(_, text) => script.push_str(&escape(text, quoting)?),
             Piece::Data(json) => script.push_str(scalar(json)?),
         }
     }
-    Ok(script)
+    Ok(plain_text(&script))
 }
 
 fn escape(text: &str, quoting: Quoting) -> Result<String, EscapeError> {

@@ -5,8 +5,9 @@
 //! `${name}` is expanded in each word, repeatedly until none is left, so a literal `${` cannot be written
 //! (`src/core/exec.c`, `src/image/script.c` and `expand_settings` in `src/core/settings.c`).
 
-use super::rules::{EscapeError, reject_control, reject_expansion_at, scalar};
+use super::rules::{EscapeError, plain_text, reject_control, reject_expansion_at, scalar};
 use crate::boot::piece::Piece;
+use crate::boot::syntax::Syntax;
 
 /// Expands to one space after the line has been split.
 const SPACE: &str = "${sp:string}";
@@ -16,6 +17,8 @@ const SET_SPACE: &str = "set sp:hex 20\n";
 const EMPTY: &str = "${nil}";
 /// The first line of every script.
 const MAGIC: &str = "#!ipxe\n";
+/// The words that may begin a script (`script_probe` in `src/image/script.c`): the second is that of iPXE's predecessor.
+const MAGIC_WORDS: [&str; 2] = ["#!ipxe", "#!gpxe"];
 
 /// Escapes `value` as part of one word.
 pub(in crate::boot) fn value(value: &str) -> Result<String, EscapeError> {
@@ -44,15 +47,18 @@ pub(in crate::boot) fn script(pieces: &[Piece]) -> Result<String, EscapeError> {
     for piece in pieces {
         let before = script.len();
         match piece {
-            Piece::Literal(text) => script.push_str(text),
-            Piece::Value(text) => script.push_str(&value(text)?),
+            Piece::Literal(text) | Piece::Quoted(Syntax::Ipxe, text) => script.push_str(text),
+            Piece::Value(text) | Piece::Quoted(_, text) => script.push_str(&value(text)?),
             Piece::Data(json) => script.push_str(scalar(json)?),
         }
         reject_expansion_at(&script, before)?;
     }
-    if !script.starts_with(MAGIC) {
+    let script = plain_text(&script);
+    let (first, rest) = script.trim_start().split_once('\n').unwrap_or((script.trim(), ""));
+    if !first.split_whitespace().next().is_some_and(|word| MAGIC_WORDS.contains(&word)) {
         return Err(EscapeError::Magic);
     }
+    let mut script = MAGIC.to_owned() + rest;
     if script.contains(SPACE) {
         script.insert_str(MAGIC.len(), SET_SPACE);
     }

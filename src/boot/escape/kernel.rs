@@ -5,6 +5,7 @@
 
 use super::rules::{EscapeError, reject_control, reject_expansion_at, scalar};
 use crate::boot::piece::Piece;
+use crate::boot::syntax::Syntax;
 
 /// Splits the pieces into words. Only white space in the operator's own text separates words; white space in values does
 /// not.
@@ -16,7 +17,7 @@ pub(in crate::boot) fn words(pieces: &[Piece]) -> Result<Vec<String>, EscapeErro
     for piece in pieces {
         let before = word.len();
         match piece {
-            Piece::Literal(text) => {
+            Piece::Literal(text) | Piece::Quoted(Syntax::Kernel | Syntax::Ipxe, text) => {
                 for character in text.chars() {
                     match character {
                         '"' => (in_quotes, begun) = (!in_quotes, true),
@@ -33,7 +34,7 @@ pub(in crate::boot) fn words(pieces: &[Piece]) -> Result<Vec<String>, EscapeErro
                     }
                 }
             }
-            Piece::Value(text) => {
+            Piece::Value(text) | Piece::Quoted(_, text) => {
                 reject_control(text)?;
                 if text.contains("${") {
                     return Err(EscapeError::Expansion);
@@ -74,7 +75,7 @@ fn one_word(value: &str) -> Result<&str, EscapeError> {
 }
 
 /// Quotes a word for the kernel if it contains spaces; only the part after `=` if it has one.
-pub(super) fn quoted_word(word: &str) -> String {
+pub(in crate::boot) fn quoted_word(word: &str) -> String {
     match word.split_once('=') {
         _ if !word.contains(' ') => word.to_owned(),
         Some((key, value)) if !key.contains(' ') => format!("{key}=\"{value}\""),

@@ -28,6 +28,12 @@ pub(super) fn reject_control(value: &str) -> Result<(), EscapeError> {
     value.chars().find(|c| c.is_control()).map_or(Ok(()), |c| Err(EscapeError::Control(c)))
 }
 
+/// Returns a script without the byte order mark and the carriage returns that editors write: no boot loader needs them, and GRUB
+/// takes them for a part of its words.
+pub(super) fn plain_text(script: &str) -> String {
+    script.trim_start_matches('\u{feff}').replace("\r\n", "\n")
+}
+
 /// Returns a number or flag as text. Fails for lists, maps and null.
 pub(super) fn scalar(json: &str) -> Result<&str, EscapeError> {
     if json.starts_with(['[', '{']) || json == "null" { Err(EscapeError::Structure) } else { Ok(json) }

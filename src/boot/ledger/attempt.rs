@@ -1,12 +1,18 @@
-//! One attempt of a machine to boot: its steps, and the rules that decide whether the next event belongs to it.
+//! One attempt of a machine to boot: its steps, and what they say about it.
 
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::end_record::EndRecord;
+use super::names;
+use super::reported::Reported;
+use super::script_kind::ScriptKind;
 use super::stage::Stage;
 use super::step::Step;
+use super::trouble::stored_reason;
+use super::way::{Way, Ways};
 use crate::boot::role::Role;
 use crate::depot::{Outcome, Protocol};
 
@@ -16,31 +22,37 @@ pub(super) const MAX_STEPS: usize = 32;
 const OTHERS: &str = "(others)";
 /// The longest pause within a stage. Firmware and iPXE retry within seconds, and a restarted machine needs longer than this
 /// to request its network boot program.
-const PAUSE: SignedDuration = SignedDuration::from_mins(1);
-/// After a pause of this length, any event starts a new attempt.
-pub(super) const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(1);
-/// The names of scripts in transfers. The first [`ENTRIES`] are entry scripts.
-const SCRIPTS: [&str; 4] = ["boot.ipxe", "autoexec.ipxe", "ipxe", "grub.cfg"];
-const ENTRIES: usize = 2;
+pub(super) const PAUSE: SignedDuration = SignedDuration::from_mins(1);
 
 /// One attempt to boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Attempt {
     /// Unique in this ledger.
     pub(super) id: u64,
+    /// Counts the attempts of its machine, from 1.
+    #[serde(default)]
+    pub(super) number: u64,
     pub(super) began: Timestamp,
     /// The time of its last event.
     pub(super) last: Timestamp,
-    /// The latest stage that it reached.
-    pub(super) stage: Stage,
-    /// Whether a script was made for it.
-    pub(super) scripted: bool,
+    /// The kind of its last script; `None` if none was made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<ScriptKind>,
+    /// When its first script was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scripted: Option<Timestamp>,
     /// The profile of that script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) profile: Option<String>,
     /// The architecture in its DHCP request (RFC 4578 2.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) arch: Option<u16>,
+    /// The ways in which its firmware started it.
+    #[serde(default)]
+    pub(super) ways: Ways,
+    /// The verdict that the log has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reported: Option<Reported>,
     /// The files that its last script named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) plan: Vec<(Role, String)>,
@@ -50,67 +62,75 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// An attempt that starts at `at`.
-    pub(super) fn new(id: u64, at: Timestamp) -> Self {
+    pub(super) fn new(id: u64, number: u64, at: Timestamp) -> Self {
         Self {
             id,
+            number,
             began: at,
             last: at,
-            stage: Stage::Dhcp,
-            scripted: false,
+            kind: None,
+            scripted: None,
             profile: None,
             arch: None,
+            ways: Ways::default(),
+            reported: None,
             plan: Vec::new(),
             steps: Vec::new(),
         }
     }
 
+    /// The latest stage that it reached.
+    pub(super) fn stage(&self) -> Stage {
+        let scripted = self.kind.is_some().then_some(Stage::Script);
+        self.counted().map(|step| self.stage_of(step)).chain(scripted).max().unwrap_or(Stage::Dhcp)
+    }
+
+    /// The stage that a step belongs to.
+    pub(super) fn stage_of(&self, step: &Step) -> Stage {
+        Stage::of(step.role, &step.name, self.first_script().is_some_and(|script| script <= step.began))
+    }
+
     /// Returns the role of a transfer of `name` in this attempt.
-    pub(super) fn role_of(&self, name: &str, protocol: Protocol, at: Timestamp) -> Role {
+    pub(super) fn role_of(&self, name: &str, protocol: Protocol, way: Way, at: Timestamp) -> Role {
         if let Some((role, _)) = self.plan.iter().find(|(_, planned)| planned == name) {
             return *role;
         }
-        if let Some(role) = by_name(name) {
+        if let Some(role) = names::role(name) {
             return role;
         }
-        let known = self.steps.iter().find(|step| step.role != Role::Dhcp && step.name == name);
+        let known = self.counted().find(|step| step.role != Role::Dhcp && step.name == name);
         if let Some(step) = known {
             return step.role;
         }
+        if self.was_offered(name) {
+            return Role::Nbp;
+        }
         let tftp = protocol == Protocol::Tftp;
-        let is_nbp = if self.stage < Stage::Script {
-            let first = !self.steps.iter().any(|step| step.role == Role::Nbp);
-            self.was_offered(name) || (tftp && first)
+        let is_nbp = if self.stage() < Stage::Entry {
+            // Firmware boots an image before everything else; a system may read one later.
+            let fetched = |step: &Step| step.role == Role::Nbp || (step.role != Role::Dhcp && names::is_image(name));
+            let bootable = tftp || names::is_program(name) || names::is_image(name);
+            bootable && (!self.counted().any(fetched) || self.ways.is_new(way))
         } else {
-            // After a pause, the firmware is running again and requests another file than before.
-            tftp && self.is_quiet(PAUSE, at)
+            // The firmware is running again, and requests another file than before.
+            let again = (tftp && self.is_quiet(PAUSE, at)) || (self.ways.is_new(way) && !self.is_served());
+            again && names::is_program(name)
         };
         if is_nbp { Role::Nbp } else { Role::Asset }
     }
 
-    /// Whether a step of this role belongs to this attempt. Repeated steps do; a return to an earlier stage does not.
-    pub(super) fn continues_with(&self, role: Role, name: &str, at: Timestamp) -> bool {
-        if self.is_quiet(MAX_PAUSE, at) {
-            return false;
-        }
-        match Stage::of(role) {
-            // iPXE sends its own DHCP request after the firmware has loaded it.
-            Stage::Dhcp => self.stage < Stage::Nbp || (self.stage == Stage::Nbp && !self.is_quiet(PAUSE, at)),
-            Stage::Nbp => {
-                let mut nbps = self.steps.iter().filter(|step| step.role == Role::Nbp);
-                self.stage < Stage::Script && nbps.all(|step| step.open > 0 || at.duration_since(step.last) <= PAUSE)
-            }
-            Stage::Script => self.stage <= Stage::Script || (!is_entry(name) && !self.is_quiet(PAUSE, at)),
-            Stage::Payload => true,
-        }
-    }
-
     /// Returns the step of this role and name, and adds it if it is missing.
     pub(super) fn step(&mut self, role: Role, name: &str, at: Timestamp) -> &mut Step {
-        self.touch(Stage::of(role), at);
+        self.touch(at);
         let found = self.steps.iter().position(|step| step.role == role && step.name == name);
         let index = match found {
             Some(index) => index,
-            None if self.steps.len() + 1 < MAX_STEPS => self.add(Step::new(role, name.to_owned(), at)),
+            None if self.steps.len() + 1 < MAX_STEPS => {
+                let disk = names::is_image(name) || self.is_disk(name);
+                let index = self.add(Step::new(role, name.to_owned(), at));
+                self.steps[index].disk = disk;
+                index
+            }
             None => match self.steps.iter().position(|step| step.name == OTHERS) {
                 Some(others) => others,
                 None => self.add(Step::new(Role::Asset, OTHERS.to_owned(), at)),
@@ -124,6 +144,12 @@ impl Attempt {
         self.steps.iter_mut().find(|step| step.role == role && step.name == name)
     }
 
+    /// Records the end of a transfer that began at `began`.
+    pub(super) fn end(&mut self, role: Role, name: &str, ending: &EndRecord, began: Timestamp, at: Timestamp) {
+        let listed = ending.listed || self.was_offered(name) || self.plan.iter().any(|(_, planned)| planned == name);
+        self.step(role, name, at).end(name, &EndRecord { listed, ..ending.clone() }, began, at);
+    }
+
     /// Returns the bytes in `sent` that belong to `step`. A step may have changed its role since its transfer began.
     pub(super) fn sent_of(&self, step: &Step, sent: &HashMap<(Role, String), u64>) -> u64 {
         let find = |role: Role, name: &str| self.steps.iter().find(|step| step.role == role && step.name == name);
@@ -135,28 +161,46 @@ impl Attempt {
     }
 
     /// Records a script.
-    pub(super) fn record_script(&mut self, profile: Option<String>, plan: Vec<(Role, String)>, at: Timestamp) {
-        self.touch(Stage::Script, at);
-        self.scripted = true;
+    pub(super) fn record_script(
+        &mut self,
+        profile: Option<String>,
+        kind: ScriptKind,
+        plan: Vec<(Role, String)>,
+        at: Timestamp,
+    ) {
+        self.touch(at);
+        self.scripted = Some(self.scripted.map_or(at, |before| before.min(at)));
+        self.kind = Some(match kind {
+            ScriptKind::Waits(reason) => ScriptKind::Waits(stored_reason(&reason)),
+            ScriptKind::Failed(reason) => ScriptKind::Failed(stored_reason(&reason)),
+            kind => kind,
+        });
         self.profile = profile;
         self.plan = plan;
         self.plan.truncate(MAX_STEPS);
         // Assets that were fetched before the script named them get their role now.
-        for step in self.steps.iter_mut().filter(|step| step.role == Role::Asset) {
-            if let Some((role, _)) = self.plan.iter().find(|(_, name)| *name == step.name) {
-                step.role = *role;
+        for index in 0..self.steps.len() {
+            let (role, name) = (self.steps[index].role, self.steps[index].name.clone());
+            if role == Role::Asset
+                && let Some((role, _)) = self.plan.iter().find(|(_, planned)| *planned == name)
+            {
+                let (role, disk) = (*role, self.is_disk(&name));
+                self.steps[index].role = role;
+                self.steps[index].disk |= disk;
             }
         }
     }
 
     /// Merges another record of the same attempt.
     pub(super) fn merge(&mut self, other: Self) {
-        self.touch(other.stage, other.began);
+        self.touch(other.began);
         self.last = self.last.max(other.last);
-        if other.scripted && !self.scripted {
-            (self.scripted, self.profile, self.plan) = (true, other.profile, other.plan);
+        if other.kind.is_some() && self.kind.is_none() {
+            (self.kind, self.scripted) = (other.kind, other.scripted);
+            (self.profile, self.plan) = (other.profile, other.plan);
         }
         self.arch = self.arch.or(other.arch);
+        self.ways.merge(other.ways);
         for step in other.steps {
             let own = self.step(step.role, &step.name, step.began);
             own.merge(&step);
@@ -164,9 +208,9 @@ impl Attempt {
     }
 
     /// Closes all active transfers; see [`Step::close_all`].
-    pub(super) fn close_all(&mut self, outcome: Option<Outcome>) {
+    pub(super) fn close_all(&mut self, ending: Option<&EndRecord>) {
         for step in &mut self.steps {
-            step.close_all(outcome);
+            step.close_all(ending);
         }
     }
 
@@ -185,6 +229,33 @@ impl Attempt {
         !self.is_open() && at.duration_since(self.last) > pause
     }
 
+    /// Whether the machine waits in its boot loader for another script.
+    pub(super) fn waits(&self) -> bool {
+        self.kind.as_ref().is_some_and(ScriptKind::waits)
+    }
+
+    /// Whether it fetched payload, and nothing of that failed.
+    pub(super) fn is_served(&self) -> bool {
+        let mut payload = self.counted().filter(|step| self.stage_of(step) == Stage::Payload).peekable();
+        payload.peek().is_some() && payload.all(|step| step.trouble.is_none())
+    }
+
+    /// Steps that say something about the boot.
+    pub(super) fn counted(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.counts())
+    }
+
+    /// When its first script was made or requested.
+    pub(super) fn first_script(&self) -> Option<Timestamp> {
+        let sent = self.counted().filter(|step| step.role == Role::Script).map(|step| step.began);
+        sent.chain(self.scripted).min()
+    }
+
+    /// Whether its script uses this file as a disk.
+    fn is_disk(&self, name: &str) -> bool {
+        self.kind == Some(ScriptKind::Image) && self.plan.iter().any(|(_, planned)| planned == name)
+    }
+
     /// Whether DHCP offered this file: as a path, or as a URL that ends with it.
     fn was_offered(&self, name: &str) -> bool {
         let mut offered = self.steps.iter().filter(|step| step.role == Role::Dhcp);
@@ -197,18 +268,20 @@ impl Attempt {
         index
     }
 
-    fn touch(&mut self, stage: Stage, at: Timestamp) {
-        self.stage = self.stage.max(stage);
+    fn touch(&mut self, at: Timestamp) {
         self.began = self.began.min(at);
         self.last = self.last.max(at);
     }
 }
 
-/// Returns the role of names that imply one: scripts and host files.
-pub(super) fn by_name(name: &str) -> Option<Role> {
-    if SCRIPTS.contains(&name) { Some(Role::Script) } else { name.starts_with("hosts/").then_some(Role::File) }
-}
-
-fn is_entry(name: &str) -> bool {
-    SCRIPTS[..ENTRIES].contains(&name)
+/// How transfers ended that the process did not survive.
+pub(super) fn lost_with_server() -> EndRecord {
+    EndRecord {
+        outcome: Outcome::Aborted,
+        reason: Some("the server ended while it was sent".to_owned()),
+        listed: false,
+        cache: None,
+        bytes: 0,
+        size: None,
+    }
 }

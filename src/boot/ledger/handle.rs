@@ -7,32 +7,34 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use strum::VariantArray as _;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::arp::ArpTable;
+use super::end_record::EndRecord;
 use super::index::{Index, TransferStart};
 use super::journal::Journal;
-use super::key::MachineKey;
-use super::machine_status::MachineStatus;
+use super::machine_status::{COUNTED, MachineStatus};
+use super::neighbours::NeighbourTable;
+use super::query::MachineQuery;
+use super::report;
+use super::sent_script::SentScript;
 use super::state::State;
 use super::status::AttemptStatus;
-use super::step::{EndRecord, stored_name};
+use crate::boot::mac::Mac;
 use crate::boot::machine::Machine;
-use crate::boot::role::Role;
-use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, timestamp};
+use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, TransferOwner, log_transfer, timestamp};
 use crate::task;
 
-/// The interval between writes of the journal.
+/// Returns the name of the host with this MAC.
+type HostName<'n> = &'n (dyn Fn(Mac) -> Option<String> + Send + Sync);
+
+/// The interval between writes of the journal, and between looks for verdicts to log.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// The pause after a failed write of the journal.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
-/// How long after its last step a boot counts in the metrics.
-const COUNTED: SignedDuration = SignedDuration::from_hours(24);
 
 /// The ledger. Cheap to clone; all clones share the same state.
 #[derive(Clone)]
@@ -72,65 +74,96 @@ impl Ledger {
         Ok(Self { shared: Arc::new(Shared { index: Mutex::new(index), journal: Mutex::default() }) })
     }
 
-    /// Records a DHCP answer to a machine: its architecture (RFC 4578 2.1) and the boot file it was sent. `confirms`: the
-    /// answer repeats an earlier offer, and is not counted again.
-    pub fn record_offer(&self, machine: &Machine, arch: u16, file: &str, confirms: bool) {
-        if let Some(mac) = machine.mac {
-            self.index().record_offer(mac, arch, file, confirms, now());
-        }
-    }
-
-    /// Records a script for a machine at `peer`: its host and profile, and the assets and files that it names.
-    pub fn record_script(
+    /// Records a DHCP answer to a machine, which may be a host: its architecture (RFC 4578 2.1) and the boot file it was sent.
+    /// `confirms`: the answer repeats an earlier offer, and is not counted again. Returns the number of the boot, if the
+    /// machine is known.
+    pub fn record_offer(
         &self,
         machine: &Machine,
-        peer: IpAddr,
         host: Option<&str>,
-        profile: Option<&str>,
-        named: &[(Role, String)],
-    ) {
-        let plan = named.iter().map(|(role, name)| (*role, stored_name(name))).collect();
-        self.index().record_script(machine.mac, peer.to_canonical(), host, profile, plan, now());
+        arch: u16,
+        file: &str,
+        confirms: bool,
+    ) -> Option<u64> {
+        self.index().record_offer(machine, host, arch, file, confirms, now())
     }
 
-    /// Records the depot's transfers until `end` is cancelled or the depot is dropped, including all events sent before that.
-    pub async fn follow(&self, depot: &Depot, end: &CancellationToken) {
-        let mut transfers = depot.transfer_events();
-        let mut arp = ArpTable::default();
+    /// Records a script. Returns the number of the boot.
+    pub fn record_script(&self, script: SentScript<'_>) -> u64 {
+        self.index().record_script(SentScript { peer: script.peer.to_canonical(), ..script }, now())
+    }
+
+    /// Records and logs the depot's transfers until `end` is cancelled or the depot is dropped, including all events sent
+    /// before that. `host_name` names machines that no script has named.
+    pub async fn follow(&self, depot: &Depot, host_name: HostName<'_>, end: &CancellationToken) {
+        let mut feed = depot.follow_transfers();
+        let mut neighbours = NeighbourTable::default();
+        let mut is_ending = false;
         loop {
-            let event = match end.run_until_cancelled(transfers.recv()).await {
-                Some(event) => event,
-                // Events of the last transfers may still be queued.
-                None => match transfers.try_recv() {
-                    Ok(event) => Ok(event),
-                    Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
-                    Err(TryRecvError::Empty | TryRecvError::Closed) => return,
-                },
+            let event = if is_ending {
+                feed.next().await
+            } else if let Some(event) = end.run_until_cancelled(feed.next()).await {
+                event
+            } else {
+                feed.close();
+                is_ending = true;
+                continue;
             };
+            let missed = feed.take_missed();
+            if missed > 0 {
+                warn!(missed, "boot ledger missed transfer events");
+                self.index().close_all();
+            }
             match event {
-                Ok(TransferEvent::Began(facts)) => {
+                Some(TransferEvent::Began(facts)) => {
                     let begun = begun(&facts);
                     if self.index().is_unknown(begun.peer, begun.at)
-                        && let Some(mac) = arp.mac_of(begun.peer).await
+                        && let Some(mac) = neighbours.mac_of(begun.peer).await
                     {
-                        self.index().record_arp(begun.peer, mac, begun.at);
+                        let host = host_name(mac);
+                        self.index().record_neighbour(begun.peer, mac, host.as_deref(), begun.at);
                     }
                     let size = depot.find(&facts.name).and_then(|asset| depot.known_size(&asset));
                     let mut index = self.index();
                     index.transfer_began(&begun);
                     index.set_size(facts.id, size);
                 }
-                Ok(TransferEvent::Ended(facts, end)) => {
-                    let size = depot.find(&facts.name).and_then(|asset| depot.known_size(&asset));
-                    self.ended(&facts, &end, size);
+                Some(TransferEvent::Ended(facts, end)) => {
+                    let asset = depot.find(&facts.name);
+                    let size = asset.as_ref().and_then(|asset| depot.known_size(asset));
+                    let owner = self.ended(&facts, &end, size, asset.is_some(), host_name);
+                    log_transfer(&facts, &end, &owner);
                 }
-                Err(RecvError::Lagged(missed)) => {
-                    warn!(missed, "boot ledger missed transfer events");
-                    self.index().close_all();
-                }
-                Err(RecvError::Closed) => return,
+                None => return,
             }
         }
+    }
+
+    /// Logs the verdict on each boot once it is clear, until `end` is cancelled.
+    pub async fn report(&self, end: &CancellationToken) {
+        while end.run_until_cancelled(tokio::time::sleep(WRITE_INTERVAL)).await.is_some() {
+            for line in self.due_reports(now()) {
+                line.log();
+            }
+        }
+    }
+
+    /// Returns the log lines that are due, and records that they were written.
+    pub(super) fn due_reports(&self, now: Timestamp) -> Vec<report::Report> {
+        let mut index = self.index();
+        let due: Vec<_> = index
+            .machines()
+            .flat_map(|(key, machine)| report::due(key, machine, now).into_iter().map(move |line| (*key, line)))
+            .collect();
+        for (key, line) in &due {
+            let attempts = index.machine_mut(key).map(|machine| &mut machine.attempts);
+            let attempt = attempts.and_then(|all| all.iter_mut().find(|attempt| attempt.id == line.attempt));
+            if let Some(attempt) = attempt {
+                attempt.reported = Some(line.reported);
+            }
+            index.mark(line.attempt, Some(*key));
+        }
+        due.into_iter().map(|(_, line)| line).collect()
     }
 
     /// Writes changes to the journal about once a second until `end` is cancelled, and a last time then. Logs a failing disk
@@ -168,8 +201,7 @@ impl Ledger {
         machines
     }
 
-    /// Counts the machines by the state of their last boot. Machines not seen within the last day are left out: a server
-    /// that was removed from its rack would count as stuck for ever.
+    /// Counts the machines by the state of their last boot, without those that were not seen within [`COUNTED`].
     pub(in crate::boot) fn count(&self) -> Vec<(State, u32)> {
         let now = now();
         let mut counts: Vec<_> = State::VARIANTS.iter().map(|state| (*state, 0)).collect();
@@ -182,20 +214,20 @@ impl Ledger {
         counts
     }
 
-    /// Returns the machine with this host name, MAC (in any spelling) or address, with its boots. `sent` as for
-    /// [`Ledger::machines`].
+    /// Returns the machine that fits a search best, with its boots: by the name of its host, its MAC, address, UUID, serial
+    /// number or asset tag, in any spelling. `sent` as for [`Ledger::machines`].
     pub fn machine(&self, query: &str, sent: &HashMap<u64, u64>) -> Option<MachineStatus> {
         let index = self.index();
-        let key = match query.parse() {
-            Ok(MachineKey::Address(address)) => index.at_address(address.to_canonical()),
-            Ok(key) => Some(key),
-            Err(_) => {
-                let named = index.machines().filter(|(_, machine)| machine.host.as_deref() == Some(query));
-                named.max_by_key(|(_, machine)| machine.last()).map(|(key, _)| *key)
-            }
-        }?;
+        let key = index.find(&MachineQuery::new(query)).into_iter().next()?;
         let sent = index.bytes_sent(sent);
         index.machine(&key).map(|machine| MachineStatus::with_boots(&key, machine, &sent, now()))
+    }
+
+    /// Forgets the machine that [`Ledger::machine`] finds, and others of the same host. Returns how many there were.
+    pub fn forget(&self, query: &str) -> usize {
+        let mut index = self.index();
+        let keys = index.find(&MachineQuery::new(query));
+        keys.into_iter().filter(|key| index.forget(*key)).count()
     }
 
     /// Returns the host that was last seen at each address.
@@ -204,7 +236,7 @@ impl Ledger {
         let index = self.index();
         let mut found: HashMap<IpAddr, (Timestamp, String)> = HashMap::new();
         for (_, machine) in index.machines() {
-            let (Some(address), Some(host)) = (machine.address, &machine.host) else { continue };
+            let (Some(address), Some(host)) = (machine.identity.address(), &machine.host) else { continue };
             if wanted.contains(&address) && found.get(&address).is_none_or(|(last, _)| *last < machine.last()) {
                 found.insert(address, (machine.last(), host.clone()));
             }
@@ -212,9 +244,31 @@ impl Ledger {
         found.into_iter().map(|(address, (_, host))| (address, host)).collect()
     }
 
-    fn ended(&self, facts: &TransferFacts, end: &TransferEnd, size: Option<u64>) {
-        let end_record = EndRecord { outcome: end.outcome, cache: end.cache, bytes: end.sent, size };
-        self.index().transfer_ended(&begun(facts), &end_record, timestamp(facts.began + end.took));
+    fn ended(
+        &self,
+        facts: &TransferFacts,
+        end: &TransferEnd,
+        size: Option<u64>,
+        listed: bool,
+        host_name: HostName<'_>,
+    ) -> TransferOwner {
+        let TransferEnd { outcome, cache, sent, .. } = *end;
+        let record = EndRecord { outcome, reason: end.detail.clone(), listed, cache, bytes: sent, size };
+        let mut index = self.index();
+        let owner = index.transfer_ended(&begun(facts), &record, timestamp(facts.began + end.took));
+        let Some((key, attempt)) = owner else { return TransferOwner::default() };
+        let Some(machine) = index.machine_mut(&key) else { return TransferOwner::default() };
+        let mac = key.mac();
+        if machine.host.is_none() {
+            machine.host = mac.and_then(host_name);
+        }
+        let boot = machine.attempts.iter().find(|found| found.id == attempt).map(|found| found.number);
+        let is_known = mac.is_some() || machine.host.is_some();
+        TransferOwner {
+            host: machine.host.clone(),
+            mac: mac.map(|mac| mac.to_string()),
+            boot: boot.filter(|_| is_known),
+        }
     }
 
     /// Brings the journal up to date.

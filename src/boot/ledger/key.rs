@@ -18,6 +18,16 @@ pub(super) enum MachineKey {
     Address(IpAddr),
 }
 
+impl MachineKey {
+    /// The MAC, if known.
+    pub(super) fn mac(self) -> Option<Mac> {
+        match self {
+            Self::Mac(mac) => Some(mac),
+            Self::Address(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for MachineKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::attempt::Attempt;
+use super::identity::Identity;
 use super::index::{BytesSent, MachineRecord};
 use super::key::MachineKey;
 use super::state::State;
@@ -15,25 +16,37 @@ use crate::boot::mac::Mac;
 use crate::boot::role::Role;
 use crate::depot::{CacheState, Outcome};
 
+/// How long a machine that was not seen again counts in the metrics, and needs attention: one that was switched off or removed
+/// would do so for ever.
+pub(super) const COUNTED: SignedDuration = SignedDuration::from_hours(24);
+
 /// The status of a machine and its last boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MachineStatus {
     /// The name of its host, if it is one.
     pub name: Option<String>,
-    /// Its MAC, if known.
+    /// The MAC of its first network card, if known.
     pub mac: Option<Mac>,
     /// Its last address.
     pub address: Option<IpAddr>,
+    /// Everything that it was seen with.
+    pub identity: Identity,
     /// The profile of its last script, or of its host if it was not seen yet.
     pub profile: Option<String>,
     /// The time of its last event.
     pub seen: Option<Timestamp>,
     /// The state of its last boot; `None` if it was not seen yet.
     pub state: Option<State>,
+    /// Whether an operator should look at it: its last boot failed, is stuck or waits, and it was seen within a day.
+    pub needs_attention: bool,
     /// Since when.
     pub since: Option<Timestamp>,
     /// The state in words.
     pub note: Option<String>,
+    /// Why, in the words of the part that failed.
+    pub reason: Option<String>,
+    /// The advice to the operator.
+    pub advice: Option<String>,
     /// The last step of its last boot.
     pub last_step: Option<StepStatus>,
     /// Its boots, newest first; empty in lists.
@@ -45,6 +58,8 @@ pub struct MachineStatus {
 pub struct BootStatus {
     /// Unique on this server.
     pub id: u64,
+    /// Counts the boots of its machine, from 1.
+    pub number: u64,
     /// The start of its first step.
     pub began: Timestamp,
     /// The time of its last event.
@@ -55,6 +70,10 @@ pub struct BootStatus {
     pub since: Timestamp,
     /// The state in words.
     pub note: String,
+    /// Why, in the words of the part that failed.
+    pub reason: Option<String>,
+    /// The advice to the operator.
+    pub advice: Option<String>,
     /// The profile of its script.
     pub profile: Option<String>,
     /// The architecture in its DHCP request (RFC 4578 2.1).
@@ -92,6 +111,10 @@ pub struct StepStatus {
     pub cache: Option<CacheState>,
     /// The outcome of its last transfer.
     pub outcome: Option<Outcome>,
+    /// Why its worst request failed that no later one made good.
+    pub reason: Option<String>,
+    /// The advice to the operator.
+    pub advice: Option<String>,
 }
 
 impl MachineStatus {
@@ -104,18 +127,23 @@ impl MachineStatus {
             Some(StepStatus::at(step, attempt, sent, now))
         });
         let (mac, address) = match key {
-            MachineKey::Mac(mac) => (Some(*mac), machine.address),
+            MachineKey::Mac(mac) => (Some(*mac), machine.identity.address()),
             MachineKey::Address(address) => (None, Some(*address)),
         };
         Self {
             name: machine.host.clone(),
             mac,
             address,
+            identity: machine.identity.clone(),
             profile: last.and_then(|attempt| attempt.profile.clone()),
             seen: last.map(|_| machine.last()),
             state: status.as_ref().map(|status| status.state),
+            needs_attention: status.as_ref().is_some_and(|status| status.state.needs_attention())
+                && last.is_some_and(|attempt| !attempt.is_quiet(COUNTED, now)),
             since: status.as_ref().map(|status| status.since),
-            note: status.map(|status| status.note),
+            note: status.as_ref().map(|status| status.note.clone()),
+            reason: status.as_ref().and_then(|status| status.reason.clone()),
+            advice: status.and_then(|status| status.advice),
             last_step: step,
             boots: Vec::new(),
         }
@@ -123,22 +151,30 @@ impl MachineStatus {
 
     /// The status at `now`, with the boots.
     pub(super) fn with_boots(key: &MachineKey, machine: &MachineRecord, sent: &BytesSent, now: Timestamp) -> Self {
-        let boots = machine.attempts.iter().rev().map(|attempt| BootStatus::of(attempt, sent, now)).collect();
+        let last = machine.attempts.back().map(|attempt| attempt.id);
+        let status = |attempt: &Attempt| {
+            let is_last = Some(attempt.id) == last;
+            if is_last { AttemptStatus::of(attempt, now) } else { AttemptStatus::of_past(attempt) }
+        };
+        let boot = |attempt| BootStatus::of(attempt, status(attempt), sent, now);
+        let boots = machine.attempts.iter().rev().map(boot).collect();
         Self { boots, ..Self::of(key, machine, sent, now) }
     }
 }
 
 impl BootStatus {
-    fn of(attempt: &Attempt, sent: &BytesSent, now: Timestamp) -> Self {
-        let status = AttemptStatus::of(attempt, now);
+    fn of(attempt: &Attempt, status: AttemptStatus, sent: &BytesSent, now: Timestamp) -> Self {
         let steps: Vec<_> = attempt.steps.iter().map(|step| StepStatus::at(step, attempt, sent, now)).collect();
         Self {
             id: attempt.id,
+            number: attempt.number,
             began: attempt.began,
             last: attempt.last,
             state: status.state,
             since: status.since,
             note: status.note,
+            reason: status.reason,
+            advice: status.advice,
             profile: attempt.profile.clone(),
             arch: attempt.arch,
             bytes: steps.iter().map(|step| step.bytes).sum(),
@@ -168,6 +204,8 @@ impl StepStatus {
             rate: step.rate(),
             cache: step.cache,
             outcome: step.outcome,
+            reason: step.trouble.as_ref().and_then(|trouble| trouble.reason.clone()),
+            advice: step.trouble.as_ref().map(|trouble| trouble.advice(step.role)),
         }
     }
 }

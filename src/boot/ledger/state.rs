@@ -3,19 +3,19 @@
 use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 /// The state of a boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, EnumString, VariantArray, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum State {
     /// It is in progress.
     Booting,
-    /// The machine matches no host, and there is no default profile: its script retries.
+    /// Nothing can be booted now: no host matches the machine, or its release is not live. Its script retries.
     Waiting,
-    /// Everything that its script named was sent completely.
+    /// Everything that it needs was sent.
     Done,
-    /// It requests nothing more, and only the machine knows whether it needs more: it read parts of an ISO, or its script
-    /// sent it to another server.
+    /// It requests nothing more, and only the machine knows whether it needs more: its script sent it to another server, or no
+    /// script of this server names the next file.
     Quiet,
-    /// Its last transfer failed, and no other followed.
+    /// Something was refused, failed or was cut off, and no later request for it succeeded.
     Failed,
     /// The next step has been missing for three minutes.
     Stuck,
@@ -25,5 +25,10 @@ impl State {
     /// The word for it in tables and JSON.
     pub fn as_str(self) -> &'static str {
         self.into()
+    }
+
+    /// Whether an operator should look at the machine.
+    pub fn needs_attention(self) -> bool {
+        matches!(self, Self::Failed | Self::Stuck | Self::Waiting)
     }
 }

@@ -5,11 +5,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::end_record::EndRecord;
+use super::trouble::Trouble;
 use crate::boot::role::Role;
 use crate::depot::{CacheState, Outcome};
-
-/// The longest stored name, in bytes. Names of assets fit, and a client cannot fill the memory with its own.
-const MAX_NAME: usize = 200;
 
 /// One step. All ranges and repeated requests of one asset are one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +32,15 @@ pub(super) struct Step {
     /// The outcome of its last transfer; a probe counts only if there is nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) outcome: Option<Outcome>,
+    /// Whether the file is known: the catalog, a script or DHCP names it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) listed: bool,
+    /// Whether machines read it as a disk, from which they need only parts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) disk: bool,
+    /// The worst failure that no later request made good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trouble: Option<Trouble>,
     /// Microseconds in which at least one transfer was active.
     pub(super) busy: u64,
     /// Active transfers.
@@ -40,16 +48,9 @@ pub(super) struct Step {
     pub(super) open: u32,
     #[serde(skip)]
     busy_since: Option<Timestamp>,
-}
-
-/// The end of a transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EndRecord {
-    pub(super) outcome: Outcome,
-    pub(super) cache: Option<CacheState>,
-    pub(super) bytes: u64,
-    /// The size of the whole asset, if known.
-    pub(super) size: Option<u64>,
+    /// When the last request began that was answered with the whole file.
+    #[serde(skip)]
+    last_whole: Option<Timestamp>,
 }
 
 impl Step {
@@ -66,9 +67,13 @@ impl Step {
             size: None,
             cache: None,
             outcome: None,
+            listed: false,
+            disk: false,
+            trouble: None,
             busy: 0,
             open: 0,
             busy_since: None,
+            last_whole: None,
         }
     }
 
@@ -82,19 +87,55 @@ impl Step {
         self.open += 1;
     }
 
-    /// Records the end of a transfer.
-    pub(super) fn end(&mut self, ending: &EndRecord, at: Timestamp) {
+    /// Records the end of a transfer of `name` that began at `began`.
+    pub(super) fn end(&mut self, name: &str, ending: &EndRecord, began: Timestamp, at: Timestamp) {
         self.touch(at);
         self.bytes += ending.bytes;
         self.size = ending.size.or(self.size);
         self.cache = self.cache.max(ending.cache);
-        if ending.outcome != Outcome::Probe || self.outcome.is_none() {
+        self.listed |= ending.listed;
+        match ending.outcome {
+            Outcome::Probe => {}
+            Outcome::Complete => {
+                self.completed += 1;
+                // A response without bytes says that the client has the file already.
+                let whole = ending.bytes == 0 || ending.size.is_none_or(|size| ending.bytes >= size);
+                if whole {
+                    self.last_whole = self.last_whole.max(Some(began));
+                }
+                self.trouble.take_if(|trouble| trouble.name == name && trouble.is_repeated(whole, began));
+            }
+            _ => self.fail(Trouble::new(name, ending, began, at)),
+        }
+        // Firmware requests a file again while its first request still waits for it.
+        let is_over = name == self.name && self.last_whole.is_some_and(|whole| whole > began);
+        if self.outcome.is_none() || !(ending.outcome == Outcome::Probe || is_over) {
             self.outcome = Some(ending.outcome);
         }
-        self.completed += u64::from(ending.outcome == Outcome::Complete);
         self.open = self.open.saturating_sub(1);
         if self.open == 0 {
             self.stop_clock(at);
+        }
+    }
+
+    /// Records a failure, unless it needs no repeat.
+    fn fail(&mut self, trouble: Trouble) {
+        let is_own = trouble.name == self.name;
+        let needless = match trouble.outcome {
+            // Boot loaders and installers ask for many names that may exist.
+            Outcome::NotFound => !self.listed,
+            // A machine stops reading a disk when its own system takes over.
+            Outcome::Aborted | Outcome::Timeout if is_own => self.is_complete() || (self.disk && self.completed > 0),
+            // A range or a precondition that does not fit a file that the client already has.
+            Outcome::Refused if is_own && self.role != Role::File => self.is_complete(),
+            _ => false,
+        };
+        let repeated = is_own && self.last_whole.is_some_and(|whole| whole > trouble.began);
+        if !needless && !repeated {
+            self.trouble = Some(match self.trouble.take() {
+                Some(before) => before.with(trouble),
+                None => trouble,
+            });
         }
     }
 
@@ -108,13 +149,23 @@ impl Step {
         self.outcome = Some(Outcome::Complete);
     }
 
-    /// Closes all active transfers, because their ends will not be reported. `outcome`: how they ended, if known.
-    pub(super) fn close_all(&mut self, outcome: Option<Outcome>) {
-        if self.open > 0 {
-            self.open = 0;
-            self.outcome = outcome.or(self.outcome);
-            self.stop_clock(self.last);
+    /// Closes all active transfers, because their ends will not be reported. `ending`: how they ended, if known.
+    pub(super) fn close_all(&mut self, ending: Option<&EndRecord>) {
+        if self.open == 0 {
+            return;
         }
+        self.open = 0;
+        if let Some(ending) = ending {
+            self.outcome = Some(ending.outcome);
+            self.fail(Trouble::new(&self.name, ending, self.last, self.last));
+        }
+        self.stop_clock(self.last);
+    }
+
+    /// Whether it says something about the boot. A file that was missing, and that neither the catalog nor a script nor DHCP
+    /// names, does not.
+    pub(super) fn counts(&self) -> bool {
+        self.outcome != Some(Outcome::NotFound) || self.completed > 0 || self.listed || self.open > 0
     }
 
     /// Merges another record of the same step.
@@ -123,6 +174,14 @@ impl Step {
         if other.last >= self.last {
             self.outcome = other.outcome.or(self.outcome);
         }
+        self.trouble = match (self.trouble.take(), other.trouble.clone()) {
+            (Some(a), Some(b)) => Some(a.with(b)),
+            (a, b) => a.or(b),
+        };
+        self.last_whole = self.last_whole.max(other.last_whole);
+        self.trouble.take_if(|trouble| self.last_whole.is_some_and(|whole| whole > trouble.began));
+        self.listed |= other.listed;
+        self.disk |= other.disk;
         self.last = self.last.max(other.last);
         self.bytes += other.bytes;
         self.requests += other.requests;
@@ -184,11 +243,6 @@ fn is_zero(open: &u32) -> bool {
     *open == 0
 }
 
-/// Cuts a name to the stored length.
-pub(super) fn stored_name(name: &str) -> String {
-    name[..name.floor_char_boundary(MAX_NAME)].to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,7 +252,7 @@ mod tests {
     }
 
     fn ending(outcome: Outcome, bytes: u64) -> EndRecord {
-        EndRecord { outcome, cache: Some(CacheState::Hit), bytes, size: Some(100) }
+        EndRecord { outcome, reason: None, listed: true, cache: Some(CacheState::Hit), bytes, size: Some(100) }
     }
 
     #[test]
@@ -206,9 +260,14 @@ mod tests {
         let mut step = Step::new(Role::Asset, "x.iso".to_owned(), at(0));
         step.begin(at(0));
         step.begin(at(500_000));
-        step.end(&EndRecord { cache: Some(CacheState::Miss), ..ending(Outcome::Complete, 30) }, at(1_000_000));
+        step.end(
+            "x",
+            &EndRecord { cache: Some(CacheState::Miss), ..ending(Outcome::Complete, 30) },
+            at(0),
+            at(1_000_000),
+        );
         assert!(step.is_partly_read() && step.open == 1);
-        step.end(&ending(Outcome::Complete, 70), at(2_000_000));
+        step.end("x", &ending(Outcome::Complete, 70), at(0), at(2_000_000));
         assert_eq!((step.requests, step.completed, step.bytes, step.rate()), (2, 2, 100, Some(50)));
         assert_eq!(step.cache, Some(CacheState::Miss), "one range was fetched from the origin");
         assert!(step.is_complete());
@@ -218,12 +277,12 @@ mod tests {
     fn step_probe_does_not_replace_outcome() {
         let mut step = Step::new(Role::Nbp, "snponly.efi".to_owned(), at(0));
         step.begin(at(0));
-        step.end(&ending(Outcome::Probe, 0), at(1));
+        step.end("x", &ending(Outcome::Probe, 0), at(0), at(1));
         assert_eq!(step.outcome, Some(Outcome::Probe));
         step.begin(at(2));
-        step.end(&ending(Outcome::Complete, 100), at(3));
+        step.end("x", &ending(Outcome::Complete, 100), at(0), at(3));
         step.begin(at(4));
-        step.end(&ending(Outcome::Probe, 0), at(5));
+        step.end("x", &ending(Outcome::Probe, 0), at(0), at(5));
         assert_eq!((step.outcome, step.requests), (Some(Outcome::Complete), 3));
     }
 
@@ -233,13 +292,7 @@ mod tests {
         step.begin(at(0));
         let shown = step.at(50, at(500_000));
         assert_eq!((shown.bytes, shown.rate(), shown.open), (50, Some(100), 1));
-        step.end(&ending(Outcome::Complete, 100), at(1_000_000));
+        step.end("x", &ending(Outcome::Complete, 100), at(0), at(1_000_000));
         assert_eq!(step.at(70, at(9_000_000)), step, "a closed step ignores bytes of active transfers");
-    }
-
-    #[test]
-    fn stored_name_is_cut_between_characters() {
-        assert_eq!(stored_name(&"ü".repeat(300)).len(), 200);
-        assert_eq!(stored_name(&format!("a{}", "ü".repeat(300))).len(), 199);
     }
 }

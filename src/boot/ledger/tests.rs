@@ -1,7 +1,10 @@
 //! Scenarios of booting machines, recorded in an index with simulated time.
 
 mod journal;
+mod machines;
 mod random;
+mod reports;
+mod sequences;
 mod status;
 
 use std::collections::HashMap;
@@ -11,11 +14,12 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::attempt::Attempt;
+use super::end_record::EndRecord;
 use super::handle::now;
 use super::index::{Index, MAX_ATTEMPTS, MAX_MACHINES, TransferStart};
 use super::key::MachineKey;
+use super::line::Line;
 use super::status::AttemptStatus;
-use super::step::EndRecord;
 use super::*;
 use crate::boot::mac::Mac;
 use crate::boot::machine::Machine;
@@ -34,11 +38,18 @@ struct Scenario {
     index: Index,
     now: Timestamp,
     last_id: u64,
+    /// When each transfer began.
+    began: HashMap<u64, Timestamp>,
 }
 
 impl Scenario {
     fn new() -> Self {
-        Self { index: Index::default().with_changes(), now: "2026-11-21T14:00:00Z".parse().unwrap(), last_id: 0 }
+        Self {
+            index: Index::default().with_changes(),
+            now: "2026-11-21T14:00:00Z".parse().unwrap(),
+            last_id: 0,
+            began: HashMap::new(),
+        }
     }
 
     fn wait(&mut self, seconds: i64) {
@@ -47,30 +58,55 @@ impl Scenario {
 
     fn dhcp(&mut self, mac: Mac, file: &str) {
         self.wait(1);
-        self.index.record_offer(mac, 7, file, false, self.now);
+        self.index.record_offer(&with_mac(mac), None, 7, file, false, self.now);
     }
 
     /// UEFI requests the answer again on port 4011 once it has its address.
     fn dhcp_confirm(&mut self, mac: Mac, file: &str) {
         self.wait(1);
-        self.index.record_offer(mac, 7, file, true, self.now);
+        self.index.record_offer(&with_mac(mac), None, 7, file, true, self.now);
     }
 
     fn script(&mut self, mac: Option<Mac>, peer: &str, plan: &[(Role, &str)]) {
+        self.script_of(mac, peer, ScriptKind::Files, plan);
+    }
+
+    fn script_of(&mut self, mac: Option<Mac>, peer: &str, kind: ScriptKind, plan: &[(Role, &str)]) {
         let plan: Vec<_> = plan.iter().map(|(role, name)| (*role, (*name).to_owned())).collect();
-        self.index.record_script(mac, ip(peer), Some("r630-01"), Some("worker"), plan, self.now);
+        let host = mac.map(|mac| format!("r630-{:02}", mac.0[5]));
+        self.script_for(&Machine { mac, ..Machine::default() }, host.as_deref(), peer, kind, &plan);
+    }
+
+    /// A script of the profile `worker`.
+    fn script_for(
+        &mut self,
+        machine: &Machine,
+        host: Option<&str>,
+        peer: &str,
+        kind: ScriptKind,
+        named: &[(Role, String)],
+    ) {
+        let peer = ip(peer);
+        let script = SentScript { machine, peer, host, near_miss: None, profile: Some("worker"), kind, named };
+        self.index.record_script(script, self.now);
     }
 
     /// Starts a transfer and returns its id.
     fn open(&mut self, protocol: Protocol, peer: &str, name: &str) -> u64 {
         self.last_id += 1;
+        self.began.insert(self.last_id, self.now);
         self.index.transfer_began(&TransferStart { id: self.last_id, protocol, peer: ip(peer), name, at: self.now });
         self.last_id
     }
 
     fn close(&mut self, id: u64, outcome: Outcome, bytes: u64) {
-        let begun = TransferStart { id, protocol: Protocol::Http, peer: ip(PEER_A), name: "?", at: self.now };
-        self.index.transfer_ended(&begun, &end(outcome, bytes), self.now);
+        self.close_with(id, &end(outcome, bytes));
+    }
+
+    fn close_with(&mut self, id: u64, ending: &EndRecord) {
+        let at = self.began.get(&id).copied().unwrap_or(self.now);
+        let begun = TransferStart { id, protocol: Protocol::Http, peer: ip(PEER_A), name: "?", at };
+        self.index.transfer_ended(&begun, ending, self.now);
     }
 
     /// A transfer that takes one second.
@@ -123,12 +159,37 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+/// Records a DHCP answer and a script.
+fn record(
+    ledger: &Ledger,
+    machine: &Machine,
+    peer: &str,
+    host: Option<&str>,
+    kind: ScriptKind,
+    named: &[(Role, String)],
+) {
+    ledger.record_offer(machine, host, 7, "snponly.efi", false);
+    let near_miss = None;
+    ledger.record_script(SentScript { machine, peer: ip(peer), host, near_miss, profile: Some("worker"), kind, named });
+}
+
 fn at(peer: &str) -> MachineKey {
     MachineKey::Address(ip(peer))
 }
 
+fn with_mac(mac: Mac) -> Machine {
+    Machine { mac: Some(mac), ..Machine::default() }
+}
+
 fn end(outcome: Outcome, bytes: u64) -> EndRecord {
-    EndRecord { outcome, cache: Some(CacheState::Hit), bytes, size: Some(SIZE) }
+    EndRecord {
+        outcome,
+        reason: None,
+        listed: outcome != Outcome::NotFound,
+        cache: Some(CacheState::Hit),
+        bytes,
+        size: Some(SIZE),
+    }
 }
 
 const BY_IPXE: &str = "nbp:snponly.efi*2 script:autoexec.ipxe script:ipxe kernel:okd/kernel initrd:okd/initrd";
@@ -196,7 +257,7 @@ fn repeated_script_continues_boot() {
     let mut scenario = Scenario::new();
     scenario.http(PEER_A, "boot.ipxe");
     for _ in 0..3 {
-        scenario.script(Some(MAC), PEER_A, &[]);
+        scenario.script_of(Some(MAC), PEER_A, ScriptKind::Unknown, &[]);
         scenario.http(PEER_A, "ipxe");
         scenario.wait(600);
     }
@@ -251,7 +312,7 @@ fn unnamed_asset_role_follows_protocol() {
     assert_eq!(scenario.boots(at(PEER_A)), ["nbp:shimx64.efi asset:grubx64.efi asset:grub/x86_64-efi/command.lst"]);
     assert_eq!(scenario.boots(at(PEER_B)), ["asset:okd/kernel"]);
     // UEFI HTTP Boot: DHCP offers a URL.
-    scenario.index.record_arp(ip("192.0.2.9"), MAC_B, scenario.now);
+    scenario.index.record_neighbour(ip("192.0.2.9"), MAC_B, None, scenario.now);
     scenario.dhcp(MAC_B, "http://boot.lab/assets/boot/grub.efi");
     scenario.fetch(Protocol::Http, "192.0.2.9", "boot/grub.efi", Outcome::Probe, 0);
     scenario.http("192.0.2.9", "boot/grub.efi");
@@ -267,56 +328,6 @@ fn late_script_assigns_role() {
     scenario.http(PEER_A, "k");
     scenario.script(None, PEER_A, &[(Role::Kernel, "k")]);
     assert_eq!(scenario.boots(at(PEER_A)), ["kernel:k"]);
-}
-
-#[test]
-fn reassigned_address_moves_open_attempt() {
-    let mut scenario = Scenario::new();
-    scenario.ipxe(MAC, PEER_A);
-    scenario.wait(4 * 3600);
-    // The lease moved to another machine, whose firmware is seen first.
-    scenario.tftp(PEER_A, "undionly.kpxe");
-    assert_eq!(scenario.boots(MachineKey::Mac(MAC)).len(), 2);
-    scenario.script(Some(MAC_B), PEER_A, &[(Role::Kernel, "k")]);
-    assert_eq!(scenario.boots(MachineKey::Mac(MAC_B)), ["nbp:undionly.kpxe"]);
-    assert_eq!(scenario.boots(MachineKey::Mac(MAC)), [BY_IPXE], "the first machine keeps its own boot");
-    scenario.http(PEER_A, "k");
-    assert_eq!(scenario.boots(MachineKey::Mac(MAC_B)), ["nbp:undionly.kpxe kernel:k"]);
-}
-
-#[test]
-fn open_transfer_follows_moved_attempt() {
-    let mut scenario = Scenario::new();
-    scenario.dhcp(MAC, "snponly.efi");
-    scenario.tftp(PEER_A, "snponly.efi");
-    let script = scenario.open(Protocol::Http, PEER_A, "ipxe");
-    scenario.script(Some(MAC), PEER_A, &[(Role::Kernel, "k")]);
-    scenario.close(script, Outcome::Complete, 300);
-    let boot = scenario.boot(MachineKey::Mac(MAC));
-    assert_eq!(scenario.boots(MachineKey::Mac(MAC)), ["dhcp:snponly.efi nbp:snponly.efi script:ipxe"]);
-    assert_eq!((boot.steps[2].bytes, boot.is_open()), (300, false));
-}
-
-#[test]
-fn address_binding_expires() {
-    let mut scenario = Scenario::new();
-    scenario.ipxe(MAC, PEER_A);
-    scenario.wait(25 * 3600);
-    scenario.http(PEER_A, "rpms/a.rpm");
-    assert_eq!(scenario.boots(at(PEER_A)), ["asset:rpms/a.rpm"]);
-    assert_eq!(scenario.index.at_address(ip(PEER_A)), Some(at(PEER_A)));
-}
-
-#[test]
-fn arp_binds_address_before_script() {
-    let mut scenario = Scenario::new();
-    scenario.dhcp(MAC, "snponly.efi");
-    assert!(scenario.index.is_unknown(ip(PEER_A), scenario.now));
-    scenario.index.record_arp(ip(PEER_A), MAC, scenario.now);
-    scenario.tftp(PEER_A, "snponly.efi");
-    assert_eq!(scenario.boots(MachineKey::Mac(MAC)), ["dhcp:snponly.efi nbp:snponly.efi"]);
-    scenario.wait(61);
-    assert!(scenario.index.is_unknown(ip(PEER_A), scenario.now), "the lease may have moved");
 }
 
 #[test]
@@ -357,14 +368,8 @@ fn index_drops_unknown_machines_before_hosts() {
     for number in 0..MAX_MACHINES + 5 {
         let [_, _, high, low] = u32::try_from(number).unwrap().to_be_bytes();
         scenario.wait(1);
-        scenario.index.record_script(
-            Some(Mac([2, 0, 0, 0, high, low])),
-            ip(PEER_B),
-            None,
-            None,
-            Vec::new(),
-            scenario.now,
-        );
+        let machine = with_mac(Mac([2, 0, 0, 0, high, low]));
+        scenario.script_for(&machine, None, PEER_B, ScriptKind::Unknown, &[]);
     }
     assert_eq!(scenario.index.machines().count(), MAX_MACHINES);
     assert_eq!(scenario.boots(MachineKey::Mac(MAC)), [BY_IPXE]);
@@ -383,14 +388,8 @@ fn index_weight_is_bounded() {
         let [_, _, high, low] = u32::to_be_bytes(number);
         for _ in 0..MAX_ATTEMPTS {
             scenario.wait(2 * 3600);
-            scenario.index.record_script(
-                Some(Mac([2, 0, 0, 0, high, low])),
-                ip(PEER_A),
-                None,
-                None,
-                plan.clone(),
-                scenario.now,
-            );
+            let machine = with_mac(Mac([2, 0, 0, 0, high, low]));
+            scenario.script_for(&machine, None, PEER_A, ScriptKind::Files, &plan);
             for name in 0..31 {
                 scenario.http(PEER_A, &format!("y{name}"));
             }
@@ -413,20 +412,4 @@ fn attempt_surplus_files_share_one_step() {
     assert_eq!(boot.steps.len(), super::attempt::MAX_STEPS);
     assert_eq!(boot.steps.iter().map(|step| step.bytes).sum::<u64>(), 100 * SIZE);
     assert_eq!(boot.steps.iter().map(|step| step.requests).sum::<u64>(), 100);
-}
-
-#[test]
-fn machine_lookup_by_name_mac_and_address() {
-    let ledger = Ledger::in_memory();
-    let machine = Machine { mac: Some(MAC), ..Machine::default() };
-    ledger.record_offer(&machine, 7, "snponly.efi", false);
-    ledger.record_script(&machine, ip("::ffff:192.0.2.7"), Some("r630-01"), Some("worker"), &[]);
-    for query in ["r630-01", "24:6e:96:00:00:01", "24-6E-96-00-00-01", "246e.9600.0001", "246E96000001", PEER_A] {
-        let found = ledger.machine(query, &HashMap::new()).unwrap_or_else(|| panic!("{query} is not found"));
-        assert_eq!((found.mac, found.boots.len()), (Some(MAC), 1));
-    }
-    assert_eq!(ledger.machine("r630-02", &HashMap::new()), None);
-    assert_eq!(ledger.machine(PEER_B, &HashMap::new()), None);
-    let all = ledger.machines(&HashMap::new());
-    assert_eq!((all.len(), all[0].boots.len(), all[0].state), (1, 0, Some(State::Booting)));
 }

@@ -65,11 +65,16 @@ pub enum RosterProblem {
     /// A setting that needs a kernel.
     #[error("this needs kernel, which the profile does not have")]
     NoKernel,
+    /// A file of the kernel that cannot work, as a sentence.
+    #[error("{0}")]
+    Initrd(String),
     /// An invalid reference.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// An invalid file name.
-    #[error("{0:?} is not a file name: use segments separated by slashes, none of them empty, '.' or '..'")]
+    #[error(
+        "{0:?} is not a file name: use segments separated by slashes, none of them empty, '.' or '..', and no '~' at the beginning"
+    )]
     FileName(String),
     /// An invalid URL or portal.
     #[error("{found:?} is not {expected}")]

@@ -36,6 +36,16 @@ impl MatchKey {
         [mac, uuid, serial, asset_tag].into_iter().flatten()
     }
 
+    /// The kind of value: `serial number`.
+    pub(super) fn noun(&self) -> &'static str {
+        match self {
+            Self::Mac(_) => "MAC address",
+            Self::Uuid(_) => "UUID",
+            Self::Serial(_) => "serial number",
+            Self::AssetTag(_) => "asset tag",
+        }
+    }
+
     /// Whether a machine can have this key. Values that stand for "none", and vendors' placeholders, match no machine.
     pub(in crate::boot) fn can_match(&self) -> bool {
         match self {
@@ -48,11 +58,11 @@ impl MatchKey {
 
 impl fmt::Display for MatchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = self.noun();
         match self {
-            Self::Mac(mac) => write!(f, "the MAC address {mac}"),
-            Self::Uuid(uuid) => write!(f, "the UUID {uuid}"),
-            Self::Serial(serial) => write!(f, "the serial number {serial:?}"),
-            Self::AssetTag(tag) => write!(f, "the asset tag {tag:?}"),
+            Self::Mac(mac) => write!(f, "the {noun} {mac}"),
+            Self::Uuid(uuid) => write!(f, "the {noun} {uuid}"),
+            Self::Serial(text) | Self::AssetTag(text) => write!(f, "the {noun} {text:?}"),
         }
     }
 }

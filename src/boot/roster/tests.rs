@@ -39,6 +39,37 @@ fn host_matches_by_any_key() {
 }
 
 #[test]
+fn near_miss_names_host_and_value() {
+    let keys = |serial: &str, mac: &str| Keys {
+        serial: Some(serial.to_owned()),
+        macs: vec![mac.parse().unwrap()],
+        ..Keys::default()
+    };
+    let with_uuid = Keys { uuid: "4c4c4544-0042-3110-8043-b2c04f564232".parse().ok(), ..Keys::default() };
+    let tagged = Keys { asset_tag: Some("Rack 7".to_owned()), serial: Some("42".to_owned()), ..Keys::default() };
+    let roster = roster(vec![
+        host("r630-06", keys("XYZ9876", "24:6e:96:00:00:01")),
+        host("r630-07", keys("ABC1234", "24:6e:96:11:22:33")),
+        host("by-uuid", with_uuid),
+        host("by-tag", tagged),
+    ]);
+    let near = |query: &str| roster.near_miss(&Machine::from_query(query)).unwrap_or_default();
+    for serial in ["ABC1235", "abc123", "ABC12344", "BAC1234", "1ABC1234"] {
+        assert_eq!(near(&format!("serial={serial}")), "its serial number is one character from r630-07's", "{serial}");
+    }
+    // A serial number says more than the MAC of a neighbour.
+    assert_eq!(near("serial=ABC1235&mac=24:6e:96:00:00:02"), "its serial number is one character from r630-07's");
+    assert_eq!(near("mac=24:6e:96:00:00:02"), "its MAC address is one character from r630-06's");
+    assert_eq!(near("asset=Rack+8"), "its asset tag is one character from by-tag's");
+    for uuid in ["4c4c4544-0042-3110-8043-b2c04f564233", "44454c4c-4200-1031-8043-b2c04f564233"] {
+        assert_eq!(near(&format!("uuid={uuid}")), "its UUID is one character from by-uuid's", "{uuid}");
+    }
+    for query in ["", "serial=ABC1256", "serial=43", "asset=ABC1235", "mac=24:6e:96:00:11:02", "hostname=r630-08"] {
+        assert_eq!(near(query), "", "{query}");
+    }
+}
+
+#[test]
 fn host_ambiguous_match_prefers_mac() {
     let uuid = "4c4c4544-0042-3110-8043-b2c04f564232";
     let roster = roster(vec![

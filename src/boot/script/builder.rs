@@ -8,8 +8,9 @@ use super::builtin::Builtin;
 use super::error::ScriptError;
 use super::text::Script;
 use crate::asset::AssetName;
-use crate::boot::escape::{self, grub, ipxe, kernel};
+use crate::boot::escape::{self, grub, ipxe, kernel, pxelinux};
 use crate::boot::host::{BootMethod, Host, Profile};
+use crate::boot::initrd::{Initrd, Loader};
 use crate::boot::language::Language;
 use crate::boot::links::{Links, Resolve, TokenIssuer};
 use crate::boot::mac::Mac;
@@ -20,6 +21,12 @@ use crate::boot::request_context::RequestContext;
 use crate::boot::role::Role;
 use crate::boot::roster::Roster;
 
+/// The end of the operator's script for iPXE, where it has not left or booted before.
+const IPXE_LEAVE: &str = "
+# bootdepot: UEFI continues with the next boot device only after a failure, a BIOS after both.
+exit 1
+";
+
 /// Builds the script for one machine.
 pub(in crate::boot) struct ScriptBuilder<'r> {
     roster: &'r Roster,
@@ -27,6 +34,9 @@ pub(in crate::boot) struct ScriptBuilder<'r> {
     host: Option<Arc<Host>>,
     profile: Option<Arc<Profile>>,
     links: Arc<Links>,
+    /// For names of assets relative to this many directories, instead of URLs.
+    depth: Option<usize>,
+    mac: Option<Mac>,
     request: Value,
     /// The machine's name in messages.
     title: String,
@@ -53,7 +63,13 @@ impl<'r> ScriptBuilder<'r> {
             (None, None) => context! { name => title.as_str() },
         };
         let links = Links::new(request, host.clone(), resolve, tokens);
-        Self { roster, language, links, request: request_vars(machine, request), title, host_vars, host, profile }
+        let request = request_vars(machine, request);
+        Self { roster, language, links, depth: None, mac: machine.mac, request, title, host_vars, host, profile }
+    }
+
+    /// Names assets relative to this many directories below the root, if any: for PXELINUX over TFTP.
+    pub(in crate::boot) fn with_depth(self, depth: Option<usize>) -> Self {
+        Self { depth, ..self }
     }
 
     /// Replaces the profile that the machine boots.
@@ -71,6 +87,10 @@ impl<'r> ScriptBuilder<'r> {
             Ok(text) => (text, None),
             Err(error) => (self.wait_script(&error), Some(error)),
         };
+        let text = match self.language {
+            Language::Ipxe | Language::Pxelinux => text,
+            Language::Grub => received(&text) + &text,
+        };
         let named = if error.is_none() { self.links.named() } else { Vec::new() };
         Script {
             text,
@@ -86,30 +106,40 @@ impl<'r> ScriptBuilder<'r> {
         if let (Language::Grub, Some(template)) = (self.language, &profile.grub_template) {
             return self.render(template, self.context());
         }
-        let asset_vars = |name: &AssetName| {
-            let url = self.links.asset_url(name);
-            let path = grub::path(&url).map(|path| Value::from_safe_string(grub::word(&path)));
-            context! { name => name.as_str(), url => Value::from_safe_string(url), path }
-        };
-        let asset = |role, reference: &str| Ok::<_, ScriptError>(asset_vars(&self.links.asset(role, reference)?));
+        let asset = |role, reference: &str| self.asset_vars(&self.links.asset(role, reference)?);
         let common = |kind: &str| context! { kind, profile => profile.name.as_str(), host => self.title.as_str() };
         let context = match (&profile.method, self.language) {
-            (BootMethod::Kernel { kernel, initrds }, _) => {
+            (BootMethod::Kernel { loader, .. }, Language::Grub) if loader.unsupported_by_grub().is_some() => {
+                return Err(self.unsupported(loader.unsupported_by_grub().unwrap_or_default()));
+            }
+            (BootMethod::Kernel { loader: Loader::Wimboot, .. }, Language::Pxelinux) => {
+                return Err(self.unsupported("wimboot gets its files by name from iPXE alone"));
+            }
+            (BootMethod::Kernel { initrds, .. }, Language::Pxelinux) if initrds.iter().any(|it| it.path.is_some()) => {
+                return Err(self.unsupported("it cannot give a file a place in the initramfs"));
+            }
+            (BootMethod::Kernel { kernel, loader, initrds }, _) => {
                 let kernel = asset(Role::Kernel, kernel)?;
-                let initrds = initrds.iter().enumerate().map(|(index, reference)| {
-                    Ok(context! { label => format!("initrd{index}"), ..asset(Role::Initrd, reference)? })
+                let names = loader.initrd_args(initrds);
+                let initrds = initrds.iter().map(|Initrd { asset: reference, label, path }| {
+                    let nested = path.as_deref().is_some_and(|path| path.matches('/').count() > 1);
+                    Ok(context! { label, inside => path, nested, ..asset(Role::Initrd, reference)? })
                 });
                 let initrds = initrds.collect::<Result<Vec<_>, ScriptError>>()?;
-                context! { kernel, initrds, words => self.kernel_args(profile)?, ..common("kernel") }
+                context! { kernel, names, initrds, words => self.kernel_args(profile)?, ..common("kernel") }
             }
             (BootMethod::Local, _) => common("local"),
-            (BootMethod::Template(template), Language::Ipxe) => return self.render(template, self.context()),
-            (BootMethod::Iso(iso), Language::Ipxe) => context! { iso => asset(Role::Asset, iso)?, ..common("iso") },
-            (BootMethod::Chain(reference), language) => {
-                let url = self.links.asset_url(&self.links.asset(Role::Asset, reference)?);
-                context! { target => target(&url, language)?, ..common("chain") }
+            (BootMethod::Template(template), Language::Ipxe) => {
+                return Ok(self.render(template, self.context())? + IPXE_LEAVE);
             }
-            (BootMethod::ChainUrl(url), language) => context! { target => target(url, language)?, ..common("chain") },
+            (BootMethod::Iso(iso), Language::Ipxe) => context! { iso => asset(Role::Asset, iso)?, ..common("iso") },
+            (BootMethod::Chain(reference), Language::Ipxe | Language::Grub) => {
+                let url = self.links.asset_url(&self.links.asset(Role::Asset, reference)?);
+                context! { target => self.target(&url)?, ..common("chain") }
+            }
+            (BootMethod::ChainUrl(url), Language::Ipxe | Language::Grub) => {
+                context! { target => self.target(url)?, ..common("chain") }
+            }
             (BootMethod::Iscsi(disk), Language::Ipxe) => {
                 let port = disk.port.map(|port| port.to_string()).unwrap_or_default();
                 let path = format!("iscsi:{}::{port}:{:x}:{}", disk.portal, disk.lun, self.one_word(&disk.target)?);
@@ -118,17 +148,21 @@ impl<'r> ScriptBuilder<'r> {
                 context! { target => Value::from_safe_string(ipxe::word(&path)), initiator, ..common("iscsi") }
             }
             (BootMethod::Template(_), Language::Grub) => {
-                return Err(ScriptError::Unsupported("it has a template for iPXE and no grub_template"));
+                return Err(self.unsupported("it has a template for iPXE and no grub_template"));
             }
-            (BootMethod::Iso(_), Language::Grub) => {
-                return Err(ScriptError::Unsupported("it cannot boot an ISO image over HTTP"));
+            (BootMethod::Template(_), Language::Pxelinux) => return Err(self.unsupported("it has a template for iPXE")),
+            (BootMethod::Iso(_), Language::Grub | Language::Pxelinux) => {
+                return Err(self.unsupported("it cannot boot an ISO image over HTTP"));
             }
-            (BootMethod::Iscsi(_), Language::Grub) => {
-                return Err(ScriptError::Unsupported("it does not support iSCSI"));
+            (BootMethod::Iscsi(_), Language::Grub | Language::Pxelinux) => {
+                return Err(self.unsupported("it does not support iSCSI"));
+            }
+            (BootMethod::Chain(_) | BootMethod::ChainUrl(_), Language::Pxelinux) => {
+                return Err(self.unsupported("it starts kernels only"));
             }
         };
         if self.language == Language::Grub && grub::path(self.links.base()).is_none() {
-            return Err(ScriptError::Unsupported("it does not support HTTPS"));
+            return Err(self.unsupported("it does not support HTTPS"));
         }
         Builtin::Boot.render(self.language, context)
     }
@@ -146,6 +180,33 @@ impl<'r> ScriptBuilder<'r> {
         }
     }
 
+    /// The variables of an asset in built-in scripts: its name, its URL, its path for GRUB, and its place for PXELINUX.
+    fn asset_vars(&self, name: &AssetName) -> Result<Value, ScriptError> {
+        let url = self.links.asset_url(name);
+        let path = grub::path(&url).map(|path| Value::from_safe_string(grub::word(&path)));
+        let place = self.depth.map_or_else(|| url.clone(), |depth| "../".repeat(depth) + name.as_str());
+        if self.language == Language::Pxelinux && !pxelinux::is_file_name(&place) {
+            return Err(self.unsupported("the name of an asset has a space or a comma"));
+        }
+        Ok(context! { name => name.as_str(), url => Value::from_safe_string(url), path, place })
+    }
+
+    /// A URL in the form of the language.
+    fn target(&self, url: &str) -> Result<Value, ScriptError> {
+        let word = match self.language {
+            Language::Ipxe => ipxe::word(url),
+            Language::Grub | Language::Pxelinux => {
+                let path = grub::path(url).ok_or_else(|| self.unsupported("it can fetch only from HTTP URLs"))?;
+                grub::word(&path)
+            }
+        };
+        Ok(Value::from_safe_string(word))
+    }
+
+    fn unsupported(&self, reason: &'static str) -> ScriptError {
+        ScriptError::Unsupported(self.language.loader(), reason)
+    }
+
     /// The words of the kernel's command line, escaped for the language.
     fn kernel_args(&self, profile: &Profile) -> Result<Vec<Value>, ScriptError> {
         let args = self.host.as_ref().map_or(&profile.args, |host| &host.args);
@@ -155,10 +216,11 @@ impl<'r> ScriptBuilder<'r> {
             for word in found.map_err(|error| broken(template, &error))? {
                 words.push(Value::from_safe_string(match self.language {
                     Language::Ipxe => ipxe::word(&word),
-                    Language::Grub if word.contains("${") => {
-                        return Err(ScriptError::Unsupported("its arguments contain an iPXE setting, ${…}"));
+                    Language::Grub | Language::Pxelinux if word.contains("${") => {
+                        return Err(self.unsupported("its arguments contain an iPXE setting, ${…}"));
                     }
                     Language::Grub => grub::word(&word),
+                    Language::Pxelinux => kernel::quoted_word(&word),
                 }));
             }
         }
@@ -197,14 +259,16 @@ impl<'r> ScriptBuilder<'r> {
             }
             ScriptError::NotLive(NotLive::Inactive(channel)) => context! { why => "inactive", channel },
             ScriptError::NotLive(NotLive::NoRelease(channel)) => context! { why => "no-release", channel },
-            ScriptError::Unsupported(reason) => context! { why => "language", reason => *reason },
+            ScriptError::Unsupported(_, reason) => context! { why => "language", reason => *reason },
             ScriptError::NotLive(NotLive::Unknown(_) | NotLive::Invalid(_)) | ScriptError::Template { .. } => {
                 context! { why => "broken" }
             }
         };
         let profile = self.profile.as_ref().map(|profile| profile.name.as_str());
+        let mac = self.mac.map(|mac| format!("01-{}", mac.to_string().replace(':', "-")));
         let context = context! {
             request => self.request.clone(),
+            file => mac.as_deref().unwrap_or("default"),
             host => self.title.as_str(),
             profile,
             base => Value::from_safe_string(self.links.base().to_owned()),
@@ -214,19 +278,16 @@ impl<'r> ScriptBuilder<'r> {
     }
 }
 
-fn broken(template: &str, reason: &dyn std::fmt::Display) -> ScriptError {
-    ScriptError::Template { template: template.to_owned(), reason: reason.to_string() }
+/// The first line of a configuration for GRUB, by which the entry configuration knows that it was received, and whether GRUB
+/// shows a menu at its end.
+fn received(text: &str) -> String {
+    let is_entry = |line: &str| matches!(line.split_whitespace().next(), Some("menuentry" | "submenu"));
+    let what = if text.lines().any(is_entry) { "menu" } else { "script" };
+    format!("set received={what}\n")
 }
 
-/// A URL in the form of the language.
-fn target(url: &str, language: Language) -> Result<Value, ScriptError> {
-    match language {
-        Language::Ipxe => Ok(Value::from_safe_string(ipxe::word(url))),
-        Language::Grub => {
-            let path = grub::path(url).ok_or(ScriptError::Unsupported("it can fetch only from HTTP URLs"))?;
-            Ok(Value::from_safe_string(grub::word(&path)))
-        }
-    }
+fn broken(template: &str, reason: &dyn std::fmt::Display) -> ScriptError {
+    ScriptError::Template { template: template.to_owned(), reason: reason.to_string() }
 }
 
 /// The variable `request` of templates: every key, empty if the client did not send it.

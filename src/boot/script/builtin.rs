@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use minijinja::{Value, context};
+use url::{Host, Url};
 
 use super::error::ScriptError;
 use crate::boot::escape::{self, grub};
@@ -12,7 +13,7 @@ use crate::boot::not_live::NotLive;
 use crate::boot::request_context::RequestContext;
 use crate::boot::template::Templates;
 
-/// A built-in script. Each exists in every language.
+/// A built-in script.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Builtin {
     /// Sends a machine on to its own script, with everything that the boot loader knows about it.
@@ -22,6 +23,9 @@ pub(super) enum Builtin {
     /// Shows why there is nothing to boot, and requests the script again.
     Wait,
 }
+
+/// The end of a configuration for GRUB: starts the loader of a disk where the firmware continues with no other boot device.
+const GRUB_LEAVE: &str = include_str!("grub.leave.cfg");
 
 /// The compiled built-in scripts.
 static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| {
@@ -48,6 +52,10 @@ impl Builtin {
             (Language::Grub, Self::Entry) => ("GRUB's entry", include_str!("grub.entry.j2")),
             (Language::Grub, Self::Boot) => ("GRUB's script of a profile", include_str!("grub.boot.j2")),
             (Language::Grub, Self::Wait) => ("GRUB's script that waits", include_str!("grub.wait.j2")),
+            // A configuration cannot send more about the machine than its name has.
+            (Language::Pxelinux, Self::Entry) => ("PXELINUX's entry", ""),
+            (Language::Pxelinux, Self::Boot) => ("PXELINUX's script of a profile", include_str!("pxelinux.boot.j2")),
+            (Language::Pxelinux, Self::Wait) => ("PXELINUX's script that waits", include_str!("pxelinux.wait.j2")),
         }
     }
 
@@ -55,6 +63,7 @@ impl Builtin {
     pub(super) fn render(self, language: Language, context: Value) -> Result<String, ScriptError> {
         let (name, _) = self.source(language);
         let failed = |reason: String| ScriptError::Template { template: name.to_owned(), reason };
+        let context = context! { leave => Value::from_safe_string(GRUB_LEAVE.to_owned()), ..context };
         let pieces = TEMPLATES.render(name, context).map_err(|error| failed(error.to_string()))?;
         escape::script(language, &pieces).map_err(|error| failed(error.to_string()))
     }
@@ -74,7 +83,16 @@ pub fn entry_script(request: &RequestContext, language: Language) -> String {
     let links = Links::new(request, None, resolve, TokenIssuer::Sample);
     // GRUB does not support HTTPS; the same host over HTTP is the best guess.
     let plain = links.base().replacen("https:", "http:", 1);
+    // The command of iPXE that configures a device as this base requires, and the setting that it sets. DHCP alone is faster:
+    // `ifconf` waits for router advertisements too.
+    let (configure, address) = match Url::parse(links.base()).ok().as_ref().and_then(Url::host) {
+        Some(Host::Ipv6(_)) => ("ifconf --configurator ipv6", "ip6"),
+        Some(Host::Ipv4(_)) => ("dhcp", "ip"),
+        Some(Host::Domain(_)) | None => ("ifconf", "ip"),
+    };
     let context = context! {
+        configure => Value::from_safe_string(configure.to_owned()),
+        address => Value::from_safe_string(address.to_owned()),
         base => Value::from_safe_string(links.base().to_owned()),
         device => Value::from_safe_string(grub::path(&plain).unwrap_or_default().trim_end_matches('/').to_owned()),
     };

@@ -11,9 +11,9 @@ pub enum ScriptError {
     /// A reference resolves to no live asset.
     #[error(transparent)]
     NotLive(#[from] NotLive),
-    /// GRUB does not support the profile.
-    #[error("GRUB cannot boot it: {0}")]
-    Unsupported(&'static str),
+    /// The boot loader, which is named first, does not support the profile.
+    #[error("{0} cannot boot it: {1}")]
+    Unsupported(&'static str, &'static str),
     /// A template fails.
     #[error("{template}: {reason}")]
     Template {

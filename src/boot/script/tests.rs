@@ -15,7 +15,7 @@ use crate::boot::not_live::NotLive;
 use crate::boot::request_context::RequestContext;
 use crate::boot::role::Role;
 use crate::boot::roster::Roster;
-use crate::boot::settings::{IscsiSettings, ProfileSettings, RosterSettings, TemplateText};
+use crate::boot::settings::{InitrdSettings, IscsiSettings, ProfileSettings, RosterSettings, TemplateText};
 
 fn named(name: &str) -> ProfileSettings {
     ProfileSettings { name: name.to_owned(), ..ProfileSettings::default() }
@@ -47,7 +47,7 @@ fn kernel_profile_script() {
 fn channel_reference_uses_active_release() {
     let profile = ProfileSettings {
         kernel: Some("okd:kernel".to_owned()),
-        initrd: vec!["okd:initrd.img".to_owned(), "okd/4.18/initrd.img".to_owned()],
+        initrd: ["okd:initrd.img", "okd/4.18/initrd.img"].map(|name| name.to_owned().into()).into(),
         args: vec!["root={{ asset_url('okd:rootfs.img') }} console=ttyS0 quiet".to_owned()],
         ..okd()
     };
@@ -62,6 +62,34 @@ fn channel_reference_uses_active_release() {
         (Role::Asset, "okd/4.19/rootfs.img"),
     ];
     assert_eq!(script.named, named.map(|(role, name)| (role, name.to_owned())));
+}
+
+#[test]
+fn initrd_with_path_script() {
+    let iso = InitrdSettings {
+        asset: "isos/Fedora 42 (x86_64).iso".to_owned(),
+        path: Some("/install/fedora.iso".to_owned()),
+        name: None,
+    };
+    let profile = ProfileSettings { initrd: vec!["okd/4.19/initrd.img".to_owned().into(), iso], ..okd() };
+    assert_snapshot!(scripts(profile));
+}
+
+#[test]
+fn wimboot_script_names_files() {
+    let file = |asset: &str, name: &str| InitrdSettings {
+        asset: asset.to_owned(),
+        name: Some(name.to_owned()),
+        ..InitrdSettings::default()
+    };
+    let initrd = vec![file("okd/4.19/initrd.img", "BCD"), file("okd/4.19/rootfs.img", "boot.wim")];
+    let profile = ProfileSettings {
+        kernel: Some("boot/wimboot".to_owned()),
+        initrd,
+        args: vec!["gui".to_owned()],
+        ..named("windows")
+    };
+    assert_snapshot!(scripts(profile));
 }
 
 #[test]
@@ -102,6 +130,47 @@ fn local_profile_script() {
     assert_snapshot!(scripts(ProfileSettings { local: true, ..named("local") }));
 }
 
+/// The configuration of a profile for PXELINUX, two directories below the root. `suffix`: the end of each live asset's name.
+fn pxelinux(profile: ProfileSettings, suffix: &'static str) -> Script {
+    let roster = roster(one_host(profile, |_| {})).unwrap();
+    let live = move |name: &str| Ok(AssetName::parse(&format!("{name}{suffix}")).unwrap());
+    let builder =
+        ScriptBuilder::new(&roster, &machine(), &request(), Language::Pxelinux, Arc::new(live), TokenIssuer::Sample);
+    builder.with_depth(Some(2)).build()
+}
+
+#[test]
+fn pxelinux_names_are_relative_paths() {
+    let profile = ProfileSettings {
+        initrd: ["okd/4.19/initrd.img", "okd/4.19/rootfs.img"].map(|name| name.to_owned().into()).to_vec(),
+        args: vec!["quiet dyndbg=\"file a.c +p\" hostname={{ host.name }}".to_owned()],
+        ..okd()
+    };
+    assert_snapshot!(pxelinux(profile, "").text);
+    assert_snapshot!(pxelinux(ProfileSettings { local: true, ..named("local") }, "").text);
+}
+
+#[test]
+fn pxelinux_unsupported_profile_shows_reason() {
+    let asset = || Some("okd/4.19/rootfs.img".to_owned());
+    let kernel = || ProfileSettings { kernel: asset(), ..named("p") };
+    let args = vec!["ip=${ip}".to_owned()];
+    for (profile, suffix, reason) in [
+        (ProfileSettings { iso: asset(), ..named("p") }, "", "it cannot boot an ISO image over HTTP"),
+        (ProfileSettings { chain: asset(), ..named("p") }, "", "it starts kernels only"),
+        (kernel(), " 2", "the name of an asset has a space or a comma"),
+        (kernel(), ",2", "the name of an asset has a space or a comma"),
+        (ProfileSettings { args, ..kernel() }, "", "its arguments contain an iPXE setting, ${…}"),
+    ] {
+        let script = pxelinux(profile, suffix);
+        assert_eq!(script.error, Some(ScriptError::Unsupported("PXELINUX", reason)));
+        assert!(
+            script.text.contains(&format!("SAY bootdepot: PXELINUX cannot boot the profile p of r630-01: {reason}"))
+        );
+        assert!(script.text.ends_with("CONFIG pxelinux.cfg/01-24-6e-96-00-00-01\n"), "{}", script.text);
+    }
+}
+
 #[test]
 fn operator_template_per_language() {
     let ipxe = "#!ipxe\necho {{ host.name }} from {{ base }} at {{ request.address }}\n\
@@ -115,6 +184,62 @@ fn operator_template_per_language() {
         ..named("own")
     };
     assert_snapshot!(scripts(profile));
+}
+
+/// The script of a profile with these templates for iPXE and GRUB.
+fn own_script(ipxe: &str, grub: &str, language: Language) -> Script {
+    let grub = TemplateText { file: "b.j2".to_owned(), text: grub.to_owned() };
+    let profile = ProfileSettings { template: Some(template(ipxe)), grub_template: Some(grub), ..named("own") };
+    roster(one_host(profile, |_| {})).unwrap().preview(&machine(), &request(), language)
+}
+
+#[test]
+fn script_of_any_editor_is_accepted() {
+    let grub = "\u{feff}echo 'a'\r\nboot\r\n";
+    for ipxe in [
+        "#!ipxe\necho a\n",
+        "#!gpxe\necho a\n",
+        "#!ipxe\r\necho a\r\n",
+        "\u{feff}#!ipxe\necho a\n",
+        "\r\n \n#!ipxe # mine\necho a\n",
+        "{% set x = 1 %}\r\n\u{feff}#!ipxe\r\necho a\r\n",
+    ] {
+        let script = own_script(ipxe, grub, Language::Ipxe);
+        assert_eq!(script.error, None, "{ipxe:?}");
+        assert!(
+            script.text.starts_with("#!ipxe\necho a\n") && !script.text.contains('\r'),
+            "{ipxe:?}: {}",
+            script.text
+        );
+        assert_eq!(own_script(ipxe, grub, Language::Grub).text, "set received=script\necho 'a'\nboot\n");
+    }
+    for ipxe in ["", "echo a\n", "#!ipxes\n", "echo #!ipxe\n", "# !ipxe\n"] {
+        let Err(errors) = roster(one_host(ProfileSettings { template: Some(template(ipxe)), ..named("own") }, |_| {}))
+        else {
+            panic!("{ipxe:?} is no script")
+        };
+        assert!(format!("{errors:?}").contains("must begin with the line #!ipxe"), "{ipxe:?}: {errors:?}");
+    }
+}
+
+#[test]
+fn grub_menu_stays_on_screen() {
+    let received = |grub: &str| own_script("#!ipxe\n", grub, Language::Grub).text.lines().next().map(str::to_owned);
+    assert_eq!(received("  menuentry 'a' {\n  boot\n}\n").as_deref(), Some("set received=menu"));
+    assert_eq!(received("submenu a {\n}\n").as_deref(), Some("set received=menu"));
+    assert_eq!(received("echo menuentry\n").as_deref(), Some("set received=script"));
+}
+
+#[test]
+fn entry_script_configures_network_by_base() {
+    for (base, command) in [
+        ("http://10.0.0.1:8080", "dhcp net${index} &&"),
+        ("http://[fd00::1]:8080", "ifconf --configurator ipv6 net${index} &&"),
+        ("http://boot.lab", "ifconf net${index} &&"),
+    ] {
+        let script = entry_script(&RequestContext { base: base.to_owned(), ..request() }, Language::Ipxe);
+        assert_eq!(script.matches(command).count(), 2, "{base}: {script}");
+    }
 }
 
 #[test]
@@ -189,7 +314,7 @@ fn grub_unsupported_profile_shows_reason() {
         let roster = roster(one_host(profile, |_| {})).unwrap();
         let request = RequestContext { base: base.to_owned(), ..request() };
         let script = roster.preview(&machine(), &request, Language::Grub);
-        assert_eq!(script.error, Some(ScriptError::Unsupported(reason)));
+        assert_eq!(script.error, Some(ScriptError::Unsupported("GRUB", reason)));
         assert!(script.text.contains("GRUB cannot boot the profile"), "{}", script.text);
         assert_eq!(roster.preview(&machine(), &request, Language::Ipxe).error, None);
     }

@@ -31,7 +31,7 @@ pub(super) async fn asset_uses(client: &ApiClient, config: &Config) -> anyhow::R
         let plan = plan.context("the assets of the hosts are not known")?;
         plan.items.iter().for_each(|item| uses.need(&item.name, "a host"));
     }
-    for machine in client.hosts().await? {
+    for machine in client.hosts(&[], false).await? {
         if let Some(name) = machine.name.clone().or_else(|| Some(machine.mac?.to_string()))
             && machine.seen.is_some()
         {

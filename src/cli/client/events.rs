@@ -48,7 +48,7 @@ pub(in crate::cli) enum Event {
     /// An item of a job changed.
     JobItem(JobItem),
     /// A machine changed; without its boots.
-    Host(MachineView),
+    Host(Box<MachineView>),
     /// A release changed.
     Release(ReleaseView),
     /// Events were lost: fetch their subjects again.

@@ -13,6 +13,20 @@ pub(super) fn settings(site: &Site) -> String {
          # iPXE, which the files below load.\n    filename \"{}\";\n}}",
         site.script()
     );
+    for (host, mac) in site.known_hosts().flat_map(|host| host.macs.iter().map(move |mac| (host, mac))) {
+        let is_host = format!("hardware = 1:{mac} and substring(option vendor-class-identifier, 0,");
+        // Writing to a String does not fail.
+        let _ = write!(
+            text,
+            " elsif {is_host} 10) = \"HTTPClient\" {{\n    # The host {name}, over HTTP.\n    option vendor-class-identifier \"HTTPClient\";\n    \
+             filename \"{}\";\n}} elsif {is_host} 9) = \"PXEClient\" {{\n    # The host {name}.\n    next-server {};\n    \
+             filename \"{}\";\n}}",
+            host.nbp.url(&site.base),
+            site.address,
+            quoted(&host.nbp.file),
+            name = host.name,
+        );
+    }
     for (platform, nbp) in site.firmware.iter() {
         let architectures: Vec<_> = platform
             .architectures()

@@ -13,6 +13,30 @@ pub(super) fn settings(site: &Site) -> String {
         "test": "option[175].exists or option[77].hex == 'iPXE' or substring(option[77].hex, 1, 4) == 'iPXE'",
         "boot-file-name": site.script(),
     })];
+    // Before the kinds of firmware: the first class that fits counts.
+    for host in site.known_hosts() {
+        let macs: Vec<_> =
+            host.macs.iter().map(|mac| format!("pkt4.mac == 0x{}", mac.to_string().replace(':', ""))).collect();
+        let test = |class: &str| {
+            let length = class.len();
+            let macs = macs.join(" or ");
+            format!("not member('{ipxe}') and substring(option[60].hex, 0, {length}) == '{class}' and ({macs})")
+        };
+        classes.push(json!({
+            "name": format!("bootdepot-host-{}", host.name),
+            "comment": format!("the host {}", host.name),
+            "test": test("PXEClient"),
+            "next-server": site.address.to_string(),
+            "boot-file-name": host.nbp.file,
+        }));
+        classes.push(json!({
+            "name": format!("bootdepot-host-{}-http", host.name),
+            "comment": format!("the host {}, over HTTP", host.name),
+            "test": test("HTTPClient"),
+            "boot-file-name": host.nbp.url(&site.base),
+            "option-data": [{ "name": "vendor-class-identifier", "data": "HTTPClient", "always-send": true }],
+        }));
+    }
     for (platform, nbp) in site.firmware.iter() {
         let architectures: Vec<_> = platform
             .architectures()

@@ -43,6 +43,17 @@ pub(super) fn settings(site: &Site) -> String {
          # is a build of 2021 or later, which takes autoexec.ipxe from this server first. For mixed machines use Dnsmasq,\n\
          # or leave booting out of the firewall and set bootdepot's [dhcp] mode = \"proxy\".\n\n",
     );
+    if site.known_hosts().next().is_some() {
+        text.push_str(
+            "# --- Hosts with a boot file of their own ---\n\
+             # Dnsmasq has them in the lines below. For ISC DHCPv4 and Kea, set the boot file by hand in the static mapping\n\
+             # (reservation) of the machine. iPXE is then given itself again, unless it is a build of 2021 or later.\n",
+        );
+        for (host, mac) in site.known_hosts().flat_map(|host| host.macs.iter().map(move |mac| (host, mac))) {
+            let _ = writeln!(text, "#   {}, MAC address {mac}: {}", host.name, host.nbp.file);
+        }
+        text.push('\n');
+    }
     text.push_str(
         "# --- /usr/local/etc/dnsmasq.conf.d/bootdepot.conf, for Dnsmasq ---\n\
          # Remove other dhcp-boot, pxe-service and enable-tftp settings: they would compete.\n\n",

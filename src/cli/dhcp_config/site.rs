@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
+use crate::boot::{Host, Mac};
 use crate::config::Config;
-use crate::dhcp::{InterfaceAddress, NbpTable, plain_base};
+use crate::dhcp::{InterfaceAddress, Nbp, NbpTable, plain_base};
 use crate::http::plain_port;
 
 /// This server, as machines see it.
@@ -16,6 +18,19 @@ pub(super) struct Site {
     pub(super) base: String,
     /// The boot files.
     pub(super) firmware: NbpTable,
+    /// The hosts with a boot file of their own.
+    pub(super) hosts: Vec<HostNbp>,
+}
+
+/// A host with a boot file of its own.
+#[derive(Debug)]
+pub(super) struct HostNbp {
+    /// Its name.
+    pub(super) name: String,
+    /// The MAC addresses by which a DHCP server knows it; empty if it is matched by other keys only.
+    pub(super) macs: Vec<Mac>,
+    /// Its boot file.
+    pub(super) nbp: Nbp,
 }
 
 impl Site {
@@ -25,13 +40,39 @@ impl Site {
             (None, 0) => return Err(Doubt::Port),
             (None, port) => plain_base(address, port),
         };
-        Ok(Self { address, base, firmware: config.firmware.clone() })
+        Ok(Self { address, base, firmware: config.firmware.clone(), hosts: host_nbps(config) })
+    }
+
+    /// The hosts with a boot file of their own that a DHCP server can recognise.
+    pub(super) fn known_hosts(&self) -> impl Iterator<Item = &HostNbp> {
+        self.hosts.iter().filter(|host| !host.macs.is_empty())
     }
 
     /// The entry script, for iPXE.
     pub(super) fn script(&self) -> String {
         format!("{}/boot.ipxe", self.base)
     }
+}
+
+fn host_nbps(config: &Config) -> Vec<HostNbp> {
+    let of = |host: &Arc<Host>| {
+        let file = host.nbp.clone()?;
+        let asset = config.tftp.files.get(&file).unwrap_or(&file).clone();
+        Some(HostNbp { name: host.name.clone(), macs: host.keys.macs.clone(), nbp: Nbp { file, asset } })
+    };
+    config.roster.hosts().iter().filter_map(of).collect()
+}
+
+/// The hosts whose boot file no DHCP server can know, one sentence each.
+pub(super) fn unknown_hosts(site: &Site) -> Vec<String> {
+    let unknown = site.hosts.iter().filter(|host| host.macs.is_empty());
+    let sentence = |host: &HostNbp| {
+        format!(
+            "the nbp of the host {} is left out: a DHCP server knows machines by their MAC address, and its match has none",
+            host.name
+        )
+    };
+    unknown.map(sentence).collect()
 }
 
 /// Reasons why machines could not reach this server at `address`, one sentence each.

@@ -3,6 +3,7 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::cli::Cli;
+use crate::cli::dhcp_config::site::HostNbp;
 use crate::config::Config;
 use crate::dhcp::{InterfaceAddress, Nbp, NbpTable, Platform};
 
@@ -18,7 +19,34 @@ fn site() -> Site {
         address: Ipv4Addr::new(10, 77, 0, 1),
         base: "http://10.77.0.1:8080".to_owned(),
         firmware: NbpTable::new(files, []),
+        hosts: vec![
+            HostNbp {
+                name: "r630-01".to_owned(),
+                macs: ["24:6e:96:00:00:01", "24:6e:96:00:00:02"].map(|mac| mac.parse().unwrap()).to_vec(),
+                nbp: nbp("shimx64.efi", "boot/shimx64.efi"),
+            },
+            HostNbp { name: "by-serial".to_owned(), macs: Vec::new(), nbp: nbp("x.efi", "boot/x.efi") },
+        ],
     }
+}
+
+#[test]
+fn host_without_mac_is_reported() {
+    let [said] = unknown_hosts(&site()).try_into().unwrap();
+    assert_snapshot!(said, @"the nbp of the host by-serial is left out: a DHCP server knows machines by their MAC address, and its match has none");
+}
+
+#[test]
+fn host_nbp_comes_from_settings() {
+    let settings = format!(
+        "[tftp.files]\n\"s.efi\" = \"boot/s.efi\"\n[[asset]]\nname = \"boot/s.efi\"\nsources = [\"s3://b/s\"]\nsha256 = \"{}\"\n\
+         [[profile]]\nname = \"p\"\nlocal = true\n[[host]]\nname = \"a\"\nmatch = {{ mac = \"24-6e-96-00-00-01\" }}\nprofile = \"p\"\n\
+         nbp = \"s.efi\"\n[[host]]\nname = \"b\"\nmatch = {{ serial = \"X1\" }}\nprofile = \"p\"\n",
+        "0".repeat(64)
+    );
+    let site = Site::of(&config(&settings), [10, 0, 0, 1].into()).unwrap();
+    let [host] = site.hosts.try_into().unwrap();
+    assert_eq!((host.name.as_str(), host.macs.len(), host.nbp.asset.as_str()), ("a", 1, "boot/s.efi"));
 }
 
 #[test]
@@ -32,13 +60,13 @@ fn each_server_is_told_in_its_own_words() {
 #[test]
 fn what_is_for_kea_is_json() {
     let settings: serde_json::Value = serde_json::from_str(&kea::settings(&site())).unwrap();
-    assert_eq!(settings["Dhcp4"]["client-classes"].as_array().unwrap().len(), 5);
+    assert_eq!(settings["Dhcp4"]["client-classes"].as_array().unwrap().len(), 7);
 }
 
 #[test]
 fn odd_names_stay_one_value() {
     let nbp = Nbp { file: "a \"b\",c\\d.efi".to_owned(), asset: "a".to_owned() };
-    let site = Site { firmware: NbpTable::new([(Platform::EfiX64, nbp)], []), ..site() };
+    let site = Site { firmware: NbpTable::new([(Platform::EfiX64, nbp)], []), hosts: Vec::new(), ..site() };
     let (dnsmasq, isc) = (dnsmasq::settings(&site), isc::settings(&site));
     assert!(dnsmasq.contains(r#",tag:!bootdepot-ipxe,"a \"b\",c\\d.efi",,10.77.0.1"#), "{dnsmasq}");
     assert!(isc.contains(r#"filename "a \"b\",c\\d.efi";"#), "{isc}");

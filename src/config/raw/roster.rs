@@ -19,9 +19,10 @@ pub(in crate::config) struct Profile {
     /// The kernel: an asset's name, or CHANNEL:SHORT for the release that is live in CHANNEL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::config) kernel: Option<String>,
-    /// The initramfs assets, in order.
+    /// The files that the kernel gets, in order: archives of the initramfs, or what another loader in place of a kernel
+    /// needs (wimboot, memdisk). Each is an asset, or a table.
     #[serde(default)]
-    pub(in crate::config) initrd: Vec<String>,
+    pub(in crate::config) initrd: Vec<Initrd>,
     /// Kernel arguments; each is a template: `hostname={{ host.name }}`. White space in the text separates arguments,
     /// white space in a value does not.
     #[serde(default)]
@@ -55,6 +56,31 @@ pub(in crate::config) struct Profile {
     /// Secrets for the templates of `files`, which see them as `secrets`. Scripts cannot see them.
     #[serde(default)]
     pub(in crate::config) secrets: BTreeMap<String, Written<SecretText>>,
+}
+
+/// A file that the kernel gets.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::config) enum Initrd {
+    /// The asset's name, or CHANNEL:SHORT.
+    Asset(String),
+    /// The asset with further settings.
+    Table(InitrdTable),
+}
+
+/// A file that the kernel gets.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct InitrdTable {
+    /// The asset's name, or CHANNEL:SHORT for the release that is live in CHANNEL.
+    #[schemars(length(min = 1))]
+    pub(in crate::config) asset: String,
+    /// Place of the file in the initramfs, such as `/proxmox.iso`. Default: the asset is an archive, which is unpacked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) path: Option<String>,
+    /// Name by which the loader knows the file. Default: with wimboot, the last segment of the asset's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) name: Option<String>,
 }
 
 /// An iSCSI disk.

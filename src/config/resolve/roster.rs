@@ -8,8 +8,8 @@ use figment::value::Value;
 use super::value::{value, values};
 use crate::asset::Digest;
 use crate::boot::{
-    FileSettings, HostSettings, IscsiSettings, Keys, ProfileSettings, Roster, RosterError, RosterSettings, Subject,
-    TemplateText,
+    FileSettings, HostSettings, InitrdSettings, IscsiSettings, Keys, ProfileSettings, Roster, RosterError,
+    RosterSettings, Subject, TemplateText,
 };
 use crate::catalog::{Catalog, Release};
 use crate::config::check::name_of;
@@ -82,6 +82,13 @@ struct Reader<'l> {
     errors: Vec<ConfigError>,
 }
 
+fn initrd(raw: raw::Initrd) -> InitrdSettings {
+    match raw {
+        raw::Initrd::Asset(asset) => asset.into(),
+        raw::Initrd::Table(raw::InitrdTable { asset, path, name }) => InitrdSettings { asset, path, name },
+    }
+}
+
 /// Where a host or profile was written.
 struct Written<'l> {
     element: &'l Value,
@@ -99,7 +106,7 @@ impl<'l> Reader<'l> {
         ProfileSettings {
             name: raw.name,
             kernel: raw.kernel,
-            initrd: raw.initrd,
+            initrd: raw.initrd.into_iter().map(initrd).collect(),
             args: raw.args,
             iso: raw.iso,
             chain: raw.chain,

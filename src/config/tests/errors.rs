@@ -355,7 +355,7 @@ fn template_error_names_its_place() {
     let site = Site::new(&format!("{profile}{host}")).file("t/a.ipxe.j2", "#!ipxe\necho {{ host.mac }}\n");
     assert_snapshot!(site.errors(), @r#"
         the configuration has an error
-        bootdepot.toml:3: profile[0].template (p): the script for a fails: line 2: undefined value: `host.mac` is undefined
+        bootdepot.toml:3: profile[0].template (p): the script for a fails: line 2: undefined value: `host.mac` is undefined; the nearest is "macs"; host has macs, name, serial and vars
     "#);
 }
 

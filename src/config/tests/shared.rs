@@ -123,7 +123,7 @@ fn its_templates_stand_in_it() {
     let broken = text.replace("{{ base }}", "{{ bas }}");
     assert_snapshot!(site.errors_with(&broken), @r#"
         the configuration has an error
-        s3://b/catalog.toml line 9: profile[0].files."ks.cfg" (linux): the file ks.cfg for r1 fails: line 1: undefined value: `bas` is undefined
+        s3://b/catalog.toml line 9: profile[0].files."ks.cfg" (linux): the file ks.cfg for r1 fails: line 1: undefined value: `bas` is undefined; the nearest is "base"; there are asset_path, asset_url, base, file_url, files_url, host, profile and secrets
     "#);
 }
 

@@ -1,13 +1,15 @@
 //! A network in which virtual machines boot: a bridge, a DHCP server that only assigns addresses, and the machines. The server
 //! under test has the address [`SERVER`].
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Stdio};
 
+use super::disk::Disk;
 use super::machine::{self, VirtualMachine};
-use super::{TestSite, Tool, Watchdog, namespace};
+use super::{TestSite, Tool, Watchdog, boot_order, namespace};
 
 /// The address of the server under test.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -19,12 +21,19 @@ const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVM
 /// OVMF with Secure Boot, and variables with Microsoft's keys.
 const OVMF_SECURE: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"];
 
-/// The script in the DHCP server's namespace: reports that it runs, waits for its end of the link, and becomes dnsmasq.
+/// The PCI slot of a machine's first network card, where it has a disk, and of the disk.
+const FIRST_SLOT: u8 = 0x10;
+const DISK_SLOT: u8 = 0x0f;
+
+/// The settings of a DHCP server that needs none.
+const NO_SETTINGS: &str = "/dev/null";
+
+/// The script in the DHCP server's namespace: reports that it runs, waits for its settings, and becomes dnsmasq.
 /// It announces an IPv6 prefix too: without a router advertisement iPXE waits 13 s for one, even if DHCP succeeded.
 const DHCP: &str = "
-echo ready && read -r _ &&
+echo ready && read -r settings &&
 ip link set dhcp1 up && ip address add 10.77.0.2/24 dev dhcp1 && ip address add fd77::2/64 dev dhcp1 nodad &&
-exec \"$0\" --keep-in-foreground --conf-file=/dev/null --port=0 --user=root --pid-file= --no-ping --leasefile-ro \
+exec \"$0\" --keep-in-foreground --conf-file=\"$settings\" --port=0 --user=root --pid-file= --no-ping --leasefile-ro \
     --interface=dhcp1 --bind-interfaces --log-facility=- --log-dhcp \
     --dhcp-range=10.77.0.50,10.77.0.99,255.255.255.0 --dhcp-range=fd77::,ra-only --enable-ra \"$@\"
 ";
@@ -34,6 +43,25 @@ pub(crate) struct BootNetwork {
     ip: Tool,
     qemu: Tool,
     dhcp: Child,
+    /// The script that becomes the DHCP server reads the name of its settings here.
+    dhcp_settings: Cell<Option<ChildStdin>>,
+}
+
+/// A network card of a machine, with its number, and how it boots by PXE.
+#[derive(Debug, Clone)]
+pub(crate) enum Card {
+    /// With the ROM that QEMU has, or by the firmware.
+    Pxe(u8),
+    /// With the ROM in this file, which only a BIOS runs.
+    Rom(u8, PathBuf),
+}
+
+impl Card {
+    const fn number(&self) -> u8 {
+        match self {
+            Self::Pxe(number) | Self::Rom(number, _) => *number,
+        }
+    }
 }
 
 /// The firmware of a machine, and how it boots.
@@ -91,8 +119,15 @@ impl BootNetwork {
         ] {
             ip.succeed(command.split(' '));
         }
-        dhcp.stdin.take().expect("stdin is piped").write_all(b"go\n").expect("the script reads its input");
-        Self { ip, qemu, dhcp }
+        let dhcp_settings = Cell::new(dhcp.stdin.take());
+        Self { ip, qemu, dhcp, dhcp_settings }
+    }
+
+    /// Starts the DHCP server with the settings in this file. Otherwise it starts without any, with the first machine.
+    pub(crate) fn start_dhcp(&self, settings: &Path) {
+        if let Some(mut input) = self.dhcp_settings.take() {
+            writeln!(input, "{}", settings.display()).expect("the script reads its input");
+        }
     }
 
     /// Returns `site` with its server at [`SERVER`], on the well-known ports, and with proxyDHCP.
@@ -108,12 +143,10 @@ impl BootNetwork {
     /// Starts the machine with this number, which is the end of its MAC, its serial number and its UUID. `None` if its firmware is
     /// missing: the test is skipped.
     pub(crate) fn machine(&self, site: &TestSite, number: u8, firmware: Firmware) -> Option<VirtualMachine> {
-        let tap = format!("tap{number}");
-        self.ip.succeed(["tuntap", "add", "dev", &tap, "mode", "tap"]);
-        self.ip.succeed(["link", "set", &tap, "master", BRIDGE, "up"]);
+        self.start_dhcp(Path::new(NO_SETTINGS));
+        let tap = self.tap(number);
         let card = format!("virtio-net-pci,netdev=n,mac={}", mac(number));
-        let smbios = format!("type=1,serial={},uuid={}", serial(number), uuid(number));
-        let mut args = vec!["-smbios".to_owned(), smbios];
+        let mut args = smbios(number);
         args.extend(["-netdev".to_owned(), format!("tap,id=n,ifname={tap},script=no,downscript=no")]);
         args.push("-device".to_owned());
         if firmware == Firmware::Bios {
@@ -131,6 +164,55 @@ impl BootNetwork {
         }
         Some(VirtualMachine::start(&self.qemu, args))
     }
+
+    /// Starts a machine that boots from these network cards, one after the other, then from a disk. Its own number is that of the
+    /// first card. `None` if its firmware is missing: the test is skipped.
+    pub(crate) fn machine_with_disk(
+        &self,
+        site: &TestSite,
+        cards: &[Card],
+        firmware: Firmware,
+        disk: &Disk,
+    ) -> Option<VirtualMachine> {
+        self.start_dhcp(Path::new(NO_SETTINGS));
+        let number = cards.first()?.number();
+        let mut args = smbios(number);
+        for (card, slot) in cards.iter().zip(FIRST_SLOT..) {
+            let (number, tap) = (card.number(), self.tap(card.number()));
+            args.extend(["-netdev".to_owned(), format!("tap,id={tap},ifname={tap},script=no,downscript=no")]);
+            let rom = match card {
+                // Without a ROM in the card UEFI drives it.
+                _ if firmware != Firmware::Bios => ",romfile=".to_owned(),
+                // Such a ROM is for the modern device only, and QEMU adapts no ROM but its own.
+                Card::Rom(_, file) => format!(",bootindex={number},disable-legacy=on,romfile={}", file.display()),
+                Card::Pxe(_) => format!(",bootindex={number}"),
+            };
+            let mac = mac(number);
+            args.extend(["-device".to_owned(), format!("virtio-net-pci,netdev={tap},mac={mac},addr={slot:#x}{rom}")]);
+        }
+        if firmware == Firmware::Bios {
+            args.extend(disk.args(DISK_SLOT, ",bootindex=255"));
+        } else {
+            let variables = site.file(&format!("machine{number}.fd"));
+            args.extend(uefi(firmware, &variables)?);
+            args.extend(disk.args(DISK_SLOT, ""));
+            // The variables with Microsoft's keys are not empty; the one card of such a machine has no HTTP Boot before the disk.
+            if firmware != Firmware::Secure {
+                let cards: Vec<_> =
+                    cards.iter().zip(FIRST_SLOT..).map(|(card, slot)| (slot, mac_bytes(card.number()))).collect();
+                boot_order::write(&variables, &cards, DISK_SLOT);
+            }
+        }
+        Some(VirtualMachine::start(&self.qemu, args))
+    }
+
+    /// Makes the host's end of the link to the network card with this number.
+    fn tap(&self, number: u8) -> String {
+        let tap = format!("tap{number}");
+        self.ip.succeed(["tuntap", "add", "dev", &tap, "mode", "tap"]);
+        self.ip.succeed(["link", "set", &tap, "master", BRIDGE, "up"]);
+        tap
+    }
 }
 
 impl Drop for BootNetwork {
@@ -144,8 +226,8 @@ impl Drop for BootNetwork {
 /// Returns the arguments for OVMF with a copy of its variables in this file.
 fn uefi(firmware: Firmware, variables: &Path) -> Option<Vec<String>> {
     let secure = firmware == Firmware::Secure;
-    let files = if secure { OVMF_SECURE } else { OVMF };
-    let [Some(code), Some(defaults)] = files.map(Tool::file) else { return None };
+    let files = if secure { OVMF_SECURE } else { OVMF }.map(Tool::file);
+    let [Some(code), Some(defaults)] = files else { return None };
     std::fs::copy(defaults, variables).expect("the firmware's variables can be copied");
     let code = format!("if=pflash,format=raw,readonly=on,file={}", code.display());
     let variables = format!("if=pflash,format=raw,file={}", variables.display());
@@ -163,9 +245,18 @@ fn uefi(firmware: Firmware, variables: &Path) -> Option<Vec<String>> {
     Some(args.concat().into_iter().map(str::to_owned).collect())
 }
 
+/// Returns QEMU's arguments for the serial number and the UUID of the machine with this number.
+fn smbios(number: u8) -> Vec<String> {
+    vec!["-smbios".to_owned(), format!("type=1,serial={},uuid={}", serial(number), uuid(number))]
+}
+
 /// Returns the MAC of the machine with this number.
 pub(crate) fn mac(number: u8) -> String {
-    format!("52:54:00:77:00:{number:02x}")
+    mac_bytes(number).map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn mac_bytes(number: u8) -> [u8; 6] {
+    [0x52, 0x54, 0, 0x77, 0, number]
 }
 
 /// Returns the serial number of the machine with this number.

@@ -100,6 +100,11 @@ impl DhcpClient {
         Self { socket: raw.into(), received: RefCell::default(), mac: [0x52, 0x54, 0, 0, 0, 1], xid: 1 }
     }
 
+    /// Replaces the last byte of its MAC address, for another machine on the same link.
+    pub(crate) fn become_machine(&mut self, number: u8) {
+        self.mac[5] = number;
+    }
+
     /// Gives the client an address, as a lease would.
     pub(crate) fn lease(ip: &Tool, address: Ipv4Addr) {
         ip.succeed(["address", "add", &format!("{address}/24"), "dev", LINK]);

@@ -100,6 +100,7 @@ fn init() -> String {
 mount -t devtmpfs none /dev
 mount -t proc none /proc
 for word in $(cat /proc/cmdline); do case $word in hostname=*) name=${{word#hostname=}} ;; esac; done
+if read -r note </note; then echo \"bootdepot: /note says $note\" >/dev/console; fi 2>/dev/null
 echo '{UP}' as $name >/dev/console
 exec sleep 1000
 "

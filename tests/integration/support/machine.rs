@@ -60,14 +60,32 @@ impl VirtualMachine {
 
     /// Waits until the console shows `text` after its first `start` bytes, and returns all its output so far.
     pub(crate) fn wait_for_after(&self, start: usize, text: &str) -> String {
+        self.wait_for_any(start, &[text])
+    }
+
+    fn wait_for_any(&self, start: usize, texts: &[&str]) -> String {
         let deadline = Instant::now() + stretch(BOOT);
         let mut shown = self.console.text.lock().expect("no test panics with the console");
-        while !shown.0[start..].contains(text) {
+        while !texts.iter().any(|text| shown.0[start..].contains(text)) {
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!shown.1 && !left.is_zero(), "the console never showed {text:?}:\n{}", shown.0);
+            assert!(!shown.1 && !left.is_zero(), "the console never showed {texts:?}:\n{}", shown.0);
             shown = self.console.grown.wait_timeout(shown, left).expect("no test panics with the console").0;
         }
         shown.0.clone()
+    }
+
+    /// Types a key each time the console shows `text` after its first `start` bytes, until it shows `end` there. Returns all its
+    /// output so far.
+    pub(crate) fn answer_until(&mut self, start: usize, text: &str, key: u8, end: &str) -> String {
+        let mut read = start;
+        loop {
+            let shown = self.wait_for_any(read, &[text, end]);
+            if shown[start..].contains(end) {
+                return shown;
+            }
+            read += shown[read..].find(text).expect("it was waited for") + text.len();
+            self.input.write_all(&[key]).and_then(|()| self.input.flush()).expect("QEMU reads its input");
+        }
     }
 
     /// Types a line on the console.

@@ -1,14 +1,17 @@
 //! Test fixtures: an S3 origin with faults, the server as a child process, clients, a lossy network, virtual machines.
 
 pub(crate) mod boot_network;
+mod boot_order;
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod dhcp;
+pub(crate) mod disk;
 pub(crate) mod guest;
 pub(crate) mod guest_shell;
 pub(crate) mod machine;
 pub(crate) mod moto;
 pub(crate) mod namespace;
+pub(crate) mod newer_debian;
 pub(crate) mod origin;
 pub(crate) mod program;
 pub(crate) mod relay;

@@ -3,7 +3,6 @@
 use std::fs;
 
 use super::super::journal::Journal;
-use super::super::line::Line;
 use super::*;
 
 /// Reads the index from the file in `dir`.
@@ -17,11 +16,11 @@ fn write(ledger: &Ledger) {
 
 /// Records the boot of a machine, and writes the journal after each event.
 fn record_boot(ledger: &Ledger, mac: Mac) {
-    let machine = Machine { mac: Some(mac), ..Machine::default() };
-    ledger.record_offer(&machine, 7, "snponly.efi", false);
+    let host = format!("r630-{:02}", mac.0[5]);
+    ledger.record_offer(&with_mac(mac), None, 7, "snponly.efi", false);
     write(ledger);
     let named = [(Role::Kernel, "k".to_owned())];
-    ledger.record_script(&machine, ip(PEER_A), Some("r630-01"), Some("worker"), &named);
+    record(ledger, &with_mac(mac), PEER_A, Some(&host), ScriptKind::Files, &named);
     write(ledger);
     let start = TransferStart { id: 1, protocol: Protocol::Http, peer: ip(PEER_A), name: "k", at: now() };
     ledger.index().transfer_began(&start);
@@ -91,12 +90,11 @@ fn journal_records_moved_attempt() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path());
     let start = TransferStart { id: 1, protocol: Protocol::Tftp, peer: ip(PEER_A), name: "snponly.efi", at: now() };
-    let machine = Machine { mac: Some(MAC), ..Machine::default() };
-    ledger.record_offer(&machine, 7, "snponly.efi", false);
+    ledger.record_offer(&with_mac(MAC), None, 7, "snponly.efi", false);
     ledger.index().transfer_began(&start);
     write(&ledger);
     assert_eq!(read(dir.path()).machines().count(), 2);
-    ledger.record_script(&machine, ip(PEER_A), None, None, &[]);
+    record(&ledger, &with_mac(MAC), PEER_A, None, ScriptKind::Unknown, &[]);
     write(&ledger);
     let index = read(dir.path());
     assert_eq!(
@@ -109,10 +107,9 @@ fn journal_records_moved_attempt() {
 fn journal_is_rewritten_when_grown() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path());
-    let machine = Machine { mac: Some(MAC), ..Machine::default() };
     let mut largest = 0;
     for _ in 0..2000 {
-        ledger.record_offer(&machine, 7, "snponly.efi", false);
+        ledger.record_offer(&with_mac(MAC), None, 7, "snponly.efi", false);
         write(&ledger);
         largest = largest.max(fs::metadata(dir.path().join("ledger.jsonl")).unwrap().len());
     }
@@ -145,8 +142,7 @@ fn journal_recovers_after_disk_failure() {
     let ledger = Ledger::open(&home);
     record_boot(&ledger, MAC);
     fs::rename(&home, dir.path().join("away")).unwrap();
-    let machine = Machine { mac: Some(MAC_B), ..Machine::default() };
-    ledger.record_offer(&machine, 7, "snponly.efi", false);
+    ledger.record_offer(&with_mac(MAC_B), None, 7, "snponly.efi", false);
     let error = ledger.write().unwrap_err().to_string();
     assert!(error.contains("cache/ledger.jsonl: "), "{error}");
     assert!(ledger.write().is_err());
@@ -167,7 +163,7 @@ fn journal_unreadable_file_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("ledger.jsonl")).unwrap();
     let ledger = Ledger::open(dir.path());
-    ledger.record_offer(&Machine { mac: Some(MAC), ..Machine::default() }, 7, "x", false);
+    ledger.record_offer(&with_mac(MAC), None, 7, "x", false);
     write(&ledger);
     assert!(dir.path().join("ledger.jsonl").is_dir());
     assert_eq!(ledger.machines(&HashMap::new()).len(), 1);
@@ -176,16 +172,23 @@ fn journal_unreadable_file_is_kept() {
 #[test]
 fn journal_longest_line_fits_limit() {
     let name = "\\".repeat(200);
-    let mut attempt = Attempt::new(1, now());
+    let mut attempt = Attempt::new(1, 1, now());
     let plan = (0..100).map(|number| (Role::Asset, format!("{number}{name}")[..200].to_owned())).collect();
-    attempt.record_script(Some(name.clone()), plan, now());
+    attempt.record_script(Some(name.clone()), ScriptKind::Failed("\\".repeat(5000)), plan, now());
     for number in 0..100 {
-        attempt
-            .step(Role::Asset, &format!("{number}{name}")[..200], now())
-            .end(&end(Outcome::DigestMismatch, u64::MAX / 200), now());
+        let (name, reason) = (format!("{number}{name}"), Some("\\".repeat(5000)));
+        let ending = EndRecord { reason, ..end(Outcome::DigestMismatch, u64::MAX / 200) };
+        attempt.end(Role::Asset, &name[..200], &ending, now(), now());
     }
-    let line =
-        Line::Boot { machine: MachineKey::Mac(MAC), host: Some(name), address: Some(ip("2001:db8::1")), boot: attempt };
+    let mut identity = Identity::default();
+    for number in 0..20 {
+        let text = "\u{7fff}".repeat(300);
+        let query = format!("serial={text}&asset={text}&hostname={text}&buildarch={text}&platform={text}");
+        identity.learn(&Machine { mac: Some(Mac([2, 0, 0, 0, 0, number])), ..Machine::from_query(&query) });
+        identity.see_address(format!("2001:db8:1111:2222:3333:4444:5555:{number:x}").parse().unwrap());
+    }
+    identity.near_miss = Some("its serial number is one character from r630-07's".to_owned());
+    let line = Line::Boot { machine: MachineKey::Mac(MAC), host: Some(name), address: None, identity, boot: attempt };
     let length = serde_json::to_string(&line).unwrap().len();
-    assert!(length < 64 << 10, "{length} bytes");
+    assert!(length < 128 << 10, "{length} bytes");
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::super::attempt::MAX_STEPS;
-use super::super::line::Line;
 use super::*;
 use crate::boot::ledger::index::BytesSent;
 
@@ -59,7 +58,13 @@ fn role() -> impl Strategy<Value = Role> {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    prop_oneof![Just(Outcome::Complete), Just(Outcome::Probe), Just(Outcome::Aborted), Just(Outcome::NotFound)]
+    prop_oneof![
+        Just(Outcome::Complete),
+        Just(Outcome::Probe),
+        Just(Outcome::Aborted),
+        Just(Outcome::NotFound),
+        Just(Outcome::OriginFailed)
+    ]
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -77,6 +82,11 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// The machines 2 and 3 are cards of one host, and 1 is another host.
+fn host_of(mac: u8) -> Option<String> {
+    (mac > 0).then(|| format!("host{}", mac / 2))
+}
+
 fn peer(number: u8) -> IpAddr {
     IpAddr::from([192, 0, 2, number])
 }
@@ -89,9 +99,18 @@ fn apply(events: &[Event]) -> (Index, Timestamp, Vec<Line>, u64) {
     for (number, event) in events.iter().enumerate() {
         let id = number as u64;
         match event {
-            Event::Offered { mac } => index.record_offer(Mac([*mac; 6]), 7, "a", false, now),
+            Event::Offered { mac } => {
+                index.record_offer(&with_mac(Mac([*mac; 6])), host_of(*mac).as_deref(), 7, "a", false, now);
+            }
             Event::Scripted { mac, peer: at, plan } => {
-                index.record_script(mac.map(|mac| Mac([mac; 6])), peer(*at), None, Some("p"), plan.clone(), now);
+                let (peer, host) = (peer(*at), mac.and_then(host_of));
+                let machine = Machine { mac: mac.map(|mac| Mac([mac; 6])), ..Machine::default() };
+                let (profile, kind, near_miss) = (Some("p"), ScriptKind::Files, None);
+                let host = host.as_deref();
+                index.record_script(
+                    SentScript { machine: &machine, peer, host, near_miss, profile, kind, named: plan },
+                    now,
+                );
             }
             Event::Began { peer: at, tftp, name } => {
                 let protocol = if *tftp { Protocol::Tftp } else { Protocol::Http };
@@ -109,7 +128,7 @@ fn apply(events: &[Event]) -> (Index, Timestamp, Vec<Line>, u64) {
                 index.transfer_ended(&one, &end(Outcome::Complete, *bytes), now);
                 sum += bytes;
             }
-            Event::Arp { peer: at, mac } => index.record_arp(peer(*at), Mac([*mac; 6]), now),
+            Event::Arp { peer: at, mac } => index.record_neighbour(peer(*at), Mac([*mac; 6]), None, now),
             Event::CloseAll => index.close_all(),
             Event::Wait(seconds) => now = now.saturating_add(SignedDuration::from_secs(*seconds)).unwrap(),
         }

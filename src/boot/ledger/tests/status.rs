@@ -13,7 +13,7 @@ fn status(scenario: &Scenario) -> (State, String) {
 fn scripted(plan: &[(Role, &str)]) -> Scenario {
     let mut scenario = Scenario::new();
     scenario.dhcp(MAC, "snponly.efi");
-    scenario.index.record_arp(ip(PEER_A), MAC, scenario.now);
+    scenario.index.record_neighbour(ip(PEER_A), MAC, None, scenario.now);
     scenario.tftp(PEER_A, "snponly.efi");
     scenario.script(Some(MAC), PEER_A, plan);
     scenario.http(PEER_A, "ipxe");
@@ -39,7 +39,7 @@ fn status_silent_machine_is_stuck() {
     assert_eq!(status(&scenario), stuck("DHCP offered a boot file, but no network boot program was requested"));
     assert_eq!(scenario.status(KEY).since, scenario.boot(KEY).last);
 
-    scenario.index.record_arp(ip(PEER_A), MAC, scenario.now);
+    scenario.index.record_neighbour(ip(PEER_A), MAC, None, scenario.now);
     scenario.tftp(PEER_A, "snponly.efi");
     assert_eq!(status(&scenario), booting("the network boot program snponly.efi was sent"));
     scenario.wait(181);
@@ -73,21 +73,23 @@ fn status_note_names_missing_file() {
 }
 
 #[test]
-fn status_failed_until_next_step() {
-    let mut scenario = scripted(&[(Role::Kernel, "k")]);
+fn status_failed_until_file_is_sent() {
     for (outcome, reason) in [
         (Outcome::Aborted, "the machine aborted the transfer"),
         (Outcome::Timeout, "the machine stopped responding"),
         (Outcome::DigestMismatch, "the bytes from its origin do not match the digest in the catalog"),
         (Outcome::OriginFailed, "its origin could not be read"),
         (Outcome::Refused, "the server refused it"),
-        (Outcome::NotFound, "this server has no such file"),
+        (Outcome::NotFound, "its source does not have it"),
     ] {
+        let mut scenario = scripted(&[(Role::Kernel, "k")]);
         scenario.fetch(Protocol::Http, PEER_A, "k", outcome, 0);
         assert_eq!(status(&scenario), (State::Failed, format!("the kernel k: {reason}")));
         scenario.script(Some(MAC), PEER_A, &[(Role::Kernel, "k")]);
         scenario.http(PEER_A, "ipxe");
-        assert_eq!(scenario.status(KEY).state, State::Booting, "the machine retries");
+        assert_eq!(scenario.status(KEY).state, State::Failed, "only the file itself makes it good");
+        scenario.http(PEER_A, "k");
+        assert_eq!(scenario.status(KEY).state, State::Done);
     }
 }
 
@@ -96,24 +98,22 @@ fn status_ignores_missing_optional_file() {
     let mut scenario = scripted(&[(Role::Kernel, "k")]);
     scenario.fetch(Protocol::Http, PEER_A, ".treeinfo", Outcome::NotFound, 0);
     assert_eq!(scenario.status(KEY).state, State::Booting);
-    // A missing network boot program is a failure.
-    let mut scenario = Scenario::new();
-    scenario.fetch(Protocol::Tftp, PEER_A, "snponly.efi", Outcome::NotFound, 0);
-    assert_eq!(scenario.status(at(PEER_A)).state, State::Failed);
 }
 
 #[test]
-fn status_partly_read_iso_is_quiet() {
+fn status_partly_read_iso_is_done() {
     let mut scenario = scripted(&[(Role::Asset, "x.iso")]);
     scenario.fetch(Protocol::Http, PEER_A, "x.iso", Outcome::Probe, 0);
     scenario.fetch(Protocol::Http, PEER_A, "x.iso", Outcome::Complete, 512);
     scenario.fetch(Protocol::Http, PEER_A, "x.iso", Outcome::Aborted, 100);
     assert_eq!(status(&scenario), booting("the asset x.iso was sent"));
     scenario.wait(181);
-    assert_eq!(
-        status(&scenario),
-        (State::Quiet, "it read parts of x.iso; only the machine knows whether it needs more".to_owned())
-    );
+    assert_eq!(status(&scenario), (State::Done, "it read 612 B of the disk image x.iso".to_owned()));
+    // With another file, only the machine knows whether it needs more.
+    let mut scenario = scripted(&[(Role::Asset, "rootfs")]);
+    scenario.fetch(Protocol::Http, PEER_A, "rootfs", Outcome::Complete, 512);
+    scenario.wait(181);
+    assert_eq!(scenario.status(KEY).state, State::Quiet);
     // An aborted download of a whole image is a failure.
     let mut scenario = scripted(&[(Role::Asset, "rootfs")]);
     scenario.fetch(Protocol::Http, PEER_A, "rootfs", Outcome::Aborted, 100);
@@ -123,14 +123,17 @@ fn status_partly_read_iso_is_quiet() {
 #[test]
 fn status_unknown_machine_waits() {
     let mut scenario = Scenario::new();
-    scenario.index.record_script(Some(MAC), ip(PEER_A), None, None, Vec::new(), scenario.now);
+    scenario.script_for(&with_mac(MAC), None, PEER_A, ScriptKind::Unknown, &[]);
     scenario.http(PEER_A, "ipxe");
     assert_eq!(
         status(&scenario),
         (State::Waiting, "no [[host]] matches this machine, and there is no default profile".to_owned())
     );
     scenario.wait(181);
-    assert_eq!(scenario.status(KEY).state, State::Quiet);
+    assert_eq!(
+        status(&scenario),
+        stuck("no [[host]] matches this machine, and there is no default profile; it gave up asking")
+    );
 }
 
 #[test]

@@ -68,10 +68,20 @@ fn grub_commands(script: &str) -> Vec<Vec<String>> {
     commands
 }
 
+/// Parses the commands of a PXELINUX configuration: a keyword and the rest of the line.
+fn pxelinux_commands(script: &str) -> Vec<Vec<String>> {
+    let command = |line: &str| {
+        let (keyword, rest) = line.trim_start().split_once(' ').unwrap_or((line.trim_start(), ""));
+        vec![keyword.to_owned(), rest.to_owned()]
+    };
+    script.split(['\n', '\r']).map(command).collect()
+}
+
 fn commands(script: &str, language: Language) -> Vec<Vec<String>> {
     match language {
         Language::Ipxe => ipxe_commands(script),
         Language::Grub => grub_commands(script),
+        Language::Pxelinux => pxelinux_commands(script),
     }
 }
 
@@ -152,10 +162,10 @@ proptest! {
         prop_assume!(!kept.trim().is_empty());
         for (found, harmless) in with_value(&value).into_iter().zip(with_value("VALUE")) {
             let Some(roster) = found else { continue };
-            for language in [Language::Ipxe, Language::Grub] {
+            for language in Language::ALL {
                 let script = roster.preview(&machine(), &request(), language);
                 let wanted = harmless.as_ref().unwrap().preview(&machine(), &request(), language).text;
-                if matches!(script.error, Some(ScriptError::Unsupported(_))) {
+                if matches!(script.error, Some(ScriptError::Unsupported(..))) {
                     continue;
                 }
                 prop_assert_eq!(&script.error, &None);
