@@ -62,7 +62,7 @@ pub use language::Language;
 pub use ledger::{BootStatus, Identity, Ledger, MachineStatus, ScriptKind, SentScript, State, StepStatus};
 pub use mac::{Mac, MacError};
 pub use machine::Machine;
-pub use named_file::{NamedFile, split_file_token};
+pub use named_file::{NamedFile, split_file_token, without_token};
 pub use not_live::{NotLive, ReferenceError};
 pub use releases::{ActivateError, RECORD_FILE, ReleaseState, ReleaseStatus, Releases};
 pub use request_context::RequestContext;

@@ -23,8 +23,14 @@ pub struct NamedFile {
 
 /// Splits a path below the directory of a host into the token, if it begins with `~TOKEN/`, and the name of the file.
 pub fn split_file_token(path: &str) -> (Option<&str>, &str) {
-    let split = path.strip_prefix('~').and_then(|rest| rest.split_once('/'));
+    let split = path.strip_prefix('~').map(|rest| rest.split_once('/').unwrap_or((rest, "")));
     split.map_or((None, path), |(token, file)| (Some(token), file))
+}
+
+/// A requested name without the token that it may hold, for logs.
+pub fn without_token(name: &str) -> String {
+    let shown = |segment| if str::starts_with(segment, '~') { "~" } else { segment };
+    name.split('/').map(shown).collect::<Vec<_>>().join("/")
 }
 
 impl Boot {
@@ -96,4 +102,18 @@ fn known_as(roster: &Roster, text: &str) -> Option<Arc<Host>> {
         roster.find(&keys)
     };
     roster.host(text).cloned().or_else(|| with_mac(roster, text)).or_else(by_key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_stay_out_of_names() {
+        assert_eq!(split_file_token("~abc/user-data"), (Some("abc"), "user-data"));
+        assert_eq!(split_file_token("~abc"), (Some("abc"), ""));
+        assert_eq!(split_file_token("user-data"), (None, "user-data"));
+        assert_eq!(without_token("hosts/a/~abc/vendor-data"), "hosts/a/~/vendor-data");
+        assert_eq!(without_token("boot/kernel"), "boot/kernel");
+    }
 }

@@ -19,7 +19,7 @@ use super::sessions::{ExistingSession, SessionState, SessionTable};
 use super::settings::TftpSettings;
 use super::socket::Socket;
 use crate::asset::AssetName;
-use crate::boot::{Boot, RequestContext, RequestedScript};
+use crate::boot::{Boot, RequestContext, RequestedScript, without_token};
 use crate::depot::{Outcome, Protocol};
 
 /// The dispatcher of one listen address.
@@ -97,7 +97,7 @@ impl Dispatcher {
     pub(super) fn open(&self, pending: PendingRequest, avoid: Option<usize>) {
         let route = pending.route;
         let Some(content) = self.resolve(&pending.request, &route) else {
-            let name = pending.request.lossy_name();
+            let name = without_token(&pending.request.lossy_name());
             self.boot.depot().unknown_transfer(Protocol::Tftp, route.peer, &name).finish(Outcome::NotFound, None);
             return self.refuse(&route, ErrorCode::NotFound, "file not found");
         };
@@ -147,15 +147,18 @@ impl Dispatcher {
             RequestContext { peer: route.peer.ip().to_canonical(), base: self.base_url.resolve(local) }
         };
         let (path, query) = name.split_once('?').unwrap_or((&name, ""));
-        if let Some(script) = RequestedScript::find(path, query).filter(|script| script.exists(&self.boot)) {
+        let script = RequestedScript::find(path, query).filter(|script| script.exists(&self.boot));
+        // What a collection has under a name takes precedence, but for entry scripts.
+        if let Some(script) = script.filter(|script| !is_member || !matches!(script, RequestedScript::Pxelinux { .. }))
+        {
             return Some(Content::Script(script, visit()));
+        }
+        if is_member {
+            return AssetName::parse(mapped).ok().map(Content::Member);
         }
         if let Some(file) = self.boot.named_file(&name, route.peer.ip().to_canonical()) {
             let name = format!("hosts/{}/{}", file.host, file.file);
             return Some(Content::HostFile(file, name, visit()));
-        }
-        if is_member {
-            return AssetName::parse(mapped).ok().map(Content::Member);
         }
         let mapped = folded_key(files, &name).map_or(mapped, String::as_str);
         depot.find(mapped).or_else(|| depot.catalog().by_folded_name(mapped)).map(Content::Asset)

@@ -49,7 +49,12 @@ pub(super) fn join(pieces: &[Piece]) -> Result<String, DocumentError> {
     }
     match toml.parse::<toml::Table>() {
         Ok(_) => Ok(toml),
-        Err(error) => Err(DocumentError::invalid("TOML", &error)),
+        // Without the line itself, which may hold a secret.
+        Err(error) => {
+            let before = error.span().and_then(|span| toml.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            Err(DocumentError::invalid("TOML", &format!("line {line}: {}", error.message())))
+        }
     }
 }
 
@@ -136,6 +141,8 @@ mod tests {
             assert!(matches!(with(text), Err(DocumentError::Value(_))), "{text}");
         }
         assert!(matches!(join(&[literal("a = b\n")]), Err(DocumentError::Invalid { syntax: "TOML", .. })));
+        let error = join(&[literal("b = 1\na = s3cret x\n")]).unwrap_err().to_string();
+        assert!(error.contains("line 2") && !error.contains("s3cret"), "{error}");
         assert!(matches!(join(&[literal("a = "), Piece::Data("null".to_owned())]), Err(DocumentError::Value(_))));
     }
 }

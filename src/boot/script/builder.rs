@@ -36,7 +36,8 @@ pub(in crate::boot) struct ScriptBuilder<'r> {
     links: Arc<Links>,
     /// For names of assets relative to this many directories, instead of URLs.
     depth: Option<usize>,
-    mac: Option<Mac>,
+    /// The file of its configuration for PXELINUX.
+    file: String,
     request: Value,
     /// The machine's name in messages.
     title: String,
@@ -64,7 +65,10 @@ impl<'r> ScriptBuilder<'r> {
         };
         let links = Links::new(request, host.clone(), resolve, tokens);
         let request = request_vars(machine, request);
-        Self { roster, language, links, depth: None, mac: machine.mac, request, title, host_vars, host, profile }
+        let mac = machine.mac.map(|mac| format!("01-{}", mac.to_string().replace(':', "-")));
+        let by_uuid = || machine.uuid.map(|uuid| uuid.to_string());
+        let file = mac.or_else(by_uuid).unwrap_or_else(|| "default".to_owned());
+        Self { roster, language, links, depth: None, file, request, title, host_vars, host, profile }
     }
 
     /// Names assets relative to this many directories below the root, if any: for PXELINUX over TFTP.
@@ -265,10 +269,9 @@ impl<'r> ScriptBuilder<'r> {
             }
         };
         let profile = self.profile.as_ref().map(|profile| profile.name.as_str());
-        let mac = self.mac.map(|mac| format!("01-{}", mac.to_string().replace(':', "-")));
         let context = context! {
             request => self.request.clone(),
-            file => mac.as_deref().unwrap_or("default"),
+            file => self.file.as_str(),
             host => self.title.as_str(),
             profile,
             base => Value::from_safe_string(self.links.base().to_owned()),

@@ -172,6 +172,23 @@ fn pxelinux_unsupported_profile_shows_reason() {
 }
 
 #[test]
+fn waiting_machine_repeats_its_own_name() {
+    let roster = roster(one_host(okd(), |_| {})).unwrap();
+    let live = |name: &str| Err(NotLive::Unknown(name.to_owned()));
+    let uuid = "44454c4c-0042-1034-8054-b4c04f434831";
+    for (machine, name) in [
+        (machine(), "01-24-6e-96-00-00-01"),
+        (Machine::from_query(&format!("uuid={uuid}")), uuid),
+        (Machine::default(), "default"),
+    ] {
+        let builder =
+            ScriptBuilder::new(&roster, &machine, &request(), Language::Pxelinux, Arc::new(live), TokenIssuer::Sample);
+        let text = builder.build().text;
+        assert!(text.ends_with(&format!("CONFIG pxelinux.cfg/{name}\n")), "{text}");
+    }
+}
+
+#[test]
 fn operator_template_per_language() {
     let ipxe = "#!ipxe\necho {{ host.name }} from {{ base }} at {{ request.address }}\n\
                 set note {{ host.vars.note }}\nkernel {{ asset_url('okd:kernel') }} x={{ request.serial }} || shell\nboot\n";
