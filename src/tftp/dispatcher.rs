@@ -148,7 +148,7 @@ impl Dispatcher {
         };
         let (path, query) = name.split_once('?').unwrap_or((&name, ""));
         let script = RequestedScript::find(path, query).filter(|script| script.exists(&self.boot));
-        // What a collection has under a name takes precedence, but for entry scripts.
+        // A member of a collection takes precedence, but for entry scripts.
         if let Some(script) = script.filter(|script| !is_member || !matches!(script, RequestedScript::Pxelinux { .. }))
         {
             return Some(Content::Script(script, visit()));
