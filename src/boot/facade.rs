@@ -1,6 +1,6 @@
 //! The facade of this room: what the front ends know of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -324,8 +324,9 @@ impl Boot {
     pub fn machine(&self, query: &str) -> Option<MachineStatus> {
         let sent = self.shared.depot.sent_so_far();
         let ledger = &self.shared.ledger;
-        let mut found = ledger.machine(query, &sent).or_else(|| {
-            let known = self.find(query)?;
+        let fits = |machine: &MachineStatus| !self.is_another(query, machine);
+        let mut found = ledger.machine(query, &sent).filter(fits).or_else(|| {
+            let known = self.find_in_roster(query)?;
             known.mac.and_then(|mac| ledger.machine(&mac.to_string(), &sent)).or(Some(known))
         })?;
         self.complete(&mut found);
@@ -335,15 +336,24 @@ impl Boot {
     /// Forgets the machine that [`Boot::machine`] finds. Returns how many machines that were: see [`Ledger::forget`].
     pub fn forget(&self, query: &str) -> usize {
         let ledger = &self.shared.ledger;
-        match ledger.forget(query) {
-            0 => self.find(query).and_then(|known| known.mac).map_or(0, |mac| ledger.forget(&mac.to_string())),
+        let is_another = ledger.machine(query, &HashMap::new()).is_some_and(|machine| self.is_another(query, &machine));
+        match if is_another { 0 } else { ledger.forget(query) } {
+            0 => {
+                self.find_in_roster(query).and_then(|known| known.mac).map_or(0, |mac| ledger.forget(&mac.to_string()))
+            }
             machines => machines,
         }
     }
 
+    /// Whether the search is the name of a host, and a machine that fits it otherwise is not that host: any client may send the name
+    /// as its serial number.
+    fn is_another(&self, query: &str, machine: &MachineStatus) -> bool {
+        machine.name.as_deref() != Some(query) && self.roster().host(query).is_some()
+    }
+
     /// Returns the machine that fits a search best, by what the roster knows of it: the ledger does not know the host of a
     /// machine that has not booted since its host was added.
-    fn find(&self, query: &str) -> Option<MachineStatus> {
+    fn find_in_roster(&self, query: &str) -> Option<MachineStatus> {
         let query = MachineQuery::new(query);
         let rank = |machine: &MachineStatus| query.rank(machine.name.as_deref(), &machine.identity);
         self.machines()

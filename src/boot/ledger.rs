@@ -31,6 +31,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod troubles;
 mod way;
 mod words;
 

@@ -105,6 +105,11 @@ impl TransferFeed {
         self.events.close();
     }
 
+    /// Returns how many events wait to be returned.
+    pub fn waiting(&self) -> usize {
+        self.events.len()
+    }
+
     /// Returns how many events were missed since the last call, because the follower lagged behind.
     pub fn take_missed(&self) -> u64 {
         self.missed.swap(0, Ordering::Relaxed)

@@ -30,6 +30,26 @@ async fn ledger_drains_events_before_stop() {
 }
 
 #[tokio::test]
+async fn missed_events_leave_no_transfer_open() {
+    let server = TestServer::builder().start().await;
+    let (ledger, end) = (Ledger::in_memory(), CancellationToken::new());
+    let (follower, depot, its) = (ledger.clone(), server.depot.clone(), end.clone());
+    let following = tokio::spawn(async move { follower.follow(&depot, &|_| None, &its).await });
+    tokio::task::yield_now().await;
+    let begin = || server.depot.transfer(Protocol::Http, "127.0.0.1:4000".parse().unwrap(), "x");
+    // Its start is among the events that wait, and its end is one of those that do not fit.
+    let first = begin();
+    for _ in 0..5000 {
+        begin().finish(Outcome::Complete, None);
+    }
+    first.finish(Outcome::Complete, None);
+    end.cancel();
+    following.await.unwrap();
+    let step = ledger.machine("127.0.0.1", &HashMap::new()).unwrap().last_step.unwrap();
+    assert_eq!(step.open, 0);
+}
+
+#[tokio::test]
 async fn machine_is_done_after_all_files() {
     let server = TestServer::builder().file("okd/kernel", &[7; 5000]).file("okd/initrd", &[8; 300]).start().await;
     let ledger = Ledger::in_memory();

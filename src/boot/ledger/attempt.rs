@@ -39,7 +39,8 @@ pub(super) struct Attempt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) kind: Option<ScriptKind>,
     /// When its first script was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // Of another name than a flag that earlier versions stored.
+    #[serde(default, rename = "scripted_at", skip_serializing_if = "Option::is_none")]
     scripted: Option<Timestamp>,
     /// The profile of that script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -237,7 +238,7 @@ impl Attempt {
     /// Whether it fetched payload, and nothing of that failed.
     pub(super) fn is_served(&self) -> bool {
         let mut payload = self.counted().filter(|step| self.stage_of(step) == Stage::Payload).peekable();
-        payload.peek().is_some() && payload.all(|step| step.trouble.is_none())
+        payload.peek().is_some() && payload.all(|step| step.troubles.is_empty())
     }
 
     /// Steps that say something about the boot.

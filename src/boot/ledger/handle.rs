@@ -99,6 +99,8 @@ impl Ledger {
         let mut feed = depot.follow_transfers();
         let mut neighbours = NeighbourTable::default();
         let mut is_ending = false;
+        // After events were missed: those that were sent before and are still to come.
+        let mut behind = None;
         loop {
             let event = if is_ending {
                 feed.next().await
@@ -112,7 +114,7 @@ impl Ledger {
             let missed = feed.take_missed();
             if missed > 0 {
                 warn!(missed, "boot ledger missed transfer events");
-                self.index().close_all();
+                behind = Some(feed.waiting());
             }
             match event {
                 Some(TransferEvent::Began(facts)) => {
@@ -134,8 +136,17 @@ impl Ledger {
                     let owner = self.ended(&facts, &end, size, asset.is_some(), host_name);
                     log_transfer(&facts, &end, &owner);
                 }
-                None => return,
+                None => {
+                    if behind.is_some() {
+                        self.index().close_all();
+                    }
+                    return;
+                }
             }
+            if behind == Some(0) {
+                self.index().close_all();
+            }
+            behind = behind.and_then(|events| events.checked_sub(1));
         }
     }
 
@@ -275,11 +286,15 @@ impl Ledger {
     pub(super) fn write(&self) -> io::Result<()> {
         let mut journal = self.shared.journal.lock();
         let Some(journal) = journal.as_mut() else { return Ok(()) };
-        let lines = if journal.needs_rewrite() { None } else { Some(self.index().take_changes()) };
-        match lines {
-            None => journal.rewrite(&self.index().all_lines()),
-            Some(lines) if lines.is_empty() => Ok(()),
-            Some(lines) => journal.append(&lines),
+        let is_whole = journal.needs_rewrite();
+        // In a statement of its own: nothing that a script needs is locked while the disk works.
+        let lines = if is_whole { self.index().all_lines() } else { self.index().take_changes() };
+        if is_whole {
+            journal.rewrite(&lines)
+        } else if lines.is_empty() {
+            Ok(())
+        } else {
+            journal.append(&lines)
         }
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", journal.path().display())))
     }

@@ -277,13 +277,16 @@ impl Index {
             attempt.steps.sort_by_key(|step| step.began);
         }
         machine.attempts.make_contiguous().sort_by_key(|attempt| attempt.began);
-        while machine.attempts.len() > MAX_ATTEMPTS {
-            machine.attempts.pop_front();
-        }
+        let surplus = machine.attempts.len().saturating_sub(MAX_ATTEMPTS);
+        let dropped: Vec<_> = machine.attempts.drain(..surplus).map(|attempt| attempt.id).collect();
         machine.last = machine.attempts.iter().map(|attempt| attempt.last).max().unwrap_or(Timestamp::MIN);
         let weight = machine.attempts.iter().map(Attempt::weight).sum();
         self.weight = self.weight - std::mem::replace(&mut machine.weight, weight) + weight;
-        if machine.attempts.is_empty() {
+        let is_empty = machine.attempts.is_empty();
+        for id in dropped {
+            self.mark(id, None);
+        }
+        if is_empty {
             self.drop_machine(key);
         }
         while self.machines.len() > MAX_MACHINES || self.weight > MAX_WEIGHT {
@@ -299,6 +302,9 @@ impl Index {
         if let Some(machine) = self.machines.remove(&key) {
             self.weight -= machine.weight;
             self.cards.retain(|mac, _| !machine.identity.macs.contains(mac));
+            for attempt in machine.attempts {
+                self.mark(attempt.id, None);
+            }
         }
     }
 }

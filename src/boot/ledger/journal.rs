@@ -6,6 +6,8 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
+use tracing::{debug, warn};
+
 use super::line::Line;
 use crate::durable_file::{DurableFile, open_regular};
 
@@ -88,13 +90,23 @@ fn text(lines: &[Line]) -> io::Result<Vec<u8>> {
 }
 
 fn lines(mut file: impl BufRead) -> io::Result<Vec<Line>> {
-    let (mut lines, mut text) = (Vec::new(), Vec::new());
+    let (mut lines, mut text, mut skipped) = (Vec::new(), Vec::new(), 0);
     loop {
         text.clear();
         if file.by_ref().take(MAX_LINE).read_until(b'\n', &mut text)? == 0 {
-            return Ok(lines);
+            break;
         }
         // The pieces of a line that is too long are invalid too.
-        lines.extend(serde_json::from_slice::<Line>(&text));
+        match serde_json::from_slice::<Line>(&text) {
+            Ok(line) => lines.push(line),
+            Err(error) => {
+                debug!(%error, "line of the boot ledger not read");
+                skipped += 1;
+            }
+        }
     }
+    if skipped > 0 {
+        warn!(skipped, "lines of the boot ledger not read; the boots in them are forgotten");
+    }
+    Ok(lines)
 }

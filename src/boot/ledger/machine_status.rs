@@ -204,8 +204,8 @@ impl StepStatus {
             rate: step.rate(),
             cache: step.cache,
             outcome: step.outcome,
-            reason: step.trouble.as_ref().and_then(|trouble| trouble.reason.clone()),
-            advice: step.trouble.as_ref().map(|trouble| trouble.advice(step.role)),
+            reason: step.troubles.worst().and_then(|trouble| trouble.reason.clone()),
+            advice: step.troubles.worst().map(|trouble| trouble.advice(step.role)),
         }
     }
 }

@@ -88,7 +88,7 @@ fn judge(attempt: &Attempt, silent: bool) -> Verdict {
     let stage = attempt.stage();
     let furthest = || attempt.counted().filter(|step| attempt.stage_of(step) == stage);
     let open = furthest().filter(|step| step.open > 0).last();
-    let troubles = furthest().filter_map(|step| Some((step, step.trouble.as_ref()?)));
+    let troubles = furthest().filter_map(|step| Some((step, step.troubles.worst()?)));
     let worst = troubles.max_by_key(|(step, trouble)| (trouble.severity(), step.last));
     match (open, worst) {
         (Some(open), Some(_)) => {

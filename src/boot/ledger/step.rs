@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::end_record::EndRecord;
+use super::names;
 use super::trouble::Trouble;
+use super::troubles::Troubles;
 use crate::boot::role::Role;
 use crate::depot::{CacheState, Outcome};
 
@@ -38,9 +40,9 @@ pub(super) struct Step {
     /// Whether machines read it as a disk, from which they need only parts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) disk: bool,
-    /// The worst failure that no later request made good.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) trouble: Option<Trouble>,
+    /// Failures that no later request made good.
+    #[serde(default, skip_serializing_if = "Troubles::is_empty")]
+    pub(super) troubles: Troubles,
     /// Microseconds in which at least one transfer was active.
     pub(super) busy: u64,
     /// Active transfers.
@@ -69,7 +71,7 @@ impl Step {
             outcome: None,
             listed: false,
             disk: false,
-            trouble: None,
+            troubles: Troubles::default(),
             busy: 0,
             open: 0,
             busy_since: None,
@@ -103,9 +105,9 @@ impl Step {
                 if whole {
                     self.last_whole = self.last_whole.max(Some(began));
                 }
-                self.trouble.take_if(|trouble| trouble.name == name && trouble.is_repeated(whole, began));
+                self.troubles.remove_repeated(name, whole, began);
             }
-            _ => self.fail(Trouble::new(name, ending, began, at)),
+            _ => self.fail(Trouble::new(name, ending, began, at), ending.listed),
         }
         // Firmware requests a file again while its first request still waits for it.
         let is_over = name == self.name && self.last_whole.is_some_and(|whole| whole > began);
@@ -118,24 +120,24 @@ impl Step {
         }
     }
 
-    /// Records a failure, unless it needs no repeat.
-    fn fail(&mut self, trouble: Trouble) {
+    /// Records a failure, unless it needs no repeat. `listed`: whether its file is known, see [`Step::listed`].
+    fn fail(&mut self, trouble: Trouble, listed: bool) {
         let is_own = trouble.name == self.name;
         let needless = match trouble.outcome {
             // Boot loaders and installers ask for many names that may exist.
-            Outcome::NotFound => !self.listed,
+            Outcome::NotFound => !(listed || (is_own && self.listed)),
             // A machine stops reading a disk when its own system takes over.
             Outcome::Aborted | Outcome::Timeout if is_own => self.is_complete() || (self.disk && self.completed > 0),
             // A range or a precondition that does not fit a file that the client already has.
             Outcome::Refused if is_own && self.role != Role::File => self.is_complete(),
+            // Whether the machine has such a file already is not known. Only a host file has no parts.
+            Outcome::Aborted | Outcome::Timeout => !is_own,
+            Outcome::Refused if !is_own => names::role(&trouble.name) != Some(Role::File),
             _ => false,
         };
         let repeated = is_own && self.last_whole.is_some_and(|whole| whole > trouble.began);
         if !needless && !repeated {
-            self.trouble = Some(match self.trouble.take() {
-                Some(before) => before.with(trouble),
-                None => trouble,
-            });
+            self.troubles.add(trouble);
         }
     }
 
@@ -157,7 +159,7 @@ impl Step {
         self.open = 0;
         if let Some(ending) = ending {
             self.outcome = Some(ending.outcome);
-            self.fail(Trouble::new(&self.name, ending, self.last, self.last));
+            self.fail(Trouble::new(&self.name, ending, self.last, self.last), self.listed);
         }
         self.stop_clock(self.last);
     }
@@ -174,12 +176,11 @@ impl Step {
         if other.last >= self.last {
             self.outcome = other.outcome.or(self.outcome);
         }
-        self.trouble = match (self.trouble.take(), other.trouble.clone()) {
-            (Some(a), Some(b)) => Some(a.with(b)),
-            (a, b) => a.or(b),
-        };
+        self.troubles.merge(&other.troubles);
         self.last_whole = self.last_whole.max(other.last_whole);
-        self.trouble.take_if(|trouble| self.last_whole.is_some_and(|whole| whole > trouble.began));
+        if let Some(whole) = self.last_whole {
+            self.troubles.remove_before(&self.name, whole);
+        }
         self.listed |= other.listed;
         self.disk |= other.disk;
         self.last = self.last.max(other.last);

@@ -2,6 +2,8 @@
 
 mod journal;
 mod machines;
+mod many_files;
+mod play;
 mod random;
 mod reports;
 mod sequences;

@@ -53,10 +53,7 @@ impl Index {
     pub(in crate::boot::ledger) fn forget(&mut self, key: MachineKey) -> bool {
         let Some(machine) = self.machines.get(&key) else { return false };
         let macs = machine.identity.macs.clone();
-        for id in machine.attempts.iter().map(|attempt| attempt.id).collect::<Vec<_>>() {
-            self.mark(id, None);
-        }
-        self.open.retain(|_, open| open.key != key);
+        // Its open transfers stay: without them, their ends would count as new requests of a machine.
         for mac in macs.into_iter().chain(key.mac()) {
             self.bindings.forget(mac);
         }

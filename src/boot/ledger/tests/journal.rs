@@ -48,6 +48,17 @@ fn journal_restart_restores_ledger() {
 }
 
 #[test]
+fn journal_of_earlier_version_is_read() {
+    // As it was written before boots had numbers, kinds of scripts and reasons.
+    let line = r#"{"boot":{"machine":"24:6e:96:00:00:01","host":"r630-01","address":"192.0.2.7","boot":{"id":7,"began":"2026-11-21T14:00:00Z","last":"2026-11-21T14:01:00Z","stage":"payload","scripted":true,"profile":"worker","arch":7,"steps":[{"role":"kernel","name":"k","began":"2026-11-21T14:00:30Z","last":"2026-11-21T14:01:00Z","bytes":1000,"requests":1,"completed":1,"size":1000,"cache":"hit","outcome":"complete","busy":1000}]}}}"#;
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("ledger.jsonl"), format!("{line}\n")).unwrap();
+    let machine = Ledger::open(dir.path()).machine("r630-01", &HashMap::new()).expect("the machine is known");
+    assert_eq!((machine.boots.len(), machine.boots[0].number), (1, 1));
+    assert_eq!(machine.boots[0].steps[0].name, "k");
+}
+
+#[test]
 fn journal_every_prefix_is_valid() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path());

@@ -184,3 +184,21 @@ fn forgotten_machine_starts_again() {
     scenario.ipxe(MAC, PEER_A);
     assert_eq!(scenario.boot(KEY).number, 1);
 }
+
+#[test]
+fn forgotten_machine_does_not_return() {
+    let mut scenario = Scenario::new();
+    let mut lines = Vec::new();
+    for _ in 0..MAX_ATTEMPTS + 3 {
+        scenario.ipxe(MAC, PEER_A);
+        scenario.wait(4 * 3600);
+        lines.extend(scenario.index.take_changes());
+    }
+    // It is switched off while it reads a file.
+    let reads = scenario.open(Protocol::Http, PEER_A, "k");
+    assert!(scenario.index.forget(KEY));
+    scenario.close(reads, Outcome::Timeout, 0);
+    assert_eq!(scenario.index.machines().count(), 0);
+    lines.extend(scenario.index.take_changes());
+    assert_eq!(Index::from_lines(lines).machines().count(), 0, "after a restart");
+}
