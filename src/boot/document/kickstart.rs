@@ -61,7 +61,7 @@ impl Section {
 
     fn escape(&mut self, value: &Piece) -> Result<String, DocumentError> {
         match self {
-            Self::Script(scanner) => scanner.escape(value),
+            Self::Script(scanner) => scanner.escape(value).and_then(within_section),
             Self::Commands(scanner) => {
                 let text = scanner.escape(value)?;
                 // Anaconda reads commands line by line.
@@ -72,22 +72,25 @@ impl Section {
             }
             Self::Other => match value {
                 Piece::Data(data) => scalar(data).map(str::to_owned),
-                Piece::Literal(text) | Piece::Value(text) | Piece::Quoted(_, text) => {
-                    if text.lines().any(|line| line.trim() == "%end") {
-                        return Err(DocumentError::Value("a value has a line that would end its section: %end"));
-                    }
-                    Ok(text.clone())
-                }
+                Piece::Literal(text) | Piece::Value(text) | Piece::Quoted(_, text) => within_section(text.clone()),
             },
         }
     }
+}
+
+/// Fails if a text ends its section. Anaconda ends one at the first such line, whatever the script around it quotes.
+fn within_section(text: String) -> Result<String, DocumentError> {
+    if text.lines().any(|line| line.split_whitespace().next() == Some("%end")) {
+        return Err(DocumentError::Value("a value has a line that would end its section: %end"));
+    }
+    Ok(text)
 }
 
 /// The program that `--interpreter` names.
 fn interpreter<'l>(mut words: impl Iterator<Item = &'l str>) -> Option<&'l str> {
     while let Some(word) = words.next() {
         match word.split_once('=') {
-            Some(("--interpreter", path)) => return Some(path),
+            Some(("--interpreter", path)) => return Some(path.trim_matches(['"', '\''])),
             _ if word == "--interpreter" => return words.next(),
             _ => {}
         }
@@ -113,6 +116,7 @@ mod tests {
             ("%post --log=/root/log\necho \"", "$c", r"\$c"),
             ("%post --interpreter=/usr/bin/python3\nx = '''", "$c d", "$c d"),
             ("%post --interpreter /bin/bash\necho ", "c d", "'c d'"),
+            ("%post --interpreter=\"/bin/bash\"\necho ", "c d", "'c d'"),
             ("%packages\n", "@^a group", "@^a group"),
             ("%packages\n%end\nuser --name=", "a b", "'a b'"),
             ("%post\ncat <<'EOF'\n", "a $b\nc", "a $b\nc"),
@@ -124,6 +128,7 @@ mod tests {
         for (before, value) in [
             ("rootpw ", "a\nreboot"),
             ("%packages\n", "a\n%end\n%post\nreboot"),
+            ("%post\ncat <<'EOF'\n", "a\n%end x\n%post\nreboot"),
             ("%post\ncat <<EOF\n", "a\nEOF\nreboot"),
         ] {
             assert!(matches!(rendered(before, value, "\n"), Err(DocumentError::Value(_))), "{before}");

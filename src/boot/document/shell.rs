@@ -11,6 +11,10 @@ enum Quoting {
     Single,
     Double,
     Comment,
+    /// In one of the parentheses of an arithmetic expression, where `<<` shifts.
+    Arithmetic,
+    /// In a substitution in backquotes.
+    Backquotes,
     /// In a here-document, whose delimiter is quoted or not.
     Here {
         quoted: bool,
@@ -108,10 +112,21 @@ impl Scanner {
         let substitutes = self.dialect == Dialect::Shell;
         match (self.quoting(), character) {
             (Quoting::Here { .. }, _) => self.read_here(character),
-            (Quoting::None | Quoting::Double, '\\') => {
+            (Quoting::None | Quoting::Double | Quoting::Backquotes, '\\') => {
                 return 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
             }
-            (Quoting::None | Quoting::Double, '$') if substitutes && rest.starts_with("$(") => {
+            (Quoting::None | Quoting::Double | Quoting::Arithmetic, '$') if substitutes && rest.starts_with("$((") => {
+                self.open.extend([Quoting::Arithmetic; 2]);
+                return 3;
+            }
+            (Quoting::None, '(') if substitutes && fresh && rest.starts_with("((") => {
+                self.open.extend([Quoting::Arithmetic; 2]);
+                return 2;
+            }
+            (Quoting::Arithmetic, '(') => self.open.push(Quoting::Arithmetic),
+            (Quoting::Arithmetic, ')') | (Quoting::Backquotes, '`') => drop(self.open.pop()),
+            (Quoting::None | Quoting::Double, '`') if substitutes => self.open.push(Quoting::Backquotes),
+            (Quoting::None | Quoting::Double | Quoting::Arithmetic, '$') if substitutes && rest.starts_with("$(") => {
                 self.open.push(Quoting::None);
                 self.fresh = true;
                 return 2;
@@ -185,7 +200,12 @@ impl Scanner {
         let escaped = match self.quoting() {
             _ if is_finished => text.to_owned(),
             _ if text.contains('\0') => return Err(DocumentError::Value("a word of a shell cannot contain NUL")),
-            Quoting::None if is_plain(text) => text.to_owned(),
+            Quoting::None | Quoting::Arithmetic | Quoting::Backquotes if is_plain(text) => text.to_owned(),
+            Quoting::Arithmetic => {
+                return Err(DocumentError::Value("a value in an arithmetic expression is no number"));
+            }
+            Quoting::Backquotes => return Err(SUBSTITUTED),
+            Quoting::Here { quoted: false } if self.is_substituted() && !is_plain(text) => return Err(SUBSTITUTED),
             Quoting::None => quoted(text)?,
             Quoting::Single => text.replace('\'', r"'\''"),
             Quoting::Comment => text.replace(['\n', '\r'], " "),
@@ -196,6 +216,12 @@ impl Scanner {
             self.check_here(&escaped)?;
         }
         Ok(escaped)
+    }
+
+    /// Whether the line of a here-document so far has an open substitution.
+    fn is_substituted(&self) -> bool {
+        let count = |text: &str| self.line.matches(text).count();
+        count("$(") > count(")") || count("`") % 2 == 1
     }
 
     /// Fails if a value ends the here-document that it stands in.
@@ -211,6 +237,10 @@ impl Scanner {
         Ok(())
     }
 }
+
+const SUBSTITUTED: DocumentError = DocumentError::Value(
+    "a value in backquotes, or in a substitution in a here-document, is no plain word; write $(…), or assign it to a variable before",
+);
 
 /// Whether a text is one word without quotes.
 fn is_plain(text: &str) -> bool {
@@ -243,6 +273,26 @@ mod tests {
     }
 
     #[test]
+    fn substitution_takes_plain_values_only() {
+        for (before, after) in [
+            ("x=$((1 << ", "))"),
+            ("x=`echo ", "`"),
+            ("cat <<EOF\n$(echo ", ")\nEOF\n"),
+            ("cat <<EOF\n`echo ", "`\nEOF\n"),
+        ] {
+            let with = |value: &str| {
+                join(&[
+                    Piece::Literal(before.to_owned()),
+                    Piece::Value(value.to_owned()),
+                    Piece::Literal(after.to_owned()),
+                ])
+            };
+            assert_eq!(with("2").unwrap(), format!("{before}2{after}"));
+            assert!(matches!(with("a; reboot"), Err(DocumentError::Value(_))), "{before}");
+        }
+    }
+
+    #[test]
     fn value_stays_one_word_of_shell() {
         for value in
             ["plain", "two words", "$HOME `id` $(id)", "it's \"x\"", "a\\b\\", "#x", "", "a\nb", "*", "; id", "ä 🦀"]
@@ -257,6 +307,9 @@ mod tests {
                 ("(printf %s ", ")"),
                 ("x=", "\nprintf %s \"$x\""),
                 ("[ ${#} -eq 0 ] || exit 1; printf %s ", ""),
+                ("x=$(( (1 << 2) + $(echo 3) ))\nprintf %s ", ""),
+                ("x=\"$((1 << 2))\"; printf %s '", "'"),
+                ("x=`echo 'a'`; printf %s \"", "\""),
             ] {
                 assert_eq!(output(before, value, after), value, "{before}");
             }
