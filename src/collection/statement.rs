@@ -38,7 +38,7 @@ pub(super) struct Statements {
     files: HashMap<String, Entry>,
 }
 
-/// What a document says of a file: a statement, or the start of the text that is none.
+/// A document's entry for a file: a statement, or the start of the text in its place.
 type Entry = Result<Statement, Box<str>>;
 
 /// The bytes of a text that is no digest which an error shows, at most.

@@ -1,4 +1,4 @@
-//! Reads an object of a collection to learn its digest. Its bytes are stored meanwhile, so that its source sends them once.
+//! Reads an object of a collection to learn its digest. Its bytes are stored at the same time, so that its source sends them once.
 
 use tracing::{debug, info};
 

@@ -39,7 +39,7 @@ pub(super) struct Attempt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) kind: Option<ScriptKind>,
     /// When its first script was made.
-    // Of another name than a flag that earlier versions stored.
+    // Not `scripted`: earlier versions stored a flag under that name.
     #[serde(default, rename = "scripted_at", skip_serializing_if = "Option::is_none")]
     scripted: Option<Timestamp>,
     /// The profile of that script.

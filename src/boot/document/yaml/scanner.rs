@@ -28,7 +28,7 @@ pub(super) enum Place {
     },
 }
 
-/// What is open, outside of block scalars.
+/// The open construct, outside of block scalars.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Open {
     #[default]

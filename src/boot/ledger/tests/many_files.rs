@@ -37,7 +37,7 @@ fn each_failed_file_must_be_repeated() {
     done(&all(&[&two, &[Http("rpms/b"), Http("rpms/a")]]));
     failed(&all(&[&installer(), &[fails("hosts/r630-01/seed")]]), "hosts/r630-01/seed");
 
-    // Of very many, some cannot be told apart any more; none of those counts as made good.
+    // Very many are not kept apart. Those that were added up stay failed.
     let many = all(&[&installer(), &NAMES.map(fails)]);
     failed(&all(&[&many, &NAMES.map(Http)]), "(others)");
     failed(&all(&[&many, &[Http(NAMES[39])]]), "its origin could not be read");
