@@ -41,12 +41,17 @@ impl TokenBucket {
     ///
     /// A `now` before that of an earlier call adds nothing.
     pub fn take(&mut self, now: Instant) -> bool {
+        self.take_many(1, now)
+    }
+
+    /// Takes `count` tokens, or none: returns `false` if there are fewer.
+    pub fn take_many(&mut self, count: u32, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.updated).as_secs_f64();
         self.tokens = (self.tokens + elapsed * self.limit.per_second).min(self.limit.burst);
         self.updated = self.updated.max(now);
-        let allowed = self.tokens >= 1.0;
+        let allowed = self.tokens >= f64::from(count);
         if allowed {
-            self.tokens -= 1.0;
+            self.tokens -= f64::from(count);
         }
         allowed
     }

@@ -1,13 +1,17 @@
 //! The TFTP server: RFC 1350 with the options of RFC 2347 to 2349 and RFC 7440. It knows nothing of HTTP, takes bytes
 //! from the depot only, and asks the boot room for scripts.
 //!
-//! The path of a datagram: `socket` and `batch` receive it; its `port` passes it to the `active_transfer` that it belongs
-//! to, or to the `dispatcher`. The dispatcher owns the parsed `request`, checks it against `sessions`, resolves its name
-//! to `content`, and starts a `pending_open`. The state machine in `transfer` decides which blocks to send, its
-//! `block_buffer` holds their bytes, and the port sends the packets of all its transfers as one batch. A `worker` is a
-//! thread that runs several ports; `messages` are what threads send each other.
+//! The path of a request: `socket` and `batch` receive it, and its `listener` passes it to the `dispatcher`. The dispatcher owns
+//! the parsed `request`, starts a session in `sessions`, resolves the name to `content`, and starts a `pending_open`, which
+//! binds a port for the transfer. The path of an ACK: it arrives on that port and goes to its `active_transfer`. The state
+//! machine in `transfer` decides which blocks to send, its `block_buffer` holds their bytes, and `transfers`, the set of one
+//! worker, sends the packets in batches. A `worker` is a thread; `messages` are what threads send each other.
+//!
+//! The source address of a request may be forged, so a peer counts as validated only when it acknowledges a packet. Until then
+//! its session is `half_open`, it gets three packets within the `answer_limit`, and it has no `record`.
 
 mod active_transfer;
+mod answer_limit;
 mod base_url;
 // Public for the load generator in benches/, which must not be slower than the server that it measures.
 #[doc(hidden)]
@@ -16,13 +20,17 @@ mod block_buffer;
 mod content;
 mod dispatcher;
 mod error;
+mod error_five;
+mod half_open;
+mod listener;
 mod messages;
 mod mtu;
 mod netascii;
 mod options;
 pub mod packet;
 mod pending_open;
-mod port;
+mod prefix;
+mod record;
 mod request;
 mod rtt;
 mod server;
@@ -31,6 +39,7 @@ mod settings;
 mod socket;
 mod timer_queue;
 mod transfer;
+mod transfers;
 mod wake_queue;
 mod worker;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -153,7 +153,18 @@ impl Depot {
 
     /// Starts the accounting of a transfer of `name` to `peer`.
     pub fn transfer(&self, protocol: Protocol, peer: SocketAddr, name: impl Into<String>) -> Transfer {
-        Transfer::begin(&self.shared.transfers, protocol, peer, name.into())
+        self.transfer_since(protocol, peer, name, Instant::now())
+    }
+
+    /// Starts the accounting of a transfer that was requested earlier, at `since`.
+    pub fn transfer_since(
+        &self,
+        protocol: Protocol,
+        peer: SocketAddr,
+        name: impl Into<String>,
+        since: Instant,
+    ) -> Transfer {
+        Transfer::begin(&self.shared.transfers, protocol, peer, name.into(), since)
     }
 
     /// Starts the accounting of a transfer whose name is not in the catalog. `text` comes from the client: it is escaped

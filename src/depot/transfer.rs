@@ -26,13 +26,21 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// Starts the accounting of a transfer of `name` to `peer`.
-    pub(super) fn begin(registry: &Arc<TransferRegistry>, protocol: Protocol, peer: SocketAddr, name: String) -> Self {
+    /// Starts the accounting of a transfer of `name` to `peer`, which was requested at `since`.
+    pub(super) fn begin(
+        registry: &Arc<TransferRegistry>,
+        protocol: Protocol,
+        peer: SocketAddr,
+        name: String,
+        since: Instant,
+    ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let active = registry.begin(TransferFacts { id, protocol, peer, name, began: SystemTime::now() });
+        let now = SystemTime::now();
+        let began = now.checked_sub(since.elapsed()).unwrap_or(now);
+        let active = registry.begin(TransferFacts { id, protocol, peer, name, began });
         let span = Span::begin("transfer", Kind::Server);
-        Self { active, registry: Arc::clone(registry), began: Instant::now(), ended: false, request: None, span }
+        Self { active, registry: Arc::clone(registry), began: since, ended: false, request: None, span }
     }
 
     /// Sets where the bytes come from.
@@ -129,7 +137,7 @@ mod tests {
         let registry = Arc::new(TransferRegistry::new());
         let mut events = registry.subscribe();
         let peer = "192.0.2.7:4000".parse().unwrap();
-        let mut transfer = Transfer::begin(&registry, Protocol::Tftp, peer, "x".to_owned());
+        let mut transfer = Transfer::begin(&registry, Protocol::Tftp, peer, "x".to_owned(), Instant::now());
         transfer.set_cache(CacheState::Hit);
         transfer.add_sent(7);
         transfer.finish(Outcome::Complete, None);

@@ -264,7 +264,9 @@ impl Publisher {
                         return Ok((PartPlan::of_size(begun.part_size), Some(multipart), Some(journal)));
                     }
                     Err(StoreError::NoSuchUpload { .. }) => {}
-                    Err(error) => return Err(error.into()),
+                    Err(error) if error.is_transient() => return Err(error.into()),
+                    // Some stores deny access to an upload that has ended, and some keys may not list parts.
+                    Err(error) => warn!(url, %error, "upload not resumed"),
                 }
             } else if begun.url == url
                 && let Err(error) = store.abort_upload(key, &begun.upload_id).await

@@ -1,36 +1,49 @@
-//! An active transfer: the state machine with the bytes, the route and the transfer record that belong to it. It knows
-//! neither sockets nor the other transfers of its port.
+//! An active transfer: the state machine with the bytes, the socket, the route and the record that belong to it. It knows no
+//! other transfers.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metrics::Counter;
 
+use super::answer_limit::AnswerLimit;
 use super::batch::{Route, SendBatch};
 use super::block_buffer::BlockBuffer;
 use super::options::Negotiated;
 use super::packet::{self, HEADER};
-use super::sessions::Session;
+use super::record::Record;
+use super::sessions::{ExistingSession, LimitError, Session};
+use super::socket::Socket;
 use super::timer_queue::{Timer, TimerQueue};
 use super::transfer::{EndReason, ReadTransfer, Transmit, wire_number};
-use crate::depot::{ByteStream, Outcome, Transfer as TransferRecord};
+use crate::depot::{ByteStream, Outcome};
 
 /// The longest time that a timer is scheduled ahead. A timer that moves forward leaves a stale entry in the queue until
 /// its old time, and a transfer's deadline may be days away.
 const MAX_TIMER: Duration = Duration::from_secs(10);
 
-/// A transfer that runs on a port.
+/// Where the packets of a transfer are sent from and to.
+pub(super) struct Endpoint {
+    /// The socket.
+    pub(super) socket: Arc<Socket>,
+    /// The index of the listener whose socket it is; `None` if the transfer has a socket of its own.
+    pub(super) listener: Option<usize>,
+    /// The route to the peer.
+    pub(super) route: Route,
+}
+
+/// A transfer of a worker.
 pub(super) struct ActiveTransfer {
     session: Session,
-    route: Route,
+    endpoint: Endpoint,
     oack: Bytes,
     /// The size of a full DATA packet, in bytes.
     packet_size: usize,
     transfer: ReadTransfer,
     buffer: BlockBuffer<ByteStream>,
-    record: TransferRecord,
+    record: Record,
     /// Called when the byte stream has more.
     waker: Waker,
     timer: Timer,
@@ -52,16 +65,16 @@ impl ActiveTransfer {
     /// A transfer of the bytes in `buffer`, ready to run. `waker` is called when the byte stream has more.
     pub(super) fn new(
         session: Session,
-        route: Route,
+        endpoint: Endpoint,
         negotiated: Negotiated,
         transfer: ReadTransfer,
         buffer: BlockBuffer<ByteStream>,
-        record: TransferRecord,
+        record: Record,
         waker: Waker,
     ) -> Self {
         Self {
             session,
-            route,
+            endpoint,
             packet_size: usize::from(negotiated.blksize) + HEADER,
             oack: negotiated.oack.unwrap_or_default().into(),
             transfer,
@@ -80,17 +93,34 @@ impl ActiveTransfer {
 
     /// The route to the peer.
     pub(super) fn route(&self) -> &Route {
-        &self.route
+        &self.endpoint.route
     }
 
-    /// Its record.
-    pub(super) fn record(&self) -> &TransferRecord {
-        &self.record
+    /// The socket.
+    pub(super) fn socket(&self) -> &Arc<Socket> {
+        &self.endpoint.socket
+    }
+
+    /// The index of the listener whose socket it is; `None` if the transfer has a socket of its own.
+    pub(super) fn listener(&self) -> Option<usize> {
+        self.endpoint.listener
+    }
+
+    /// The peer has answered: begins the record, and takes a place among the transfers. Returns the peer's earlier transfer, which
+    /// this one replaces.
+    pub(super) fn validate(&mut self) -> Result<Option<ExistingSession>, LimitError> {
+        self.record.begin();
+        self.session.validate()
+    }
+
+    /// Reports that the stored bytes cannot be read.
+    pub(super) fn report_unreadable(&mut self) {
+        self.record.report_unreadable();
     }
 
     /// Stops the use of UDP segmentation on the route to the peer.
     pub(super) fn disable_segmentation(&mut self) {
-        self.route.segmentation = false;
+        self.endpoint.route.segmentation = false;
     }
 
     /// Whether no ACK has arrived for at least `wait`.
@@ -98,15 +128,23 @@ impl ActiveTransfer {
         now.saturating_duration_since(self.last_heard) >= wait
     }
 
-    /// Handles an ACK.
-    pub(super) fn handle_ack(&mut self, block: u16, now: Instant) {
+    /// Handles an ACK. Returns whether it is the first, which validates the peer.
+    pub(super) fn handle_ack(&mut self, block: u16, now: Instant) -> bool {
         self.last_heard = now;
+        let validated = self.transfer.is_validated();
         self.transfer.handle_ack(block, now);
+        !validated && self.transfer.is_validated()
     }
 
-    /// Handles an ERROR from the peer.
+    /// Handles an ERROR from the peer, which proves that it knows the port.
     pub(super) fn handle_error(&mut self, code: u16) {
+        self.record.begin();
         self.transfer.handle_error(code);
+    }
+
+    /// Handles the report that a packet did not reach the peer.
+    pub(super) fn handle_undelivered(&mut self, port_closed: bool) {
+        self.transfer.handle_undelivered(port_closed);
     }
 
     /// Handles the same request again; see [`ReadTransfer::handle_duplicate_request`].
@@ -134,7 +172,8 @@ impl ActiveTransfer {
         &mut self,
         now: Instant,
         out: &mut SendBatch,
-        timers: &mut TimerQueue<(SocketAddr, u64)>,
+        timers: &mut TimerQueue<u64>,
+        answers: &AnswerLimit,
     ) -> Result<(), Termination> {
         if let Some(reason) = self.transfer.end_reason() {
             return Err(reason.into());
@@ -147,41 +186,56 @@ impl ActiveTransfer {
             peer_message: Some(e.public()),
         })?;
         self.transfer.set_available(self.buffer.available(), self.buffer.ended());
+        let route = &self.endpoint.route;
         while let Some(transmit) = self.transfer.poll_transmit(now) {
+            // Beyond the limit the packet is lost, as if by the network.
+            if !self.transfer.is_validated() && !answers.allow(route.peer.ip(), self.first_packet(), now) {
+                continue;
+            }
             match transmit {
-                Transmit::OptionAck => out.push_single(&self.route, self.oack.clone()),
+                Transmit::OptionAck => out.push_single(route, self.oack.clone()),
                 Transmit::Blocks { first, last } => {
                     for block in first..=last {
                         let (offset, length) = self.transfer.block_range(block);
                         let payload = self.buffer.slices(offset, length);
-                        out.push(&self.route, self.packet_size, packet::data_header(wire_number(block)), payload);
+                        out.push(route, self.packet_size, packet::data_header(wire_number(block)), payload);
                     }
                 }
             }
         }
         self.record.set_sent(self.transfer.payload_sent());
         let due = self.transfer.poll_timeout().min(now + MAX_TIMER);
-        timers.schedule(&mut self.timer, due, (self.route.peer, self.session.id()));
+        timers.schedule(&mut self.timer, due, self.session.id());
         Ok(())
+    }
+
+    /// The size of the packet that answers the request, in bytes.
+    fn first_packet(&self) -> usize {
+        if self.oack.is_empty() { self.packet_size } else { self.oack.len() }
     }
 
     /// Ends the transfer: records its outcome and counts its retransmitted packets.
     pub(super) fn finish(self, outcome: Outcome, detail: Option<&str>, retransmits: &Counter) {
         retransmits.increment(self.transfer.retransmits());
-        self.record.set_sent(self.transfer.payload_sent());
-        self.record.finish(outcome, detail);
+        self.record.finish(outcome, self.transfer.payload_sent(), detail);
     }
 }
 
 impl From<EndReason> for Termination {
     fn from(reason: EndReason) -> Self {
-        let outcome = match reason {
-            EndReason::Complete => Outcome::Complete,
-            EndReason::Probe => Outcome::Probe,
-            EndReason::Aborted => Outcome::Aborted,
-            EndReason::Timeout => Outcome::Timeout,
+        let (outcome, detail) = match reason {
+            EndReason::Complete => (Outcome::Complete, None),
+            EndReason::Probe => (Outcome::Probe, None),
+            EndReason::Aborted => (Outcome::Aborted, None),
+            EndReason::Timeout => (Outcome::Timeout, None),
+            EndReason::Forged => {
+                (Outcome::Refused, Some("blocks were acknowledged before they were sent: forged packets"))
+            }
+            EndReason::Unreachable => {
+                (Outcome::Aborted, Some("the client cannot be reached, or its port is closed (ICMP)"))
+            }
         };
-        Self { outcome, detail: None, peer_message: None }
+        Self { outcome, detail: detail.map(str::to_owned), peer_message: None }
     }
 }
 

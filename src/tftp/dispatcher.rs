@@ -2,25 +2,31 @@
 //! open its asset.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
+use metrics::counter;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::active_transfer::Endpoint;
+use super::answer_limit::AnswerLimit;
 use super::base_url::BaseUrl;
 use super::batch::Route;
 use super::content::{Content, normalize_name};
-use super::messages::{PortHandle, PortMessage};
+use super::messages::{WorkerMessage, WorkerQueue};
 use super::packet::{ErrorCode, Packet, PacketError, Request, TransferMode};
 use super::pending_open::PendingOpen;
+use super::record::Recorder;
 use super::request::{PendingRequest, ReadRequest};
-use super::sessions::{ExistingSession, SessionState, SessionTable};
+use super::sessions::{Evicted, ExistingSession, SessionState, SessionTable};
 use super::settings::TftpSettings;
 use super::socket::Socket;
 use crate::asset::AssetName;
 use crate::boot::{Boot, RequestContext, RequestedScript, without_token};
-use crate::depot::{Outcome, Protocol};
+use crate::depot::Outcome;
 
 /// The dispatcher of one listen address.
 pub(super) struct Dispatcher {
@@ -32,103 +38,122 @@ pub(super) struct Dispatcher {
     pub(super) base_url: BaseUrl,
     /// The sessions of all listen addresses.
     pub(super) sessions: Arc<SessionTable>,
+    /// Begins the records of transfers.
+    pub(super) recorder: Arc<Recorder>,
+    /// The limit on bytes to peers that are not validated.
+    pub(super) answers: Arc<AnswerLimit>,
     /// The runtime that opens assets.
     pub(super) runtime: Handle,
     /// Cancelled when new requests are to be refused.
     pub(super) stop: CancellationToken,
-    /// The request port, which sends refusals.
+    /// The socket of the listen address.
     pub(super) socket: Arc<Socket>,
-    /// The data ports.
-    pub(super) data_ports: Vec<PortHandle>,
-    /// How many data ports, from the first on, take new transfers in turn. A port after them is used only to avoid the
-    /// port of the peer's last transfer.
-    pub(super) primary_ports: usize,
+    /// The index of the listen address.
+    pub(super) listener: usize,
+    /// The queues of all workers.
+    pub(super) workers: Arc<[Arc<WorkerQueue>]>,
 }
 
 impl Dispatcher {
-    /// Handles a datagram that belongs to no active transfer.
-    pub(super) fn handle_packet(&self, route: Route, packet: Result<Packet<'_>, PacketError>, truncated: bool) {
+    /// Handles a datagram that is no packet of a transfer.
+    pub(super) fn handle_packet(
+        self: &Arc<Self>,
+        route: Route,
+        packet: Result<Packet<'_>, PacketError>,
+        truncated: bool,
+        now: Instant,
+    ) {
         match packet {
             _ if truncated => self.refuse(&route, ErrorCode::IllegalOperation, "the request is too long"),
             Ok(Packet::Read(Request { mode: TransferMode::Mail, .. })) => {
                 self.refuse(&route, ErrorCode::IllegalOperation, "mail mode is obsolete; use octet");
             }
             Ok(Packet::Read(request)) => {
-                self.handle_read(PendingRequest { route, request: Arc::new(request.into()) });
+                self.handle_read(PendingRequest { route, request: Arc::new(request.into()) }, now);
             }
             Ok(Packet::Write(_)) => {
                 self.refuse(&route, ErrorCode::AccessViolation, "this server is read-only");
             }
-            // No answer: an ERROR that answers an ERROR could go back and forth for ever. The peer no longer waits for
-            // its request.
-            Ok(Packet::Error { .. }) => {
-                if let Some(session) = self.sessions.find(route.peer) {
-                    self.cancel(&session, route);
-                }
-            }
-            // Packets of no transfer, which the port answers.
-            Ok(Packet::Data { .. } | Packet::Ack { .. } | Packet::OptionAck { .. }) => {}
+            // Packets of transfers, which the listener handles.
+            Ok(Packet::Error { .. } | Packet::Data { .. } | Packet::Ack { .. } | Packet::OptionAck { .. }) => {}
             Err(error) => self.refuse(&route, ErrorCode::IllegalOperation, &error.to_string()),
         }
     }
 
-    fn handle_read(&self, pending: PendingRequest) {
-        let Some(session) = self.sessions.find(pending.route.peer) else {
-            return self.open(pending, None);
+    fn handle_read(self: &Arc<Self>, pending: PendingRequest, now: Instant) {
+        let Some(ExistingSession { id, request, state }) = self.sessions.find(pending.route.peer) else {
+            return self.open(pending, now);
         };
-        let repeated = session.request == pending.request;
-        match session.state {
+        let repeated = request == pending.request;
+        match state {
             // The open in progress answers both.
             SessionState::Opening(_) if repeated => {}
-            // Only the port knows whether the peer has answered the first packet.
-            SessionState::Active(port) if repeated => self.data_ports[port].send(PortMessage::Repeat(pending)),
-            SessionState::Opening(_) => {
-                self.cancel(&session, pending.route);
-                self.open(pending, None);
+            // Only the worker knows whether the peer has answered the first packet.
+            SessionState::Running(worker) if repeated => {
+                self.workers[worker].push(WorkerMessage::Repeat { session: id, listener: self.listener, pending });
             }
-            SessionState::Active(port) => {
-                self.cancel(&session, pending.route);
-                self.open(pending, Some(port));
+            // On the listener's own socket, the two transfers would have the same packets.
+            SessionState::Running(worker) if self.settings.single_port => {
+                self.workers[worker].push(WorkerMessage::Replace(id));
+                self.open(pending, now);
             }
+            SessionState::Opening(_) | SessionState::Running(_) => self.open(pending, now),
         }
     }
 
-    /// Starts a session for a read request and opens its asset. The transfer will not run on the data port `avoid`.
-    pub(super) fn open(&self, pending: PendingRequest, avoid: Option<usize>) {
+    /// Starts a session for a read request and opens its asset.
+    pub(super) fn open(self: &Arc<Self>, pending: PendingRequest, now: Instant) {
         let route = pending.route;
         let Some(content) = self.resolve(&pending.request, &route) else {
-            let name = without_token(&pending.request.lossy_name());
-            self.boot.depot().unknown_transfer(Protocol::Tftp, route.peer, &name).finish(Outcome::NotFound, None);
+            self.recorder.unknown_name(route.peer, &without_token(&pending.request.lossy_name()));
             return self.refuse(&route, ErrorCode::NotFound, "file not found");
         };
-        let record = self.boot.depot().transfer(Protocol::Tftp, route.peer, content.name());
+        let record = self.recorder.record(route.peer, content.name(), now);
         if self.stop.is_cancelled() {
-            record.finish(Outcome::Refused, Some("the server is stopping"));
+            record.finish(Outcome::Refused, 0, Some("the server is stopping"));
             return self.refuse(&route, ErrorCode::Undefined, "the server is stopping; try again later");
         }
-        let session = match self.sessions.start(route.peer, Arc::clone(&pending.request)) {
-            Ok(session) => session,
+        let (session, evicted) = match self.sessions.start(route.peer, Arc::clone(&pending.request)) {
+            Ok(started) => started,
             Err(limit) => {
-                let reason = limit.to_string();
-                record.finish(Outcome::Refused, Some(&reason));
-                return self.refuse(&route, ErrorCode::Undefined, &reason);
+                record.finish(Outcome::Refused, 0, Some(&limit.to_string()));
+                return self.refuse(&route, ErrorCode::Undefined, limit.public());
             }
         };
-        // In turn. Packets of the peer's last transfer may still arrive on the port to avoid.
-        let index = usize::try_from(session.id() % self.primary_ports as u64).unwrap_or_default();
-        let port_index = if Some(index) == avoid { (index + 1) % self.data_ports.len() } else { index };
-        let open = PendingOpen {
-            content,
-            record,
-            settings: Arc::clone(&self.settings),
-            boot: self.boot.clone(),
-            request_socket: Arc::clone(&self.socket),
-            port: self.data_ports[port_index].clone(),
-            port_index,
-            pending,
-            session,
-        };
+        if let Some(evicted) = evicted {
+            self.evict(evicted);
+        }
+        let open = PendingOpen { content, record, dispatcher: Arc::clone(self), pending, session };
         self.runtime.spawn(open.run());
+    }
+
+    /// Ends a session that has lost its place.
+    fn evict(&self, Evicted { session, scope }: Evicted) {
+        if let Some(scope) = scope {
+            counter!("bootdepot_tftp_half_open_evictions_total", "scope" => <&str>::from(scope)).increment(1);
+        }
+        match session.state {
+            SessionState::Opening(cancel) => cancel.cancel(),
+            SessionState::Running(worker) => self.workers[worker].push(match scope {
+                Some(_) => WorkerMessage::Evict(session.id),
+                None => WorkerMessage::Replace(session.id),
+            }),
+        }
+    }
+
+    /// The index and the queue of the worker that has the transfer of this session.
+    pub(super) fn worker_of(&self, session: u64) -> (usize, &Arc<WorkerQueue>) {
+        let index = usize::try_from(session % self.workers.len() as u64).unwrap_or_default();
+        (index, &self.workers[index])
+    }
+
+    /// Where a transfer along `route` with this window sends from: a socket of its own, or this listener's.
+    pub(super) fn endpoint(&self, route: &Route, window_bytes: usize) -> io::Result<Endpoint> {
+        if self.settings.single_port {
+            return Ok(Endpoint { socket: Arc::clone(&self.socket), listener: Some(self.listener), route: *route });
+        }
+        let (socket, route) = self.socket.bind_for_transfer(route, window_bytes)?;
+        Ok(Endpoint { socket: Arc::new(socket), listener: None, route })
     }
 
     /// Resolves the file name of a request: the table in the settings first, then the catalog, then the scripts, then the
@@ -164,18 +189,17 @@ impl Dispatcher {
         depot.find(mapped).or_else(|| depot.catalog().by_folded_name(mapped)).map(Content::Asset)
     }
 
-    fn cancel(&self, session: &ExistingSession, route: Route) {
-        match &session.state {
-            SessionState::Opening(cancel) => cancel.cancel(),
-            SessionState::Active(port) => {
-                self.data_ports[*port].send(PortMessage::Cancel { peer: route.peer, session: session.id });
-            }
-        }
-    }
-
     fn refuse(&self, route: &Route, code: ErrorCode, message: &str) {
         debug!(client = %route.peer, code = code as u16, error = message, "request refused");
-        self.socket.send_error(route, code, message);
+        self.send_error(route, code, message);
+    }
+
+    /// Sends an ERROR packet to a peer that is not validated, within the limit.
+    pub(super) fn send_error(&self, route: &Route, code: ErrorCode, message: &str) {
+        // The packet has a code and a final zero.
+        if self.answers.allow(route.peer.ip(), message.len() + 5, Instant::now()) {
+            self.socket.send_error(route, code, message);
+        }
     }
 }
 

@@ -2,43 +2,38 @@
 //! that a cold asset delays no other request. A repeated request finds the session of the first and starts no second open.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::active_transfer::ActiveTransfer;
 use super::block_buffer::BlockBuffer;
 use super::content::Content;
-use super::messages::{PortHandle, PortMessage};
+use super::dispatcher::Dispatcher;
+use super::messages::{self, WorkerMessage};
 use super::mtu;
 use super::options::{self, Limits};
 use super::packet::{ErrorCode, TransferMode};
+use super::record::Record;
 use super::request::PendingRequest;
 use super::sessions::Session;
-use super::settings::TftpSettings;
-use super::socket::Socket;
 use super::transfer::{ReadTransfer, RetransmitPolicy};
 use crate::asset::ByteRange;
 use crate::boot::{Boot, FileError};
-use crate::depot::{ByteStream, Delivery, Outcome, ReadError, Transfer as TransferRecord};
+use crate::depot::{ByteStream, Delivery, Outcome, ReadError};
+
+/// How long a request waits for its asset before it is recorded as a transfer. A flood of forged requests ends sooner.
+const RECORD_AFTER: Duration = Duration::from_secs(1);
 
 /// A request whose asset is being opened.
 pub(super) struct PendingOpen {
     /// The requested content.
     pub(super) content: Content,
-    /// The transfer record, for the log and the metrics.
-    pub(super) record: TransferRecord,
-    /// The settings.
-    pub(super) settings: Arc<TftpSettings>,
-    /// The source of assets and scripts.
-    pub(super) boot: Boot,
-    /// The socket that refusals are sent from: the request port.
-    pub(super) request_socket: Arc<Socket>,
-    /// The data port that will serve the transfer.
-    pub(super) port: PortHandle,
-    /// The index of that port among the data ports.
-    pub(super) port_index: usize,
+    /// The record of the transfer.
+    pub(super) record: Record,
+    /// The dispatcher that took the request.
+    pub(super) dispatcher: Arc<Dispatcher>,
     /// The request.
     pub(super) pending: PendingRequest,
     /// The peer's session.
@@ -47,13 +42,21 @@ pub(super) struct PendingOpen {
 
 impl PendingOpen {
     /// Opens the asset and starts the transfer on its port, or refuses the request with an ERROR packet.
-    pub(super) async fn run(self) {
-        let deadline = self.settings.first_byte_deadline;
-        let opened = tokio::select! {
-            () = self.session.cancelled().cancelled() => {
-                return self.record.finish(Outcome::Aborted, Some("cancelled before the first byte"));
+    pub(super) async fn run(mut self) {
+        let deadline = self.dispatcher.settings.first_byte_deadline;
+        let dispatcher = Arc::clone(&self.dispatcher);
+        let opened = {
+            let opening = timeout(deadline, open(&dispatcher.boot, &self.content, self.pending.request.mode()));
+            let mut opening = std::pin::pin!(opening);
+            let cancelled = self.session.cancelled().clone();
+            loop {
+                tokio::select! {
+                    // The record of a session that lost its place has not begun, or says that the transfer was aborted.
+                    () = cancelled.cancelled() => return,
+                    opened = &mut opening => break opened,
+                    () = sleep(RECORD_AFTER), if !self.record.has_begun() => { self.record.begin(); }
+                }
             }
-            opened = timeout(deadline, open(&self.boot, &self.content, self.pending.request.mode())) => opened,
         };
         match opened {
             Ok(Ok((size, stream))) => self.start(size, stream),
@@ -85,34 +88,44 @@ impl PendingOpen {
     }
 
     fn refuse(self, code: ErrorCode, message: &str, outcome: Outcome, detail: &str) {
-        self.record.finish(outcome, Some(detail));
+        let Self { record, session, dispatcher, pending, .. } = self;
+        record.finish(outcome, 0, Some(detail));
         // The session ends before the peer gets the ERROR: it may send another request at once.
-        drop(self.session);
-        self.request_socket.send_error(&self.pending.route, code, message);
+        drop(session);
+        dispatcher.send_error(&pending.route, code, message);
     }
 
     fn start(mut self, size: u64, stream: ByteStream) {
-        let now = Instant::now();
+        let (now, settings) = (Instant::now(), &self.dispatcher.settings);
         let PendingRequest { route, request } = &self.pending;
         let route_blksize = mtu::largest_block(route.peer).unwrap_or_else(|error| {
             warn!(client = %route.peer, %error, "route MTU unknown");
-            self.settings.max_blksize
+            settings.max_blksize
         });
-        let limits =
-            Limits { blksize: self.settings.max_blksize.min(route_blksize), windowsize: self.settings.max_windowsize };
+        let limits = Limits { blksize: settings.max_blksize.min(route_blksize), windowsize: settings.max_windowsize };
         let negotiated = options::negotiate(request.options(), request.mode(), size, limits);
-        let policy = RetransmitPolicy { timeout: self.settings.timeout, retries: self.settings.retries };
+        let policy = RetransmitPolicy { timeout: settings.timeout, retries: settings.retries };
         if !matches!(self.content, Content::Script(..) | Content::HostFile(..)) {
             self.record.set_cache(stream.cache_state());
         }
+        let window_bytes = usize::from(negotiated.blksize) * usize::from(negotiated.windowsize);
+        let endpoint = match self.dispatcher.endpoint(route, window_bytes) {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                let detail = format!("no port for the transfer: {error}");
+                let message = "the server has no port for the transfer; try again later";
+                return self.refuse(ErrorCode::Undefined, message, Outcome::Refused, &detail);
+            }
+        };
         let transfer = ReadTransfer::new(&negotiated, size, policy, now);
         let buffer = BlockBuffer::new(stream, request.mode());
-        let Self { pending, record, session, port_index, port, .. } = self;
-        let waker = port.resume_waker(session.peer(), session.id());
-        // If the session was cancelled just now, everything is dropped, which records the transfer as aborted.
-        let _ = session.activate(port_index, |session| {
-            let active = ActiveTransfer::new(session, pending.route, negotiated, transfer, buffer, record, waker);
-            port.send(PortMessage::Start(Box::new(active)));
+        let Self { record, session, dispatcher, .. } = self;
+        let (worker, queue) = dispatcher.worker_of(session.id());
+        let waker = messages::resume_waker(queue, session.id());
+        // A session that was cancelled just now is dropped with all that belongs to it.
+        let _ = session.run_on(worker, |session| {
+            let active = ActiveTransfer::new(session, endpoint, negotiated, transfer, buffer, record, waker);
+            queue.push(WorkerMessage::Start(Box::new(active)));
         });
     }
 }

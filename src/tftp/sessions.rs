@@ -1,22 +1,36 @@
-//! The session table: the last read request of each peer and its state, within limits on sessions in all and per address.
-//! It knows neither sockets nor packets.
+//! The session table: the last read requests of each peer and their state. Half-open sessions, whose peer has not answered,
+//! have places of their own and take none of the transfers' places. It knows neither sockets nor packets.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::half_open::{HalfOpenQueue, Scope};
+use super::prefix::prefix_of;
 use super::request::ReadRequest;
 
-/// Sessions that one address may have: enough for a rack behind one NAT address, and one address cannot take them all.
-const MAX_PER_ADDRESS: usize = 1024;
+/// The numbers of sessions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SessionLimits {
+    /// Half-open sessions.
+    pub(super) half_open: usize,
+    /// Transfers to validated peers.
+    pub(super) transfers: usize,
+    /// Transfers to one address.
+    pub(super) per_address: usize,
+    /// Transfers to one prefix.
+    pub(super) per_prefix: usize,
+}
 
 /// All sessions of a server.
 pub(super) struct SessionTable {
-    max_sessions: usize,
+    limits: SessionLimits,
     state: Mutex<TableState>,
     /// Notified when the last session ends.
     emptied: Notify,
@@ -24,24 +38,36 @@ pub(super) struct SessionTable {
     closing: CancellationToken,
 }
 
-#[derive(Default)]
 struct TableState {
-    count: usize,
-    by_address: HashMap<IpAddr, usize>,
-    by_peer: HashMap<SocketAddr, ExistingSession>,
     last_id: u64,
+    by_peer: HashMap<SocketAddr, PeerSessions, RandomState>,
+    peers: HashMap<u64, SocketAddr, RandomState>,
+    half_open: HalfOpenQueue,
+    half_open_gauge: Gauge,
+    transfers: usize,
+    by_address: HashMap<IpAddr, usize, RandomState>,
+    by_prefix: HashMap<IpAddr, usize, RandomState>,
 }
 
-/// The state of a peer's last request.
+/// The sessions of one peer. A forged request of its address cannot end its transfer.
+#[derive(Default)]
+struct PeerSessions {
+    /// The last request, which the peer has not answered yet.
+    half_open: Option<ExistingSession>,
+    /// The transfer whose packets the peer has acknowledged.
+    transfer: Option<ExistingSession>,
+}
+
+/// The state of a session.
 #[derive(Debug, Clone)]
 pub(super) enum SessionState {
     /// The asset is being opened; the token cancels that.
     Opening(CancellationToken),
-    /// The transfer runs on the data port with this index.
-    Active(usize),
+    /// The worker with this index has the transfer.
+    Running(usize),
 }
 
-/// The last request of a peer that still has a session.
+/// A request of a peer that still has a session.
 #[derive(Debug, Clone)]
 pub(super) struct ExistingSession {
     /// The session id.
@@ -55,12 +81,35 @@ pub(super) struct ExistingSession {
 /// Why a session is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LimitError {
-    /// The server has its maximum of sessions.
-    #[error("the server has too many transfers; try again later")]
+    /// The server has its maximum of transfers.
+    #[error("{}", self.public())]
     Server,
-    /// The peer's address has its maximum of sessions.
-    #[error("this address has too many transfers; try again later")]
+    /// The peer's address has its share of the transfers.
+    #[error("{}", self.public())]
     Address,
+    /// The peer's prefix has its share of the transfers.
+    #[error("{}", self.public())]
+    Prefix,
+}
+
+impl LimitError {
+    /// The message for the peer.
+    pub(super) fn public(self) -> &'static str {
+        match self {
+            Self::Server => "the server has too many transfers; try again later",
+            Self::Address => "this address has too many transfers; try again later",
+            Self::Prefix => "this network has too many transfers; try again later",
+        }
+    }
+}
+
+/// A session that lost its place to a new one.
+#[derive(Debug)]
+pub(super) struct Evicted {
+    /// The session.
+    pub(super) session: ExistingSession,
+    /// The scope that was full; `None` if the peer replaced its own request.
+    pub(super) scope: Option<Scope>,
 }
 
 /// One session. It ends when dropped.
@@ -72,38 +121,59 @@ pub(super) struct Session {
 }
 
 impl SessionTable {
-    /// An empty table for at most `max_sessions`.
-    pub(super) fn new(max_sessions: usize) -> Arc<Self> {
-        Arc::new(Self {
-            max_sessions,
-            state: Mutex::default(),
-            emptied: Notify::new(),
-            closing: CancellationToken::new(),
-        })
+    /// An empty table.
+    pub(super) fn new(limits: SessionLimits) -> Arc<Self> {
+        let state = TableState {
+            last_id: 0,
+            by_peer: HashMap::default(),
+            peers: HashMap::default(),
+            half_open: HalfOpenQueue::new(limits.half_open),
+            half_open_gauge: gauge!("bootdepot_tftp_half_open_transfers"),
+            transfers: 0,
+            by_address: HashMap::default(),
+            by_prefix: HashMap::default(),
+        };
+        let (emptied, closing) = (Notify::new(), CancellationToken::new());
+        Arc::new(Self { limits, state: Mutex::new(state), emptied, closing })
     }
 
-    /// Starts a session for `request`, which becomes the last request of `peer`.
-    pub(super) fn start(self: &Arc<Self>, peer: SocketAddr, request: Arc<ReadRequest>) -> Result<Session, LimitError> {
+    /// Starts a half-open session for `request`, which becomes the last request of `peer`. Also returns the session whose place
+    /// it takes, which is no longer in the table and must be cancelled.
+    ///
+    /// Fails if a transfer to `peer` would be refused now.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        request: Arc<ReadRequest>,
+    ) -> Result<(Session, Option<Evicted>), LimitError> {
+        let address = peer.ip().to_canonical();
         let mut state = self.state.lock();
-        if state.count >= self.max_sessions {
-            return Err(LimitError::Server);
+        let own = state.by_peer.get(&peer);
+        // A client that starts again takes the place of its own transfer.
+        if own.is_none_or(|sessions| sessions.transfer.is_none()) {
+            state.check(address, &self.limits)?;
         }
-        let of_address = state.by_address.entry(peer.ip().to_canonical()).or_default();
-        if *of_address >= MAX_PER_ADDRESS {
-            return Err(LimitError::Address);
-        }
-        *of_address += 1;
-        state.count += 1;
+        let replaced = own.and_then(|sessions| sessions.half_open.as_ref()).map(|session| session.id);
+        let evicted = match replaced {
+            Some(id) => Some((id, None)),
+            None => state.half_open.oldest_if_full(address).map(|(id, scope)| (id, Some(scope))),
+        };
+        let evicted = evicted.and_then(|(id, scope)| Some(Evicted { session: state.remove(id)?, scope }));
         state.last_id += 1;
         let (id, cancelled) = (state.last_id, self.closing.child_token());
         let session = ExistingSession { id, request, state: SessionState::Opening(cancelled.clone()) };
-        state.by_peer.insert(peer, session);
-        Ok(Session { table: Arc::clone(self), peer, id, cancelled })
+        state.by_peer.entry(peer).or_default().half_open = Some(session);
+        state.peers.insert(id, peer);
+        state.half_open.add(id, address);
+        publish(&state.half_open_gauge, state.half_open.len());
+        Ok((Session { table: Arc::clone(self), peer, id, cancelled }, evicted))
     }
 
     /// The last request of `peer`, if it still has a session.
     pub(super) fn find(&self, peer: SocketAddr) -> Option<ExistingSession> {
-        self.state.lock().by_peer.get(&peer).cloned()
+        let state = self.state.lock();
+        let sessions = state.by_peer.get(&peer)?;
+        sessions.half_open.as_ref().or(sessions.transfer.as_ref()).cloned()
     }
 
     /// Cancels all pending opens, present and future.
@@ -117,7 +187,7 @@ impl SessionTable {
         loop {
             // Enabled before the check, so that no notification falls between.
             emptied.as_mut().enable();
-            if self.state.lock().count == 0 {
+            if self.state.lock().peers.is_empty() {
                 return;
             }
             emptied.as_mut().await;
@@ -126,15 +196,63 @@ impl SessionTable {
     }
 }
 
-impl Session {
-    /// The session id, unique within the table.
-    pub(super) fn id(&self) -> u64 {
-        self.id
+impl TableState {
+    /// Fails if there is no place for another transfer to `address`.
+    fn check(&self, address: IpAddr, limits: &SessionLimits) -> Result<(), LimitError> {
+        let count = |counts: &HashMap<IpAddr, usize, RandomState>, key| counts.get(&key).copied().unwrap_or_default();
+        if self.transfers >= limits.transfers {
+            Err(LimitError::Server)
+        } else if count(&self.by_address, address) >= limits.per_address {
+            Err(LimitError::Address)
+        } else if count(&self.by_prefix, prefix_of(address)) >= limits.per_prefix {
+            Err(LimitError::Prefix)
+        } else {
+            Ok(())
+        }
     }
 
-    /// The peer.
-    pub(super) fn peer(&self) -> SocketAddr {
-        self.peer
+    /// Removes a session, unless it was removed before, and returns it.
+    fn remove(&mut self, id: u64) -> Option<ExistingSession> {
+        let peer = self.peers.remove(&id)?;
+        let address = peer.ip().to_canonical();
+        let sessions = self.by_peer.get_mut(&peer)?;
+        let removed = if self.half_open.remove(id, address) {
+            publish(&self.half_open_gauge, self.half_open.len());
+            sessions.half_open.take()
+        } else {
+            self.transfers -= 1;
+            for (counts, key) in [(&mut self.by_address, address), (&mut self.by_prefix, prefix_of(address))] {
+                if let Some(count) = counts.get_mut(&key) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.remove(&key);
+                    }
+                }
+            }
+            // The peer's next transfer may have taken its place there.
+            sessions.transfer.take_if(|transfer| transfer.id == id)
+        };
+        if sessions.half_open.is_none() && sessions.transfer.is_none() {
+            self.by_peer.remove(&peer);
+        }
+        removed
+    }
+
+    fn find_mut(&mut self, id: u64) -> Option<&mut ExistingSession> {
+        let sessions = self.by_peer.get_mut(self.peers.get(&id)?)?;
+        [&mut sessions.half_open, &mut sessions.transfer].into_iter().flatten().find(|session| session.id == id)
+    }
+}
+
+/// Publishes the number of half-open sessions.
+fn publish(gauge: &Gauge, count: usize) {
+    gauge.set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+}
+
+impl Session {
+    /// The session id, unique within the table. The first is 1.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Cancelled when the request is given up while its asset is being opened.
@@ -142,40 +260,49 @@ impl Session {
         &self.cancelled
     }
 
-    /// Marks the session active on data port `port` and calls `hand_over` under the same lock, so that the port has the
-    /// transfer before any other thread sees the session as active. Returns the session if it was cancelled before that.
-    pub(super) fn activate(self, port: usize, hand_over: impl FnOnce(Self)) -> Result<(), Self> {
+    /// Passes the session to worker `worker`: calls `hand_over` under the same lock, so that the worker has the transfer before
+    /// any other thread sees it there. Returns the session if it was cancelled before that.
+    pub(super) fn run_on(self, worker: usize, hand_over: impl FnOnce(Self)) -> Result<(), Self> {
         let table = Arc::clone(&self.table);
         let mut state = table.state.lock();
-        if self.cancelled.is_cancelled() {
+        let found = state.find_mut(self.id).filter(|_| !self.cancelled.is_cancelled());
+        let Some(session) = found else {
             drop(state);
             return Err(self);
-        }
-        if let Some(session) = state.by_peer.get_mut(&self.peer)
-            && session.id == self.id
-        {
-            session.state = SessionState::Active(port);
-        }
+        };
+        session.state = SessionState::Running(worker);
         hand_over(self);
         Ok(())
+    }
+
+    /// The peer has answered: moves the session to a place of the transfers. Returns the peer's earlier transfer, which this one
+    /// replaces and which must be cancelled.
+    ///
+    /// Fails if all those places are taken.
+    pub(super) fn validate(&self) -> Result<Option<ExistingSession>, LimitError> {
+        let address = self.peer.ip().to_canonical();
+        let mut guard = self.table.state.lock();
+        let state = &mut *guard;
+        let sessions = state.by_peer.get_mut(&self.peer);
+        let Some(sessions) = sessions.filter(|_| state.half_open.remove(self.id, address)) else { return Ok(None) };
+        let (session, older) = (sessions.half_open.take(), sessions.transfer.take());
+        sessions.transfer = session;
+        publish(&state.half_open_gauge, state.half_open.len());
+        let checked = state.check(address, &self.table.limits);
+        // Counted in any case: the session counts until it is dropped.
+        state.transfers += 1;
+        *state.by_address.entry(address).or_default() += 1;
+        *state.by_prefix.entry(prefix_of(address)).or_default() += 1;
+        // The place of the earlier transfer becomes free.
+        if older.is_some() { Ok(older) } else { checked.map(|()| None) }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         let mut state = self.table.state.lock();
-        state.count -= 1;
-        let address = self.peer.ip().to_canonical();
-        if let Some(count) = state.by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                state.by_address.remove(&address);
-            }
-        }
-        if state.by_peer.get(&self.peer).is_some_and(|session| session.id == self.id) {
-            state.by_peer.remove(&self.peer);
-        }
-        if state.count == 0 {
+        state.remove(self.id);
+        if state.peers.is_empty() {
             self.table.emptied.notify_waiters();
         }
     }
@@ -186,6 +313,8 @@ mod tests {
     use super::super::packet::Packet;
     use super::*;
 
+    const LIMITS: SessionLimits = SessionLimits { half_open: 8, transfers: 3, per_address: 2, per_prefix: 100 };
+
     fn request() -> Arc<ReadRequest> {
         match Packet::parse(b"\0\x01f\0octet\0") {
             Ok(Packet::Read(request)) => Arc::new(request.into()),
@@ -193,41 +322,89 @@ mod tests {
         }
     }
 
-    fn peer(port: u16) -> SocketAddr {
-        ([10, 0, 0, 1], port).into()
+    fn peer(host: u8, port: u16) -> SocketAddr {
+        ([10, 0, host, 1], port).into()
+    }
+
+    fn start(table: &Arc<SessionTable>, peer: SocketAddr) -> Session {
+        table.start(peer, request()).unwrap().0
+    }
+
+    fn validated(table: &Arc<SessionTable>, peer: SocketAddr) -> Session {
+        let session = start(table, peer);
+        session.validate().unwrap();
+        session
     }
 
     #[test]
-    fn address_limit_leaves_others_free() {
-        let table = SessionTable::new(MAX_PER_ADDRESS + 1);
-        let held: Vec<_> = (1..=1024).map(|port| table.start(peer(port), request()).unwrap()).collect();
-        assert_eq!(table.start(peer(2000), request()).err(), Some(LimitError::Address));
-        let other = table.start(([10, 0, 0, 2], 1).into(), request()).unwrap();
-        assert_eq!(table.start(([10, 0, 0, 3], 1).into(), request()).err(), Some(LimitError::Server));
+    fn transfers_limited_by_address_and_server() {
+        let table = SessionTable::new(LIMITS);
+        let held = [validated(&table, peer(1, 1)), validated(&table, peer(1, 2))];
+        assert_eq!(table.start(peer(1, 3), request()).err(), Some(LimitError::Address));
+        let other = validated(&table, peer(2, 1));
+        assert_eq!(table.start(peer(3, 1), request()).err(), Some(LimitError::Server));
+        assert!(table.start(peer(2, 1), request()).is_ok(), "a client that starts again");
         drop((held, other));
-        assert!(table.start(peer(2000), request()).is_ok());
+        assert!(table.start(peer(3, 1), request()).is_ok());
     }
 
     #[test]
-    fn older_session_end_keeps_newer() {
-        let table = SessionTable::new(10);
-        let older = table.start(peer(1), request()).unwrap();
-        let newer = table.start(peer(1), request()).unwrap();
-        drop(older);
-        assert_eq!(table.find(peer(1)).map(|session| session.id), Some(newer.id()));
+    fn prefix_limit_leaves_other_prefixes_free() {
+        let table = SessionTable::new(SessionLimits { transfers: 100, per_prefix: 3, ..LIMITS });
+        let in_prefix = |host: u8| SocketAddr::from(([10, 0, 0, host], 1));
+        let _held = [1, 2, 3].map(|host| validated(&table, in_prefix(host)));
+        assert_eq!(table.start(in_prefix(4), request()).err(), Some(LimitError::Prefix));
+        validated(&table, peer(1, 1));
+    }
+
+    #[test]
+    fn half_open_sessions_take_no_transfer_place() {
+        let table = SessionTable::new(SessionLimits { half_open: 100, ..LIMITS });
+        let waiting: Vec<_> = (1..=10).map(|port| start(&table, peer(1, port))).collect();
+        let other = validated(&table, peer(2, 1));
+        assert_eq!((table.state.lock().half_open.len(), waiting.len()), (10, 10));
+        let validated: Vec<_> = waiting.iter().map(|session| session.validate().map(|older| older.is_some())).collect();
+        assert_eq!(validated[..3], [Ok(false), Ok(false), Err(LimitError::Server)]);
+        drop(other);
+    }
+
+    #[test]
+    fn oldest_half_open_session_is_evicted() {
+        let table = SessionTable::new(LIMITS);
+        let held: Vec<_> = (1..=2).map(|port| start(&table, peer(1, port))).collect();
+        let (newer, evicted) = table.start(peer(1, 3), request()).unwrap();
+        let evicted = evicted.unwrap();
+        assert_eq!((evicted.session.id, evicted.scope), (held[0].id(), Some(Scope::Address)));
+        assert!(table.find(peer(1, 1)).is_none());
+        drop(held);
+        assert_eq!(table.state.lock().half_open.len(), 1);
         drop(newer);
-        assert!(table.find(peer(1)).is_none());
     }
 
     #[test]
-    fn cancelled_session_is_not_activated() {
-        let table = SessionTable::new(10);
-        let (active, cancelled) = (table.start(peer(1), request()).unwrap(), table.start(peer(2), request()).unwrap());
+    fn new_request_keeps_validated_transfer() {
+        let table = SessionTable::new(LIMITS);
+        let older = validated(&table, peer(1, 1));
+        let (newer, evicted) = table.start(peer(1, 1), request()).unwrap();
+        assert!(evicted.is_none());
+        assert_eq!(table.find(peer(1, 1)).map(|session| session.id), Some(newer.id()));
+        assert_eq!(newer.validate().unwrap().map(|session| session.id), Some(older.id()));
+        drop(older);
+        assert_eq!(table.find(peer(1, 1)).map(|session| session.id), Some(newer.id()));
+        drop(newer);
+        assert!(table.find(peer(1, 1)).is_none());
+        assert_eq!(table.state.lock().by_address.len(), 0);
+    }
+
+    #[test]
+    fn cancelled_session_does_not_run() {
+        let table = SessionTable::new(LIMITS);
+        let (running, cancelled) = (start(&table, peer(1, 1)), start(&table, peer(2, 2)));
         let mut handed_over = None;
-        assert!(active.activate(3, |session| handed_over = Some(session)).is_ok());
-        assert!(matches!(table.find(peer(1)).unwrap().state, SessionState::Active(3)));
+        assert!(running.run_on(3, |session| handed_over = Some(session)).is_ok());
+        assert!(matches!(table.find(peer(1, 1)).unwrap().state, SessionState::Running(3)));
         table.cancel_opens();
-        assert!(cancelled.activate(3, |_| panic!("it was cancelled")).is_err());
-        assert!(table.find(peer(2)).is_none());
+        assert!(cancelled.run_on(3, |_| panic!("it was cancelled")).is_err());
+        assert!(table.find(peer(2, 2)).is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! A bound UDP socket with large buffers. A listener also reports the destination address of each datagram. It knows no
-//! packets but ERROR.
+//! A bound UDP socket: one that listens for requests, which has large buffers and reports the destination address of each
+//! datagram, or one for a single transfer. It knows no packets but ERROR.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -15,8 +15,10 @@ use super::packet::{self, ErrorCode};
 /// The receive buffer, in bytes. With the default of Linux, 208 KiB, most servers lose requests when 500 machines send
 /// theirs in the same instant.
 const RECEIVE_BUFFER: usize = 8 << 20;
-/// The send buffer, in bytes.
+/// The largest send buffer, in bytes: the largest window.
 const SEND_BUFFER: usize = 4 << 20;
+/// The largest window, in bytes, that the send buffer of Linux (208 KiB, which counts its own bookkeeping) holds twice.
+const DEFAULT_SEND_WINDOW: usize = 32 << 10;
 /// How long a full send buffer may block a worker. After that the packets are lost.
 const SEND_WAIT: Duration = Duration::from_millis(100);
 
@@ -27,41 +29,68 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Binds `address`. `[::]` accepts IPv4 too, unless `all` (every listen address) holds an IPv4 address with the same
-    /// port. A `listener` learns the destination address of each datagram, so that the answer can be sent from it.
-    pub(super) fn bind(address: SocketAddr, all: &[SocketAddr], listener: bool) -> io::Result<Self> {
+    /// Binds `address` for requests. `[::]` accepts IPv4 too, unless `all` (every listen address) holds an IPv4 address with
+    /// the same port.
+    pub(super) fn listen(address: SocketAddr, all: &[SocketAddr]) -> io::Result<Self> {
         let raw = Raw::new(Domain::for_address(address), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
         if address.is_ipv6() {
             let same_port_ipv4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
             raw.set_only_v6(!address.ip().is_unspecified() || all.iter().any(same_port_ipv4))?;
         }
         raw.bind(&address.into())?;
-        Self::configure(raw, listener)
+        Self::configure(raw)
     }
 
     /// Takes over a listener that another process bound.
     pub(super) fn inherit(raw: Raw) -> io::Result<Self> {
         // Each receive call passes MSG_DONTWAIT; a send call blocks up to the write timeout.
         raw.set_nonblocking(false)?;
-        Self::configure(raw, true)
+        Self::configure(raw)
     }
 
-    fn configure(raw: Raw, listener: bool) -> io::Result<Self> {
+    fn configure(raw: Raw) -> io::Result<Self> {
         raw.set_write_timeout(Some(SEND_WAIT))?;
         let udp = UdpSocket::from(raw);
         let address = udp.local_addr()?;
         let granted = enlarge_buffers(&udp);
-        // Only lost requests matter: data ports receive ACKs, and the peer sends those again.
-        if listener && granted < RECEIVE_BUFFER {
+        if granted < RECEIVE_BUFFER {
             warn!(
                 %address, granted, wanted = RECEIVE_BUFFER,
                 "TFTP receive buffer too small for many clients at once; raise the sysctl net.core.rmem_max"
             );
         }
-        if listener && address.ip().is_unspecified() {
+        if address.ip().is_unspecified() {
             batch::enable_packet_info(&udp)?;
         }
         Ok(Self { udp, address })
+    }
+
+    /// Binds a port for one transfer along `route`, whose request arrived on this socket. The kernel chooses the port at random:
+    /// it is the only secret that a peer proves to know by its answers (RFC 1350 4). Nothing blocks on this socket.
+    ///
+    /// Returns the socket, and the route to send along: the socket has its source address.
+    pub(super) fn bind_for_transfer(&self, route: &Route, window_bytes: usize) -> io::Result<(Self, Route)> {
+        let local = route.source.map_or_else(|| with_port_zero(self.address), |source| source.with_port_zero());
+        let (udp, route) = match bind_data_port(local) {
+            Ok(udp) => (udp, Route { source: None, ..*route }),
+            // An address that this machine answers for but does not have.
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && route.source.is_some() => {
+                (bind_data_port(with_port_zero(self.address))?, *route)
+            }
+            Err(error) => return Err(error),
+        };
+        batch::enable_error_queue(&udp)?;
+        if window_bytes > DEFAULT_SEND_WINDOW {
+            // Twice: the retransmitted window may be queued behind the first.
+            enlarge_send_buffer(&udp, SEND_BUFFER.min(2 * window_bytes));
+        }
+        let address = udp.local_addr()?;
+        Ok((Self { udp, address }, route))
+    }
+
+    /// Makes the kernel keep the errors that routers and peers report about packets sent from this socket.
+    pub(super) fn enable_error_queue(&self) -> io::Result<()> {
+        batch::enable_error_queue(&self.udp)
     }
 
     /// The bound address.
@@ -84,19 +113,42 @@ impl Socket {
     }
 }
 
+/// A socket for one transfer, bound to this address, which does not block.
+fn bind_data_port(address: SocketAddr) -> io::Result<UdpSocket> {
+    let raw = Raw::new(Domain::for_address(address), Type::DGRAM.cloexec().nonblocking(), Some(Protocol::UDP))?;
+    if let SocketAddr::V6(address) = address
+        && address.ip().to_ipv4_mapped().is_some()
+    {
+        raw.set_only_v6(false)?;
+    }
+    raw.bind(&address.into())?;
+    Ok(raw.into())
+}
+
+/// With the interface of a link-local address.
+fn with_port_zero(mut address: SocketAddr) -> SocketAddr {
+    address.set_port(0);
+    address
+}
+
 /// Enlarges the buffers: beyond the system's limit with the capability `CAP_NET_ADMIN`, else up to it. Never shrinks those of an
 /// inherited socket, which another process may have enlarged. Returns the receive buffer's size in bytes.
 fn enlarge_buffers(udp: &UdpSocket) -> usize {
     // Linux doubles the requested size for its own bookkeeping, and reports the doubled value.
     let receive = || sockopt::socket_recv_buffer_size(udp).unwrap_or_default() / 2;
-    let send = || sockopt::socket_send_buffer_size(udp).unwrap_or_default() / 2;
     if receive() < RECEIVE_BUFFER && sockopt::set_socket_recv_buffer_size_force(udp, RECEIVE_BUFFER).is_err() {
         let _ = sockopt::set_socket_recv_buffer_size(udp, RECEIVE_BUFFER);
     }
-    if send() < SEND_BUFFER && sockopt::set_socket_send_buffer_size_force(udp, SEND_BUFFER).is_err() {
-        let _ = sockopt::set_socket_send_buffer_size(udp, SEND_BUFFER);
-    }
+    enlarge_send_buffer(udp, SEND_BUFFER);
     receive()
+}
+
+/// Enlarges the send buffer to at least `size` bytes, as far as the system lets it.
+fn enlarge_send_buffer(udp: &UdpSocket, size: usize) {
+    let present = sockopt::socket_send_buffer_size(udp).unwrap_or_default() / 2;
+    if present < size && sockopt::set_socket_send_buffer_size_force(udp, size).is_err() {
+        let _ = sockopt::set_socket_send_buffer_size(udp, size);
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +159,7 @@ mod tests {
     fn ipv6_wildcard_leaves_listed_ipv4_free() {
         let (six, four): (SocketAddr, SocketAddr) = ("[::]:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap());
         let bind_both = |all: &[SocketAddr]| {
-            let socket = Socket::bind(six, all, true).unwrap();
+            let socket = Socket::listen(six, all).unwrap();
             UdpSocket::bind((four.ip(), socket.address().port())).map(drop)
         };
         bind_both(&[six, four]).unwrap();

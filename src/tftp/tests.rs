@@ -397,11 +397,17 @@ fn transfer_limit_refuses_until_session_ends() {
     let (mut first, mut second) = (Client::new(server.address), Client::new(server.address));
     first.request("even", TransferMode::Octet, "tsize 0");
     first.receive();
+    first.ack(0);
+    let block = first.receive();
     second.request("even", TransferMode::Octet, "");
     let message = "the server has too many transfers; try again later";
     assert_eq!(second.receive(), Received::Error(0, message.to_owned()));
-    first.ack(0);
-    assert_eq!(first.receive_file(512, 1), [7; 1024]);
+    assert_eq!(block, Received::Data(1, vec![7; 512]));
+    first.ack(1);
+    assert_eq!(first.receive(), Received::Data(2, vec![7; 512]));
+    first.ack(2);
+    assert_eq!(first.receive(), Received::Data(3, Vec::new()));
+    first.ack(3);
     // The last ACK and the request arrive on different ports.
     let deadline = Instant::now() + TEST_TIMEOUT;
     loop {

@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use super::options::Negotiated;
 use super::rtt::RttEstimator;
 
-/// The most packets for a peer whose address is not validated: a forged address would receive them.
-const MAX_UNVALIDATED_PACKETS: u32 = 6;
+/// The most packets for a peer whose address is not validated, since a forged address would receive them: one, and two repeats
+/// of it.
+const MAX_UNVALIDATED_PACKETS: u32 = 3;
 /// Full windows for a peer that has acknowledged the OACK but no block. That ACK is the same for all transfers, so a
 /// sender of forged requests can forge it too. Retransmits after these windows are one block at a time.
 const MAX_UNVALIDATED_WINDOWS: u32 = 2;
+/// ACKs of blocks that the peer cannot have received, after which the transfer ends. No network makes them, but the ACKs of an
+/// earlier transfer of the same port may be late.
+const MAX_IMPOSSIBLE_ACKS: u32 = 3;
 /// The time that every transfer has. It has another second for each [`MIN_THROUGHPUT`] bytes.
 const MIN_DEADLINE: Duration = Duration::from_mins(5);
 /// Bytes per second below which a transfer is a waste of its session: a tenth of what 512-byte blocks reach at a round
@@ -55,6 +59,10 @@ pub(super) enum EndReason {
     Aborted,
     /// The peer stopped answering, or was too slow.
     Timeout,
+    /// The peer acknowledged blocks that it cannot have received: its packets are forged.
+    Forged,
+    /// The peer's port is closed, or there is no way to the peer.
+    Unreachable,
 }
 
 /// A read transfer.
@@ -64,6 +72,9 @@ pub(super) struct ReadTransfer {
     window: u64,
     sends_size: bool,
     policy: RetransmitPolicy,
+    /// The timeout that the peer requested. It counts once the peer is validated: else a forged request would keep its place
+    /// for minutes.
+    requested_timeout: Option<Duration>,
     rtt: RttEstimator,
 
     phase: Phase,
@@ -89,6 +100,10 @@ pub(super) struct ReadTransfer {
     retransmit_at: Option<Instant>,
     /// When the last packets were sent.
     last_burst: Option<Instant>,
+    /// The highest block sent before the last packets.
+    before_burst: u64,
+    /// ACKs of blocks that the peer cannot have received.
+    impossible_acks: u32,
     /// The block whose ACK gives the next round trip sample, and when it was sent for the first time.
     timed_block: Option<(u64, Instant)>,
     /// Timeouts of full length without progress.
@@ -113,13 +128,13 @@ enum Phase {
 impl ReadTransfer {
     /// A transfer of about `size` bytes that begins `now`.
     pub(super) fn new(negotiated: &Negotiated, size: u64, policy: RetransmitPolicy, now: Instant) -> Self {
-        let policy = RetransmitPolicy { timeout: negotiated.timeout.unwrap_or(policy.timeout), ..policy };
         let has_oack = negotiated.oack.is_some();
         Self {
             blksize: u64::from(negotiated.blksize),
             window: u64::from(negotiated.windowsize),
             sends_size: negotiated.tsize,
             policy,
+            requested_timeout: negotiated.timeout,
             rtt: RttEstimator::new(policy.timeout),
             phase: if has_oack { Phase::OackSent } else { Phase::FirstBlockSent },
             oack_due: has_oack,
@@ -132,6 +147,8 @@ impl ReadTransfer {
             last: None,
             retransmit_at: None,
             last_burst: None,
+            before_burst: 0,
+            impossible_acks: 0,
             timed_block: None,
             timeouts: 0,
             deadline: now + MIN_DEADLINE + Duration::from_secs(size / MIN_THROUGHPUT),
@@ -199,6 +216,9 @@ impl ReadTransfer {
             // The first block that was never sent before: its ACK answers no earlier packet.
             self.timed_block = Some((self.highest + 1, now));
         }
+        if self.last_burst != Some(now) {
+            self.before_burst = self.highest;
+        }
         self.highest = self.highest.max(last);
         self.record_burst(now);
         Some(Transmit::Blocks { first, last })
@@ -213,17 +233,29 @@ impl ReadTransfer {
             if number == 0 && self.unvalidated > 0 {
                 self.phase = Phase::OackAcked;
                 self.unvalidated = 0;
+                self.accept_requested_timeout();
                 self.record_progress(now);
+            } else {
+                self.record_impossible_ack();
             }
             return;
         }
         // The distance from the last acknowledged block, modulo 65,536.
         let ahead = u64::from(number.wrapping_sub(wire_number(self.acked)));
         let block = self.acked + ahead;
-        if block > self.highest {
+        // Packets that were sent at this same instant are not even on their way.
+        let deliverable = if self.last_burst == Some(now) { self.before_burst } else { self.highest };
+        if block > deliverable {
+            // In the other half of the numbers it is an old one.
+            if ahead <= u64::from(u16::MAX / 2) {
+                self.record_impossible_ack();
+            }
             return;
         }
         if ahead > 0 {
+            if self.phase == Phase::FirstBlockSent {
+                self.accept_requested_timeout();
+            }
             self.phase = Phase::Validated;
             self.acked = block;
             self.next = self.next.max(block + 1);
@@ -250,7 +282,7 @@ impl ReadTransfer {
     /// Handles the same request again: the peer may not have received the answer. Returns false if it has, or if the
     /// transfer is over; the request then begins a new transfer.
     pub(super) fn handle_duplicate_request(&mut self) -> bool {
-        if self.has_answered() || self.end_reason.is_some() {
+        if self.is_validated() || self.end_reason.is_some() {
             return false;
         }
         if self.unvalidated < MAX_UNVALIDATED_PACKETS {
@@ -270,6 +302,17 @@ impl ReadTransfer {
         self.end_reason.get_or_insert(reason);
     }
 
+    /// Handles the report that a packet did not reach the peer. A router's report ends the transfer only if the peer is not
+    /// validated: a route may come back.
+    pub(super) fn handle_undelivered(&mut self, port_closed: bool) {
+        if port_closed && self.last_block_sent() {
+            // The client closed its port after the last block.
+            self.end_reason.get_or_insert(EndReason::Complete);
+        } else if port_closed || !self.is_validated() {
+            self.end_reason.get_or_insert(EndReason::Unreachable);
+        }
+    }
+
     /// Handles the passage of time: retransmits unacknowledged packets, or ends the transfer.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.end_reason.is_some() {
@@ -287,7 +330,7 @@ impl ReadTransfer {
         if self.rtt.timeout() >= self.policy.timeout {
             self.timeouts += 1;
         }
-        let exhausted = !self.has_answered() && self.unvalidated >= MAX_UNVALIDATED_PACKETS;
+        let exhausted = !self.is_validated() && self.unvalidated >= MAX_UNVALIDATED_PACKETS;
         if exhausted || self.timeouts > self.policy.retries {
             self.end_reason = Some(if self.last_block_sent() { EndReason::Complete } else { EndReason::Timeout });
             return;
@@ -316,8 +359,8 @@ impl ReadTransfer {
         self.retransmits
     }
 
-    /// Whether the peer has acknowledged anything.
-    fn has_answered(&self) -> bool {
+    /// Whether the peer has acknowledged anything, and so receives packets at its address.
+    pub(super) fn is_validated(&self) -> bool {
         matches!(self.phase, Phase::OackAcked | Phase::Validated)
     }
 
@@ -328,7 +371,21 @@ impl ReadTransfer {
 
     /// Whether a peer that has answered may have the whole file: the last block was sent.
     fn last_block_sent(&self) -> bool {
-        self.has_answered() && self.last.is_some_and(|last| last == self.highest)
+        self.is_validated() && self.last.is_some_and(|last| last == self.highest)
+    }
+
+    fn accept_requested_timeout(&mut self) {
+        if let Some(timeout) = self.requested_timeout {
+            self.policy.timeout = timeout;
+            self.rtt = RttEstimator::new(timeout);
+        }
+    }
+
+    fn record_impossible_ack(&mut self) {
+        self.impossible_acks += 1;
+        if self.impossible_acks >= MAX_IMPOSSIBLE_ACKS {
+            self.end_reason = Some(EndReason::Forged);
+        }
     }
 
     fn record_burst(&mut self, now: Instant) {

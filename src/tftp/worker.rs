@@ -1,5 +1,5 @@
-//! A worker: a thread and the ports that it serves. Each turn it receives datagrams, handles messages, fires timers, sends
-//! the answers, and waits for more. It knows neither packets nor transfers.
+//! A worker: a thread with the listeners and transfers that it serves. Each turn it receives datagrams, handles messages, fires
+//! timers, sends the answers, and waits for more. It knows no packets.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,76 +8,130 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 
+use super::active_transfer::ActiveTransfer;
 use super::batch::RecvBatch;
-use super::messages::WorkerMessage;
-use super::port::Port;
+use super::dispatcher::Dispatcher;
+use super::listener::Listener;
+use super::messages::{WorkerMessage, WorkerQueue};
+use super::request::PendingRequest;
 use super::socket::Socket;
-use super::wake_queue::WakeQueue;
+use super::transfers::Transfers;
+
+/// Events of one wait. More stay with the kernel until the next.
+const MAX_EVENTS: usize = 256;
+/// The event data of the queue. Listeners count down from it; transfers have their session id, which counts up from 1.
+const QUEUE: u64 = u64::MAX;
 
 /// The thread's state.
 pub(super) struct Worker {
-    queue: Arc<WakeQueue<WorkerMessage>>,
-    /// By slot.
-    ports: Vec<Port>,
-    /// Whether datagrams may wait, by slot.
-    ready: Vec<bool>,
+    queue: Arc<WorkerQueue>,
+    listeners: Vec<Listener>,
+    /// The dispatchers of all listeners of the server.
+    dispatchers: Arc<[Arc<Dispatcher>]>,
+    transfers: Transfers,
     /// From [`create_epoll`].
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
+    received: RecvBatch,
 }
 
 impl Worker {
-    /// A worker that serves `ports` and receives the messages of `queue`. `epoll` must watch both.
-    pub(super) fn new(queue: Arc<WakeQueue<WorkerMessage>>, ports: Vec<Port>, epoll: OwnedFd) -> Self {
-        let events = Vec::with_capacity(ports.len() + 1);
-        Self { queue, ready: vec![true; ports.len()], ports, epoll, events }
+    /// A worker with these listeners, which receives the messages of `queue`. `epoll` must watch both.
+    pub(super) fn new(
+        queue: Arc<WorkerQueue>,
+        listeners: Vec<Listener>,
+        dispatchers: Arc<[Arc<Dispatcher>]>,
+        transfers: Transfers,
+        epoll: OwnedFd,
+    ) -> Self {
+        let events = Vec::with_capacity(MAX_EVENTS);
+        Self { queue, listeners, dispatchers, transfers, epoll, events, received: RecvBatch::new() }
     }
 
     /// Runs until [`WorkerMessage::Shutdown`].
     pub(super) fn run(mut self) {
-        let mut received = RecvBatch::new();
         let mut messages = Vec::new();
+        let mut more = true;
         loop {
-            // A peer's ERROR must end its transfer before its next request is taken for a repeat. Therefore the order is:
-            // receive requests; drain the queue, with what those requests caused here and on other workers; receive on
-            // data ports; handle the drained messages. Whatever a peer sent before its request is then handled first.
-            let mut more = self.receive(&mut received, |port| !port.is_data_port());
+            self.wait(more);
+            // Requests first: a transfer's socket is then read before the message about a request of its peer is handled.
+            more = self.receive_requests();
             self.queue.drain_into(&mut messages);
-            if !messages.is_empty() {
-                self.ready.fill(true);
-            }
-            more |= self.receive(&mut received, Port::is_data_port);
+            self.receive_on_transfers();
             let now = Instant::now();
             for message in messages.drain(..) {
                 match message {
-                    WorkerMessage::Port(slot, message) => self.ports[slot].handle_message(message, now),
+                    WorkerMessage::Start(transfer) => self.start(*transfer, now),
+                    WorkerMessage::Repeat { session, listener, pending } => {
+                        self.repeat(session, listener, pending, now)
+                    }
+                    WorkerMessage::Replace(session) => self.transfers.replace(session),
+                    WorkerMessage::Evict(session) => self.transfers.evict(session),
+                    WorkerMessage::Resume(session) => self.transfers.resume(session, now),
                     // Fails if the check was cancelled.
                     WorkerMessage::LivenessCheck(answer) => drop(answer.send(())),
-                    WorkerMessage::Shutdown => return self.ports.into_iter().for_each(Port::shut_down),
+                    WorkerMessage::Shutdown => return self.transfers.shut_down(),
                 }
             }
-            for port in &mut self.ports {
-                port.fire_timers(now);
-                port.flush();
-            }
-            self.wait(now, more);
+            self.transfers.fire_timers(now);
+            self.transfers.flush();
         }
     }
 
-    /// Receives on the ready ports for which `filter` is true. Returns whether more datagrams may wait.
-    fn receive(&mut self, received: &mut RecvBatch, filter: impl Fn(&Port) -> bool) -> bool {
+    /// Receives on the readable listeners. Returns whether more may wait.
+    fn receive_requests(&mut self) -> bool {
         let mut more = false;
-        for (port, ready) in self.ports.iter_mut().zip(&mut self.ready) {
-            if filter(port) && std::mem::take(ready) {
-                more |= port.receive(received);
+        for event in &self.events {
+            let (data, flags) = (event.data.u64(), event.flags);
+            let Some(listener) = listener_of(data, self.listeners.len()) else { continue };
+            let listener = &self.listeners[listener];
+            if flags.contains(epoll::EventFlags::ERR) {
+                listener.receive_errors(&mut self.transfers, Instant::now());
             }
+            more |= listener.receive(&mut self.received, &mut self.transfers);
         }
         more
     }
 
-    /// Waits for a datagram, a message or a timer; returns at once if there is `more` to receive.
-    fn wait(&mut self, now: Instant, more: bool) {
-        let due = if more { Some(now) } else { self.ports.iter().filter_map(Port::next_timer).min() };
+    /// Receives on the readable sockets of transfers.
+    fn receive_on_transfers(&mut self) {
+        for event in &self.events {
+            let (data, flags) = (event.data.u64(), event.flags);
+            if data == QUEUE || listener_of(data, self.listeners.len()).is_some() {
+                continue;
+            }
+            if flags.contains(epoll::EventFlags::ERR) {
+                self.transfers.receive_errors(data, Instant::now());
+            }
+            if flags.contains(epoll::EventFlags::IN) {
+                self.transfers.receive(data);
+            }
+        }
+        self.transfers.flush();
+    }
+
+    fn start(&mut self, transfer: ActiveTransfer, now: Instant) {
+        if transfer.listener().is_none() {
+            let data = epoll::EventData::new_u64(transfer.session_id());
+            if let Err(error) = epoll::add(&self.epoll, transfer.socket().udp(), data, epoll::EventFlags::IN) {
+                return self.transfers.refuse(transfer, &error.into());
+            }
+        }
+        self.transfers.start(transfer, now);
+    }
+
+    /// Handles the request of a transfer that its peer repeated.
+    fn repeat(&mut self, session: u64, listener: usize, pending: PendingRequest, now: Instant) {
+        let dispatcher = Arc::clone(&self.dispatchers[listener]);
+        if !self.transfers.handle_repeat(session, dispatcher.settings.timeout, now) {
+            dispatcher.open(pending, now);
+        }
+    }
+
+    /// Waits for a datagram, a message or a timer; does not wait if there is `more` to receive.
+    fn wait(&mut self, more: bool) {
+        let now = Instant::now();
+        let due = if more { Some(now) } else { self.transfers.next_timer() };
         // Whole milliseconds, rounded up: Linux before 5.11 has no finer timeout. A wait too long for a timespec is no
         // timeout.
         let timeout = due.and_then(|due| match due.saturating_duration_since(now) {
@@ -87,14 +141,13 @@ impl Worker {
         self.events.clear();
         // EINTR costs one more turn.
         let _ = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref());
-        for event in &self.events {
-            // The queue has no slot. The receive call reports a socket's error.
-            let slot = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
-            if let Some(ready) = self.ready.get_mut(slot) {
-                *ready = true;
-            }
-        }
     }
+}
+
+/// The index of the listener that event data stands for.
+fn listener_of(data: u64, listeners: usize) -> Option<usize> {
+    let index = usize::try_from(QUEUE.checked_sub(1)?.checked_sub(data)?).ok()?;
+    (index < listeners).then_some(index)
 }
 
 /// The part of a wait below a second, in whole milliseconds, rounded up.
@@ -102,16 +155,16 @@ fn whole_millis(wait: Duration) -> Duration {
     Duration::from_millis(u64::from(wait.subsec_nanos().div_ceil(1_000_000)))
 }
 
-/// An epoll that watches a worker's queue and its sockets, which are in the order of their slots. It is an epoll because
-/// poll(2) on four descriptors costs a lone client 0.6 us more of its round trip of 19 us.
+/// An epoll that watches a worker's queue and its listeners. It is an epoll because poll(2) on four descriptors costs a lone
+/// client 0.6 us more of its round trip of 19 us.
 pub(super) fn create_epoll<'a>(
-    queue: &WakeQueue<WorkerMessage>,
-    sockets: impl Iterator<Item = &'a Socket>,
+    queue: &WorkerQueue,
+    listeners: impl Iterator<Item = &'a Socket>,
 ) -> io::Result<OwnedFd> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    epoll::add(&epoll, queue, epoll::EventData::new_u64(u64::MAX), epoll::EventFlags::IN)?;
-    for (slot, socket) in (0..).zip(sockets) {
-        epoll::add(&epoll, socket.udp(), epoll::EventData::new_u64(slot), epoll::EventFlags::IN)?;
+    epoll::add(&epoll, queue, epoll::EventData::new_u64(QUEUE), epoll::EventFlags::IN)?;
+    for (index, socket) in (0..).zip(listeners) {
+        epoll::add(&epoll, socket.udp(), epoll::EventData::new_u64(QUEUE - 1 - index), epoll::EventFlags::IN)?;
     }
     Ok(epoll)
 }

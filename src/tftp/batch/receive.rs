@@ -41,6 +41,12 @@ pub fn enable_packet_info(socket: &UdpSocket) -> io::Result<()> {
     enable_option(socket, level, option)
 }
 
+/// Whether a call failed with the error of an earlier datagram, perhaps to another peer. The kernel reports each error to one
+/// call (udp(7)), and the call can be repeated.
+pub(super) fn is_delivery_error(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EACCES))
+}
+
 /// Enables a boolean socket option.
 pub(super) fn enable_option(socket: &UdpSocket, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
@@ -49,6 +55,24 @@ pub(super) fn enable_option(socket: &UdpSocket, level: libc::c_int, option: libc
         libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), length(size_of::<libc::c_int>()))
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The address without what does not identify a peer: the flow label.
+pub(super) fn identifying(mut peer: SocketAddr) -> SocketAddr {
+    if let SocketAddr::V6(peer) = &mut peer {
+        peer.set_flowinfo(0);
+    }
+    peer
+}
+
+/// Receives one datagram from a socket that does not block; `None` if none waits. A longer one is cut to the buffer.
+pub fn receive_one<'b>(socket: &UdpSocket, buffer: &'b mut [u8]) -> io::Result<Option<(SocketAddr, &'b [u8])>> {
+    match socket.recv_from(buffer) {
+        Ok((length, peer)) => Ok(Some((identifying(peer), buffer.get(..length).unwrap_or_default()))),
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+        Err(e) if is_delivery_error(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 impl Default for RecvBatch {
@@ -95,6 +119,7 @@ impl RecvBatch {
         };
         let received = usize::try_from(count).or_else(|_| match io::Error::last_os_error() {
             e if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+            e if is_delivery_error(&e) => Ok(0),
             e => Err(e),
         });
         self.headers.truncate(*received.as_ref().unwrap_or(&0));
@@ -106,10 +131,7 @@ impl RecvBatch {
         self.headers.iter().enumerate().filter_map(|(index, header)| {
             // SAFETY: the kernel wrote an address of this length into the storage, which fits every address.
             let name = unsafe { SockAddr::new(ptr::read(&raw const self.names[index]), header.msg_hdr.msg_namelen) };
-            let mut peer = name.as_socket()?;
-            if let SocketAddr::V6(peer) = &mut peer {
-                peer.set_flowinfo(0); // it does not identify the peer
-            }
+            let peer = identifying(name.as_socket()?);
             let bytes = self.buffers[index].get(..header.msg_len as usize)?;
             let truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
             let route = Route { peer, source: destination(&header.msg_hdr), segmentation: true };

@@ -1,6 +1,6 @@
 //! The path of a datagram: the peer, and the local address that it uses.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// The local address that a peer sent its datagram to. Answers must come from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,14 @@ impl SourceAddress {
     /// The address.
     pub fn ip(&self) -> IpAddr {
         self.ip
+    }
+
+    /// A socket address that binds any port of it.
+    pub(in crate::tftp) fn with_port_zero(&self) -> SocketAddr {
+        match self.ip {
+            IpAddr::V4(ip) => SocketAddr::from((ip, 0)),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, 0, 0, self.interface).into(),
+        }
     }
 }
 

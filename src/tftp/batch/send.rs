@@ -9,6 +9,7 @@ use bytes::Bytes;
 use socket2::SockAddr;
 
 use super::message::{BATCH, Control, length, write_control};
+use super::receive::is_delivery_error;
 use super::route::Route;
 use crate::tftp::packet::HEADER;
 
@@ -148,6 +149,10 @@ impl SendBatch {
         let mut at = 0;
         while at < self.headers.len() {
             let mut outcome = call(&mut self.headers[at..]);
+            if outcome.as_ref().is_err_and(is_delivery_error) {
+                // It may belong to an earlier packet.
+                outcome = call(&mut self.headers[at..]);
+            }
             let peer = self.messages[at].route.peer;
             if self.messages[at].packets > 1 && outcome.as_ref().is_err_and(may_lack_segmentation) {
                 on_failure(peer, SendFailure::NoSegmentation);

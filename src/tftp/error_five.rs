@@ -1,0 +1,72 @@
+//! Answers packets of no transfer with ERROR 5, unknown transfer ID (RFC 1350 4), within limits.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::answer_limit::AnswerLimit;
+use super::batch::Route;
+use super::packet::{ErrorCode, Packet};
+use super::socket::Socket;
+use crate::rate_limit::{RateLimit, TokenBucket};
+
+/// How many peers of ended transfers are remembered. A late ACK from them gets no ERROR.
+const REMEMBERED: usize = 64;
+/// ERROR packets to peers without a transfer: enough to inform a lost client, too few for an amplifier.
+const LIMIT: RateLimit = RateLimit { burst: 50.0, per_second: 50.0 };
+/// The message of the ERROR.
+const MESSAGE: &str = "unknown transfer ID";
+
+/// The answers to packets of no transfer.
+pub(super) struct ErrorFive {
+    answers: Arc<AnswerLimit>,
+    state: Mutex<State>,
+}
+
+struct State {
+    limiter: TokenBucket,
+    /// Peers whose transfers on the socket of a listener ended last.
+    ended: VecDeque<SocketAddr>,
+}
+
+impl ErrorFive {
+    /// Answers within the limit of `answers` too.
+    pub(super) fn new(answers: Arc<AnswerLimit>) -> Arc<Self> {
+        let state =
+            State { limiter: TokenBucket::new(LIMIT, Instant::now()), ended: VecDeque::with_capacity(REMEMBERED) };
+        Arc::new(Self { answers, state: Mutex::new(state) })
+    }
+
+    /// The transfer of `peer` on the socket of a listener ended: its late packets get no answer.
+    pub(super) fn expect_late_packets(&self, peer: SocketAddr) {
+        let mut state = self.state.lock();
+        if state.ended.len() == REMEMBERED {
+            state.ended.pop_front();
+        }
+        state.ended.push_back(peer);
+    }
+
+    /// Answers a packet from `peer` that belongs to no transfer of `socket`.
+    pub(super) fn answer<E>(&self, socket: &Socket, peer: SocketAddr, packet: &Result<Packet<'_>, E>, now: Instant) {
+        self.answer_along(socket, &Route { peer, source: None, segmentation: false }, packet, now);
+    }
+
+    /// Like [`ErrorFive::answer`], along the route on which the packet came.
+    pub(super) fn answer_along<E>(&self, socket: &Socket, route: &Route, packet: &Result<Packet<'_>, E>, now: Instant) {
+        // An ERROR that answers an ERROR could go back and forth for ever.
+        if matches!(packet, Ok(Packet::Error { .. })) {
+            return;
+        }
+        let allowed = {
+            let mut state = self.state.lock();
+            !state.ended.contains(&route.peer) && state.limiter.take(now)
+        };
+        // The packet has a code and a final zero.
+        if allowed && self.answers.allow(route.peer.ip(), MESSAGE.len() + 5, now) {
+            socket.send_error(route, ErrorCode::UnknownTransfer, MESSAGE);
+        }
+    }
+}
