@@ -12,7 +12,7 @@ mod send;
 
 pub use self::error_queue::{DeliveryError, enable_error_queue, next_error};
 pub use self::message::BATCH;
-pub use self::receive::{Datagram, RecvBatch, enable_packet_info, receive_one};
+pub use self::receive::{Datagram, RecvBatch, enable_packet_info};
 pub use self::route::{Route, SourceAddress};
 pub use self::send::{SendBatch, SendFailure};
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Instant;
 
 use metrics::counter;
@@ -16,6 +17,7 @@ use super::answer_limit::AnswerLimit;
 use super::base_url::BaseUrl;
 use super::batch::Route;
 use super::content::{Content, normalize_name};
+use super::error_five::ErrorFive;
 use super::messages::{WorkerMessage, WorkerQueue};
 use super::packet::{ErrorCode, Packet, PacketError, Request, TransferMode};
 use super::pending_open::PendingOpen;
@@ -42,6 +44,8 @@ pub(super) struct Dispatcher {
     pub(super) recorder: Arc<Recorder>,
     /// The limit on bytes to peers that are not validated.
     pub(super) answers: Arc<AnswerLimit>,
+    /// The answers to packets of no transfer.
+    pub(super) error_five: Arc<ErrorFive>,
     /// The runtime that opens assets.
     pub(super) runtime: Handle,
     /// Cancelled when new requests are to be refused.
@@ -121,16 +125,23 @@ impl Dispatcher {
             }
         };
         if let Some(evicted) = evicted {
-            self.evict(evicted);
+            self.evict(evicted, now);
         }
+        let may_be_in_memory = matches!(content, Content::Asset(_));
         let open = PendingOpen { content, record, dispatcher: Arc::clone(self), pending, session };
-        self.runtime.spawn(open.run());
+        let mut opening = Box::pin(open.run());
+        // A cached asset opens at once. In a flood of requests, a task for each would delay the answers to all.
+        let opened = may_be_in_memory && opening.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        if !opened {
+            self.runtime.spawn(opening);
+        }
     }
 
     /// Ends a session that has lost its place.
-    fn evict(&self, Evicted { session, scope }: Evicted) {
+    fn evict(&self, Evicted { session, scope }: Evicted, now: Instant) {
         if let Some(scope) = scope {
             counter!("bootdepot_tftp_half_open_evictions_total", "scope" => <&str>::from(scope)).increment(1);
+            self.error_five.pause(now);
         }
         match session.state {
             SessionState::Opening(cancel) => cancel.cancel(),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -17,6 +17,8 @@ use crate::rate_limit::{RateLimit, TokenBucket};
 const REMEMBERED: usize = 64;
 /// ERROR packets to peers without a transfer: enough to inform a lost client, too few for an amplifier.
 const LIMIT: RateLimit = RateLimit { burst: 50.0, per_second: 50.0 };
+/// How long there are no answers after an eviction: as long as clients wait before they repeat a packet.
+const PAUSE: Duration = Duration::from_secs(10);
 /// The message of the ERROR.
 const MESSAGE: &str = "unknown transfer ID";
 
@@ -28,6 +30,8 @@ pub(super) struct ErrorFive {
 
 struct State {
     limiter: TokenBucket,
+    /// No answers before this time.
+    paused_until: Option<Instant>,
     /// Peers whose transfers on the socket of a listener ended last.
     ended: VecDeque<SocketAddr>,
 }
@@ -35,8 +39,8 @@ struct State {
 impl ErrorFive {
     /// Answers within the limit of `answers` too.
     pub(super) fn new(answers: Arc<AnswerLimit>) -> Arc<Self> {
-        let state =
-            State { limiter: TokenBucket::new(LIMIT, Instant::now()), ended: VecDeque::with_capacity(REMEMBERED) };
+        let (limiter, ended) = (TokenBucket::new(LIMIT, Instant::now()), VecDeque::with_capacity(REMEMBERED));
+        let state = State { limiter, paused_until: None, ended };
         Arc::new(Self { answers, state: Mutex::new(state) })
     }
 
@@ -47,6 +51,12 @@ impl ErrorFive {
             state.ended.pop_front();
         }
         state.ended.push_back(peer);
+    }
+
+    /// Half-open transfers are being evicted, and their ports go to others: a late packet of their peers would be answered by an
+    /// ERROR, after which a client gives up instead of repeating its request.
+    pub(super) fn pause(&self, now: Instant) {
+        self.state.lock().paused_until = now.checked_add(PAUSE);
     }
 
     /// Answers a packet from `peer` that belongs to no transfer of `socket`.
@@ -62,7 +72,8 @@ impl ErrorFive {
         }
         let allowed = {
             let mut state = self.state.lock();
-            !state.ended.contains(&route.peer) && state.limiter.take(now)
+            let paused = state.paused_until.is_some_and(|until| now < until);
+            !paused && !state.ended.contains(&route.peer) && state.limiter.take(now)
         };
         // The packet has a code and a final zero.
         if allowed && self.answers.allow(route.peer.ip(), MESSAGE.len() + 5, now) {

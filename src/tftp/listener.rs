@@ -8,7 +8,6 @@ use tracing::error;
 
 use super::batch::{self, BATCH, RecvBatch, Route};
 use super::dispatcher::Dispatcher;
-use super::error_five::ErrorFive;
 use super::packet::Packet;
 use super::socket::Socket;
 use super::transfers::Transfers;
@@ -22,8 +21,6 @@ pub(super) struct Listener {
     pub(super) socket: Arc<Socket>,
     /// Its dispatcher.
     pub(super) dispatcher: Arc<Dispatcher>,
-    /// The answers to packets of no transfer.
-    pub(super) error_five: Arc<ErrorFive>,
 }
 
 impl Listener {
@@ -61,11 +58,11 @@ impl Listener {
             Ok(Packet::Ack { .. } | Packet::Error { .. }) => {
                 match transfers.on_listener(self.dispatcher.listener, route.peer) {
                     Some(session) => transfers.handle_packet(session, &packet, now),
-                    None => self.error_five.answer_along(&self.socket, &route, &packet, now),
+                    None => self.dispatcher.error_five.answer_along(&self.socket, &route, &packet, now),
                 }
             }
             Ok(Packet::Data { .. } | Packet::OptionAck { .. }) => {
-                self.error_five.answer_along(&self.socket, &route, &packet, now);
+                self.dispatcher.error_five.answer_along(&self.socket, &route, &packet, now);
             }
             _ => self.dispatcher.handle_packet(route, packet, truncated, now),
         }

@@ -94,6 +94,15 @@ pub(super) fn negotiate(requested: Options<'_>, mode: TransferMode, size: u64, l
     negotiated
 }
 
+/// Whether a block size is requested that may not fit the route: any route carries the default (RFC 1122 3.3.3).
+pub(super) fn requests_large_blocks(requested: Options<'_>) -> bool {
+    requested.into_iter().any(|(name, value)| {
+        OptionKind::from_name(name) == Some(OptionKind::Blksize)
+            && std::str::from_utf8(value)
+                .is_ok_and(|text| text.trim().parse().is_ok_and(|size: u64| size > DEFAULT_BLKSIZE.into()))
+    })
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OptionKind {
     Blksize,

@@ -51,9 +51,10 @@ impl PendingOpen {
             let cancelled = self.session.cancelled().clone();
             loop {
                 tokio::select! {
+                    biased;
+                    opened = &mut opening => break opened,
                     // The record of a session that lost its place has not begun, or says that the transfer was aborted.
                     () = cancelled.cancelled() => return,
-                    opened = &mut opening => break opened,
                     () = sleep(RECORD_AFTER), if !self.record.has_begun() => { self.record.begin(); }
                 }
             }
@@ -98,11 +99,13 @@ impl PendingOpen {
     fn start(mut self, size: u64, stream: ByteStream) {
         let (now, settings) = (Instant::now(), &self.dispatcher.settings);
         let PendingRequest { route, request } = &self.pending;
-        let route_blksize = mtu::largest_block(route.peer).unwrap_or_else(|error| {
-            warn!(client = %route.peer, %error, "route MTU unknown");
-            settings.max_blksize
-        });
-        let limits = Limits { blksize: settings.max_blksize.min(route_blksize), windowsize: settings.max_windowsize };
+        let mut limits = Limits { blksize: settings.max_blksize, windowsize: settings.max_windowsize };
+        if options::requests_large_blocks(request.options()) {
+            match mtu::largest_block(route.peer) {
+                Ok(largest) => limits.blksize = limits.blksize.min(largest),
+                Err(error) => warn!(client = %route.peer, %error, "route MTU unknown"),
+            }
+        }
         let negotiated = options::negotiate(request.options(), request.mode(), size, limits);
         let policy = RetransmitPolicy { timeout: settings.timeout, retries: settings.retries };
         if !matches!(self.content, Content::Script(..) | Content::HostFile(..)) {

@@ -125,6 +125,7 @@ impl TftpServer {
                     sessions: Arc::clone(&sessions),
                     recorder: Arc::clone(&recorder),
                     answers: Arc::clone(&answers),
+                    error_five: Arc::clone(&error_five),
                     runtime: Handle::current(),
                     stop: stop.clone(),
                     socket: Arc::clone(socket),
@@ -139,7 +140,6 @@ impl TftpServer {
             let listeners = of_worker.map(|dispatcher| Listener {
                 socket: Arc::clone(&dispatcher.socket),
                 dispatcher: Arc::clone(dispatcher),
-                error_five: Arc::clone(&error_five),
             });
             let (queues, answers, error_five) =
                 (Arc::clone(&self.queues), Arc::clone(&answers), Arc::clone(&error_five));

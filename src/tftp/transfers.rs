@@ -14,7 +14,7 @@ use tracing::debug;
 
 use super::active_transfer::{ActiveTransfer, Termination};
 use super::answer_limit::AnswerLimit;
-use super::batch::{self, SendBatch, SendFailure, receive_one};
+use super::batch::{self, RecvBatch, SendBatch, SendFailure};
 use super::error_five::ErrorFive;
 use super::messages::{WorkerMessage, WorkerQueue};
 use super::packet::{ErrorCode, Packet};
@@ -23,10 +23,8 @@ use super::socket::Socket;
 use super::timer_queue::TimerQueue;
 use crate::depot::Outcome;
 
-/// Datagrams that one transfer handles per turn, so that none keeps the others waiting.
-const MAX_DATAGRAMS: usize = 8;
-/// The longest packet of a transfer that is read: an ACK takes 4 bytes, an ERROR has a message.
-const MAX_PACKET: usize = 600;
+/// Datagrams that one transfer handles per turn, so that none keeps the others waiting. A client in lockstep has one in flight.
+const DATAGRAMS: usize = 8;
 
 /// All transfers of a worker.
 pub(super) struct Transfers {
@@ -98,19 +96,27 @@ impl Transfers {
         transfer.finish(Outcome::Refused, Some(&format!("no port for the transfer: {error}")), &self.retransmits);
     }
 
-    /// Receives on the own socket of a transfer.
-    pub(super) fn receive(&mut self, session: u64) {
-        let Some(transfer) = self.active.get(&session).filter(|transfer| transfer.listener().is_none()) else { return };
-        let (socket, peer, now) = (Arc::clone(transfer.socket()), transfer.route().peer, Instant::now());
-        let mut buffer = [0; MAX_PACKET];
-        for _ in 0..MAX_DATAGRAMS {
-            match receive_one(socket.udp(), &mut buffer) {
-                Ok(Some((from, bytes))) if from == peer => self.handle_packet(session, &Packet::parse(bytes), now),
-                Ok(Some((from, bytes))) => self.error_five.answer(&socket, from, &Packet::parse(bytes), now),
-                Ok(None) => return,
-                Err(error) => return debug!(client = %peer, %error, "TFTP receive failed"),
+    /// Receives on the own socket of a transfer. Returns whether more may wait.
+    pub(super) fn receive(&mut self, session: u64, received: &mut RecvBatch) -> bool {
+        let Some(transfer) = self.active.get(&session).filter(|transfer| transfer.listener().is_none()) else {
+            return false;
+        };
+        let (socket, peer) = (Arc::clone(transfer.socket()), transfer.route().peer);
+        let count = received.receive_up_to(DATAGRAMS, socket.udp()).unwrap_or_else(|error| {
+            debug!(client = %peer, %error, "TFTP receive failed");
+            0
+        });
+        // One instant for all: none of them can answer what another makes the transfer send.
+        let now = Instant::now();
+        for datagram in received.iter() {
+            let packet = Packet::parse(datagram.bytes);
+            if datagram.route.peer == peer {
+                self.handle_packet(session, &packet, now);
+            } else {
+                self.error_five.answer(&socket, datagram.route.peer, &packet, now);
             }
         }
+        count == DATAGRAMS
     }
 
     /// Handles the errors that were reported about packets of a transfer with a socket of its own.
@@ -175,8 +181,6 @@ impl Transfers {
 
     /// Handles the same request again. Returns true if it got an answer, or needs none; false if it begins a new transfer.
     pub(super) fn handle_repeat(&mut self, session: u64, idle_after: Duration, now: Instant) -> bool {
-        // An ERROR that the peer sent before the request ends the transfer.
-        self.receive(session);
         let Some(transfer) = self.active.get_mut(&session) else { return false };
         if transfer.handle_duplicate_request() {
             self.advance(session, now);
@@ -188,7 +192,6 @@ impl Transfers {
 
     /// Ends a transfer whose peer sent another request.
     pub(super) fn replace(&mut self, session: u64) {
-        self.receive(session);
         let detail = Some("the client sent another request".to_owned());
         self.end(session, &Termination { outcome: Outcome::Aborted, detail, peer_message: None });
     }

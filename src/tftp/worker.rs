@@ -33,6 +33,8 @@ pub(super) struct Worker {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
     received: RecvBatch,
+    /// Session ids of the transfers whose sockets have more to receive.
+    unfinished: Vec<u64>,
 }
 
 impl Worker {
@@ -45,7 +47,16 @@ impl Worker {
         epoll: OwnedFd,
     ) -> Self {
         let events = Vec::with_capacity(MAX_EVENTS);
-        Self { queue, listeners, dispatchers, transfers, epoll, events, received: RecvBatch::new() }
+        Self {
+            queue,
+            listeners,
+            dispatchers,
+            transfers,
+            epoll,
+            events,
+            received: RecvBatch::new(),
+            unfinished: Vec::new(),
+        }
     }
 
     /// Runs until [`WorkerMessage::Shutdown`].
@@ -57,7 +68,7 @@ impl Worker {
             // Requests first: a transfer's socket is then read before the message about a request of its peer is handled.
             more = self.receive_requests();
             self.queue.drain_into(&mut messages);
-            self.receive_on_transfers();
+            more |= self.receive_on_transfers();
             let now = Instant::now();
             for message in messages.drain(..) {
                 match message {
@@ -65,7 +76,10 @@ impl Worker {
                     WorkerMessage::Repeat { session, listener, pending } => {
                         self.repeat(session, listener, pending, now)
                     }
-                    WorkerMessage::Replace(session) => self.transfers.replace(session),
+                    WorkerMessage::Replace(session) => {
+                        self.receive_earlier_packets(session);
+                        self.transfers.replace(session);
+                    }
                     WorkerMessage::Evict(session) => self.transfers.evict(session),
                     WorkerMessage::Resume(session) => self.transfers.resume(session, now),
                     // Fails if the check was cancelled.
@@ -93,8 +107,10 @@ impl Worker {
         more
     }
 
-    /// Receives on the readable sockets of transfers.
-    fn receive_on_transfers(&mut self) {
+    /// Receives on the readable sockets of transfers. The kernel reports each once (edge-triggered), so those with more are kept.
+    /// Returns whether there are any.
+    fn receive_on_transfers(&mut self) -> bool {
+        let mut readable = std::mem::take(&mut self.unfinished);
         for event in &self.events {
             let (data, flags) = (event.data.u64(), event.flags);
             if data == QUEUE || listener_of(data, self.listeners.len()).is_some() {
@@ -104,16 +120,26 @@ impl Worker {
                 self.transfers.receive_errors(data, Instant::now());
             }
             if flags.contains(epoll::EventFlags::IN) {
-                self.transfers.receive(data);
+                readable.push(data);
             }
         }
+        readable.retain(|session| self.transfers.receive(*session, &mut self.received));
         self.transfers.flush();
+        self.unfinished = readable;
+        !self.unfinished.is_empty()
+    }
+
+    /// Receives what the peer of a transfer sent before its last request.
+    fn receive_earlier_packets(&mut self, session: u64) {
+        while self.transfers.receive(session, &mut self.received) {}
     }
 
     fn start(&mut self, transfer: ActiveTransfer, now: Instant) {
         if transfer.listener().is_none() {
             let data = epoll::EventData::new_u64(transfer.session_id());
-            if let Err(error) = epoll::add(&self.epoll, transfer.socket().udp(), data, epoll::EventFlags::IN) {
+            if let Err(error) =
+                epoll::add(&self.epoll, transfer.socket().udp(), data, epoll::EventFlags::IN | epoll::EventFlags::ET)
+            {
                 return self.transfers.refuse(transfer, &error.into());
             }
         }
@@ -123,6 +149,8 @@ impl Worker {
     /// Handles the request of a transfer that its peer repeated.
     fn repeat(&mut self, session: u64, listener: usize, pending: PendingRequest, now: Instant) {
         let dispatcher = Arc::clone(&self.dispatchers[listener]);
+        // An ERROR among them ends the transfer.
+        self.receive_earlier_packets(session);
         if !self.transfers.handle_repeat(session, dispatcher.settings.timeout, now) {
             dispatcher.open(pending, now);
         }

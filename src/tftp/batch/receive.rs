@@ -65,16 +65,6 @@ pub(super) fn identifying(mut peer: SocketAddr) -> SocketAddr {
     peer
 }
 
-/// Receives one datagram from a socket that does not block; `None` if none waits. A longer one is cut to the buffer.
-pub fn receive_one<'b>(socket: &UdpSocket, buffer: &'b mut [u8]) -> io::Result<Option<(SocketAddr, &'b [u8])>> {
-    match socket.recv_from(buffer) {
-        Ok((length, peer)) => Ok(Some((identifying(peer), buffer.get(..length).unwrap_or_default()))),
-        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
-        Err(e) if is_delivery_error(&e) => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
 impl Default for RecvBatch {
     fn default() -> Self {
         Self::new()
@@ -95,9 +85,17 @@ impl RecvBatch {
 
     /// Receives up to [`BATCH`] datagrams and returns how many. Never blocks: returns 0 if none waits.
     pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        self.receive_up_to(BATCH, socket)
+    }
+
+    /// Receives up to `max` datagrams, at most [`BATCH`], and returns how many. If these are fewer, no other waits. Never blocks.
+    pub fn receive_up_to(&mut self, max: usize, socket: &UdpSocket) -> io::Result<usize> {
         self.iovecs.clear();
         self.iovecs.extend(
-            self.buffers.iter_mut().map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: MAX_DATAGRAM }),
+            self.buffers
+                .iter_mut()
+                .take(max)
+                .map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: MAX_DATAGRAM }),
         );
         self.headers.clear();
         for ((iovec, name), control) in self.iovecs.iter_mut().zip(&mut self.names).zip(&mut self.controls) {
@@ -115,7 +113,13 @@ impl RecvBatch {
         // boxes and a vector that nothing moves or frees during the call.
         let count = unsafe {
             let flags = libc::MSG_DONTWAIT;
-            libc::recvmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), length(BATCH), flags, ptr::null_mut())
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                length(self.headers.len()),
+                flags,
+                ptr::null_mut(),
+            )
         };
         let received = usize::try_from(count).or_else(|_| match io::Error::last_os_error() {
             e if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
