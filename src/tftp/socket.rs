@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::net::sockopt;
@@ -26,6 +27,7 @@ const SEND_WAIT: Duration = Duration::from_millis(100);
 pub(super) struct Socket {
     udp: UdpSocket,
     address: SocketAddr,
+    connected: AtomicBool,
 }
 
 impl Socket {
@@ -62,7 +64,7 @@ impl Socket {
         if address.ip().is_unspecified() {
             batch::enable_packet_info(&udp)?;
         }
-        Ok(Self { udp, address })
+        Ok(Self { udp, address, connected: AtomicBool::new(false) })
     }
 
     /// Binds a port for one transfer along `route`, whose request arrived on this socket. The kernel chooses the port at random:
@@ -85,12 +87,24 @@ impl Socket {
             enlarge_send_buffer(&udp, SEND_BUFFER.min(2 * window_bytes));
         }
         let address = udp.local_addr()?;
-        Ok((Self { udp, address }, route))
+        Ok((Self { udp, address, connected: AtomicBool::new(false) }, route))
     }
 
     /// Makes the kernel keep the errors that routers and peers report about packets sent from this socket.
     pub(super) fn enable_error_queue(&self) -> io::Result<()> {
         batch::enable_error_queue(&self.udp)
+    }
+
+    /// Connects the socket of a transfer to its peer, unless it is connected. If that fails, it stays as it is.
+    pub(super) fn connect(&self, peer: SocketAddr) {
+        if !self.is_connected() && self.udp.connect(peer).is_ok() {
+            self.connected.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the socket is connected to the peer of its transfer.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
     }
 
     /// The bound address.

@@ -171,6 +171,11 @@ impl ReadTransfer {
         (self.acked + self.window) * self.blksize
     }
 
+    /// Acknowledged blocks.
+    pub(super) fn acked_blocks(&self) -> u64 {
+        self.acked
+    }
+
     /// Acknowledged bytes, which are not sent again.
     pub(super) fn acked_bytes(&self) -> u64 {
         self.acked * self.blksize

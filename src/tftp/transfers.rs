@@ -256,7 +256,12 @@ impl Transfers {
     pub(super) fn flush(&mut self) {
         let Some(socket) = self.outbox.socket.take() else { return };
         let Outbox { batch, failures, .. } = &mut self.outbox;
-        batch.flush(socket.udp(), |peer, failure| failures.push((peer, failure)));
+        let on_failure = |peer, failure| failures.push((peer, failure));
+        if socket.is_connected() {
+            batch.flush_connected(socket.udp(), on_failure);
+        } else {
+            batch.flush(socket.udp(), on_failure);
+        }
         while let Some((peer, failure)) = self.outbox.failures.pop() {
             self.handle_failure(peer, failure);
         }

@@ -39,6 +39,7 @@ mod serve;
 mod stampede;
 mod storage;
 mod support;
+mod tftp_attacks;
 mod tftp_clients;
 mod unverified;
 mod vault;

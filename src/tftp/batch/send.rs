@@ -26,6 +26,15 @@ pub enum SendFailure {
     NoSegmentation,
 }
 
+/// Where the kernel takes the destination of a packet from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// From the message.
+    Named,
+    /// From the socket, which is connected.
+    Connected,
+}
+
 /// Packets to send, collected until [`SendBatch::flush`].
 pub struct SendBatch {
     pub(super) messages: Vec<Message>,
@@ -127,8 +136,23 @@ impl SendBatch {
     /// Sends all packets and empties the batch. Calls `on_failure` with the peer of each message that was not sent as
     /// requested.
     pub fn flush(&mut self, socket: &UdpSocket, on_failure: impl FnMut(SocketAddr, SendFailure)) {
+        self.flush_to(Destination::Named, socket, on_failure);
+    }
+
+    /// Like [`SendBatch::flush`], on a socket that is connected to the peer of all packets: the kernel looks up no route.
+    pub fn flush_connected(&mut self, socket: &UdpSocket, on_failure: impl FnMut(SocketAddr, SendFailure)) {
+        self.flush_to(Destination::Connected, socket, on_failure);
+    }
+
+    fn flush_to(
+        &mut self,
+        destination: Destination,
+        socket: &UdpSocket,
+        on_failure: impl FnMut(SocketAddr, SendFailure),
+    ) {
         let descriptor = socket.as_raw_fd();
         self.flush_with(
+            destination,
             |headers| {
                 // SAFETY: the headers point into `messages`, `pieces` (through `iovecs`) and `controls`, which stay
                 // unchanged until the next `build_headers`. The kernel only reads; an unreadable page is EFAULT.
@@ -142,10 +166,11 @@ impl SendBatch {
     /// Like [`SendBatch::flush`], with a `call` that sends some messages, from the first on, and returns how many.
     pub(super) fn flush_with(
         &mut self,
+        destination: Destination,
         mut call: impl FnMut(&mut [libc::mmsghdr]) -> io::Result<usize>,
         mut on_failure: impl FnMut(SocketAddr, SendFailure),
     ) {
-        self.build_headers();
+        self.build_headers(destination);
         let mut at = 0;
         while at < self.headers.len() {
             let mut outcome = call(&mut self.headers[at..]);
@@ -208,7 +233,7 @@ impl SendBatch {
     }
 
     /// Builds the arguments of the system call: one iovec per piece, one header per message.
-    fn build_headers(&mut self) {
+    fn build_headers(&mut self, destination: Destination) {
         self.iovecs.clear();
         self.iovecs.extend(self.pieces.iter().map(Piece::iovec));
         self.controls.clear();
@@ -218,8 +243,10 @@ impl SendBatch {
         for ((message, end), control) in self.messages.iter().zip(ends).zip(&mut self.controls) {
             // SAFETY: an all-zero header is valid.
             let mut header: libc::mmsghdr = unsafe { zeroed() };
-            header.msg_hdr.msg_name = message.name.as_ptr().cast_mut().cast();
-            header.msg_hdr.msg_namelen = message.name.len();
+            if destination == Destination::Named {
+                header.msg_hdr.msg_name = message.name.as_ptr().cast_mut().cast();
+                header.msg_hdr.msg_namelen = message.name.len();
+            }
             let iovecs = &mut self.iovecs[message.first_piece..end];
             header.msg_hdr.msg_iov = iovecs.as_mut_ptr();
             header.msg_hdr.msg_iovlen = iovecs.len();

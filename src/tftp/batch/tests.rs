@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::receive::{MAX_DATAGRAM, enable_option};
-use super::send::inspect;
+use super::send::{Destination, inspect};
 use super::*;
 use crate::tftp::packet::HEADER;
 
@@ -82,7 +82,9 @@ fn route_without_segmentation_gets_single_packets() {
         sent.push((bytes.len(), segmented));
         Ok(1)
     };
-    out.flush_with(send, |peer, failure| failures.push((peer.port(), matches!(failure, SendFailure::NoSegmentation))));
+    out.flush_with(Destination::Named, send, |peer, failure| {
+        failures.push((peer.port(), matches!(failure, SendFailure::NoSegmentation)))
+    });
     assert_eq!(sent, [(312, true), (104, false), (104, false), (104, false), (312, true)]);
     assert_eq!(failures, [(2, true)]);
 }
@@ -118,7 +120,7 @@ fn full_send_buffer_blocks_once() {
             waits += 1;
             Err(io::ErrorKind::WouldBlock.into())
         };
-        out.flush_with(send, |peer, failure| {
+        out.flush_with(Destination::Named, send, |peer, failure| {
             assert!(matches!(failure, SendFailure::Lost(error) if error.kind() == io::ErrorKind::WouldBlock));
             lost.push(peer.port());
         });
