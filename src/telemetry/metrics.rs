@@ -75,6 +75,15 @@ fn describe() {
     describe_counter!("bootdepot_evictions_total", "Blobs evicted to free space");
     describe_counter!("bootdepot_scrub_blobs_total", "Blobs verified by scrubs, by result");
     describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets retransmitted");
+    describe_gauge!("bootdepot_tftp_half_open_transfers", "TFTP transfers whose client has not acknowledged a packet yet");
+    describe_counter!(
+        "bootdepot_tftp_half_open_evictions_total",
+        "Half-open TFTP transfers that lost their place to newer ones, by the scope that was full"
+    );
+    describe_counter!(
+        "bootdepot_tftp_unrecorded_requests_total",
+        "TFTP requests left out of the log and the ledger, because too many clients do not answer"
+    );
     describe_counter!("bootdepot_dhcp_answers_total", "Boot files offered to firmware by DHCP, by architecture");
     describe_gauge!("bootdepot_catalog_assets", "Assets in the catalog");
     describe_counter!("bootdepot_reload_total", "Reloads of the configuration and catalog, by outcome");
@@ -124,6 +133,10 @@ fn register_zeros() {
         counter!("bootdepot_scrub_blobs_total", "outcome" => outcome).absolute(0);
     }
     counter!("bootdepot_tftp_retransmits_total").absolute(0);
+    counter!("bootdepot_tftp_unrecorded_requests_total").absolute(0);
+    for scope in ["address", "prefix", "server"] {
+        counter!("bootdepot_tftp_half_open_evictions_total", "scope" => scope).absolute(0);
+    }
     for outcome in ["ok", "unchanged", "failed"] {
         counter!("bootdepot_reload_total", "outcome" => outcome).absolute(0);
     }
