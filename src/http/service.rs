@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
+use hyper::body::Body as _;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, Request, Response, StatusCode};
 use tracing::debug;
 
-use super::asset_handler::AssetHandler;
+use super::asset_handler::{Addressed, AssetHandler};
 use super::body::Body;
 use super::boot_handler::BootHandler;
 use super::path::Route;
 use super::response;
 use crate::boot::{Boot, RequestedScript};
-use crate::transport::{Client, Handler, RequestId};
+use crate::transport::{Client, Handler, RequestBody, RequestId};
 
 /// Answers the requests of all HTTP listeners.
 pub(super) struct Service {
@@ -35,7 +35,7 @@ impl Service {
 impl Handler for Service {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Incoming>, client: &Arc<Client>) -> Response<Body> {
+    async fn handle(&self, request: Request<RequestBody>, client: &Arc<Client>) -> Response<Body> {
         // Neither GET nor HEAD has a body that is read.
         let (parts, _body) = request.into_parts();
         let mut response = self.answer(&parts, client).await;
@@ -44,7 +44,16 @@ impl Handler for Service {
             let length = std::mem::replace(response.body_mut(), Body::empty()).size_hint().lower();
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
+        response.body_mut().bind(client);
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // Errors, indexes and checks say what is so now.
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         response
+    }
+
+    fn refuse(&self, status: StatusCode, line: &str, id: RequestId) -> Response<Body> {
+        response::error(status, line, id)
     }
 }
 
@@ -65,7 +74,7 @@ impl Service {
                 _ => assets.serve_name(&name, request, client).await,
             },
             Route::Blob(digest) => match depot.find_digest(&digest) {
-                Some(found) => assets.serve(&found, request, client).await,
+                Some(found) => assets.serve(&found, Addressed::ByDigest, request, client).await,
                 None => assets.missing(&format!("sha256:{digest}"), client),
             },
             Route::Ipxe => scripts.ipxe(request, client),
