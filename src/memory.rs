@@ -157,13 +157,22 @@ impl Account {
         StreamMemory { account: Arc::clone(self), window: Arc::new(AtomicUsize::new(window)) }
     }
 
+    /// The most bytes that the connection may hold now, except for the small piece that it always gets.
+    pub fn allowance(&self) -> usize {
+        self.allowed(&self.budget.usage.lock())
+    }
+
+    fn allowed(&self, usage: &Usage) -> usize {
+        let own = usage.addresses.get(&self.address).map_or(0, |address| address.bytes);
+        let free = self.budget.total.saturating_sub(usage.bytes);
+        free.saturating_sub(own) / ACCOUNT_SHARE
+    }
+
     /// Leases between one byte and `want`; `None` if the connection has to return some first.
     fn try_lease(self: &Arc<Self>, want: usize) -> Option<Lease> {
         let mut usage = self.budget.usage.lock();
         let held = self.held();
-        let own = usage.addresses.get(&self.address).map_or(0, |address| address.bytes);
-        let free = self.budget.total.saturating_sub(usage.bytes);
-        let allowed = (free.saturating_sub(own) / ACCOUNT_SHARE).saturating_sub(held);
+        let allowed = self.allowed(&usage).saturating_sub(held);
         let small = want.min(SMALL_PIECE);
         let bytes = match want.min(allowed) {
             enough if enough >= small => enough,

@@ -57,9 +57,10 @@ pub(super) async fn serve<H: Handler>(config: &Arc<ListenerConfig<H>>, stream: T
     let stream = Arc::new(stream);
     let Some(acceptor) = &config.tls else {
         let socket = Socket::new(Arc::clone(&stream), Arc::clone(&client), config.tasks.clone());
-        return serve_http1(config, socket, &stream, client).await;
+        return Box::pin(serve_http1(config, socket, &stream, client)).await;
     };
-    let accepting = tokio::time::timeout(config.limits.idle_timeout, async {
+    // Boxed like all that follows, so that a connection keeps the memory of its current step alone.
+    let accepting = Box::pin(async {
         let mut first = [0];
         if stream.peek(&mut first).await.is_ok_and(|read| read > 0) {
             client.set_first_byte(first[0]);
@@ -68,16 +69,17 @@ pub(super) async fn serve<H: Handler>(config: &Arc<ListenerConfig<H>>, stream: T
             return Ok(None);
         }
         let socket = Socket::new(Arc::clone(&stream), Arc::clone(&client), config.tasks.clone());
-        acceptor.accept(socket).await.map(Some)
+        acceptor.accept(socket).await.map(|secure| Some(Box::new(secure)))
     });
+    let accepting = tokio::time::timeout(config.limits.idle_timeout, accepting);
     match config.stop.run_until_cancelled(accepting).await {
         Some(Ok(Ok(Some(mut secure)))) => {
             let (_, session) = secure.get_mut();
-            session.set_buffer_limit(Some(tls::MAX_BUFFER));
+            session.set_buffer_limit(Some(client.account().allowance().clamp(tls::MIN_BUFFER, tls::MAX_BUFFER)));
             if session.alpn_protocol() == Some(HTTP2) {
-                serve_http2(config, secure, &stream, client).await;
+                Box::pin(serve_http2(config, secure, &stream, client)).await;
             } else {
-                serve_http1(config, secure, &stream, client).await;
+                Box::pin(serve_http1(config, secure, &stream, client)).await;
             }
         }
         Some(Ok(Ok(None))) => {

@@ -27,8 +27,11 @@ pub(crate) fn acceptor(certificate: &Arc<Certificate>) -> Result<TlsAcceptor, Ce
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Plaintext that rustls may hold for a socket that has no room, in bytes: one record and a bit. Its default is 64 KiB.
+/// Bytes that rustls may hold for a socket that has no room: one record of the largest size. Its default is 64 KiB.
 pub(super) const MAX_BUFFER: usize = 16 << 10;
+
+/// The same, for the connections of an address that holds its share of the memory budget.
+pub(super) const MIN_BUFFER: usize = 4 << 10;
 
 /// Whether a connection that begins with this byte speaks TLS: the content type of a handshake (RFC 8446 5.1).
 pub(super) fn is_handshake(first_byte: u8) -> bool {
