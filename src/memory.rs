@@ -117,7 +117,7 @@ impl MemoryBudget {
     pub fn account(self: &Arc<Self>, peer: IpAddr) -> Arc<Account> {
         let address = match peer.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-            address => address,
+            address @ IpAddr::V4(_) => address,
         };
         let mut usage = self.usage.lock();
         usage.accounts += 1;

@@ -19,7 +19,7 @@ pub fn default_total() -> usize {
     usize::try_from((memory / 8).clamp(LEAST, MOST)).unwrap_or(usize::MAX)
 }
 
-/// `MemTotal` of `/proc/meminfo` (proc_meminfo(5)), in bytes.
+/// `MemTotal` of `/proc/meminfo`, in bytes.
 fn memory_of_machine(text: &str) -> Option<u64> {
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     total.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)

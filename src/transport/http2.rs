@@ -154,7 +154,8 @@ async fn send_body<H: Handler>(
                 let (length, ends) = (bytes.remaining(), body.is_end_stream());
                 timer.credit(length as u64, Instant::now());
                 let bytes = Counted { bytes, client: Arc::clone(&client) };
-                if (length > 0 || ends) && stream.send_data(bytes, ends).is_err() || ends {
+                let failed = (length > 0 || ends) && stream.send_data(bytes, ends).is_err();
+                if failed || ends {
                     return;
                 }
             }

@@ -10,8 +10,8 @@ use super::client::Client;
 use super::listener_config::{Handler, ListenerConfig, RequestBody};
 use super::refusal::Refusal;
 
-/// The first second that has no HTTP date (RFC 9110 5.6.7): its years have four digits.
-const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
+/// The first time that has no HTTP date (RFC 9110 5.6.7), since 1970: its years have four digits.
+const YEAR_10000: Duration = Duration::from_hours(70_389_528);
 
 /// Answers one request.
 pub(super) async fn respond<H: Handler>(

@@ -29,7 +29,7 @@ mod tests {
         assert_eq!(unacknowledged(&sender), 0);
         sender.set_nonblocking(true).unwrap();
         let mut written = 0;
-        while let Ok(count) = sender.write(&[0; 64 << 10]) {
+        while let Ok(count) = sender.write(&[0; 8 << 10]) {
             written += count as u64;
         }
         let queued = unacknowledged(&sender);

@@ -82,7 +82,7 @@ async fn tls_clients_that_do_not_read_share_budget() {
     // Each of them holds a piece that its socket has no room for.
     let full = async {
         while server.memory.used() < CLIENTS * SMALL_PIECE {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     within_deadline("the budget to fill", full).await;
@@ -96,7 +96,7 @@ async fn tls_clients_that_do_not_read_share_budget() {
     drop(silent);
     let empty = async {
         while server.memory.used() > 0 {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     within_deadline("the return of all memory", empty).await;
