@@ -1,7 +1,7 @@
 //! The memory budget: bytes of response bodies that are copied into the memory of this process, over all connections.
 //!
 //! A reader takes a [`Lease`] before it reads, and the lease lives as long as the bytes. Each connection has an [`Account`].
-//! What an account may hold depends on what is free, as in switches with dynamic thresholds (Choudhury and Hahne, 1998): the
+//! The share of an account depends on how much is free, as in switches with dynamic thresholds (Choudhury and Hahne, 1998): the
 //! more readers do not read, the smaller the pieces are, and some memory is always left for the next client. It knows no
 //! protocols.
 
@@ -64,7 +64,7 @@ impl Usage {
     }
 }
 
-/// What the accounts of one address hold together.
+/// The leases of all accounts of one address.
 #[derive(Default)]
 struct AddressUsage {
     bytes: usize,

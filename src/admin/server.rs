@@ -46,7 +46,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 /// The slowest client, in bytes a second.
 const MIN_RATE: u64 = 512;
 
-/// What the send queues of the connections share, in bytes; the bodies are not charged, as each has a limit of its own.
+/// Bytes that the send queues of the connections share; the bodies are not charged, as each has a limit of its own.
 const MEMORY: usize = 64 << 20;
 
 /// How long a response may go on after `stop`.

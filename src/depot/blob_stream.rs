@@ -61,7 +61,7 @@ impl BlobStream {
         }
     }
 
-    /// What copied bytes are charged to.
+    /// The account of copied bytes.
     pub(super) fn memory(&self) -> Option<StreamMemory> {
         self.memory.clone()
     }

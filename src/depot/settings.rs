@@ -63,7 +63,7 @@ pub(super) struct StreamOptions {
     pub(super) size: u64,
     pub(super) delivery: Delivery,
     pub(super) release: Release,
-    /// What copied bytes are charged to. `None` for front ends that bound them in another way.
+    /// The account of copied bytes. `None` for front ends that bound them in another way.
     pub(super) memory: Option<StreamMemory>,
 }
 

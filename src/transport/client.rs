@@ -21,7 +21,7 @@ pub(crate) struct Client {
     pub(crate) local: SocketAddr,
     /// Whether the connection uses TLS.
     pub(crate) secure: bool,
-    /// What copied bytes of the stream are charged to, and how many the peer accepts now.
+    /// The account of the stream's copied bytes, and how many the peer accepts now.
     pub(crate) memory: StreamMemory,
     connection: Arc<Connection>,
     close_reason: AtomicU8,

@@ -163,7 +163,7 @@ async fn serve_http2<H: Handler>(
     }
 }
 
-/// A connection that can be told to accept no more requests.
+/// A connection that can be shut down after its running requests.
 trait Graceful: Future {
     /// Whether bytes on the socket may be other than those of responses: HTTP/2 has control frames.
     const HAS_CONTROL_FRAMES: bool;

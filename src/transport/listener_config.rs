@@ -47,7 +47,7 @@ pub(crate) struct ListenerConfig<H> {
     pub(crate) grace: Duration,
     /// When a client that makes no progress is given up; see [`Client`].
     pub(crate) limits: ProgressLimits,
-    /// What bodies are charged to.
+    /// The budget of the bodies.
     pub(crate) memory: Arc<MemoryBudget>,
     pub(crate) refusals: Arc<RefusalLog>,
 }
