@@ -1,7 +1,6 @@
 //! The facade of this room: what the front ends know of it.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -140,14 +139,15 @@ impl Boot {
         let span = Span::begin("script", Kind::Internal);
         let ledger = &self.shared.ledger;
         let issuer = self.token_issuer(request);
-        let (script, kind, near_miss) = {
+        let (script, kind, near_miss, cards) = {
             let roster = self.locked_roster();
             let live = self.live_assets(&roster);
             let script =
                 ScriptBuilder::new(&roster, machine, request, language, live, issuer).with_depth(depth).build();
             let kind = kind_of(&script, &roster);
             let near_miss = if script.host.is_none() { roster.near_miss(machine) } else { None };
-            (script, kind, near_miss)
+            let cards = script.host.as_deref().and_then(|name| roster.host(name)).map(|host| host.cards());
+            (script, kind, near_miss, cards)
         };
         let (host, profile) = (script.host.as_deref(), script.profile.as_deref());
         span.text("bootdepot.host", host.unwrap_or_default());
@@ -159,8 +159,15 @@ impl Boot {
             return script.text;
         }
         let (near, named) = (near_miss.clone(), script.named.as_slice());
-        let boot =
-            ledger.record_script(SentScript { machine, peer: request.peer, host, near_miss, profile, kind, named });
+        let boot = ledger.record_script(SentScript {
+            machine,
+            peer: request.peer,
+            host: cards.as_ref(),
+            near_miss,
+            profile,
+            kind,
+            named,
+        });
         let mac = machine.mac.map(|mac| mac.to_string());
         match &script.error {
             None => tracing::debug!(client = %request.peer, host, mac, boot, profile, "script rendered"),
@@ -267,8 +274,8 @@ impl Boot {
 
     /// Records the depot's transfers in the ledger and logs them, until `end` is cancelled; see [`Ledger::follow`].
     pub async fn follow_transfers(&self, end: &CancellationToken) {
-        let name = |mac| self.host(&Machine { mac: Some(mac), ..Machine::default() }).map(|host| host.name.clone());
-        self.shared.ledger.follow(&self.shared.depot, &name, end).await;
+        let host = |mac| self.host(&Machine { mac: Some(mac), ..Machine::default() }).map(|host| host.cards());
+        self.shared.ledger.follow(&self.shared.depot, &host, end).await;
     }
 
     /// The ledger.
