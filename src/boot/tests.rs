@@ -296,6 +296,53 @@ async fn token_survives_failed_rendering() {
     assert!(test.boot.is_token_used(&token));
 }
 
+/// The log of a thread.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn failed_template_hides_secret() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::info!("the log is read");
+    let mut reasons = Vec::new();
+    for text in [
+        "{{ asset_url(secrets.s) }}",
+        "{{ file_url(secrets.s) }}",
+        "{{ secrets[secrets.s] }}",
+        "{{ host[secrets.s | lower] }}",
+        "{{ secrets.s | int }}",
+        "{{ 1 // (secrets.s | length - 8) }}",
+    ] {
+        // With the placeholder of the check it succeeds.
+        let text = format!("{{% if secrets.s != '(secret)' %}}{text}{{% endif %}}");
+        let test = test_boot(&[("a.txt", file(&text))], &[("s", "HUNTER22")]);
+        let Err(FileError::Failed(reason)) = test.file("a.txt", None).await else { panic!("{text} fails") };
+        reasons.push(reason);
+    }
+    let log = String::from_utf8(log.0.lock().clone()).unwrap();
+    assert!(log.contains("the log is read"));
+    for text in reasons.iter().chain([&log]) {
+        assert!(!text.to_lowercase().contains("hunter22"), "{text}");
+    }
+    let named = |reason: &String| reason.starts_with("the template ") && reason.contains("the reason is not shown");
+    assert!(reasons.iter().all(named), "{reasons:?}");
+}
+
 #[tokio::test]
 async fn script_template_has_no_secrets() {
     let errors = roster(one_host(ProfileSettings { args: vec!["p={{ secrets.root }}".to_owned()], ..okd() }, |host| {
