@@ -59,7 +59,7 @@ pub(crate) use closest::closest;
 pub use facade::{Boot, FileError, HostFile};
 pub use host::{Host, Profile};
 pub use language::Language;
-pub use ledger::{BootStatus, Identity, Ledger, MachineStatus, ScriptKind, SentScript, State, StepStatus};
+pub use ledger::{BootStatus, HostCards, Identity, Ledger, MachineStatus, ScriptKind, SentScript, State, StepStatus};
 pub use mac::{Mac, MacError};
 pub use machine::Machine;
 pub use named_file::{NamedFile, split_file_token, without_token};

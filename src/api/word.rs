@@ -73,6 +73,15 @@ mod tests {
             Outcome::Refused,
             Outcome::NotFound,
         ]);
-        check(&[Role::Dhcp, Role::Nbp, Role::Script, Role::Kernel, Role::Initrd, Role::Asset, Role::File]);
+        check(&[
+            Role::Dhcp,
+            Role::Nbp,
+            Role::Script,
+            Role::Kernel,
+            Role::Initrd,
+            Role::Asset,
+            Role::File,
+            Role::Address,
+        ]);
     }
 }

@@ -122,5 +122,5 @@ impl Boot {
 
 /// The context of a request that no client made.
 fn request() -> RequestContext {
-    RequestContext { peer: Ipv4Addr::LOCALHOST.into(), base: "http://127.0.0.1".to_owned() }
+    RequestContext { peer: Ipv4Addr::LOCALHOST.into(), base: "http://127.0.0.1".to_owned(), is_probe: false }
 }

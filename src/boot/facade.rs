@@ -1,7 +1,6 @@
 //! The facade of this room: what the front ends know of it.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -138,16 +137,17 @@ impl Boot {
 
     fn script(&self, machine: &Machine, request: &RequestContext, language: Language, depth: Option<usize>) -> String {
         let span = Span::begin("script", Kind::Internal);
-        let Shared { ledger, tokens, .. } = &*self.shared;
-        let issuer = TokenIssuer::Client(Arc::clone(tokens), request.peer);
-        let (script, kind, near_miss) = {
+        let ledger = &self.shared.ledger;
+        let issuer = self.token_issuer(request);
+        let (script, kind, near_miss, cards) = {
             let roster = self.locked_roster();
             let live = self.live_assets(&roster);
             let script =
                 ScriptBuilder::new(&roster, machine, request, language, live, issuer).with_depth(depth).build();
             let kind = kind_of(&script, &roster);
             let near_miss = if script.host.is_none() { roster.near_miss(machine) } else { None };
-            (script, kind, near_miss)
+            let cards = script.host.as_deref().and_then(|name| roster.host(name)).map(|host| host.cards());
+            (script, kind, near_miss, cards)
         };
         let (host, profile) = (script.host.as_deref(), script.profile.as_deref());
         span.text("bootdepot.host", host.unwrap_or_default());
@@ -155,9 +155,19 @@ impl Boot {
         if let Some(error) = &script.error {
             span.text("bootdepot.trouble", error);
         }
+        if request.is_probe {
+            return script.text;
+        }
         let (near, named) = (near_miss.clone(), script.named.as_slice());
-        let boot =
-            ledger.record_script(SentScript { machine, peer: request.peer, host, near_miss, profile, kind, named });
+        let boot = ledger.record_script(SentScript {
+            machine,
+            peer: request.peer,
+            host: cards.as_ref(),
+            near_miss,
+            profile,
+            kind,
+            named,
+        });
         let mac = machine.mac.map(|mac| mac.to_string());
         match &script.error {
             None => tracing::debug!(client = %request.peer, host, mac, boot, profile, "script rendered"),
@@ -169,10 +179,15 @@ impl Boot {
             }
             Some(error) => tracing::warn!(client = %request.peer, host, mac, boot, profile, %error, "script failed"),
         }
-        if let Some(host) = host {
-            tokens.record_script(host, request.peer);
-        }
         script.text
+    }
+
+    fn token_issuer(&self, request: &RequestContext) -> TokenIssuer {
+        if request.is_probe {
+            TokenIssuer::Probe
+        } else {
+            TokenIssuer::Client(Arc::clone(&self.shared.tokens), request.peer)
+        }
     }
 
     /// Resolves references to live assets.
@@ -202,7 +217,7 @@ impl Boot {
                 tracing::warn!(host = host.name, file, error, "host file failed: secret unavailable");
                 FileError::Failed(error)
             })?;
-            let issuer = TokenIssuer::Client(Arc::clone(tokens), request.peer);
+            let issuer = self.token_issuer(request);
             let current = self.locked_roster();
             // Otherwise the configuration changed while the secrets were read: start again.
             if Arc::ptr_eq(&roster, &current) {
@@ -213,19 +228,14 @@ impl Boot {
         };
         match rendered {
             Ok(text) => {
-                if let Some(token) = token.filter(|_| spec.only_from_host) {
-                    tokens.mark_used(token, file);
+                if let Some(token) = token.filter(|_| spec.only_from_host && !request.is_probe) {
+                    tokens.mark_used(host, token, file);
                 }
                 Ok(HostFile { content: text.into(), content_type: spec.content_type.clone() })
             }
             Err(RenderError::Missing) => Err(FileError::Missing),
             Err(error) => Err(FileError::Failed(error.to_string())),
         }
-    }
-
-    /// Records that a client at `peer` got a file that takes the place of a script of `host`.
-    pub(super) fn record_script_address(&self, host: &str, peer: IpAddr) {
-        self.shared.tokens.record_script(host, peer);
     }
 
     /// Returns the host that a machine is.
@@ -264,8 +274,8 @@ impl Boot {
 
     /// Records the depot's transfers in the ledger and logs them, until `end` is cancelled; see [`Ledger::follow`].
     pub async fn follow_transfers(&self, end: &CancellationToken) {
-        let name = |mac| self.host(&Machine { mac: Some(mac), ..Machine::default() }).map(|host| host.name.clone());
-        self.shared.ledger.follow(&self.shared.depot, &name, end).await;
+        let host = |mac| self.host(&Machine { mac: Some(mac), ..Machine::default() }).map(|host| host.cards());
+        self.shared.ledger.follow(&self.shared.depot, &host, end).await;
     }
 
     /// The ledger.
@@ -406,6 +416,11 @@ fn kind_of(script: &Script, roster: &Roster) -> ScriptKind {
 
 #[cfg(test)]
 impl Boot {
+    /// How many tokens are stored.
+    pub(super) fn count_tokens(&self) -> usize {
+        self.shared.tokens.count()
+    }
+
     /// Whether a token was used.
     pub(super) fn is_token_used(&self, token: &str) -> bool {
         self.shared.tokens.is_used(token)

@@ -46,7 +46,7 @@ pub(super) fn roster(settings: RosterSettings) -> Result<Roster, Vec<RosterError
 }
 
 pub(super) fn request() -> RequestContext {
-    RequestContext { peer: "10.0.0.7".parse().unwrap(), base: "http://10.0.0.1:8080".to_owned() }
+    RequestContext { peer: "10.0.0.7".parse().unwrap(), base: "http://10.0.0.1:8080".to_owned(), is_probe: false }
 }
 
 /// The settings of the host `r630-01` with this profile, after `change`.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::initrd::{Initrd, Loader};
+use super::ledger::HostCards;
 use super::machine::Machine;
 use super::settings::{IscsiSettings, Keys};
 use crate::secret::Secret;
@@ -29,6 +30,13 @@ pub struct Host {
     pub(super) files: BTreeMap<String, FileSpec>,
     /// Its secrets and those of its profile.
     pub(super) secrets: BTreeMap<String, Secret>,
+}
+
+impl Host {
+    /// Its name and cards, for the ledger.
+    pub fn cards(&self) -> HostCards {
+        HostCards { name: self.name.clone(), macs: self.keys.macs.clone() }
+    }
 }
 
 /// A way to boot that hosts share.

@@ -30,6 +30,21 @@ pub(super) enum RenderError {
     /// A value cannot stand in its place, or the result is not valid.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// It fails with the values of the secrets, and not with others. The reason may hold them.
+    #[error("the template {0} fails with the values of the secrets; the reason is not shown, because it may hold them")]
+    Secret(String),
+}
+
+impl RenderError {
+    /// Whether it is about the template alone, and cannot hold a value.
+    fn has_no_values(&self) -> bool {
+        match self {
+            Self::Missing | Self::Secret(_) | Self::Document(DocumentError::Structure | DocumentError::Value(_)) => {
+                true
+            }
+            Self::Template(_) | Self::NotLive(_) | Self::Document(DocumentError::Invalid { .. }) => false,
+        }
+    }
 }
 
 /// Returns the media type of a file by its name.
@@ -46,8 +61,32 @@ pub(super) fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// Renders the file `file` of `host` with these secrets.
+/// Renders the file `file` of `host` with these secrets. An error holds none of them: a message of the engine or of a parser may
+/// quote a value, in any form, so a file that fails is rendered again with placeholders and fails with that message.
 pub(super) fn render(
+    templates: &Templates,
+    host: &Arc<Host>,
+    file: &str,
+    request: &RequestContext,
+    resolve: Resolve,
+    tokens: TokenIssuer,
+    secrets: &BTreeMap<String, String>,
+) -> Result<String, RenderError> {
+    let again = Arc::clone(&resolve);
+    render_once(templates, host, file, request, resolve, tokens, secrets).map_err(|error| {
+        if error.has_no_values() || secrets.is_empty() {
+            return error;
+        }
+        let placeholders = host.placeholder_secrets();
+        let template = host.files.get(file).map(|spec| spec.template.clone()).unwrap_or_default();
+        match render_once(templates, host, file, request, again, TokenIssuer::Sample, &placeholders) {
+            Ok(_) => RenderError::Secret(template),
+            Err(error) => error,
+        }
+    })
+}
+
+fn render_once(
     templates: &Templates,
     host: &Arc<Host>,
     file: &str,

@@ -10,6 +10,7 @@ mod attempt;
 mod bindings;
 mod end_record;
 mod handle;
+mod host_cards;
 mod identity;
 mod index;
 mod journal;
@@ -36,6 +37,7 @@ mod way;
 mod words;
 
 pub use handle::Ledger;
+pub use host_cards::HostCards;
 pub use identity::Identity;
 pub use machine_status::{BootStatus, MachineStatus, StepStatus};
 pub(in crate::boot) use query::MachineQuery;

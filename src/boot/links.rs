@@ -12,7 +12,7 @@ use super::host::Host;
 use super::not_live::NotLive;
 use super::request_context::RequestContext;
 use super::role::Role;
-use super::token::TokenStore;
+use super::token::{TOKEN_LENGTH, TokenStore};
 use crate::asset::AssetName;
 
 /// The characters to encode in a path: all but RFC 3986's unreserved ones (2.3) and the slash.
@@ -26,8 +26,21 @@ pub(super) type Resolve = Arc<dyn Fn(&str) -> Result<AssetName, NotLive> + Send 
 pub(super) enum TokenIssuer {
     /// Issues valid tokens to the client at this address.
     Client(Arc<TokenStore>, IpAddr),
+    /// Writes a text as long as a token, for a client that asks only for the size.
+    Probe,
     /// Writes a placeholder, for previews.
     Sample,
+}
+
+impl TokenIssuer {
+    /// Returns a token for `file` of `host`, or for each of its files if `None`.
+    fn token(&self, host: &str, file: Option<&str>) -> Result<String, String> {
+        match self {
+            Self::Client(tokens, peer) => tokens.issue(host, file, *peer),
+            Self::Probe => Ok("0".repeat(TOKEN_LENGTH)),
+            Self::Sample => Ok("made-for-each-script".to_owned()),
+        }
+    }
 }
 
 /// The links of one script or file.
@@ -97,10 +110,9 @@ impl Links {
             return Err(format!("the host {} has no file {file:?}; {known}", host.name));
         };
         let path = format!("hosts/{}/{}", host.name, utf8_percent_encode(file, IN_PATH));
-        let token = match &self.tokens {
-            _ if !found.only_from_host => String::new(),
-            TokenIssuer::Client(tokens, peer) => format!("?token={}", tokens.issue(&host.name, Some(file), *peer)?),
-            TokenIssuer::Sample => "?token=made-for-each-script".to_owned(),
+        let token = match found.only_from_host {
+            true => format!("?token={}", self.tokens.token(&host.name, Some(file))?),
+            false => String::new(),
         };
         self.usage.lock().add(Role::File, &format!("hosts/{}/{file}", host.name));
         Ok(format!("{}/{path}{token}", self.base))
@@ -112,10 +124,9 @@ impl Links {
         let Some(host) = &self.host else {
             return Err("files_url(): only a machine that matches a [[host]] has files".to_owned());
         };
-        let token = match &self.tokens {
-            _ if !host.files.values().any(|file| file.only_from_host) => String::new(),
-            TokenIssuer::Client(tokens, peer) => format!("~{}/", tokens.issue(&host.name, None, *peer)?),
-            TokenIssuer::Sample => "~made-for-each-script/".to_owned(),
+        let token = match host.files.values().any(|file| file.only_from_host) {
+            true => format!("~{}/", self.tokens.token(&host.name, None)?),
+            false => String::new(),
         };
         Ok(format!("{}/hosts/{}/{token}", self.base, host.name))
     }

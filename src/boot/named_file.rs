@@ -57,18 +57,9 @@ impl Boot {
         by_host().or_else(by_mac).or_else(by_address)
     }
 
-    /// Renders a file that a loader requested by its name.
-    ///
-    /// Such a file takes the place of a script: if any client may fetch it, the URLs in it are valid for this client, like
-    /// those of a script.
+    /// Renders a file that a loader requested by its name. The URLs in it are valid for this client, like those of a script.
     pub async fn open_named_file(&self, named: &NamedFile, request: &RequestContext) -> Result<HostFile, FileError> {
-        let is_open =
-            self.roster().host(&named.host).and_then(|host| Some(!host.files.get(&named.file)?.only_from_host));
-        let file = self.file(&named.host, &named.file, named.token.as_deref(), request).await?;
-        if is_open == Some(true) {
-            self.record_script_address(&named.host, request.peer);
-        }
-        Ok(file)
+        self.file(&named.host, &named.file, named.token.as_deref(), request).await
     }
 }
 

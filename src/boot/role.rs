@@ -22,6 +22,8 @@ pub enum Role {
     Asset,
     /// A file that was made for the host.
     File,
+    /// No file: another address that the script of the machine was sent to.
+    Address,
 }
 
 impl Role {

@@ -6,11 +6,18 @@ mod marks;
 mod source;
 mod undefined;
 
+use std::io;
+
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
 use self::source::HidingComment;
 use super::piece::Piece;
+
+/// The most instructions of one template: about 50 milliseconds of work. The largest template of the recipes needs a few hundred.
+const MAX_INSTRUCTIONS: u64 = 1_000_000;
+/// The most bytes that a template may give: installers' files have a few hundred KiB at most.
+const MAX_OUTPUT: usize = 4 << 20;
 
 /// A template that cannot be compiled or rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +42,7 @@ pub(super) struct Templates {
 impl Default for Templates {
     fn default() -> Self {
         let mut environment = Environment::new();
+        environment.set_fuel(Some(MAX_INSTRUCTIONS));
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // Error messages then name the undefined variable; by default they do so only in debug builds.
         environment.set_debug(true);
@@ -95,13 +103,43 @@ impl Templates {
     /// Renders the template `name`.
     pub(super) fn render(&self, name: &str, context: Value) -> Result<Vec<Piece>, TemplateError> {
         let template = self.environment.get_template(name);
-        let rendered = template.and_then(|template| template.render(context.clone()));
-        rendered.map(|text| marks::pieces(&text)).map_err(move |error| template_error(name, &error, &context))
+        let mut text = BoundedText::default();
+        let rendered = template.and_then(|template| {
+            template.render_captured_to(context.clone(), &mut text)?;
+            Ok(())
+        });
+        rendered.map_err(move |error| template_error(name, &error, &context))?;
+        // The engine writes whole texts, so that no character is cut.
+        Ok(marks::pieces(&String::from_utf8_lossy(&text.0)))
+    }
+}
+
+/// Rendered text of at most [`MAX_OUTPUT`] bytes.
+#[derive(Default)]
+struct BoundedText(Vec<u8>);
+
+impl io::Write for BoundedText {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_OUTPUT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 fn template_error(name: &str, error: &Error, context: &Value) -> TemplateError {
     let reason = match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => {
+            format!("the template {name} runs more than {MAX_INSTRUCTIONS} instructions; end its loops earlier")
+        }
+        (ErrorKind::WriteFailure, _) => {
+            format!("the template {name} gives more than {} MiB", MAX_OUTPUT >> 20)
+        }
         (ErrorKind::InvalidOperation | ErrorKind::SyntaxError, Some(detail)) => detail.to_owned(),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),
@@ -143,7 +181,7 @@ mod tests {
         );
         assert_eq!(render("{{ url }}?{{ nested.name }}").unwrap(), [literal("http://b/a?"), value("n")]);
         // Also if it is joined, filtered, captured, or passed to a macro.
-        assert_eq!(render("{{ url ~ a }}").unwrap(), [value("http://b/ax y")]);
+        assert_eq!(render("{{ url ~ a }}").unwrap(), [literal("http://b/a"), value("x y")]);
         assert_eq!(render("{{ a | upper }}").unwrap(), [value("X Y")]);
         assert_eq!(
             render("{% set b %}<{{ a }}>{% endset %}{{ b }}").unwrap(),
@@ -171,6 +209,21 @@ mod tests {
         let errors =
             ["\n{{ nope }}", "{{ nested.nope }}", "{% if %}", "{% include 'x' %}", "{{ a | nope }}", "{{ a.b.c }}"];
         insta::assert_snapshot!(errors.map(|text| render(text).unwrap_err()).join("\n"));
+    }
+
+    #[test]
+    fn template_work_and_output_are_bounded() {
+        let endless = "{% macro m(x) %}{% for i in range(10000) %}{{ caller() }}{% endfor %}{% endmacro %}\
+            {% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}";
+        let huge = "{% for i in range(10000) %}".to_owned() + &"x".repeat(1000) + "{% endfor %}";
+        for (text, expected) in [
+            (endless, "the template t runs more than 1000000 instructions"),
+            (&huge, "the template t gives more than 4 MiB"),
+        ] {
+            let error = render(text).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(render("{% for i in range(10000) %}{{ i }}{% endfor %}").is_ok());
     }
 
     #[test]

@@ -69,8 +69,13 @@ impl TestBoot {
     /// Requests the script from 10.0.0.7 and returns the token in it.
     fn token(&self) -> String {
         let script = self.boot.ipxe_script(&Machine::from_query("mac=246e96000001"), &request());
-        script.split("?token=").nth(1).unwrap().split(' ').next().unwrap().to_owned()
+        token_in(&script)
     }
+}
+
+/// The first token in a script.
+fn token_in(script: &str) -> String {
+    script.split("?token=").nth(1).unwrap().split(' ').next().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -187,10 +192,37 @@ async fn protected_file_requires_address_and_token() {
     assert_eq!(&test.file("config.ign", Some(&token)).await.unwrap().content[..], b"{\"s\": \"hunter2\"}");
     // A client retries an interrupted download at once.
     assert!(test.file("config.ign", Some(&token)).await.is_ok());
-    // Each script has its own token, and a script sent to another address revokes it.
+    // Each script has its own token, and one sent to another address changes nothing for this one.
     assert_ne!(test.token(), token);
-    let _ = test.boot.ipxe_script(&Machine::from_query("mac=246e96000001"), &elsewhere);
-    assert!(refused(test.file("config.ign", Some(&token)).await), "the host is elsewhere now");
+    let theirs = token_in(&test.boot.ipxe_script(&Machine::from_query("mac=246e96000001"), &elsewhere));
+    assert!(test.file("config.ign", Some(&token)).await.is_ok(), "a stranger's look leaves the boot alone");
+    assert!(refused(test.file("config.ign", Some(&theirs)).await), "sent to the other address");
+    assert!(test.boot.file("r630-01", "config.ign", Some(&theirs), &elsewhere).await.is_ok());
+}
+
+#[tokio::test]
+async fn head_request_changes_nothing() {
+    let test = test_boot(&[("config.ign", own_file("{}")), ("boot.cfg", file("{{ files_url() }}"))], &[]);
+    let head = RequestContext { is_probe: true, ..request() };
+    let machine = Machine::from_query("mac=246e96000001");
+    let probed = test.boot.ipxe_script(&machine, &head);
+    assert!(test.boot.file("r630-01", "boot.cfg", None, &head).await.is_ok());
+    assert_eq!((test.boot.count_tokens(), test.boot.ledger().machines(&Default::default()).len()), (0, 0));
+    let script = test.boot.ipxe_script(&machine, &request());
+    assert_eq!(probed.len(), script.len(), "the size that GET has");
+    let token = token_in(&script);
+    assert!(test.boot.file("r630-01", "config.ign", Some(&token), &head).await.is_ok());
+    assert!(!test.boot.is_token_used(&token));
+}
+
+#[tokio::test]
+async fn open_file_leaves_tokens_alone() {
+    let test = test_boot(&[("config.ign", own_file("{}")), ("boot.cfg", file("a"))], &[]);
+    let token = test.token();
+    let elsewhere = RequestContext { peer: "10.0.0.8".parse().unwrap(), ..request() };
+    let named = test.boot.named_file("hosts/r630-01/boot.cfg", elsewhere.peer).unwrap();
+    assert!(test.boot.open_named_file(&named, &elsewhere).await.is_ok());
+    assert!(test.file("config.ign", Some(&token)).await.is_ok());
 }
 
 #[tokio::test]
@@ -262,6 +294,53 @@ async fn token_survives_failed_rendering() {
     std::fs::write(&path, "hunter2").unwrap();
     assert_eq!(&test.file("a", Some(&token)).await.unwrap().content[..], b"hunter2");
     assert!(test.boot.is_token_used(&token));
+}
+
+/// The log of a thread.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn failed_template_hides_secret() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::info!("the log is read");
+    let mut reasons = Vec::new();
+    for text in [
+        "{{ asset_url(secrets.s) }}",
+        "{{ file_url(secrets.s) }}",
+        "{{ secrets[secrets.s] }}",
+        "{{ host[secrets.s | lower] }}",
+        "{{ secrets.s | int }}",
+        "{{ 1 // (secrets.s | length - 8) }}",
+    ] {
+        // With the placeholder of the check it succeeds.
+        let text = format!("{{% if secrets.s != '(secret)' %}}{text}{{% endif %}}");
+        let test = test_boot(&[("a.txt", file(&text))], &[("s", "HUNTER22")]);
+        let Err(FileError::Failed(reason)) = test.file("a.txt", None).await else { panic!("{text} fails") };
+        reasons.push(reason);
+    }
+    let log = String::from_utf8(log.0.lock().clone()).unwrap();
+    assert!(log.contains("the log is read"));
+    for text in reasons.iter().chain([&log]) {
+        assert!(!text.to_lowercase().contains("hunter22"), "{text}");
+    }
+    let named = |reason: &String| reason.starts_with("the template ") && reason.contains("the reason is not shown");
+    assert!(reasons.iter().all(named), "{reasons:?}");
 }
 
 #[tokio::test]

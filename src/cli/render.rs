@@ -89,7 +89,7 @@ impl RenderCommand {
         let port = config.http.listen.first().map_or(80, SocketAddr::port);
         let base = self.base.clone().or_else(|| config.http.advertise.clone());
         let base = base.unwrap_or_else(|| format!("http://localhost:{port}"));
-        let visit = RequestContext { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), base };
+        let visit = RequestContext { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), base, is_probe: false };
         let language = if self.grub { Language::Grub } else { Language::Ipxe };
         if self.entry {
             let text = entry_script(&visit, language);

@@ -179,9 +179,10 @@ impl Responder<'_> {
         }
 
         let (arch, file) = (request.arch_name(), reply.file.as_str());
+        let cards = host.as_ref().map(|host| host.cards());
         let host = host.as_ref().map(|host| host.name.as_str());
         let mac = request.machine.mac.map(|mac| mac.to_string());
-        let boot = self.boot.ledger().record_offer(&request.machine, host, architecture, file, reply.is_ack);
+        let boot = self.boot.ledger().record_offer(&request.machine, cards.as_ref(), architecture, file, reply.is_ack);
         info!(target: "bootdepot::dhcp", mac, host, boot, arch, port = port.number(), file, "boot file offered");
         counter!("bootdepot_dhcp_answers_total", "arch" => arch).increment(1);
         let to = match reply.to {

@@ -90,7 +90,7 @@ impl BootHandler<'_> {
 
     fn visit(&self, request: &Parts, client: &Client) -> RequestContext {
         let base = self.advertise.map_or_else(|| base_url(&request.uri, &request.headers, client), str::to_owned);
-        RequestContext { peer: client.peer.ip(), base }
+        RequestContext { peer: client.peer.ip(), base, is_probe: request.method == Method::HEAD }
     }
 }
 

@@ -180,7 +180,7 @@ impl Dispatcher {
         }
         let visit = || {
             let local = route.source.map_or_else(|| self.socket.address().ip(), |source| source.ip());
-            RequestContext { peer: route.peer.ip().to_canonical(), base: self.base_url.resolve(local) }
+            RequestContext { peer: route.peer.ip().to_canonical(), base: self.base_url.resolve(local), is_probe: false }
         };
         let (path, query) = name.split_once('?').unwrap_or((&name, ""));
         let script = RequestedScript::find(path, query).filter(|script| script.exists(&self.boot));

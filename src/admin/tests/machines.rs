@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::boot::{Ledger, Mac, Machine, Releases, Role, Roster, ScriptKind, SentScript};
+use crate::boot::{HostCards, Ledger, Mac, Machine, Releases, Role, Roster, ScriptKind, SentScript};
 use crate::depot::{Outcome, Protocol};
 use crate::http::tests::TestServer;
 
@@ -61,7 +61,7 @@ async fn machine_is_done_after_all_files() {
     ledger.record_script(SentScript {
         machine: &machine,
         peer: "127.0.0.1".parse().unwrap(),
-        host: Some("r630-01"),
+        host: Some(&HostCards { name: "r630-01".to_owned(), macs: Vec::new() }),
         near_miss: None,
         profile: Some("worker"),
         kind: ScriptKind::Files,

@@ -52,8 +52,11 @@ pub(super) fn render_all(roster: &Roster, origins: &HashMap<String, (Subject, Ve
 }
 
 fn scripts_and_files(roster: &Roster) -> Failures {
-    let request =
-        RequestContext { peer: std::net::Ipv4Addr::LOCALHOST.into(), base: "http://boot.example:8080".to_owned() };
+    let request = RequestContext {
+        peer: std::net::Ipv4Addr::LOCALHOST.into(),
+        base: "http://boot.example:8080".to_owned(),
+        is_probe: false,
+    };
     let mut failures = Failures::default();
     let hosts = roster.hosts().iter().map(|host| (host.name.as_str(), host.sample_machine()));
     let unknown = roster.default_profile().map(|_| ("a machine that matches no host", Machine::default()));

@@ -1,6 +1,7 @@
 //! One attempt of a machine to boot: its steps, and what they say about it.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -12,12 +13,15 @@ use super::script_kind::ScriptKind;
 use super::stage::Stage;
 use super::step::Step;
 use super::trouble::stored_reason;
+use super::troubles::Troubles;
 use super::way::{Way, Ways};
 use crate::boot::role::Role;
 use crate::depot::{Outcome, Protocol};
 
 /// The most steps of one attempt. Further files are added up in the last step. Installers fetch a few dozen files.
 pub(super) const MAX_STEPS: usize = 32;
+/// The most other addresses that are shown of one attempt.
+const MAX_ADDRESSES: usize = 4;
 /// The name of the step for further files.
 const OTHERS: &str = "(others)";
 /// The longest pause within a stage. Firmware and iPXE retry within seconds, and a restarted machine needs longer than this
@@ -57,6 +61,9 @@ pub(super) struct Attempt {
     /// The files that its last script named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) plan: Vec<(Role, String)>,
+    /// The address that the machine boots from, once a script or the neighbour table has bound it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) address: Option<IpAddr>,
     /// Ordered by their start.
     pub(super) steps: Vec<Step>,
 }
@@ -76,6 +83,7 @@ impl Attempt {
             ways: Ways::default(),
             reported: None,
             plan: Vec::new(),
+            address: None,
             steps: Vec::new(),
         }
     }
@@ -126,7 +134,7 @@ impl Attempt {
         let found = self.steps.iter().position(|step| step.role == role && step.name == name);
         let index = match found {
             Some(index) => index,
-            None if self.steps.len() + 1 < MAX_STEPS => {
+            None if self.files() + 1 < MAX_STEPS => {
                 let disk = names::is_image(name) || self.is_disk(name);
                 let index = self.add(Step::new(role, name.to_owned(), at));
                 self.steps[index].disk = disk;
@@ -196,7 +204,8 @@ impl Attempt {
     pub(super) fn merge(&mut self, other: Self) {
         self.touch(other.began);
         self.last = self.last.max(other.last);
-        if other.kind.is_some() && self.kind.is_none() {
+        self.address = self.address.or(other.address);
+        if other.kind.is_some() && other.scripted > self.scripted {
             (self.kind, self.scripted) = (other.kind, other.scripted);
             (self.profile, self.plan) = (other.profile, other.plan);
         }
@@ -206,6 +215,51 @@ impl Attempt {
             let own = self.step(step.role, &step.name, step.began);
             own.merge(&step);
         }
+    }
+
+    /// Records that the machine boots from `address` now.
+    pub(super) fn move_to(&mut self, address: IpAddr, at: Timestamp) {
+        if self.address.replace(address).is_none_or(|before| before == address) {
+            return;
+        }
+        self.touch(at);
+        if let Some(step) = self.address_step(address, at) {
+            step.answer(false, at);
+            step.troubles = Troubles::default();
+        }
+    }
+
+    /// Records that a client at another address, which may be any client, asked for the script. The boot goes on without it.
+    pub(super) fn record_claim(&mut self, address: IpAddr, at: Timestamp) {
+        let home = self.address.map(|home| home.to_string()).unwrap_or_default();
+        // The attempt is not touched: else such requests would keep it from being stuck.
+        if let Some(step) = self.address_step(address, at) {
+            let reason = format!("it asked for the script of this machine, which boots from {home}");
+            let refused = EndRecord {
+                outcome: Outcome::Refused,
+                reason: Some(reason),
+                listed: true,
+                cache: None,
+                bytes: 0,
+                size: None,
+            };
+            let name = step.name.clone();
+            step.begin(at);
+            step.end(&name, &refused, at, at);
+        }
+    }
+
+    /// The step for another address; `None` if there are too many.
+    fn address_step(&mut self, address: IpAddr, at: Timestamp) -> Option<&mut Step> {
+        let name = address.to_string();
+        let is_it = |step: &Step| step.role == Role::Address && step.name == name;
+        let others = self.steps.iter().filter(|step| step.role == Role::Address).count();
+        let index = match self.steps.iter().position(is_it) {
+            Some(index) => index,
+            None if others < MAX_ADDRESSES => self.add(Step::new(Role::Address, name, at)),
+            None => return None,
+        };
+        self.steps.get_mut(index)
     }
 
     /// Closes all active transfers; see [`Step::close_all`].
@@ -267,6 +321,11 @@ impl Attempt {
         let index = self.steps.partition_point(|other| other.began <= step.began);
         self.steps.insert(index, step);
         index
+    }
+
+    /// How many steps are files or DHCP answers.
+    fn files(&self) -> usize {
+        self.steps.iter().filter(|step| step.role != Role::Address).count()
     }
 
     fn touch(&mut self, at: Timestamp) {

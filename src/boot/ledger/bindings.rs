@@ -24,6 +24,8 @@ pub(super) struct Bindings {
 struct Binding {
     mac: Mac,
     until: Timestamp,
+    /// Whether the neighbour table has it, and not only the word of a client.
+    proven: bool,
 }
 
 impl Bindings {
@@ -32,14 +34,21 @@ impl Bindings {
         self.by_address.get(&address).filter(|binding| at < binding.until).map(|binding| binding.mac)
     }
 
-    /// A script for this MAC was sent to the address.
+    /// Whether the neighbour table has the MAC of this address.
+    pub(super) fn is_proven(&self, address: IpAddr, at: Timestamp) -> bool {
+        self.by_address.get(&address).is_some_and(|binding| binding.proven && at < binding.until)
+    }
+
+    /// A script for this MAC was sent to the address, which the machine boots from now: other addresses that only a script
+    /// bound to the MAC are free.
     pub(super) fn by_script(&mut self, address: IpAddr, mac: Mac, at: Timestamp) {
-        self.bind(address, mac, later(at, BY_SCRIPT));
+        self.by_address.retain(|other, binding| *other == address || binding.mac != mac || binding.proven);
+        self.bind(address, mac, later(at, BY_SCRIPT), false);
     }
 
     /// The neighbour table has this MAC for the address.
     pub(super) fn by_neighbour(&mut self, address: IpAddr, mac: Mac, at: Timestamp) {
-        self.bind(address, mac, later(at, BY_NEIGHBOUR));
+        self.bind(address, mac, later(at, BY_NEIGHBOUR), true);
     }
 
     /// Removes the bindings to this MAC.
@@ -47,7 +56,7 @@ impl Bindings {
         self.by_address.retain(|_, binding| binding.mac != mac);
     }
 
-    fn bind(&mut self, address: IpAddr, mac: Mac, until: Timestamp) {
+    fn bind(&mut self, address: IpAddr, mac: Mac, until: Timestamp, proven: bool) {
         if self.by_address.len() >= MAX_BINDINGS
             && !self.by_address.contains_key(&address)
             && let Some(first) =
@@ -55,7 +64,7 @@ impl Bindings {
         {
             self.by_address.remove(&first);
         }
-        self.by_address.insert(address, Binding { mac, until });
+        self.by_address.insert(address, Binding { mac, until, proven });
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::end_record::EndRecord;
+use super::host_cards::HostCards;
 use super::index::{Index, TransferStart};
 use super::journal::Journal;
 use super::machine_status::{COUNTED, MachineStatus};
@@ -28,8 +29,8 @@ use crate::boot::machine::Machine;
 use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, TransferOwner, log_transfer, timestamp};
 use crate::task;
 
-/// Returns the name of the host with this MAC.
-type HostName<'n> = &'n (dyn Fn(Mac) -> Option<String> + Send + Sync);
+/// Returns the host with this MAC.
+type HostOf<'n> = &'n (dyn Fn(Mac) -> Option<HostCards> + Send + Sync);
 
 /// The interval between writes of the journal, and between looks for verdicts to log.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
@@ -80,7 +81,7 @@ impl Ledger {
     pub fn record_offer(
         &self,
         machine: &Machine,
-        host: Option<&str>,
+        host: Option<&HostCards>,
         arch: u16,
         file: &str,
         confirms: bool,
@@ -94,8 +95,8 @@ impl Ledger {
     }
 
     /// Records and logs the depot's transfers until `end` is cancelled or the depot is dropped, including all events sent
-    /// before that. `host_name` names machines that no script has named.
-    pub async fn follow(&self, depot: &Depot, host_name: HostName<'_>, end: &CancellationToken) {
+    /// before that. `host_of` names machines that no script has named.
+    pub async fn follow(&self, depot: &Depot, host_of: HostOf<'_>, end: &CancellationToken) {
         let mut feed = depot.follow_transfers();
         let mut neighbours = NeighbourTable::default();
         let mut is_ending = false;
@@ -122,8 +123,8 @@ impl Ledger {
                     if self.index().is_unknown(begun.peer, begun.at)
                         && let Some(mac) = neighbours.mac_of(begun.peer).await
                     {
-                        let host = host_name(mac);
-                        self.index().record_neighbour(begun.peer, mac, host.as_deref(), begun.at);
+                        let host = host_of(mac);
+                        self.index().record_neighbour(begun.peer, mac, host.as_ref(), begun.at);
                     }
                     let size = depot.find(&facts.name).and_then(|asset| depot.known_size(&asset));
                     let mut index = self.index();
@@ -133,7 +134,7 @@ impl Ledger {
                 Some(TransferEvent::Ended(facts, end)) => {
                     let asset = depot.find(&facts.name);
                     let size = asset.as_ref().and_then(|asset| depot.known_size(asset));
-                    let owner = self.ended(&facts, &end, size, asset.is_some(), host_name);
+                    let owner = self.ended(&facts, &end, size, asset.is_some(), host_of);
                     log_transfer(&facts, &end, &owner);
                 }
                 None => {
@@ -261,7 +262,7 @@ impl Ledger {
         end: &TransferEnd,
         size: Option<u64>,
         listed: bool,
-        host_name: HostName<'_>,
+        host_of: HostOf<'_>,
     ) -> TransferOwner {
         let TransferEnd { outcome, cache, sent, .. } = *end;
         let record = EndRecord { outcome, reason: end.detail.clone(), listed, cache, bytes: sent, size };
@@ -271,7 +272,7 @@ impl Ledger {
         let Some(machine) = index.machine_mut(&key) else { return TransferOwner::default() };
         let mac = key.mac();
         if machine.host.is_none() {
-            machine.host = mac.and_then(host_name);
+            machine.host = mac.and_then(host_of).map(|host| host.name);
         }
         let boot = machine.attempts.iter().find(|found| found.id == attempt).map(|found| found.number);
         let is_known = mac.is_some() || machine.host.is_some();

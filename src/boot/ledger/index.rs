@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::attempt::Attempt;
 use super::bindings::Bindings;
 use super::end_record::EndRecord;
+use super::host_cards::HostCards;
 use super::identity::Identity;
 use super::key::MachineKey;
 use super::names::{self, stored_name};
@@ -33,6 +34,8 @@ pub(super) const MAX_MACHINES: usize = 4096;
 /// Stored steps and planned names of all machines, dropped in the same order. About 60 MiB, or 20 boots of each of 1,500
 /// machines.
 const MAX_WEIGHT: usize = 256 << 10;
+/// The most stored machines that are no hosts and were first seen at one address.
+pub(super) const MAX_OF_ADDRESS: usize = MAX_MACHINES / 4;
 /// The name of a script until its transfer reports the actual one.
 const SCRIPT_NAME: &str = "ipxe";
 
@@ -97,13 +100,14 @@ impl Index {
     pub(super) fn record_offer(
         &mut self,
         machine: &Machine,
-        host: Option<&str>,
+        host: Option<&HostCards>,
         arch: u16,
         file: &str,
         confirms: bool,
         at: Timestamp,
     ) -> Option<u64> {
-        let key = self.key_for(Some(machine.mac?), host, at)?;
+        let (key, is_host) = self.key_for(Some(machine.mac?), host, at);
+        let key = key?;
         let file = stored_name(file);
         let way = Way::of_offer(&file);
         self.record(key, Role::Dhcp, &file, Some(way), at, |attempt| {
@@ -113,15 +117,22 @@ impl Index {
             }
             attempt.step(Role::Dhcp, &file, at).answer(confirms, at);
         });
-        self.learn(key, machine, None, host);
+        self.learn(key, machine, None, host.filter(|_| is_host));
         Some(self.last_number(&key))
     }
 
     /// Records a script. Returns the number of the boot.
     pub(super) fn record_script(&mut self, script: SentScript<'_>, at: Timestamp) -> u64 {
-        let SentScript { machine, peer, host, near_miss, profile, kind, named } = script;
+        let SentScript { machine, peer, host, .. } = script;
         let before = self.key_of(peer, at);
-        let key = self.key_for(machine.mac, host, at).unwrap_or(before);
+        let (key, is_host) = self.key_for(machine.mac, host, at);
+        let key = key.unwrap_or(before);
+        let is_proven = key == before && self.bindings.is_proven(peer, at);
+        if !is_proven && let Some(claim) = self.claim(key, peer, at) {
+            return self.record_claim(SentScript { near_miss: Some(claim), ..script }, key, at);
+        }
+        let SentScript { near_miss, profile, kind, named, .. } = script;
+        let near_miss = near_miss.or_else(|| host.filter(|_| !is_host).map(other_machine));
         if let Some(mac) = machine.mac.or(key.mac().filter(|_| key != before)) {
             self.bindings.by_script(peer, mac, at);
             for from in [MachineKey::Address(peer), before] {
@@ -133,12 +144,59 @@ impl Index {
         let plan = named.iter().map(|(role, name)| (*role, stored_name(name))).collect();
         self.record(key, Role::Script, SCRIPT_NAME, None, at, |attempt| {
             attempt.record_script(profile.map(stored_name), kind, plan, at);
+            attempt.move_to(peer, at);
         });
-        self.learn(key, machine, Some(peer), host);
+        self.learn(key, machine, Some(peer), host.filter(|_| is_host));
         if let Some(record) = self.machines.get_mut(&key) {
             record.identity.near_miss = near_miss;
         }
+        self.limit_strangers(key, peer);
         self.last_number(&key)
+    }
+
+    /// Records a script that a client at another address asked for while the machine `key` boots. It is a boot of the client,
+    /// under its own address: any client can name a machine.
+    fn record_claim(&mut self, script: SentScript<'_>, key: MachineKey, at: Timestamp) -> u64 {
+        let SentScript { machine, peer, near_miss, profile, kind, named, .. } = script;
+        let boot = self.machines.get_mut(&key).and_then(|machine| machine.attempts.back_mut());
+        if let Some(boot) = boot {
+            boot.record_claim(peer, at);
+            let id = boot.id;
+            self.mark(id, Some(key));
+            self.settle(key);
+        }
+        let before = self.key_of(peer, at);
+        let own = if before == key { MachineKey::Address(peer) } else { before };
+        let plan = named.iter().map(|(role, name)| (*role, stored_name(name))).collect();
+        self.record(own, Role::Script, SCRIPT_NAME, None, at, |attempt| {
+            attempt.record_script(profile.map(stored_name), kind, plan, at);
+            attempt.move_to(peer, at);
+        });
+        // It is not the machine that its MAC belongs to, as far as is known.
+        self.learn(own, &Machine { mac: None, ..machine.clone() }, Some(peer), None);
+        if let Some(record) = self.machines.get_mut(&own) {
+            record.identity.near_miss = near_miss;
+        }
+        self.limit_strangers(own, peer);
+        self.last_number(&own)
+    }
+
+    /// Drops the oldest of the machines that are no hosts and that one address made known, if there are too many.
+    fn limit_strangers(&mut self, key: MachineKey, peer: IpAddr) {
+        // In most networks there are fewer machines.
+        if self.machines.len() <= MAX_OF_ADDRESS {
+            return;
+        }
+        // The address that is first: a client that names a known machine does not make it one of its own.
+        let is_theirs =
+            |record: &MachineRecord| record.host.is_none() && record.identity.addresses.last() == Some(&peer);
+        let theirs = || self.machines.iter().filter(|(other, record)| **other != key && is_theirs(record));
+        if theirs().count() < MAX_OF_ADDRESS {
+            return;
+        }
+        if let Some(oldest) = theirs().min_by_key(|(_, record)| record.last).map(|(key, _)| *key) {
+            self.drop_machine(oldest);
+        }
     }
 
     fn last_number(&self, key: &MachineKey) -> u64 {
@@ -161,6 +219,11 @@ impl Index {
             }
             attempt.step(role, &name, at).begin(at);
         });
+        let is_bound = self.bindings.mac_of(start.peer, at).is_some();
+        let current = self.machines.get_mut(&key).and_then(|machine| machine.attempts.back_mut());
+        if let Some(current) = current.filter(|attempt| is_bound && attempt.address.is_none()) {
+            current.move_to(start.peer, at);
+        }
         let seen = Machine { mac: self.bindings.mac_of(start.peer, at), ..Machine::default() };
         self.learn(key, &seen, Some(start.peer), None);
         self.open.insert(start.id, Open { key, attempt, role, name });
@@ -307,6 +370,12 @@ impl Index {
             }
         }
     }
+}
+
+/// Says that a machine names a host that another machine is.
+fn other_machine(host: &HostCards) -> String {
+    let name = &host.name;
+    format!("it says that it is {name}, which is another machine here; if it is {name}, add its MAC address to `match`")
 }
 
 impl MachineRecord {

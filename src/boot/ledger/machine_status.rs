@@ -123,7 +123,7 @@ impl MachineStatus {
         let last = machine.attempts.back();
         let status = last.map(|attempt| AttemptStatus::of(attempt, now));
         let step = last.and_then(|attempt| {
-            let step = attempt.steps.iter().max_by_key(|step| step.last)?;
+            let step = attempt.steps.iter().filter(|step| step.role != Role::Address).max_by_key(|step| step.last)?;
             Some(StepStatus::at(step, attempt, sent, now))
         });
         let (mac, address) = match key {

@@ -18,6 +18,9 @@ pub(in crate::boot) struct MachineQuery<'q> {
 }
 
 impl<'q> MachineQuery<'q> {
+    /// The rank of a machine's last address. Those after it are by what a machine says of itself.
+    pub(super) const ADDRESS: usize = 2;
+
     pub(in crate::boot) fn new(text: &'q str) -> Self {
         let address = text.parse().ok().map(|address: IpAddr| address.to_canonical());
         Self { text, mac: text.parse().ok(), uuid: text.parse().ok(), address }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::host_cards::HostCards;
 use super::script_kind::ScriptKind;
 use crate::boot::machine::Machine;
 use crate::boot::role::Role;
@@ -13,8 +14,8 @@ pub struct SentScript<'a> {
     pub machine: &'a Machine,
     /// The address of the machine.
     pub peer: IpAddr,
-    /// The name of its host.
-    pub host: Option<&'a str>,
+    /// Its host.
+    pub host: Option<&'a HostCards>,
     /// If no host matches it: which host nearly does, in words.
     pub near_miss: Option<String>,
     /// The name of its profile.

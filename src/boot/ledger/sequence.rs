@@ -45,7 +45,7 @@ pub(super) fn continues(attempt: &Attempt, role: Role, name: &str, way: Option<W
         }
         Role::Script if stage == Stage::Payload => is_loading_again(attempt) || (!names::is_entry(name) && !paused),
         Role::Script if stage == Stage::Script => !paused || attempt.waits() || is_loading_again(attempt),
-        Role::Script | Role::Kernel | Role::Initrd | Role::Asset | Role::File => true,
+        Role::Script | Role::Kernel | Role::Initrd | Role::Asset | Role::File | Role::Address => true,
     }
 }
 

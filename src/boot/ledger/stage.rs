@@ -22,7 +22,8 @@ impl Stage {
     /// The stage in which a file of this role and name is fetched. `scripted`: whether a script was sent before.
     pub(super) fn of(role: Role, name: &str, scripted: bool) -> Self {
         match role {
-            Role::Dhcp => Self::Dhcp,
+            // It does not count: see `Step::counts`.
+            Role::Dhcp | Role::Address => Self::Dhcp,
             Role::Nbp => Self::Nbp,
             Role::Script if names::is_entry(name) => Self::Entry,
             Role::Script => Self::Script,

@@ -164,10 +164,11 @@ impl Step {
         self.stop_clock(self.last);
     }
 
-    /// Whether it says something about the boot. A file that was missing, and that neither the catalog nor a script nor DHCP
+    /// Whether it says something about the boot. Another address may be any client. A file that was missing, and that neither the catalog nor a script nor DHCP
     /// names, does not.
     pub(super) fn counts(&self) -> bool {
-        self.outcome != Some(Outcome::NotFound) || self.completed > 0 || self.listed || self.open > 0
+        let is_known = self.outcome != Some(Outcome::NotFound) || self.completed > 0 || self.listed || self.open > 0;
+        self.role != Role::Address && is_known
     }
 
     /// Merges another record of the same step.

@@ -1,5 +1,6 @@
 //! Scenarios of booting machines, recorded in an index with simulated time.
 
+mod claims;
 mod journal;
 mod machines;
 mod many_files;
@@ -89,6 +90,8 @@ impl Scenario {
         named: &[(Role, String)],
     ) {
         let peer = ip(peer);
+        let host = host.map(cards);
+        let host = host.as_ref();
         let script = SentScript { machine, peer, host, near_miss: None, profile: Some("worker"), kind, named };
         self.index.record_script(script, self.now);
     }
@@ -170,9 +173,17 @@ fn record(
     kind: ScriptKind,
     named: &[(Role, String)],
 ) {
+    let host = host.map(cards);
+    let host = host.as_ref();
     ledger.record_offer(machine, host, 7, "snponly.efi", false);
     let near_miss = None;
     ledger.record_script(SentScript { machine, peer: ip(peer), host, near_miss, profile: Some("worker"), kind, named });
+}
+
+/// A host whose cards the operator has all listed.
+fn cards(name: &str) -> HostCards {
+    let macs = (0..100).flat_map(|number| [Mac([0x24, 0x6e, 0x96, 0, 0, number]), Mac([2, 0, 0, 0, 0, number])]);
+    HostCards { name: name.to_owned(), macs: macs.collect() }
 }
 
 fn at(peer: &str) -> MachineKey {
@@ -371,7 +382,7 @@ fn index_drops_unknown_machines_before_hosts() {
         let [_, _, high, low] = u32::try_from(number).unwrap().to_be_bytes();
         scenario.wait(1);
         let machine = with_mac(Mac([2, 0, 0, 0, high, low]));
-        scenario.script_for(&machine, None, PEER_B, ScriptKind::Unknown, &[]);
+        scenario.script_for(&machine, None, &format!("192.0.2.{}", 100 + low % 8), ScriptKind::Unknown, &[]);
     }
     assert_eq!(scenario.index.machines().count(), MAX_MACHINES);
     assert_eq!(scenario.boots(MachineKey::Mac(MAC)), [BY_IPXE]);

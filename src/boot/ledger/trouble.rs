@@ -89,6 +89,9 @@ impl Trouble {
             Outcome::RenderFailed => {
                 "correct the template or the secret that the reason names; the machine asks again".to_owned()
             }
+            Outcome::Refused if role == Role::Address => {
+                "if the machine is at this address now, boot it again; else find out which machine uses it".to_owned()
+            }
             Outcome::Refused if role == Role::File => {
                 "boot the host again: its script has the URL with a new token".to_owned()
             }

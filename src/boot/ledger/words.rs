@@ -12,6 +12,7 @@ pub(super) fn bare(role: Role) -> &'static str {
         Role::Initrd => "initrd",
         Role::Asset => "asset",
         Role::File => "host file",
+        Role::Address => "other address",
     }
 }
 

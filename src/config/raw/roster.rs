@@ -134,7 +134,7 @@ pub(in crate::config) struct FileTable {
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::config) enum OnlyFrom {
-    /// Only the host: the request must come from the address that fetched the host's last script, with the one-time
+    /// Only the host: the request must come from the address that fetched a script of the host, with the one-time
     /// token that `file_url()` put into that script.
     Host,
 }

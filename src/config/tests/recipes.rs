@@ -45,7 +45,7 @@ fn site(name: &str) -> Site {
 }
 
 fn request() -> RequestContext {
-    RequestContext { peer: Ipv4Addr::LOCALHOST.into(), base: "http://boot.lab:8080".to_owned() }
+    RequestContext { peer: Ipv4Addr::LOCALHOST.into(), base: "http://boot.lab:8080".to_owned(), is_probe: false }
 }
 
 #[test]

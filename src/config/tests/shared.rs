@@ -117,7 +117,11 @@ fn its_templates_stand_in_it() {
     );
     let site = Site::sharing("").file("ks.j2", "the node's");
     let config = site.load_with(Some(&text)).unwrap();
-    let visit = crate::boot::RequestContext { peer: [127, 0, 0, 1].into(), base: "http://boot.lab".to_owned() };
+    let visit = crate::boot::RequestContext {
+        peer: [127, 0, 0, 1].into(),
+        base: "http://boot.lab".to_owned(),
+        is_probe: false,
+    };
     let host = &config.roster.hosts()[0];
     assert_eq!(config.roster.preview_file(host, "ks.cfg", &visit).unwrap(), "url=http://boot.lab\n");
     let broken = text.replace("{{ base }}", "{{ bas }}");

@@ -7,7 +7,7 @@ const KEY: MachineKey = MachineKey::Mac(MAC);
 
 /// A DHCP answer to a card of the host `name`.
 fn offer(scenario: &mut Scenario, mac: Mac, name: &str) {
-    scenario.index.record_offer(&with_mac(mac), Some(name), 7, "snponly.efi", false, scenario.now);
+    scenario.index.record_offer(&with_mac(mac), Some(&cards(name)), 7, "snponly.efi", false, scenario.now);
 }
 
 /// The MACs of a machine, the last seen first.
@@ -91,7 +91,7 @@ fn second_card_is_same_machine() {
     scenario.wait(20);
     // The first card gets no further, and the firmware tries the second one.
     offer(&mut scenario, MAC_B, "r630-01");
-    scenario.index.record_neighbour(ip(PEER_B), MAC_B, Some("r630-01"), scenario.now);
+    scenario.index.record_neighbour(ip(PEER_B), MAC_B, Some(&cards("r630-01")), scenario.now);
     scenario.tftp(PEER_B, "snponly.efi");
     scenario.script_for(&with_mac(MAC_B), Some("r630-01"), PEER_B, ScriptKind::Local, &[]);
     scenario.http(PEER_B, "ipxe");
