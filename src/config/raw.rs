@@ -5,6 +5,7 @@
 mod bucket;
 mod collection;
 mod dhcp;
+mod limits;
 mod mirror;
 mod origin;
 mod release;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::bucket::{Bucket, Encryption as BucketEncryption, Purpose};
 pub(super) use self::collection::{Collection, DigestFrom, OnChange, OnMissingDigest};
 pub(super) use self::dhcp::{Dhcp, Mode, NUMBERS, Nbp};
+pub(super) use self::limits::Limits;
 pub(super) use self::mirror::{Mirror, MirrorFile};
 pub(super) use self::origin::{Addressing, Credentials, Origin};
 pub(super) use self::release::Release;
@@ -64,6 +66,8 @@ pub(super) struct Settings {
     pub(super) tftp: Tftp,
     /// The admin listener: API, dashboard, metrics and health checks.
     pub(super) admin: Admin,
+    /// How much of each limit one client may use.
+    pub(super) limits: Limits,
     /// How assets are fetched into the cache.
     pub(super) fill: Fill,
     /// DHCP answers that name the network boot program.
@@ -106,6 +110,7 @@ impl Default for Settings {
             http: Http::default(),
             tftp: Tftp::default(),
             admin: Admin::default(),
+            limits: Limits::default(),
             fill: Fill::default(),
             dhcp: Dhcp::default(),
             origin: Vec::new(),
