@@ -7,7 +7,7 @@
 //!
 //! Every module is a room with one subject. Imports go one way: each room is used only by the rooms to its right.
 //!
-//! `{address_share, asset, backoff, environment, error_chain, fault_points, rate_limit, sockets, span, task, units} ← {durable_file, proof, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← collection ← depot ← boot ← {tftp, http, dhcp, jobs, supply} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{address_share, asset, backoff, environment, error_chain, fault_points, memory, rate_limit, sockets, span, task, units} ← {durable_file, proof, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← collection ← depot ← boot ← {tftp, http, dhcp, jobs, supply} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | contents |
 //! |---|---|
@@ -17,6 +17,7 @@
 //! | `environment` | environment variables: blank ones count as not set |
 //! | [`durable_file`] | small files that are replaced atomically and survive power loss |
 //! | `fault_points` | points where tests inject disk errors |
+//! | [`memory`] | the memory budget of response bodies, and the share of each connection |
 //! | [`rate_limit`] | the token bucket |
 //! | `error_chain` | formats an error with its sources on one line |
 //! | `span` | OpenTelemetry spans; does nothing without the feature `otel` |
@@ -65,6 +66,8 @@
 //! | Which bytes of a running fill may be sent, and which parts come first? | `depot/progress.rs`; around the cache, `depot/bypass.rs` |
 //! | How is a bucket set up, and which objects are deleted from it? | `supply/bucket/init.rs` and `supply/bucket/setting.rs`; `supply/bucket/prune.rs` |
 //! | How does an object of a collection become an asset? | `depot/resolve.rs`, then `collection/finder.rs`, `collection/verdict.rs` and `collection/bindings.rs` |
+//! | How much memory may responses take, and who waits for it? | `memory.rs`; window by window in `transport/http2.rs` |
+//! | When is a client too slow? | `transport/progress_timer.rs` |
 //! | Which host is this machine? | `boot/roster.rs` and `boot/roster/key.rs` |
 //! | How is an object uploaded, and when does it become visible? | `supply/upload.rs`, then `supply/multipart.rs` and `supply/store.rs` |
 //! | When does a mirrored file become visible, and what proves it? | `supply/mirror/engine.rs`, then `supply/mirror/transfer.rs` and `proof` |
@@ -117,6 +120,7 @@ mod error_chain;
 mod fault_points;
 pub mod http;
 pub mod jobs;
+pub mod memory;
 pub mod origin;
 pub mod proof;
 pub mod rate_limit;

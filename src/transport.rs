@@ -3,7 +3,8 @@
 //!
 //! `listener` binds and accepts sockets, and `accept` serves each of them as a task of its own, up to a limit. `connection`
 //! speaks HTTP and closes a connection whose [`Client`] exceeds the idle timeout; requests go to the listener's
-//! [`Handler`]. `socket` reports the progress of writes to the `Client`, and `lingering_close` ends a connection without
+//! [`Handler`]. `http2` reads bodies only as far as the peer's windows let them go. `progress_timer` says when a peer is too
+//! slow. `socket` reports the progress of writes to the `Client`, and `lingering_close` ends a connection without
 //! losing what was written.
 
 mod accept;
@@ -11,11 +12,17 @@ mod certificate;
 mod client;
 mod connection;
 mod error;
+mod http2;
 mod lingering_close;
 mod listener;
 mod listener_config;
+mod progress_timer;
+mod refusal;
+mod request_body;
 mod request_id;
+mod respond;
 mod response_fields;
+mod send_queue;
 mod socket;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -27,7 +34,9 @@ pub use certificate::check_certificate;
 pub(crate) use client::{Client, CloseReason, ServerTurn};
 pub use error::{CertificateError, ListenError};
 pub(crate) use listener::inherit_or_bind;
-pub(crate) use listener_config::{Handler, ListenerConfig};
+pub(crate) use listener_config::{Handler, ListenerConfig, RequestBody};
+pub(crate) use progress_timer::ProgressLimits;
+pub(crate) use refusal::{Refusal, RefusalLog};
 pub(crate) use request_id::{RequestId, X_REQUEST_ID};
 pub(crate) use response_fields::{RETRY_SECONDS, SERVER_VALUE};
 pub(crate) use tls::acceptor;

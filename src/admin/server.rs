@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, SERVER};
 use hyper::{Request, Response, StatusCode};
 use tokio::net::TcpListener;
@@ -29,15 +29,25 @@ use super::state::{AdminParts, AdminState};
 use super::tokens::Tokens;
 use super::{api, events};
 use crate::api::Problem;
+use crate::memory::MemoryBudget;
 use crate::sockets::{self, InheritedSockets};
 use crate::task::blocking;
-use crate::transport::{self, Client, Handler, ListenError, ListenerConfig, RETRY_SECONDS, SERVER_VALUE};
+use crate::transport::{
+    self, Client, Handler, ListenError, ListenerConfig, ProgressLimits, RETRY_SECONDS, RefusalLog, RequestBody,
+    RequestId, SERVER_VALUE, X_REQUEST_ID,
+};
 
 /// Connections at a time: some scrapers and probes, and the browsers of operators.
 const MAX_CONNECTIONS: usize = 256;
 
 /// How long a connection may be idle. Longer than the usual scrape interval, so that a scraper keeps its connection.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// The slowest client, in bytes a second.
+const MIN_RATE: u64 = 512;
+
+/// Bytes that the send queues of the connections share; the bodies are not charged, as each has a limit of its own.
+const MEMORY: usize = 64 << 20;
 
 /// How long a response may go on after `stop`.
 const GRACE: Duration = Duration::from_secs(1);
@@ -93,7 +103,9 @@ impl AdminServer {
             tasks: tasks.clone(),
             stop,
             grace: GRACE,
-            idle_timeout: IDLE_TIMEOUT,
+            limits: ProgressLimits { idle_timeout: IDLE_TIMEOUT, min_rate: MIN_RATE },
+            memory: MemoryBudget::new(MEMORY),
+            refusals: Arc::new(RefusalLog::new()),
         };
         tasks.spawn(transport::accept(self.listener, Arc::new(config), Arc::new(Semaphore::new(MAX_CONNECTIONS))));
         tasks.close();
@@ -110,7 +122,7 @@ struct AdminService {
 impl Handler for AdminService {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Incoming>, client: &Arc<Client>) -> Response<Body> {
+    async fn handle(&self, request: Request<RequestBody>, client: &Arc<Client>) -> Response<Body> {
         let mut response = match self.answer(request, client).await {
             Ok(response) => response,
             Err(refusal) => refusal.into_response(),
@@ -124,10 +136,18 @@ impl Handler for AdminService {
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         response
     }
+
+    fn refuse(&self, status: StatusCode, line: &str, id: RequestId) -> Response<Body> {
+        let mut response = ApiError::new(status, line).into_response();
+        if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+            response.headers_mut().insert(X_REQUEST_ID, id);
+        }
+        response
+    }
 }
 
 impl AdminService {
-    async fn answer(&self, request: Request<Incoming>, client: &Client) -> Result<Response<Body>, ApiError> {
+    async fn answer(&self, request: Request<RequestBody>, client: &Client) -> Result<Response<Body>, ApiError> {
         let (mut parts, body) = request.into_parts();
         let access = if is_api(parts.uri.path()) { Some(self.guard.admit(&parts, client)?) } else { None };
         let body = read(body).await?;
@@ -152,7 +172,7 @@ impl AdminService {
 }
 
 /// Reads a whole request body.
-async fn read(body: Incoming) -> Result<Bytes, ApiError> {
+async fn read(body: RequestBody) -> Result<Bytes, ApiError> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }

@@ -179,8 +179,18 @@ pub(super) struct Http {
     /// Base of the URLs in scripts, such as `http://boot.lab:8080`. Default: the name or address that the client used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) advertise: Option<Written<BaseUrl>>,
-    /// How long a connection may be idle: between requests, within a request head, and while a client accepts no bytes.
+    /// How long a connection may be idle: between requests, within a request head, and while a client takes bytes of a response
+    /// more slowly than `min_rate`.
     pub(super) idle_timeout: Written<Timeout>,
+    /// Bytes a second that a client has to take of each response, averaged over `idle_timeout`. Control frames of HTTP/2, and
+    /// bytes that wait in a socket, do not count.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) min_rate: u32,
+    /// Memory for bytes that are copied on their way to clients (TLS, HTTP/2, fills in progress), over all connections. When
+    /// it is scarce, clients get smaller pieces, or wait. Default: an eighth of the memory of the machine or its control
+    /// group, between 64 MiB and 1 GiB. Files in the cache that are sent by plain HTTP/1 need none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<Written<Size>>,
     /// Maximum number of connections on all listeners. Further ones are answered with 503.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_connections: u32,
@@ -195,6 +205,8 @@ impl Default for Http {
             listen: vec![default("[::]:8080")],
             advertise: None,
             idle_timeout: default("60s"),
+            min_rate: 512,
+            memory: None,
             max_connections: 20_000,
             tls: None,
         }

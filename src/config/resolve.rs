@@ -31,6 +31,7 @@ use crate::cache::{CacheSettings, SealPolicy};
 use crate::catalog::{self, Asset, BlockListSource, Catalog, content_type};
 use crate::depot::{FillSettings, Release};
 use crate::http::{HttpSettings, TlsSettings};
+use crate::memory::default_total;
 use crate::origin::{Addressing, CredentialSource, OriginSettings, Timeouts};
 use crate::secret::Secret;
 use crate::tftp::TftpSettings;
@@ -141,6 +142,8 @@ fn http(raw: raw::Http, limits: &ShareSettings) -> HttpSettings {
         tls: raw.tls.map(|tls| TlsSettings { listen: values(tls.listen), cert: tls.cert.value, key: tls.key.value }),
         advertise: raw.advertise.map(value),
         idle_timeout: raw.idle_timeout.value,
+        min_rate: raw.min_rate.into(),
+        memory: raw.memory.map_or_else(default_total, |size| usize::try_from(size.value.0).unwrap_or(usize::MAX)),
         max_connections: size(raw.max_connections),
         shares: limits.clone(),
     }

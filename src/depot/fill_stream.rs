@@ -7,7 +7,7 @@ use futures_core::future::BoxFuture;
 use tracing::warn;
 
 use super::blob::Blob;
-use super::blob_stream::BlobStream;
+use super::blob_stream::{BlobStream, attach};
 use super::bypass_reader::{BypassReader, Unproven};
 use super::error::ReadError;
 use super::facade::Depot;
@@ -20,10 +20,10 @@ use super::settings::{Release, StreamOptions};
 use crate::asset::ByteRange;
 use crate::cache::{CacheError, Entry};
 use crate::error_chain::error_chain;
+use crate::memory::{Lease, StreamMemory};
 use crate::task::blocking;
 
-/// Bytes per frame of a fill. Each reader has one or two frames in memory: with 128 KiB, a thousand machines that read one
-/// fill need less than a quarter of a GiB.
+/// Bytes per frame of a fill for a reader without a memory budget.
 const FILL_FRAME: u64 = 128 << 10;
 
 /// A stream of one range of a fill.
@@ -31,6 +31,7 @@ pub(super) struct FillStream {
     source: Source,
     /// Whether the fill could not be stored, so that the stream bypasses the cache.
     bypassed: bool,
+    memory: Option<StreamMemory>,
 }
 
 /// Where the next bytes come from.
@@ -91,6 +92,7 @@ impl FillStream {
         bypass: BoxFuture<'static, BypassReader>,
     ) -> Self {
         let waiter = fill.progress().add_waiter(range);
+        let memory = options.memory.clone();
         let reader = FillReader {
             depot,
             fill,
@@ -104,7 +106,7 @@ impl FillStream {
             unreadable: None,
             bypass: Some(bypass),
         };
-        Self { source: Source::Fill(Box::new(reader)), bypassed: false }
+        Self { source: Source::Fill(Box::new(reader)), bypassed: false, memory }
     }
 
     /// Whether the bytes come directly from the origin.
@@ -125,7 +127,10 @@ impl FillStream {
                     }
                     next => return next,
                 },
-                Source::Bypass(bypass) => return bypass.next().await,
+                Source::Bypass(bypass) => {
+                    let bytes = bypass.next().await?;
+                    return Ok(bytes.map(|bytes| charged(self.memory.as_ref(), bytes)));
+                }
             };
             match reader.next().await? {
                 Next::Bytes(bytes) => return Ok(Some(bytes)),
@@ -177,7 +182,7 @@ impl FillReader {
         self.options.check_size(entry.size())?;
         let rest = ByteRange::new(self.at, self.end);
         let blob = Blob::new(self.depot.clone(), Arc::clone(self.fill.asset()), entry);
-        Ok(Next::Complete(BlobStream::new(blob, rest, self.options.delivery)))
+        Ok(Next::Complete(BlobStream::new(blob, rest, &self.options)))
     }
 
     /// Reads the next bytes that may be sent now.
@@ -190,8 +195,13 @@ impl FillReader {
             Some((stored, Readable::Verified(range))) => (stored, range, None),
             Some((stored, Readable::Unverified(range, generation))) => (stored, range, Some(generation)),
         };
-        let frame = ByteRange::new(range.start, range.end.min(range.start + FILL_FRAME));
-        let bytes = match read(stored, frame).await {
+        let lease = match &self.options.memory {
+            Some(memory) => Some(memory.lease(usize::try_from(range.len()).unwrap_or(usize::MAX)).await),
+            None => None,
+        };
+        let most = lease.as_ref().map_or(FILL_FRAME, |lease| lease.bytes() as u64);
+        let frame = ByteRange::new(range.start, range.end.min(range.start + most));
+        let bytes = match read(stored, frame, lease).await {
             Ok(bytes) => bytes,
             Err(error) => {
                 let asset = &self.fill.asset().name;
@@ -225,10 +235,19 @@ impl FillReader {
     }
 }
 
-async fn read(stored: FillBytes, range: ByteRange) -> Result<Bytes, CacheError> {
+async fn read(stored: FillBytes, range: ByteRange, lease: Option<Lease>) -> Result<Bytes, CacheError> {
     let work = move || {
         let mut data = vec![0; usize::try_from(range.len()).unwrap_or_default()];
-        stored.read_at(range.start, &mut data).map(|()| Bytes::from(data))
+        stored.read_at(range.start, &mut data)?;
+        Ok(attach(lease, data.into()))
     };
     blocking(work).await
+}
+
+/// Charges bytes that arrived from the origin, which are in memory already.
+pub(super) fn charged(memory: Option<&StreamMemory>, bytes: Bytes) -> Bytes {
+    match memory {
+        Some(memory) => memory.charge(bytes.len()).attach(bytes),
+        None => bytes,
+    }
 }

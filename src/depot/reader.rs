@@ -16,6 +16,7 @@ use super::stream::ByteStream;
 use crate::asset::{ByteRange, Digest};
 use crate::cache::Entry;
 use crate::catalog::Asset;
+use crate::memory::StreamMemory;
 use crate::task::blocking;
 
 /// Blobs up to this size, in bytes, are kept in memory after their first read: boot scripts, configuration files of network
@@ -44,8 +45,28 @@ impl Reader {
     ///
     /// Starts or joins the fill of an asset that is not cached. The fill fetches the parts of the range first.
     pub async fn stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
+        self.stream_with(range, delivery, None).await
+    }
+
+    /// The same. Copied bytes are charged to `memory` before they are read, and no piece exceeds its window.
+    pub async fn stream_charged(
+        &self,
+        range: ByteRange,
+        delivery: Delivery,
+        memory: StreamMemory,
+    ) -> Result<ByteStream, ReadError> {
+        self.stream_with(range, delivery, Some(memory)).await
+    }
+
+    async fn stream_with(
+        &self,
+        range: ByteRange,
+        delivery: Delivery,
+        memory: Option<StreamMemory>,
+    ) -> Result<ByteStream, ReadError> {
         let range = range.intersect(&ByteRange::whole(self.size));
-        let stream = self.open_stream(range, delivery).await;
+        let options = StreamOptions { size: self.size, delivery, release: self.depot.release(), memory };
+        let stream = self.open_stream(range, options).await;
         if stream.is_err() {
             // The size may have been wrong: it is not used again without a new request.
             let snapshot = self.depot.snapshot();
@@ -54,8 +75,7 @@ impl Reader {
         stream
     }
 
-    async fn open_stream(&self, range: ByteRange, delivery: Delivery) -> Result<ByteStream, ReadError> {
-        let options = StreamOptions { size: self.size, delivery, release: self.depot.release() };
+    async fn open_stream(&self, range: ByteRange, options: StreamOptions) -> Result<ByteStream, ReadError> {
         let mut opened = self.entry.clone();
         loop {
             // The blob may have been filled since the asset was opened.
@@ -68,7 +88,7 @@ impl Reader {
                     options.check_size(entry.size())?;
                     let state = if self.started_fill { CacheState::Miss } else { CacheState::Hit };
                     let blob = Blob::new(self.depot.clone(), Arc::clone(&self.asset), entry);
-                    match self.blob_stream(blob, range, delivery, state).await? {
+                    match self.blob_stream(blob, range, &options, state).await? {
                         Some(stream) => return Ok(stream),
                         // It is looked up again.
                         None => continue,
@@ -81,7 +101,7 @@ impl Reader {
             // Boxed below: a request for a cached blob need not carry the state of a fill.
             let bypass = self.depot.bypass(&self.asset, self.size, range);
             if streams_past_cache {
-                return Box::pin(ByteStream::bypass(bypass, range.len())).await;
+                return Box::pin(ByteStream::bypass(bypass, range.len(), options.memory)).await;
             }
             if let Some((fill, state)) = self.depot.join_fill(&self.asset, InterestKind::Permanent)? {
                 let state = if self.started_fill { CacheState::Miss } else { state };
@@ -96,17 +116,17 @@ impl Reader {
         &self,
         blob: Blob,
         range: ByteRange,
-        delivery: Delivery,
+        options: &StreamOptions,
         state: CacheState,
     ) -> Result<Option<ByteStream>, ReadError> {
         if blob.size() > HOT_BLOB {
-            return Ok(blob.is_unchanged().then(|| ByteStream::blob(blob, range, delivery, state)));
+            return Ok(blob.is_unchanged().then(|| ByteStream::blob(blob, range, options, state)));
         }
         let bytes = match self.depot.hot(blob).await {
             // The disk failed to read it.
             Err(ReadError::Disk(_)) => {
                 let bypass = self.depot.bypass(&self.asset, self.size, range);
-                return Box::pin(ByteStream::bypass(bypass, range.len())).await.map(Some);
+                return Box::pin(ByteStream::bypass(bypass, range.len(), options.memory.clone())).await.map(Some);
             }
             hot => hot?,
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::error::ReadError;
 use super::source_failures::RETRY_AFTER;
+use crate::memory::StreamMemory;
 
 /// How fills read their sources.
 #[derive(Debug, Clone)]
@@ -56,12 +57,14 @@ pub enum Delivery {
 }
 
 /// The options of one stream.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct StreamOptions {
     /// The asset's size in bytes, as announced to the client.
     pub(super) size: u64,
     pub(super) delivery: Delivery,
     pub(super) release: Release,
+    /// The account of copied bytes. `None` for front ends that bound them in another way.
+    pub(super) memory: Option<StreamMemory>,
 }
 
 impl StreamOptions {

@@ -18,9 +18,10 @@ use super::cache_state::CacheState;
 use super::error::ReadError;
 use super::facade::Depot;
 use super::fill::Fill;
-use super::fill_stream::FillStream;
-use super::settings::{Delivery, StreamOptions};
+use super::fill_stream::{FillStream, charged};
+use super::settings::StreamOptions;
 use crate::asset::ByteRange;
+use crate::memory::StreamMemory;
 
 /// The bytes of one range of an asset, in order. Ends (`None`) only after the last byte of the range, and only when the bytes
 /// are verified.
@@ -35,7 +36,7 @@ pub struct ByteStream {
 enum Inner {
     /// All bytes, in memory.
     Ready(Option<Bytes>),
-    Blob(BlobStream),
+    Blob(Box<BlobStream>),
     /// The first piece, which was read in advance, and the rest. The rest is dropped with the last piece.
     Pieces(Option<Bytes>, Option<BoxStream<'static, Result<Bytes, ReadError>>>),
     Failed(ReadError),
@@ -54,8 +55,9 @@ impl ByteStream {
     }
 
     /// A stream of `range` of a cached blob.
-    pub(super) fn blob(blob: Blob, range: ByteRange, delivery: Delivery, state: CacheState) -> Self {
-        Self { inner: Inner::Blob(BlobStream::new(blob, range, delivery)), remaining: range.len(), state }
+    pub(super) fn blob(blob: Blob, range: ByteRange, options: &StreamOptions, state: CacheState) -> Self {
+        let stream = BlobStream::new(blob, range, options);
+        Self { inner: Inner::Blob(Box::new(stream)), remaining: range.len(), state }
     }
 
     /// A stream of `range` of a fill. Returns when the first piece is available.
@@ -78,8 +80,12 @@ impl ByteStream {
     }
 
     /// A stream directly from the origin. Returns when the first piece is available.
-    pub(super) async fn bypass(bypass: BoxFuture<'static, BypassReader>, remaining: u64) -> Result<Self, ReadError> {
-        let mut rest = bypass_pieces(bypass);
+    pub(super) async fn bypass(
+        bypass: BoxFuture<'static, BypassReader>,
+        remaining: u64,
+        memory: Option<StreamMemory>,
+    ) -> Result<Self, ReadError> {
+        let mut rest = bypass_pieces(bypass, memory);
         let first = rest.next().await.transpose()?;
         Ok(Self::pieces(first, rest, remaining, CacheState::Bypass))
     }
@@ -110,11 +116,14 @@ impl ByteStream {
 }
 
 /// The pieces of a stream directly from the origin.
-fn bypass_pieces(bypass: BoxFuture<'static, BypassReader>) -> BoxStream<'static, Result<Bytes, ReadError>> {
+fn bypass_pieces(
+    bypass: BoxFuture<'static, BypassReader>,
+    memory: Option<StreamMemory>,
+) -> BoxStream<'static, Result<Bytes, ReadError>> {
     let pieces = bypass.map(|reader| {
-        try_unfold(Box::new(reader), |mut reader| async move {
+        try_unfold((Box::new(reader), memory), |(mut reader, memory)| async move {
             let bytes = reader.next().await?;
-            Ok(bytes.map(|bytes| (bytes, reader)))
+            Ok(bytes.map(|bytes| (charged(memory.as_ref(), bytes), (reader, memory))))
         })
     });
     pieces.flatten_stream().boxed()
@@ -132,7 +141,7 @@ impl Stream for ByteStream {
                 Some(Err(error)) => match blob.bypass(&error) {
                     Some(bypass) => {
                         (this.inner, this.state) =
-                            (Inner::Pieces(None, Some(bypass_pieces(bypass))), CacheState::Bypass);
+                            (Inner::Pieces(None, Some(bypass_pieces(bypass, blob.memory()))), CacheState::Bypass);
                         return self.poll_next(cx);
                     }
                     None => Some(Err(error)),

@@ -9,8 +9,8 @@ use futures_util::future::{Either, ready};
 use futures_util::stream::{self, BoxStream};
 use http::request::Parts;
 use hyper::header::{
-    ACCEPT, ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    LAST_MODIFIED, LOCATION, RANGE, SERVER, VARY,
+    ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, LAST_MODIFIED, LOCATION, RANGE, SERVER, VARY,
 };
 use hyper::{Method, Response, StatusCode};
 
@@ -35,6 +35,25 @@ const COPY_BELOW: u64 = 64 << 10;
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
+/// How a request names an asset.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Addressed {
+    /// A reload may give the name to other bytes.
+    ByName,
+    /// The digest always names the same bytes.
+    ByDigest,
+}
+
+impl Addressed {
+    /// How long a cache may use the response: without asking, for a year (the most that caches keep), or not at all.
+    fn cache_control(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::ByName => "no-cache",
+            Self::ByDigest => "public, max-age=31536000, immutable",
+        })
+    }
+}
+
 /// Answers requests for assets.
 pub(super) struct AssetHandler<'a> {
     pub(super) depot: &'a Depot,
@@ -49,7 +68,7 @@ impl AssetHandler<'_> {
         let depot = self.depot;
         let is_member = depot.is_member(name);
         if let Some(found) = depot.find(name).filter(|_| !is_member) {
-            return self.serve(&found, request, client).await;
+            return self.serve(&found, Addressed::ByName, request, client).await;
         }
         if let Some(sums) = self.sums(name, client).await {
             return sums;
@@ -57,13 +76,13 @@ impl AssetHandler<'_> {
         if is_member {
             // The source is asked, which shows no progress before its response.
             match with_stall_timeout(self.stall_timeout, || Some(0), depot.resolve(name)).await {
-                Ok(Some(found)) => return self.serve(&found, request, client).await,
+                Ok(Some(found)) => return self.serve(&found, Addressed::ByName, request, client).await,
                 Ok(None) => {}
                 Err(error) => return fail(depot.unknown_transfer(Protocol::Http, client.peer, name), &error),
             }
         }
         if let Some(found) = self.folded(name).await {
-            return self.serve(&found, request, client).await;
+            return self.serve(&found, Addressed::ByName, request, client).await;
         }
         if is_member { self.missing(name, client) } else { self.index(name, request, client).await }
     }
@@ -128,10 +147,16 @@ impl AssetHandler<'_> {
     }
 
     /// Answers a GET or HEAD of `asset`. The transfer is logged and counted once, here or when the body is dropped.
-    pub(super) async fn serve(&self, asset: &Arc<Asset>, request: &Parts, client: &Arc<Client>) -> Response<Body> {
+    pub(super) async fn serve(
+        &self,
+        asset: &Arc<Asset>,
+        addressed: Addressed,
+        request: &Parts,
+        client: &Arc<Client>,
+    ) -> Response<Body> {
         let transfer = self.depot.transfer(Protocol::Http, client.peer, asset.name.as_str());
         let now = SystemTime::now();
-        let headers = AssetHeaders::new(asset, now);
+        let headers = AssetHeaders::new(asset, addressed, now);
         // Before any call to the depot: the preconditions depend only on the catalog.
         match headers.validators().evaluate(&request.headers) {
             Precondition::Proceed => {}
@@ -241,7 +266,7 @@ async fn open(reader: &Reader, range: ByteRange, client: &Client) -> Result<Byte
     // TLS reads the bytes to encrypt them, so that a mapping would save no copy.
     let copy = client.secure || range.len() < COPY_BELOW;
     let delivery = if copy { Delivery::Copied } else { Delivery::Mapped };
-    reader.stream(range, delivery).await
+    reader.stream_charged(range, delivery, client.memory.clone()).await
 }
 
 /// Opens the bytes of a multipart body. The first range is opened at once, so that an unavailable asset fails before the head
@@ -275,14 +300,16 @@ async fn parts(
 /// The headers that the responses for one asset share.
 struct AssetHeaders<'a> {
     asset: &'a Arc<Asset>,
+    addressed: Addressed,
     etag: String,
     modified: SystemTime,
 }
 
 impl<'a> AssetHeaders<'a> {
-    fn new(asset: &'a Arc<Asset>, now: SystemTime) -> Self {
+    fn new(asset: &'a Arc<Asset>, addressed: Addressed, now: SystemTime) -> Self {
         Self {
             asset,
+            addressed,
             etag: format!("\"sha256-{}\"", asset.digest),
             modified: whole_seconds(asset.last_modified.min(now)),
         }
@@ -300,6 +327,7 @@ impl<'a> AssetHeaders<'a> {
         // hyper derives it from the body, but not for HEAD, nor for an empty body over HTTP/2.
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(ACCEPT_RANGES, BYTES);
+        headers.insert(CACHE_CONTROL, self.addressed.cache_control());
         insert(headers, ETAG, self.etag.clone());
         insert(headers, LAST_MODIFIED, httpdate::fmt_http_date(self.modified));
         insert(headers, CONTENT_TYPE, self.asset.content_type.clone().into_string());
@@ -313,6 +341,7 @@ impl<'a> AssetHeaders<'a> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         insert(response.headers_mut(), ETAG, self.etag.clone());
+        response.headers_mut().insert(CACHE_CONTROL, self.addressed.cache_control());
         response.headers_mut().insert(SERVER, SERVER_VALUE);
         response
     }

@@ -10,11 +10,16 @@ use futures_util::stream::BoxStream;
 use hyper::body::{Frame, SizeHint};
 
 use crate::depot::{ByteStream, CacheState, Depot, Outcome, ReadError, Transfer};
+use crate::memory::StreamMemory;
 use crate::transport::{Client, CloseReason, ServerTurn};
 
 /// A response body whose length is known from the start.
 pub(super) struct Body {
     content: Content,
+    /// Bytes that the client's window did not take yet.
+    ready: Bytes,
+    /// How many bytes the client accepts. `None` until the response is complete; then all.
+    memory: Option<StreamMemory>,
     /// Bytes still to be yielded.
     left: u64,
     /// Counts the bytes of a transfer; `None` for a body that is not one, such as an error text.
@@ -57,7 +62,7 @@ impl Body {
     /// A short text.
     pub(super) fn text(text: impl Into<Bytes>) -> Self {
         let text = text.into();
-        Self { left: text.len() as u64, content: Content::Text(text), counter: None, server_turn: None }
+        Self::new(text.len() as u64, Content::Text(text), None)
     }
 
     /// A text that was rendered for this client. Its drop ends the transfer.
@@ -100,7 +105,36 @@ impl Body {
             length,
             failure: OnceLock::new(),
         };
-        Self { content, left: length, counter: Some(Arc::new(counter)), server_turn: None }
+        Self::new(length, content, Some(Arc::new(counter)))
+    }
+
+    fn new(left: u64, content: Content, counter: Option<Arc<TransferCounter>>) -> Self {
+        Self { content, ready: Bytes::new(), memory: None, left, counter, server_turn: None }
+    }
+
+    /// Sends no more at a time than `client` accepts, and charges a text to its connection.
+    pub(super) fn bind(&mut self, client: &Client) {
+        if let Content::Text(text) = &mut self.content {
+            *text = client.memory.charge(text.len()).attach(std::mem::take(text));
+        }
+        self.memory = Some(client.memory.clone());
+    }
+
+    /// The next bytes of the content. An empty content was checked before.
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+        match &mut self.content {
+            Content::Text(text) => Poll::Ready(Some(Ok(std::mem::take(text)))),
+            Content::Range(bytes) => Pin::new(bytes).poll_next(cx),
+            Content::Parts(bytes) => bytes.as_mut().poll_next(cx),
+        }
+    }
+
+    /// Cuts from the bytes that are ready as many as the client accepts. Empty if it accepts none.
+    fn cut(&mut self) -> BodyChunk {
+        let window = self.memory.as_ref().map_or(usize::MAX, StreamMemory::window);
+        let bytes = self.ready.split_to(window.min(self.ready.len()));
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        BodyChunk { bytes, counter: self.counter.clone() }
     }
 }
 
@@ -116,12 +150,10 @@ impl hyper::body::Body for Body {
         if this.left == 0 {
             return Poll::Ready(None);
         }
-        let next = match &mut this.content {
-            Content::Text(text) => Poll::Ready(Some(Ok(std::mem::take(text)))),
-            Content::Range(bytes) => Pin::new(bytes).poll_next(cx),
-            Content::Parts(bytes) => bytes.as_mut().poll_next(cx),
-        };
-        match next {
+        if !this.ready.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(this.cut()))));
+        }
+        match this.poll_content(cx) {
             Poll::Pending => {
                 if let (None, Some(counter)) = (&this.server_turn, &this.counter) {
                     this.server_turn = Some(counter.client.begin_server_turn());
@@ -133,8 +165,8 @@ impl hyper::body::Body for Body {
                 let bytes = next.unwrap_or_else(|| Err(truncated()));
                 Poll::Ready(Some(match bytes {
                     Ok(bytes) => {
-                        this.left = this.left.saturating_sub(bytes.len() as u64);
-                        Ok(Frame::data(BodyChunk { bytes, counter: this.counter.clone() }))
+                        this.ready = bytes;
+                        Ok(Frame::data(this.cut()))
                     }
                     Err(error) => {
                         if let Some(counter) = &this.counter {

@@ -158,10 +158,10 @@ fn respond(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use crate::memory::MemoryBudget;
 
     fn client(local: &str, secure: bool) -> Arc<Client> {
-        Client::new("192.0.2.7:4000".parse().unwrap(), local.parse().unwrap(), secure, Duration::from_secs(1))
+        Client::new("192.0.2.7:4000".parse().unwrap(), local.parse().unwrap(), secure, &MemoryBudget::new(1 << 20))
     }
 
     #[test]

@@ -14,9 +14,10 @@ use super::error::HttpError;
 use super::service::Service;
 use super::settings::HttpSettings;
 use crate::boot::Boot;
+use crate::memory::MemoryBudget;
 use crate::sockets::{self, InheritedSockets};
 use crate::task::blocking;
-use crate::transport::{self, Certificate, ListenError, ListenerConfig};
+use crate::transport::{self, Certificate, ListenError, ListenerConfig, ProgressLimits, RefusalLog};
 
 /// How often the certificate files are checked. A check costs two system calls, and certificates are renewed days before
 /// they expire.
@@ -34,6 +35,7 @@ pub struct HttpServer {
     tls: Option<(TlsAcceptor, Arc<Certificate>)>,
     pub(super) certificate_check_interval: Duration,
     pub(super) stall_timeout: Duration,
+    pub(super) memory: Arc<MemoryBudget>,
 }
 
 impl HttpServer {
@@ -54,6 +56,7 @@ impl HttpServer {
         let plain = bind(sockets::HTTP, &settings.listen)?;
         let secure = bind(sockets::HTTPS, settings.tls.as_ref().map_or(&[], |tls| &tls.listen))?;
         Ok(Self {
+            memory: MemoryBudget::observed(settings.memory),
             settings,
             plain,
             secure,
@@ -79,7 +82,8 @@ impl HttpServer {
         let service = Arc::new(Service::new(boot, self.settings.advertise.clone(), self.stall_timeout));
         let limit = Arc::new(Semaphore::new(self.settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let tasks = TaskTracker::new();
-        let idle_timeout = self.settings.idle_timeout;
+        let (idle_timeout, min_rate) = (self.settings.idle_timeout, self.settings.min_rate);
+        let refusals = Arc::new(RefusalLog::new());
         let tls = self.tls.map(|(tls, certificate)| {
             tasks.spawn(certificate.watch(self.certificate_check_interval, stop.clone()));
             tls
@@ -93,7 +97,9 @@ impl HttpServer {
                 tasks: tasks.clone(),
                 stop: stop.clone(),
                 grace,
-                idle_timeout,
+                limits: ProgressLimits { idle_timeout, min_rate },
+                memory: Arc::clone(&self.memory),
+                refusals: Arc::clone(&refusals),
             };
             tasks.spawn(transport::accept(listener, Arc::new(config), Arc::clone(&limit)));
         }

@@ -4,18 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
+use hyper::body::Body as _;
+use hyper::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use tracing::debug;
 
-use super::asset_handler::AssetHandler;
+use super::asset_handler::{Addressed, AssetHandler};
 use super::body::Body;
 use super::boot_handler::BootHandler;
 use super::path::Route;
 use super::response;
 use crate::boot::{Boot, RequestedScript};
-use crate::transport::{Client, Handler, RequestId};
+use crate::transport::{Client, Handler, RequestBody, RequestId};
+
+/// The fields of a request that the handlers look at.
+const USED_FIELDS: [HeaderName; 8] =
+    [ACCEPT, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
+
+/// Lines of one field that are looked at; a client sends one.
+const MAX_VALUES: usize = 8;
 
 /// Answers the requests of all HTTP listeners.
 pub(super) struct Service {
@@ -35,16 +45,26 @@ impl Service {
 impl Handler for Service {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Incoming>, client: &Arc<Client>) -> Response<Body> {
+    async fn handle(&self, request: Request<RequestBody>, client: &Arc<Client>) -> Response<Body> {
         // Neither GET nor HEAD has a body that is read.
-        let (parts, _body) = request.into_parts();
+        let (mut parts, _body) = request.into_parts();
+        parts.headers = used_fields(&parts.headers);
         let mut response = self.answer(&parts, client).await;
         if parts.method == Method::HEAD && !response.body().is_end_stream() {
             // hyper omits the body of a HEAD response over HTTP/1 by itself, but not over HTTP/2.
             let length = std::mem::replace(response.body_mut(), Body::empty()).size_hint().lower();
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
+        response.body_mut().bind(client);
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // Errors, indexes and checks say what is so now.
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         response
+    }
+
+    fn refuse(&self, status: StatusCode, line: &str, id: RequestId) -> Response<Body> {
+        response::error(status, line, id)
     }
 }
 
@@ -65,7 +85,7 @@ impl Service {
                 _ => assets.serve_name(&name, request, client).await,
             },
             Route::Blob(digest) => match depot.find_digest(&digest) {
-                Some(found) => assets.serve(&found, request, client).await,
+                Some(found) => assets.serve(&found, Addressed::ByDigest, request, client).await,
                 None => assets.missing(&format!("sha256:{digest}"), client),
             },
             Route::Ipxe => scripts.ipxe(request, client),
@@ -76,6 +96,18 @@ impl Service {
             Route::Script(_) | Route::Unknown => not_found(request, client),
         }
     }
+}
+
+/// The fields of a request that are used. The others are dropped at once: a request may wait for its asset for long, and a few
+/// bytes of HTTP/2 can name hundreds of fields that were sent before.
+fn used_fields(headers: &HeaderMap) -> HeaderMap {
+    let mut used = HeaderMap::new();
+    for name in USED_FIELDS {
+        for value in headers.get_all(&name).iter().take(MAX_VALUES) {
+            used.append(name.clone(), value.clone());
+        }
+    }
+    used
 }
 
 fn method_not_allowed(request: &Parts, client: &Client) -> Response<Body> {

@@ -15,8 +15,13 @@ pub struct HttpSettings {
     pub tls: Option<TlsSettings>,
     /// The base URL of scripts, without a trailing slash. `None`: the scheme and host that the client used.
     pub advertise: Option<String>,
-    /// How long a connection may stay idle: between requests, within a request head, and while the client reads no byte.
+    /// How long a connection may stay idle: between requests, within a request head, and while the client takes
+    /// bytes more slowly than `min_rate`.
     pub idle_timeout: Duration,
+    /// Bytes a second that a client has to take, averaged over the idle timeout.
+    pub min_rate: u64,
+    /// Bytes of bodies in memory, over all connections.
+    pub memory: usize,
     /// The most connections at a time over all listeners; further connections get 503.
     pub max_connections: usize,
     /// How much of the limit on connections one client may use.

@@ -3,6 +3,7 @@
 mod assets;
 mod clients;
 mod limits;
+mod memory;
 mod scripts;
 mod secure;
 
@@ -24,6 +25,7 @@ use crate::boot::Boot;
 use crate::cache::{Cache, CacheSettings};
 use crate::catalog::{Asset, Catalog};
 use crate::depot::{Depot, FillSettings};
+use crate::memory::MemoryBudget;
 use crate::origin::{Origins, Timeouts};
 use crate::sockets::InheritedSockets;
 use crate::transport::testing::{LONG, TestConnection, TestResponse, within_deadline};
@@ -33,6 +35,7 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) tls_address: Option<SocketAddr>,
     pub(crate) depot: Depot,
+    memory: Arc<MemoryBudget>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
     log: CapturedLog,
@@ -60,6 +63,8 @@ impl TestServerBuilder {
                 listen: vec!["127.0.0.1:0".parse().unwrap()],
                 tls: None,
                 idle_timeout: LONG,
+                min_rate: 512,
+                memory: 64 << 20,
                 max_connections: 100,
             },
             grace: LONG,
@@ -95,6 +100,16 @@ impl TestServerBuilder {
 
     pub(crate) fn max_connections(mut self, max_connections: usize) -> Self {
         self.settings.max_connections = max_connections;
+        self
+    }
+
+    pub(crate) fn min_rate(mut self, min_rate: u64) -> Self {
+        self.settings.min_rate = min_rate;
+        self
+    }
+
+    pub(crate) fn memory(mut self, memory: usize) -> Self {
+        self.settings.memory = memory;
         self
     }
 
@@ -136,9 +151,10 @@ impl TestServerBuilder {
         server.certificate_check_interval = Duration::from_millis(1);
         server.stall_timeout = self.stall_timeout;
         let (address, tls_address) = (server.addresses()[0], server.tls_addresses().first().copied());
+        let memory = Arc::clone(&server.memory);
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.serve(Boot::assets_only(depot.clone()), stop.clone(), self.grace));
-        TestServer { address, tls_address, depot, stop, serving, log, _logging: logging, dir: self.dir }
+        TestServer { address, tls_address, depot, memory, stop, serving, log, _logging: logging, dir: self.dir }
     }
 }
 

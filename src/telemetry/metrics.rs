@@ -8,6 +8,7 @@ use super::error::TelemetryError;
 use super::lost_lines::LostLines;
 use crate::cache::ScrubOutcome;
 use crate::depot::{CacheState, FillOutcome, Outcome, Protocol, Rung};
+use crate::transport::Refusal;
 
 /// Histogram buckets in seconds: from a boot script in memory to an ISO over a slow link.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -74,6 +75,10 @@ fn describe() {
     describe_counter!("bootdepot_cache_seal_failures_total", "Blobs that could not be sealed");
     describe_counter!("bootdepot_evictions_total", "Blobs evicted to free space");
     describe_counter!("bootdepot_scrub_blobs_total", "Blobs verified by scrubs, by result");
+    describe_gauge!("bootdepot_http_memory_bytes", Unit::Bytes, "Bytes of responses in memory");
+    describe_gauge!("bootdepot_http_memory_limit_bytes", Unit::Bytes, "Budget for bytes of responses in memory");
+    describe_gauge!("bootdepot_http_memory_waiting", "Responses that wait for memory");
+    describe_counter!("bootdepot_http_refused_total", "Requests that were refused unread, by reason");
     describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets retransmitted");
     describe_counter!("bootdepot_dhcp_answers_total", "Boot files offered to firmware by DHCP, by architecture");
     describe_gauge!("bootdepot_catalog_assets", "Assets in the catalog");
@@ -122,6 +127,9 @@ fn register_zeros() {
     let stopped = ScrubOutcome::Stopped.as_str();
     for &outcome in ScrubOutcome::VARIANTS.iter().filter(|&&outcome| outcome != stopped) {
         counter!("bootdepot_scrub_blobs_total", "outcome" => outcome).absolute(0);
+    }
+    for &reason in Refusal::VARIANTS {
+        counter!("bootdepot_http_refused_total", "reason" => reason).absolute(0);
     }
     counter!("bootdepot_tftp_retransmits_total").absolute(0);
     for outcome in ["ok", "unchanged", "failed"] {

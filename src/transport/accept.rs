@@ -33,7 +33,7 @@ pub(crate) async fn accept<H: Handler>(listener: TcpListener, config: Arc<Listen
             let config = Arc::clone(&config);
             // A connection that the client has already reset has no local address.
             let Ok(local) = stream.local_addr() else { continue };
-            let client = Client::new(peer, local, secure, config.idle_timeout);
+            let client = Client::new(peer, local, secure, &config.memory);
             config.tasks.clone().spawn(async move {
                 connection::serve(&config, stream, client).await;
                 drop(permit);
@@ -42,14 +42,14 @@ pub(crate) async fn accept<H: Handler>(listener: TcpListener, config: Arc<Listen
             && let Ok(permit) = Arc::clone(&busy_limit).try_acquire_owned()
         {
             config.tasks.spawn(async move {
-                send_busy(stream).await;
+                send_busy(Arc::new(stream)).await;
                 drop(permit);
             });
         }
     }
 }
 
-async fn send_busy(stream: TcpStream) {
+async fn send_busy(stream: Arc<TcpStream>) {
     // The send buffer of a new socket has room for the whole response. If the write fails, the client is gone.
     let _ = stream.writable().await;
     let _ = stream.try_write(BUSY);

@@ -3,26 +3,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::Client;
+use super::progress_timer::ProgressLimits;
+use super::refusal::RefusalLog;
+pub(crate) use super::request_body::RequestBody;
+use super::request_id::RequestId;
+use crate::memory::MemoryBudget;
 
 /// Answers the requests of a listener.
 pub(crate) trait Handler: Send + Sync + 'static {
-    /// The body of its responses.
-    type Body: hyper::body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    /// The body of its responses. A frame has at most as many bytes as [`Client::memory`] says that the peer accepts; an empty
+    /// one says that there are bytes.
+    type Body: hyper::body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send>
+        + Send
+        + 'static;
 
     /// Answers one request. The idle timeout does not run while this is pending, so a handler that reads a request's body
     /// must limit the time itself.
     fn handle(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         client: &Arc<Client>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// The response to a request that is refused unseen.
+    fn refuse(&self, status: StatusCode, line: &str, id: RequestId) -> Response<Self::Body>;
 }
 
 /// The configuration that the connections of one listener share.
@@ -35,6 +45,9 @@ pub(crate) struct ListenerConfig<H> {
     pub(crate) stop: CancellationToken,
     /// How long responses may go on after `stop`.
     pub(crate) grace: Duration,
-    /// How long a connection may stay idle; see [`Client`].
-    pub(crate) idle_timeout: Duration,
+    /// When a client that makes no progress is given up; see [`Client`].
+    pub(crate) limits: ProgressLimits,
+    /// The budget of the bodies.
+    pub(crate) memory: Arc<MemoryBudget>,
+    pub(crate) refusals: Arc<RefusalLog>,
 }

@@ -68,6 +68,13 @@ impl TestConnection {
         response
     }
 
+    /// Reads exactly `length` bytes.
+    pub(crate) async fn read_bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        within_deadline("bytes of a response", self.0.read_exact(&mut bytes)).await.unwrap();
+        bytes
+    }
+
     /// Reads until the server closes or resets the connection.
     pub(crate) async fn read_to_close(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

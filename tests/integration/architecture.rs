@@ -15,6 +15,7 @@ const ROWS: [&[&str]; 14] = [
         "environment",
         "error_chain",
         "fault_points",
+        "memory",
         "rate_limit",
         "sockets",
         "span",
@@ -37,7 +38,7 @@ const ROWS: [&[&str]; 14] = [
 ];
 
 /// The modules that may hold `unsafe`, as the lints of Cargo.toml say.
-const UNSAFE: [&str; 2] = ["src/cache/map", "src/tftp/batch"];
+const UNSAFE: [&str; 4] = ["src/cache/map", "src/memory/trim", "src/tftp/batch", "src/transport/send_queue"];
 
 #[test]
 fn imports_follow_room_order() {
@@ -60,7 +61,7 @@ fn imports_follow_room_order() {
 }
 
 #[test]
-fn unsafe_code_stays_in_its_two_modules() {
+fn unsafe_code_stays_in_its_modules() {
     let mut wrong = Vec::new();
     for (file, text) in sources() {
         // The module's file, and those below it.

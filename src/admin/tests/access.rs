@@ -4,8 +4,8 @@ use super::*;
 use crate::asset::Digest;
 use crate::boot::Releases;
 use crate::http::tests::TestServer;
+use crate::memory::MemoryBudget;
 use crate::transport::Client;
-use crate::transport::testing::LONG;
 
 fn guard() -> super::guard::Guard {
     super::guard::Guard::new(&AdminSettings::at("127.0.0.1:0".parse().unwrap()), None)
@@ -30,7 +30,7 @@ fn api_without_tokens_admits_only_local_clients() {
         ("192.0.2.8:4000", "192.0.2.7:8081", false),
     ] {
         let request = http::Request::get("/api/v1/nothing").header("host", local).body(()).unwrap().into_parts().0;
-        let client = Client::new(peer.parse().unwrap(), local.parse().unwrap(), false, LONG);
+        let client = Client::new(peer.parse().unwrap(), local.parse().unwrap(), false, &MemoryBudget::new(1 << 20));
         let refusal = guard.admit(&request, &client).err();
         assert_eq!(refusal.map(|refusal| refusal.status.as_u16()), (!allowed).then_some(403), "{peer} {local}");
     }

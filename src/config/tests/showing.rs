@@ -37,6 +37,7 @@ headers = {{ Authorization = "hunter2" }}
         [http]
         listen = ["[::]:8080"]   # default
         idle_timeout = "60s"     # default
+        min_rate = 512           # default
         max_connections = 20000  # default
 
         [tftp]

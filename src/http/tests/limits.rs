@@ -82,3 +82,60 @@ async fn health_is_served_and_metrics_are_not() {
     connection.send_request("GET", "/metrics", &[]).await;
     assert_eq!(connection.read_response("GET").await.status(), 404);
 }
+
+#[tokio::test]
+async fn half_closed_client_gets_whole_response() {
+    let bytes = random_bytes(8 << 20);
+    let server = TestServer::builder().file("image", &bytes).start().await;
+    // The first is cold, the second cached.
+    for _ in 0..2 {
+        let mut connection = server.connect().await;
+        connection.send_request("GET", "/assets/image", &[]).await;
+        connection.0.get_mut().shutdown().await.unwrap();
+        assert!(connection.read_response("GET").await.body == bytes);
+        assert!(connection.read_to_close().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn refused_request_is_logged_with_reason() {
+    let server = TestServer::builder().start().await;
+    for (request, status, reason) in [
+        ("GET /healthz HTTP/1.1\r\n\r\n", 400, "bad-host"),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "bad-host"),
+        ("GET /healthz\x01 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad-request"),
+        ("GET /healthz HTTP/1.0\r\nConnection: close\r\n\r\n", 200, ""),
+    ] {
+        let mut connection = server.connect().await;
+        connection.send(request).await;
+        let response = connection.read_head().await;
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {status}")) || response.starts_with("HTTP/1.0 200"),
+            "{response}"
+        );
+        if status == 400 {
+            server.wait_for_log(&["request refused", reason]).await;
+        }
+    }
+    let mut connection = server.connect().await;
+    connection.send(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(20 << 10))).await;
+    let head = connection.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 431") && head.to_lowercase().contains("connection: close"), "{head}");
+    server.wait_for_log(&["request refused", "head-too-large"]).await;
+}
+
+#[tokio::test]
+async fn cache_fields_follow_kind_of_path() {
+    let server = TestServer::builder().file("abc", b"abc").start().await;
+    let by_digest = format!("/blobs/sha256/{}", Digest::of(b"abc"));
+    for (path, expected) in [
+        ("/assets/abc", "no-cache"),
+        (by_digest.as_str(), "public, max-age=31536000, immutable"),
+        ("/assets/none", "no-store"),
+        ("/healthz", "no-store"),
+    ] {
+        let response = server.get(path, &[]).await;
+        assert_eq!(response.field("Cache-Control"), Some(expected), "{path}");
+        assert_eq!(response.field("X-Content-Type-Options"), Some("nosniff"), "{path}");
+    }
+}

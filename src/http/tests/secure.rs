@@ -5,7 +5,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 
 /// A server with TLS, and its certificate.
-async fn tls_server(builder: TestServerBuilder) -> (TestServer, rustls_pki_types::CertificateDer<'static>) {
+pub(super) async fn tls_server(builder: TestServerBuilder) -> (TestServer, rustls_pki_types::CertificateDer<'static>) {
     let certificate = write_pair(builder.dir.path());
     let (cert, key) = (builder.dir.path().join("cert.pem"), builder.dir.path().join("key.pem"));
     (builder.tls(&cert, &key).start().await, certificate)
@@ -24,6 +24,16 @@ fn tls_client(
     version: &'static SupportedProtocolVersion,
     alpn: &[&str],
 ) -> reqwest::Client {
+    let config = client_config(cert, version, alpn);
+    reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap()
+}
+
+/// The TLS settings of a client that trusts `cert`.
+pub(super) fn client_config(
+    cert: &rustls_pki_types::CertificateDer<'static>,
+    version: &'static SupportedProtocolVersion,
+    alpn: &[&str],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(cert.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -32,7 +42,7 @@ fn tls_client(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap()
+    config
 }
 
 #[tokio::test]
@@ -125,8 +135,21 @@ async fn idle_timeout_closes_missing_handshake() {
     let (server, _) = tls_server(TestServer::builder().idle_timeout(Duration::from_millis(200))).await;
     let mut connection = TestConnection::connect(server.tls_address.unwrap()).await;
     assert!(connection.read_to_close().await.is_empty());
-    // Plain HTTP on the TLS port gets a TLS alert and a close.
-    let mut connection = TestConnection::connect(server.tls_address.unwrap()).await;
-    connection.send_request("GET", "/healthz", &[]).await;
-    connection.read_to_close().await;
+}
+
+#[tokio::test]
+async fn wrong_protocol_on_port_is_refused() {
+    let (server, _) = tls_server(TestServer::builder()).await;
+    let mut plain = TestConnection::connect(server.tls_address.unwrap()).await;
+    plain.send_request("GET", "/healthz", &[]).await;
+    let response = plain.read_response("GET").await;
+    assert_eq!((response.status(), response.text()), (400, "this port speaks TLS; use https"));
+    let id = response.field("X-Request-Id").unwrap().to_owned();
+    server.wait_for_log(&["request refused", "plain-on-tls-port", &id]).await;
+
+    let mut secure = server.connect().await;
+    // The beginning of a ClientHello.
+    secure.send("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n").await;
+    secure.read_to_close().await;
+    server.wait_for_log(&["request refused", "tls-on-plain-port"]).await;
 }
