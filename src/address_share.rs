@@ -1,12 +1,14 @@
 //! How much of a limit one client address, and one subnet, may use. It knows no sockets and no requests.
 
 mod range;
+mod refusals;
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 
 pub use self::range::{AddressRange, RangeError};
+pub use self::refusals::Refusals;
 
 /// The shares of any limit that one address and one subnet may use.
 #[derive(Debug, Clone, PartialEq, Eq)]

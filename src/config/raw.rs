@@ -191,7 +191,8 @@ pub(super) struct Http {
     /// group, between 64 MiB and 1 GiB. Files in the cache that are sent by plain HTTP/1 need none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory: Option<Written<Size>>,
-    /// Maximum number of connections on all listeners. Further ones are answered with 503.
+    /// Maximum number of connections on all listeners. Further ones are answered with 503, except for health checks. At
+    /// most three quarters of the limit of open files, less 4,096; the log says at the start if that is less.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_connections: u32,
     /// An additional listener with TLS.
