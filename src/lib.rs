@@ -7,10 +7,11 @@
 //!
 //! Every module is a room with one subject. Imports go one way: each room is used only by the rooms to its right.
 //!
-//! `{asset, backoff, environment, error_chain, fault_points, memory, rate_limit, sockets, span, task, units} ← {durable_file, proof, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← collection ← depot ← boot ← {tftp, http, dhcp, jobs, supply} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{address_share, asset, backoff, environment, error_chain, fault_points, memory, rate_limit, sockets, span, task, units} ← {durable_file, proof, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← collection ← depot ← boot ← {tftp, http, dhcp, jobs, supply} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | contents |
 //! |---|---|
+//! | [`address_share`] | how much of a limit one client address, and one subnet, may use |
 //! | [`asset`] | values without IO: names, digests, byte ranges, block lists, source URLs |
 //! | [`backoff`] | exponential backoff: the delay before a retry |
 //! | `environment` | environment variables: blank ones count as not set |
@@ -99,6 +100,7 @@
 //! # }
 //! ```
 
+pub mod address_share;
 pub mod admin;
 pub mod api;
 pub mod app;

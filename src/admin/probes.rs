@@ -18,6 +18,11 @@ pub(super) fn routes() -> Router<AdminState> {
     Router::new().route("/metrics", get(metrics)).route("/healthz", get(health)).route("/readyz", get(ready))
 }
 
+/// Returns whether a path is one of the probes.
+pub(super) fn is_probe(path: &str) -> bool {
+    matches!(path, "/metrics" | "/healthz" | "/readyz")
+}
+
 async fn metrics(State(state): State<AdminState>) -> Response {
     let text = (state.metrics)();
     (PROMETHEUS, format!("{}\n", text.trim_end())).into_response()

@@ -8,12 +8,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
+use http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, SERVER};
 use hyper::{Request, Response, StatusCode};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,14 +27,14 @@ use super::router::{is_api, router};
 use super::settings::AdminSettings;
 use super::state::{AdminParts, AdminState};
 use super::tokens::Tokens;
-use super::{api, events};
+use super::{api, events, probes};
 use crate::api::Problem;
 use crate::memory::MemoryBudget;
 use crate::sockets::{self, InheritedSockets};
 use crate::task::blocking;
 use crate::transport::{
-    self, Client, Handler, ListenError, ListenerConfig, ProgressLimits, RETRY_SECONDS, RefusalLog, RequestBody,
-    RequestId, SERVER_VALUE, X_REQUEST_ID,
+    self, Client, ConnectionLimit, Handler, ListenError, ListenerConfig, ProgressLimits, RETRY_SECONDS, RefusalLog,
+    RequestBody, RequestId, SERVER_VALUE, X_REQUEST_ID,
 };
 
 /// Connections at a time: some scrapers and probes, and the browsers of operators.
@@ -107,7 +107,8 @@ impl AdminServer {
             memory: MemoryBudget::new(MEMORY),
             refusals: Arc::new(RefusalLog::new()),
         };
-        tasks.spawn(transport::accept(self.listener, Arc::new(config), Arc::new(Semaphore::new(MAX_CONNECTIONS))));
+        let limit = ConnectionLimit::new("admin-connections", MAX_CONNECTIONS, &self.settings.shares);
+        tasks.spawn(transport::accept(self.listener, Arc::new(config), limit));
         tasks.close();
         tasks.wait().await;
     }
@@ -135,6 +136,12 @@ impl Handler for AdminService {
         headers.insert(SERVER, SERVER_VALUE);
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         response
+    }
+
+    /// Probes, and requests to the API with a valid token.
+    fn is_always_answered(&self, request: &Parts, client: &Client) -> bool {
+        let path = request.uri.path();
+        probes::is_probe(path) || is_api(path) && self.guard.admit(request, client).is_ok()
     }
 
     fn refuse(&self, status: StatusCode, line: &str, id: RequestId) -> Response<Body> {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::addresses::Addresses;
 use super::catalog::Loaded;
@@ -22,7 +22,7 @@ use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::Cache;
 use crate::depot::Depot;
 use crate::dhcp::DhcpServer;
-use crate::http::{HttpServer, plain_port};
+use crate::http::{HttpServer, HttpSettings, plain_port};
 use crate::jobs::Jobs;
 use crate::origin::Origins;
 use crate::sockets::InheritedSockets;
@@ -35,6 +35,10 @@ use crate::tftp::{BaseUrl, TftpServer};
 const GRACE: Duration = Duration::from_secs(25);
 /// How often metrics are aggregated and polled gauges are set.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Open files that are neither for HTTP connections nor for TFTP: 1,024 idle blobs, 8 fills with 8 connections each, 256 admin
+/// connections, 64 above each limit, and room for the blobs being sent. A quarter of the limit on open files, if that is less.
+const RESERVED_FILES: usize = 4096;
 
 /// A running server.
 pub struct App {
@@ -66,7 +70,7 @@ impl App {
         let inputs = config.inputs().clone();
         let advertise = config.http.advertise.clone();
         let started = Timestamp::now();
-        let http = HttpServer::bind(config.http, &mut inherited).await?;
+        let http = HttpServer::bind(clamped(config.http), &mut inherited).await?;
         let admin = match config.admin {
             Some(settings) => Some(AdminServer::bind(settings, &mut inherited).await?),
             None => None,
@@ -178,6 +182,28 @@ impl App {
     }
 }
 
+/// Reduces the limit on connections to what the limit on open files allows.
+fn clamped(mut http: HttpSettings) -> HttpSettings {
+    let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let open_files = open_files.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let allowed = connections_for(open_files);
+    if http.max_connections > allowed {
+        warn!(
+            max_connections = http.max_connections,
+            allowed, open_files, "http.max_connections reduced to the limit of open files"
+        );
+        http.max_connections = allowed;
+    }
+    http
+}
+
+/// The connections that a limit on open files allows. A part is for the cache, for fills and for the admin listener, and
+/// TFTP, which may have a socket for each transfer, uses at most a quarter of the limit.
+fn connections_for(open_files: usize) -> usize {
+    let quarter = open_files / 4;
+    (open_files - RESERVED_FILES.min(quarter) - quarter).max(1)
+}
+
 /// Records what machines do and writes it to disk, until `end`.
 async fn run_ledger(boot: Boot, end: CancellationToken) {
     let noted = CancellationToken::new();
@@ -194,5 +220,18 @@ async fn upkeep(metrics: Metrics, boot: Boot, end: CancellationToken) {
     while end.run_until_cancelled(every.tick()).await.is_some() {
         metrics.upkeep();
         boot.update_gauges();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_files_limit_connections() {
+        for (open_files, expected) in [(131_072, 94_208), (20_000, 10_904), (1024, 512), (0, 1)] {
+            assert_eq!(connections_for(open_files), expected, "{open_files}");
+        }
+        assert!(connections_for(usize::MAX) > 1 << 30);
     }
 }

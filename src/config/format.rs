@@ -13,6 +13,7 @@ use super::span::Span;
 pub(super) use super::url_format::{BaseUrl, CatalogUrl, Endpoint, Proxy, Source};
 use super::written::Format;
 use super::zone::zoned_address;
+use crate::address_share::{AddressRange, RangeError};
 use crate::asset::{AssetName, Digest, SourcePrefix};
 use crate::boot::{Mac, Uuid};
 use crate::secret::{Secret, VaultPath};
@@ -51,6 +52,7 @@ static FORMATS: &[FormatInfo] = &[
     FormatInfo::of::<DaysOrOff>(),
     FormatInfo::of::<Address>(),
     FormatInfo::of::<AddressOrOff>(),
+    FormatInfo::of::<Addresses>(),
     FormatInfo::of::<FilePath>(),
     FormatInfo::of::<Directory>(),
     FormatInfo::of::<HostName>(),
@@ -151,6 +153,19 @@ impl Format for AddressOrOff {
 
     fn read(text: &str) -> Result<Option<SocketAddr>, String> {
         if text == "off" { Ok(None) } else { Address::read(text).map(Some) }
+    }
+}
+
+/// An IP address, or a network.
+pub(super) enum Addresses {}
+
+impl Format for Addresses {
+    type Value = AddressRange;
+    const NAME: &'static str = "ip-addresses";
+    const EXPECTED: &'static str = "an IP address or a network, such as \"10.0.0.5\" or \"10.1.0.0/16\"";
+
+    fn read(text: &str) -> Result<AddressRange, String> {
+        text.parse().map_err(|error: RangeError| error.to_string())
     }
 }
 

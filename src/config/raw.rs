@@ -5,6 +5,7 @@
 mod bucket;
 mod collection;
 mod dhcp;
+mod limits;
 mod mirror;
 mod origin;
 mod release;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::bucket::{Bucket, Encryption as BucketEncryption, Purpose};
 pub(super) use self::collection::{Collection, DigestFrom, OnChange, OnMissingDigest};
 pub(super) use self::dhcp::{Dhcp, Mode, NUMBERS, Nbp};
+pub(super) use self::limits::Limits;
 pub(super) use self::mirror::{Mirror, MirrorFile};
 pub(super) use self::origin::{Addressing, Credentials, Origin};
 pub(super) use self::release::Release;
@@ -64,6 +66,8 @@ pub(super) struct Settings {
     pub(super) tftp: Tftp,
     /// The admin listener: API, dashboard, metrics and health checks.
     pub(super) admin: Admin,
+    /// How much of each limit one client may use.
+    pub(super) limits: Limits,
     /// How assets are fetched into the cache.
     pub(super) fill: Fill,
     /// DHCP answers that name the network boot program.
@@ -106,6 +110,7 @@ impl Default for Settings {
             http: Http::default(),
             tftp: Tftp::default(),
             admin: Admin::default(),
+            limits: Limits::default(),
             fill: Fill::default(),
             dhcp: Dhcp::default(),
             origin: Vec::new(),
@@ -186,7 +191,8 @@ pub(super) struct Http {
     /// group, between 64 MiB and 1 GiB. Files in the cache that are sent by plain HTTP/1 need none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory: Option<Written<Size>>,
-    /// Maximum number of connections on all listeners. Further ones are answered with 503.
+    /// Maximum number of connections on all listeners. Further ones are answered with 503, except for health checks. At
+    /// most three quarters of the limit of open files, less 4,096; the log says at the start if that is less.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_connections: u32,
     /// An additional listener with TLS.

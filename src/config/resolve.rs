@@ -23,6 +23,7 @@ use super::settings::Config;
 use super::shared::{self, SharedCatalog};
 use super::written::Written;
 use super::{check, raw};
+use crate::address_share::ShareSettings;
 use crate::admin::AdminSettings;
 use crate::asset::{AssetName, Digest, SourceUrl};
 use crate::boot::Roster;
@@ -81,7 +82,8 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
         )
     }));
     warnings.extend(roster.hiding_comments());
-    let (http, tftp, admin) = (http(raw.http), tftp(raw.tftp), admin(raw.admin));
+    let limits = limits(raw.limits);
+    let (http, tftp, admin) = (http(raw.http, &limits), tftp(raw.tftp, &limits), admin(raw.admin, &limits));
     warnings.extend(admin.as_ref().and_then(open_listener));
     let firmware = dhcp::firmware(&raw.dhcp.nbp, &tftp.files, &catalog);
     Ok(Config {
@@ -101,6 +103,7 @@ pub(super) fn resolve(layers: Layers, mut warnings: Vec<String>, partial: bool) 
         http,
         tftp,
         admin,
+        limits,
         fill: fill(&raw.fill),
         origins,
         buckets: raw.bucket.into_iter().map(bucket::plan).collect(),
@@ -133,7 +136,7 @@ fn unusable_key_id(layers: &Layers, index: usize, reason: String) -> Option<Conf
     Some(ConfigError { place, key, of: check::name_of(origin), problem: Problem::Absent(reason) })
 }
 
-fn http(raw: raw::Http) -> HttpSettings {
+fn http(raw: raw::Http, limits: &ShareSettings) -> HttpSettings {
     HttpSettings {
         listen: values(raw.listen),
         tls: raw.tls.map(|tls| TlsSettings { listen: values(tls.listen), cert: tls.cert.value, key: tls.key.value }),
@@ -142,15 +145,17 @@ fn http(raw: raw::Http) -> HttpSettings {
         min_rate: raw.min_rate.into(),
         memory: raw.memory.map_or_else(default_total, |size| usize::try_from(size.value.0).unwrap_or(usize::MAX)),
         max_connections: size(raw.max_connections),
+        shares: limits.clone(),
     }
 }
 
-fn admin(raw: raw::Admin) -> Option<AdminSettings> {
+fn admin(raw: raw::Admin, limits: &ShareSettings) -> Option<AdminSettings> {
     Some(AdminSettings {
         listen: raw.listen.value?,
         operator_token_file: raw.operator_token_file.map(value),
         viewer_token_file: raw.viewer_token_file.map(value),
         hosts: values(raw.hosts),
+        shares: limits.clone(),
     })
 }
 
@@ -166,6 +171,7 @@ pub(super) fn admin_section(layers: &Layers) -> Result<Option<AdminSettings>, Un
         operator_token_file: file("admin.operator_token_file"),
         viewer_token_file: file("admin.viewer_token_file"),
         hosts: Vec::new(),
+        shares: ShareSettings::default(),
     }))
 }
 
@@ -182,7 +188,7 @@ fn open_listener(admin: &AdminSettings) -> Option<String> {
     })
 }
 
-fn tftp(raw: raw::Tftp) -> TftpSettings {
+fn tftp(raw: raw::Tftp, limits: &ShareSettings) -> TftpSettings {
     TftpSettings {
         listen: values(raw.listen),
         max_blksize: raw.max_blksize,
@@ -193,7 +199,12 @@ fn tftp(raw: raw::Tftp) -> TftpSettings {
         retries: raw.retries,
         first_byte_deadline: raw.first_byte_deadline.value,
         files: raw.files.into_iter().map(|(file, name)| (file, name.value.to_string())).collect(),
+        shares: limits.clone(),
     }
+}
+
+fn limits(raw: raw::Limits) -> ShareSettings {
+    ShareSettings { per_address: raw.per_address, per_prefix: raw.per_prefix, trusted: values(raw.trusted) }
 }
 
 fn fill(raw: &raw::Fill) -> FillSettings {

@@ -9,6 +9,7 @@ use super::layer::Layers;
 use super::place::Place;
 use super::shared::{CatalogText, SharedCatalog};
 use super::show::{self, Section};
+use crate::address_share::ShareSettings;
 use crate::admin::AdminSettings;
 use crate::asset::Digest;
 use crate::boot::Roster;
@@ -38,6 +39,8 @@ pub struct Config {
     pub dhcp: Option<DhcpSettings>,
     /// The network boot program of each kind of firmware, regardless of which DHCP server names it.
     pub firmware: NbpTable,
+    /// How much of each limit one client may use.
+    pub limits: ShareSettings,
     /// How fills fetch assets.
     pub fill: FillSettings,
     /// How origins are reached.

@@ -15,6 +15,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
+use crate::address_share::ShareSettings;
 use crate::admin::AdminSettings;
 use crate::depot::Release;
 use crate::origin::CredentialSource;
@@ -83,6 +84,7 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!(config.http.listen, ["[::]:8080".parse().unwrap()]);
     assert_eq!((config.http.idle_timeout, config.http.max_connections), (Duration::from_mins(1), 20_000));
     assert!(config.http.tls.is_none());
+    assert_eq!(config.limits, ShareSettings::default());
     assert_eq!(config.tftp.listen, ["[::]:69".parse().unwrap()]);
     assert_eq!((config.tftp.max_blksize, config.tftp.max_windowsize), (1468, 64));
     assert_eq!((config.tftp.max_transfers, config.tftp.retries), (4096, 6));

@@ -244,6 +244,7 @@ mod tests {
             files: std::collections::HashMap::new(),
             advertise: None,
             http_port: 80,
+            shares: crate::address_share::ShareSettings::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use super::nbp::NbpTable;
+use crate::address_share::ShareSettings;
 
 /// The resolved settings of the proxyDHCP server.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct DhcpSettings {
     pub advertise: Option<String>,
     /// The port of the plain HTTP listener.
     pub http_port: u16,
+    /// How much of the limit on answers one client may use.
+    pub shares: ShareSettings,
 }
 
 impl DhcpSettings {

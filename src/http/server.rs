@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +16,7 @@ use crate::boot::Boot;
 use crate::memory::MemoryBudget;
 use crate::sockets::{self, InheritedSockets};
 use crate::task::blocking;
-use crate::transport::{self, Certificate, ListenError, ListenerConfig, ProgressLimits, RefusalLog};
+use crate::transport::{self, Certificate, ConnectionLimit, ListenError, ListenerConfig, ProgressLimits, RefusalLog};
 
 /// How often the certificate files are checked. A check costs two system calls, and certificates are renewed days before
 /// they expire.
@@ -80,7 +79,7 @@ impl HttpServer {
     /// connections have ended.
     pub async fn serve(self, boot: Boot, stop: CancellationToken, grace: Duration) {
         let service = Arc::new(Service::new(boot, self.settings.advertise.clone(), self.stall_timeout));
-        let limit = Arc::new(Semaphore::new(self.settings.max_connections.min(Semaphore::MAX_PERMITS)));
+        let limit = ConnectionLimit::new("http-connections", self.settings.max_connections, &self.settings.shares);
         let tasks = TaskTracker::new();
         let (idle_timeout, min_rate) = (self.settings.idle_timeout, self.settings.min_rate);
         let refusals = Arc::new(RefusalLog::new());

@@ -63,6 +63,12 @@ impl Handler for Service {
         response
     }
 
+    /// Health checks.
+    fn is_always_answered(&self, request: &Parts, _: &Client) -> bool {
+        let query = request.uri.query().unwrap_or_default();
+        matches!(Route::parse(request.uri.path(), query), Route::Health | Route::Ready)
+    }
+
     fn refuse(&self, status: StatusCode, line: &str, id: RequestId) -> Response<Body> {
         response::error(status, line, id)
     }

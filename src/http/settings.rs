@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::address_share::ShareSettings;
+
 /// Where and how assets are served over HTTP.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -22,6 +24,8 @@ pub struct HttpSettings {
     pub memory: usize,
     /// The most connections at a time over all listeners; further connections get 503.
     pub max_connections: usize,
+    /// How much of the limit on connections one client may use.
+    pub shares: ShareSettings,
 }
 
 /// The TLS listener. Both files are reloaded when they change.

@@ -58,6 +58,7 @@ impl TestServerBuilder {
             dir: tempfile::tempdir().unwrap(),
             assets: Vec::new(),
             settings: HttpSettings {
+                shares: crate::address_share::ShareSettings::default(),
                 advertise: None,
                 listen: vec!["127.0.0.1:0".parse().unwrap()],
                 tls: None,

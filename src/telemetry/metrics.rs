@@ -52,6 +52,7 @@ impl Metrics {
 
 fn describe() {
     describe_counter!("bootdepot_transfers_total", "Transfers to clients that have ended, by outcome");
+    describe_counter!("bootdepot_limit_refusals_total", "Clients refused by a limit, by limit and by what was full");
     describe_counter!("bootdepot_sent_bytes_total", Unit::Bytes, "Payload sent to clients");
     describe_gauge!("bootdepot_transfers_active", "Transfers to clients in progress");
     describe_histogram!("bootdepot_transfer_seconds", Unit::Seconds, "Duration of transfers");

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::address_share::ShareSettings;
+
 /// The resolved settings of the TFTP server.
 #[derive(Debug, Clone)]
 pub struct TftpSettings {
@@ -25,4 +27,6 @@ pub struct TftpSettings {
     pub first_byte_deadline: Duration,
     /// Requested file names that are not asset names, and the asset each refers to.
     pub files: HashMap<String, String>,
+    /// How much of the limit on transfers one client may use.
+    pub shares: ShareSettings,
 }

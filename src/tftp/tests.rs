@@ -33,6 +33,7 @@ struct TestServer {
 
 fn settings(listen: &str) -> TftpSettings {
     TftpSettings {
+        shares: crate::address_share::ShareSettings::default(),
         listen: vec![listen.parse().unwrap()],
         max_blksize: 1468,
         max_windowsize: 64,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,9 @@ pub(crate) trait Handler: Send + Sync + 'static {
         request: Request<RequestBody>,
         client: &Arc<Client>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Returns whether a request is answered although the limit on connections is reached.
+    fn is_always_answered(&self, request: &Parts, client: &Client) -> bool;
 
     /// The response to a request that is refused unseen.
     fn refuse(&self, status: StatusCode, line: &str, id: RequestId) -> Response<Self::Body>;

@@ -122,6 +122,43 @@ async fn rate_limit_returns_429() {
 }
 
 #[tokio::test]
+async fn token_holder_gets_reserved_place() {
+    let server = TestServer::builder().start().await;
+    let operators = server.dir.path().join("operators");
+    std::fs::write(&operators, "change\n").unwrap();
+    let settings =
+        AdminSettings { operator_token_file: Some(operators), ..AdminSettings::at("127.0.0.1:0".parse().unwrap()) };
+    let admin = TestAdmin::with(settings, Boot::assets_only(server.depot.clone())).await;
+    let connect = async |source: [u8; 4]| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        TestConnection(tokio::io::BufStream::new(socket.connect(admin.address).await.unwrap()))
+    };
+    let get = async |source, path: &str, token: &str| {
+        let mut connection = connect(source).await;
+        connection
+            .send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"))
+            .await;
+        (connection.read_response("GET").await.status(), connection)
+    };
+    // A quarter of the places.
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        let (status, connection) = get([127, 0, 1, 2], "/healthz", "").await;
+        assert_eq!(status, 200);
+        held.push(connection);
+    }
+    let (path, greedy) = ("/api/v1/hosts", [127, 0, 1, 2]);
+    assert_eq!(get(greedy, path, "").await.0, 503);
+    assert_eq!(get(greedy, "/", "").await.0, 503);
+    assert_eq!(get(greedy, path, "change").await.0, 200);
+    assert_eq!(get(greedy, "/metrics", "").await.0, 200);
+    assert_eq!(get([127, 0, 1, 3], "/", "").await.0, 200, "another address");
+    drop(held);
+    admin.close().await;
+}
+
+#[tokio::test]
 async fn token_file_decides_access() {
     let server = TestServer::builder().start().await;
     let path = |name: &str| server.dir.path().join(name);

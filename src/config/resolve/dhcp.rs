@@ -37,6 +37,7 @@ pub(super) fn settings(
             files: files.clone(),
             advertise: http.advertise.clone(),
             http_port: plain_port(&http.listen, None),
+            shares: http.shares.clone(),
         }),
     }
 }

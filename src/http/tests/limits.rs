@@ -11,13 +11,62 @@ async fn connection_limit_returns_503() {
     let response = server.get("/assets/abc", &[]).await;
     assert_eq!(response.status(), 503);
     assert!(response.field("Retry-After").is_some());
-    assert_eq!(response.text(), "the server has too many connections; try again");
+    assert_eq!(response.text(), "the server has too many connections, or your address has; try again\n");
     // The first connection still works, and its end frees a place.
     first.send_request("GET", "/assets/abc", &["Connection: close"]).await;
     assert_eq!(first.read_response("GET").await.text(), "abc");
     first.read_to_close().await;
     let again = async { while server.get("/assets/abc", &[]).await.status() == 503 {} };
     within_deadline("a free connection", again).await;
+}
+
+/// A connection from this loopback address.
+async fn connect_from(source: [u8; 4], address: SocketAddr) -> TestConnection {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((source, 0).into()).unwrap();
+    TestConnection(tokio::io::BufStream::new(socket.connect(address).await.unwrap()))
+}
+
+#[tokio::test]
+async fn one_address_takes_quarter_of_connections() {
+    let server = TestServer::builder().file("abc", b"abc").max_connections(8).start().await;
+    let get = async |source: [u8; 4], path: &str| {
+        let mut connection = connect_from(source, server.address).await;
+        connection.send_request("GET", path, &[]).await;
+        (connection.read_response("GET").await.status(), connection)
+    };
+    let mut greedy = Vec::new();
+    for _ in 0..2 {
+        let (status, connection) = get([127, 0, 1, 2], "/assets/abc").await;
+        assert_eq!(status, 200);
+        greedy.push(connection);
+    }
+    assert_eq!(get([127, 0, 1, 2], "/assets/abc").await.0, 503);
+    server
+        .wait_for_log(&["limit reached", "limit=\"http-connections\"", "scope=\"address\"", "client=127.0.1.2"])
+        .await;
+    assert_eq!(get([127, 0, 1, 2], "/healthz").await.0, 200);
+    // A neighbour has places of its own, up to the share of the subnet.
+    for last in 3..=6 {
+        let (status, connection) = get([127, 0, 1, last], "/assets/abc").await;
+        assert_eq!(status, 200);
+        greedy.push(connection);
+    }
+    assert_eq!(get([127, 0, 1, 7], "/assets/abc").await.0, 503);
+    assert_eq!(get([127, 0, 2, 1], "/assets/abc").await.0, 200);
+}
+
+#[tokio::test]
+async fn probes_are_answered_above_limit() {
+    let server = TestServer::builder().max_connections(1).start().await;
+    let mut first = server.connect().await;
+    first.send_request("GET", "/healthz", &[]).await;
+    first.read_response("GET").await;
+    for path in ["/healthz", "/readyz"] {
+        let response = server.get(path, &[]).await;
+        assert_eq!((response.status(), response.field("Connection")), (200, Some("close")), "{path}");
+    }
+    assert_eq!(server.get("/boot.ipxe", &[]).await.status(), 503);
 }
 
 #[tokio::test]
