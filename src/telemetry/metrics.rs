@@ -81,7 +81,10 @@ fn describe() {
     describe_gauge!("bootdepot_http_memory_waiting", "Responses that wait for memory");
     describe_counter!("bootdepot_http_refused_total", "Requests that were refused unread, by reason");
     describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets retransmitted");
-    describe_gauge!("bootdepot_tftp_half_open_transfers", "TFTP transfers whose client has not acknowledged a packet yet");
+    describe_gauge!(
+        "bootdepot_tftp_half_open_transfers",
+        "TFTP transfers whose client has not acknowledged a packet yet"
+    );
     describe_counter!(
         "bootdepot_tftp_half_open_evictions_total",
         "Half-open TFTP transfers that lost their place to newer ones, by the scope that was full"

@@ -105,7 +105,9 @@ impl Forger {
 /// The number of half-open transfers that were evicted because there are too many in all.
 fn evictions(server: &TestServer) -> u64 {
     let metrics = String::from_utf8(Client::new(server.admin).get("/metrics").body).expect("metrics are text");
-    let value = metrics.lines().find_map(|line| line.strip_prefix("bootdepot_tftp_half_open_evictions_total{scope=\"server\"} "));
+    let value = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("bootdepot_tftp_half_open_evictions_total{scope=\"server\"} "));
     value.and_then(|value| value.parse().ok()).unwrap_or_default()
 }
 
@@ -221,10 +223,7 @@ fn flood_of_requests_shuts_out_no_client() {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
-        wait_until(
-            || (evictions(&scene.server) > 0).then_some(()),
-            || "the table of half-open transfers is not full",
-        );
+        wait_until(|| (evictions(&scene.server) > 0).then_some(()), || "the table of half-open transfers is not full");
         std::thread::scope(|clients| {
             for host in 4..=23 {
                 let (curl, url) = (&curl, format!("tftp://{SERVER}/boot/vmlinuz"));
