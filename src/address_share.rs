@@ -102,8 +102,8 @@ impl AddressShares {
         Self { limit, settings, total: 0, addresses: HashMap::new(), prefixes: HashMap::new() }
     }
 
-    /// Takes a place for an address, which [`Self::give_back`] frees. The error says what is full.
-    pub fn take(&mut self, address: IpAddr) -> Result<(), Scope> {
+    /// Whether there is a place for an address. The error says what is full.
+    pub fn check(&self, address: IpAddr) -> Result<(), Scope> {
         if self.total >= self.limit {
             return Err(Scope::Server);
         }
@@ -115,8 +115,17 @@ impl AddressShares {
             if self.prefixes.get(&prefix).is_some_and(|used| *used >= share(self.limit, self.settings.per_prefix)) {
                 return Err(Scope::Prefix);
             }
+        }
+        Ok(())
+    }
+
+    /// Takes a place for an address, which [`Self::give_back`] frees. The error says what is full.
+    pub fn take(&mut self, address: IpAddr) -> Result<(), Scope> {
+        self.check(address)?;
+        let address = address.to_canonical();
+        if !self.settings.is_trusted(address) {
             *self.addresses.entry(address).or_default() += 1;
-            *self.prefixes.entry(prefix).or_default() += 1;
+            *self.prefixes.entry(AddressRange::prefix_of(address)).or_default() += 1;
         }
         self.total += 1;
         Ok(())

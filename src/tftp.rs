@@ -29,7 +29,6 @@ mod netascii;
 mod options;
 pub mod packet;
 mod pending_open;
-mod prefix;
 mod record;
 mod request;
 mod rtt;

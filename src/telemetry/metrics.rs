@@ -86,10 +86,6 @@ fn describe() {
         "TFTP transfers whose client has not acknowledged a packet yet"
     );
     describe_counter!(
-        "bootdepot_tftp_half_open_evictions_total",
-        "Half-open TFTP transfers that lost their place to newer ones, by the scope that was full"
-    );
-    describe_counter!(
         "bootdepot_tftp_unrecorded_requests_total",
         "TFTP requests left out of the log and the ledger, because too many clients do not answer"
     );
@@ -146,9 +142,6 @@ fn register_zeros() {
     }
     counter!("bootdepot_tftp_retransmits_total").absolute(0);
     counter!("bootdepot_tftp_unrecorded_requests_total").absolute(0);
-    for scope in ["address", "prefix", "server"] {
-        counter!("bootdepot_tftp_half_open_evictions_total", "scope" => scope).absolute(0);
-    }
     for outcome in ["ok", "unchanged", "failed"] {
         counter!("bootdepot_reload_total", "outcome" => outcome).absolute(0);
     }

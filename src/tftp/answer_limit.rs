@@ -1,13 +1,13 @@
 //! The limit on bytes sent to peers that are not validated: a forged address receives them. Each address has a rate, and each
 //! prefix has one.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::prefix::prefix_of;
+use crate::address_share::AddressRange;
 use crate::rate_limit::{RateLimit, TokenBucket};
 
 /// Buckets of each kind. Addresses are spread over them by a secret hash, so that the memory has a bound; some share one.
@@ -42,11 +42,15 @@ impl AnswerLimit {
     /// Whether a datagram with `payload` bytes may be sent to `address`, which counts it.
     pub(super) fn allow(&self, address: IpAddr, payload: usize, now: Instant) -> bool {
         let bytes = u32::try_from(payload + HEADERS).unwrap_or(u32::MAX);
-        let index = |address: IpAddr| usize::try_from(self.hasher.hash_one(address)).unwrap_or_default() % BUCKETS;
-        let (of_address, of_prefix) = (index(address.to_canonical()), index(prefix_of(address)));
+        let of_address = self.bucket(&address.to_canonical());
+        let of_prefix = self.bucket(&AddressRange::prefix_of(address));
         let mut buckets = self.buckets.lock();
         let Buckets { addresses, prefixes } = &mut *buckets;
         addresses[of_address].take_many(bytes, now) && prefixes[of_prefix].take_many(bytes, now)
+    }
+
+    fn bucket(&self, key: &impl Hash) -> usize {
+        usize::try_from(self.hasher.hash_one(key) % BUCKETS as u64).unwrap_or_default()
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-use metrics::counter;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -138,16 +137,16 @@ impl Dispatcher {
     }
 
     /// Ends a session that has lost its place.
-    fn evict(&self, Evicted { session, scope }: Evicted, now: Instant) {
-        if let Some(scope) = scope {
-            counter!("bootdepot_tftp_half_open_evictions_total", "scope" => <&str>::from(scope)).increment(1);
+    fn evict(&self, Evicted { session, replaced }: Evicted, now: Instant) {
+        if !replaced {
             self.error_five.pause(now);
         }
         match session.state {
             SessionState::Opening(cancel) => cancel.cancel(),
-            SessionState::Running(worker) => self.workers[worker].push(match scope {
-                Some(_) => WorkerMessage::Evict(session.id),
-                None => WorkerMessage::Replace(session.id),
+            SessionState::Running(worker) => self.workers[worker].push(if replaced {
+                WorkerMessage::Replace(session.id)
+            } else {
+                WorkerMessage::Evict(session.id)
             }),
         }
     }

@@ -162,12 +162,8 @@ impl TftpServer {
 
 /// The numbers of sessions, as far as the limit on open files allows.
 fn session_limits(settings: &TftpSettings) -> SessionLimits {
-    let mut limits = SessionLimits {
-        half_open: MAX_HALF_OPEN,
-        transfers: settings.max_transfers,
-        per_address: settings.max_transfers,
-        per_prefix: settings.max_transfers,
-    };
+    let mut limits =
+        SessionLimits { half_open: MAX_HALF_OPEN, transfers: settings.max_transfers, shares: settings.shares.clone() };
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / FILES_SHARE;
     let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
     if !settings.single_port && limits.half_open + limits.transfers > allowed {

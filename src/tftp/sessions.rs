@@ -11,31 +11,30 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::half_open::{HalfOpenQueue, Scope};
-use super::prefix::prefix_of;
+use super::half_open::HalfOpenQueue;
 use super::request::ReadRequest;
+use crate::address_share::{AddressShares, Refusals, Scope, ShareSettings};
 
 /// The numbers of sessions.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct SessionLimits {
     /// Half-open sessions.
     pub(super) half_open: usize,
     /// Transfers to validated peers.
     pub(super) transfers: usize,
-    /// Transfers to one address.
-    pub(super) per_address: usize,
-    /// Transfers to one prefix.
-    pub(super) per_prefix: usize,
+    /// The shares of one address and one prefix in both.
+    pub(super) shares: ShareSettings,
 }
 
 /// All sessions of a server.
 pub(super) struct SessionTable {
-    limits: SessionLimits,
     state: Mutex<TableState>,
     /// Notified when the last session ends.
     emptied: Notify,
     /// Parent of the tokens that cancel pending opens.
     closing: CancellationToken,
+    refusals: Refusals,
+    evictions: Refusals,
 }
 
 struct TableState {
@@ -44,9 +43,7 @@ struct TableState {
     peers: HashMap<u64, SocketAddr, RandomState>,
     half_open: HalfOpenQueue,
     half_open_gauge: Gauge,
-    transfers: usize,
-    by_address: HashMap<IpAddr, usize, RandomState>,
-    by_prefix: HashMap<IpAddr, usize, RandomState>,
+    transfers: AddressShares,
 }
 
 /// The sessions of one peer. A forged request of its address cannot end its transfer.
@@ -78,27 +75,18 @@ pub(super) struct ExistingSession {
     pub(super) state: SessionState,
 }
 
-/// Why a session is refused.
+/// A session is refused, because the transfers of this scope are all that it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum LimitError {
-    /// The server has its maximum of transfers.
-    #[error("{}", self.public())]
-    Server,
-    /// The peer's address has its share of the transfers.
-    #[error("{}", self.public())]
-    Address,
-    /// The peer's prefix has its share of the transfers.
-    #[error("{}", self.public())]
-    Prefix,
-}
+#[error("{}", self.public())]
+pub(super) struct LimitError(pub(super) Scope);
 
 impl LimitError {
     /// The message for the peer.
     pub(super) fn public(self) -> &'static str {
-        match self {
-            Self::Server => "the server has too many transfers; try again later",
-            Self::Address => "this address has too many transfers; try again later",
-            Self::Prefix => "this network has too many transfers; try again later",
+        match self.0 {
+            Scope::Server => "the server has too many transfers; try again later",
+            Scope::Address => "this address has too many transfers; try again later",
+            Scope::Prefix => "this subnet has too many transfers; try again later",
         }
     }
 }
@@ -108,8 +96,8 @@ impl LimitError {
 pub(super) struct Evicted {
     /// The session.
     pub(super) session: ExistingSession,
-    /// The scope that was full; `None` if the peer replaced its own request.
-    pub(super) scope: Option<Scope>,
+    /// The peer itself replaced it by another request.
+    pub(super) replaced: bool,
 }
 
 /// One session. It ends when dropped.
@@ -127,14 +115,13 @@ impl SessionTable {
             last_id: 0,
             by_peer: HashMap::default(),
             peers: HashMap::default(),
-            half_open: HalfOpenQueue::new(limits.half_open),
+            half_open: HalfOpenQueue::new(limits.half_open, limits.shares.clone()),
             half_open_gauge: gauge!("bootdepot_tftp_half_open_transfers"),
-            transfers: 0,
-            by_address: HashMap::default(),
-            by_prefix: HashMap::default(),
+            transfers: AddressShares::new(limits.transfers, limits.shares),
         };
         let (emptied, closing) = (Notify::new(), CancellationToken::new());
-        Arc::new(Self { limits, state: Mutex::new(state), emptied, closing })
+        let (refusals, evictions) = (Refusals::new("tftp-transfers"), Refusals::new("tftp-half-open"));
+        Arc::new(Self { state: Mutex::new(state), emptied, closing, refusals, evictions })
     }
 
     /// Starts a half-open session for `request`, which becomes the last request of `peer`. Also returns the session whose place
@@ -151,14 +138,18 @@ impl SessionTable {
         let own = state.by_peer.get(&peer);
         // A client that starts again takes the place of its own transfer.
         if own.is_none_or(|sessions| sessions.transfer.is_none()) {
-            state.check(address, &self.limits)?;
+            state.transfers.check(address).map_err(|scope| self.refused(scope, address))?;
         }
         let replaced = own.and_then(|sessions| sessions.half_open.as_ref()).map(|session| session.id);
         let evicted = match replaced {
             Some(id) => Some((id, None)),
             None => state.half_open.oldest_if_full(address).map(|(id, scope)| (id, Some(scope))),
         };
-        let evicted = evicted.and_then(|(id, scope)| Some(Evicted { session: state.remove(id)?, scope }));
+        if let Some((_, Some(scope))) = evicted {
+            self.evictions.record(scope, address);
+        }
+        let evicted =
+            evicted.and_then(|(id, scope)| Some(Evicted { session: state.remove(id)?, replaced: scope.is_none() }));
         state.last_id += 1;
         let (id, cancelled) = (state.last_id, self.closing.child_token());
         let session = ExistingSession { id, request, state: SessionState::Opening(cancelled.clone()) };
@@ -167,6 +158,11 @@ impl SessionTable {
         state.half_open.add(id, address);
         publish(&state.half_open_gauge, state.half_open.len());
         Ok((Session { table: Arc::clone(self), peer, id, cancelled }, evicted))
+    }
+
+    fn refused(&self, scope: Scope, address: IpAddr) -> LimitError {
+        self.refusals.record(scope, address);
+        LimitError(scope)
     }
 
     /// The last request of `peer`, if it still has a session.
@@ -197,20 +193,6 @@ impl SessionTable {
 }
 
 impl TableState {
-    /// Fails if there is no place for another transfer to `address`.
-    fn check(&self, address: IpAddr, limits: &SessionLimits) -> Result<(), LimitError> {
-        let count = |counts: &HashMap<IpAddr, usize, RandomState>, key| counts.get(&key).copied().unwrap_or_default();
-        if self.transfers >= limits.transfers {
-            Err(LimitError::Server)
-        } else if count(&self.by_address, address) >= limits.per_address {
-            Err(LimitError::Address)
-        } else if count(&self.by_prefix, prefix_of(address)) >= limits.per_prefix {
-            Err(LimitError::Prefix)
-        } else {
-            Ok(())
-        }
-    }
-
     /// Removes a session, unless it was removed before, and returns it.
     fn remove(&mut self, id: u64) -> Option<ExistingSession> {
         let peer = self.peers.remove(&id)?;
@@ -220,15 +202,7 @@ impl TableState {
             publish(&self.half_open_gauge, self.half_open.len());
             sessions.half_open.take()
         } else {
-            self.transfers -= 1;
-            for (counts, key) in [(&mut self.by_address, address), (&mut self.by_prefix, prefix_of(address))] {
-                if let Some(count) = counts.get_mut(&key) {
-                    *count -= 1;
-                    if *count == 0 {
-                        counts.remove(&key);
-                    }
-                }
-            }
+            self.transfers.give_back(address);
             // The peer's next transfer may have taken its place there.
             sessions.transfer.take_if(|transfer| transfer.id == id)
         };
@@ -285,16 +259,23 @@ impl Session {
         let state = &mut *guard;
         let sessions = state.by_peer.get_mut(&self.peer);
         let Some(sessions) = sessions.filter(|_| state.half_open.remove(self.id, address)) else { return Ok(None) };
-        let (session, older) = (sessions.half_open.take(), sessions.transfer.take());
-        sessions.transfer = session;
+        let session = sessions.half_open.take();
+        let older = sessions.transfer.take();
+        if let Some(older) = &older {
+            // Its place goes to this one.
+            state.peers.remove(&older.id);
+            state.transfers.give_back(address);
+        }
         publish(&state.half_open_gauge, state.half_open.len());
-        let checked = state.check(address, &self.table.limits);
-        // Counted in any case: the session counts until it is dropped.
-        state.transfers += 1;
-        *state.by_address.entry(address).or_default() += 1;
-        *state.by_prefix.entry(prefix_of(address)).or_default() += 1;
-        // The place of the earlier transfer becomes free.
-        if older.is_some() { Ok(older) } else { checked.map(|()| None) }
+        if let Err(scope) = state.transfers.take(address) {
+            state.peers.remove(&self.id);
+            if sessions.half_open.is_none() {
+                state.by_peer.remove(&self.peer);
+            }
+            return Err(self.table.refused(scope, address));
+        }
+        sessions.transfer = session;
+        Ok(older)
     }
 }
 
@@ -313,7 +294,11 @@ mod tests {
     use super::super::packet::Packet;
     use super::*;
 
-    const LIMITS: SessionLimits = SessionLimits { half_open: 8, transfers: 3, per_address: 2, per_prefix: 100 };
+    /// Room for 8 half-open sessions, of which one address may have 4, and for 4 transfers, of which it may have 2.
+    fn limits() -> SessionLimits {
+        let shares = ShareSettings { per_address: 50, per_prefix: 100, trusted: Vec::new() };
+        SessionLimits { half_open: 8, transfers: 4, shares }
+    }
 
     fn request() -> Arc<ReadRequest> {
         match Packet::parse(b"\0\x01f\0octet\0") {
@@ -338,11 +323,11 @@ mod tests {
 
     #[test]
     fn transfers_limited_by_address_and_server() {
-        let table = SessionTable::new(LIMITS);
+        let table = SessionTable::new(limits());
         let held = [validated(&table, peer(1, 1)), validated(&table, peer(1, 2))];
-        assert_eq!(table.start(peer(1, 3), request()).err(), Some(LimitError::Address));
-        let other = validated(&table, peer(2, 1));
-        assert_eq!(table.start(peer(3, 1), request()).err(), Some(LimitError::Server));
+        assert_eq!(table.start(peer(1, 3), request()).err(), Some(LimitError(Scope::Address)));
+        let other = [validated(&table, peer(2, 1)), validated(&table, peer(2, 2))];
+        assert_eq!(table.start(peer(3, 1), request()).err(), Some(LimitError(Scope::Server)));
         assert!(table.start(peer(2, 1), request()).is_ok(), "a client that starts again");
         drop((held, other));
         assert!(table.start(peer(3, 1), request()).is_ok());
@@ -350,31 +335,32 @@ mod tests {
 
     #[test]
     fn prefix_limit_leaves_other_prefixes_free() {
-        let table = SessionTable::new(SessionLimits { transfers: 100, per_prefix: 3, ..LIMITS });
+        let shares = ShareSettings { per_prefix: 75, ..limits().shares };
+        let table = SessionTable::new(SessionLimits { shares, ..limits() });
         let in_prefix = |host: u8| SocketAddr::from(([10, 0, 0, host], 1));
         let _held = [1, 2, 3].map(|host| validated(&table, in_prefix(host)));
-        assert_eq!(table.start(in_prefix(4), request()).err(), Some(LimitError::Prefix));
+        assert_eq!(table.start(in_prefix(4), request()).err(), Some(LimitError(Scope::Prefix)));
         validated(&table, peer(1, 1));
     }
 
     #[test]
     fn half_open_sessions_take_no_transfer_place() {
-        let table = SessionTable::new(SessionLimits { half_open: 100, ..LIMITS });
+        let table = SessionTable::new(SessionLimits { half_open: 100, ..limits() });
         let waiting: Vec<_> = (1..=10).map(|port| start(&table, peer(1, port))).collect();
         let other = validated(&table, peer(2, 1));
         assert_eq!((table.state.lock().half_open.len(), waiting.len()), (10, 10));
         let validated: Vec<_> = waiting.iter().map(|session| session.validate().map(|older| older.is_some())).collect();
-        assert_eq!(validated[..3], [Ok(false), Ok(false), Err(LimitError::Server)]);
+        assert_eq!(validated[..3], [Ok(false), Ok(false), Err(LimitError(Scope::Address))]);
         drop(other);
     }
 
     #[test]
     fn oldest_half_open_session_is_evicted() {
-        let table = SessionTable::new(LIMITS);
-        let held: Vec<_> = (1..=2).map(|port| start(&table, peer(1, port))).collect();
-        let (newer, evicted) = table.start(peer(1, 3), request()).unwrap();
+        let table = SessionTable::new(limits());
+        let held: Vec<_> = (1..=4).map(|port| start(&table, peer(1, port))).collect();
+        let (newer, evicted) = table.start(peer(1, 5), request()).unwrap();
         let evicted = evicted.unwrap();
-        assert_eq!((evicted.session.id, evicted.scope), (held[0].id(), Some(Scope::Address)));
+        assert_eq!((evicted.session.id, evicted.replaced), (held[0].id(), false));
         assert!(table.find(peer(1, 1)).is_none());
         drop(held);
         assert_eq!(table.state.lock().half_open.len(), 1);
@@ -383,7 +369,7 @@ mod tests {
 
     #[test]
     fn new_request_keeps_validated_transfer() {
-        let table = SessionTable::new(LIMITS);
+        let table = SessionTable::new(limits());
         let older = validated(&table, peer(1, 1));
         let (newer, evicted) = table.start(peer(1, 1), request()).unwrap();
         assert!(evicted.is_none());
@@ -393,12 +379,12 @@ mod tests {
         assert_eq!(table.find(peer(1, 1)).map(|session| session.id), Some(newer.id()));
         drop(newer);
         assert!(table.find(peer(1, 1)).is_none());
-        assert_eq!(table.state.lock().by_address.len(), 0);
+        assert!(table.state.lock().peers.is_empty());
     }
 
     #[test]
     fn cancelled_session_does_not_run() {
-        let table = SessionTable::new(LIMITS);
+        let table = SessionTable::new(limits());
         let (running, cancelled) = (start(&table, peer(1, 1)), start(&table, peer(2, 2)));
         let mut handed_over = None;
         assert!(running.run_on(3, |session| handed_over = Some(session)).is_ok());

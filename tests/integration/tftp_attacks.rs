@@ -105,9 +105,9 @@ impl Forger {
 /// The number of half-open transfers that were evicted because there are too many in all.
 fn evictions(server: &TestServer) -> u64 {
     let metrics = String::from_utf8(Client::new(server.admin).get("/metrics").body).expect("metrics are text");
-    let value = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("bootdepot_tftp_half_open_evictions_total{scope=\"server\"} "));
+    let value = metrics.lines().find_map(|line| {
+        line.strip_prefix("bootdepot_limit_refusals_total{limit=\"tftp-half-open\",scope=\"server\"} ")
+    });
     value.and_then(|value| value.parse().ok()).unwrap_or_default()
 }
 
