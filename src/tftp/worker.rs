@@ -74,7 +74,7 @@ impl Worker {
                 match message {
                     WorkerMessage::Start(transfer) => self.start(*transfer, now),
                     WorkerMessage::Repeat { session, listener, pending } => {
-                        self.repeat(session, listener, pending, now)
+                        self.repeat(session, listener, pending, now);
                     }
                     WorkerMessage::Replace(session) => {
                         self.receive_earlier_packets(session);

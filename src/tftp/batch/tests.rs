@@ -83,7 +83,7 @@ fn route_without_segmentation_gets_single_packets() {
         Ok(1)
     };
     out.flush_with(Destination::Named, send, |peer, failure| {
-        failures.push((peer.port(), matches!(failure, SendFailure::NoSegmentation)))
+        failures.push((peer.port(), matches!(failure, SendFailure::NoSegmentation)));
     });
     assert_eq!(sent, [(312, true), (104, false), (104, false), (104, false), (312, true)]);
     assert_eq!(failures, [(2, true)]);
