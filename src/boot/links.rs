@@ -110,9 +110,10 @@ impl Links {
             return Err(format!("the host {} has no file {file:?}; {known}", host.name));
         };
         let path = format!("hosts/{}/{}", host.name, utf8_percent_encode(file, IN_PATH));
-        let token = match found.only_from_host {
-            true => format!("?token={}", self.tokens.token(&host.name, Some(file))?),
-            false => String::new(),
+        let token = if found.only_from_host {
+            format!("?token={}", self.tokens.token(&host.name, Some(file))?)
+        } else {
+            String::new()
         };
         self.usage.lock().add(Role::File, &format!("hosts/{}/{file}", host.name));
         Ok(format!("{}/{path}{token}", self.base))
@@ -124,9 +125,10 @@ impl Links {
         let Some(host) = &self.host else {
             return Err("files_url(): only a machine that matches a [[host]] has files".to_owned());
         };
-        let token = match host.files.values().any(|file| file.only_from_host) {
-            true => format!("~{}/", self.tokens.token(&host.name, None)?),
-            false => String::new(),
+        let token = if host.files.values().any(|file| file.only_from_host) {
+            format!("~{}/", self.tokens.token(&host.name, None)?)
+        } else {
+            String::new()
         };
         Ok(format!("{}/hosts/{}/{token}", self.base, host.name))
     }
