@@ -35,9 +35,14 @@ impl ShareSettings {
         self.trusted.iter().any(|range| range.contains(address))
     }
 
+    /// How many of `limit` places one client may use whose address is not trusted, or not known; at least one.
+    pub fn of_client(&self, limit: usize) -> usize {
+        share(limit, self.per_address)
+    }
+
     /// How many of `limit` places this address may use: its share, at least one place, or all of them if it is trusted.
     pub fn of_address(&self, limit: usize, address: IpAddr) -> usize {
-        if self.is_trusted(address) { limit } else { share(limit, self.per_address) }
+        if self.is_trusted(address) { limit } else { self.of_client(limit) }
     }
 
     /// How many of `limit` places the subnet of this address may use; as [`Self::of_address`].
@@ -109,7 +114,7 @@ impl AddressShares {
         }
         let (address, prefix) = (address.to_canonical(), AddressRange::prefix_of(address));
         if !self.settings.is_trusted(address) {
-            if self.addresses.get(&address).is_some_and(|used| *used >= share(self.limit, self.settings.per_address)) {
+            if self.addresses.get(&address).is_some_and(|used| *used >= self.settings.of_client(self.limit)) {
                 return Err(Scope::Address);
             }
             if self.prefixes.get(&prefix).is_some_and(|used| *used >= share(self.limit, self.settings.per_prefix)) {
