@@ -57,7 +57,7 @@ fn share(limit: usize, percent: u8) -> usize {
     (whole + limit % 100 * usize::from(percent) / 100).max(1)
 }
 
-/// What is full when a client gets no place.
+/// The part of a limit that is full when a client gets no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// The share of its address.

@@ -101,10 +101,6 @@ mod tests {
         (AnswerLimit::new(ShareSettings { trusted, ..ShareSettings::default() }, now), now)
     }
 
-    fn relay(last: u8) -> Option<Ipv4Addr> {
-        Some(Ipv4Addr::new(10, 78, last, 1))
-    }
-
     /// A forged machine of this number.
     fn forged(number: u32) -> Mac {
         let [a, b, c, d] = number.to_be_bytes();
@@ -127,10 +123,10 @@ mod tests {
         let flood =
             |relay| (0..3000).find_map(|number| limit.refusal(forged(number), relay, now).map(|it| (number, it)));
         assert_eq!(flood(LOCAL), Some((1500, Scope::Prefix)));
-        assert_eq!(limit.refusal(forged(5000), relay(1), now), None);
+        assert_eq!(limit.refusal(forged(5000), Some(Ipv4Addr::new(10, 78, 1, 1)), now), None);
         assert_eq!(limit.refusal(forged(5000), LOCAL, now), Some(Scope::Prefix));
         // A trusted relay has the whole rest.
-        assert_eq!(flood(relay(9)), Some((499, Scope::Server)));
+        assert_eq!(flood(Some(Ipv4Addr::new(10, 78, 9, 1))), Some((499, Scope::Server)));
     }
 
     #[test]
