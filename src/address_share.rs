@@ -2,6 +2,7 @@
 
 mod range;
 mod refusals;
+mod scope;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,6 +10,7 @@ use std::net::IpAddr;
 
 pub use self::range::{AddressRange, RangeError};
 pub use self::refusals::Refusals;
+pub use self::scope::Scope;
 
 /// The shares of any limit that one address and one subnet may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,28 +57,6 @@ impl ShareSettings {
 fn share(limit: usize, percent: u8) -> usize {
     let whole = limit / 100 * usize::from(percent);
     (whole + limit % 100 * usize::from(percent) / 100).max(1)
-}
-
-/// The part of a limit that is full when a client gets no place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// The share of its address.
-    Address,
-    /// The share of its subnet.
-    Prefix,
-    /// The limit of the whole server.
-    Server,
-}
-
-impl Scope {
-    /// The name in metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::Prefix => "prefix",
-            Self::Server => "server",
-        }
-    }
 }
 
 /// Counts the places of one limit that each address and each subnet uses.

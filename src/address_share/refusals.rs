@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::Scope;
+use super::scope::Scope;
 
 /// The shortest time between two log lines of one limit: a client that is refused repeats its request many times a second.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
