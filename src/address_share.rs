@@ -2,6 +2,7 @@
 
 mod range;
 mod refusals;
+mod scope;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,6 +10,7 @@ use std::net::IpAddr;
 
 pub use self::range::{AddressRange, RangeError};
 pub use self::refusals::Refusals;
+pub use self::scope::Scope;
 
 /// The shares of any limit that one address and one subnet may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +37,14 @@ impl ShareSettings {
         self.trusted.iter().any(|range| range.contains(address))
     }
 
+    /// How many of `limit` places one client may use whose address is not trusted, or not known; at least one.
+    pub fn of_client(&self, limit: usize) -> usize {
+        share(limit, self.per_address)
+    }
+
     /// How many of `limit` places this address may use: its share, at least one place, or all of them if it is trusted.
     pub fn of_address(&self, limit: usize, address: IpAddr) -> usize {
-        if self.is_trusted(address) { limit } else { share(limit, self.per_address) }
+        if self.is_trusted(address) { limit } else { self.of_client(limit) }
     }
 
     /// How many of `limit` places the subnet of this address may use; as [`Self::of_address`].
@@ -50,28 +57,6 @@ impl ShareSettings {
 fn share(limit: usize, percent: u8) -> usize {
     let whole = limit / 100 * usize::from(percent);
     (whole + limit % 100 * usize::from(percent) / 100).max(1)
-}
-
-/// What is full when a client gets no place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// The share of its address.
-    Address,
-    /// The share of its subnet.
-    Prefix,
-    /// The limit of the whole server.
-    Server,
-}
-
-impl Scope {
-    /// The name in metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::Prefix => "prefix",
-            Self::Server => "server",
-        }
-    }
 }
 
 /// Counts the places of one limit that each address and each subnet uses.
@@ -109,7 +94,7 @@ impl AddressShares {
         }
         let (address, prefix) = (address.to_canonical(), AddressRange::prefix_of(address));
         if !self.settings.is_trusted(address) {
-            if self.addresses.get(&address).is_some_and(|used| *used >= share(self.limit, self.settings.per_address)) {
+            if self.addresses.get(&address).is_some_and(|used| *used >= self.settings.of_client(self.limit)) {
                 return Err(Scope::Address);
             }
             if self.prefixes.get(&prefix).is_some_and(|used| *used >= share(self.limit, self.settings.per_prefix)) {

@@ -7,6 +7,7 @@
 //!
 //! It never offers an address, and never answers a client that did not request a boot file.
 
+mod answer_limit;
 mod error;
 mod interface;
 mod ipxe;

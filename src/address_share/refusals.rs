@@ -1,10 +1,10 @@
 //! Counts and logs the clients that one limit refuses.
 
-use std::net::IpAddr;
+use std::fmt::Display;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::Scope;
+use super::scope::Scope;
 
 /// The shortest time between two log lines of one limit: a client that is refused repeats its request many times a second.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -23,11 +23,11 @@ impl Refusals {
     }
 
     /// Records that a client was refused.
-    pub fn record(&self, scope: Scope, client: IpAddr) {
+    pub fn record(&self, scope: Scope, client: impl Display) {
         metrics::counter!("bootdepot_limit_refusals_total", "limit" => self.limit, "scope" => scope.as_str())
             .increment(1);
         if self.is_due(Instant::now()) {
-            tracing::warn!(limit = self.limit, scope = scope.as_str(), client = %client.to_canonical(), "limit reached");
+            tracing::warn!(limit = self.limit, scope = scope.as_str(), %client, "limit reached");
         }
     }
 

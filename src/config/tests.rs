@@ -179,6 +179,7 @@ fn defaults_in_file_comments_are_correct() {
             "operator_token_file",
             "viewer_token_file",
             "hosts",
+            "trusted",
         ]
         .contains(&key)
         {

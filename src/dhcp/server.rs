@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
+use super::answer_limit::AnswerLimit;
 use super::error::DhcpError;
 use super::interface::{AddressCache, InterfaceAddress, interface_addresses, interface_exists, interfaces_with_ipv4};
 use super::nbp::Nbp;
@@ -21,7 +22,6 @@ use super::request::{ClientKind, DhcpRequest};
 use super::settings::DhcpSettings;
 use super::unanswered::Unanswered;
 use crate::boot::{Boot, Mac};
-use crate::rate_limit::{RateLimit, TokenBucket};
 
 /// The port of DHCP clients (RFC 2131 4.1).
 const CLIENT_PORT: u16 = 68;
@@ -29,10 +29,6 @@ const CLIENT_PORT: u16 = 68;
 const MAX_PACKET: usize = 2048;
 /// The pause after a failed receive call: while an interface is down, the call fails at once again and again.
 const RECEIVE_BACKOFF: Duration = Duration::from_secs(1);
-/// The limit on replies, because a reply costs the network more than a forged request costs its sender. The burst is two
-/// replies for each machine of a large site that is switched on at once. A machine without a reply repeats its request
-/// after 4 seconds (PXE 2.1, 2.2.2).
-const REPLY_LIMIT: RateLimit = RateLimit { burst: 2000.0, per_second: 500.0 };
 /// How many reasons the log warns of, once each: those of real machines are few. The bound keeps forged ones from filling the log.
 const MAX_WARNED: usize = 64;
 
@@ -84,7 +80,7 @@ impl DhcpServer {
         let responder = Responder {
             settings: &self.settings,
             boot: &boot,
-            reply_limiter: Mutex::new(TokenBucket::new(REPLY_LIMIT, Instant::now())),
+            answer_limit: AnswerLimit::new(self.settings.shares.clone(), Instant::now()),
             warned: Mutex::new(HashSet::new()),
             addresses: Mutex::default(),
         };
@@ -112,7 +108,7 @@ fn bind(interface: &str, address: SocketAddrV4, shared: bool) -> io::Result<UdpS
 struct Responder<'s> {
     settings: &'s DhcpSettings,
     boot: &'s Boot,
-    reply_limiter: Mutex<TokenBucket>,
+    answer_limit: AnswerLimit,
     /// Reasons that the log has warned of.
     warned: Mutex<HashSet<Unanswered>>,
     addresses: Mutex<AddressCache>,
@@ -173,8 +169,8 @@ impl Responder<'_> {
             }
             return None;
         };
-        if !self.reply_limiter.lock().take(Instant::now()) {
-            debug!("DHCP reply limit reached");
+        let relay = self.settings.relays.then_some(request.relay);
+        if !self.answer_limit.take(Mac(request.mac), relay, Instant::now()) {
             return None;
         }
 

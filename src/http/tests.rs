@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::address_share::ShareSettings;
 use crate::asset::{AssetName, Digest};
 use crate::boot::Boot;
 use crate::cache::{Cache, CacheSettings};
@@ -58,7 +59,8 @@ impl TestServerBuilder {
             dir: tempfile::tempdir().unwrap(),
             assets: Vec::new(),
             settings: HttpSettings {
-                shares: crate::address_share::ShareSettings::default(),
+                // The clients of most tests have this address.
+                shares: ShareSettings { trusted: vec!["127.0.0.1".parse().unwrap()], ..ShareSettings::default() },
                 advertise: None,
                 listen: vec!["127.0.0.1:0".parse().unwrap()],
                 tls: None,

@@ -6,6 +6,7 @@ use strum::VariantNames as _;
 
 use super::error::TelemetryError;
 use super::lost_lines::LostLines;
+use crate::address_share::Scope;
 use crate::cache::ScrubOutcome;
 use crate::depot::{CacheState, FillOutcome, Outcome, Protocol, Rung};
 use crate::transport::Refusal;
@@ -144,6 +145,11 @@ fn register_zeros() {
     counter!("bootdepot_tftp_unrecorded_requests_total").absolute(0);
     for outcome in ["ok", "unchanged", "failed"] {
         counter!("bootdepot_reload_total", "outcome" => outcome).absolute(0);
+    }
+    for limit in ["http-connections", "admin-connections", "dhcp-answers"] {
+        for scope in [Scope::Address, Scope::Prefix, Scope::Server] {
+            counter!("bootdepot_limit_refusals_total", "limit" => limit, "scope" => scope.as_str()).absolute(0);
+        }
     }
     counter!("bootdepot_log_lines_dropped_total").absolute(0);
     let revision = option_env!("BOOTDEPOT_REVISION").unwrap_or("unknown");

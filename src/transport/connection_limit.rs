@@ -37,7 +37,7 @@ impl ConnectionLimit {
         let taken = self.ordinary.lock().take(peer);
         let is_reserved = taken.is_err();
         if let Err(scope) = taken {
-            self.refusals.record(scope, peer);
+            self.refusals.record(scope, peer.to_canonical());
             self.reserved.lock().take(peer).ok()?;
         }
         Some(Place { limit: Arc::clone(self), peer, is_reserved })

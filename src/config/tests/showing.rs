@@ -57,6 +57,11 @@ headers = {{ Authorization = "hunter2" }}
         listen = "127.0.0.1:8081"  # default
         hosts = []                 # default
 
+        [limits]
+        per_address = 25  # default
+        per_prefix = 75   # default
+        trusted = []      # default
+
         [fill]
         part_size = "8 MiB"    # default
         connections = 8        # default
