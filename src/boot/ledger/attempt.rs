@@ -232,7 +232,8 @@ impl Attempt {
     /// Records that a client at another address, which may be any client, asked for the script. The boot goes on without it.
     pub(super) fn record_claim(&mut self, address: IpAddr, at: Timestamp) {
         let home = self.address.map(|home| home.to_string()).unwrap_or_default();
-        // The attempt is not touched: else such requests would keep it from being stuck.
+        // The attempt is not touched: else such requests would keep it from being stuck. The clock may have been set back.
+        let at = at.max(self.began);
         if let Some(step) = self.address_step(address, at) {
             let reason = format!("it asked for the script of this machine, which boots from {home}");
             let refused = EndRecord {

@@ -223,6 +223,8 @@ impl Index {
         let current = self.machines.get_mut(&key).and_then(|machine| machine.attempts.back_mut());
         if let Some(current) = current.filter(|attempt| is_bound && attempt.address.is_none()) {
             current.move_to(start.peer, at);
+            let id = current.id;
+            self.mark(id, Some(key));
         }
         let seen = Machine { mac: self.bindings.mac_of(start.peer, at), ..Machine::default() };
         self.learn(key, &seen, Some(start.peer), None);

@@ -44,7 +44,10 @@ impl Index {
                 // The script that it asked for from there was its own.
                 if let Some(current) = current.filter(|_| moved && claims) {
                     current.move_to(peer, at);
+                    let id = current.id;
                     self.bindings.by_script(peer, mac, at);
+                    self.mark(id, Some(key));
+                    self.settle(key);
                 }
             }
         }
