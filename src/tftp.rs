@@ -22,6 +22,7 @@ mod dispatcher;
 mod error;
 mod error_five;
 mod half_open;
+mod listen_address;
 mod listener;
 mod messages;
 mod mtu;

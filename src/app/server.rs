@@ -187,11 +187,15 @@ fn clamped(mut http: HttpSettings) -> HttpSettings {
     let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let open_files = open_files.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     let allowed = connections_for(open_files);
-    if http.max_connections > allowed {
-        warn!(
-            max_connections = http.max_connections,
-            allowed, open_files, "http.max_connections reduced to the limit of open files"
-        );
+    let wanted = http.max_connections;
+    if wanted > allowed {
+        let message = "http.max_connections reduced to the limit of open files";
+        // More than half of them is enough for the racks of most sites.
+        if allowed < wanted / 2 {
+            warn!(max_connections = wanted, allowed, open_files, "{message}");
+        } else {
+            info!(max_connections = wanted, allowed, open_files, "{message}");
+        }
         http.max_connections = allowed;
     }
     http

@@ -82,14 +82,8 @@ fn describe() {
     describe_gauge!("bootdepot_http_memory_waiting", "Responses that wait for memory");
     describe_counter!("bootdepot_http_refused_total", "Requests that were refused unread, by reason");
     describe_counter!("bootdepot_tftp_retransmits_total", "TFTP packets retransmitted");
-    describe_gauge!(
-        "bootdepot_tftp_half_open_transfers",
-        "TFTP transfers whose client has not acknowledged a packet yet"
-    );
-    describe_counter!(
-        "bootdepot_tftp_unrecorded_requests_total",
-        "TFTP requests left out of the log and the ledger, because too many clients do not answer"
-    );
+    describe_gauge!("bootdepot_tftp_half_open_transfers", "TFTP transfers without an acknowledgement yet");
+    describe_counter!("bootdepot_tftp_unrecorded_requests_total", "TFTP requests that are not recorded in a flood");
     describe_counter!("bootdepot_dhcp_answers_total", "Boot files offered to firmware by DHCP, by architecture");
     describe_gauge!("bootdepot_catalog_assets", "Assets in the catalog");
     describe_counter!("bootdepot_reload_total", "Reloads of the configuration and catalog, by outcome");

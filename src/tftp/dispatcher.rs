@@ -2,7 +2,6 @@
 //! open its asset.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
@@ -11,50 +10,37 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::active_transfer::Endpoint;
-use super::answer_limit::AnswerLimit;
 use super::base_url::BaseUrl;
 use super::batch::Route;
 use super::content::{Content, normalize_name};
 use super::error_five::ErrorFive;
-use super::messages::{WorkerMessage, WorkerQueue};
+use super::listen_address::ListenAddress;
+use super::messages::WorkerMessage;
 use super::packet::{ErrorCode, Packet, PacketError, Request, TransferMode};
 use super::pending_open::PendingOpen;
 use super::record::Recorder;
 use super::request::{PendingRequest, ReadRequest};
 use super::sessions::{Evicted, ExistingSession, SessionState, SessionTable};
-use super::settings::TftpSettings;
-use super::socket::Socket;
 use crate::asset::AssetName;
-use crate::boot::{Boot, RequestContext, RequestedScript, without_token};
+use crate::boot::{RequestContext, RequestedScript, without_token};
 use crate::depot::Outcome;
 
 /// The dispatcher of one listen address.
 pub(super) struct Dispatcher {
-    /// The settings.
-    pub(super) settings: Arc<TftpSettings>,
-    /// The source of assets and scripts.
-    pub(super) boot: Boot,
+    /// The listen address.
+    pub(super) at: Arc<ListenAddress>,
     /// The base of the URLs in scripts.
     pub(super) base_url: BaseUrl,
     /// The sessions of all listen addresses.
     pub(super) sessions: Arc<SessionTable>,
     /// Begins the records of transfers.
     pub(super) recorder: Arc<Recorder>,
-    /// The limit on bytes to peers that are not validated.
-    pub(super) answers: Arc<AnswerLimit>,
     /// The answers to packets of no transfer.
     pub(super) error_five: Arc<ErrorFive>,
     /// The runtime that opens assets.
     pub(super) runtime: Handle,
     /// Cancelled when new requests are to be refused.
     pub(super) stop: CancellationToken,
-    /// The socket of the listen address.
-    pub(super) socket: Arc<Socket>,
-    /// The index of the listen address.
-    pub(super) listener: usize,
-    /// The queues of all workers.
-    pub(super) workers: Arc<[Arc<WorkerQueue>]>,
 }
 
 impl Dispatcher {
@@ -93,11 +79,15 @@ impl Dispatcher {
             SessionState::Opening(_) if repeated => {}
             // Only the worker knows whether the peer has answered the first packet.
             SessionState::Running(worker) if repeated => {
-                self.workers[worker].push(WorkerMessage::Repeat { session: id, listener: self.listener, pending });
+                self.at.workers[worker].push(WorkerMessage::Repeat {
+                    session: id,
+                    listener: self.at.listener,
+                    pending,
+                });
             }
             // On the listener's own socket, the two transfers would have the same packets.
-            SessionState::Running(worker) if self.settings.single_port => {
-                self.workers[worker].push(WorkerMessage::Replace(id));
+            SessionState::Running(worker) if self.at.settings.single_port => {
+                self.at.workers[worker].push(WorkerMessage::Replace(id));
                 self.open(pending, now);
             }
             SessionState::Opening(_) | SessionState::Running(_) => self.open(pending, now),
@@ -127,7 +117,7 @@ impl Dispatcher {
             self.evict(evicted, now);
         }
         let may_be_in_memory = matches!(content, Content::Asset(_));
-        let open = PendingOpen { content, record, dispatcher: Arc::clone(self), pending, session };
+        let open = PendingOpen { content, record, at: Arc::clone(&self.at), pending, session };
         let mut opening = Box::pin(open.run());
         // A cached asset opens at once. In a flood of requests, a task for each would delay the answers to all.
         let opened = may_be_in_memory && opening.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
@@ -143,7 +133,7 @@ impl Dispatcher {
         }
         match session.state {
             SessionState::Opening(cancel) => cancel.cancel(),
-            SessionState::Running(worker) => self.workers[worker].push(if replaced {
+            SessionState::Running(worker) => self.at.workers[worker].push(if replaced {
                 WorkerMessage::Replace(session.id)
             } else {
                 WorkerMessage::Evict(session.id)
@@ -151,38 +141,23 @@ impl Dispatcher {
         }
     }
 
-    /// The index and the queue of the worker that has the transfer of this session.
-    pub(super) fn worker_of(&self, session: u64) -> (usize, &Arc<WorkerQueue>) {
-        let index = usize::try_from(session % self.workers.len() as u64).unwrap_or_default();
-        (index, &self.workers[index])
-    }
-
-    /// Where a transfer along `route` with this window sends from: a socket of its own, or this listener's.
-    pub(super) fn endpoint(&self, route: &Route, window_bytes: usize) -> io::Result<Endpoint> {
-        if self.settings.single_port {
-            return Ok(Endpoint { socket: Arc::clone(&self.socket), listener: Some(self.listener), route: *route });
-        }
-        let (socket, route) = self.socket.bind_for_transfer(route, window_bytes)?;
-        Ok(Endpoint { socket: Arc::new(socket), listener: None, route })
-    }
-
     /// Resolves the file name of a request: the table in the settings first, then the catalog, then the scripts, then the
     /// files of hosts, then the collections, and then the catalog without regard to case.
     fn resolve(&self, request: &ReadRequest, route: &Route) -> Option<Content> {
         let name = normalize_name(request.name()?);
-        let files = &self.settings.files;
+        let files = &self.at.settings.files;
         let mapped = files.get(name.as_str()).map_or(name.as_str(), String::as_str);
-        let depot = self.boot.depot();
+        let depot = self.at.boot.depot();
         let is_member = depot.is_member(mapped);
         if let Some(asset) = depot.find(mapped).filter(|_| !is_member) {
             return Some(Content::Asset(asset));
         }
         let visit = || {
-            let local = route.source.map_or_else(|| self.socket.address().ip(), |source| source.ip());
+            let local = route.source.map_or_else(|| self.at.socket.address().ip(), |source| source.ip());
             RequestContext { peer: route.peer.ip().to_canonical(), base: self.base_url.resolve(local), is_probe: false }
         };
         let (path, query) = name.split_once('?').unwrap_or((&name, ""));
-        let script = RequestedScript::find(path, query).filter(|script| script.exists(&self.boot));
+        let script = RequestedScript::find(path, query).filter(|script| script.exists(&self.at.boot));
         // A member of a collection takes precedence, but for entry scripts.
         if let Some(script) = script.filter(|script| !is_member || !matches!(script, RequestedScript::Pxelinux { .. }))
         {
@@ -191,7 +166,7 @@ impl Dispatcher {
         if is_member {
             return AssetName::parse(mapped).ok().map(Content::Member);
         }
-        if let Some(file) = self.boot.named_file(&name, route.peer.ip().to_canonical()) {
+        if let Some(file) = self.at.boot.named_file(&name, route.peer.ip().to_canonical()) {
             let name = format!("hosts/{}/{}", file.host, file.file);
             return Some(Content::HostFile(file, name, visit()));
         }
@@ -201,15 +176,7 @@ impl Dispatcher {
 
     fn refuse(&self, route: &Route, code: ErrorCode, message: &str) {
         debug!(client = %route.peer, code = code as u16, error = message, "request refused");
-        self.send_error(route, code, message);
-    }
-
-    /// Sends an ERROR packet to a peer that is not validated, within the limit.
-    pub(super) fn send_error(&self, route: &Route, code: ErrorCode, message: &str) {
-        // The packet has a code and a final zero.
-        if self.answers.allow(route.peer.ip(), message.len() + 5, Instant::now()) {
-            self.socket.send_error(route, code, message);
-        }
+        self.at.send_error(route, code, message);
     }
 }
 

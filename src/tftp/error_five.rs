@@ -13,7 +13,7 @@ use super::packet::{ErrorCode, Packet};
 use super::socket::Socket;
 use crate::rate_limit::{RateLimit, TokenBucket};
 
-/// How many peers of ended transfers are remembered. A late ACK from them gets no ERROR.
+/// How many peers are remembered that get no ERROR: their transfers ended and an ACK is late, or they have had an ERROR.
 const REMEMBERED: usize = 64;
 /// ERROR packets to peers without a transfer: enough to inform a lost client, too few for an amplifier.
 const LIMIT: RateLimit = RateLimit { burst: 50.0, per_second: 50.0 };
@@ -32,25 +32,30 @@ struct State {
     limiter: TokenBucket,
     /// No answers before this time.
     paused_until: Option<Instant>,
-    /// Peers whose transfers on the socket of a listener ended last.
-    ended: VecDeque<SocketAddr>,
+    /// Peers that get no ERROR.
+    quiet: VecDeque<SocketAddr>,
+}
+
+impl State {
+    fn be_quiet_to(&mut self, peer: SocketAddr) {
+        if self.quiet.len() == REMEMBERED {
+            self.quiet.pop_front();
+        }
+        self.quiet.push_back(peer);
+    }
 }
 
 impl ErrorFive {
     /// Answers within the limit of `answers` too.
     pub(super) fn new(answers: Arc<AnswerLimit>) -> Arc<Self> {
-        let (limiter, ended) = (TokenBucket::new(LIMIT, Instant::now()), VecDeque::with_capacity(REMEMBERED));
-        let state = State { limiter, paused_until: None, ended };
+        let (limiter, quiet) = (TokenBucket::new(LIMIT, Instant::now()), VecDeque::with_capacity(REMEMBERED));
+        let state = State { limiter, paused_until: None, quiet };
         Arc::new(Self { answers, state: Mutex::new(state) })
     }
 
     /// The transfer of `peer` on the socket of a listener ended: its late packets get no answer.
     pub(super) fn expect_late_packets(&self, peer: SocketAddr) {
-        let mut state = self.state.lock();
-        if state.ended.len() == REMEMBERED {
-            state.ended.pop_front();
-        }
-        state.ended.push_back(peer);
+        self.state.lock().be_quiet_to(peer);
     }
 
     /// Half-open transfers are being evicted, and their ports go to others: a late packet of their peers would be answered by an
@@ -73,7 +78,11 @@ impl ErrorFive {
         let allowed = {
             let mut state = self.state.lock();
             let paused = state.paused_until.is_some_and(|until| now < until);
-            !paused && !state.ended.contains(&route.peer) && state.limiter.take(now)
+            let allowed = !paused && !state.quiet.contains(&route.peer) && state.limiter.take(now);
+            if allowed {
+                state.be_quiet_to(route.peer);
+            }
+            allowed
         };
         // The packet has a code and a final zero.
         if allowed && self.answers.allow(route.peer.ip(), MESSAGE.len() + 5, now) {

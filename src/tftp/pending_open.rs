@@ -10,7 +10,7 @@ use tracing::warn;
 use super::active_transfer::ActiveTransfer;
 use super::block_buffer::BlockBuffer;
 use super::content::Content;
-use super::dispatcher::Dispatcher;
+use super::listen_address::ListenAddress;
 use super::messages::{self, WorkerMessage};
 use super::mtu;
 use super::options::{self, Limits};
@@ -32,8 +32,8 @@ pub(super) struct PendingOpen {
     pub(super) content: Content,
     /// The record of the transfer.
     pub(super) record: Record,
-    /// The dispatcher that took the request.
-    pub(super) dispatcher: Arc<Dispatcher>,
+    /// The listen address of the request.
+    pub(super) at: Arc<ListenAddress>,
     /// The request.
     pub(super) pending: PendingRequest,
     /// The peer's session.
@@ -43,10 +43,10 @@ pub(super) struct PendingOpen {
 impl PendingOpen {
     /// Opens the asset and starts the transfer on its port, or refuses the request with an ERROR packet.
     pub(super) async fn run(mut self) {
-        let deadline = self.dispatcher.settings.first_byte_deadline;
-        let dispatcher = Arc::clone(&self.dispatcher);
+        let deadline = self.at.settings.first_byte_deadline;
+        let at = Arc::clone(&self.at);
         let opened = {
-            let opening = timeout(deadline, open(&dispatcher.boot, &self.content, self.pending.request.mode()));
+            let opening = timeout(deadline, open(&at.boot, &self.content, self.pending.request.mode()));
             let mut opening = std::pin::pin!(opening);
             let cancelled = self.session.cancelled().clone();
             loop {
@@ -89,15 +89,15 @@ impl PendingOpen {
     }
 
     fn refuse(self, code: ErrorCode, message: &str, outcome: Outcome, detail: &str) {
-        let Self { record, session, dispatcher, pending, .. } = self;
+        let Self { record, session, at, pending, .. } = self;
         record.finish(outcome, 0, Some(detail));
         // The session ends before the peer gets the ERROR: it may send another request at once.
         drop(session);
-        dispatcher.send_error(&pending.route, code, message);
+        at.send_error(&pending.route, code, message);
     }
 
     fn start(mut self, size: u64, stream: ByteStream) {
-        let (now, settings) = (Instant::now(), &self.dispatcher.settings);
+        let (now, settings) = (Instant::now(), &self.at.settings);
         let PendingRequest { route, request } = &self.pending;
         let mut limits = Limits { blksize: settings.max_blksize, windowsize: settings.max_windowsize };
         if options::requests_large_blocks(request.options()) {
@@ -112,7 +112,7 @@ impl PendingOpen {
             self.record.set_cache(stream.cache_state());
         }
         let window_bytes = usize::from(negotiated.blksize) * usize::from(negotiated.windowsize);
-        let endpoint = match self.dispatcher.endpoint(route, window_bytes) {
+        let endpoint = match self.at.endpoint(route, window_bytes) {
             Ok(endpoint) => endpoint,
             Err(error) => {
                 let detail = format!("no port for the transfer: {error}");
@@ -122,8 +122,8 @@ impl PendingOpen {
         };
         let transfer = ReadTransfer::new(&negotiated, size, policy, now);
         let buffer = BlockBuffer::new(stream, request.mode());
-        let Self { record, session, dispatcher, .. } = self;
-        let (worker, queue) = dispatcher.worker_of(session.id());
+        let Self { record, session, at, .. } = self;
+        let (worker, queue) = at.worker_of(session.id());
         let waker = messages::resume_waker(queue, session.id());
         // A session that was cancelled just now is dropped with all that belongs to it.
         let _ = session.run_on(worker, |session| {

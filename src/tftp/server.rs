@@ -19,6 +19,7 @@ use super::dispatcher::Dispatcher;
 use super::error::TftpError;
 use super::error_five::ErrorFive;
 use super::half_open::MAX_HALF_OPEN;
+use super::listen_address::ListenAddress;
 use super::listener::Listener;
 use super::messages::{WorkerMessage, WorkerQueue};
 use super::record::Recorder;
@@ -119,18 +120,20 @@ impl TftpServer {
             .zip(&self.listeners)
             .map(|(listener, socket)| {
                 Arc::new(Dispatcher {
-                    settings: Arc::clone(&self.settings),
-                    boot: boot.clone(),
+                    at: Arc::new(ListenAddress {
+                        settings: Arc::clone(&self.settings),
+                        boot: boot.clone(),
+                        answers: Arc::clone(&answers),
+                        socket: Arc::clone(socket),
+                        listener,
+                        workers: Arc::clone(&self.queues),
+                    }),
                     base_url: base_url.clone(),
                     sessions: Arc::clone(&sessions),
                     recorder: Arc::clone(&recorder),
-                    answers: Arc::clone(&answers),
                     error_five: Arc::clone(&error_five),
                     runtime: Handle::current(),
                     stop: stop.clone(),
-                    socket: Arc::clone(socket),
-                    listener,
-                    workers: Arc::clone(&self.queues),
                 })
             })
             .collect();
@@ -138,7 +141,7 @@ impl TftpServer {
         for (index, queue) in self.queues.iter().enumerate() {
             let of_worker = dispatchers.iter().skip(index).step_by(self.queues.len());
             let listeners = of_worker.map(|dispatcher| Listener {
-                socket: Arc::clone(&dispatcher.socket),
+                socket: Arc::clone(&dispatcher.at.socket),
                 dispatcher: Arc::clone(dispatcher),
             });
             let (queues, answers, error_five) =
@@ -166,12 +169,12 @@ fn session_limits(settings: &TftpSettings) -> SessionLimits {
         SessionLimits { half_open: MAX_HALF_OPEN, transfers: settings.max_transfers, shares: settings.shares.clone() };
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / FILES_SHARE;
     let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
-    if !settings.single_port && limits.half_open + limits.transfers > allowed {
+    if !settings.single_port {
         let wanted = limits.transfers;
-        limits.half_open = limits.half_open.min(allowed / 2);
-        limits.transfers = limits.transfers.min(allowed / 2).max(1);
+        limits.transfers = wanted.min(allowed - allowed / 8).max(1);
+        limits.half_open = limits.half_open.min(allowed.saturating_sub(limits.transfers)).max(1);
         if limits.transfers < wanted {
-            warn!(wanted, allowed = limits.transfers, "TFTP transfers limited by the limit on open files");
+            warn!(wanted, allowed = limits.transfers, "tftp.max_transfers reduced to the limit of open files");
         }
     }
     limits

@@ -151,7 +151,7 @@ impl Worker {
         let dispatcher = Arc::clone(&self.dispatchers[listener]);
         // An ERROR among them ends the transfer.
         self.receive_earlier_packets(session);
-        if !self.transfers.handle_repeat(session, dispatcher.settings.timeout, now) {
+        if !self.transfers.handle_repeat(session, dispatcher.at.settings.timeout, now) {
             dispatcher.open(pending, now);
         }
     }

@@ -165,8 +165,8 @@ fn hosts_api_explains_refusals() {
     );
     assert_eq!(problem("/api/v1/hosts/%ff", &[]).0, 404);
     assert_eq!(problem("/api/v1/nothing", &[]).0, 404);
-    // A second Host field, after the client's own.
-    assert_eq!(problem("/api/v1/hosts", &[("Host", "evil.example")]).0, 403);
+    // A second Host field, after the client's own (RFC 9112 3.2).
+    assert_eq!(problem("/api/v1/hosts", &[("Host", "evil.example")]).0, 400);
     let answer = client.get("/api/v1/hosts");
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
     assert_eq!(answer.text().trim(), r#"{"hosts":[],"total":0}"#);
