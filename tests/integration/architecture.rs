@@ -10,6 +10,7 @@ use crate::support::program::root;
 /// The rooms in the order in which they may be used: a room knows those of the rows above its own, and no sibling.
 const ROWS: [&[&str]; 14] = [
     &[
+        "address_share",
         "asset",
         "backoff",
         "environment",
