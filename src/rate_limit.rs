@@ -46,14 +46,19 @@ impl TokenBucket {
 
     /// Takes `count` tokens, or none: returns `false` if there are fewer.
     pub fn take_many(&mut self, count: u32, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.updated).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * self.limit.per_second).min(self.limit.burst);
-        self.updated = self.updated.max(now);
-        let allowed = self.tokens >= f64::from(count);
+        let allowed = self.has(count, now);
         if allowed {
             self.tokens -= f64::from(count);
         }
         allowed
+    }
+
+    /// Returns whether there are `count` tokens.
+    pub fn has(&mut self, count: u32, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.updated).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * self.limit.per_second).min(self.limit.burst);
+        self.updated = self.updated.max(now);
+        self.tokens >= f64::from(count)
     }
 }
 

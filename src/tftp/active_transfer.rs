@@ -111,11 +111,16 @@ impl ActiveTransfer {
         self.endpoint.listener
     }
 
-    /// The peer has answered: begins the record, and takes a place among the transfers. Returns the peer's earlier transfer, which
-    /// this one replaces.
+    /// The peer has answered: begins the record, and takes a place among the transfers, unless this one is complete with that answer.
+    /// Returns the peer's earlier transfer, which this one replaces.
     pub(super) fn validate(&mut self) -> Result<Option<ExistingSession>, LimitError> {
         self.record.begin();
-        self.session.validate()
+        if self.transfer.end_reason().is_some() { Ok(None) } else { self.session.validate() }
+    }
+
+    /// Whether the peer has acknowledged anything.
+    pub(super) fn is_validated(&self) -> bool {
+        self.transfer.is_validated()
     }
 
     /// Reports that the stored bytes cannot be read.
@@ -138,15 +143,19 @@ impl ActiveTransfer {
         self.last_heard = now;
         let validated = self.transfer.is_validated();
         self.transfer.handle_ack(block, now);
-        if self.endpoint.listener.is_none() && self.transfer.acked_blocks() >= CONNECT_AFTER {
+        // A socket that is bound to the wildcard would receive at another address once it is connected.
+        let is_bound = self.endpoint.listener.is_none() && self.endpoint.route.source.is_none();
+        if is_bound && self.transfer.acked_blocks() >= CONNECT_AFTER {
             self.endpoint.socket.connect(self.endpoint.route.peer);
         }
         !validated && self.transfer.is_validated()
     }
 
-    /// Handles an ERROR from the peer, which proves that it knows the port.
+    /// Handles an ERROR from the peer, which proves that it knows the port, unless that is the listener's.
     pub(super) fn handle_error(&mut self, code: u16) {
-        self.record.begin();
+        if self.listener().is_none() {
+            self.record.begin();
+        }
         self.transfer.handle_error(code);
     }
 

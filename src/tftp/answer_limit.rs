@@ -16,8 +16,10 @@ const BUCKETS: usize = 4096;
 const ADDRESS_LIMIT: RateLimit = RateLimit { burst: 131_072.0, per_second: 32_768.0 };
 /// Bytes to one prefix: at once the first packets of a full /24 and all their repeats.
 const PREFIX_LIMIT: RateLimit = RateLimit { burst: 1_048_576.0, per_second: 131_072.0 };
-/// Bytes of the headers of a datagram: IPv4 20, UDP 8.
-const HEADERS: usize = 28;
+
+/// Answers of so many bytes are not limited: an OACK repeats what its request has, and an ERROR is short. A limit on those would
+/// let a forger use up the share of the clients in a prefix, for nothing.
+const SHORT: usize = 64;
 
 /// The limits of all addresses.
 pub(super) struct AnswerLimit {
@@ -32,21 +34,25 @@ struct Buckets {
 }
 
 impl AnswerLimit {
-    /// Limits of which nothing is used.
+    /// Full buckets.
     pub(super) fn new() -> Self {
         let buckets = |limit| vec![TokenBucket::new(limit, Instant::now()); BUCKETS].into();
         let buckets = Buckets { addresses: buckets(ADDRESS_LIMIT), prefixes: buckets(PREFIX_LIMIT) };
         Self { hasher: RandomState::new(), buckets: Mutex::new(buckets) }
     }
 
-    /// Whether a datagram with `payload` bytes may be sent to `address`, which counts it.
+    /// Whether a datagram with `payload` bytes may be sent to `address`, which counts it unless it is short.
     pub(super) fn allow(&self, address: IpAddr, payload: usize, now: Instant) -> bool {
-        let bytes = u32::try_from(payload + HEADERS).unwrap_or(u32::MAX);
+        if payload <= SHORT {
+            return true;
+        }
+        let bytes = u32::try_from(payload).unwrap_or(u32::MAX);
         let of_address = self.bucket(&address.to_canonical());
         let of_prefix = self.bucket(&AddressRange::prefix_of(address));
         let mut buckets = self.buckets.lock();
         let Buckets { addresses, prefixes } = &mut *buckets;
-        addresses[of_address].take_many(bytes, now) && prefixes[of_prefix].take_many(bytes, now)
+        let allowed = addresses[of_address].has(bytes, now) && prefixes[of_prefix].take_many(bytes, now);
+        allowed && addresses[of_address].take_many(bytes, now)
     }
 
     fn bucket(&self, key: &impl Hash) -> usize {
@@ -59,22 +65,22 @@ mod tests {
     use super::*;
 
     fn allowed(limit: &AnswerLimit, address: &str, now: Instant) -> usize {
-        (0..10_000).filter(|_| limit.allow(address.parse().unwrap(), 512, now)).count()
+        (0..10_000).filter(|_| limit.allow(address.parse().unwrap(), 500, now)).count()
     }
 
     #[test]
     fn one_address_leaves_others_their_share() {
         let (limit, now) = (AnswerLimit::new(), Instant::now());
-        assert_eq!(allowed(&limit, "192.0.2.1", now), 131_072 / 540);
+        assert_eq!(allowed(&limit, "192.0.2.1", now), 131_072 / 500);
         assert_eq!(allowed(&limit, "192.0.2.1", now), 0);
-        assert_eq!(allowed(&limit, "192.0.2.2", now), 131_072 / 540, "another address of the prefix");
+        assert_eq!(allowed(&limit, "192.0.2.2", now), 131_072 / 500, "another address of the prefix");
     }
 
     #[test]
     fn many_addresses_exhaust_only_their_prefix() {
         let (limit, now) = (AnswerLimit::new(), Instant::now());
         let sent: usize = (0..200).map(|host| allowed(&limit, &format!("192.0.2.{host}"), now)).sum();
-        assert_eq!(sent, 1_048_576 / 540);
+        assert_eq!(sent, 1_048_576 / 500);
         assert!(allowed(&limit, "198.51.100.1", now) > 0);
     }
 }

@@ -129,6 +129,7 @@ impl Dispatcher {
     /// Ends a session that has lost its place.
     fn evict(&self, Evicted { session, replaced }: Evicted, now: Instant) {
         if !replaced {
+            // A late packet of the evicted peer would be answered from a port that is another's.
             self.error_five.pause(now);
         }
         match session.state {

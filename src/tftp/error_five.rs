@@ -17,7 +17,7 @@ use crate::rate_limit::{RateLimit, TokenBucket};
 const REMEMBERED: usize = 64;
 /// ERROR packets to peers without a transfer: enough to inform a lost client, too few for an amplifier.
 const LIMIT: RateLimit = RateLimit { burst: 50.0, per_second: 50.0 };
-/// How long there are no answers after an eviction: as long as clients wait before they repeat a packet.
+/// How long there are no answers: as long as clients wait before they repeat a packet.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The message of the ERROR.
 const MESSAGE: &str = "unknown transfer ID";
@@ -32,30 +32,35 @@ struct State {
     limiter: TokenBucket,
     /// No answers before this time.
     paused_until: Option<Instant>,
-    /// Peers that get no ERROR.
-    quiet: VecDeque<SocketAddr>,
+    /// Peers that get no ERROR, each until a time.
+    suppressed: VecDeque<(SocketAddr, Instant)>,
 }
 
 impl State {
-    fn be_quiet_to(&mut self, peer: SocketAddr) {
-        if self.quiet.len() == REMEMBERED {
-            self.quiet.pop_front();
+    fn suppress(&mut self, peer: SocketAddr, now: Instant) {
+        if self.suppressed.len() == REMEMBERED {
+            self.suppressed.pop_front();
         }
-        self.quiet.push_back(peer);
+        self.suppressed.extend(now.checked_add(PAUSE).map(|until| (peer, until)));
+    }
+
+    fn is_suppressed(&self, peer: SocketAddr, now: Instant) -> bool {
+        let is_paused = self.paused_until.is_some_and(|until| now < until);
+        is_paused || self.suppressed.iter().any(|(other, until)| *other == peer && now < *until)
     }
 }
 
 impl ErrorFive {
     /// Answers within the limit of `answers` too.
     pub(super) fn new(answers: Arc<AnswerLimit>) -> Arc<Self> {
-        let (limiter, quiet) = (TokenBucket::new(LIMIT, Instant::now()), VecDeque::with_capacity(REMEMBERED));
-        let state = State { limiter, paused_until: None, quiet };
+        let (limiter, suppressed) = (TokenBucket::new(LIMIT, Instant::now()), VecDeque::with_capacity(REMEMBERED));
+        let state = State { limiter, paused_until: None, suppressed };
         Arc::new(Self { answers, state: Mutex::new(state) })
     }
 
     /// The transfer of `peer` on the socket of a listener ended: its late packets get no answer.
     pub(super) fn expect_late_packets(&self, peer: SocketAddr) {
-        self.state.lock().be_quiet_to(peer);
+        self.state.lock().suppress(peer, Instant::now());
     }
 
     /// Half-open transfers are being evicted, and their ports go to others: a late packet of their peers would be answered by an
@@ -77,15 +82,16 @@ impl ErrorFive {
         }
         let allowed = {
             let mut state = self.state.lock();
-            let paused = state.paused_until.is_some_and(|until| now < until);
-            let allowed = !paused && !state.quiet.contains(&route.peer) && state.limiter.take(now);
+            let allowed = !state.is_suppressed(route.peer, now)
+                && state.limiter.take(now)
+                // The packet has a code and a final zero.
+                && self.answers.allow(route.peer.ip(), MESSAGE.len() + 5, now);
             if allowed {
-                state.be_quiet_to(route.peer);
+                state.suppress(route.peer, now);
             }
             allowed
         };
-        // The packet has a code and a final zero.
-        if allowed && self.answers.allow(route.peer.ip(), MESSAGE.len() + 5, now) {
+        if allowed {
             socket.send_error(route, ErrorCode::UnknownTransfer, MESSAGE);
         }
     }

@@ -30,9 +30,11 @@ pub(super) struct ListenAddress {
 }
 
 impl ListenAddress {
-    /// The index and the queue of the worker that has the transfer of this session.
+    /// The index and the queue of the worker that has the transfer of this session. A transfer that shares the socket of the
+    /// listener needs the listener's worker, which receives on that socket.
     pub(super) fn worker_of(&self, session: u64) -> (usize, &Arc<WorkerQueue>) {
-        let index = usize::try_from(session % self.workers.len() as u64).unwrap_or_default();
+        let turn = if self.settings.single_port { self.listener as u64 } else { session };
+        let index = usize::try_from(turn % self.workers.len() as u64).unwrap_or_default();
         (index, &self.workers[index])
     }
 

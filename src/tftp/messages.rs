@@ -1,4 +1,4 @@
-//! Messages between the threads of the TFTP server: what a worker receives, and the handle that sends to a worker.
+//! Messages between the threads of the TFTP server: what a worker receives.
 
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};

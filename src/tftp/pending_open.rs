@@ -1,4 +1,4 @@
-//! A pending open: opens the asset of one request and hands the transfer to its port. Each runs as a task of its own, so
+//! A pending open: opens the asset of one request and hands the transfer to its worker. It runs as a task where it has to wait, so
 //! that a cold asset delays no other request. A repeated request finds the session of the first and starts no second open.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::asset::ByteRange;
 use crate::boot::{Boot, FileError};
 use crate::depot::{ByteStream, Delivery, Outcome, ReadError};
 
-/// How long a request waits for its asset before it is recorded as a transfer. A flood of forged requests ends sooner.
+/// How long a request waits for its asset before it is recorded as a transfer.
 const RECORD_AFTER: Duration = Duration::from_secs(1);
 
 /// A request whose asset is being opened.
@@ -41,7 +41,7 @@ pub(super) struct PendingOpen {
 }
 
 impl PendingOpen {
-    /// Opens the asset and starts the transfer on its port, or refuses the request with an ERROR packet.
+    /// Opens the asset and starts the transfer on its worker, or refuses the request with an ERROR packet.
     pub(super) async fn run(mut self) {
         let deadline = self.at.settings.first_byte_deadline;
         let at = Arc::clone(&self.at);
@@ -55,7 +55,7 @@ impl PendingOpen {
                     opened = &mut opening => break opened,
                     // The record of a session that lost its place has not begun, or says that the transfer was aborted.
                     () = cancelled.cancelled() => return,
-                    () = sleep(RECORD_AFTER), if !self.record.has_begun() => { self.record.begin(); }
+                    () = sleep(RECORD_AFTER), if !self.record.has_begun() => { self.record.begin_within_limit(); }
                 }
             }
         };

@@ -95,6 +95,13 @@ impl Record {
         })
     }
 
+    /// Begins the record if the limit on records of peers that are not validated allows it.
+    pub(super) fn begin_within_limit(&mut self) {
+        if self.begun.is_none() && self.recorder.may_record() {
+            self.begin();
+        }
+    }
+
     /// Sets where the bytes come from, before the record begins or after.
     pub(super) fn set_cache(&mut self, state: CacheState) {
         self.cache = Some(state);

@@ -171,10 +171,16 @@ fn session_limits(settings: &TftpSettings) -> SessionLimits {
     let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
     if !settings.single_port {
         let wanted = limits.transfers;
-        limits.transfers = wanted.min(allowed - allowed / 8).max(1);
-        limits.half_open = limits.half_open.min(allowed.saturating_sub(limits.transfers)).max(1);
+        limits.half_open = limits.half_open.min(allowed / 2).max(1);
+        limits.transfers = wanted.min(allowed - allowed / 2).max(1);
         if limits.transfers < wanted {
-            warn!(wanted, allowed = limits.transfers, "tftp.max_transfers reduced to the limit of open files");
+            let (message, allowed) = ("tftp.max_transfers reduced to the limit of open files", limits.transfers);
+            // More than half of them is enough for the racks of most sites.
+            if allowed < wanted / 2 {
+                warn!(max_transfers = wanted, allowed, "{message}");
+            } else {
+                info!(max_transfers = wanted, allowed, "{message}");
+            }
         }
     }
     limits

@@ -33,7 +33,7 @@ pub(super) struct Transfers {
     /// The transfers that share the socket of a listener, by its index and their peer.
     shared: HashMap<(usize, SocketAddr), u64, RandomState>,
     timers: TimerQueue<u64>,
-    outbox: Outbox,
+    pending: PendingSends,
     /// The queues of all workers.
     workers: Arc<[Arc<WorkerQueue>]>,
     answers: Arc<AnswerLimit>,
@@ -42,10 +42,12 @@ pub(super) struct Transfers {
 }
 
 /// Packets that wait for the next system call, all from one socket.
-struct Outbox {
+struct PendingSends {
     batch: SendBatch,
     socket: Option<Arc<Socket>>,
-    /// A transfer that sends from that socket: the only one, unless the socket is a listener's.
+    /// The index of the listener whose socket it is.
+    listener: Option<usize>,
+    /// The transfer that sends from that socket, unless the socket is a listener's.
     session: u64,
     /// Failures of the last flush; empty between flushes.
     failures: Vec<(SocketAddr, SendFailure)>,
@@ -58,7 +60,13 @@ impl Transfers {
             active: HashMap::default(),
             shared: HashMap::default(),
             timers: TimerQueue::new(),
-            outbox: Outbox { batch: SendBatch::new(), socket: None, session: 0, failures: Vec::new() },
+            pending: PendingSends {
+                batch: SendBatch::new(),
+                socket: None,
+                listener: None,
+                session: 0,
+                failures: Vec::new(),
+            },
             workers,
             answers,
             error_five,
@@ -92,7 +100,7 @@ impl Transfers {
     /// Ends a transfer that cannot start.
     pub(super) fn refuse(&mut self, transfer: ActiveTransfer, error: &io::Error) {
         let message = "the server has no port for the transfer; try again later";
-        transfer.socket().send_error(transfer.route(), ErrorCode::Undefined, message);
+        self.send_error(&transfer, message);
         transfer.finish(Outcome::Refused, Some(&format!("no port for the transfer: {error}")), &self.retransmits);
     }
 
@@ -157,8 +165,8 @@ impl Transfers {
         self.advance(session, now);
     }
 
-    /// Gives a transfer whose peer has answered a place among the validated ones. Returns false if it has ended, because there is
-    /// none.
+    /// Gives a transfer whose peer has answered a place among the validated ones. Returns false if it has ended, because the
+    /// limit on transfers is reached.
     fn validate(&mut self, session: u64) -> bool {
         let Some(transfer) = self.active.get_mut(&session) else { return false };
         match transfer.validate() {
@@ -221,15 +229,15 @@ impl Transfers {
     /// Adds the packets that a transfer sends now to the batch, or ends it.
     fn advance(&mut self, session: u64, now: Instant) {
         let Some(transfer) = self.active.get(&session) else { return };
-        if !self.outbox.is_selected(transfer.socket()) {
-            let socket = Arc::clone(transfer.socket());
+        if !self.pending.is_selected(transfer.socket()) {
+            let (socket, listener) = (Arc::clone(transfer.socket()), transfer.listener());
             self.flush();
-            self.outbox.select(socket, session);
+            self.pending.select(socket, listener, session);
         }
         let Some(transfer) = self.active.get_mut(&session) else { return };
-        match transfer.advance(now, &mut self.outbox.batch, &mut self.timers, &self.answers) {
+        match transfer.advance(now, &mut self.pending.batch, &mut self.timers, &self.answers) {
             Err(termination) => self.end(session, &termination),
-            Ok(()) if self.outbox.batch.is_full() => self.flush(),
+            Ok(()) if self.pending.batch.is_full() => self.flush(),
             Ok(()) => {}
         }
     }
@@ -237,9 +245,17 @@ impl Transfers {
     fn end(&mut self, session: u64, termination: &Termination) {
         let Some(transfer) = self.remove(session) else { return };
         if let Some(message) = termination.peer_message {
-            transfer.socket().send_error(transfer.route(), ErrorCode::Undefined, message);
+            self.send_error(&transfer, message);
         }
         transfer.finish(termination.outcome, termination.detail.as_deref(), &self.retransmits);
+    }
+
+    /// Sends an ERROR, to a peer that is not validated within the limit. The packet has a code and a final zero.
+    fn send_error(&self, transfer: &ActiveTransfer, message: &str) {
+        let peer = transfer.route().peer.ip();
+        if transfer.is_validated() || self.answers.allow(peer, message.len() + 5, Instant::now()) {
+            transfer.socket().send_error(transfer.route(), ErrorCode::Undefined, message);
+        }
     }
 
     fn remove(&mut self, session: u64) -> Option<ActiveTransfer> {
@@ -254,25 +270,23 @@ impl Transfers {
 
     /// Sends the batch.
     pub(super) fn flush(&mut self) {
-        let Some(socket) = self.outbox.socket.take() else { return };
-        let Outbox { batch, failures, .. } = &mut self.outbox;
+        let Some(socket) = self.pending.socket.take() else { return };
+        let PendingSends { batch, failures, .. } = &mut self.pending;
         let on_failure = |peer, failure| failures.push((peer, failure));
         if socket.is_connected() {
             batch.flush_connected(socket.udp(), on_failure);
         } else {
             batch.flush(socket.udp(), on_failure);
         }
-        while let Some((peer, failure)) = self.outbox.failures.pop() {
+        while let Some((peer, failure)) = self.pending.failures.pop() {
             self.handle_failure(peer, failure);
         }
     }
 
     fn handle_failure(&mut self, peer: SocketAddr, failure: SendFailure) {
-        let last = self.outbox.session;
-        let Some(transfer) = self.active.get(&last) else { return };
-        let found = match transfer.listener() {
+        let found = match self.pending.listener {
             Some(listener) => self.on_listener(listener, peer),
-            None => Some(last),
+            None => Some(self.pending.session),
         };
         let Some((session, transfer)) = found.and_then(|found| Some((found, self.active.get_mut(&found)?))) else {
             return;
@@ -302,13 +316,13 @@ impl Transfers {
     }
 }
 
-impl Outbox {
+impl PendingSends {
     fn is_selected(&self, socket: &Arc<Socket>) -> bool {
         self.socket.as_ref().is_some_and(|selected| Arc::ptr_eq(selected, socket))
     }
 
     /// Sends from this socket from now on. The batch must be empty.
-    fn select(&mut self, socket: Arc<Socket>, session: u64) {
-        (self.socket, self.session) = (Some(socket), session);
+    fn select(&mut self, socket: Arc<Socket>, listener: Option<usize>, session: u64) {
+        (self.socket, self.listener, self.session) = (Some(socket), listener, session);
     }
 }

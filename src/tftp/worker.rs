@@ -19,6 +19,8 @@ use super::transfers::Transfers;
 
 /// Events of one wait. More stay with the kernel until the next.
 const MAX_EVENTS: usize = 256;
+/// Receive calls for what a peer sent before its request. A client has sent a few packets; a flood must not keep the worker.
+const MAX_EARLIER_CALLS: usize = 8;
 /// The event data of the queue. Listeners count down from it; transfers have their session id, which counts up from 1.
 const QUEUE: u64 = u64::MAX;
 
@@ -123,6 +125,8 @@ impl Worker {
                 readable.push(data);
             }
         }
+        readable.sort_unstable();
+        readable.dedup();
         readable.retain(|session| self.transfers.receive(*session, &mut self.received));
         self.transfers.flush();
         self.unfinished = readable;
@@ -131,7 +135,12 @@ impl Worker {
 
     /// Receives what the peer of a transfer sent before its last request.
     fn receive_earlier_packets(&mut self, session: u64) {
-        while self.transfers.receive(session, &mut self.received) {}
+        for _ in 0..MAX_EARLIER_CALLS {
+            if !self.transfers.receive(session, &mut self.received) {
+                return;
+            }
+        }
+        self.unfinished.push(session);
     }
 
     fn start(&mut self, transfer: ActiveTransfer, now: Instant) {
