@@ -40,6 +40,8 @@ fn signed_documents_give_digests() {
     for (object, name) in objects.iter().zip(["detached.iso", "clear.iso", "beside.iso"]) {
         assert!(server.client().compare(&format!("/assets/isos/{name}"), &object.bytes), "{name}");
     }
+    // The log is written a moment later than the response.
+    server.wait_for_lines(3, |line| line.text("message") == "digest of asset recorded");
     let recorded = |from: &str| {
         server.lines(|line| line.text("message") == "digest of asset recorded" && line.text("from") == from).len()
     };
