@@ -96,3 +96,15 @@ pub enum PublishError {
         to: String,
     },
 }
+
+impl PublishError {
+    /// Whether the upload in parts may have been completed or aborted elsewhere: some stores deny access to one that has.
+    pub(super) fn may_mean_ended_upload(&self) -> bool {
+        let Self::Store(error) = self else { return false };
+        match error {
+            StoreError::NoSuchUpload { .. } => true,
+            StoreError::Origin { error, .. } => matches!(**error, OriginError::AccessDenied { .. }),
+            _ => false,
+        }
+    }
+}

@@ -24,6 +24,7 @@ use super::store::Store;
 use super::upload::{Multipart, Upload, UploadProgress};
 use crate::asset::AssetName;
 use crate::catalog::content_type;
+use crate::clock;
 use crate::origin::Origins;
 use crate::task::blocking;
 
@@ -121,27 +122,62 @@ impl Publisher {
         let size = publication.input.size()?;
         let plan = PartPlan::new(size).ok_or_else(|| PublishError::TooLarge(publication.input.shown()))?;
         let there = store.head(key).await?;
-        if let (Some(head), Input::File(_)) = (&there, &publication.input) {
-            // Its bytes are hashed before any is sent.
-            let is_other_size = size.is_some_and(|size| size != head.size);
-            if is_other_size && !self.force {
-                return Err(PublishError::Exists { url: store.url(key), found: format!("{} bytes", head.size) });
-            }
-            if !is_other_size {
-                let hashed = existing::hash(&publication.input, plan).await?;
-                match self.compare(publication, head, &hashed).await? {
-                    Existing::Same => {
-                        progress.note(hashed.size, false);
-                        return Ok((hashed, true));
-                    }
-                    Existing::Other(found) if !self.force => {
-                        return Err(PublishError::Exists { url: store.url(key), found });
-                    }
-                    Existing::Other(_) => {}
-                }
-            }
+        if let (Some(head), Input::File(_)) = (&there, &publication.input)
+            && let Some(hashed) = self.find_same(publication, plan, head, progress).await?
+        {
+            return Ok((hashed, true));
         }
-        self.upload(publication, plan, there, progress).await
+        let is_new = there.is_none() && matches!(publication.input, Input::File(_));
+        match self.upload(publication, plan, there, progress).await {
+            // An earlier run was ended before the store answered its completion, which took effect after the look above.
+            Err(error) if is_new && error.may_mean_ended_upload() => {
+                let Some(head) = store.head(key).await? else { return Err(error) };
+                let found = self.find_same(publication, plan, &head, progress).await?;
+                found.map(|hashed| (hashed, true)).ok_or(error)
+            }
+            placed => placed,
+        }
+    }
+
+    /// Compares a file with the object that its key has, before any byte is sent. Returns `None` if the object is to be
+    /// replaced.
+    async fn find_same(
+        &self,
+        publication: &Publication,
+        plan: PartPlan,
+        head: &ObjectHead,
+        progress: &UploadProgress,
+    ) -> Result<Option<Hashed>, PublishError> {
+        let (store, key) = (&self.store, publication.key.as_str());
+        let size = publication.input.size()?;
+        let found = if size.is_none_or(|size| size == head.size) {
+            let hashed = existing::hash(&publication.input, plan).await?;
+            match self.compare(publication, head, &hashed).await? {
+                Existing::Same => {
+                    progress.finish(hashed.size);
+                    self.forget_upload(key).await;
+                    return Ok(Some(hashed));
+                }
+                Existing::Other(found) => found,
+            }
+        } else {
+            format!("{} bytes", head.size)
+        };
+        if self.force { Ok(None) } else { Err(PublishError::Exists { url: store.url(key), found }) }
+    }
+
+    /// Removes the record of an upload that an earlier run began: the object is complete.
+    async fn forget_upload(&self, key: &str) {
+        let Some(state) = &self.state else { return };
+        let path = state.upload(self.store.endpoint(), self.store.bucket(), key);
+        blocking(move || {
+            if let Ok(true) = path.try_exists()
+                && let Ok(Some((journal, _))) = Journal::open(&path)
+            {
+                journal.remove();
+            }
+        })
+        .await;
     }
 
     async fn upload(
@@ -177,8 +213,10 @@ impl Publisher {
         let hashed = match fill(&mut upload, &mut reader).await {
             Ok(hashed) => hashed,
             Err(error) => {
-                // Without a record, no later run finds the parts. Those of a file that has changed are of no use.
-                if journal.is_none() || matches!(error, PublishError::Input(InputError::Changed(_))) {
+                // Without a record, no later run finds the parts. Those of a file that has changed are of no use. An upload that
+                // ended elsewhere takes no part from any run.
+                let has_ended = error.may_mean_ended_upload() && progress.stored() == 0;
+                if journal.is_none() || has_ended || matches!(error, PublishError::Input(InputError::Changed(_))) {
                     end(upload).await;
                 }
                 return Err(error);
@@ -308,7 +346,7 @@ impl Publisher {
             version: self.labels.version.clone(),
             size: hashed.size,
             sha256: hashed.digest.to_string(),
-            published_at: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default().to_string(),
+            published_at: Timestamp::from_second(clock::now().as_second()).unwrap_or_default().to_string(),
             published_by: concat!("bootdepot ", env!("CARGO_PKG_VERSION")).to_owned(),
             server_id: self.labels.server_id.clone(),
             hostname: self.labels.hostname.clone(),

@@ -88,6 +88,11 @@ impl UploadProgress {
         self.sent.load(Ordering::Relaxed)
     }
 
+    /// The store has all bytes of the object, whatever was counted before.
+    pub(super) fn finish(&self, size: u64) {
+        self.stored.store(size, Ordering::Relaxed);
+    }
+
     /// Counts bytes that the store has.
     pub(super) fn note(&self, size: u64, was_sent: bool) {
         self.stored.fetch_add(size, Ordering::Relaxed);

@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Method, Request, Response};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use s3s::service::S3Service;
 use s3s::{Body, HttpError, HttpResponse};
 use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::support::moto::Moto;
 use crate::support::s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
@@ -47,6 +50,10 @@ struct Front {
     has_expired: AtomicBool,
     /// Each PUT of the object `x/full.img` is refused with this status and code.
     refusal: Mutex<Option<(u16, &'static str)>>,
+    /// Completions take effect only when the parts of the upload are listed, though their client has gone.
+    completes_late: AtomicBool,
+    /// The completion that waits for that.
+    late: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
     /// Held by requests for objects that several commands change: s3s-fs compares the `ETag` and writes in two steps, where servers
     /// do both in one.
     changing: tokio::sync::Mutex<()>,
@@ -96,6 +103,16 @@ impl Front {
         if request.method() == Method::DELETE && query.contains("uploadId") {
             self.aborted.lock().expect("no test panics with it").push(query.clone());
         }
+        let is_of_upload = query.contains("uploadId");
+        if request.method() == Method::POST && is_of_upload && self.completes_late.load(Ordering::Relaxed) {
+            return self.complete_late(s3, request).await;
+        }
+        let late =
+            (request.method() == Method::GET && is_of_upload).then(|| self.late.lock().expect("no panic").take());
+        if let Some((release, completion)) = late.flatten() {
+            release.send(()).expect("the completion waits");
+            completion.await.expect("it does not panic");
+        }
         let length = request.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
         if is_part {
             let number = self.parts.fetch_add(1, Ordering::Relaxed);
@@ -117,6 +134,20 @@ impl Front {
             self.part_bytes.fetch_add(length.unwrap_or(0), Ordering::Relaxed);
         }
         Ok(reply)
+    }
+
+    /// Takes a completion, and never answers it.
+    async fn complete_late(&self, s3: S3Service, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let (release, released) = oneshot::channel();
+        let completion = tokio::spawn(async move {
+            released.await.expect("the test releases it");
+            let reply = s3.call(Request::from_parts(parts, Body::from(body))).await;
+            assert!(reply.is_ok_and(|reply| reply.status().is_success()));
+        });
+        *self.late.lock().expect("no panic") = Some((release, completion));
+        std::future::pending().await
     }
 }
 
@@ -278,6 +309,29 @@ fn random_kills_lose_no_stored_part() {
     let sent = server.front.part_bytes.load(Ordering::Relaxed);
     let most = bytes.len() + killed * CONNECTIONS * PART;
     assert!(sent <= most as u64, "{sent} of at most {most} bytes after {killed} kills");
+    assert_eq!(std::fs::read_dir(site.file("state/bootdepot/uploads")).expect("a directory").count(), 0);
+}
+
+/// The completion of a killed run takes effect after the next run has looked for the object: its upload has ended then.
+#[test]
+fn late_completion_is_found_by_next_run() {
+    let server = UploadServer::start();
+    let site = server.site();
+    let bytes = random_bytes(1, 2 * PART + 5);
+    let path = file(&site, "a.img", &bytes);
+    let args = [path.as_str(), "--to", &to("x"), "--json", "--verify"];
+    server.front.completes_late.store(true, Ordering::Relaxed);
+    let mut child = command(&site, &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let is_held = || server.front.late.lock().expect("no panic").is_some();
+    wait_until(|| is_held().then_some(()), || "no completion".to_owned());
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    server.front.completes_late.store(false, Ordering::Relaxed);
+    let output = succeed(&site, &args);
+    assert!(!is_held(), "the completion took effect");
+    let item = &events(&output, "item")[0];
+    assert_eq!(item["sha256"], bootdepot::asset::Digest::of(&bytes).to_string(), "{item}");
+    assert_eq!(server.front.part_bytes.load(Ordering::Relaxed), bytes.len() as u64, "no byte is sent twice");
     assert_eq!(std::fs::read_dir(site.file("state/bootdepot/uploads")).expect("a directory").count(), 0);
 }
 
