@@ -72,7 +72,6 @@ mod stored_bytes;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
-mod timestamp;
 mod transfer;
 mod transfer_log;
 mod transfer_metrics;
@@ -102,7 +101,6 @@ pub use source_hash::{Hashed, hash_source};
 pub use source_probe::{SourceProbe, SourceReads, probe_source};
 pub use status::{FillPhase, FillRecord, FillStatus, TransferRecord, TransferStatus};
 pub use stream::ByteStream;
-pub(crate) use timestamp::timestamp;
 pub use transfer::Transfer;
 pub use transfer_log::{TransferFeed, TransferOwner, log_transfer};
 pub use transfer_registry::{ByProtocol, TransferTotals};

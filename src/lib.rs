@@ -7,13 +7,14 @@
 //!
 //! Every module is a room with one subject. Imports go one way: each room is used only by the rooms to its right.
 //!
-//! `{address_share, asset, backoff, environment, error_chain, fault_points, memory, rate_limit, sockets, span, task, units} ← {durable_file, proof, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← collection ← depot ← boot ← {tftp, http, dhcp, jobs, supply} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
+//! `{address_share, asset, backoff, clock, environment, error_chain, fault_points, memory, rate_limit, sockets, span, task, units} ← {durable_file, proof, trust, watched_file} ← {secret, transport} ← {catalog, origin, cache} ← collection ← depot ← boot ← {tftp, http, dhcp, jobs, supply} ← api ← admin ← {config, telemetry} ← app ← cli ← main`
 //!
 //! | room | contents |
 //! |---|---|
 //! | [`address_share`] | how much of a limit one client address, and one subnet, may use |
 //! | [`asset`] | values without IO: names, digests, byte ranges, block lists, source URLs |
 //! | [`backoff`] | exponential backoff: the delay before a retry |
+//! | `clock` | the wall clock, whatever it says |
 //! | `environment` | environment variables: blank ones count as not set |
 //! | [`durable_file`] | small files that are replaced atomically and survive power loss |
 //! | `fault_points` | points where tests inject disk errors |
@@ -110,6 +111,7 @@ pub mod boot;
 pub mod cache;
 pub mod catalog;
 pub mod cli;
+mod clock;
 pub mod collection;
 pub mod config;
 pub mod depot;

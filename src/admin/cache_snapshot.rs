@@ -8,7 +8,8 @@ use crate::asset::{AssetName, Digest};
 use crate::boot::Boot;
 use crate::cache::BlobInfo;
 use crate::catalog::Asset;
-use crate::depot::{Depot, FillStatus, timestamp};
+use crate::clock::timestamp;
+use crate::depot::{Depot, FillStatus};
 
 /// The contents of the cache and the running fills at one moment.
 pub(super) struct CacheSnapshot {

@@ -1,10 +1,9 @@
 //! Collects the status of the server: version, listeners, cache, transfers, fills and origins.
 
-use jiff::Timestamp;
-
 use super::state::AdminState;
 use crate::api::{Active, Amount, CacheView, OriginView, SealView, Status, Totals};
 use crate::cache::{Cache, CacheStats, SealSupport};
+use crate::clock;
 
 /// Returns the current status. Blocks for one system call, which does not return while the disk hangs.
 pub(super) fn current_status(state: &AdminState) -> Status {
@@ -18,7 +17,7 @@ pub(super) fn current_status(state: &AdminState) -> Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: option_env!("BOOTDEPOT_REVISION").unwrap_or("unknown").to_owned(),
         started: state.started,
-        now: Timestamp::now(),
+        now: clock::now(),
         ready: troubles.is_empty(),
         troubles: troubles.into_iter().chain(boot.warnings()).chain(depot.pin_problem()).collect(),
         listeners: state.listeners.clone(),

@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 use super::text;
 use super::word::{schema_of_words, words};
 use crate::asset::Digest;
+use crate::clock::timestamp;
 use crate::depot::{
     CacheState, FillOutcome, FillPhase, FillRecord, FillStatus, Outcome, Protocol, TransferRecord, TransferStatus,
-    timestamp,
 };
 
 /// An active fill.

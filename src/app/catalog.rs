@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tracing::warn;
 
 use crate::asset::SourceUrl;
+use crate::clock;
 use crate::config::{CatalogAccess, CatalogText, Config, ConfigErrors, Draft, Flags, Inputs, process_environment};
 use crate::origin::{HtmlPage, OriginError, Origins, Validator};
 use crate::task::blocking;
@@ -68,12 +69,12 @@ pub struct CatalogCheck {
 impl CatalogCheck {
     /// The catalog was found.
     pub(super) fn good(text: &CatalogText) -> Self {
-        Self { at: Timestamp::now(), error: None, validator: text.validator.clone() }
+        Self { at: clock::now(), error: None, validator: text.validator.clone() }
     }
 
     /// The check failed; the version read before has this `validator`.
     pub(super) fn failed(error: String, validator: Option<String>) -> Self {
-        Self { at: Timestamp::now(), error: Some(error), validator }
+        Self { at: clock::now(), error: Some(error), validator }
     }
 }
 
@@ -263,7 +264,7 @@ async fn check_catalog(reach: &CatalogAccess, copy: Option<&CatalogText>) -> (Op
     };
     let known = known.map(str::to_owned);
     match found {
-        Ok(None) => (None, CatalogCheck { at: Timestamp::now(), error: None, validator: known }),
+        Ok(None) => (None, CatalogCheck { at: clock::now(), error: None, validator: known }),
         Ok(Some(text)) => (Some(Arc::clone(&text)), CatalogCheck::good(&text)),
         Err(error) => (None, CatalogCheck::failed(error.to_string(), known)),
     }

@@ -5,7 +5,6 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +19,7 @@ use super::service;
 use crate::admin::{AdminParts, AdminServer};
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::Cache;
+use crate::clock;
 use crate::depot::Depot;
 use crate::dhcp::DhcpServer;
 use crate::http::{HttpServer, HttpSettings, plain_port};
@@ -69,7 +69,7 @@ impl App {
         let config = loaded.config;
         let inputs = config.inputs().clone();
         let advertise = config.http.advertise.clone();
-        let started = Timestamp::now();
+        let started = clock::now();
         let http = HttpServer::bind(clamped(config.http), &mut inherited).await?;
         let admin = match config.admin {
             Some(settings) => Some(AdminServer::bind(settings, &mut inherited).await?),

@@ -15,6 +15,7 @@ use super::table::Table;
 use super::{discover, print, say};
 use crate::api::{BootView, IdentityView, MachineView, StepView};
 use crate::boot::State;
+use crate::clock;
 use crate::config::Flags;
 use crate::depot::Outcome;
 
@@ -49,7 +50,7 @@ impl BootsCommand {
         let printed = if self.json {
             serde_json::to_string_pretty(&machine)? + "\n"
         } else {
-            show(&machine, Timestamp::now(), &zone)?
+            show(&machine, clock::now(), &zone)?
         };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)
@@ -72,7 +73,7 @@ async fn follow(client: &ApiClient, host: &str, zone: &TimeZone) -> anyhow::Resu
                 } else if first && machine.boots.is_empty() {
                     say(format_args!("bootdepot: {host} has not been seen yet; waiting for it"));
                 }
-                print(&printed.update(&machine, Timestamp::now(), zone))?;
+                print(&printed.update(&machine, clock::now(), zone))?;
                 if done && !first && !printed.is_skipped(&machine) {
                     return Ok(ExitCode::SUCCESS);
                 }

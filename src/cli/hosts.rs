@@ -15,6 +15,7 @@ use super::table::Table;
 use super::{discover, print};
 use crate::api::MachineView;
 use crate::boot::State;
+use crate::clock;
 use crate::config::Flags;
 
 /// How often the list is printed at least while it is watched: it shows ages, and states that change by time alone.
@@ -62,7 +63,7 @@ impl HostsCommand {
         let printed = if self.json {
             serde_json::to_string_pretty(&machines)? + "\n"
         } else {
-            self.show(&machines, Timestamp::now())
+            self.show(&machines, clock::now())
         };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)
@@ -84,7 +85,7 @@ impl HostsCommand {
                 } else {
                     ""
                 };
-                print(&(start.to_owned() + &self.show(&machines, Timestamp::now())))?;
+                print(&(start.to_owned() + &self.show(&machines, clock::now())))?;
             }
             before = Some(machines);
             let changed = async {

@@ -12,6 +12,7 @@ use super::format::{ago, bytes};
 use super::print;
 use super::table::Table;
 use crate::api::{AssetState, AssetView, DirectoryView};
+use crate::clock;
 use crate::config::Flags;
 
 /// List the assets, with the state of each
@@ -52,7 +53,7 @@ impl ListCommand {
             let printed = if self.json {
                 serde_json::to_string_pretty(&found)? + "\n"
             } else {
-                directory_table(&found, &path, Timestamp::now())
+                directory_table(&found, &path, clock::now())
             };
             print(&printed)?;
             return Ok(ExitCode::SUCCESS);
@@ -65,7 +66,7 @@ impl ListCommand {
                 format!("the catalog has no assets; {NEXT_STEPS}\n")
             }
             false if assets.is_empty() => "no assets match\n".to_owned(),
-            false => table(&assets, Timestamp::now()),
+            false => table(&assets, clock::now()),
         };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +13,7 @@ use crate::admin::{self, AdminParts, Reloading};
 use crate::api::CatalogView;
 use crate::boot::{Boot, Ledger, RECORD_FILE, Releases};
 use crate::cache::Cache;
+use crate::clock;
 use crate::config::Config;
 use crate::depot::Depot;
 use crate::jobs::Jobs;
@@ -38,7 +38,7 @@ impl LocalDepot {
             assets: config.catalog.len(),
             releases: config.releases.len(),
             hosts: config.roster.hosts().len(),
-            loaded: Timestamp::now(),
+            loaded: clock::now(),
             generation: 1,
             sources: Vec::new(),
             last_reload: None,
@@ -55,7 +55,7 @@ impl LocalDepot {
             reloading: Reloading::never(catalog),
             jobs: Jobs::new(boot),
             listeners: Vec::new(),
-            started: Timestamp::now(),
+            started: clock::now(),
         };
         let stop = CancellationToken::new();
         let (router, events) = admin::router_without_guard(parts, stop.clone());

@@ -16,6 +16,7 @@ use super::usage_error::UsageError;
 use super::{print, say};
 use crate::app;
 use crate::asset::{SourcePrefix, SourceTarget, SourceUrl};
+use crate::clock;
 use crate::config::{Config, Flags, Inputs, process_environment};
 use crate::origin::{Addressing, CredentialSource, OriginSettings, Origins};
 use crate::supply::mirror::{Known, Mirror, MirrorSettings, UpstreamUrl, Wanted, destination};
@@ -162,7 +163,7 @@ impl MirrorCommand {
             Some(UpstreamUrl::Stdin) => Some(blocking(standard_input).await?),
             _ => None,
         };
-        let mirror = Mirror::new(settings, &upstream, store, &known, stdin, jiff::Timestamp::now())?;
+        let mirror = Mirror::new(settings, &upstream, store, &known, stdin, clock::now())?;
         let plan = Box::pin(mirror.plan(&self.version)).await?;
         let mut report = MirrorReport::planned(settings, &plan);
         if self.check || self.dry_run || (!plan.is_new() && !self.activate) {

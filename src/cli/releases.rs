@@ -9,6 +9,7 @@ use super::format::{bytes, span};
 use super::print;
 use super::table::Table;
 use crate::api::ReleaseView;
+use crate::clock;
 use crate::config::Flags;
 
 /// List the releases of the running server, with the state of each
@@ -29,7 +30,7 @@ impl ReleasesCommand {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let views = discover::server(&self.flags).await?.releases().await?;
         let printed =
-            if self.json { serde_json::to_string_pretty(&views)? + "\n" } else { table(&views, Timestamp::now()) };
+            if self.json { serde_json::to_string_pretty(&views)? + "\n" } else { table(&views, clock::now()) };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)
     }

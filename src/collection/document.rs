@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::debug;
 
 use crate::asset::SourceUrl;
+use crate::clock;
 use crate::origin::{OriginError, Origins};
 use crate::proof::{
     DetachedSignature, Document, DocumentError, KeySource, KeySourceError, SignatureError, TrustedKeys, is_clear_signed,
@@ -61,7 +62,7 @@ pub(super) async fn read_signed(
         let sources = keys.to_vec();
         blocking(move || TrustedKeys::read(&sources)).await.map_err(|error| ReadDocumentError::Keys(error.into()))?
     };
-    let now = jiff::Timestamp::now();
+    let now = clock::now();
     let refused = |source| ReadDocumentError::Signature { document: url.to_string(), source };
     if std::str::from_utf8(&bytes).is_ok_and(is_clear_signed) {
         let document = text(url, bytes)?;

@@ -13,6 +13,7 @@ use super::item::{Item, Items};
 use super::status::{ItemStatus, JobKind, JobState, JobStatus};
 use super::task::Task;
 use super::work::Work;
+use crate::clock;
 use crate::depot::{Depot, Rate, Retention, RetentionReason};
 
 /// A job, running or ended.
@@ -60,7 +61,7 @@ impl Job {
         }
         let rate = Rate::new(Instant::now(), items.bytes().done);
         let progress = JobProgress { items, state: JobState::Running, ended: None, rate, retentions };
-        let (began, ended) = (Timestamp::now(), CancellationToken::new());
+        let (began, ended) = (clock::now(), CancellationToken::new());
         let check = check.map(|task| (task, Arc::default()));
         Self { id, kind, what, verify, keep_going, began, ended, check, progress: Mutex::new(progress) }
     }
@@ -134,7 +135,7 @@ impl Job {
             let failed =
                 progress.items.assets().failed > 0 || self.check().is_some_and(|(_, check)| check.has_failed());
             progress.state = state.unwrap_or(if failed { JobState::Failed } else { JobState::Done });
-            progress.ended = Some(Timestamp::now());
+            progress.ended = Some(clock::now());
             let cancelled = progress.items.cancel_rest();
             let views = cancelled.into_iter().map(|index| progress.items.list()[index].view()).collect();
             (views, std::mem::take(&mut progress.retentions))

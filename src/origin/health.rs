@@ -1,5 +1,6 @@
 //! Health of each origin: counters and the last failure, for operators. It makes no decisions.
 
+use crate::clock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,7 +77,7 @@ impl Record {
     pub(super) fn note_result<T>(&self, result: &Result<T, OriginError>) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match result {
-            Ok(_) => self.last.lock().ok = Some(Timestamp::now()),
+            Ok(_) => self.last.lock().ok = Some(clock::now()),
             Err(error) => self.note_failure(error),
         }
     }
@@ -84,7 +85,7 @@ impl Record {
     /// Whether a read received a valid reply head within the last `window`.
     pub(super) fn succeeded_within(&self, window: Duration) -> bool {
         let last = self.last.lock().ok;
-        last.is_some_and(|ok| Timestamp::now().duration_since(ok).unsigned_abs() <= window)
+        last.is_some_and(|ok| clock::now().duration_since(ok).unsigned_abs() <= window)
     }
 
     /// Records received bytes of a body.
@@ -95,7 +96,7 @@ impl Record {
     /// Records a failed read.
     pub(super) fn note_failure(&self, error: &OriginError) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.last.lock().error = Some(OriginFailure { at: Timestamp::now(), message: error.to_string() });
+        self.last.lock().error = Some(OriginFailure { at: clock::now(), message: error.to_string() });
     }
 
     fn status(&self, label: &str) -> OriginStatus {

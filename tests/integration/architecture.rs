@@ -13,6 +13,7 @@ const ROWS: [&[&str]; 14] = [
         "address_share",
         "asset",
         "backoff",
+        "clock",
         "environment",
         "error_chain",
         "fault_points",

@@ -154,6 +154,30 @@ fn blob_is_served_by_digest() {
     assert!(server.client().compare(&format!("/blobs/sha256/{}", image.sha256()), &image.bytes));
 }
 
+/// Times that have no HTTP date: a board without a battery, or one with a wrong one.
+#[test]
+fn impossible_clock_breaks_no_connection() {
+    let bytes = random_bytes(3, 300_000);
+    let digest = bootdepot::asset::Digest::of(&bytes).to_string();
+    for clock in ["1960-03-01 12:00:00", "+8500y"] {
+        let site = TestSite::new(&FakeOrigin::start());
+        let path = site.file("vmlinuz");
+        fs::write(&path, &bytes).expect("the file can be written");
+        let site = site.asset_from("vmlinuz", &digest, &[&format!("file://{}", path.display())]);
+        let mut command = site.command();
+        command
+            .env("LD_PRELOAD", "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+            .env("FAKETIME", clock)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        let server = TestSite::run(command);
+        for client in [server.client(), Client::new(server.admin)] {
+            let response = client.get("/healthz");
+            assert_eq!((response.status, response.header("Date")), (200, ""), "{clock}");
+        }
+        assert!(server.client().compare("/assets/vmlinuz", &bytes), "{clock}");
+    }
+}
+
 #[test]
 fn listening_server_is_ready() {
     let server = TestSite::new(&FakeOrigin::start()).start();

@@ -12,7 +12,7 @@ use crate::admin::cache_snapshot::CacheSnapshot;
 use crate::admin::extract::Query;
 use crate::admin::state::AdminState;
 use crate::api::{CollectionList, DirectoryView, FileView, Problem};
-use crate::depot::timestamp;
+use crate::clock::timestamp;
 use crate::task::blocking;
 
 /// Which directory to list.

@@ -1,10 +1,10 @@
 //! A ring buffer of the latest events, and the position of each subscriber in it. It does not know what events mean.
 
+use crate::clock;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -52,7 +52,7 @@ fn reset(newest: u64) -> String {
 impl EventRing {
     /// Returns an empty ring.
     pub(in crate::admin) fn new() -> Self {
-        let next = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(1);
+        let next = u64::try_from(clock::now().as_microsecond()).unwrap_or(1);
         let state = State { kept: VecDeque::new(), next, subscriptions: 0, watching: false };
         Self { state: Mutex::new(state), changes: watch::Sender::new(()) }
     }

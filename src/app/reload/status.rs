@@ -8,6 +8,7 @@ use crate::api::{
     CatalogView, LastReload, LastReloadOutcome, ReloadOutcome, ReloadTrigger, ReloadView, SourceKind, SourceView,
 };
 use crate::app::catalog::{CatalogCheck, Loaded};
+use crate::clock;
 use crate::config::Config;
 
 /// Status of the catalog.
@@ -29,7 +30,7 @@ pub(super) struct State {
 impl ReloadStatus {
     /// The status at the start of the server.
     pub(super) fn new(loaded: &Loaded) -> Self {
-        let now = Timestamp::now();
+        let now = clock::now();
         let outcome = if loaded.errors.is_empty() { LastReloadOutcome::Ok } else { LastReloadOutcome::Failed };
         let last = LastReload { at: now, outcome, trigger: ReloadTrigger::Start, errors: loaded.errors.clone() };
         let mut state = State::of(&loaded.config, now, 1);
@@ -71,7 +72,7 @@ impl ReloadStatus {
         match (found, &mut state.check) {
             (Some(check), before) => *before = Some(check),
             // A version that is invalid stays invalid.
-            (None, Some(check)) => check.at = Timestamp::now(),
+            (None, Some(check)) => check.at = clock::now(),
             (None, None) => {}
         }
     }
@@ -79,7 +80,7 @@ impl ReloadStatus {
     /// The status that applies once this configuration is in use.
     pub(super) fn prepare(&self, config: &Config, new: bool) -> State {
         let state = self.state();
-        State::of(config, Timestamp::now(), state.generation + u64::from(new))
+        State::of(config, clock::now(), state.generation + u64::from(new))
     }
 
     /// The configuration is in use.
@@ -97,7 +98,7 @@ impl ReloadStatus {
             Ok(ReloadView { outcome: ReloadOutcome::Unchanged, .. }) => (LastReloadOutcome::Unchanged, Vec::new()),
             Err(failure) => (LastReloadOutcome::Failed, failure.errors.clone()),
         };
-        self.state().last = Some(LastReload { at: Timestamp::now(), outcome, trigger, errors });
+        self.state().last = Some(LastReload { at: clock::now(), outcome, trigger, errors });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

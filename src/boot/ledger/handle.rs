@@ -26,7 +26,8 @@ use super::state::State;
 use super::status::AttemptStatus;
 use crate::boot::mac::Mac;
 use crate::boot::machine::Machine;
-use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, TransferOwner, log_transfer, timestamp};
+use crate::clock::timestamp;
+use crate::depot::{Depot, TransferEnd, TransferEvent, TransferFacts, TransferOwner, log_transfer};
 use crate::task;
 
 /// Returns the host with this MAC.

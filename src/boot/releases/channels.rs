@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use super::record::{ChannelRecord, Record};
 use crate::catalog::Release;
-use crate::depot::{RetentionReason, timestamp};
+use crate::clock::timestamp;
+use crate::depot::RetentionReason;
 
 /// How long a release is kept after another replaced it. A machine fetches what its script names within minutes; an
 /// installer may return for its root file system or more of an ISO for as long as it runs, which on slow disks and links is

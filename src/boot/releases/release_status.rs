@@ -5,7 +5,8 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::channels::Channels;
 use crate::catalog::Release;
-use crate::depot::{AssetProgress, timestamp};
+use crate::clock::timestamp;
+use crate::depot::AssetProgress;
 
 /// The status of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use crate::cli::format::{ago, bytes, count, plain};
 use crate::cli::table::Table;
 use crate::cli::usage_error::UsageError;
 use crate::cli::{print, say};
+use crate::clock;
 use crate::config::{Config, Flags, parse_span};
 use crate::supply::Store;
 use crate::supply::bucket::{PruneObject, PruneVerdict, prune_plan, read_inventory};
@@ -79,7 +80,7 @@ impl PruneCommand {
         let stores = stores.collect::<Result<Vec<_>, _>>()?;
         let backend = Backend::cache(&self.flags).await?;
         let uses = backend.run(async |client| asset_uses(client, &config).await).await?;
-        let now = Timestamp::now();
+        let now = clock::now();
         let mut plans = Vec::new();
         for ((target, unused), store) in targets.iter().zip(stores) {
             let named = load::catalog_uses(&config, &target.bucket);

@@ -12,6 +12,7 @@ use super::settings::Answers;
 use crate::app::{CatalogError, fetch};
 use crate::asset::SourceUrl;
 use crate::cli::usage_error::UsageError;
+use crate::clock;
 use crate::config::{Config, Draft, Flags, Inputs};
 use crate::origin::{Denial, OriginError, Origins};
 use crate::supply::mirror::{Known, Mirror, Plan, Wanted, destination};
@@ -125,7 +126,7 @@ impl Candidate {
         let source = destination(settings)?;
         let store = Store::of(origins, &source).with_context(|| format!("{source} is not in S3"))?;
         let known = Known::new(&self.config.catalog, &self.config.releases);
-        let mirror = Mirror::new(settings, origins, store, &known, None, jiff::Timestamp::now())?;
+        let mirror = Mirror::new(settings, origins, store, &known, None, clock::now())?;
         Ok(Box::pin(mirror.plan(&Wanted::Latest)).await?)
     }
 }
