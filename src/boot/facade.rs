@@ -256,7 +256,7 @@ impl Boot {
 
     /// Returns what keeps no machine from booting and needs an operator all the same, a sentence for each.
     pub fn warnings(&self) -> Vec<String> {
-        self.shared.depot.warnings()
+        [self.shared.depot.warnings(), self.shared.releases.warnings()].concat()
     }
 
     /// Records why the configuration is incomplete, as a sentence. The server is not ready until this is `None` again.
@@ -264,11 +264,14 @@ impl Boot {
         *self.shared.config_problem.lock() = problem;
     }
 
-    /// Sets the gauges `bootdepot_ready` and `bootdepot_boots`.
+    /// Sets the gauges `bootdepot_ready`, `bootdepot_boots` and `bootdepot_releases`.
     pub fn update_gauges(&self) {
         metrics::gauge!("bootdepot_ready").set(if self.problems().is_empty() { 1.0 } else { 0.0 });
         for (state, machines) in self.shared.ledger.count() {
             metrics::gauge!("bootdepot_boots", "state" => state.as_str()).set(machines);
+        }
+        for (state, releases) in self.shared.releases.count() {
+            metrics::gauge!("bootdepot_releases", "state" => state.as_str()).set(f64::from(releases));
         }
     }
 

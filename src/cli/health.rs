@@ -12,7 +12,7 @@ use crate::config::Flags;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  bootdepot health\n  bootdepot health --ready")]
 pub struct HealthCommand {
-    /// Check whether it is ready: it listens, its cache is writable, and every active release is cached
+    /// Check whether it is ready: it listens, its cache is writable, and machines can boot from every channel with an active release
     #[arg(long)]
     ready: bool,
     #[command(flatten)]

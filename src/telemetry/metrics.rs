@@ -88,6 +88,7 @@ fn describe() {
     describe_gauge!("bootdepot_catalog_assets", "Assets in the catalog");
     describe_counter!("bootdepot_reload_total", "Reloads of the configuration and catalog, by outcome");
     describe_gauge!("bootdepot_boots", "Machines, by status of their last boot");
+    describe_gauge!("bootdepot_releases", "Releases, by state");
     describe_gauge!("bootdepot_ready", "1 while /readyz answers 200, else 0");
     describe_counter!("bootdepot_log_lines_dropped_total", "Log lines lost because the log was not read");
     describe_gauge!("bootdepot_build_info", "Always 1; the labels identify the build");

@@ -223,6 +223,17 @@ impl Channels {
         self.list.iter().filter_map(|channel| channel.get(channel.active.as_ref()))
     }
 
+    /// Returns the releases that machines boot from now: the live ones, and the active one of a channel where none is live.
+    pub(super) fn serving(&self) -> impl Iterator<Item = &Arc<Release>> {
+        self.list.iter().filter_map(|channel| channel.live().or_else(|| channel.get(channel.active.as_ref())))
+    }
+
+    /// Returns the active releases that are to replace a live one, each with the live one.
+    pub(super) fn coming(&self) -> impl Iterator<Item = (&Arc<Release>, &Arc<Release>)> {
+        let pairs = self.list.iter().filter_map(|channel| channel.get(channel.active.as_ref()).zip(channel.live()));
+        pairs.filter(|(active, live)| active.name != live.name)
+    }
+
     /// Returns the releases that are active, live, or both.
     pub(super) fn active_or_live(&self) -> impl Iterator<Item = &Arc<Release>> {
         let live = self.list.iter().filter(|channel| channel.live != channel.active);

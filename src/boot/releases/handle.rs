@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::{Mutex, MutexGuard};
+use strum::IntoEnumIterator as _;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::channels::{ChannelStatus, Channels};
 use super::error::ActivateError;
 use super::record::Record;
-use super::release_status::ReleaseStatus;
+use super::release_status::{ReleaseState, ReleaseStatus};
 use super::settings::ReconcileSettings;
 use crate::asset::AssetName;
 use crate::boot::not_live::NotLive;
@@ -209,22 +210,41 @@ impl Releases {
         NotLive::Fetching { release: release.name.clone(), cached, total: release.assets.len() }
     }
 
-    /// Returns a sentence for each asset of an active release that is not cached and verified.
+    /// Returns a sentence for each asset that machines boot from and that is not cached and verified: of a live release, and of
+    /// an active one in whose channel none is live.
     pub fn problems(&self) -> Vec<String> {
-        let depot = &self.shared.depot;
-        let mut problems = Vec::new();
         let state = self.state();
-        for release in state.channels.active() {
-            let missing: Vec<_> = self.assets(release).filter(|asset| !depot.is_cached(&asset.digest)).collect();
-            let (cached, total) = (release.assets.len() - missing.len(), release.assets.len());
-            let problem = |asset: &Arc<Asset>| {
-                let why = state.failures.get(&asset.name).map(|why| format!(": {why}")).unwrap_or_default();
-                let state = if depot.is_unverified(&asset.digest) { "not verified yet" } else { "not cached" };
-                format!("release {}: {} is {state} ({cached} of {total}){why}", release.name, asset.name)
-            };
-            problems.extend(missing.iter().map(problem));
-        }
-        problems
+        let named = |release: &Release| format!("release {}", release.name);
+        state.channels.serving().flat_map(|release| self.missing(&state, release, &named(release))).collect()
+    }
+
+    /// Returns a sentence for each asset that keeps an active release from replacing the live one, which machines go on to boot.
+    pub fn warnings(&self) -> Vec<String> {
+        let state = self.state();
+        let named = |active: &Release, live: &Release| {
+            format!("release {} is not live yet, and {} stays live", active.name, live.name)
+        };
+        state.channels.coming().flat_map(|(active, live)| self.missing(&state, active, &named(active, live))).collect()
+    }
+
+    /// Returns a sentence that begins with `subject` for each asset of a release that is not cached and verified.
+    fn missing(&self, state: &State, release: &Release, subject: &str) -> Vec<String> {
+        let depot = &self.shared.depot;
+        let missing: Vec<_> = self.assets(release).filter(|asset| !depot.is_cached(&asset.digest)).collect();
+        let (cached, total) = (release.assets.len() - missing.len(), release.assets.len());
+        let sentence = |asset: &Arc<Asset>| {
+            let why = state.failures.get(&asset.name).map(|why| format!(": {why}")).unwrap_or_default();
+            let state = if depot.is_unverified(&asset.digest) { "not verified yet" } else { "not cached" };
+            format!("{subject}: {} is {state} ({cached} of {total}){why}", asset.name)
+        };
+        missing.iter().map(sentence).collect()
+    }
+
+    /// Counts the releases by state, each state once.
+    pub(in crate::boot) fn count(&self) -> Vec<(ReleaseState, u32)> {
+        let list = self.list();
+        let count = |state| list.iter().map(|release| u32::from(release.state == state)).sum();
+        ReleaseState::iter().map(|state| (state, count(state))).collect()
     }
 
     /// Activates the release `name` in its channel. This overrides the configuration until the configuration activates

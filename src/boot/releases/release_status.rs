@@ -1,7 +1,7 @@
 //! The status of a release, as a report for operators.
 
 use jiff::Timestamp;
-use strum::{EnumString, IntoStaticStr, VariantNames};
+use strum::{EnumIter, EnumString, IntoStaticStr, VariantNames};
 
 use super::channels::Channels;
 use crate::catalog::Release;
@@ -36,7 +36,7 @@ pub struct ReleaseStatus {
 }
 
 /// The state of a release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, EnumIter, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ReleaseState {
     /// New scripts name its assets.
