@@ -4,86 +4,18 @@
 use std::ffi::OsStr;
 use std::process::Stdio;
 
-use bootdepot::asset::Digest;
-use serde_json::Value;
-
-use crate::support::boot_network::{BootNetwork, Card, Firmware, SERVER, mac, serial, uuid};
+use crate::support::boot_network::{Card, Firmware, SERVER, mac, serial, uuid};
+use crate::support::boot_test::{BootTest, LINUX, host, ledger, start};
 use crate::support::disk::Disk;
 use crate::support::guest::up;
-use crate::support::{
-    ChildExt, Client, CommandExt, FakeOrigin, Guest, Object, TestServer, TestSite, Tool, random_bytes,
-};
-
-/// The profile that boots the small guest.
-const LINUX: &str = r#"
-[[profile]]
-name = "linux"
-kernel = "debian/linux"
-initrd = ["debian/initrd"]
-args = ["console=ttyS0", "hostname={{ host.name }}"]
-"#;
+use crate::support::{ChildExt, CommandExt, TestSite, Tool, random_bytes};
+use bootdepot::asset::Digest;
 
 const SNPONLY: &str = "/usr/lib/ipxe/snponly.efi";
 const GRUB_HTTP: &str = "/usr/lib/grub/x86_64-efi/http.mod";
 /// The modules that GRUB needs to load and run our configuration.
 const GRUB_MODULES: &str =
     "normal configfile efinet http linux chain boot echo test sleep regexp smbios minicmd all_video";
-
-/// A network with an origin, for a server that boots the small guest.
-struct BootTest {
-    network: BootNetwork,
-    origin: FakeOrigin,
-    guest: Guest,
-}
-
-impl BootTest {
-    /// Enters the network in which the test `name` continues. `None` as for [`BootNetwork::enter`].
-    fn enter(name: &str) -> Option<Self> {
-        Self::enter_beside(name, &[])
-    }
-
-    /// Enters the network beside a DHCP server with these further arguments.
-    fn enter_beside(name: &str, dhcp: &[&str]) -> Option<Self> {
-        let guest = Guest::small()?;
-        let network = BootNetwork::enter(&format!("boots::{name}"), dhcp)?;
-        Some(Self { network, origin: FakeOrigin::start(), guest })
-    }
-
-    /// Returns a site with the guest, the profile `linux` and these further tables.
-    fn site(&self, tables: &str) -> TestSite {
-        let [kernel, initrd] = self.guest.upload(&self.origin, "debian/linux", "debian/initrd");
-        let site = self.network.site(TestSite::new(&self.origin)).asset(&kernel).asset(&initrd);
-        site.tables(toml::from_str(&format!("{LINUX}{tables}")).expect("the configuration of the test is valid"))
-    }
-
-    /// Uploads a file of a package. `None` if it is missing: the test is skipped.
-    fn file(&self, key: &str, path: &str) -> Option<Object> {
-        Some(self.origin.put(key, std::fs::read(Tool::file(path)?).expect("the file can be read")))
-    }
-}
-
-/// Starts the site's server and waits until its proxyDHCP listens.
-fn start(site: &TestSite) -> TestServer {
-    let server = site.start();
-    server.wait_for(|line| line.text("message") == "proxyDHCP listening");
-    server
-}
-
-/// Returns a `[[host]]` with this name, one key and a profile.
-fn host(name: &str, key: &str, value: &str, profile: &str) -> String {
-    format!("[[host]]\nname = \"{name}\"\nmatch = {{ {key} = \"{value}\" }}\nprofile = \"{profile}\"\n")
-}
-
-/// Returns the steps of the last boot of a host, in order, and its state, from the ledger.
-fn ledger(host: &str) -> (Vec<String>, String) {
-    let answer = Client::new(([127, 0, 0, 1], 8081).into()).get(&format!("/api/v1/hosts/{host}"));
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let machine: Value = serde_json::from_slice(&answer.body).expect("JSON");
-    let boot = &machine["boots"][0];
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let step = |step: &Value| ["role", "name", "outcome"].map(|key| text(&step[key])).join(" ");
-    (boot["steps"].as_array().map_or_else(Vec::new, |steps| steps.iter().map(step).collect()), text(&boot["state"]))
-}
 
 /// `bootdepot boots HOST --follow`, started before the machine.
 struct Follower(std::process::Child);
@@ -105,7 +37,7 @@ impl Follower {
 
 #[test]
 fn bios_machine_boots_by_pxe_rom() {
-    let Some(test) = BootTest::enter("bios_machine_boots_by_pxe_rom") else { return };
+    let Some(test) = BootTest::enter("boots::bios_machine_boots_by_pxe_rom") else { return };
     let site = test.site(&host("bios-1", "mac", &mac(1).replace(':', "-").to_uppercase(), "linux"));
     let _server = start(&site);
     let follower = Follower::of(&site, "bios-1");
@@ -137,7 +69,7 @@ fn bios_machine_boots_by_pxe_rom() {
 /// iPXE wraps the file in an archive, which the kernel unpacks after the initramfs.
 #[test]
 fn initrd_with_path_is_found_in_guest() {
-    let Some(test) = BootTest::enter("initrd_with_path_is_found_in_guest") else { return };
+    let Some(test) = BootTest::enter("boots::initrd_with_path_is_found_in_guest") else { return };
     let note = test.origin.put("debian/note", "of the depot\n");
     let profile = r#"
         [[profile]]
@@ -157,7 +89,7 @@ fn initrd_with_path_is_found_in_guest() {
 
 #[test]
 fn uefi_machine_boots_by_pxe() {
-    let Some(test) = BootTest::enter("uefi_machine_boots_by_pxe") else { return };
+    let Some(test) = BootTest::enter("boots::uefi_machine_boots_by_pxe") else { return };
     let Some(nbp) = test.file("boot/snponly.efi", SNPONLY) else { return };
     let site = test.site(&host("pxe-1", "serial", &serial(2), "linux")).asset(&nbp);
     let site = site.set("tftp.files", toml::toml! { "snponly.efi" = "boot/snponly.efi" });
@@ -188,7 +120,7 @@ fn uefi_machine_boots_by_pxe() {
 
 #[test]
 fn uefi_machine_boots_by_http() {
-    let Some(test) = BootTest::enter("uefi_machine_boots_by_http") else { return };
+    let Some(test) = BootTest::enter("boots::uefi_machine_boots_by_http") else { return };
     let Some(nbp) = test.file("boot/snponly.efi", SNPONLY) else { return };
     let site = test.site(&host("http-1", "uuid", &uuid(3), "linux")).asset(&nbp);
     let site = site.set("tftp.files", toml::toml! { "snponly.efi" = "boot/snponly.efi" });
@@ -218,7 +150,7 @@ fn uefi_machine_boots_by_http() {
 /// its configuration and that module by TFTP from the `next-server` of the DHCP server: GRUB ignores the replies of proxyDHCP.
 #[test]
 fn uefi_machine_boots_by_grub() {
-    let Some(test) = BootTest::enter("uefi_machine_boots_by_grub") else { return };
+    let Some(test) = BootTest::enter("boots::uefi_machine_boots_by_grub") else { return };
     let (Some(mkimage), Some(_)) = (Tool::find("grub-mkimage"), Tool::file(GRUB_HTTP)) else { return };
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
     let image = dir.path().join("grubnetx64.efi");
@@ -254,7 +186,7 @@ fn uefi_machine_boots_by_grub() {
 /// loads no modules here, so everything comes by TFTP, and the DHCP server must name this server as its `next-server`.
 #[test]
 fn uefi_machine_boots_with_secure_boot() {
-    const NAME: &str = "uefi_machine_boots_with_secure_boot";
+    const NAME: &str = "boots::uefi_machine_boots_with_secure_boot";
     let Some(test) = BootTest::enter_beside(NAME, &[&format!("--dhcp-boot=,,{SERVER}")]) else { return };
     let shim = test.file("boot/shimx64.efi", "/usr/lib/shim/shimx64.efi.signed");
     let grub = test.file("boot/grubx64.efi", "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed");
@@ -293,7 +225,7 @@ fn uefi_machine_boots_with_secure_boot() {
 /// BIOS continues with the second card, on which everything comes by TFTP, by names that are relative to PXELINUX's directory.
 #[test]
 fn bios_machine_boots_by_pxelinux() {
-    const NAME: &str = "bios_machine_boots_by_pxelinux";
+    const NAME: &str = "boots::bios_machine_boots_by_pxelinux";
     let over_http = format!("--dhcp-mac=set:http,{}", mac(9));
     let prefix = format!("--dhcp-option-force=tag:http,210,http://{SERVER}:8080/assets/boot/");
     let http_loader = format!("--dhcp-boot=tag:http,boot/lpxelinux.0,,{SERVER}");
@@ -331,7 +263,7 @@ fn bios_machine_boots_by_pxelinux() {
 #[test]
 fn bios_machine_boots_uncached_iso() {
     const PART: usize = 1 << 20;
-    let Some(test) = BootTest::enter("bios_machine_boots_uncached_iso") else { return };
+    let Some(test) = BootTest::enter("boots::bios_machine_boots_uncached_iso") else { return };
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
     let Some(mut iso) = test.guest.iso(dir.path(), "console=ttyS0 hostname=iso-1") else { return };
     iso.resize(iso.len().next_multiple_of(PART), 0);
@@ -375,7 +307,7 @@ fn bios_machine_boots_uncached_iso() {
 /// One host matches by its serial number, the other by its UUID, so each machine must identify itself.
 #[test]
 fn two_machines_boot_different_profiles() {
-    let Some(test) = BootTest::enter("two_machines_boot_different_profiles") else { return };
+    let Some(test) = BootTest::enter("boots::two_machines_boot_different_profiles") else { return };
     let Some(nbp) = test.file("boot/snponly.efi", SNPONLY) else { return };
     let other = test.origin.put("other/initrd", [&test.guest.initrd[..], &[0; 512]].concat());
     let profile = LINUX.replace("\"linux\"", "\"other\"").replace("debian/initrd", "other/initrd");

@@ -16,6 +16,7 @@ mod crash;
 mod dashboard;
 mod deploy;
 mod dhcp;
+mod firmware;
 mod host_files;
 mod http_clients;
 mod init;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 
 use super::disk::Disk;
+pub(crate) use super::firmware::Firmware;
 use super::machine::{self, VirtualMachine};
 use super::{TestSite, Tool, Watchdog, boot_order, namespace};
 
@@ -15,11 +16,6 @@ use super::{TestSite, Tool, Watchdog, boot_order, namespace};
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The bridge that connects all machines.
 pub(crate) const BRIDGE: &str = "br0";
-
-/// OVMF and its default variables.
-const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"];
-/// OVMF with Secure Boot, and variables with Microsoft's keys.
-const OVMF_SECURE: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"];
 
 /// The PCI slot of a machine's first network card, where it has a disk, and of the disk.
 const FIRST_SLOT: u8 = 0x10;
@@ -41,7 +37,6 @@ exec \"$0\" --keep-in-foreground --conf-file=\"$settings\" --port=0 --user=root 
 /// The network of the running test.
 pub(crate) struct BootNetwork {
     ip: Tool,
-    qemu: Tool,
     dhcp: Child,
     /// The script that becomes the DHCP server reads the name of its settings here.
     dhcp_settings: Cell<Option<ChildStdin>>,
@@ -64,32 +59,19 @@ impl Card {
     }
 }
 
-/// The firmware of a machine, and how it boots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Firmware {
-    /// A BIOS with the PXE ROM of QEMU's network card. The ROM is iPXE and identifies itself in its first DHCP request.
-    Bios,
-    /// OVMF by PXE. It gets a file name by DHCP, requests its size by TFTP, cancels that transfer and requests the file.
-    Pxe,
-    /// OVMF by HTTP Boot.
-    Http,
-    /// OVMF by PXE, with Secure Boot and Microsoft's keys.
-    Secure,
-}
-
 impl BootNetwork {
     /// Enters the network in which the test `name` (its path, with its module) continues, beside a DHCP server with these further
     /// arguments. `None`: the inner stage did everything, or the test is skipped.
     ///
     /// The inner stage holds the boot lock, so that it may start several machines.
     pub(crate) fn enter(name: &str, dhcp: &[&str]) -> Option<Self> {
-        let [Some(qemu), Some(dnsmasq), Some(ip), Some(unshare)] =
+        let [Some(_), Some(dnsmasq), Some(ip), Some(unshare)] =
             ["qemu-system-x86_64", "dnsmasq", "ip", "unshare"].map(Tool::find)
         else {
             return None;
         };
         if namespace::stage().is_some() {
-            return Some(Self::build(qemu, &dnsmasq, ip, &unshare, dhcp));
+            return Some(Self::build(&dnsmasq, ip, &unshare, dhcp));
         }
         if namespace::can_unshare(&unshare, &["--net"]) {
             let _lock = machine::boot_lock();
@@ -98,7 +80,7 @@ impl BootNetwork {
         None
     }
 
-    fn build(qemu: Tool, dnsmasq: &Tool, ip: Tool, unshare: &Tool, dhcp_args: &[&str]) -> Self {
+    fn build(dnsmasq: &Tool, ip: Tool, unshare: &Tool, dhcp_args: &[&str]) -> Self {
         // In a namespace of its own the DHCP server is another host: broadcasts reach both servers, unicast only one.
         let mut dhcp = unshare.command();
         dhcp.args(["--net", "sh", "-c", DHCP]).arg(dnsmasq.path()).args(dhcp_args);
@@ -120,7 +102,7 @@ impl BootNetwork {
             ip.succeed(command.split(' '));
         }
         let dhcp_settings = Cell::new(dhcp.stdin.take());
-        Self { ip, qemu, dhcp, dhcp_settings }
+        Self { ip, dhcp, dhcp_settings }
     }
 
     /// Starts the DHCP server with the settings in this file. Otherwise it starts without any, with the first machine.
@@ -154,15 +136,9 @@ impl BootNetwork {
         } else {
             // Without a ROM in the card the firmware drives it.
             args.push(card + ",romfile=");
-            args.extend(uefi(firmware, &site.file(&format!("{tap}.fd")))?);
         }
-        if firmware == Firmware::Http {
-            // HTTP Boot comes after PXE in the boot order, and PXE gives up only after a minute without a reply.
-            for version in [4, 6] {
-                args.extend(["-fw_cfg".to_owned(), format!("name=opt/org.tianocore/IPv{version}PXESupport,string=no")]);
-            }
-        }
-        Some(VirtualMachine::start(&self.qemu, args))
+        args.extend(firmware.args(&site.file(&format!("{tap}.fd")))?);
+        Some(VirtualMachine::start(&Tool::find(firmware.qemu())?, args))
     }
 
     /// Starts a machine that boots from these network cards, one after the other, then from a disk. Its own number is that of the
@@ -194,7 +170,7 @@ impl BootNetwork {
             args.extend(disk.args(DISK_SLOT, ",bootindex=255"));
         } else {
             let variables = site.file(&format!("machine{number}.fd"));
-            args.extend(uefi(firmware, &variables)?);
+            args.extend(firmware.args(&variables)?);
             args.extend(disk.args(DISK_SLOT, ""));
             // The variables with Microsoft's keys are not empty; the one card of such a machine has no HTTP Boot before the disk.
             if firmware != Firmware::Secure {
@@ -203,7 +179,7 @@ impl BootNetwork {
                 boot_order::write(&variables, &cards, DISK_SLOT);
             }
         }
-        Some(VirtualMachine::start(&self.qemu, args))
+        Some(VirtualMachine::start(&Tool::find(firmware.qemu())?, args))
     }
 
     /// Makes the host's end of the link to the network card with this number.
@@ -221,28 +197,6 @@ impl Drop for BootNetwork {
         let _ = self.dhcp.kill();
         let _ = self.dhcp.wait();
     }
-}
-
-/// Returns the arguments for OVMF with a copy of its variables in this file.
-fn uefi(firmware: Firmware, variables: &Path) -> Option<Vec<String>> {
-    let secure = firmware == Firmware::Secure;
-    let files = if secure { OVMF_SECURE } else { OVMF }.map(Tool::file);
-    let [Some(code), Some(defaults)] = files else { return None };
-    std::fs::copy(defaults, variables).expect("the firmware's variables can be copied");
-    let code = format!("if=pflash,format=raw,readonly=on,file={}", code.display());
-    let variables = format!("if=pflash,format=raw,file={}", variables.display());
-    // System management mode protects the keys. Only this firmware uses it.
-    let (machine, protected) = if secure { ("q35,smm=on", "on") } else { ("q35", "off") };
-    let protection = format!("driver=cfi.pflash01,property=secure,value={protected}");
-    // Newer firmware has no network without a random number generator.
-    let args = [
-        ["-machine", machine],
-        ["-global", &protection],
-        ["-drive", &code],
-        ["-drive", &variables],
-        ["-device", "virtio-rng-pci"],
-    ];
-    Some(args.concat().into_iter().map(str::to_owned).collect())
 }
 
 /// Returns QEMU's arguments for the serial number and the UUID of the machine with this number.

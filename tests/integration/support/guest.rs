@@ -8,7 +8,11 @@ pub(crate) const UP: &str = "bootdepot: the machine is up";
 /// The first output of every Linux kernel.
 pub(crate) const KERNEL: &str = "Linux version";
 
-const INSTALLER: &str = "/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64";
+/// Where a file of Debian's installer for this architecture is.
+fn installer(architecture: &str, name: &str) -> String {
+    format!("/usr/lib/debian-installer/images/12/{architecture}/text/debian-installer/{architecture}/{name}")
+}
+
 /// Shows that the package is `busybox-static`. The program of the package `busybox` has the same path and needs libraries.
 pub(super) const BUSYBOX_STATIC: &str = "/usr/share/doc/busybox-static/copyright";
 
@@ -28,7 +32,7 @@ impl Guest {
     ///
     /// `None` if a package is missing: the test is skipped.
     pub(crate) fn small() -> Option<Self> {
-        let kernel = installer("linux");
+        let kernel = installer("amd64", "linux");
         let files = [&kernel, "/bin/busybox", BUSYBOX_STATIC].map(Tool::file);
         let [Some(kernel), Some(busybox), Some(_)] = files else { return None };
         let [kernel, busybox] = [kernel, busybox].map(|path| std::fs::read(path).expect("the file can be read"));
@@ -44,7 +48,17 @@ impl Guest {
     ///
     /// `None` if the package `debian-installer-12-netboot-amd64` is missing: the test is skipped.
     pub(crate) fn installer() -> Option<Self> {
-        let read = |name| Some(std::fs::read(Tool::file(&installer(name))?).expect("the file can be read"));
+        Self::from_installer("amd64")
+    }
+
+    /// Returns the same for ARM64, of the package `debian-installer-12-netboot-arm64`.
+    pub(crate) fn arm64_installer() -> Option<Self> {
+        Self::from_installer("arm64")
+    }
+
+    fn from_installer(architecture: &str) -> Option<Self> {
+        let read =
+            |name| Some(std::fs::read(Tool::file(&installer(architecture, name))?).expect("the file can be read"));
         let (kernel, mut initrd) = (read("linux")?, read("initrd.gz")?);
         initrd.resize(initrd.len().next_multiple_of(4), 0);
         initrd.extend(cpio(&[("init", PROGRAM, init().as_bytes())]));
@@ -100,15 +114,13 @@ fn init() -> String {
 mount -t devtmpfs none /dev
 mount -t proc none /proc
 for word in $(cat /proc/cmdline); do case $word in hostname=*) name=${{word#hostname=}} ;; esac; done
-if read -r note </note; then echo \"bootdepot: /note says $note\" >/dev/console; fi 2>/dev/null
+for file in /note /of/the/depot/note; do
+    if read -r note <$file; then echo \"bootdepot: $file says $note\" >/dev/console; fi 2>/dev/null
+done
 echo '{UP}' as $name >/dev/console
 exec sleep 1000
 "
     )
-}
-
-fn installer(name: &str) -> String {
-    format!("{INSTALLER}/{name}")
 }
 
 /// Returns an archive in the kernel's "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst). The kernel

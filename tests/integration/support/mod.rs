@@ -2,10 +2,12 @@
 
 pub(crate) mod boot_network;
 mod boot_order;
+pub(crate) mod boot_test;
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod dhcp;
 pub(crate) mod disk;
+pub(crate) mod firmware;
 pub(crate) mod guest;
 pub(crate) mod guest_shell;
 pub(crate) mod machine;
