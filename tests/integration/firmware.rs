@@ -5,7 +5,7 @@ use crate::support::boot_network::{Card, Firmware, SERVER, mac};
 use crate::support::boot_test::{BootTest, host, ledger, start};
 use crate::support::disk::Disk;
 use crate::support::guest::up;
-use crate::support::{Guest, Object, TestSite, newer_debian};
+use crate::support::{Guest, Object, TestSite};
 
 /// A profile whose kernel finds a file at a path, and one for the local disks.
 const PROFILES: &str = r#"
@@ -27,11 +27,6 @@ const PAYLOAD: [&str; 3] =
 const NOTED: &str = "bootdepot: /of/the/depot/note says read me";
 
 impl BootTest {
-    /// Uploads a boot program of the newer Debian. `None` if it is missing: the test is skipped.
-    fn newer_file(&self, key: &str, path: &str) -> Option<Object> {
-        self.file(key, newer_debian::file(path)?.to_str().expect("the path is text"))
-    }
-
     /// Returns a site with the profiles, these hosts, and these files, which TFTP serves without their directory.
     fn noted_site(&self, console: &str, hosts: &str, files: &[&Object]) -> TestSite {
         let note = self.origin.put("debian/note", "read me\n");

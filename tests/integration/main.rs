@@ -7,6 +7,7 @@ mod api;
 mod architecture;
 mod boot;
 mod boot_ends;
+mod boot_programs;
 mod boots;
 mod buckets;
 mod check;

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 
@@ -14,6 +14,8 @@ use super::{TestSite, Tool, Watchdog, boot_order, namespace};
 
 /// The address of the server under test.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// Its address after [`BootNetwork::add_ipv6`].
+pub(crate) const SERVER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 /// The bridge that connects all machines.
 pub(crate) const BRIDGE: &str = "br0";
 
@@ -103,6 +105,12 @@ impl BootNetwork {
         }
         let dhcp_settings = Cell::new(dhcp.stdin.take());
         Self { ip, dhcp, dhcp_settings }
+    }
+
+    /// Gives the server under test the address [`SERVER_IPV6`] too.
+    pub(crate) fn add_ipv6(&self) {
+        let address = format!("{SERVER_IPV6}/64");
+        self.ip.succeed(["address", "add", &address, "dev", BRIDGE, "nodad"]);
     }
 
     /// Starts the DHCP server with the settings in this file. Otherwise it starts without any, with the first machine.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::boot_network::BootNetwork;
-use super::{Client, FakeOrigin, Guest, Object, TestServer, TestSite, Tool};
+use super::{Client, FakeOrigin, Guest, Object, TestServer, TestSite, Tool, newer_debian};
 
 /// The profile that boots the small guest.
 pub(crate) const LINUX: &str = r#"
@@ -48,6 +48,11 @@ impl BootTest {
     /// Uploads a file of a package. `None` if it is missing: the test is skipped.
     pub(crate) fn file(&self, key: &str, path: &str) -> Option<Object> {
         Some(self.origin.put(key, std::fs::read(Tool::file(path)?).expect("the file can be read")))
+    }
+
+    /// Uploads a boot program of the newer Debian. `None` if it is missing: the test is skipped.
+    pub(crate) fn newer_file(&self, key: &str, path: &str) -> Option<Object> {
+        self.file(key, newer_debian::file(path)?.to_str().expect("the path is text"))
     }
 }
 

@@ -20,7 +20,7 @@ impl Disk {
     /// A disk for a BIOS.
     pub(crate) fn bios(dir: &Path) -> Self {
         let path = dir.join("bios.img");
-        std::fs::write(&path, boot_sector()).expect("a file can be written");
+        std::fs::write(&path, image()).expect("a file can be written");
         Self(path.display().to_string())
     }
 
@@ -67,8 +67,8 @@ pub(crate) fn uefi_program(dir: &Path, commands: &str) -> Option<Vec<u8>> {
     Some(std::fs::read(image).expect("the file can be read"))
 }
 
-/// A boot sector that writes the line to the first serial port and halts.
-fn boot_sector() -> Vec<u8> {
+/// An image of a disk for a BIOS: its boot sector writes the line to the first serial port and halts.
+pub(crate) fn image() -> Vec<u8> {
     // The BIOS loads it to 0x7c00. The text follows the program.
     let program = [
         0x31, 0xc0, // xor ax, ax

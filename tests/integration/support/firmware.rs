@@ -13,6 +13,11 @@ const OVMF_NEW: [&str; 2] = ["usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/O
 /// The same firmware for ARM64, of the newer Debian.
 const AAVMF_NEW: [&str; 2] = ["usr/share/AAVMF/AAVMF_CODE.no-secboot.fd", "usr/share/AAVMF/AAVMF_VARS.fd"];
 
+const U_BOOT: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";
+
+/// A machine of this architecture.
+const ARM: [&str; 4] = ["-machine", "virt", "-cpu", "cortex-a57"];
+
 /// The firmware of a machine, and how it boots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Firmware {
@@ -20,6 +25,8 @@ pub(crate) enum Firmware {
     Bios,
     /// OVMF by PXE. It gets a file name by DHCP, requests its size by TFTP, cancels that transfer and requests the file.
     Pxe,
+    /// OVMF by PXE over IPv6 alone.
+    PxeIpv6,
     /// OVMF by HTTP Boot.
     Http,
     /// OVMF by PXE, with Secure Boot and Microsoft's keys.
@@ -28,13 +35,15 @@ pub(crate) enum Firmware {
     NewPxe,
     /// An ARM64 machine, by PXE.
     ArmPxe,
+    /// An ARM64 machine with U-Boot in place of UEFI. It waits for commands.
+    UBoot,
 }
 
 impl Firmware {
     /// The program that runs a machine with it.
     pub(super) const fn qemu(self) -> &'static str {
         match self {
-            Self::ArmPxe => "qemu-system-aarch64",
+            Self::ArmPxe | Self::UBoot => "qemu-system-aarch64",
             _ => "qemu-system-x86_64",
         }
     }
@@ -44,9 +53,13 @@ impl Firmware {
         // System management mode protects the keys. Only this firmware uses it.
         let machine = match self {
             Self::Bios => return Some(Vec::new()),
-            Self::Pxe | Self::Http | Self::NewPxe => ["-machine", "q35"].as_slice(),
+            Self::Pxe | Self::PxeIpv6 | Self::Http | Self::NewPxe => ["-machine", "q35"].as_slice(),
             Self::Secure => &["-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"],
-            Self::ArmPxe => &["-machine", "virt", "-cpu", "cortex-a57"],
+            Self::ArmPxe => ARM.as_slice(),
+            Self::UBoot => {
+                let program = ["-bios", Tool::file(U_BOOT)?.to_str().expect("the path is text")];
+                return Some(ARM.into_iter().chain(program).map(str::to_owned).collect());
+            }
         };
         let [Some(code), Some(defaults)] = self.files() else { return None };
         // The files of a package may be read-only.
@@ -57,11 +70,14 @@ impl Firmware {
         // Newer firmware has no network without a random number generator.
         let parts = ["-drive", &code, "-drive", &variables, "-device", "virtio-rng-pci"];
         let mut args: Vec<_> = machine.iter().chain(&parts).map(|arg| (*arg).to_owned()).collect();
-        if self == Self::Http {
-            // HTTP Boot comes after PXE in the boot order, and PXE gives up only after a minute without a reply.
-            for version in [4, 6] {
-                args.extend(["-fw_cfg".to_owned(), format!("name=opt/org.tianocore/IPv{version}PXESupport,string=no")]);
-            }
+        // The first in the boot order is PXE over IPv4, then over IPv6, then HTTP Boot. PXE gives up after a minute without a reply.
+        let off = match self {
+            Self::PxeIpv6 => [4].as_slice(),
+            Self::Http => &[4, 6],
+            _ => &[],
+        };
+        for version in off {
+            args.extend(["-fw_cfg".to_owned(), format!("name=opt/org.tianocore/IPv{version}PXESupport,string=no")]);
         }
         Some(args)
     }
@@ -70,8 +86,8 @@ impl Firmware {
     fn files(self) -> [Option<PathBuf>; 2] {
         let old = |path| Tool::file(path).map(Path::to_owned);
         match self {
-            Self::Bios => [None, None],
-            Self::Pxe | Self::Http => OVMF.map(old),
+            Self::Bios | Self::UBoot => [None, None],
+            Self::Pxe | Self::PxeIpv6 | Self::Http => OVMF.map(old),
             Self::Secure => OVMF_SECURE.map(old),
             Self::NewPxe => OVMF_NEW.map(newer_debian::file),
             Self::ArmPxe => AAVMF_NEW.map(newer_debian::file),
