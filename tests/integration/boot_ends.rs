@@ -181,8 +181,8 @@ fn own_grub(dir: &Path) -> Option<PathBuf> {
     Some(image)
 }
 
-/// GRUB of the operator, without Secure Boot: a program that it chains to ends well, and the machine continues with the loader for
-/// removable media on its disk.
+/// GRUB of the operator, without Secure Boot, continues with the loader for removable media on the disk: after a program that it
+/// chains to and that ends well, and where it waits for an operator until the server is gone.
 #[test]
 fn grub_continues_with_removable_loader() {
     let Some(test) = EndTest::enter("grub_continues_with_removable_loader", &[]) else { return };
@@ -193,11 +193,21 @@ fn grub_continues_with_removable_loader() {
     let tables = "[[profile]]\nname = \"done\"\nchain = \"programs/done.efi\"\n".to_owned()
         + &host("done", 30, "done", Some("grub.efi"));
     let site = test.site(&[("grub.efi", &grub)], &tables).asset(&program);
-    let _server = start(&site);
+    let site = site.set("dhcp.nbp", toml::toml! { "efi-x64" = "grub.efi" });
+    let server = start(&site);
     let Some(machine) = test.network.machine_with_disk(&site, &[Card::Pxe(30)], Firmware::Pxe, &disk) else { return };
     let shown = machine.wait_for(DISK_BOOTED);
     let (_, end) = shown.split_once("the chained program ends").expect("the program was started");
     assert!(end.contains("the boot has ended") && !end.contains("retrying"), "{end}");
+    drop(machine);
+
+    let Some(mut machine) = test.network.machine_with_disk(&site, &[Card::Pxe(31)], Firmware::Pxe, &disk) else {
+        return;
+    };
+    let waiting = machine.wait_for(WAITS).len();
+    assert!(server.stop().success());
+    let shown = machine.answer_until(waiting, "retrying in", ESCAPE, DISK_BOOTED);
+    assert!(shown[waiting..].contains(&format!("giving up; {LEAVES}")), "{}", &shown[waiting..]);
 }
 
 /// shim and GRUB of both Debians, with Secure Boot, in sub-directories. The DHCP server names them by the lines that `dhcp-config`
