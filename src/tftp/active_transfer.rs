@@ -111,7 +111,7 @@ impl ActiveTransfer {
         self.endpoint.listener
     }
 
-    /// The peer has answered: begins the record, and takes a place among the transfers, unless this one is complete with that answer.
+    /// The peer has answered: begins the record, and takes a slot of the transfers, unless this one is complete with that answer.
     /// Returns the peer's earlier transfer, which this one replaces.
     pub(super) fn validate(&mut self) -> Result<Option<ExistingSession>, LimitError> {
         self.record.begin();

@@ -46,7 +46,7 @@ impl Listener {
     /// Handles the errors that were reported about packets of this socket.
     pub(super) fn receive_errors(&self, transfers: &mut Transfers, now: Instant) {
         while let Ok(Some(error)) = batch::next_error(self.socket.udp()) {
-            if let Some(session) = transfers.on_listener(self.dispatcher.at.listener, error.peer) {
+            if let Some(session) = transfers.on_listener(self.dispatcher.listen_address.listener, error.peer) {
                 transfers.handle_undelivered(session, error.peer, error.port_closed, now);
             }
         }
@@ -56,7 +56,7 @@ impl Listener {
         let packet = Packet::parse(bytes);
         match packet {
             Ok(Packet::Ack { .. } | Packet::Error { .. }) => {
-                match transfers.on_listener(self.dispatcher.at.listener, route.peer) {
+                match transfers.on_listener(self.dispatcher.listen_address.listener, route.peer) {
                     Some(session) => transfers.handle_packet(session, &packet, now),
                     None => self.dispatcher.error_five.answer_along(&self.socket, &route, &packet, now),
                 }

@@ -120,7 +120,7 @@ impl TftpServer {
             .zip(&self.listeners)
             .map(|(listener, socket)| {
                 Arc::new(Dispatcher {
-                    at: Arc::new(ListenAddress {
+                    listen_address: Arc::new(ListenAddress {
                         settings: Arc::clone(&self.settings),
                         boot: boot.clone(),
                         answers: Arc::clone(&answers),
@@ -141,7 +141,7 @@ impl TftpServer {
         for (index, queue) in self.queues.iter().enumerate() {
             let of_worker = dispatchers.iter().skip(index).step_by(self.queues.len());
             let listeners = of_worker.map(|dispatcher| Listener {
-                socket: Arc::clone(&dispatcher.at.socket),
+                socket: Arc::clone(&dispatcher.listen_address.socket),
                 dispatcher: Arc::clone(dispatcher),
             });
             let (queues, answers, error_five) =

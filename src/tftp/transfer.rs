@@ -72,7 +72,7 @@ pub(super) struct ReadTransfer {
     window: u64,
     sends_size: bool,
     policy: RetransmitPolicy,
-    /// The timeout that the peer requested. It counts once the peer is validated: else a forged request would keep its place
+    /// The timeout that the peer requested. It counts once the peer is validated: else a forged request would keep its slot
     /// for minutes.
     requested_timeout: Option<Duration>,
     rtt: RttEstimator,
