@@ -1,6 +1,7 @@
 //! An active transfer: the state machine with the bytes, the socket, the route and the record that belong to it. It knows no
 //! other transfers.
 
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use super::block_buffer::BlockBuffer;
 use super::options::Negotiated;
 use super::packet::{self, HEADER};
 use super::record::Record;
+use super::send_error;
 use super::sessions::{ExistingSession, LimitError, Session};
 use super::socket::Socket;
 use super::timer_queue::{Timer, TimerQueue};
@@ -39,6 +41,14 @@ pub(super) struct Endpoint {
     pub(super) route: Route,
 }
 
+impl Endpoint {
+    /// The largest window of blocks of this size that can be sent at once. The socket of a listener has no such bound: it blocks
+    /// until there is room.
+    pub(super) fn largest_window(&self, blksize: u16) -> u16 {
+        if self.listener.is_some() { u16::MAX } else { self.socket.largest_window(blksize) }
+    }
+}
+
 /// A transfer of a worker.
 pub(super) struct ActiveTransfer {
     session: Session,
@@ -52,6 +62,8 @@ pub(super) struct ActiveTransfer {
     /// Called when the byte stream has more.
     waker: Waker,
     timer: Timer,
+    /// Why the last packets were not sent, if they were not.
+    send_error: Option<io::Error>,
     /// When the peer's last ACK arrived; at first, when the transfer began.
     last_heard: Instant,
 }
@@ -87,6 +99,7 @@ impl ActiveTransfer {
             record,
             waker,
             timer: Timer::default(),
+            send_error: None,
             last_heard: Instant::now(),
         }
     }
@@ -164,6 +177,12 @@ impl ActiveTransfer {
         self.transfer.handle_undelivered(port_closed);
     }
 
+    /// Handles the failure to send the last packets, which are lost.
+    pub(super) fn handle_unsent(&mut self, error: io::Error) {
+        self.transfer.handle_unsent();
+        self.send_error = Some(error);
+    }
+
     /// Handles the same request again; see [`ReadTransfer::handle_duplicate_request`].
     pub(super) fn handle_duplicate_request(&mut self) -> bool {
         self.transfer.handle_duplicate_request()
@@ -193,7 +212,11 @@ impl ActiveTransfer {
         answers: &AnswerLimit,
     ) -> Result<(), Termination> {
         if let Some(reason) = self.transfer.end_reason() {
-            return Err(reason.into());
+            let mut termination = Termination::from(reason);
+            if reason == EndReason::Unsent {
+                termination.detail = self.send_error.as_ref().map(send_error::describe);
+            }
+            return Err(termination);
         }
         self.buffer.release(self.transfer.acked_bytes());
         let filled = self.buffer.fill(self.transfer.window_end(), &mut Context::from_waker(&self.waker));
@@ -244,7 +267,7 @@ impl From<EndReason> for Termination {
             EndReason::Complete => (Outcome::Complete, None),
             EndReason::Probe => (Outcome::Probe, None),
             EndReason::Aborted => (Outcome::Aborted, None),
-            EndReason::Timeout => (Outcome::Timeout, None),
+            EndReason::Timeout | EndReason::Unsent => (Outcome::Timeout, None),
             EndReason::Forged => {
                 (Outcome::Refused, Some("blocks were acknowledged before they were sent: forged packets"))
             }

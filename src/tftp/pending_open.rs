@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::active_transfer::ActiveTransfer;
 use super::block_buffer::BlockBuffer;
@@ -106,13 +106,12 @@ impl PendingOpen {
                 Err(error) => warn!(client = %route.peer, %error, "route MTU unknown"),
             }
         }
-        let negotiated = options::negotiate(request.options(), request.mode(), size, limits);
+        let mut negotiated = options::negotiate(request.options(), request.mode(), size, limits);
         let policy = RetransmitPolicy { timeout: settings.timeout, retries: settings.retries };
         if !matches!(self.content, Content::Script(..) | Content::HostFile(..)) {
             self.record.set_cache(stream.cache_state());
         }
-        let window_bytes = usize::from(negotiated.blksize) * usize::from(negotiated.windowsize);
-        let endpoint = match self.listen_address.endpoint(route, window_bytes) {
+        let endpoint = match self.listen_address.endpoint(route, &negotiated) {
             Ok(endpoint) => endpoint,
             Err(error) => {
                 let detail = format!("no port for the transfer: {error}");
@@ -120,6 +119,13 @@ impl PendingOpen {
                 return self.refuse(ErrorCode::Undefined, message, Outcome::Refused, &detail);
             }
         };
+        // The rest of a larger window would be lost each time.
+        let largest_window = endpoint.largest_window(negotiated.blksize);
+        if negotiated.windowsize > largest_window {
+            limits.windowsize = largest_window;
+            negotiated = options::negotiate(request.options(), request.mode(), size, limits);
+            debug!(client = %route.peer, windowsize = largest_window, "TFTP window reduced to the send buffer; see net.core.wmem_max");
+        }
         let transfer = ReadTransfer::new(&negotiated, size, policy, now);
         let buffer = BlockBuffer::new(stream, request.mode());
         let Self { record, session, listen_address, .. } = self;

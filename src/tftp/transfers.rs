@@ -301,7 +301,10 @@ impl Transfers {
                 self.end(session, &Termination { outcome: Outcome::OriginFailed, detail, peer_message });
             }
             // A lost packet, which the retransmit timer handles.
-            SendFailure::Lost(error) => debug!(client = %peer, %error, "packet not sent"),
+            SendFailure::Lost(error) => {
+                debug!(client = %peer, %error, "packet not sent");
+                transfer.handle_unsent(error);
+            }
         }
     }
 

@@ -77,6 +77,44 @@ fn error_phase_decides_end_reason() {
 }
 
 #[test]
+fn unsent_packets_end_transfer_after_retries() {
+    // The last block is not sent either, so that the transfer is not complete.
+    for available in [5120, 100] {
+        let (mut transfer, mut now) = oack_acked(1);
+        transfer.set_available(available, true);
+        let mut bursts = 0;
+        while transfer.end_reason().is_none() {
+            bursts += u32::from(transfer.poll_transmit(now).is_some());
+            transfer.handle_unsent();
+            now = transfer.poll_timeout();
+            transfer.handle_timeout(now);
+        }
+        assert_eq!(transfer.end_reason(), Some(EndReason::Unsent));
+        assert!(bursts > 2, "{bursts} bursts");
+    }
+}
+
+#[test]
+fn unsent_packet_is_repeated_as_lost() {
+    let (mut transfer, mut now) = oack_acked(4);
+    transfer.set_available(5120, true);
+    let window = transfer.poll_transmit(now);
+    transfer.handle_unsent();
+    assert_eq!((transfer.poll_transmit(now), transfer.end_reason()), (None, None));
+    now = transfer.poll_timeout();
+    transfer.handle_timeout(now);
+    assert_eq!(transfer.poll_transmit(now), window);
+    transfer.handle_ack(4, now + Duration::from_millis(1));
+    transfer.poll_transmit(now + Duration::from_millis(1));
+    while transfer.end_reason().is_none() {
+        now = transfer.poll_timeout();
+        transfer.handle_timeout(now);
+        transfer.poll_transmit(now);
+    }
+    assert_eq!(transfer.end_reason(), Some(EndReason::Timeout), "the later packets were sent");
+}
+
+#[test]
 fn lost_last_ack_counts_as_complete() {
     for (acks, reason) in [(10, EndReason::Complete), (9, EndReason::Timeout)] {
         let (mut transfer, mut now) = oack_acked(1);
