@@ -2,6 +2,7 @@
 //! open its asset.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
@@ -85,11 +86,6 @@ impl Dispatcher {
                     pending,
                 });
             }
-            // On the listener's own socket, the two transfers would have the same packets.
-            SessionState::Running(worker) if self.listen_address.settings.single_port => {
-                self.listen_address.workers[worker].push(WorkerMessage::Replace(id));
-                self.open(pending, now);
-            }
             SessionState::Opening(_) | SessionState::Running(_) => self.open(pending, now),
         }
     }
@@ -116,6 +112,9 @@ impl Dispatcher {
         if let Some(evicted) = evicted {
             self.evict(evicted, now);
         }
+        if self.listen_address.settings.single_port && !matches!(content, Content::Member(_)) {
+            self.end_older_transfer(route.peer);
+        }
         let may_be_in_memory = matches!(content, Content::Asset(_));
         let open = PendingOpen { content, record, listen_address: Arc::clone(&self.listen_address), pending, session };
         let mut opening = Box::pin(open.run());
@@ -123,6 +122,17 @@ impl Dispatcher {
         let opened = may_be_in_memory && opening.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         if !opened {
             self.runtime.spawn(opening);
+        }
+    }
+
+    /// Ends the transfer of a peer that has requested another file which exists. On the socket of the listener the packets of the
+    /// two cannot be told apart, and the client, which has one transfer for each of its ports (RFC 1350 4), now waits for the other
+    /// file. A request that is refused ends nothing: it may be a late copy of an earlier one.
+    ///
+    /// Whether a member of a collection exists is known only once it is open; its transfer replaces the older one when it starts.
+    fn end_older_transfer(&self, peer: SocketAddr) {
+        if let Some(ExistingSession { id, state: SessionState::Running(worker), .. }) = self.sessions.transfer(peer) {
+            self.listen_address.workers[worker].push(WorkerMessage::Replace(id));
         }
     }
 

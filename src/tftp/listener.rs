@@ -8,12 +8,16 @@ use tracing::error;
 
 use super::batch::{self, BATCH, RecvBatch, Route};
 use super::dispatcher::Dispatcher;
-use super::packet::Packet;
+use super::packet::{Packet, PacketError};
 use super::socket::Socket;
 use super::transfers::Transfers;
 
 /// Receive calls per turn, so that a socket that is always full does not keep the timers from firing.
 const MAX_RECEIVE_CALLS: usize = 8;
+/// Requests per turn. A request for a cached asset is opened at once, which takes some 20 system calls, and the transfers of the
+/// worker wait until all are. A turn of so many stays well below the shortest retransmit timeout, 20 ms, after which running
+/// transfers would repeat what their peers have acknowledged.
+const MAX_REQUESTS: usize = BATCH;
 
 /// One listener.
 pub(super) struct Listener {
@@ -26,18 +30,25 @@ pub(super) struct Listener {
 impl Listener {
     /// Receives datagrams. Returns whether more may wait.
     pub(super) fn receive(&self, received: &mut RecvBatch, transfers: &mut Transfers) -> bool {
+        let mut requests = 0;
         for _ in 0..MAX_RECEIVE_CALLS {
-            let count = received.receive(self.socket.udp()).unwrap_or_else(|error| {
+            let wanted = MAX_REQUESTS - requests;
+            let count = received.receive_up_to(wanted, self.socket.udp()).unwrap_or_else(|error| {
                 error!(address = %self.socket.address(), %error, "TFTP receive failed");
                 0
             });
             let now = Instant::now();
             for datagram in received.iter() {
-                self.handle_datagram(datagram.route, datagram.bytes, datagram.truncated, transfers, now);
+                let packet = Packet::parse(datagram.bytes);
+                requests += usize::from(matches!(packet, Ok(Packet::Read(_))));
+                self.handle_packet(datagram.route, packet, datagram.truncated, transfers, now);
             }
             transfers.flush();
-            if count < BATCH {
+            if count < wanted {
                 return false;
+            }
+            if requests >= MAX_REQUESTS {
+                break;
             }
         }
         true
@@ -52,8 +63,14 @@ impl Listener {
         }
     }
 
-    fn handle_datagram(&self, route: Route, bytes: &[u8], truncated: bool, transfers: &mut Transfers, now: Instant) {
-        let packet = Packet::parse(bytes);
+    fn handle_packet(
+        &self,
+        route: Route,
+        packet: Result<Packet<'_>, PacketError>,
+        truncated: bool,
+        transfers: &mut Transfers,
+        now: Instant,
+    ) {
         match packet {
             Ok(Packet::Ack { .. } | Packet::Error { .. }) => {
                 match transfers.on_listener(self.dispatcher.listen_address.listener, route.peer) {

@@ -68,10 +68,19 @@ impl LivenessCheck {
 
 impl TftpServer {
     /// Binds every listen address, except those of `inherited` sockets.
-    pub fn bind(mut settings: TftpSettings, inherited: &mut InheritedSockets) -> Result<Self, TftpError> {
-        settings.files = settings.files.into_iter().map(|(name, asset)| (normalize_name(&name), asset)).collect();
+    pub fn bind(settings: TftpSettings, inherited: &mut InheritedSockets) -> Result<Self, TftpError> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let queues = (0..(cores / 2).clamp(*WORKERS.start(), *WORKERS.end()))
+        Self::bind_for_workers((cores / 2).clamp(*WORKERS.start(), *WORKERS.end()), settings, inherited)
+    }
+
+    /// Like [`TftpServer::bind`], for so many workers.
+    pub(super) fn bind_for_workers(
+        workers: usize,
+        mut settings: TftpSettings,
+        inherited: &mut InheritedSockets,
+    ) -> Result<Self, TftpError> {
+        settings.files = settings.files.into_iter().map(|(name, asset)| (normalize_name(&name), asset)).collect();
+        let queues = (0..workers)
             .map(|_| WakeQueue::new().map(Arc::new).map_err(TftpError::Resources))
             .collect::<Result<_, _>>()?;
         let listeners = settings

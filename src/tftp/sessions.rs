@@ -172,6 +172,11 @@ impl SessionTable {
         sessions.half_open.as_ref().or(sessions.transfer.as_ref()).cloned()
     }
 
+    /// The transfer of `peer`, if it is validated.
+    pub(super) fn transfer(&self, peer: SocketAddr) -> Option<ExistingSession> {
+        self.state.lock().by_peer.get(&peer)?.transfer.clone()
+    }
+
     /// Cancels all pending opens, present and future.
     pub(super) fn cancel_opens(&self) {
         self.closing.cancel();

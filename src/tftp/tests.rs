@@ -27,6 +27,8 @@ const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// connections and never answers.
 struct TestServer {
     address: SocketAddr,
+    /// All listen addresses.
+    addresses: Vec<SocketAddr>,
     liveness: LivenessCheck,
     stop: CancellationToken,
     served: Option<tokio::task::JoinHandle<Result<(), super::TftpError>>>,
@@ -56,6 +58,10 @@ fn image() -> Vec<u8> {
 
 impl TestServer {
     fn start(settings: TftpSettings) -> Self {
+        Self::start_with(|| TftpServer::bind(settings, &mut InheritedSockets::default()))
+    }
+
+    fn start_with(bind: impl FnOnce() -> Result<TftpServer, super::TftpError>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let contents =
@@ -81,12 +87,12 @@ impl TestServer {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (depot, bound) = runtime.block_on(async {
             let depot = Depot::new(Catalog::new(assets).unwrap(), origins, cache, FillSettings::default());
-            (depot, TftpServer::bind(settings, &mut InheritedSockets::default()).unwrap())
+            (depot, bind().unwrap())
         });
-        let (address, liveness, stop) = (bound.addresses()[0], bound.liveness_check(), CancellationToken::new());
+        let (addresses, liveness, stop) = (bound.addresses(), bound.liveness_check(), CancellationToken::new());
         let base_url = BaseUrl::LocalAddress { http_port: 8080 };
         let served = runtime.spawn(bound.serve(Boot::assets_only(depot), base_url, stop.clone(), Duration::ZERO));
-        Self { address, liveness, stop, served: Some(served), runtime, _silent: silent, dir }
+        Self { address: addresses[0], addresses, liveness, stop, served: Some(served), runtime, _silent: silent, dir }
     }
 
     /// The server's port at another address of this machine.

@@ -67,14 +67,41 @@ fn unknown_peer_gets_error_five() {
 
 #[test]
 fn single_port_serves_many_after_errors() {
+    for workers in [1, 3] {
+        let listen = ["127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0"].map(|address| address.parse().unwrap());
+        let settings = TftpSettings { single_port: true, listen: listen.into(), ..settings("127.0.0.1:0") };
+        let bind = || TftpServer::bind_for_workers(workers, settings, &mut InheritedSockets::default());
+        let server = TestServer::start_with(bind);
+        let mut clients: Vec<Client> =
+            (0..7).flat_map(|_| &server.addresses).map(|address| Client::new(*address)).collect();
+        for client in &clients {
+            client.request("image", TransferMode::Octet, "blksize 1468");
+        }
+        for client in &mut clients {
+            assert_eq!(client.receive(), oack(&[("blksize", "1468")]), "{workers} workers");
+            client.send(client.from, b"\0\x05\0\0stop\0");
+            assert_eq!(client.fetch("image", "blksize 1468", 1468, 1), image());
+        }
+    }
+}
+
+#[test]
+fn refused_request_leaves_single_port_transfer() {
     let server = TestServer::start(TftpSettings { single_port: true, ..settings("127.0.0.1:0") });
-    let mut clients: Vec<Client> = (0..20).map(|_| Client::new(server.address)).collect();
-    for client in &clients {
-        client.request("image", TransferMode::Octet, "blksize 1468");
-    }
-    for client in &mut clients {
-        assert_eq!(client.receive(), oack(&[("blksize", "1468")]));
-        client.send(client.from, b"\0\x05\0\0stop\0");
-        assert_eq!(client.fetch("image", "blksize 1468", 1468, 1), image());
-    }
+    let mut client = Client::new(server.address);
+    client.request("image", TransferMode::Octet, "");
+    assert_eq!(client.receive(), Received::Data(1, image()[..512].to_vec()));
+    client.ack(1);
+    assert_eq!(client.receive(), Received::Data(2, image()[512..1024].to_vec()));
+    client.request("nothing", TransferMode::Octet, "");
+    assert_eq!(client.receive(), Received::Error(1, "file not found".to_owned()));
+    client.ack(2);
+    assert_eq!(client.receive(), Received::Data(3, image()[1024..1536].to_vec()), "the transfer goes on");
+    client.request("even", TransferMode::Octet, "");
+    assert_eq!(client.receive(), Received::Data(1, vec![7; 512]), "a file that exists replaces it");
+    client.ack(1);
+    assert_eq!(client.receive(), Received::Data(2, vec![7; 512]));
+    client.ack(2);
+    assert_eq!(client.receive(), Received::Data(3, Vec::new()));
+    client.ack(3);
 }
