@@ -42,10 +42,14 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The largest window of blocks of this size that can be sent at once. The socket of a listener has no such bound: it blocks
+    /// The largest window that can be sent at once, up to the negotiated one. The socket of a listener has no such bound: it blocks
     /// until there is room.
-    pub(super) fn largest_window(&self, blksize: u16) -> u16 {
-        if self.listener.is_some() { u16::MAX } else { self.socket.largest_window(blksize) }
+    pub(super) fn largest_window(&self, negotiated: &Negotiated) -> u16 {
+        let window = negotiated.windowsize;
+        if window == 1 || self.listener.is_some() {
+            return window;
+        }
+        window.min(self.socket.largest_window(negotiated.blksize))
     }
 }
 

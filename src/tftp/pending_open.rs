@@ -120,8 +120,8 @@ impl PendingOpen {
             }
         };
         // The rest of a larger window would be lost each time.
-        let largest_window = endpoint.largest_window(negotiated.blksize);
-        if negotiated.windowsize > largest_window {
+        let largest_window = endpoint.largest_window(&negotiated);
+        if largest_window < negotiated.windowsize {
             limits.windowsize = largest_window;
             negotiated = options::negotiate(request.options(), request.mode(), size, limits);
             debug!(client = %route.peer, windowsize = largest_window, "TFTP window reduced to the send buffer; see net.core.wmem_max");
