@@ -33,6 +33,8 @@ mod pending_open;
 mod record;
 mod request;
 mod rtt;
+mod send_buffer;
+mod send_error;
 mod server;
 mod sessions;
 mod settings;

@@ -1,6 +1,7 @@
 //! An active transfer: the state machine with the bytes, the socket, the route and the record that belong to it. It knows no
 //! other transfers.
 
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use super::block_buffer::BlockBuffer;
 use super::options::Negotiated;
 use super::packet::{self, HEADER};
 use super::record::Record;
+use super::send_error;
 use super::sessions::{ExistingSession, LimitError, Session};
 use super::socket::Socket;
 use super::timer_queue::{Timer, TimerQueue};
@@ -39,6 +41,18 @@ pub(super) struct Endpoint {
     pub(super) route: Route,
 }
 
+impl Endpoint {
+    /// The largest window that can be sent at once, up to the negotiated one. The socket of a listener has no such bound: it blocks
+    /// until there is room.
+    pub(super) fn largest_window(&self, negotiated: &Negotiated) -> u16 {
+        let window = negotiated.windowsize;
+        if window == 1 || self.listener.is_some() {
+            return window;
+        }
+        window.min(self.socket.largest_window(negotiated.blksize))
+    }
+}
+
 /// A transfer of a worker.
 pub(super) struct ActiveTransfer {
     session: Session,
@@ -52,6 +66,8 @@ pub(super) struct ActiveTransfer {
     /// Called when the byte stream has more.
     waker: Waker,
     timer: Timer,
+    /// Why the last packets were not sent, if they were not.
+    send_error: Option<io::Error>,
     /// When the peer's last ACK arrived; at first, when the transfer began.
     last_heard: Instant,
 }
@@ -87,6 +103,7 @@ impl ActiveTransfer {
             record,
             waker,
             timer: Timer::default(),
+            send_error: None,
             last_heard: Instant::now(),
         }
     }
@@ -111,7 +128,7 @@ impl ActiveTransfer {
         self.endpoint.listener
     }
 
-    /// The peer has answered: begins the record, and takes a place among the transfers, unless this one is complete with that answer.
+    /// The peer has answered: begins the record, and takes a slot of the transfers, unless this one is complete with that answer.
     /// Returns the peer's earlier transfer, which this one replaces.
     pub(super) fn validate(&mut self) -> Result<Option<ExistingSession>, LimitError> {
         self.record.begin();
@@ -164,6 +181,12 @@ impl ActiveTransfer {
         self.transfer.handle_undelivered(port_closed);
     }
 
+    /// Handles the failure to send the last packets, which are lost.
+    pub(super) fn handle_unsent(&mut self, error: io::Error) {
+        self.transfer.handle_unsent();
+        self.send_error = Some(error);
+    }
+
     /// Handles the same request again; see [`ReadTransfer::handle_duplicate_request`].
     pub(super) fn handle_duplicate_request(&mut self) -> bool {
         self.transfer.handle_duplicate_request()
@@ -193,7 +216,11 @@ impl ActiveTransfer {
         answers: &AnswerLimit,
     ) -> Result<(), Termination> {
         if let Some(reason) = self.transfer.end_reason() {
-            return Err(reason.into());
+            let mut termination = Termination::from(reason);
+            if reason == EndReason::Unsent {
+                termination.detail = self.send_error.as_ref().map(send_error::describe);
+            }
+            return Err(termination);
         }
         self.buffer.release(self.transfer.acked_bytes());
         let filled = self.buffer.fill(self.transfer.window_end(), &mut Context::from_waker(&self.waker));
@@ -244,7 +271,7 @@ impl From<EndReason> for Termination {
             EndReason::Complete => (Outcome::Complete, None),
             EndReason::Probe => (Outcome::Probe, None),
             EndReason::Aborted => (Outcome::Aborted, None),
-            EndReason::Timeout => (Outcome::Timeout, None),
+            EndReason::Timeout | EndReason::Unsent => (Outcome::Timeout, None),
             EndReason::Forged => {
                 (Outcome::Refused, Some("blocks were acknowledged before they were sent: forged packets"))
             }

@@ -2,6 +2,7 @@
 //! open its asset.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
@@ -28,7 +29,7 @@ use crate::depot::Outcome;
 /// The dispatcher of one listen address.
 pub(super) struct Dispatcher {
     /// The listen address.
-    pub(super) at: Arc<ListenAddress>,
+    pub(super) listen_address: Arc<ListenAddress>,
     /// The base of the URLs in scripts.
     pub(super) base_url: BaseUrl,
     /// The sessions of all listen addresses.
@@ -79,16 +80,11 @@ impl Dispatcher {
             SessionState::Opening(_) if repeated => {}
             // Only the worker knows whether the peer has answered the first packet.
             SessionState::Running(worker) if repeated => {
-                self.at.workers[worker].push(WorkerMessage::Repeat {
+                self.listen_address.workers[worker].push(WorkerMessage::Repeat {
                     session: id,
-                    listener: self.at.listener,
+                    listener: self.listen_address.listener,
                     pending,
                 });
-            }
-            // On the listener's own socket, the two transfers would have the same packets.
-            SessionState::Running(worker) if self.at.settings.single_port => {
-                self.at.workers[worker].push(WorkerMessage::Replace(id));
-                self.open(pending, now);
             }
             SessionState::Opening(_) | SessionState::Running(_) => self.open(pending, now),
         }
@@ -116,8 +112,11 @@ impl Dispatcher {
         if let Some(evicted) = evicted {
             self.evict(evicted, now);
         }
+        if self.listen_address.settings.single_port && !matches!(content, Content::Member(_)) {
+            self.end_older_transfer(route.peer);
+        }
         let may_be_in_memory = matches!(content, Content::Asset(_));
-        let open = PendingOpen { content, record, at: Arc::clone(&self.at), pending, session };
+        let open = PendingOpen { content, record, listen_address: Arc::clone(&self.listen_address), pending, session };
         let mut opening = Box::pin(open.run());
         // A cached asset opens at once. In a flood of requests, a task for each would delay the answers to all.
         let opened = may_be_in_memory && opening.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
@@ -126,7 +125,18 @@ impl Dispatcher {
         }
     }
 
-    /// Ends a session that has lost its place.
+    /// Ends the transfer of a peer that has requested another file which exists. On the socket of the listener the packets of the
+    /// two cannot be told apart, and the client, which has one transfer for each of its ports (RFC 1350 4), now waits for the other
+    /// file. A request that is refused ends nothing: it may be a late copy of an earlier one.
+    ///
+    /// Whether a member of a collection exists is known only once it is open; its transfer replaces the older one when it starts.
+    fn end_older_transfer(&self, peer: SocketAddr) {
+        if let Some(ExistingSession { id, state: SessionState::Running(worker), .. }) = self.sessions.transfer(peer) {
+            self.listen_address.workers[worker].push(WorkerMessage::Replace(id));
+        }
+    }
+
+    /// Ends a session that has lost its slot.
     fn evict(&self, Evicted { session, replaced }: Evicted, now: Instant) {
         if !replaced {
             // A late packet of the evicted peer would be answered from a port that is another's.
@@ -134,7 +144,7 @@ impl Dispatcher {
         }
         match session.state {
             SessionState::Opening(cancel) => cancel.cancel(),
-            SessionState::Running(worker) => self.at.workers[worker].push(if replaced {
+            SessionState::Running(worker) => self.listen_address.workers[worker].push(if replaced {
                 WorkerMessage::Replace(session.id)
             } else {
                 WorkerMessage::Evict(session.id)
@@ -146,19 +156,19 @@ impl Dispatcher {
     /// files of hosts, then the collections, and then the catalog without regard to case.
     fn resolve(&self, request: &ReadRequest, route: &Route) -> Option<Content> {
         let name = normalize_name(request.name()?);
-        let files = &self.at.settings.files;
+        let files = &self.listen_address.settings.files;
         let mapped = files.get(name.as_str()).map_or(name.as_str(), String::as_str);
-        let depot = self.at.boot.depot();
+        let depot = self.listen_address.boot.depot();
         let is_member = depot.is_member(mapped);
         if let Some(asset) = depot.find(mapped).filter(|_| !is_member) {
             return Some(Content::Asset(asset));
         }
         let visit = || {
-            let local = route.source.map_or_else(|| self.at.socket.address().ip(), |source| source.ip());
+            let local = route.source.map_or_else(|| self.listen_address.socket.address().ip(), |source| source.ip());
             RequestContext { peer: route.peer.ip().to_canonical(), base: self.base_url.resolve(local), is_probe: false }
         };
         let (path, query) = name.split_once('?').unwrap_or((&name, ""));
-        let script = RequestedScript::find(path, query).filter(|script| script.exists(&self.at.boot));
+        let script = RequestedScript::find(path, query).filter(|script| script.exists(&self.listen_address.boot));
         // A member of a collection takes precedence, but for entry scripts.
         if let Some(script) = script.filter(|script| !is_member || !matches!(script, RequestedScript::Pxelinux { .. }))
         {
@@ -167,7 +177,7 @@ impl Dispatcher {
         if is_member {
             return AssetName::parse(mapped).ok().map(Content::Member);
         }
-        if let Some(file) = self.at.boot.named_file(&name, route.peer.ip().to_canonical()) {
+        if let Some(file) = self.listen_address.boot.named_file(&name, route.peer.ip().to_canonical()) {
             let name = format!("hosts/{}/{}", file.host, file.file);
             return Some(Content::HostFile(file, name, visit()));
         }
@@ -177,7 +187,7 @@ impl Dispatcher {
 
     fn refuse(&self, route: &Route, code: ErrorCode, message: &str) {
         debug!(client = %route.peer, code = code as u16, error = message, "request refused");
-        self.at.send_error(route, code, message);
+        self.listen_address.send_error(route, code, message);
     }
 }
 

@@ -1,5 +1,5 @@
 //! The order of half-open sessions: those whose peer has not answered yet. It is bounded for an address, for a prefix and in
-//! all, and a new session takes the place of the oldest in the first scope that is full. It knows neither sockets nor requests.
+//! all, and a new session takes the slot of the oldest in the first scope that is full. It knows neither sockets nor requests.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -27,7 +27,7 @@ impl HalfOpenQueue {
         Self { max, shares, all: BTreeSet::new(), by_address: HashMap::default(), by_prefix: HashMap::default() }
     }
 
-    /// The session whose place a new one of `address` takes, and the scope that is full; `None` if there is a free place.
+    /// The session whose slot a new one of `address` takes, and the scope that is full; `None` if there is a free slot.
     pub(super) fn oldest_if_full(&self, address: IpAddr) -> Option<(u64, Scope)> {
         let oldest = |ids: Option<&BTreeSet<u64>>, max| ids.filter(|ids| ids.len() >= max)?.first().copied();
         let of_address = oldest(self.by_address.get(&address), self.shares.of_address(self.max, address));

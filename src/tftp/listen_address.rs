@@ -8,6 +8,7 @@ use super::active_transfer::Endpoint;
 use super::answer_limit::AnswerLimit;
 use super::batch::Route;
 use super::messages::WorkerQueue;
+use super::options::Negotiated;
 use super::packet::ErrorCode;
 use super::settings::TftpSettings;
 use super::socket::Socket;
@@ -38,12 +39,12 @@ impl ListenAddress {
         (index, &self.workers[index])
     }
 
-    /// Where a transfer along `route` with this window sends from: a socket of its own, or this listener's.
-    pub(super) fn endpoint(&self, route: &Route, window_bytes: usize) -> io::Result<Endpoint> {
+    /// Where a transfer along `route` with these parameters sends from: a socket of its own, or this listener's.
+    pub(super) fn endpoint(&self, route: &Route, negotiated: &Negotiated) -> io::Result<Endpoint> {
         if self.settings.single_port {
             return Ok(Endpoint { socket: Arc::clone(&self.socket), listener: Some(self.listener), route: *route });
         }
-        let (socket, route) = self.socket.bind_for_transfer(route, window_bytes)?;
+        let (socket, route) = self.socket.bind_for_transfer(route, negotiated)?;
         Ok(Endpoint { socket: Arc::new(socket), listener: None, route })
     }
 

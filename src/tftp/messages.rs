@@ -24,7 +24,7 @@ pub(super) enum WorkerMessage {
     },
     /// The peer sent another request: end its transfer.
     Replace(u64),
-    /// The transfer lost its place: end it without a record.
+    /// The transfer lost its slot: end it without a record.
     Evict(u64),
     /// The transfer's byte stream has more.
     Resume(u64),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::active_transfer::ActiveTransfer;
 use super::block_buffer::BlockBuffer;
@@ -33,7 +33,7 @@ pub(super) struct PendingOpen {
     /// The record of the transfer.
     pub(super) record: Record,
     /// The listen address of the request.
-    pub(super) at: Arc<ListenAddress>,
+    pub(super) listen_address: Arc<ListenAddress>,
     /// The request.
     pub(super) pending: PendingRequest,
     /// The peer's session.
@@ -43,17 +43,17 @@ pub(super) struct PendingOpen {
 impl PendingOpen {
     /// Opens the asset and starts the transfer on its worker, or refuses the request with an ERROR packet.
     pub(super) async fn run(mut self) {
-        let deadline = self.at.settings.first_byte_deadline;
-        let at = Arc::clone(&self.at);
+        let deadline = self.listen_address.settings.first_byte_deadline;
+        let listen_address = Arc::clone(&self.listen_address);
         let opened = {
-            let opening = timeout(deadline, open(&at.boot, &self.content, self.pending.request.mode()));
+            let opening = timeout(deadline, open(&listen_address.boot, &self.content, self.pending.request.mode()));
             let mut opening = std::pin::pin!(opening);
             let cancelled = self.session.cancelled().clone();
             loop {
                 tokio::select! {
                     biased;
                     opened = &mut opening => break opened,
-                    // The record of a session that lost its place has not begun, or says that the transfer was aborted.
+                    // The record of an evicted session has not begun, or says that the transfer was aborted.
                     () = cancelled.cancelled() => return,
                     () = sleep(RECORD_AFTER), if !self.record.has_begun() => { self.record.begin_within_limit(); }
                 }
@@ -89,15 +89,15 @@ impl PendingOpen {
     }
 
     fn refuse(self, code: ErrorCode, message: &str, outcome: Outcome, detail: &str) {
-        let Self { record, session, at, pending, .. } = self;
+        let Self { record, session, listen_address, pending, .. } = self;
         record.finish(outcome, 0, Some(detail));
         // The session ends before the peer gets the ERROR: it may send another request at once.
         drop(session);
-        at.send_error(&pending.route, code, message);
+        listen_address.send_error(&pending.route, code, message);
     }
 
     fn start(mut self, size: u64, stream: ByteStream) {
-        let (now, settings) = (Instant::now(), &self.at.settings);
+        let (now, settings) = (Instant::now(), &self.listen_address.settings);
         let PendingRequest { route, request } = &self.pending;
         let mut limits = Limits { blksize: settings.max_blksize, windowsize: settings.max_windowsize };
         if options::requests_large_blocks(request.options()) {
@@ -106,13 +106,12 @@ impl PendingOpen {
                 Err(error) => warn!(client = %route.peer, %error, "route MTU unknown"),
             }
         }
-        let negotiated = options::negotiate(request.options(), request.mode(), size, limits);
+        let mut negotiated = options::negotiate(request.options(), request.mode(), size, limits);
         let policy = RetransmitPolicy { timeout: settings.timeout, retries: settings.retries };
         if !matches!(self.content, Content::Script(..) | Content::HostFile(..)) {
             self.record.set_cache(stream.cache_state());
         }
-        let window_bytes = usize::from(negotiated.blksize) * usize::from(negotiated.windowsize);
-        let endpoint = match self.at.endpoint(route, window_bytes) {
+        let endpoint = match self.listen_address.endpoint(route, &negotiated) {
             Ok(endpoint) => endpoint,
             Err(error) => {
                 let detail = format!("no port for the transfer: {error}");
@@ -120,10 +119,17 @@ impl PendingOpen {
                 return self.refuse(ErrorCode::Undefined, message, Outcome::Refused, &detail);
             }
         };
+        // The rest of a larger window would be lost each time.
+        let largest_window = endpoint.largest_window(&negotiated);
+        if largest_window < negotiated.windowsize {
+            limits.windowsize = largest_window;
+            negotiated = options::negotiate(request.options(), request.mode(), size, limits);
+            debug!(client = %route.peer, windowsize = largest_window, "TFTP window reduced to the send buffer; see net.core.wmem_max");
+        }
         let transfer = ReadTransfer::new(&negotiated, size, policy, now);
         let buffer = BlockBuffer::new(stream, request.mode());
-        let Self { record, session, at, .. } = self;
-        let (worker, queue) = at.worker_of(session.id());
+        let Self { record, session, listen_address, .. } = self;
+        let (worker, queue) = listen_address.worker_of(session.id());
         let waker = messages::resume_waker(queue, session.id());
         // A session that was cancelled just now is dropped with all that belongs to it.
         let _ = session.run_on(worker, |session| {

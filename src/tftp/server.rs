@@ -68,10 +68,19 @@ impl LivenessCheck {
 
 impl TftpServer {
     /// Binds every listen address, except those of `inherited` sockets.
-    pub fn bind(mut settings: TftpSettings, inherited: &mut InheritedSockets) -> Result<Self, TftpError> {
-        settings.files = settings.files.into_iter().map(|(name, asset)| (normalize_name(&name), asset)).collect();
+    pub fn bind(settings: TftpSettings, inherited: &mut InheritedSockets) -> Result<Self, TftpError> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let queues = (0..(cores / 2).clamp(*WORKERS.start(), *WORKERS.end()))
+        Self::bind_for_workers((cores / 2).clamp(*WORKERS.start(), *WORKERS.end()), settings, inherited)
+    }
+
+    /// Like [`TftpServer::bind`], for so many workers.
+    pub(super) fn bind_for_workers(
+        workers: usize,
+        mut settings: TftpSettings,
+        inherited: &mut InheritedSockets,
+    ) -> Result<Self, TftpError> {
+        settings.files = settings.files.into_iter().map(|(name, asset)| (normalize_name(&name), asset)).collect();
+        let queues = (0..workers)
             .map(|_| WakeQueue::new().map(Arc::new).map_err(TftpError::Resources))
             .collect::<Result<_, _>>()?;
         let listeners = settings
@@ -120,7 +129,7 @@ impl TftpServer {
             .zip(&self.listeners)
             .map(|(listener, socket)| {
                 Arc::new(Dispatcher {
-                    at: Arc::new(ListenAddress {
+                    listen_address: Arc::new(ListenAddress {
                         settings: Arc::clone(&self.settings),
                         boot: boot.clone(),
                         answers: Arc::clone(&answers),
@@ -141,7 +150,7 @@ impl TftpServer {
         for (index, queue) in self.queues.iter().enumerate() {
             let of_worker = dispatchers.iter().skip(index).step_by(self.queues.len());
             let listeners = of_worker.map(|dispatcher| Listener {
-                socket: Arc::clone(&dispatcher.at.socket),
+                socket: Arc::clone(&dispatcher.listen_address.socket),
                 dispatcher: Arc::clone(dispatcher),
             });
             let (queues, answers, error_five) =

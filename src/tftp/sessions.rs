@@ -1,5 +1,5 @@
 //! The session table: the last read requests of each peer and their state. Half-open sessions, whose peer has not answered,
-//! have places of their own and take none of the transfers' places. It knows neither sockets nor packets.
+//! have slots of their own and take none of the transfers' slots. It knows neither sockets nor packets.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -91,7 +91,7 @@ impl LimitError {
     }
 }
 
-/// A session that lost its place to a new one.
+/// A session whose slot went to a new one.
 #[derive(Debug)]
 pub(super) struct Evicted {
     /// The session.
@@ -124,7 +124,7 @@ impl SessionTable {
         Arc::new(Self { state: Mutex::new(state), emptied, closing, refusals, evictions })
     }
 
-    /// Starts a half-open session for `request`, which becomes the last request of `peer`. Also returns the session whose place
+    /// Starts a half-open session for `request`, which becomes the last request of `peer`. Also returns the session whose slot
     /// it takes, which is no longer in the table and must be cancelled.
     ///
     /// Fails if a transfer to `peer` would be refused now.
@@ -136,7 +136,7 @@ impl SessionTable {
         let address = peer.ip().to_canonical();
         let mut state = self.state.lock();
         let own = state.by_peer.get(&peer);
-        // A client that starts again takes the place of its own transfer.
+        // A client that starts again takes the slot of its own transfer.
         if own.is_none_or(|sessions| sessions.transfer.is_none()) {
             state.transfers.check(address).map_err(|scope| self.refused(scope, address))?;
         }
@@ -172,6 +172,11 @@ impl SessionTable {
         sessions.half_open.as_ref().or(sessions.transfer.as_ref()).cloned()
     }
 
+    /// The transfer of `peer`, if it is validated.
+    pub(super) fn transfer(&self, peer: SocketAddr) -> Option<ExistingSession> {
+        self.state.lock().by_peer.get(&peer)?.transfer.clone()
+    }
+
     /// Cancels all pending opens, present and future.
     pub(super) fn cancel_opens(&self) {
         self.closing.cancel();
@@ -203,7 +208,7 @@ impl TableState {
             sessions.half_open.take()
         } else {
             self.transfers.give_back(address);
-            // The peer's next transfer may have taken its place there.
+            // The peer's next transfer may have taken its slot.
             sessions.transfer.take_if(|transfer| transfer.id == id)
         };
         if sessions.half_open.is_none() && sessions.transfer.is_none() {
@@ -249,10 +254,10 @@ impl Session {
         Ok(())
     }
 
-    /// The peer has answered: moves the session to a place of the transfers. Returns the peer's earlier transfer, which this one
+    /// The peer has answered: moves the session to a slot of the transfers. Returns the peer's earlier transfer, which this one
     /// replaces and which must be cancelled.
     ///
-    /// Fails if all those places are taken.
+    /// Fails if all those slots are taken.
     pub(super) fn validate(&self) -> Result<Option<ExistingSession>, LimitError> {
         let address = self.peer.ip().to_canonical();
         let mut guard = self.table.state.lock();
@@ -262,7 +267,7 @@ impl Session {
         let session = sessions.half_open.take();
         let older = sessions.transfer.take();
         if let Some(older) = &older {
-            // Its place goes to this one.
+            // Its slot goes to this one.
             state.peers.remove(&older.id);
             state.transfers.give_back(address);
         }
@@ -344,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn half_open_sessions_take_no_transfer_place() {
+    fn half_open_sessions_take_no_transfer_slot() {
         let table = SessionTable::new(SessionLimits { half_open: 100, ..limits() });
         let waiting: Vec<_> = (1..=10).map(|port| start(&table, peer(1, port))).collect();
         let other = validated(&table, peer(2, 1));

@@ -11,16 +11,14 @@ use socket2::{Domain, Protocol, Socket as Raw, Type};
 use tracing::warn;
 
 use super::batch::{self, Route, SendBatch};
+use super::options::Negotiated;
 use super::packet::{self, ErrorCode};
+use super::send_buffer;
 
 /// The receive buffer, in bytes. With the default of Linux, 208 KiB, most servers lose requests when 500 machines send
 /// theirs in the same instant.
 const RECEIVE_BUFFER: usize = 8 << 20;
-/// The largest send buffer, in bytes: the largest window.
-const SEND_BUFFER: usize = 4 << 20;
-/// The largest window, in bytes, that the send buffer of Linux (208 KiB, which counts its own bookkeeping) holds twice.
-const DEFAULT_SEND_WINDOW: usize = 32 << 10;
-/// How long a full send buffer may block a worker. After that the packets are lost.
+/// How long the full send buffer of a listener may block a worker. After that the packets are lost.
 const SEND_WAIT: Duration = Duration::from_millis(100);
 
 /// A bound socket.
@@ -68,10 +66,12 @@ impl Socket {
     }
 
     /// Binds a port for one transfer along `route`, whose request arrived on this socket. The kernel chooses the port at random:
-    /// it is the only secret that a peer proves to know by its answers (RFC 1350 4). Nothing blocks on this socket.
+    /// it is the only secret that a peer proves to know by its answers (RFC 1350 4). Nothing blocks on this socket:
+    /// what does not fit its send buffer is lost. The buffer is enlarged for the window of `negotiated`; see
+    /// [`Socket::largest_window`].
     ///
     /// Returns the socket, and the route to send along: the socket has its source address.
-    pub(super) fn bind_for_transfer(&self, route: &Route, window_bytes: usize) -> io::Result<(Self, Route)> {
+    pub(super) fn bind_for_transfer(&self, route: &Route, negotiated: &Negotiated) -> io::Result<(Self, Route)> {
         let local = route.source.map_or_else(|| with_port_zero(self.address), |source| source.with_port_zero());
         let (udp, route) = match bind_data_port(local) {
             Ok(udp) => (udp, Route { source: None, ..*route }),
@@ -82,12 +82,18 @@ impl Socket {
             Err(error) => return Err(error),
         };
         batch::enable_error_queue(&udp)?;
-        if window_bytes > DEFAULT_SEND_WINDOW {
-            // Twice: the retransmitted window may be queued behind the first.
-            enlarge_send_buffer(&udp, SEND_BUFFER.min(2 * window_bytes));
+        if negotiated.windowsize > 1 {
+            // The kernel grants twice as much: the retransmitted window may be queued behind the first.
+            let window = usize::from(negotiated.windowsize) * send_buffer::charge(negotiated.blksize);
+            send_buffer::enlarge(&udp, window.min(send_buffer::MAX_REQUEST));
         }
         let address = udp.local_addr()?;
         Ok((Self { udp, address, connected: AtomicBool::new(false) }, route))
+    }
+
+    /// The largest window of blocks of this size that the send buffer holds.
+    pub(super) fn largest_window(&self, blksize: u16) -> u16 {
+        send_buffer::largest_window(send_buffer::size(&self.udp), blksize)
     }
 
     /// Makes the kernel keep the errors that routers and peers report about packets sent from this socket.
@@ -153,16 +159,8 @@ fn enlarge_buffers(udp: &UdpSocket) -> usize {
     if receive() < RECEIVE_BUFFER && sockopt::set_socket_recv_buffer_size_force(udp, RECEIVE_BUFFER).is_err() {
         let _ = sockopt::set_socket_recv_buffer_size(udp, RECEIVE_BUFFER);
     }
-    enlarge_send_buffer(udp, SEND_BUFFER);
+    send_buffer::enlarge(udp, send_buffer::MAX_REQUEST);
     receive()
-}
-
-/// Enlarges the send buffer to at least `size` bytes, as far as the system lets it.
-fn enlarge_send_buffer(udp: &UdpSocket, size: usize) {
-    let present = sockopt::socket_send_buffer_size(udp).unwrap_or_default() / 2;
-    if present < size && sockopt::set_socket_send_buffer_size_force(udp, size).is_err() {
-        let _ = sockopt::set_socket_send_buffer_size(udp, size);
-    }
 }
 
 #[cfg(test)]

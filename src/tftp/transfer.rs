@@ -59,6 +59,8 @@ pub(super) enum EndReason {
     Aborted,
     /// The peer stopped answering, or was too slow.
     Timeout,
+    /// The last packets could not be sent, for longer than the peer may take to answer.
+    Unsent,
     /// The peer acknowledged blocks that it cannot have received: its packets are forged.
     Forged,
     /// The peer's port is closed, or there is no way to the peer.
@@ -72,7 +74,7 @@ pub(super) struct ReadTransfer {
     window: u64,
     sends_size: bool,
     policy: RetransmitPolicy,
-    /// The timeout that the peer requested. It counts once the peer is validated: else a forged request would keep its place
+    /// The timeout that the peer requested. It counts once the peer is validated: else a forged request would keep its slot
     /// for minutes.
     requested_timeout: Option<Duration>,
     rtt: RttEstimator,
@@ -102,6 +104,8 @@ pub(super) struct ReadTransfer {
     last_burst: Option<Instant>,
     /// The highest block sent before the last packets.
     before_burst: u64,
+    /// Some of the last packets were not sent.
+    unsent: bool,
     /// ACKs of blocks that the peer cannot have received.
     impossible_acks: u32,
     /// The block whose ACK gives the next round trip sample, and when it was sent for the first time.
@@ -148,6 +152,7 @@ impl ReadTransfer {
             retransmit_at: None,
             last_burst: None,
             before_burst: 0,
+            unsent: false,
             impossible_acks: 0,
             timed_block: None,
             timeouts: 0,
@@ -318,6 +323,11 @@ impl ReadTransfer {
         }
     }
 
+    /// Handles the failure to send some of the last packets. They are lost: the error may pass.
+    pub(super) fn handle_unsent(&mut self) {
+        self.unsent = true;
+    }
+
     /// Handles the passage of time: retransmits unacknowledged packets, or ends the transfer.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.end_reason.is_some() {
@@ -337,7 +347,11 @@ impl ReadTransfer {
         }
         let exhausted = !self.is_validated() && self.unvalidated >= MAX_UNVALIDATED_PACKETS;
         if exhausted || self.timeouts > self.policy.retries {
-            self.end_reason = Some(if self.last_block_sent() { EndReason::Complete } else { EndReason::Timeout });
+            self.end_reason = Some(match () {
+                () if self.unsent => EndReason::Unsent,
+                () if self.last_block_sent() => EndReason::Complete,
+                () => EndReason::Timeout,
+            });
             return;
         }
         self.rtt.back_off();
@@ -376,7 +390,7 @@ impl ReadTransfer {
 
     /// Whether a peer that has answered may have the whole file: the last block was sent.
     fn last_block_sent(&self) -> bool {
-        self.is_validated() && self.last.is_some_and(|last| last == self.highest)
+        self.is_validated() && !self.unsent && self.last.is_some_and(|last| last == self.highest)
     }
 
     fn accept_requested_timeout(&mut self) {
@@ -395,6 +409,7 @@ impl ReadTransfer {
 
     fn record_burst(&mut self, now: Instant) {
         self.last_burst = Some(now);
+        self.unsent = false;
         self.retransmit_at = Some(now + self.rtt.timeout());
     }
 

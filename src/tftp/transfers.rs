@@ -165,7 +165,7 @@ impl Transfers {
         self.advance(session, now);
     }
 
-    /// Gives a transfer whose peer has answered a place among the validated ones. Returns false if it has ended, because the
+    /// Gives a transfer whose peer has answered one of the slots of validated transfers. Returns false if it has ended, because the
     /// limit on transfers is reached.
     fn validate(&mut self, session: u64) -> bool {
         let Some(transfer) = self.active.get_mut(&session) else { return false };
@@ -204,7 +204,7 @@ impl Transfers {
         self.end(session, &Termination { outcome: Outcome::Aborted, detail, peer_message: None });
     }
 
-    /// Ends a transfer that lost its place, without a record.
+    /// Ends a transfer that lost its slot, without a record.
     pub(super) fn evict(&mut self, session: u64) {
         self.remove(session);
     }
@@ -301,7 +301,10 @@ impl Transfers {
                 self.end(session, &Termination { outcome: Outcome::OriginFailed, detail, peer_message });
             }
             // A lost packet, which the retransmit timer handles.
-            SendFailure::Lost(error) => debug!(client = %peer, %error, "packet not sent"),
+            SendFailure::Lost(error) => {
+                debug!(client = %peer, %error, "packet not sent");
+                transfer.handle_unsent(error);
+            }
         }
     }
 

@@ -160,7 +160,7 @@ impl Worker {
         let dispatcher = Arc::clone(&self.dispatchers[listener]);
         // An ERROR among them ends the transfer.
         self.receive_earlier_packets(session);
-        if !self.transfers.handle_repeat(session, dispatcher.at.settings.timeout, now) {
+        if !self.transfers.handle_repeat(session, dispatcher.listen_address.settings.timeout, now) {
             dispatcher.open(pending, now);
         }
     }

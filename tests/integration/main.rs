@@ -43,5 +43,6 @@ mod storage;
 mod support;
 mod tftp_attacks;
 mod tftp_clients;
+mod tftp_sending;
 mod unverified;
 mod vault;

@@ -16,9 +16,13 @@ const VICTIM: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 99);
 const VICTIM_PORT: u16 = 5555;
 /// Addresses to which packets get lost.
 const NOWHERE: [u8; 2] = [10, 9];
+/// The last bytes of addresses in the subnet of the clients, 10.7.0.0/24, that no machine has.
+const NO_HOSTS: std::ops::RangeInclusive<u8> = 31..=98;
 /// The length of the asset `boot/vmlinuz`, in bytes.
 const LENGTH: usize = 2_000_001;
 const WINDOWS: &[u8] = b"\0\x01boot/vmlinuz\0octet\0blksize\x001468\0windowsize\x0064\0";
+/// A request whose half-open transfer would live long, if the forger decided that.
+const LONG: &[u8] = b"\0\x01boot/vmlinuz\0octet\0timeout\x00255\0";
 const PLAIN: &[u8] = b"\0\x01boot/vmlinuz\0octet\0";
 
 /// A server with a cached asset, in a namespace with forged addresses.
@@ -102,11 +106,12 @@ impl Forger {
     }
 }
 
-/// The number of half-open transfers that were evicted because there are too many in all.
-fn evictions(server: &TestServer) -> u64 {
+/// The number of half-open transfers that were evicted because there are too many in this scope.
+fn evictions(server: &TestServer, scope: &str) -> u64 {
     let metrics = String::from_utf8(Client::new(server.admin).get("/metrics").body).expect("metrics are text");
     let value = metrics.lines().find_map(|line| {
-        line.strip_prefix("bootdepot_limit_refusals_total{limit=\"tftp-half-open\",scope=\"server\"} ")
+        let labels = format!("{{limit=\"tftp-half-open\",scope=\"{scope}\"}} ");
+        line.strip_prefix("bootdepot_limit_refusals_total")?.strip_prefix(labels.as_str())
     });
     value.and_then(|value| value.parse().ok()).unwrap_or_default()
 }
@@ -205,28 +210,27 @@ fn forged_packets_end_no_transfer() {
     }
 }
 
-#[test]
-fn flood_of_requests_shuts_out_no_client() {
+/// Checks that clients with addresses of their own are served while a forger sends `request` from `source`s, when the half-open
+/// transfers of `scope` are as many as may be.
+fn check_flood(name: &str, scope: &str, request: &'static [u8], source: fn(&mut fastrand::Rng) -> Ipv4Addr) {
     let Some(curl) = Tool::find("curl") else { return };
-    let Some(scene) = Scene::enter("flood_of_requests_shuts_out_no_client", |site| site) else { return };
+    let Some(scene) = Scene::enter(name, |site| site) else { return };
     let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
             let (mut random, began) = (fastrand::Rng::with_seed(7), Instant::now());
-            let [a, b] = NOWHERE;
             while !stop.load(Ordering::Relaxed) {
                 // 3,000 a second, in steps: in 7 s, the life of a half-open transfer, the table fills four times.
                 let due = began.elapsed().as_millis() * 3;
                 for _ in sent.load(Ordering::Relaxed)..u64::try_from(due).unwrap_or(u64::MAX) {
-                    let from = Ipv4Addr::new(a, b, random.u8(..), random.u8(..));
-                    let request = b"\0\x01boot/vmlinuz\0octet\0timeout\x00255\0";
+                    let from = source(&mut random);
                     scene.forger.send((from, random.u16(1024..)), 69, request);
                     sent.fetch_add(1, Ordering::Relaxed);
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
-        wait_until(|| (evictions(&scene.server) > 0).then_some(()), || "the table of half-open transfers is not full");
+        wait_until(|| (evictions(&scene.server, scope) > 0).then_some(()), || "no half-open transfer is evicted");
         std::thread::scope(|clients| {
             for host in 4..=23 {
                 let (curl, url) = (&curl, format!("tftp://{SERVER}/boot/vmlinuz"));
@@ -243,4 +247,21 @@ fn flood_of_requests_shuts_out_no_client() {
     });
     let log = scene.server.lines(|line| line.text("message") == "transfer").len();
     assert!(log < 2000, "{log} lines about {} forged requests", sent.into_inner());
+}
+
+#[test]
+fn flood_of_requests_shuts_out_no_client() {
+    check_flood("flood_of_requests_shuts_out_no_client", "server", LONG, |random| {
+        let [a, b] = NOWHERE;
+        Ipv4Addr::new(a, b, random.u8(..), random.u8(..))
+    });
+}
+
+/// The forger uses up the half-open transfers and the long first answers that the subnet of the clients may have. A client answers
+/// within milliseconds, long before its half-open transfer is the oldest of the subnet, and its first answer, an OACK, is short.
+#[test]
+fn flood_from_own_subnet_shuts_out_no_client() {
+    check_flood("flood_from_own_subnet_shuts_out_no_client", "prefix", PLAIN, |random| {
+        Ipv4Addr::new(10, 7, 0, random.u8(NO_HOSTS))
+    });
 }

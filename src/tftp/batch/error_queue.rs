@@ -81,7 +81,7 @@ fn undelivered(header: &libc::msghdr) -> Option<bool> {
     }
     match i32::try_from(error.ee_errno).unwrap_or_default() {
         libc::ECONNREFUSED => Some(true),
-        libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EACCES => Some(false),
+        libc::EHOSTUNREACH | libc::EHOSTDOWN | libc::ENETUNREACH | libc::EACCES => Some(false),
         _ => None,
     }
 }

@@ -44,7 +44,10 @@ pub fn enable_packet_info(socket: &UdpSocket) -> io::Result<()> {
 /// Whether a call failed with the error of an earlier datagram, perhaps to another peer. The kernel reports each error to one
 /// call (udp(7)), and the call can be repeated.
 pub(super) fn is_delivery_error(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EACCES))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::EHOSTDOWN | libc::ENETUNREACH | libc::EACCES)
+    )
 }
 
 /// Enables a boolean socket option.

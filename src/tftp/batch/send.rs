@@ -187,8 +187,9 @@ impl SendBatch {
                 Ok(sent) => at += sent,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // The send buffer stayed full for the whole write timeout. Another timeout for each message left
-                    // would block all transfers of the worker.
+                    // The send buffer is full. The socket of a transfer does not block, and the rest does not fit either. That of a
+                    // listener was full for its whole write timeout: another timeout for each message left would block all
+                    // transfers of the worker.
                     for message in &self.messages[at..] {
                         on_failure(message.route.peer, SendFailure::Lost(io::ErrorKind::WouldBlock.into()));
                     }

@@ -195,3 +195,28 @@ fn empty_socket_returns_zero_long_datagrams_truncated() {
     let datagrams: Vec<_> = received.iter().map(|datagram| (datagram.truncated, datagram.bytes.to_vec())).collect();
     assert_eq!(datagrams, [(true, vec![9; MAX_DATAGRAM])]);
 }
+
+#[test]
+fn refused_messages_are_lost_alone() {
+    let mut out = SendBatch::new();
+    for route in peers(6) {
+        packet(&mut out, &route, 104, 1, 100);
+    }
+    // The next two stand for one error: it may belong to an earlier packet, so the call is repeated.
+    let mut errors = [libc::EPERM, libc::ENOBUFS, libc::EMSGSIZE, libc::ENETUNREACH, libc::ENETUNREACH].into_iter();
+    let (mut sent, mut lost) = (0, Vec::new());
+    let send = |headers: &mut [libc::mmsghdr]| match errors.next() {
+        Some(code) => Err(io::Error::from_raw_os_error(code)),
+        None => {
+            sent += headers.len();
+            Ok(headers.len())
+        }
+    };
+    out.flush_with(Destination::Named, send, |peer, failure| {
+        let SendFailure::Lost(error) = failure else { panic!("{failure:?}") };
+        lost.push((peer.port(), error.raw_os_error()));
+    });
+    let codes = [libc::EPERM, libc::ENOBUFS, libc::EMSGSIZE, libc::ENETUNREACH];
+    assert_eq!(lost, (1..).zip(codes.map(Some)).collect::<Vec<_>>());
+    assert_eq!(sent, 2);
+}
