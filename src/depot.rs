@@ -79,6 +79,7 @@ mod transfer_registry;
 mod unreadable;
 mod verify_stored;
 
+pub use crate::cache::Piece;
 pub use acceptance::{AcceptError, Accepted};
 pub use cache_state::CacheState;
 pub use collections::{BINDINGS_FILE, Change};

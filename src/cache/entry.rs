@@ -1,18 +1,14 @@
 //! An open blob.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, IoSliceMut};
-use std::os::unix::fs::FileExt as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::block_digests::BlockDigests;
-use super::identity::Identity;
-use super::map::Mapping;
+use super::open_blob::OpenBlob;
+use super::piece::{Pages, Piece};
 use crate::asset::{ByteRange, Digest};
 
 /// An open verified blob. It is not evicted while an entry or a clone of it exists.
@@ -20,27 +16,10 @@ use crate::asset::{ByteRange, Digest};
 /// This program never changes its bytes. Other processes may: ask [`Cache::is_intact`](super::Cache::is_intact) before the last
 /// bytes are used.
 ///
-/// Bytes from [`Entry::map`] protect the blob as an entry does.
+/// A [`Piece`] from [`Entry::map`] protects the blob as an entry does.
 #[derive(Clone)]
 pub struct Entry {
     blob: Arc<OpenBlob>,
-}
-
-/// A blob's file. The blob counts as being read while there is more than one [`Arc`] of it.
-pub(super) struct OpenBlob {
-    digest: Digest,
-    file: File,
-    /// The identity of the file when it was opened.
-    identity: Identity,
-    mapping: OnceLock<Mapping>,
-    /// Set for a file that the cache does not keep: each read is verified.
-    blocks: Option<BlockDigests>,
-}
-
-/// Some pages of a blob, which keep it mapped and protected.
-struct Window {
-    blob: Arc<OpenBlob>,
-    range: ByteRange,
 }
 
 impl Entry {
@@ -50,12 +29,12 @@ impl Entry {
 
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
-        self.blob.identity.size
+        self.blob.identity().size
     }
 
     /// Its digest.
     pub fn digest(&self) -> &Digest {
-        &self.blob.digest
+        self.blob.digest()
     }
 
     pub(super) fn blob(&self) -> &Arc<OpenBlob> {
@@ -66,33 +45,19 @@ impl Entry {
     ///
     /// Fails with [`io::ErrorKind::InvalidInput`] if the range ends beyond the blob.
     pub fn read(&self, range: ByteRange) -> io::Result<Bytes> {
-        let length = self.length(range)?;
-        if let Some(blocks) = &self.blob.blocks {
-            return blocks.read(&self.blob.file, self.size(), range);
-        }
-        let mut bytes = Vec::with_capacity(length);
-        while bytes.len() < length {
-            let at = range.start + bytes.len() as u64;
-            match rustix::io::pread(&self.blob.file, spare_capacity(&mut bytes), at) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        // The allocation may be larger than requested, and the read fills all of it.
-        bytes.truncate(length);
-        Ok(bytes.into())
+        self.length(range)?;
+        self.blob.read(range)
     }
 
     /// Reads the bytes of `range` into new memory. `None` if not all of them are in the page cache. Never blocks.
     pub fn read_resident(&self, range: ByteRange) -> Option<Bytes> {
-        let length = self.length(range).ok().filter(|_| self.blob.blocks.is_none())?;
+        let length = self.length(range).ok().filter(|_| self.blob.blocks().is_none())?;
         let mut bytes = vec![0; length];
         let mut filled = 0;
         while filled < length {
             let rest = &mut [IoSliceMut::new(&mut bytes[filled..])];
             // Returns EAGAIN or fewer bytes if it would have to wait for the disk (readv(2)).
-            match rustix::io::preadv2(&self.blob.file, rest, range.start + filled as u64, ReadWriteFlags::NOWAIT) {
+            match rustix::io::preadv2(self.blob.file(), rest, range.start + filled as u64, ReadWriteFlags::NOWAIT) {
                 Ok(0) => return None,
                 Ok(read) => filled += read,
                 Err(Errno::INTR) => {}
@@ -104,25 +69,21 @@ impl Entry {
 
     /// Maps the pages of `range` after reading them into memory. Blocks if they are not in the page cache.
     ///
-    /// Only for `writev` and `sendmsg`: if a page cannot be read any more, such a system call returns an error, but user
-    /// space that touches the page is killed.
-    pub fn map(&self, range: ByteRange) -> io::Result<Bytes> {
-        if self.length(range)? == 0 {
-            return Ok(Bytes::new());
+    /// A file that the cache does not keep is read instead: each read of it is verified.
+    pub fn map(&self, range: ByteRange) -> io::Result<Piece> {
+        if self.length(range)? == 0 || self.blob.blocks().is_some() {
+            return self.read(range).map(Piece::Copied);
         }
-        if self.blob.blocks.is_some() {
-            return self.read(range);
-        }
-        self.blob.mapping()?.load(&self.blob.file, range)?;
-        Ok(self.window(range))
+        self.blob.mapping()?.load(self.blob.file(), range)?;
+        Ok(Piece::Mapped(Pages::new(Arc::clone(&self.blob), range)))
     }
 
     /// The same. `None` if not all pages are in memory now. Never blocks.
-    pub fn map_resident(&self, range: ByteRange) -> Option<Bytes> {
+    pub fn map_resident(&self, range: ByteRange) -> Option<Piece> {
         if self.length(range).ok()? == 0 {
-            return Some(Bytes::new());
+            return Some(Piece::default());
         }
-        if self.blob.blocks.is_some() {
+        if self.blob.blocks().is_some() {
             return None;
         }
         let mapping = self.blob.mapping().ok()?;
@@ -135,11 +96,7 @@ impl Entry {
         if !mapping.was_populated(range) {
             mapping.populate(range);
         }
-        Some(self.window(range))
-    }
-
-    fn window(&self, range: ByteRange) -> Bytes {
-        Bytes::from_owner(Window { blob: Arc::clone(&self.blob), range })
+        Some(Piece::Mapped(Pages::new(Arc::clone(&self.blob), range)))
     }
 
     fn length(&self, range: ByteRange) -> io::Result<usize> {
@@ -154,70 +111,7 @@ impl Entry {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entry({}, {} bytes)", self.blob.digest, self.size())
-    }
-}
-
-impl OpenBlob {
-    pub(super) fn new(digest: Digest, file: File, identity: Identity) -> Self {
-        Self { digest, file, identity, mapping: OnceLock::new(), blocks: None }
-    }
-
-    /// A file of verified bytes that the cache does not keep. Fails with [`io::ErrorKind::InvalidData`] if the file does not
-    /// have the digest.
-    pub(super) fn not_kept(digest: Digest, file: File) -> io::Result<Self> {
-        let identity = Identity::of(&file)?;
-        let blocks = BlockDigests::of(&file, identity.size, &digest)?;
-        Ok(Self { blocks: Some(blocks), ..Self::new(digest, file, identity) })
-    }
-
-    /// The file.
-    pub(super) fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// The identity of the file when it was opened.
-    pub(super) fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    /// Whether the file is as it was when it was opened. One system call, which does not wait for the disk.
-    pub(super) fn is_unchanged(&self) -> bool {
-        self.blocks.is_some() || self.identity.is_of(&self.file).unwrap_or(false)
-    }
-
-    /// The same, where it may block.
-    pub(super) fn has_its_identity(&self) -> bool {
-        Identity::of(&self.file).is_ok_and(|found| found == self.identity)
-    }
-
-    /// Whether the file has the same bytes as when it was opened, even if it was removed from the directory since.
-    pub(super) fn is_intact(&self) -> bool {
-        self.blocks.is_some() || self.identity.holds_for(&self.file).unwrap_or(false)
-    }
-
-    /// Reads into all of `buffer`, beginning at `offset`.
-    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
-    }
-
-    fn mapping(&self) -> io::Result<&Mapping> {
-        if let Some(mapping) = self.mapping.get() {
-            return Ok(mapping);
-        }
-        let mapping = Mapping::of(&self.file)?;
-        // Ensures that no range within the blob is beyond the mapping.
-        if mapping.length() < self.identity.size {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(self.mapping.get_or_init(|| mapping))
-    }
-}
-
-impl AsRef<[u8]> for Window {
-    fn as_ref(&self) -> &[u8] {
-        // A window is only made after the blob was mapped.
-        self.blob.mapping.get().map_or(&[], |mapping| mapping.slice(self.range))
+        write!(f, "Entry({}, {} bytes)", self.blob.digest(), self.size())
     }
 }
 
@@ -226,6 +120,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::cache::identity::Identity;
 
     #[test]
     fn reclaimed_pages_are_not_resident() {
@@ -238,7 +133,7 @@ mod tests {
         entry.map(whole).unwrap();
         let mapping = entry.blob.mapping().unwrap();
         assert!(mapping.was_populated(whole));
-        if !mapping.page_out(&entry.blob.file) {
+        if !mapping.page_out(entry.blob.file()) {
             return;
         }
         assert!(entry.map_resident(whole).is_none(), "sending from it would wait for the disk");

@@ -13,9 +13,9 @@ use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tracing::{debug, warn};
 
 use super::dir::Dir;
-use super::entry::OpenBlob;
 use super::identity::Identity;
 use super::index::ClaimOutcome;
+use super::open_blob::OpenBlob;
 use super::parts::{self, PartLog};
 use super::record::Proof;
 use super::reservation_guard::ReservationGuard;

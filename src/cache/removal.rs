@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use metrics::counter;
 use tracing::{info, warn};
 
-use super::entry::OpenBlob;
 use super::index::Victim;
+use super::open_blob::OpenBlob;
 use super::record::Record;
 use super::store::Store;
 use super::{CacheError, EvictError};

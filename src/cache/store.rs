@@ -10,10 +10,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tracing::{debug, info, warn};
 
 use super::dir::Dir;
-use super::entry::OpenBlob;
 use super::health::Health;
 use super::identity::Identity;
 use super::index::{Index, Location, Reconciled, Victim};
+use super::open_blob::OpenBlob;
 use super::record::{Proof, Record};
 use super::records::Records;
 use super::scan::{Found, Scan};

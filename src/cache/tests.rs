@@ -119,10 +119,10 @@ fn blob_reads_equal_in_every_way() {
     assert_consistent(&cache);
 }
 
-fn through_socket(window: &Bytes) -> Vec<u8> {
+fn through_socket(window: &Piece) -> Vec<u8> {
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     thread::scope(|scope| {
-        scope.spawn(move || ours.write_all(window).unwrap());
+        scope.spawn(move || ours.write_all(window.for_system_call()).unwrap());
         let mut read = Vec::new();
         theirs.read_to_end(&mut read).unwrap();
         read

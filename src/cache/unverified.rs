@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use tracing::warn;
 
-use super::entry::OpenBlob;
+use super::open_blob::OpenBlob;
 use super::record::Proof;
 use super::store::Store;
 use super::{Cache, CacheError, Entry};

@@ -13,7 +13,7 @@ use super::error::ReadError;
 use super::facade::Depot;
 use super::settings::Delivery;
 use crate::asset::{ByteRange, Digest};
-use crate::cache::{Entry, ScrubOutcome};
+use crate::cache::{Entry, Piece, ScrubOutcome};
 use crate::catalog::Asset;
 
 /// An asset's blob, opened for reading. While any clone of it lives, the blob is not evicted.
@@ -59,21 +59,30 @@ impl Blob {
     }
 
     /// The bytes of `range` if all of them are in memory. Never blocks.
-    pub(super) fn read_resident(&self, range: ByteRange, delivery: Delivery) -> Option<Bytes> {
-        match delivery {
-            Delivery::Mapped => self.entry.map_resident(range),
-            Delivery::Copied => self.entry.read_resident(range),
-        }
+    pub(super) fn read_resident(&self, range: ByteRange) -> Option<Bytes> {
+        self.entry.read_resident(range)
     }
 
     /// The bytes of `range`. Blocks. If the read fails, the blob is verified again, so that a corrupt one does not fail the
     /// next client too.
-    pub(super) fn read(&self, range: ByteRange, delivery: Delivery) -> Result<Bytes, ReadError> {
-        let read = match delivery {
-            Delivery::Mapped => self.entry.map(range),
-            Delivery::Copied => self.entry.read(range),
-        };
-        read.map_err(|error| self.handle_error(range, &error))
+    pub(super) fn read(&self, range: ByteRange) -> Result<Bytes, ReadError> {
+        self.entry.read(range).map_err(|error| self.handle_error(range, &error))
+    }
+
+    /// The same as [`Blob::read_resident`], as mapped pages where they are to be delivered so.
+    pub(super) fn piece_resident(&self, range: ByteRange, delivery: Delivery) -> Option<Piece> {
+        match delivery {
+            Delivery::Mapped => self.entry.map_resident(range),
+            Delivery::Copied => self.read_resident(range).map(Piece::Copied),
+        }
+    }
+
+    /// The same as [`Blob::read`], as mapped pages where they are to be delivered so.
+    pub(super) fn piece(&self, range: ByteRange, delivery: Delivery) -> Result<Piece, ReadError> {
+        match delivery {
+            Delivery::Mapped => self.entry.map(range).map_err(|error| self.handle_error(range, &error)),
+            Delivery::Copied => self.read(range).map(Piece::Copied),
+        }
     }
 
     /// Prepares a read of `range` that bypasses the cache.

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use tokio::task::JoinHandle;
 
@@ -13,6 +12,7 @@ use super::bypass_reader::BypassReader;
 use super::error::ReadError;
 use super::settings::{Delivery, StreamOptions};
 use crate::asset::ByteRange;
+use crate::cache::Piece;
 use crate::memory::{Lease, PendingLease, StreamMemory};
 use crate::task;
 
@@ -40,9 +40,9 @@ pub(super) struct BlobStream {
     /// The lease of the next frame, while the stream waits for it.
     leasing: PendingLease,
     /// Frames that are being read, in order.
-    pending: VecDeque<JoinHandle<Result<Bytes, ReadError>>>,
+    pending: VecDeque<JoinHandle<Result<Piece, ReadError>>>,
     /// The second piece of the last frame.
-    last: Option<Bytes>,
+    last: Option<Piece>,
 }
 
 impl BlobStream {
@@ -94,7 +94,7 @@ impl BlobStream {
         }
         self.rest.start = range.end;
         let (blob, delivery) = (self.blob.clone(), self.delivery);
-        let read = move || Ok(attach(lease, blob.read(range, delivery)?));
+        let read = move || Ok(attach(lease, blob.piece(range, delivery)?));
         self.pending.push_back(tokio::task::spawn_blocking(read));
     }
 
@@ -108,7 +108,7 @@ impl BlobStream {
     }
 
     /// The next frame; `None` after the last, which is yielded only if the blob's file was not changed.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, ReadError>>> {
         let frame = match self.last.take() {
             Some(last) => Some(Ok(last)),
             None => ready!(self.poll_frame(cx)),
@@ -129,14 +129,14 @@ impl BlobStream {
         Poll::Ready(frame)
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, ReadError>>> {
         if self.pending.is_empty() {
             if self.rest.is_empty() {
                 return Poll::Ready(None);
             }
             let lease = ready!(self.poll_lease(cx));
             let range = self.frame(lease.as_ref());
-            if let Some(bytes) = self.blob.read_resident(range, self.delivery) {
+            if let Some(bytes) = self.blob.piece_resident(range, self.delivery) {
                 self.rest.start = range.end;
                 return Poll::Ready(Some(Ok(attach(lease, bytes))));
             }
@@ -158,15 +158,15 @@ impl BlobStream {
     }
 
     /// The next frame; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Piece>, ReadError> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await.transpose()
     }
 }
 
-/// Binds the lease, if there is one, to the bytes that it was taken for.
-pub(super) fn attach(lease: Option<Lease>, bytes: Bytes) -> Bytes {
-    match lease {
-        Some(lease) => lease.attach(bytes),
-        None => bytes,
+/// Binds the lease, if there is one, to the bytes that it was taken for. Pages need none.
+fn attach(lease: Option<Lease>, piece: Piece) -> Piece {
+    match (lease, piece) {
+        (Some(lease), Piece::Copied(bytes)) => Piece::Copied(lease.attach(bytes)),
+        (_, piece) => piece,
     }
 }

@@ -64,7 +64,7 @@ impl Depot {
         let mut stream = reader.stream(ByteRange::whole(reader.size()), Delivery::Copied).await?;
         let mut bytes = BytesMut::new();
         while let Some(piece) = stream.next().await {
-            bytes.extend_from_slice(&piece?);
+            bytes.extend_from_slice(&piece?.read()?);
         }
         Ok(bytes.freeze())
     }

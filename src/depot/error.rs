@@ -1,5 +1,6 @@
 //! Why an asset cannot be read, by what a front end should send to its client.
 
+use std::io;
 use std::time::Duration;
 
 use super::outcome::Outcome;
@@ -32,6 +33,12 @@ pub enum ReadError {
     /// A task panicked: a bug in this program. HTTP 500.
     #[error(transparent)]
     Internal(#[from] TaskPanicked),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error.to_string())
+    }
 }
 
 impl ReadError {

@@ -7,7 +7,7 @@ use futures_core::future::BoxFuture;
 use tracing::warn;
 
 use super::blob::Blob;
-use super::blob_stream::{BlobStream, attach};
+use super::blob_stream::BlobStream;
 use super::bypass_reader::{BypassReader, Unproven};
 use super::error::ReadError;
 use super::facade::Depot;
@@ -18,7 +18,7 @@ use super::not_stored::{Leftover, NotStored, Remains};
 use super::progress::{HELD_TAIL, Readable, WaiterId};
 use super::settings::{Release, StreamOptions};
 use crate::asset::ByteRange;
-use crate::cache::{CacheError, Entry};
+use crate::cache::{CacheError, Entry, Piece};
 use crate::error_chain::error_chain;
 use crate::memory::{Lease, StreamMemory};
 use crate::task::blocking;
@@ -115,7 +115,7 @@ impl FillStream {
     }
 
     /// The next bytes; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Piece>, ReadError> {
         loop {
             let reader = match &mut self.source {
                 Source::Fill(reader) => reader,
@@ -129,11 +129,11 @@ impl FillStream {
                 },
                 Source::Bypass(bypass) => {
                     let bytes = bypass.next().await?;
-                    return Ok(bytes.map(|bytes| charged(self.memory.as_ref(), bytes)));
+                    return Ok(bytes.map(|bytes| charged(self.memory.as_ref(), bytes).into()));
                 }
             };
             match reader.next().await? {
-                Next::Bytes(bytes) => return Ok(Some(bytes)),
+                Next::Bytes(bytes) => return Ok(Some(bytes.into())),
                 Next::Complete(stream) => self.source = Source::Blob(Box::new(stream)),
                 Next::DiskFailed(reason, partial) => {
                     let bypass = reader.bypass_cache(reason, partial).await?;
@@ -239,7 +239,10 @@ async fn read(stored: FillBytes, range: ByteRange, lease: Option<Lease>) -> Resu
     let work = move || {
         let mut data = vec![0; usize::try_from(range.len()).unwrap_or_default()];
         stored.read_at(range.start, &mut data)?;
-        Ok(attach(lease, data.into()))
+        Ok(match lease {
+            Some(lease) => lease.attach(data.into()),
+            None => data.into(),
+        })
     };
     blocking(work).await
 }

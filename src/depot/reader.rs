@@ -190,11 +190,11 @@ impl Depot {
             return Ok(None);
         }
         let whole = ByteRange::whole(blob.size());
-        let bytes = if let Some(bytes) = blob.read_resident(whole, Delivery::Copied) {
+        let bytes = if let Some(bytes) = blob.read_resident(whole) {
             bytes
         } else {
             let reading = blob.clone();
-            blocking(move || reading.read(whole, Delivery::Copied)).await?
+            blocking(move || reading.read(whole)).await?
         };
         if !blob.is_intact() {
             return Ok(None);

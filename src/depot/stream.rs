@@ -21,6 +21,7 @@ use super::fill::Fill;
 use super::fill_stream::{FillStream, charged};
 use super::settings::StreamOptions;
 use crate::asset::ByteRange;
+use crate::cache::Piece;
 use crate::memory::StreamMemory;
 
 /// The bytes of one range of an asset, in order. Ends (`None`) only after the last byte of the range, and only when the bytes
@@ -38,7 +39,7 @@ enum Inner {
     Ready(Option<Bytes>),
     Blob(Box<BlobStream>),
     /// The first piece, which was read in advance, and the rest. The rest is dropped with the last piece.
-    Pieces(Option<Bytes>, Option<BoxStream<'static, Result<Bytes, ReadError>>>),
+    Pieces(Option<Piece>, Option<BoxStream<'static, Result<Piece, ReadError>>>),
     Failed(ReadError),
 }
 
@@ -92,8 +93,8 @@ impl ByteStream {
 
     /// An empty range has no first piece, and ends at once.
     fn pieces(
-        first: Option<Bytes>,
-        rest: BoxStream<'static, Result<Bytes, ReadError>>,
+        first: Option<Piece>,
+        rest: BoxStream<'static, Result<Piece, ReadError>>,
         remaining: u64,
         state: CacheState,
     ) -> Self {
@@ -119,23 +120,23 @@ impl ByteStream {
 fn bypass_pieces(
     bypass: BoxFuture<'static, BypassReader>,
     memory: Option<StreamMemory>,
-) -> BoxStream<'static, Result<Bytes, ReadError>> {
+) -> BoxStream<'static, Result<Piece, ReadError>> {
     let pieces = bypass.map(|reader| {
         try_unfold((Box::new(reader), memory), |(mut reader, memory)| async move {
             let bytes = reader.next().await?;
-            Ok(bytes.map(|bytes| (charged(memory.as_ref(), bytes), (reader, memory))))
+            Ok(bytes.map(|bytes| (Piece::Copied(charged(memory.as_ref(), bytes)), (reader, memory))))
         })
     });
     pieces.flatten_stream().boxed()
 }
 
 impl Stream for ByteStream {
-    type Item = Result<Bytes, ReadError>;
+    type Item = Result<Piece, ReadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         let item = match &mut this.inner {
-            Inner::Ready(bytes) => bytes.take().map(Ok),
+            Inner::Ready(bytes) => bytes.take().map(|bytes| Ok(bytes.into())),
             Inner::Failed(error) => Some(Err(error.clone())),
             Inner::Blob(blob) => match ready!(blob.poll_next(cx)) {
                 Some(Err(error)) => match blob.bypass(&error) {

@@ -161,7 +161,7 @@ async fn get(depot: &Depot, range: ByteRange) -> (Vec<u8>, Result<CacheState, Re
     };
     while let Some(piece) = stream.next().await {
         match piece {
-            Ok(piece) => got.extend_from_slice(&piece),
+            Ok(piece) => got.extend_from_slice(&piece.read().unwrap()),
             Err(error) => return (got, Err(error)),
         }
     }

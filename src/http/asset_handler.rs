@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, ready};
 use futures_util::stream::{self, BoxStream};
@@ -24,7 +23,7 @@ use super::stall::with_stall_timeout;
 use super::sums::{self, SUMS_FILE};
 use crate::asset::{ByteRange, escape_path};
 use crate::catalog::Asset;
-use crate::depot::{ByteStream, CacheState, Delivery, Depot, Outcome, Protocol, ReadError, Reader, Transfer};
+use crate::depot::{ByteStream, CacheState, Delivery, Depot, Outcome, Piece, Protocol, ReadError, Reader, Transfer};
 use crate::task::blocking;
 use crate::transport::{Client, RETRY_SECONDS, RequestId, SERVER_VALUE};
 
@@ -275,7 +274,7 @@ async fn parts(
     reader: Reader,
     frame: Multipart,
     client: &Arc<Client>,
-) -> Result<(BoxStream<'static, Result<Bytes, ReadError>>, CacheState), ReadError> {
+) -> Result<(BoxStream<'static, Result<Piece, ReadError>>, CacheState), ReadError> {
     let first = open(&reader, frame.parts.first().map(|(_, range)| *range).unwrap_or_default(), client).await?;
     let state = first.cache_state();
     let mut first = Some(first);
@@ -291,10 +290,10 @@ async fn parts(
                 Ok(bytes) => Either::Left(bytes),
                 Err(error) => Either::Right(stream::once(ready(Err(error)))),
             };
-            stream::once(ready(Ok(head))).chain(bytes)
+            stream::once(ready(Ok(head.into()))).chain(bytes)
         }
     });
-    Ok((parts.flatten().chain(stream::once(ready(Ok(frame.end)))).boxed(), state))
+    Ok((parts.flatten().chain(stream::once(ready(Ok(frame.end.into())))).boxed(), state))
 }
 
 /// The headers that the responses for one asset share.

@@ -9,7 +9,7 @@ use futures_core::Stream;
 use futures_util::stream::BoxStream;
 use hyper::body::{Frame, SizeHint};
 
-use crate::depot::{ByteStream, CacheState, Depot, Outcome, ReadError, Transfer};
+use crate::depot::{ByteStream, CacheState, Depot, Outcome, Piece, ReadError, Transfer};
 use crate::memory::StreamMemory;
 use crate::transport::{Client, CloseReason, ServerTurn};
 
@@ -17,7 +17,7 @@ use crate::transport::{Client, CloseReason, ServerTurn};
 pub(super) struct Body {
     content: Content,
     /// Bytes that the client's window did not take yet.
-    ready: Bytes,
+    ready: Piece,
     /// How many bytes the client accepts. `None` until the response is complete; then all.
     memory: Option<StreamMemory>,
     /// Bytes still to be yielded.
@@ -31,7 +31,7 @@ pub(super) struct Body {
 enum Content {
     Text(Bytes),
     Range(ByteStream),
-    Parts(BoxStream<'static, Result<Bytes, ReadError>>),
+    Parts(BoxStream<'static, Result<Piece, ReadError>>),
 }
 
 /// Counts the sent bytes of one transfer. Each chunk of the body holds a reference, so that the counter sees every byte that
@@ -49,7 +49,7 @@ pub(super) struct TransferCounter {
 /// One chunk of a body. Only the system call that sends it reads the bytes (see [`crate::depot::Delivery::Mapped`]): hyper
 /// queues chunks and passes them to a vectored write.
 pub(super) struct BodyChunk {
-    bytes: Bytes,
+    bytes: Piece,
     counter: Option<Arc<TransferCounter>>,
 }
 
@@ -78,7 +78,7 @@ impl Body {
 
     /// A multipart body with several ranges of an asset, `length` bytes in all. Its drop ends the transfer.
     pub(super) fn parts(
-        bytes: BoxStream<'static, Result<Bytes, ReadError>>,
+        bytes: BoxStream<'static, Result<Piece, ReadError>>,
         length: u64,
         state: CacheState,
         transfer: Transfer,
@@ -109,7 +109,7 @@ impl Body {
     }
 
     fn new(left: u64, content: Content, counter: Option<Arc<TransferCounter>>) -> Self {
-        Self { content, ready: Bytes::new(), memory: None, left, counter, server_turn: None }
+        Self { content, ready: Piece::default(), memory: None, left, counter, server_turn: None }
     }
 
     /// Sends no more at a time than `client` accepts, and charges a text to its connection.
@@ -121,9 +121,9 @@ impl Body {
     }
 
     /// The next bytes of the content. An empty content was checked before.
-    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, ReadError>>> {
         match &mut self.content {
-            Content::Text(text) => Poll::Ready(Some(Ok(std::mem::take(text)))),
+            Content::Text(text) => Poll::Ready(Some(Ok(std::mem::take(text).into()))),
             Content::Range(bytes) => Pin::new(bytes).poll_next(cx),
             Content::Parts(bytes) => bytes.as_mut().poll_next(cx),
         }
@@ -230,8 +230,10 @@ impl Buf for BodyChunk {
         self.bytes.len()
     }
 
+    /// hyper passes it to a vectored write and reads none of it: the connection of a plain socket sets `writev(true)`, which keeps
+    /// chunks in a queue, and connections with TLS get copied bytes.
     fn chunk(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.for_system_call()
     }
 
     fn advance(&mut self, count: usize) {

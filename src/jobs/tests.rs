@@ -319,7 +319,7 @@ async fn client_survives_job_cancel() {
     test.ended(id).await;
     test.origin.heal();
     let pieces: Vec<_> = futures_util::StreamExt::collect(stream).await;
-    let got: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.unwrap()).collect();
+    let got: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.unwrap().read().unwrap()).collect();
     assert!(got == image());
     assert_eq!(test.origin.sent(IMAGE), IMAGE_SIZE as u64, "every byte is sent once");
 }

@@ -2,14 +2,15 @@
 //! nor time.
 
 use std::collections::VecDeque;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_core::Stream;
 
 use super::netascii;
 use super::packet::TransferMode;
+use crate::depot::Piece;
 
 /// Bytes read beyond the current window, so that the delay of a disk or an origin is over when they are needed.
 const READ_AHEAD: u64 = 32 << 10;
@@ -18,7 +19,7 @@ const READ_AHEAD: u64 = 32 << 10;
 pub(super) struct BlockBuffer<S> {
     stream: S,
     mode: TransferMode,
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Piece>,
     /// The offset of the first byte of the first chunk.
     start: u64,
     /// The offset after the last byte of the last chunk.
@@ -30,7 +31,8 @@ pub(super) struct BlockBuffer<S> {
 
 impl<S, E> BlockBuffer<S>
 where
-    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    S: Stream<Item = Result<Piece, E>> + Unpin,
+    E: From<io::Error>,
 {
     /// Buffers `stream`, encoded for `mode`.
     pub(super) fn new(stream: S, mode: TransferMode) -> Self {
@@ -45,7 +47,10 @@ where
             match Pin::new(&mut self.stream).poll_next(context) {
                 Poll::Ready(Some(chunk)) => {
                     let chunk = chunk?;
-                    let chunk = if self.mode == TransferMode::Netascii { netascii::encode(&chunk) } else { chunk };
+                    let chunk = match self.mode {
+                        TransferMode::Netascii => netascii::encode(&chunk.read()?).into(),
+                        TransferMode::Octet | TransferMode::Mail => chunk,
+                    };
                     self.end += chunk.len() as u64;
                     self.chunks.push_back(chunk);
                 }
@@ -82,7 +87,7 @@ where
     }
 
     /// The `length` bytes from `offset` on, as slices of the chunks. All of them must be read and not released.
-    pub(super) fn slices(&self, offset: u64, length: usize) -> impl Iterator<Item = Bytes> {
+    pub(super) fn slices(&self, offset: u64, length: usize) -> impl Iterator<Item = Piece> {
         // Released bytes are never requested.
         let mut skip = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
         let mut left = length;
@@ -102,21 +107,22 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use proptest::prelude::*;
     use std::task::Waker;
 
-    struct Chunks(VecDeque<Poll<Option<Result<Bytes, &'static str>>>>);
+    struct Chunks(VecDeque<Poll<Option<Result<Piece, io::Error>>>>);
 
     impl Stream for Chunks {
-        type Item = Result<Bytes, &'static str>;
+        type Item = Result<Piece, io::Error>;
 
         fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
             self.0.pop_front().unwrap_or(Poll::Ready(None))
         }
     }
 
-    fn ready(bytes: &[u8]) -> Poll<Option<Result<Bytes, &'static str>>> {
-        Poll::Ready(Some(Ok(Bytes::copy_from_slice(bytes))))
+    fn ready(bytes: &[u8]) -> Poll<Option<Result<Piece, io::Error>>> {
+        Poll::Ready(Some(Ok(Bytes::copy_from_slice(bytes).into())))
     }
 
     #[test]
@@ -137,9 +143,12 @@ mod tests {
 
     #[test]
     fn stream_error_is_returned() {
-        let mut buffer =
-            BlockBuffer::new(Chunks([ready(b"x"), Poll::Ready(Some(Err("gone")))].into()), TransferMode::Octet);
-        assert_eq!(buffer.fill(1, &mut Context::from_waker(Waker::noop())), Err("gone"));
+        let mut buffer = BlockBuffer::new(
+            Chunks([ready(b"x"), Poll::Ready(Some(Err(io::ErrorKind::NotFound.into())))].into()),
+            TransferMode::Octet,
+        );
+        let error = buffer.fill(1, &mut Context::from_waker(Waker::noop())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     proptest! {
@@ -165,7 +174,7 @@ mod tests {
             let offset = offset.min(expected.len());
             let length = length.min(expected.len() - offset);
             buffer.release(offset as u64);
-            let pieces: Vec<u8> = buffer.slices(offset as u64, length).flatten().collect();
+            let pieces: Vec<u8> = buffer.slices(offset as u64, length).flat_map(|piece| piece.read().unwrap()).collect();
             prop_assert_eq!(&pieces, &expected[offset..offset + length]);
         }
     }

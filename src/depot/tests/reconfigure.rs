@@ -23,7 +23,7 @@ async fn stream_survives_removal_from_catalog() {
     let asset = test.found();
     let reader = test.depot.read(&asset).await.unwrap();
     let mut stream = reader.stream(ByteRange::whole(SIZE as u64), Delivery::Copied).await.unwrap();
-    let mut got = stream.next().await.unwrap().unwrap().to_vec();
+    let mut got = stream.next().await.unwrap().unwrap().read().unwrap().to_vec();
     for round in 0..100 {
         test.reconfigure(if round % 2 == 0 { Vec::new() } else { vec![test.source(0)] });
     }
@@ -31,7 +31,7 @@ async fn stream_survives_removal_from_catalog() {
     assert!(test.depot.find("disk.img").is_none() && test.depot.find_digest(&asset.digest).is_none());
     test.origins[0].heal();
     while let Some(piece) = stream.next().await {
-        got.extend_from_slice(&piece.unwrap());
+        got.extend_from_slice(&piece.unwrap().read().unwrap());
     }
     assert!(got == test.data);
     test.wait_for_fills().await;

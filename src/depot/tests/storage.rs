@@ -75,7 +75,7 @@ async fn half_read(test: &TestDepot) -> (ByteStream, Vec<u8>) {
     let mut stream = reader.stream(ByteRange::whole(SIZE as u64), Delivery::Copied).await.unwrap();
     let mut got = Vec::new();
     while got.len() < 200_000 {
-        got.extend_from_slice(&stream.next().await.unwrap().unwrap());
+        got.extend_from_slice(&stream.next().await.unwrap().unwrap().read().unwrap());
     }
     (stream, got)
 }
@@ -83,7 +83,7 @@ async fn half_read(test: &TestDepot) -> (ByteStream, Vec<u8>) {
 async fn finish(mut stream: ByteStream, mut got: Vec<u8>) -> (Vec<u8>, Result<(), ReadError>) {
     while let Some(piece) = stream.next().await {
         match piece {
-            Ok(piece) => got.extend_from_slice(&piece),
+            Ok(piece) => got.extend_from_slice(&piece.read().unwrap()),
             Err(error) => return (got, Err(error)),
         }
     }
@@ -161,7 +161,7 @@ async fn later_range_wakes_paused_bypass() {
     let test = TestDepot::with(&[&[]], |test| test.max_size = 1 << 20).await;
     let reader = test.depot.read(&test.found()).await.unwrap();
     let mut paused = reader.stream(ByteRange::whole(SIZE as u64), Delivery::Copied).await.unwrap();
-    let first = paused.next().await.unwrap().unwrap().to_vec();
+    let first = paused.next().await.unwrap().unwrap().read().unwrap().to_vec();
     // It reads ahead, and then waits for this reader.
     wait_until(|| test.origins[0].sent("disk.img") > 1 << 20).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -188,7 +188,7 @@ async fn slow_bypassing_reader_is_left_behind_and_completes() {
     let whole = ByteRange::whole(test.data.len() as u64);
     let reader = test.depot.read(&test.found()).await.unwrap();
     let mut slow = reader.stream(whole, Delivery::Copied).await.unwrap();
-    let first = slow.next().await.unwrap().unwrap().to_vec();
+    let first = slow.next().await.unwrap().unwrap().read().unwrap().to_vec();
     let (got, end) = test.get_all().await;
     end.unwrap();
     assert!(got == test.data, "a fast reader does not wait for a slow one for ever");

@@ -181,10 +181,10 @@ async fn removed_file_ends_no_transfer() {
     test.wait_for_fills().await;
     let reader = test.depot.read(&test.found()).await.unwrap();
     let mut stream = reader.stream(ByteRange::whole(SIZE as u64), Delivery::Copied).await.unwrap();
-    let mut received = stream.next().await.unwrap().unwrap().to_vec();
+    let mut received = stream.next().await.unwrap().unwrap().read().unwrap().to_vec();
     fs::remove_file(test.blob_path()).unwrap();
     while let Some(bytes) = stream.next().await {
-        received.extend_from_slice(&bytes.unwrap());
+        received.extend_from_slice(&bytes.unwrap().read().unwrap());
     }
     assert!(received == test.data);
     assert_eq!(test.get_all().await.1.unwrap(), CacheState::Miss, "the next transfer looks for the file");

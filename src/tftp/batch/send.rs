@@ -11,6 +11,7 @@ use socket2::SockAddr;
 use super::message::{BATCH, Control, length, write_control};
 use super::receive::is_delivery_error;
 use super::route::Route;
+use crate::depot::Piece;
 use crate::tftp::packet::HEADER;
 
 /// The most packets that the kernel accepts as one message (`UDP_MAX_SEGMENTS` of Linux before 6.9).
@@ -38,7 +39,7 @@ pub(super) enum Destination {
 /// Packets to send, collected until [`SendBatch::flush`].
 pub struct SendBatch {
     pub(super) messages: Vec<Message>,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) parts: Vec<Part>,
     iovecs: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
     controls: Vec<Control>,
@@ -48,7 +49,7 @@ pub struct SendBatch {
 pub(super) struct Message {
     route: Route,
     name: SockAddr,
-    first_piece: usize,
+    first_part: usize,
     packets: usize,
     bytes: usize,
     /// The size of each packet but the last, in bytes.
@@ -57,22 +58,25 @@ pub(super) struct Message {
     ended: bool,
 }
 
-pub(super) enum Piece {
+pub(super) enum Part {
     Header([u8; HEADER]),
-    Payload(Bytes),
+    Payload(Piece),
 }
 
-impl Piece {
-    fn bytes(&self) -> &[u8] {
+impl Part {
+    fn len(&self) -> usize {
         match self {
-            Self::Header(bytes) => bytes,
-            Self::Payload(bytes) => bytes,
+            Self::Header(bytes) => bytes.len(),
+            Self::Payload(piece) => piece.len(),
         }
     }
 
     /// The address of the bytes. They are not read here: a payload may be a mapped page whose read fails.
     fn iovec(&self) -> libc::iovec {
-        let bytes = self.bytes();
+        let bytes = match self {
+            Self::Header(bytes) => bytes,
+            Self::Payload(piece) => piece.for_system_call(),
+        };
         libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
     }
 }
@@ -88,24 +92,30 @@ impl SendBatch {
     pub fn new() -> Self {
         Self {
             messages: Vec::with_capacity(BATCH),
-            pieces: Vec::with_capacity(4 * BATCH),
+            parts: Vec::with_capacity(4 * BATCH),
             iovecs: Vec::with_capacity(4 * BATCH),
             headers: Vec::with_capacity(BATCH),
             controls: Vec::with_capacity(BATCH),
         }
     }
 
-    /// Whether the batch should be flushed: it has its number of messages, or pieces enough to use much memory.
+    /// Whether the batch should be flushed: it has its number of messages, or parts enough to use much memory.
     pub fn is_full(&self) -> bool {
-        self.messages.len() >= BATCH || self.pieces.len() >= 64 * BATCH
+        self.messages.len() >= BATCH || self.parts.len() >= 64 * BATCH
     }
 
     /// Adds a packet of `header` and `payload`. `full` is the size of the packets in its run, with the header.
-    pub fn push(&mut self, route: &Route, full: usize, header: [u8; HEADER], payload: impl Iterator<Item = Bytes>) {
-        let first_piece = self.pieces.len();
-        self.pieces.push(Piece::Header(header));
-        self.pieces.extend(payload.map(Piece::Payload));
-        let size = self.pieces[first_piece..].iter().map(|piece| piece.bytes().len()).sum();
+    pub fn push(
+        &mut self,
+        route: &Route,
+        full: usize,
+        header: [u8; HEADER],
+        payload: impl Iterator<Item: Into<Piece>>,
+    ) {
+        let first_part = self.parts.len();
+        self.parts.push(Part::Header(header));
+        self.parts.extend(payload.map(|piece| Part::Payload(piece.into())));
+        let size = self.parts[first_part..].iter().map(Part::len).sum();
         match self.messages.last_mut() {
             Some(run) if run.accepts(route, full, size) => {
                 run.packets += 1;
@@ -115,7 +125,7 @@ impl SendBatch {
             _ => self.messages.push(Message {
                 route: *route,
                 name: route.peer.into(),
-                first_piece,
+                first_part,
                 packets: 1,
                 bytes: size,
                 packet_size: full,
@@ -126,10 +136,10 @@ impl SendBatch {
 
     /// Adds a packet that is a message of its own.
     pub fn push_single(&mut self, route: &Route, packet: Bytes) {
-        let (first_piece, bytes) = (self.pieces.len(), packet.len());
-        self.pieces.push(Piece::Payload(packet));
+        let (first_part, bytes) = (self.parts.len(), packet.len());
+        self.parts.push(Part::Payload(packet.into()));
         let name = route.peer.into();
-        let message = Message { route: *route, name, first_piece, packets: 1, bytes, packet_size: bytes, ended: true };
+        let message = Message { route: *route, name, first_part, packets: 1, bytes, packet_size: bytes, ended: true };
         self.messages.push(message);
     }
 
@@ -154,7 +164,7 @@ impl SendBatch {
         self.flush_with(
             destination,
             |headers| {
-                // SAFETY: the headers point into `messages`, `pieces` (through `iovecs`) and `controls`, which stay
+                // SAFETY: the headers point into `messages`, `parts` (through `iovecs`) and `controls`, which stay
                 // unchanged until the next `build_headers`. The kernel only reads; an unreadable page is EFAULT.
                 let sent = unsafe { libc::sendmmsg(descriptor, headers.as_mut_ptr(), length(headers.len()), 0) };
                 usize::try_from(sent).map_err(|_| io::Error::last_os_error())
@@ -202,7 +212,7 @@ impl SendBatch {
             }
         }
         self.messages.clear();
-        self.pieces.clear();
+        self.parts.clear();
     }
 
     /// Sends the packets of one message as a message each.
@@ -216,9 +226,9 @@ impl SendBatch {
         *control = Control::EMPTY;
         header.msg_hdr.msg_controllen = write_control(control, message.route.source, None);
         header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
-        let end = self.messages.get(index + 1).map_or(self.pieces.len(), |next| next.first_piece);
+        let end = self.messages.get(index + 1).map_or(self.parts.len(), |next| next.first_part);
         let mut starts: Vec<usize> =
-            (message.first_piece..end).filter(|at| matches!(self.pieces[*at], Piece::Header(_))).chain([end]).collect();
+            (message.first_part..end).filter(|at| matches!(self.parts[*at], Part::Header(_))).chain([end]).collect();
         starts.dedup();
         for packet in starts.windows(2) {
             let iovecs = &mut self.iovecs[packet[0]..packet[1]];
@@ -233,14 +243,14 @@ impl SendBatch {
         Ok(())
     }
 
-    /// Builds the arguments of the system call: one iovec per piece, one header per message.
+    /// Builds the arguments of the system call: one iovec per part, one header per message.
     fn build_headers(&mut self, destination: Destination) {
         self.iovecs.clear();
-        self.iovecs.extend(self.pieces.iter().map(Piece::iovec));
+        self.iovecs.extend(self.parts.iter().map(Part::iovec));
         self.controls.clear();
         self.controls.resize(self.messages.len(), Control::EMPTY);
         self.headers.clear();
-        let ends = self.messages.iter().skip(1).map(|next| next.first_piece).chain([self.pieces.len()]);
+        let ends = self.messages.iter().skip(1).map(|next| next.first_part).chain([self.parts.len()]);
         for ((message, end), control) in self.messages.iter().zip(ends).zip(&mut self.controls) {
             // SAFETY: an all-zero header is valid.
             let mut header: libc::mmsghdr = unsafe { zeroed() };
@@ -248,7 +258,7 @@ impl SendBatch {
                 header.msg_hdr.msg_name = message.name.as_ptr().cast_mut().cast();
                 header.msg_hdr.msg_namelen = message.name.len();
             }
-            let iovecs = &mut self.iovecs[message.first_piece..end];
+            let iovecs = &mut self.iovecs[message.first_part..end];
             header.msg_hdr.msg_iov = iovecs.as_mut_ptr();
             header.msg_hdr.msg_iovlen = iovecs.len();
             let segment = (message.packets > 1).then(|| u16::try_from(message.packet_size).unwrap_or(u16::MAX));

@@ -125,7 +125,7 @@ fn full_send_buffer_blocks_once() {
             lost.push(peer.port());
         });
         assert_eq!((waits, lost), (1, (6..=40).collect()));
-        assert!(out.messages.is_empty() && out.pieces.is_empty());
+        assert!(out.messages.is_empty() && out.parts.is_empty());
     }
 }
 
