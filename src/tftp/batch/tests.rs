@@ -205,12 +205,12 @@ fn refused_messages_are_lost_alone() {
     // The next two stand for one error: it may belong to an earlier packet, so the call is repeated.
     let mut errors = [libc::EPERM, libc::ENOBUFS, libc::EMSGSIZE, libc::ENETUNREACH, libc::ENETUNREACH].into_iter();
     let (mut sent, mut lost) = (0, Vec::new());
-    let send = |headers: &mut [libc::mmsghdr]| match errors.next() {
-        Some(code) => Err(io::Error::from_raw_os_error(code)),
-        None => {
-            sent += headers.len();
-            Ok(headers.len())
+    let send = |headers: &mut [libc::mmsghdr]| {
+        if let Some(code) = errors.next() {
+            return Err(io::Error::from_raw_os_error(code));
         }
+        sent += headers.len();
+        Ok(headers.len())
     };
     out.flush_with(Destination::Named, send, |peer, failure| {
         let SendFailure::Lost(error) = failure else { panic!("{failure:?}") };
