@@ -71,20 +71,27 @@ impl Piece {
         }
     }
 
-    /// Splits off and returns the first `at` bytes, of which there must be as many.
+    /// Splits off and returns the first `at` bytes, of which there must be as many. If these are all, nothing is held any more.
     #[must_use]
     pub fn split_to(&mut self, at: usize) -> Self {
-        let first = self.slice(0..at);
-        self.advance(at);
-        first
+        if at == self.len() {
+            return std::mem::take(self);
+        }
+        match self {
+            Self::Copied(bytes) => Self::Copied(bytes.split_to(at)),
+            Self::Mapped(pages) => {
+                let first = pages.part(0..at);
+                *pages = pages.part(at..usize::MAX);
+                Self::Mapped(first)
+            }
+        }
     }
 
     /// Splits off and returns the bytes from the offset `at` on, which must lie within it.
     #[must_use]
     pub fn split_off(&mut self, at: usize) -> Self {
-        let rest = self.slice(at..self.len());
-        *self = self.slice(0..at);
-        rest
+        let first = self.split_to(at);
+        std::mem::replace(self, first)
     }
 
     /// Drops the first `count` bytes, of which there must be as many.
