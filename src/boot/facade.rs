@@ -139,15 +139,14 @@ impl Boot {
         let span = Span::begin("script", Kind::Internal);
         let ledger = &self.shared.ledger;
         let issuer = self.token_issuer(request);
-        let (script, kind, near_miss, cards) = {
+        let (script, kind, cards) = {
             let roster = self.locked_roster();
             let live = self.live_assets(&roster);
             let script =
                 ScriptBuilder::new(&roster, machine, request, language, live, issuer).with_depth(depth).build();
             let kind = kind_of(&script, &roster);
-            let near_miss = if script.host.is_none() { roster.near_miss(machine) } else { None };
             let cards = script.host.as_deref().and_then(|name| roster.host(name)).map(|host| host.cards());
-            (script, kind, near_miss, cards)
+            (script, kind, cards)
         };
         let (host, profile) = (script.host.as_deref(), script.profile.as_deref());
         span.text("bootdepot.host", host.unwrap_or_default());
@@ -158,12 +157,12 @@ impl Boot {
         if request.is_probe {
             return script.text;
         }
-        let (near, named) = (near_miss.clone(), script.named.as_slice());
+        let (near, named) = (script.near_miss.as_deref(), script.named.as_slice());
         let boot = ledger.record_script(SentScript {
             machine,
             peer: request.peer,
             host: cards.as_ref(),
-            near_miss,
+            near_miss: script.near_miss.clone(),
             profile,
             kind,
             named,

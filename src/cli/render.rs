@@ -93,7 +93,7 @@ impl RenderCommand {
         let language = if self.grub { Language::Grub } else { Language::Ipxe };
         if self.entry {
             let text = entry_script(&visit, language);
-            let script = Script { text, host: None, profile: None, named: Vec::new(), error: None };
+            let script = Script { text, near_miss: None, host: None, profile: None, named: Vec::new(), error: None };
             return Rendered { output: self.output(&script), note: None, boots: true };
         }
         let machine = match self.machine(roster) {

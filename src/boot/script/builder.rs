@@ -38,6 +38,8 @@ pub(in crate::boot) struct ScriptBuilder<'r> {
     depth: Option<usize>,
     /// The file of its configuration for PXELINUX.
     file: String,
+    /// Which host it nearly is, if it is none.
+    near_miss: Option<String>,
     request: Value,
     /// The machine's name in messages.
     title: String,
@@ -63,12 +65,13 @@ impl<'r> ScriptBuilder<'r> {
             (None, Some(profile)) => context! { name => title.as_str(), vars => profile.vars.clone() },
             (None, None) => context! { name => title.as_str() },
         };
+        let near_miss = if host.is_none() { roster.near_miss(machine) } else { None };
         let links = Links::new(request, host.clone(), resolve, tokens);
         let request = request_vars(machine, request);
         let mac = machine.mac.map(|mac| format!("01-{}", mac.to_string().replace(':', "-")));
         let by_uuid = || machine.uuid.map(|uuid| uuid.to_string());
         let file = mac.or_else(by_uuid).unwrap_or_else(|| "default".to_owned());
-        Self { roster, language, links, depth: None, file, request, title, host_vars, host, profile }
+        Self { roster, language, links, depth: None, file, near_miss, request, title, host_vars, host, profile }
     }
 
     /// Names assets relative to this many directories below the root, if any: for PXELINUX over TFTP.
@@ -100,6 +103,7 @@ impl<'r> ScriptBuilder<'r> {
             text,
             named,
             error,
+            near_miss: self.near_miss,
             host: self.host.as_ref().map(|host| host.name.clone()),
             profile: self.profile.as_ref().map(|profile| profile.name.clone()),
         }
@@ -257,7 +261,7 @@ impl<'r> ScriptBuilder<'r> {
     /// The script for a machine that has nothing to boot now: shows the reason and retries.
     fn wait_script(&self, error: &ScriptError) -> String {
         let why = match error {
-            ScriptError::UnknownMachine => context! { why => "unknown" },
+            ScriptError::UnknownMachine => context! { why => "unknown", near => self.near_miss.as_deref() },
             ScriptError::NotLive(NotLive::Fetching { release, cached, total }) => {
                 context! { why => "fetching", release, cached, total }
             }

@@ -270,6 +270,22 @@ fn unknown_machine_script_shows_identifiers() {
     }
 }
 
+/// The screen of a machine says it too, where a typing error is found first.
+#[test]
+fn near_miss_is_shown_on_screen() {
+    let roster = roster(one_host(okd(), |_| {})).unwrap();
+    let machine = Machine::from_query("mac=24-6e-96-00-00-02");
+    let near = "its MAC address is one character from r630-01's";
+    for language in [Language::Ipxe, Language::Grub, Language::Pxelinux] {
+        let script = roster.preview(&machine, &request(), language);
+        assert_eq!(script.near_miss.as_deref(), Some(near));
+        let line = script.text.lines().find(|line| line.contains("r630-01")).unwrap_or_default();
+        assert!(line.contains("bootdepot: ") && line.contains("character"), "{}", script.text);
+    }
+    let other = roster.preview(&Machine::from_query("mac=24-6e-96-00-ff-ff"), &request(), Language::Ipxe);
+    assert!(other.near_miss.is_none() && !other.text.contains("r630-01"), "{}", other.text);
+}
+
 #[test]
 fn unknown_machine_boots_default_profile() {
     let settings = RosterSettings { default_profile: Some("okd-worker".to_owned()), ..one_host(okd(), |_| {}) };

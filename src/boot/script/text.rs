@@ -10,6 +10,8 @@ pub struct Script {
     pub text: String,
     /// The name of the host, if the machine is one.
     pub host: Option<String>,
+    /// Which host it nearly is, as a clause, if it is none.
+    pub near_miss: Option<String>,
     /// The name of the profile that it boots.
     pub profile: Option<String>,
     /// References of the script: assets by name, files as `hosts/NAME/FILE`.
