@@ -14,7 +14,7 @@ use super::identity::Identity;
 use super::map::Mapping;
 use crate::asset::{ByteRange, Digest};
 
-/// A blob's file. The blob counts as being read while there is more than one [`Arc`] of it.
+/// A blob's file. The blob counts as being read while there is more than one reference to it.
 pub(super) struct OpenBlob {
     digest: Digest,
     file: File,

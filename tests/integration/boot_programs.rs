@@ -6,7 +6,7 @@ use crate::support::disk::{DISK_BOOTED, image};
 use crate::support::guest::up;
 use crate::support::{Guest, TestSite};
 
-/// The firmware gets the name of the program by DHCPv6, and iPXE its script, its kernel and its initramfs over IPv6.
+/// The firmware gets the name of the program by `DHCPv6`, and iPXE its script, its kernel and its initramfs over IPv6.
 #[test]
 fn uefi_machine_boots_over_ipv6() {
     const NAME: &str = "boot_programs::uefi_machine_boots_over_ipv6";
@@ -103,9 +103,9 @@ fn uefi_machine_boots_by_syslinux() {
 
 #[test]
 fn arm64_machine_boots_by_u_boot() {
+    const NAME: &str = "boot_programs::arm64_machine_boots_by_u_boot";
     let Some(guest) = Guest::arm64_installer() else { return };
     let next_server = format!("--dhcp-boot=,,{SERVER}");
-    const NAME: &str = "boot_programs::arm64_machine_boots_by_u_boot";
     let Some(test) = BootTest::enter_with(guest, NAME, &[&next_server]) else { return };
     let profile = LINUX.replace("\"linux\"", "\"arm\"").replace("ttyS0", "ttyAMA0");
     let site = test.site(&(profile + &host("u-boot-1", "mac", &mac(64), "arm"))).set("dhcp.mode", "off");
