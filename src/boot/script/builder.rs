@@ -38,7 +38,7 @@ pub(in crate::boot) struct ScriptBuilder<'r> {
     depth: Option<usize>,
     /// The file of its configuration for PXELINUX.
     file: String,
-    /// Which host it nearly is, if it is none.
+    /// The host that a machine which is no host nearly is.
     near_miss: Option<String>,
     request: Value,
     /// The machine's name in messages.

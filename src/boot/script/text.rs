@@ -10,7 +10,7 @@ pub struct Script {
     pub text: String,
     /// The name of the host, if the machine is one.
     pub host: Option<String>,
-    /// Which host it nearly is, as a clause, if it is none.
+    /// The host that a machine which is no host nearly is, as a clause.
     pub near_miss: Option<String>,
     /// The name of the profile that it boots.
     pub profile: Option<String>,
