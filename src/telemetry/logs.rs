@@ -31,8 +31,7 @@ impl Logs {
     /// `BOOTDEPOT_LOG_FORMAT` is `human` (default) or `json`, one object per line.
     pub fn start() -> Result<Self, TelemetryError> {
         let text = environment::variable("BOOTDEPOT_LOG").unwrap_or_else(|| "info".to_owned());
-        let filter = EnvFilter::builder().parse(&text);
-        let filter = filter.map_err(|error| TelemetryError::Filter { text, source: error.into() })?;
+        let filter = filter(&text)?;
         let log_format = environment::variable("BOOTDEPOT_LOG_FORMAT").unwrap_or_else(|| "human".to_owned());
         let writer = LogWriter::to_stderr().map_err(TelemetryError::Stderr)?;
         let layer = tracing_subscriber::fmt::layer().with_writer(writer.non_blocking());
@@ -54,6 +53,13 @@ impl Logs {
     pub fn lost(&self) -> LostLines {
         self.writer.lost()
     }
+}
+
+/// The filter of this text. h2 warns of each odd frame of a peer, without a limit, so that its warnings are left out unless the
+/// text names them.
+fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
+    let filter = EnvFilter::builder().parse(format!("h2=error,{text}"));
+    filter.map_err(|error| TelemetryError::Filter { text: text.to_owned(), source: error.into() })
 }
 
 /// Whether standard error is a stream of the systemd journal, according to `JOURNAL_STREAM` (systemd.exec(5)). The journal
@@ -103,4 +109,18 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
     let reason = info.payload_as_str().unwrap_or("unknown");
     error!(target: "bootdepot::panic", thread = thread.name(), location, reason, backtrace, "panic");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_of_h2_are_left_out() {
+        for (text, expected) in [("info", true), ("debug,bootdepot::fill=trace", true), ("info,h2=trace", false)] {
+            let directives = filter(text).unwrap().to_string();
+            assert_eq!(directives.split(',').any(|directive| directive == "h2=error"), expected, "{directives}");
+        }
+        assert!(filter("bootdepot=nothing").is_err());
+    }
 }
