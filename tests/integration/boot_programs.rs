@@ -1,7 +1,7 @@
 //! Network boot programs beside those of `boots`, and the ways in which firmware starts them.
 
 use crate::support::boot_network::{Firmware, SERVER, SERVER_IPV6, mac};
-use crate::support::boot_test::{BootTest, LINUX, host, ledger, start};
+use crate::support::boot_test::{BootTest, LINUX, NOTED, host, ledger, start};
 use crate::support::disk::{DISK_BOOTED, image};
 use crate::support::guest::up;
 use crate::support::{Guest, TestSite};
@@ -45,15 +45,6 @@ fn uefi_machine_boots_over_ipv6() {
     assert_eq!((steps, state), (expected.map(str::to_owned).to_vec(), "done".to_owned()));
 }
 
-/// A profile whose kernel finds a file at a path.
-const NOTED: &str = r#"
-[[profile]]
-name = "noted"
-kernel = "debian/linux"
-initrd = ["debian/initrd", { asset = "debian/note", path = "/of/the/depot/note" }]
-args = ["console=ttyS0", "hostname={{ host.name }}"]
-"#;
-
 /// iPXE with its own drivers, of Debian 12 and of the newer one, which makes directories for files with a path.
 #[test]
 fn uefi_machines_boot_by_own_drivers() {
@@ -66,7 +57,7 @@ fn uefi_machines_boot_by_own_drivers() {
         + "nbp = \"ipxe.efi\"\n"
         + &host("own-2", "mac", &mac(62), "noted")
         + "nbp = \"ipxe-new.efi\"\n";
-    let site = test.site(&(NOTED.to_owned() + &hosts)).asset(&old).asset(&new).asset(&note);
+    let site = test.site(&(NOTED.replace("CONSOLE", "ttyS0") + &hosts)).asset(&old).asset(&new).asset(&note);
     let names = toml::toml! {
         "ipxe.efi" = "boot/ipxe.efi"
         "ipxe-new.efi" = "boot/ipxe-new.efi"

@@ -2,35 +2,26 @@
 //! the initramfs of each.
 
 use crate::support::boot_network::{Card, Firmware, SERVER, mac};
-use crate::support::boot_test::{BootTest, host, ledger, start};
+use crate::support::boot_test::{BootTest, NOTED, host, ledger, start};
 use crate::support::disk::Disk;
 use crate::support::guest::up;
 use crate::support::{Guest, Object, TestSite};
 
-/// A profile whose kernel finds a file at a path, and one for the local disks.
-const PROFILES: &str = r#"
-[[profile]]
-name = "noted"
-kernel = "debian/linux"
-initrd = ["debian/initrd", { asset = "debian/note", path = "/of/the/depot/note" }]
-args = ["console=CONSOLE", "hostname={{ host.name }}"]
-[[profile]]
-name = "local"
-local = true
-"#;
+/// A profile for the local disks.
+const LOCAL: &str = "[[profile]]\nname = \"local\"\nlocal = true\n";
 
 /// The end of the boot of a machine with the profile `noted`.
 const PAYLOAD: [&str; 3] =
     ["kernel debian/linux complete", "initrd debian/initrd complete", "initrd debian/note complete"];
 
 /// What the guest prints that finds the file.
-const NOTED: &str = "bootdepot: /of/the/depot/note says read me";
+const SHOWN: &str = "bootdepot: /of/the/depot/note says read me";
 
 impl BootTest {
     /// Returns a site with the profiles, these hosts, and these files, which TFTP serves without their directory.
     fn noted_site(&self, console: &str, hosts: &str, files: &[&Object]) -> TestSite {
         let note = self.origin.put("debian/note", "read me\n");
-        let site = self.site(&(PROFILES.replace("CONSOLE", console) + hosts)).asset(&note);
+        let site = self.site(&(NOTED.replace("CONSOLE", console) + LOCAL + hosts)).asset(&note);
         let mut names = toml::Table::new();
         for file in files {
             let (_, name) = file.key.rsplit_once('/').expect("a file has a directory");
@@ -65,7 +56,7 @@ fn newer_ovmf_boots_ipxe_and_grub() {
     let cards = [Card::Pxe(52), Card::Pxe(53)];
     let Some(machine) = test.network.machine_with_disk(&site, &cards, Firmware::NewPxe, &disk) else { return };
     let shown = machine.wait_for(&up("grub-2"));
-    assert!(shown.contains("ipxe-1 boots the profile local") && shown.contains(NOTED), "{shown}");
+    assert!(shown.contains("ipxe-1 boots the profile local") && shown.contains(SHOWN), "{shown}");
     assert_done("grub-2");
 }
 
@@ -78,6 +69,6 @@ fn arm64_machine_boots_by_pxe() {
     let _server = start(&site);
     let Some(machine) = test.network.machine(&site, 54, Firmware::ArmPxe) else { return };
     let shown = machine.wait_for(&up("arm-1"));
-    assert!(shown.contains(NOTED), "{shown}");
+    assert!(shown.contains(SHOWN), "{shown}");
     assert_done("arm-1");
 }

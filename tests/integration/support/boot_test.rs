@@ -14,6 +14,15 @@ initrd = ["debian/initrd"]
 args = ["console=ttyS0", "hostname={{ host.name }}"]
 "#;
 
+/// A profile whose kernel finds a file at a path, and prints it on the console `CONSOLE`.
+pub(crate) const NOTED: &str = r#"
+[[profile]]
+name = "noted"
+kernel = "debian/linux"
+initrd = ["debian/initrd", { asset = "debian/note", path = "/of/the/depot/note" }]
+args = ["console=CONSOLE", "hostname={{ host.name }}"]
+"#;
+
 /// A network with an origin, for a server that boots the small guest.
 pub(crate) struct BootTest {
     pub(crate) network: BootNetwork,
