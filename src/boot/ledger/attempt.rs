@@ -270,9 +270,11 @@ impl Attempt {
         }
     }
 
-    /// Its share of the memory limit: its steps and planned names.
+    /// The memory that it takes, in bytes.
     pub(super) fn weight(&self) -> usize {
-        self.steps.len() + self.plan.len()
+        let steps: usize = self.steps.iter().map(Step::weight).sum();
+        let planned = |(role, name): &(Role, String)| size_of_val(role) + size_of_val(name) + name.len();
+        size_of::<Self>() + steps + self.plan.iter().map(planned).sum::<usize>()
     }
 
     /// Whether any of its transfers is active.
@@ -320,6 +322,8 @@ impl Attempt {
 
     fn add(&mut self, step: Step) -> usize {
         let index = self.steps.partition_point(|other| other.began <= step.began);
+        // Attempts are many, and most have few steps.
+        self.steps.reserve_exact(1);
         self.steps.insert(index, step);
         index
     }

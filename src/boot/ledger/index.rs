@@ -31,9 +31,8 @@ pub(super) const MAX_ATTEMPTS: usize = 20;
 /// Stored machines: about a hundred racks. Machines that are not hosts are dropped first, because any client can make them
 /// up; among equals, the least recently seen.
 pub(super) const MAX_MACHINES: usize = 4096;
-/// Stored steps and planned names of all machines, dropped in the same order. About 60 MiB, or 20 boots of each of 1,500
-/// machines.
-const MAX_WEIGHT: usize = 256 << 10;
+/// The memory of the attempts of all machines in bytes, dropped in the same order: 20 boots of each of 1,000 machines.
+pub(super) const MAX_WEIGHT: usize = 64 << 20;
 /// The most stored machines that are no hosts and were first seen at one address.
 pub(super) const MAX_OF_ADDRESS: usize = MAX_MACHINES / 4;
 /// The name of a script until its transfer reports the actual one.
@@ -75,8 +74,8 @@ pub(super) struct Index {
     bindings: Bindings,
     open: HashMap<u64, Open>,
     last_id: u64,
-    /// The weight of all machines.
-    weight: usize,
+    /// The weight of all machines, in bytes.
+    pub(super) weight: usize,
     /// Whether changes are recorded.
     records_changes: bool,
     /// Attempts that changed since the last [`Index::take_changes`], with their machine; `None` if the attempt is gone.

@@ -79,6 +79,11 @@ impl Step {
         }
     }
 
+    /// The memory that it takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.troubles.weight()
+    }
+
     /// Records the start of a transfer.
     pub(super) fn begin(&mut self, at: Timestamp) {
         self.touch(at);

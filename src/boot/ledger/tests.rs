@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::attempt::Attempt;
 use super::end_record::EndRecord;
 use super::handle::now;
-use super::index::{Index, MAX_ATTEMPTS, MAX_MACHINES, TransferStart};
+use super::index::{Index, MAX_ATTEMPTS, MAX_MACHINES, MAX_WEIGHT, TransferStart};
 use super::key::MachineKey;
 use super::line::Line;
 use super::status::AttemptStatus;
@@ -396,8 +396,7 @@ fn index_drops_unknown_machines_before_hosts() {
 fn index_weight_is_bounded() {
     let mut scenario = Scenario::new();
     let plan: Vec<_> = (0..100).map(|number| (Role::Asset, format!("x{number}"))).collect();
-    // A machine with 20 such boots weighs about 1,250.
-    for number in 0..400 {
+    for number in 0..600 {
         let [_, _, high, low] = u32::to_be_bytes(number);
         for _ in 0..MAX_ATTEMPTS {
             scenario.wait(2 * 3600);
@@ -409,10 +408,22 @@ fn index_weight_is_bounded() {
         }
     }
     let machines = scenario.index.machines().count();
-    assert!((200..220).contains(&machines), "{machines} machines");
+    let weight = scenario.index.weight;
+    assert!((MAX_WEIGHT / 2..=MAX_WEIGHT).contains(&weight), "{machines} machines of {weight} bytes");
+    assert!(machines < 600, "{machines} machines of {weight} bytes");
     assert!(scenario.boots(MachineKey::Mac(Mac([2, 0, 0, 0, 0, 0]))).is_empty());
-    let last = MachineKey::Mac(Mac([2, 0, 0, 0, 1, 143]));
+    let last = MachineKey::Mac(Mac([2, 0, 0, 0, 2, 87]));
     assert_eq!(scenario.boots(last).len(), MAX_ATTEMPTS);
+}
+
+/// Requests that end at once weigh as much as they take: made-up machines with many boots of one step.
+#[test]
+fn weight_is_memory_of_attempts() {
+    let mut scenario = Scenario::new();
+    scenario.http(PEER_A, "x");
+    let boot = scenario.boot(at(PEER_A));
+    let least = size_of_val(boot) + size_of::<super::step::Step>() + 1;
+    assert_eq!((scenario.index.weight, boot.weight()), (least, least));
 }
 
 #[test]

@@ -27,6 +27,11 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
+    /// The memory that it takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.reason.as_ref().map_or(0, String::len)
+    }
+
     /// The trouble of a request for `name` that began at `began` and ended at `ended`.
     pub(super) fn new(name: &str, end: &EndRecord, began: Timestamp, ended: Timestamp) -> Self {
         let reason = end.reason.as_deref().map(stored_reason);

@@ -15,6 +15,11 @@ const OTHERS: &str = "(others)";
 pub(super) struct Troubles(Vec<Trouble>);
 
 impl Troubles {
+    /// The memory that they take besides their list, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        self.0.iter().map(Trouble::weight).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -30,12 +35,13 @@ impl Troubles {
         if !is_known(&trouble.name) && self.0.len() >= MAX_FILES {
             OTHERS.clone_into(&mut trouble.name);
         }
-        match self.0.iter().position(|other| other.name == trouble.name) {
-            Some(index) => {
-                let before = self.0.swap_remove(index);
-                self.0.push(before.with(trouble));
-            }
-            None => self.0.push(trouble),
+        if let Some(index) = self.0.iter().position(|other| other.name == trouble.name) {
+            let before = self.0.swap_remove(index);
+            self.0.push(before.with(trouble));
+        } else {
+            // Most steps have one.
+            self.0.reserve_exact(1);
+            self.0.push(trouble);
         }
     }
 
